@@ -1,0 +1,256 @@
+"""The command line: `python -m studio data|train|compare|runs|model|doctor`.
+
+The vocabulary is the page's, the words are the catalogue's. `--json` prints English keys, one document on stdout.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from studio import i18n, presets, runs
+from studio.config import RunConfig, SourceConfig, parse_setting
+from studio.errors import StudioError
+from studio.model import hardware
+from studio.runs import Run, State
+
+LANGUAGE = i18n.best_language(os.environ.get("LC_ALL") or os.environ.get("LANG", "").replace("_", "-"))
+
+app = typer.Typer(
+    help=i18n.text("cli.help", LANGUAGE), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+data_app = typer.Typer(help=i18n.text("cli.data", LANGUAGE), no_args_is_help=True)
+model_app = typer.Typer(help=i18n.text("cli.model", LANGUAGE), no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(model_app, name="model")
+
+out = Console()
+err = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help=i18n.text("cli.json", LANGUAGE))]
+
+
+@app.callback()
+def _main() -> None:
+    hardware.prepare_process()
+
+
+def main() -> None:
+    """Run the command line; a StudioError is shown as its three lines, and the exit code is 1."""
+    try:
+        app()
+    except StudioError as error:
+        what, *rest = error.message.text(LANGUAGE).splitlines()
+        err.print(f"[bold red]{_plain(what)}[/]")
+        for line in rest:
+            err.print(_plain(line))
+        sys.exit(1)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _say(key: str, **values: Any) -> str:
+    return i18n.text(key, LANGUAGE, **values)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_config(name: str, settings: list[str]) -> RunConfig:
+    """Return the preset called `name`, or the config in the YAML file of that name, with `--set` applied."""
+    path = Path(name)
+    is_file = path.suffix in (".yaml", ".yml") and path.is_file()
+    config = RunConfig.from_yaml(path.read_text(encoding="utf-8")) if is_file else presets.load(name)
+    return config.with_settings(dict(parse_setting(setting) for setting in settings))
+
+
+@app.command(help=i18n.text("cli.train", LANGUAGE))
+def train(
+    preset: Annotated[str, typer.Argument(help=_say("cli.preset"))] = presets.QUICKSTART,
+    settings: Annotated[list[str] | None, typer.Option("--set", help=_say("cli.set"))] = None,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+
+    config = read_config(preset, settings or [])
+    run = gpu.thread().start_run(config)
+    if not as_json:
+        out.print(str(run.path), soft_wrap=True, highlight=False)
+    state = follow(run, quiet=as_json)
+    status = run.status()
+    if as_json:
+        _print_json({"id": run.id, "path": str(run.path), "state": state.value, "step": status.step})
+    elif status.error:
+        err.print(_plain(status.error.text(LANGUAGE)), style="red")
+        err.print(_say("cli.log", path=run.log))
+    else:
+        out.print(_say(f"state.{state.value}"))
+    if state not in (State.FINISHED, State.STOPPED):
+        raise typer.Exit(1)
+
+
+def follow(run: Run, quiet: bool = False) -> State:
+    """Show a run's progress until it ends; Ctrl-C asks it to stop, and it keeps its adapter."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    offset = 0
+    loss = ""
+    with Progress(*columns, console=err, disable=quiet, transient=True) as progress:
+        task = progress.add_task("", total=None, loss="")
+        while True:
+            try:
+                status = run.status()
+                events, offset = run.events(offset)
+                for event in events:
+                    if event.type == "step":
+                        loss = _say("cli.loss", step=event.step, total=event.total, loss=f"{event.loss:.3f}")
+                    elif event.type == "note" and not quiet:
+                        progress.console.print(_plain(event.message.text(LANGUAGE)))
+                    elif event.type == "chosen" and not quiet:
+                        progress.console.print(_plain(f"{event.name}: {event.value}. {event.reason.text(LANGUAGE)}"))
+                done = status.step if status.state is State.TRAINING else None
+                label = _say(f"phase.{status.phase}") if status.phase else _say(f"state.{status.state.value}")
+                progress.update(task, description=label, total=status.total or None, completed=done or 0, loss=loss)
+                if not status.state.alive:
+                    return status.state
+                time.sleep(0.3)
+            except KeyboardInterrupt:
+                progress.console.print(_say("cli.stopping"))
+                run.request("stop")
+
+
+@app.command(help=i18n.text("cli.compare", LANGUAGE))
+def compare(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help=_say("cli.run"))],
+    prompt: Annotated[str, typer.Option("--prompt", help=_say("cli.prompt"))],
+    settings: Annotated[list[str] | None, typer.Option("--set", help=_say("cli.set"))] = None,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+    from studio.compare.generate import CompareRequest
+
+    run = runs.find(run_id)
+    config = run.config().with_settings(dict(parse_setting(setting) for setting in settings or []))
+    before, after = gpu.thread().compare(CompareRequest(run.id, prompt, config.generation)).result()
+    if as_json:
+        sides = {
+            side.name: {"text": side.text, "tokens": side.tokens, "seconds": round(side.seconds, 3), "end": side.end}
+            for side in (before, after)
+        }
+        _print_json({"run": run.id, "prompt": prompt, **sides})
+        return
+    for side in (before, after):
+        out.rule(_say(f"ui.compare.{side.name}"))
+        out.print(_plain(side.text))
+
+
+@app.command("runs", help=i18n.text("cli.runs", LANGUAGE))
+def list_runs(as_json: AsJson = False) -> None:
+    rows = [(run, status) for run in runs.all_runs() if (status := runs.readable_status(run))]
+    if as_json:
+        _print_json(
+            [
+                {"id": run.id, "path": str(run.path), "state": status.state.value, "step": status.step}
+                | {"total": status.total, "created": status.created}
+                for run, status in rows
+            ]
+        )
+        return
+    table = Table(_say("cli.column_run"), _say("cli.column_state"), _say("cli.column_step"), box=None)
+    for run, status in rows:
+        table.add_row(run.id, _say(f"state.{status.state.value}"), f"{status.step}/{status.total}")
+    out.print(table if rows else _say("cli.no_runs"))
+
+
+@data_app.command(help=i18n.text("cli.inspect", LANGUAGE))
+def inspect(
+    file: Annotated[str, typer.Argument(help=_say("cli.file"))],
+    model: Annotated[str, typer.Option("--model", help=_say("cli.model_id"))] = "builtin",
+    as_json: AsJson = False,
+) -> None:
+    from studio.data import prepare
+
+    kind = "file" if Path(file).is_file() or file not in presets.data_sets() else "bundled"
+    config = RunConfig().with_settings(
+        {"model.id": model, "data.source": SourceConfig(kind=kind, name=file).model_dump()}
+    )
+    table = prepare.table(config.data)
+    report = prepare.inspect(config)
+    found = report.detected
+    if as_json:
+        _print_json(
+            {
+                "format": found.mapping.shape,
+                "reason": found.reason.text(),
+                "mapping": found.mapping.model_dump(mode="json"),
+                "encoding": table.encoding,
+                "rows": report.rows,
+                "usable": report.usable,
+                "problems": [
+                    {"kind": p.kind, "count": p.count, "rows": p.rows, "effect": p.message.text()}
+                    for p in report.problems
+                ],
+                "tokens": report.token_figures,
+            }
+        )
+        return
+    out.print(_plain(f"{table.path.name}: {table.file_format}, {table.encoding}"))
+    out.print(_plain(found.reason.text(LANGUAGE)))
+    out.print(_say("log.usable", rows=report.rows, usable=report.usable))
+    for problem in report.problems:
+        out.print(_plain(problem.message.text(LANGUAGE)), style="yellow")
+    if report.token_figures:
+        out.print(_say("cli.tokens", **report.token_figures))
+
+
+@model_app.command(help=i18n.text("cli.pull", LANGUAGE))
+def pull(model_id: Annotated[str, typer.Argument(metavar="MODEL", help=_say("cli.model_id"))] = "builtin") -> None:
+    from studio.config import ModelConfig
+    from studio.model import load
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True) as progress:
+        task = progress.add_task(_say("phase.fetching"), total=1.0)
+        located = load.fetch(ModelConfig(id=model_id), lambda share: progress.update(task, completed=share))
+    out.print(str(located.path), soft_wrap=True, highlight=False)
+    out.print(f"sha256 {located.identity['weights']}", soft_wrap=True, highlight=False)
+
+
+@app.command(help=i18n.text("cli.doctor", LANGUAGE))
+def doctor(as_json: AsJson = False) -> None:
+    import shutil
+
+    from studio.files import cache, home
+    from studio.model import builtin, hub
+
+    choices = hardware.describe()
+    facts = {
+        "device": hardware.device_name(),
+        "versions": hardware.versions(),
+        "home": str(home()),
+        "cache": str(cache()),
+        "disk_free_gb": round(shutil.disk_usage(home()).free / 1e9, 1),
+        "hub_reachable": hub.reachable(),
+        "builtin_model": builtin.is_here(),
+    }
+    if as_json:
+        reasons = {c.name: {"value": c.value, "reason": c.reason.text()} for c in choices}
+        _print_json(facts | {"choices": reasons})
+        return
+    for choice in choices:
+        out.print(_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}"))
+    for name, value in facts["versions"].items():
+        out.print(f"{name} {value}", highlight=False)
+    out.print(_say("cli.home", path=facts["home"], free=facts["disk_free_gb"]))
+    out.print(_say("cli.hub_yes" if facts["hub_reachable"] else "cli.hub_no"))
+    out.print(_say("cli.builtin_yes" if facts["builtin_model"] else "cli.builtin_no"))

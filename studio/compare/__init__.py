@@ -1,0 +1,1 @@
+"""Base and adapter side by side, from one loaded model."""

@@ -1,0 +1,286 @@
+"""The settings of a run, each declared once.
+
+The page's form, the YAML file, `--set` on the command line and the checks are all made from `RunConfig`. A field has a
+type, bounds and a unit here; its title and its help are in the catalogues under `config.<path>.title` and `.help`.
+"""
+
+import contextlib
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from studio.errors import ConfigError
+
+BUILTIN_MODEL = "builtin"
+"""The model id that stands for SmolLM2-135M-Instruct, wherever it can be had."""
+
+
+def setting(default: Any, *, basic: bool = False, unit: str | None = None, **bounds: Any) -> Any:
+    """Declare one setting: `basic` ones are on the first view of the form, `unit` stands behind the value."""
+    return Field(default, json_schema_extra={"basic": basic, "unit": unit}, **bounds)
+
+
+class Section(BaseModel):
+    """A group of settings that belong to one concern."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SourceConfig(Section):
+    """Where the rows come from: a data set that ships with the studio, or a file."""
+
+    kind: Literal["bundled", "file"] = setting("bundled", basic=True)
+    name: str = setting("captain", basic=True, min_length=1)
+
+
+class MappingConfig(Section):
+    """Which columns make the prompt and which the answer; absent in `DataConfig` means that it is detected."""
+
+    shape: Literal["pair", "messages"] = setting("pair")
+    prompt: tuple[str, ...] = setting(())
+    completion: str | None = setting(None)
+    system: str | None = setting(None)
+    messages: str | None = setting(None)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "MappingConfig":
+        if self.shape == "pair" and (not self.prompt or not self.completion):
+            raise ValueError("a mapping of shape 'pair' needs both 'prompt' (one or more columns) and 'completion'")
+        if self.shape == "messages" and not self.messages:
+            raise ValueError("a mapping of shape 'messages' needs 'messages', the column that holds the turns")
+        return self
+
+
+class PromptConfig(Section):
+    """How a row becomes text."""
+
+    style: Literal["auto", "chat", "text"] = setting("auto", basic=True)
+    template: str | None = setting(None)
+    system: str | None = setting(None, basic=True)
+
+    @model_validator(mode="after")
+    def _template_for_text(self) -> "PromptConfig":
+        if self.style == "text" and not self.template:
+            raise ValueError("'style: text' needs a 'template' with {column} placeholders, or choose 'style: chat'")
+        return self
+
+
+class DataConfig(Section):
+    """The rows, how they are rendered, and which are kept for validation."""
+
+    source: SourceConfig = SourceConfig()
+    limit: int | None = setting(None, basic=True, unit="rows", ge=1)
+    mapping: MappingConfig | None = setting(None)
+    prompt: PromptConfig = PromptConfig()
+    train_on: Literal["completion", "all"] = setting("completion")
+    max_length: int = setting(512, basic=True, unit="tokens", ge=16, le=131072)
+    validation: float = setting(0.0, basic=True, unit="share", ge=0.0, le=0.5)
+    seed: int = setting(42, ge=0, lt=2**32)
+
+
+class ModelConfig(Section):
+    """The base model."""
+
+    id: str = setting(BUILTIN_MODEL, basic=True, min_length=1)
+    revision: str | None = setting(None)
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
+
+
+class LoraSettings(Section):
+    """The adapter (Hu et al. 2021, LoRA)."""
+
+    r: int = setting(16, basic=True, ge=1, le=512)
+    alpha: int = setting(32, basic=True, ge=1, le=1024)
+    dropout: float = setting(0.0, ge=0.0, lt=1.0)
+    target_modules: Literal["all-linear"] | tuple[str, ...] = setting("all-linear")
+    layers: Literal["all", "upper-half"] = setting("all")
+
+
+class TrainConfig(Section):
+    """The optimization."""
+
+    epochs: float = setting(3.0, basic=True, gt=0, le=1000)
+    max_steps: int | None = setting(None, unit="steps", ge=1)
+    learning_rate: float = setting(2e-4, basic=True, gt=0)
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = setting("linear")
+    warmup_steps: int = setting(0, unit="steps", ge=0)
+    batch_size: int = setting(4, basic=True, unit="rows", ge=1, le=1024)
+    gradient_accumulation: int = setting(1, unit="batches", ge=1, le=4096)
+    optimizer: Literal["adamw_torch", "adafactor", "sgd"] = setting("adamw_torch")
+    weight_decay: float = setting(0.0, ge=0.0, le=1.0)
+    max_grad_norm: float = setting(1.0, gt=0)
+    gradient_checkpointing: Literal["auto", "on", "off"] = setting("auto")
+    length_grouping: bool = setting(True)
+    logging_steps: int = setting(1, unit="steps", ge=1)
+    eval_steps: int = setting(20, unit="steps", ge=1)
+    seed: int = setting(42, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _warmup_has_an_effect(self) -> "TrainConfig":
+        if self.schedule == "constant" and self.warmup_steps:
+            raise ValueError(
+                "'schedule: constant' ignores 'warmup_steps': choose 'constant_with_warmup', or set warmup_steps to 0"
+            )
+        if self.max_steps and self.warmup_steps >= self.max_steps:
+            raise ValueError("'warmup_steps' must be smaller than 'max_steps': lower the first or raise the second")
+        return self
+
+
+class GenerationConfig(Section):
+    """The defaults for comparing; temperature 0 is greedy decoding."""
+
+    max_new_tokens: int = setting(128, basic=True, unit="tokens", ge=1, le=8192)
+    temperature: float = setting(0.7, basic=True, ge=0.0, le=5.0)
+    top_k: int = setting(50, ge=0, le=1000)
+    top_p: float = setting(0.95, gt=0.0, le=1.0)
+    repetition_penalty: float = setting(1.0, ge=1.0, le=2.0)
+    seed: int = setting(0, ge=0, lt=2**32)
+
+
+class EvaluationConfig(Section):
+    """What a finished run is asked: held-out prompts, and a pattern that marks the style."""
+
+    prompts: str | None = setting(None)
+    marker: str | None = setting(None)
+
+
+class RunConfig(Section):
+    """Everything that a run needs to be repeated."""
+
+    name: str = setting("run", basic=True, min_length=1, max_length=60)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    lora: LoraSettings = LoraSettings()
+    train: TrainConfig = TrainConfig()
+    generation: GenerationConfig = GenerationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """Check `values` and return the config; raises ConfigError that names every wrong field."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _config_error(error) from error
+
+    @classmethod
+    def from_yaml(cls, text: str) -> "RunConfig":
+        """Read the YAML that `to_yaml` writes; raises ConfigError."""
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError("config.yaml", detail=" ".join(str(error).split())) from error
+        if values is None:
+            values = {}
+        if not isinstance(values, Mapping):
+            raise ConfigError("config.yaml", detail=f"a mapping is needed, found {type(values).__name__}")
+        return cls.from_mapping(values)
+
+    def to_yaml(self) -> str:
+        """Write all settings; `from_yaml` gives an equal config back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> "RunConfig":
+        """Return a copy with some settings replaced, given by dotted path (`{"train.max_steps": 20}`)."""
+        values = self.model_dump()
+        for path, value in settings.items():
+            *parents, name = path.split(".")
+            section: Any = values
+            for parent in parents:
+                section = section.get(parent) if isinstance(section, dict) else None
+                if section is None and parent == "mapping":
+                    section = values["data"]["mapping"] = {}
+            if not isinstance(section, dict):
+                raise unknown_setting(path)
+            section[name] = value
+        return type(self).from_mapping(values)
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Split `train.max_steps=20` into its path and its value, which is read as YAML; raises ConfigError."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError("config.set", text=text)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = value
+    if isinstance(parsed, str):  # YAML 1.1 takes 1e-3 for text
+        with contextlib.suppress(ValueError):
+            parsed = float(parsed)
+    return path.strip(), parsed
+
+
+def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every setting as its dotted path and pydantic's description of it, in order of declaration."""
+    for name, info in model.model_fields.items():
+        section = _section_of(info)
+        if section is None:
+            yield prefix + name, info
+        else:
+            yield from fields(section, f"{prefix}{name}.")
+
+
+def _section_of(info: FieldInfo) -> type[Section] | None:
+    options = get_args(info.annotation) or (info.annotation,)
+    return next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)
+
+
+def choices(info: FieldInfo) -> tuple[Any, ...]:
+    """Return the allowed values of a setting that is chosen from a list; empty for all others."""
+    annotation = info.annotation
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def allowed(path: str) -> str:
+    """Describe in a few words what the setting at `path` may be, in English (`1 to 512`, `auto, on, off`)."""
+    info = dict(fields()).get(path)
+    if info is None:
+        return ""
+    if options := choices(info):
+        return ", ".join(map(str, options))
+    low = next((f"{word} {getattr(m, name)}" for m in info.metadata for name, word in _LOW if hasattr(m, name)), "")
+    high = next((f"{word} {getattr(m, name)}" for m in info.metadata for name, word in _HIGH if hasattr(m, name)), "")
+    kind = getattr(info.annotation, "__name__", str(info.annotation)).replace("typing.", "")
+    return " ".join(part for part in (kind, low, high) if part)
+
+
+_LOW = (("ge", "from"), ("gt", "above"))
+_HIGH = (("le", "to"), ("lt", "below"))
+
+
+def unknown_setting(path: str) -> ConfigError:
+    """Make the error for a setting that does not exist, with the closest ones that do."""
+    known = [name for name, _ in fields()]
+    near = difflib.get_close_matches(path, known, n=3, cutoff=0.5)
+    last = path.rsplit(".", 1)[-1]
+    near += [name for name in known if name.rsplit(".", 1)[-1] == last and name not in near]
+    return ConfigError("config.unknown", path=path, near=", ".join(near or known[:3]))
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    path = ".".join(str(part) for part in first["loc"] if part in _names())
+    if first["type"] == "extra_forbidden":
+        return unknown_setting(".".join(map(str, first["loc"])))
+    if first["type"] == "value_error":
+        return ConfigError("config.conflict", path=path or "config", detail=str(first["ctx"]["error"]))
+    return ConfigError(
+        "config.value",
+        path=path,
+        value=repr(first["input"])[:80],
+        detail=first["msg"],
+        allowed=allowed(path) or first["msg"],
+        more=len(problems) - 1,
+    )
+
+
+def _names() -> set[str]:
+    return {part for path, _ in fields() for part in path.split(".")}

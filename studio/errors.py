@@ -1,0 +1,70 @@
+"""What can go wrong, as one tree.
+
+    StudioError
+    ├── ConfigError     a setting is unknown, of the wrong type, out of range, or conflicts with another
+    ├── DataError       a data set cannot be read or used
+    ├── PromptError     a template cannot be rendered, or does not end as it must
+    ├── ModelError      a model cannot be found, fetched or loaded
+    ├── DeviceError     the device is busy, missing or out of memory
+    ├── RunError        a run cannot be found, started, changed or resumed
+    └── CompareError    base and adapter cannot be put side by side
+
+Every error says what happened, why, and what to do next: three lines of one text in the catalogues, under
+`errors.<key>`. An error holds the key and the values.
+"""
+
+from typing import Any
+
+from studio.i18n import DEFAULT_LANGUAGE, Message
+
+
+class StudioError(Exception):
+    """An error that is meant to be read by the user.
+
+    `key` is the error's name in the catalogues, `values` fill the placeholders of its words.
+    """
+
+    def __init__(self, key: str, /, **values: Any):
+        self.key = key
+        self.values = values
+        super().__init__(key, values)
+
+    @property
+    def message(self) -> Message:
+        """The error's words, to be kept with a run and read in any language: three lines (what, why, what next)."""
+        return Message(f"errors.{self.key}", self.values)
+
+    def text(self, language: str = DEFAULT_LANGUAGE) -> str:
+        """Return the three lines as one paragraph."""
+        return " ".join(self.message.text(language).splitlines())
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+class ConfigError(StudioError):
+    """A setting is unknown, of the wrong type, out of range, or conflicts with another."""
+
+
+class DataError(StudioError):
+    """A data set cannot be read or used."""
+
+
+class PromptError(StudioError):
+    """A template cannot be rendered, or does not end as it must."""
+
+
+class ModelError(StudioError):
+    """A model cannot be found, fetched or loaded."""
+
+
+class DeviceError(StudioError):
+    """The device is busy, missing or out of memory."""
+
+
+class RunError(StudioError):
+    """A run cannot be found, started, changed or resumed."""
+
+
+class CompareError(StudioError):
+    """Base and adapter cannot be put side by side."""

@@ -1,0 +1,94 @@
+"""What happens in a run, as typed events, each one line of JSON in `events.jsonl`.
+
+The page, the command line and later readers know a run from these lines alone.
+"""
+
+import time
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from studio.i18n import Message
+
+Level = Literal["info", "warning", "error"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    at: float = Field(default_factory=time.time)
+    """Seconds since the epoch."""
+
+
+class StateChanged(_Event):
+    """The run entered a state."""
+
+    type: Literal["state"] = "state"
+    state: str
+
+
+class PhaseChanged(_Event):
+    """The run began a part of its work."""
+
+    type: Literal["phase"] = "phase"
+    phase: str
+
+
+class Chosen(_Event):
+    """The studio chose a value by itself, and why."""
+
+    type: Literal["chosen"] = "chosen"
+    name: str
+    value: str
+    reason: Message
+
+
+class Note(_Event):
+    """Something the user should know: a dropped row, a fall-back, an error."""
+
+    type: Literal["note"] = "note"
+    level: Level = "info"
+    message: Message
+
+
+class Step(_Event):
+    """One optimizer step was logged."""
+
+    type: Literal["step"] = "step"
+    step: int
+    total: int
+    epoch: float
+    loss: float
+    """Mean cross-entropy per trained token since the last logged step, in nats."""
+    learning_rate: float
+    grad_norm: float | None = None
+    """Norm of the gradient before clipping."""
+    tokens: int
+    """Tokens seen since the start of the run, padding not counted."""
+
+
+class Evaluated(_Event):
+    """The validation rows were scored."""
+
+    type: Literal["evaluated"] = "evaluated"
+    step: int
+    loss: float
+    """Mean cross-entropy per trained token, in nats."""
+
+
+Event = Annotated[StateChanged | PhaseChanged | Chosen | Note | Step | Evaluated, Field(discriminator="type")]
+
+_adapter: TypeAdapter[Any] = TypeAdapter(Event)
+
+
+def to_line(event: _Event) -> str:
+    """Return the event as one line of JSON with its line end."""
+    return event.model_dump_json() + "\n"
+
+
+def from_line(line: bytes | str) -> Any:
+    """Return the event of one line, or None when the line is torn or from a version that knew other events."""
+    try:
+        return _adapter.validate_json(line)
+    except ValidationError:
+        return None

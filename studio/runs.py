@@ -1,0 +1,257 @@
+"""Run directories: the only truth about a run.
+
+A run has one writer, the process that owns it (`RunWriter`); everybody else reads (`Run`) and asks (`Run.request`).
+"""
+
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.config import RunConfig
+from studio.errors import RunError
+from studio.events import Chosen, Level, Note, PhaseChanged, StateChanged, from_line, to_line
+from studio.files import home, replace_file
+from studio.i18n import Message
+
+
+class State(StrEnum):
+    """Where a run is in its life."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    TRAINING = "training"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def alive(self) -> bool:
+        """Whether some process works on the run, or will."""
+        return self in (State.QUEUED, State.PREPARING, State.TRAINING)
+
+
+class Owner(BaseModel):
+    """A process, told apart from a later one with the same number by when it and the machine started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started: float
+    boot: float
+
+    @classmethod
+    def me(cls) -> "Owner":
+        """Describe this process."""
+        return cls(pid=os.getpid(), started=psutil.Process().create_time(), boot=psutil.boot_time())
+
+    def lives(self) -> bool:
+        """Whether that process still runs on this machine."""
+        if abs(self.boot - psutil.boot_time()) > 60:  # boot_time is derived from a clock that may be set
+            return False
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
+        except psutil.NoSuchProcess:
+            return False
+
+
+class Status(BaseModel):
+    """What `status.json` says; replaced as a whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    phase: str = ""
+    step: int = 0
+    total: int = 0
+    progress: float | None = None
+    """Share of the phase that is done (0 to 1), where it is known."""
+    owner: Owner | None = None
+    created: float
+    started: float | None = None
+    """Seconds since the epoch at which the first step began."""
+    ended: float | None = None
+    heartbeat: float
+    error: Message | None = None
+
+
+_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
+
+
+class Run:
+    """A run as its readers see it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        """The run's id, which is its folder's name."""
+        return self.path.name
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the result; it exists once the run has one."""
+        return self.path / "adapter"
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the run has a result."""
+        return (self.adapter / "adapter_model.safetensors").exists()
+
+    def config(self) -> RunConfig:
+        """Return the settings as the run was started."""
+        return RunConfig.from_yaml((self.path / "run.yaml").read_text(encoding="utf-8"))
+
+    def status(self) -> Status:
+        """Return the run's status; a run whose owner is gone is `interrupted`."""
+        status = Status.model_validate_json((self.path / "status.json").read_bytes())
+        if status.state.alive and not (status.owner and status.owner.lives()):
+            return status.model_copy(update={"state": State.INTERRUPTED, "ended": status.heartbeat})
+        return status
+
+    def events(self, offset: int = 0) -> tuple[list[Any], int]:
+        """Return the events from byte `offset` on, and the offset to ask for next. A torn last line waits."""
+        try:
+            with open(self.path / "events.jsonl", "rb") as file:
+                file.seek(offset)
+                data = file.read()
+        except FileNotFoundError:
+            return [], offset
+        whole = data[: data.rfind(b"\n") + 1]
+        read = (from_line(line) for line in whole.splitlines())
+        return [event for event in read if event is not None], offset + len(whole)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the studio chose by itself, and what the run rested on; empty before the run is prepared."""
+        try:
+            return json.loads((self.path / "resolved.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+
+    def request(self, action: str) -> None:
+        """Ask the run's owner for something (`stop`); read between two micro-batches."""
+        replace_file(self.path / "control.json", json.dumps({"action": action, "at": time.time()}))
+
+    def requested(self) -> str | None:
+        """Return what was asked of the run, if anything."""
+        try:
+            return json.loads((self.path / "control.json").read_bytes())["action"]
+        except FileNotFoundError:
+            return None
+
+    @property
+    def log(self) -> Path:
+        """The run's log in English, with the traceback of a failure."""
+        return self.path / "run.log"
+
+
+class RunWriter(Run):
+    """A run as its owner writes it. Its methods may be called from any thread of the owner."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self._lock = threading.Lock()
+        self._status = Status.model_validate_json((path / "status.json").read_bytes())
+
+    def emit(self, event: Any) -> None:
+        """Append one event."""
+        with self._lock, open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+            file.write(to_line(event))
+
+    def update(self, **changes: Any) -> None:
+        """Change some fields of the status; the heartbeat is set by the way."""
+        with self._lock:
+            self._status = self._status.model_copy(update={**changes, "heartbeat": time.time()})
+            replace_file(self.path / "status.json", self._status.model_dump_json(indent=1))
+
+    def enter(self, state: State, **changes: Any) -> None:
+        """Enter a state, as an event and in the status."""
+        if not state.alive:
+            changes.setdefault("ended", time.time())
+        self.emit(StateChanged(state=state.value))
+        self.update(state=state, progress=None, **changes)
+
+    def begin(self, phase: str) -> None:
+        """Begin a phase, as an event and in the status."""
+        self.emit(PhaseChanged(phase=phase))
+        self.update(phase=phase, progress=None)
+
+    def choose(self, name: str, value: Any, reason: Message) -> Any:
+        """Record a choice that the studio made by itself, and return its value."""
+        self.emit(Chosen(name=name, value=str(value), reason=reason))
+        return value
+
+    def tell(self, told: Message, level: Level = "info") -> None:
+        """Record something that the user should know."""
+        self.emit(Note(level=level, message=told))
+
+    def resolve(self, facts: dict[str, Any]) -> None:
+        """Keep what the run rests on (choices, versions, hashes) in `resolved.json`."""
+        replace_file(self.path / "resolved.json", json.dumps(self.resolved() | facts, ensure_ascii=False, indent=1))
+
+
+def folder() -> Path:
+    """Return the folder of all runs; it is made if missing."""
+    path = home() / "runs"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def create(config: RunConfig) -> RunWriter:
+    """Make the directory of a new run in the state `queued`, owned by this process."""
+    slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "run"
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"
+    draft = final.with_name(f".{final.name}")
+    draft.mkdir()
+    now = time.time()
+    replace_file(draft / "run.yaml", config.to_yaml())
+    status = Status(state=State.QUEUED, owner=Owner.me(), created=now, heartbeat=now)
+    replace_file(draft / "status.json", status.model_dump_json(indent=1))
+    draft.rename(final)
+    run = RunWriter(final)
+    run.emit(StateChanged(state=State.QUEUED.value))
+    return run
+
+
+def find(run_id: str) -> Run:
+    """Return the run called `run_id` (`last` is the newest); raises RunError when there is none."""
+    if run_id == "last":
+        newest = all_runs()
+        if not newest:
+            raise RunError("run.none")
+        return newest[0]
+    path = folder() / run_id
+    if not _ID.fullmatch(run_id) or not path.is_dir():
+        raise RunError("run.unknown", id=run_id[:80])
+    return Run(path)
+
+
+def all_runs() -> list[Run]:
+    """Return all runs, the newest first."""
+    ids = sorted((entry.name for entry in os.scandir(folder()) if _ID.fullmatch(entry.name)), reverse=True)
+    return [Run(folder() / run_id) for run_id in ids]
+
+
+def alive_runs() -> list[Run]:
+    """Return the runs that some process works on or will, the newest first."""
+    return [run for run in all_runs() if (status := readable_status(run)) and status.state.alive]
+
+
+def readable_status(run: Run) -> Status | None:
+    """Return a run's status, or None when its folder was damaged from outside."""
+    try:
+        return run.status()
+    except (OSError, ValidationError):
+        return None

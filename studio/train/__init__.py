@@ -1,0 +1,1 @@
+"""One training run, from prepared rows to a saved adapter."""
