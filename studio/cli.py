@@ -21,7 +21,7 @@ from studio.errors import StudioError
 from studio.model import hardware
 from studio.runs import Run, State
 
-LANGUAGE = i18n.best_language(os.environ.get("LC_ALL") or os.environ.get("LANG", "").replace("_", "-"))
+LANGUAGE = i18n.best_language((os.environ.get("LC_ALL") or os.environ.get("LANG", "")).replace("_", "-"))
 
 app = typer.Typer(
     help=i18n.text("cli.help", LANGUAGE), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -52,6 +52,10 @@ def main() -> None:
         for line in rest:
             err.print(_plain(line))
         sys.exit(1)
+    finally:
+        from studio import gpu
+
+        gpu.shutdown()
 
 
 def _plain(text: str) -> str:

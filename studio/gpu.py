@@ -81,6 +81,7 @@ class GpuThread:
         self._visits: queue.SimpleQueue[Comparison] = queue.SimpleQueue()
         self._work = threading.Semaphore(0)
         self._training: Run | None = None
+        self._closing = False
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
         self._thread.start()
 
@@ -101,10 +102,20 @@ class GpuThread:
         self._work.release()
         return comparison
 
+    def close(self) -> None:
+        """Stop the run that trains (it keeps its adapter), and wait until the thread has ended."""
+        self._closing = True
+        if training := self._training:
+            training.request("stop")
+        self._work.release()
+        self._thread.join()
+
     def _loop(self) -> None:
         while True:
             self._work.acquire()
             self._visit()
+            if self._closing:
+                return
             with contextlib.suppress(queue.Empty):
                 self._train(self._trains.get_nowait())
 
@@ -118,17 +129,18 @@ class GpuThread:
         from studio.train.trainer import train
 
         self._training = run
+        failure: StudioError | None = None
         with _log_to(run):
             try:
                 with _device_lock(run):
                     train(run, self._host, self._visit)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
-                run.enter(State.FAILED, error=_readable(error).message)
-                del error
-                self._host.release()
-            finally:
-                self._training = None
+                failure = _readable(error)
+        self._training = None
+        if failure:  # outside of the handler, where the traceback no longer holds the model
+            self._host.release()
+            run.enter(State.FAILED, error=failure.message)
 
 
 _one = threading.Lock()
@@ -142,6 +154,12 @@ def thread() -> GpuThread:
         if _thread is None:
             _thread = GpuThread()
         return _thread
+
+
+def shutdown() -> None:
+    """End the GPU thread if there is one. A process that exits while torch works on another thread would abort."""
+    if _thread is not None:
+        _thread.close()
 
 
 def _compare(

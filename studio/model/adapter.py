@@ -1,5 +1,6 @@
 """LoRA adapters: made for training, saved, and loaded beside the base for comparing."""
 
+import difflib
 import gc
 import json
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import LoraSettings, ModelConfig
-from studio.errors import CompareError
+from studio.errors import CompareError, RunError
 from studio.files import replace_file, sha256
 from studio.model import load
 from studio.model.hardware import random_state, set_random_state
@@ -81,19 +82,37 @@ class ModelHost:
             torch.cuda.empty_cache()
 
 
-def lora_config(settings: LoraSettings, layers: int) -> Any:
-    """Return PEFT's configuration for our settings and a model of `layers` layers."""
+def lora_config(settings: LoraSettings, model: Any) -> Any:
+    """Return PEFT's configuration for our settings and `model`; raises RunError when a named module does not exist.
+
+    PEFT trains what it finds of a list of names and says nothing of the others, so every name is checked here.
+    """
     from peft import LoraConfig
 
-    targets = settings.target_modules
+    known = linear_modules(model)
+    targets = known if settings.target_modules == "all-linear" else list(settings.target_modules)
+    for target in targets:
+        if target not in known:
+            near = difflib.get_close_matches(target, known, n=len(known), cutoff=0.0)
+            raise RunError("run.target", target=target, modules=", ".join(near))
+    layers = model.config.get_text_config().num_hidden_layers
     return LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=targets,
         layers_to_transform=list(range(layers // 2, layers)) if settings.layers == "upper-half" else None,
         task_type="CAUSAL_LM",
     )
+
+
+def linear_modules(model: Any) -> list[str]:
+    """Return the names of the linear modules in a model's layers (`q_proj`, …), each once; not the output layer's."""
+    import torch
+
+    output = model.get_output_embeddings()
+    found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
+    return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in found))
 
 
 BASE_RECORD = "restyle.json"

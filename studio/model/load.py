@@ -94,6 +94,7 @@ def _tokenizer(path: Path) -> Any:
 def load(config: ModelConfig, located: Located) -> Loaded:
     """Load a model onto the device, frozen and in evaluation mode; raises ModelError."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -109,7 +110,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
             trust_remote_code=False,
             local_files_only=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
     model.to(device())
     model.requires_grad_(False)

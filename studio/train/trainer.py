@@ -5,7 +5,6 @@ from typing import Any
 
 from studio.config import RunConfig
 from studio.data.prepare import Prepared, prepare
-from studio.errors import RunError
 from studio.i18n import message
 from studio.model import adapter, load
 from studio.model.adapter import ModelHost
@@ -103,10 +102,9 @@ def _build(run: RunWriter, config: RunConfig, host: ModelHost, prepared: Prepare
 
     assert host.loaded is not None
     settings, loaded = config.train, host.loaded
-    _require_targets(config, loaded.model)
+    lora = adapter.lora_config(config.lora, loaded.model)
     set_seed(settings.seed)
-    layers = loaded.model.config.get_text_config().num_hidden_layers
-    wrapped = get_peft_model(loaded.model, adapter.lora_config(config.lora, layers), adapter_name=adapter.TUNED)
+    wrapped = get_peft_model(loaded.model, lora, adapter_name=adapter.TUNED)
     host.put_adapter(wrapped, run.id)
     trained, total = wrapped.get_nb_trainable_parameters()
     run.tell(message("log.parameters", trained=f"{trained:,}", share=f"{trained / total:.2%}"))
@@ -157,21 +155,6 @@ def _build(run: RunWriter, config: RunConfig, host: ModelHost, prepared: Prepare
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _require_targets(config: RunConfig, model: Any) -> None:
-    """Raise RunError when a named target module does not exist: PEFT would leave it out without a word."""
-    import difflib
-
-    if isinstance(config.lora.target_modules, str):
-        return
-    known = sorted(
-        {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if hasattr(module, "in_features")}
-    )
-    for target in config.lora.target_modules:
-        if target not in known:
-            near = difflib.get_close_matches(target, known, n=len(known), cutoff=0.0)
-            raise RunError("run.target", target=target, modules=", ".join(near))
 
 
 def forecast_activations(config: RunConfig, model: Any, prepared: Prepared) -> float:

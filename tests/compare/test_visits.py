@@ -1,0 +1,87 @@
+"""Comparing while a run trains: it works, and it leaves no trace in the run."""
+
+import hashlib
+
+import pytest
+from following import losses, wait_for, wait_until_over
+
+from studio import gpu
+from studio.compare.generate import CompareRequest
+from studio.config import GenerationConfig
+from studio.errors import CompareError, StudioError
+from studio.runs import State
+
+SAMPLED = GenerationConfig(max_new_tokens=8, temperature=1.0, seed=1)
+SETTINGS = {
+    "train.max_steps": 20,
+    "train.gradient_accumulation": 2,
+    "lora.dropout": 0.2,  # draws random numbers, so a visit that drew some would show
+    "data.validation": 0.25,
+    "train.eval_steps": 5,
+}
+
+
+def adapter_hash(run) -> str:
+    return hashlib.sha256((run.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+def test_twenty_losses_are_bit_equal_with_and_without_visits(tiny_config, monkeypatch):
+    config = tiny_config.with_settings(SETTINGS)
+    quiet = gpu.thread().start_run(config)
+    wait_until_over(quiet)
+
+    visited, answers = visit_at_every_chance(config, monkeypatch)
+    assert len(answers) > 40  # two micro-batches a step, and the evaluations
+    assert len(set(answers)) > 5  # the adapter changed under the visitors
+    assert losses(visited) == losses(quiet)
+    assert len(losses(quiet)) == 20
+    assert evaluations(visited) == evaluations(quiet)
+    assert adapter_hash(visited) == adapter_hash(quiet)
+
+
+def visit_at_every_chance(config, monkeypatch):
+    thread = gpu.thread()
+    real, answers = thread._visit, []
+
+    def visit() -> None:
+        comparison = thread.compare(CompareRequest(thread._training.id, "What is 3?", SAMPLED))
+        real()
+        answers.append(comparison.result()[1].text)
+
+    monkeypatch.setattr(thread, "_visit", visit)
+    run = thread.start_run(config)
+    monkeypatch.setattr(thread, "_visit", lambda: visit() if thread._training else real())
+    assert wait_until_over(run) is State.FINISHED
+    return run, answers
+
+
+def evaluations(run):
+    return [event.loss for event in run.events()[0] if event.type == "evaluated"]
+
+
+def test_a_visit_that_fails_does_not_end_the_run(tiny_config, monkeypatch):
+    from studio.compare import generate
+
+    def fail(*args):
+        raise RuntimeError("no luck")
+
+    run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step >= 2)
+    monkeypatch.setattr(generate, "answer", fail)
+    with pytest.raises(StudioError, match="no luck"):
+        gpu.thread().compare(CompareRequest(run.id, "hi", SAMPLED)).result()
+    step = run.status().step
+    wait_for(run, lambda status: status.step > step)
+    run.request("stop")
+    assert wait_until_over(run) is State.STOPPED
+
+
+def test_another_run_is_not_compared_while_one_trains(tiny_config):
+    first = gpu.thread().start_run(tiny_config)
+    wait_until_over(first)
+    second = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(second, lambda status: status.step >= 1)
+    with pytest.raises(CompareError, match=second.id):
+        gpu.thread().compare(CompareRequest(first.id, "hi", SAMPLED)).result()
+    second.request("stop")
+    assert wait_until_over(second) is State.STOPPED

@@ -1,0 +1,122 @@
+"""Models are found locally first, and nothing of theirs ever runs."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from studio.config import ModelConfig
+from studio.errors import ModelError
+from studio.model import hardware, hub, load
+
+
+@pytest.fixture
+def copy(tiny_model, tmp_path):
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+def test_a_folder_is_found_and_known_by_its_weights(tiny_model, copy):
+    first, second = load.locate(ModelConfig(id=str(tiny_model))), load.locate(ModelConfig(id=str(copy)))
+    assert first.identity["weights"] == second.identity["weights"]
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+    assert load.locate(ModelConfig(id=str(copy))).identity["weights"] != first.identity["weights"]
+
+
+def test_a_repository_with_code_of_its_own_is_refused_and_its_code_does_not_run(copy):
+    marker = copy / "ran"
+    (copy / "modeling_evil.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    settings = json.loads((copy / "config.json").read_text())
+    settings["auto_map"] = {"AutoModelForCausalLM": "modeling_evil.Evil"}
+    (copy / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="code of its own"):
+        load.locate(ModelConfig(id=str(copy)))
+    assert not marker.exists()
+
+
+def test_pickled_weights_are_refused_and_never_opened(copy):
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors"):
+        load.locate(ModelConfig(id=str(copy)))
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x10\0\0\0\0\0\0\0{}", None])
+def test_damaged_weights_are_an_error_that_says_so(copy, damage):
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000] if damage is None else damage)
+    located = load.locate(ModelConfig(id=str(copy)))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load.load(ModelConfig(id=str(copy)), located)
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load.locate(ModelConfig(id=str(tmp_path)))
+
+
+def test_offline_is_told_within_five_seconds(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://nobody.invalid")
+    began = time.monotonic()
+    assert not hub.reachable()
+    assert time.monotonic() - began < 5
+    with pytest.raises(ModelError, match="cannot be reached"):
+        load.fetch(ModelConfig(id="nobody/nothing"))
+
+
+def test_a_silent_host_counts_as_out_of_reach(monkeypatch):
+    import socket
+
+    with socket.socket() as silent:  # its queue of connections is full, so a knock gets no answer
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for knock in waiting:
+            knock.setblocking(False)
+            knock.connect_ex(silent.getsockname())
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(hub, "TIMEOUT", 0.3)
+        assert not hub.reachable()
+        for knock in waiting:
+            knock.close()
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "../secrets", "x y", "-"])
+def test_a_name_that_no_model_can_have_is_refused(name):
+    with pytest.raises(ModelError):
+        load.fetch(ModelConfig(id=name))
+
+
+def test_every_choice_has_its_reason_in_both_languages():
+    for choice in hardware.describe():
+        assert choice.reason.text("en") != choice.reason.text("ko")
+    assert hardware.precision("float16").reason.key == "choice.precision.asked"
+
+
+@pytest.mark.parametrize(
+    ("kind", "native", "model_type", "value"),
+    [
+        ("cuda", True, "", "bfloat16"),
+        ("cuda", False, "llama", "float16"),
+        ("cuda", False, "gemma3_text", "float32"),
+        ("mps", False, "", "float32"),
+        ("cpu", True, "", "bfloat16"),
+        ("cpu", False, "", "float32"),
+    ],
+)
+def test_precision_follows_device_and_model(monkeypatch, kind, native, model_type, value):
+    import torch
+
+    monkeypatch.setattr(hardware, "device", lambda: kind)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
+    monkeypatch.setattr(hardware, "_native_bfloat16", lambda: native)
+    assert hardware.precision("auto", model_type).value == value
+
+
+def test_checkpointing_is_on_only_when_the_forecast_does_not_fit(monkeypatch):
+    monkeypatch.setattr(hardware, "free_memory", lambda: 10e9)
+    assert hardware.checkpointing("auto", 7e9).value == "off"
+    assert hardware.checkpointing("auto", 9e9).value == "on"
+    assert hardware.checkpointing("on", 1.0).value == "on"

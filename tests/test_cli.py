@@ -1,0 +1,136 @@
+"""The command line, as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from studio import runs
+from studio.runs import State
+
+
+def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "studio", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, **kwargs)
+
+
+@pytest.fixture
+def config_file(tiny_config, tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(tiny_config.to_yaml(), encoding="utf-8")
+    return str(path)
+
+
+def test_help_names_every_command_and_imports_no_torch():
+    shown = studio("--help")
+    assert shown.returncode == 0
+    assert all(name in shown.stdout for name in ("train", "compare", "data", "runs", "model", "doctor"))
+    code = "import sys, studio.cli; sys.exit(bool({'torch', 'transformers', 'gradio', 'datasets'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_train_then_compare_then_list(config_file):
+    trained = studio("train", config_file, "--set", "train.max_steps=4", "--set", "train.learning_rate=1e-2")
+    assert trained.returncode == 0, trained.stderr
+    run = runs.find("last")
+    assert trained.stdout.splitlines()[0] == str(run.path)
+    assert run.config().train.max_steps == 4
+    assert run.config().train.learning_rate == 0.01
+
+    compared = studio("compare", "last", "--prompt", "What is 3?", "--json")
+    sides = json.loads(compared.stdout)
+    assert sides["run"] == run.id
+    assert {"text", "tokens", "seconds", "end"} == sides["before"].keys() == sides["after"].keys()
+
+    listed = json.loads(studio("runs", "--json").stdout)
+    assert [(row["id"], row["state"], row["step"]) for row in listed] == [(run.id, "finished", 4)]
+
+
+def test_a_run_that_fails_ends_with_1_and_says_why(config_file):
+    failed = studio("train", config_file, "--set", "model.id=nobody/nothing")
+    assert failed.returncode == 1
+    assert "cannot be reached" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "no-such-preset"), "quickstart"),
+        (("train", "quickstart", "--set", "train.max_step=3"), "train.max_steps"),
+        (("train", "quickstart", "--set", "lora.r=0"), "from 1 to 512"),
+        (("compare", "last", "--prompt", "hi"), "no run yet"),
+        (("compare", "../../etc", "--prompt", "hi"), "no run called"),
+        (("data", "inspect", "gone.csv"), "gone.csv"),
+    ],
+)
+def test_a_mistake_is_answered_in_three_lines_without_a_traceback(arguments, said):
+    answered = studio(*arguments, env=os.environ | {"COLUMNS": "300"})
+    assert answered.returncode == 1
+    assert said in answered.stderr
+    assert "Traceback" not in answered.stderr
+    assert len(answered.stderr.strip().splitlines()) == 3
+
+
+def test_the_language_follows_the_system():
+    said = studio("compare", "last", "--prompt", "hi", env=os.environ | {"LC_ALL": "ko_KR.UTF-8"})
+    assert "아직 실행이 없어요" in said.stderr
+
+
+def test_inspect_tells_shape_mapping_rows_and_problems(style_file):
+    with open(style_file, "a", encoding="utf-8") as file:
+        file.write(json.dumps({"instruction": "x", "output": ""}) + "\n")
+    found = json.loads(studio("data", "inspect", str(style_file), "--json").stdout)
+    assert found["format"] == "pair"
+    assert found["mapping"]["completion"] == "output"
+    assert (found["rows"], found["usable"], found["encoding"]) == (25, 24, "utf-8")
+    assert [(p["kind"], p["count"], p["rows"]) for p in found["problems"]] == [("empty_answer", 1, [25])]
+
+
+def test_doctor_answers_offline_within_seconds():
+    began = time.monotonic()
+    told = json.loads(studio("doctor", "--json").stdout)
+    assert time.monotonic() - began < 60
+    assert told["hub_reachable"] is False
+    assert told["choices"]["precision"]["reason"]
+
+
+def test_ctrl_c_stops_the_run_and_keeps_the_adapter(config_file):
+    command = [sys.executable, "-m", "studio", "train", config_file, "--set", "train.max_steps=100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (runs.all_runs() and runs.find("last").status().step > 2):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert runs.find("last").status().state is State.STOPPED
+    assert runs.find("last").has_adapter
+
+
+def test_a_second_process_is_told_who_runs(config_file):
+    command = [sys.executable, "-m", "studio", "train", config_file, "--set", "train.max_steps=100000", "--json"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not runs.alive_runs():
+            time.sleep(0.1)
+        second = studio("train", config_file, env=os.environ | {"COLUMNS": "300"})
+        assert second.returncode == 1
+        assert runs.find("last").id in second.stderr
+    finally:
+        runs.find("last").request("stop")
+        assert json.loads(first.communicate(timeout=120)[0])["state"] == "stopped"
+
+
+def test_the_settings_of_a_run_can_be_trained_again(config_file):
+    studio("train", config_file, "--set", "train.max_steps=1")
+    kept = runs.find("last").path / "run.yaml"
+    assert yaml.safe_load(kept.read_text())["train"]["max_steps"] == 1
+    assert studio("train", str(kept)).returncode == 0
+    assert len(runs.all_runs()) == 2

@@ -1,0 +1,45 @@
+"""Files are replaced whole or not at all, and nothing of ours lies under the working directory."""
+
+import os
+
+import pytest
+
+from studio import files
+
+
+def test_a_replaced_file_is_the_new_one_and_leaves_no_draft(tmp_path):
+    path = tmp_path / "한글 폴더" / "a.json"
+    path.parent.mkdir()
+    files.replace_file(path, "old")
+    files.replace_file(path, "새것")
+    assert path.read_text(encoding="utf-8") == "새것"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_when_the_disk_fails_the_old_file_stays(tmp_path, monkeypatch, failing):
+    path = tmp_path / "a.json"
+    files.replace_file(path, "old")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, failing, fail)
+    with pytest.raises(OSError, match="No space"):
+        files.replace_file(path, "new")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["a.json"]
+
+
+def test_the_home_is_chosen_by_the_environment_and_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESTYLE_HOME", str(tmp_path / "a" / "b"))
+    assert files.home() == (tmp_path / "a" / "b").resolve()
+    assert files.home().is_dir()
+
+
+def test_without_a_choice_the_home_is_in_the_users_data(tmp_path, monkeypatch):
+    monkeypatch.delenv("RESTYLE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert files.home().is_relative_to(tmp_path)
+    assert not files.home().is_relative_to(os.getcwd())

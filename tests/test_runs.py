@@ -1,0 +1,124 @@
+"""Run directories: the only truth about a run."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from studio import runs
+from studio.config import RunConfig
+from studio.errors import RunError
+from studio.events import Step
+from studio.i18n import message
+from studio.runs import Run, State
+
+
+def step(number: int) -> Step:
+    return Step(step=number, total=9, epoch=0.1, loss=2.0, learning_rate=1e-3, tokens=5)
+
+
+def test_a_new_run_has_its_settings_and_is_queued():
+    config = RunConfig(name="Old Captain!")
+    run = runs.create(config)
+    assert run.config() == config
+    assert run.status().state is State.QUEUED
+    assert "old-captain" in run.id
+    assert [run.id for run in runs.all_runs()] == [run.id]
+
+
+def test_ids_sort_by_time_and_a_korean_name_gives_a_safe_one():
+    ids = [runs.create(RunConfig(name="가사 쓰기")).id for _ in range(3)]
+    assert all(id.isascii() for id in ids)
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".", "/etc", "20260101-000000-x-0000/../..", "a" * 300, "x\0y"])
+def test_a_name_that_is_no_id_of_ours_opens_nothing(name):
+    with pytest.raises(RunError):
+        runs.find(name)
+
+
+def test_events_come_back_as_they_were_and_from_where_one_left_off():
+    run = runs.create(RunConfig())
+    run.emit(step(1))
+    first, offset = run.events()
+    run.emit(step(2))
+    second, _ = run.events(offset)
+    assert [event.type for event in first] == ["state", "step"]
+    assert second == [second[0]]
+    assert second[0].step == 2
+
+
+def test_a_torn_last_line_is_ignored_at_every_byte():
+    run = runs.create(RunConfig())
+    run.emit(step(1))
+    whole = (run.path / "events.jsonl").read_bytes()
+    line = step(2).model_dump_json().encode() + b"\n"
+    for cut in range(len(line)):
+        (run.path / "events.jsonl").write_bytes(whole + line[:cut])
+        events, offset = run.events()
+        assert len(events) == 2
+        assert offset == len(whole)
+
+
+def test_a_message_in_an_event_is_put_into_words_by_its_reader():
+    run = runs.create(RunConfig())
+    run.tell(message("log.usable", rows=3, usable=2), "warning")
+    told = run.events()[0][-1]
+    assert told.message.text("en") == "2 of 3 rows can be used."
+    assert "2개" in told.message.text("ko")
+
+
+def test_a_run_whose_owner_is_gone_is_interrupted(home):
+    code = (
+        "from studio import runs; from studio.config import RunConfig;"
+        "run = runs.create(RunConfig()); run.enter(runs.State.TRAINING, step=7); print(run.id)"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    status = runs.find(made.stdout.strip()).status()
+    assert status.state is State.INTERRUPTED
+    assert status.step == 7
+    assert status.ended == status.heartbeat
+    assert runs.alive_runs() == []
+
+
+def test_another_process_with_the_same_number_is_not_the_owner():
+    run = runs.create(RunConfig())
+    status = json.loads((run.path / "status.json").read_text())
+    status["owner"]["started"] -= 1000
+    (run.path / "status.json").write_text(json.dumps(status))
+    assert run.status().owner.pid == os.getpid()
+    assert Run(run.path).status().state is State.INTERRUPTED
+
+
+def test_what_is_asked_of_a_run_is_read_back():
+    run = runs.create(RunConfig())
+    assert run.requested() is None
+    Run(run.path).request("stop")
+    assert run.requested() == "stop"
+
+
+def test_a_status_is_never_half_there_for_a_reader():
+    run = runs.create(RunConfig())
+    over = threading.Event()
+
+    def write() -> None:
+        for number in range(200):
+            run.update(step=number, phase="x" * 2000)
+        over.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not over.is_set():
+        Run(run.path).status()
+    writer.join()
+
+
+def test_a_damaged_folder_does_not_hide_the_other_runs():
+    good, bad = runs.create(RunConfig()), runs.create(RunConfig())
+    (bad.path / "status.json").write_text("{")
+    assert runs.readable_status(bad) is None
+    assert [run.id for run in runs.alive_runs()] == [good.id]

@@ -1,0 +1,199 @@
+"""A real run on a tiny model, from settings to adapter."""
+
+import json
+import math
+
+import pytest
+from following import losses, wait_for, wait_until_over
+
+from studio import gpu, runs
+from studio.errors import DeviceError
+from studio.runs import State
+
+
+def start(config):
+    return gpu.thread().start_run(config)
+
+
+def test_a_run_trains_and_leaves_an_adapter_behind(tiny_config):
+    run = start(tiny_config.with_settings({"data.validation": 0.25, "train.eval_steps": 3, "train.max_steps": 30}))
+    assert wait_until_over(run) is State.FINISHED
+    assert run.has_adapter
+    found = losses(run)
+    assert len(found) == 30
+    assert found[-1] < found[0] - 0.3
+    events = run.events()[0]
+    assert [event.step for event in events if event.type == "evaluated"] == [*range(3, 31, 3)]
+    assert [event.value for event in events if event.type == "chosen" and event.name == "precision"] == ["float32"]
+    phases = [event.phase for event in events if event.type == "phase"]
+    assert phases[:4] == ["fetching", "reading", "loading", "training"]
+    assert phases[-1] == "saving"
+    assert {"base", "data", "mapping", "versions", "device"} <= run.resolved().keys()
+
+
+def test_the_adapter_can_be_read_by_peft_alone(tiny_config, tiny_model):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run = start(tiny_config)
+    wait_until_over(run)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), run.adapter)
+    assert sum(name.endswith("lora_B.default.weight") for name, _ in model.named_parameters()) == 14
+    assert AutoTokenizer.from_pretrained(run.adapter).chat_template
+    assert json.loads((run.adapter / "restyle.json").read_text())["base"] == run.resolved()["base"]
+    assert not any(run.path.rglob("training_args.bin"))
+
+
+def test_the_upper_half_of_the_layers_can_be_trained_alone(tiny_config):
+    run = start(tiny_config.with_settings({"lora.layers": "upper-half"}))
+    wait_until_over(run)
+    assert json.loads((run.adapter / "adapter_config.json").read_text())["layers_to_transform"] == [1]
+
+
+def test_the_same_settings_give_the_same_losses(tiny_config):
+    config = tiny_config.with_settings({"lora.dropout": 0.1})
+    first, second = start(config), None
+    wait_until_over(first)
+    second = start(config)
+    wait_until_over(second)
+    assert losses(first) == losses(second)
+
+
+def test_the_studios_losses_are_those_of_a_plain_trl_script(tiny_config, tiny_model, tmp_path):
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from studio.data import prepare
+
+    config = tiny_config.with_settings({"train.length_grouping": False, "train.max_steps": 20})
+    run = start(config)
+    wait_until_over(run)
+    rows = [{k: row[k] for k in ("prompt", "completion")} for row in map(as_chat, prepare.table(config.data).rows)]
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32"),
+        processing_class=AutoTokenizer.from_pretrained(tiny_model),
+        train_dataset=Dataset.from_list(rows),
+        peft_config=LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+        args=SFTConfig(
+            output_dir=str(tmp_path / "plain"), max_steps=20, learning_rate=1e-2, per_device_train_batch_size=4,
+            logging_steps=1, seed=42, use_cpu=True, bf16=False, activation_checkpointing=False, max_length=128,
+            report_to="none", save_strategy="no", weight_decay=0.0, disable_tqdm=True,
+        ),
+    )  # fmt: skip
+    trainer.train()
+    plain = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses(run) == pytest.approx(plain, abs=1e-4)
+
+
+def as_chat(row):
+    return {
+        "prompt": [{"role": "user", "content": row["instruction"]}],
+        "completion": [{"role": "assistant", "content": row["output"]}],
+    }
+
+
+def test_a_stop_keeps_the_adapter_as_it_is_then(tiny_config):
+    run = start(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step >= 3)
+    run.request("stop")
+    assert wait_until_over(run, 10) is State.STOPPED
+    assert run.has_adapter
+    assert run.status().step < 100_000
+
+
+def test_a_stop_before_training_leaves_no_adapter_and_frees_the_device(tiny_config, monkeypatch):
+    from studio.model import load
+
+    real = load.fetch
+
+    def ask_to_stop_while_fetching(config, going):
+        runs.alive_runs()[0].request("stop")
+        return real(config, going)
+
+    monkeypatch.setattr(load, "fetch", ask_to_stop_while_fetching)
+    run = start(tiny_config)
+    assert wait_until_over(run) is State.STOPPED
+    assert not run.has_adapter
+    monkeypatch.setattr(load, "fetch", real)
+    assert wait_until_over(start(tiny_config)) is State.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model.id": "nobody/nothing"}, "cannot be reached"),
+        ({"data.source.name": "gone.csv"}, "is not there"),
+        ({"lora.target_modules": ["q_prog", "k_proj"]}, "q_proj"),
+        ({"train.learning_rate": 1e30, "train.max_grad_norm": 1e30, "train.optimizer": "sgd"}, "infinite or undefined"),
+    ],
+)
+def test_a_run_that_fails_says_why_and_the_next_one_starts(tiny_config, settings, said):
+    run = start(tiny_config.with_settings(settings))
+    assert wait_until_over(run) is State.FAILED
+    assert said in run.status().error.text()
+    assert "Traceback" in run.log.read_text()
+    assert wait_until_over(start(tiny_config)) is State.FINISHED
+
+
+def test_a_failure_frees_the_model(tiny_config, monkeypatch):
+    import gc
+    import weakref
+
+    from studio.model import load
+    from studio.train import trainer
+
+    models = []
+    real_load = load.load
+
+    def remember(*args):
+        loaded = real_load(*args)
+        models.append(weakref.ref(loaded.model))
+        return loaded
+
+    def out_of_memory(*args):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(load, "load", remember)
+    monkeypatch.setattr(trainer, "_save", out_of_memory)
+    config = tiny_config.with_settings({"model.precision": "bfloat16"})  # not the one that other tests left loaded
+    run = start(config)
+    assert wait_until_over(run) is State.FAILED
+    assert "ran out of memory" in run.status().error.text()
+    gc.collect()
+    assert len(models) == 1
+    assert models[0]() is None
+
+
+def test_two_starts_at_once_give_one_run_and_one_clear_answer(tiny_config):
+    import threading
+
+    config = tiny_config.with_settings({"train.max_steps": 100_000})
+    for _ in range(5):
+        barrier = threading.Barrier(20)
+        started, refused = [], []
+
+        def press(barrier=barrier, started=started, refused=refused):
+            barrier.wait()
+            try:
+                started.append(start(config))
+            except DeviceError as error:
+                refused.append(str(error))
+
+        presses = [threading.Thread(target=press) for _ in range(20)]
+        for thread in presses:
+            thread.start()
+        for thread in presses:
+            thread.join()
+        assert len(started) == 1
+        assert all(started[0].id in said for said in refused)
+        assert len(refused) == 19
+        started[0].request("stop")
+        wait_until_over(started[0])
+
+
+def test_every_loss_is_a_number(tiny_config):
+    run = start(tiny_config)
+    wait_until_over(run)
+    assert all(math.isfinite(loss) for loss in losses(run))
