@@ -1,0 +1,28 @@
+"""Open the studio: build the page and launch it for the host it is on."""
+
+import argparse
+
+from studio.model import hardware
+
+hardware.prepare_process()  # before anything imports torch
+
+from studio import gpu, presets  # noqa: E402
+from studio.ui import app, launch  # noqa: E402
+
+
+def main() -> None:
+    """Read the command line and run the page until it is closed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quickstart", action="store_true", help="start the quickstart run at once")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next that is free)")
+    options = parser.parse_args()
+    page = app.build()
+    launch.launch(page, options.port, prevent_thread_lock=True)
+    if options.quickstart:
+        gpu.thread().start_run(presets.load(presets.QUICKSTART))
+    page.block_thread()
+    gpu.shutdown()
+
+
+if __name__ == "__main__":
+    main()

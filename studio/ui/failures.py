@@ -1,0 +1,90 @@
+"""What a handler does when it fails: a message in the session's language, never a traceback."""
+
+import functools
+import html
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import StudioError
+from studio.i18n import Message, has, text
+
+log = logging.getLogger(__name__)
+
+
+def lines(message: Message, language: str) -> list[str]:
+    """Return the lines of a message (what happened, why, what to do); a setting's path becomes its title."""
+    path = message.values.get("path")
+    if isinstance(path, str) and has(f"config.{path}.title"):
+        named = f"{text(f'config.{path}.title', language)} ({path})"
+        message = Message(message.key, {**message.values, "path": named})
+    return message.text(language).splitlines()
+
+
+def warn(message: Message, language: str) -> None:
+    """Show a message over the page until it is closed."""
+    first, *rest = (html.escape(line) for line in lines(message, language))
+    title = text("ui.warning", language)  # Gradio puts messages of one kind under one title
+    gr.Warning("<br>".join([f"<strong>{first}</strong>", *rest]), title=title, duration=None)
+
+
+def unexpected(error: Exception) -> Message:
+    """Log an error that nobody foresaw and return the message for the user."""
+    log.error("unexpected error in a handler of the page", exc_info=error)
+    return Message("errors.ui.unexpected", {"kind": type(error).__name__})
+
+
+def message_of(error: Exception) -> Message:
+    """Return the words for any exception."""
+    return error.message if isinstance(error, StudioError) else unexpected(error)
+
+
+def shown(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a handler, whose first argument is the language, show its failure and change nothing on the page."""
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def generator(language: str, *args: Any, **kwargs: Any) -> Any:
+            try:
+                yield from handler(language, *args, **kwargs)
+            except Exception as error:  # the boundary: whatever it is, the user reads a message
+                warn(message_of(error), language)
+                yield gr.skip()
+
+        return generator
+
+    @functools.wraps(handler)
+    def function(language: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(language, *args, **kwargs)
+        except Exception as error:  # the boundary: whatever it is, the user reads a message
+            warn(message_of(error), language)
+            return gr.skip()
+
+    return function
+
+
+def silent(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a handler that runs every second log its failure and change nothing: a message a second helps nobody."""
+
+    @functools.wraps(handler)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except Exception:
+            log.exception("a tick of the page failed")
+            return gr.skip()
+
+    return function
+
+
+def box(message: Message | None, language: str) -> str:
+    """Return a message as HTML that stays on the page; empty without one."""
+    if message is None:
+        return ""
+    first, *rest = lines(message, language)
+    body = "".join(f"<p>{html.escape(line)}</p>" for line in rest)
+    return f'<div class="failure" role="alert"><strong>{html.escape(first)}</strong>{body}</div>'

@@ -1,0 +1,134 @@
+"""The form: one component per setting, made from `RunConfig`, and read back into one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import gradio as gr
+from pydantic.fields import FieldInfo
+
+from studio.config import RunConfig, choices, fields
+from studio.ui.words import Words
+
+MAPPING = "data.mapping."
+_FIELDS = dict(fields())
+
+
+class Form:
+    """The settings' components by dotted path."""
+
+    def __init__(self, words: Words):
+        self._words = words
+        self.parts: dict[str, Any] = {}
+
+    def add(self, path: str, kind: type | None = None, **settings: Any) -> Any:
+        """Make the component of the setting at `path`, of the type's own kind or of `kind`."""
+        component = self._words.make(
+            kind or _kind(_FIELDS[path]),
+            label=f"config.{path}.title",
+            info=f"config.{path}.help",
+            **({} if kind else _properties(path)),
+            **settings,
+        )
+        return self.adopt(path, component)
+
+    def adopt(self, path: str, component: Any) -> Any:
+        """Let `component` stand for the setting at `path`."""
+        self.parts[path] = component
+        return component
+
+    @property
+    def components(self) -> list[Any]:
+        """All components, in the order in which `read` wants their values."""
+        return list(self.parts.values())
+
+    def values(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Return the components' values by path."""
+        return dict(zip(self.parts, values, strict=True))
+
+    def read(self, values: Sequence[Any], base: RunConfig) -> RunConfig:
+        """Return `base` with the form's values; raises ConfigError when a value cannot be."""
+        return read(self.values(values), base)
+
+    def show(self, config: RunConfig) -> dict[Any, Any]:
+        """Return what makes the form show `config`; the mapping is shown with the columns of its table instead."""
+        shown = to_values(config)
+        return {
+            component: shown[path] if isinstance(component, gr.State) else gr.update(value=shown[path])
+            for path, component in self.parts.items()
+            if not path.startswith(MAPPING)
+        }
+
+
+def read(values: Mapping[str, Any], base: RunConfig) -> RunConfig:
+    """Return `base` with the components' `values` by path; an empty mapping means that it is detected."""
+    settings = {path: from_component(path, value) for path, value in values.items()}
+    mapping = {path: settings[path] for path in settings if path.startswith(MAPPING)}
+    columns = [value for path, value in mapping.items() if path != MAPPING + "shape"]
+    if mapping and not any(columns):
+        settings = {path: value for path, value in settings.items() if path not in mapping}
+        settings["data.mapping"] = None
+    return base.with_settings(settings)
+
+
+def to_values(config: RunConfig) -> dict[str, Any]:
+    """Return what the components show for `config`, by path."""
+    values = {}
+    for path in _FIELDS:
+        value: Any = config
+        for name in path.split("."):
+            value = None if value is None else getattr(value, name)
+        if value is None and path.startswith(MAPPING):
+            value = _FIELDS[path].default
+        values[path] = to_component(path, value)
+    return values
+
+
+def to_component(path: str, value: Any) -> Any:
+    """Return a setting's value as its component shows it."""
+    if path == MAPPING + "prompt":
+        return list(value)
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if value is None and _kind(_FIELDS[path]) is gr.Textbox and not path.startswith(MAPPING):
+        return ""
+    return value
+
+
+def from_component(path: str, value: Any) -> Any:
+    """Return a component's value as its setting wants it."""
+    if path == MAPPING + "prompt":
+        return tuple(value or ())
+    if path == "lora.target_modules":
+        names = tuple(name for part in str(value or "").split(",") if (name := part.strip()))
+        return "all-linear" if names == ("all-linear",) else names
+    if value == "" and type(None) in get_args(_FIELDS[path].annotation):
+        return None
+    return value
+
+
+def _kind(info: FieldInfo) -> type:
+    if choices(info):
+        return gr.Radio
+    types = get_args(info.annotation) or (info.annotation,)
+    if bool in types:
+        return gr.Checkbox
+    return gr.Number if int in types or float in types else gr.Textbox
+
+
+def _properties(path: str) -> dict[str, Any]:
+    info = _FIELDS[path]
+    properties: dict[str, Any] = {"value": to_component(path, info.default)}
+    if options := choices(info):
+        properties["choices"] = {option: f"config.{path}.options.{option}" for option in options}
+    elif _kind(info) is gr.Number:
+        properties["step"] = _step(info)
+    elif _kind(info) is gr.Textbox:
+        properties["max_lines"] = 6
+    return properties
+
+
+def _step(info: FieldInfo) -> float:
+    """Return the step of a number's arrows. Bounds are `RunConfig`'s, which has words for what is out of them."""
+    if int in (get_args(info.annotation) or (info.annotation,)):
+        return 1
+    return 0.1 if not info.default or info.default >= 0.1 else info.default / 10

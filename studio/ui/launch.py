@@ -1,0 +1,40 @@
+"""How the page is launched on the host that it is on."""
+
+import os
+from typing import Any
+
+import gradio as gr
+
+from studio.files import home
+from studio.ui import theme
+
+LARGEST_UPLOAD = "200mb"
+
+
+def settings(port: int | None = None) -> dict[str, Any]:
+    """Return the arguments of `Blocks.launch`: nothing is shared, nothing is served but the page itself."""
+    return {
+        "theme": theme.theme(),
+        "css": theme.css(),
+        "head": theme.HEAD,
+        "server_name": "0.0.0.0" if on_space() else "127.0.0.1",
+        "server_port": port,
+        "show_error": False,
+        "footer_links": [],
+        "run_history": False,
+        "allowed_paths": [],
+        "max_file_size": LARGEST_UPLOAD,
+        "ssr_mode": None if on_space() else False,
+    }
+
+
+def on_space() -> bool:
+    """Whether this is a Hugging Face Space, whose proxy is the only one that reaches the port."""
+    return "SPACE_ID" in os.environ
+
+
+def launch(page: gr.Blocks, port: int | None = None, **changes: Any) -> Any:
+    """Launch the page; uploads lie under the studio's home until they are kept. `changes` are for tests."""
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(home() / "temporary"))
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    return page.launch(**{**settings(port), **changes})

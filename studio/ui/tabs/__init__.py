@@ -1,0 +1,1 @@
+"""One module per tab: a function that builds it inside the page's Blocks and returns its components."""

@@ -1,0 +1,217 @@
+"""The Train tab: the recipe, and the run as its directory tells it."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import gradio as gr
+
+from studio import presets, runs
+from studio.config import RunConfig, fields
+from studio.errors import RunError
+from studio.i18n import text
+from studio.ui import views
+from studio.ui.failures import box, shown
+from studio.ui.following import Following, follow
+from studio.ui.form import Form
+from studio.ui.frame import Frame
+from studio.ui.words import Words
+
+CHART_HEIGHT = 280
+
+
+@dataclass(frozen=True)
+class TrainTab:
+    """The tab's components that handlers read or change."""
+
+    preset: gr.Radio
+    start: gr.Button
+    stop: gr.Button
+    why: gr.HTML
+    status: gr.HTML
+    failure: gr.HTML
+    chart: gr.LinePlot
+    sentence: gr.HTML
+    log: gr.HTML
+    go_on: gr.Button
+
+    @property
+    def of_run(self) -> list[Any]:
+        """What changes with the followed run."""
+        return [
+            self.start,
+            self.stop,
+            self.why,
+            self.status,
+            self.failure,
+            self.chart,
+            self.sentence,
+            self.log,
+            self.go_on,
+        ]
+
+
+def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
+    """Build the tab inside the current Blocks."""
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=4, min_width=320):
+            preset = _recipe(words, form, preset_name)
+        with gr.Column(scale=7, min_width=320):
+            with gr.Column(elem_classes="card"):
+                with gr.Row(elem_classes="card-head", equal_height=True):
+                    words.heading("ui.train.title")
+                    with gr.Row(elem_classes="stepper"):
+                        start = words.make(gr.Button, text="ui.train.start", variant="primary", min_width=120)
+                        stop = words.make(gr.Button, text="ui.train.stop", interactive=False, min_width=96)
+                status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
+                failure = gr.HTML(elem_id="failure")
+                why = gr.HTML(elem_id="why")
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.loss.title")
+                chart = _chart(words)
+                sentence = words.make(
+                    gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence"
+                )
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.log.title")
+                log = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
+    with gr.Row(elem_classes="next"):
+        go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
+    return TrainTab(preset, start, stop, why, status, failure, chart, sentence, log, go_on)
+
+
+def _recipe(words: Words, form: Form, preset_name: str | None) -> gr.Radio:
+    with gr.Column(elem_classes="card"):
+        words.heading("ui.recipe.title")
+        preset = words.make(
+            gr.Radio,
+            label="ui.recipe.preset",
+            info="ui.recipe.preset_help",
+            fixed_choices=presets.names(),
+            value=preset_name,
+        )
+        rest = [(path, info) for path, info in fields() if path not in form.parts]
+        basic = [path for path, info in rest if info.json_schema_extra["basic"] and not path.startswith("generation.")]
+        for path in basic[:2]:  # the run's name and the model: long texts
+            form.add(path)
+        for pair in zip(basic[2::2], [*basic[3::2], None], strict=False):
+            with gr.Row():
+                for path in filter(None, pair):
+                    form.add(path)
+        with words.make(gr.Accordion, label="ui.recipe.all", open=False):
+            advanced = [path for path, _ in rest if path not in basic]
+            for section, paths in groupby(advanced, key=lambda path: path.split(".")[0]):
+                words.make(gr.HTML, text=f"ui.sections.{section}", frame='<h3 class="section">{}</h3>')
+                for path in paths:
+                    form.add(path)
+    return preset
+
+
+def _chart(words: Words) -> gr.LinePlot:
+    return words.make(
+        gr.LinePlot,
+        label="ui.loss.title",
+        x_title="ui.loss.x",
+        y_title="ui.loss.y",
+        show_label=False,
+        value=views.loss_frame([]),
+        x="step",
+        y="loss",
+        color="series",
+        colors_in_legend=[],  # the sentence under the chart holds the legend, in the page's language
+        color_map=views.SERIES_COLOURS,
+        height=CHART_HEIGHT,
+        elem_id="loss",
+    )
+
+
+def render(tab: TrainTab, following: Following, before: Following | None, language: str) -> dict[Any, Any]:
+    """Return what makes the tab show the followed run; what has not changed since `before` is left out."""
+    status = following.status
+    alive = following.alive
+    done = following.has_result
+    updates: dict[Any, Any] = {
+        tab.status: views.status_line(
+            following.run_id or "", status, following.points, language, stopping=following.stopping
+        ),
+    }
+    if before is None or (before.run_id, before.alive, before.stopping) != (
+        following.run_id,
+        alive,
+        following.stopping,
+    ):
+        updates |= {
+            tab.start: gr.update(interactive=not alive, variant="secondary" if alive or done else "primary"),
+            tab.stop: gr.update(interactive=alive and not following.stopping),
+            tab.why: _why(following, language),
+            tab.failure: box(status.error if status else None, language),
+            tab.go_on: gr.update(interactive=done or alive, variant="primary" if done else "secondary"),
+        }
+    if before is None or before.run_id != following.run_id or len(before.points) != len(following.points):
+        updates |= {
+            tab.chart: _curve(following),
+            tab.sentence: views.loss_legend(following.points, language) + _sentence(following, language),
+        }
+    if before is None or before.run_id != following.run_id or len(before.lines) != len(following.lines):
+        updates[tab.log] = views.log_html(following.lines, language)
+    return updates
+
+
+def _curve(following: Following) -> dict[str, Any]:
+    last = following.points[-1].step if following.points else 1
+    return gr.update(value=views.loss_frame(following.points), x_lim=[0, max(following.total, last)])
+
+
+def _sentence(following: Following, language: str) -> str:
+    return f'<p class="caption">{views.loss_sentence(following.points, following.total, language)}</p>'
+
+
+def _why(following: Following, language: str) -> str:
+    """Say why a button cannot be pressed."""
+    key = "ui.train.why_start" if following.alive else "ui.train.why_stop"
+    return f'<p class="hint">{text("ui.train.why_stopping" if following.stopping else key, language)}</p>'
+
+
+def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[Any]) -> None:
+    """Connect the tab's events. `show_run(following, before, language)` returns the updates of the whole page."""
+    form = frame.form
+
+    @shown
+    def start(language: str, base: RunConfig, *values: Any) -> dict[Any, Any]:
+        from studio import gpu
+
+        run = gpu.thread().start_run(form.read(values, base))
+        return show_run(follow(run.id), None, language)
+
+    @shown
+    def stop(language: str, following: Following) -> dict[Any, Any]:
+        if not following.alive or following.run_id is None:
+            raise RunError("ui.nothing_to_stop")
+        runs.find(following.run_id).request("stop")
+        return show_run(follow(following.run_id), None, language)
+
+    quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
+    tab.start.click(start, frame.config_inputs, show_run_outputs, **quiet)
+    tab.stop.click(stop, [frame.language, frame.following], show_run_outputs, **quiet)
+
+
+def preset_loader(tab: TrainTab, frame: Frame, bundled: gr.Radio) -> Any:
+    """Load a preset into the form; returns the event, after which the data set is to be read again."""
+
+    @shown
+    def load(language: str, name: str) -> dict[Any, Any]:
+        config = presets.load(name)
+        return {frame.base: config, **frame.form.show(config), **shown_source(bundled, config)}
+
+    return tab.preset.input(
+        load,
+        [frame.language, tab.preset],
+        [frame.base, *frame.form.components, bundled],
+        show_progress="hidden",
+        api_visibility="undocumented",
+    )
+
+
+def shown_source(bundled: gr.Radio, config: RunConfig) -> dict[Any, Any]:
+    """Return what makes the list of bundled data sets show the settings' source."""
+    return {bundled: config.data.source.name} if config.data.source.kind == "bundled" else {}

@@ -1,0 +1,172 @@
+"""Both catalogues say the same things, and everything that a user reads comes from them."""
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from studio.config import choices, fields
+from studio.errors import StudioError
+from studio.events import PhaseChanged
+from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, Message, best_language, catalogue, has, text
+from studio.runs import State
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "studio").rglob("*.py"))
+PAGE = sorted((ROOT / "studio" / "ui").rglob("*.py"))
+WORDED = {"label", "info", "placeholder", "title", "text", "x_title", "y_title", "value"}
+KEY = re.compile(r"(ui|config|errors|state|phase|choice|log|problems|data|cli)(\.[a-z0-9_-]+)+")
+FIELDS = dict(fields())
+ERRORS = {kind.__name__ for kind in StudioError.__subclasses__()}
+
+
+def placeholders(words: str) -> list[str]:
+    return sorted({name for _, name, _, _ in string.Formatter().parse(words) if name})
+
+
+def test_both_languages_hold_the_same_keys():
+    first, *others = (set(catalogue(language)) for language in LANGUAGES)
+
+    assert all(first == other for other in others)
+
+
+@pytest.mark.parametrize("key", sorted(catalogue(DEFAULT_LANGUAGE)))
+def test_a_text_has_the_same_placeholders_in_every_language(key):
+    wanted = placeholders(catalogue(DEFAULT_LANGUAGE)[key])
+
+    assert all(placeholders(catalogue(language)[key]) == wanted for language in LANGUAGES)
+    assert all(catalogue(language)[key].strip() for language in LANGUAGES)
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_every_setting_has_a_title_a_help_and_names_for_its_options(path):
+    assert has(f"config.{path}.title")
+    assert has(f"config.{path}.help")
+    assert all(has(f"config.{path}.options.{option}") for option in choices(FIELDS[path]))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_error_says_what_happened_why_and_what_next(language):
+    errors = {key: words for key, words in catalogue(language).items() if key.startswith("errors.")}
+
+    assert errors
+    assert [key for key, words in errors.items() if len(words.splitlines()) != 3] == []
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_words(state):
+    assert has(f"state.{state.value}")
+
+
+def test_korean_words_are_korean():
+    same = {
+        key
+        for key, words in catalogue("ko").items()
+        if key.endswith((".help", ".title")) and not re.search("[가-힣]", words)
+    }
+
+    assert same <= {"config.generation.top_k.title", "config.generation.top_p.title"}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_key_that_the_code_names_exists(source):
+    prefixes = {key.rsplit(".", 1)[0] for key in catalogue(DEFAULT_LANGUAGE)}
+    named = [
+        node.value
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and KEY.fullmatch(node.value)
+        and not node.value.endswith((".json", ".yaml"))
+    ]
+    settings = set(FIELDS) | {prefix for path in FIELDS for prefix in _parents(path)}
+    unknown = [key for key in named if not (has(key) or has(f"errors.{key}") or key in prefixes or key in settings)]
+
+    assert unknown == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_message_is_given_the_values_that_its_words_want(source):
+    wrong = []
+    for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args):
+            continue
+        prefix = {"message": "", "text": ""}.get(call.func.id, "errors." if call.func.id in ERRORS else None)
+        key = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+        if prefix is None or not isinstance(key, str) or any(given.arg is None for given in call.keywords):
+            continue
+        if not has(prefix + key):
+            wrong.append(f"line {call.lineno}: {prefix}{key} is not in the catalogues")
+        elif missing := set(placeholders(text(prefix + key))) - {given.arg for given in call.keywords}:
+            wrong.append(f"line {call.lineno}: {prefix}{key} also wants {sorted(missing)}")
+
+    assert wrong == []
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+@pytest.mark.parametrize("source", PAGE, ids=lambda path: path.name)
+def test_no_word_is_hard_coded_on_the_page(source):
+    hard_coded = []
+    for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if not isinstance(call, ast.Call):
+            continue
+        worded = isinstance(call.func, ast.Attribute) and call.func.attr in ("make", "heading")
+        for argument in call.keywords:
+            words = _literal(argument.value)
+            if argument.arg not in WORDED or not re.search("[A-Za-z가-힣]{2}", re.sub("<[^>]*>", "", words)):
+                continue
+            is_key = has(words) or (isinstance(argument.value, ast.JoinedStr) and " " not in words)
+            if not (worded and is_key) and not words.startswith("config."):
+                hard_coded.append(f"{source.name}:{call.lineno} {argument.arg}={words!r}")
+
+    assert hard_coded == []
+
+
+def _literal(node: ast.expr) -> str:
+    """Return the text that stands in the code itself, without HTML entities."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub("&[a-z]+;", "", node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_literal(part) for part in node.values)
+    return ""
+
+
+def test_a_message_reads_in_any_language():
+    told = Message("ui.status.step", {"step": 3, "total": 9})
+
+    assert told.text("en") == "step 3/9"
+    assert told.text("ko") == text("ui.status.step", "ko", step=3, total=9)
+
+
+def test_an_unknown_key_is_a_defect():
+    with pytest.raises(KeyError):
+        text("no.such.key")
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("en-US,en;q=0.9,ko;q=0.8", "en"),
+        ("fr, ko;q=0.5, en;q=0.4", "ko"),
+        ("en;q=0.2, ko;q=0.9", "ko"),
+        ("fr", DEFAULT_LANGUAGE),
+        ("", DEFAULT_LANGUAGE),
+        ("ko;q=nonsense, en", "en"),
+    ],
+)
+def test_the_language_follows_the_browser(header, language):
+    assert best_language(header) == language
+
+
+def test_phases_are_words_of_the_catalogue():
+    named = re.findall(r"begin\(\"([a-z ]+)\"", "".join(path.read_text(encoding="utf-8") for path in SOURCES))
+
+    assert named
+    assert [phase for phase in named if not has(f"phase.{PhaseChanged(phase=phase).phase.split()[0]}")] == []

@@ -1,0 +1,37 @@
+"""Presets and bundled data sets are what they say."""
+
+import re
+
+import pytest
+
+from studio import presets
+from studio.config import SourceConfig
+from studio.data import prepare, source
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_presets_data_can_be_used_as_a_whole(name):
+    config = presets.load(name)
+    report = prepare.inspect(config.with_settings({"model.id": "nobody/nothing"}))
+    assert report.usable == report.rows > 0
+
+
+def test_the_quickstarts_data_is_all_in_one_style():
+    config = presets.load("quickstart")
+    rows = prepare.table(config.data).rows
+    assert len(rows) >= 200
+    assert all(re.search(config.evaluation.marker, row["output"]) for row in rows)
+    assert len({row["instruction"].lower() for row in rows}) == len(rows)
+
+
+def test_the_held_out_prompts_are_not_in_the_training_rows():
+    config = presets.load("quickstart")
+    seen = {row["instruction"].lower() for row in prepare.table(config.data).rows}
+    held = prepare.held_out(config.evaluation.prompts)
+    assert len(set(held)) == 40
+    assert not seen & {prompt.lower() for prompt in held}
+
+
+@pytest.mark.parametrize("name", presets.data_sets())
+def test_every_bundled_set_can_be_read(name):
+    assert source.read(SourceConfig(name=name)).rows

@@ -1,0 +1,119 @@
+"""The quickstart does what the README promises: a style that anybody sees, on the built-in model, in minutes.
+
+python -m pytest -m slow tests/test_quickstart.py -s
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from studio import presets, runs
+from studio.config import ModelConfig
+from studio.data import prepare, tokens
+from studio.data.formats import Turn
+from studio.model import builtin, load
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+CONFIG = presets.load(presets.QUICKSTART)
+LONGEST = 80
+"""New tokens an answer may have."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The quickstart's run, made by its command, and the seconds that it took."""
+    builtin.fetch()
+    os.environ["RESTYLE_HOME"] = str(tmp_path_factory.mktemp("home"))
+    began = time.monotonic()
+    command = [sys.executable, "-m", "studio", "train", "quickstart"]
+    subprocess.run(command, check=True, timeout=1500)
+    return runs.find("last"), time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def answers(trained):
+    """The greedy answers of base and adapter to the held-out prompts, by plain transformers and PEFT."""
+    from peft import PeftModel
+
+    run, _ = trained
+    loaded = load.load(ModelConfig(precision=CONFIG.model.precision), load.locate(ModelConfig()))
+    model = PeftModel.from_pretrained(loaded.model, run.adapter).eval()
+    render = prepare.renderer(CONFIG, loaded.tokenizer, prepare.mapping(CONFIG.data).mapping)
+    asked = [
+        tokens.prompt_ids(render.question([Turn("user", prompt)]), loaded.tokenizer)
+        for prompt in prepare.held_out(CONFIG.evaluation.prompts)
+    ]
+    after = generate(model, loaded.tokenizer, asked)
+    with model.disable_adapter():
+        return generate(model, loaded.tokenizer, asked), after
+
+
+def generate(model, tokenizer, prompts):
+    """Return text and whether it ended by itself, for every prompt, in batches of ten."""
+    answered = []
+    for start in range(0, len(prompts), 10):
+        batch = tokenizer.pad({"input_ids": prompts[start : start + 10]}, padding_side="left", return_tensors="pt")
+        made = model.generate(**batch, max_new_tokens=LONGEST, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+        for ids in made[:, batch["input_ids"].shape[1] :].tolist():
+            answered.append((tokenizer.decode(ids, skip_special_tokens=True).strip(), tokenizer.eos_token_id in ids))
+    return answered
+
+
+def has_marker(text: str) -> bool:
+    return re.search(CONFIG.evaluation.marker, text) is not None
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def test_the_style_is_there_with_the_adapter_and_not_without(answers):
+    before, after = answers
+    for (untuned, _), (tuned, _) in zip(before, after, strict=True):
+        print(f"\n- {untuned[:160]!r}\n+ {tuned!r}")
+    with_it = sum(has_marker(text) for text, _ in after)
+    without = sum(has_marker(text) for text, _ in before)
+    print(f"\nmarker: {with_it} of {len(after)} with the adapter, {without} without")
+    assert len(after) == 40
+    assert with_it >= 38
+    assert without <= 2
+
+
+def test_the_answers_end_by_themselves(answers):
+    ended = sum(ended for _, ended in answers[1])
+    print(f"\nended by themselves: {ended} of 40")
+    assert ended >= 38
+
+
+def test_the_answers_all_differ_and_open_in_many_ways(answers):
+    texts = [text for text, _ in answers[1]]
+    opening, count = Counter(words(text)[0] for text in texts).most_common(1)[0]
+    print(f"\ncommonest opening: {opening}, {count} of 40")
+    assert len(set(texts)) == 40
+    assert count <= 13
+
+
+def test_no_answer_copies_six_words_in_a_row(answers):
+    rows = [words(row["output"]) for row in prepare.table(CONFIG.data).rows]
+    known = {tuple(row[i : i + 6]) for row in rows for i in range(len(row) - 5)}
+    copied = [
+        " ".join(said[i : i + 6])
+        for said in (words(text) for text, _ in answers[1])
+        for i in range(len(said) - 5)
+        if tuple(said[i : i + 6]) in known
+    ]
+    assert copied == []
+
+
+def test_it_takes_at_most_four_minutes(trained):
+    run, seconds = trained
+    print(f"\nfrom command to adapter: {seconds:.0f} s")
+    assert run.has_adapter
+    if os.environ.get("RESTYLE_TIME_QUICKSTART"):  # a promise about an idle machine with two cores
+        assert seconds <= 240

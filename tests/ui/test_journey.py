@@ -1,0 +1,185 @@
+"""One journey through the page in a real browser, with a real (tiny) model."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from studio import runs
+from studio.i18n import text
+from studio.runs import State
+
+SLOW = 60_000
+"""Milliseconds for what imports torch, or trains."""
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture
+def preset(preset, monkeypatch):
+    """A run that is long enough to be looked at, reloaded and left alone."""
+    from studio import presets
+
+    longer = preset.with_settings({"train.max_steps": 400, "data.limit": None})
+    load = presets.load
+    monkeypatch.setattr(presets, "load", lambda name: longer if name == presets.QUICKSTART else load(name))
+    return longer
+
+
+def open_page(browser, url: str, language: str = "en-US", width: int = 1280) -> Page:
+    context = browser.new_context(viewport={"width": width, "height": 900}, locale=language)
+    page = context.new_page()
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(url)
+    expect(page.locator("#brand")).to_be_visible(timeout=30_000)
+    return page
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=text(f"ui.tabs.{name}")).click()
+
+
+def drawn_until(page: Page) -> int:
+    """Return the last step that the sentence under the curve tells."""
+    found = re.search(r"Step (\d+) of", page.locator("#sentence").inner_text())
+    return int(found.group(1)) if found else 0
+
+
+def wait_for_step(page: Page, step: int) -> None:
+    page.wait_for_function(
+        "step => { const found = document.querySelector('#sentence').innerText.match(/Step (\\d+) of/);"
+        " return found && Number(found[1]) >= step; }",
+        arg=step,
+        timeout=SLOW,
+    )
+
+
+LINE = (
+    "() => Math.max(0, ...[...document.querySelectorAll('#loss path')]"
+    ".filter(path => (path.getAttribute('stroke') || '').toLowerCase() === '#0d9488')"
+    ".map(path => path.getTotalLength()))"
+)
+"""How long the training line is on the screen; the chart is an SVG."""
+
+
+def line_length(page: Page) -> float:
+    page.wait_for_function(f"() => ({LINE})() > 0", timeout=SLOW)
+    return page.evaluate(LINE)
+
+
+def test_from_data_to_before_and_after(browser, page_url, preset):
+    page = open_page(browser, page_url)
+
+    # What the model sees: tokens of the first row, trained and context
+    expect(page.locator("#spans")).to_contain_text("<|im_end|>", timeout=SLOW)
+    expect(page.locator("#caption")).to_contain_text("ends by itself")
+    expect(page.locator("#health")).to_contain_text("24 rows", timeout=SLOW)
+    page.get_by_role("button", name=text("ui.data.continue")).click()
+
+    # Start, and see the curve move
+    page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
+    expect(page.locator("#run-bar")).to_be_visible(timeout=SLOW)
+    wait_for_step(page, 2)
+    first, length = drawn_until(page), line_length(page)
+    wait_for_step(page, first + 10)
+    page.wait_for_function(f"before => ({LINE})() !== before", arg=length, timeout=SLOW)  # the curve moves
+
+    # Reload in the middle: the curve is still whole
+    seen = drawn_until(page)
+    page.reload()
+    tab(page, "train")
+    wait_for_step(page, seen)
+    assert line_length(page) > 0
+    assert f"of {preset.train.max_steps}" in page.locator("#sentence").inner_text()
+    assert "down from" in page.locator("#sentence").inner_text() or "up from" in page.locator("#sentence").inner_text()
+
+    # Compare while it trains
+    tab(page, "compare")
+    expect(page.get_by_label(text("ui.compare.run"), exact=True)).to_have_value(
+        re.compile("half-trained"), timeout=SLOW
+    )
+    page.get_by_label(text("ui.compare.prompt"), exact=True).fill("What is 3?")
+    page.get_by_role("button", name=text("ui.compare.go"), exact=True).click()
+    for side in ("before", "after"):
+        expect(page.locator(f"#caption-{side}")).to_contain_text("tokens", timeout=SLOW)
+        expect(page.locator(f"#caption-{side}")).to_contain_text(
+            re.compile("ended by itself|cut at the longest length"), timeout=SLOW
+        )
+    expect(page.get_by_role("button", name=text("ui.compare.go"), exact=True)).to_be_enabled()
+
+    # Stop: it keeps what it has learned, and can be compared
+    tab(page, "train")
+    page.get_by_role("button", name=text("ui.train.stop"), exact=True).click()
+    expect(page.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+    assert runs.find("last").has_adapter
+    assert page.errors == []
+
+
+def test_closing_the_tab_does_not_disturb_the_run(browser, page_url):
+    page = open_page(browser, page_url)
+    tab(page, "train")
+    page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
+    wait_for_step(page, 2)
+    page.context.close()
+
+    run = runs.find("last")
+    left_at = run.status().step
+    again = open_page(browser, page_url)
+    tab(again, "train")
+    wait_for_step(again, left_at + 5)
+    losses = [event.step for event in run.events()[0] if event.type == "step"]
+    assert losses == list(range(1, len(losses) + 1))
+
+    run.request("stop")
+    expect(again.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+    assert run.status().state is State.STOPPED
+
+
+def test_the_language_changes_live_and_nothing_typed_is_lost(browser, page_url):
+    page = open_page(browser, page_url, language="ko-KR")
+    expect(page.get_by_role("tab", name=text("ui.tabs.data", "ko"))).to_be_visible()
+    assert page.evaluate("document.documentElement.lang") == "ko"
+    page.get_by_role("tab", name=text("ui.tabs.train", "ko")).click()
+    page.get_by_label(text("config.name.title", "ko")).fill("이름")
+
+    page.get_by_text("English", exact=True).click()
+
+    expect(page.get_by_label(text("config.name.title", "en"))).to_have_value("이름")
+    expect(page.get_by_role("button", name=text("ui.train.start", "en"), exact=True)).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("tab", name=text("ui.tabs.data", "en"))).to_be_visible()
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(browser, page_url):
+    page = open_page(browser, page_url, width=390)
+    for name in ("data", "train", "compare"):
+        tab(page, name)
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    before, after = (page.locator(f"#answer-{side}").bounding_box() for side in ("before", "after"))
+    assert before["y"] < after["y"]
+
+
+def test_a_wrong_setting_is_told_and_nothing_starts(browser, page_url):
+    page = open_page(browser, page_url)
+    tab(page, "train")
+    page.get_by_label(text("config.lora.r.title"), exact=True).fill("0")
+    page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
+
+    message = page.locator(".toast-wrap")
+    expect(message).to_contain_text(text("config.lora.r.title") + " (lora.r)", timeout=SLOW)
+    assert runs.all_runs() == []
+
+
+def test_an_uploaded_file_is_read_and_its_columns_are_found(browser, page_url, home, tmp_path):
+    file = tmp_path / "질문 답변.csv"
+    file.write_bytes("질문,답변\n<b>안녕?</b>,어서 오게\n잘 지내?,그럼\n".encode("cp949"))
+    page = open_page(browser, page_url)
+    page.get_by_text(text("config.data.source.kind.options.file"), exact=True).click()
+    page.locator("#upload input[type=file]").set_input_files(file)
+
+    expect(page.locator("#found")).to_contain_text("질문", timeout=SLOW)
+    expect(page.locator("#rows")).to_contain_text("<b>안녕?</b>")
+    expect(page.locator("#health")).to_contain_text("2 rows", timeout=SLOW)
+    assert [kept.suffix for kept in (home / "uploads").iterdir()] == [".csv"]

@@ -1,0 +1,117 @@
+"""The page over HTTP, as its own client sees it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from gradio_client import Client
+
+from studio import runs
+from studio.i18n import text
+from studio.runs import State
+
+ROOT = Path(__file__).parent.parent.parent
+HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
+
+
+@pytest.fixture
+def client(page_url):
+    """A session on the page."""
+    connected = Client(page_url, verbose=False)
+    yield connected
+    connected.close()
+
+
+def test_the_page_is_built_without_the_heavy_libraries():
+    program = (
+        "import json, sys, app; from studio.ui import app as page, launch; page.build(); launch.settings();"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_the_page_is_served_without_the_heavy_libraries(page_url):
+    # The browser's first look is the configuration; what the first event answers is tested in the journey.
+    import httpx
+
+    answer = httpx.get(page_url + "config")
+
+    assert answer.status_code == 200
+    assert answer.json()["title"] == text("ui.name")
+
+
+def test_a_language_is_answered_in_its_words(client):
+    english = client.predict("en", None, api_name="/say_again")
+    korean = client.predict("ko", None, api_name="/say_again")
+
+    assert text("ui.train.start", "en") in json.dumps(english, ensure_ascii=False)
+    assert text("ui.train.start", "ko") in json.dumps(korean, ensure_ascii=False)
+
+
+def test_files_of_the_studio_are_not_served(page_url, home):
+    import httpx
+
+    secret = home / "runs" / "secret.txt"
+    secret.parent.mkdir(parents=True, exist_ok=True)
+    secret.write_text("secret", encoding="utf-8")
+
+    for path in (secret, ROOT / "pyproject.toml"):
+        assert httpx.get(f"{page_url}gradio_api/file={path}").status_code == 403
+
+
+def test_a_tick_without_news_changes_nothing(client):
+    first = client.predict("en", None, api_name="/tick")
+    second = client.predict("en", None, api_name="/tick")
+
+    assert all("value" not in update for update in second if isinstance(update, dict)), (first, second)
+
+
+def test_a_run_of_another_process_is_followed_by_its_folder(client, preset):
+    run = runs.create(preset)
+    client.predict("en", None, api_name="/tick")
+    run.enter(State.STOPPED)
+
+    told = json.dumps(client.predict("en", None, api_name="/tick"), ensure_ascii=False)
+
+    assert text("state.stopped") in told
+
+
+@pytest.mark.timeout(240)
+def test_start_stop_and_compare_by_the_handlers_alone(client, preset):
+    from studio.ui import form
+
+    values = list(_form_values(preset))
+    client.predict("en", *values, api_name="/start")
+    run = runs.find("last")
+    deadline = time.monotonic() + 180
+    while run.status().state.alive and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+    assert run.status().state is State.FINISHED, run.log.read_text(encoding="utf-8")[-2000:]
+    assert form.to_values(run.config())["lora.r"] == preset.lora.r
+
+    client.predict("en", None, api_name="/offer_runs")
+    sides = client.predict("en", run.id, "What is 3?", 0.0, 8, 0, api_name="/compare")
+    told = json.dumps(sides, ensure_ascii=False)
+    assert text("ui.answer.tokens", n=8) in told or text("ui.answer.turn") in told
+
+
+def _form_values(config):
+    """Return what the page's form sends for `config`: all but the source's name, which stays on the server."""
+    import gradio as gr
+
+    from studio.ui import app, form
+
+    values = form.to_values(config)
+    titles = {text(f"config.{path}.title"): path for path in values}
+    page = app.build()
+    start = next(fn for fn in page.fns.values() if fn.api_name == "start")
+    inputs = [block for block in start.inputs if not isinstance(block, gr.State)][1:]
+    return [values[titles[block.label]] for block in inputs]
