@@ -7,6 +7,7 @@ from studio.model import hardware
 hardware.prepare_process()  # before anything imports torch
 
 from studio import gpu, presets  # noqa: E402
+from studio.errors import StudioError  # noqa: E402
 from studio.ui import app, launch  # noqa: E402
 
 
@@ -19,7 +20,10 @@ def main() -> None:
     page = app.build()
     launch.launch(page, options.port, prevent_thread_lock=True)
     if options.quickstart:
-        gpu.thread().start_run(presets.load(presets.QUICKSTART))
+        try:
+            gpu.thread().start_run(presets.load(presets.QUICKSTART))
+        except StudioError as error:  # a run is going on already: the page shows it
+            print(error)
     page.block_thread()
     gpu.shutdown()
 

@@ -73,4 +73,5 @@ class RunCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
         self._evaluating = False
-        self._run.begin("training")
+        if state.global_step < state.max_steps:
+            self._run.begin("training")
