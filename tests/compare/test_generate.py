@@ -113,7 +113,7 @@ def test_a_run_without_an_adapter_cannot_be_compared():
 
 
 def test_an_adapter_of_another_base_of_the_same_shape_is_refused(run, tiny_model, tmp_path, monkeypatch):
-    from conftest import make_tiny_model
+    from tiny import make_tiny_model
 
     other = make_tiny_model(tmp_path / "other", seed=1)
     config = run.config().with_settings({"model.id": str(other)})

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import make_tokenizer
+from tiny import make_tokenizer
 
 from studio.config import RunConfig
 from studio.data import prepare, split

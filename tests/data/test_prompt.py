@@ -1,7 +1,7 @@
 """One renderer: what is compared is, token for token, the prefix of what was trained."""
 
 import pytest
-from conftest import CHATML, make_tokenizer
+from tiny import CHATML, make_tokenizer
 
 from studio.config import PromptConfig
 from studio.data import tokens

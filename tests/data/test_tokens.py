@@ -1,7 +1,7 @@
 """Labels: what is trained, what is context, what is cut."""
 
 import pytest
-from conftest import make_tokenizer
+from tiny import make_tokenizer
 from transformers import GenerationConfig
 
 from studio.data import tokens
