@@ -5,6 +5,7 @@ The vocabulary is the page's, the words are the catalogue's. `--json` prints Eng
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -177,20 +178,33 @@ def list_runs(as_json: AsJson = False) -> None:
     out.print(table if rows else _say("cli.no_runs"))
 
 
+FileOrId = Annotated[str, typer.Argument(metavar="FILE_OR_ID", help=_say("cli.file"))]
+Model = Annotated[str, typer.Option("--model", help=_say("cli.model_id"))]
+Settings = Annotated[list[str] | None, typer.Option("--set", help=_say("cli.set"))]
+
+
+def data_config(name: str, model: str, settings: list[str] | None = None) -> RunConfig:
+    """Return settings about the file, the bundled set or the data set of the Hub called `name`."""
+    kind = "bundled" if name in presets.data_sets() and not Path(name).is_file() else "file"
+    if kind == "file" and not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        kind = "hub"
+    config = RunConfig().with_settings(
+        {"model.id": model, "data.source": SourceConfig(kind=kind, name=name).model_dump()}
+    )
+    return config.with_settings(dict(parse_setting(setting) for setting in settings or []))
+
+
 @data_app.command(help=i18n.text("cli.inspect", LANGUAGE))
-def inspect(
-    file: Annotated[str, typer.Argument(help=_say("cli.file"))],
-    model: Annotated[str, typer.Option("--model", help=_say("cli.model_id"))] = "builtin",
-    as_json: AsJson = False,
-) -> None:
+def inspect(name: FileOrId, model: Model = "builtin", settings: Settings = None, as_json: AsJson = False) -> None:
     from studio.data import prepare
 
-    kind = "file" if Path(file).is_file() or file not in presets.data_sets() else "bundled"
-    config = RunConfig().with_settings(
-        {"model.id": model, "data.source": SourceConfig(kind=kind, name=file).model_dump()}
-    )
+    config = data_config(name, model, settings)
     table = prepare.table(config.data)
-    report = prepare.inspect(config)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), console=err, transient=True, disable=as_json
+    ) as progress:
+        task = progress.add_task(_say("phase.reading"), total=1.0)
+        report = prepare.inspect(config, lambda share: progress.update(task, completed=share))
     found = report.detected
     if as_json:
         _print_json(
@@ -198,24 +212,79 @@ def inspect(
                 "format": found.mapping.shape,
                 "reason": found.reason.text(),
                 "mapping": found.mapping.model_dump(mode="json"),
+                "file_format": table.file_format,
                 "encoding": table.encoding,
+                "columns": {column.name: column.type for column in table.columns},
                 "rows": report.rows,
                 "usable": report.usable,
                 "problems": [
-                    {"kind": p.kind, "count": p.count, "rows": p.rows, "effect": p.message.text()}
+                    {"kind": p.kind, "count": p.count, "rows": p.rows, "example": p.example}
+                    | {"effect": p.effect.text(), "fix": p.fix, "fixed": p.fixed}
                     for p in report.problems
                 ],
                 "tokens": report.token_figures,
+                "epoch_seconds": report.epoch_seconds and round(report.epoch_seconds),
+                "blocks": [block.text() for block in report.blocks],
             }
         )
         return
-    out.print(_plain(f"{table.path.name}: {table.file_format}, {table.encoding}"))
-    out.print(_plain(found.reason.text(LANGUAGE)))
+    out.print(_plain(", ".join(filter(None, (table.path.name, table.file_format, table.encoding)))))
+    out.print(_plain(_say("cli.columns", columns=", ".join(f"{c.name} ({c.type})" for c in table.columns))))
+    for told in (found.reason, *table.notes):
+        out.print(_plain(told.text(LANGUAGE)))
     out.print(_say("log.usable", rows=report.rows, usable=report.usable))
     for problem in report.problems:
         out.print(_plain(problem.message.text(LANGUAGE)), style="yellow")
+        out.print(
+            _plain(f"  {problem.effect.text(LANGUAGE)}" + (f" --set data.fixes=[{problem.fix}]" if problem.fix else ""))
+        )
     if report.token_figures:
         out.print(_say("cli.tokens", **report.token_figures))
+    if report.epoch_seconds:
+        out.print(_say("cli.epoch", seconds=f"{report.epoch_seconds:,.0f}"))
+    for block in report.blocks:
+        out.print(_plain(block.text(LANGUAGE)), style="red")
+
+
+@data_app.command(help=i18n.text("cli.preview", LANGUAGE))
+def preview(
+    name: FileOrId,
+    row: Annotated[int, typer.Option("--row", min=1, help=_say("cli.row"))] = 1,
+    model: Model = "builtin",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    from rich.text import Text
+
+    from studio.data import prepare
+
+    shown = prepare.preview(data_config(name, model, settings), row - 1)
+    if as_json:
+        _print_json(
+            {"row": row, "raw": shown.row, "text": shown.text, "tokens": [list(span) for span in shown.spans]}
+            | {"trained": shown.trained, "ends": shown.ends, "problem": shown.problem and shown.problem.text()}
+        )
+        return
+    if shown.problem:
+        out.print(_plain(shown.problem.text(LANGUAGE)), style="yellow")
+        return
+    styles = {"context": "dim", "trained": "bold green", "cut": "strike red"}
+    out.print(Text.assemble(*((text, styles[label]) for text, label in shown.spans)))
+    out.print(_say("cli.preview_line", tokens=shown.tokens, trained=shown.trained))
+
+
+@data_app.command(help=i18n.text("cli.clean", LANGUAGE))
+def clean(
+    name: FileOrId,
+    path: Annotated[Path, typer.Option("-o", "--out", help=_say("cli.out"))],
+    fixes: Annotated[list[str] | None, typer.Option("--fix", help=_say("cli.fix"))] = None,
+    model: Model = "builtin",
+    settings: Settings = None,
+) -> None:
+    from studio.data import clean as cleaning
+
+    chosen = data_config(name, model, settings).with_settings({"data.fixes": fixes or []})
+    out.print(_plain(_say("cli.written", rows=cleaning.write(chosen, path), path=path)))
 
 
 @model_app.command(help=i18n.text("cli.pull", LANGUAGE))

@@ -31,20 +31,37 @@ class Section(BaseModel):
 
 
 class SourceConfig(Section):
-    """Where the rows come from: a data set that ships with the studio, or a file."""
+    """Where the rows come from: a data set that ships with the studio, a file, or a data set of the Hub."""
 
-    kind: Literal["bundled", "file"] = setting("bundled", basic=True)
+    kind: Literal["bundled", "file", "hub"] = setting("bundled", basic=True)
     name: str = setting("captain", basic=True, min_length=1)
+    subset: str | None = setting(None)
+    split: str | None = setting(None)
+    revision: str | None = setting(None)
+
+
+Role = Literal["system", "user", "assistant", "skip"]
 
 
 class MappingConfig(Section):
-    """Which columns make the prompt and which the answer; absent in `DataConfig` means that it is detected."""
+    """Which columns make the prompt and which the answer; absent in `DataConfig` means that it is detected.
 
-    shape: Literal["pair", "messages"] = setting("pair")
+    A column may be a path into nested cells (`instances.0.output`).
+    """
+
+    shape: Literal["pair", "messages", "text"] = setting("pair")
     prompt: tuple[str, ...] = setting(())
+    joiner: str = setting("\n")
+    """What stands between several prompt columns; empty cells are skipped."""
+    joined: str = setting("prompt", min_length=1)
+    """The name by which a text template calls the joined prompt columns."""
     completion: str | None = setting(None)
     system: str | None = setting(None)
+    history: str | None = setting(None)
     messages: str | None = setting(None)
+    roles: dict[str, Role] = setting({})
+    """Role names that are not known by themselves, and what they stand for."""
+    text: str | None = setting(None)
 
     @model_validator(mode="after")
     def _complete(self) -> "MappingConfig":
@@ -52,6 +69,8 @@ class MappingConfig(Section):
             raise ValueError("a mapping of shape 'pair' needs both 'prompt' (one or more columns) and 'completion'")
         if self.shape == "messages" and not self.messages:
             raise ValueError("a mapping of shape 'messages' needs 'messages', the column that holds the turns")
+        if self.shape == "text" and not self.text:
+            raise ValueError("a mapping of shape 'text' needs 'text', the column that holds the text")
         return self
 
 
@@ -69,16 +88,41 @@ class PromptConfig(Section):
         return self
 
 
+class ValidationConfig(Section):
+    """Which rows are kept back to validate on."""
+
+    kind: Literal["none", "fraction", "file", "split"] = setting("none", basic=True)
+    fraction: float = setting(0.1, basic=True, unit="share", gt=0.0, le=0.5)
+    name: str | None = setting(None)
+    """The file, or the name of the data set's own split."""
+    group: str | None = setting(None)
+    """A column whose equal values stay on the same side of the split."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "ValidationConfig":
+        if self.kind in ("file", "split") and not self.name:
+            raise ValueError(f"'kind: {self.kind}' needs 'name', or choose 'kind: fraction'")
+        return self
+
+
+Fix = Literal["merge_turns", "drop_cut", "deduplicate", "near_deduplicate", "remove_leaks"]
+"""What can be mended in all rows: join turns of the same speaker, leave out rows that are cut, exact or near
+duplicates, and training rows that are also in the validation rows."""
+
+
 class DataConfig(Section):
     """The rows, how they are rendered, and which are kept for validation."""
 
     source: SourceConfig = SourceConfig()
     limit: int | None = setting(None, basic=True, unit="rows", ge=1)
+    pick: Literal["first", "random"] = setting("first", basic=True)
     mapping: MappingConfig | None = setting(None)
     prompt: PromptConfig = PromptConfig()
     train_on: Literal["completion", "all"] = setting("completion")
+    turns: Literal["all", "last"] = setting("all")
     max_length: int = setting(512, basic=True, unit="tokens", ge=16, le=131072)
-    validation: float = setting(0.0, basic=True, unit="share", ge=0.0, le=0.5)
+    fixes: tuple[Fix, ...] = setting(())
+    validation: ValidationConfig = ValidationConfig()
     seed: int = setting(42, ge=0, lt=2**32)
 
 

@@ -22,6 +22,15 @@ def home(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch, request) -> Path:
+    """A cache that belongs to one test; slow tests keep the user's, where the built-in model is."""
+    folder = tmp_path / "cache"
+    if "slow" not in request.keywords:
+        monkeypatch.setenv("RESTYLE_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """The folder of a random Llama with two layers and a byte-level ChatML tokenizer; made in under a second."""

@@ -90,6 +90,31 @@ def test_inspect_tells_shape_mapping_rows_and_problems(style_file):
     assert found["mapping"]["completion"] == "output"
     assert (found["rows"], found["usable"], found["encoding"]) == (25, 24, "utf-8")
     assert [(p["kind"], p["count"], p["rows"]) for p in found["problems"]] == [("empty_answer", 1, [25])]
+    documented = {"kind", "count", "rows", "example", "effect", "fix", "fixed"}
+    assert found["problems"][0].keys() == documented
+
+
+def test_preview_and_clean_tell_the_same_story(style_file, tiny_model, tmp_path):
+    with open(style_file, "a", encoding="utf-8") as file:
+        file.write(json.dumps({"instruction": "x", "output": ""}) + "\n")
+    shown = studio("data", "preview", str(style_file), "--row", "2", "--model", str(tiny_model), "--json")
+    found = json.loads(shown.stdout)
+    assert found["raw"]["instruction"] == "What is 1?"
+    assert "".join(text for text, _ in found["tokens"]) == found["text"]
+    assert found["ends"] is True
+    left_out = json.loads(
+        studio("data", "preview", str(style_file), "--row", "25", "--model", str(tiny_model), "--json").stdout
+    )
+    assert "Empty answers" in left_out["problem"]
+    cleaned = studio("data", "clean", str(style_file), "-o", str(tmp_path / "out.jsonl"), "--model", str(tiny_model))
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 24
+
+
+def test_an_id_of_the_hub_is_told_offline_within_seconds():
+    answered = studio("data", "inspect", "owner/some-data", env=os.environ | {"COLUMNS": "300"})
+    assert answered.returncode == 1
+    assert "the Hub cannot be reached" in answered.stderr
 
 
 def test_doctor_answers_offline_within_seconds():

@@ -18,7 +18,7 @@ def test_a_presets_data_can_be_used_as_a_whole(name):
 
 def test_the_quickstarts_data_is_all_in_one_style():
     config = presets.load("quickstart")
-    rows = prepare.table(config.data).rows
+    rows = list(prepare.table(config.data).rows())
     assert len(rows) >= 200
     assert all(re.search(config.evaluation.marker, row["output"]) for row in rows)
     assert len({row["instruction"].lower() for row in rows}) == len(rows)
@@ -26,7 +26,7 @@ def test_the_quickstarts_data_is_all_in_one_style():
 
 def test_the_held_out_prompts_are_not_in_the_training_rows():
     config = presets.load("quickstart")
-    seen = {row["instruction"].lower() for row in prepare.table(config.data).rows}
+    seen = {row["instruction"].lower() for row in prepare.table(config.data).rows()}
     held = prepare.held_out(config.evaluation.prompts)
     assert len(set(held)) == 40
     assert not seen & {prompt.lower() for prompt in held}
@@ -34,4 +34,4 @@ def test_the_held_out_prompts_are_not_in_the_training_rows():
 
 @pytest.mark.parametrize("name", presets.data_sets())
 def test_every_bundled_set_can_be_read(name):
-    assert source.read(SourceConfig(name=name)).rows
+    assert source.open_table(SourceConfig(name=name)).first

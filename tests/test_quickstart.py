@@ -100,7 +100,7 @@ def test_the_answers_all_differ_and_open_in_many_ways(answers):
 
 
 def test_no_answer_copies_six_words_in_a_row(answers):
-    rows = [words(row["output"]) for row in prepare.table(CONFIG.data).rows]
+    rows = [words(row["output"]) for row in prepare.table(CONFIG.data).rows()]
     known = {tuple(row[i : i + 6]) for row in rows for i in range(len(row) - 5)}
     copied = [
         " ".join(said[i : i + 6])

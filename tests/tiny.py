@@ -7,6 +7,24 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+# Each family as far as these tests need it; written for them.
+TEMPLATES = {
+    "chatml": CHATML,
+    "llama3": (
+        "<|im_start|>{% for m in messages %}[{{ m['role'] }}]\n\n{{ m['content'] | trim }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]\n\n{% endif %}"
+    ),
+    "gemma": (
+        "<|im_start|>{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}"
+        "{% endif %}<turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
+        "{{ m['content'] | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<turn>model\n{% endif %}"
+    ),
+    "mistral": (
+        "<|im_start|>{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
+        "{% elif m['role'] == 'assistant' %} {{ m['content'] }}<|im_end|>{% endif %}{% endfor %}"
+    ),
+}
+
 
 def make_tiny_model(folder: Path, seed: int, chat_template: str | None = CHATML) -> Path:
     """Save a random Llama of 40,000 parameters and its tokenizer."""
@@ -32,9 +50,12 @@ def make_tiny_model(folder: Path, seed: int, chat_template: str | None = CHATML)
     return folder
 
 
-def make_tokenizer(chat_template: str | None = CHATML):
-    """Make a byte-level tokenizer without merges: every text is representable, one token a byte."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+def make_tokenizer(chat_template: str | None = CHATML, adds_bos: bool = False):
+    """Make a byte-level tokenizer without merges: every text is representable, one token a byte.
+
+    With `adds_bos` it puts a beginning-of-text token in front of what it is given, as Llama's does.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
@@ -44,6 +65,8 @@ def make_tokenizer(chat_template: str | None = CHATML):
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens([AddedToken(token, special=True) for token in special])
+    if adds_bos:
+        core.post_processor = processors.TemplateProcessing("<|im_start|> $A", special_tokens=[("<|im_start|>", 0)])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|pad|>"
     )

@@ -1,15 +1,17 @@
 """Find out which columns make the prompt and which the answer, and turn a row into a conversation.
 
-Shapes are read from the first rows and the column names: a list of turns first, then an explicit pair.
+Shapes are read from the first rows and the column names, in this order: a list of turns, an explicit pair, one text.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from studio.config import MappingConfig
-from studio.data.source import Table
+from studio.data.readers.base import Row
+from studio.data.source import Table, cell
 from studio.errors import DataError
 from studio.i18n import Message, message
 
@@ -24,21 +26,28 @@ ASSISTANT = [
     "답변", "응답", "대답", "출력", "정답", "가사",
 ]
 # fmt: on
+PREFERRED = ["chosen"]
 SYSTEM = ["system", "system_prompt", "persona", "시스템", "페르소나"]
+CONTEXT = ["context", "article", "passage", "지문"]
 CHAT = ["messages", "conversations", "conversation", "dialogue", "dialog", "chat", "대화"]
+TEXT = ["text", "content", "본문"]
 ROLES = {
     **dict.fromkeys(["user", "human", "prompter", "usr", "사용자"], "user"),
     **dict.fromkeys(["assistant", "gpt", "model", "bot", "chatbot", "챗봇"], "assistant"),
     **dict.fromkeys(["system", "시스템"], "system"),
 }
-Role = Literal["system", "user", "assistant"]
+_TAG = re.compile(r"(?:^[ \t]*##|###)[ \t]*(\w+)[ \t]*:[ \t]*", re.MULTILINE)
+"""A speaker's mark in running text, such as `### Human:`."""
+_KEYWORD = re.compile(r"(key|keyword|키워드)[ _-]?\d+", re.IGNORECASE)
+
+Speaker = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True)
 class Turn:
     """One message of a conversation."""
 
-    role: Role
+    role: Speaker
     content: str
 
 
@@ -60,29 +69,73 @@ class RowProblem(Exception):
 
 def detect(table: Table) -> Detected:
     """Find the shape of a table; raises DataError that lists the columns when it cannot be told."""
-    names = {column.strip().lower(): column for column in table.columns}
-    first = table.rows[0]
-    for column in [names[n] for n in CHAT if n in names] or [c for c in table.columns if _is_turns(first.get(c))]:
-        if _is_turns(first.get(column)):
+    names: dict[str, str] = {}
+    for column in table.names:
+        names.setdefault(column.strip().lower(), column)
+        names.setdefault(column.rsplit(".", 1)[-1].lower(), column)  # inside nested cells
+    return _chat(table, names) or _pair(table, names) or _text(names) or _unknown(table)
+
+
+def _unknown(table: Table) -> Detected:
+    raise DataError("data.no_mapping", columns=", ".join(table.names))
+
+
+def _chat(table: Table, names: Mapping[str, str]) -> Detected | None:
+    rows = table.first[:20]
+    named = [names[name] for name in CHAT if name in names]
+    for column in [*named, *(name for name in table.names if name not in named)]:
+        if any(_is_turns(cell(row, column)) for row in rows):
+            if column.lower() in PREFERRED or "chosen" in names:
+                return None  # preference data: the answers are lists of turns
+            if isinstance(cell(rows[0], column), list) and "completion" in names and "prompt" in names:
+                return None  # prompt and completion, both as lists of turns
+            kind = "tagged" if isinstance(_parsed(cell(rows[0], column)), str) else "messages"
             mapping = MappingConfig(shape="messages", messages=column)
-            return Detected(mapping, message("data.found.messages", column=column))
-    completion = next((names[n] for n in ASSISTANT if n in names), None)
-    prompts = [names[n] for n in USER if n in names and names[n] != completion]
-    if not completion or not prompts:
-        raise DataError("data.no_mapping", columns=", ".join(table.columns))
-    prompt = prompts[:1]
-    if prompt[0].lower() == "instruction" and "input" in names:  # Alpaca: the input belongs to the question
-        prompt.append(names["input"])
-    system = next((names[n] for n in SYSTEM if n in names), None)
-    mapping = MappingConfig(prompt=tuple(prompt), completion=completion, system=system)
-    return Detected(mapping, message("data.found.pair", prompt=" + ".join(prompt), completion=completion))
+            return Detected(mapping, message(f"data.found.{kind}", column=column))
+    return None
+
+
+def _pair(table: Table, names: Mapping[str, str]) -> Detected | None:
+    preferred = next((names[name] for name in PREFERRED if name in names), None)
+    completion = preferred or _first(names, ASSISTANT) or _ending(table.names, ("답변", "답"))
+    if completion is None:
+        return None
+    keywords = [name for name in table.names if _KEYWORD.fullmatch(name.strip())]
+    mapping: dict[str, Any] = {"completion": completion}
+    if keywords:
+        mapping |= {"prompt": tuple(keywords), "joiner": ", ", "joined": "keywords"}
+    else:
+        prompt = next((names[name] for name in USER if name in names and names[name] != completion), None)
+        if prompt is None:
+            return None
+        extra = names.get("input") if prompt.lower().endswith("instruction") else None  # Alpaca
+        context = _first(names, CONTEXT)
+        mapping["prompt"] = tuple(dict.fromkeys(c for c in (context, prompt, extra) if c and c != completion))
+    mapping |= {"system": _first(names, SYSTEM), "history": names.get("history")}
+    reason = "keywords" if keywords else "preference" if preferred else "nested" if "." in completion else "pair"
+    told = message(f"data.found.{reason}", prompt=" + ".join(mapping["prompt"]), completion=completion)
+    return Detected(MappingConfig(**mapping), told)
+
+
+def _text(names: Mapping[str, str]) -> Detected | None:
+    column = _first(names, TEXT)
+    return column and Detected(MappingConfig(shape="text", text=column), message("data.found.text", column=column))
+
+
+def _first(names: Mapping[str, str], wanted: Iterable[str]) -> str | None:
+    return next((names[name] for name in wanted if name in names), None)
+
+
+def _ending(columns: list[str], endings: tuple[str, ...]) -> str | None:
+    return next((column for column in columns if column.strip().endswith(endings)), None)
 
 
 def _is_turns(value: Any) -> bool:
-    turns = _parsed(value)
-    return (
-        isinstance(turns, list) and bool(turns) and isinstance(turns[0], Mapping) and _turn_keys(turns[0]) is not None
-    )
+    try:
+        turns = _turns(value, {})
+    except RowProblem:
+        return False
+    return any(turn.role == "assistant" for turn in turns)
 
 
 def _parsed(value: Any) -> Any:
@@ -95,71 +148,152 @@ def _parsed(value: Any) -> Any:
     return value
 
 
-def _turn_keys(turn: Mapping[str, Any]) -> tuple[str, str] | None:
-    return next(
-        (keys for keys in (("role", "content"), ("from", "value")) if keys[0] in turn and keys[1] in turn), None
-    )
+def _holds_objects(value: Any) -> bool:
+    parsed = _parsed(value)
+    return isinstance(parsed, list) and bool(parsed) and all(isinstance(entry, Mapping) for entry in parsed)
 
 
 def check(mapping: MappingConfig, columns: list[str]) -> None:
     """Raise DataError when the mapping names a column that the table does not have."""
-    named = [*mapping.prompt, mapping.completion, mapping.system, mapping.messages]
+    named = [*mapping.prompt, mapping.completion, mapping.system, mapping.history, mapping.messages, mapping.text]
     missing = [column for column in named if column and column not in columns]
     if missing:
         raise DataError("data.no_column", column=missing[0], columns=", ".join(columns))
 
 
-def conversation(row: Mapping[str, Any], mapping: MappingConfig) -> tuple[Turn, ...]:
-    """Turn a row into the turns of a conversation, the last one the assistant's; raises RowProblem."""
-    turns = _from_messages(row, mapping) if mapping.shape == "messages" else _from_pair(row, mapping)
+def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> tuple[Turn, ...]:
+    """Turn a row into the turns of a conversation, the last one the assistant's; raises RowProblem.
+
+    `merge` joins turns of the same speaker that follow each other, and leaves out what the assistant says first.
+    """
+    if mapping.shape == "messages":
+        turns = _in_order(_turns(cell(row, mapping.messages or ""), mapping.roles), merge)
+    elif mapping.shape == "text":
+        turns = (Turn("assistant", _text_cell(row, mapping.text)),)
+    else:
+        turns = _from_pair(row, mapping, merge)
     if not turns[-1].content.strip():
         raise RowProblem("empty_answer")
     return turns
 
 
-def _from_pair(row: Mapping[str, Any], mapping: MappingConfig) -> tuple[Turn, ...]:
-    if mapping.completion is None:
-        raise RowProblem("not_text")
-    completion = row.get(mapping.completion)
-    if completion is None:
+def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
+    """Return a row as a text template sees it: its columns, and the joined prompt columns under their name."""
+    named = [*mapping.prompt, mapping.completion, mapping.system]
+    reached = {column: cell(row, column) for column in named if column}
+    return (
+        {**row, **reached, mapping.joined: _joined(row, mapping)} if mapping.joined not in row else {**row, **reached}
+    )
+
+
+def _text_cell(row: Row, column: str | None) -> str:
+    value = cell(row, column or "")
+    if value is None:
         raise RowProblem("empty_answer")
-    parts = [row.get(column) for column in mapping.prompt]
-    system = row.get(mapping.system) if mapping.system else None
-    if any(part is not None and not isinstance(part, str) for part in (completion, system, *parts)):
+    if not isinstance(value, str):
         raise RowProblem("not_text")
-    prompt = "\n".join(part for part in parts if part and part.strip())
+    return value
+
+
+def _joined(row: Row, mapping: MappingConfig) -> str:
+    parts = [cell(row, column) for column in mapping.prompt]
+    if any(part is not None and not isinstance(part, str) for part in parts):
+        raise RowProblem("not_text")
+    return mapping.joiner.join(part for part in parts if part and part.strip())
+
+
+def _from_pair(row: Row, mapping: MappingConfig, merge: bool) -> tuple[Turn, ...]:
+    answer, asked = cell(row, mapping.completion or ""), cell(row, mapping.prompt[0])
+    if _holds_objects(answer):  # prompt and completion, or the chosen answer, as lists of turns
+        told = _turns(answer, mapping.roles)
+        before = _turns(asked, mapping.roles) if _holds_objects(asked) else []
+        if not before and told and told[0].role != "user":
+            before = [Turn("user", _joined(row, mapping))]
+        return _in_order([*before, *told], merge)
+    completion = _text_cell(row, mapping.completion)
+    prompt = _joined(row, mapping)
     if not prompt:
         raise RowProblem("empty_prompt")
+    system = cell(row, mapping.system) if mapping.system else None
+    if system is not None and not isinstance(system, str):
+        raise RowProblem("not_text")
     head = (Turn("system", system),) if system and system.strip() else ()
-    return (*head, Turn("user", prompt), Turn("assistant", completion))
+    return (*head, *_history(row, mapping), Turn("user", prompt), Turn("assistant", completion))
 
 
-def _from_messages(row: Mapping[str, Any], mapping: MappingConfig) -> tuple[Turn, ...]:
-    raw = _parsed(row.get(mapping.messages or ""))
+def _history(row: Row, mapping: MappingConfig) -> list[Turn]:
+    earlier = _parsed(cell(row, mapping.history)) if mapping.history else None
+    if not earlier:
+        return []
+    if not isinstance(earlier, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in earlier):
+        raise RowProblem("not_turns")
+    return [Turn(role, str(said)) for pair in earlier for role, said in zip(("user", "assistant"), pair, strict=True)]
+
+
+def _turns(value: Any, roles: Mapping[str, str]) -> list[Turn]:
+    """Read the turns of a cell: objects with role and text, plain texts by turns, or marked text."""
+    raw = _parsed(value)
+    if isinstance(raw, str):
+        return _tagged(raw, roles)
     if not isinstance(raw, list):
         raise RowProblem("not_turns")
-    turns: list[Turn] = []
-    for entry in raw:
-        keys = _turn_keys(entry) if isinstance(entry, Mapping) else None
-        if keys is None:
-            raise RowProblem("not_turns")
-        role, content = entry[keys[0]], entry[keys[1]]
-        if not isinstance(content, str):
-            raise RowProblem("not_text")
-        known = ROLES.get(str(role).strip().lower())
-        if known is None:
-            raise RowProblem("unknown_role")
-        turns.append(Turn(known, content))
-    return _in_order(turns)
+    if raw and all(isinstance(entry, str) for entry in raw):
+        return [Turn("assistant" if number % 2 else "user", entry) for number, entry in enumerate(raw)]
+    found = [_turn(entry, roles) for entry in raw]
+    return [turn for turn in found if turn]
 
 
-def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:
+def _turn(entry: Any, roles: Mapping[str, str]) -> Turn | None:
+    for role_key, text_key in (("role", "content"), ("from", "value"), ("role", "text"), ("speaker", "text")):
+        if isinstance(entry, Mapping) and role_key in entry and text_key in entry:
+            name, content = str(entry[role_key]).strip(), entry[text_key]
+            if not isinstance(content, str):
+                raise RowProblem("not_text")
+            role = roles.get(name) or ROLES.get(name.lower())
+            if role is None:
+                raise RowProblem("unknown_role")
+            return None if role == "skip" else Turn(role, content)
+    raise RowProblem("not_turns")
+
+
+def _tagged(text: str, roles: Mapping[str, str]) -> list[Turn]:
+    """Read text that is marked by speakers; other headings in it are part of what is said."""
+    known = {**ROLES, **{name.lower(): role for name, role in roles.items()}}
+    marks = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
+    if not marks:
+        raise RowProblem("not_turns")
+    turns = []
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        said = text[mark.end() : following.start() if following else len(text)].strip()
+        if (role := known[mark[1].lower()]) != "skip":
+            turns.append(Turn(role, said))
+    return turns
+
+
+def _in_order(turns: list[Turn], merge: bool) -> tuple[Turn, ...]:
     """Check that user and assistant take turns, after at most one system turn; a user's last word is left out."""
+    if merge:
+        turns = _merged(turns)
     while turns and turns[-1].role != "assistant":
         turns = turns[:-1]
     if not turns:
         raise RowProblem("no_answer")
     spoken = turns[1:] if turns[0].role == "system" else turns
-    if [turn.role for turn in spoken] != ["user", "assistant"] * (len(spoken) // 2) or not spoken:
+    if not spoken or spoken[0].role == "assistant":
+        raise RowProblem("assistant_first")
+    if [turn.role for turn in spoken] != ["user", "assistant"] * (len(spoken) // 2):
         raise RowProblem("order")
     return tuple(turns)
+
+
+def _merged(turns: list[Turn]) -> list[Turn]:
+    merged: list[Turn] = []
+    for turn in turns:
+        if merged and merged[-1].role == turn.role:
+            merged[-1] = Turn(turn.role, f"{merged[-1].content}\n\n{turn.content}")
+        elif turn.role != "system" or not merged:
+            merged.append(turn)
+    head = 1 if merged and merged[0].role == "system" else 0
+    while len(merged) > head and merged[head].role == "assistant":
+        del merged[head]
+    return merged

@@ -1,71 +1,46 @@
-"""From the settings to labelled tokens: what the preview shows, what the report counts, what the trainer gets."""
+"""From the settings to what the trainer gets, what the preview shows, and what the report counts."""
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from studio.config import DataConfig, MappingConfig, RunConfig, SourceConfig
-from studio.data import formats, prompt, source, tokens
+from studio.data import formats, prompt, scan, source, tokens
 from studio.data.formats import Detected, RowProblem
-from studio.data.prompt import PromptRenderer, Segment
+from studio.data.health import Problem, Report, problem
+from studio.data.prompt import PromptRenderer
+from studio.data.readers.base import BadRow, Going, Row
+from studio.data.scan import Counted, Scanned
+from studio.data.source import Table
 from studio.data.split import split
 from studio.data.tokens import Tokens
 from studio.errors import DataError, ModelError
 from studio.i18n import Message, message
-from studio.model.load import load_tokenizer
-
-BATCH = 1_000
-"""Rows tokenized at a time, between two looks at whether somebody asked to stop."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong with some rows; `rows` are numbers as people count, from 1."""
-
-    kind: str
-    level: Literal["warning", "error"]
-    rows: list[int]
-    used: bool
-    """Whether the rows are used all the same."""
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        return len(self.rows)
-
-    @property
-    def message(self) -> Message:
-        """The problem in words, with its count and first rows."""
-        shown = ", ".join(map(str, self.rows[:8])) + (", …" if len(self.rows) > 8 else "")
-        return message(f"problems.{self.kind}", count=self.count, rows=shown)
+from studio.model import estimate
+from studio.model.hardware import precision
+from studio.model.load import load_tokenizer, locate
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rows of a run, tokenized and split, with what was found on the way."""
+    """The rows of a run, tokenized and split. The data sets have the columns `input_ids` and `labels`."""
 
-    train: list[Tokens]
-    validation: list[Tokens]
-    rows: int
-    problems: list[Problem]
-    detected: Detected
+    train: Any
+    validation: Any | None
+    report: Report
     sha256: str
     """Hash of all that is trained and validated on: token ids and labels, in order."""
-
-    @property
-    def usable(self) -> int:
-        """Number of rows that are trained or validated on."""
-        return len(self.train) + len(self.validation)
+    longest: int
+    """Tokens of the longest training row, after cutting."""
 
 
 @dataclass(frozen=True)
 class Preview:
     """One row: as it is in the file, and as the model will see it."""
 
-    row: dict[str, Any]
+    row: Row
     spans: list[tuple[str, str]]
     """Text and label (`context`, `trained`, `cut`) of each token."""
     tokens: int
@@ -73,199 +48,275 @@ class Preview:
     ends: bool
     """Whether the end of the answer is trained, so that the model learns to stop."""
     rows: int
+    """Number of rows in the file; 0 while that is not known of a large file."""
+    text: str = ""
+    """The rendered text, special tokens included."""
     problem: Message | None = None
     """Why the row is left out, if it is; then there are no spans."""
 
 
+def table(data: DataConfig) -> Table:
+    """Open a data set; the last ones are remembered until their file changes. Raises DataError."""
+    path = source.path_of(data.source, data.limit if data.pick == "first" else None)
+    return _table(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
 @lru_cache(maxsize=4)
-def _read(config: SourceConfig, limit: int | None, changed: int) -> source.Table:
-    return source.read(config, limit)
-
-
-def table(data: DataConfig) -> source.Table:
-    """Read a data set; the last ones read are remembered until their file changes."""
-    return _read(data.source, data.limit, source.path_of(data.source).stat().st_mtime_ns)
+def _table(path: Any, changed: int, size: int) -> Table:
+    return source.open_file(path)
 
 
 def mapping(data: DataConfig) -> Detected:
     """Return the mapping of the settings, or the one that is detected; raises DataError."""
-    rows = table(data)
+    opened = table(data)
     if data.mapping is None:
-        return formats.detect(rows)
-    formats.check(data.mapping, rows.columns)
+        return formats.detect(opened)
+    formats.check(data.mapping, opened.names)
     return Detected(data.mapping, message("data.found.chosen"))
 
 
 def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig) -> PromptRenderer:
     """Make the renderer of a run's prompts."""
+    if chosen.shape == "text":
+        return prompt.PlainRenderer(tokenizer)
     return prompt.renderer(config.data.prompt, tokenizer, chosen.completion)
 
 
 def preview(config: RunConfig, row: int) -> Preview:
-    """Show row number `row` (from 0) as the model will see it; raises StudioError."""
-    rows = table(config.data).rows
-    raw = rows[row % len(rows)]
+    """Show row number `row` (from 0) as the model will see it; raises StudioError.
+
+    Numbers beyond the last row begin again at the first.
+    """
+    opened = table(config.data)
+    count = opened.reader.count or (opened.count if opened.is_small else 0)
+    row = row % count if count else row
+    raw = opened.row(row)
     tokenizer = load_tokenizer(config.model)
     chosen = mapping(config.data).mapping
     try:
-        segments = _segments(raw, chosen, renderer(config, tokenizer, chosen))
-    except RowProblem as problem:
-        return Preview(raw, [], 0, 0, False, len(rows), message(f"problems.{problem.kind}", count=1, rows=row + 1))
+        turns = scan.turns_of(raw, config.data, chosen)
+        segments = scan.segments_of(raw, turns, config.data, chosen, renderer(config, tokenizer, chosen))
+    except RowProblem as wrong:
+        shown = {"": raw.text} if isinstance(raw, BadRow) else raw
+        return Preview(shown, [], 0, 0, False, count, problem=_said(wrong.kind, row))
     labelled = tokens.tokenize([segments], tokenizer, config.data.max_length, config.data.train_on)[0]
     return Preview(
         row=raw,
-        spans=_spans(labelled, tokenizer),
+        spans=tokens.spans(labelled, tokenizer),
         tokens=len(labelled.ids),
         trained=labelled.trained,
         ends=tokens.ends_by_itself(labelled, tokenizer, tokens.stop_ids(tokenizer)),
-        rows=len(rows),
+        rows=count,
+        text="".join(segment.text for segment in segments),
     )
 
 
-def _spans(labelled: Tokens, tokenizer: Any) -> list[tuple[str, str]]:
-    """Decode token by token; tokens that are parts of one character are joined, since alone they are not text."""
-    spans: list[tuple[str, str]] = []
-    held: list[int] = []
-    for token, label in zip(labelled.ids, labelled.labels, strict=True):
-        held.append(token)
-        text = tokenizer.decode(held)
-        if not text.endswith("\ufffd") or len(held) > 8:
-            spans.append((text, label.value))
-            held = []
-    if held:
-        spans.append((tokenizer.decode(held), labelled.labels[-1].value))
-    return spans
+def _said(kind: str, row: int) -> Message:
+    return Problem(kind, 1, [row + 1]).message
 
 
-def _segments(row: dict[str, Any], chosen: MappingConfig, render: PromptRenderer) -> list[Segment]:
-    return render.example(formats.conversation(row, chosen), row)
-
-
-def prepare(config: RunConfig, tokenizer: Any, going: Callable[[float], None] = lambda share: None) -> Prepared:
-    """Render, tokenize, check and split all rows.
+def prepare(config: RunConfig, tokenizer: Any, going: Going = lambda share: None) -> Prepared:
+    """Read, render, tokenize, mend and split all rows.
 
     `going` is told the share done between two batches of rows, and may raise to end the work. Raises DataError when no
     row can be used, PromptError when the end of the answers would not be trained.
     """
-    rows = table(config.data).rows
-    detected = mapping(config.data)
-    render = renderer(config, tokenizer, detected.mapping)
-    stops = tokens.stop_ids(tokenizer)
-    found: dict[str, list[int]] = {}
-    numbered: list[tuple[int, Tokens]] = []
-    for start in range(0, len(rows), BATCH):
-        going(start / len(rows))
-        kept, segments = [], []
-        for number, row in enumerate(rows[start : start + BATCH], start=start + 1):
-            try:
-                segments.append(_segments(row, detected.mapping, render))
-                kept.append(number)
-            except RowProblem as problem:
-                found.setdefault(problem.kind, []).append(number)
-        labelled = tokens.tokenize(segments, tokenizer, config.data.max_length, config.data.train_on)
-        numbered += zip(kept, labelled, strict=True)
-    usable = _sort_out(numbered, found, config)
-    if not usable:
-        raise DataError("data.none_usable", rows=len(rows), kinds=", ".join(sorted(found)))
-    for _, row_tokens in usable:
-        tokens.require_end(row_tokens, tokenizer, stops)
-    train, validation = split(len(usable), config.data.validation, config.data.seed)
-    problems = [_problem(kind, where) for kind, where in found.items()]
-    parts = [usable[i][1] for i in train], [usable[i][1] for i in validation]
-    return Prepared(*parts, rows=len(rows), problems=problems, detected=detected, sha256=_hash(parts))
+    detected, scanned, rows, own = _scan(config, tokenizer, going)
+    report, train, validation = _sort_out(config, detected, scanned, rows, own)
+    if report.blocks:
+        raise _block(config, report)
+    columns = ["input_ids", "labels"]
+    chosen = rows.select(train).select_columns(columns)
+    held = (own or rows).select(validation).select_columns(columns) if validation else None
+    longest = min(int(column(rows, "length")[train].max()), config.data.max_length)
+    return Prepared(chosen, held, report, _sha256(chosen, held), longest)
 
 
-# Rows with these problems are used all the same.
-_USED = {"answer_cut", "duplicate"}
-
-
-def _problem(kind: str, rows: list[int]) -> Problem:
-    return Problem(kind, "warning" if kind in _USED else "error", rows, used=kind in _USED)
-
-
-def _sort_out(numbered: list[tuple[int, Tokens]], found: dict[str, list[int]], config: RunConfig):
-    """Leave out rows that train nothing, and count those that are cut or stand twice."""
-    usable, seen = [], set()
-    for number, row in numbered:
-        if row.trained == 0:
-            found.setdefault("nothing_trained", []).append(number)
-            continue
-        if row.cut:
-            found.setdefault("answer_cut", []).append(number)
-        if row.ids in seen:
-            found.setdefault("duplicate", []).append(number)
-        seen.add(row.ids)
-        usable.append((number, row))
-    return usable
-
-
-def _hash(parts: tuple[list[Tokens], list[Tokens]]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        for row in part:
-            digest.update(json.dumps(row.for_training()).encode())
-        digest.update(b"|")
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a data set holds, without training on it."""
-
-    rows: int
-    usable: int
-    problems: list[Problem]
-    detected: Detected
-    lengths: list[int] | None
-    """Tokens of each usable row before cutting; None while the model's tokenizer is not on this machine."""
-    trained: int
-    """Trained tokens in all usable rows."""
-
-    @property
-    def token_figures(self) -> dict[str, int]:
-        """Figures about the lengths in tokens; empty while the tokenizer is not on this machine."""
-        if not self.lengths:
-            return {}
-        ordered = sorted(self.lengths)
-        figures = {"shortest": ordered[0], "median": ordered[len(ordered) // 2], "longest": ordered[-1]}
-        return figures | {"total": sum(ordered), "trained": self.trained}
-
-
-def inspect(config: RunConfig) -> Report:
+def inspect(config: RunConfig, going: Going = lambda share: None) -> Report:
     """Check all rows of a data set; without the model's tokenizer, what depends on tokens is left out."""
     try:
         tokenizer = load_tokenizer(config.model)
     except ModelError:
-        return _inspect_rows(config)
-    prepared = prepare(config, tokenizer)
-    used = [*prepared.train, *prepared.validation]
-    return Report(
-        prepared.rows,
-        prepared.usable,
-        prepared.problems,
-        prepared.detected,
-        lengths=[len(row.ids) for row in used],
-        trained=sum(row.trained for row in used),
+        return _inspect_rows(config, going)
+    detected, scanned, rows, own = _scan(config, tokenizer, going)
+    report = _sort_out(config, detected, scanned, rows, own)[0]
+    return replace(report, epoch_seconds=_epoch_seconds(config, report))
+
+
+def _epoch_seconds(config: RunConfig, report: Report) -> float | None:
+    located = locate(config.model)
+    if located is None or not report.train:
+        return None
+    figures = report.token_figures
+    tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]
+    settings = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
+    return estimate.epoch_seconds(
+        int(tokens * report.train / report.usable),
+        located.path,
+        precision(config.model.precision, settings.get("model_type", "")).value,
+        upper_half=config.lora.layers == "upper-half",
+        checkpointing=config.train.gradient_checkpointing == "on",
     )
 
 
-def _inspect_rows(config: RunConfig) -> Report:
-    rows = table(config.data).rows
+def _scan(config: RunConfig, tokenizer: Any, going: Going) -> tuple[Detected, Scanned, Any, Any | None]:
+    """Scan the data set, and the validation set that the settings name; return both as data sets."""
     detected = mapping(config.data)
-    found: dict[str, list[int]] = {}
-    for number, row in enumerate(rows, start=1):
+    render = renderer(config, tokenizer, detected.mapping)
+    scanned = scan.scan(table(config.data), config.data, detected.mapping, render, tokenizer, going)
+    own_source = validation_source(config.data)
+    if own_source is None:
+        return detected, scanned, scanned.dataset(), None
+    own_data = config.data.model_copy(update={"source": own_source, "limit": None})
+    own = scan.scan(table(own_data), own_data, detected.mapping, render, tokenizer, going)
+    return detected, scanned, scanned.dataset(), own.dataset()
+
+
+def validation_source(data: DataConfig) -> SourceConfig | None:
+    """Return the source of the validation rows when it is one of its own."""
+    chosen = data.validation
+    if chosen.kind == "file":
+        return SourceConfig(kind="file", name=chosen.name or "")
+    if chosen.kind == "split":
+        if data.source.kind != "hub":
+            raise DataError("data.no_splits", name=data.source.name)
+        return data.source.model_copy(update={"split": chosen.name})
+    return None
+
+
+def _sort_out(
+    config: RunConfig, detected: Detected, scanned: Scanned, rows: Any, own: Any | None
+) -> tuple[Report, list[int], list[int]]:
+    """Mend what the settings say, split, count what is left; return the report and the indices of both sides."""
+    import numpy
+
+    fixes = config.data.fixes
+    numbers, lengths, trained, hashes = (column(rows, name) for name in ("number", "length", "trained", "hash"))
+    found = dict(scanned.problems)
+    keep = trained > 0
+    seen_at = _first_seen(hashes)
+    repeated = keep & (seen_at != numpy.arange(len(hashes)))
+    near = numpy.isin(numbers, [number for number, _ in scanned.near]) & keep
+    for kind, where in (("duplicate", repeated), ("near_duplicate", near)):
+        if where.any():
+            found[kind] = _counted(numbers[where], config)
+    for fix, where in (("drop_cut", lengths > config.data.max_length), ("deduplicate", repeated)):
+        if fix in fixes:
+            keep &= ~where
+    if "near_deduplicate" in fixes:
+        keep &= ~near
+    usable = numpy.flatnonzero(keep)
+    train, validation = _split(config, rows, usable, own)
+    train = _without_leaks(config, found, train, validation, rows, own)
+    if config.data.validation.kind == "fraction" and not validation:
+        found["few_rows"] = Counted(1, [])
+    problems = [problem(kind, counted, scanned.rows, fixes) for kind, counted in found.items()]
+    used = [*train, *([] if own is not None else validation)]
+    report = Report(
+        rows=scanned.rows,
+        usable=len(used),
+        problems=problems,
+        detected=detected,
+        train=len(train),
+        validation=len(validation),
+        lengths=lengths[used],
+        row_numbers=numbers[used],
+        trained_each=trained[used],
+        max_length=config.data.max_length,
+        batch_size=config.train.batch_size,
+        near_rows=scanned.near_rows if scanned.near_rows < scanned.rows else None,
+    )
+    if not train:
+        report.blocks.append(_block(config, report).message)
+    return report, train, validation
+
+
+def _split(config: RunConfig, rows: Any, usable: Any, own: Any | None) -> tuple[list[int], list[int]]:
+    chosen = config.data.validation
+    if own is not None:
+        return usable.tolist(), column(own, "trained").nonzero()[0].tolist()
+    if chosen.kind != "fraction":
+        return usable.tolist(), []
+    groups = column(rows, "group")[usable].tolist() if chosen.group else range(len(usable))
+    train, validation = split(groups, chosen.fraction, config.data.seed)
+    return usable[train].tolist() if train else [], usable[validation].tolist() if validation else []
+
+
+def _without_leaks(
+    config: RunConfig, found: dict[str, Counted], train: list[int], validation: list[int], rows: Any, own: Any | None
+) -> list[int]:
+    """Count the validation rows that stand in the training rows too, and leave those out of training if asked to."""
+    if not validation:
+        return train
+    hashes = column(rows, "hash")
+    held = set(column(own or rows, "hash")[validation].tolist())
+    leaks = [i for i in train if hashes[i] in held]
+    if leaks:
+        found["leak"] = _counted(column(rows, "number")[leaks], config)
+    if "remove_leaks" not in config.data.fixes:
+        return train
+    gone = set(leaks)
+    return [i for i in train if i not in gone]
+
+
+def column(rows: Any, name: str) -> Any:
+    """Return a column of numbers of a whole data set as an array, without a detour through Python's numbers."""
+    return rows.data.column(name).to_numpy()
+
+
+def _first_seen(hashes: Any) -> Any:
+    """Return for each row the index of the first row with the same hash."""
+    import numpy
+
+    _, first, inverse = numpy.unique(hashes, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def _counted(numbers: Any, config: RunConfig) -> Counted:
+    example = scan.example_of(table(config.data).row(int(numbers[0]) - 1))
+    return Counted(len(numbers), [int(number) for number in numbers[: scan.ROWS_NAMED]], example)
+
+
+def _block(config: RunConfig, report: Report) -> DataError:
+    kinds = {problem.kind for problem in report.problems}
+    if kinds == {"nothing_trained"}:
+        return DataError("data.all_too_long", limit=config.data.max_length, rows=report.rows)
+    told = "; ".join(problem.message.text() for problem in report.problems)
+    return DataError("data.none_usable", rows=report.rows, kinds=told)
+
+
+def _inspect_rows(config: RunConfig, going: Going) -> Report:
+    opened = table(config.data)
+    detected = mapping(config.data)
+    count = opened.index(going)
+    found: dict[str, Counted] = {}
+    for number, row in scan.chosen_rows(opened, config.data, count):
         try:
-            formats.conversation(row, detected.mapping)
-        except RowProblem as problem:
-            found.setdefault(problem.kind, []).append(number)
-    left_out = sum(map(len, found.values()))
-    problems = [_problem(kind, where) for kind, where in found.items()]
-    return Report(len(rows), len(rows) - left_out, problems, detected, lengths=None, trained=0)
+            scan.turns_of(row, config.data, detected.mapping)
+        except RowProblem as wrong:
+            found.setdefault(wrong.kind, Counted()).add(number, str(row)[:200])
+    rows = min(count, config.data.limit or count)
+    left_out = sum(counted.count for counted in found.values())
+    problems = [problem(kind, counted, rows, config.data.fixes) for kind, counted in found.items()]
+    return Report(rows, rows - left_out, problems, detected, train=rows - left_out)
+
+
+def _sha256(train: Any, validation: Any | None) -> str:
+    digest = hashlib.sha256()
+    for part in (train, validation):
+        for batch in part.with_format("arrow").iter(1000) if part is not None else ():
+            for name in ("input_ids", "labels"):
+                digest.update(repr(batch[name].to_pylist()).encode())
+        digest.update(b"|")
+    return digest.hexdigest()
 
 
 def held_out(name: str | None) -> list[str]:
     """Return the held-out prompts of a bundled data set (its first column); empty without a name."""
     if not name:
         return []
-    rows = source.read(SourceConfig(kind="bundled", name=name)).rows
-    return [str(next(iter(row.values()))) for row in rows]
+    rows = source.open_table(SourceConfig(kind="bundled", name=name)).rows()
+    return [str(next(iter(row.values()))) for row in rows if not isinstance(row, BadRow)]
+
+
+__all__ = ["Prepared", "Preview", "Report", "Tokens", "held_out", "inspect", "mapping", "prepare", "preview", "table"]

@@ -128,6 +128,23 @@ class TextRenderer(PromptRenderer):
         return self._start + text
 
 
+class PlainRenderer(PromptRenderer):
+    """Renders raw text as it is, with the end of text behind it; all of it is trained."""
+
+    def __init__(self, tokenizer: Any):
+        self._start = tokenizer.bos_token if _adds_bos(tokenizer) else ""
+        self._end = tokenizer.eos_token
+
+    @override
+    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> list[Segment]:
+        return [Segment(self._start, False), Segment(turns[-1].content + self._end, True)]
+
+    @override
+    def question(self, turns: Sequence[Turn]) -> list[Segment]:
+        """Render a beginning that the model is to continue."""
+        return [Segment(self._start + turns[-1].content, False)]
+
+
 def renderer(prompt: PromptConfig, tokenizer: Any, answer: str | None) -> PromptRenderer:
     """Make the renderer that the settings ask for; raises PromptError.
 

@@ -82,6 +82,21 @@ def prompt_ids(segments: Sequence[Segment], tokenizer: Any) -> list[int]:
     ]
 
 
+def spans(row: Tokens, tokenizer: Any) -> list[tuple[str, str]]:
+    """Return text and label of each token; tokens that are parts of one character are joined to it."""
+    found: list[tuple[str, str]] = []
+    held: list[int] = []
+    for token, label in zip(row.ids, row.labels, strict=True):
+        held.append(token)
+        text = tokenizer.decode(held)
+        if not text.endswith("\ufffd") or len(held) > 8:
+            found.append((text, label.value))
+            held = []
+    if held:
+        found.append((tokenizer.decode(held), row.labels[-1].value))
+    return found
+
+
 def stop_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:
     """Return the tokens that end an answer: end of text, end of turn, and what the model's own settings add."""
     found = {tokenizer.eos_token_id}

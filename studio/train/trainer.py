@@ -64,7 +64,7 @@ def _prepared_trainer(
     going(None)
     run.begin("reading")
     prepared = prepare(config, load.load_tokenizer(config.model), going)
-    _tell_problems(run, config, prepared)
+    _tell_problems(run, prepared)
     going(None)
     run.begin("loading")
     host.remove_adapter()
@@ -76,7 +76,7 @@ def _prepared_trainer(
         {
             "base": located.identity,
             "data": prepared.sha256,
-            "mapping": prepared.detected.mapping.model_dump(mode="json"),
+            "mapping": prepared.report.detected.mapping.model_dump(mode="json"),
             "versions": versions(),
             "device": device(),
         }
@@ -84,16 +84,14 @@ def _prepared_trainer(
     return trainer
 
 
-def _tell_problems(run: RunWriter, config: RunConfig, prepared: Prepared) -> None:
-    run.tell(message("log.rows", rows=prepared.rows, usable=prepared.usable, validation=len(prepared.validation)))
-    for problem in prepared.problems:
+def _tell_problems(run: RunWriter, prepared: Prepared) -> None:
+    report = prepared.report
+    run.tell(message("log.rows", rows=report.rows, usable=report.usable, validation=report.validation))
+    for problem in report.problems:
         run.tell(problem.message, "warning")
-    if config.data.validation and not prepared.validation:
-        run.tell(message("log.no_validation"), "warning")
 
 
 def _build(run: RunWriter, config: RunConfig, host: ModelHost, prepared: Prepared, between: Callable[[], None]) -> Any:
-    from datasets import Dataset
     from peft import get_peft_model
     from transformers import PrinterCallback, set_seed
     from trl import SFTConfig, SFTTrainer
@@ -146,10 +144,8 @@ def _build(run: RunWriter, config: RunConfig, host: ModelHost, prepared: Prepare
     trainer = SFTTrainer(
         model=wrapped,
         args=arguments,
-        train_dataset=Dataset.from_list([row.for_training() for row in prepared.train]),
-        eval_dataset=Dataset.from_list([row.for_training() for row in prepared.validation])
-        if prepared.validation
-        else None,
+        train_dataset=prepared.train,
+        eval_dataset=prepared.validation,
         processing_class=loaded.tokenizer,
         callbacks=[RunCallback(run, between)],
     )
@@ -165,10 +161,9 @@ def forecast_activations(config: RunConfig, model: Any, prepared: Prepared) -> f
     (values, log-probabilities, gradients).
     """
     text = model.config.get_text_config()
-    length = max(len(row.ids[: row.kept]) for row in prepared.train)
-    tokens = length * config.train.batch_size
+    tokens = prepared.longest * config.train.batch_size
     width = model.dtype.itemsize / 2
-    per_layer = 34 * text.hidden_size + 5 * text.num_attention_heads * length
+    per_layer = 34 * text.hidden_size + 5 * text.num_attention_heads * prepared.longest
     return tokens * (per_layer * text.num_hidden_layers * width + 3 * 4 * text.vocab_size)
 
 

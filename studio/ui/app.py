@@ -10,12 +10,12 @@ from studio.errors import StudioError
 from studio.i18n import LANGUAGES, best_language, text
 from studio.ui import following as follow
 from studio.ui import frame as frames
-from studio.ui import views
+from studio.ui import launch, views
 from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
-from studio.ui.look import Look
-from studio.ui.tabs import compare, data, train
+from studio.ui.look import Checked, Look
+from studio.ui.tabs import compare, data, data_events, data_shown, train
 from studio.ui.words import Words, merged
 
 TICK = 1.0
@@ -27,6 +27,7 @@ _SET_LANGUAGE = "(language) => { document.documentElement.lang = language; }"
 
 def build() -> gr.Blocks:
     """Return the page, not yet launched."""
+    launch.temporary()  # components remember it when they are made
     words = Words()
     preset = presets.QUICKSTART if presets.QUICKSTART in presets.names() else None
     base = presets.load(preset) if preset else RunConfig()
@@ -76,11 +77,13 @@ def _connect(
         return updates
 
     @shown
-    def say_again(language: str, following: Following, look: Look, chosen: str | None) -> dict[Any, Any]:
+    def say_again(
+        language: str, following: Following, look: Look, checked: Checked, chosen: str | None
+    ) -> dict[Any, Any]:
         return merged(
             frame.words.updates(language),
             show_run(following, None, language),
-            data.render(data_tab, look, language),
+            data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
             {frame.remembered: language, frame.device: _device_name(language)},
         )
@@ -90,10 +93,10 @@ def _connect(
         following = follow.newest()
         base = _settings_of(following) or frame.base.value
         return merged(
-            say_again(language, following, Look(), None),
+            say_again(language, following, Look(), Checked(), None),
             {frame.language: language, frame.remembered: remembered, frame.base: base},
             frame.form.show(base),
-            train.shown_source(data_tab.bundled, base),
+            data_shown.source(data_tab, base),
         )
 
     @shown
@@ -115,29 +118,24 @@ def _connect(
                 frame.remembered,
                 *frame.words.components,
                 *run_outputs,
-                *[
-                    data_tab.found,
-                    data_tab.get_model,
-                    data_tab.table,
-                    data_tab.health,
-                    data_tab.spans,
-                    data_tab.caption,
-                ],
+                *data_tab.worded,
                 *runs_offered,
                 frame.device,
             ]
         )
     )
-    everything = list(dict.fromkeys([*said, frame.language, frame.base, *frame.form.components, data_tab.bundled]))
-    read_data = data.connect(data_tab, frame)
+    everything = list(dict.fromkeys([*said, frame.language, frame.base, *frame.form.components, *data_tab.of_source]))
+    read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
     compare.connect(compare_tab, frame)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)
-    read_data(train.preset_loader(train_tab, frame, data_tab.bundled))
+    read_data(
+        train.preset_loader(train_tab, frame, data_tab.of_source, lambda config: data_shown.source(data_tab, config))
+    )
     spoken = frame.language.input(
-        say_again, [frame.language, frame.following, data_tab.look, compare_tab.run], said, **_QUIET
+        say_again, [frame.language, frame.following, data_tab.look, data_tab.checked, compare_tab.run], said, **_QUIET
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
     gr.Timer(TICK).tick(

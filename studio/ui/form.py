@@ -1,7 +1,7 @@
 """The form: one component per setting, made from `RunConfig`, and read back into one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 from pydantic.fields import FieldInfo
@@ -11,6 +11,7 @@ from studio.ui.words import Words
 
 MAPPING = "data.mapping."
 _FIELDS = dict(fields())
+_COLUMNS = [MAPPING + name for name in ("prompt", "completion", "system", "history", "messages", "text")]
 
 
 class Form:
@@ -26,8 +27,8 @@ class Form:
             kind or _kind(_FIELDS[path]),
             label=f"config.{path}.title",
             info=f"config.{path}.help",
-            **({} if kind else _properties(path)),
-            **settings,
+            **({} if kind else _properties(path) | settings),
+            **(settings if kind else {}),
         )
         return self.adopt(path, component)
 
@@ -63,8 +64,7 @@ def read(values: Mapping[str, Any], base: RunConfig) -> RunConfig:
     """Return `base` with the components' `values` by path; an empty mapping means that it is detected."""
     settings = {path: from_component(path, value) for path, value in values.items()}
     mapping = {path: settings[path] for path in settings if path.startswith(MAPPING)}
-    columns = [value for path, value in mapping.items() if path != MAPPING + "shape"]
-    if mapping and not any(columns):
+    if mapping and not any(settings.get(path) for path in _COLUMNS):
         settings = {path: value for path, value in settings.items() if path not in mapping}
         settings["data.mapping"] = None
     return base.with_settings(settings)
@@ -85,10 +85,12 @@ def to_values(config: RunConfig) -> dict[str, Any]:
 
 def to_component(path: str, value: Any) -> Any:
     """Return a setting's value as its component shows it."""
-    if path == MAPPING + "prompt":
+    if _is_list(_FIELDS[path]):
         return list(value)
     if isinstance(value, tuple):
         return ", ".join(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {meaning}" for name, meaning in value.items())
     if value is None and _kind(_FIELDS[path]) is gr.Textbox and not path.startswith(MAPPING):
         return ""
     return value
@@ -96,17 +98,32 @@ def to_component(path: str, value: Any) -> Any:
 
 def from_component(path: str, value: Any) -> Any:
     """Return a component's value as its setting wants it."""
-    if path == MAPPING + "prompt":
+    if _is_list(_FIELDS[path]):
         return tuple(value or ())
+    if get_origin(_FIELDS[path].annotation) is dict:
+        pairs = (part.partition(":") for part in str(value or "").replace("\n", ",").split(",") if part.strip())
+        return {name.strip(): meaning.strip() for name, _, meaning in pairs}
     if path == "lora.target_modules":
         names = tuple(name for part in str(value or "").split(",") if (name := part.strip()))
         return "all-linear" if names == ("all-linear",) else names
-    if value == "" and type(None) in get_args(_FIELDS[path].annotation):
-        return None
+    if not value and type(None) in get_args(_FIELDS[path].annotation):
+        return None  # empty, or the 0 that a number shows before its value has come: no optional setting may be 0
     return value
 
 
+def _is_list(info: FieldInfo) -> bool:
+    return get_origin(info.annotation) is tuple
+
+
+def _options(info: FieldInfo) -> tuple[Any, ...]:
+    """Return what a setting is chosen from: one of them, or several where it is a list."""
+    inner = get_args(info.annotation)[0] if _is_list(info) else None
+    return get_args(inner) if get_origin(inner) is Literal else choices(info)
+
+
 def _kind(info: FieldInfo) -> type:
+    if _is_list(info):
+        return gr.CheckboxGroup if _options(info) else gr.Dropdown
     if choices(info):
         return gr.Radio
     types = get_args(info.annotation) or (info.annotation,)
@@ -118,7 +135,9 @@ def _kind(info: FieldInfo) -> type:
 def _properties(path: str) -> dict[str, Any]:
     info = _FIELDS[path]
     properties: dict[str, Any] = {"value": to_component(path, info.default)}
-    if options := choices(info):
+    if _kind(info) is gr.Dropdown:
+        properties |= {"multiselect": True, "fixed_choices": [], "allow_custom_value": True}
+    elif options := _options(info):
         properties["choices"] = {option: f"config.{path}.options.{option}" for option in options}
     elif _kind(info) is gr.Number:
         properties["step"] = _step(info)

@@ -1,6 +1,7 @@
 """How the page is launched on the host that it is on."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -8,7 +9,7 @@ import gradio as gr
 from studio.files import home
 from studio.ui import theme
 
-LARGEST_UPLOAD = "200mb"
+LARGEST_UPLOAD = "2gb"
 
 
 def settings(port: int | None = None) -> dict[str, Any]:
@@ -28,13 +29,18 @@ def settings(port: int | None = None) -> dict[str, Any]:
     }
 
 
+def temporary() -> Path:
+    """Return where uploads lie until they are kept, and what may be downloaded; asked before the page is built."""
+    return Path(os.environ.setdefault("GRADIO_TEMP_DIR", str(home() / "temporary")))
+
+
 def on_space() -> bool:
     """Whether this is a Hugging Face Space, whose proxy is the only one that reaches the port."""
     return "SPACE_ID" in os.environ
 
 
 def launch(page: gr.Blocks, port: int | None = None, **changes: Any) -> Any:
-    """Launch the page; uploads lie under the studio's home until they are kept. `changes` are for tests."""
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(home() / "temporary"))
+    """Launch the page. `changes` are for tests."""
+    temporary()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     return page.launch(**{**settings(port), **changes})

@@ -1,84 +1,176 @@
-"""What a session sees of its data set: read, previewed and checked by the engine, and kept as data.
+"""What a session sees of its data set: read and previewed by the engine, and kept as data.
 
 Whatever fails on the way becomes a message in the place of what would have been shown.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
-from studio.config import MappingConfig, RunConfig
+from studio.config import MappingConfig, RunConfig, SourceConfig
 from studio.errors import ModelError
 from studio.i18n import Message
 from studio.ui import uploads
 from studio.ui.failures import message_of
 
 RAW_ROWS = 50
+LONGEST_CELL = 300
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, what its cells are (`text`, `number | list`), and what it is used for."""
+
+    name: str
+    type: str
+    use: str = ""
+    """`prompt`, `completion`, `system`, `history`, `messages`, `text`; empty for none."""
 
 
 @dataclass(frozen=True)
 class Look:
     """What this session sees of its data set; kept so that it can be said again in another language."""
 
-    columns: tuple[str, ...] = ()
-    rows: tuple[dict[str, Any], ...] = ()
+    file_format: str = ""
+    encoding: str = ""
+    columns: tuple[Column, ...] = ()
+    cells: tuple[tuple[str, ...], ...] = ()
+    """The first raw rows as text, one cell for each column; a row of one cell could not be read."""
+    rows: int | None = None
+    """Number of rows; None until they were counted."""
     told: tuple[Message, ...] = ()
     failure: Message | None = None
     preview: Any = None
+    row: int = 1
     preview_failure: Message | None = None
     model_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the scan of all rows has found."""
+
     report: Any = None
-    report_failure: Message | None = None
+    failure: Message | None = None
+    cancelled: bool = False
+    grouped: bool = True
+    """Whether the settings group rows by length."""
+    written: int | None = None
+    """Rows in the cleaned file, once it was asked for."""
 
 
-def source_name(kind: str, bundled: str | None, upload: str | None, base: RunConfig) -> str | None:
-    """Return the source's name. A path never comes from the browser: only from an upload, or from the base settings."""
+@dataclass(frozen=True)
+class Offer:
+    """What a data set of the Hub holds: its subsets, each with its splits."""
+
+    name: str = ""
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def source(kind: str, bundled: str | None, upload: str | None, before: SourceConfig, base: RunConfig) -> SourceConfig:
+    """Return the source that the controls ask for; without a name when none is chosen yet.
+
+    A path never comes from the browser: only from an upload, or from the base settings. A data set of the Hub is in use
+    once it was fetched (`before`).
+    """
+    nothing = SourceConfig.model_construct(kind=kind, name="", subset=None, split=None, revision=None)
     if kind == "bundled":
-        return bundled
-    if upload:
-        return str(uploads.keep(upload))
-    return base.data.source.name if base.data.source.kind == "file" else None
+        return SourceConfig(kind="bundled", name=bundled) if bundled else nothing
+    if kind == "file" and upload:
+        return SourceConfig(kind="file", name=str(uploads.keep(upload)))
+    if before.kind == kind and before.name:
+        return before
+    return base.data.source if base.data.source.kind == kind else nothing
 
 
-def read(config: RunConfig, base: RunConfig) -> tuple[Look, MappingConfig | None]:
+def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, MappingConfig | None]:
     """Read the table of `config`; the mapping is the base's when it is about the same source, else detected."""
     from studio.data import prepare
 
-    wanted = base.data.mapping if base.data.source == config.data.source else None
-    data = config.data.model_copy(update={"mapping": wanted})
     try:
+        data = config().data
+        wanted = base.data.mapping if base.data.source == data.source else None
+        data = data.model_copy(update={"mapping": wanted})
         table = prepare.table(data)
+        rows = list(islice(table.rows(0, RAW_ROWS), RAW_ROWS))
+        columns = [Column(column.name, column.type) for column in table.columns]
     except Exception as error:  # shown in the place of what would have been found
         return Look(failure=message_of(error)), None
-    look = Look(columns=tuple(table.columns), rows=tuple(table.rows[:RAW_ROWS]))
+    look = Look(
+        file_format=table.file_format,
+        encoding=table.encoding,
+        columns=tuple(columns),
+        cells=tuple(_cells(row, columns) for row in rows),
+        rows=table.reader.count,
+    )
     try:
         detected = prepare.mapping(data)
     except Exception as error:  # the columns are there all the same, to be chosen by hand
         return replace(look, told=tuple(table.notes), failure=message_of(error)), None
-    return replace(look, told=(detected.reason, *table.notes)), detected.mapping
+    look = replace(look, told=(detected.reason, *table.notes))
+    return using(look, detected.mapping.model_dump()), detected.mapping
 
 
-def preview(look: Look, config: Callable[[], RunConfig], row: int) -> tuple[Look, int]:
-    """Return the look with the preview of `row` (from 1), and the row's number within the data set."""
+def of_rows(rows: Sequence[Mapping[str, Any]]) -> Look:
+    """Return the look at the first rows of a data set that is not here yet."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = [Column(str(name), "") for name in names]
+    return Look(file_format="hub", columns=tuple(columns), cells=tuple(_cells(row, columns) for row in rows))
+
+
+def _cells(row: Any, columns: Sequence[Column]) -> tuple[str, ...]:
+    if not isinstance(row, Mapping):
+        return (_short(getattr(row, "text", row)),)
+    return tuple(_short(row.get(column.name)) for column in columns)
+
+
+def _short(value: Any) -> str:
+    words = "" if value is None else str(value)
+    return words if len(words) <= LONGEST_CELL else words[:LONGEST_CELL] + " …"
+
+
+def using(look: Look, mapping: Mapping[str, Any]) -> Look:
+    """Return the look with the columns marked that `mapping` (values by field name) uses."""
+    shape = mapping.get("shape")
+    fields = {"messages": ("messages",), "text": ("text",)}.get(str(shape), ("completion", "system", "history"))
+    uses = {mapping[name]: name for name in fields if mapping.get(name)}
+    if shape == "pair":
+        uses |= dict.fromkeys(mapping.get("prompt") or (), "prompt")
+    marked = tuple(replace(column, use=uses.get(column.name, "")) for column in look.columns)
+    return look if marked == look.columns else replace(look, columns=marked)
+
+
+def preview(look: Look, config: Callable[[], RunConfig], row: int) -> Look:
+    """Return the look with the preview of `row`, counted from 1; beyond the end it begins again."""
     from studio.data import prepare
 
+    look = replace(look, row=row, preview=None, preview_failure=None, model_missing=False)
     try:
         shown = prepare.preview(config(), row - 1)
     except ModelError as error:
         missing = error.key == "model.not_here"
-        failure = None if missing else error.message
-        return replace(look, preview=None, preview_failure=failure, model_missing=missing), row
+        return replace(look, preview_failure=None if missing else error.message, model_missing=missing)
     except Exception as error:  # shown in the place of the preview
-        return replace(look, preview=None, preview_failure=message_of(error), model_missing=False), row
-    look = replace(look, preview=shown, preview_failure=None, model_missing=False)
-    return look, (row - 1) % shown.rows + 1
+        return replace(look, preview_failure=message_of(error))
+    rows = prepare.table(config().data).reader.count
+    return replace(look, preview=shown, rows=rows, row=(row - 1) % rows + 1 if rows else row)
 
 
-def check(look: Look, config: Callable[[], RunConfig]) -> Look:
-    """Return the look with the report about all rows."""
-    from studio.data import prepare
+def jump(kind: str, look: Look, report: Any) -> int | None:
+    """Return the number of the `longest`, `shortest` or `worst` row; None without a report that tells it.
 
-    try:
-        return replace(look, report=prepare.inspect(config()), report_failure=None)
-    except Exception as error:  # shown in the place of the report
-        return replace(look, report=None, report_failure=message_of(error))
+    The worst row is one that is cut, else one with another problem, else the one of which the least is trained.
+    """
+    if kind == "worst" and report is not None:
+        by_kind = {problem.kind: problem.rows for problem in report.problems if problem.rows}
+        named = [by_kind[kind] for kind in ("answer_cut", "nothing_trained") if kind in by_kind]
+        if found := [*named, *by_kind.values()]:
+            return int(found[0][0])
+    if report is None or report.lengths is None or not len(report.lengths):
+        return None
+    if kind == "worst":
+        kept = report.lengths.clip(1, report.max_length)
+        return int(report.row_numbers[(report.trained_each / kept).argmin()])
+    place = report.lengths.argmax() if kind == "longest" else report.lengths.argmin()
+    return int(report.row_numbers[place])

@@ -1,5 +1,7 @@
 """Keep uploaded files under the studio's home, named by content, so that a run can be repeated after a restart."""
 
+import contextlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +18,11 @@ def keep(path: str) -> Path:
     kept = folder / f"{name}-{sha256(source)[:12]}{source.suffix.lower()}"
     if not kept.exists():
         draft = kept.with_name(f".{kept.name}.draft")
-        shutil.copyfile(source, draft)
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()
+        try:
+            os.link(source, draft)  # at once, also for a gigabyte
+        except OSError:
+            shutil.copyfile(source, draft)
         draft.rename(kept)
     return kept

@@ -278,45 +278,7 @@ def run_bar(
     )
 
 
-# Data
-
-
-def labelled(spans: Iterable[tuple[str, str]], language: str) -> list[tuple[str, str]]:
-    """Return tokens with their labels in words."""
-    return [(token, text(f"ui.tokens.{label}", language)) for token, label in spans]
-
-
-def tokens_line(tokens: int, trained: int, ends: bool, language: str) -> str:
-    """Say how many tokens a row has, how many of them are trained, and whether its end is."""
-    percent = round(100 * trained / tokens) if tokens else 0
-    counts = text("ui.preview.counts", language, tokens=tokens, trained=trained, percent=percent)
-    ending = text("ui.preview.ends" if ends else "ui.preview.cut", language)
-    kind = "good" if ends else "bad"
-    return f'<p class="caption">{html.escape(counts)} · <span class="{kind}">{html.escape(ending)}</span></p>'
-
-
-def table_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], longest: int = 300) -> list[list[str]]:
-    """Return raw rows as text cells, numbered from 1; long cells are cut with a mark that says so."""
-    return [
-        [str(number), *(_cell(row.get(column), longest) for column in columns)] for number, row in enumerate(rows, 1)
-    ]
-
-
-def _cell(value: Any, longest: int) -> str:
-    words = "" if value is None else str(value)
-    return words if len(words) <= longest else words[:longest] + " …"
-
-
-def problems_html(rows: int, usable: int, problems: Sequence[tuple[str, Message]], language: str) -> str:
-    """Return how many rows can be used, and every problem with its level (`warning`, `error`) and words."""
-    key = "ui.health.all" if usable == rows else "ui.health.some"
-    first = f'<p class="count">{html.escape(text(key, language, usable=usable, rows=rows))}</p>'
-    signs = {"warning": "⚠", "error": "✕"}
-    items = "".join(
-        f'<li class="{html.escape(level)}">{signs.get(level, "")} {html.escape(said(told, language))}</li>'
-        for level, told in problems
-    )
-    return first + (f'<ul class="problems">{items}</ul>' if items else "")
+# Words
 
 
 def paragraph(told: Message, language: str, kind: str = "") -> str:

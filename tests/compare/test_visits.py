@@ -16,7 +16,7 @@ SETTINGS = {
     "train.max_steps": 20,
     "train.gradient_accumulation": 2,
     "lora.dropout": 0.2,  # draws random numbers, so a visit that drew some would show
-    "data.validation": 0.25,
+    "data.validation": {"kind": "fraction", "fraction": 0.25},
     "train.eval_steps": 5,
 }
 

@@ -1,17 +1,23 @@
 """The shape of a table is read from its first rows and its column names."""
 
-from pathlib import Path
+import json
 
 import pytest
 
 from studio.config import MappingConfig
-from studio.data.formats import RowProblem, check, conversation, detect
-from studio.data.source import Table
+from studio.data.formats import RowProblem, check, columns_for_template, conversation, detect
+from studio.data.source import open_file
 from studio.errors import DataError
 
 
-def table(*rows: dict) -> Table:
-    return Table(list(rows), list(rows[0]), Path("x.jsonl"), "jsonl", "utf-8")
+@pytest.fixture
+def table(tmp_path):
+    def make(*rows: dict):
+        path = tmp_path / "table.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return open_file(path)
+
+    return make
 
 
 def turns(*roles: str) -> list[dict]:
@@ -28,10 +34,20 @@ def turns(*roles: str) -> list[dict]:
         ({"question": "a", "answer": "b"}, ("question",), "answer"),
         ({"prompt": "a", "completion": "b"}, ("prompt",), "completion"),
         ({"질문": "a", "답변": "b"}, ("질문",), "답변"),
-        ({"id": "1", "Instruction ": "a", "RESPONSE": "b"}, ("Instruction ",), "RESPONSE"),
+        ({"id": "1", "Instruction ": "a", "RESPONSE": "b"}, ("Instruction",), "RESPONSE"),
+        ({"system_prompt": "s", "question": "a", "response": "b"}, ("question",), "response"),
+        ({"context": "c", "question": "a", "answer": "b"}, ("context", "question"), "answer"),
+        ({"질의": "a", "민원 답변": "b"}, ("질의",), "민원 답변"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, ("prompt",), "chosen"),
+        ({"key1": "a", "key2": "b", "key3": "", "Lyric": "c"}, ("key1", "key2", "key3"), "Lyric"),
+        (
+            {"instruction": "a", "tasks": [{"input": "b", "output": "c"}]},
+            ("instruction", "tasks.0.input"),
+            "tasks.0.output",
+        ),
     ],
 )
-def test_a_pair_is_found_by_its_names(row, prompt, completion):
+def test_a_pair_is_found_by_its_names(table, row, prompt, completion):
     found = detect(table(row))
     assert found.mapping.prompt == prompt
     assert found.mapping.completion == completion
@@ -47,19 +63,22 @@ def test_a_pair_is_found_by_its_names(row, prompt, completion):
         {"대화": turns("user", "assistant")},
         {"id": 1, "talk": turns("user", "assistant")},
         {"messages": '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'},
+        {"conversations": ["a", "b"]},
+        {"text": "### Human: a### Assistant: b"},
+        {"text": "### Human: a\n### Assistant: b\n"},
     ],
 )
-def test_conversations_are_found_by_their_turns(row):
+def test_conversations_are_found_by_their_turns(table, row):
     found = detect(table(row))
     assert found.mapping.shape == "messages"
     assert [turn.role for turn in conversation(row, found.mapping)] == ["user", "assistant"]
 
 
-def test_a_column_called_messages_that_holds_text_is_no_conversation():
+def test_a_column_called_messages_that_holds_text_is_no_conversation(table):
     assert detect(table({"messages": "hi", "question": "a", "answer": "b"})).mapping.shape == "pair"
 
 
-def test_columns_that_tell_nothing_are_refused_and_listed():
+def test_columns_that_tell_nothing_are_refused_and_listed(table):
     with pytest.raises(DataError, match="alpha, beta"):
         detect(table({"alpha": "a", "beta": "b"}))
 
@@ -104,8 +123,9 @@ def test_a_pair_that_cannot_be_used_says_why(row, kind):
     [
         ([], "no_answer"),
         (turns("user"), "no_answer"),
-        (turns("assistant"), "order"),
+        (turns("assistant"), "assistant_first"),
         (turns("user", "user", "assistant"), "order"),
+        (turns("user", "assistant", "assistant"), "order"),
         (turns("user", "wizard"), "unknown_role"),
         ("text", "not_turns"),
         ([{"role": "user"}], "not_turns"),
@@ -123,3 +143,52 @@ def test_a_user_who_had_the_last_word_is_left_out():
     row = {"m": turns("system", "user", "assistant", "user")}
     found = conversation(row, MappingConfig(shape="messages", messages="m"))
     assert [turn.role for turn in found] == ["system", "user", "assistant"]
+
+
+def test_raw_text_is_found_and_trained_as_a_whole(table):
+    found = detect(table({"text": "Once upon a time."}))
+    assert found.mapping.shape == "text"
+    assert [turn.content for turn in conversation({"text": "a"}, found.mapping)] == ["a"]
+
+
+def test_keywords_are_joined_by_commas_and_empty_ones_skipped(table):
+    row = {"key1": "바다", "key2": "", "key3": "이별", "Lyric": "노래"}
+    mapping = detect(table(row)).mapping
+    assert conversation(row, mapping)[0].content == "바다, 이별"
+    assert columns_for_template(row, mapping)["keywords"] == "바다, 이별"
+
+
+def test_prompt_and_completion_may_be_lists_of_turns(table):
+    row = {"prompt": turns("system", "user"), "completion": turns("assistant")}
+    mapping = detect(table(row)).mapping
+    assert mapping.shape == "pair"
+    assert [turn.role for turn in conversation(row, mapping)] == ["system", "user", "assistant"]
+
+
+def test_a_chosen_answer_may_be_a_whole_conversation(table):
+    row = {"prompt": "a", "chosen": turns("user", "assistant"), "rejected": turns("user", "assistant")}
+    assert [turn.role for turn in conversation(row, detect(table(row)).mapping)] == ["user", "assistant"]
+
+
+def test_an_answer_that_looks_like_a_list_stays_text():
+    mapping = MappingConfig(prompt=("q",), completion="a")
+    assert conversation({"q": "Sort.", "a": "[1, 2, 3]"}, mapping)[-1].content == "[1, 2, 3]"
+
+
+def test_an_alpaca_history_comes_before_the_question():
+    mapping = MappingConfig(prompt=("q",), completion="a", history="h")
+    row = {"q": "third", "a": "3", "h": [["first", "1"], ["second", "2"]]}
+    assert [turn.content for turn in conversation(row, mapping)] == ["first", "1", "second", "2", "third", "3"]
+
+
+def test_a_role_of_the_users_own_is_mapped_or_skipped():
+    mapping = MappingConfig(shape="messages", messages="m", roles={"wizard": "assistant", "narrator": "skip"})
+    row = {"m": turns("narrator", "user", "wizard")}
+    assert [turn.role for turn in conversation(row, mapping)] == ["user", "assistant"]
+
+
+def test_merging_joins_speakers_and_drops_what_the_assistant_says_first():
+    row = {"m": turns("system", "assistant", "user", "user", "assistant", "assistant")}
+    found = conversation(row, MappingConfig(shape="messages", messages="m"), merge=True)
+    assert [turn.role for turn in found] == ["system", "user", "assistant"]
+    assert found[1].content == "user 2\n\nuser 3"

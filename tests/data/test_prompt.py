@@ -1,7 +1,7 @@
 """One renderer: what is compared is, token for token, the prefix of what was trained."""
 
 import pytest
-from tiny import CHATML, make_tokenizer
+from tiny import TEMPLATES, make_tokenizer
 
 from studio.config import PromptConfig
 from studio.data import tokens
@@ -9,23 +9,6 @@ from studio.data.formats import Turn
 from studio.data.prompt import ChatRenderer, TextRenderer, renderer
 from studio.errors import PromptError
 
-# Each family as far as these tests need it; written for them.
-TEMPLATES = {
-    "chatml": CHATML,
-    "llama3": (
-        "<|im_start|>{% for m in messages %}[{{ m['role'] }}]\n\n{{ m['content'] | trim }}<|im_end|>{% endfor %}"
-        "{% if add_generation_prompt %}[assistant]\n\n{% endif %}"
-    ),
-    "gemma": (
-        "<|im_start|>{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}"
-        "{% endif %}<turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
-        "{{ m['content'] | trim }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<turn>model\n{% endif %}"
-    ),
-    "mistral": (
-        "<|im_start|>{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
-        "{% elif m['role'] == 'assistant' %} {{ m['content'] }}<|im_end|>{% endif %}{% endfor %}"
-    ),
-}
 TALK = [
     Turn("user", "How are you?"),
     Turn("assistant", "Fine."),

@@ -5,7 +5,8 @@ from tiny import make_tokenizer
 from transformers import GenerationConfig
 
 from studio.data import tokens
-from studio.data.prompt import Segment
+from studio.data.formats import Turn
+from studio.data.prompt import ChatRenderer, Segment, TextRenderer
 from studio.data.tokens import IGNORED, Label
 from studio.errors import PromptError
 
@@ -44,6 +45,17 @@ def test_rows_tokenized_together_equal_rows_tokenized_alone():
     rows = [ROW, [Segment("", False), Segment("나<|im_end|>", True)], ROW[::-1]]
     together = tokens.tokenize(rows, tokenizer, 7, "completion")
     assert together == [tokens.tokenize([row], tokenizer, 7, "completion")[0] for row in rows]
+
+
+def test_the_beginning_of_text_stands_once_and_only_at_the_beginning():
+    tokenizer = make_tokenizer(None, adds_bos=True)
+    render = TextRenderer(tokenizer, "q: {q}\na: {a}", "a")
+    row = tokens.tokenize([render.example([], {"q": "x", "a": "y"})], tokenizer, 100, "completion")[0]
+    assert row.ids[0] == tokenizer.bos_token_id
+    assert row.ids.count(tokenizer.bos_token_id) == 1
+    chat = ChatRenderer(make_tokenizer(adds_bos=True), None).example([Turn("user", "x"), Turn("assistant", "y")], {})
+    row = tokens.tokenize([chat], make_tokenizer(adds_bos=True), 100, "completion")[0]
+    assert row.ids.count(tokenizer.bos_token_id) == 2  # the template's own, one a turn
 
 
 def test_no_rows_give_no_tokens():

@@ -7,6 +7,7 @@ import pytest
 from following import losses, wait_for, wait_until_over
 
 from studio import gpu, runs
+from studio.compare.generate import CompareRequest
 from studio.errors import DeviceError
 from studio.runs import State
 
@@ -16,7 +17,11 @@ def start(config):
 
 
 def test_a_run_trains_and_leaves_an_adapter_behind(tiny_config):
-    run = start(tiny_config.with_settings({"data.validation": 0.25, "train.eval_steps": 3, "train.max_steps": 30}))
+    run = start(
+        tiny_config.with_settings(
+            {"data.validation": {"kind": "fraction", "fraction": 0.25}, "train.eval_steps": 3, "train.max_steps": 30}
+        )
+    )
     assert wait_until_over(run) is State.FINISHED
     assert run.has_adapter
     found = losses(run)
@@ -70,7 +75,7 @@ def test_the_studios_losses_are_those_of_a_plain_trl_script(tiny_config, tiny_mo
     config = tiny_config.with_settings({"train.length_grouping": False, "train.max_steps": 20})
     run = start(config)
     wait_until_over(run)
-    rows = [{k: row[k] for k in ("prompt", "completion")} for row in map(as_chat, prepare.table(config.data).rows)]
+    rows = [{k: row[k] for k in ("prompt", "completion")} for row in map(as_chat, prepare.table(config.data).rows())]
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32"),
         processing_class=AutoTokenizer.from_pretrained(tiny_model),
@@ -92,6 +97,21 @@ def as_chat(row):
         "prompt": [{"role": "user", "content": row["instruction"]}],
         "completion": [{"role": "assistant", "content": row["output"]}],
     }
+
+
+def test_a_model_without_pad_token_and_chat_template_trains_with_a_text_template(tiny_config, tmp_path):
+    from tiny import make_tiny_model
+
+    folder = make_tiny_model(tmp_path / "base", seed=3, chat_template=None)
+    for name in ("tokenizer_config.json", "config.json"):
+        kept = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({k: v for k, v in kept.items() if not k.startswith("pad_token")}))
+    template = "### q: {instruction}\n### a: {output}"
+    config = tiny_config.with_settings({"model.id": str(folder), "data.prompt.template": template})
+    run = start(config)
+    assert wait_until_over(run) is State.FINISHED, run.status().error.text()
+    answered = gpu.thread().compare(CompareRequest(run.id, "What is 3?", config.generation)).result()
+    assert [side.name for side in answered] == ["before", "after"]
 
 
 def test_a_stop_keeps_the_adapter_as_it_is_then(tiny_config):

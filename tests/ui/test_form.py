@@ -36,7 +36,12 @@ def test_changed_settings_of_every_type_round_trip():
         {
             "name": "질문 답변",
             "data.limit": 100,
-            "data.mapping": MappingConfig(prompt=("instruction", "input"), completion="output").model_dump(),
+            "data.pick": "random",
+            "data.fixes": ("deduplicate", "drop_cut"),
+            "data.validation": {"kind": "file", "name": "own.jsonl", "fraction": 0.2, "group": "topic"},
+            "data.mapping": MappingConfig(
+                prompt=("instruction", "input"), completion="output", joiner=", ", roles={"wizard": "assistant"}
+            ).model_dump(),
             "data.prompt.style": "text",
             "data.prompt.template": "{instruction}\n{output}",
             "model.revision": "main",
@@ -68,7 +73,22 @@ def test_every_setting_is_on_the_page():
     labels = {getattr(block, "label", None) for block in page.blocks.values()}
 
     missing = [path for path in FIELDS if text(f"config.{path}.title") not in labels]
-    assert missing == ["data.source.name"]  # a server-side State: no path ever comes from the browser
+    assert missing == ["data.source.name"]  # chosen by name, upload or id: no path ever comes from the browser
+
+
+def test_what_names_a_file_stays_on_the_server():
+    page = app.build()
+    start = next(fn for fn in page.fns.values() if fn.api_name == "start")
+    labels = [block.label for block in start.inputs if not isinstance(block, gr.State)]
+
+    for path in ("data.source.kind", "data.source.split", "data.validation.kind", "data.validation.name"):
+        assert text(f"config.{path}.title") not in labels
+
+
+def test_roles_are_written_as_pairs():
+    read = form.from_component("data.mapping.roles", "wizard: assistant\nnarrator:skip, ")
+
+    assert read == {"wizard": "assistant", "narrator": "skip"}
 
 
 def test_kinds_follow_types(whole_form):
@@ -79,6 +99,9 @@ def test_kinds_follow_types(whole_form):
     assert kinds["train.length_grouping"] is gr.Checkbox
     assert kinds["train.schedule"] is gr.Radio
     assert kinds["model.revision"] is gr.Textbox
+    assert kinds["data.fixes"] is gr.CheckboxGroup
+    assert kinds["data.mapping.prompt"] is gr.Dropdown
+    assert kinds["data.mapping.roles"] is gr.Textbox
     assert all(kinds[path] is gr.Radio for path, info in FIELDS.items() if choices(info))
 
 

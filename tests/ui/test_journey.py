@@ -32,7 +32,7 @@ def open_page(browser, url: str, language: str = "en-US", width: int = 1280) -> 
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(url)
-    expect(page.locator("#brand")).to_be_visible(timeout=30_000)
+    expect(page.locator("#device")).to_contain_text("ⓘ", timeout=30_000)  # the settings are loaded
     return page
 
 

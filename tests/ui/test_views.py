@@ -107,7 +107,6 @@ def test_what_comes_from_outside_is_escaped():
         views.side_title("After", EVIL),
         views.log_html(views.log_lines(log), "en"),
         views.choices_html([(EVIL, EVIL, Message(EVIL))], "en"),
-        views.problems_html(2, 1, [("warning", Message(EVIL))], "en"),
         views.paragraph(Message(EVIL), "en"),
     ]
 
@@ -153,37 +152,6 @@ def test_a_phase_without_known_share_has_a_bar_that_only_moves():
 
 def test_the_run_bar_says_that_it_is_stopping():
     assert "Stopping" in views.run_bar(RUN, status(step=1, total=4, started=1.0), [], "en", stopping=True)
-
-
-def test_the_token_line_counts_and_tells_the_end():
-    good = views.tokens_line(61, 43, True, "en")
-
-    assert "61 tokens · 43 trained (70 %)" in good
-    assert "ends by itself" in good
-    assert "cut before its end" in views.tokens_line(61, 43, False, "en")
-    assert "(0 %)" in views.tokens_line(0, 0, False, "en")
-
-
-def test_labels_of_tokens_are_in_words_and_have_colours():
-    spans = views.labelled([("Hi", "context"), ("Aye", "trained"), ("!", "cut")], "ko")
-
-    assert [token for token, _ in spans] == ["Hi", "Aye", "!"]
-    assert {label for _, label in spans} == set(views.colours(views.LABEL_COLOURS, "ui.tokens", "ko"))
-
-
-def test_raw_rows_are_numbered_text_and_long_cells_say_that_they_are_cut():
-    rows = views.table_rows([{"q": "a" * 400, "n": 3}, {"q": None}], ["q", "n"])
-
-    assert rows[0] == ["1", "a" * 300 + " …", "3"]
-    assert rows[1] == ["2", "", ""]
-
-
-def test_problems_carry_a_sign_besides_their_colour():
-    markup = views.problems_html(10, 9, [("warning", Message("ui.name")), ("error", Message("ui.name"))], "en")
-
-    assert "9 of 10 rows" in markup
-    assert "⚠" in markup
-    assert "✕" in markup
 
 
 def test_an_answer_tells_its_length_speed_and_end():

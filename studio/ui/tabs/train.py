@@ -1,5 +1,6 @@
 """The Train tab: the recipe, and the run as its directory tells it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -195,23 +196,23 @@ def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[A
     tab.stop.click(stop, [frame.language, frame.following], show_run_outputs, **quiet)
 
 
-def preset_loader(tab: TrainTab, frame: Frame, bundled: gr.Radio) -> Any:
-    """Load a preset into the form; returns the event, after which the data set is to be read again."""
+def preset_loader(
+    tab: TrainTab, frame: Frame, of_source: list[Any], show_source: Callable[[RunConfig], dict[Any, Any]]
+) -> Any:
+    """Load a preset into the form; returns the event, after which the data set is to be read again.
+
+    `show_source` makes the controls `of_source` show where the preset's rows come from.
+    """
 
     @shown
     def load(language: str, name: str) -> dict[Any, Any]:
         config = presets.load(name)
-        return {frame.base: config, **frame.form.show(config), **shown_source(bundled, config)}
+        return {frame.base: config, **frame.form.show(config), **show_source(config)}
 
     return tab.preset.input(
         load,
         [frame.language, tab.preset],
-        [frame.base, *frame.form.components, bundled],
+        [frame.base, *frame.form.components, *of_source],
         show_progress="hidden",
         api_visibility="undocumented",
     )
-
-
-def shown_source(bundled: gr.Radio, config: RunConfig) -> dict[Any, Any]:
-    """Return what makes the list of bundled data sets show the settings' source."""
-    return {bundled: config.data.source.name} if config.data.source.kind == "bundled" else {}

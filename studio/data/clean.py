@@ -1,0 +1,48 @@
+"""Write the rows that would be trained on, mended and without the others, as JSON lines."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from studio.config import RunConfig
+from studio.data import prepare, scan
+from studio.data.formats import RowProblem
+from studio.data.readers.base import Going
+from studio.errors import ModelError
+from studio.model.load import load_tokenizer
+
+
+def write(config: RunConfig, path: Path, going: Going = lambda share: None) -> int:
+    """Write the usable rows of a data set to `path` and return how many they are.
+
+    Pairs keep their columns, conversations become `{"messages": [{"role", "content"}, …]}`. Rows are left out as the
+    settings under `data.fixes` say, and those that cannot be used always; raises DataError when none is left.
+    """
+    try:
+        load_tokenizer(config.model)
+        kept = {int(number) for number in prepare.inspect(config, going).row_numbers}
+    except ModelError:  # without tokens, what can be told from the rows alone
+        kept = None
+    draft = path.with_name(f".{path.name}.draft")
+    written = 0
+    with open(draft, "w", encoding="utf-8") as file:
+        for line in _lines(config, kept):
+            file.write(line)
+            written += 1
+    draft.replace(path)
+    return written
+
+
+def _lines(config: RunConfig, kept: set[int] | None) -> Iterator[str]:
+    opened = prepare.table(config.data)
+    chosen = prepare.mapping(config.data).mapping
+    for number, row in scan.chosen_rows(opened, config.data, opened.count):
+        if kept is not None and number not in kept:
+            continue
+        try:
+            turns = scan.turns_of(row, config.data, chosen)
+        except RowProblem:
+            continue
+        if chosen.shape == "messages":
+            row = {"messages": [{"role": turn.role, "content": turn.content} for turn in turns]}
+        yield json.dumps(row, ensure_ascii=False, default=str) + "\n"

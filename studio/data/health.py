@@ -1,0 +1,132 @@
+"""What is right and wrong with a data set, counted over all rows, and what it costs to train on."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.data.formats import Detected
+from studio.data.scan import Counted
+from studio.i18n import Message, message
+
+FIX_OF = {
+    "order": "merge_turns",
+    "assistant_first": "merge_turns",
+    "answer_cut": "drop_cut",
+    "duplicate": "deduplicate",
+    "near_duplicate": "near_deduplicate",
+    "leak": "remove_leaks",
+}
+"""The setting under `data.fixes` that mends a kind of problem."""
+_USED = {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"}
+"""Rows with these problems are used all the same, unless they are mended."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with some rows."""
+
+    kind: str
+    count: int
+    rows: list[int]
+    """Their numbers, counted from 1; at most the first hundred."""
+    example: str = ""
+    share: float = 0.0
+    """Share of all rows."""
+    fixed: bool = False
+    """Whether the settings mend it already."""
+
+    @property
+    def used(self) -> bool:
+        """Whether the rows are trained on all the same."""
+        return self.kind in _USED and not self.fixed
+
+    @property
+    def fix(self) -> str | None:
+        """The setting under `data.fixes` that mends it."""
+        return FIX_OF.get(self.kind)
+
+    @property
+    def message(self) -> Message:
+        """What is wrong, in words, with the count and the first rows."""
+        shown = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
+        return message(f"problems.{self.kind}.what", count=f"{self.count:,}", rows=shown, share=f"{self.share:.1%}")
+
+    @property
+    def effect(self) -> Message:
+        """What it does to training."""
+        return message("problems.mended" if self.fixed else f"problems.{self.kind}.effect")
+
+
+def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...]) -> Problem:
+    """Make the report's entry of one kind of problem."""
+    share = counted.count / rows if rows else 0.0
+    return Problem(kind, counted.count, counted.rows, counted.example, share, fixed=FIX_OF.get(kind) in fixes)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a data set holds, over all its rows."""
+
+    rows: int
+    usable: int
+    problems: list[Problem]
+    detected: Detected
+    train: int = 0
+    validation: int = 0
+    lengths: Any = None
+    """Tokens of each usable row before cutting, as an int array; None while the model's tokenizer is not here."""
+    row_numbers: Any = None
+    """Number of each usable row in the file, counted from 1, in the order of `lengths`."""
+    trained_each: Any = None
+    """Trained tokens of each usable row, in the same order."""
+    max_length: int = 0
+    batch_size: int = 1
+    near_rows: int | None = None
+    """Rows among which near duplicates were looked for; None where it was all of them."""
+    epoch_seconds: float | None = None
+    """Estimated seconds of an epoch on this device; None where it was not asked for or cannot be told."""
+    blocks: list[Message] = field(default_factory=list)
+    """Why no run can start on these data."""
+
+    @property
+    def token_figures(self) -> dict[str, Any]:
+        """Figures about the lengths in tokens; empty while the tokenizer is not on this machine."""
+        if self.lengths is None or not len(self.lengths):
+            return {}
+        import numpy
+
+        kept = numpy.minimum(self.lengths, self.max_length)
+        return {
+            "shortest": int(self.lengths.min()),
+            "median": int(numpy.median(self.lengths)),
+            "longest": int(self.lengths.max()),
+            "total": int(kept.sum()),
+            "trained": int(self.trained_each.sum()),
+            "cut_share": round(float((self.lengths > self.max_length).mean()), 4),
+            "padded_random": padded(kept, self.batch_size, grouped=False),
+            "padded_grouped": padded(kept, self.batch_size, grouped=True),
+        }
+
+    def histogram(self, bins: int = 30) -> list[tuple[int, int, int]]:
+        """Return (from, to, rows) of `bins` equal ranges of length in tokens."""
+        if self.lengths is None or not len(self.lengths):
+            return []
+        import numpy
+
+        longest = int(self.lengths.max())
+        bins = min(bins, longest)
+        counts, edges = numpy.histogram(self.lengths, bins=bins, range=(0, longest + 1))
+        return [(int(a), int(b), int(n)) for a, b, n in zip(edges, edges[1:], counts, strict=False)]
+
+
+def padded(lengths: Any, batch_size: int, grouped: bool) -> int:
+    """Return the tokens of an epoch, padding included: the longest row of each batch times its rows.
+
+    `grouped` sorts the rows by length first, which is the best that length grouping can do; else they are shuffled.
+    """
+    import numpy
+
+    order = numpy.sort(lengths) if grouped else numpy.random.default_rng(0).permutation(lengths)
+    full = len(order) - len(order) % batch_size
+    batches = order[:full].reshape(-1, batch_size)
+    rest = order[full:]
+    return int(batches.max(axis=1, initial=0).sum() * batch_size + (rest.max() * len(rest) if len(rest) else 0))

@@ -1,0 +1,300 @@
+"""One pass over all rows: read, render, tokenize and label them, and note what is odd.
+
+The result lies in one Arrow file in the cache, under a name made from everything that it depends on: the same data,
+template and tokenizer are never tokenized twice. Memory does not grow with the rows, but for some bytes each.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from studio.config import DataConfig, MappingConfig
+from studio.data import formats, tokens
+from studio.data.formats import RowProblem, Turn
+from studio.data.prompt import PromptRenderer, Segment
+from studio.data.readers.base import BadRow, Going, Row
+from studio.data.source import Table, cell
+from studio.data.tokens import Tokens
+from studio.files import cache, replace_file
+
+BATCH = 1_000
+"""Rows tokenized at a time, between two looks at whether somebody asked to stop."""
+ROWS_NAMED = 100
+"""Row numbers kept for each kind of problem."""
+NEAR_ROWS = 100_000
+"""Rows among which near duplicates are looked for, unless they are to be removed."""
+_KEPT_BYTES = 20_000_000_000
+_VERSION = 1
+"""Part of every name in the cache; raised when the pass itself changes."""
+
+
+@dataclass
+class Counted:
+    """How many rows have a problem, which ones (counted from 1, the first of them), and how one looks."""
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    example: str = ""
+
+    def add(self, row: int, example: str) -> None:
+        """Count one more row."""
+        self.count += 1
+        if len(self.rows) < ROWS_NAMED:
+            self.rows.append(row)
+        self.example = self.example or example
+
+
+@dataclass
+class Scanned:
+    """All rows that can be rendered, tokenized, in an Arrow file; and those that cannot."""
+
+    path: Path
+    rows: int
+    problems: dict[str, Counted]
+    near: list[tuple[int, int]]
+    """Near duplicates: row, and the earlier row that it is like; both counted from 1."""
+    near_rows: int
+    """Rows, from the first on, among which near duplicates were looked for."""
+
+    def dataset(self) -> Any:
+        """Return the rows as a memory-mapped `datasets.Dataset`.
+
+        Columns: `number` (of the row in the file, from 1), `input_ids` and `labels` (without what is cut), `length`
+        (tokens before cutting), `trained` (tokens with a label), `hash` (of what is said), `group`.
+        """
+        from datasets import Dataset
+
+        return Dataset.from_file(str(self.path))
+
+
+def scan(
+    table: Table,
+    data: DataConfig,
+    mapping: MappingConfig,
+    render: PromptRenderer,
+    tokenizer: Any,
+    going: Going = lambda share: None,
+) -> Scanned:
+    """Tokenize all rows that the settings choose, or return what an earlier pass left in the cache.
+
+    `going` is told the share done between two batches, and may raise to end the work. Raises PromptError when a row's
+    end of turn would not be trained.
+    """
+    folder = cache() / "tokens"
+    folder.mkdir(exist_ok=True)
+    count = table.index(lambda share: going(share * 0.1))
+    near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
+    name = _name(table, data, mapping, tokenizer, near_rows)
+    path, record = folder / f"{name}.arrow", folder / f"{name}.json"
+    if record.exists() and path.exists():
+        record.touch()
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        problems = {kind: Counted(**counted) for kind, counted in kept["problems"].items()}
+        return Scanned(path, kept["rows"], problems, [tuple(pair) for pair in kept["near"]], kept["near_rows"])
+    draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
+    try:
+        scanned = _Pass(table, data, mapping, render, tokenizer, near_rows).run(draft, going)
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    scanned.path = path
+    kept = {
+        "rows": scanned.rows,
+        "problems": {kind: asdict(counted) for kind, counted in scanned.problems.items()},
+        "near": scanned.near,
+        "near_rows": scanned.near_rows,
+    }
+    replace_file(record, json.dumps(kept, ensure_ascii=False))
+    _prune(folder)
+    return scanned
+
+
+def turns_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig) -> tuple[Turn, ...]:
+    """Return what is said in one row; raises RowProblem."""
+    if isinstance(row, BadRow):
+        raise RowProblem(row.kind)
+    return formats.conversation(row, mapping, merge="merge_turns" in data.fixes)
+
+
+def segments_of(
+    row: Row, turns: tuple[Turn, ...], data: DataConfig, mapping: MappingConfig, render: PromptRenderer
+) -> list[Segment]:
+    """Render one row; raises PromptError."""
+    segments = render.example(turns, formats.columns_for_template(row, mapping))
+    if data.turns == "last":
+        last = max(number for number, segment in enumerate(segments) if segment.trained)
+        segments = [Segment(s.text, s.trained and number == last) for number, s in enumerate(segments)]
+    return segments
+
+
+def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[int, Row | BadRow]]:
+    """Yield the rows that the settings choose with their numbers, counted from 1."""
+    if data.limit is None or data.limit >= count:
+        yield from enumerate(table.rows(), start=1)
+    elif data.pick == "first":
+        yield from enumerate(table.rows(0, data.limit), start=1)
+    else:
+        wanted = set(random.Random(data.seed).sample(range(count), data.limit))
+        yield from ((number + 1, row) for number, row in enumerate(table.rows()) if number in wanted)
+
+
+def example_of(row: Row | BadRow) -> str:
+    """Return the beginning of a row, to show what is meant."""
+    return row.text if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False, default=str)[:200]
+
+
+class _Pass:
+    def __init__(
+        self,
+        table: Table,
+        data: DataConfig,
+        mapping: MappingConfig,
+        render: PromptRenderer,
+        tokenizer: Any,
+        near_rows: int,
+    ):
+        self._table, self._data, self._mapping = table, data, mapping
+        self._render, self._tokenizer = render, tokenizer
+        self._stops = tokens.stop_ids(tokenizer)
+        self._problems: dict[str, Counted] = {}
+        self._near_rows = near_rows
+        self._near = _NearDuplicates(near_rows)
+
+    def run(self, path: Path, going: Going) -> Scanned:
+        import pyarrow
+
+        schema = pyarrow.schema(
+            [
+                ("number", pyarrow.int32()),
+                ("input_ids", pyarrow.list_(pyarrow.int32())),
+                ("labels", pyarrow.list_(pyarrow.int32())),
+                ("length", pyarrow.int32()),
+                ("trained", pyarrow.int32()),
+                ("hash", pyarrow.int64()),
+                ("group", pyarrow.int64()),
+            ]
+        )
+        count = self._table.count
+        total = min(count, self._data.limit or count)
+        rows = chosen_rows(self._table, self._data, count)
+        seen = 0
+        with open(path, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
+            while batch := list(islice(rows, BATCH)):
+                going(0.1 + 0.9 * seen / total)
+                writer.write_batch(pyarrow.RecordBatch.from_pylist(self._batch(batch), schema=schema))
+                seen += len(batch)
+        return Scanned(path, seen, self._problems, self._near.pairs, min(self._near_rows, seen))
+
+    def _batch(self, rows: list[tuple[int, Row | BadRow]]) -> list[dict[str, Any]]:
+        rendered: list[tuple[int, Row, tuple[Turn, ...], list[Segment]]] = []
+        for number, row in rows:
+            try:
+                turns = turns_of(row, self._data, self._mapping)
+                segments = segments_of(row, turns, self._data, self._mapping, self._render)
+                rendered.append((number, row, turns, segments))
+            except RowProblem as problem:
+                self._count(problem.kind, number, row)
+        labelled = tokens.tokenize(
+            [segments for *_, segments in rendered], self._tokenizer, self._data.max_length, self._data.train_on
+        )
+        return [
+            self._entry(number, row, turns, made)
+            for (number, row, turns, _), made in zip(rendered, labelled, strict=True)
+        ]
+
+    def _entry(self, number: int, row: Row, turns: tuple[Turn, ...], made: Tokens) -> dict[str, Any]:
+        tokens.require_end(made, self._tokenizer, self._stops)
+        said = "\n".join(turn.content for turn in turns if turn.role != "system")
+        if made.cut:
+            self._count("answer_cut" if made.trained else "nothing_trained", number, row)
+        self._near.add(number, said)
+        return {
+            "number": number,
+            **made.for_training(),
+            "length": len(made.ids),
+            "trained": made.trained,
+            "hash": _hash(said),
+            "group": _hash(str(cell(row, self._data.validation.group))) if self._data.validation.group else 0,
+        }
+
+    def _count(self, kind: str, number: int, row: Row | BadRow) -> None:
+        self._problems.setdefault(kind, Counted()).add(number, example_of(row))
+
+
+class _NearDuplicates:
+    """Finds rows whose word triples overlap by 80 % or more with an earlier row's (MinHash; Broder 1997)."""
+
+    PERMUTATIONS, BANDS, ALIKE = 64, 16, 0.8
+
+    def __init__(self, most: int) -> None:
+        from rensa import RMinHashLSH
+
+        self._most = most
+        self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
+        self._made: list[Any] = []
+        self._numbers: list[int] = []
+        self._exact: set[int] = set()
+        self.seen = 0
+        """Number of rows looked at."""
+        self.pairs: list[tuple[int, int]] = []
+
+    def add(self, number: int, text: str) -> None:
+        """Look whether a row is like an earlier one; equal rows are not counted here."""
+        from rensa import RMinHash
+
+        if self.seen >= self._most:
+            return
+        self.seen += 1
+        if (exact := _hash(text)) in self._exact:
+            return
+        self._exact.add(exact)
+        words = text.split()
+        made = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
+        made.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
+        for earlier in self._index.query(made):
+            if made.jaccard(self._made[earlier]) >= self.ALIKE:
+                self.pairs.append((number, self._numbers[earlier]))
+                break
+        self._index.insert(len(self._numbers), made)
+        self._made.append(made)
+        self._numbers.append(number)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
+
+
+def _name(table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any, near_rows: int) -> str:
+    """Return the name under which a pass is kept: a hash of all that decides its result."""
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    parts = {
+        "version": _VERSION,
+        "table": table.sha256,
+        "format": [table.file_format, table.encoding],
+        "mapping": mapping.model_dump(mode="json"),
+        "prompt": data.prompt.model_dump(mode="json"),
+        "rows": [data.limit, data.pick, data.seed if data.pick == "random" else 0],
+        "labels": [data.train_on, data.turns, data.max_length, "merge_turns" in data.fixes],
+        "group": data.validation.group,
+        "near": near_rows,
+        "tokenizer": hashlib.sha256((core.to_str() if core else repr(tokenizer)).encode()).hexdigest(),
+        "template": getattr(tokenizer, "chat_template", None),
+        "special": [tokenizer.bos_token, tokenizer.eos_token],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _prune(folder: Path) -> None:
+    """Remove the passes that were not used for longest, beyond the space that the cache may take."""
+    left = _KEPT_BYTES
+    for record in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        path = record.with_suffix(".arrow")
+        left -= path.stat().st_size if path.exists() else 0
+        if left < 0:
+            path.unlink(missing_ok=True)
+            record.unlink()

@@ -1,0 +1,132 @@
+"""One row as it is and as the model sees it, and the table of raw rows: small HTML, everything of a row escaped."""
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from studio.i18n import text
+from studio.ui.look import Column, Look
+from studio.ui.views import empty
+
+MOST_TOKENS = 1500
+"""Tokens shown from the beginning of a row, and a fifth as many from its end: what a browser draws without a pause."""
+LONGEST_VALUE = 2000
+_SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[/?INST\]")
+LABELS = ("context", "trained", "cut")
+
+
+def tokens_html(spans: Sequence[tuple[str, str]], language: str) -> str:
+    """Return the tokens of a row, marked as trained, context or cut; special tokens and line ends are visible."""
+    kept: Iterable[str]
+    if len(spans) <= MOST_TOKENS * 1.2:
+        kept = (_token(*span) for span in spans)
+    else:
+        end = MOST_TOKENS // 5
+        gap = text("ui.preview.gap", language, n=f"{len(spans) - MOST_TOKENS - end:,}")
+        kept = [
+            *(_token(*span) for span in spans[:MOST_TOKENS]),
+            f'<span class="gap">{html.escape(gap)}</span>',
+            *(_token(*span) for span in spans[-end:]),
+        ]
+    there = {label for _, label in spans}
+    keys = (
+        f'<span class="t {label}">{html.escape(text(f"ui.tokens.{label}", language))}</span>'
+        for label in LABELS
+        if label in there
+    )
+    return f'<p class="token-keys">{"".join(keys)}</p><div class="tokens">{"".join(kept)}</div>'
+
+
+def _token(words: str, label: str) -> str:
+    special = " special" if _SPECIAL.fullmatch(words.strip()) else ""
+    shown = html.escape(words).replace("\n", '<i aria-hidden="true">↵</i>\n')
+    return f'<span class="t {html.escape(label)}{special}">{shown}</span>'
+
+
+def tokens_line(tokens: int, trained: int, ends: bool, language: str) -> str:
+    """Say how many tokens a row has, how many of them are trained, and whether its end is."""
+    percent = round(100 * trained / tokens) if tokens else 0
+    counts = text("ui.preview.counts", language, tokens=f"{tokens:,}", trained=f"{trained:,}", percent=percent)
+    ending = text("ui.preview.ends" if ends else "ui.preview.cut", language)
+    kind = "good" if ends else "bad"
+    return f'<p class="caption">{html.escape(counts)} · <span class="{kind}">{html.escape(ending)}</span></p>'
+
+
+def raw_row(row: Mapping[str, Any], columns: Sequence[Column], language: str) -> str:
+    """Return a raw row, column by column, with what each column is used for."""
+    uses = {column.name: column.use for column in columns}
+    items = []
+    for name, value in row.items():
+        use = uses.get(name) or next((u for n, u in uses.items() if u and n.startswith(f"{name}.")), "")
+        words = "" if value is None else str(value)
+        cut = len(words) > LONGEST_VALUE
+        shown = html.escape(words[:LONGEST_VALUE]) + (" …" if cut else "")
+        items.append(f"<dt>{html.escape(name)}{_use(use, language)}</dt><dd>{shown or '<i>—</i>'}</dd>")
+    return f'<dl class="raw">{"".join(items)}</dl>'
+
+
+def _use(use: str, language: str) -> str:
+    return f' <span class="use">{html.escape(text(f"ui.columns.{use}", language))}</span>' if use else ""
+
+
+def table_html(look: Look, language: str) -> str:
+    """Return the first raw rows as a table, the columns in use marked."""
+    if not look.cells:
+        return empty("ui.rows.empty", language)
+    shown = [number for number, column in enumerate(look.columns) if not _is_inside(column, look.columns)]
+    heads = "".join(_head(look.columns[number], look.columns, language) for number in shown)
+    body = "".join(_row(number, cells, look, shown, language) for number, cells in enumerate(look.cells, 1))
+    caption = html.escape(text("ui.rows.title", language))
+    return (
+        f'<table class="rows" aria-label="{caption}"><thead><tr><th scope="col">#</th>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _is_inside(column: Column, columns: Sequence[Column]) -> bool:
+    return any(column.name.startswith(f"{other.name}.") for other in columns)
+
+
+def _head(column: Column, columns: Sequence[Column], language: str) -> str:
+    use = column.use or next((c.use for c in columns if c.use and c.name.startswith(f"{column.name}.")), "")
+    kind = ' class="used"' if use else ""
+    return f'<th scope="col"{kind}>{html.escape(column.name)}{_use(use, language)}</th>'
+
+
+def _row(number: int, cells: Sequence[str], look: Look, shown: Sequence[int], language: str) -> str:
+    if len(cells) != len(look.columns):
+        words = html.escape(text("ui.rows.unreadable", language))
+        inner = f'<td colspan="{len(shown)}"><span class="bad">{words}</span> {html.escape(cells[0])}</td>'
+    else:
+        inner = "".join(
+            f"<td{' class=used' if look.columns[place].use else ''}>{html.escape(cells[place])}</td>" for place in shown
+        )
+    return f'<tr><th scope="row">{number}</th>{inner}</tr>'
+
+
+def structure_html(look: Look, language: str, counted: int | None = None) -> str:
+    """Return what the file is: its kind, encoding and rows, and its columns with their types and uses.
+
+    `counted` is the number of rows where the look does not know it yet.
+    """
+    if not look.columns:
+        return ""
+    facts = [text("ui.structure.hub", language) if look.file_format == "hub" else look.file_format.upper()]
+    if look.encoding:
+        facts.append(look.encoding.upper())
+    rows = look.rows if look.rows is not None else counted
+    if rows is not None:
+        facts.append(text("ui.structure.rows", language, n=f"{rows:,}"))
+    facts.append(text("ui.structure.columns", language, n=len(look.columns)))
+    items = "".join(
+        f"<li><b>{html.escape(column.name)}</b> <span>{html.escape(_types(column.type, language))}</span>"
+        f"{_use(column.use, language)}</li>"
+        for column in look.columns
+    )
+    facts_shown = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
+    return f'<p class="facts">{facts_shown}</p><ul class="structure">{items}</ul>'
+
+
+def _types(kinds: str, language: str) -> str:
+    return " · ".join(text(f"ui.types.{kind}", language) for kind in kinds.split(" | ") if kind)

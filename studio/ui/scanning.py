@@ -1,0 +1,98 @@
+"""Long work on a session's data set, in a thread of its own: with progress, to be cancelled, one at a time.
+
+It knows nothing of what the work is: the page hands it a function that is told how to say how far it is.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Going = Callable[[float], None]
+GLANCE = 0.3
+"""Seconds between two looks at the progress."""
+
+
+class Cancelled(Exception):
+    """The work was ended before it was done."""
+
+
+class Work:
+    """One piece of work and how far it is."""
+
+    def __init__(self, function: Callable[[Going], Any]):
+        self._function = function
+        self._asked_to_end = threading.Event()
+        self._done = threading.Event()
+        self.share: float | None = None
+        """Share done, from 0 to 1; None before the work says so."""
+        self.replaced = False
+        """Whether later work of the session has taken its place: nobody wants its result."""
+        self.result: Any = None
+        self.error: Exception | None = None
+        threading.Thread(target=self._run, name="data-scan", daemon=True).start()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it ended because somebody asked for it."""
+        return isinstance(self.error, Cancelled)
+
+    def cancel(self) -> None:
+        """End the work at the next batch."""
+        self._asked_to_end.set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the work is done, at most `seconds`; return whether it is."""
+        return self._done.wait(seconds)
+
+    def _going(self, share: float) -> None:
+        if self._asked_to_end.is_set():
+            raise Cancelled
+        self.share = share
+
+    def _run(self) -> None:
+        try:
+            self.result = self._function(self._going)
+        except Exception as error:  # told by whoever waits
+            self.error = error
+        finally:
+            self._done.set()
+
+
+_newest: dict[str, Work] = {}
+_lock = threading.Lock()
+
+
+def begin(session: str, function: Callable[[Going], Any]) -> Work:
+    """Start work for a session; what it had going on is ended."""
+    with _lock:
+        drop(session)
+        _newest[session] = work = Work(function)
+    return work
+
+
+def cancel(session: str) -> None:
+    """End a session's work, if there is any."""
+    if (work := _newest.get(session)) is not None:
+        work.cancel()
+
+
+def drop(session: str) -> None:
+    """End a session's work because nobody wants its result any more."""
+    if (work := _newest.get(session)) is not None:
+        work.replaced = True
+        work.cancel()
+
+
+def follow(session: str, work: Work) -> Iterator[float | None]:
+    """Yield the share done whenever it has changed, until the work is done; work that nobody follows is ended."""
+    told: float | None = -1.0
+    try:
+        while not work.wait(GLANCE):
+            if work.share != told:
+                told = work.share
+                yield told
+    finally:
+        work.cancel()
+        with _lock:
+            if _newest.get(session) is work:
+                del _newest[session]

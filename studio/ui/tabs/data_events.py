@@ -1,0 +1,272 @@
+"""The Data tab's events: a source is read, a row shown, and all rows scanned in the background."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, get_args
+
+import gradio as gr
+
+from studio.config import Fix, RunConfig, SourceConfig
+from studio.errors import DataError
+from studio.i18n import text
+from studio.ui import launch, scanning, templates
+from studio.ui import look as looks
+from studio.ui.failures import message_of, shown
+from studio.ui.form import MAPPING, from_component
+from studio.ui.frame import Frame
+from studio.ui.look import Checked, Look
+from studio.ui.tabs import data_shown as show
+from studio.ui.tabs.data import SOURCE, VALIDATION, DataTab
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_SHARED = {**QUIET, "concurrency_limit": 8}
+"""Several sessions read and scan at once."""
+_DOWNLOAD = "(said) => { if (said) setTimeout(() => document.querySelector('#cleaned').click(), 300); }"
+
+
+def in_use(settings: dict[str, Any]) -> SourceConfig:
+    """Return the source that the form's values name; it may have no name yet."""
+    return SourceConfig.model_construct(
+        **{name: settings[SOURCE + name] or None for name in ("kind", "name", "subset", "split", "revision")}
+    )
+
+
+def mapped(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the mapping's values by field name."""
+    return {path.removeprefix(MAPPING): value for path, value in settings.items() if path.startswith(MAPPING)}
+
+
+def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
+    """Connect the tab's events; returns a function that reads the data set again after an event."""
+    form, parts = frame.form, frame.form.parts
+    controls, row, health = tab.source, tab.row, tab.health
+    sources = {name: parts[SOURCE + name] for name in ("kind", "name", "subset", "split", "revision")}
+    mapping = [part for path, part in parts.items() if path.startswith(MAPPING)]
+
+    @shown
+    def read_source(
+        language: str, request: gr.Request, base: RunConfig, kind: str, bundled: str, upload: str | None, *values: Any
+    ) -> dict[Any, Any]:
+        scanning.drop(str(request.session_hash))  # it is about rows that are not shown any more
+        settings = form.values(values)
+        source = looks.source(kind, bundled, upload, in_use(settings), base)
+        updates = {part: getattr(source, name) for name, part in sources.items()} | {
+            controls.bundled: gr.update(visible=kind == "bundled"),
+            controls.upload: gr.update(visible=kind == "file"),
+            controls.formats: gr.update(visible=kind == "file"),
+            controls.hub: gr.update(visible=kind == "hub"),
+        }
+        look, chosen = Look(), None
+        if source.name:
+            kept = {
+                path: from_component(path, value)
+                for path, value in settings.items()
+                if not path.startswith((MAPPING, SOURCE))
+            }
+            wanted = {**kept, "data.source": source.model_dump(), "data.mapping": None}
+            look, chosen = looks.read(lambda: base.with_settings(wanted), base)
+        shown_now = show.all_of(tab, look, Checked(), language)
+        return (
+            {tab.look: look, tab.checked: Checked(), row.number: 1, **updates}
+            | show.columns(parts, look, chosen)
+            | shown_now
+        )
+
+    @shown
+    def show_row(language: str, base: RunConfig, look: Look, number: float | None, *values: Any) -> dict[Any, Any]:
+        if not look.columns or look.file_format == "hub":
+            return {tab.look: look}
+        look = looks.using(look, mapped(form.values(values)))
+        look = looks.preview(look, lambda: form.read(values, base), int(number or 1))
+        return {tab.look: look, row.number: look.row, **show.row(tab, look, language)}
+
+    @shown
+    def scan(language: str, request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
+        session = str(request.session_hash)
+        if not look.columns or look.file_format == "hub":
+            scanning.cancel(session)
+            yield {tab.checked: Checked()} | show.report(tab, look, Checked(), language)
+            return
+        try:
+            config = form.read(values, base)
+        except Exception as error:  # shown in the place of the report
+            scanning.cancel(session)
+            checked = Checked(failure=message_of(error))
+            yield {tab.checked: checked} | show.report(tab, look, checked, language)
+            return
+        work = scanning.begin(session, lambda going: _inspect(config, going))
+        for share in scanning.follow(session, work):
+            if not work.replaced:
+                yield show.progress(tab, share, language)
+        if work.replaced:
+            yield {tab.checked: gr.skip()}
+            return
+        failure = message_of(work.error) if work.error and not work.cancelled else None
+        checked = Checked(work.result, failure, work.cancelled, grouped=config.train.length_grouping)
+        yield {tab.checked: checked} | show.report(tab, look, checked, language)
+
+    @shown
+    def clean(
+        language: str, request: gr.Request, base: RunConfig, look: Look, checked: Checked, *values: Any
+    ) -> Iterator[dict[Any, Any]]:
+        yield {health.written: "", tab.checked: replace(checked, written=None)}
+        if not look.columns or look.file_format == "hub":
+            raise DataError("ui.no_data")
+        config = form.read(values, base)
+        session = f"{request.session_hash} clean"
+        work = scanning.begin(session, lambda going: _clean(config, str(request.session_hash), going))
+        for share in scanning.follow(session, work):
+            yield {health.progress: show.progress(tab, share, language)[health.progress]}
+        yield {health.progress: ""}
+        if work.error:
+            raise work.error
+        path, rows = work.result
+        checked = replace(checked, written=rows)
+        yield {
+            tab.checked: checked,
+            health.cleaned: gr.update(value=path),
+            health.written: show.report(tab, look, checked, language)[health.written],
+        }
+
+    def cancel(request: gr.Request) -> None:
+        scanning.cancel(str(request.session_hash))
+
+    @shown
+    def jump(language: str, look: Look, checked: Checked, kind: str) -> Any:
+        if kind == "random":
+            return random.randint(1, max(look.rows or len(look.cells), 1))
+        number = looks.jump(kind, look, checked.report)
+        if number is None:
+            raise DataError("ui.no_report")
+        return number
+
+    def row_of_problem(event: gr.EventData) -> Any:
+        asked = str(event._data.get("row", "")) if isinstance(event._data, dict) else ""
+        return int(asked) if asked.isdecimal() else gr.skip()
+
+    def mend(fixes: list[str], event: gr.EventData) -> Any:
+        """Add the fix that a problem offers, or take it back."""
+        asked = event._data.get("fix") if isinstance(event._data, dict) else None
+        if asked not in get_args(Fix):
+            return gr.skip()
+        return [fix for fix in fixes if fix != asked] if asked in fixes else [*fixes, asked]
+
+    @shown
+    def fill_template(language: str, name: str | None, style: str, template: str, *values: Any) -> Any:
+        if style != "text" or (name is None and template):
+            return gr.skip()
+        chosen = mapped(form.values(values))
+        return templates.template(name or templates.OWN, chosen["prompt"] or [], chosen["joined"], chosen["completion"])
+
+    @shown
+    def fetch_model(language: str, progress: gr.Progress = gr.Progress()) -> None:
+        from studio.model import builtin
+
+        builtin.fetch(lambda share: progress(share, desc=text("phase.fetching", language)))
+
+    settings = [frame.language, frame.base]
+
+    def show_again(event: Any) -> Any:
+        outputs = [tab.look, row.number, *tab.of_row]
+        return event.then(show_row, [*settings, tab.look, row.number, *form.components], outputs, **_SHARED)
+
+    def scan_again(event: Any) -> Any:
+        outputs = [tab.checked, *tab.of_scan, health.written, controls.structure]
+        return event.then(scan, [*settings, tab.look, *form.components], outputs, **QUIET, concurrency_limit=None)
+
+    def look_again(event: Any) -> Any:
+        return scan_again(show_again(event))
+
+    def read_again(event: Any) -> Any:
+        inputs = [*settings, controls.kind, controls.bundled, controls.upload, *form.components]
+        shown_parts = [
+            controls.bundled,
+            controls.upload,
+            controls.formats,
+            controls.hub,
+            parts[VALIDATION + "group"],
+            row.number,
+        ]
+        outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.worded]
+        return look_again(event.then(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED))
+
+    def nothing() -> None:
+        """Begin a chain of events."""
+
+    proposed = [controls.kind.input, controls.bundled.input, controls.upload.upload, controls.upload.clear]
+    read_again(gr.on(proposed, nothing, **QUIET))
+    names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
+    chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]
+    typed = [
+        parts[f"data.{name}"]
+        for name in ("prompt.template", "prompt.system", "max_length", "limit", "seed", "validation.fraction")
+    ]
+    filled = parts["data.prompt.style"].input(
+        fill_template,
+        [frame.language, gr.State(None), parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
+        parts["data.prompt.template"],
+        **QUIET,
+    )
+    look_again(filled)
+    look_again(
+        tab.variant.input(
+            fill_template,
+            [frame.language, tab.variant, parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
+            parts["data.prompt.template"],
+            **QUIET,
+        )
+    )
+    chosen.remove(parts["data.prompt.style"].input)
+    look_again(gr.on([*chosen, *(part.blur for part in typed), *(part.submit for part in typed)], nothing, **QUIET))
+    parts["data.prompt.style"].change(
+        lambda style: [gr.update(visible=style == "text")] * 2,
+        parts["data.prompt.style"],
+        [parts["data.prompt.template"], tab.variant],
+        **QUIET,
+    )
+    parts[MAPPING + "shape"].change(
+        lambda chosen: show.shape(parts, chosen), parts[MAPPING + "shape"], mapping, **QUIET
+    )
+    for event, step in {row.previous.click: -1, row.following.click: 1}.items():
+        show_again(event(lambda number, step=step: int(number or 1) + step, row.number, row.number, **QUIET))
+    for kind, button in row.jumps.items():
+        asked = [frame.language, tab.look, tab.checked, gr.State(kind)]
+        show_again(button.click(jump, asked, row.number, **QUIET))
+    show_again(row.number.submit(nothing, **QUIET))
+    show_again(health.report.select(row_of_problem, None, row.number, **QUIET))
+    look_again(health.report.click(mend, parts["data.fixes"], parts["data.fixes"], **QUIET))
+    look_again(row.get_model.click(fetch_model, frame.language, row.caption, api_visibility="undocumented"))
+    health.cancel.click(cancel, None, None, **QUIET)
+    cleaned = health.clean.click(
+        clean,
+        [*settings, tab.look, tab.checked, *form.components],
+        [tab.checked, health.progress, health.cleaned, health.written],
+        **QUIET,
+        concurrency_limit=None,
+    )
+    cleaned.then(None, health.written, None, js=_DOWNLOAD)
+    from studio.ui.tabs import data_sources
+
+    data_sources.connect(tab, frame, read_again, look_again)
+    return read_again
+
+
+def _inspect(config: RunConfig, going: scanning.Going) -> Any:
+    from studio.data import prepare
+
+    return prepare.inspect(config, going)
+
+
+def _clean(config: RunConfig, session: str, going: scanning.Going) -> tuple[str, int]:
+    """Write the cleaned rows where Gradio may serve them from; return the path and the number of rows."""
+    from studio.data import clean
+
+    name = hashlib.sha256(session.encode()).hexdigest()[:16]
+    folder = launch.temporary() / f"cleaned-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = config.data.source
+    stem = "cleaned" if source.kind == "file" else f"{source.name.replace('/', '-')}-cleaned"
+    path = folder / f"{stem}.jsonl"
+    return str(path), clean.write(config, path, going)

@@ -1,0 +1,115 @@
+"""What makes the Data tab show what was read, a row, and the report: updates of its components."""
+
+from typing import Any
+
+import gradio as gr
+
+from studio.config import RunConfig
+from studio.ui import health_views, row_views, views
+from studio.ui.failures import box
+from studio.ui.form import MAPPING
+from studio.ui.look import Checked, Look
+from studio.ui.tabs.data import VALIDATION, DataTab
+from studio.ui.words import merged
+
+_OF_SHAPE = {
+    "pair": ("prompt", "joiner", "joined", "completion", "system", "history"),
+    "messages": ("messages", "roles"),
+    "text": ("text",),
+}
+
+
+def all_of(tab: DataTab, look: Look, checked: Checked, language: str) -> dict[Any, Any]:
+    """Return what makes the tab show everything in `language`."""
+    return found(tab, look, language) | row(tab, look, language) | report(tab, look, checked, language)
+
+
+def found(tab: DataTab, look: Look, language: str) -> dict[Any, Any]:
+    """Return what was found in the source."""
+    told = "".join(views.paragraph(message, language) for message in look.told)
+    return {tab.found: box(look.failure, language) or told or views.empty("ui.found.empty", language)}
+
+
+def row(tab: DataTab, look: Look, language: str) -> dict[Any, Any]:
+    """Return the row that is shown, with the table and the columns around it."""
+    preview = look.preview
+    shown = {
+        tab.row.get_model: gr.update(visible=look.model_missing),
+        tab.table: row_views.table_html(look, language),
+        tab.source.structure: row_views.structure_html(look, language),
+        tab.row.raw: gr.update(visible=False),
+        tab.row.spans: gr.update(visible=False),
+    }
+    if preview is not None:
+        shown[tab.row.raw] = gr.update(value=row_views.raw_row(preview.row, look.columns, language), visible=True)
+    if preview is not None and preview.problem is None:
+        spans = row_views.tokens_html(preview.spans, language)
+        line = row_views.tokens_line(preview.tokens, preview.trained, preview.ends, language)
+        return {**shown, tab.row.spans: gr.update(value=spans, visible=True), tab.row.caption: line}
+    if preview is not None:
+        words = views.paragraph(preview.problem, language, "bad")
+    else:
+        key = "ui.model.missing" if look.model_missing else "ui.preview.waiting" if look.columns else "ui.preview.empty"
+        words = box(look.preview_failure, language) or views.empty(key, language)
+    return {**shown, tab.row.caption: f'<div class="placeholder">{words}</div>'}
+
+
+def report(tab: DataTab, look: Look, checked: Checked, language: str) -> dict[Any, Any]:
+    """Return the report about all rows; without one, what will be there."""
+    health = tab.health
+    shown = {
+        health.progress: "",
+        health.cancel: gr.update(visible=False),
+        health.report: box(checked.failure, language) or health_views.health_html(checked, language),
+        health.lengths: health_views.lengths_html(checked, language),
+        health.written: health_views.written_html(checked, language),
+        tab.split.said: health_views.split_html(checked, language),
+        tab.blocked: health_views.blocked_html(checked, language),
+    }
+    if look.rows is None and checked.report is not None:
+        shown[tab.source.structure] = row_views.structure_html(look, language, checked.report.rows)
+    return shown
+
+
+def progress(tab: DataTab, share: float | None, language: str) -> dict[Any, Any]:
+    """Return how far the scan is; what was found before stays until it is done."""
+    return {
+        tab.health.progress: health_views.progress_html(share, language),
+        tab.health.cancel: gr.update(visible=True),
+    }
+
+
+def source(tab: DataTab, config: RunConfig) -> dict[Any, Any]:
+    """Return what makes the controls show the settings' source and split."""
+    chosen, controls = config.data.source, tab.source
+    updates: dict[Any, Any] = {controls.kind: chosen.kind, tab.split.kind: config.data.validation.kind}
+    if chosen.kind == "bundled":
+        updates[controls.bundled] = chosen.name
+    if chosen.kind == "hub":
+        updates |= {controls.hub_id: chosen.name, controls.revision: chosen.revision or ""}
+    return updates
+
+
+def columns(parts: dict[str, Any], look: Look, chosen: Any) -> dict[Any, Any]:
+    """Return what puts the table's columns, and the mapping that is in use, into the mapping's controls."""
+    names = [column.name for column in look.columns]
+    values = chosen.model_dump() if chosen else {"shape": "pair", "prompt": (), "joiner": "\n", "joined": "prompt"}
+    roles = ", ".join(f"{name}: {role}" for name, role in (values.get("roles") or {}).items())
+    updates = {
+        parts[MAPPING + "shape"]: gr.update(value=values["shape"]),
+        parts[MAPPING + "prompt"]: gr.update(choices=names, value=list(values["prompt"])),
+        parts[MAPPING + "joiner"]: gr.update(value=values["joiner"]),
+        parts[MAPPING + "joined"]: gr.update(value=values["joined"]),
+        parts[MAPPING + "roles"]: gr.update(value=roles),
+        parts[VALIDATION + "group"]: gr.update(choices=names),
+    }
+    for name in ("completion", "system", "history", "messages", "text"):
+        updates[parts[MAPPING + name]] = gr.update(choices=names, value=values.get(name))
+    return merged(updates, shape(parts, values["shape"]))
+
+
+def shape(parts: dict[str, Any], chosen: str) -> dict[Any, Any]:
+    """Return what leaves only the controls visible that the shape of a row has a use for."""
+    return {
+        parts[MAPPING + name]: gr.update(visible=kind == chosen) for kind, names in _OF_SHAPE.items() for name in names
+    }

@@ -1,0 +1,147 @@
+"""The Data tab's events that bring rows from elsewhere: a data set of the Hub, and validation rows of their own."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from studio.config import SourceConfig
+from studio.i18n import text
+from studio.ui import hub_views, scanning, uploads
+from studio.ui import look as looks
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.look import Checked, Look, Offer
+from studio.ui.tabs import data_shown as show
+from studio.ui.tabs.data import SOURCE, VALIDATION, DataTab
+
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+FIRST = 20
+"""Rows that are streamed for a look at a data set that is not here yet."""
+
+
+def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_again: Callable[[Any], Any]) -> None:
+    """Connect the events. A token is handed to the call that needs it, and kept nowhere."""
+    parts, controls = frame.form.parts, tab.source
+    sources = {name: parts[SOURCE + name] for name in ("kind", "name", "subset", "split", "revision")}
+
+    @shown
+    def ask_hub(language: str, name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
+        yield {controls.hub_said: hub_views.waiting("ui.hub.asking", language)}
+        try:
+            offer, look = _offer(name.strip(), revision.strip() or None, token.strip() or None)
+        except Exception as error:  # shown in the place of what the Hub would have told
+            yield {controls.hub_said: hub_views.failure(error, language), controls.get: gr.update(interactive=False)}
+            return
+        subset = next(iter(offer.parts), None)
+        yield {
+            controls.offer: offer,
+            tab.look: look,
+            tab.checked: Checked(),
+            controls.hub_said: hub_views.offer(offer, language),
+            controls.get: gr.update(interactive=True),
+            controls.subset: gr.update(choices=list(offer.parts), value=subset),
+            **_splits(offer, subset),
+            **show.all_of(tab, look, Checked(), language),
+        }
+
+    def _splits(offer: Offer, subset: str | None) -> dict[Any, Any]:
+        splits = list(offer.parts.get(subset or "", ()))
+        chosen = "train" if "train" in splits else next(iter(splits), None)
+        return {
+            controls.split: gr.update(choices=splits, value=chosen),
+            tab.split.own: gr.update(choices=[split for split in splits if split != chosen]),
+        }
+
+    @shown
+    def get_hub(
+        language: str, request: gr.Request, name: str, revision: str, token: str, subset: str | None, split: str | None
+    ) -> Iterator[dict[Any, Any]]:
+        source = SourceConfig(
+            kind="hub",
+            name=name.strip(),
+            subset=subset or None,
+            split=split or None,
+            revision=revision.strip() or None,
+        )
+        session = f"{request.session_hash} hub"
+        given = token.strip() or None
+        work = scanning.begin(session, lambda going: _fetch(source, given))
+        for _ in scanning.follow(session, work):
+            yield {controls.hub_said: hub_views.waiting("ui.hub.getting", language)}
+        if work.error:
+            yield {controls.hub_said: hub_views.failure(work.error, language)}
+            return
+        said = f'<p class="hint">{text("ui.hub.here", language)}</p>'
+        yield {controls.hub_said: said, controls.token: "", **{p: getattr(source, n) for n, p in sources.items()}}
+
+    @shown
+    def choose_split(
+        language: str, kind: str, upload: str | None, own: str | None, before: str, name: str | None, source: str
+    ) -> dict[Any, Any]:
+        if kind == "file":
+            name = str(uploads.keep(upload)) if upload else name if before == "file" else None
+        elif kind == "split":
+            name = own or (name if before == "split" else None)
+        waits = kind in ("file", "split") and not name
+        said = {"file": "ui.split.waits_file", "split": "ui.split.waits_split"}
+        key = "ui.split.only_hub" if kind == "split" and source != "hub" else said.get(kind, "")
+        hint = f'<p class="hint">{text(key, language)}</p>' if waits else gr.skip()
+        return {
+            parts[VALIDATION + "kind"]: "none" if waits else kind,
+            parts[VALIDATION + "name"]: None if waits or kind in ("none", "fraction") else name,
+            parts[VALIDATION + "fraction"]: gr.update(visible=kind == "fraction"),
+            parts[VALIDATION + "group"]: gr.update(visible=kind == "fraction"),
+            tab.split.upload: gr.update(visible=kind == "file"),
+            tab.split.own: gr.update(visible=kind == "split" and source == "hub"),
+            tab.split.said: hint,
+        }
+
+    asked = [frame.language, controls.hub_id, controls.revision, controls.token]
+    offered = [controls.offer, tab.look, tab.checked, controls.hub_said, controls.get, controls.subset, controls.split]
+    answered = list(dict.fromkeys([*offered, tab.split.own, *tab.worded]))
+    gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, asked, answered, **QUIET)
+    controls.subset.input(_splits, [controls.offer, controls.subset], [controls.split, tab.split.own], **QUIET)
+    got = controls.get.click(
+        get_hub,
+        [*asked, controls.subset, controls.split],
+        [controls.hub_said, controls.token, *sources.values()],
+        **QUIET,
+        concurrency_limit=None,
+    )
+    read_again(got)
+    split = tab.split
+    validation = [parts[VALIDATION + "kind"], parts[VALIDATION + "name"]]
+    changed = gr.on(
+        [split.kind.change, split.upload.upload, split.upload.clear, split.own.input],
+        choose_split,
+        [frame.language, split.kind, split.upload, split.own, *validation, sources["kind"]],
+        [
+            *validation,
+            parts[VALIDATION + "fraction"],
+            parts[VALIDATION + "group"],
+            split.upload,
+            split.own,
+            split.said,
+        ],
+        **QUIET,
+    )
+    look_again(changed)
+
+
+def _offer(name: str, revision: str | None, token: str | None) -> tuple[Offer, Look]:
+    """Ask the Hub for a data set's parts, and stream its first rows."""
+    from studio.data import hub
+
+    parts = hub.structure(name, revision, token)
+    subset = next(iter(parts), None)
+    splits = list(parts.get(subset or "", ()))
+    split = "train" if "train" in splits else next(iter(splits), None)
+    source = SourceConfig(kind="hub", name=name, subset=subset, split=split, revision=revision)
+    return Offer(name, parts), looks.of_rows(hub.first_rows(source, FIRST, token))
+
+
+def _fetch(source: SourceConfig, token: str | None) -> Any:
+    from studio.data import hub
+
+    return hub.fetch(source, token)

@@ -1,0 +1,147 @@
+"""The Data tab in a real browser: a file with problems is uploaded, mended and downloaded."""
+
+import csv
+import json
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from studio.config import RunConfig, SourceConfig
+from studio.i18n import text
+from studio.ui import look as looks
+from studio.ui import templates
+
+SLOW = 60_000
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def bad_file(tmp_path):
+    """A CSV with two empty answers, a duplicate, a cut row, a ragged row, and HTML in its cells."""
+    rows = [[f"What is <b>{n}</b>?", f"Aye, {n} it be."] for n in range(20)]
+    rows[3][1] = rows[7][1] = ""
+    rows[9] = rows[1]
+    rows[12][1] = "Long is the tale. " * 40
+    path = tmp_path / "bad.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["question", "answer"], *rows])
+        file.write("only one cell\r\n")
+    return path
+
+
+def open_page(browser, url: str, language: str) -> Page:
+    page = browser.new_context(
+        viewport={"width": 1280, "height": 900}, locale=language, accept_downloads=True
+    ).new_page()
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(url)
+    expect(page.locator("#health")).to_contain_text("24", timeout=SLOW)
+    return page
+
+
+def upload(page: Page, path, language: str) -> None:
+    page.get_by_text(text("config.data.source.kind.options.file", language), exact=True).click()
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
+@pytest.mark.parametrize(("language", "locale"), [("en", "en-US"), ("ko", "ko-KR")])
+def test_from_a_file_with_problems_to_a_clean_one(browser, page_url, bad_file, tmp_path, language, locale):
+    page = open_page(browser, page_url, locale)
+    upload(page, bad_file, language)
+
+    # Counted over all rows, each with its rows and what it does
+    health = page.locator("#health")
+    expect(health).to_contain_text(text("ui.health.some", language, usable=18, rows=21), timeout=SLOW)
+    for kind in ("empty_answer", "duplicate", "answer_cut", "ragged"):
+        expect(health).to_contain_text(text(f"problems.{kind}.effect", language))
+    expect(page.locator("#structure")).to_contain_text("question")
+    expect(page.locator("#rows")).to_contain_text("<b>0</b>")
+    assert page.locator("#rows b, #spans b, #raw b").count() == 0
+
+    # One click mends, another takes it back
+    fix = health.locator("[data-fix=deduplicate]")
+    fix.click()
+    expect(fix).to_have_text(text("ui.health.undo", language), timeout=SLOW)
+    expect(health).to_contain_text(text("ui.health.some", language, usable=17, rows=21))
+    fix.click()
+    expect(fix).to_have_text(text("fixes.deduplicate", language), timeout=SLOW)
+    fix.click()
+    expect(fix).to_have_text(text("ui.health.undo", language), timeout=SLOW)
+
+    # The worst row is the one that is cut; a row that a problem names is one click away
+    page.locator("#jump-worst").click()
+    expect(page.locator("#caption")).to_contain_text(text("ui.preview.cut", language), timeout=SLOW)
+    expect(page.locator("#row input")).to_have_value("13")
+    expect(page.locator("#spans .t.cut").last).to_be_visible()
+    health.locator("[data-row='4']").click()
+    expect(page.locator("#row input")).to_have_value("4", timeout=SLOW)
+    expect(page.locator("#spans")).to_be_hidden(timeout=SLOW)
+    expect(page.locator("#caption .bad")).to_be_visible()
+
+    # Lengths are drawn, and told in words
+    expect(page.locator("#lengths svg")).to_have_attribute("aria-label", page.locator("#lengths .caption").inner_text())
+    expect(page.locator("#lengths .cut-line")).to_be_visible()
+
+    # The cleaned rows come as JSON lines
+    with page.expect_download(timeout=SLOW) as download:
+        page.locator("#clean").click()
+    kept = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
+    assert len(kept) == 17
+    assert kept[0] == {"question": "What is <b>0</b>?", "answer": "Aye, 0 it be."}
+    expect(page.locator("#written")).to_contain_text("17")
+    assert page.errors == []
+
+
+def test_a_template_that_lacks_the_answer_is_refused_in_place(browser, page_url):
+    page = open_page(browser, page_url, "en-US")
+    page.get_by_text(text("config.data.prompt.style.options.text"), exact=True).click()
+    template = page.get_by_role("textbox", name=text("config.data.prompt.template.title"))
+    expect(template).to_have_value("### question: {instruction}\n### answer: {output}", timeout=SLOW)
+    expect(page.locator("#spans")).to_contain_text("### answer:", timeout=SLOW)
+
+    template.fill("only {instruction}")
+    template.blur()
+    expect(page.locator("#caption .failure")).to_contain_text("{output}", timeout=SLOW)
+    template.fill("{nothing} {output}")
+    template.blur()
+    expect(page.locator("#caption .failure")).to_contain_text("instruction, output", timeout=SLOW)
+
+
+def test_a_set_of_the_hub_without_a_network_is_told_in_place(browser, page_url):
+    page = open_page(browser, page_url, "en-US")
+    page.get_by_text(text("config.data.source.kind.options.hub"), exact=True).click()
+    page.get_by_label(text("ui.hub.id"), exact=True).fill("owner/name")
+    page.locator("input[type=password]").fill("hf_canary")
+    page.get_by_role("button", name=text("ui.hub.ask"), exact=True).click()
+
+    expect(page.locator("#hub-said .failure")).to_contain_text("owner/name", timeout=SLOW)
+    expect(page.get_by_role("button", name=text("ui.hub.get"), exact=True)).to_be_disabled()
+    assert "hf_canary" not in page.content()
+
+
+def test_rows_that_cannot_be_used_block_the_start_and_say_so(browser, page_url, tmp_path):
+    path = tmp_path / "empty.csv"
+    path.write_text("question,answer\nWhy?,\nHow?,\n", encoding="utf-8")
+    page = open_page(browser, page_url, "en-US")
+    upload(page, path, "en")
+
+    expect(page.locator("#health .failure")).to_contain_text("0 of 2 rows", timeout=SLOW)
+    expect(page.locator("#blocked")).to_contain_text(text("ui.health.blocked"))
+    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_enabled()
+
+
+def test_no_path_comes_from_the_browser(home):
+    before = SourceConfig(kind="hub", name="owner/name")
+
+    assert looks.source("file", None, None, before, RunConfig()).name == ""
+    assert looks.source("bundled", "captain", None, before, RunConfig()).kind == "bundled"
+    assert looks.source("hub", None, None, before, RunConfig()) is before
+
+
+def test_templates_to_begin_with():
+    assert templates.own(["q"], "prompt", "a") == "### question: {q}\n### answer: {a}"
+    assert templates.own(["key1", "key2"], "keywords", "Lyric").startswith("### question: {keywords}")
+    assert templates.template("lyrics", [], "prompt", None) == templates.NAMED["lyrics"]
