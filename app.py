@@ -1,6 +1,7 @@
 """Open the studio: build the page and launch it for the host it is on."""
 
 import argparse
+import signal
 
 from studio.model import hardware
 
@@ -24,6 +25,7 @@ def main() -> None:
             gpu.thread().start_run(presets.load(presets.QUICKSTART))
         except StudioError as error:  # a run is going on already: the page shows it
             print(error)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both close the page, and pause a run
     page.block_thread()
     gpu.shutdown()
 

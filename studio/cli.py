@@ -6,6 +6,7 @@ The vocabulary is the page's, the words are the catalogue's. `--json` prints Eng
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -73,11 +74,13 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def read_config(name: str, settings: list[str]) -> RunConfig:
+def read_config(name: str, settings: list[str], offline_sample: bool = False) -> RunConfig:
     """Return the preset called `name`, or the config in the YAML file of that name, with `--set` applied."""
     path = Path(name)
     is_file = path.suffix in (".yaml", ".yml") and path.is_file()
     config = RunConfig.from_yaml(path.read_text(encoding="utf-8")) if is_file else presets.load(name)
+    if offline_sample:
+        config = presets.offline_sample(config)
     return config.with_settings(dict(parse_setting(setting) for setting in settings))
 
 
@@ -85,12 +88,20 @@ def read_config(name: str, settings: list[str]) -> RunConfig:
 def train(
     preset: Annotated[str, typer.Argument(help=_say("cli.preset"))] = presets.QUICKSTART,
     settings: Annotated[list[str] | None, typer.Option("--set", help=_say("cli.set"))] = None,
+    offline_sample: Annotated[bool, typer.Option("--offline-sample", help=_say("cli.offline_sample"))] = False,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
 
-    config = read_config(preset, settings or [])
-    run = gpu.thread().start_run(config)
+    carry_out(gpu.thread().start_run(read_config(preset, settings or [], offline_sample)), as_json)
+
+
+def carry_out(run: Run, as_json: bool) -> None:
+    """Show a run until it ends, then say how; the exit code is 1 unless it finished, was stopped or paused.
+
+    SIGTERM pauses it, so that nothing is lost when a machine is shut down.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: run.request("pause"))
     if not as_json:
         out.print(str(run.path), soft_wrap=True, highlight=False)
     state = follow(run, quiet=as_json)
@@ -102,12 +113,26 @@ def train(
         err.print(_say("cli.log", path=run.log))
     else:
         out.print(_say(f"state.{state.value}"))
-    if state not in (State.FINISHED, State.STOPPED):
+    if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
 
 
+@app.command(help=i18n.text("cli.resume", LANGUAGE))
+def resume(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help=_say("cli.run"))] = "last", as_json: AsJson = False
+) -> None:
+    from studio import gpu
+
+    carry_out(gpu.thread().resume_run(run_id), as_json)
+
+
+@app.command(help=i18n.text("cli.pause", LANGUAGE))
+def pause(run_id: Annotated[str, typer.Argument(metavar="RUN", help=_say("cli.run"))] = "last") -> None:
+    runs.find(run_id).request("pause")
+
+
 def follow(run: Run, quiet: bool = False) -> State:
-    """Show a run's progress until it ends; Ctrl-C asks it to stop, and it keeps its adapter."""
+    """Show a run's progress until it ends; Ctrl-C asks it to stop, and it keeps its adapter; a second one quits."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     offset = 0
     loss = ""
@@ -131,6 +156,8 @@ def follow(run: Run, quiet: bool = False) -> State:
                     return status.state
                 time.sleep(0.3)
             except KeyboardInterrupt:
+                if run.requested() == "stop":
+                    os._exit(130)  # the second time: the run is found as interrupted
                 progress.console.print(_say("cli.stopping"))
                 run.request("stop")
 

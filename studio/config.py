@@ -62,6 +62,9 @@ class MappingConfig(Section):
     roles: dict[str, Role] = setting({})
     """Role names that are not known by themselves, and what they stand for."""
     text: str | None = setting(None)
+    split_text: bool = setting(False)
+    """Whether the first line of the text is the question, and the rest its answer. A text template calls them
+    `question` and `answer`."""
 
     @model_validator(mode="after")
     def _complete(self) -> "MappingConfig":
@@ -72,6 +75,10 @@ class MappingConfig(Section):
         if self.shape == "text" and not self.text:
             raise ValueError("a mapping of shape 'text' needs 'text', the column that holds the text")
         return self
+
+
+QUESTION, ANSWER = "question", "answer"
+"""What a text template calls the two parts of a text that is split at its first line."""
 
 
 class PromptConfig(Section):
@@ -132,6 +139,8 @@ class ModelConfig(Section):
     id: str = setting(BUILTIN_MODEL, basic=True, min_length=1)
     revision: str | None = setting(None)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
+    quantization: Literal["none", "nf4", "int8"] = setting("none", basic=True)
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = setting("auto")
 
 
 class LoraSettings(Section):
@@ -142,6 +151,9 @@ class LoraSettings(Section):
     dropout: float = setting(0.0, ge=0.0, lt=1.0)
     target_modules: Literal["all-linear"] | tuple[str, ...] = setting("all-linear")
     layers: Literal["all", "upper-half"] = setting("all")
+    rslora: bool = setting(False)
+    dora: bool = setting(False)
+    init: Literal["default", "gaussian"] = setting("default")
 
 
 class TrainConfig(Section):
@@ -152,22 +164,35 @@ class TrainConfig(Section):
     learning_rate: float = setting(2e-4, basic=True, gt=0)
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = setting("linear")
     warmup_steps: int = setting(0, unit="steps", ge=0)
+    warmup_ratio: float = setting(0.0, unit="share", ge=0.0, lt=1.0)
     batch_size: int = setting(4, basic=True, unit="rows", ge=1, le=1024)
     gradient_accumulation: int = setting(1, unit="batches", ge=1, le=4096)
-    optimizer: Literal["adamw_torch", "adafactor", "sgd"] = setting("adamw_torch")
+    optimizer: Literal[
+        "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"
+    ] = setting("adamw_torch")
     weight_decay: float = setting(0.0, ge=0.0, le=1.0)
     max_grad_norm: float = setting(1.0, gt=0)
     gradient_checkpointing: Literal["auto", "on", "off"] = setting("auto")
     length_grouping: bool = setting(True)
+    neftune_alpha: float | None = setting(None, gt=0.0, le=100.0)
     logging_steps: int = setting(1, unit="steps", ge=1)
     eval_steps: int = setting(20, unit="steps", ge=1)
+    save: Literal["no", "steps", "epoch"] = setting("epoch")
+    save_steps: int = setting(100, unit="steps", ge=1)
+    keep_checkpoints: int = setting(2, ge=1, le=100)
+    keep: Literal["last", "best"] = setting("last")
+    early_stopping: int | None = setting(None, unit="evaluations", ge=1)
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = setting(())
     seed: int = setting(42, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _warmup_has_an_effect(self) -> "TrainConfig":
-        if self.schedule == "constant" and self.warmup_steps:
+        if self.warmup_steps and self.warmup_ratio:
+            raise ValueError("'warmup_steps' and 'warmup_ratio' say the same thing twice: set one of them to 0")
+        if self.schedule == "constant" and (self.warmup_steps or self.warmup_ratio):
             raise ValueError(
-                "'schedule: constant' ignores 'warmup_steps': choose 'constant_with_warmup', or set warmup_steps to 0"
+                "'schedule: constant' has no warmup: choose 'constant_with_warmup', or set 'warmup_steps' and "
+                "'warmup_ratio' to 0"
             )
         if self.max_steps and self.warmup_steps >= self.max_steps:
             raise ValueError("'warmup_steps' must be smaller than 'max_steps': lower the first or raise the second")
@@ -192,6 +217,12 @@ class EvaluationConfig(Section):
     marker: str | None = setting(None)
 
 
+class OfflineConfig(Section):
+    """What stands in for the data where the Hub cannot be reached: a bundled sample of the same columns."""
+
+    sample: str | None = setting(None)
+
+
 class RunConfig(Section):
     """Everything that a run needs to be repeated."""
 
@@ -202,6 +233,15 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     generation: GenerationConfig = GenerationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    offline: OfflineConfig = OfflineConfig()
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "RunConfig":
+        validates = self.data.validation.kind != "none"
+        for name, asked in (("keep: best", self.train.keep == "best"), ("early_stopping", self.train.early_stopping)):
+            if asked and not validates:
+                raise ValueError(f"'train.{name}' needs validation rows: set data.validation.kind, or leave it out")
+        return self
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "RunConfig":

@@ -76,7 +76,24 @@ class Evaluated(_Event):
     """Mean cross-entropy per trained token, in nats."""
 
 
-Event = Annotated[StateChanged | PhaseChanged | Chosen | Note | Step | Evaluated, Field(discriminator="type")]
+class Resumed(_Event):
+    """The run goes on from a checkpoint; what was logged after `step` before is not part of it any more."""
+
+    type: Literal["resumed"] = "resumed"
+    step: int
+
+
+class Best(_Event):
+    """The adapter at `step` has the lowest validation loss so far, and is kept."""
+
+    type: Literal["best"] = "best"
+    step: int
+    loss: float
+
+
+Event = Annotated[
+    StateChanged | PhaseChanged | Chosen | Note | Step | Evaluated | Resumed | Best, Field(discriminator="type")
+]
 
 _adapter: TypeAdapter[Any] = TypeAdapter(Event)
 

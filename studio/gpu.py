@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from studio import runs
 from studio.compare.generate import CompareRequest, Side
 from studio.config import MappingConfig, RunConfig
-from studio.errors import CompareError, DeviceError, ModelError, StudioError
+from studio.errors import CompareError, DeviceError, ModelError, RunError, StudioError
 from studio.files import home
 from studio.model.adapter import ModelHost, untouched
 from studio.runs import Run, RunWriter, State
@@ -77,7 +77,7 @@ class GpuThread:
     def __init__(self) -> None:
         self._host = ModelHost()
         self._starting = threading.Lock()
-        self._trains: queue.SimpleQueue[RunWriter] = queue.SimpleQueue()
+        self._trains: queue.SimpleQueue[tuple[RunWriter, bool]] = queue.SimpleQueue()
         self._visits: queue.SimpleQueue[Comparison] = queue.SimpleQueue()
         self._work = threading.Semaphore(0)
         self._training: Run | None = None
@@ -91,9 +91,25 @@ class GpuThread:
             if alive := runs.alive_runs():
                 raise DeviceError("device.busy", run=alive[0].id)
             run = runs.create(config)
-        self._trains.put(run)
+        self._trains.put((run, False))
         self._work.release()
         return run
+
+    def resume_run(self, run_id: str) -> Run:
+        """Go on with a run from its newest checkpoint; raises RunError or DeviceError when that cannot be."""
+        from studio.train import checkpoint
+
+        with self._starting, FileLock(home() / "start.lock"):
+            run = runs.find(run_id)
+            if alive := runs.alive_runs():
+                raise DeviceError("device.busy", run=alive[0].id)
+            if run.status().state is State.FINISHED:
+                raise RunError("run.finished", run=run.id)
+            checkpoint.newest_whole(run.path)
+            taken = RunWriter.take_over(run)
+        self._trains.put((taken, True))
+        self._work.release()
+        return taken
 
     def compare(self, request: CompareRequest) -> Comparison:
         """Ask for a comparison; it begins when the device is free, or at the next micro-batch."""
@@ -103,10 +119,10 @@ class GpuThread:
         return comparison
 
     def close(self) -> None:
-        """Stop the run that trains (it keeps its adapter), and wait until the thread has ended."""
+        """Pause the run that trains (it can be resumed), and wait until the thread has ended."""
         self._closing = True
         if training := self._training:
-            training.request("stop")
+            training.request("pause")
         self._work.release()
         self._thread.join()
 
@@ -117,7 +133,7 @@ class GpuThread:
             if self._closing:
                 return
             with contextlib.suppress(queue.Empty):
-                self._train(self._trains.get_nowait())
+                self._train(*self._trains.get_nowait())
 
     def _visit(self) -> None:
         """Carry out the interactive jobs that wait."""
@@ -125,7 +141,7 @@ class GpuThread:
             while True:
                 self._visits.get_nowait()._run(self._host, self._training)
 
-    def _train(self, run: RunWriter) -> None:
+    def _train(self, run: RunWriter, resume: bool) -> None:
         from studio.train.trainer import train
 
         self._training = run
@@ -133,7 +149,7 @@ class GpuThread:
         with _log_to(run):
             try:
                 with _device_lock(run):
-                    train(run, self._host, self._visit)
+                    train(run, self._host, self._visit, resume=resume)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = _readable(error)

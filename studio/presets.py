@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from studio.config import RunConfig
+from studio.config import BUILTIN_MODEL, RunConfig
 from studio.errors import ConfigError, DataError
 
 FOLDER = Path(__file__).parent.parent / "presets"
@@ -20,6 +20,19 @@ def load(name: str) -> RunConfig:
     if name not in names():
         raise ConfigError("config.preset", name=name, presets=", ".join(names()))
     return RunConfig.from_yaml((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def offline_sample(config: RunConfig) -> RunConfig:
+    """Return `config` with the built-in model, and with its bundled sample where its data are on the Hub.
+
+    Everything that only the preset's own model or a GPU can do is set to what works anywhere.
+    """
+    changes: dict[str, object] = {"model": {"id": BUILTIN_MODEL}, "data.limit": None}
+    if config.offline.sample:
+        changes["data.source"] = {"kind": "bundled", "name": config.offline.sample}
+        if config.data.validation.kind == "split":
+            changes["data.validation"] = {"kind": "fraction", "fraction": 0.1}
+    return config.with_settings(changes)
 
 
 def data_sets() -> list[str]:

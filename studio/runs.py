@@ -30,6 +30,7 @@ class State(StrEnum):
     QUEUED = "queued"
     PREPARING = "preparing"
     TRAINING = "training"
+    PAUSED = "paused"
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -140,7 +141,7 @@ class Run:
             return {}
 
     def request(self, action: str) -> None:
-        """Ask the run's owner for something (`stop`); read between two micro-batches."""
+        """Ask the run's owner to `stop` or to `pause`; read between two micro-batches."""
         replace_file(self.path / "control.json", json.dumps({"action": action, "at": time.time()}))
 
     def requested(self) -> str | None:
@@ -163,6 +164,17 @@ class RunWriter(Run):
         super().__init__(path)
         self._lock = threading.Lock()
         self._status = Status.model_validate_json((path / "status.json").read_bytes())
+
+    @classmethod
+    def take_over(cls, run: Run) -> "RunWriter":
+        """Become the owner of a run that nobody works on, to go on with it."""
+        (run.path / "control.json").unlink(missing_ok=True)
+        events = run.path / "events.jsonl"
+        with open(events, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
+            file.truncate(file.read().rfind(b"\n") + 1)
+        writer = cls(run.path)
+        writer.enter(State.QUEUED, owner=Owner.me(), ended=None, error=None)
+        return writer
 
     def emit(self, event: Any) -> None:
         """Append one event."""

@@ -67,7 +67,12 @@ def test_korean_words_are_korean():
         if key.endswith((".help", ".title")) and not re.search("[가-힣]", words)
     }
 
-    assert same <= {"config.generation.top_k.title", "config.generation.top_p.title"}
+    assert same <= {
+        "config.generation.top_k.title",
+        "config.generation.top_p.title",
+        "config.lora.dora.title",
+        "config.lora.rslora.title",
+    }
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

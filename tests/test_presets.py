@@ -12,7 +12,7 @@ from studio.data import prepare, source
 @pytest.mark.parametrize("name", presets.names())
 def test_a_presets_data_can_be_used_as_a_whole(name):
     config = presets.load(name)
-    report = prepare.inspect(config.with_settings({"model.id": "nobody/nothing"}))
+    report = prepare.inspect(presets.offline_sample(config).with_settings({"model.id": "nobody/nothing"}))
     assert report.usable == report.rows > 0
 
 

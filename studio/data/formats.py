@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studio.config import MappingConfig
+from studio.config import ANSWER, QUESTION, MappingConfig
 from studio.data.readers.base import Row
 from studio.data.source import Table, cell
 from studio.errors import DataError
@@ -169,7 +169,7 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> tuple
     if mapping.shape == "messages":
         turns = _in_order(_turns(cell(row, mapping.messages or ""), mapping.roles), merge)
     elif mapping.shape == "text":
-        turns = (Turn("assistant", _text_cell(row, mapping.text)),)
+        turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
     else:
         turns = _from_pair(row, mapping, merge)
     if not turns[-1].content.strip():
@@ -177,8 +177,23 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> tuple
     return turns
 
 
+def _from_text(text: str, split: bool) -> tuple[Turn, ...]:
+    if not split:
+        return (Turn("assistant", text),)
+    question, _, answer = text.strip().partition("\n")
+    return (Turn("user", question.strip()), Turn("assistant", answer.strip()))
+
+
+def answer_column(mapping: MappingConfig) -> str | None:
+    """Return what a text template calls the answer; None where a mapping has no such thing."""
+    return ANSWER if mapping.shape == "text" and mapping.split_text else mapping.completion
+
+
 def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     """Return a row as a text template sees it: its columns, and the joined prompt columns under their name."""
+    if mapping.shape == "text":
+        turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
+        return {**row, QUESTION: turns[0].content, ANSWER: turns[-1].content}
     named = [*mapping.prompt, mapping.completion, mapping.system]
     reached = {column: cell(row, column) for column in named if column}
     return (

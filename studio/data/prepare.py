@@ -77,9 +77,9 @@ def mapping(data: DataConfig) -> Detected:
 
 def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig) -> PromptRenderer:
     """Make the renderer of a run's prompts."""
-    if chosen.shape == "text":
+    if chosen.shape == "text" and not chosen.split_text:
         return prompt.PlainRenderer(tokenizer)
-    return prompt.renderer(config.data.prompt, tokenizer, chosen.completion)
+    return prompt.renderer(config.data.prompt, tokenizer, formats.answer_column(chosen))
 
 
 def preview(config: RunConfig, row: int) -> Preview:

@@ -33,7 +33,7 @@ class ModelHost:
 
     def base(self, config: ModelConfig, located: Located) -> Loaded:
         """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
-        key = (located.path, config.precision)
+        key = (located.path, config.precision, config.quantization, config.attention)
         if self.loaded is None or self._key != key:
             self.release()
             self.loaded = load.load(config, located)
@@ -102,6 +102,9 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         lora_dropout=settings.dropout,
         target_modules=targets,
         layers_to_transform=list(range(layers // 2, layers)) if settings.layers == "upper-half" else None,
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
+        init_lora_weights=True if settings.init == "default" else settings.init,
         task_type="CAUSAL_LM",
     )
 
@@ -110,9 +113,17 @@ def linear_modules(model: Any) -> list[str]:
     """Return the names of the linear modules in a model's layers (`q_proj`, …), each once; not the output layer's."""
     import torch
 
-    output = model.get_output_embeddings()
+    output = model.get_output_embeddings()  # quantized linear modules are torch.nn.Linear too
     found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
     return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in found))
+
+
+def linear_modules_with_adapter(peft_model: Any) -> list[str]:
+    """Return the names of the modules that an adapter sits in, each once."""
+    found = (
+        name.split(".lora_A.")[0].rsplit(".", 1)[-1] for name, _ in peft_model.named_parameters() if ".lora_A." in name
+    )
+    return list(dict.fromkeys(found))
 
 
 BASE_RECORD = "restyle.json"

@@ -13,6 +13,7 @@ from typing import Any
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
 from studio.files import sha256
+from studio.i18n import message
 from studio.model import builtin, hub
 from studio.model.hardware import Choice, device, precision
 
@@ -41,6 +42,7 @@ class Loaded:
     tokenizer: Any
     located: Located
     precision: Choice
+    attention: Choice
 
 
 def locate(config: ModelConfig) -> Located | None:
@@ -101,21 +103,50 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     disable_progress_bar()  # progress goes to the run's status
     settings = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
     chosen = precision(config.precision, settings.get("model_type", ""))
+    dtype = getattr(torch, chosen.value)
+    quantized = None if settings.get("quantization_config") else _quantization(config.quantization, dtype)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             located.path,
-            dtype=getattr(torch, chosen.value),
-            attn_implementation="sdpa",
+            dtype=dtype,
+            attn_implementation=None if config.attention == "auto" else config.attention,
+            quantization_config=quantized,
+            device_map={"": device()} if quantized else None,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
-    model.to(device())
+    if quantized is None:
+        model.to(device())
     model.requires_grad_(False)
     model.eval()
-    return Loaded(model, _tokenizer(located.path), located, chosen)
+    reason = "choice.attention.auto" if config.attention == "auto" else "choice.attention.asked"
+    attention = Choice("attention", model.config._attn_implementation, message(reason, model=settings["model_type"]))
+    return Loaded(model, _tokenizer(located.path), located, chosen, attention)
+
+
+def _quantization(wanted: str, dtype: Any) -> Any:
+    """Return what bitsandbytes is told, or None.
+
+    NF4 with double quantization, computed in the chosen precision (Dettmers et al. 2023, QLoRA); or 8-bit weights
+    (Dettmers et al. 2022, LLM.int8()). Raises ModelError on devices that bitsandbytes does not support.
+    """
+    if wanted == "none":
+        return None
+    if device() == "mps":
+        raise ModelError("model.no_quantization", wanted=wanted, device="MPS")
+    from transformers import BitsAndBytesConfig
+
+    if wanted == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def _checked(located: Located) -> Located:

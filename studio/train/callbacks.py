@@ -9,8 +9,9 @@ from transformers import TrainerCallback
 from typing_extensions import override
 
 from studio.errors import RunError
-from studio.events import Evaluated, Step
+from studio.events import Evaluated, Resumed, Step
 from studio.runs import RunWriter, State
+from studio.train.best import Best
 
 
 class RunCallback(TrainerCallback):
@@ -19,13 +20,18 @@ class RunCallback(TrainerCallback):
     `between` may run short jobs, and raises to end the training.
     """
 
-    def __init__(self, run: RunWriter, between: Callable[[], None]):
+    def __init__(self, run: RunWriter, between: Callable[[], None], best: Best):
         self._run = run
         self._between = between
+        self._best = best
         self._evaluating = False
+        self.paused = False
+        """Whether the training ended because the user asked for a pause."""
 
     @override
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step:
+            self._run.emit(Resumed(step=state.global_step))
         self._run.update(step=state.global_step, total=state.max_steps, started=time.time())
         self._run.enter(State.TRAINING)
         self._evaluating = False
@@ -42,6 +48,8 @@ class RunCallback(TrainerCallback):
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._run.update(step=state.global_step)
+        if self._run.requested() == "pause":  # between two steps, so that the checkpoint is one that can be resumed
+            self.paused = control.should_save = control.should_training_stop = True
 
     @override
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -72,6 +80,8 @@ class RunCallback(TrainerCallback):
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
+        if self._best.saw(state.global_step, metrics["eval_loss"]):
+            control.should_training_stop = True
         self._evaluating = False
         if state.global_step < state.max_steps:
             self._run.begin("training")

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 
 from studio import runs
-from studio.runs import Status
+from studio.runs import State, Status
+from studio.train import checkpoint
 from studio.ui.views import Line, Point, log_lines, points
+
+_ASKED = {"stop": "stopping", "pause": "pausing"}
 
 
 @dataclass
@@ -18,8 +21,8 @@ class Following:
     status: Status | None = None
     newest: str | None = None
     """The newest run there was at the last look, followed or not."""
-    stopping: bool = False
-    """Whether the run was asked to stop and has not yet."""
+    stopping: str | None = None
+    """`stopping` or `pausing` while the run was asked to and has not yet."""
 
     @property
     def alive(self) -> bool:
@@ -30,6 +33,13 @@ class Following:
     def total(self) -> int:
         """Number of steps that the run will take; 0 before that is known."""
         return self.status.total if self.status else 0
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the followed run is over, unfinished, and left a checkpoint to go on from."""
+        if self.status is None or self.run_id is None or self.alive or self.status.state is State.FINISHED:
+            return False
+        return bool(checkpoint.all_of(runs.folder() / self.run_id))
 
     @property
     def has_result(self) -> bool:
@@ -63,13 +73,14 @@ def read(following: Following) -> Following:
     if status is None:  # the folder is gone, or damaged from outside
         return Following(newest=first.id if first else None)
     events, offset = run.events(following.offset)
-    stopping = status.state.alive and run.requested() == "stop"
+    asked = run.requested() if status.state.alive else None
+    stopping = _ASKED.get(asked or "")
     if not events and (status, stopping) == (following.status, following.stopping):
         return following
     return Following(
         run_id=run.id,
         offset=offset,
-        points=following.points + points(events),
+        points=points(events, following.points),
         lines=following.lines + log_lines(events),
         status=status,
         newest=first.id if first else None,

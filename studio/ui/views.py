@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas
 
-from studio.events import Chosen, Evaluated, Note, PhaseChanged, StateChanged, Step
+from studio.events import Best, Chosen, Evaluated, Note, PhaseChanged, Resumed, StateChanged, Step
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
 from studio.runs import State, Status
 
@@ -48,11 +48,16 @@ def colours(names: Mapping[str, str], prefix: str, language: str = DEFAULT_LANGU
 # The loss chart
 
 
-def points(events: Iterable[Any]) -> list[Point]:
-    """Return the chart's points of some events."""
-    found = []
+def points(events: Iterable[Any], before: Sequence[Point] = ()) -> list[Point]:
+    """Return the chart's points, those known `before` and those of some new events.
+
+    Where a run was resumed, what came after its checkpoint is not part of the curve any more.
+    """
+    found = list(before)
     for event in events:
-        if isinstance(event, Step):
+        if isinstance(event, Resumed):
+            found = [point for point in found if point.step <= event.step]
+        elif isinstance(event, Step):
             found.append(Point(event.step, event.loss, TRAIN))
         elif isinstance(event, Evaluated):
             found.append(Point(event.step, event.loss, VALIDATION))
@@ -132,6 +137,10 @@ def log_lines(events: Iterable[Any]) -> list[Line]:
             lines.append(Line(event.at, "step", message("ui.log.step", **values)))
         elif isinstance(event, Evaluated):
             lines.append(Line(event.at, "step", message("ui.log.evaluated", step=event.step, loss=f"{event.loss:.3f}")))
+        elif isinstance(event, Resumed):
+            lines.append(Line(event.at, "info", message("ui.log.resumed", step=event.step)))
+        elif isinstance(event, Best):
+            lines.append(Line(event.at, "step", message("ui.log.best", step=event.step, loss=f"{event.loss:.3f}")))
     return lines
 
 
@@ -207,10 +216,10 @@ def share(status: Status) -> float | None:
     return status.progress
 
 
-def doing(status: Status, language: str, stopping: bool = False) -> str:
+def doing(status: Status, language: str, stopping: str | None = None) -> str:
     """Say what a run is doing, or how it ended."""
     if stopping and status.state.alive:
-        return text("ui.status.stopping", language)
+        return text(f"ui.status.{stopping}", language)
     key = f"phase.{status.phase.split()[0]}" if status.phase else ""
     return text(key if status.state.alive and has(key) else f"state.{status.state.value}", language)
 
@@ -247,7 +256,7 @@ def status_line(
     found: Sequence[Point],
     language: str,
     now: float = 0,
-    stopping: bool = False,
+    stopping: str | None = None,
 ) -> str:
     """Return the state of the followed run: name, what it does, a progress bar, step, time left and loss."""
     if status is None:
@@ -263,7 +272,7 @@ def status_line(
 
 
 def run_bar(
-    run_id: str, status: Status, found: Sequence[Point], language: str, now: float = 0, stopping: bool = False
+    run_id: str, status: Status, found: Sequence[Point], language: str, now: float = 0, stopping: str | None = None
 ) -> str:
     """Return the one line about the live run that stands on every tab."""
     now = now or time.time()

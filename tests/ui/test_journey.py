@@ -20,7 +20,7 @@ def preset(preset, monkeypatch):
     """A run that is long enough to be looked at, reloaded and left alone."""
     from studio import presets
 
-    longer = preset.with_settings({"train.max_steps": 400, "data.limit": None})
+    longer = preset.with_settings({"train.max_steps": 4000, "data.limit": None})
     load = presets.load
     monkeypatch.setattr(presets, "load", lambda name: longer if name == presets.QUICKSTART else load(name))
     return longer
@@ -183,3 +183,21 @@ def test_an_uploaded_file_is_read_and_its_columns_are_found(browser, page_url, h
     expect(page.locator("#rows")).to_contain_text("<b>안녕?</b>")
     expect(page.locator("#health")).to_contain_text("2 rows", timeout=SLOW)
     assert [kept.suffix for kept in (home / "uploads").iterdir()] == [".csv"]
+
+
+def test_a_paused_run_goes_on_where_it_was(browser, page_url):
+    page = open_page(browser, page_url)
+    tab(page, "train")
+    page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
+    wait_for_step(page, 5)
+    page.get_by_role("button", name=text("ui.train.pause"), exact=True).click()
+    expect(page.locator("#status")).to_contain_text(text("state.paused"), timeout=SLOW)
+    paused_at = drawn_until(page)
+
+    page.reload()
+    tab(page, "train")
+    page.get_by_role("button", name=text("ui.train.resume"), exact=True).click()
+    wait_for_step(page, paused_at + 5)
+    expect(page.locator("#log")).to_contain_text("Goes on from step")
+    page.get_by_role("button", name=text("ui.train.stop"), exact=True).click()
+    expect(page.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)

@@ -151,7 +151,7 @@ def test_a_phase_without_known_share_has_a_bar_that_only_moves():
 
 
 def test_the_run_bar_says_that_it_is_stopping():
-    assert "Stopping" in views.run_bar(RUN, status(step=1, total=4, started=1.0), [], "en", stopping=True)
+    assert "Stopping" in views.run_bar(RUN, status(step=1, total=4, started=1.0), [], "en", stopping="stopping")
 
 
 def test_an_answer_tells_its_length_speed_and_end():

@@ -27,6 +27,8 @@ class TrainTab:
 
     preset: gr.Radio
     start: gr.Button
+    pause: gr.Button
+    resume: gr.Button
     stop: gr.Button
     why: gr.HTML
     status: gr.HTML
@@ -41,6 +43,8 @@ class TrainTab:
         """What changes with the followed run."""
         return [
             self.start,
+            self.pause,
+            self.resume,
             self.stop,
             self.why,
             self.status,
@@ -63,6 +67,8 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                     words.heading("ui.train.title")
                     with gr.Row(elem_classes="stepper"):
                         start = words.make(gr.Button, text="ui.train.start", variant="primary", min_width=120)
+                        resume = words.make(gr.Button, text="ui.train.resume", visible=False, min_width=120)
+                        pause = words.make(gr.Button, text="ui.train.pause", interactive=False, min_width=96)
                         stop = words.make(gr.Button, text="ui.train.stop", interactive=False, min_width=96)
                 status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
                 failure = gr.HTML(elem_id="failure")
@@ -78,7 +84,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                 log = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
     with gr.Row(elem_classes="next"):
         go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
-    return TrainTab(preset, start, stop, why, status, failure, chart, sentence, log, go_on)
+    return TrainTab(preset, start, pause, resume, stop, why, status, failure, chart, sentence, log, go_on)
 
 
 def _recipe(words: Words, form: Form, preset_name: str | None) -> gr.Radio:
@@ -131,6 +137,7 @@ def render(tab: TrainTab, following: Following, before: Following | None, langua
     status = following.status
     alive = following.alive
     done = following.has_result
+    go_on = following.can_go_on
     updates: dict[Any, Any] = {
         tab.status: views.status_line(
             following.run_id or "", status, following.points, language, stopping=following.stopping
@@ -142,13 +149,15 @@ def render(tab: TrainTab, following: Following, before: Following | None, langua
         following.stopping,
     ):
         updates |= {
-            tab.start: gr.update(interactive=not alive, variant="secondary" if alive or done else "primary"),
+            tab.start: gr.update(interactive=not alive, variant="secondary" if alive or done or go_on else "primary"),
+            tab.resume: gr.update(visible=go_on, variant="primary" if go_on and not done else "secondary"),
+            tab.pause: gr.update(interactive=alive and not following.stopping),
             tab.stop: gr.update(interactive=alive and not following.stopping),
             tab.why: _why(following, language),
             tab.failure: box(status.error if status else None, language),
             tab.go_on: gr.update(interactive=done or alive, variant="primary" if done else "secondary"),
         }
-    if before is None or before.run_id != following.run_id or len(before.points) != len(following.points):
+    if before is None or (before.run_id, before.points) != (following.run_id, following.points):
         updates |= {
             tab.chart: _curve(following),
             tab.sentence: views.loss_legend(following.points, language) + _sentence(following, language),
@@ -169,8 +178,9 @@ def _sentence(following: Following, language: str) -> str:
 
 def _why(following: Following, language: str) -> str:
     """Say why a button cannot be pressed."""
-    key = "ui.train.why_start" if following.alive else "ui.train.why_stop"
-    return f'<p class="hint">{text("ui.train.why_stopping" if following.stopping else key, language)}</p>'
+    over = "resume" if following.can_go_on else "stop"
+    reason = following.stopping or ("start" if following.alive else over)
+    return f'<p class="hint">{text(f"ui.train.why.{reason}", language)}</p>'
 
 
 def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[Any]) -> None:
@@ -185,15 +195,28 @@ def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[A
         return show_run(follow(run.id), None, language)
 
     @shown
-    def stop(language: str, following: Following) -> dict[Any, Any]:
-        if not following.alive or following.run_id is None:
-            raise RunError("ui.nothing_to_stop")
-        runs.find(following.run_id).request("stop")
-        return show_run(follow(following.run_id), None, language)
+    def resume(language: str, following: Following) -> dict[Any, Any]:
+        from studio import gpu
+
+        run = gpu.thread().resume_run(following.run_id or "")
+        return show_run(follow(run.id), None, language)
+
+    def ask(action: str) -> Callable[..., dict[Any, Any]]:
+        @shown
+        def asked(language: str, following: Following) -> dict[Any, Any]:
+            if not following.alive or following.run_id is None:
+                raise RunError("ui.nothing_to_stop")
+            runs.find(following.run_id).request(action)
+            return show_run(follow(following.run_id), None, language)
+
+        return asked
 
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
     tab.start.click(start, frame.config_inputs, show_run_outputs, **quiet)
-    tab.stop.click(stop, [frame.language, frame.following], show_run_outputs, **quiet)
+    followed = [frame.language, frame.following]
+    tab.stop.click(ask("stop"), followed, show_run_outputs, **quiet)
+    tab.pause.click(ask("pause"), followed, show_run_outputs, **quiet)
+    tab.resume.click(resume, followed, show_run_outputs, **quiet)
 
 
 def preset_loader(

@@ -1,0 +1,62 @@
+"""The adapter with the lowest validation loss so far, kept on the disk as soon as it is found."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from studio import events
+from studio.files import replace_file, sync_folder
+from studio.runs import RunWriter
+
+
+class Best:
+    """Watches the validation losses of a run, also over a resume.
+
+    `save` writes the adapter as it is now into the folder that it is given. `patience` is the number of evaluations
+    without a new best after which the training ends; None lets it go on.
+    """
+
+    def __init__(self, run: RunWriter, keep: bool, patience: int | None, save: Callable[[Path], None]):
+        self._run, self._keep, self._patience, self._save = run, keep, patience, save
+        self._record = run.path / "best.json"
+        self.step, self.loss, self._seen = 0, float("inf"), []
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the best adapter."""
+        return self._run.path / "best"
+
+    def go_back_to(self, step: int) -> None:
+        """Forget what was seen after `step`, when the run is resumed there."""
+        try:
+            seen = [tuple(entry) for entry in json.loads(self._record.read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return
+        self._seen = [(at, loss) for at, loss in seen if at <= step]
+        if self._seen:
+            self.step, self.loss = min(self._seen, key=lambda entry: (entry[1], entry[0]))
+
+    def saw(self, step: int, loss: float) -> bool:
+        """Take note of a validation loss; True means that the training has gone on long enough without a new best."""
+        self._seen.append((step, loss))
+        if loss < self.loss:
+            self.step, self.loss = step, loss
+            if self._keep:
+                self._replace()
+                self._run.emit(events.Best(step=step, loss=loss))
+        replace_file(self._record, json.dumps(self._seen))
+        since = sum(at > self.step for at, _ in self._seen)
+        return self._patience is not None and since >= self._patience
+
+    def _replace(self) -> None:
+        draft = self.adapter.with_name(".best.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        self._save(draft)
+        old = self.adapter.with_name(".best.gone")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.adapter.exists():
+            self.adapter.rename(old)
+        draft.rename(self.adapter)
+        sync_folder(self._run.path)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,228 @@
+"""Checkpoints, and runs that go on after anything: to the last bit what they would have been."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from following import losses, wait_for, wait_until_over
+
+from studio import gpu, runs
+from studio.errors import RunError
+from studio.runs import State
+from studio.train import checkpoint
+
+SETTINGS = {
+    "train.max_steps": 120,
+    "train.save": "steps",
+    "train.save_steps": 10,
+    "train.gradient_accumulation": 2,
+    "lora.dropout": 0.2,
+    "data.validation": {"kind": "fraction", "fraction": 0.25},
+    "train.eval_steps": 20,
+}
+
+
+def weights(run) -> bytes:
+    return (run.adapter / "adapter_model.safetensors").read_bytes()
+
+
+def curve(run) -> dict[int, float]:
+    """Return the loss of each step as it stands after all resumes."""
+    found: dict[int, float] = {}
+    for event in run.events()[0]:
+        if event.type == "resumed":
+            found = {step: loss for step, loss in found.items() if step <= event.step}
+        elif event.type == "step":
+            found[event.step] = event.loss
+    return found
+
+
+@pytest.fixture
+def config(tiny_config):
+    return tiny_config.with_settings(SETTINGS)
+
+
+@pytest.fixture
+def uninterrupted(config):
+    run = gpu.thread().start_run(config)
+    assert wait_until_over(run) is State.FINISHED
+    return run
+
+
+def train_in_a_process(config, tmp_path) -> subprocess.Popen:
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml(), encoding="utf-8")
+    return subprocess.Popen([sys.executable, "-m", "studio", "train", str(path), "--json"], stdout=subprocess.DEVNULL)
+
+
+def wait_for_step(name: str, step: int, seconds: float = 120):
+    """Wait until the run called `name` has reached a step, and return the run."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for run in runs.all_runs():
+            if f"-{name}-" in run.id and (status := runs.readable_status(run)) and status.step >= step:
+                return run
+        time.sleep(0.005)
+    raise AssertionError(f"step {step} was not reached in {seconds} s")
+
+
+def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatch):
+    from studio.train.callbacks import RunCallback
+
+    real = RunCallback.on_step_begin
+
+    def slowly(self, args, state, control, **kwargs):  # so that there is time to press pause
+        time.sleep(0.05)
+        return real(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(RunCallback, "on_step_begin", slowly)
+    run = gpu.thread().start_run(config)
+    for step in (3, 17):
+        wait_for(run, lambda status, step=step: status.step >= step)
+        run.request("pause")
+        assert wait_until_over(run) is State.PAUSED
+        gpu.thread().resume_run(run.id)
+    assert wait_until_over(run) is State.FINISHED
+    assert curve(run) == curve(uninterrupted)
+    assert weights(run) == weights(uninterrupted)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_killed_run_goes_on_to_the_same_bits(config, uninterrupted, tmp_path, seed):
+    process = train_in_a_process(config.with_settings({"name": "killed"}), tmp_path)
+    run = wait_for_step("killed", random.Random(seed).randint(11, 100))
+    time.sleep(random.Random(seed).random() * 0.05)
+    process.kill()
+    process.wait()
+    assert run.status().state is State.INTERRUPTED
+    resumed = gpu.thread().resume_run(run.id)
+    assert wait_until_over(resumed) is State.FINISHED
+    assert curve(run) == curve(uninterrupted)
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_sigterm_makes_a_checkpoint_and_the_run_can_go_on(config, uninterrupted, tmp_path):
+    process = train_in_a_process(config.with_settings({"name": "terminated", "train.save": "no"}), tmp_path)
+    run = wait_for_step("terminated", 4)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert run.status().state is State.PAUSED
+    assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == run.status().step
+    assert wait_until_over(gpu.thread().resume_run(run.id)) is State.FINISHED
+    assert weights(run) == weights(uninterrupted)
+
+
+@pytest.fixture
+def interrupted(config):
+    """A run that was stopped after some checkpoints."""
+    run = gpu.thread().start_run(config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step > 15)
+    run.request("pause")
+    assert wait_until_over(run) is State.PAUSED
+    return run
+
+
+def test_old_checkpoints_are_pruned(interrupted):
+    found = checkpoint.all_of(interrupted.path)
+    assert len(found) == 2
+    assert all(checkpoint.is_whole(folder) for folder in found)
+    assert not list(checkpoint.folder_of(interrupted.path).glob(".*"))
+    assert not list(interrupted.path.rglob("training_args.bin"))
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(interrupted):
+    newest, older = checkpoint.all_of(interrupted.path)
+    with open(newest / "optimizer.pt", "rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\0\1")
+    assert checkpoint.newest_whole(interrupted.path) == older
+    for folder in (newest, older):
+        (folder / "complete.json").unlink()
+    with pytest.raises(RunError, match="no whole checkpoint"):
+        gpu.thread().resume_run(interrupted.id)
+
+
+def change_data(run, style_file):
+    lines = style_file.read_text(encoding="utf-8").splitlines()
+    style_file.write_text("\n".join([*lines[1:], lines[0]]) + "\n", encoding="utf-8")
+
+
+def change_config(run, style_file):
+    path = run.path / "run.yaml"
+    path.write_text(path.read_text().replace("learning_rate: 0.01", "learning_rate: 0.02"))
+
+
+def change_base(run, style_file):
+    from tiny import make_tiny_model
+
+    other = make_tiny_model(run.path / "other", seed=9)
+    folder = run.config().model.id
+    (other / "model.safetensors").replace(run.path / "other.safetensors")
+    known = json.loads((run.path / "resolved.json").read_text())
+    known["base"]["weights"] = "0" * 64
+    (run.path / "resolved.json").write_text(json.dumps(known))
+    assert folder
+
+
+@pytest.mark.parametrize(("change", "named"), [(change_data, "data"), (change_config, "config"), (change_base, "base")])
+def test_a_run_whose_ground_has_changed_does_not_go_on(interrupted, style_file, change, named):
+    change(interrupted, style_file)
+    resumed = gpu.thread().resume_run(interrupted.id)
+    assert wait_until_over(resumed) is State.FAILED
+    assert f"has changed since it began: {named}." in resumed.status().error.text()
+
+
+def test_a_finished_run_is_not_resumed(uninterrupted):
+    with pytest.raises(RunError, match="is finished"):
+        gpu.thread().resume_run(uninterrupted.id)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace", "rename"])
+def test_whatever_write_fails_the_older_checkpoint_stays_whole(tmp_path, monkeypatch, failing):
+    def fill(folder):
+        (folder / "a.bin").write_bytes(b"a" * 1000)
+        (folder / "b.bin").write_bytes(b"b" * 1000)
+
+    checkpoint.write(tmp_path, 1, fill)
+    real = getattr(os, failing)
+    for allowed in range(20):
+        calls = []
+
+        def sometimes(*args, allowed=allowed, calls=calls, **kwargs):
+            calls.append(args)
+            if len(calls) > allowed:
+                raise OSError(28, "No space left on device")
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, failing, sometimes)
+        try:
+            checkpoint.write(tmp_path, 2, fill)
+        except OSError:
+            assert checkpoint.is_whole(tmp_path / "checkpoints" / "step-000001")
+            assert all(checkpoint.is_whole(folder) for folder in checkpoint.all_of(tmp_path))
+        else:
+            break
+        finally:
+            monkeypatch.setattr(os, failing, real)
+    assert allowed > 0
+    assert [folder.name for folder in checkpoint.all_of(tmp_path)] == ["step-000002", "step-000001"]
+
+
+def test_the_best_adapter_is_kept_and_training_ends_early(tiny_config):
+    settings = {
+        "train.max_steps": 400, "train.eval_steps": 5, "train.keep": "best", "train.early_stopping": 3,
+        "train.learning_rate": 0.05, "data.validation": {"kind": "fraction", "fraction": 0.25},
+    }  # fmt: skip
+    run = gpu.thread().start_run(tiny_config.with_settings(settings))
+    assert wait_until_over(run) is State.FINISHED
+    seen = {event.step: event.loss for event in run.events()[0] if event.type == "evaluated"}
+    best = min(seen, key=seen.get)
+    assert [event.step for event in run.events()[0] if event.type == "best"][-1] == best
+    assert max(seen) == best + 15 or max(seen) == 400
+    assert weights(run) == (run.path / "best" / "adapter_model.safetensors").read_bytes()
+    assert len(losses(run)) == max(seen)
