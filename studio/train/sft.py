@@ -61,7 +61,8 @@ class StudioTrainer(SFTTrainer):
         self._run.begin("saving")
         checkpoint.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
         checkpoint.prune(self._run.path, self._keep_checkpoints)
-        self._run.begin("training")
+        if self.state.global_step < self.state.max_steps:
+            self._run.begin("training")
 
     def _fill(self, draft: Path, model: Any, trial: Any) -> None:
         """Let transformers write its checkpoint, and move the files into `draft`."""

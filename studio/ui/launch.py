@@ -34,6 +34,11 @@ def temporary() -> Path:
     return Path(os.environ.setdefault("GRADIO_TEMP_DIR", str(home() / "temporary")))
 
 
+def is_local() -> bool:
+    """Whether only this machine reaches the page, so that a path on it may be typed there."""
+    return not on_space()
+
+
 def on_space() -> bool:
     """Whether this is a Hugging Face Space, whose proxy is the only one that reaches the port."""
     return "SPACE_ID" in os.environ

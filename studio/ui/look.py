@@ -71,8 +71,8 @@ class Offer:
 def source(kind: str, bundled: str | None, upload: str | None, before: SourceConfig, base: RunConfig) -> SourceConfig:
     """Return the source that the controls ask for; without a name when none is chosen yet.
 
-    A path never comes from the browser: only from an upload, or from the base settings. A data set of the Hub is in use
-    once it was fetched (`before`).
+    A path comes from an upload, from the base settings, or was taken from a page on this machine; a data set of the Hub
+    is in use once it was fetched (`before`).
     """
     nothing = SourceConfig.model_construct(kind=kind, name="", subset=None, split=None, revision=None)
     if kind == "bundled":

@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 
 from studio.config import RunConfig, SourceConfig
 from studio.i18n import text
+from studio.ui import launch, templates
 from studio.ui import look as looks
-from studio.ui import templates
 
 SLOW = 60_000
 
@@ -145,3 +145,22 @@ def test_templates_to_begin_with():
     assert templates.own(["q"], "prompt", "a") == "### question: {q}\n### answer: {a}"
     assert templates.own(["key1", "key2"], "keywords", "Lyric").startswith("### question: {keywords}")
     assert templates.template("lyrics", [], "prompt", None) == templates.NAMED["lyrics"]
+
+
+def test_a_path_of_this_machine_is_read_where_it_lies(browser, page_url, bad_file):
+    page = open_page(browser, page_url, "en-US")
+    page.get_by_text(text("config.data.source.kind.options.file"), exact=True).click()
+    path = page.locator("#path textarea, #path input")
+    path.fill(str(bad_file) + ".gone")
+    path.press("Enter")
+    expect(page.get_by_text("is not there")).to_be_visible(timeout=SLOW)
+    path.fill(str(bad_file))
+    path.press("Enter")
+    expect(page.locator("#health")).to_contain_text(text("ui.health.some", usable=18, rows=21), timeout=SLOW)
+    assert bad_file.exists()
+
+
+def test_paths_are_for_a_page_that_only_this_machine_reaches(monkeypatch):
+    assert launch.is_local()
+    monkeypatch.setenv("SPACE_ID", "someone/studio")
+    assert not launch.is_local()

@@ -7,7 +7,7 @@ import gradio as gr
 
 from studio import presets
 from studio.config import RunConfig, choices, fields
-from studio.ui import templates
+from studio.ui import launch, templates
 from studio.ui.form import MAPPING, Form
 from studio.ui.look import Checked, Look, Offer
 from studio.ui.words import Words
@@ -36,6 +36,7 @@ class Source:
     kind: gr.Radio
     bundled: gr.Radio
     upload: gr.File
+    path: gr.Textbox
     formats: gr.HTML
     hub: gr.Column
     hub_id: gr.Textbox
@@ -178,6 +179,14 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
             visible=current.kind == "file",
             elem_id="upload",
         )
+        path = words.make(
+            gr.Textbox,
+            label="ui.source.path",
+            info="ui.source.path_help",
+            max_lines=1,
+            visible=current.kind == "file" and launch.is_local(),
+            elem_id="path",
+        )
         formats = words.make(
             gr.HTML, text="ui.source.formats", frame='<p class="hint">{}</p>', visible=current.kind == "file"
         )
@@ -200,7 +209,8 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
         structure = gr.HTML(elem_id="structure")
     offer = gr.State(Offer())
     return Source(
-        kind, bundled, upload, formats, hub, hub_id, revision, token, ask, subset, split, get, said, offer, structure
+        kind, bundled, upload, path, formats, hub, hub_id, revision, token, ask, subset, split, get, said, offer,
+        structure,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import gradio as gr
@@ -55,6 +56,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         updates = {part: getattr(source, name) for name, part in sources.items()} | {
             controls.bundled: gr.update(visible=kind == "bundled"),
             controls.upload: gr.update(visible=kind == "file"),
+            controls.path: gr.update(visible=kind == "file" and launch.is_local()),
             controls.formats: gr.update(visible=kind == "file"),
             controls.hub: gr.update(visible=kind == "hub"),
         }
@@ -73,6 +75,15 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             | show.columns(parts, look, chosen)
             | shown_now
         )
+
+    @shown
+    def take_path(language: str, typed: str) -> dict[Any, Any]:
+        if not launch.is_local():
+            raise DataError("ui.no_paths")
+        path = Path(typed.strip()).expanduser()
+        if not path.is_file():
+            raise DataError("data.no_file", path=typed)
+        return {sources["kind"]: "file", sources["name"]: str(path.resolve()), controls.upload: None}
 
     @shown
     def show_row(language: str, base: RunConfig, look: Look, number: float | None, *values: Any) -> dict[Any, Any]:
@@ -184,6 +195,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         shown_parts = [
             controls.bundled,
             controls.upload,
+            controls.path,
             controls.formats,
             controls.hub,
             parts[VALIDATION + "group"],
@@ -197,6 +209,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
 
     proposed = [controls.kind.input, controls.bundled.input, controls.upload.upload, controls.upload.clear]
     read_again(gr.on(proposed, nothing, **QUIET))
+    taken = [sources["kind"], sources["name"], controls.upload]
+    read_again(controls.path.submit(take_path, [frame.language, controls.path], taken, **QUIET))
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
     chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]
     typed = [
