@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -35,11 +37,39 @@ def replace_file(path: Path, content: str | bytes) -> None:
     sync_folder(path.parent)
 
 
+def replace_folder(final: Path, fill: Callable[[Path], None]) -> None:
+    """Make the folder `final`, or replace it: whole or not at all, also after a kill.
+
+    `fill` writes into a hidden folder beside it. Its files are synced before it gets its name, and what stood there
+    before goes only then.
+    """
+    draft, old = (final.with_name(f".{final.name}.{kind}") for kind in ("draft", "gone"))
+    for rest in (draft, old):
+        shutil.rmtree(rest, ignore_errors=True)
+    draft.mkdir()
+    try:
+        fill(draft)
+        for path in draft.rglob("*"):
+            if path.is_file():
+                _sync(path, os.O_RDWR)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    if final.exists():
+        final.rename(old)
+    draft.rename(final)
+    sync_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` durable, where the system has such a thing (not on Windows)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if os.name != "nt":
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
     try:
         os.fsync(descriptor)
     finally:

@@ -43,3 +43,18 @@ def test_without_a_choice_the_home_is_in_the_users_data(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert files.home().is_relative_to(tmp_path)
     assert not files.home().is_relative_to(os.getcwd())
+
+
+def test_a_replaced_folder_is_the_new_one_and_an_old_one_survives_a_failure(tmp_path):
+    def failing(draft):
+        (draft / "a").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    folder = tmp_path / "adapter"
+    files.replace_folder(folder, lambda draft: (draft / "a").write_text("old"))
+    with pytest.raises(OSError, match="No space"):
+        files.replace_folder(folder, failing)
+    assert (folder / "a").read_text() == "old"
+    files.replace_folder(folder, lambda draft: (draft / "b").write_text("new"))
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

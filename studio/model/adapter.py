@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
-from studio.files import replace_file, sha256
+from studio.files import replace_file, replace_folder, sha256
 from studio.model import load
 from studio.model.hardware import random_state, set_random_state
 from studio.model.load import Loaded, Located
@@ -131,12 +131,14 @@ BASE_RECORD = "restyle.json"
 
 
 def save(peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any]) -> None:
-    """Save an adapter with its tokenizer, complete or not at all."""
-    draft = folder.with_name(f".{folder.name}.draft")
-    peft_model.save_pretrained(draft, selected_adapters=[TUNED], safe_serialization=True)
-    tokenizer.save_pretrained(draft)
-    replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
-    draft.rename(folder)
+    """Save an adapter with its tokenizer, complete or not at all; one that was there before is replaced."""
+
+    def fill(draft: Path) -> None:
+        peft_model.save_pretrained(draft, selected_adapters=[TUNED], safe_serialization=True)
+        tokenizer.save_pretrained(draft)
+        replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
+
+    replace_folder(folder, fill)
 
 
 def require_same_base(folder: Path, located: Located) -> None:

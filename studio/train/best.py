@@ -1,19 +1,18 @@
 """The adapter with the lowest validation loss so far, kept on the disk as soon as it is found."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from studio import events
-from studio.files import replace_file, sync_folder
+from studio.files import replace_file
 from studio.runs import RunWriter
 
 
 class Best:
     """Watches the validation losses of a run, also over a resume.
 
-    `save` writes the adapter as it is now into the folder that it is given. `patience` is the number of evaluations
+    `save` makes the folder that it is given from the adapter as it is now. `patience` is the number of evaluations
     without a new best after which the training ends; None lets it go on.
     """
 
@@ -43,20 +42,8 @@ class Best:
         if loss < self.loss:
             self.step, self.loss = step, loss
             if self._keep:
-                self._replace()
+                self._save(self.adapter)
                 self._run.emit(events.Best(step=step, loss=loss))
         replace_file(self._record, json.dumps(self._seen))
         since = sum(at > self.step for at, _ in self._seen)
         return self._patience is not None and since >= self._patience
-
-    def _replace(self) -> None:
-        draft = self.adapter.with_name(".best.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        self._save(draft)
-        old = self.adapter.with_name(".best.gone")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.adapter.exists():
-            self.adapter.rename(old)
-        draft.rename(self.adapter)
-        sync_folder(self._run.path)
-        shutil.rmtree(old, ignore_errors=True)

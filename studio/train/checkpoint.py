@@ -6,13 +6,12 @@ whole checkpoints, and a damaged one is told from its hashes.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import RunError
-from studio.files import replace_file, sha256, sync_folder
+from studio.files import replace_file, replace_folder, sha256
 
 _MANIFEST = "complete.json"
 _NEVER_KEPT = ("training_args.bin", "README.md")
@@ -26,34 +25,18 @@ def folder_of(run: Path) -> Path:
 
 def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
     """Make the checkpoint of `step`: `fill` writes its files into the folder it is given. Returns the checkpoint."""
-    parent = folder_of(run)
-    parent.mkdir(exist_ok=True)
-    draft, final = parent / f".step-{step:06}.draft", parent / f"step-{step:06}"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
+    folder_of(run).mkdir(exist_ok=True)
+
+    def fill_and_list(draft: Path) -> None:
         fill(draft)
         for name in _NEVER_KEPT:
             (draft / name).unlink(missing_ok=True)
         files = sorted(path for path in draft.rglob("*") if path.is_file())
-        for path in files:
-            _sync(path)
         replace_file(draft / _MANIFEST, json.dumps({str(p.relative_to(draft)): sha256(p) for p in files}, indent=1))
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    _remove(final)  # the same step again, after a resume
-    draft.rename(final)
-    sync_folder(parent)
+
+    final = folder_of(run) / f"step-{step:06}"
+    replace_folder(final, fill_and_list)
     return final
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def step_of(checkpoint: Path) -> int:

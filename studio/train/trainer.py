@@ -8,7 +8,7 @@ from typing import Any
 from studio.config import RunConfig
 from studio.data.prepare import Prepared, prepare
 from studio.errors import RunError
-from studio.files import sha256
+from studio.files import replace_folder, sha256
 from studio.i18n import message
 from studio.model import adapter, load
 from studio.model.adapter import ModelHost
@@ -217,9 +217,8 @@ def _save(folder: Path, host: ModelHost) -> None:
 def _save_result(run: RunWriter, host: ModelHost, best: Best) -> None:
     """Save the adapter as it is, or the best one where that is to be kept."""
     run.begin("saving")
-    shutil.rmtree(run.adapter, ignore_errors=True)
     if best.adapter.exists():
-        shutil.copytree(best.adapter, run.adapter)
+        replace_folder(run.adapter, lambda draft: shutil.copytree(best.adapter, draft, dirs_exist_ok=True))
         run.tell(message("log.best", step=best.step, loss=f"{best.loss:.3f}"))
     else:
         _save(run.adapter, host)
