@@ -89,11 +89,73 @@ def train(
     preset: Annotated[str, typer.Argument(help=_say("cli.preset"))] = presets.QUICKSTART,
     settings: Annotated[list[str] | None, typer.Option("--set", help=_say("cli.set"))] = None,
     offline_sample: Annotated[bool, typer.Option("--offline-sample", help=_say("cli.offline_sample"))] = False,
+    wait: Annotated[bool, typer.Option("--wait", help=_say("cli.wait"))] = False,
+    check: Annotated[bool, typer.Option("--check", help=_say("cli.check"))] = False,
+    measure: Annotated[bool, typer.Option("--measure", help=_say("cli.measure"))] = False,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
 
-    carry_out(gpu.thread().start_run(read_config(preset, settings or [], offline_sample)), as_json)
+    config = read_config(preset, settings or [], offline_sample)
+    if check or measure:
+        show_check(config, measure, as_json)
+    else:
+        carry_out(gpu.thread().start_run(config, wait=wait), as_json)
+
+
+def show_check(config: RunConfig, measure: bool, as_json: bool) -> None:
+    """Show what can be known of a run before it starts; the exit code is 1 when something stands in its way."""
+    from studio import gpu
+    from studio.train import preflight
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True, disable=as_json) as bar:
+        task = bar.add_task(_say("phase.reading"), total=1.0)
+        found = preflight.check(config, gpu.thread().free_memory(), lambda share: bar.update(task, completed=share))
+    tried = gpu.thread().measure(config).result() if measure and not found.blocks else None
+    plan = found.plan
+    if as_json:
+        _print_json(
+            {
+                "blocks": [block.text() for block in found.blocks],
+                "warnings": [warning.text() for warning in found.warnings],
+                "memory_bytes": plan and {name: round(part) for name, part in vars(plan.memory).items()},
+                "memory_free_bytes": plan and round(plan.free),
+                "fits": plan and plan.fits,
+                "trained_parameters": plan and plan.skeleton.trained,
+                "parameters": plan and plan.skeleton.total,
+                "modules": plan and plan.skeleton.modules,
+                "steps": plan and plan.steps,
+                "seconds": found.seconds and round(found.seconds),
+                "disk_bytes": plan and round(plan.disk_bytes),
+                "disk_free_bytes": round(found.disk_free),
+                "choices": {
+                    c.name: {"value": c.value, "reason": c.reason.text()} for c in (plan.choices if plan else ())
+                },
+                "measured": tried
+                and {"peak_bytes": tried.peak_bytes, "step_seconds": tried.step_seconds, "seconds": tried.seconds},
+            }
+        )
+    else:
+        for told in found.warnings:
+            out.print(_plain(told.text(LANGUAGE)), style="yellow")
+        for told in found.facts:
+            out.print(_plain(told.text(LANGUAGE)))
+        if plan:
+            for choice in plan.choices:
+                out.print(_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}"))
+            out.print(_say("cli.memory", need=f"{plan.memory.total / 1e9:.1f}", free=f"{plan.free / 1e9:.1f}"))
+            out.print(_say("cli.disk", need=f"{plan.disk_bytes / 1e9:.2f}", free=f"{found.disk_free / 1e9:.1f}"))
+        if plan and found.seconds:
+            out.print(_say("cli.time", seconds=f"{found.seconds:,.0f}", steps=plan.steps))
+        if tried:
+            peak, step = f"{tried.peak_bytes / 1e9:.2f}", f"{tried.step_seconds:.2f}"
+            out.print(_say("cli.measured", peak=peak, step=step, seconds=f"{tried.seconds:,.0f}"))
+        for block in found.blocks:
+            out.print(_plain(block.text(LANGUAGE)), style="red")
+        if not found.blocks:
+            out.print(_say("cli.nothing_blocks"))
+    if found.blocks:
+        raise typer.Exit(1)
 
 
 def carry_out(run: Run, as_json: bool) -> None:
@@ -111,24 +173,63 @@ def carry_out(run: Run, as_json: bool) -> None:
     elif status.error:
         err.print(_plain(status.error.text(LANGUAGE)), style="red")
         err.print(_say("cli.log", path=run.log))
+        _show_ways_out(run)
     else:
         out.print(_say(f"state.{state.value}"))
     if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
 
 
+def _show_ways_out(run: Run) -> None:
+    """After a lack of memory, say what helps, each with the command that does it."""
+    from studio.train import relief
+
+    if not relief.out_of_memory(run):
+        return
+    err.print(_say("cli.ways_out"))
+    for way in relief.reliefs(run):
+        command = f"resume {run.id}" if way.resumes else f"train {run.path / 'run.yaml'}"
+        changes = " ".join(f"--set {path}={value}" for path, value in way.settings.items())
+        err.print(_plain(f"- {way.told.text(LANGUAGE)}\n  python -m studio {command} {changes}"), soft_wrap=True)
+
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help=_say("cli.run"))]
+
+
 @app.command(help=i18n.text("cli.resume", LANGUAGE))
 def resume(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help=_say("cli.run"))] = "last", as_json: AsJson = False
+    run_id: RunId = "last",
+    settings: Annotated[list[str] | None, typer.Option("--set", help=_say("cli.change"))] = None,
+    wait: Annotated[bool, typer.Option("--wait", help=_say("cli.wait"))] = False,
+    as_json: AsJson = False,
 ) -> None:
     from studio import gpu
 
-    carry_out(gpu.thread().resume_run(run_id), as_json)
+    changes = dict(parse_setting(setting) for setting in settings or [])
+    carry_out(gpu.thread().resume_run(run_id, changes, wait=wait), as_json)
+
+
+def _ask(run_id: str, action: runs.Action) -> None:
+    run = runs.find(run_id)
+    alive = run.status().state.alive
+    if alive:
+        run.request(action)
+    out.print(_say("cli.asked" if alive else "cli.not_alive", run=run.id))
 
 
 @app.command(help=i18n.text("cli.pause", LANGUAGE))
-def pause(run_id: Annotated[str, typer.Argument(metavar="RUN", help=_say("cli.run"))] = "last") -> None:
-    runs.find(run_id).request("pause")
+def pause(run_id: RunId = "last") -> None:
+    _ask(run_id, "pause")
+
+
+@app.command(help=i18n.text("cli.stop", LANGUAGE))
+def stop(run_id: RunId = "last") -> None:
+    _ask(run_id, "stop")
+
+
+@app.command(help=i18n.text("cli.cancel", LANGUAGE))
+def cancel(run_id: RunId = "last") -> None:
+    _ask(run_id, "cancel")
 
 
 def follow(run: Run, quiet: bool = False) -> State:

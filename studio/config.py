@@ -153,7 +153,13 @@ class LoraSettings(Section):
     layers: Literal["all", "upper-half"] = setting("all")
     rslora: bool = setting(False)
     dora: bool = setting(False)
-    init: Literal["default", "gaussian"] = setting("default")
+    init: Literal["default", "gaussian", "orthogonal"] = setting("default")
+
+    @model_validator(mode="after")
+    def _orthogonal_halves(self) -> "LoraSettings":
+        if self.init == "orthogonal" and self.r % 2:
+            raise ValueError("'init: orthogonal' needs an even rank 'r': choose an even one, or 'init: default'")
+        return self
 
 
 class TrainConfig(Section):
@@ -167,6 +173,7 @@ class TrainConfig(Section):
     warmup_ratio: float = setting(0.0, unit="share", ge=0.0, lt=1.0)
     batch_size: int = setting(4, basic=True, unit="rows", ge=1, le=1024)
     gradient_accumulation: int = setting(1, unit="batches", ge=1, le=4096)
+    batch_split: Literal["auto", "off"] = setting("auto")
     optimizer: Literal[
         "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"
     ] = setting("adamw_torch")

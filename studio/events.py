@@ -83,6 +83,15 @@ class Resumed(_Event):
     step: int
 
 
+class Changed(_Event):
+    """Settings were changed when the run was resumed at `step`; every other setting is as it was."""
+
+    type: Literal["changed"] = "changed"
+    step: int
+    settings: dict[str, Any]
+    """New values by dotted path."""
+
+
 class Best(_Event):
     """The adapter at `step` has the lowest validation loss so far, and is kept."""
 
@@ -92,7 +101,8 @@ class Best(_Event):
 
 
 Event = Annotated[
-    StateChanged | PhaseChanged | Chosen | Note | Step | Evaluated | Resumed | Best, Field(discriminator="type")
+    StateChanged | PhaseChanged | Chosen | Note | Step | Evaluated | Resumed | Changed | Best,
+    Field(discriminator="type"),
 ]
 
 _adapter: TypeAdapter[Any] = TypeAdapter(Event)

@@ -5,11 +5,13 @@ micro-batches when something does. Nothing here knows the page.
 """
 
 import contextlib
+import functools
 import logging
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -25,16 +27,20 @@ from studio.runs import Run, RunWriter, State
 log = logging.getLogger(__name__)
 
 
-class Comparison:
-    """A comparison that was asked for; safe to use from any thread."""
+class Job:
+    """Interactive work that was asked for, and what it shows on the way; safe to use from any thread.
 
-    def __init__(self, request: CompareRequest):
-        self.request = request
+    `work` is given the model host, the run that trains if one does, a function to show the newest state with, and an
+    event that says when to end.
+    """
+
+    def __init__(self, work: Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]):
+        self._work = work
         self._stop = threading.Event()
-        self._shown: queue.SimpleQueue[list[Side] | BaseException | None] = queue.SimpleQueue()
+        self._shown: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def updates(self) -> Iterator[list[Side]]:
-        """Yield both sides as they grow, the newest state each time; raises StudioError when the job failed."""
+    def updates(self) -> Iterator[Any]:
+        """Yield what the work shows, the newest state each time; raises StudioError when the job failed."""
         over = False
         while not over:
             newest = self._shown.get()
@@ -53,22 +59,32 @@ class Comparison:
             else:
                 yield newest
 
-    def result(self) -> list[Side]:
-        """Wait for the end and return the finished sides; raises StudioError when the job failed."""
-        *_, sides = self.updates()
-        return sides
+    def result(self) -> Any:
+        """Wait for the end and return what was shown last; raises StudioError when the job failed."""
+        *_, last = self.updates()
+        return last
 
     def stop(self) -> None:
-        """End the answers where they are."""
+        """End the work where it is."""
         self._stop.set()
 
     def _run(self, host: ModelHost, training: Run | None) -> None:
         try:
-            _compare(self.request, host, training, self._shown.put, self._stop)
+            self._work(host, training, self._shown.put, self._stop)
             self._shown.put(None)
         except Exception as error:
-            log.warning("comparison failed", exc_info=True)
+            log.warning("interactive job failed", exc_info=True)
             self._shown.put(_readable(error))
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A run in the queue."""
+
+    run: RunWriter
+    resumed: bool = False
+    token: str | None = field(default=None, repr=False)
+    """For fetching the model; it is nowhere but here."""
 
 
 class GpuThread:
@@ -76,80 +92,140 @@ class GpuThread:
 
     def __init__(self) -> None:
         self._host = ModelHost()
-        self._starting = threading.Lock()
-        self._trains: queue.SimpleQueue[tuple[RunWriter, bool]] = queue.SimpleQueue()
-        self._visits: queue.SimpleQueue[Comparison] = queue.SimpleQueue()
+        self._starting = threading.RLock()
+        self._queue: list[_Waiting] = []
+        self._visits: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._work = threading.Semaphore(0)
         self._training: Run | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
         self._thread.start()
 
-    def start_run(self, config: RunConfig) -> Run:
-        """Make a run and begin it; raises DeviceError that names the run that lives already, in any process."""
-        with self._starting, FileLock(home() / "start.lock"):
-            if alive := runs.alive_runs():
-                raise DeviceError("device.busy", run=alive[0].id)
-            run = runs.create(config)
-        self._trains.put((run, False))
-        self._work.release()
-        return run
+    def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
+        """Make a run and begin it, or let it wait behind the others; `token` is for fetching its model.
 
-    def resume_run(self, run_id: str) -> Run:
-        """Go on with a run from its newest checkpoint; raises RunError or DeviceError when that cannot be."""
-        from studio.train import checkpoint
+        Raises DeviceError that names the run that lives already, in any process, unless it may `wait`.
+        """
+        with self._alone(wait):
+            return self._enqueue(_Waiting(runs.create(config), token=token))
 
-        with self._starting, FileLock(home() / "start.lock"):
-            run = runs.find(run_id)
-            if alive := runs.alive_runs():
-                raise DeviceError("device.busy", run=alive[0].id)
-            if run.status().state is State.FINISHED:
+    def resume_run(
+        self, run_id: str, settings: Mapping[str, Any] | None = None, *, wait: bool = False, token: str | None = None
+    ) -> Run:
+        """Go on with a run from its newest checkpoint, or from its start while it has none.
+
+        `settings` (new values by dotted path) are changed from there on. Raises RunError, ConfigError or DeviceError
+        when that cannot be.
+        """
+        from studio.train import checkpoint, resume, trainer
+
+        run = runs.find(run_id)
+        with self._alone(wait):
+            if run.status().state.alive:
+                raise DeviceError("device.busy", run=run.id)
+            changes = resume.changed(run, settings or {})
+            if run.status().state is State.FINISHED and not resume.goes_further(run, changes):
                 raise RunError("run.finished", run=run.id)
-            checkpoint.newest_whole(run.path)
+            if checkpoint.all_of(run.path) or run.status().state is State.FINISHED:
+                checkpoint.newest_whole(run.path)
             taken = RunWriter.take_over(run)
-        self._trains.put((taken, True))
-        self._work.release()
-        return taken
+            trainer.change(taken, changes)
+            return self._enqueue(_Waiting(taken, True, token))
 
-    def compare(self, request: CompareRequest) -> Comparison:
-        """Ask for a comparison; it begins when the device is free, or at the next micro-batch."""
-        comparison = Comparison(request)
-        self._visits.put(comparison)
+    @contextlib.contextmanager
+    def _alone(self, wait: bool) -> Iterator[None]:
+        """Keep others, in this process or another, from starting a run meanwhile."""
+        with self._starting, FileLock(home() / "start.lock"):
+            if not wait and (alive := runs.alive_runs()):
+                raise DeviceError("device.busy", run=alive[-1].id)
+            yield
+
+    def _enqueue(self, waiting: _Waiting) -> Run:
+        self._queue.append(waiting)
         self._work.release()
-        return comparison
+        return waiting.run
+
+    def queued(self) -> list[str]:
+        """Return the ids of the runs that wait, the next one first."""
+        with self._starting:
+            return [waiting.run.id for waiting in self._queue]
+
+    def move(self, run_id: str, place: int) -> None:
+        """Move a waiting run to another place in the queue (0 is the next); raises RunError when it does not wait."""
+        with self._starting:
+            found = next((waiting for waiting in self._queue if waiting.run.id == run_id), None)
+            if found is None:
+                raise RunError("run.not_queued", run=run_id[:80])
+            self._queue.remove(found)
+            self._queue.insert(max(0, place), found)
+
+    def submit(self, job: Job) -> Job:
+        """Take an interactive job; it begins when the device is free, or at the next micro-batch."""
+        self._visits.put(job)
+        self._work.release()
+        return job
+
+    def compare(self, request: CompareRequest) -> Job:
+        """Ask for a comparison."""
+        return self.submit(Job(functools.partial(_compare, request)))
+
+    def measure(self, config: RunConfig) -> Job:
+        """Ask for two steps on the longest rows of a run that is not started: what they take is shown (`Measured`)."""
+        return self.submit(Job(functools.partial(_measure, config)))
+
+    def free_memory(self) -> float:
+        """Return the bytes of the device's memory that a run may use: what is free, and what the idle base holds."""
+        from studio.model.hardware import free_memory
+
+        return free_memory() + self._host.held_bytes
 
     def close(self) -> None:
-        """Pause the run that trains (it can be resumed), and wait until the thread has ended."""
+        """Pause the run that trains and those that wait (they can be resumed), and wait until the thread has ended."""
         self._closing = True
+        with self._starting:
+            for waiting in self._queue:
+                waiting.run.request("pause")
         if training := self._training:
             training.request("pause")
         self._work.release()
         self._thread.join()
 
     def _loop(self) -> None:
-        while True:
+        while not self._closing:
             self._work.acquire()
             self._visit()
-            if self._closing:
-                return
-            with contextlib.suppress(queue.Empty):
-                self._train(*self._trains.get_nowait())
+            if not self._closing and (waiting := self._next()):
+                self._train(waiting)
+        self._take_out_asked()
+
+    def _next(self) -> _Waiting | None:
+        with self._starting:
+            return self._queue.pop(0) if self._queue else None
 
     def _visit(self) -> None:
-        """Carry out the interactive jobs that wait."""
+        """Carry out the interactive jobs that wait, and what was asked of the runs that wait."""
+        self._take_out_asked()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._visits.get_nowait()._run(self._host, self._training)
 
-    def _train(self, run: RunWriter, resume: bool) -> None:
+    def _take_out_asked(self) -> None:
+        with self._starting:
+            asked = [(waiting, action) for waiting in self._queue if (action := waiting.run.requested())]
+            for waiting, action in asked:
+                self._queue.remove(waiting)
+                waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
+
+    def _train(self, waiting: _Waiting) -> None:
         from studio.train.trainer import train
 
+        run = waiting.run
         self._training = run
         failure: StudioError | None = None
         with _log_to(run):
             try:
-                with _device_lock(run):
-                    train(run, self._host, self._visit, resume=resume)
+                with self._device_lock(run):
+                    train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = _readable(error)
@@ -157,6 +233,28 @@ class GpuThread:
         if failure:  # outside of the handler, where the traceback no longer holds the model
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
+
+    @contextlib.contextmanager
+    def _device_lock(self, run: RunWriter) -> Iterator[None]:
+        """Hold the device's lock, so that two processes never train on it at once.
+
+        Waits for another's run to end, unless something is asked of this one.
+        """
+        from studio.model.hardware import device
+
+        folder = home() / "locks"
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / f"{device()}.lock")
+        while not run.requested():
+            try:
+                lock.acquire(timeout=0.5)
+                break
+            except Timeout:
+                run.update(phase="waiting")
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 _one = threading.Lock()
@@ -200,6 +298,19 @@ def _compare(
         answer(model, tokenizer, segments, request.generation, show, stop)
 
 
+def _measure(
+    config: RunConfig, host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event
+) -> None:
+    from studio.train import measure
+
+    if training is not None:
+        raise DeviceError("device.busy", run=training.id)
+    try:
+        show(measure.measure(config, host, stop))
+    finally:
+        host.remove_adapter()
+
+
 def _model_of(run: Run, config: RunConfig, host: ModelHost, training: Run | None) -> Any:
     """Return the base wrapped with the run's adapter: as it is now while the run trains, else as it was saved."""
     from studio.model import load
@@ -217,26 +328,6 @@ def _model_of(run: Run, config: RunConfig, host: ModelHost, training: Run | None
         raise ModelError("model.not_here", id=config.model.id)
     host.base(config.model, located)
     return host.load_adapter(run.adapter)
-
-
-@contextlib.contextmanager
-def _device_lock(run: RunWriter) -> Iterator[None]:
-    """Hold the device's lock, so that two processes never train on it at once; waits for another's run to end."""
-    from studio.model.hardware import device
-
-    folder = home() / "locks"
-    folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / f"{device()}.lock")
-    while True:
-        try:
-            lock.acquire(timeout=0.5)
-            break
-        except Timeout:
-            run.update(phase="waiting")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

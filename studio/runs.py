@@ -7,12 +7,15 @@ import json
 import os
 import re
 import secrets
+import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -40,6 +43,11 @@ class State(StrEnum):
     def alive(self) -> bool:
         """Whether some process works on the run, or will."""
         return self in (State.QUEUED, State.PREPARING, State.TRAINING)
+
+
+Action = Literal["pause", "stop", "cancel"]
+"""What can be asked of a run: to make a checkpoint and free the device; to end and keep the adapter as it is then; to
+end and keep nothing that is not kept already."""
 
 
 class Owner(BaseModel):
@@ -111,6 +119,13 @@ class Run:
         return (self.adapter / "adapter_model.safetensors").exists()
 
     def config(self) -> RunConfig:
+        """Return the settings: as the run was started, with what was changed at a resume since."""
+        config = self.started_config()
+        for change in self.resolved().get("changes", []):
+            config = config.with_settings(change["settings"])
+        return config
+
+    def started_config(self) -> RunConfig:
         """Return the settings as the run was started."""
         return RunConfig.from_yaml((self.path / "run.yaml").read_text(encoding="utf-8"))
 
@@ -140,11 +155,11 @@ class Run:
         except FileNotFoundError:
             return {}
 
-    def request(self, action: str) -> None:
-        """Ask the run's owner to `stop` or to `pause`; read between two micro-batches."""
+    def request(self, action: Action) -> None:
+        """Ask something of the run's owner, who looks between two micro-batches."""
         replace_file(self.path / "control.json", json.dumps({"action": action, "at": time.time()}))
 
-    def requested(self) -> str | None:
+    def requested(self) -> Action | None:
         """Return what was asked of the run, if anything."""
         try:
             return json.loads((self.path / "control.json").read_bytes())["action"]
@@ -218,6 +233,17 @@ def folder() -> Path:
     path = home() / "runs"
     path.mkdir(exist_ok=True)
     return path
+
+
+@contextmanager
+def scratch(config: RunConfig) -> Iterator[RunWriter]:
+    """Make a run's directory that no list shows and that is gone afterwards: for trying things out."""
+    run = create(config)
+    hidden = run.path.rename(run.path.with_name(f".{run.id}"))
+    try:
+        yield RunWriter(hidden)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def create(config: RunConfig) -> RunWriter:

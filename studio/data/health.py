@@ -106,6 +106,14 @@ class Report:
             "padded_grouped": padded(kept, self.batch_size, grouped=True),
         }
 
+    @property
+    def cut_at(self) -> dict[int, float]:
+        """Share of the usable rows that shorter maximum lengths would cut: at three quarters, half and a quarter."""
+        if self.lengths is None or not len(self.lengths):
+            return {}
+        shorter = (max(16, self.max_length * quarters // 4) for quarters in (3, 2, 1))
+        return {length: round(float((self.lengths > length).mean()), 4) for length in shorter}
+
     def histogram(self, bins: int = 30) -> list[tuple[int, int, int]]:
         """Return (from, to, rows) of `bins` equal ranges of length in tokens."""
         if self.lengths is None or not len(self.lengths):

@@ -3,6 +3,7 @@
 import difflib
 import gc
 import json
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class ModelHost:
         self.peft: Any = None
         self.adapter: str | None = None
         """What the adapter is: a run's id while it trains, the hash of a saved one otherwise."""
+        self.held_bytes = 0
+        """Bytes of the base on the device: free for a run that uses it, or puts another in its place."""
 
     def base(self, config: ModelConfig, located: Located) -> Loaded:
         """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
@@ -38,6 +41,7 @@ class ModelHost:
             self.release()
             self.loaded = load.load(config, located)
             self._key = key
+            self.held_bytes = sum(part.numel() * part.element_size() for part in self.loaded.model.parameters())
         return self.loaded
 
     def put_adapter(self, peft_model: Any, name: str) -> None:
@@ -75,6 +79,7 @@ class ModelHost:
     def release(self) -> None:
         """Free the device."""
         self.peft = self.adapter = self.loaded = self._key = None
+        self.held_bytes = 0
         gc.collect()
         import torch
 
@@ -111,11 +116,15 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
 
 def linear_modules(model: Any) -> list[str]:
     """Return the names of the linear modules in a model's layers (`q_proj`, …), each once; not the output layer's."""
+    return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in linear_parts(model).values()))
+
+
+def linear_parts(model: Any) -> dict[Any, str]:
+    """Return the linear modules in a model's layers, each with its path; not the output layer."""
     import torch
 
     output = model.get_output_embeddings()  # quantized linear modules are torch.nn.Linear too
-    found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
-    return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in found))
+    return {p: name for name, p in model.named_modules() if isinstance(p, torch.nn.Linear) and p is not output}
 
 
 def linear_modules_with_adapter(peft_model: Any) -> list[str]:
@@ -136,6 +145,19 @@ def save(peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any]) ->
     def fill(draft: Path) -> None:
         peft_model.save_pretrained(draft, selected_adapters=[TUNED], safe_serialization=True)
         tokenizer.save_pretrained(draft)
+        replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
+
+    replace_folder(folder, fill)
+
+
+_OF_THE_TRAINER = ("*.pt", "*.pth", "trainer_state.json", "complete.json", ".*")
+
+
+def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -> None:
+    """Save the adapter of a checkpoint as `save` would have done then."""
+
+    def fill(draft: Path) -> None:
+        shutil.copytree(checkpoint, draft, ignore=shutil.ignore_patterns(*_OF_THE_TRAINER), dirs_exist_ok=True)
         replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
 
     replace_folder(folder, fill)

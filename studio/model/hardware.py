@@ -95,17 +95,6 @@ def _native_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-def checkpointing(wanted: str, forecast: float) -> Choice:
-    """Choose whether activations are computed twice to save memory; `forecast` is in bytes, without doing so."""
-    if wanted != "auto":
-        return Choice("gradient_checkpointing", wanted, message("choice.checkpointing.asked"))
-    free = free_memory()
-    fits = forecast < 0.8 * free
-    reason = "choice.checkpointing.fits" if fits else "choice.checkpointing.tight"
-    sizes = {"need": f"{forecast / 1e9:.1f}", "free": f"{free / 1e9:.1f}"}
-    return Choice("gradient_checkpointing", "off" if fits else "on", message(reason, **sizes))
-
-
 def free_memory() -> int:
     """Return the free memory of the device, in bytes."""
     import torch

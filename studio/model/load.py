@@ -44,6 +44,11 @@ class Loaded:
     precision: Choice
     attention: Choice
 
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Everything that was chosen while loading, each with its reason."""
+        return self.precision, self.attention
+
 
 def locate(config: ModelConfig) -> Located | None:
     """Return where a model is on this machine, or None; raises ModelError for one that must not be loaded."""
@@ -58,7 +63,7 @@ def locate(config: ModelConfig) -> Located | None:
     return found and _checked(Located(config.id, found, found.name))
 
 
-def fetch(config: ModelConfig, going: Going = lambda share: None) -> Located:
+def fetch(config: ModelConfig, going: Going = lambda share: None, token: str | None = None) -> Located:
     """Return where a model is, fetched first if it is not on this machine; raises ModelError."""
     if located := locate(config):
         return located

@@ -36,6 +36,10 @@ class Best:
         if self._seen:
             self.step, self.loss = min(self._seen, key=lambda entry: (entry[1], entry[0]))
 
+    def has_seen(self, step: int) -> bool:
+        """Whether the validation loss at `step` is known."""
+        return any(at == step for at, _ in self._seen)
+
     def saw(self, step: int, loss: float) -> bool:
         """Take note of a validation loss; True means that the training has gone on long enough without a new best."""
         self._seen.append((step, loss))

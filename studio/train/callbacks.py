@@ -1,6 +1,5 @@
 """What happens during training, as events; and the moment between two micro-batches, given to others."""
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,37 +7,53 @@ from typing import Any
 from transformers import TrainerCallback
 from typing_extensions import override
 
-from studio.errors import RunError
 from studio.events import Evaluated, Resumed, Step
+from studio.model.hardware import random_state
 from studio.runs import RunWriter, State
 from studio.train.best import Best
+from studio.train.ends import Enough
 
 
 class RunCallback(TrainerCallback):
-    """Writes what the trainer reports into the run, and calls `between` whenever nothing is half done.
+    """Writes what the trainer reports into the run, and calls `between` whenever a forward pass is done.
 
     `between` may run short jobs, and raises to end the training.
     """
 
-    def __init__(self, run: RunWriter, between: Callable[[], None], best: Best):
+    def __init__(self, run: RunWriter, between: Callable[[], None], best: Best, resumed: bool):
         self._run = run
         self._between = between
         self._best = best
+        self._resumed = resumed
+        self._tokens_before = 0
         self._evaluating = False
-        self.paused = False
-        """Whether the training ended because the user asked for a pause."""
+        self._enough = False
+        self.evaluate: Callable[[], Any] = lambda: None
+        """Scores the validation rows; the trainer's, once there is one."""
+        self.after_step: dict[str, Any] = {}
+        """The state of the random number generators after the last whole step."""
 
     @override
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step:
+        if self._resumed:
+            self._tokens_before = _tokens_at(self._run, state.global_step)
             self._run.emit(Resumed(step=state.global_step))
         self._run.update(step=state.global_step, total=state.max_steps, started=time.time())
         self._run.enter(State.TRAINING)
         self._evaluating = False
         self._run.begin("training")
+        if self._is_due(args, state):  # the run was left in the middle of this evaluation
+            self.evaluate()
+
+    def _is_due(self, args: Any, state: Any) -> bool:
+        if not state.global_step or args.eval_strategy == "no" or self._best.has_seen(state.global_step):
+            return False
+        return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
     @override
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._enough:
+            raise Enough
         self._between()
 
     @override
@@ -47,9 +62,8 @@ class RunCallback(TrainerCallback):
 
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.after_step = random_state()
         self._run.update(step=state.global_step)
-        if self._run.requested() == "pause":  # between two steps, so that the checkpoint is one that can be resumed
-            self.paused = control.should_save = control.should_training_stop = True
 
     @override
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -62,18 +76,15 @@ class RunCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if not logs or "loss" not in logs:
             return
-        loss, norm = logs["loss"], logs.get("grad_norm")
-        if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
-            raise RunError("run.not_finite", step=state.global_step, rate=logs["learning_rate"])
         self._run.emit(
             Step(
                 step=state.global_step,
                 total=state.max_steps,
                 epoch=logs["epoch"],
-                loss=loss,
+                loss=logs["loss"],
                 learning_rate=logs["learning_rate"],
-                grad_norm=norm,
-                tokens=int(logs.get("num_tokens", 0)),
+                grad_norm=logs.get("grad_norm"),
+                tokens=self._tokens_before + int(logs.get("num_tokens", 0)),
             )
         )
 
@@ -81,7 +92,13 @@ class RunCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
         if self._best.saw(state.global_step, metrics["eval_loss"]):
-            control.should_training_stop = True
+            self._enough = True
         self._evaluating = False
         if state.global_step < state.max_steps:
             self._run.begin("training")
+
+
+def _tokens_at(run: RunWriter, step: int) -> int:
+    """Return the tokens that a run had seen at `step`, as far as its events tell."""
+    seen = [event.tokens for event in run.events()[0] if isinstance(event, Step) and event.step <= step]
+    return max(seen, default=0)

@@ -34,9 +34,17 @@ def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         replace_file(draft / _MANIFEST, json.dumps({str(p.relative_to(draft)): sha256(p) for p in files}, indent=1))
 
-    final = folder_of(run) / f"step-{step:06}"
-    replace_folder(final, fill_and_list)
-    return final
+    replace_folder(_named(run, step), fill_and_list)
+    return _named(run, step)
+
+
+def exists(run: Path, step: int) -> bool:
+    """Whether the checkpoint of `step` is there and whole."""
+    return is_whole(_named(run, step))
+
+
+def _named(run: Path, step: int) -> Path:
+    return folder_of(run) / f"step-{step:06}"
 
 
 def step_of(checkpoint: Path) -> int:

@@ -1,5 +1,6 @@
 """TRL's `SFTTrainer` with our checkpoints."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,16 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 from transformers import Trainer
+from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 from typing_extensions import override
 
+from studio.model.hardware import random_state, set_random_state
 from studio.runs import RunWriter
 from studio.train import checkpoint
+from studio.train.callbacks import RunCallback
+from studio.train.ends import NotFinite
 
 
 class LengthGroups(Sampler):
@@ -38,15 +43,88 @@ class LengthGroups(Sampler):
         return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
 
 
-class StudioTrainer(SFTTrainer):
-    """Writes each checkpoint whole or not at all, under the run's directory; groups rows by length if asked to."""
+MOST_SKIPPED = 20
+"""Steps in a row that float16's gradient scaler may skip. It halves its scale of 65,536 at each, so that 16 are enough
+for any finite gradient."""
 
-    def __init__(self, run: RunWriter, keep_checkpoints: int, length_grouping: bool, **settings: Any):
+
+class StudioTrainer(SFTTrainer):
+    """Trains adapters under a run's directory.
+
+    Writes each checkpoint whole or not at all; groups rows by length if asked to; ends at the first loss or gradient
+    that is not a number, and still holds the weights that were good.
+    """
+
+    def __init__(
+        self, run: RunWriter, keep_checkpoints: int, length_grouping: bool, steps: RunCallback, **settings: Any
+    ):
         self._length_grouping = length_grouping
         self._run = run
         self._keep_checkpoints = keep_checkpoints
+        self._steps = steps
         self._draft: Path | None = None
-        super().__init__(**settings)
+        self._good: list[torch.Tensor] = []
+        self._good_step = 0
+        self._skipped = 0
+        super().__init__(callbacks=[steps], **settings)
+        steps.evaluate = self.evaluate
+
+    @override
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; when that ends before the last step, let the trackers close their files and take the noise off."""
+        try:
+            return super().train(*args, **kwargs)
+        except BaseException:
+            self.callback_handler.on_train_end(self.args, self.state, self.control)
+            if (hook := getattr(self, "neftune_hook_handle", None)) is not None:
+                deactivate_neftune(self.model, hook, self.accelerator)
+            raise
+
+    @override
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            raise NotFinite
+        return loss
+
+    @override
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Look at the gradient just before the weights are changed; they have shown to be good by then."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if math.isfinite(norm):
+            self._skipped = 0
+            self._remember()
+        else:
+            self._skipped += 1
+            if self.accelerator.scaler is None or self._skipped > MOST_SKIPPED:
+                raise NotFinite
+        return norm
+
+    def _trained(self) -> list[torch.Tensor]:
+        return [weights.data for weights in self.model.parameters() if weights.requires_grad]
+
+    def _remember(self) -> None:
+        self._good_step = self.state.global_step
+        if self._good:
+            torch._foreach_copy_(self._good, self._trained())
+        else:
+            self._good = [weights.clone() for weights in self._trained()]
+
+    def go_back_to_good(self) -> int | None:
+        """Put back the last weights that gave a finite loss and gradient; return their step, or None without any."""
+        if not self._good:
+            return None
+        torch._foreach_copy_(self._trained(), self._good)
+        return self._good_step
+
+    @override
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Score the validation rows without a trace: how often that is done does not change the training."""
+        before = random_state()
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            set_random_state(before)
 
     @override
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -55,6 +133,14 @@ class StudioTrainer(SFTTrainer):
         rows = self.train_dataset if train_dataset is None else train_dataset
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return LengthGroups([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
+
+    def save_last_step(self) -> None:
+        """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""
+        if not self.state.global_step or checkpoint.exists(self._run.path, self.state.global_step):
+            return
+        set_random_state(self._steps.after_step)
+        self.model.zero_grad()
+        self._save_checkpoint(self.model, None)
 
     @override
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

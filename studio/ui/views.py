@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas
 
-from studio.events import Best, Chosen, Evaluated, Note, PhaseChanged, Resumed, StateChanged, Step
+from studio.events import Best, Changed, Chosen, Evaluated, Note, PhaseChanged, Resumed, StateChanged, Step
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
 from studio.runs import State, Status
 
@@ -138,7 +138,11 @@ def log_lines(events: Iterable[Any]) -> list[Line]:
         elif isinstance(event, Evaluated):
             lines.append(Line(event.at, "step", message("ui.log.evaluated", step=event.step, loss=f"{event.loss:.3f}")))
         elif isinstance(event, Resumed):
-            lines.append(Line(event.at, "info", message("ui.log.resumed", step=event.step)))
+            key = "ui.log.resumed" if event.step else "ui.log.resumed_start"
+            lines.append(Line(event.at, "info", message(key, step=event.step)))
+        elif isinstance(event, Changed):
+            what = ", ".join(f"{path}: {value}" for path, value in event.settings.items())
+            lines.append(Line(event.at, "info", message("ui.log.changed", what=what)))
         elif isinstance(event, Best):
             lines.append(Line(event.at, "step", message("ui.log.best", step=event.step, loss=f"{event.loss:.3f}")))
     return lines

@@ -113,10 +113,3 @@ def test_precision_follows_device_and_model(monkeypatch, kind, native, model_typ
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
     monkeypatch.setattr(hardware, "_native_bfloat16", lambda: native)
     assert hardware.precision("auto", model_type).value == value
-
-
-def test_checkpointing_is_on_only_when_the_forecast_does_not_fit(monkeypatch):
-    monkeypatch.setattr(hardware, "free_memory", lambda: 10e9)
-    assert hardware.checkpointing("auto", 7e9).value == "off"
-    assert hardware.checkpointing("auto", 9e9).value == "on"
-    assert hardware.checkpointing("on", 1.0).value == "on"

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from following import losses, wait_for, wait_until_over
 
 from studio import gpu, runs
-from studio.errors import RunError
+from studio.errors import RunError, StudioError
 from studio.runs import State
 from studio.train import checkpoint
 
@@ -92,6 +93,129 @@ def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatc
     assert weights(run) == weights(uninterrupted)
 
 
+@pytest.mark.parametrize(
+    ("moment", "step"),
+    [("on_step_begin", 33), ("on_substep_end", 34), ("on_prediction_step", 40), ("on_substep_end", 0)],
+    ids=["before a step", "within a step", "within an evaluation", "within the first step"],
+)
+def test_a_pause_within_a_step_or_an_evaluation_leaves_no_trace(config, uninterrupted, monkeypatch, moment, step):
+    from studio.train.callbacks import RunCallback
+
+    real = getattr(RunCallback, moment)
+    passes = []
+
+    def pausing(self, args, state, control, **kwargs):
+        if state.global_step == step and not passes:
+            self._run.request("pause")
+            passes.append(1)
+        elif passes == [1]:
+            passes.append(2)  # one more forward pass would be one too many
+        return real(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(RunCallback, moment, pausing)
+    run = gpu.thread().start_run(config)
+    assert wait_until_over(run) is State.PAUSED
+    assert passes == [1]
+    assert [checkpoint.step_of(folder) for folder in checkpoint.all_of(run.path)][:1] == ([step] if step else [])
+    gpu.thread().resume_run(run.id)
+    assert wait_until_over(run) is State.FINISHED
+    assert curve(run) == curve(uninterrupted)
+    assert weights(run) == weights(uninterrupted)
+    assert evaluations(run) == evaluations(uninterrupted)
+
+
+def evaluations(run) -> dict[int, float]:
+    return {event.step: event.loss for event in run.events()[0] if event.type == "evaluated"}
+
+
+def test_how_often_is_evaluated_and_saved_does_not_change_the_training(config, uninterrupted):
+    run = gpu.thread().start_run(config.with_settings({"train.eval_steps": 7, "train.save": "no"}))
+    assert wait_until_over(run) is State.FINISHED
+    assert curve(run) == curve(uninterrupted)
+
+
+def test_a_resumed_run_may_take_smaller_batches_and_more_of_them(config):
+    calm = config.with_settings({"lora.dropout": 0.0, "train.learning_rate": 1e-3, "train.max_steps": 60})
+    whole = gpu.thread().start_run(calm)
+    assert wait_until_over(whole) is State.FINISHED
+    run = gpu.thread().start_run(calm)
+    wait_for(run, lambda status: status.step > 15)
+    run.request("pause")
+    assert wait_until_over(run) is State.PAUSED
+    changes = {"train.batch_size": 1, "train.gradient_accumulation": 8, "train.gradient_checkpointing": "on"}
+    gpu.thread().resume_run(run.id, {**changes, "train.eval_steps": 20})
+    assert wait_until_over(run) is State.FINISHED
+    assert list(curve(run)) == list(curve(whole))
+    assert list(curve(run).values()) == pytest.approx(list(curve(whole).values()), abs=1e-4)
+    assert run.resolved()["changes"][0]["settings"] == changes
+    assert [event.settings for event in run.events()[0] if event.type == "changed"] == [changes]
+    assert run.config().train.batch_size == 1
+    assert run.started_config().train.batch_size == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lora.r": 8}, "other values of: lora.r."),
+        ({"train.learning_rate": 0.02, "data.max_length": 64}, "data.max_length, train.learning_rate"),
+        ({"train.batch_size": 8}, "It took 8 rows a step; these settings make 16."),
+        ({"train.max_steps": 119}, "can only be made longer"),
+        ({"train.batch_sizes": 8}, "no setting called"),
+    ],
+)
+def test_what_may_not_change_is_refused_by_name(interrupted, settings, said):
+    before = interrupted.status()
+    with pytest.raises(StudioError, match=re.escape(said)):
+        gpu.thread().resume_run(interrupted.id, settings)
+    assert interrupted.status() == before
+
+
+def test_a_finished_run_can_be_made_longer(config):
+    short = config.with_settings({"train.max_steps": 20})
+    run = gpu.thread().start_run(short)
+    assert wait_until_over(run) is State.FINISHED
+    gpu.thread().resume_run(run.id, {"train.max_steps": 30})
+    assert wait_until_over(run) is State.FINISHED
+    assert list(curve(run)) == list(range(1, 31))
+    assert run.status().total == 30
+
+
+def test_a_run_that_was_cut_off_before_its_first_checkpoint_begins_again(config, uninterrupted, tmp_path):
+    process = train_in_a_process(config.with_settings({"name": "early", "train.save_steps": 100_000}), tmp_path)
+    run = wait_for_step("early", 3)
+    process.kill()
+    process.wait()
+    assert run.status().state is State.INTERRUPTED
+    gpu.thread().resume_run(run.id)
+    assert wait_until_over(run) is State.FINISHED
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, uninterrupted, monkeypatch):
+    from studio.train import relief
+    from studio.train.sft import StudioTrainer
+
+    real = StudioTrainer.training_step
+
+    def full(self, model, inputs, *args, **kwargs):
+        if self.state.global_step == 13 and len(inputs["input_ids"]) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(StudioTrainer, "training_step", full)
+    run = gpu.thread().start_run(config)
+    assert wait_until_over(run) is State.FAILED
+    assert relief.out_of_memory(run)
+    first, *others = relief.reliefs(run)
+    assert first.settings == {"train.batch_size": 2, "train.gradient_accumulation": 4}
+    assert first.resumes
+    assert not any(way.resumes for way in others)
+    assert [way.settings for way in others if "data.max_length" in way.settings]
+    gpu.thread().resume_run(run.id, first.settings)
+    assert wait_until_over(run) is State.FINISHED
+    assert list(curve(run)) == list(curve(uninterrupted))
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_killed_run_goes_on_to_the_same_bits(config, uninterrupted, tmp_path, seed):
     process = train_in_a_process(config.with_settings({"name": "killed"}), tmp_path)
@@ -169,7 +293,9 @@ def change_base(run, style_file):
     assert folder
 
 
-@pytest.mark.parametrize(("change", "named"), [(change_data, "data"), (change_config, "config"), (change_base, "base")])
+@pytest.mark.parametrize(
+    ("change", "named"), [(change_data, "data"), (change_config, "train.learning_rate"), (change_base, "base")]
+)
 def test_a_run_whose_ground_has_changed_does_not_go_on(interrupted, style_file, change, named):
     change(interrupted, style_file)
     resumed = gpu.thread().resume_run(interrupted.id)

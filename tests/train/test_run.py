@@ -128,9 +128,9 @@ def test_a_stop_before_training_leaves_no_adapter_and_frees_the_device(tiny_conf
 
     real = load.fetch
 
-    def ask_to_stop_while_fetching(config, going):
+    def ask_to_stop_while_fetching(*args):
         runs.alive_runs()[0].request("stop")
-        return real(config, going)
+        return real(*args)
 
     monkeypatch.setattr(load, "fetch", ask_to_stop_while_fetching)
     run = start(tiny_config)
@@ -138,6 +138,52 @@ def test_a_stop_before_training_leaves_no_adapter_and_frees_the_device(tiny_conf
     assert not run.has_adapter
     monkeypatch.setattr(load, "fetch", real)
     assert wait_until_over(start(tiny_config)) is State.FINISHED
+
+
+def test_a_cancel_keeps_no_adapter(tiny_config):
+    run = start(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step >= 3)
+    run.request("cancel")
+    assert wait_until_over(run, 10) is State.STOPPED
+    assert not run.has_adapter
+
+
+def test_numbers_that_break_leave_the_last_good_adapter_behind(tiny_config, monkeypatch):
+    import torch
+    from safetensors.torch import load_file
+    from trl import SFTTrainer
+
+    real = SFTTrainer.training_step
+
+    def broken(self, *args, **kwargs):
+        loss = real(self, *args, **kwargs)
+        return loss * float("nan") if self.state.global_step == 5 else loss
+
+    whole = start(tiny_config.with_settings({"train.max_steps": 5, "train.schedule": "constant"}))
+    assert wait_until_over(whole) is State.FINISHED
+    monkeypatch.setattr(SFTTrainer, "training_step", broken)
+    run = start(tiny_config.with_settings({"train.max_steps": 9, "train.schedule": "constant"}))
+    assert wait_until_over(run) is State.FAILED
+    assert "at step 6" in run.status().error.text()
+    notes = [event.message for event in run.events()[0] if event.type == "note"]
+    assert [note.values for note in notes if note.key == "log.kept_good"] == [{"step": 4}]
+    kept, later = (load_file(r.adapter / "adapter_model.safetensors") for r in (run, whole))
+    assert all(torch.isfinite(weights).all() for weights in kept.values())
+    assert any((kept[name] != later[name]).any() for name in kept)  # step 5's were not known to be good
+
+
+def test_noise_on_the_embeddings_is_gone_from_the_base_after_a_stop(tiny_config):
+    run = start(tiny_config.with_settings({"train.max_steps": 100_000, "train.neftune_alpha": 5.0}))
+    wait_for(run, lambda status: status.step >= 2)
+    run.request("stop")
+    assert wait_until_over(run, 10) is State.STOPPED
+    assert not gpu.thread()._host.loaded.model.get_input_embeddings()._forward_hooks
+
+
+def test_tensorboard_keeps_its_files_in_the_runs_folder(tiny_config):
+    run = start(tiny_config.with_settings({"train.trackers": ("tensorboard",)}))
+    assert wait_until_over(run) is State.FINISHED, run.status().error.text()
+    assert list((run.path / "tensorboard").glob("events.out.tfevents.*"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""How much memory a run will take, before it starts."""
+
+from dataclasses import dataclass
+
+from studio.model.skeleton import Skeleton
+
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes a weight in NF4 with double quantization: 4 bits, one 8-bit scale for 64 weights, one 32-bit scale for 256 of
+these (Dettmers et al. 2023, QLoRA, section 3)."""
+
+OPTIMIZER_BYTES = {
+    "adamw_torch": 8.0,
+    "adamw_torch_fused": 8.0,
+    "paged_adamw_32bit": 8.0,
+    "adamw_8bit": 2.1,
+    "paged_adamw_8bit": 2.1,
+    "adafactor": 0.1,
+    "sgd": 0.0,
+}
+"""Bytes of state a trained weight: two moments of 32 or of 8 bits (Dettmers et al. 2021, 8-bit optimizers: with a scale
+for 256 weights each), or a row and a column of one (Shazeer and Stern 2018, Adafactor), or none."""
+
+VOCABULARY_TILE = 32_768
+TOKEN_TILE = 4_096
+"""TRL computes the loss in tiles of so many tokens and words; see its `ChunkedLogProbFunction`."""
+
+CPU_RESIDENT = 1.75
+"""Resident bytes for each byte that autograd keeps on a processor. The C library's heap keeps what the passes free, in
+holes; measured on Linux with glibc, seven shapes of model, 1.6 to 2.3."""
+CPU_TILES = 8.3
+"""Copies of a tile of logits that are alive at once without Triton; measured, 7.9 to 9.4."""
+CPU_RECOMPUTED = 0.5
+"""Share of the above that is left with gradient checkpointing; measured, for the same reason as `CPU_RESIDENT`."""
+STARTED = {"cpu": 80e6, "cuda": 300e6, "mps": 300e6}
+"""Bytes that the libraries take for themselves when they first compute."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A forecast of the memory that a run adds to the process at its peak, in bytes, by what takes it."""
+
+    weights: float
+    adapter: float
+    """The trained weights, their gradients, and the copy of the last good ones, in float32."""
+    optimizer: float
+    activations: float
+    logits: float
+    libraries: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.weights + self.adapter + self.optimizer + self.activations + self.logits + self.libraries
+
+
+def forecast(
+    skeleton: Skeleton,
+    *,
+    device: str,
+    precision: str,
+    quantization: str,
+    optimizer: str,
+    kept_per_layer: float,
+    rows: int,
+    length: int,
+    checkpointing: bool,
+) -> Memory:
+    """Forecast the peak memory of training with micro-batches of `rows` rows of `length` tokens.
+
+    `kept_per_layer` is what `skeleton.kept_bytes_per_layer` counts. Without checkpointing, the layers with an adapter
+    and all above keep that much for each row. With it, they keep their input, and one layer at a time is computed again
+    (Chen et al. 2016, sublinear memory cost). A quantized base is dequantized one module at a time, into 16 bits.
+    """
+    width = {"float32": 4, "bfloat16": 2, "float16": 2}[precision]
+    small = {"none": width, "nf4": NF4_BYTES, "int8": 1.0}[quantization]
+    weights = (skeleton.total - skeleton.in_layers) * width + skeleton.in_layers * small
+    if quantization != "none":
+        weights += 2 * skeleton.largest
+    kept = rows * kept_per_layer * skeleton.layers_trained
+    if checkpointing:
+        inputs = rows * length * skeleton.hidden * width * skeleton.layers
+        kept = max(CPU_RECOMPUTED * kept, inputs) if device == "cpu" else inputs + rows * kept_per_layer
+    tile = min(rows * length, TOKEN_TILE) * min(skeleton.vocabulary, VOCABULARY_TILE)
+    return Memory(
+        weights=weights,
+        adapter=12.0 * skeleton.trained,
+        optimizer=OPTIMIZER_BYTES[optimizer] * skeleton.trained,
+        activations=kept * (CPU_RESIDENT if device == "cpu" else 1.0),
+        logits=tile * (4 * CPU_TILES if device != "cuda" else width),
+        libraries=STARTED[device],
+    )

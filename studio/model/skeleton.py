@@ -1,0 +1,147 @@
+"""A model without its weights: what a run on it will train and keep in memory, known before anything is loaded.
+
+The model is built from its `config.json` on torch's meta device, where tensors have a shape and no data. The adapter is
+put into it by PEFT itself, so that what is counted is what will be trained.
+"""
+
+import copy
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from studio.config import LoraSettings
+from studio.errors import ModelError
+from studio.model import adapter
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The sizes of a base with an adapter in it. Numbers are of elements, not of bytes, unless they say so."""
+
+    total: int
+    """Weights of the base."""
+    in_layers: int
+    """Weights of the linear modules in its layers: what quantization makes smaller."""
+    largest: int
+    """Weights of the largest of these modules."""
+    trained: int
+    """Weights of the adapter."""
+    modules: tuple[str, ...]
+    """Names of the modules that the adapter sits in, each once."""
+    layers: int
+    layers_trained: int
+    """Layers from the first with an adapter on: a backward pass goes through these."""
+    hidden: int
+    vocabulary: int
+
+
+@lru_cache(maxsize=8)
+def build(path: Path, lora: LoraSettings) -> Skeleton:
+    """Return the sizes of the model in a folder with an adapter; raises RunError for a target that it does not have."""
+    from peft import get_peft_model
+
+    model = _empty(_config(path))
+    settings = adapter.lora_config(lora, model)
+    linear = [part.weight.numel() for part in adapter.linear_parts(model)]
+    total = sum(weights.numel() for weights in model.parameters())
+    wrapped = get_peft_model(model, settings)
+    text = model.config.get_text_config()
+    first = min(settings.layers_to_transform or [0])
+    return Skeleton(
+        total=total,
+        in_layers=sum(linear),
+        largest=max(linear),
+        trained=wrapped.get_nb_trainable_parameters()[0],
+        modules=tuple(adapter.linear_modules_with_adapter(wrapped)),
+        layers=text.num_hidden_layers,
+        layers_trained=text.num_hidden_layers - first,
+        hidden=text.hidden_size,
+        vocabulary=text.vocab_size,
+    )
+
+
+@lru_cache(maxsize=32)
+def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
+    """Count the bytes that one layer keeps for its backward pass, for one row of `length` tokens.
+
+    A forward pass with fake tensors, which take the ways of the real device but hold no data, tells what autograd would
+    keep: once with one layer and once with two, and the difference is a layer's.
+    """
+    config = _config(path)
+    one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
+    return two - one
+
+
+def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
+    import torch
+    from peft import get_peft_model
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from studio.model.hardware import device
+
+    dtype, where = getattr(torch, precision), device()
+    model = _empty(config, dtype=dtype, attn_implementation=None if attention == "auto" else attention)
+    settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
+    wrapped = get_peft_model(model, settings, autocast_adapter_dtype=False)
+    wrapped.train()
+    kept: dict[int, Any] = {}
+
+    def keep(tensor: Any) -> Any:
+        kept[tensor.untyped_storage()._cdata] = tensor  # held, so that no other takes its place in memory
+        return tensor
+
+    with FakeTensorMode():
+        _give_fake_weights(wrapped, where)
+        own = {weights.untyped_storage()._cdata for weights in wrapped.parameters()}
+        ids = torch.zeros((1, length), dtype=torch.long, device=where)
+        mixed = torch.autocast(where, dtype=dtype, enabled=dtype is not torch.float32)
+        with mixed, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            wrapped.base_model.model.base_model(input_ids=ids, use_cache=False)
+        return sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in own)
+
+
+def _give_fake_weights(model: Any, where: str) -> None:
+    """Put fake weights of the device in the place of those on the meta device; to be called in the fake mode."""
+    import torch
+
+    for part in model.modules():
+        for name, weights in part._parameters.items():
+            if weights is not None:
+                fake = torch.empty(weights.shape, dtype=weights.dtype, device=where)
+                part._parameters[name] = torch.nn.Parameter(fake, requires_grad=weights.requires_grad)
+        for name, values in part._buffers.items():
+            if values is not None:
+                part._buffers[name] = torch.empty(values.shape, dtype=values.dtype, device=where)
+
+
+def _config(path: Path) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError("model.cannot_load", id=path.name, detail=str(error)[:300]) from error
+
+
+def _of_layers(config: Any, number: int) -> Any:
+    """Return the config of the same model with fewer layers."""
+    smaller = copy.deepcopy(config)
+    text = smaller.get_text_config()
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:number]
+    text.num_hidden_layers = number
+    return smaller
+
+
+def _empty(config: Any, **settings: Any) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, **settings)
+    except (ValueError, KeyError, ImportError) as error:
+        raise ModelError("model.cannot_load", id=config.model_type, detail=str(error)[:300]) from error
+    model.requires_grad_(False)
+    return model

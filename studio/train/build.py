@@ -1,0 +1,134 @@
+"""The trainer of a run: TRL's `SFTTrainer` on rows that we have tokenized, with a new adapter in the base."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from studio.config import RunConfig
+from studio.errors import RunError
+from studio.model import adapter
+from studio.model.adapter import ModelHost
+from studio.model.hardware import device
+from studio.runs import RunWriter
+from studio.train.best import Best
+from studio.train.plan import Plan
+
+
+def build(
+    run: RunWriter,
+    config: RunConfig,
+    plan: Plan,
+    host: ModelHost,
+    train: Any,
+    validation: Any | None,
+    between: Callable[[], None],
+    best: Best,
+    *,
+    resumed: bool,
+) -> Any:
+    """Put a new adapter into the base on `host` and return the `StudioTrainer` that will train it.
+
+    `train` and `validation` have the columns `input_ids` and `labels`; `between` is called whenever a forward pass is
+    done, and may raise to end the training.
+    """
+    from peft import get_peft_model
+    from transformers import PrinterCallback, set_seed
+    from trl import SFTConfig
+
+    from studio.train.callbacks import RunCallback
+    from studio.train.sft import StudioTrainer
+
+    assert host.loaded is not None
+    settings, loaded = plan.settings, host.loaded
+    lora = adapter.lora_config(config.lora, loaded.model)
+    set_seed(settings.seed)
+    wrapped = get_peft_model(loaded.model, lora, adapter_name=adapter.TUNED)
+    host.put_adapter(wrapped, run.id)
+    arguments = SFTConfig(
+        output_dir=str(run.path / "checkpoints"),
+        save_strategy=settings.save,
+        save_steps=settings.save_steps,
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        optim=settings.optimizer,
+        neftune_noise_alpha=settings.neftune_alpha,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        activation_checkpointing=settings.gradient_checkpointing == "on",
+        logging_steps=settings.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # else a loss that is not a number is logged as 0
+        eval_strategy="steps" if validation is not None else "no",
+        eval_steps=settings.eval_steps,
+        seed=settings.seed,
+        use_cpu=device() == "cpu",
+        bf16=loaded.precision.value == "bfloat16",
+        fp16=loaded.precision.value == "float16",
+        dataloader_num_workers=0,  # this is a thread of a server: no forks
+        dataloader_pin_memory=device() == "cuda",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        packing=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+    trainer = StudioTrainer(
+        run,
+        settings.keep_checkpoints,
+        settings.length_grouping,
+        RunCallback(run, between, best, resumed),
+        model=wrapped,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        processing_class=loaded.tokenizer,
+    )
+    trainer.remove_callback(PrinterCallback)
+    for tracker in settings.trackers:
+        trainer.add_callback(_tracker(tracker, run.path))
+    _float32_adapter(wrapped)
+    return trainer
+
+
+def _tracker(name: str, folder: Path) -> Any:
+    """Return transformers' callback for a tracker, which keeps its files in the run's folder; raises RunError."""
+    from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
+
+    try:
+        if name == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            return TensorBoardCallback(SummaryWriter(log_dir=str(folder / "tensorboard")))
+        os.environ.setdefault("WANDB_DIR", str(folder))
+        return WandbCallback() if name == "wandb" else TrackioCallback()
+    except (ImportError, RuntimeError) as error:
+        raise RunError("run.no_tracker", tracker=name) from error
+
+
+def _float32_adapter(model: Any) -> None:
+    """Keep the trained weights in float32.
+
+    TRL casts those of a quantized model to bfloat16, where small updates vanish, and which float16's gradient scaler
+    cannot unscale.
+    """
+    import torch
+
+    for weights in model.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.to(torch.float32)
+
+
+def tell(run: RunWriter, plan: Plan) -> None:
+    """Record what the plan has chosen, what it expects, and what will be trained."""
+    for choice in plan.choices:
+        run.choose(choice.name, choice.value, choice.reason)
+    run.tell(plan.trained)
+    if not plan.fits:
+        run.tell(plan.may_not_fit, "warning")

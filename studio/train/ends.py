@@ -1,0 +1,19 @@
+"""How a training ends before its last step."""
+
+from studio.runs import Action
+
+
+class Asked(Exception):
+    """The user asked something of the run that ends this part of its work."""
+
+    def __init__(self, action: Action):
+        super().__init__(action)
+        self.action = action
+
+
+class Enough(Exception):
+    """The validation loss has not fallen for so long that early stopping ends the run."""
+
+
+class NotFinite(Exception):
+    """A loss or a gradient is infinite or undefined."""

@@ -1,0 +1,111 @@
+"""Two steps of a run, tried out on its longest rows: what they take in memory and time."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from studio import runs
+from studio.config import RunConfig
+from studio.data.prepare import prepare
+from studio.errors import ModelError
+from studio.model import load
+from studio.model.adapter import ModelHost
+from studio.model.hardware import device, free_memory
+from studio.train import build, plan
+from studio.train.best import Best
+from studio.train.ends import Asked
+from studio.train.plan import Plan
+
+LOOK = 0.005
+"""Seconds between two looks at the process's memory."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What two steps on the longest rows took."""
+
+    plan: Plan
+    peak_bytes: int
+    """The most memory that loading, training and its adapter added to the process, or took on the device."""
+    step_seconds: float
+    """Seconds of the second step."""
+    seconds: float
+    """Seconds that all steps will take, if the other rows cost as much a token as the longest did."""
+
+
+def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measured:
+    """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind.
+
+    The adapter is the caller's to remove. Raises Asked when `stop` is set, and StudioError as the run would.
+    """
+
+    def going(share: float | None = None) -> None:
+        if stop.is_set():
+            raise Asked("cancel")
+
+    located = load.locate(config.model)
+    if located is None:
+        raise ModelError("model.not_here", id=config.model.id)
+    host.remove_adapter()
+    prepared = prepare(config, load.load_tokenizer(config.model), going)
+    free = free_memory() + host.held_bytes
+    planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
+    lengths = [len(ids) for ids in prepared.train["input_ids"]]
+    size = planned.settings.batch_size * planned.settings.gradient_accumulation
+    longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])[:size]
+    trial = {"max_steps": 2, "epochs": 1000.0, "save": "no", "trackers": (), "length_grouping": False}
+    trial |= {"warmup_steps": 0, "warmup_ratio": 0.0, "keep": "last", "early_stopping": None, "logging_steps": 1}
+    held = host.held_bytes
+    with runs.scratch(config) as run, _peak() as peak:
+        host.base(config.model, located)
+        short = Plan(**{**vars(planned), "settings": planned.settings.model_copy(update=trial)})
+        best = Best(run, False, None, lambda folder: None)
+        rows = prepared.train.select(longest)
+        trainer = build.build(run, config, short, host, rows, None, going, best, resumed=False)
+        trainer.train()
+        steps = [event.at for event in run.events()[0] if event.type == "step"]
+    step_seconds = steps[1] - steps[0]
+    tokens = config.train.epochs * sum(lengths) if not config.train.max_steps else planned.steps * size * _mean(lengths)
+    each = step_seconds / max(1, sum(lengths[row] for row in longest))
+    return Measured(planned, int(peak.bytes + held), step_seconds, each * tokens)
+
+
+def _mean(numbers: list[int]) -> float:
+    return sum(numbers) / len(numbers)
+
+
+class _Peak:
+    """The most memory that was added since it was made."""
+
+    def __init__(self) -> None:
+        self.bytes = 0.0
+
+
+@contextmanager
+def _peak() -> Iterator[_Peak]:
+    import torch
+
+    found = _Peak()
+    if device() == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        yield found
+        found.bytes = torch.cuda.max_memory_allocated() - before
+        return
+    process, over = psutil.Process(), threading.Event()
+    before = process.memory_info().rss
+
+    def look() -> None:
+        while not over.wait(LOOK):
+            found.bytes = max(found.bytes, process.memory_info().rss - before)
+
+    thread = threading.Thread(target=look, name="memory", daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,187 @@
+"""What a run will do on this device, decided before its model is loaded: each choice with its reason."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from studio.config import RunConfig, TrainConfig
+from studio.i18n import Message, message
+from studio.model import memory, skeleton
+from studio.model.hardware import Choice, device, precision
+from studio.model.load import Located
+from studio.model.memory import Memory
+from studio.model.skeleton import Skeleton
+
+MARGIN = 0.9
+"""Share of the free memory that a forecast may fill; it is right to about a fifth."""
+
+PAGED = {"paged_adamw_8bit": "adamw_8bit", "paged_adamw_32bit": "adamw_torch"}
+"""Optimizers that page their state out to the processor's memory, and the same arithmetic without paging."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run will be carried out."""
+
+    settings: TrainConfig
+    """The settings with the automatic ones decided: batches, checkpointing, optimizer."""
+    choices: tuple[Choice, ...]
+    skeleton: Skeleton
+    memory: Memory
+    free: float
+    """Bytes that are free for it on the device."""
+    steps: int
+    """Optimizer steps of the whole run."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the forecast is below what is free."""
+        return self.memory.total <= self.free
+
+    @property
+    def may_not_fit(self) -> Message:
+        """The warning for a plan that does not fit."""
+        return message("log.may_not_fit", need=_gb(self.memory.total), free=_gb(self.free))
+
+    @property
+    def trained(self) -> Message:
+        """What will be trained: how many parameters, their share, the modules that they sit in."""
+        trained, total = self.skeleton.trained, self.skeleton.total
+        share, modules = f"{trained / (total + trained):.2%}", ", ".join(self.skeleton.modules)
+        return message("log.parameters", trained=f"{trained:,}", share=share, modules=modules)
+
+    @property
+    def checkpoint_bytes(self) -> float:
+        """Size of one checkpoint: the adapter in float32, and the optimizer's state."""
+        return self.memory.optimizer + self.adapter_bytes + 2e6
+
+    @property
+    def adapter_bytes(self) -> float:
+        """Size of the saved adapter, its tokenizer aside."""
+        return 4.0 * self.skeleton.trained
+
+    @property
+    def disk_bytes(self) -> float:
+        """Bytes that the run will have on the disk at its peak: its checkpoints and one in the making, its adapters."""
+        kept = 0 if self.settings.save == "no" else self.settings.keep_checkpoints
+        adapters = 2 if self.settings.keep == "best" else 1
+        return (kept + 1) * self.checkpoint_bytes + adapters * (self.adapter_bytes + 20e6)
+
+
+def make(config: RunConfig, located: Located, *, rows: int, longest: int, free: float) -> Plan:
+    """Plan a run over `rows` training rows of at most `longest` tokens with `free` bytes of the device's memory.
+
+    Raises RunError for adapter targets that the model does not have.
+    """
+    sizes = skeleton.build(located.path, config.lora)
+    fitted, optimizer = _with_optimizer(config.train)
+    where, number = device(), precision(config.model.precision, model_type(located)).value
+    attention = config.model.attention
+    kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
+
+    def forecast(settings: TrainConfig) -> Memory:
+        return memory.forecast(
+            sizes,
+            device=where,
+            precision=number,
+            quantization=config.model.quantization,
+            optimizer=settings.optimizer,
+            kept_per_layer=kept,
+            rows=settings.batch_size,
+            length=longest,
+            checkpointing=settings.gradient_checkpointing == "on",
+        )
+
+    wanted = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted)})
+    chosen = wanted
+    for chosen in _ever_smaller(wanted, split=config.train.batch_split == "auto", save=_may_checkpoint(config.train)):
+        if forecast(chosen).total <= MARGIN * free:
+            break
+    needed, taken = forecast(wanted).total, forecast(chosen)
+    sums = {"need": _gb(needed), "then": _gb(taken.total), "free": _gb(free)}
+    choices = (
+        *optimizer,
+        _batches(config.train, chosen, sums),
+        _checkpointing(config.train, chosen, sums),
+    )
+    return Plan(chosen, choices, sizes, taken, free, _steps(config.train, rows))
+
+
+def next_smaller(settings: TrainConfig) -> TrainConfig | None:
+    """Return the settings that need the next less memory for the same training, or None when there are none.
+
+    First the micro-batch is halved while more of them make one step, then activations are computed twice.
+    """
+    return next(_ever_smaller(settings, split=True, save=True, first=False), None)
+
+
+def _ever_smaller(settings: TrainConfig, *, split: bool, save: bool, first: bool = True) -> Iterator[TrainConfig]:
+    if first:
+        yield settings
+    while split and settings.batch_size > 1:
+        smaller = _largest_divisor(settings.batch_size)
+        times = settings.gradient_accumulation * settings.batch_size // smaller
+        settings = settings.model_copy(update={"batch_size": smaller, "gradient_accumulation": times})
+        yield settings
+    if save and settings.gradient_checkpointing != "on":
+        yield settings.model_copy(update={"gradient_checkpointing": "on"})
+
+
+def _largest_divisor(number: int) -> int:
+    """Return the largest divisor below a number, so that the product of micro-batch and accumulation stays the same."""
+    return next(n for n in range(number // 2, 0, -1) if number % n == 0)
+
+
+def _first_checkpointing(settings: TrainConfig) -> str:
+    return "off" if settings.gradient_checkpointing == "auto" else settings.gradient_checkpointing
+
+
+def _may_checkpoint(settings: TrainConfig) -> bool:
+    return settings.gradient_checkpointing == "auto"
+
+
+def _with_optimizer(settings: TrainConfig) -> tuple[TrainConfig, tuple[Choice, ...]]:
+    """Replace an optimizer that this device cannot run by the one with the same arithmetic that it can."""
+    wanted, where = settings.optimizer, device()
+    usable = PAGED.get(wanted, wanted) if where != "cuda" else wanted
+    if where == "mps" and usable == "adamw_8bit":
+        usable = "adamw_torch"
+    if usable == wanted:
+        return settings, ()
+    reason = message("choice.optimizer.not_here", wanted=wanted, device=where)
+    return settings.model_copy(update={"optimizer": usable}), (Choice("optimizer", usable, reason),)
+
+
+def _batches(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str]) -> Choice:
+    value = f"{chosen.batch_size} × {chosen.gradient_accumulation}"
+    product = wanted.batch_size * wanted.gradient_accumulation
+    if chosen.batch_size != wanted.batch_size:
+        return Choice("batches", value, message("choice.batches.split", product=product, **sums))
+    reason = "choice.batches.as_asked" if wanted.batch_split == "auto" else "choice.batches.off"
+    return Choice("batches", value, message(reason, product=product, **sums))
+
+
+def _checkpointing(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str]) -> Choice:
+    value = chosen.gradient_checkpointing
+    if wanted.gradient_checkpointing != "auto":
+        return Choice("gradient_checkpointing", value, message("choice.checkpointing.asked"))
+    reason = "choice.checkpointing.fits" if value == "off" else "choice.checkpointing.tight"
+    return Choice("gradient_checkpointing", value, message(reason, **sums))
+
+
+def _steps(settings: TrainConfig, rows: int) -> int:
+    """Return the optimizer steps, counted as transformers' trainer does."""
+    if settings.max_steps:
+        return settings.max_steps
+    each = math.ceil(math.ceil(rows / settings.batch_size) / settings.gradient_accumulation)
+    return math.ceil(settings.epochs * max(1, each))
+
+
+def model_type(located: Located) -> str:
+    """Return the architecture that a model's `config.json` names."""
+    return json.loads((located.path / "config.json").read_text(encoding="utf-8")).get("model_type", "")
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f}"

@@ -1,0 +1,109 @@
+"""Everything that can be known of a run before minutes are spent on it."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from studio.config import RunConfig
+from studio.data import prepare
+from studio.data.health import Report
+from studio.errors import RunError, StudioError
+from studio.files import home
+from studio.i18n import Message, message
+from studio.model import estimate, load
+from studio.model.hardware import precision
+from studio.train import plan
+from studio.train.plan import Plan
+
+Found = TypeVar("Found")
+
+TRACKER_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What is known of a run that has not started."""
+
+    blocks: tuple[Message, ...] = ()
+    """Why it cannot start; empty when nothing stands in its way."""
+    warnings: tuple[Message, ...] = ()
+    report: Report | None = None
+    plan: Plan | None = None
+    """None while the model or its data are not here, or something blocks."""
+    seconds: float | None = None
+    """Estimated seconds of all steps; None where it cannot be told."""
+    disk_free: float = 0.0
+    facts: tuple[Message, ...] = field(default=())
+    """What will be trained, and what is still to be fetched."""
+
+
+def check(config: RunConfig, free: float, going: Callable[[float], None] = lambda share: None) -> Preflight:
+    """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk.
+
+    `going` is told the share of the rows done, and may raise to end the work. What stands in the way of the run is in
+    the result, not raised.
+    """
+    blocks: list[Message] = []
+    warnings: list[Message] = []
+    facts: list[Message] = []
+    for tracker in config.train.trackers:
+        if importlib.util.find_spec(TRACKER_PACKAGES[tracker]) is None:
+            blocks.append(RunError("run.no_tracker", tracker=tracker).message)
+    report = _found(lambda: prepare.inspect(config, going), blocks)
+    if report:
+        blocks += report.blocks
+        warnings += [problem.message for problem in report.problems]
+    located = _found(lambda: load.locate(config.model), blocks)
+    room = float(shutil.disk_usage(home()).free)
+    if located is None and not blocks:
+        facts.append(message("log.to_fetch", id=config.model.id))
+    if located is None or blocks or report is None or report.lengths is None:
+        return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
+    longest = int(report.lengths.clip(max=report.max_length).max())
+    planned = _found(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free), blocks)
+    if planned is None:
+        return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room)
+    if full := too_large_for(planned, room):
+        blocks.append(full.message)
+    if not planned.fits:
+        warnings.append(planned.may_not_fit)
+    facts.append(planned.trained)
+    return Preflight(
+        tuple(blocks), tuple(warnings), report, planned, _seconds(config, planned, report, located), room, tuple(facts)
+    )
+
+
+def _found(look: Callable[[], Found], blocks: list[Message]) -> Found | None:
+    """Return what `look` finds; what it raises stands in the way of the run."""
+    try:
+        return look()
+    except StudioError as error:
+        blocks.append(error.message)
+        return None
+
+
+def too_large_for(planned: Plan, room: float) -> RunError | None:
+    """Return the error for a run that needs more of the disk than the `room` bytes that are free, if it does."""
+    if planned.disk_bytes <= room:
+        return None
+    need, free = f"{planned.disk_bytes / 1e9:.2f}", f"{room / 1e9:.2f}"
+    return RunError("run.disk", need=need, free=free, folder=str(home()))
+
+
+def _seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float:
+    """Estimate the seconds of all steps from the tokens of an epoch; see `estimate.epoch_seconds`."""
+    figures = report.token_figures
+    tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]
+    settings = planned.settings
+    size = settings.batch_size * settings.gradient_accumulation
+    each = tokens / report.usable
+    rows = planned.steps * size if config.train.max_steps else config.train.epochs * report.train
+    return estimate.epoch_seconds(
+        int(each * rows),
+        located.path,
+        precision(config.model.precision, plan.model_type(located)).value,
+        upper_half=config.lora.layers == "upper-half",
+        checkpointing=settings.gradient_checkpointing == "on",
+    )

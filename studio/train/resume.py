@@ -1,0 +1,81 @@
+"""What a resumed run rests on, and what may be different from the run that was begun.
+
+A resumed run must end where the same run would have ended without a break. So its data, its base and its settings are
+those it began with, but for the few that change how the same sum is computed, how often something is looked at, or how
+long the run goes on.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.config import RunConfig, fields
+from studio.errors import RunError
+from studio.runs import Run
+
+SAME_BATCH = ("train.batch_size", "train.gradient_accumulation")
+"""May change at an equal product: the sum over the batch is the same."""
+
+LONGER = ("train.epochs", "train.max_steps")
+"""May grow: the run is then a continuation, and its learning rate schedule is stretched over all steps."""
+
+MAY_CHANGE = (
+    *SAME_BATCH,
+    *LONGER,
+    "train.batch_split",
+    "train.gradient_checkpointing",
+    "train.logging_steps",
+    "train.eval_steps",
+    "train.save",
+    "train.save_steps",
+    "train.keep_checkpoints",
+)
+
+
+def differences(before: RunConfig, after: RunConfig) -> dict[str, Any]:
+    """Return the settings in which two configs differ, by dotted path, with the later values."""
+    return {path: _at(after, path) for path, _ in fields() if _at(before, path) != _at(after, path)}
+
+
+def _at(config: RunConfig, path: str) -> Any:
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
+
+
+def changed(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `settings` (new values by dotted path) that change something.
+
+    Raises ConfigError for values that cannot be, RunError for settings that may not change at a resume.
+    """
+    before = run.config()
+    after = before.with_settings(settings)
+    found = differences(before, after)
+    refused = [path for path in found if path not in MAY_CHANGE]
+    if refused:
+        raise RunError("run.may_not_change", run=run.id, what=", ".join(refused), may=", ".join(MAY_CHANGE))
+    if _batch(before) != _batch(after):
+        raise RunError("run.other_batch", run=run.id, before=_batch(before), after=_batch(after))
+    steps = run.status().total
+    shorter = after.train.max_steps is None or after.train.max_steps < steps
+    if after.train.epochs < before.train.epochs or ("train.max_steps" in found and shorter):
+        raise RunError("run.shorter", run=run.id, steps=steps, epochs=f"{before.train.epochs:g}")
+    return found
+
+
+def goes_further(run: Run, settings: Mapping[str, Any]) -> bool:
+    """Whether `settings`, which were checked by `changed`, make the run longer than it was."""
+    return any(path in settings for path in LONGER)
+
+
+def _batch(config: RunConfig) -> int:
+    return config.train.batch_size * config.train.gradient_accumulation
+
+
+def require_same(run: Run, rests_on: Mapping[str, Any]) -> None:
+    """Raise RunError that names what has changed since the run began: settings in its file, its data, its base."""
+    known = run.resolved()
+    what = list(differences(RunConfig.from_mapping(known["config"]), run.started_config()))
+    what += [name for name, value in rests_on.items() if known.get(name) != value]
+    if what:
+        raise RunError("run.changed", run=run.id, what=", ".join(what))

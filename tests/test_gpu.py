@@ -1,0 +1,82 @@
+"""The queue of the GPU thread: runs wait, change places, and answer what is asked of them."""
+
+import pytest
+from following import wait_for, wait_until_over
+
+from studio import gpu
+from studio.errors import DeviceError, RunError
+from studio.runs import State
+
+
+@pytest.fixture
+def training(tiny_config):
+    """A run that trains until it is told to end."""
+    run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step > 0)
+    yield run
+    if run.status().state.alive:
+        run.request("cancel")
+        wait_until_over(run)
+
+
+def test_runs_that_wait_are_carried_out_in_the_order_that_they_were_moved_to(training, tiny_config):
+    first, second, third = (gpu.thread().start_run(tiny_config, wait=True) for _ in range(3))
+    assert gpu.thread().queued() == [first.id, second.id, third.id]
+    gpu.thread().move(third.id, 0)
+    assert gpu.thread().queued() == [third.id, first.id, second.id]
+    training.request("stop")
+    for run in (first, second, third):
+        assert wait_until_over(run) is State.FINISHED
+    began = {run.id: run.status().started for run in (first, second, third)}
+    assert sorted(began, key=began.get) == [third.id, first.id, second.id]
+    assert gpu.thread().queued() == []
+
+
+def test_without_leave_to_wait_a_second_start_is_refused(training, tiny_config):
+    with pytest.raises(DeviceError, match=training.id):
+        gpu.thread().start_run(tiny_config)
+    assert gpu.thread().queued() == []
+
+
+@pytest.mark.parametrize(
+    ("action", "state"), [("pause", State.PAUSED), ("stop", State.STOPPED), ("cancel", State.STOPPED)]
+)
+def test_a_run_that_waits_answers_at_once(training, tiny_config, action, state):
+    waiting = gpu.thread().start_run(tiny_config, wait=True)
+    waiting.request(action)
+    assert wait_until_over(waiting, 10) is state
+    assert training.status().state is State.TRAINING
+    assert gpu.thread().queued() == []
+
+
+def test_a_run_that_was_paused_while_it_waited_can_be_resumed(training, tiny_config):
+    waiting = gpu.thread().start_run(tiny_config, wait=True)
+    waiting.request("pause")
+    assert wait_until_over(waiting, 10) is State.PAUSED
+    gpu.thread().resume_run(waiting.id, wait=True)
+    assert gpu.thread().queued() == [waiting.id]
+    training.request("cancel")
+    assert wait_until_over(waiting) is State.FINISHED
+
+
+def test_only_a_run_that_waits_can_be_moved(training):
+    with pytest.raises(RunError, match="does not wait"):
+        gpu.thread().move(training.id, 0)
+
+
+def test_closing_pauses_the_run_that_trains_and_those_that_wait(tiny_config):
+    thread = gpu.GpuThread()
+    run = thread.start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
+    waiting = thread.start_run(tiny_config, wait=True)
+    wait_for(run, lambda status: status.step > 0)
+    thread.close()
+    assert run.status().state is State.PAUSED
+    assert waiting.status().state is State.PAUSED
+
+
+def test_a_token_is_nowhere_in_a_waiting_runs_words(training, tiny_config):
+    waiting = gpu.thread().start_run(tiny_config, wait=True, token="hf_canary")
+    assert "hf_canary" not in repr(gpu.thread()._queue)
+    assert not any(b"hf_canary" in path.read_bytes() for path in waiting.path.rglob("*") if path.is_file())
+    waiting.request("cancel")
+    wait_until_over(waiting, 10)

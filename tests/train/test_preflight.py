@@ -1,0 +1,90 @@
+"""What can be known of a run before it starts, without its model being loaded."""
+
+import json
+
+import pytest
+
+from studio import gpu, runs
+from studio.errors import DeviceError
+from studio.train import preflight
+
+FREE = 8e9
+
+
+def test_nothing_stands_in_the_way_of_a_sound_run(tiny_config):
+    found = preflight.check(tiny_config, FREE)
+    assert found.blocks == ()
+    assert found.plan.fits
+    assert found.plan.steps == 6
+    assert found.seconds > 0
+    assert "parameters are trained" in found.facts[0].text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lora.target_modules": ["q_prog", "k_proj"]}, 'no module called "q_prog"'),
+        ({"data.source.name": "gone.csv"}, "is not there"),
+        ({"data.max_length": 16}, "exceed 16 tokens"),
+        ({"train.trackers": ("wandb",)}, "pip install wandb"),
+        ({"data.prompt.style": "text", "data.prompt.template": "{instruction}"}, "no place for the answer"),
+    ],
+)
+def test_what_stands_in_the_way_is_named_before_anything_is_loaded(tiny_config, settings, said):
+    found = preflight.check(tiny_config.with_settings(settings), FREE)
+    assert any(said in block.text() for block in found.blocks), [block.text() for block in found.blocks]
+    assert found.plan is None
+    assert runs.all_runs() == []
+
+
+def test_an_end_that_is_not_trained_stands_in_the_way(tiny_config, tiny_model, tmp_path):
+    import shutil
+
+    folder = tmp_path / "endless"
+    shutil.copytree(tiny_model, folder)
+    template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+    for path in (folder / "chat_template.jinja", folder / "tokenizer_config.json"):
+        if path.name.endswith(".jinja"):
+            path.write_text(template)
+    found = preflight.check(tiny_config.with_settings({"model.id": str(folder)}), FREE)
+    assert any("end of the answers would not be trained" in block.text() for block in found.blocks)
+
+
+def test_problems_of_the_data_are_warnings(tiny_config, style_file):
+    with open(style_file, "a", encoding="utf-8") as file:
+        file.write(json.dumps({"instruction": "What is 99?", "output": ""}) + "\n")
+    found = preflight.check(tiny_config, FREE)
+    assert found.blocks == ()
+    assert len(found.warnings) == 1
+
+
+def test_too_little_memory_is_a_warning_with_figures(tiny_config):
+    found = preflight.check(tiny_config, free=1e6)
+    assert any("0.0 GB are free" in warning.text() for warning in found.warnings)
+
+
+def test_a_model_that_is_not_here_is_said_to_be_fetched_first(tiny_config):
+    found = preflight.check(tiny_config.with_settings({"model.id": "somebody/something"}), FREE)
+    assert found.blocks == ()
+    assert found.plan is None
+    assert "somebody/something is fetched first" in found.facts[0].text()
+
+
+def test_two_steps_can_be_measured_and_leave_nothing_behind(tiny_config, home):
+    measured = gpu.thread().measure(tiny_config).result()
+    assert measured.peak_bytes > 0
+    assert measured.step_seconds > 0
+    assert measured.seconds >= measured.step_seconds
+    assert list((home / "runs").iterdir()) == []
+    assert gpu.thread()._host.peft is None
+
+
+def test_nothing_is_measured_while_a_run_trains(tiny_config):
+    from following import wait_for, wait_until_over
+
+    run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step > 0)
+    with pytest.raises(DeviceError, match=run.id):
+        gpu.thread().measure(tiny_config).result()
+    run.request("cancel")
+    wait_until_over(run)
