@@ -76,6 +76,7 @@ def find(needs_hangul: bool) -> Faces:
     for path in files.values():  # a font that we don't know by name is better than none
         if (face := _face(path, "regular")) and face.draws("한") and face.draws("글"):
             return Faces(face, face)
+    _files.cache_clear()  # so that a font that is installed now is found without a restart
     raise CompareError("compare.no_font")
 
 
@@ -108,13 +109,16 @@ def _files(where: tuple[Path, ...]) -> dict[str, Path]:
 
 @lru_cache(maxsize=64)
 def _face(path: Path, style: str) -> Face | None:
-    """Return the face of a file with that style, the Korean one of a collection; None for a file that is no font."""
+    """Return the face of a file with that style, the Korean one of a collection; None for a file that is no font.
+
+    `ImageFont.truetype` would put another file of the same name in the place of a damaged one.
+    """
     from PIL import ImageFont
 
     faces: list[tuple[int, str]] = []
     for index in range(_MOST_FACES):
         try:
-            family, named = ImageFont.truetype(str(path), 16, index=index).getname()
+            family, named = ImageFont.FreeTypeFont(str(path), 16, index).getname()
         except OSError:
             break
         faces.append((index, f"{family} {named}".lower()))
@@ -128,7 +132,7 @@ def _face(path: Path, style: str) -> Face | None:
 def _font(face: Face, size: int) -> Any:
     from PIL import ImageFont
 
-    return ImageFont.truetype(str(face.path), size, index=face.index) if face.path else ImageFont.load_default(size)
+    return ImageFont.FreeTypeFont(str(face.path), size, face.index) if face.path else ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=8192)

@@ -210,4 +210,4 @@ def _inline(content: str) -> str:
     """Return a text as one line of Markdown in which nothing has a meaning of its own."""
     line = " ".join(clean(content).split())
     line = re.sub(r"([\\`*_\[\]<>#|~&@!$])", r"\\\1", line)
-    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", line)  # what would begin a list or underline a heading
+    return re.sub(r"^(\d+(?=[.)])|(?=[-+=]))", r"\1\\", line)  # what would begin a list or underline a heading
