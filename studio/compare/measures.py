@@ -52,6 +52,8 @@ class Tools:
     tokenizer: Choice
     """sacrebleu's tokenizer: `13a`, `ko-mecab` or `char`. BLEU and ROUGE use the same words."""
     marker: Any | None = None
+    between_rows: Callable[[], None] = lambda: None
+    """Called between two rows, and may raise to end the work: the longest common subsequence takes its time."""
 
     @cached_property
     def bleu(self) -> Any:
@@ -85,10 +87,15 @@ class Tools:
         return [token for token in self.bleu.tokenizer(text.lower()).split() if _WORD.search(token)]
 
 
-def tools(texts: Sequence[str], language: str | None, marker: str | None) -> Tools:
+def tools(
+    texts: Sequence[str],
+    language: str | None = None,
+    marker: str | None = None,
+    between_rows: Callable[[], None] = lambda: None,
+) -> Tools:
     """Choose language and tokenizer for some references; raises CompareError for a marker that is no pattern."""
-    chosen = language or detect_language(texts)
-    return Tools("ko" if chosen == "ko" else "en", _tokenizer(chosen), _compiled(marker) if marker else None)
+    chosen = "ko" if (language or detect_language(texts)) == "ko" else "en"
+    return Tools(chosen, _tokenizer(chosen), _compiled(marker) if marker else None, between_rows)
 
 
 def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:
@@ -149,7 +156,10 @@ def _each(value: Callable[[Sample, Tools], float | None]) -> Callable[[Sequence[
     """Make statistics of one value a row: the value and 1, or zeros where there is none."""
 
     def statistics(samples: Sequence[Sample], tools: Tools) -> Array:
-        values = [value(sample, tools) for sample in samples]
+        values = []
+        for sample in samples:
+            tools.between_rows()
+            values.append(value(sample, tools))
         return numpy.array([(0.0, 0.0) if v is None else (float(v), 1.0) for v in values]).reshape(-1, 2)
 
     return statistics

@@ -112,18 +112,20 @@ def score(
     """Compare both sides' answers to the same rows by every measure of `MEASURES`.
 
     `language` (`ko`, `en`) is found from the references when it is not given; `marker` is a regular expression. `going`
-    is told the share done between two measures, and may raise to end the work. Raises CompareError without rows, when
+    is told the share done, often, and may raise to end the work. Raises CompareError without rows, when
     the sides' rows differ, and for a marker that cannot be used.
     """
     if not before or not after:
         raise CompareError("compare.no_rows")
     if [(s.prompt, s.reference) for s in before] != [(s.prompt, s.reference) for s in after]:
         raise CompareError("compare.unpaired", before=len(before), after=len(after))
-    shared = tools([s.reference or s.answer for s in before], language, marker)
+    done = 0.0
+    shared = tools([s.reference or s.answer for s in before], language, marker, lambda: going(done))
     draws = _draws(len(before), resamples, seed)
     scores, left_out = [], {}
     for number, measure in enumerate(MEASURES):
-        going(number / len(MEASURES))
+        done = number / len(MEASURES)
+        going(done)
         made = _score(measure, before, after, shared, draws)
         if made is None:
             left_out[measure.name] = measure.why_missing
