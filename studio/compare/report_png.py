@@ -203,8 +203,6 @@ def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
     """
     if size not in SIZES:
         raise CompareError("compare.card_size", size=str(size)[:40], sizes=", ".join(SIZES))
-    from PIL import Image  # noqa: F401  a machine without Pillow fails here, before anything is drawn
-
     canvas = _Canvas(*SIZES[size], fonts.find(_has_hangul(card, pair)))
     return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").drawn()
 

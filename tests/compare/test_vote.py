@@ -1,9 +1,11 @@
 """A blind vote: shuffled for everybody, the same after a reload, counted with what chance may do."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from filelock import FileLock
 
 from studio.compare.journal import Journal, Pair
 from studio.compare.vote import Ballot, wilson
@@ -144,6 +146,20 @@ def test_twenty_threads_lose_no_vote(folder):
     assert len([json.loads(line) for line in lines]) == 200
     assert Ballot(folder, PAIRS).result().after == 200
     assert all(Ballot(folder, PAIRS).progress(f"voter {number}") == (10, 10) for number in range(20))
+
+
+def test_a_vote_waits_while_another_process_writes(folder):
+    folder.mkdir()
+    ballot = Ballot(folder, PAIRS)
+    voting = threading.Thread(target=choose, args=(ballot, "ann", PAIRS[0].id, "after"))
+    with FileLock(folder / "votes.jsonl.lock"):
+        voting.start()
+        voting.join(0.3)
+        assert voting.is_alive()
+        assert ballot.votes() == []
+    voting.join()
+
+    assert [vote.winner for vote in ballot.votes()] == ["after"]
 
 
 def test_a_torn_line_loses_only_itself(folder):
