@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from studio.compare import fonts
 from studio.compare.fonts import Face, Faces
+from studio.compare.measures import is_hangul
 from studio.compare.report import Card, ScoreRow, clean, thinned
 from studio.errors import CompareError
 
@@ -15,7 +16,7 @@ SIZES = {"square": (1080, 1080), "landscape": (1200, 675), "portrait": (1080, 13
 """Width and height in pixels."""
 
 HEADLINES = ("perplexity", "marker", "chrf", "ends")
-"""Measures shown on the picture where they were taken, whether they got better or not."""
+"""The first three of these that were taken are shown on the picture, whether they got better or not."""
 
 _SIZES = (84, 72, 60, 50, 43, 38, 34, 30, 27, 24, 22, 20)
 """Type sizes of an answer in pixels, the largest first."""
@@ -30,6 +31,8 @@ _PAGE, _CARD, _LINE, _INK, _QUIET = "#f8f9fb", "#ffffff", "#e3e7ed", "#202939", 
 _BEFORE, _ACCENT, _GOOD, _WARN = "#98a2b3", "#0d9488", "#0f766e", "#9a4a08"
 _COLOURS = {"better": _GOOD, "worse": _WARN, "unclear": _QUIET}
 _BOX = "□"
+_STAND_INS = {"→": ">", "−": "-", "–": "-", "—": "-", "…": "...", "‘": "'", "’": "'", "“": '"', "”": '"', "·": "-"}
+"""What is drawn instead where a font lacks a sign of typography."""
 _UNSEEN = re.compile(
     "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\U0001f3fb-\U0001f3ff\U000e0000-\U000e007f]"
 )
@@ -78,14 +81,16 @@ class _Canvas:
 
     def drawable(self, words: str, bold: bool = False) -> str:
         """Return a text in which every character that the font lacks is a box; those are remembered."""
-        face = self._face(bold)
-        kept = []
-        for character in _UNSEEN.sub("", unicodedata.normalize("NFC", clean(words[:_LONGEST]))).expandtabs(4):
-            known = face.draws(character)
-            if not known:
-                self.undrawn.add(character)
-            kept.append(character if known else _BOX if face.draws(_BOX) else "?")
-        return "".join(kept)
+        content = unicodedata.normalize("NFC", clean(words[:_LONGEST])).expandtabs(4)
+        return "".join(self._drawable(character, self._face(bold)) for character in _UNSEEN.sub("", content))
+
+    def _drawable(self, character: str, face: Face) -> str:
+        if face.draws(character):
+            return character
+        if character in _STAND_INS:
+            return _STAND_INS[character]
+        self.undrawn.add(character)
+        return _BOX if face.draws(_BOX) else "?"
 
     def fit(self, words: str, width: float, height: float, sizes: Sequence[int], bold: bool = False) -> Fitted:
         """Break a text into lines in the largest size that fits; in the smallest one it is cut."""
@@ -96,10 +101,10 @@ class _Canvas:
             lines = wrap(content, width, lambda text, size=size: self.measure(text, size, bold))
             if len(lines) <= room and not longer:
                 return Fitted(lines, size, cut=False)
-        last = lines[:room][-1].rstrip(" ,.;:")
-        while last and self.measure(f"{last}…", size, bold) > width:
+        last, dots = lines[:room][-1].rstrip(" ,.;:"), self._drawable("…", self._face(bold))
+        while last and self.measure(last + dots, size, bold) > width:
             last = last[:-1].rstrip()
-        return Fitted([*lines[: room - 1], f"{last}…"], size, cut=True)
+        return Fitted([*lines[: room - 1], last + dots], size, cut=True)
 
     def lines(self, x: float, y: float, fitted: Fitted, colour: str = _INK, bold: bool = False) -> None:
         """Draw what `fit` has broken into lines."""
@@ -210,7 +215,7 @@ def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
 def _has_hangul(card: Card, pair: int) -> bool:
     shown = card.pairs[pair]
     texts = [card.title, card.base, card.adapter, card.words("before"), shown.prompt, shown.before, shown.after]
-    return any("가" <= c <= "힣" or "ᄀ" <= c <= "ㆎ" for c in "".join([*texts, *card.recipe]))
+    return any(map(is_hangul, "".join([*texts, *card.recipe])))
 
 
 @dataclass
@@ -357,7 +362,7 @@ class _Drawing:
 
     def _scores(self, left: float, bottom: float, width: float) -> float:
         """Draw the headline measures side by side above `bottom`, and return where they begin."""
-        rows = [row for name in HEADLINES for row in self.card.rows if row.name == name][: 4 if self.wide else 3]
+        rows = [row for name in HEADLINES for row in self.card.rows if row.name == name][:3]
         if not rows:
             return bottom
         height, gap = (62 if self.wide else 96), 24
@@ -370,12 +375,9 @@ class _Drawing:
         canvas, size = self.canvas, 22 if self.wide else 28
         canvas.lines(x, y, canvas.fit(row.title, width, _leading(18), [18, 16]), _QUIET)
         y += _leading(18)
-        arrow = "→" if self._has("→") else ">"
-        right = canvas.text(x, y, f"{row.before} {arrow} {row.after}", size, bold=True)
-        verdict = canvas.drawable(row.verdict_words)
-        if self.wide and right + 10 + canvas.measure(verdict, 18) <= x + width:
-            canvas.text(right + 10, y + (_leading(size) - _leading(18)) / 2, verdict, 18, _COLOURS[row.verdict])
-        else:
-            sign = verdict if not self.wide else verdict.split()[0]
-            place = (x, y + _leading(size)) if not self.wide else (right + 10, y + 2)
-            canvas.text(*place, sign, 18, _COLOURS[row.verdict])
+        figures = canvas.drawable(f"{row.before} → {row.after}", bold=True)
+        right = canvas.text(x, y, figures, size, bold=True)
+        sign, words = row.verdict_words.split(" ", 1)
+        verdict = f"{sign} {words}" if self._has(sign) else words
+        place = (right + 10, y + (_leading(size) - _leading(18)) / 2) if self.wide else (x, y + _leading(size))
+        canvas.lines(*place, canvas.fit(verdict, x + width - place[0], _leading(18), [18]), _COLOURS[row.verdict])

@@ -10,6 +10,8 @@ from PIL import Image
 
 from studio.compare import fonts
 from studio.compare.journal import Pair
+from studio.compare.measures import Sample
+from studio.compare.metrics import score
 from studio.compare.report_png import SIZES, _Canvas, to_png, wrap
 from studio.errors import CompareError
 from studio.i18n import LANGUAGES
@@ -91,6 +93,19 @@ def test_both_answers_have_the_same_size_of_type(card, monkeypatch):
     assert sizes["Short."] == next(size for line, size in sizes.items() if line.startswith("A much longer")) < 60
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_headlines_are_shown_with_their_verdict_even_when_nothing_got_better(card, size, monkeypatch):
+    drawn, draw = [], _Canvas.text
+    monkeypatch.setattr(_Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
+    answers = [Sample(str(n), "x y", "x z", True, 2, 7.0, 3) for n in range(9)]
+    worse = [replace(sample, nll=7.5) for sample in answers]
+    to_png(replace(card, scoreboard=score(answers, worse)), size)
+
+    at = drawn.index("Perplexity")
+    assert drawn[at : at + 3] == ["Perplexity", "1,097 → 1,808", "▼ worse"]
+    assert drawn.count("= no clear difference") == 2
+
+
 def test_emoji_and_rare_letters_become_boxes_that_are_counted(card, monkeypatch):
     drawn, draw = [], _Canvas.text
     monkeypatch.setattr(_Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
@@ -118,6 +133,16 @@ def test_without_a_korean_font_korean_is_refused_and_english_still_drawn(card, k
     assert "fonts-noto-cjk" in raised.value.text("ko")
 
     assert picture(to_png(card)).size == SIZES["square"]
+
+
+def test_typography_is_no_hangul_and_has_stand_ins_in_pillows_own_font(card, monkeypatch, tmp_path):
+    drawn, draw = [], _Canvas.text
+    monkeypatch.setattr(_Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
+    monkeypatch.setattr(fonts, "folders", lambda: iter([tmp_path]))
+    to_png(replace(card, pairs=(Pair("Well…", "“Aye” → ‘no’ – that’s it — " * 99, "−3 · ok"),)))
+
+    assert not [words for words in drawn if "?" in words or "no glyph" in words]
+    assert "“Aye” > ‘no’ - that’s" in "\n".join(drawn)
 
 
 def test_a_file_that_is_no_font_is_passed_over(monkeypatch, tmp_path):
