@@ -3,13 +3,15 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from studio.compare import report
 from studio.compare.journal import Pair
 from studio.compare.report import Card, number, signed, thinned, to_json, to_markdown
 from studio.errors import CompareError
-from studio.i18n import text
+from studio.i18n import catalogue, text
 
 
 def test_a_card_needs_answers():
@@ -69,3 +71,13 @@ def test_a_long_curve_is_thinned_by_means():
     assert thinned([1, float("nan"), 3], 9) == [1, 3]
     assert thinned([], 9) == []
     assert len(thinned(range(1000), 120)) == 120
+
+
+def test_every_word_of_the_card_is_in_the_catalogues_and_none_is_left_over():
+    sources = [path.read_text(encoding="utf-8") for path in Path(report.__file__).parent.glob("report*.py")]
+    asked = {name for source in sources for name in re.findall(r"""words\(\s*["'](\w+)["']""", source)}
+    quoted = {name for source in sources for name in re.findall(r"""["'](\w+)["']""", source)}
+    held = {key.removeprefix("card.") for key in catalogue("en") if key.startswith("card.")}
+
+    assert len(asked) > 10
+    assert asked <= held <= quoted
