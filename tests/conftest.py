@@ -1,13 +1,16 @@
-"""What the tests share: a home of their own, and a tiny model that is real."""
+"""What the tests share: a home of their own, a tiny model that is real, and a browser."""
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from tiny import make_tiny_model
 
 from studio.model.hardware import prepare_process
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 prepare_process()
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hub; those about its absence say so themselves
@@ -65,3 +68,29 @@ def tiny_config(tiny_model, style_file):
             "generation.temperature": 0.0,
         }
     )
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program: `CHROMIUM`, else the first that is installed."""
+    named = os.environ.get("CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found and Path(found).exists():
+        return found
+    reason = f"no Chromium: set CHROMIUM to its path, or install one of {', '.join(CHROMIUM)}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    return pytest.skip(reason)
+
+
+@pytest.fixture
+def browser(chromium):
+    """A Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield launched
+        launched.close()

