@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio.config import RunConfig
 from studio.errors import RunError
 from studio.events import Chosen, Level, Note, PhaseChanged, StateChanged, from_line, to_line
-from studio.files import home, replace_file
+from studio.files import clear_drafts, home, replace_file, space_for
 from studio.i18n import Message
 
 
@@ -61,7 +61,9 @@ class Owner(BaseModel):
         if abs(self.boot - psutil.boot_time()) > 60:  # boot_time is derived from a clock that may be set
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
+            process = psutil.Process(self.pid)
+            ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # and nobody has asked how, yet
+            return abs(process.create_time() - self.started) < 1 and not ended
         except psutil.NoSuchProcess:
             return False
 
@@ -157,8 +159,15 @@ class Run:
         return self.path / "run.log"
 
 
+_SPARE, _SPARE_BYTES = ".spare", 64 * 1024
+"""A file that is given up at a run's end: on a full disk, its place is where the run says why it ended."""
+
+
 class RunWriter(Run):
-    """A run as its owner writes it. Its methods may be called from any thread of the owner."""
+    """A run as its owner writes it. Its methods may be called from any thread of the owner.
+
+    They raise HomeError when the disk is full.
+    """
 
     def __init__(self, path: Path):
         super().__init__(path)
@@ -169,6 +178,11 @@ class RunWriter(Run):
     def take_over(cls, run: Run) -> "RunWriter":
         """Become the owner of a run that nobody works on, to go on with it."""
         (run.path / "control.json").unlink(missing_ok=True)
+        for folder in (run.path, run.path / "checkpoints"):
+            clear_drafts(folder)
+        for draft in run.path.glob(".status.json.*.draft"):
+            draft.unlink(missing_ok=True)
+        _set_aside(run.path)
         events = run.path / "events.jsonl"
         with open(events, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
             file.truncate(file.read().rfind(b"\n") + 1)
@@ -178,8 +192,17 @@ class RunWriter(Run):
 
     def emit(self, event: Any) -> None:
         """Append one event."""
-        with self._lock, open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
-            file.write(to_line(event))
+        line = to_line(event).encode()
+        path = self.path / "events.jsonl"
+        with self._lock, space_for(self.path, lambda: len(line)), open(path, "ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                written = 0
+                while written < len(line):  # the last of the room takes a part, and the rest is refused
+                    written += file.write(line[written:])
+            except OSError:
+                file.truncate(before)
+                raise
 
     def update(self, **changes: Any) -> None:
         """Change some fields of the status; the heartbeat is set by the way."""
@@ -190,6 +213,7 @@ class RunWriter(Run):
     def enter(self, state: State, **changes: Any) -> None:
         """Enter a state, as an event and in the status."""
         if not state.alive:
+            (self.path / _SPARE).unlink(missing_ok=True)
             changes.setdefault("ended", time.time())
         self.emit(StateChanged(state=state.value))
         self.update(state=state, progress=None, **changes)
@@ -220,14 +244,22 @@ def folder() -> Path:
     return path
 
 
+def _set_aside(path: Path) -> None:
+    replace_file(path / _SPARE, os.urandom(_SPARE_BYTES))  # not zeros, which some file systems keep for nothing
+
+
 def create(config: RunConfig) -> RunWriter:
-    """Make the directory of a new run in the state `queued`, owned by this process."""
+    """Make the directory of a new run in the state `queued`, owned by this process.
+
+    Raises HomeError when the home cannot be written, or its disk is full.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "run"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"
     draft = final.with_name(f".{final.name}")
     draft.mkdir()
     now = time.time()
+    _set_aside(draft)
     replace_file(draft / "run.yaml", config.to_yaml())
     status = Status(state=State.QUEUED, owner=Owner.me(), created=now, heartbeat=now)
     replace_file(draft / "status.json", status.model_dump_json(indent=1))

@@ -24,7 +24,10 @@ def folder_of(run: Path) -> Path:
 
 
 def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
-    """Make the checkpoint of `step`: `fill` writes its files into the folder it is given. Returns the checkpoint."""
+    """Make the checkpoint of `step`: `fill` writes its files into the folder it is given. Returns the checkpoint.
+
+    One of the same step that is whole stays: to replace it would leave a moment without it.
+    """
     folder_of(run).mkdir(exist_ok=True)
 
     def fill_and_list(draft: Path) -> None:
@@ -35,7 +38,8 @@ def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
         replace_file(draft / _MANIFEST, json.dumps({str(p.relative_to(draft)): sha256(p) for p in files}, indent=1))
 
     final = folder_of(run) / f"step-{step:06}"
-    replace_folder(final, fill_and_list)
+    if not is_whole(final):
+        replace_folder(final, fill_and_list)
     return final
 
 
