@@ -77,16 +77,16 @@ def replace_file(path: Path, content: str | bytes) -> None:
     sync_folder(path.parent)
 
 
-def replace_folder(final: Path, fill: Callable[[Path], None]) -> None:
+def replace_folder(final: Path, fill: Callable[[Path], None], expected: int = 0) -> None:
     """Make the folder `final`, or replace it: whole or not at all, also after a kill.
 
     `fill` writes into a hidden folder beside it. Its files are synced before it gets its name, and what stood there
-    before goes only then. Raises HomeError when the disk is full.
+    before goes only then. Raises HomeError when the disk is full; `expected` are the bytes that it takes, if known.
     """
     clear_drafts(final.parent, final.name)
     draft, old = (final.with_name(f".{final.name}.{kind}") for kind in ("draft", "gone"))
     written = 0
-    with space_for(final.parent, lambda: written):
+    with space_for(final.parent, lambda: max(written, expected)):
         draft.mkdir()
         try:
             fill(draft)
@@ -94,7 +94,7 @@ def replace_folder(final: Path, fill: Callable[[Path], None]) -> None:
                 if path.is_file():
                     _sync(path, os.O_RDWR)
         except BaseException:
-            written = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+            written = size_of(draft)
             shutil.rmtree(draft, ignore_errors=True)
             raise
     if final.exists():
@@ -102,6 +102,11 @@ def replace_folder(final: Path, fill: Callable[[Path], None]) -> None:
     draft.rename(final)
     sync_folder(final.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def clear_drafts(folder: Path, name: str = "*") -> None:

@@ -18,7 +18,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.config import RunConfig
-from studio.errors import RunError
+from studio.errors import HomeError, RunError
 from studio.events import Chosen, Level, Note, PhaseChanged, StateChanged, from_line, to_line
 from studio.files import clear_drafts, home, replace_file, space_for
 from studio.i18n import Message
@@ -208,14 +208,24 @@ class RunWriter(Run):
         """Change some fields of the status; the heartbeat is set by the way."""
         with self._lock:
             self._status = self._status.model_copy(update={**changes, "heartbeat": time.time()})
-            replace_file(self.path / "status.json", self._status.model_dump_json(indent=1))
+            content = self._status.model_dump_json(indent=1).encode()
+            try:
+                replace_file(self.path / "status.json", content)
+            except HomeError:
+                if self._status.state.alive:
+                    raise
+                _overwrite(self.path / "status.json", content)
 
     def enter(self, state: State, **changes: Any) -> None:
-        """Enter a state, as an event and in the status."""
-        if not state.alive:
-            (self.path / _SPARE).unlink(missing_ok=True)
-            changes.setdefault("ended", time.time())
-        self.emit(StateChanged(state=state.value))
+        """Enter a state, as an event and in the status. A full disk keeps no run from entering the state it ends in."""
+        try:
+            if not state.alive:
+                (self.path / _SPARE).unlink(missing_ok=True)
+                changes.setdefault("ended", time.time())
+            self.emit(StateChanged(state=state.value))
+        except HomeError:
+            if state.alive:
+                raise
         self.update(state=state, progress=None, **changes)
 
     def begin(self, phase: str) -> None:
@@ -242,6 +252,12 @@ def folder() -> Path:
     path = home() / "runs"
     path.mkdir(exist_ok=True)
     return path
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Write over a small file, in its own block and in one call: on a full disk there is no room for another."""
+    with open(path, "rb+", buffering=0) as file:
+        file.write(content.ljust(path.stat().st_size))
 
 
 def _set_aside(path: Path) -> None:

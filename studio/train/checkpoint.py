@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import RunError
-from studio.files import replace_file, replace_folder, sha256
+from studio.files import replace_file, replace_folder, sha256, size_of
 
 _MANIFEST = "complete.json"
 _NEVER_KEPT = ("training_args.bin", "README.md")
@@ -39,7 +39,7 @@ def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
 
     final = folder_of(run) / f"step-{step:06}"
     if not is_whole(final):
-        replace_folder(final, fill_and_list)
+        replace_folder(final, fill_and_list, max(map(size_of, all_of(run)), default=0))
     return final
 
 

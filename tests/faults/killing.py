@@ -57,7 +57,7 @@ def train_and_die(settings: str, run_id: str | None, place: str, at: int, before
                 file.write(f"{'before' if before else 'after'} {name}\n")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _at_each_call(place, count, before)
+    at_each_call(place, count, before)
     children.train(settings, run_id)
 
 
@@ -77,12 +77,13 @@ def train_and_count(settings: str, record: str) -> None:
     """Train undisturbed, and write down how many calls each place takes."""
     counted: Counter[str] = Counter()
     for place in PLACES:
-        _at_each_call(place, lambda name, place=place: counted.update([place]), before=True)
+        at_each_call(place, lambda name, place=place: counted.update([place]), before=True)
     children.train(settings)
     Path(record).write_text(json.dumps(counted))
 
 
-def _at_each_call(place: str, act: Callable[[str], None], before: bool) -> None:
+def at_each_call(place: str, act: Callable[[str], None], before: bool) -> None:
+    """Let `act` know of each call about `place` (its name), before or after it is made."""
     for name in CALLS:
         real = getattr(os, name)
 
