@@ -339,7 +339,7 @@ def _moment(run: Run | None) -> str:
         return PLACES["adapter"] if last_call == "adapter" else PLACES["checkpoints"]
     if last_call == "best":
         return PLACES["best"]
-    return status.phase or status.state.value
+    return status.phase or "waiting"
 
 
 def _last_place(run: Run) -> str:
