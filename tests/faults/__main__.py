@@ -31,7 +31,7 @@ def summary(result: Result) -> list[str]:
     return [
         *(f"kill {number} was not survived: {'; '.join(words)}" for number, words in result.problems.items()),
         f"killed in: {moments}",
-        f"of them right at a call: {calls}",
+        f"of them right at a call: {calls or 0}",
         f"kills survived / tried: {survived} / {result.tried}, inside a save: {survived_in_saves} / {result.in_saves}",
         f"steps lost: at most {max(result.lost)}, {sum(result.lost) / len(result.lost):.2f} on average; "
         f"saved every {SAVE_STEPS}",

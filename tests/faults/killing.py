@@ -1,12 +1,10 @@
 """Kill a training run, look at what it left behind, let it go on, and compare the end with an undisturbed run."""
 
 import json
-import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from studio.events import from_line
 from studio.runs import Run, State
 from studio.train import checkpoint
 from tests.faults import children
+from tests.faults.dying import PLACES, train_and_count, train_and_die, train_slowly
 
 STEPS, SAVE_STEPS = 60, 5
 SETTINGS = {
@@ -36,83 +35,6 @@ SETTINGS = {
     "train.eval_steps": 10,
     "train.keep": "best",
 }
-CALLS = ("fsync", "mkdir", "rename", "replace", "rmdir", "unlink")
-"""What a save asks of the system between its writes: a kill may come before and after each."""
-
-PLACES = {"checkpoints": "a checkpoint", "best": "the best adapter", "adapter": "the result"}
-"""Folder of a run that is made whole or not at all, and what it is."""
-
-
-# In the child
-
-
-def train_and_die(settings: str, run_id: str | None, place: str, at: int, before: bool, record: str) -> None:
-    """Train, and be killed at the `at`-th call about `place`: before it is made, or after. `record` tells which."""
-    left = [at]
-
-    def count(name: str) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            with open(record, "a") as file:
-                file.write(f"{'before' if before else 'after'} {name}\n")
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    at_each_call(place, count, before)
-    children.train(settings, run_id)
-
-
-def train_slowly(settings: str, run_id: str | None, seconds: float) -> None:
-    """Train on a disk that takes `seconds` for every sync, so that saves are long enough to be hit from outside."""
-    real = os.fsync
-
-    def slowly(descriptor: int) -> None:
-        time.sleep(seconds)
-        real(descriptor)
-
-    os.fsync = slowly
-    children.train(settings, run_id)
-
-
-def train_and_count(settings: str, record: str) -> None:
-    """Train undisturbed, and write down how many calls each place takes."""
-    counted: Counter[str] = Counter()
-    for place in PLACES:
-        at_each_call(place, lambda name, place=place: counted.update([place]), before=True)
-    children.train(settings)
-    Path(record).write_text(json.dumps(counted))
-
-
-def at_each_call(place: str, act: Callable[[str], None], before: bool) -> None:
-    """Let `act` know of each call about `place` (its name), before or after it is made."""
-    for name in CALLS:
-        real = getattr(os, name)
-
-        def watched(path, *rest, name=name, real=real, **options):
-            concerned = _is_in(place, path, options.get("dir_fd"))
-            if before and concerned:
-                act(name)
-            result = real(path, *rest, **options)
-            if not before and concerned:
-                act(name)
-            return result
-
-        setattr(os, name, watched)
-    os.supports_dir_fd |= {os.unlink, os.rmdir, os.mkdir, os.rename}  # shutil asks for that
-
-
-def _is_in(place: str, path, folder: int | None) -> bool:
-    if isinstance(path, int):
-        path = os.readlink(f"/proc/self/fd/{path}")
-    elif folder is not None:
-        path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
-    parts = Path(path).parts
-    if "runs" not in parts:
-        return False
-    inside = parts[parts.index("runs") + 2 :]
-    return bool(inside) and inside[0].lstrip(".").split(".")[0] == place
-
-
-# Outside
 
 
 @dataclass
@@ -150,6 +72,7 @@ class Killing:
         self._deaths = folder / "deaths.txt"
         self._settings = _settings(folder)
         self._run: Run | None = None
+        self._resumes = 0
         self._last_in_save = False
 
     def carry_out(self, kills: int) -> Result:
@@ -181,12 +104,12 @@ class Killing:
 
     def _attempt(self, in_save: bool) -> None:
         """Start or resume, and kill; when the run ends first, compare it."""
-        run_id = self._run and self._run.id
+        run_id, step = self._run and self._run.id, self._step()
         known = self._known()
         outside = self._chance.random() < 0.5
         if not in_save:
             child = self._child("killed", children.train, self._settings, run_id)
-            left = 1 - self._step() / STEPS
+            left = 1 - step / STEPS
             child.join(self._chance.uniform(0, self._takes * (0.3 + 0.7 * left)))
             child.kill()
         elif outside:
@@ -198,7 +121,7 @@ class Killing:
             before = self._chance.random() < 0.5
             child = self._child("killed", train_and_die, self._settings, run_id, place, at, before, str(self._deaths))
         child.join()
-        self._count(run_id)
+        self._look_at_resume(run_id, step)
         if self._run is None:
             self._run = next((run for run in self._all() if run.id not in known), None)
         if child.exitcode == -signal.SIGKILL:
@@ -242,18 +165,22 @@ class Killing:
             for problem in problems:
                 self._problem(problem)
             if not checkpoint.all_of(run.path):
-                self._run = None  # nothing to go on from yet: the next one starts anew
+                self._leave()  # nothing to go on from yet: the next one starts anew
         self._tell(
             f"{result.tried:4} killed in {moment:22} lost {result.lost[-1]} of {SAVE_STEPS} steps"
             f"{'' if result.tried not in result.problems else ': ' + '; '.join(result.problems[result.tried])}"
         )
 
     def _ended(self, code: int) -> None:
-        run, self._run = self._run, None
+        run = self._run
+        self._leave()
         if code != 0 or run is None:
             self._problem(f"the run did not go on: {self._out.read_text()[-3000:]}")
             return
         self._compare(run)
+
+    def _leave(self) -> None:
+        self._run, self._resumes = None, 0
 
     def _compare(self, run: Run) -> None:
         result = self.result
@@ -273,17 +200,22 @@ class Killing:
 
     def _last(self) -> None:
         if self._run is not None:
-            run_id = self._run.id
+            run_id, step = self._run.id, self._step()
             child = self._child("killed", children.train, self._settings, run_id)
             child.join()
-            self._count(run_id)
+            self._look_at_resume(run_id, step)
             self._ended(child.exitcode)
 
-    def _count(self, run_id: str | None) -> None:
-        if run_id:
-            self.result.resumed += 1
-        else:
+    def _look_at_resume(self, run_id: str | None, step: int) -> None:
+        """Check that a run went on at the newest checkpoint, if it came so far."""
+        if run_id is None:
             self.result.started += 1
+            return
+        self.result.resumed += 1
+        went_on = [event.step for event in self._run.events()[0] if event.type == "resumed"][self._resumes :]
+        self._resumes += len(went_on)
+        if went_on not in ([], [step]):
+            self._problem(f"it went on at step {went_on}, though step {step} was saved")
 
     def _read_deaths(self) -> None:
         if self._deaths.exists():

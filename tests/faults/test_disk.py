@@ -16,7 +16,7 @@ from studio.runs import State
 from studio.train import checkpoint
 from tests.faults import children
 from tests.faults.conftest import only_run, weights
-from tests.faults.killing import PLACES, at_each_call
+from tests.faults.dying import PLACES, at_each_call
 
 
 def fill(disk: Path, leave: int = 0) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -21,7 +22,7 @@ ANSWERS = {
 class Hub(BaseHTTPRequestHandler):
     """Answers about a model what `ANSWERS` holds, and remembers the tokens it was given."""
 
-    tokens: set[str | None] = set()
+    tokens: ClassVar[set[str | None]] = set()
 
     def do_GET(self):
         self.tokens.add(self.headers.get("Authorization"))
