@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "HF_HUB_OFFLINE": "1"}
-ENVIRONMENT["COLUMNS"] = "300"
-"""One thread: sums are then the same in every process, whatever else the machine does. Long lines stay whole."""
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # sums are then the same in every process, whatever else the machine does
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+    "HF_HUB_OFFLINE": "1",
+    "COLUMNS": "300",  # lines of the command line stay whole
+}
 
 
 def start(

@@ -39,11 +39,15 @@ def training(status):
     return status.step >= 3
 
 
+def evaluating(status):
+    return status.phase == "evaluating"
+
+
 def start_training(home, path, tmp_path):
     return children.start(home, children.command_line, "train", str(path), "--json", out=tmp_path / "out.txt")
 
 
-@pytest.mark.parametrize("reached", [training, lambda status: status.phase == "evaluating"])
+@pytest.mark.parametrize("reached", [training, evaluating])
 def test_sigterm_makes_a_checkpoint_and_the_run_can_go_on(home, endless, tmp_path, reached):
     process = start_training(home, endless, tmp_path)
     run = wait_for_run(home, reached)
