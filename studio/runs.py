@@ -184,6 +184,7 @@ class RunWriter(Run):
             draft.unlink(missing_ok=True)
         _set_aside(run.path)
         events = run.path / "events.jsonl"
+        events.touch()  # a kill may have come before the first one
         with open(events, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
             file.truncate(file.read().rfind(b"\n") + 1)
         writer = cls(run.path)

@@ -40,6 +40,10 @@ class Best:
         self._seen = [(at, loss) for at, loss in record["seen"] if at <= step]
         self._remove_others()
 
+    def has_seen(self, step: int) -> bool:
+        """Whether the validation loss at `step` is known."""
+        return any(at == step for at, _ in self._seen)
+
     def saw(self, step: int, loss: float) -> bool:
         """Take note of a validation loss; True means that the training has gone on long enough without a new best."""
         better = loss < self.loss

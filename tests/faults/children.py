@@ -75,16 +75,27 @@ def command_line(*arguments: str) -> None:
     main()
 
 
+NOTHING_SAVED = 3
+
+
 def train(settings: str, run_id: str | None = None) -> None:
-    """Start a run with these settings (YAML), or go on with one, and wait until it ends; leaves with 1 unless well."""
+    """Start a run with these settings (YAML), or go on with one, and wait until it ends.
+
+    Leaves with 1 unless it finishes, with `NOTHING_SAVED` when there is nothing to go on from.
+    """
     import time
 
     from studio import gpu
     from studio.config import RunConfig
+    from studio.errors import RunError
     from studio.runs import State
 
     thread = gpu.thread()
-    run = thread.resume_run(run_id) if run_id else thread.start_run(RunConfig.from_yaml(settings))
+    try:
+        run = thread.resume_run(run_id) if run_id else thread.start_run(RunConfig.from_yaml(settings))
+    except RunError as error:
+        print(error)
+        sys.exit(NOTHING_SAVED if error.key == "run.no_checkpoint" else 1)
     while (status := run.status()).state.alive:
         time.sleep(0.02)
     if status.state is not State.FINISHED:

@@ -164,8 +164,6 @@ class Killing:
             result.lost.append(lost)
             for problem in problems:
                 self._problem(problem)
-            if not checkpoint.all_of(run.path):
-                self._leave()  # nothing to go on from yet: the next one starts anew
         self._tell(
             f"{result.tried:4} killed in {moment:22} lost {result.lost[-1]} of {SAVE_STEPS} steps"
             f"{'' if result.tried not in result.problems else ': ' + '; '.join(result.problems[result.tried])}"
@@ -174,6 +172,8 @@ class Killing:
     def _ended(self, code: int) -> None:
         run = self._run
         self._leave()
+        if code == children.NOTHING_SAVED and run and not checkpoint.all_of(run.path):
+            return  # it ended before the first save, and the next one starts anew
         if code != 0 or run is None:
             self._problem(f"the run did not go on: {self._out.read_text()[-3000:]}")
             return
@@ -227,7 +227,9 @@ class Killing:
             self.result.problems_in_saves.add(self.result.tried)
 
     def _step(self) -> int:
-        return checkpoint.step_of(checkpoint.newest_whole(self._run.path)) if self._run else 0
+        """Return the step of the newest whole checkpoint, 0 while there is none."""
+        found = checkpoint.all_of(self._run.path) if self._run else []
+        return max((checkpoint.step_of(folder) for folder in found if checkpoint.is_whole(folder)), default=0)
 
     def _all(self) -> list[Run]:
         folder = self._folder / "killed" / "runs"

@@ -40,6 +40,12 @@ def test_who_goes_on_with_a_run_writes_behind_its_last_whole_line_wherever_it_wa
         assert [event.type for event in run.events(offset)[0]] == ["state", "step"]  # a reader who had left off there
 
 
+def test_who_goes_on_with_a_run_that_had_no_event_yet_begins_with_the_first(run):
+    (run.path / "events.jsonl").unlink()
+    RunWriter.take_over(Run(run.path))
+    assert [event.type for event in run.events()[0]] == ["state"]
+
+
 def test_an_event_that_finds_no_room_leaves_no_half_line(run, monkeypatch):
     import errno
     import io

@@ -44,8 +44,10 @@ def test_a_run_that_goes_back_behind_its_best_keeps_it_and_comes_by_there_again(
         best.go_back_to(gone_back_to)
         assert (best.step, best.loss) == (10, 1.0)
         assert best.adapter.exists()
+        assert not best.has_seen(10)
     for step, loss in ((5, 2.0), (10, 1.0), (15, 1.5)):
         best.saw(step, loss)
+    assert best.has_seen(10)
     assert kept(run) == ["step-000010"]
     assert [event.step for event in run.events()[0] if event.type == "best"] == [5, 10, 10]
 

@@ -2,12 +2,16 @@
 
 import json
 import os
+import random
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from following import losses, wait_for, wait_until_over
 
-from studio import gpu
+from studio import gpu, runs
 from studio.errors import RunError
 from studio.runs import State
 from studio.train import checkpoint
@@ -50,6 +54,23 @@ def uninterrupted(config):
     return run
 
 
+def train_in_a_process(config, tmp_path) -> subprocess.Popen:
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml(), encoding="utf-8")
+    return subprocess.Popen([sys.executable, "-m", "studio", "train", str(path), "--json"], stdout=subprocess.DEVNULL)
+
+
+def wait_for_step(name: str, step: int, seconds: float = 120):
+    """Wait until the run called `name` has reached a step, and return the run."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for run in runs.all_runs():
+            if f"-{name}-" in run.id and (status := runs.readable_status(run)) and status.step >= step:
+                return run
+        time.sleep(0.005)
+    raise AssertionError(f"step {step} was not reached in {seconds} s")
+
+
 def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatch):
     from studio.train.callbacks import RunCallback
 
@@ -68,6 +89,31 @@ def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatc
         gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
     assert curve(run) == curve(uninterrupted)
+    assert weights(run) == weights(uninterrupted)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_killed_run_goes_on_to_the_same_bits(config, uninterrupted, tmp_path, seed):
+    process = train_in_a_process(config.with_settings({"name": "killed"}), tmp_path)
+    run = wait_for_step("killed", random.Random(seed).randint(11, 100))
+    time.sleep(random.Random(seed).random() * 0.05)
+    process.kill()
+    process.wait()
+    assert run.status().state is State.INTERRUPTED
+    resumed = gpu.thread().resume_run(run.id)
+    assert wait_until_over(resumed) is State.FINISHED
+    assert curve(run) == curve(uninterrupted)
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_sigterm_makes_a_checkpoint_and_the_run_can_go_on(config, uninterrupted, tmp_path):
+    process = train_in_a_process(config.with_settings({"name": "terminated", "train.save": "no"}), tmp_path)
+    run = wait_for_step("terminated", 4)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert run.status().state is State.PAUSED
+    assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == run.status().step
+    assert wait_until_over(gpu.thread().resume_run(run.id)) is State.FINISHED
     assert weights(run) == weights(uninterrupted)
 
 
@@ -134,6 +180,37 @@ def test_a_run_whose_ground_has_changed_does_not_go_on(interrupted, style_file, 
 def test_a_finished_run_is_not_resumed(uninterrupted):
     with pytest.raises(RunError, match="is finished"):
         gpu.thread().resume_run(uninterrupted.id)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace", "rename"])
+def test_whatever_write_fails_the_older_checkpoint_stays_whole(tmp_path, monkeypatch, failing):
+    def fill(folder):
+        (folder / "a.bin").write_bytes(b"a" * 1000)
+        (folder / "b.bin").write_bytes(b"b" * 1000)
+
+    checkpoint.write(tmp_path, 1, fill)
+    real = getattr(os, failing)
+    for allowed in range(20):
+        calls = []
+
+        def sometimes(*args, allowed=allowed, calls=calls, **kwargs):
+            calls.append(args)
+            if len(calls) > allowed:
+                raise OSError(5, "Input/output error")
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, failing, sometimes)
+        try:
+            checkpoint.write(tmp_path, 2, fill)
+        except OSError:
+            assert checkpoint.is_whole(tmp_path / "checkpoints" / "step-000001")
+            assert all(checkpoint.is_whole(folder) for folder in checkpoint.all_of(tmp_path))
+        else:
+            break
+        finally:
+            monkeypatch.setattr(os, failing, real)
+    assert allowed > 0
+    assert [folder.name for folder in checkpoint.all_of(tmp_path)] == ["step-000002", "step-000001"]
 
 
 def test_the_best_adapter_is_kept_and_training_ends_early(tiny_config):
