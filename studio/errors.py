@@ -7,7 +7,8 @@
     ├── ModelError      a model cannot be found, fetched or loaded
     ├── DeviceError     the device is busy, missing or out of memory
     ├── RunError        a run cannot be found, started, changed or resumed
-    └── CompareError    base and adapter cannot be put side by side
+    ├── CompareError    base and adapter cannot be put side by side
+    └── HomeError       the studio's own folder cannot be written, or its disk is full
 
 Every error says what happened, why, and what to do next: three lines of one text in the catalogues, under
 `errors.<key>`. An error holds the key and the values.
@@ -68,3 +69,7 @@ class RunError(StudioError):
 
 class CompareError(StudioError):
     """Base and adapter cannot be put side by side."""
+
+
+class HomeError(StudioError):
+    """The studio's own folder cannot be written, or its disk is full."""

@@ -21,9 +21,9 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.config import RunConfig
-from studio.errors import RunError
+from studio.errors import HomeError, RunError
 from studio.events import Chosen, Level, Note, PhaseChanged, StateChanged, from_line, to_line
-from studio.files import home, replace_file
+from studio.files import clear_drafts, home, replace_file, space_for
 from studio.i18n import Message
 
 
@@ -69,7 +69,9 @@ class Owner(BaseModel):
         if abs(self.boot - psutil.boot_time()) > 60:  # boot_time is derived from a clock that may be set
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
+            process = psutil.Process(self.pid)
+            ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # and nobody has asked how, yet
+            return abs(process.create_time() - self.started) < 1 and not ended
         except psutil.NoSuchProcess:
             return False
 
@@ -172,8 +174,15 @@ class Run:
         return self.path / "run.log"
 
 
+_SPARE, _SPARE_BYTES = ".spare", 64 * 1024
+"""A file that is given up at a run's end: on a full disk, its place is where the run says why it ended."""
+
+
 class RunWriter(Run):
-    """A run as its owner writes it. Its methods may be called from any thread of the owner."""
+    """A run as its owner writes it. Its methods may be called from any thread of the owner.
+
+    They raise HomeError when the disk is full.
+    """
 
     def __init__(self, path: Path):
         super().__init__(path)
@@ -184,7 +193,13 @@ class RunWriter(Run):
     def take_over(cls, run: Run) -> "RunWriter":
         """Become the owner of a run that nobody works on, to go on with it."""
         (run.path / "control.json").unlink(missing_ok=True)
+        for folder in (run.path, run.path / "checkpoints"):
+            clear_drafts(folder)
+        for draft in run.path.glob(".status.json.*.draft"):
+            draft.unlink(missing_ok=True)
+        _set_aside(run.path)
         events = run.path / "events.jsonl"
+        events.touch()  # a kill may have come before the first one
         with open(events, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
             file.truncate(file.read().rfind(b"\n") + 1)
         writer = cls(run.path)
@@ -193,20 +208,40 @@ class RunWriter(Run):
 
     def emit(self, event: Any) -> None:
         """Append one event."""
-        with self._lock, open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
-            file.write(to_line(event))
+        line = to_line(event).encode()
+        path = self.path / "events.jsonl"
+        with self._lock, space_for(self.path, lambda: len(line)), open(path, "ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                written = 0
+                while written < len(line):  # the last of the room takes a part, and the rest is refused
+                    written += file.write(line[written:])
+            except OSError:
+                file.truncate(before)
+                raise
 
     def update(self, **changes: Any) -> None:
         """Change some fields of the status; the heartbeat is set by the way."""
         with self._lock:
             self._status = self._status.model_copy(update={**changes, "heartbeat": time.time()})
-            replace_file(self.path / "status.json", self._status.model_dump_json(indent=1))
+            content = self._status.model_dump_json(indent=1).encode()
+            try:
+                replace_file(self.path / "status.json", content)
+            except HomeError:
+                if self._status.state.alive:
+                    raise
+                _overwrite(self.path / "status.json", content)
 
     def enter(self, state: State, **changes: Any) -> None:
-        """Enter a state, as an event and in the status."""
-        if not state.alive:
-            changes.setdefault("ended", time.time())
-        self.emit(StateChanged(state=state.value))
+        """Enter a state, as an event and in the status. A full disk keeps no run from entering the state it ends in."""
+        try:
+            if not state.alive:
+                (self.path / _SPARE).unlink(missing_ok=True)
+                changes.setdefault("ended", time.time())
+            self.emit(StateChanged(state=state.value))
+        except HomeError:
+            if state.alive:
+                raise
         self.update(state=state, progress=None, **changes)
 
     def begin(self, phase: str) -> None:
@@ -246,14 +281,28 @@ def scratch(config: RunConfig) -> Iterator[RunWriter]:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
+def _overwrite(path: Path, content: bytes) -> None:
+    """Write over a small file, in its own block and in one call: on a full disk there is no room for another."""
+    with open(path, "rb+", buffering=0) as file:
+        file.write(content.ljust(path.stat().st_size))
+
+
+def _set_aside(path: Path) -> None:
+    replace_file(path / _SPARE, os.urandom(_SPARE_BYTES))  # not zeros, which some file systems keep for nothing
+
+
 def create(config: RunConfig) -> RunWriter:
-    """Make the directory of a new run in the state `queued`, owned by this process."""
+    """Make the directory of a new run in the state `queued`, owned by this process.
+
+    Raises HomeError when the home cannot be written, or its disk is full.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "run"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"
     draft = final.with_name(f".{final.name}")
     draft.mkdir()
     now = time.time()
+    _set_aside(draft)
     replace_file(draft / "run.yaml", config.to_yaml())
     status = Status(state=State.QUEUED, owner=Owner.me(), created=now, heartbeat=now)
     replace_file(draft / "status.json", status.model_dump_json(indent=1))

@@ -14,7 +14,7 @@ LAYERS = [
     {"ui", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-BOTTOM = ["i18n", "files", "errors", "events", "config", "presets", "runs"]
+BOTTOM = ["i18n", "errors", "files", "events", "config", "presets", "runs"]
 """The bottom layer is itself in order: a module imports only those before it."""
 
 

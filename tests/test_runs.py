@@ -52,18 +52,6 @@ def test_events_come_back_as_they_were_and_from_where_one_left_off():
     assert second[0].step == 2
 
 
-def test_a_torn_last_line_is_ignored_at_every_byte():
-    run = runs.create(RunConfig())
-    run.emit(step(1))
-    whole = (run.path / "events.jsonl").read_bytes()
-    line = step(2).model_dump_json().encode() + b"\n"
-    for cut in range(len(line)):
-        (run.path / "events.jsonl").write_bytes(whole + line[:cut])
-        events, offset = run.events()
-        assert len(events) == 2
-        assert offset == len(whole)
-
-
 def test_a_message_in_an_event_is_put_into_words_by_its_reader():
     run = runs.create(RunConfig())
     run.tell(message("log.usable", rows=3, usable=2), "warning")

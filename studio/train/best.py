@@ -1,6 +1,7 @@
 """The adapter with the lowest validation loss so far, kept on the disk as soon as it is found."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,18 +24,21 @@ class Best:
 
     @property
     def adapter(self) -> Path:
-        """The folder of the best adapter."""
-        return self._run.path / "best"
+        """The folder of the best adapter; it exists when the best one is to be kept, and there is one."""
+        return self._run.path / "best" / f"step-{self.step:06}"
 
     def go_back_to(self, step: int) -> None:
-        """Forget what was seen after `step`, when the run is resumed there."""
+        """Forget what was seen after `step`, when the run is resumed there.
+
+        The best adapter stays, also one from after `step`: it is what was measured, and the run will come by there.
+        """
         try:
-            seen = [tuple(entry) for entry in json.loads(self._record.read_text(encoding="utf-8"))]
+            record = json.loads(self._record.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return
-        self._seen = [(at, loss) for at, loss in seen if at <= step]
-        if self._seen:
-            self.step, self.loss = min(self._seen, key=lambda entry: (entry[1], entry[0]))
+            record = {"best": (self.step, self.loss), "seen": []}
+        self.step, self.loss = record["best"]
+        self._seen = [(at, loss) for at, loss in record["seen"] if at <= step]
+        self._remove_others()
 
     def has_seen(self, step: int) -> bool:
         """Whether the validation loss at `step` is known."""
@@ -42,12 +46,24 @@ class Best:
 
     def saw(self, step: int, loss: float) -> bool:
         """Take note of a validation loss; True means that the training has gone on long enough without a new best."""
+        better = loss < self.loss
+        again = step == self.step
         self._seen.append((step, loss))
-        if loss < self.loss:
+        if better:
             self.step, self.loss = step, loss
             if self._keep:
+                self.adapter.parent.mkdir(exist_ok=True)
                 self._save(self.adapter)
-                self._run.emit(events.Best(step=step, loss=loss))
-        replace_file(self._record, json.dumps(self._seen))
+        record = {"best": (self.step, self.loss), "seen": self._seen}
+        replace_file(self._record, json.dumps(record))  # after the adapter, so that it names one that is there
+        if self._keep and (better or again):
+            self._run.emit(events.Best(step=self.step, loss=self.loss))
+        self._remove_others()
         since = sum(at > self.step for at, _ in self._seen)
         return self._patience is not None and since >= self._patience
+
+    def _remove_others(self) -> None:
+        if self.adapter.parent.exists():
+            for other in self.adapter.parent.iterdir():
+                if other != self.adapter:
+                    shutil.rmtree(other)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import RunError
-from studio.files import replace_file, replace_folder, sha256
+from studio.files import replace_file, replace_folder, sha256, size_of
 
 _MANIFEST = "complete.json"
 _NEVER_KEPT = ("training_args.bin", "README.md")
@@ -24,7 +24,10 @@ def folder_of(run: Path) -> Path:
 
 
 def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
-    """Make the checkpoint of `step`: `fill` writes its files into the folder it is given. Returns the checkpoint."""
+    """Make the checkpoint of `step`: `fill` writes its files into the folder it is given. Returns the checkpoint.
+
+    One of the same step that is whole stays: to replace it would leave a moment without it.
+    """
     folder_of(run).mkdir(exist_ok=True)
 
     def fill_and_list(draft: Path) -> None:
@@ -34,17 +37,10 @@ def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         replace_file(draft / _MANIFEST, json.dumps({str(p.relative_to(draft)): sha256(p) for p in files}, indent=1))
 
-    replace_folder(_named(run, step), fill_and_list)
-    return _named(run, step)
-
-
-def exists(run: Path, step: int) -> bool:
-    """Whether the checkpoint of `step` is there and whole."""
-    return is_whole(_named(run, step))
-
-
-def _named(run: Path, step: int) -> Path:
-    return folder_of(run) / f"step-{step:06}"
+    final = folder_of(run) / f"step-{step:06}"
+    if not is_whole(final):
+        replace_folder(final, fill_and_list, max(map(size_of, all_of(run)), default=0))
+    return final
 
 
 def step_of(checkpoint: Path) -> int:

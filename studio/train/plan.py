@@ -19,6 +19,8 @@ MARGIN = 0.9
 PAGED = {"paged_adamw_8bit": "adamw_8bit", "paged_adamw_32bit": "adamw_torch"}
 """Optimizers that page their state out to the processor's memory, and the same arithmetic without paging."""
 
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "chat_template*")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -33,6 +35,8 @@ class Plan:
     """Bytes that are free for it on the device."""
     steps: int
     """Optimizer steps of the whole run."""
+    tokenizer_bytes: float
+    """Size of the tokenizer, which goes with each adapter and each checkpoint."""
 
     @property
     def fits(self) -> bool:
@@ -53,20 +57,20 @@ class Plan:
 
     @property
     def checkpoint_bytes(self) -> float:
-        """Size of one checkpoint: the adapter in float32, and the optimizer's state."""
-        return self.memory.optimizer + self.adapter_bytes + 2e6
+        """Size of one checkpoint: an adapter, the optimizer's state, and what else is put back at a resume."""
+        return self.memory.optimizer + self.adapter_bytes + 50e3
 
     @property
     def adapter_bytes(self) -> float:
-        """Size of the saved adapter, its tokenizer aside."""
-        return 4.0 * self.skeleton.trained
+        """Size of a saved adapter, in float32, with its tokenizer."""
+        return 4.0 * self.skeleton.trained + self.tokenizer_bytes
 
     @property
     def disk_bytes(self) -> float:
         """Bytes that the run will have on the disk at its peak: its checkpoints and one in the making, its adapters."""
         kept = 0 if self.settings.save == "no" else self.settings.keep_checkpoints
         adapters = 2 if self.settings.keep == "best" else 1
-        return (kept + 1) * self.checkpoint_bytes + adapters * (self.adapter_bytes + 20e6)
+        return (kept + 1) * self.checkpoint_bytes + adapters * self.adapter_bytes
 
 
 def make(config: RunConfig, located: Located, *, rows: int, longest: int, free: float) -> Plan:
@@ -105,7 +109,7 @@ def make(config: RunConfig, located: Located, *, rows: int, longest: int, free: 
         _batches(config.train, chosen, sums),
         _checkpointing(config.train, chosen, sums),
     )
-    return Plan(chosen, choices, sizes, taken, free, _steps(config.train, rows))
+    return Plan(chosen, choices, sizes, taken, free, _steps(config.train, rows), _tokenizer_bytes(located))
 
 
 def next_smaller(settings: TrainConfig) -> TrainConfig | None:
@@ -176,6 +180,11 @@ def _steps(settings: TrainConfig, rows: int) -> int:
         return settings.max_steps
     each = math.ceil(math.ceil(rows / settings.batch_size) / settings.gradient_accumulation)
     return math.ceil(settings.epochs * max(1, each))
+
+
+def _tokenizer_bytes(located: Located) -> float:
+    parts = (part for pattern in _TOKENIZER_FILES for part in located.path.glob(pattern))
+    return float(sum(part.stat().st_size for part in parts))
 
 
 def model_type(located: Located) -> str:

@@ -136,7 +136,7 @@ class StudioTrainer(SFTTrainer):
 
     def save_last_step(self) -> None:
         """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""
-        if not self.state.global_step or checkpoint.exists(self._run.path, self.state.global_step):
+        if not self._steps.after_step:  # nothing was done since the start, or since the checkpoint it went on from
             return
         set_random_state(self._steps.after_step)
         self.model.zero_grad()

@@ -9,7 +9,7 @@ from studio.config import RunConfig
 from studio.data.prepare import Prepared, prepare
 from studio.errors import RunError
 from studio.events import Changed
-from studio.files import replace_folder
+from studio.files import replace_folder, size_of
 from studio.i18n import message
 from studio.model import adapter, load
 from studio.model.adapter import ModelHost
@@ -115,7 +115,8 @@ def _plan(run: RunWriter, config: RunConfig, located: Located, prepared: Prepare
     planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
     build.tell(run, planned)
     run.resolve(_as_carried_out(planned, prepared))
-    if full := preflight.too_large_for(planned, shutil.disk_usage(run.path).free):
+    room = shutil.disk_usage(run.path).free + size_of(run.path)  # what a resumed run has kept is in its need
+    if full := preflight.too_large_for(planned, room):
         raise full
     return planned
 

@@ -1,0 +1,19 @@
+"""What a run imports, imported once: the processes of these tests are forked after it, and start at once."""
+
+import logging
+from multiprocessing import resource_tracker
+
+resource_tracker.register = lambda *_: None  # a killed process gives nothing back, which is no news here
+logging.disable(logging.WARNING)  # libraries that miss an optional part say so at import
+
+import datasets  # noqa: E402, F401
+import peft  # noqa: E402, F401
+import trl  # noqa: E402, F401
+
+import studio.cli  # noqa: E402
+import studio.gpu  # noqa: E402
+import studio.train.callbacks  # noqa: E402
+import studio.train.sft  # noqa: E402
+import studio.train.trainer  # noqa: E402, F401
+
+logging.disable(logging.NOTSET)
