@@ -195,7 +195,10 @@ class GpuThread:
             self._work.acquire()
             self._visit()
             if not self._closing and (waiting := self._next()):
-                self._train(waiting)
+                try:
+                    self._train(waiting)
+                except Exception:  # its folder was taken away, say: the thread serves the next one all the same
+                    log.exception("run %s could not be ended", waiting.run.id)
         self._take_out_asked()
 
     def _next(self) -> _Waiting | None:
@@ -343,7 +346,8 @@ def _log_to(run: Run) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # on a full disk, what could not be written is tried again here
+            handler.close()
 
 
 def _readable(error: BaseException) -> StudioError:
