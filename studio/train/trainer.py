@@ -85,7 +85,7 @@ def _prepared_trainer(
     run.begin("loading")
     host.remove_adapter()
     loaded = host.base(config.model, located)
-    for choice in (loaded.precision, loaded.attention):
+    for choice in loaded.choices:
         run.choose(choice.name, choice.value, choice.reason)
     going(None)
     built = _build(run, config, host, prepared, between)
