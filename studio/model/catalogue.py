@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
-from studio.i18n import Message
+from studio.i18n import Message, message
 from studio.model import builtin, hub, load, quantization
 from studio.model.estimate import parameters
 
@@ -195,6 +195,42 @@ def _unusable(model_id: str, settings: dict[str, Any], quantized: str | None) ->
     if _architecture(settings) and not is_loadable(settings):
         return ModelError("model.architecture", id=model_id, architecture=_architecture(settings)).message
     return None
+
+
+def told(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
+    """Yield what is known of a model as titles with values, in the order in which they matter to who chooses."""
+    if facts.where != "nowhere":
+        place = facts.where if facts.here or facts.where == "hub" else "not_here"
+        yield message("model.where"), message(f"model.{place}")
+    if facts.bytes is not None:
+        yield (
+            message("model.size"),
+            message("model.size_here" if facts.here else "model.size_to_fetch", size=size(facts.bytes)),
+        )
+    if facts.needs is not None and facts.free is not None:
+        yield message("model.disk"), message("model.disk_line", needs=size(facts.needs), free=size(facts.free))
+    if facts.parameters:
+        yield message("model.parameters"), _count(facts.parameters)
+    if facts.where != "nowhere":
+        yield message("model.licence"), facts.licence or message("model.not_known")
+    if facts.gated:
+        yield message("model.access"), message("model.gated")
+    if facts.quantized:
+        yield message("model.quantized"), facts.quantized
+    if facts.chat_template is not None:
+        yield message("model.chat_template"), message("model.yes" if facts.chat_template else "model.no")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    return hub.size(count)
+
+
+def _count(number: int) -> str:
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return str(number)
 
 
 _LANGUAGE_MODEL = re.compile(r".*(ForCausalLM|LMHeadModel|ForConditionalGeneration)")

@@ -220,7 +220,7 @@ def require_disk(needed: int, folder: Path) -> None:
 
 
 def _full(needed: int, folder: Path) -> ModelError:
-    return ModelError("model.disk", need=_size(needed + _SPARE), free=_size(free_disk(folder)), path=str(folder))
+    return ModelError("model.disk", need=size(needed + _SPARE), free=size(free_disk(folder)), path=str(folder))
 
 
 def free_disk(folder: Path) -> int:
@@ -230,8 +230,11 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+def size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def _is_wanted(name: str) -> bool:
