@@ -358,7 +358,7 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         _print_json([{**asdict(model), "path": str(model.path)} for model in models])
         return
-    table = Table(*(_say(f"cli.column_{name}") for name in ("model", "size", "path")), box=None)
+    table = Table(*(_say(f"cli.{name}") for name in ("column_model", "column_size", "column_path")), box=None)
     for model in models:
         name = model.id if model.loadable else _say("cli.not_loadable", id=model.id)
         where = str(model.path) if model.here else _say("model.not_here")

@@ -77,7 +77,7 @@ def _in_cache() -> Iterator[KnownModel]:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(hub.cache_folder()).repos
     except (CacheNotFound, OSError):
         return
     for repository in repositories:
@@ -202,11 +202,10 @@ def told(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
     if facts.where != "nowhere":
         place = facts.where if facts.here or facts.where == "hub" else "not_here"
         yield message("model.where"), message(f"model.{place}")
-    if facts.bytes is not None:
-        yield (
-            message("model.size"),
-            message("model.size_here" if facts.here else "model.size_to_fetch", size=size(facts.bytes)),
-        )
+    if facts.bytes is not None and facts.here:
+        yield message("model.size"), message("model.size_here", size=size(facts.bytes))
+    elif facts.bytes is not None:
+        yield message("model.size"), message("model.size_to_fetch", size=size(facts.bytes))
     if facts.needs is not None and facts.free is not None:
         yield message("model.disk"), message("model.disk_line", needs=size(facts.needs), free=size(facts.free))
     if facts.parameters:

@@ -244,11 +244,16 @@ def _is_wanted(name: str) -> bool:
     return matches(_FILES) and not matches(_NOT)
 
 
-def storage(model_id: str) -> Path:
-    """Return the folder of the cache that a model of the Hub lies in, or will."""
+def cache_folder() -> Path:
+    """Return the folder in which the library keeps what it has fetched."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE).expanduser().resolve() / f"models--{model_id.replace('/', '--')}"
+    return Path(constants.HF_HUB_CACHE).expanduser().resolve()
+
+
+def storage(model_id: str) -> Path:
+    """Return the folder of the cache that a model of the Hub lies in, or will."""
+    return cache_folder() / f"models--{model_id.replace('/', '--')}"
 
 
 def _download(listing: Listing, revision: str | None, going: Going, token: str | None) -> Path:
@@ -258,7 +263,7 @@ def _download(listing: Listing, revision: str | None, going: Going, token: str |
         "revision": revision,
         "token": token,
         "endpoint": endpoint(),
-        "cache": str(storage(listing.id).parent),
+        "cache": str(cache_folder()),
         "allow": _FILES,
         "ignore": _NOT,
     }
