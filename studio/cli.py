@@ -28,7 +28,7 @@ from rich.table import Table
 
 from studio import i18n, presets, runs
 from studio.config import RunConfig, SourceConfig, parse_setting
-from studio.errors import StudioError
+from studio.errors import ModelError, StudioError
 from studio.model import hardware
 from studio.runs import Run, State
 
@@ -334,6 +334,8 @@ def pull(model_id: ModelId = "builtin", revision: Revision = None) -> None:
 
     config = ModelConfig(id=model_id, revision=revision)
     facts = catalogue.describe(config)
+    if facts.problem and facts.where == "nowhere":  # asked once, so that the answer comes in five seconds
+        raise ModelError(facts.problem.key.removeprefix("errors."), **facts.problem.values)
     # The built-in model is also converted, so its share is not one of bytes.
     in_bytes = bool(facts.bytes and not facts.here and model_id != BUILTIN_MODEL)
     total = float(facts.bytes or 1) if in_bytes else 1.0

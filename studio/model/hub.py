@@ -137,10 +137,13 @@ def look(model_id: str, revision: str | None = None, token: str | None = None) -
         raise ModelError("model.offline", id=model_id)
     left = max(1.0, PATIENCE - (time.monotonic() - began))
     try:
-        with _told(model_id, revision, token):
-            info = HfApi(endpoint=endpoint()).model_info(
-                model_id, revision=revision, files_metadata=True, timeout=left, token=token
-            )
+        api = HfApi(endpoint=endpoint())
+        info = _ask(
+            lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=left, token=token),
+            model_id,
+            revision,
+            token,
+        )
     except HFValidationError as error:
         raise ModelError("model.bad_id", id=model_id) from error
     wanted = [file for file in info.siblings or [] if _is_wanted(file.rfilename)]
@@ -175,9 +178,12 @@ def require_access(model_id: str, token: str | None = None) -> None:
     """
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-    with _told(model_id, None, token):
-        address = f"{endpoint()}/api/models/{model_id}/auth-check"
+    address = f"{endpoint()}/api/models/{model_id}/auth-check"
+
+    def check() -> None:
         hf_raise_for_status(get_session().get(address, headers=build_hf_headers(token=token), timeout=PATIENCE))
+
+    _ask(check, model_id, None, token)
 
 
 def fetch(model_id: str, revision: str | None, going: Going = lambda share: None, token: str | None = None) -> Path:
@@ -322,22 +328,22 @@ def _no_halves(blobs: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _told(model_id: str, revision: str | None, token: str | None) -> Iterator[None]:
-    """Put what the library raises into our words; the exception itself, which holds the request, goes no further."""
+def _ask(question: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
+    """Return the Hub's answer; what the library raises is put into our words.
+
+    The exception itself, which holds the request and its token, goes no further: not as a cause or a context either.
+    """
     import httpx
     from huggingface_hub.errors import HFValidationError
 
-    told = None
     try:
-        yield
+        return question()
     except HFValidationError:
         raise
     except (httpx.HTTPError, OSError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         told = _error([kind.__name__ for kind in type(error).__mro__], status, model_id, revision, token)
-    if told:
-        raise told
+    raise told
 
 
 def _error(

@@ -164,7 +164,8 @@ def test_each_refusal_has_its_own_message_and_none_tells_the_token(
         assert f"{hub_stand_in.url}/someone/tiny" in str(caught.value)
     words = [repr(caught.value), *(caught.value.message.text(language) for language in ("en", "ko"))]
     assert CANARY not in "".join([*words, everything_said.text])
-    assert caught.value.__cause__ is None or not hasattr(caught.value.__cause__, "request")
+    behind = [caught.value.__cause__, caught.value.__context__]
+    assert [error for error in behind if hasattr(error, "request")] == []
     assert canaries(home, cache, tmp_path) == []
 
 

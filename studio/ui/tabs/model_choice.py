@@ -104,6 +104,9 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
         given = (token or "").strip() or None
         if facts.bytes is None:  # what the Hub would not tell without the token
             facts = catalogue.describe(config, given)
+            if facts.where == "nowhere":
+                yield _show(facts, language)
+                return
         work = scanning.begin(_session(request), lambda going: _fetch(config, going, given))
         yield {
             choice.progress: model_views.progress(0.0, facts, language),
