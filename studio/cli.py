@@ -9,17 +9,26 @@ import re
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from studio import i18n, presets, runs
 from studio.config import RunConfig, SourceConfig, parse_setting
-from studio.errors import StudioError
+from studio.errors import ModelError, StudioError
 from studio.model import hardware
 from studio.runs import Run, State
 
@@ -415,16 +424,70 @@ def clean(
     out.print(_plain(_say("cli.written", rows=cleaning.write(chosen, path), path=path)))
 
 
-@model_app.command(help=i18n.text("cli.pull", LANGUAGE))
-def pull(model_id: Annotated[str, typer.Argument(metavar="MODEL", help=_say("cli.model_id"))] = "builtin") -> None:
-    from studio.config import ModelConfig
-    from studio.model import load
+ModelId = Annotated[str, typer.Argument(metavar="MODEL", help=_say("cli.model_id"))]
+Revision = Annotated[str | None, typer.Option("--revision", help=_say("cli.revision"))]
 
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True) as progress:
-        task = progress.add_task(_say("phase.fetching"), total=1.0)
-        located = load.fetch(ModelConfig(id=model_id), lambda share: progress.update(task, completed=share))
+
+@model_app.command(help=i18n.text("cli.pull", LANGUAGE))
+def pull(model_id: ModelId = "builtin", revision: Revision = None) -> None:
+    from studio.config import BUILTIN_MODEL, ModelConfig
+    from studio.model import catalogue, load
+
+    config = ModelConfig(id=model_id, revision=revision)
+    facts = catalogue.describe(config)
+    if facts.problem and facts.where == "nowhere":  # asked once, so that the answer comes in five seconds
+        raise ModelError(facts.problem.key.removeprefix("errors."), **facts.problem.values)
+    # The built-in model is also converted, so its share is not one of bytes.
+    in_bytes = bool(facts.bytes and not facts.here and model_id != BUILTIN_MODEL)
+    total = float(facts.bytes or 1) if in_bytes else 1.0
+    shown = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) if in_bytes else (TaskProgressColumn(),)
+    with Progress(TextColumn("{task.description}"), BarColumn(), *shown, console=err, transient=True) as progress:
+        task = progress.add_task(_say("phase.fetching"), total=total)
+        try:
+            located = load.fetch(config, lambda share: progress.update(task, completed=share * total))
+        except KeyboardInterrupt:
+            progress.stop()
+            err.print(_say("cli.cancelled"))
+            raise typer.Exit(130) from None
     out.print(str(located.path), soft_wrap=True, highlight=False)
     out.print(f"sha256 {located.identity['weights']}", soft_wrap=True, highlight=False)
+
+
+@model_app.command("list", help=i18n.text("cli.model_list", LANGUAGE))
+def list_models(as_json: AsJson = False) -> None:
+    from studio.model import catalogue
+
+    models = catalogue.cached()
+    if as_json:
+        _print_json([{**asdict(model), "path": str(model.path)} for model in models])
+        return
+    table = Table(*(_say(f"cli.{name}") for name in ("column_model", "column_size", "column_path")), box=None)
+    for model in models:
+        name = model.id if model.loadable else _say("cli.not_loadable", id=model.id)
+        where = str(model.path) if model.here else _say("model.not_here")
+        table.add_row(_plain(name), catalogue.size(model.bytes) if model.here else "", _plain(where))
+    out.print(table)
+
+
+@model_app.command(help=i18n.text("cli.model_info", LANGUAGE))
+def info(model_id: ModelId = "builtin", revision: Revision = None, as_json: AsJson = False) -> None:
+    from studio.config import ModelConfig
+    from studio.model import catalogue
+
+    facts = catalogue.describe(ModelConfig(id=model_id, revision=revision))
+    if as_json:
+        _print_json(facts.as_json())
+    else:
+        for title, value in catalogue.told(facts):
+            out.print(
+                _plain(f"{title.text(LANGUAGE)}: {value.text(LANGUAGE) if isinstance(value, i18n.Message) else value}")
+            )
+        if facts.path:
+            out.print(_plain(f"{_say('cli.column_path')}: {facts.path}"), soft_wrap=True)
+        if facts.problem:
+            out.print(_plain(facts.problem.text(LANGUAGE)), style="red")
+    if facts.where == "nowhere":
+        raise typer.Exit(1)
 
 
 @app.command(help=i18n.text("cli.doctor", LANGUAGE))

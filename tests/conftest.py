@@ -94,3 +94,14 @@ def browser(chromium):
         )
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def hub_stand_in(tmp_path, monkeypatch, tiny_model):
+    """A stand-in for the Hub that holds the tiny model, with a cache of its own."""
+    import hub_stand_in
+
+    with hub_stand_in.serve() as hub:
+        hub_stand_in.use(hub, tmp_path / "huggingface", monkeypatch)
+        hub.add("someone/tiny", tiny_model)
+        yield hub

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -159,3 +160,52 @@ def test_the_settings_of_a_run_can_be_trained_again(config_file):
     assert yaml.safe_load(kept.read_text())["train"]["max_steps"] == 1
     assert studio("train", str(kept)).returncode == 0
     assert len(runs.all_runs()) == 2
+
+
+def test_a_model_is_pulled_listed_and_described(hub_stand_in):
+    pulled = studio("model", "pull", "someone/tiny")
+    assert pulled.returncode == 0, pulled.stderr
+    path, identity = pulled.stdout.splitlines()
+
+    listed = json.loads(studio("model", "list", "--json").stdout)
+    assert [(model["id"], model["here"]) for model in listed] == [("builtin", False), ("someone/tiny", True)]
+    assert listed[1]["path"] == path
+    told = json.loads(studio("model", "info", "someone/tiny", "--json").stdout)
+    assert (told["where"], told["path"], told["problem"]) == ("cache", path, None)
+    assert identity.startswith("sha256 ")
+    assert "someone/tiny" in studio("model", "list").stdout
+    assert "someone" in studio("model", "info", "someone/tiny").stdout
+
+
+def test_the_token_comes_from_the_environment_and_is_told_nowhere(hub_stand_in):
+    repository = hub_stand_in.repositories["someone/tiny"]
+    repository.gated, repository.readers = True, {"hf_canary"}
+    hub_stand_in.tokens.add("hf_canary")
+    refused = studio("model", "pull", "someone/tiny")
+    assert refused.returncode == 1
+    assert f"{hub_stand_in.url}/someone/tiny" in refused.stderr.replace("\n", "")
+
+    pulled = studio("model", "pull", "someone/tiny", env=os.environ | {"HF_TOKEN": "hf_canary"})
+    assert pulled.returncode == 0, pulled.stderr
+    assert "hf_canary" not in pulled.stdout + pulled.stderr
+    assert "token" not in studio("model", "pull", "--help").stdout.lower()
+
+
+def test_ctrl_c_ends_a_download_and_leaves_nothing_half(hub_stand_in, tmp_path):
+    hub_stand_in.hold = threading.Event()
+    command = [sys.executable, "-m", "studio", "model", "pull", "someone/tiny"]
+    pulling = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert hub_stand_in.halfway.wait(60)
+    os.killpg(pulling.pid, signal.SIGINT)
+    _, said = pulling.communicate(timeout=60)
+
+    assert pulling.returncode == 130
+    assert "Cancelled" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.rglob("*.incomplete")) == []
+
+
+def test_a_model_that_cannot_be_found_is_told_and_ends_with_1(hub_stand_in):
+    told = studio("model", "info", "someone/nothing")
+    assert told.returncode == 1
+    assert "The Hub has no model someone/nothing" in told.stdout

@@ -33,6 +33,7 @@ class ModelHost:
         """What the adapter is: a run's id while it trains, the hash of a saved one otherwise."""
         self.held_bytes = 0
         """Bytes of the base on the device: free for a run that uses it, or puts another in its place."""
+        self._forward: Any = None
 
     def base(self, config: ModelConfig, located: Located) -> Loaded:
         """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
@@ -40,6 +41,7 @@ class ModelHost:
         if self.loaded is None or self._key != key:
             self.release()
             self.loaded = load.load(config, located)
+            self._forward = vars(self.loaded.model).get("forward")
             self._key = key
             self.held_bytes = sum(part.numel() * part.element_size() for part in self.loaded.model.parameters())
         return self.loaded
@@ -70,6 +72,8 @@ class ModelHost:
         self.loaded.model = model = self.peft.unload()
         self.peft = self.adapter = None
         vars(model).pop("forward", None)  # TRL puts its own forward on the instance
+        if self._forward is not None:  # the one that carries activations between cards
+            model.forward = self._forward
         if getattr(model, "is_activation_checkpointing", False):
             model.activation_checkpointing_disable()
             model.disable_input_require_grads()
@@ -78,7 +82,7 @@ class ModelHost:
 
     def release(self) -> None:
         """Free the device."""
-        self.peft = self.adapter = self.loaded = self._key = None
+        self.peft = self.adapter = self.loaded = self._key = self._forward = None
         self.held_bytes = 0
         gc.collect()
         import torch

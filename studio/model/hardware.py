@@ -104,6 +104,34 @@ def free_memory() -> int:
     return psutil.virtual_memory().available
 
 
+def free_memory_of_cards() -> list[int]:
+    """Return the free memory of each NVIDIA GPU, in bytes."""
+    import torch
+
+    return [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
+
+
+ROOM = 1.25
+"""Memory for a model in training as a multiple of its weights: adapter, optimizer and the least of activations."""
+
+
+def placement(bytes_needed: int, free_per_card: list[int]) -> Choice:
+    """Choose between the first card alone (`one device`) and layers spread over all (`auto`, transformers' device map).
+
+    Spreading is slower, since the cards wait for each other, so it is for weights that one card cannot hold. A single
+    card gets them in any case: moved to the processor's memory, they could be read but hardly trained.
+    """
+    need, first, everything = bytes_needed * ROOM, free_per_card[0], sum(free_per_card)
+    sizes = {"need": f"{need / 1e9:.1f}", "free": f"{first / 1e9:.1f}"}
+    if need <= first:
+        return Choice("placement", "one device", message("choice.placement.fits", **sizes))
+    if len(free_per_card) == 1:
+        return Choice("placement", "one device", message("choice.placement.tight", **sizes))
+    sizes |= {"cards": len(free_per_card), "all": f"{everything / 1e9:.1f}"}
+    reason = "choice.placement.spread" if need <= everything else "choice.placement.too_large"
+    return Choice("placement", "auto", message(reason, **sizes))
+
+
 def describe(wanted_precision: str = "auto") -> list[Choice]:
     """Return what is known and chosen for this machine: the device card."""
     return [

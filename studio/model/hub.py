@@ -1,26 +1,88 @@
-"""The Hugging Face Hub: whether it answers, and a model's files from it."""
+"""The Hugging Face Hub: whether it answers, what it tells of a model, and a model's files from it.
 
+A token is handed to the one call that needs it. Without one, the library takes `HF_TOKEN` or the login. What the Hub
+answers becomes a ModelError that holds names, never a token or the text of an exception.
+"""
+
+import contextlib
+import errno
+import json
+import logging
 import os
+import shutil
 import socket
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from filelock import FileLock, Timeout
 
 from studio.errors import ModelError
+from studio.files import cache
+from studio.model.child import Child, Stuck
+
+log = logging.getLogger(__name__)
+
+Going = Callable[[float], None]
 
 TIMEOUT = 4.0
 """Seconds until the Hub counts as out of reach. The library's own retries take 47 seconds without a network."""
+PATIENCE = 4.8
+"""Seconds until a question to the Hub is answered, the knock included; a single answer gets at least one."""
 
-_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-"""What a model needs. Pickled weights and code are not among it."""
+_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md"]
+"""What a model needs, and its card. Pickled weights and code are not among it."""
+_NOT = ["*/*", "consolidated*"]
+"""What else matches: copies of the weights for other programs, in folders or under another name."""
+_SPARE = 100 * 10**6
+"""Bytes that stay free on the disk."""
+_OLD = 3600.0
+"""Seconds after which half a file is nobody's download any more."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the Hub tells of a model at a revision."""
+
+    id: str
+    commit: str
+    files: dict[str, int]
+    """Bytes of each file that would be fetched."""
+    missing: int
+    """Bytes of those that are not in the cache yet."""
+    config: dict[str, Any]
+    """The parts of config.json that the Hub tells, and the tokenizer's under `tokenizer_config`."""
+    licence: str | None
+    parameters: dict[str, int]
+    """Number of weights by their type (`BF16`, `U8`); empty if the Hub has not counted."""
+    gated: bool
+
+
+def endpoint() -> str:
+    """Return the Hub's address."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def page(model_id: str) -> str:
+    """Return the address of a model's page."""
+    return f"{endpoint()}/{model_id}"
 
 
 def reachable() -> bool:
     """Say within `TIMEOUT` seconds whether the Hub can be reached; False when the user has set offline mode."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
         return False
-    address = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    address = urlsplit(endpoint())
+    proxy = getproxies().get(address.scheme)
+    if proxy and not proxy_bypass(address.hostname or ""):
+        address = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
     host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
     answered = threading.Event()
 
@@ -38,34 +100,271 @@ def reachable() -> bool:
 
 
 def local(model_id: str, revision: str | None) -> Path | None:
-    """Return the folder of a model that was fetched before, or None."""
+    """Return the folder of a model that was fetched before and is whole, or None."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(model_id, revision=revision, allow_patterns=_FILES, local_files_only=True)
+        found = snapshot_download(
+            model_id, revision=revision, allow_patterns=_FILES, ignore_patterns=_NOT, local_files_only=True
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError):
         return None
     except HFValidationError as error:
         raise ModelError("model.bad_id", id=model_id) from error
-    return Path(found) if any(Path(found).glob("*.safetensors")) else None
+    return Path(found) if is_whole(Path(found)) else None
 
 
-def fetch(model_id: str, revision: str | None, going: Callable[[float], None] = lambda share: None) -> Path:
-    """Return the folder of a model, fetched if it is not here yet; raises ModelError."""
-    if found := local(model_id, revision):
-        return found
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds weights in safetensors, and every part that their index names."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(folder.glob("*.safetensors"))
+    try:
+        parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+    return all((folder / part).is_file() for part in set(parts))
+
+
+def look(model_id: str, revision: str | None = None, token: str | None = None) -> Listing:
+    """Return what the Hub tells of a model, within about five seconds; raises ModelError."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
+
+    began = time.monotonic()
     if not reachable():
         raise ModelError("model.offline", id=model_id)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    going(0.0)
+    left = max(1.0, PATIENCE - (time.monotonic() - began))
     try:
-        return Path(snapshot_download(model_id, revision=revision, allow_patterns=_FILES))
-    except GatedRepoError as error:
-        raise ModelError("model.gated", id=model_id) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise ModelError("model.unknown", id=model_id, revision=revision or "main") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise ModelError("model.fetch_failed", id=model_id, detail=type(error).__name__) from error
+        api = HfApi(endpoint=endpoint())
+        info = _ask(
+            lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=left, token=token),
+            model_id,
+            revision,
+            token,
+        )
+    except HFValidationError as error:
+        raise ModelError("model.bad_id", id=model_id) from error
+    wanted = [file for file in info.siblings or [] if _is_wanted(file.rfilename)]
+    blobs = storage(model_id) / "blobs"
+    etags = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in wanted}
+    files = {file.rfilename: file.size or 0 for file in wanted}
+    card = info.card_data.to_dict() if info.card_data else {}
+    return Listing(
+        id=info.id,
+        commit=info.sha or "",
+        files=files,
+        missing=sum(size for name, size in files.items() if not (blobs / str(etags[name])).exists()),
+        config=info.config or {},
+        licence=licence_of(card),
+        parameters=dict(info.safetensors.parameters) if info.safetensors else {},
+        gated=bool(info.gated),
+    )
+
+
+def licence_of(card: dict[str, Any]) -> str | None:
+    """Return the licence that the head of a model's card names."""
+    named = card.get("license")
+    if named == "other":
+        named = card.get("license_name") or named
+    return ", ".join(map(str, named)) if isinstance(named, list) else named and str(named)
+
+
+def require_access(model_id: str, token: str | None = None) -> None:
+    """Raise ModelError unless the files of a gated model may be read with this token, the environment's or the login's.
+
+    What the Hub tells of a gated model is for everybody, its files are not.
+    """
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    address = f"{endpoint()}/api/models/{model_id}/auth-check"
+
+    def check() -> None:
+        hf_raise_for_status(get_session().get(address, headers=build_hf_headers(token=token), timeout=PATIENCE))
+
+    _ask(check, model_id, None, token)
+
+
+def fetch(model_id: str, revision: str | None, going: Going = lambda share: None, token: str | None = None) -> Path:
+    """Return the folder of a model, fetched if it is not here yet; raises ModelError.
+
+    `going` is told the share of bytes done, several times a second, and may raise to end the download: what was
+    complete stays, what was half goes.
+    """
+    if found := local(model_id, revision):
+        return found
+    going(0.0)
+    listing = look(model_id, revision, token)
+    require_usable(listing)
+    if listing.gated:
+        require_access(model_id, token)
+    lock = cache() / "locks"
+    lock.mkdir(exist_ok=True)
+    with alone(lock / f"{storage(model_id).name}.lock", going):
+        require_disk(listing.missing, storage(model_id))
+        with _no_halves(storage(model_id) / "blobs"):
+            found = _download(listing, revision, going, token)
+    going(1.0)
+    return found
+
+
+def require_usable(listing: Listing) -> None:
+    """Raise ModelError for a repository whose files would be refused once they were here."""
+    if "config.json" not in listing.files:
+        raise ModelError("model.no_config", id=listing.id)
+    if listing.config.get("auto_map"):
+        raise ModelError("model.remote_code", id=listing.id)
+    if not any(name.endswith(".safetensors") for name in listing.files):
+        raise ModelError("model.no_safetensors", id=listing.id)
+
+
+def require_disk(needed: int, folder: Path) -> None:
+    """Raise ModelError unless `needed` bytes fit on the disk where `folder` is, or will be."""
+    if needed and needed + _SPARE > free_disk(folder):
+        raise _full(needed, folder)
+
+
+def _full(needed: int, folder: Path) -> ModelError:
+    return ModelError("model.disk", need=size(needed + _SPARE), free=size(free_disk(folder)), path=str(folder))
+
+
+def free_disk(folder: Path) -> int:
+    """Return the free bytes of the disk where `folder` is, or will be."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def _is_wanted(name: str) -> bool:
+    def matches(patterns: Sequence[str]) -> bool:
+        return any(fnmatch(name, pattern) for pattern in patterns)
+
+    return matches(_FILES) and not matches(_NOT)
+
+
+def cache_folder() -> Path:
+    """Return the folder in which the library keeps what it has fetched."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE).expanduser().resolve()
+
+
+def storage(model_id: str) -> Path:
+    """Return the folder of the cache that a model of the Hub lies in, or will."""
+    return cache_folder() / f"models--{model_id.replace('/', '--')}"
+
+
+def _download(listing: Listing, revision: str | None, going: Going, token: str | None) -> Path:
+    """Let a process of its own download, and tell how far it is; the process ends when `going` raises."""
+    asked = {
+        "id": listing.id,
+        "revision": revision,
+        "token": token,
+        "endpoint": endpoint(),
+        "cache": str(cache_folder()),
+        "allow": _FILES,
+        "ignore": _NOT,
+    }
+    share, told = 0.0, {"error": []}
+    child = Child([sys.executable, "-m", "studio.model.download"], json.dumps(asked))
+    try:
+        with contextlib.closing(child.lines()) as lines:
+            for line in lines:
+                if line and line.startswith("{"):
+                    told = json.loads(line)
+                    share = min(told.get("bytes", 0) / max(listing.missing, 1), 1.0) if "bytes" in told else share
+                going(share)
+    except Stuck as error:
+        raise ModelError("model.fetch_failed", id=listing.id, detail="time-out") from error
+    if "path" in told:
+        return Path(told["path"])
+    log.warning("the download of %s ended with %s", listing.id, told)
+    if told.get("errno") == errno.ENOSPC:
+        raise _full(listing.missing, storage(listing.id))
+    kinds = told.get("error") or ["no answer"]
+    raise _error(kinds, told.get("status"), listing.id, revision, token)
+
+
+@contextlib.contextmanager
+def alone(path: Path, going: Going) -> Iterator[None]:
+    """Hold a lock, so that two processes fetch a model once; while waiting for it, `going` may raise."""
+    lock = FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=0.3)
+            break
+        except Timeout:
+            going(0.0)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _no_halves(blobs: Path) -> Iterator[None]:
+    """Remove half files: old ones first, and those that a killed download leaves behind."""
+
+    def halves() -> set[Path]:
+        return set(blobs.glob("*.incomplete"))
+
+    for path in halves():
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _OLD:
+                path.unlink()
+    before = halves()
+    try:
+        yield
+    finally:
+        for path in halves() - before:
+            path.unlink(missing_ok=True)
+
+
+def _ask(question: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
+    """Return the Hub's answer; what the library raises is put into our words.
+
+    The exception itself, which holds the request and its token, goes no further: not as a cause or a context either.
+    """
+    import httpx
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return question()
+    except HFValidationError:
+        raise
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        told = _error([kind.__name__ for kind in type(error).__mro__], status, model_id, revision, token)
+    raise told
+
+
+def _error(
+    kinds: Sequence[str], status: int | None, model_id: str, revision: str | None, token: str | None
+) -> ModelError:
+    """Return the error for an exception of the library, given by the names of its classes."""
+    if "GatedRepoError" in kinds:
+        return ModelError("model.gated", id=model_id, page=page(model_id))
+    if status == 401 and _sends_a_token(token):
+        return ModelError("model.bad_token", id=model_id)
+    if "RepositoryNotFoundError" in kinds or "RevisionNotFoundError" in kinds:
+        return ModelError("model.unknown", id=model_id, revision=revision or "main")
+    if status in (401, 403):
+        return ModelError("model.forbidden", id=model_id, page=page(model_id))
+    offline = ("ConnectError", "TimeoutException", "OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionError")
+    if status is None and any(kind in offline for kind in kinds):
+        return ModelError("model.offline", id=model_id)
+    return ModelError("model.fetch_failed", id=model_id, detail=f"{status} {kinds[0]}" if status else kinds[0])
+
+
+def _sends_a_token(token: str | None) -> bool:
+    from huggingface_hub import get_token
+
+    return bool(token or get_token())

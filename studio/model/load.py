@@ -14,8 +14,9 @@ from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
 from studio.files import sha256
 from studio.i18n import message
-from studio.model import builtin, hub
-from studio.model.hardware import Choice, device, precision
+from studio.model import builtin, hub, quantization
+from studio.model.estimate import parameters
+from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision
 
 Going = Callable[[float], None]
 
@@ -43,11 +44,15 @@ class Loaded:
     located: Located
     precision: Choice
     attention: Choice
+    quantization: Choice
+    placement: Choice
+    pad_token: Choice
 
     @property
     def choices(self) -> tuple[Choice, ...]:
         """Everything that was chosen while loading, each with its reason."""
-        return self.precision, self.attention
+        padding = Choice("padding", "right", message("choice.padding.right"))
+        return self.precision, self.quantization, self.attention, self.placement, self.pad_token, padding
 
 
 def locate(config: ModelConfig) -> Located | None:
@@ -64,13 +69,16 @@ def locate(config: ModelConfig) -> Located | None:
 
 
 def fetch(config: ModelConfig, going: Going = lambda share: None, token: str | None = None) -> Located:
-    """Return where a model is, fetched first if it is not on this machine; raises ModelError."""
+    """Return where a model is, fetched first if it is not on this machine; raises ModelError.
+
+    `token` is for this one call; without it, the library takes `HF_TOKEN` or the login.
+    """
     if located := locate(config):
         return located
     if config.id == BUILTIN_MODEL:
         builtin.fetch(going)
     else:
-        hub.fetch(config.id, config.revision, going)
+        hub.fetch(config.id, config.revision, going, token)
     located = locate(config)
     if located is None:
         raise ModelError("model.no_safetensors", id=config.id)
@@ -82,76 +90,86 @@ def load_tokenizer(config: ModelConfig) -> Any:
     located = locate(config)
     if located is None:
         raise ModelError("model.not_here", id=config.id)
-    return _tokenizer(located.path)
+    return _tokenizer(located.path)[0]
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(path: Path) -> Any:
+def _tokenizer(path: Path) -> tuple[Any, Choice]:
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError("model.no_tokenizer", path=path.name, detail=str(error)[:200]) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return tokenizer, _choose_pad_token(tokenizer, path)
+
+
+def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
+    """Give a tokenizer a padding token if it has none; raises ModelError when nothing can stand in.
+
+    The end token may: TRL's collator masks by length, so that a true end is still learned.
+    """
+    if tokenizer.pad_token is not None:
+        return Choice("pad_token", tokenizer.pad_token, message("choice.pad_token.own"))
+    for name in ("eos", "unk"):
+        token = getattr(tokenizer, f"{name}_token")
+        if token is not None:
+            tokenizer.pad_token = token
+            return Choice("pad_token", token, message(f"choice.pad_token.{name}"))
+    raise ModelError("model.no_tokenizer", path=path.name, detail="eos_token, unk_token, pad_token: none")
 
 
 def load(config: ModelConfig, located: Located) -> Loaded:
     """Load a model onto the device, frozen and in evaluation mode; raises ModelError."""
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # progress goes to the run's status
     settings = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
-    chosen = precision(config.precision, settings.get("model_type", ""))
-    dtype = getattr(torch, chosen.value)
-    quantized = None if settings.get("quantization_config") else _quantization(config.quantization, dtype)
+    number_format = precision(config.precision, settings.get("model_type", ""))
+    dtype = getattr(torch, number_format.value)
+    quantized = quantization.choose(config.quantization, settings, located.id)
+    tokenizer, pad_token = _tokenizer(located.path)
     try:
+        placed = _place(located.path, dtype.itemsize, quantized.value)
+        own = quantization.of_repository(settings)
+        described = AutoConfig.from_pretrained(located.path, trust_remote_code=False, local_files_only=True)
+        if own in ("nf4", "fp4"):  # the precision that it was saved with may be one that this device lacks
+            described.quantization_config["bnb_4bit_compute_dtype"] = number_format.value
+        split = placed.value == "auto"
         model = AutoModelForCausalLM.from_pretrained(
             located.path,
+            config=described,
             dtype=dtype,
             attn_implementation=None if config.attention == "auto" else config.attention,
-            quantization_config=quantized,
-            device_map={"": device()} if quantized else None,
+            quantization_config=None if own else quantization.told_to_load(quantized.value, dtype),
+            device_map="auto" if split else {"": device()} if quantized.value != "none" else None,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
-    if quantized is None:
+    if not split and quantized.value == "none":
         model.to(device())
     model.requires_grad_(False)
     model.eval()
     reason = "choice.attention.auto" if config.attention == "auto" else "choice.attention.asked"
     attention = Choice("attention", model.config._attn_implementation, message(reason, model=settings["model_type"]))
-    return Loaded(model, _tokenizer(located.path), located, chosen, attention)
+    return Loaded(model, tokenizer, located, number_format, attention, quantized, placed, pad_token)
 
 
-def _quantization(wanted: str, dtype: Any) -> Any:
-    """Return what bitsandbytes is told, or None.
+_BYTES = {"int8": 1.1, "nf4": 0.65, "fp4": 0.65}
+"""Bytes per quantized weight; embeddings and norms, which stay in the chosen precision, are reckoned in."""
 
-    NF4 with double quantization, computed in the chosen precision (Dettmers et al. 2023, QLoRA); or 8-bit weights
-    (Dettmers et al. 2022, LLM.int8()). Raises ModelError on devices that bitsandbytes does not support.
-    """
-    if wanted == "none":
-        return None
-    if device() == "mps":
-        raise ModelError("model.no_quantization", wanted=wanted, device="MPS")
-    from transformers import BitsAndBytesConfig
 
-    if wanted == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
+def _place(folder: Path, width: int, quantized: str) -> Choice:
+    """Choose where the weights go; `width` is the bytes of an unquantized one."""
+    if device() != "cuda":
+        return Choice("placement", "one device", message("choice.placement.only"))
+    return placement(int(parameters(folder) * _BYTES.get(quantized, width)), free_memory_of_cards())
 
 
 def _checked(located: Located) -> Located:

@@ -7,6 +7,7 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from studio.config import RunConfig, choices, fields
+from studio.ui import launch
 from studio.ui.words import Words
 
 MAPPING = "data.mapping."
@@ -61,12 +62,17 @@ class Form:
 
 
 def read(values: Mapping[str, Any], base: RunConfig) -> RunConfig:
-    """Return `base` with the components' `values` by path; an empty mapping means that it is detected."""
+    """Return `base` with the components' `values` by path; an empty mapping means that it is detected.
+
+    Raises ModelError for a model in a folder, on a page that others reach too.
+    """
     settings = {path: from_component(path, value) for path, value in values.items()}
     mapping = {path: settings[path] for path in settings if path.startswith(MAPPING)}
     if mapping and not any(settings.get(path) for path in _COLUMNS):
         settings = {path: value for path, value in settings.items() if path not in mapping}
         settings["data.mapping"] = None
+    if (named := settings.get("model.id")) and named != base.model.id:
+        launch.refuse_folder(named)
     return base.with_settings(settings)
 
 

@@ -1,11 +1,13 @@
 """How the page is launched on the host that it is on."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from studio.errors import ModelError
 from studio.files import home
 from studio.ui import theme
 
@@ -37,6 +39,15 @@ def temporary() -> Path:
 def is_local() -> bool:
     """Whether only this machine reaches the page, so that a path on it may be typed there."""
     return not on_space()
+
+
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+
+
+def refuse_folder(model_id: str) -> None:
+    """Raise ModelError for a model that is named by a path, on a page that others reach too."""
+    if not is_local() and (not _HUB_ID.fullmatch(model_id) or Path(model_id).exists()):
+        raise ModelError("ui.no_folders")
 
 
 def on_space() -> bool:

@@ -1,4 +1,4 @@
-"""Long work on a session's data set, in a thread of its own: with progress, to be cancelled, one at a time.
+"""Long work for a session (a scan, a download), in a thread of its own: with progress, to be cancelled, one at a time.
 
 It knows nothing of what the work is: the page hands it a function that is told how to say how far it is.
 """
@@ -29,7 +29,7 @@ class Work:
         """Whether later work of the session has taken its place: nobody wants its result."""
         self.result: Any = None
         self.error: Exception | None = None
-        threading.Thread(target=self._run, name="data-scan", daemon=True).start()
+        threading.Thread(target=self._run, name="page-work", daemon=True).start()
 
     @property
     def cancelled(self) -> bool:
@@ -37,7 +37,7 @@ class Work:
         return isinstance(self.error, Cancelled)
 
     def cancel(self) -> None:
-        """End the work at the next batch."""
+        """End the work at its next step."""
         self._asked_to_end.set()
 
     def wait(self, seconds: float | None = None) -> bool:

@@ -16,6 +16,8 @@ from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
+from studio.ui.tabs import model_choice
+from studio.ui.tabs.model_choice import ModelChoice
 from studio.ui.words import Words
 
 CHART_HEIGHT = 280
@@ -26,6 +28,7 @@ class TrainTab:
     """The tab's components that handlers read or change."""
 
     preset: gr.Radio
+    model: ModelChoice
     start: gr.Button
     pause: gr.Button
     resume: gr.Button
@@ -60,7 +63,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
     """Build the tab inside the current Blocks."""
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=4, min_width=320):
-            preset = _recipe(words, form, preset_name)
+            preset, model = _recipe(words, form, preset_name)
         with gr.Column(scale=7, min_width=320):
             with gr.Column(elem_classes="card"):
                 with gr.Row(elem_classes="card-head", equal_height=True):
@@ -84,10 +87,10 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                 log = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
     with gr.Row(elem_classes="next"):
         go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
-    return TrainTab(preset, start, pause, resume, stop, why, status, failure, chart, sentence, log, go_on)
+    return TrainTab(preset, model, start, pause, resume, stop, why, status, failure, chart, sentence, log, go_on)
 
 
-def _recipe(words: Words, form: Form, preset_name: str | None) -> gr.Radio:
+def _recipe(words: Words, form: Form, preset_name: str | None) -> tuple[gr.Radio, ModelChoice]:
     with gr.Column(elem_classes="card"):
         words.heading("ui.recipe.title")
         preset = words.make(
@@ -99,9 +102,10 @@ def _recipe(words: Words, form: Form, preset_name: str | None) -> gr.Radio:
         )
         rest = [(path, info) for path, info in fields() if path not in form.parts]
         basic = [path for path, info in rest if info.json_schema_extra["basic"] and not path.startswith("generation.")]
-        for path in basic[:2]:  # the run's name and the model: long texts
-            form.add(path)
-        for pair in zip(basic[2::2], [*basic[3::2], None], strict=False):
+        form.add("name")
+        model = model_choice.build(words, form)
+        rest_of_basic = [path for path in basic if path not in ("name", "model.id")]
+        for pair in zip(rest_of_basic[::2], [*rest_of_basic[1::2], None], strict=False):
             with gr.Row():
                 for path in filter(None, pair):
                     form.add(path)
@@ -111,7 +115,7 @@ def _recipe(words: Words, form: Form, preset_name: str | None) -> gr.Radio:
                 words.make(gr.HTML, text=f"ui.sections.{section}", frame='<h3 class="section">{}</h3>')
                 for path in paths:
                     form.add(path)
-    return preset
+    return preset, model
 
 
 def _chart(words: Words) -> gr.LinePlot:
@@ -186,6 +190,7 @@ def _why(following: Following, language: str) -> str:
 def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[Any]) -> None:
     """Connect the tab's events. `show_run(following, before, language)` returns the updates of the whole page."""
     form = frame.form
+    model_choice.connect(tab.model, frame)
 
     @shown
     def start(language: str, base: RunConfig, *values: Any) -> dict[Any, Any]:

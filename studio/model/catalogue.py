@@ -1,0 +1,284 @@
+"""Which models there are, and what is known of one before it is loaded or even here: size, licence, access."""
+
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from studio.config import BUILTIN_MODEL, ModelConfig
+from studio.errors import ModelError
+from studio.i18n import Message, message
+from studio.model import builtin, hub, load, quantization
+from studio.model.estimate import parameters
+
+Where = Literal["builtin", "folder", "cache", "hub", "nowhere"]
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model on this machine, or the built-in one."""
+
+    id: str
+    path: Path
+    bytes: int
+    """On the disk; 0 for the built-in one before it was fetched."""
+    here: bool
+    loadable: bool
+    """Whether transformers knows its architecture as a language model."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model; None where that is not known."""
+
+    id: str
+    where: Where
+    """`nowhere`: it was not found, or could not be asked for; `problem` says why."""
+    here: bool
+    bytes: int | None = None
+    """On the disk if it is here, else to be fetched."""
+    needs: int | None = None
+    """Bytes that must be free on the disk to fetch it."""
+    free: int | None = None
+    """Bytes that are free there."""
+    path: Path | None = None
+    parameters: int | None = None
+    licence: str | None = None
+    gated: bool = False
+    quantized: str | None = None
+    chat_template: bool | None = None
+    architecture: str | None = None
+    problem: Message | None = None
+    """Why it cannot be had, or cannot be used: an error's words."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts for a JSON document, in English."""
+        return {
+            **{name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("path", "problem")},
+            "path": self.path and str(self.path),
+            "problem": self.problem and self.problem.text(),
+        }
+
+
+def cached() -> list[KnownModel]:
+    """Return the built-in model, then the models in the Hub's cache by name."""
+    here = builtin.is_here()
+    first = KnownModel(BUILTIN_MODEL, builtin.folder(), _bytes(builtin.folder()) if here else 0, here, True)
+    return [first, *sorted(_in_cache(), key=lambda model: model.id.lower())]
+
+
+def _in_cache() -> Iterator[KnownModel]:
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir(hub.cache_folder()).repos
+    except (CacheNotFound, OSError):
+        return
+    for repository in repositories:
+        if repository.repo_type != "model":
+            continue
+        revision = repository.refs.get("main") or max(repository.revisions, key=lambda r: r.last_modified, default=None)
+        if revision is None or not hub.is_whole(revision.snapshot_path):
+            continue
+        settings = _read_json(revision.snapshot_path / "config.json")
+        if settings:
+            yield KnownModel(
+                repository.repo_id, revision.snapshot_path, revision.size_on_disk, True, is_loadable(settings)
+            )
+
+
+def describe(config: ModelConfig, token: str | None = None) -> ModelFacts:
+    """Return what is known of a model: from this machine if it is here, else from the Hub within some five seconds.
+
+    Never raises for a model that cannot be reached, read or used: its `problem` says so.
+    """
+    return describe_here(config) or _on_hub(config, token)
+
+
+def describe_here(config: ModelConfig) -> ModelFacts | None:
+    """Return what this machine alone knows of a model; None when only the Hub can tell."""
+    if config.id == BUILTIN_MODEL:
+        return _builtin()
+    folder = Path(config.id).expanduser()
+    try:
+        located = load.locate(config)
+    except ModelError as error:
+        where: Where = "folder" if folder.is_dir() else "nowhere"
+        return ModelFacts(config.id, where, here=folder.is_dir(), problem=error.message)
+    if located is None:
+        return None
+    return _of_folder(config.id, "folder" if folder.is_dir() else "cache", located.path)
+
+
+def _builtin() -> ModelFacts:
+    if builtin.is_here():
+        return _of_folder(BUILTIN_MODEL, "builtin", builtin.folder(), licence=builtin.LICENCE)
+    return ModelFacts(
+        BUILTIN_MODEL,
+        "builtin",
+        here=False,
+        bytes=builtin.DOWNLOAD_BYTES,
+        needs=builtin.DISK_BYTES,
+        free=hub.free_disk(builtin.folder()),
+        licence=builtin.LICENCE,
+        chat_template=True,
+    )
+
+
+def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = None) -> ModelFacts:
+    settings = _read_json(folder / "config.json")
+    quantized = quantization.of_repository(settings)
+    template = (folder / "chat_template.jinja").is_file() or _read_json(folder / "tokenizer_config.json").get(
+        "chat_template"
+    )
+    try:
+        count = parameters(folder)
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
+        count = None  # damaged: told when it is loaded
+    return ModelFacts(
+        model_id,
+        where,
+        here=True,
+        bytes=_bytes(folder),
+        path=folder,
+        parameters=count,
+        licence=licence or _licence(folder),
+        quantized=quantized,
+        chat_template=bool(template),
+        architecture=_architecture(settings),
+        problem=_unusable(model_id, settings, quantized),
+    )
+
+
+def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
+    try:
+        found = hub.look(config.id, config.revision, token)
+    except ModelError as error:
+        return ModelFacts(config.id, "nowhere", here=False, problem=error.message)
+    problem = None
+    try:
+        hub.require_usable(found)
+        if found.gated:
+            hub.require_access(config.id, token)
+        hub.require_disk(found.missing, hub.storage(config.id))
+    except ModelError as error:
+        problem = error.message
+    quantized = quantization.of_repository(found.config)
+    tokenizer = found.config.get("tokenizer_config") or {}
+    return ModelFacts(
+        config.id,
+        "hub",
+        here=False,
+        bytes=found.missing,
+        needs=found.missing,
+        free=hub.free_disk(hub.storage(config.id)),
+        parameters=None if quantized else sum(found.parameters.values()) or None,  # packed ones would be miscounted
+        licence=found.licence,
+        gated=found.gated,
+        quantized=quantized,
+        chat_template="chat_template.jinja" in found.files or bool(tokenizer.get("chat_template")),
+        architecture=_architecture(found.config),
+        problem=problem or _unusable(config.id, found.config, quantized),
+    )
+
+
+def _unusable(model_id: str, settings: dict[str, Any], quantized: str | None) -> Message | None:
+    """Return why a model that is or could be here cannot be trained, as far as its settings tell."""
+    if quantized and quantized not in quantization.BITSANDBYTES:
+        return ModelError("model.other_quantization", id=model_id, method=quantized).message
+    if _architecture(settings) and not is_loadable(settings):
+        return ModelError("model.architecture", id=model_id, architecture=_architecture(settings)).message
+    return None
+
+
+def told(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
+    """Yield what is known of a model as titles with values, in the order in which they matter to who chooses."""
+    if facts.where != "nowhere":
+        place = facts.where if facts.here or facts.where == "hub" else "not_here"
+        yield message("model.where"), message(f"model.{place}")
+    if facts.bytes is not None and facts.here:
+        yield message("model.size"), message("model.size_here", size=size(facts.bytes))
+    elif facts.bytes is not None:
+        yield message("model.size"), message("model.size_to_fetch", size=size(facts.bytes))
+    if facts.needs is not None and facts.free is not None:
+        yield message("model.disk"), message("model.disk_line", needs=size(facts.needs), free=size(facts.free))
+    if facts.parameters:
+        yield message("model.parameters"), _count(facts.parameters)
+    if facts.where != "nowhere":
+        yield message("model.licence"), facts.licence or message("model.not_known")
+    if facts.gated:
+        yield message("model.access"), message("model.gated")
+    if facts.quantized:
+        yield message("model.quantized"), facts.quantized
+    if facts.chat_template is not None:
+        yield message("model.chat_template"), message("model.yes" if facts.chat_template else "model.no")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    return hub.size(count)
+
+
+def _count(number: int) -> str:
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return str(number)
+
+
+_LANGUAGE_MODEL = re.compile(r".*(ForCausalLM|LMHeadModel|ForConditionalGeneration)")
+
+
+def is_loadable(settings: dict[str, Any]) -> bool:
+    """Whether the installed transformers has a language model of the architecture that a config.json names.
+
+    It is looked for in the library's files, since importing the library takes seconds.
+    """
+    architecture, kind = _architecture(settings), str(settings.get("model_type") or "")
+    if not architecture or not re.fullmatch(r"[\w.-]+", kind) or not _LANGUAGE_MODEL.fullmatch(architecture):
+        return False
+    return architecture in _classes(kind.replace("-", "_").removesuffix("_text"))
+
+
+@lru_cache(maxsize=256)
+def _classes(kind: str) -> frozenset[str]:
+    spec = importlib.util.find_spec("transformers")
+    found: set[str] = set()
+    for root in (spec and spec.submodule_search_locations) or ():
+        for file in Path(root, "models", kind).glob("modeling_*.py"):
+            found |= set(re.findall(r"^class (\w+)\(", file.read_text(encoding="utf-8"), re.MULTILINE))
+    return frozenset(found)
+
+
+def _architecture(settings: dict[str, Any]) -> str | None:
+    named = settings.get("architectures")
+    return str(named[0]) if isinstance(named, list) and named else None
+
+
+def _licence(folder: Path) -> str | None:
+    """Return the licence in the head of a model card, if there is one that can be read."""
+    from huggingface_hub.repocard import metadata_load
+
+    card = folder / "README.md"
+    try:
+        return hub.licence_of(metadata_load(card) or {}) if card.is_file() else None
+    except Exception:  # written by anybody: whatever is wrong with it, the licence is not known
+        return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _bytes(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())

@@ -1,0 +1,46 @@
+"""What is known of a model, as small HTML; everything from outside escaped."""
+
+import html
+
+from studio.i18n import Message, text
+from studio.model import catalogue
+from studio.model.catalogue import KnownModel, ModelFacts
+from studio.ui.failures import box
+from studio.ui.views import bar
+
+
+def choice(model: KnownModel, language: str) -> tuple[str, str]:
+    """Return a model as the list offers it: what is shown, and its id."""
+    if model.id == "builtin":
+        return text("ui.model.builtin_choice", language), model.id
+    return text("ui.model.choice", language, id=model.id, size=catalogue.size(model.bytes)), model.id
+
+
+def facts(found: ModelFacts, language: str) -> str:
+    """Return the card of a model: what is known of it, and why it cannot be had or used."""
+    items = []
+    for title, value in catalogue.told(found):
+        words = value.text(language) if isinstance(value, Message) else value
+        items.append(f"<dt>{html.escape(title.text(language))}</dt><dd>{html.escape(words)}</dd>")
+    return f'<dl class="model-facts">{"".join(items)}</dl>' * bool(items) + box(found.problem, language)
+
+
+def waiting(language: str) -> str:
+    """Return that the Hub is being asked."""
+    words = text("ui.model.asking", language)
+    return f'<div class="scan"><span>{html.escape(words)}</span>{bar(None, words)}</div>'
+
+
+def progress(share: float | None, found: ModelFacts, language: str) -> str:
+    """Return how far a fetch is: in bytes where the share is one of bytes, which the built-in model's is not."""
+    words = text("phase.fetching", language)
+    done = f"{share or 0:.0%}"
+    if found.where == "hub" and found.bytes:
+        sizes = {"done": catalogue.size(int(found.bytes * (share or 0))), "all": catalogue.size(found.bytes)}
+        done = text("ui.model.bytes", language, **sizes)
+    return f'<div class="scan">{bar(share, words)}<b>{html.escape(done)}</b></div>'
+
+
+def note(key: str, language: str) -> str:
+    """Return a quiet line."""
+    return f'<p class="hint">{html.escape(text(key, language))}</p>'

@@ -1,0 +1,175 @@
+"""The choice of the base model on the Train tab: what is here, what is known of any other, and fetching it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from studio.config import BUILTIN_MODEL, ModelConfig
+from studio.model.catalogue import ModelFacts
+from studio.ui import launch, model_views, scanning
+from studio.ui.failures import message_of, shown
+from studio.ui.form import Form
+from studio.ui.frame import Frame
+from studio.ui.words import Words
+
+QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The controls under the model's name."""
+
+    said: gr.HTML
+    token: gr.Textbox
+    """Handed to the call that needs it, and kept nowhere."""
+    progress: gr.HTML
+    fetch: gr.Button
+    cancel: gr.Button
+    facts: gr.State
+
+    @property
+    def of_facts(self) -> list[Any]:
+        """What changes with the model that is chosen."""
+        return [self.facts, self.said, self.token, self.progress, self.fetch, self.cancel]
+
+
+def build(words: Words, form: Form) -> ModelChoice:
+    """Build the controls inside the current Blocks."""
+    form.add(
+        "model.id",
+        gr.Dropdown,
+        fixed_choices=[BUILTIN_MODEL],
+        value=BUILTIN_MODEL,
+        allow_custom_value=True,
+        filterable=True,
+        elem_id="model",
+    )
+    said = gr.HTML(elem_id="model-said")  # events fill it, so that a change of language does not empty it
+    token = words.make(
+        gr.Textbox,
+        label="ui.hub.token",
+        info="ui.model.token_help",
+        type="password",
+        max_lines=1,
+        visible=False,
+        elem_id="model-token",
+    )
+    with gr.Row(elem_classes="ask", elem_id="model-fetch"):
+        progress = gr.HTML(elem_id="model-progress")
+        fetch = words.make(gr.Button, text="ui.model.fetch", size="sm", scale=0, min_width=140, visible=False)
+        cancel = words.make(gr.Button, text="ui.model.cancel", size="sm", scale=0, min_width=96, visible=False)
+    return ModelChoice(said, token, progress, fetch, cancel, gr.State(None))
+
+
+def connect(choice: ModelChoice, frame: Frame) -> None:
+    """Connect the events; the Hub is asked when the choice has changed, not at each keystroke."""
+    model, revision = (frame.form.parts[f"model.{name}"] for name in ("id", "revision"))
+    root = Context.root_block
+    assert root is not None
+
+    @shown
+    def look_at_model(
+        language: str, request: gr.Request, model_id: str, revision: str, token: str
+    ) -> Iterator[dict[Any, Any]]:
+        from studio.model import catalogue
+
+        scanning.drop(_session(request))  # a fetch of the model that was chosen before
+        config = _config(model_id, revision)
+        if config is None:
+            yield {choice.facts: None, choice.said: model_views.note("ui.model.empty", language), **_idle(None)}
+            return
+        found = catalogue.describe_here(config)
+        if found is None:
+            yield {choice.said: model_views.waiting(language), **_idle(None)}
+            found = catalogue.describe(config, (token or "").strip() or None)
+        yield _show(found, language)
+
+    @shown
+    def say_model(language: str, facts: ModelFacts | None) -> dict[Any, Any]:
+        said = model_views.facts(facts, language) if facts else model_views.note("ui.model.empty", language)
+        return {model: gr.update(choices=_offered(language)), choice.said: said}
+
+    @shown
+    def pull_model(
+        language: str, request: gr.Request, facts: ModelFacts, model_id: str, revision: str, token: str
+    ) -> Iterator[dict[Any, Any]]:
+        from studio.model import catalogue
+
+        config = _config(model_id, revision)
+        if config is None:
+            return
+        given = (token or "").strip() or None
+        if facts.bytes is None:  # what the Hub would not tell without the token
+            facts = catalogue.describe(config, given)
+            if facts.where == "nowhere":
+                yield _show(facts, language)
+                return
+        work = scanning.begin(_session(request), lambda going: _fetch(config, going, given))
+        yield {
+            choice.progress: model_views.progress(0.0, facts, language),
+            choice.fetch: gr.update(visible=False),
+            choice.cancel: gr.update(visible=True),
+        }
+        for share in scanning.follow(_session(request), work):
+            if not work.replaced:
+                yield {choice.progress: model_views.progress(share, facts, language)}
+        if work.replaced:
+            yield {choice.progress: gr.skip()}
+        elif work.error is None:
+            here = catalogue.describe(config)
+            yield {**_show(here, language), choice.token: gr.update(value="", visible=False)}
+        else:
+            problem = facts.problem if work.cancelled else message_of(work.error)
+            told = model_views.note("ui.model.cancelled", language) if work.cancelled else ""
+            yield {**_show(replace(facts, problem=problem), language), choice.progress: told}
+
+    def _show(found: ModelFacts, language: str) -> dict[Any, Any]:
+        return {choice.facts: found, choice.said: model_views.facts(found, language), **_idle(found)}
+
+    def _idle(found: ModelFacts | None) -> dict[Any, Any]:
+        missing = found is not None and not found.here
+        return {
+            choice.token: gr.update(visible=missing and found.where != "builtin"),
+            choice.fetch: gr.update(visible=missing),
+            choice.cancel: gr.update(visible=False),
+            choice.progress: "",
+        }
+
+    def cancel_pull(request: gr.Request) -> None:
+        scanning.cancel(_session(request))
+
+    asked = [frame.language, model, revision, choice.token]
+    chosen = [model.change, revision.blur, revision.submit, choice.token.submit, root.load]
+    gr.on(chosen, look_at_model, asked, choice.of_facts, trigger_mode="always_last", **QUIET)
+    said = [frame.language, choice.facts]
+    gr.on([frame.language.change, root.load], say_model, said, [model, choice.said], **QUIET)
+    fetched = choice.fetch.click(pull_model, [frame.language, choice.facts, *asked[1:]], choice.of_facts, **QUIET)
+    fetched.then(say_model, said, [model, choice.said], **QUIET)
+    choice.cancel.click(cancel_pull, None, None, **QUIET)
+
+
+def _session(request: gr.Request) -> str:
+    return f"{request.session_hash} model"
+
+
+def _config(model_id: str | None, revision: str | None) -> ModelConfig | None:
+    """Return the settings of the model that is named; None while none is. Raises ModelError for a folder of others."""
+    if not (name := (model_id or "").strip()):
+        return None
+    launch.refuse_folder(name)
+    return ModelConfig(id=name, revision=(revision or "").strip() or None)
+
+
+def _offered(language: str) -> list[tuple[str, str]]:
+    from studio.model import catalogue
+
+    return [model_views.choice(model, language) for model in catalogue.cached() if model.loadable]
+
+
+def _fetch(config: ModelConfig, going: scanning.Going, token: str | None) -> None:
+    from studio.model import load
+
+    load.fetch(config, going, token)
