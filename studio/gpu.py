@@ -38,6 +38,8 @@ class Job:
         self._work = work
         self._stop = threading.Event()
         self._shown: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.done = threading.Event()
+        """Set when the work has ended, however it did."""
 
     def updates(self) -> Iterator[Any]:
         """Yield what the work shows, the newest state each time; raises StudioError when the job failed."""
@@ -75,6 +77,8 @@ class Job:
         except Exception as error:
             log.warning("interactive job failed", exc_info=True)
             self._shown.put(_readable(error))
+        finally:
+            self.done.set()
 
 
 @dataclass(frozen=True)

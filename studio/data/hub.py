@@ -3,16 +3,19 @@
 `datasets` does the reading; data sets that are scripts are refused by it (version 4 and later).
 """
 
+import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from studio.config import SourceConfig
 from studio.errors import DataError
 from studio.files import cache
 from studio.model.hub import reachable
+
+Answer = TypeVar("Answer")
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
@@ -64,9 +67,11 @@ def structure(name: str, revision: str | None = None, token: str | None = None) 
     _require(SourceConfig(kind="hub", name=name))
     import datasets
 
-    with _errors(name):
+    def ask() -> dict[str, list[str]]:
         subsets = datasets.get_dataset_config_names(name, revision=revision, token=token)
         return {s: datasets.get_dataset_split_names(name, s, revision=revision, token=token) for s in subsets}
+
+    return _ask(ask, name)
 
 
 def _require(source: SourceConfig) -> None:
@@ -79,39 +84,36 @@ def _require(source: SourceConfig) -> None:
 def _load(source: SourceConfig, token: str | None, streaming: bool) -> Any:
     import datasets
 
-    with _errors(source.name):
-        return datasets.load_dataset(
-            source.name,
-            source.subset,
-            split=source.split or "train",
-            revision=source.revision,
-            token=token,
-            streaming=streaming,
-        )
+    ask = functools.partial(
+        datasets.load_dataset,
+        source.name,
+        source.subset,
+        split=source.split or "train",
+        revision=source.revision,
+        token=token,
+        streaming=streaming,
+    )
+    return _ask(ask, source.name)
 
 
-class _errors:
-    """Puts what `datasets` raises into our words; nothing of a token is in them."""
+def _ask(question: Callable[[], Answer], name: str) -> Answer:
+    """Return what `datasets` answers; what it raises is put into our words.
 
-    def __init__(self, name: str):
-        self._name = name
+    The exception itself, which may hold the request and its token, goes no further: not as a cause or a context either.
+    """
+    from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        """Raise a DataError for what we know."""
-        if error is None:
-            return
-        from datasets.exceptions import DatasetNotFoundError
-        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
-
-        text = str(error).lower()
-        if isinstance(error, GatedRepoError) or (isinstance(error, DatasetNotFoundError) and "gated" in text):
-            raise DataError("data.gated", id=self._name) from error
-        if isinstance(error, DatasetNotFoundError):
-            raise DataError("data.unknown_id", id=self._name) from error
-        if isinstance(error, ValueError):  # an unknown subset or split; the message lists those there are
-            raise DataError("data.hub_part", id=self._name, detail=str(error)[:200]) from error
-        if isinstance(error, HfHubHTTPError | OSError | RuntimeError):
-            raise DataError("data.hub_failed", id=self._name, detail=type(error).__name__) from error
+    try:
+        return question()
+    except (DatasetNotFoundError, ValueError, HfHubHTTPError, OSError, RuntimeError) as error:
+        words = str(error)
+        if isinstance(error, GatedRepoError) or (isinstance(error, DatasetNotFoundError) and "gated" in words.lower()):
+            told = DataError("data.gated", id=name)
+        elif isinstance(error, DatasetNotFoundError):
+            told = DataError("data.unknown_id", id=name)
+        elif isinstance(error, ValueError):  # an unknown subset or split; the message lists those there are
+            told = DataError("data.hub_part", id=name, detail=words[:200])
+        else:
+            told = DataError("data.hub_failed", id=name, detail=type(error).__name__)
+    raise told

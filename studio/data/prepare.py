@@ -1,7 +1,6 @@
 """From the settings to what the trainer gets, what the preview shows, and what the report counts."""
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -149,11 +148,11 @@ def _epoch_seconds(config: RunConfig, report: Report) -> float | None:
         return None
     figures = report.token_figures
     tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]
-    settings = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
+    model_type = located.settings.get("model_type", "")
     return estimate.epoch_seconds(
         int(tokens * report.train / report.usable),
         located.path,
-        precision(config.model.precision, settings.get("model_type", "")).value,
+        precision(config.model.precision, model_type).value,
         upper_half=config.lora.layers == "upper-half",
         checkpointing=config.train.gradient_checkpointing == "on",
     )

@@ -96,11 +96,9 @@ def _native_bfloat16() -> bool:
 
 
 def free_memory() -> int:
-    """Return the free memory of the device, in bytes."""
-    import torch
-
+    """Return the free memory of the device (the first card), in bytes."""
     if device() == "cuda":
-        return torch.cuda.mem_get_info()[0]
+        return free_memory_of_cards()[0]
     return psutil.virtual_memory().available
 
 

@@ -30,6 +30,11 @@ class Located:
     revision: str | None
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What its `config.json` says."""
+        return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+
+    @property
     def identity(self) -> dict[str, str | None]:
         """What an adapter of this model records, and what a comparison checks: id, revision, hash of the weights."""
         return {"id": self.id, "revision": self.revision, "weights": _weights_hash(self.path)}
@@ -127,7 +132,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # progress goes to the run's status
-    settings = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
+    settings = located.settings
     number_format = precision(config.precision, settings.get("model_type", ""))
     dtype = getattr(torch, number_format.value)
     quantized = quantization.choose(config.quantization, settings, located.id)
@@ -175,7 +180,7 @@ def _place(folder: Path, width: int, quantized: str) -> Choice:
 def _checked(located: Located) -> Located:
     """Refuse a repository that wants to run code of its own, or that has no safetensors."""
     try:
-        settings = json.loads((located.path / "config.json").read_text(encoding="utf-8"))
+        settings = located.settings
     except (OSError, json.JSONDecodeError) as error:
         raise ModelError("model.no_config", id=located.id) from error
     if settings.get("auto_map"):

@@ -72,7 +72,7 @@ def forecast(
     (Chen et al. 2016, sublinear memory cost). A quantized base is dequantized one module at a time, into 16 bits.
     """
     width = {"float32": 4, "bfloat16": 2, "float16": 2}[precision]
-    small = {"none": width, "nf4": NF4_BYTES, "int8": 1.0}[quantization]
+    small = {"none": width, "nf4": NF4_BYTES, "fp4": NF4_BYTES, "int8": 1.0}[quantization]
     weights = (skeleton.total - skeleton.in_layers) * width + skeleton.in_layers * small
     if quantization != "none":
         weights += 2 * skeleton.largest

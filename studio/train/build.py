@@ -79,6 +79,7 @@ def build(
         disable_tqdm=True,
         report_to="none",
     )
+    arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
     trainer = StudioTrainer(
         run,
         settings.keep_checkpoints,

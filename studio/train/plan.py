@@ -1,13 +1,12 @@
 """What a run will do on this device, decided before its model is loaded: each choice with its reason."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from studio.config import RunConfig, TrainConfig
 from studio.i18n import Message, message
-from studio.model import memory, skeleton
+from studio.model import memory, quantization, skeleton
 from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
 from studio.model.memory import Memory
@@ -80,8 +79,9 @@ def make(config: RunConfig, located: Located, *, rows: int, longest: int, free: 
     """
     sizes = skeleton.build(located.path, config.lora)
     fitted, optimizer = _with_optimizer(config.train)
-    where, number = device(), precision(config.model.precision, model_type(located)).value
+    where, number = device(), precision(config.model.precision, located.settings.get("model_type", "")).value
     attention = config.model.attention
+    small = quantization.choose(config.model.quantization, located.settings, located.id).value
     kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
 
     def forecast(settings: TrainConfig) -> Memory:
@@ -89,7 +89,7 @@ def make(config: RunConfig, located: Located, *, rows: int, longest: int, free: 
             sizes,
             device=where,
             precision=number,
-            quantization=config.model.quantization,
+            quantization=small,
             optimizer=settings.optimizer,
             kept_per_layer=kept,
             rows=settings.batch_size,
@@ -185,11 +185,6 @@ def _steps(settings: TrainConfig, rows: int) -> int:
 def _tokenizer_bytes(located: Located) -> float:
     parts = (part for pattern in _TOKENIZER_FILES for part in located.path.glob(pattern))
     return float(sum(part.stat().st_size for part in parts))
-
-
-def model_type(located: Located) -> str:
-    """Return the architecture that a model's `config.json` names."""
-    return json.loads((located.path / "config.json").read_text(encoding="utf-8")).get("model_type", "")
 
 
 def _gb(size: float) -> str:

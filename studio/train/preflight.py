@@ -103,7 +103,7 @@ def _seconds(config: RunConfig, planned: Plan, report: Report, located: load.Loc
     return estimate.epoch_seconds(
         int(each * rows),
         located.path,
-        precision(config.model.precision, plan.model_type(located)).value,
+        precision(config.model.precision, located.settings.get("model_type", "")).value,
         upper_half=config.lora.layers == "upper-half",
         checkpointing=settings.gradient_checkpointing == "on",
     )

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from studio import runs
 from studio.runs import State, Status
-from studio.train import checkpoint
+from studio.train import checkpoint, relief
+from studio.train.relief import Relief
 from studio.ui.views import Line, Point, log_lines, points
 
-_ASKED = {"stop": "stopping", "pause": "pausing"}
+_ASKED = {"stop": "stopping", "pause": "pausing", "cancel": "cancelling"}
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Following:
     newest: str | None = None
     """The newest run there was at the last look, followed or not."""
     stopping: str | None = None
-    """`stopping` or `pausing` while the run was asked to and has not yet."""
+    """`stopping`, `pausing` or `cancelling` while the run was asked to and has not yet."""
 
     @property
     def alive(self) -> bool:
@@ -36,10 +37,18 @@ class Following:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the followed run is over, unfinished, and left a checkpoint to go on from."""
+        """Whether the followed run is over, unfinished, and can go on: from a checkpoint, or from its very start."""
         if self.status is None or self.run_id is None or self.alive or self.status.state is State.FINISHED:
             return False
-        return bool(checkpoint.all_of(runs.folder() / self.run_id))
+        return bool(checkpoint.all_of(runs.folder() / self.run_id)) or not self.status.step
+
+    @property
+    def ways_out(self) -> list[Relief]:
+        """What helps when the followed run has run out of memory; empty else."""
+        if self.status is None or self.alive or self.run_id is None:
+            return []
+        run = runs.Run(runs.folder() / self.run_id)
+        return relief.reliefs(run) if relief.out_of_memory(run) else []
 
     @property
     def has_result(self) -> bool:

@@ -114,4 +114,6 @@ def _form_values(config):
     page = app.build()
     start = next(fn for fn in page.fns.values() if fn.api_name == "start")
     inputs = [block for block in start.inputs if not isinstance(block, gr.State)][1:]
-    return [values[titles[block.label]] for block in inputs]
+    *settings, token = inputs
+    assert token.type == "password"
+    return [*(values[titles[block.label]] for block in settings), None]

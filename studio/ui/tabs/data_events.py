@@ -172,10 +172,10 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         return templates.template(name or templates.OWN, chosen["prompt"] or [], chosen["joined"], chosen["completion"])
 
     @shown
-    def fetch_model(language: str, progress: gr.Progress = gr.Progress()) -> None:
-        from studio.model import builtin
+    def fetch_model(language: str, base: RunConfig, *values: Any, progress: gr.Progress = gr.Progress()) -> None:
+        from studio.model import load
 
-        builtin.fetch(lambda share: progress(share, desc=text("phase.fetching", language)))
+        load.fetch(form.read(values, base).model, lambda share: progress(share, desc=text("phase.fetching", language)))
 
     settings = [frame.language, frame.base]
 
@@ -251,7 +251,9 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     show_again(row.number.submit(nothing, **QUIET))
     show_again(health.report.select(row_of_problem, None, row.number, **QUIET))
     look_again(health.report.click(mend, parts["data.fixes"], parts["data.fixes"], **QUIET))
-    look_again(row.get_model.click(fetch_model, frame.language, row.caption, api_visibility="undocumented"))
+    look_again(
+        row.get_model.click(fetch_model, [*settings, *form.components], row.caption, api_visibility="undocumented")
+    )
     health.cancel.click(cancel, None, None, **QUIET)
     cleaned = health.clean.click(
         clean,

@@ -11,12 +11,14 @@ from studio import presets, runs
 from studio.config import RunConfig, fields
 from studio.errors import RunError
 from studio.i18n import text
-from studio.ui import views
+from studio.runs import Action
+from studio.ui import before_views, views
 from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.tabs import model_choice
+from studio.ui.tabs import before, model_choice
+from studio.ui.tabs.before import Before
 from studio.ui.tabs.model_choice import ModelChoice
 from studio.ui.words import Words
 
@@ -33,6 +35,10 @@ class TrainTab:
     pause: gr.Button
     resume: gr.Button
     stop: gr.Button
+    cancel: gr.Button
+    ways: gr.HTML
+    apply: gr.Button
+    before: Before
     why: gr.HTML
     status: gr.HTML
     failure: gr.HTML
@@ -49,6 +55,9 @@ class TrainTab:
             self.pause,
             self.resume,
             self.stop,
+            self.cancel,
+            self.ways,
+            self.apply,
             self.why,
             self.status,
             self.failure,
@@ -73,9 +82,13 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                         resume = words.make(gr.Button, text="ui.train.resume", visible=False, min_width=120)
                         pause = words.make(gr.Button, text="ui.train.pause", interactive=False, min_width=96)
                         stop = words.make(gr.Button, text="ui.train.stop", interactive=False, min_width=96)
+                        cancel = words.make(gr.Button, text="ui.train.cancel", visible=False, min_width=96)
                 status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
                 failure = gr.HTML(elem_id="failure")
+                ways = gr.HTML(elem_id="ways")
+                apply = words.make(gr.Button, text="ui.ways_out.apply", visible=False, elem_id="apply")
                 why = gr.HTML(elem_id="why")
+            checks = before.build(words)
             with gr.Column(elem_classes="card"):
                 words.heading("ui.loss.title")
                 chart = _chart(words)
@@ -87,7 +100,25 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                 log = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
     with gr.Row(elem_classes="next"):
         go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
-    return TrainTab(preset, model, start, pause, resume, stop, why, status, failure, chart, sentence, log, go_on)
+    return TrainTab(
+        preset,
+        model,
+        start,
+        pause,
+        resume,
+        stop,
+        cancel,
+        ways,
+        apply,
+        checks,
+        why,
+        status,
+        failure,
+        chart,
+        sentence,
+        log,
+        go_on,
+    )
 
 
 def _recipe(words: Words, form: Form, preset_name: str | None) -> tuple[gr.Radio, ModelChoice]:
@@ -157,6 +188,9 @@ def render(tab: TrainTab, following: Following, before: Following | None, langua
             tab.resume: gr.update(visible=go_on, variant="primary" if go_on and not done else "secondary"),
             tab.pause: gr.update(interactive=alive and not following.stopping),
             tab.stop: gr.update(interactive=alive and not following.stopping),
+            tab.cancel: gr.update(visible=alive, interactive=not following.stopping),
+            tab.ways: before_views.ways_out(following.ways_out, language),
+            tab.apply: gr.update(visible=any(way.resumes for way in following.ways_out)),
             tab.why: _why(following, language),
             tab.failure: box(status.error if status else None, language),
             tab.go_on: gr.update(interactive=done or alive, variant="primary" if done else "secondary"),
@@ -191,12 +225,15 @@ def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[A
     """Connect the tab's events. `show_run(following, before, language)` returns the updates of the whole page."""
     form = frame.form
     model_choice.connect(tab.model, frame)
+    before.connect(tab.before, frame)
 
     @shown
-    def start(language: str, base: RunConfig, *values: Any) -> dict[Any, Any]:
+    def start(language: str, base: RunConfig, *given: Any) -> dict[Any, Any]:
         from studio import gpu
 
-        run = gpu.thread().start_run(form.read(values, base))
+        *values, token = given
+
+        run = gpu.thread().start_run(form.read(values, base), token=(token or "").strip() or None)
         return show_run(follow(run.id), None, language)
 
     @shown
@@ -206,7 +243,15 @@ def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[A
         run = gpu.thread().resume_run(following.run_id or "")
         return show_run(follow(run.id), None, language)
 
-    def ask(action: str) -> Callable[..., dict[Any, Any]]:
+    @shown
+    def go_on_with_less(language: str, following: Following) -> dict[Any, Any]:
+        from studio import gpu
+
+        first = next(way for way in following.ways_out if way.resumes)
+        run = gpu.thread().resume_run(following.run_id or "", first.settings)
+        return show_run(follow(run.id), None, language)
+
+    def ask(action: Action) -> Callable[..., dict[Any, Any]]:
         @shown
         def asked(language: str, following: Following) -> dict[Any, Any]:
             if not following.alive or following.run_id is None:
@@ -217,9 +262,11 @@ def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[A
         return asked
 
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
-    tab.start.click(start, frame.config_inputs, show_run_outputs, **quiet)
+    tab.start.click(start, [*frame.config_inputs, tab.model.token], show_run_outputs, **quiet)
     followed = [frame.language, frame.following]
     tab.stop.click(ask("stop"), followed, show_run_outputs, **quiet)
+    tab.cancel.click(ask("cancel"), followed, show_run_outputs, **quiet)
+    tab.apply.click(go_on_with_less, followed, show_run_outputs, **quiet)
     tab.pause.click(ask("pause"), followed, show_run_outputs, **quiet)
     tab.resume.click(resume, followed, show_run_outputs, **quiet)
 
