@@ -104,6 +104,14 @@ def replace_folder(final: Path, fill: Callable[[Path], None], expected: int = 0)
     shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder. It loses its name first, so that a kill leaves no half of it under that."""
+    going = folder.with_name(f".gone-{folder.name}")
+    shutil.rmtree(going, ignore_errors=True)
+    folder.rename(going)
+    shutil.rmtree(going, ignore_errors=True)
+
+
 def size_of(folder: Path) -> int:
     """Return the bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

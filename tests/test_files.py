@@ -101,3 +101,21 @@ def test_two_threads_that_replace_one_file_leave_one_of_both(tmp_path):
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_folder_that_is_being_removed_has_lost_its_name_before_its_first_file(tmp_path, monkeypatch):
+    folder = tmp_path / "step-000001"
+    folder.mkdir()
+    (folder / "a").write_text("")
+    named = []
+    real = os.unlink
+
+    def unlink(*args, **kwargs):
+        named.append(folder.exists())
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(os, "supports_dir_fd", os.supports_dir_fd | {unlink})
+    files.remove_folder(folder)
+    assert named == [False]
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio import events
-from studio.files import replace_file
+from studio.files import remove_folder, replace_file
 from studio.runs import RunWriter
 
 
@@ -65,5 +65,7 @@ class Best:
     def _remove_others(self) -> None:
         if self.adapter.parent.exists():
             for other in self.adapter.parent.iterdir():
-                if other != self.adapter:
-                    shutil.rmtree(other)
+                if other.name.startswith("."):  # a kill has left it
+                    shutil.rmtree(other, ignore_errors=True)
+                elif other != self.adapter:
+                    remove_folder(other)

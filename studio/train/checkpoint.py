@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import RunError
-from studio.files import replace_file, replace_folder, sha256, size_of
+from studio.files import remove_folder, replace_file, replace_folder, sha256, size_of
 
 _MANIFEST = "complete.json"
 _NEVER_KEPT = ("training_args.bin", "README.md")
@@ -73,14 +73,6 @@ def newest_whole(run: Path) -> Path:
 def prune(run: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints, and what a kill has left half done."""
     for checkpoint in all_of(run)[keep:]:
-        _remove(checkpoint)
+        remove_folder(checkpoint)
     for rest in folder_of(run).glob(".*"):
         shutil.rmtree(rest, ignore_errors=True)
-
-
-def _remove(checkpoint: Path) -> None:
-    if checkpoint.exists():
-        gone = checkpoint.with_name(f".gone-{checkpoint.name}")
-        shutil.rmtree(gone, ignore_errors=True)
-        checkpoint.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
