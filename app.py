@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 
 from studio.model import hardware
 
@@ -18,8 +19,11 @@ def main() -> None:
     parser.add_argument("--quickstart", action="store_true", help="start the quickstart run at once")
     parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next that is free)")
     options = parser.parse_args()
-    page = app.build()
-    launch.launch(page, options.port, prevent_thread_lock=True)
+    try:
+        page = app.build()
+        launch.launch(page, options.port, prevent_thread_lock=True)
+    except StudioError as error:  # a home that cannot be written, say
+        sys.exit(str(error))
     if options.quickstart:
         try:
             gpu.thread().start_run(presets.load(presets.QUICKSTART))

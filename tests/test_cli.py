@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from studio import runs
-from studio.runs import State
 
 
 def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
@@ -124,19 +123,6 @@ def test_doctor_answers_offline_within_seconds():
     assert time.monotonic() - began < 60
     assert told["hub_reachable"] is False
     assert told["choices"]["precision"]["reason"]
-
-
-def test_ctrl_c_stops_the_run_and_keeps_the_adapter(config_file):
-    command = [sys.executable, "-m", "studio", "train", config_file, "--set", "train.max_steps=100000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120
-    while time.monotonic() < end and not (runs.all_runs() and runs.find("last").status().step > 2):
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert runs.find("last").status().state is State.STOPPED
-    assert runs.find("last").has_adapter
 
 
 def test_a_second_process_is_told_who_runs(config_file):

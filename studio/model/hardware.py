@@ -1,5 +1,6 @@
 """The device, and what is chosen for it: every choice with its reason."""
 
+import contextlib
 import os
 import platform
 from dataclasses import dataclass
@@ -100,6 +101,16 @@ def free_memory() -> int:
     if device() == "cuda":
         return free_memory_of_cards()[0]
     return psutil.virtual_memory().available
+
+
+def give_back_memory() -> None:
+    """Give what is free in the process back to the system, so that what is taken next can be seen (glibc only)."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory_of_cards() -> list[int]:

@@ -352,10 +352,10 @@ def _error(
     """Return the error for an exception of the library, given by the names of its classes."""
     if "GatedRepoError" in kinds:
         return ModelError("model.gated", id=model_id, page=page(model_id))
-    if status == 401 and _sends_a_token(token):
-        return ModelError("model.bad_token", id=model_id)
     if "RepositoryNotFoundError" in kinds or "RevisionNotFoundError" in kinds:
         return ModelError("model.unknown", id=model_id, revision=revision or "main")
+    if status == 401 and _sends_a_token(token):  # the library tells it from a 401 for what is not there
+        return ModelError("model.bad_token", id=model_id)
     if status in (401, 403):
         return ModelError("model.forbidden", id=model_id, page=page(model_id))
     offline = ("ConnectError", "TimeoutException", "OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionError")

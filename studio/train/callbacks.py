@@ -50,6 +50,10 @@ class RunCallback(TrainerCallback):
             return False
         return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
+    def look(self) -> None:
+        """Look at once whether anything is asked or waits, before an evaluation begins."""
+        self._between()
+
     @override
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._enough:

@@ -13,7 +13,7 @@ from studio.data.prepare import prepare
 from studio.errors import ModelError
 from studio.model import load
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory
+from studio.model.hardware import device, free_memory, give_back_memory
 from studio.train import build, plan
 from studio.train.best import Best
 from studio.train.ends import Asked
@@ -95,6 +95,7 @@ def _peak() -> Iterator[_Peak]:
         yield found
         found.bytes = torch.cuda.max_memory_allocated() - before
         return
+    give_back_memory()
     process, over = psutil.Process(), threading.Event()
     before = process.memory_info().rss
 

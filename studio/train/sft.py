@@ -120,6 +120,7 @@ class StudioTrainer(SFTTrainer):
     @override
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the validation rows without a trace: how often that is done does not change the training."""
+        self._steps.look()
         before = random_state()
         try:
             return super().evaluate(*args, **kwargs)

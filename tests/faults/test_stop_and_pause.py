@@ -92,7 +92,7 @@ def test_a_stop_is_answered_within_a_forward_pass_and_keeps_the_adapter(config, 
         run = gpu.thread().start_run(config.with_settings({"train.max_steps": 100}))
         assert wait_until_over(run) is State.STOPPED
     assert asked.at_step in (2, 3)
-    assert asked.forward_passes <= LONGEST_STOP
+    assert asked.forward_passes <= MOST_PASSES
     assert run.has_adapter
     assert all(checkpoint.is_whole(folder) for folder in checkpoint.all_of(run.path))
     if phase == "saving":  # it was finished first
@@ -100,12 +100,14 @@ def test_a_stop_is_answered_within_a_forward_pass_and_keeps_the_adapter(config, 
 
 
 @pytest.mark.parametrize("phase", TRAINING)
-def test_a_pause_is_answered_soon_and_the_run_goes_on_to_the_same_bits(config, undisturbed, monkeypatch, phase):
+def test_a_pause_is_answered_within_a_forward_pass_and_goes_on_to_the_same_bits(
+    config, undisturbed, monkeypatch, phase
+):
     with monkeypatch.context() as patch:
         asked = Asked(patch, "pause", phase)
         run = gpu.thread().start_run(config)
         assert wait_until_over(run) is State.PAUSED
-    assert asked.forward_passes <= LONGEST_PAUSE
+    assert asked.forward_passes <= MOST_PASSES
     status = run.status()
     newest = checkpoint.step_of(checkpoint.newest_whole(run.path))
     assert newest == status.step
@@ -114,11 +116,8 @@ def test_a_pause_is_answered_soon_and_the_run_goes_on_to_the_same_bits(config, u
     assert weights(run) == undisturbed
 
 
-LONGEST_STOP = 2
-"""Forward passes until a stop is answered at most: one, and one more where an evaluation follows at once."""
-
-LONGEST_PAUSE = 4
-"""Forward passes until a pause is answered at most: the rest of a step (two passes), and of an evaluation (two)."""
+MOST_PASSES = 1
+"""Forward passes until a stop or a pause is answered, at most."""
 
 
 def test_a_request_that_comes_when_the_run_has_just_ended_changes_nothing(config):

@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -214,31 +212,6 @@ def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, unin
     gpu.thread().resume_run(run.id, first.settings)
     assert wait_until_over(run) is State.FINISHED
     assert list(curve(run)) == list(curve(uninterrupted))
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_killed_run_goes_on_to_the_same_bits(config, uninterrupted, tmp_path, seed):
-    process = train_in_a_process(config.with_settings({"name": "killed"}), tmp_path)
-    run = wait_for_step("killed", random.Random(seed).randint(11, 100))
-    time.sleep(random.Random(seed).random() * 0.05)
-    process.kill()
-    process.wait()
-    assert run.status().state is State.INTERRUPTED
-    resumed = gpu.thread().resume_run(run.id)
-    assert wait_until_over(resumed) is State.FINISHED
-    assert curve(run) == curve(uninterrupted)
-    assert weights(run) == weights(uninterrupted)
-
-
-def test_sigterm_makes_a_checkpoint_and_the_run_can_go_on(config, uninterrupted, tmp_path):
-    process = train_in_a_process(config.with_settings({"name": "terminated", "train.save": "no"}), tmp_path)
-    run = wait_for_step("terminated", 4)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
-    assert run.status().state is State.PAUSED
-    assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == run.status().step
-    assert wait_until_over(gpu.thread().resume_run(run.id)) is State.FINISHED
-    assert weights(run) == weights(uninterrupted)
 
 
 @pytest.fixture

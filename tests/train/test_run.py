@@ -8,7 +8,6 @@ from following import losses, wait_for, wait_until_over
 
 from studio import gpu, runs
 from studio.compare.generate import CompareRequest
-from studio.errors import DeviceError
 from studio.runs import State
 
 
@@ -201,62 +200,6 @@ def test_a_run_that_fails_says_why_and_the_next_one_starts(tiny_config, settings
     assert said in run.status().error.text()
     assert "Traceback" in run.log.read_text()
     assert wait_until_over(start(tiny_config)) is State.FINISHED
-
-
-def test_a_failure_frees_the_model(tiny_config, monkeypatch):
-    import gc
-    import weakref
-
-    from studio.model import load
-    from studio.train import trainer
-
-    models = []
-    real_load = load.load
-
-    def remember(*args):
-        loaded = real_load(*args)
-        models.append(weakref.ref(loaded.model))
-        return loaded
-
-    def out_of_memory(*args):
-        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(load, "load", remember)
-    monkeypatch.setattr(trainer, "_save", out_of_memory)
-    config = tiny_config.with_settings({"model.precision": "bfloat16"})  # not the one that other tests left loaded
-    run = start(config)
-    assert wait_until_over(run) is State.FAILED
-    assert "ran out of memory" in run.status().error.text()
-    gc.collect()
-    assert len(models) == 1
-    assert models[0]() is None
-
-
-def test_two_starts_at_once_give_one_run_and_one_clear_answer(tiny_config):
-    import threading
-
-    config = tiny_config.with_settings({"train.max_steps": 100_000})
-    for _ in range(5):
-        barrier = threading.Barrier(20)
-        started, refused = [], []
-
-        def press(barrier=barrier, started=started, refused=refused):
-            barrier.wait()
-            try:
-                started.append(start(config))
-            except DeviceError as error:
-                refused.append(str(error))
-
-        presses = [threading.Thread(target=press) for _ in range(20)]
-        for thread in presses:
-            thread.start()
-        for thread in presses:
-            thread.join()
-        assert len(started) == 1
-        assert all(started[0].id in said for said in refused)
-        assert len(refused) == 19
-        started[0].request("stop")
-        wait_until_over(started[0])
 
 
 def test_every_loss_is_a_number(tiny_config):
