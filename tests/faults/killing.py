@@ -124,10 +124,11 @@ class Killing:
         self._look_at_resume(run_id, step)
         if self._run is None:
             self._run = next((run for run in self._all() if run.id not in known), None)
-        if child.exitcode == -signal.SIGKILL:
+        over = self._run is not None and self._run.status().state is State.FINISHED  # and its process killed after that
+        if child.exitcode == -signal.SIGKILL and not over:
             self._killed(in_save)
         else:
-            self._ended(child.exitcode)
+            self._ended(0 if over else child.exitcode)
 
     def _kill_inside(self, child) -> None:
         """Kill a process at a random moment of one of its next saves."""
