@@ -14,6 +14,6 @@ SIGTERM, SIGINT                         test_signals.py
 changed data, config or base            tests/train/test_resume.py
 torn last line of events.jsonl          test_torn_line.py
 no network                              test_no_network.py
-gated model, bad token, unknown id      tests/model/test_hub.py; for data sets: tests/data/test_hub.py
+gated model, bad token, unknown id      tests/model/test_model_hub.py; for data sets: tests/data/test_hub.py
 Korean and decomposed paths             test_korean_paths.py
 """

@@ -1,0 +1,52 @@
+"""Before the start and after a lack of memory, in a real browser with a real (tiny) model."""
+
+import pytest
+from playwright.sync_api import expect
+
+from studio import runs
+from studio.i18n import text
+from studio.runs import State
+from tests.ui.test_journey import SLOW, open_page, tab
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_check_tells_what_blocks_and_two_steps_are_tried(browser, page_url, language):
+    page = open_page(browser, page_url, language={"en": "en-US", "ko": "ko-KR"}[language])
+    page.get_by_role("tab", name=text("ui.tabs.train", language)).click()
+    page.get_by_role("button", name=text("ui.before.measure", language), exact=True).click()
+    expect(page.locator("#before")).to_contain_text(text("ui.before.clear", language), timeout=SLOW)
+    expect(page.locator("#before .count")).to_be_visible()
+    assert runs.all_runs() == []
+
+    page.get_by_role("button", name=text("ui.recipe.all", language)).click()
+    page.get_by_label(text("config.lora.target_modules.title", language)).fill("q_prog")
+    page.get_by_role("button", name=text("ui.before.check", language), exact=True).click()
+    expect(page.locator("#before")).to_contain_text("q_prog", timeout=SLOW)
+    expect(page.locator("#before")).to_contain_text("q_proj")
+
+
+def test_after_a_lack_of_memory_one_press_goes_on_with_less(browser, page_url, monkeypatch):
+    from trl import SFTTrainer
+
+    real = SFTTrainer.training_step
+
+    def full(self, model, inputs, *args, **kwargs):
+        if self.state.global_step == 2 and len(inputs["input_ids"]) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(SFTTrainer, "training_step", full)
+    page = open_page(browser, page_url)
+    tab(page, "train")
+    page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
+    expect(page.locator("#ways")).to_contain_text("micro-batches of 2", timeout=SLOW)
+    expect(page.locator("#failure")).to_contain_text("ran out of memory")
+    page.get_by_role("button", name=text("ui.ways_out.apply"), exact=True).click()
+    expect(page.locator("#status")).to_contain_text(text("state.finished"), timeout=SLOW)
+    expect(page.locator("#ways")).not_to_contain_text("micro-batches")
+    run = runs.find("last")
+    assert run.status().state is State.FINISHED
+    assert run.config().train.batch_size == 2
+    assert run.has_adapter
