@@ -1,0 +1,227 @@
+"""Commands about runs: train, check, resume, pause, stop, cancel, and the list of them."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from studio import i18n, presets, runs
+from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
+from studio.config import RunConfig, parse_setting
+from studio.runs import Run, State
+
+app = typer.Typer()
+
+
+def read_config(name: str, settings: list[str], offline_sample: bool = False) -> RunConfig:
+    """Return the preset called `name`, or the config in the YAML file of that name, with `--set` applied."""
+    path = Path(name)
+    is_file = path.suffix in (".yaml", ".yml") and path.is_file()
+    config = RunConfig.from_yaml(path.read_text(encoding="utf-8")) if is_file else presets.load(name)
+    if offline_sample:
+        config = presets.offline_sample(config)
+    return config.with_settings(dict(parse_setting(setting) for setting in settings))
+
+
+@app.command(help=i18n.text("cli.train", LANGUAGE))
+def train(
+    preset: Annotated[str, typer.Argument(help=say("cli.preset"))] = presets.QUICKSTART,
+    settings: Annotated[list[str] | None, typer.Option("--set", help=say("cli.set"))] = None,
+    offline_sample: Annotated[bool, typer.Option("--offline-sample", help=say("cli.offline_sample"))] = False,
+    wait: Annotated[bool, typer.Option("--wait", help=say("cli.wait"))] = False,
+    check: Annotated[bool, typer.Option("--check", help=say("cli.check"))] = False,
+    measure: Annotated[bool, typer.Option("--measure", help=say("cli.measure"))] = False,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+
+    config = read_config(preset, settings or [], offline_sample)
+    if check or measure:
+        show_check(config, measure, as_json)
+    else:
+        carry_out(gpu.thread().start_run(config, wait=wait), as_json)
+
+
+def show_check(config: RunConfig, measure: bool, as_json: bool) -> None:
+    """Show what can be known of a run before it starts; the exit code is 1 when something stands in its way."""
+    from studio import gpu
+    from studio.train import preflight
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True, disable=as_json) as bar:
+        task = bar.add_task(say("phase.reading"), total=1.0)
+        found = preflight.check(config, gpu.thread().free_memory(), lambda share: bar.update(task, completed=share))
+    tried = gpu.thread().measure(config).result() if measure and not found.blocks else None
+    plan = found.plan
+    if as_json:
+        print_json(
+            {
+                "blocks": [block.text() for block in found.blocks],
+                "warnings": [warning.text() for warning in found.warnings],
+                "memory_bytes": plan and {name: round(part) for name, part in vars(plan.memory).items()},
+                "memory_free_bytes": plan and round(plan.free),
+                "fits": plan and plan.fits,
+                "trained_parameters": plan and plan.skeleton.trained,
+                "parameters": plan and plan.skeleton.total,
+                "modules": plan and plan.skeleton.modules,
+                "steps": plan and plan.steps,
+                "seconds": found.seconds and round(found.seconds),
+                "disk_bytes": plan and round(plan.disk_bytes),
+                "disk_free_bytes": round(found.disk_free),
+                "choices": {
+                    c.name: {"value": c.value, "reason": c.reason.text()} for c in (plan.choices if plan else ())
+                },
+                "measured": tried
+                and {"peak_bytes": tried.peak_bytes, "step_seconds": tried.step_seconds, "seconds": tried.seconds},
+            }
+        )
+    else:
+        for told in found.warnings:
+            out.print(plain(told.text(LANGUAGE)), style="yellow")
+        for told in found.facts:
+            out.print(plain(told.text(LANGUAGE)))
+        if plan:
+            for choice in plan.choices:
+                out.print(plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}"))
+            out.print(say("cli.memory", need=f"{plan.memory.total / 1e9:.1f}", free=f"{plan.free / 1e9:.1f}"))
+            out.print(say("cli.disk", need=f"{plan.disk_bytes / 1e9:.2f}", free=f"{found.disk_free / 1e9:.1f}"))
+        if plan and found.seconds:
+            out.print(say("cli.time", seconds=f"{found.seconds:,.0f}", steps=plan.steps))
+        if tried:
+            peak, step = f"{tried.peak_bytes / 1e9:.2f}", f"{tried.step_seconds:.2f}"
+            out.print(say("cli.measured", peak=peak, step=step, seconds=f"{tried.seconds:,.0f}"))
+        for block in found.blocks:
+            out.print(plain(block.text(LANGUAGE)), style="red")
+        if not found.blocks:
+            out.print(say("cli.nothing_blocks"))
+    if found.blocks:
+        raise typer.Exit(1)
+
+
+def carry_out(run: Run, as_json: bool) -> None:
+    """Show a run until it ends, then say how; the exit code is 1 unless it finished, was stopped or paused.
+
+    SIGTERM pauses it, so that nothing is lost when a machine is shut down.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: run.request("pause"))
+    if not as_json:
+        out.print(str(run.path), soft_wrap=True, highlight=False)
+    state = follow(run, quiet=as_json)
+    status = run.status()
+    if as_json:
+        print_json({"id": run.id, "path": str(run.path), "state": state.value, "step": status.step})
+    elif status.error:
+        err.print(plain(status.error.text(LANGUAGE)), style="red")
+        err.print(say("cli.log", path=run.log))
+        _show_ways_out(run)
+    else:
+        out.print(say(f"state.{state.value}"))
+    if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
+        raise typer.Exit(1)
+
+
+def _show_ways_out(run: Run) -> None:
+    """After a lack of memory, say what helps, each with the command that does it."""
+    from studio.train import relief
+
+    if not relief.out_of_memory(run):
+        return
+    err.print(say("cli.ways_out"))
+    for way in relief.reliefs(run):
+        command = f"resume {run.id}" if way.resumes else f"train {run.path / 'run.yaml'}"
+        changes = " ".join(f"--set {path}={value}" for path, value in way.settings.items())
+        err.print(plain(f"- {way.told.text(LANGUAGE)}\n  python -m studio {command} {changes}"), soft_wrap=True)
+
+
+@app.command(help=i18n.text("cli.resume", LANGUAGE))
+def resume(
+    run_id: RunId = "last",
+    settings: Annotated[list[str] | None, typer.Option("--set", help=say("cli.change"))] = None,
+    wait: Annotated[bool, typer.Option("--wait", help=say("cli.wait"))] = False,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+
+    changes = dict(parse_setting(setting) for setting in settings or [])
+    carry_out(gpu.thread().resume_run(run_id, changes, wait=wait), as_json)
+
+
+def _ask(run_id: str, action: runs.Action) -> None:
+    run = runs.find(run_id)
+    alive = run.status().state.alive
+    if alive:
+        run.request(action)
+    out.print(say("cli.asked" if alive else "cli.not_alive", run=run.id))
+
+
+@app.command(help=i18n.text("cli.pause", LANGUAGE))
+def pause(run_id: RunId = "last") -> None:
+    _ask(run_id, "pause")
+
+
+@app.command(help=i18n.text("cli.stop", LANGUAGE))
+def stop(run_id: RunId = "last") -> None:
+    _ask(run_id, "stop")
+
+
+@app.command(help=i18n.text("cli.cancel", LANGUAGE))
+def cancel(run_id: RunId = "last") -> None:
+    _ask(run_id, "cancel")
+
+
+def follow(run: Run, quiet: bool = False) -> State:
+    """Show a run's progress until it ends; Ctrl-C asks it to stop, and it keeps its adapter; a second one quits."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    offset = 0
+    loss = ""
+    with Progress(*columns, console=err, disable=quiet, transient=True) as progress:
+        task = progress.add_task("", total=None, loss="")
+        while True:
+            try:
+                status = run.status()
+                events, offset = run.events(offset)
+                for event in events:
+                    if event.type == "step":
+                        loss = say("cli.loss", step=event.step, total=event.total, loss=f"{event.loss:.3f}")
+                    elif event.type == "note" and not quiet:
+                        progress.console.print(plain(event.message.text(LANGUAGE)))
+                    elif event.type == "chosen" and not quiet:
+                        progress.console.print(plain(f"{event.name}: {event.value}. {event.reason.text(LANGUAGE)}"))
+                done = status.step if status.state is State.TRAINING else None
+                label = say(f"phase.{status.phase}") if status.phase else say(f"state.{status.state.value}")
+                progress.update(task, description=label, total=status.total or None, completed=done or 0, loss=loss)
+                if not status.state.alive:
+                    return status.state
+                time.sleep(0.3)
+            except KeyboardInterrupt:
+                if run.requested() == "stop":
+                    os._exit(130)  # the second time: the run is found as interrupted
+                progress.console.print(say("cli.stopping"))
+                run.request("stop")
+
+
+@app.command("runs", help=i18n.text("cli.runs", LANGUAGE))
+def list_runs(as_json: AsJson = False) -> None:
+    rows = [(run, status) for run in runs.all_runs() if (status := runs.readable_status(run))]
+    if as_json:
+        print_json(
+            [
+                {"id": run.id, "path": str(run.path), "state": status.state.value, "step": status.step}
+                | {"total": status.total, "created": status.created}
+                for run, status in rows
+            ]
+        )
+        return
+    table = Table(say("cli.column_run"), say("cli.column_state"), say("cli.column_step"), box=None)
+    for run, status in rows:
+        table.add_row(run.id, say(f"state.{status.state.value}"), f"{status.step}/{status.total}")
+    out.print(table if rows else say("cli.no_runs"))
