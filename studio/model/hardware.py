@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,10 @@ def prepare_process() -> None:
     """Set what must be set before torch is imported; what the user has set stays.
 
     OpenMP's threads wait passively: with busy waiting, a second process on the machine can stop training altogether.
-    CUDA's allocator grows its segments, so that fragmentation does not look like a lack of memory.
+    CUDA's allocator grows its segments, so that fragmentation does not look like a lack of memory. PEFT still reads a
+    name that transformers has renamed; the warning about it says nothing to a user.
     """
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")

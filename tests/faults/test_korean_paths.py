@@ -8,7 +8,7 @@ import pytest
 from following import wait_for, wait_until_over
 
 from studio import gpu, runs
-from studio.compare.generate import CompareRequest
+from studio.compare.columns import CompareRequest
 from studio.runs import State
 from studio.train import checkpoint
 from tests.faults import children
@@ -45,8 +45,8 @@ def test_a_whole_run_works_there(folder, korean, monkeypatch):
     run.request("stop")
     assert wait_until_over(run) is State.STOPPED
     assert runs.find("last").config().data.source.name == str(folder / "가사 모음.jsonl")
-    sides = gpu.thread().compare(CompareRequest(run.id, "바다가 뭐야?", korean.generation)).result()
-    assert [side.name for side in sides] == ["before", "after"]
+    made = gpu.thread().compare(CompareRequest(run.id, ("바다가 뭐야?",), korean.generation)).result()
+    assert all(side.tokens for side in made.answers[0])
     assert json.loads((run.adapter / "restyle.json").read_text())["base"]["id"] == str(folder / "모델")
 
 
