@@ -12,7 +12,7 @@ from studio.data.health import Report
 from studio.errors import RunError, StudioError
 from studio.files import home
 from studio.i18n import Message, message
-from studio.model import estimate, load
+from studio.model import catalogue, estimate, load
 from studio.model.hardware import precision
 from studio.train import plan
 from studio.train.plan import Plan
@@ -39,11 +39,16 @@ class Preflight:
     """What will be trained, and what is still to be fetched."""
 
 
-def check(config: RunConfig, free: float, going: Callable[[float], None] = lambda share: None) -> Preflight:
+def check(
+    config: RunConfig,
+    free: float,
+    going: Callable[[float], None] = lambda share: None,
+    token: str | None = None,
+) -> Preflight:
     """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk.
 
-    `going` is told the share of the rows done, and may raise to end the work. What stands in the way of the run is in
-    the result, not raised.
+    `going` is told the share of the rows done, and may raise to end the work; `token` is for asking the Hub about a
+    model that is not here. What stands in the way of the run is in the result, not raised.
     """
     blocks: list[Message] = []
     warnings: list[Message] = []
@@ -55,10 +60,9 @@ def check(config: RunConfig, free: float, going: Callable[[float], None] = lambd
     if report:
         blocks += report.blocks
         warnings += [problem.message for problem in report.problems]
-    located = _found(lambda: load.locate(config.model), blocks)
+    _look_at_model(config, token, blocks, warnings, facts)
+    located = _found(lambda: load.locate(config.model), []) if not blocks else None
     room = float(shutil.disk_usage(home()).free)
-    if located is None and not blocks:
-        facts.append(message("log.to_fetch", id=config.model.id))
     if located is None or blocks or report is None or report.lengths is None:
         return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
     longest = int(report.lengths.clip(max=report.max_length).max())
@@ -73,6 +77,25 @@ def check(config: RunConfig, free: float, going: Callable[[float], None] = lambd
     return Preflight(
         tuple(blocks), tuple(warnings), report, planned, _seconds(config, planned, report, located), room, tuple(facts)
     )
+
+
+def _look_at_model(
+    config: RunConfig, token: str | None, blocks: list[Message], warnings: list[Message], facts: list[Message]
+) -> None:
+    """Say whether the model can be had, under which licence, and what is still to be fetched."""
+    known = catalogue.describe(config.model, token)
+    if known.problem:
+        blocks.append(known.problem)
+    if known.where == "nowhere":
+        return
+    if known.licence:
+        facts.append(message("log.licence", id=known.id, licence=known.licence))
+    else:
+        warnings.append(message("log.no_licence", id=known.id))
+    if not known.here:
+        facts.append(message("log.to_fetch", id=known.id, size=catalogue.size(known.bytes)))
+        if known.gated:
+            warnings.append(message("log.gated", id=known.id))
 
 
 def _found(look: Callable[[], Found], blocks: list[Message]) -> Found | None:

@@ -17,7 +17,7 @@ def test_nothing_stands_in_the_way_of_a_sound_run(tiny_config):
     assert found.plan.fits
     assert found.plan.steps == 6
     assert found.seconds > 0
-    assert "parameters are trained" in found.facts[0].text()
+    assert any("parameters are trained" in fact.text() for fact in found.facts)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_problems_of_the_data_are_warnings(tiny_config, style_file):
         file.write(json.dumps({"instruction": "What is 99?", "output": ""}) + "\n")
     found = preflight.check(tiny_config, FREE)
     assert found.blocks == ()
-    assert len(found.warnings) == 1
+    assert any("mpty answer" in warning.text() for warning in found.warnings)
 
 
 def test_too_little_memory_is_a_warning_with_figures(tiny_config):
@@ -63,11 +63,27 @@ def test_too_little_memory_is_a_warning_with_figures(tiny_config):
     assert any("0.0 GB are free" in warning.text() for warning in found.warnings)
 
 
-def test_a_model_that_is_not_here_is_said_to_be_fetched_first(tiny_config):
+def test_a_model_that_cannot_be_reached_stands_in_the_way(tiny_config):
     found = preflight.check(tiny_config.with_settings({"model.id": "somebody/something"}), FREE)
-    assert found.blocks == ()
+    assert any("somebody/something is not on this machine" in block.text() for block in found.blocks)
     assert found.plan is None
-    assert "somebody/something is fetched first" in found.facts[0].text()
+
+
+def test_of_a_model_on_the_hub_the_licence_the_size_and_the_gate_are_told(tiny_config, hub_stand_in, tiny_model):
+    hub_stand_in.tokens.add("hf_reader")
+    hub_stand_in.add("owner/walled", tiny_model, gated=True, readers={"hf_reader"})
+    config = tiny_config.with_settings({"model.id": "owner/walled"})
+    found = preflight.check(config, FREE, token="hf_reader")
+    told = " ".join(message.text() for message in (*found.facts, *found.warnings))
+    assert found.blocks == ()
+    assert "owner/walled is fetched first" in told
+    assert "owner/walled is gated" in told
+    assert found.plan is None
+
+
+def test_a_model_without_a_licence_is_warned_of(tiny_config):
+    found = preflight.check(tiny_config, FREE)
+    assert any("states no licence" in warning.text() for warning in found.warnings)
 
 
 def test_two_steps_can_be_measured_and_leave_nothing_behind(tiny_config, home):

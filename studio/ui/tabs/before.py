@@ -45,21 +45,22 @@ def build(words: Words) -> Before:
     return Before(check, measure, cancel, said, gr.State(None))
 
 
-def connect(card: Before, frame: Frame) -> None:
-    """Connect the card's events."""
+def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
+    """Connect the card's events; `token` is for asking the Hub about a model that is not here."""
     form = frame.form
 
     def looker(measure: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
         @shown
-        def look(language: str, request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
+        def look(language: str, request: gr.Request, base: RunConfig, *given: Any) -> Iterator[dict[Any, Any]]:
             from studio import gpu
             from studio.train import preflight
 
+            *values, token = given
             config = form.read(values, base)
             session = f"{request.session_hash} before"
 
             def check(going: scanning.Going) -> Any:
-                found = preflight.check(config, gpu.thread().free_memory(), going)
+                found = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
                 if not measure or found.blocks or found.plan is None:
                     return found, None
                 return found, _result(gpu.thread().measure(config), going)
@@ -95,8 +96,9 @@ def connect(card: Before, frame: Frame) -> None:
     def say(language: str, found: Any) -> str:
         return before_views.preflight(*found, language) if found else views.empty("ui.before.none", language)
 
-    card.check.click(looker(False), frame.config_inputs, card.of_check, **QUIET)
-    card.measure.click(looker(True), frame.config_inputs, card.of_check, **QUIET)
+    inputs = [*frame.config_inputs, token]
+    card.check.click(looker(False), inputs, card.of_check, **QUIET)
+    card.measure.click(looker(True), inputs, card.of_check, **QUIET)
     card.cancel.click(cancel, None, None, **QUIET)
     frame.language.change(say, [frame.language, card.found], card.said, **QUIET)
 

@@ -225,7 +225,7 @@ def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[A
     """Connect the tab's events. `show_run(following, before, language)` returns the updates of the whole page."""
     form = frame.form
     model_choice.connect(tab.model, frame)
-    before.connect(tab.before, frame)
+    before.connect(tab.before, frame, tab.model.token)
 
     @shown
     def start(language: str, base: RunConfig, *given: Any) -> dict[Any, Any]:
