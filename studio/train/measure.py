@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -61,7 +61,7 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
     held = host.held_bytes
     with runs.scratch(config) as run, _peak() as peak:
         host.base(config.model, located)
-        short = Plan(**{**vars(planned), "settings": planned.settings.model_copy(update=trial)})
+        short = replace(planned, settings=planned.settings.model_copy(update=trial))
         best = Best(run, False, None, lambda folder: None)
         rows = prepared.train.select(longest)
         trainer = build.build(run, config, short, host, rows, None, going, best, resumed=False)

@@ -1,8 +1,10 @@
 """What a run will do on this device, decided before its model is loaded: each choice with its reason."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from studio.config import RunConfig, TrainConfig
 from studio.i18n import Message, message
@@ -72,10 +74,23 @@ class Plan:
         return (kept + 1) * self.checkpoint_bytes + adapters * self.adapter_bytes
 
 
-def make(config: RunConfig, located: Located, *, rows: int, longest: int, free: float) -> Plan:
+CARRIED_OUT = ("batch_size", "gradient_accumulation", "gradient_checkpointing", "optimizer")
+"""Settings that a plan decides, and that a resumed run keeps as they were."""
+
+
+def make(
+    config: RunConfig,
+    located: Located,
+    *,
+    rows: int,
+    longest: int,
+    free: float,
+    before: Mapping[str, Any] = MappingProxyType({}),
+) -> Plan:
     """Plan a run over `rows` training rows of at most `longest` tokens with `free` bytes of the device's memory.
 
-    Raises RunError for adapter targets that the model does not have.
+    `before` holds those of `CARRIED_OUT` that a resumed run has decided already: they are not decided again, so that it
+    computes the same sums on a day with less memory. Raises RunError for adapter targets that the model does not have.
     """
     sizes = skeleton.build(located.path, config.lora)
     fitted, optimizer = _with_optimizer(config.train)
@@ -97,17 +112,19 @@ def make(config: RunConfig, located: Located, *, rows: int, longest: int, free: 
             checkpointing=settings.gradient_checkpointing == "on",
         )
 
-    wanted = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted)})
+    wanted = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
+    split = config.train.batch_split == "auto" and "batch_size" not in before
+    save = _may_checkpoint(config.train) and "gradient_checkpointing" not in before
     chosen = wanted
-    for chosen in _ever_smaller(wanted, split=config.train.batch_split == "auto", save=_may_checkpoint(config.train)):
+    for chosen in _ever_smaller(wanted, split=split, save=save):
         if forecast(chosen).total <= MARGIN * free:
             break
     needed, taken = forecast(wanted).total, forecast(chosen)
     sums = {"need": _gb(needed), "then": _gb(taken.total), "free": _gb(free)}
     choices = (
         *optimizer,
-        _batches(config.train, chosen, sums),
-        _checkpointing(config.train, chosen, sums),
+        _as_before(_batches(config.train, chosen, sums), "batch_size" in before),
+        _as_before(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
     )
     return Plan(chosen, choices, sizes, taken, free, _steps(config.train, rows), _tokenizer_bytes(located))
 
@@ -172,6 +189,10 @@ def _checkpointing(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str
         return Choice("gradient_checkpointing", value, message("choice.checkpointing.asked"))
     reason = "choice.checkpointing.fits" if value == "off" else "choice.checkpointing.tight"
     return Choice("gradient_checkpointing", value, message(reason, **sums))
+
+
+def _as_before(choice: Choice, known: bool) -> Choice:
+    return replace(choice, reason=message("choice.as_before")) if known else choice
 
 
 def _steps(settings: TrainConfig, rows: int) -> int:

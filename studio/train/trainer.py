@@ -94,7 +94,8 @@ def _prepared_trainer(
         resume.require_same(run, rests_on)
     _tell_problems(run, prepared)
     going(None)
-    planned = _plan(run, config, located, prepared, host)
+    before = run.resolved().get("carried_out", {}) if begun_from else {}
+    planned = _plan(run, config, located, prepared, host, before)
     run.begin("loading")
     host.remove_adapter()
     loaded = host.base(config.model, located)
@@ -110,9 +111,11 @@ def _prepared_trainer(
     return trainer
 
 
-def _plan(run: RunWriter, config: RunConfig, located: Located, prepared: Prepared, host: ModelHost) -> Plan:
-    free = free_memory() + host.held_bytes
-    planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
+def _plan(
+    run: RunWriter, config: RunConfig, located: Located, prepared: Prepared, host: ModelHost, before: dict[str, Any]
+) -> Plan:
+    rows, free = len(prepared.train), free_memory() + host.held_bytes
+    planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
     build.tell(run, planned)
     run.resolve(_as_carried_out(planned, prepared))
     room = shutil.disk_usage(run.path).free + size_of(run.path)  # what a resumed run has kept is in its need
@@ -123,9 +126,8 @@ def _plan(run: RunWriter, config: RunConfig, located: Located, prepared: Prepare
 
 def _as_carried_out(planned: Plan, prepared: Prepared) -> dict[str, Any]:
     """Return what the run does in fact where the settings left it open, for whoever changes it later."""
-    carried = ("batch_size", "gradient_accumulation", "gradient_checkpointing", "optimizer")
     return {
-        "carried_out": {name: getattr(planned.settings, name) for name in carried},
+        "carried_out": {name: getattr(planned.settings, name) for name in plan.CARRIED_OUT},
         "trained_parameters": planned.skeleton.trained,
         "trained_modules": planned.skeleton.modules,
         "memory_bytes": round(planned.memory.total),
@@ -143,6 +145,8 @@ def _tell_problems(run: RunWriter, prepared: Prepared) -> None:
 def change(run: RunWriter, settings: dict[str, Any]) -> None:
     """Record settings that are changed as the run is resumed, as an event and in `resolved.json`."""
     if settings:
+        decided = {n: v for n, v in run.resolved().get("carried_out", {}).items() if f"train.{n}" not in settings}
+        run.resolve({"carried_out": decided})
         step = run.status().step
         changes = [*run.resolved().get("changes", []), {"step": step, "settings": settings}]
         run.resolve({"changes": changes})

@@ -49,6 +49,17 @@ def test_with_almost_no_room_activations_are_computed_twice_and_the_plan_says_th
     assert "may run out of memory" in planned.may_not_fit.text()
 
 
+def test_a_resumed_run_does_as_it_did_whatever_is_free_now(tiny_config, tiny_model):
+    config = tiny_config.with_settings({"train.batch_size": 8})
+    before = {"batch_size": 4, "gradient_accumulation": 2, "gradient_checkpointing": "off"}
+    located = load.locate(ModelConfig(id=str(tiny_model)))
+    for free in (1e6, 1e12):
+        planned = plan.make(config, located, rows=24, longest=100, free=free, before=before)
+        assert (planned.settings.batch_size, planned.settings.gradient_accumulation) == (4, 2)
+        assert planned.settings.gradient_checkpointing == "off"
+        assert {c.reason.key for c in planned.choices} == {"choice.as_before"}
+
+
 def test_what_the_user_has_fixed_stays(make):
     settings = {"train.batch_size": 8, "train.batch_split": "off", "train.gradient_checkpointing": "off"}
     planned = make(settings, free=1e6)
