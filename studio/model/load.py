@@ -159,6 +159,10 @@ def load(config: ModelConfig, located: Located) -> Loaded:
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
     if not split and quantized.value == "none":
         model.to(device())
+    for part in model.modules():
+        if hasattr(part, "support_avx512bf16_for_cpu"):
+            # bitsandbytes packs 4-bit weights at the first pass without gradients, and cannot train on them afterwards
+            part.support_avx512bf16_for_cpu = False
     model.requires_grad_(False)
     model.eval()
     reason = "choice.attention.auto" if config.attention == "auto" else "choice.attention.asked"

@@ -92,9 +92,8 @@ def visit_at_every_chance(config, monkeypatch, columns=(BASE, ADAPTED)):
         except StudioError as error:
             answers.append(error.values.get("detail", error.key))
 
-    monkeypatch.setattr(thread, "_visit", visit)
-    run = thread.start_run(config)
     monkeypatch.setattr(thread, "_visit", lambda: visit() if thread._training else real())
+    run = thread.start_run(config)
     assert wait_until_over(run) is State.FINISHED
     return run, answers
 
