@@ -280,20 +280,21 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
-    from studio.compare.generate import CompareRequest
+    from studio.compare.columns import CompareRequest
 
     run = runs.find(run_id)
     config = run.config().with_settings(dict(parse_setting(setting) for setting in settings or []))
-    before, after = gpu.thread().compare(CompareRequest(run.id, prompt, config.generation)).result()
+    made = gpu.thread().compare(CompareRequest(run.id, (prompt,), config.generation)).result()
+    named = dict(zip(("before", "after"), made.answers[0], strict=True))
     if as_json:
         sides = {
-            side.name: {"text": side.text, "tokens": side.tokens, "seconds": round(side.seconds, 3), "end": side.end}
-            for side in (before, after)
+            name: {"text": side.text, "tokens": side.tokens, "seconds": round(side.seconds, 3), "end": side.end}
+            for name, side in named.items()
         }
         _print_json({"run": run.id, "prompt": prompt, **sides})
         return
-    for side in (before, after):
-        out.rule(_say(f"ui.compare.{side.name}"))
+    for name, side in named.items():
+        out.rule(_say(f"ui.compare.{name}"))
         out.print(_plain(side.text))
 
 

@@ -17,11 +17,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from studio import runs
-from studio.compare.generate import CompareRequest, Side
-from studio.config import MappingConfig, RunConfig
-from studio.errors import CompareError, DeviceError, ModelError, RunError, StudioError
+from studio.compare.columns import CompareRequest
+from studio.config import RunConfig
+from studio.errors import DeviceError, RunError, StudioError
 from studio.files import home
-from studio.model.adapter import ModelHost, untouched
+from studio.model.adapter import ModelHost
 from studio.runs import Run, RunWriter, State
 
 log = logging.getLogger(__name__)
@@ -170,8 +170,10 @@ class GpuThread:
         return job
 
     def compare(self, request: CompareRequest) -> Job:
-        """Ask for a comparison."""
-        return self.submit(Job(functools.partial(_compare, request)))
+        """Ask for a comparison; it shows a `Comparison` after every token."""
+        from studio.compare.ask import ask
+
+        return self.submit(Job(functools.partial(ask, request)))
 
     def measure(self, config: RunConfig) -> Job:
         """Ask for two steps on the longest rows of a run that is not started: what they take is shown (`Measured`)."""
@@ -283,28 +285,6 @@ def shutdown() -> None:
         _thread.close()
 
 
-def _compare(
-    request: CompareRequest,
-    host: ModelHost,
-    training: Run | None,
-    show: Callable[[list[Side]], None],
-    stop: threading.Event,
-) -> None:
-    from studio.compare.generate import answer
-    from studio.data.formats import Turn
-    from studio.data.prepare import renderer
-
-    run = runs.find(request.run_id)
-    config = run.config()
-    model = _model_of(run, config, host, training)
-    assert host.loaded is not None
-    tokenizer = host.loaded.tokenizer
-    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
-    segments = renderer(config, tokenizer, mapping).question([Turn("user", request.prompt)])
-    with untouched(model):
-        answer(model, tokenizer, segments, request.generation, show, stop)
-
-
 def _measure(
     config: RunConfig, host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event
 ) -> None:
@@ -316,25 +296,6 @@ def _measure(
         show(measure.measure(config, host, stop))
     finally:
         host.remove_adapter()
-
-
-def _model_of(run: Run, config: RunConfig, host: ModelHost, training: Run | None) -> Any:
-    """Return the base wrapped with the run's adapter: as it is now while the run trains, else as it was saved."""
-    from studio.model import load
-
-    if training is not None:
-        if training.id != run.id:
-            raise CompareError("compare.training_other", run=training.id)
-        if host.adapter != run.id:
-            raise CompareError("compare.not_yet", run=run.id)
-        return host.peft
-    if not run.has_adapter:
-        raise CompareError("compare.no_adapter", run=run.id)
-    located = load.locate(config.model)
-    if located is None:
-        raise ModelError("model.not_here", id=config.model.id)
-    host.base(config.model, located)
-    return host.load_adapter(run.adapter)
 
 
 @contextlib.contextmanager

@@ -1,125 +1,233 @@
-"""Generate with base and adapter in one batch, streamed together.
+"""Generate with base and adapters in one batch, streamed together.
 
-Both sides get the same prompt tokens and, when sampling, the same noise: seeded Gumbel noise is added to the processed
-logits of every side and the largest wins, which is exact sampling (the Gumbel-max trick; Gumbel 1954, Maddison et al.
-2014). So what differs between the sides is the model and not luck.
+All columns of a prompt get the same noise when sampling: seeded Gumbel noise is added to the processed logits and the
+largest wins, which is exact sampling (the Gumbel-max trick; Gumbel 1954, Maddison et al. 2014). So what differs between
+the columns is the model and not luck. The noise depends on the seed, the prompt and the number of the token alone, so
+that a prompt gets the same answer by itself and among others.
 """
 
+import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from studio.compare.placing import Placed
 from studio.config import GenerationConfig
-from studio.data import tokens
-from studio.data.prompt import Segment
-from studio.model.adapter import TUNED
+from studio.errors import CompareError
+from studio.model import probe
 
-BASE, ADAPTER = "__base__", TUNED
 End = Literal["turn", "length", "stopped"]
 
 
 @dataclass(frozen=True)
-class CompareRequest:
-    """What to ask both sides of a run."""
-
-    run_id: str
-    prompt: str
-    generation: GenerationConfig
-
-
-@dataclass(frozen=True)
 class Side:
-    """One side's answer so far."""
+    """One column's answer to one prompt, so far."""
 
-    name: Literal["before", "after"]
     text: str = ""
-    tokens: int = 0
-    """Number of tokens, the end of turn included."""
+    ids: tuple[int, ...] = ()
+    """The tokens, the end of turn included."""
     seconds: float = 0.0
     """Time since the first forward pass began."""
+    first_seconds: float | None = None
+    """Time to the first token."""
     end: End | None = None
     """Why the answer is over; None while it goes on."""
 
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, the end of turn included."""
+        return len(self.ids)
+
+    @property
+    def tokens_a_second(self) -> float | None:
+        """Tokens a second after the first one; None for fewer than two."""
+        if self.first_seconds is None or self.tokens < 2 or self.seconds <= self.first_seconds:
+            return None
+        return (self.tokens - 1) / (self.seconds - self.first_seconds)
+
+
+Sides = tuple[tuple[Side, ...], ...]
+"""Answers: one tuple for each prompt, with one side for each column."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt as each column sees it."""
+
+    ids: tuple[tuple[int, ...], ...]
+    """The tokens of the prompt, for each column."""
+    key: str
+    """What the noise of the prompt is made of, besides the seed: the same for all columns."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """All answers, and what the columns thought of their first tokens."""
+
+    sides: Sides
+    first: Any
+    """Logits of the first token before anything was done to them (prompts × columns × vocabulary), in float32."""
+
 
 def answer(
-    model: Any,
-    tokenizer: Any,
-    segments: Sequence[Segment],
+    placed: Placed,
+    asked: Sequence[Asked],
     settings: GenerationConfig,
-    show: Callable[[list[Side]], None],
     stop: threading.Event,
-) -> list[Side]:
-    """Answer one prompt with base and adapter; `show` is called with both sides after every token.
+    show: Callable[[Sides], None] | None = None,
+) -> Answered:
+    """Answer all prompts with all columns; `show` is called with all answers after every token.
 
-    `model` is a PEFT model in evaluation mode. Returns the finished sides, before and after.
+    The columns are one batch where PEFT can mix their adapters, else they answer one after the other. The model is in
+    evaluation mode. Raises CompareError for a prompt that leaves no room for an answer.
     """
     import torch
+
+    count = len(placed.names)
+    rows = [row for one in asked for row in one.ids]
+    keys = [one.key for one in asked for _ in one.ids]
+    _require_room(placed, rows, settings)
+    stream = _Stream(placed, count, len(rows), show)
+    first: dict[int, Any] = {}
+    for numbers, name in _batches(placed, len(asked)):
+        chosen = [rows[number] for number in numbers]
+        ids, mask = probe.padded(chosen, placed.tokenizer.pad_token_id)
+        steps = [_First(), *processors(settings, [keys[number] for number in numbers], mask)]
+        with placed.using(name):
+            mixed = {"adapter_names": [placed.names[number % count] for number in numbers]} if placed.mixes else {}
+            _generate(placed, ids, mask, settings, steps, stream.of(numbers), stop, mixed)
+        first.update(zip(numbers, steps[0].logits, strict=True))
+    sides = stream.finished(stopped=stop.is_set())
+    if show:
+        show(sides)
+    logits = torch.stack([first[number] for number in range(len(rows))])
+    return Answered(sides, logits.reshape(len(asked), count, -1))
+
+
+def _batches(placed: Placed, prompts: int) -> Iterator[tuple[list[int], str | None]]:
+    """Yield the rows that are generated together: all of them, or those of one column with the adapter to use."""
+    count = len(placed.names)
+    if placed.mixes:
+        yield list(range(prompts * count)), None
+    else:
+        for column, name in enumerate(placed.names):
+            yield list(range(column, prompts * count, count)), name
+
+
+def _require_room(placed: Placed, rows: Sequence[Sequence[int]], settings: GenerationConfig) -> None:
+    most = getattr(placed.model.config.get_text_config(), "max_position_embeddings", None)
+    longest = max(map(len, rows))
+    if most and longest + settings.max_new_tokens > most:
+        raise CompareError("compare.too_long", tokens=longest, answer=settings.max_new_tokens, most=most)
+
+
+def _generate(
+    placed: Placed,
+    ids: Any,
+    mask: Any,
+    settings: GenerationConfig,
+    steps: list[Any],
+    streamer: Any,
+    stop: threading.Event,
+    mixed: dict[str, Any],
+) -> None:
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    ids = torch.tensor([tokens.prompt_ids(segments, tokenizer)] * 2, device=model.device)
-    stops = sorted(tokens.stop_ids(tokenizer, model.generation_config))
-    streamer = _SideStreamer(tokenizer, stops, show)
-    with torch.no_grad():
-        model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            adapter_names=[BASE, ADAPTER],
-            max_new_tokens=settings.max_new_tokens,
-            do_sample=False,  # sampling is done by the processors, so that both sides share the noise
-            temperature=None,
-            top_k=None,
-            top_p=None,
-            repetition_penalty=1.0,
-            eos_token_id=stops,
-            pad_token_id=tokenizer.pad_token_id,
-            logits_processor=LogitsProcessorList(processors(settings)),
-            stopping_criteria=StoppingCriteriaList([_stopper(stop)]),
-            streamer=streamer,
-        )
-    sides = streamer.finished(stopped=stop.is_set())
-    show(sides)
-    return sides
-
-
-def processors(settings: GenerationConfig) -> list[Any]:
-    """Return the steps from logits to the choice of a token, in the order that transformers uses."""
-    from transformers import (
-        RepetitionPenaltyLogitsProcessor,
-        TemperatureLogitsWarper,
-        TopKLogitsWarper,
-        TopPLogitsWarper,
+    model = placed.model
+    model.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        max_new_tokens=settings.max_new_tokens,
+        do_sample=False,  # sampling is done by the processors, so that all columns share the noise
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        repetition_penalty=1.0,
+        use_cache=True,
+        eos_token_id=placed.stops,
+        pad_token_id=placed.tokenizer.pad_token_id,
+        logits_processor=LogitsProcessorList(steps),
+        stopping_criteria=StoppingCriteriaList([_stopper(stop)]),
+        streamer=streamer,
+        **mixed,
     )
+
+
+def processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:
+    """Return the steps from logits to the choice of a token, in the order that transformers uses.
+
+    `keys` name the noise of each row, `mask` (rows × length) says which tokens of the prompts are real.
+    """
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
     steps: list[Any] = []
     if settings.repetition_penalty != 1.0:
-        steps.append(RepetitionPenaltyLogitsProcessor(settings.repetition_penalty))
+        steps.append(_Repetition(settings.repetition_penalty, mask))
     if settings.temperature > 0:
         steps.append(TemperatureLogitsWarper(settings.temperature))
         if settings.top_k:
             steps.append(TopKLogitsWarper(settings.top_k))
         if settings.top_p < 1:
             steps.append(TopPLogitsWarper(settings.top_p))
-        steps.append(_shared_noise(settings.seed))
+        steps.append(_SharedNoise(settings.seed, keys))
     return steps
 
 
-def _shared_noise(seed: int) -> Any:
-    """Make a logits processor that adds the same Gumbel noise to every row: draw n of `seed` for token n."""
-    import torch
-    from transformers import LogitsProcessor
+class _First:
+    """Remembers the logits of the first token."""
 
-    class SharedNoise(LogitsProcessor):
-        def __init__(self) -> None:
-            self._generator = torch.Generator().manual_seed(seed)
+    def __init__(self) -> None:
+        self.logits: Any = None
 
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
-            uniform = torch.rand(scores.shape[-1], generator=self._generator, dtype=torch.float64)
-            gumbel = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
-            return scores.float() + gumbel.to(scores.device, torch.float32)
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        if self.logits is None:
+            self.logits = scores.float().cpu()
+        return scores
 
-    return SharedNoise()
+
+class _Repetition:
+    """Makes tokens less likely that were there before (Keskar et al. 2019, CTRL).
+
+    transformers' own takes the padding for text, so that a short prompt in a batch would get another answer than alone.
+    """
+
+    def __init__(self, penalty: float, mask: Any) -> None:
+        self._penalty, self._mask = penalty, mask
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        real = torch.ones_like(input_ids, dtype=torch.float32)
+        real[:, : self._mask.shape[1]] = self._mask.to(real)
+        seen = torch.zeros(scores.shape, device=scores.device).scatter_add_(1, input_ids, real) > 0
+        changed = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
+        return torch.where(seen, changed, scores)
+
+
+class _SharedNoise:
+    """Adds Gumbel noise: draw n of the seed and the row's key for token n."""
+
+    def __init__(self, seed: int, keys: Sequence[str]) -> None:
+        import torch
+
+        self._keys = keys
+        self._generators = {
+            key: torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:7]))
+            for key in keys
+        }
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        drawn = {
+            key: torch.rand(scores.shape[-1], generator=generator, dtype=torch.float64)
+            for key, generator in self._generators.items()
+        }
+        uniform = torch.stack([drawn[key] for key in self._keys])
+        gumbel = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
+        return scores.float() + gumbel.to(scores.device, torch.float32)
 
 
 def _stopper(stop: threading.Event) -> Any:
@@ -133,40 +241,72 @@ def _stopper(stop: threading.Event) -> Any:
     return Stopper()
 
 
-class _SideStreamer:
-    """Collects the tokens of both rows of a batch; transformers' own streamers take one row only."""
+class _Stream:
+    """Collects the tokens of all rows; transformers' own streamers take one row only."""
 
-    def __init__(self, tokenizer: Any, stops: Sequence[int], show: Callable[[list[Side]], None]):
-        self._tokenizer = tokenizer
-        self._stops = frozenset(stops)
+    def __init__(self, placed: Placed, columns: int, rows: int, show: Callable[[Sides], None] | None):
+        self._tokenizer = placed.tokenizer
+        self._stops = frozenset(placed.stops)
+        self._columns = columns
         self._show = show
-        self._ids: list[list[int]] = [[], []]
-        self._sides = [Side("before"), Side("after")]
-        self._prompt_seen = False
-        self._started = 0.0
+        self._sides = [Side() for _ in range(rows)]
+        self._ids: list[list[int]] = [[] for _ in range(rows)]
+
+    def of(self, rows: Sequence[int]) -> "_Streamer":
+        """Return what transformers puts the tokens of some rows into."""
+        return _Streamer(self, rows)
+
+    def take(self, row: int, token: int, seconds: float) -> None:
+        """Take the next token of a row; those after its end are padding."""
+        side = self._sides[row]
+        if side.end is not None:
+            return
+        self._ids[row].append(token)
+        first = seconds if side.first_seconds is None else side.first_seconds
+        end: End | None = "turn" if token in self._stops else None
+        self._sides[row] = replace(side, seconds=seconds, first_seconds=first, end=end)
+
+    def show(self) -> None:
+        """Show all rows as they are, if somebody looks."""
+        if self._show:
+            self._show(self._now())
+
+    def finished(self, stopped: bool) -> Sides:
+        """Return all answers with the reason for their end."""
+        reason: End = "stopped" if stopped else "length"
+        self._sides = [side if side.end else replace(side, end=reason) for side in self._sides]
+        return self._now()
+
+    def _now(self) -> Sides:
+        sides = [self._in_words(row) for row in range(len(self._sides))]
+        return tuple(tuple(sides[at : at + self._columns]) for at in range(0, len(sides), self._columns))
+
+    def _in_words(self, row: int) -> Side:
+        side, ids = self._sides[row], self._ids[row]
+        if len(side.ids) != len(ids):
+            shown = ids[:-1] if side.end == "turn" else ids
+            text = self._tokenizer.decode(shown, skip_special_tokens=True)
+            text = text.rstrip("\ufffd").lstrip()  # the first bytes of a character whose others are to come
+            self._sides[row] = side = replace(side, text=text, ids=tuple(ids))
+        return side
+
+
+class _Streamer:
+    """What transformers calls with the tokens of a batch."""
+
+    def __init__(self, stream: _Stream, rows: Sequence[int]):
+        self._stream, self._rows = stream, rows
+        self._started: float | None = None
 
     def put(self, value: Any) -> None:
-        """Take the prompt first, then one token for each row."""
-        if not self._prompt_seen:
-            self._prompt_seen, self._started = True, time.perf_counter()
+        """Take the prompts first, then one token for each row."""
+        if self._started is None:
+            self._started = time.perf_counter()
             return
         seconds = time.perf_counter() - self._started
-        for row, token in enumerate(value.reshape(-1).tolist()):
-            if self._sides[row].end is None:
-                self._ids[row].append(token)
-                self._sides[row] = self._side(row, seconds, "turn" if token in self._stops else None)
-        self._show(list(self._sides))
+        for row, token in zip(self._rows, value.reshape(-1).tolist(), strict=True):
+            self._stream.take(row, token, seconds)
+        self._stream.show()
 
     def end(self) -> None:
         """Nothing is held back, so there is nothing to flush."""
-
-    def finished(self, stopped: bool) -> list[Side]:
-        """Return the sides with the reason for their end."""
-        reason: End = "stopped" if stopped else "length"
-        return [side if side.end else replace(side, end=reason) for side in self._sides]
-
-    def _side(self, row: int, seconds: float, end: End | None) -> Side:
-        ids = self._ids[row]
-        text = self._tokenizer.decode(ids[:-1] if end else ids, skip_special_tokens=True)
-        text = text.rstrip("\ufffd")  # the first bytes of a character whose others are to come
-        return Side(self._sides[row].name, text.lstrip(), len(ids), seconds, end)

@@ -11,12 +11,12 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import load
+from studio.model import beside, load, probe
 from studio.model.hardware import random_state, set_random_state
 from studio.model.load import Loaded, Located
 
 TUNED = "default"
-"""PEFT's name of the adapter that is trained or compared. The base is `__base__`."""
+"""PEFT's name of the adapter that is trained."""
 
 
 class ModelHost:
@@ -30,7 +30,9 @@ class ModelHost:
         self.loaded: Loaded | None = None
         self.peft: Any = None
         self.adapter: str | None = None
-        """What the adapter is: a run's id while it trains, the hash of a saved one otherwise."""
+        """What the adapter is: a run's id while it trains, the name of a saved one otherwise."""
+        self.probe: probe.Probe | None = None
+        """What the base said before any adapter was put into it."""
         self.held_bytes = 0
         """Bytes of the base on the device: free for a run that uses it, or puts another in its place."""
         self._forward: Any = None
@@ -42,6 +44,7 @@ class ModelHost:
             self.release()
             self.loaded = load.load(config, located)
             self._forward = vars(self.loaded.model).get("forward")
+            self.probe = probe.take(self.loaded.model, self.loaded.tokenizer)
             self._key = key
             self.held_bytes = sum(part.numel() * part.element_size() for part in self.loaded.model.parameters())
         return self.loaded
@@ -50,19 +53,34 @@ class ModelHost:
         """Remember the PEFT model that now wraps the base."""
         self.peft, self.adapter = peft_model, name
 
-    def load_adapter(self, folder: Path) -> Any:
-        """Return the base wrapped with a saved adapter; raises CompareError when the adapter is of another base."""
+    def load_adapter(self, folder: Path, made_for: dict[str, Any] | None = None) -> str:
+        """Put a saved adapter beside those that are there, and return its name in the PEFT model.
+
+        `made_for` is the base that it was made for, where the folder does not say so. Raises CompareError when that is
+        another one, and for an adapter that cannot be used.
+        """
         from peft import PeftModel
 
         assert self.loaded is not None
-        require_same_base(folder, self.loaded.located)
-        name = sha256(folder / "adapter_model.safetensors")
-        if self.adapter != name:
-            self.remove_adapter()
-            wrapped = PeftModel.from_pretrained(self.loaded.model, folder, adapter_name=TUNED, use_safetensors=True)
-            wrapped.eval()
-            self.put_adapter(wrapped, name)
-        return self.peft
+        require_usable(folder)
+        require_same_base(folder, self.loaded.located, made_for)
+        name = f"{sha256(folder / WEIGHTS)[:16]}-{sha256(folder / SETTINGS)[:8]}"
+        try:
+            if self.peft is None:
+                wrapped = PeftModel.from_pretrained(self.loaded.model, folder, adapter_name=name, use_safetensors=True)
+                wrapped.eval()
+                self.put_adapter(wrapped, name)
+            elif name not in self.peft.peft_config:
+                place = str(self.loaded.model.device)
+                self.peft.load_adapter(folder, name, torch_device=place, use_safetensors=True)
+        except (ValueError, RuntimeError, KeyError, TypeError) as error:  # modules or shapes that this base has not
+            if self.peft is None:
+                beside.unwrap(self.loaded.model)
+            else:
+                beside.remove(self.peft, [name])
+            detail = " ".join(str(error).split())[:200]
+            raise CompareError("compare.does_not_fit", folder=folder.name, detail=detail) from error
+        return name
 
     def remove_adapter(self) -> None:
         """Take the adapter out of the base, and undo what training did to the base."""
@@ -82,7 +100,7 @@ class ModelHost:
 
     def release(self) -> None:
         """Free the device."""
-        self.peft = self.adapter = self.loaded = self._key = self._forward = None
+        self.peft = self.adapter = self.loaded = self.probe = self._key = self._forward = None
         self.held_bytes = 0
         gc.collect()
         import torch
@@ -167,20 +185,57 @@ def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -
     replace_folder(folder, fill)
 
 
-def require_same_base(folder: Path, located: Located) -> None:
+WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+
+_KEEPS_THE_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
+"""Ways to begin an adapter that leave the base's own weights alone; others (PiSSA, OLoRA, …) change them."""
+
+
+def require_usable(folder: Path) -> None:
+    """Raise CompareError unless a folder holds a LoRA adapter in safetensors that only adds to the base."""
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        kind = settings["peft_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CompareError("compare.not_an_adapter", folder=folder.name) from error
+    if not (folder / WEIGHTS).is_file():
+        raise CompareError("compare.no_safetensors", folder=folder.name)
+    replaces = settings.get("modules_to_save") or settings.get("trainable_token_indices")
+    if kind != "LORA" or replaces or settings.get("init_lora_weights", True) not in _KEEPS_THE_BASE:
+        raise CompareError("compare.more_than_lora", folder=folder.name, kind=kind)
+
+
+def recorded_base(folder: Path) -> dict[str, Any]:
+    """Return the base that an adapter's folder names: `id`, and the hash of its `weights` where the studio saved it."""
+    try:
+        return json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["base"]
+    except FileNotFoundError:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        return {"id": str(settings.get("base_model_name_or_path")), "weights": None}
+
+
+def require_same_base(folder: Path, located: Located, made_for: dict[str, Any] | None = None) -> None:
     """Raise CompareError when an adapter was made for another base than the one at `located`."""
-    made_for = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["base"]
-    if made_for["weights"] != located.identity["weights"]:
+    made_for = made_for or recorded_base(folder)
+    same_name = made_for["id"] in (located.id, str(located.path))
+    if made_for["weights"] != located.identity["weights"] and not (made_for["weights"] is None and same_name):
         raise CompareError("compare.other_base", made_for=made_for["id"], loaded=located.id)
 
 
 @contextmanager
 def untouched(model: Any):
-    """Put everything back that a visit to a training model might change: random state and train or eval mode."""
+    """Put everything back that a visit to a training model might change.
+
+    That is random state, train or eval mode, what is trained, and which adapter is active.
+    """
     import torch
 
     state = random_state()
     modes = {module: module.training for module in model.modules()}
+    trained = [(weights, weights.requires_grad) for weights in model.parameters()]
+    tuner = getattr(model, "base_model", None)
+    names = [(part, part.active_adapter) for part in (model, tuner) if hasattr(part, "peft_config")]
+    layers = beside.active(model)
     use_cache = model.config.use_cache
     model.eval()
     try:
@@ -189,5 +244,10 @@ def untouched(model: Any):
     finally:
         for module, training in modes.items():
             module.training = training
+        for weights, requires_grad in trained:
+            weights.requires_grad_(requires_grad)
+        for part, active in names:
+            part.active_adapter = active
+        beside.put_back(layers)
         model.config.use_cache = use_cache
         set_random_state(state)

@@ -6,7 +6,8 @@ import pytest
 from following import wait_until_over
 
 from studio import gpu, runs
-from studio.compare.generate import CompareRequest, processors
+from studio.compare.columns import CompareRequest
+from studio.compare.generate import processors
 from studio.config import GenerationConfig, RunConfig
 from studio.errors import CompareError, RunError
 
@@ -22,7 +23,7 @@ def run(tiny_config):
 
 
 def ask(run, prompt, settings=GREEDY):
-    return gpu.thread().compare(CompareRequest(run.id, prompt, settings)).result()
+    return gpu.thread().compare(CompareRequest(run.id, (prompt,), settings)).result().answers[0]
 
 
 def alone(folder, prompt, adapter=None):
@@ -68,7 +69,7 @@ def test_both_sides_draw_with_the_same_noise():
     logits = torch.randn(50).repeat(2, 1)
     for _ in range(5):
         noisy = logits
-        for step in processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=3)):
+        for step in processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=3), ["a", "a"], None):
             noisy = step(torch.zeros(2, 1, dtype=torch.long), noisy)
         assert noisy[0].equal(noisy[1])
 
@@ -77,7 +78,7 @@ def test_adding_the_noise_and_taking_the_largest_is_sampling():
     import torch
 
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    steps = processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=5))
+    steps = processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=5), ["a"], None)
     counts = torch.zeros(4)
     for _ in range(4000):
         noisy = logits
@@ -91,10 +92,11 @@ def test_adding_the_noise_and_taking_the_largest_is_sampling():
 
 def test_answers_stream_and_a_stop_ends_them(run):
     comparison = gpu.thread().compare(
-        CompareRequest(run.id, "hi", GenerationConfig(max_new_tokens=900, temperature=1.5, top_k=0, top_p=1.0))
+        CompareRequest(run.id, ("hi",), GenerationConfig(max_new_tokens=900, temperature=1.5, top_k=0, top_p=1.0))
     )
     lengths = []
-    for sides in comparison.updates():
+    for made in comparison.updates():
+        sides = made.answers[0]
         lengths.append(max(side.tokens for side in sides))
         if lengths[-1] > 3:
             comparison.stop()
@@ -109,7 +111,7 @@ def test_a_run_without_an_adapter_cannot_be_compared():
     with pytest.raises(CompareError, match="has no adapter"):
         ask(run, "hi")
     with pytest.raises(RunError):
-        gpu.thread().compare(CompareRequest("nothing", "hi", GREEDY)).result()
+        gpu.thread().compare(CompareRequest("nothing", ("hi",), GREEDY)).result()
 
 
 def test_an_adapter_of_another_base_of_the_same_shape_is_refused(run, tiny_model, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from following import losses, wait_for, wait_until_over
 
 from studio import gpu
-from studio.compare.generate import CompareRequest
+from studio.compare.columns import CompareRequest
 from studio.config import GenerationConfig
 from studio.errors import CompareError, StudioError
 from studio.runs import State
@@ -44,9 +44,9 @@ def visit_at_every_chance(config, monkeypatch):
     real, answers = thread._visit, []
 
     def visit() -> None:
-        comparison = thread.compare(CompareRequest(thread._training.id, "What is 3?", SAMPLED))
+        comparison = thread.compare(CompareRequest(thread._training.id, ("What is 3?",), SAMPLED))
         real()
-        answers.append(comparison.result()[1].text)
+        answers.append(comparison.result().texts()[1])
 
     monkeypatch.setattr(thread, "_visit", visit)
     run = thread.start_run(config)
@@ -69,7 +69,7 @@ def test_a_visit_that_fails_does_not_end_the_run(tiny_config, monkeypatch):
     wait_for(run, lambda status: status.step >= 2)
     monkeypatch.setattr(generate, "answer", fail)
     with pytest.raises(StudioError, match="no luck"):
-        gpu.thread().compare(CompareRequest(run.id, "hi", SAMPLED)).result()
+        gpu.thread().compare(CompareRequest(run.id, ("hi",), SAMPLED)).result()
     step = run.status().step
     wait_for(run, lambda status: status.step > step)
     run.request("stop")
@@ -82,6 +82,6 @@ def test_another_run_is_not_compared_while_one_trains(tiny_config):
     second = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
     wait_for(second, lambda status: status.step >= 1)
     with pytest.raises(CompareError, match=second.id):
-        gpu.thread().compare(CompareRequest(first.id, "hi", SAMPLED)).result()
+        gpu.thread().compare(CompareRequest(first.id, ("hi",), SAMPLED)).result()
     second.request("stop")
     assert wait_until_over(second) is State.STOPPED

@@ -77,7 +77,7 @@ def test_a_preset_trains_for_two_steps(name, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*bitsandbytes.*", "ignore:.*MatMul8bitLt.*")
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_a_quantized_base_is_quantized_trained_and_compared(tiny_config, tmp_path, quantization):
-    from studio.compare.generate import CompareRequest
+    from studio.compare.columns import CompareRequest
 
     folder = make_family(tmp_path / "model", "Qwen/Qwen2.5-0.5B")
     settings = {"model.id": str(folder), "model.quantization": quantization, "train.max_steps": 30, "lora.r": 8}
@@ -85,8 +85,10 @@ def test_a_quantized_base_is_quantized_trained_and_compared(tiny_config, tmp_pat
     assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
     losses = [event.loss for event in run.events()[0] if event.type == "step"]
     assert losses[-1] < losses[0] - 0.3
-    before, after = gpu.thread().compare(CompareRequest(run.id, "What is 3?", run.config().generation)).result()
-    assert before.text != after.text
+    made = gpu.thread().compare(CompareRequest(run.id, ("What is 3?",), run.config().generation)).result()
+    before, after = made.texts()
+    assert before != after
+    assert made.proof.verified, made.proof
     kinds = {type(part).__name__ for part in gpu.thread()._host.loaded.model.modules()}
     assert ("Linear4bit" if quantization == "nf4" else "Linear8bitLt") in kinds
 

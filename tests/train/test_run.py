@@ -7,7 +7,7 @@ import pytest
 from following import losses, wait_for, wait_until_over
 
 from studio import gpu, runs
-from studio.compare.generate import CompareRequest
+from studio.compare.columns import CompareRequest
 from studio.runs import State
 
 
@@ -109,8 +109,9 @@ def test_a_model_without_pad_token_and_chat_template_trains_with_a_text_template
     config = tiny_config.with_settings({"model.id": str(folder), "data.prompt.template": template})
     run = start(config)
     assert wait_until_over(run) is State.FINISHED, run.status().error.text()
-    answered = gpu.thread().compare(CompareRequest(run.id, "What is 3?", config.generation)).result()
-    assert [side.name for side in answered] == ["before", "after"]
+    made = gpu.thread().compare(CompareRequest(run.id, ("What is 3?",), config.generation)).result()
+    assert len(made.texts()) == 2
+    assert made.proof.base_is_untouched
 
 
 def test_a_stop_keeps_the_adapter_as_it_is_then(tiny_config):

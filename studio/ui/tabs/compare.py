@@ -186,7 +186,7 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         request: gr.Request,
     ) -> Iterator[dict[Any, Any]]:
         from studio import gpu
-        from studio.compare.generate import CompareRequest
+        from studio.compare.columns import CompareRequest
 
         if not run_id:
             raise CompareError("ui.no_run")
@@ -196,11 +196,11 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         settings = {f"generation.{name}": value for name, value in asked.items()}
         generation = runs.find(run_id).config().with_settings(settings).generation
         yield {**_waiting(tab, language), tab.go: gr.update(interactive=False), tab.stop: gr.update(interactive=True)}
-        comparison = gpu.thread().compare(CompareRequest(run_id, prompt, generation))
+        comparison = gpu.thread().compare(CompareRequest(run_id, (prompt,), generation))
         _going[request.session_hash or ""] = comparison
         try:
-            for sides in comparison.updates():
-                yield _sides(tab, sides, language)
+            for comparing in comparison.updates():
+                yield _sides(tab, comparing.answers[0], language)
         finally:  # also when the browser tab was closed
             comparison.stop()
 
@@ -240,9 +240,9 @@ def _waiting(tab: CompareTab, language: str) -> dict[Any, Any]:
     }
 
 
-def _sides(tab: CompareTab, sides: list[Any], language: str) -> dict[Any, Any]:
+def _sides(tab: CompareTab, sides: tuple[Any, ...], language: str) -> dict[Any, Any]:
     updates: dict[Any, Any] = {}
-    for side in sides:
-        updates[tab.answers[side.name]] = views.answer_html(side.text, side.end is None, language)
-        updates[tab.captions[side.name]] = views.answer_line(side.tokens, side.seconds, side.end, language)
+    for name, side in zip(SIDES, sides, strict=True):
+        updates[tab.answers[name]] = views.answer_html(side.text, side.end is None, language)
+        updates[tab.captions[name]] = views.answer_line(side.tokens, side.seconds, side.end, language)
     return updates

@@ -1,0 +1,129 @@
+"""What is put side by side: up to four columns, each a model and what it is told before the prompt."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from studio.config import GenerationConfig
+from studio.data.formats import Turn
+from studio.errors import CompareError
+from studio.i18n import DEFAULT_LANGUAGE, Message, message, text
+
+NOW = "now"
+"""The run's own adapter: its result, or the half-trained one while it trains."""
+MOST_COLUMNS = 4
+MOST_STRENGTH = 1.5
+_STEP = re.compile(r"step-(\d+)")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the base or an adapter, and how it is asked. Raises CompareError for what cannot be."""
+
+    kind: Literal["base", "adapter"] = "adapter"
+    adapter: str = NOW
+    """`now`, a checkpoint of the run (`step-000100`), the id of another run, or a folder."""
+    system: str | None = None
+    """A system prompt of this column's own; None takes the run's."""
+    shots: tuple[Turn, ...] = ()
+    """Examples that are shown before the prompt: turns of user and assistant, in pairs."""
+    strength: float = 1.0
+    """By how much the adapter's change of the base is multiplied; 0 is exactly the base."""
+    said: tuple[str, ...] = ()
+    """In a chat, what this column has answered so far."""
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        if not 0 <= self.strength <= MOST_STRENGTH:
+            raise CompareError("compare.strength", strength=f"{100 * self.strength:g}", most=f"{100 * MOST_STRENGTH:g}")
+        if [turn.role for turn in self.shots] != ["user", "assistant"] * (len(self.shots) // 2):
+            raise CompareError("compare.shots")
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the base answers: it is asked for, or the adapter's strength is 0."""
+        return self.kind == "base" or self.strength == 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is asked as the run was trained: without a system prompt or examples of its own."""
+        return self.system is None and not self.shots
+
+    @property
+    def step(self) -> int | None:
+        """The step of a checkpoint of the run; None for all others."""
+        found = _STEP.fullmatch(self.adapter) if self.kind == "adapter" else None
+        return int(found[1]) if found else None
+
+    def title(self, language: str = DEFAULT_LANGUAGE) -> str:
+        """Return the column's name for people."""
+        title = self._model().text(language)
+        if self.kind == "adapter" and self.strength != 1:
+            title = text("compare.column.strength", language, title=title, percent=f"{100 * self.strength:g}")
+        if self.system is not None:
+            title = text("compare.column.system", language, title=title)
+        if self.shots:
+            title = text("compare.column.shots", language, title=title, count=len(self.shots) // 2)
+        return title
+
+    def _model(self) -> Message:
+        if self.kind == "base":
+            return message("compare.column.base")
+        if self.adapter == NOW:
+            return message("compare.column.now")
+        if self.step is not None:
+            return message("compare.column.step", step=self.step)
+        return message("compare.column.other", name=Path(self.adapter).name)
+
+
+BASE = Column("base")
+ADAPTED = Column("adapter")
+
+
+def parse(named: str, strength: float = 1.0) -> Column:
+    """Return the column called `base`, `now`, `step-000100` (or its number), a run's id, or a folder."""
+    if named == "base":
+        return BASE
+    return Column("adapter", f"step-{int(named):06}" if named.isdecimal() else named, strength=strength)
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What to ask the columns of a run: one prompt or many, all of them in one batch.
+
+    Raises CompareError unless there are one to four columns, and each has answered all `earlier` turns.
+    """
+
+    run_id: str
+    prompts: tuple[str, ...]
+    generation: GenerationConfig
+    columns: tuple[Column, ...] = (BASE, ADAPTED)
+    earlier: tuple[str, ...] = ()
+    """In a chat, what was asked before; the columns' `said` are the answers."""
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        if not 1 <= len(self.columns) <= MOST_COLUMNS:
+            raise CompareError("compare.columns", count=len(self.columns), most=MOST_COLUMNS)
+        if not self.prompts:
+            raise CompareError("compare.no_prompts")
+        if any(len(column.said) != len(self.earlier) for column in self.columns):
+            raise CompareError("compare.chat")
+
+    def turns(self, prompt: str, column: Column) -> tuple[Turn, ...]:
+        """Return the conversation that a column is to go on with."""
+        system = () if column.system is None else (Turn("system", column.system),)
+        chat = [
+            turn
+            for asked, said in zip(self.earlier, column.said, strict=True)
+            for turn in (Turn("user", asked), Turn("assistant", said))
+        ]
+        return (*system, *column.shots, *chat, Turn("user", prompt))
+
+    def followed(self, answers: Sequence[str], prompt: str) -> "CompareRequest":
+        """Return the next turn of a chat of one prompt, given what each column has answered to this one."""
+        said = zip(self.columns, answers, strict=True)
+        columns = tuple(replace(column, said=(*column.said, answer)) for column, answer in said)
+        return replace(self, prompts=(prompt,), columns=columns, earlier=(*self.earlier, *self.prompts))

@@ -1,0 +1,191 @@
+"""Put the models of all columns onto the device, for the length of a visit."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio import runs
+from studio.compare.columns import NOW, Column
+from studio.config import RunConfig
+from studio.data import tokens
+from studio.errors import CompareError, ModelError, StudioError
+from studio.files import sha256
+from studio.i18n import Message, message
+from studio.model import beside, load
+from studio.model.adapter import TUNED, WEIGHTS, ModelHost
+from studio.model.probe import Probe
+from studio.runs import Run
+from studio.train import checkpoint
+
+BASE = "__base__"
+"""PEFT's name of the base in a batch."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a column's adapter comes from."""
+
+    folder: Path | None
+    """None for the one that is being trained."""
+    run: Run | None
+    """The run that made it, where that is known."""
+    made_for: dict[str, Any] | None = None
+    """The base it was made for, where its folder does not say so."""
+    note: Message | None = None
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The models of all columns, on the device."""
+
+    model: Any
+    """A PEFT model, or the base alone where no adapter takes part."""
+    tokenizer: Any
+    stops: list[int]
+    """Tokens that end an answer."""
+    names: tuple[str, ...]
+    """PEFT's name of each column's adapter; `BASE` for the base."""
+    sources: tuple[Source | None, ...]
+    """None for the base."""
+    hashes: tuple[str | None, ...]
+    """SHA-256 of each adapter: of its file, or of its weights in memory while it is trained."""
+    mixes: bool
+    """Whether all columns can be one batch."""
+    base_sha256: str
+    probe: Probe
+    notes: tuple[Message, ...]
+
+    @contextmanager
+    def using(self, name: str | None) -> Iterator[None]:
+        """Let one adapter (or the base) answer whole batches, where the columns cannot be mixed."""
+        if name is None or not hasattr(self.model, "peft_config"):
+            yield
+            return
+        before = beside.active(self.model)
+        beside.use(self.model, None if name == BASE else name)
+        try:
+            yield
+        finally:
+            beside.put_back(before)
+
+
+@contextmanager
+def placed(
+    host: ModelHost, run: Run, config: RunConfig, columns: Sequence[Column], training: Run | None
+) -> Iterator[Placed]:
+    """Place the columns' models, and take them away again from a model that trains.
+
+    The caller keeps the state of the model (`adapter.untouched`). Raises CompareError for an adapter that is not there
+    or that was made for another base.
+    """
+    if training is not None and training.id != run.id:
+        raise CompareError("compare.training_other", run=training.id)
+    if training is not None and host.adapter != run.id:
+        raise CompareError("compare.not_yet", run=run.id)
+    sources = [None if column.is_base else source(run, column, training) for column in columns]
+    if training is None:
+        located = load.locate(config.model)
+        if located is None:
+            raise ModelError("model.not_here", id=config.model.id)
+        host.base(config.model, located)
+    assert host.loaded is not None
+    assert host.probe is not None
+    loaded = host.loaded
+    mine = set(host.peft.peft_config) if host.peft is not None else set()
+    aliases: list[str] = []
+    names: list[str] = []
+    try:
+        for found, column in zip(sources, columns, strict=True):
+            names.append(_name(host, found, column, aliases))
+        model = loaded.model if host.peft is None else host.peft
+        refused = _refusal(model, names)
+        notes = [found.note for found in sources if found and found.note]
+        if refused:
+            notes.append(message("compare.note.in_turn", detail=refused))
+        yield Placed(
+            model=model,
+            tokenizer=loaded.tokenizer,
+            stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
+            names=tuple(names),
+            sources=tuple(sources),
+            hashes=tuple(found and _hash(model, found) for found in sources),
+            mixes=not refused and host.peft is not None,
+            base_sha256=str(loaded.located.identity["weights"]),
+            probe=host.probe,
+            notes=tuple(dict.fromkeys(notes)),
+        )
+    finally:
+        if host.peft is not None:
+            used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
+            kept = mine if training is not None or not used else used  # what is used is likely to be asked again
+            beside.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
+
+
+def source(run: Run, column: Column, training: Run | None) -> Source:
+    """Find the adapter of a column; raises CompareError when there is none."""
+    if column.adapter == NOW:
+        return Source(None, run) if training is not None else _result(run)
+    if column.step is not None:
+        there = checkpoint.all_of(run.path)
+        found = next((path for path in there if checkpoint.step_of(path) == column.step), None)
+        if found is None:
+            steps = ", ".join(str(checkpoint.step_of(path)) for path in there) or "–"
+            raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
+        return Source(found, run, run.resolved()["base"])
+    if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
+        return _result(runs.find(column.adapter))
+    return Source(Path(column.adapter).expanduser(), _run_of(Path(column.adapter).expanduser()))
+
+
+def _result(run: Run) -> Source:
+    """Return a run's result, or its newest checkpoint while it has none."""
+    if run.has_adapter:
+        return Source(run.adapter, run)
+    there = checkpoint.all_of(run.path)
+    if not there:
+        raise CompareError("compare.no_adapter", run=run.id)
+    newest = checkpoint.newest_whole(run.path)
+    note = message("compare.note.checkpoint", run=run.id, step=checkpoint.step_of(newest))
+    return Source(newest, run, run.resolved()["base"], note)
+
+
+def _run_of(folder: Path) -> Run | None:
+    """Return the run that a folder lies in, if it does."""
+    try:
+        return runs.find(folder.resolve().relative_to(runs.folder()).parts[0])
+    except (ValueError, IndexError, StudioError):
+        return None
+
+
+def _name(host: ModelHost, found: Source | None, column: Column, aliases: list[str]) -> str:
+    """Return PEFT's name of a column's adapter, loaded beside the others; another strength is an alias of it."""
+    if found is None:
+        return BASE
+    name = TUNED if found.folder is None else host.load_adapter(found.folder, found.made_for)
+    if column.strength == 1:
+        return name
+    alias = f"{name}~{len(aliases)}"
+    beside.add_alias(host.peft, name, alias, column.strength)
+    aliases.append(alias)
+    return alias
+
+
+def _hash(model: Any, found: Source) -> str:
+    return beside.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
+
+
+def _refusal(model: Any, names: Sequence[str]) -> str:
+    """Return why PEFT does not mix these adapters in one batch (DoRA, say); empty when it does."""
+    import torch
+
+    if set(names) <= {BASE}:
+        return ""
+    ids = torch.zeros((len(names), 1), dtype=torch.long, device=model.device)
+    try:
+        model(input_ids=ids, adapter_names=list(names), use_cache=False)
+    except (ValueError, NotImplementedError) as error:
+        return " ".join(str(error).split())[:200]
+    return ""

@@ -1,0 +1,186 @@
+"""What a comparison rests on, measured each time, and whether anything is wrong with it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from studio.compare.columns import CompareRequest
+from studio.compare.generate import Asked
+from studio.compare.placing import BASE, Placed, Source
+from studio.config import MappingConfig
+from studio.data import tokens
+from studio.data.prepare import renderer
+from studio.data.prompt import PromptRenderer
+from studio.errors import StudioError
+from studio.i18n import Message, message
+from studio.model import probe
+from studio.runs import Run
+
+SAME = 1e-6
+"""Two probabilities that differ by less are those of one model: float32 rounds to about 1e-7."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared, by hashes, and what was measured on the way."""
+
+    prompt_sha256: tuple[str, ...]
+    """Of the tokens of all prompts, for each column."""
+    adapter_sha256: tuple[str | None, ...]
+    """Of each column's adapter; None for the base."""
+    base_sha256: str
+    precision: str
+    base_is_untouched: bool
+    """Whether the base says to fixed prompts what it said before an adapter was put into it, in the same batch.
+
+    In float32 token for token; else no logit may have moved by more than `tolerance`.
+    """
+    base_difference: float
+    """Largest difference of a logit from the untouched base."""
+    tolerance: float
+    """Largest difference that equal computations have shown on this device."""
+    sides_differ: float
+    """Largest difference of the first token's probability, between the two columns that are the most alike."""
+    template_as_trained: bool | None
+    """Whether the prompts have the tokens that they had in training; None where the adapter does not say so."""
+    problems: tuple[Message, ...] = ()
+    """What is wrong; empty when the comparison is verified."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def prove(request: CompareRequest, placed: Placed, asked: Sequence[Asked], first: Any) -> Proof:
+    """Check a comparison; `first` are the logits of the first tokens (prompts × columns × vocabulary)."""
+    names = sorted(set(placed.names) - {BASE})
+    base, said = _on_probes(placed, names)
+    wanted = placed.probe
+    difference = (base[:, -1] - wanted.last).abs().max().item()
+    exact = placed.model.dtype.itemsize == 4 and not getattr(placed.model, "is_quantized", False)
+    real = wanted.mask.bool()
+    same_tokens = bool((base.argmax(-1) == wanted.tokens)[real].all())
+    untouched = same_tokens if exact else difference <= wanted.tolerance
+    problems = [] if untouched else [message("compare.wrong.base", difference=f"{difference:.2g}")]
+    differences = {
+        pair: _difference(placed, asked, first, said, *pair) for pair in combinations(range(len(placed.names)), 2)
+    }
+    for (one, other), differs in differences.items():
+        if differs is not None and differs <= max(SAME, 2 * wanted.chance):
+            problems.append(message("compare.wrong.same", first=one + 1, second=other + 1))
+    as_trained = {
+        number: _as_trained(request, found, asked, number)
+        for number, found in enumerate(placed.sources)
+        if found and request.columns[number].is_plain
+    }
+    for number, verdict in as_trained.items():
+        if verdict is False:
+            problems.append(message("compare.wrong.template", number=number + 1))
+    return Proof(
+        prompt_sha256=tuple(_sha256([one.ids[number] for one in asked]) for number in range(len(placed.names))),
+        adapter_sha256=placed.hashes,
+        base_sha256=placed.base_sha256,
+        precision=str(placed.model.dtype).removeprefix("torch."),
+        base_is_untouched=untouched,
+        base_difference=difference,
+        tolerance=wanted.tolerance,
+        sides_differ=min((found for found in differences.values() if found is not None), default=0.0),
+        template_as_trained=None if None in as_trained.values() else all(as_trained.values()),
+        problems=tuple(problems),
+    )
+
+
+def _on_probes(placed: Placed, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Return the base's logits on the probes, in the batch in which the untouched base had them, and all models' last.
+
+    Base and adapter take turns by row; the base's rows are joined from passes with the adapter in odd and even ones.
+    """
+    ids, mask = placed.probe.ids, placed.probe.mask
+    count = len(ids)
+    if not placed.mixes or not names:
+        with placed.using(BASE):
+            base = probe.logits(placed.model, ids, mask)
+        said = {BASE: base[:, -1]}
+        for name in names:
+            with placed.using(name):
+                said[name] = probe.logits(placed.model, ids, mask)[:, -1]
+        return base, said
+    base, said = None, {}
+    for name in names:
+        even = probe.logits(placed.model, ids, mask, adapter_names=[BASE, name] * (count // 2))
+        odd = probe.logits(placed.model, ids, mask, adapter_names=[name, BASE] * (count // 2))
+        mixed = even.clone()
+        mixed[1::2] = odd[1::2]
+        if base is None or (mixed - base).abs().max() > 0:
+            base = mixed if base is None else _further(placed, base, mixed)
+        said[name] = even[1::2, -1].repeat_interleave(2, 0)
+    said[BASE] = base[:, -1]
+    return base, said
+
+
+def _further(placed: Placed, one: Any, other: Any) -> Any:
+    """Return the one of two passes that is further from the untouched base."""
+    distances = [(made[:, -1] - placed.probe.last).abs().max() for made in (one, other)]
+    return one if distances[0] >= distances[1] else other
+
+
+def _difference(placed: Placed, asked: Sequence[Asked], first: Any, said: Any, one: int, other: int) -> float | None:
+    """Return by how much a first token's probability differs between two columns.
+
+    Measured on the prompts that both were asked alike, else on the probes; None for one model asked in two ways.
+    """
+    alike = [number for number, each in enumerate(asked) if each.ids[one] == each.ids[other]]
+    if alike:
+        return (first[alike, one].softmax(-1) - first[alike, other].softmax(-1)).abs().max().item()
+    names = placed.names[one], placed.names[other]
+    if names[0] == names[1]:
+        return None
+    return (said[names[0]].softmax(-1) - said[names[1]].softmax(-1)).abs().max().item()
+
+
+def _as_trained(request: CompareRequest, found: Source, asked: Sequence[Asked], number: int) -> bool | None:
+    """Say whether the adapter's own template and settings render the prompts into the tokens that were asked."""
+    if found.folder is None:
+        return True
+    tokenizer = _saved_tokenizer(found.folder)
+    if found.run is None or tokenizer is None:
+        return None
+    column = request.columns[number]
+    try:
+        made = run_renderer(found.run, tokenizer)
+        return all(
+            tuple(tokens.prompt_ids(made.question(request.turns(prompt, column)), tokenizer)) == one.ids[number]
+            for prompt, one in zip(request.prompts, asked, strict=True)
+        )
+    except StudioError:  # its own settings cannot render such a prompt at all
+        return False
+
+
+def run_renderer(run: Run, tokenizer: Any) -> PromptRenderer:
+    """Return what renders a run's prompts."""
+    return renderer(run.config(), tokenizer, MappingConfig.model_validate(run.resolved()["mapping"]))
+
+
+def _saved_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer that lies beside an adapter; None without one."""
+    files = sorted(path for path in folder.iterdir() if "token" in path.name or "template" in path.name)
+    return _tokenizer(folder, tuple((path.name, path.stat().st_mtime_ns) for path in files)) if files else None
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(folder: Path, files: tuple[tuple[str, int], ...]) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _sha256(prompts: Sequence[Sequence[int]]) -> str:
+    return hashlib.sha256(repr([list(prompt) for prompt in prompts]).encode()).hexdigest()

@@ -1,0 +1,69 @@
+"""What the untouched base says to fixed prompts, kept to show later that nothing has changed it.
+
+Padding and the shape of the batch alone move a model's logits in 16 bit, so the base is asked again in the very same
+batch: each prompt in two rows, of which the second is later an adapter's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PROMPTS = ("The capital of France is", "바다는", "def add(a, b):\n    return")
+MOST_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The prompts as one left-padded batch, and the answer of the untouched base."""
+
+    ids: Any
+    mask: Any
+    tokens: Any
+    """The likeliest token after each token (rows × length)."""
+    last: Any
+    """The logits after the last token (rows × vocabulary), in float32."""
+    tolerance: float
+    """Largest difference of two logits that should be equal: of the two rows of a prompt, of two passes, and one unit
+    of the last place that the model's numbers have."""
+    chance: float
+    """Largest difference of two probabilities that should be equal."""
+
+
+def take(model: Any, tokenizer: Any) -> Probe:
+    """Ask a model that no adapter has been put into."""
+    import torch
+
+    each = [tokenizer(text, add_special_tokens=False)["input_ids"][:MOST_TOKENS] for text in PROMPTS]
+    ids, mask = padded([row for row in each for _ in range(2)], tokenizer.pad_token_id or 0)
+    with torch.no_grad():
+        first, second = (logits(model, ids, mask) for _ in range(2))
+    last = first[:, -1]
+    chances = last.softmax(-1)
+    spread = max((first[:, -1] - second[:, -1]).abs().max().item(), (last[0::2] - last[1::2]).abs().max().item())
+    place = torch.finfo(model.dtype).eps * last.abs().max().item()
+    chance = (chances[0::2] - chances[1::2]).abs().max().item()
+    return Probe(ids, mask, first.argmax(-1), last, max(spread, place), chance)
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
+    """Return rows of token ids as one batch, filled up on the left, and the mask of what is real."""
+    import torch
+
+    longest = max(map(len, rows))
+    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    return ids, mask
+
+
+def logits(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
+    """Return the logits of one forward pass over a left-padded batch, in float32 on the processor."""
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    place = model.device
+    made = model(
+        input_ids=ids.to(place),
+        attention_mask=mask.to(place),
+        position_ids=positions.to(place),
+        use_cache=False,
+        **settings,
+    )
+    return made.logits.float().cpu()
