@@ -10,14 +10,14 @@ import logging
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from studio import runs
-from studio.compare.columns import CompareRequest
+from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
 from studio.files import home
@@ -174,6 +174,18 @@ class GpuThread:
         from studio.compare.ask import ask
 
         return self.submit(Job(functools.partial(ask, request)))
+
+    def weigh(self, request: CompareRequest, answer: Sequence[int]) -> Job:
+        """Ask how likely each column finds the tokens of an answer to the first prompt; it shows `Weighed` ones."""
+        from studio.compare.ask import weigh
+
+        return self.submit(Job(functools.partial(weigh, request, answer)))
+
+    def evaluate(self, request: EvaluationRequest) -> Job:
+        """Ask for the scoreboard of a run; it shows an `Evaluation` after every batch."""
+        from studio.compare.evaluate import evaluate
+
+        return self.submit(Job(functools.partial(evaluate, request)))
 
     def measure(self, config: RunConfig) -> Job:
         """Ask for two steps on the longest rows of a run that is not started: what they take is shown (`Measured`)."""

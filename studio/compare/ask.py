@@ -1,16 +1,16 @@
 """Ask the columns of a run: the job behind every comparison."""
 
-import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from studio import runs
-from studio.compare import generate
+from studio.compare import generate, likelihood
 from studio.compare.columns import CompareRequest
-from studio.compare.generate import Asked, Sides
+from studio.compare.generate import Asked, Sides, noise_key
+from studio.compare.likelihood import Weighed
 from studio.compare.placing import placed
 from studio.compare.proof import Proof, prove, run_renderer
 from studio.data import tokens
@@ -66,6 +66,22 @@ def ask(
     show(replace(shown, answers=answered.sides, proof=proof))
 
 
+def weigh(
+    request: CompareRequest,
+    answer: Sequence[int],
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[tuple[Weighed, ...]], None],
+    stop: threading.Event,
+) -> None:
+    """Show how likely each column finds the tokens of an answer to the first prompt."""
+    run = runs.find(request.run_id)
+    with kept(host, training), placed(host, run, run.config(), request.columns, training) as models:
+        made = run_renderer(run, models.tokenizer)
+        asked = _asked(request, made, models.tokenizer, request.prompts[0])
+        show(likelihood.weigh(models, asked, answer))
+
+
 def kept(host: ModelHost, training: Run | None) -> AbstractContextManager[None]:
     """Keep the state of the model that trains, if one does; no gradients are made in any case."""
     import torch
@@ -80,4 +96,4 @@ def _asked(request: CompareRequest, made: PromptRenderer, tokenizer: Any, prompt
         if len(turns) > 1 and not isinstance(made, ChatRenderer):
             raise CompareError("compare.one_turn")
         each.append(tuple(tokens.prompt_ids(made.question(turns), tokenizer)))
-    return Asked(tuple(each), json.dumps([*request.earlier, prompt]))
+    return Asked(tuple(each), noise_key(prompt, request.earlier))

@@ -1,4 +1,4 @@
-"""What is put side by side: up to four columns, each a model and what it is told before the prompt."""
+"""What is put side by side: up to four columns, each a model and what it is told before the prompt; and what to ask."""
 
 import re
 from collections.abc import Sequence
@@ -127,3 +127,20 @@ class CompareRequest:
         said = zip(self.columns, answers, strict=True)
         columns = tuple(replace(column, said=(*column.said, answer)) for column, answer in said)
         return replace(self, prompts=(prompt,), columns=columns, earlier=(*self.earlier, *self.prompts))
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate."""
+
+    run_id: str
+    rows: str = "auto"
+    """`validation`, `prompts` (the preset's), the path of a file, or `auto`: the first of these that the run has."""
+    limit: int | None = None
+    """Rows of each part at most."""
+    column: Column = ADAPTED
+    """What is compared with the base."""
+    generation: GenerationConfig | None = None
+    """How to answer; None takes the run's own settings."""
+    forgetting: bool = True
+    """Whether to ask ordinary questions too."""

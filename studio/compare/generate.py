@@ -7,6 +7,7 @@ that a prompt gets the same answer by itself and among others.
 """
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,12 @@ class Asked:
     ids: tuple[tuple[int, ...], ...]
     """The tokens of the prompt, for each column."""
     key: str
-    """What the noise of the prompt is made of, besides the seed: the same for all columns."""
+    """What the noise of the prompt is made of, besides the seed: the same for all columns (see `noise_key`)."""
+
+
+def noise_key(prompt: str, earlier: Sequence[str] = ()) -> str:
+    """Return the noise's name for a prompt and what was asked before it."""
+    return json.dumps([*earlier, prompt])
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def placed(
         model = loaded.model if host.peft is None else host.peft
         refused = _refusal(model, names)
         notes = [found.note for found in sources if found and found.note]
+        notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
         if refused:
             notes.append(message("compare.note.in_turn", detail=refused))
         yield Placed(
@@ -115,10 +116,11 @@ def placed(
             mixes=not refused and host.peft is not None,
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
-            notes=tuple(dict.fromkeys(notes)),
+            notes=tuple(notes),
         )
     finally:
         if host.peft is not None:
+            beside.forget_names(host.peft)
             used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
             kept = mine if training is not None or not used else used  # what is used is likely to be asked again
             beside.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
@@ -187,5 +189,6 @@ def _refusal(model: Any, names: Sequence[str]) -> str:
     try:
         model(input_ids=ids, adapter_names=list(names), use_cache=False)
     except (ValueError, NotImplementedError) as error:
+        beside.forget_names(model)
         return " ".join(str(error).split())[:200]
     return ""

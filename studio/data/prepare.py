@@ -7,9 +7,9 @@ from typing import Any
 
 from studio.config import DataConfig, MappingConfig, RunConfig, SourceConfig
 from studio.data import formats, prompt, scan, source, tokens
-from studio.data.formats import Detected, RowProblem
+from studio.data.formats import Detected, RowProblem, Turn
 from studio.data.health import Problem, Report, problem
-from studio.data.prompt import PromptRenderer
+from studio.data.prompt import PromptRenderer, Segment
 from studio.data.readers.base import BadRow, Going, Row
 from studio.data.scan import Counted, Scanned
 from studio.data.source import Table
@@ -129,6 +129,29 @@ def prepare(config: RunConfig, tokenizer: Any, going: Going = lambda share: None
     held = (own or rows).select(validation).select_columns(columns) if validation else None
     longest = min(int(column(rows, "length")[train].max()), config.data.max_length)
     return Prepared(chosen, held, report, _sha256(chosen, held), longest)
+
+
+def validation_rows(
+    config: RunConfig, tokenizer: Any, going: Going = lambda share: None
+) -> tuple[list[tuple[tuple[Turn, ...], list[Segment]]], str]:
+    """Return what is said in the rows that are validated on, rendered too, and the hash that `prepare` gives all rows.
+
+    With another hash than a run's own, these are not the rows that were kept from it.
+    """
+    detected, scanned, rows, own = _scan(config, tokenizer, going)
+    _, train, validation = _sort_out(config, detected, scanned, rows, own)
+    columns = ["input_ids", "labels"]
+    held = (own or rows).select(validation).select_columns(columns) if validation else None
+    data = config.data
+    if own is not None:
+        data = data.model_copy(update={"source": validation_source(data), "limit": None})
+    render = renderer(config, tokenizer, detected.mapping)
+    found = []
+    for number in column(own or rows, "number")[validation].tolist() if validation else ():
+        row = table(data).row(number - 1)
+        turns = scan.turns_of(row, data, detected.mapping)
+        found.append((turns, scan.segments_of(row, turns, data, detected.mapping, render)))
+    return found, _sha256(rows.select(train).select_columns(columns), held)
 
 
 def inspect(config: RunConfig, going: Going = lambda share: None) -> Report:

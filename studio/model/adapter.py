@@ -76,6 +76,7 @@ class ModelHost:
         except (ValueError, RuntimeError, KeyError, TypeError) as error:  # modules or shapes that this base has not
             if self.peft is None:
                 beside.unwrap(self.loaded.model)
+                vars(self.loaded.model).pop("peft_config", None)
             else:
                 beside.remove(self.peft, [name])
             detail = " ".join(str(error).split())[:200]

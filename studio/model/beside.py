@@ -52,6 +52,17 @@ def unwrap(model: Any, chosen: Callable[[Any], bool] = lambda layer: True) -> No
             setattr(model.get_submodule(parent), own, layer.get_base_layer())
 
 
+def forget_names(model: Any) -> None:
+    """Take off the hooks by which PEFT tells each layer the adapters of a batch; after an error it leaves them."""
+    from peft.tuners.lora.model import _adapter_names_pre_forward_hook
+
+    for _, layer in layers(model):
+        for key, hook in list(layer._forward_pre_hooks.items()):
+            if getattr(hook, "func", None) is _adapter_names_pre_forward_hook:
+                del layer._forward_pre_hooks[key]
+                layer._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
 def use(model: Any, name: str | None) -> None:
     """Make one adapter the active one; None makes the base answer. For models that cannot mix them in a batch."""
     for _, layer in layers(model):

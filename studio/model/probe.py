@@ -10,6 +10,8 @@ from typing import Any
 
 PROMPTS = ("The capital of France is", "바다는", "def add(a, b):\n    return")
 MOST_TOKENS = 16
+LEAST = 1e-5
+"""Differences of logits below this are rounding, also in float32."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Probe:
     last: Any
     """The logits after the last token (rows × vocabulary), in float32."""
     tolerance: float
-    """Largest difference of two logits that should be equal: of the two rows of a prompt, of two passes, and one unit
-    of the last place that the model's numbers have."""
+    """Largest difference of two logits that should be equal: of the two rows of a prompt, of two passes, one unit of
+    the last place that the model's numbers have, and `LEAST`."""
     chance: float
     """Largest difference of two probabilities that should be equal."""
 
@@ -42,7 +44,7 @@ def take(model: Any, tokenizer: Any) -> Probe:
     spread = max((first[:, -1] - second[:, -1]).abs().max().item(), (last[0::2] - last[1::2]).abs().max().item())
     place = torch.finfo(model.dtype).eps * last.abs().max().item()
     chance = (chances[0::2] - chances[1::2]).abs().max().item()
-    return Probe(ids, mask, first.argmax(-1), last, max(spread, place), chance)
+    return Probe(ids, mask, first.argmax(-1), last, max(spread, place, LEAST), chance)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
@@ -55,8 +57,8 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
     return ids, mask
 
 
-def logits(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
-    """Return the logits of one forward pass over a left-padded batch, in float32 on the processor."""
+def forward(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
+    """Return the logits of one forward pass over a left-padded batch, as they are and where they are."""
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     place = model.device
     made = model(
@@ -66,4 +68,9 @@ def logits(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
         use_cache=False,
         **settings,
     )
-    return made.logits.float().cpu()
+    return made.logits
+
+
+def logits(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
+    """Return the logits of `forward` in float32 on the processor."""
+    return forward(model, ids, mask, **settings).float().cpu()

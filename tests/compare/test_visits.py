@@ -1,12 +1,13 @@
 """Comparing while a run trains: it works, and it leaves no trace in the run."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from following import losses, wait_for, wait_until_over
 
 from studio import gpu
-from studio.compare.columns import CompareRequest
+from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.config import GenerationConfig
 from studio.errors import CompareError, StudioError
 from studio.runs import State
@@ -39,14 +40,57 @@ def test_twenty_losses_are_bit_equal_with_and_without_visits(tiny_config, monkey
     assert adapter_hash(visited) == adapter_hash(quiet)
 
 
-def visit_at_every_chance(config, monkeypatch):
+def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, monkeypatch):
+    from studio.compare import generate
+
+    other = gpu.thread().start_run(tiny_config.with_settings({"lora.target_modules": ["q_proj", "up_proj"]}))
+    wait_until_over(other)
+    settings = {"lora.target_modules": ["q_proj", "v_proj"], "train.save": "steps", "train.save_steps": 5}
+    config = tiny_config.with_settings({**SETTINGS, **settings})
+    quiet = gpu.thread().start_run(config)
+    wait_until_over(quiet)
+
+    counted, real = [], generate._First.__call__
+
+    def fail_now_and_then(self, *args):
+        counted.append(args)
+        if len(counted) % 7 == 0:
+            raise RuntimeError("no luck")
+        return real(self, *args)
+
+    monkeypatch.setattr(generate._First, "__call__", fail_now_and_then)
+    columns = (BASE, ADAPTED, replace(ADAPTED, strength=0.5), Column("adapter", other.id))
+    visited, answers = visit_at_every_chance(config, monkeypatch, columns)
+    assert "no luck" in answers
+    assert "changed" not in answers
+    assert len(set(answers)) > 5
+    assert losses(visited) == losses(quiet)
+    assert evaluations(visited) == evaluations(quiet)
+    assert adapter_hash(visited) == adapter_hash(quiet)
+    assert everything_kept(visited) == everything_kept(quiet)
+
+
+def everything_kept(run):
+    """Return the names of all files of the checkpoints, and of the weights in them."""
+    from safetensors import safe_open
+
+    files = {str(path.relative_to(run.path)) for path in (run.path / "checkpoints").rglob("*")}
+    weights = sorted((run.path / "checkpoints").rglob("adapter_model.safetensors"))
+    return files, [sorted(safe_open(path, "pt").keys()) for path in weights]
+
+
+def visit_at_every_chance(config, monkeypatch, columns=(BASE, ADAPTED)):
     thread = gpu.thread()
     real, answers = thread._visit, []
 
     def visit() -> None:
-        comparison = thread.compare(CompareRequest(thread._training.id, ("What is 3?",), SAMPLED))
+        comparison = thread.compare(CompareRequest(thread._training.id, ("What is 3?",), SAMPLED, columns))
         real()
-        answers.append(comparison.result().texts()[1])
+        try:
+            made = comparison.result()
+            answers.append(made.texts()[1] if made.proof.base_is_untouched else "changed")
+        except StudioError as error:
+            answers.append(error.values.get("detail", error.key))
 
     monkeypatch.setattr(thread, "_visit", visit)
     run = thread.start_run(config)

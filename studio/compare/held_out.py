@@ -1,0 +1,134 @@
+"""The rows that a run is evaluated on: those kept from its training, or a list of prompts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.compare.proof import run_renderer
+from studio.config import SourceConfig
+from studio.data import formats, prepare, source, tokens
+from studio.data.formats import RowProblem, Turn
+from studio.data.prompt import ChatRenderer, PromptRenderer, Segment
+from studio.data.readers.base import BadRow
+from studio.data.source import Table
+from studio.errors import CompareError, DataError
+from studio.runs import Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row to answer."""
+
+    prompt: str
+    """What is asked, for people."""
+    reference: str | None
+    ids: tuple[int, ...]
+    """The tokens of the prompt."""
+    answer: tuple[int, ...]
+    """The tokens of the reference, its end included; empty without one, or where no template renders it."""
+
+
+def of_run(run: Run, tokenizer: Any, going: Callable[[float], None] = lambda share: None) -> list[Row]:
+    """Return the rows that were kept from a run's training; empty when it kept none.
+
+    Raises CompareError when the data are no longer those of the run, so that some of the rows may have been trained.
+    """
+    if run.config().data.validation.kind == "none":
+        return []
+    rows, sha256 = prepare.validation_rows(run.config(), tokenizer, going)
+    if sha256 != run.resolved()["data"]:
+        raise CompareError("compare.data_changed", run=run.id)
+    return [_row(turns, segments, tokenizer) for turns, segments in rows]
+
+
+def bundled(run: Run, name: str, tokenizer: Any) -> list[Row]:
+    """Return the rows of a bundled data set, as the run would be asked."""
+    return _of_table(run, source.open_table(SourceConfig(kind="bundled", name=name)), tokenizer)[0]
+
+
+def of_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[Row], int]:
+    """Return the rows of a file of prompts, with references where it has them, and how many were left out.
+
+    Raises DataError when it cannot be read or holds no prompt.
+    """
+    return _of_table(run, _opened(path), tokenizer)
+
+
+def _opened(path: Path) -> Table:
+    if not path.is_file():
+        raise DataError("data.no_file", path=path.name)
+    return source.open_file(path)
+
+
+def prompts_of(path: Path) -> list[str]:
+    """Return the prompts of a file: one a line, or one a row."""
+    table = _opened(path)
+    mapping = _mapping(table)
+    prompts = [turns[0][-1].content for row in table.rows() if (turns := _turns(row, mapping))]
+    if not prompts:
+        raise DataError("data.empty", name=path.name)
+    return prompts
+
+
+def _of_table(run: Run, table: Table, tokenizer: Any) -> tuple[list[Row], int]:
+    made, mapping = run_renderer(run, tokenizer), _mapping(table)
+    found = [_turns(row, mapping) for row in table.rows()]
+    rows = [_asked(made, *turns, tokenizer) for turns in found if turns]
+    if not rows:
+        raise DataError("data.empty", name=table.path.name)
+    return rows, len(found) - len(rows)
+
+
+def _mapping(table: Table) -> Any:
+    """Return how questions and answers are found in a table; None where only its first column counts."""
+    try:
+        mapping = formats.detect(table).mapping
+    except DataError:
+        return None
+    return None if mapping.shape == "text" else mapping
+
+
+def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None:
+    """Return what is asked in a row and its reference; None for a row that asks nothing."""
+    if isinstance(row, BadRow):
+        return None
+    if mapping is None:
+        first = str(next(iter(row.values()), "") or "").strip()
+        return ((Turn("user", first),), None) if first else None
+    try:
+        turns = formats.conversation(row, mapping)
+    except RowProblem:
+        return None
+    return (turns[:-1], turns[-1].content) if turns[-1].role == "assistant" else (turns, None)
+
+
+def _asked(made: PromptRenderer, turns: Sequence[Turn], reference: str | None, tokenizer: Any) -> Row:
+    ids = tuple(tokens.prompt_ids(made.question(turns), tokenizer))
+    answer: tuple[int, ...] = ()
+    if reference and isinstance(made, ChatRenderer):
+        last = made.example([*turns, Turn("assistant", reference)], {})[-1]
+        answer = tuple(tokens.prompt_ids([last], tokenizer))
+    return Row(_shown(turns), reference, ids, answer)
+
+
+def _row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> Row:
+    """Split a row at its last answer; a text without a question is split near its middle, to be gone on with."""
+    last = max(number for number, segment in enumerate(segments) if segment.trained)
+    before, answer = list(segments[:last]), segments[last]
+    prompt, reference = _shown(turns[:-1]), turns[-1].content
+    if not prompt:
+        prompt, reference = _halves(reference)
+        before, answer = [*before, Segment(prompt, False)], Segment(answer.text[len(prompt) :], True)
+    ids, end = (tuple(tokens.prompt_ids(part, tokenizer)) for part in (before, [answer]))
+    return Row(prompt, reference.strip(), ids, end)
+
+
+def _halves(text: str) -> tuple[str, str]:
+    middle = max(text.find(" ", len(text) // 2), text.find("\n", len(text) // 2))
+    at = middle if 0 < middle < len(text) - 1 else max(1, len(text) // 2)
+    return text[:at], text[at:]
+
+
+def _shown(turns: Sequence[Turn]) -> str:
+    return "\n\n".join(turn.content for turn in turns if turn.role != "system")
