@@ -1,4 +1,4 @@
-"""The command line: `python -m studio data|train|compare|runs|model|doctor`.
+"""The command line: `python -m studio data|train|compare|evaluate|runs|model|doctor`.
 
 The vocabulary is the page's, the words are the catalogue's. `--json` prints English keys, one document on stdout.
 """
@@ -272,32 +272,6 @@ def follow(run: Run, quiet: bool = False) -> State:
                 run.request("stop")
 
 
-@app.command(help=i18n.text("cli.compare", LANGUAGE))
-def compare(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help=_say("cli.run"))],
-    prompt: Annotated[str, typer.Option("--prompt", help=_say("cli.prompt"))],
-    settings: Annotated[list[str] | None, typer.Option("--set", help=_say("cli.set"))] = None,
-    as_json: AsJson = False,
-) -> None:
-    from studio import gpu
-    from studio.compare.columns import CompareRequest
-
-    run = runs.find(run_id)
-    config = run.config().with_settings(dict(parse_setting(setting) for setting in settings or []))
-    made = gpu.thread().compare(CompareRequest(run.id, (prompt,), config.generation)).result()
-    named = dict(zip(("before", "after"), made.answers[0], strict=True))
-    if as_json:
-        sides = {
-            name: {"text": side.text, "tokens": side.tokens, "seconds": round(side.seconds, 3), "end": side.end}
-            for name, side in named.items()
-        }
-        _print_json({"run": run.id, "prompt": prompt, **sides})
-        return
-    for name, side in named.items():
-        out.rule(_say(f"ui.compare.{name}"))
-        out.print(_plain(side.text))
-
-
 @app.command("runs", help=i18n.text("cli.runs", LANGUAGE))
 def list_runs(as_json: AsJson = False) -> None:
     rows = [(run, status) for run in runs.all_runs() if (status := runs.readable_status(run))]
@@ -519,3 +493,107 @@ def doctor(as_json: AsJson = False) -> None:
     out.print(_say("cli.home", path=facts["home"], free=facts["disk_free_gb"]))
     out.print(_say("cli.hub_yes" if facts["hub_reachable"] else "cli.hub_no"))
     out.print(_say("cli.builtin_yes" if facts["builtin_model"] else "cli.builtin_no"))
+
+
+@app.command(help=i18n.text("cli.compare", LANGUAGE))
+def compare(
+    run_id: RunId,
+    prompts: Annotated[list[str] | None, typer.Option("--prompt", help=_say("cli.prompt"))] = None,
+    prompts_file: Annotated[Path | None, typer.Option("--prompts", help=_say("cli.prompts"))] = None,
+    against: Annotated[list[str] | None, typer.Option("--against", help=_say("cli.against"))] = None,
+    strength: Annotated[float, typer.Option("--strength", min=0, max=1.5, help=_say("cli.strength"))] = 1.0,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    html: Annotated[Path | None, typer.Option("--html", help=_say("cli.html"))] = None,
+    png: Annotated[Path | None, typer.Option("--png", help=_say("cli.png"))] = None,
+) -> None:
+    from studio import gpu
+    from studio.compare import card, held_out
+    from studio.compare.columns import NOW, CompareRequest, parse
+
+    run = runs.find(run_id)
+    asked = [*(prompts or []), *(held_out.prompts_of(prompts_file) if prompts_file else [])]
+    generation = run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
+    columns = (*map(parse, against or ["base"]), parse(NOW, strength))
+    made = gpu.thread().compare(CompareRequest(run.id, tuple(asked), generation, columns)).result()
+    if html or png:
+        from studio.compare import report_html, report_png
+
+        shown = card.card_of(run, made, LANGUAGE)
+        for path, written in (
+            (html, lambda: report_html.to_html(shown).encode()),
+            (png, lambda: report_png.to_png(shown)),
+        ):
+            if path:
+                path.write_bytes(written())
+                err.print(_plain(_say("cli.wrote", path=path)))
+    if as_json:
+        _print_json(card.as_json(made))
+    else:
+        _show_comparison(made)
+
+
+def _show_comparison(made: Any) -> None:
+    for prompt, sides in zip(made.request.prompts, made.answers, strict=True):
+        out.print(_plain(f"> {prompt}"), style="bold")
+        for column, side in zip(made.request.columns, sides, strict=True):
+            out.rule(_plain(column.title(LANGUAGE)))
+            out.print(_plain(side.text))
+    for note in made.notes:
+        out.print(_plain(note.text(LANGUAGE)), style="yellow")
+    for problem in made.proof.problems:
+        out.print(_plain(problem.text(LANGUAGE)), style="bold red")
+    if made.proof.verified:
+        out.print(_say("cli.verified", difference=f"{made.proof.sides_differ:.2g}"), style="green")
+
+
+@app.command(help=i18n.text("cli.evaluate", LANGUAGE))
+def evaluate(
+    run_id: RunId,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help=_say("cli.limit"))] = None,
+    prompts_file: Annotated[Path | None, typer.Option("--prompts", help=_say("cli.prompts"))] = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+    from studio.compare.columns import EvaluationRequest
+
+    run = runs.find(run_id)
+    generation = run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
+    rows = str(prompts_file) if prompts_file else "auto"
+    job = gpu.thread().evaluate(EvaluationRequest(run.id, rows, limit, generation=generation))
+    signal.signal(signal.SIGINT, lambda *_: job.stop())  # what is answered is kept, and the same command goes on
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, disable=as_json, transient=True) as progress:
+        task = progress.add_task(_say("phase.evaluating"), total=None)
+        for made in job.updates():
+            progress.update(task, total=made.total, completed=made.done)
+    if as_json:
+        boards = {"scoreboard": made.board, "forgetting": made.forgetting}
+        told = {name: json.loads(board.to_json()) if board else None for name, board in boards.items()}
+        _print_json({"run": run.id, "id": made.id, "path": str(made.path), "stopped": made.stopped, **told})
+    else:
+        _show_evaluation(made)
+    if made.stopped:
+        raise typer.Exit(130)
+
+
+def _show_evaluation(made: Any) -> None:
+    for note in made.notes:
+        out.print(_plain(note.text(LANGUAGE)), style="yellow")
+    if made.stopped:
+        out.print(_say("cli.evaluation_stopped", done=made.done, total=made.total))
+    for name, board in (("cli.scoreboard", made.board), ("cli.forgetting", made.forgetting)):
+        if board:
+            _show_board(_say(name, rows=board.rows), board)
+
+
+def _show_board(title: str, board: Any) -> None:
+    from studio.compare.report import number, signed
+
+    heads = [_say(f"card.{name}") for name in ("measure", "before", "after", "gain", "verdict")]
+    table = Table(*heads, title=title, box=None)
+    for score in board.scores:
+        name, verdict = _say(f"compare.measures.{score.name}.name"), _say(f"compare.verdict.{score.verdict}")
+        table.add_row(name, number(score.before), number(score.after), signed(score.gain), verdict)
+    out.print(table)

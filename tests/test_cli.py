@@ -43,12 +43,42 @@ def test_train_then_compare_then_list(config_file):
     assert run.config().train.learning_rate == 0.01
 
     compared = studio("compare", "last", "--prompt", "What is 3?", "--json")
-    sides = json.loads(compared.stdout)
-    assert sides["run"] == run.id
-    assert {"text", "tokens", "seconds", "end"} == sides["before"].keys() == sides["after"].keys()
+    made = json.loads(compared.stdout)
+    assert made["run"] == run.id
+    assert made["columns"] == ["Base model", "Adapter of this run"]
+    documented = {"text", "tokens", "seconds", "first_seconds", "tokens_a_second", "end"}
+    assert all(side.keys() == documented for side in made["answers"][0]["sides"])
+    assert made["proof"]["verified"]
+    assert made["proof"]["problems"] == made["notes"] == []
 
     listed = json.loads(studio("runs", "--json").stdout)
     assert [(row["id"], row["state"], row["step"]) for row in listed] == [(run.id, "finished", 4)]
+
+
+def test_compare_many_prompts_against_a_checkpoint_and_write_a_card(config_file, tmp_path):
+    studio("train", config_file, "--set", "train.save=steps", "--set", "train.save_steps=2")
+    (tmp_path / "prompts.txt").write_text("What is 3?\nWhat is 4?\n", encoding="utf-8")
+    page, picture = tmp_path / "card.html", tmp_path / "card.png"
+    given = ("--prompts", str(tmp_path / "prompts.txt"), "--against", "base", "--against", "4", "--strength", "0.5")
+    compared = studio("compare", "last", *given, "--html", str(page), "--png", str(picture), "--json")
+    assert compared.returncode == 0, compared.stderr
+    made = json.loads(compared.stdout)
+    assert made["columns"] == ["Base model", "Checkpoint at step 4", "Adapter of this run at 50 %"]
+    assert [answer["prompt"] for answer in made["answers"]] == ["What is 3?", "What is 4?"]
+    assert "What is 4?" in page.read_text(encoding="utf-8")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    same = studio("compare", "last", "--prompt", "hi", "--strength", "0")
+    assert "the same model" in same.stdout
+
+
+def test_evaluate_prints_the_scoreboard(config_file):
+    validation = "data.validation={kind: fraction, fraction: 0.3}"
+    studio("train", config_file, "--set", validation)
+    told = json.loads(studio("evaluate", "last", "--limit", "4", "--json").stdout)
+    assert told["scoreboard"]["rows"] == told["forgetting"]["rows"] == 4
+    assert "perplexity" in {score["name"] for score in told["scoreboard"]["scores"]}
+    shown = studio("evaluate", "last", "--limit", "4")
+    assert "Perplexity" in shown.stdout
 
 
 def test_a_run_that_fails_ends_with_1_and_says_why(config_file):

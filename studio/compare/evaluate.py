@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from studio import runs
 from studio.compare import generate, held_out, likelihood
+from studio.compare.batches import batches
 from studio.compare.columns import BASE, EvaluationRequest
 from studio.compare.generate import Asked, Side
 from studio.compare.held_out import Row
@@ -25,15 +26,10 @@ from studio.errors import CompareError, DeviceError, PromptError
 from studio.files import replace_file
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device
 from studio.runs import Run
 
 GENERAL = "general-heldout"
 """The bundled set of ordinary questions, which shows what an adapter has forgotten."""
-ROWS_AT_ONCE = {"cpu": 8, "mps": 8, "cuda": 32}
-"""Prompts in a batch: eight times two gave five times the token rate of one times two on two processor cores."""
-TOKENS_AT_ONCE = 16384
-"""Tokens of a batch's prompts and answers, padding included."""
 
 Part = Literal["held_out", "general"]
 
@@ -213,16 +209,3 @@ def _kept(side: Side, nll: float | None, row: Row) -> dict[str, Any]:
         "nll": nll,
         "nll_tokens": len(row.answer) if nll is not None else 0,
     }
-
-
-def batches(lengths: Sequence[int], answer: int) -> Iterator[list[int]]:
-    """Yield the rows in batches of like length (numbers from 0), given the lengths of prompts and longest answer."""
-    most = ROWS_AT_ONCE[device()]
-    batch: list[int] = []
-    for number in sorted(range(len(lengths)), key=lambda number: (lengths[number], number)):
-        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[number] + answer) * 2 > TOKENS_AT_ONCE):
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from studio.compare.batches import batches
 from studio.compare.placing import Placed
 from studio.config import GenerationConfig
 from studio.errors import CompareError
@@ -74,7 +75,10 @@ class Answered:
 
     sides: Sides
     first: Any
-    """Logits of the first token before anything was done to them (prompts × columns × vocabulary), in float32."""
+    """Logits of the first token before anything was done to them (prompts × columns × vocabulary), in float32.
+
+    Not a number for prompts that a stop has left out.
+    """
 
 
 def answer(
@@ -86,8 +90,8 @@ def answer(
 ) -> Answered:
     """Answer all prompts with all columns; `show` is called with all answers after every token.
 
-    The columns are one batch where PEFT can mix their adapters, else they answer one after the other. The model is in
-    evaluation mode. Raises CompareError for a prompt that leaves no room for an answer.
+    Prompts of like length are one batch, with all columns where PEFT can mix their adapters; else these answer one
+    after the other. The model is in evaluation mode. Raises CompareError for a prompt that leaves no room.
     """
     import torch
 
@@ -97,7 +101,9 @@ def answer(
     _require_room(placed, rows, settings)
     stream = _Stream(placed, count, len(rows), show)
     first: dict[int, Any] = {}
-    for numbers, name in _batches(placed, len(asked)):
+    for numbers, name in _batches(placed, asked, settings.max_new_tokens):
+        if first and stop.is_set():
+            break
         chosen = [rows[number] for number in numbers]
         ids, mask = probe.padded(chosen, placed.tokenizer.pad_token_id)
         steps = [_First(), *processors(settings, [keys[number] for number in numbers], mask)]
@@ -108,18 +114,20 @@ def answer(
     sides = stream.finished(stopped=stop.is_set())
     if show:
         show(sides)
-    logits = torch.stack([first[number] for number in range(len(rows))])
+    unknown = torch.full_like(next(iter(first.values())), torch.nan)
+    logits = torch.stack([first.get(number, unknown) for number in range(len(rows))])
     return Answered(sides, logits.reshape(len(asked), count, -1))
 
 
-def _batches(placed: Placed, prompts: int) -> Iterator[tuple[list[int], str | None]]:
-    """Yield the rows that are generated together: all of them, or those of one column with the adapter to use."""
+def _batches(placed: Placed, asked: Sequence[Asked], answer: int) -> Iterator[tuple[list[int], str | None]]:
+    """Yield the rows that are generated together: all columns of some prompts, or one with the adapter to use."""
     count = len(placed.names)
-    if placed.mixes:
-        yield list(range(prompts * count)), None
-    else:
-        for column, name in enumerate(placed.names):
-            yield list(range(column, prompts * count, count)), name
+    for prompts in batches([max(map(len, one.ids)) for one in asked], answer):
+        if placed.mixes:
+            yield [prompt * count + column for prompt in prompts for column in range(count)], None
+        else:
+            for column, name in enumerate(placed.names):
+                yield [prompt * count + column for prompt in prompts], name
 
 
 def _require_room(placed: Placed, rows: Sequence[Sequence[int]], settings: GenerationConfig) -> None:

@@ -135,8 +135,9 @@ def _difference(placed: Placed, asked: Sequence[Asked], first: Any, said: Any, o
     Measured on the prompts that both were asked alike, else on the probes; None for one model asked in two ways.
     """
     alike = [number for number, each in enumerate(asked) if each.ids[one] == each.ids[other]]
+    differences = (first[alike, one].softmax(-1) - first[alike, other].softmax(-1)).abs().nan_to_num()
     if alike:
-        return (first[alike, one].softmax(-1) - first[alike, other].softmax(-1)).abs().max().item()
+        return differences.max().item()
     names = placed.names[one], placed.names[other]
     if names[0] == names[1]:
         return None

@@ -1,0 +1,65 @@
+"""The before/after card of a comparison."""
+
+from datetime import date
+
+from studio.compare.ask import Comparison
+from studio.compare.journal import Pair
+from studio.compare.report import Card
+from studio.events import Step
+from studio.i18n import text
+from studio.runs import Run
+
+
+def card_of(run: Run, made: Comparison, language: str) -> Card:
+    """Return the card of a comparison: its first column is the before, its last the after."""
+    config = run.config()
+    columns = made.request.columns
+    prompts = zip(made.request.prompts, made.answers, strict=True)
+    steps = [event for event in run.events()[0] if isinstance(event, Step)]
+    recipe = [text("card.lora", language, r=config.lora.r, alpha=config.lora.alpha)]
+    if steps:
+        recipe.append(text("card.steps", language, steps=steps[-1].step, rate=f"{config.train.learning_rate:g}"))
+    return Card(
+        title=config.name,
+        base=f"{config.model.id} · {columns[0].title(language)}",
+        adapter=f"{run.id} · {columns[-1].title(language)}",
+        pairs=tuple(Pair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts),
+        recipe=tuple(recipe),
+        data_hash=str(run.resolved().get("data", "")),
+        losses=tuple(step.loss for step in steps),
+        date=date.today().isoformat(),
+        language=language,
+    )
+
+
+def as_json(made: Comparison) -> dict[str, object]:
+    """Return a comparison as what `--json` prints, in English."""
+    proof = made.proof
+    return {
+        "run": made.request.run_id,
+        "columns": [column.title() for column in made.request.columns],
+        "answers": [
+            {
+                "prompt": prompt,
+                "sides": [
+                    {
+                        "text": side.text,
+                        "tokens": side.tokens,
+                        "seconds": round(side.seconds, 3),
+                        "first_seconds": side.first_seconds and round(side.first_seconds, 3),
+                        "tokens_a_second": side.tokens_a_second and round(side.tokens_a_second, 1),
+                        "end": side.end,
+                    }
+                    for side in sides
+                ],
+            }
+            for prompt, sides in zip(made.request.prompts, made.answers, strict=True)
+        ],
+        "notes": [note.text() for note in made.notes],
+        "proof": proof
+        and {
+            "verified": proof.verified,
+            **{name: value for name, value in vars(proof).items() if name != "problems"},
+            "problems": [problem.text() for problem in proof.problems],
+        },
+    }

@@ -1,0 +1,95 @@
+"""Measure what one batch saves: two columns together against one after the other, eight prompts together against each.
+
+Run with `python tests/bench/decoding.py [MODEL]`; the built-in model is taken unless another is named. Both ways are
+timed in turn, several times, and the median of the ratios is told, since other work on the machine comes and goes.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+
+from studio.model.hardware import prepare_process
+
+prepare_process()
+os.environ["RESTYLE_HOME"] = tempfile.mkdtemp()
+
+from studio import presets, runs  # noqa: E402
+from studio.compare import generate  # noqa: E402
+from studio.compare.columns import ADAPTED, BASE  # noqa: E402
+from studio.compare.generate import Asked, noise_key  # noqa: E402
+from studio.compare.placing import placed  # noqa: E402
+from studio.compare.proof import run_renderer  # noqa: E402
+from studio.config import GenerationConfig  # noqa: E402
+from studio.data import prepare, tokens  # noqa: E402
+from studio.data.formats import Turn  # noqa: E402
+from studio.model import adapter, load  # noqa: E402
+
+TIMES, NEW_TOKENS = 3, 32
+
+
+def made_run(host, model_id):
+    """Make a run whose adapter is random, and large enough that its answers differ from the base's."""
+    import torch
+    from peft import get_peft_model
+
+    config = presets.load("quickstart").with_settings({"model.id": model_id, "model.precision": "float32"})
+    run = runs.create(config)
+    located = load.locate(config.model)
+    loaded = host.base(config.model, located)
+    torch.manual_seed(0)
+    wrapped = get_peft_model(loaded.model, adapter.lora_config(config.lora, loaded.model), adapter_name=adapter.TUNED)
+    for name, weights in wrapped.named_parameters():
+        if "lora_B" in name:
+            weights.data.normal_(std=0.01)
+    adapter.save(wrapped, loaded.tokenizer, run.adapter, located.identity)
+    host.put_adapter(wrapped, "")
+    host.remove_adapter()
+    run.resolve({"mapping": prepare.mapping(config.data).mapping.model_dump(mode="json"), "base": located.identity})
+    return run
+
+
+def main() -> None:
+    """Print the figures."""
+    import torch
+
+    host = adapter.ModelHost()
+    run = made_run(host, (sys.argv[1:] or ["builtin"])[0])
+    settings = GenerationConfig(max_new_tokens=NEW_TOKENS, temperature=0.0)
+    prompts = prepare.held_out("captain-heldout")[:8]
+
+    def answers(asked, columns):
+        with torch.no_grad(), placed(host, run, run.config(), columns, None) as models:
+            made = run_renderer(run, models.tokenizer)
+            each = [tuple(tokens.prompt_ids(made.question([Turn("user", one)]), models.tokenizer)) for one in asked]
+            rows = [Asked((ids,) * len(columns), noise_key(one)) for one, ids in zip(asked, each, strict=True)]
+            began = time.perf_counter()
+            sides = generate.answer(models, rows, settings, threading.Event()).sides
+            return time.perf_counter() - began, [[side.ids for side in row] for row in sides]
+
+    answers(prompts[:1], (BASE, ADAPTED))  # warm
+    pairs, lists, count = [], [], 0
+    for _ in range(TIMES):
+        both, together = answers(prompts[:1], (BASE, ADAPTED))
+        alone = [answers(prompts[:1], (column,)) for column in (BASE, ADAPTED)]
+        assert together[0] == [made[0][0] for _, made in alone]
+        pairs.append(sum(seconds for seconds, _ in alone) / both)
+
+        batch, together = answers(prompts, (BASE, ADAPTED))
+        alone = [answers([prompt], (BASE, ADAPTED)) for prompt in prompts]
+        assert together == [made[0] for _, made in alone]
+        lists.append(sum(seconds for seconds, _ in alone) / batch)
+        count = sum(len(ids) for row in together for ids in row)
+        print(f"8 × 2 together: {count / batch:.1f} tokens a second; one by one: {count / (batch * lists[-1]):.1f}")
+    print(f"two columns in one batch: {statistics.median(pairs):.2f} times as fast as in turn ({_all(pairs)})")
+    print(f"eight prompts in one batch: {statistics.median(lists):.2f} times as fast as one by one ({_all(lists)})")
+
+
+def _all(ratios: list[float]) -> str:
+    return ", ".join(f"{ratio:.2f}" for ratio in ratios)
+
+
+if __name__ == "__main__":
+    main()
