@@ -10,7 +10,7 @@ from typing import Literal
 
 from studio.compare import lyrics
 from studio.compare.ask import Comparison
-from studio.compare.columns import Column, CompareRequest
+from studio.compare.columns import NOW, Column, CompareRequest
 from studio.compare.generate import Side
 from studio.compare.likelihood import Weighed
 from studio.compare.proof import Proof
@@ -173,8 +173,10 @@ def column_title(column: Column, number: int, base: str, run: str, language: str
     """Return a column's heading: Before and After for the first two, and what answers there."""
     sides = ("before", "after")
     head = text(f"ui.compare.{sides[number]}", language) if number < len(sides) else f"{number + 1}"
-    plain = column.kind == "base" and column.is_plain
-    name = base if plain else run if column == Column() else column.title(language)
+    is_result = column.kind == "adapter" and column.adapter == NOW and column.strength == 1
+    name = column.title(language)
+    if column.is_plain and (column.kind == "base" or is_result):
+        name = base if column.kind == "base" else run
     return f'<h2 class="heading">{html.escape(head)}<span class="name">{html.escape(name)}</span></h2>'
 
 

@@ -14,6 +14,7 @@ from studio.i18n import text
 from studio.runs import Run, State
 from studio.train import checkpoint
 from studio.ui import compare_views, views
+from studio.ui.tabs import card
 from studio.ui.words import Words
 
 NAMES = ("before", "after", "3", "4")
@@ -88,6 +89,7 @@ class CompareTab:
     follow_go: gr.Button
     last: gr.State
     """The last comparison; None before the first."""
+    card: card.CardMaker
 
     @property
     def of_runs(self) -> list[Any]:
@@ -142,7 +144,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
                 gr.Textbox,
                 label="ui.compare.prompt",
                 placeholder="ui.compare.prompt_hint",
-                lines=4,
+                lines=5,
                 max_lines=6,
                 scale=5,
                 min_width=320,
@@ -174,8 +176,10 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
             label="ui.compare.view",
             value=compare_views.VIEWS[0],
             choices={view: f"ui.compare.views.{view}" for view in compare_views.VIEWS},
+            scale=1,
             elem_id="view",
         )
+        maker = card.build(words)
     told = gr.HTML(value=compare_views.NO_CAPTION, elem_id="told")
     return CompareTab(
         **head,
@@ -193,6 +197,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         follow=follow,
         follow_go=follow_go,
         last=gr.State(None),
+        card=maker,
     )
 
 

@@ -16,6 +16,7 @@ from studio.ui import compare_views, examples, jobs
 from studio.ui.compare_views import View
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
+from studio.ui.tabs import card
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import EXTRA, NUMBERS, SHOTS, SYSTEM, CompareTab
 
@@ -147,6 +148,7 @@ def connect(tab: CompareTab, frame: Frame) -> None:
     tab.view.input(change_view, [frame.language, tab.view, tab.last], tab.of_answers, **QUIET)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
+    card.connect(tab.card, frame, tab.last, tabs.names)
 
 
 def _connect_added(tab: CompareTab, frame: Frame) -> None:
