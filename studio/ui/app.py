@@ -91,7 +91,7 @@ def _connect(
             show_run(following, None, language),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
-            comparing.said_again(views_tab, language, compared),
+            comparing.said_again(views_tab, language, chosen, compared),
             {frame.remembered: language, frame.device: _device_name(language)},
         )
 

@@ -48,8 +48,8 @@ def test_the_page_is_served_without_the_heavy_libraries(page_url):
 
 
 def test_a_language_is_answered_in_its_words(client):
-    english = client.predict("en", None, "plain", api_name="/say_again")
-    korean = client.predict("ko", None, "plain", api_name="/say_again")
+    english = client.predict("en", None, "plain", "wins", "", "", api_name="/say_again")
+    korean = client.predict("ko", None, "plain", "wins", "", "", api_name="/say_again")
 
     assert text("ui.train.start", "en") in json.dumps(english, ensure_ascii=False)
     assert text("ui.train.start", "ko") in json.dumps(korean, ensure_ascii=False)
