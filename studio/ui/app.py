@@ -15,7 +15,7 @@ from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, data, data_events, data_shown, train
+from studio.ui.tabs import compare, comparing, data, data_events, data_shown, train
 from studio.ui.words import Words, merged
 
 TICK = 1.0
@@ -39,8 +39,8 @@ def build() -> gr.Blocks:
             with words.make(gr.Tab, label="ui.tabs.train", id="train"):
                 train_tab = train.build(words, frame.form, preset)
             with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
-                compare_tab = compare.build(words)
-        _connect(page, frame, tabs, data_tab, train_tab, compare_tab, compare_item)
+                views_tab = comparing.build(words)
+        _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item)
     return page
 
 
@@ -50,10 +50,11 @@ def _connect(
     tabs: gr.Tabs,
     data_tab: data.DataTab,
     train_tab: train.TrainTab,
-    compare_tab: compare.CompareTab,
+    views_tab: comparing.Views,
     compare_item: gr.Tab,
 ) -> None:
     run_outputs = [frame.following, frame.run_row, frame.run_bar, *train_tab.of_run]
+    compare_tab = views_tab.answers
     runs_offered = compare_tab.of_runs
 
     def show_run(following: Following, before: Following | None, language: str) -> dict[Any, Any]:
@@ -78,13 +79,19 @@ def _connect(
 
     @shown
     def say_again(
-        language: str, following: Following, look: Look, checked: Checked, chosen: str | None
+        language: str,
+        following: Following,
+        look: Look,
+        checked: Checked,
+        chosen: str | None,
+        *compared: Any,
     ) -> dict[Any, Any]:
         return merged(
             frame.words.updates(language),
             show_run(following, None, language),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
+            comparing.said_again(views_tab, language, chosen, compared),
             {frame.remembered: language, frame.device: _device_name(language)},
         )
 
@@ -93,7 +100,7 @@ def _connect(
         following = follow.newest()
         base = _settings_of(following) or frame.base.value
         return merged(
-            say_again(language, following, Look(), Checked(), None),
+            say_again(language, following, Look(), Checked(), None, *comparing.AT_FIRST),
             {frame.language: language, frame.remembered: remembered, frame.base: base},
             frame.form.show(base),
             data_shown.source(data_tab, base),
@@ -120,6 +127,7 @@ def _connect(
                 *run_outputs,
                 *data_tab.worded,
                 *runs_offered,
+                *views_tab.worded,
                 frame.device,
             ]
         )
@@ -127,7 +135,7 @@ def _connect(
     everything = list(dict.fromkeys([*said, frame.language, frame.base, *frame.form.components, *data_tab.of_source]))
     read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
-    compare.connect(compare_tab, frame)
+    comparing.connect(views_tab, frame)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)
@@ -135,7 +143,17 @@ def _connect(
         train.preset_loader(train_tab, frame, data_tab.of_source, lambda config: data_shown.source(data_tab, config))
     )
     spoken = frame.language.input(
-        say_again, [frame.language, frame.following, data_tab.look, data_tab.checked, compare_tab.run], said, **_QUIET
+        say_again,
+        [
+            frame.language,
+            frame.following,
+            data_tab.look,
+            data_tab.checked,
+            compare_tab.run,
+            *views_tab.kept,
+        ],
+        said,
+        **_QUIET,
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
     gr.Timer(TICK).tick(

@@ -168,5 +168,5 @@ def theme() -> Base:
 
 
 def css() -> str:
-    """Return the page's own style sheet."""
-    return (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    """Return the page's own style sheets, joined."""
+    return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "compare.css"))

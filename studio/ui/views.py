@@ -313,24 +313,6 @@ def choices_html(choices: Iterable[tuple[str, str, Message]], language: str) -> 
 # Compare
 
 
-def answer_html(words: str, waiting: bool, language: str) -> str:
-    """Return one side's answer so far."""
-    if not words:
-        return empty("ui.compare.waiting" if waiting else "ui.compare.empty", language)
-    cursor = '<span class="cursor"></span>' if waiting else ""
-    return f'<div class="answer">{html.escape(words)}{cursor}</div>'
-
-
-def answer_line(tokens: int, seconds: float, end: str | None, language: str) -> str:
-    """Say how long an answer is, how fast it came and how it ended."""
-    facts = [text("ui.answer.tokens", language, n=tokens)]
-    if seconds > 0 and tokens:
-        facts.append(text("ui.answer.speed", language, n=f"{tokens / seconds:.0f}"))
-    if end:
-        facts.append(text(f"ui.answer.{end}", language))
-    return f'<p class="caption">{html.escape(" · ".join(facts))}</p>'
-
-
 def run_choice(run_id: str, status: Status, language: str) -> str:
     """Return how a run reads in a list of runs to compare."""
     if status.state.alive:
@@ -341,9 +323,3 @@ def run_choice(run_id: str, status: Status, language: str) -> str:
 def empty(key: str, language: str) -> str:
     """Return the words that stand where something will be, and how to get it."""
     return f'<p class="empty">{html.escape(text(key, language))}</p>'
-
-
-def side_title(side: str, name: str) -> str:
-    """Return the heading of one side of a comparison."""
-    of = f'<span class="name">{html.escape(name)}</span>' if name else ""
-    return f'<h2 class="heading">{html.escape(side)}{of}</h2>'

@@ -48,8 +48,8 @@ def test_the_page_is_served_without_the_heavy_libraries(page_url):
 
 
 def test_a_language_is_answered_in_its_words(client):
-    english = client.predict("en", None, api_name="/say_again")
-    korean = client.predict("ko", None, api_name="/say_again")
+    english = client.predict("en", None, "plain", "wins", "", "", api_name="/say_again")
+    korean = client.predict("ko", None, "plain", "wins", "", "", api_name="/say_again")
 
     assert text("ui.train.start", "en") in json.dumps(english, ensure_ascii=False)
     assert text("ui.train.start", "ko") in json.dumps(korean, ensure_ascii=False)
@@ -98,9 +98,16 @@ def test_start_stop_and_compare_by_the_handlers_alone(client, preset):
     assert form.to_values(run.config())["lora.r"] == preset.lora.r
 
     client.predict("en", None, api_name="/offer_runs")
-    sides = client.predict("en", run.id, "What is 3?", 0.0, 8, 0, api_name="/compare")
+    sides = client.predict("en", "plain", "What is 3?", *_asked(run.id), api_name="/compare")
     told = json.dumps(sides, ensure_ascii=False)
     assert text("ui.answer.tokens", n=8) in told or text("ui.answer.turn") in told
+    assert text("ui.proof.verified") in told
+
+
+def _asked(run_id):
+    """Return what the page sends for a run at full strength, and for two columns that are not open."""
+    numbers = (0.0, 8, 0, 1.0, 0, 1.0)
+    return [run_id, "now", 100, *numbers, *("now", 50, "", ""), *("now", 150, "", "")]
 
 
 def _form_values(config):

@@ -103,8 +103,6 @@ def test_a_message_of_a_later_version_is_shown_as_its_key():
 def test_what_comes_from_outside_is_escaped():
     log = [Note(message=Message(EVIL)), Chosen(name=EVIL, value=EVIL, reason=Message(EVIL))]
     shown = [
-        views.answer_html(EVIL, False, "en"),
-        views.side_title("After", EVIL),
         views.log_html(views.log_lines(log), "en"),
         views.choices_html([(EVIL, EVIL, Message(EVIL))], "en"),
         views.paragraph(Message(EVIL), "en"),
@@ -152,12 +150,6 @@ def test_a_phase_without_known_share_has_a_bar_that_only_moves():
 
 def test_the_run_bar_says_that_it_is_stopping():
     assert "Stopping" in views.run_bar(RUN, status(step=1, total=4, started=1.0), [], "en", stopping="stopping")
-
-
-def test_an_answer_tells_its_length_speed_and_end():
-    assert "48 tokens · 12/s · ended by itself" in views.answer_line(48, 4.0, "turn", "en")
-    assert "stopped" in views.answer_line(3, 1.0, "stopped", "en")
-    assert views.answer_line(0, 0.0, None, "en").count("·") == 0
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -1,28 +1,66 @@
-"""The Compare tab: one prompt, the base model and the adapter, side by side."""
+"""The Compare tab: one prompt, the base model and the adapter, side by side. Here what it is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
 import gradio as gr
 
 from studio import runs
+from studio.compare.columns import ADAPTED, BASE, MOST_COLUMNS, MOST_STRENGTH, NOW, Column
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
-from studio.errors import CompareError, StudioError
+from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State
-from studio.ui import views
-from studio.ui.failures import shown
-from studio.ui.frame import Frame
+from studio.train import checkpoint
+from studio.ui import compare_views, views
+from studio.ui.tabs import card
 from studio.ui.words import Words
 
-SIDES = ("before", "after")
+NAMES = ("before", "after", "3", "4")
+"""The columns, in the ids of their elements."""
+EXTRA = MOST_COLUMNS - 2
 MOST_RUNS = 50
+MOST_CHECKPOINTS = 40
+SYSTEM, SHOTS = "base+system", "base+shots"
+"""What an added column can be besides an adapter: the base that is told something first."""
+NUMBERS = ("temperature", "max_new_tokens", "seed", "top_p", "top_k", "repetition_penalty")
+_STEPS = {"temperature": 0.1, "top_p": 0.05, "repetition_penalty": 0.05}
 _DEFAULTS = GenerationConfig()
+_FIRST_STRENGTHS = (50, 150)
+_COPY = (
+    "element.addEventListener('click', async event => { const asked = event.target.closest('[data-copy]');"
+    " if (!asked) return; await navigator.clipboard.writeText(asked.dataset.copy);"
+    " asked.textContent = asked.dataset.done; });"
+)
+"""Makes the copy buttons inside an answer work."""
 
-_going: "WeakValueDictionary[str, Any]" = WeakValueDictionary()
-"""The comparison of each session, so that its Stop button finds it."""
+
+@dataclass(frozen=True)
+class Extra:
+    """The controls of an added column."""
+
+    row: gr.Row
+    who: gr.Dropdown
+    strength: gr.Slider
+    system: gr.Textbox
+    shots: gr.Textbox
+    remove: gr.Button
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What says what the column is."""
+        return [self.who, self.strength, self.system, self.shots]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One column of answers."""
+
+    column: gr.Column
+    title: gr.HTML
+    answer: gr.HTML
+    caption: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -30,71 +68,192 @@ class CompareTab:
     """The tab's components that handlers read or change."""
 
     run: gr.Dropdown
+    checkpoint: gr.Dropdown
+    strength: gr.Slider
+    numbers: dict[str, gr.Number]
     none: gr.HTML
+    extras: tuple[Extra, ...]
+    open: gr.State
+    """Which of the added columns are open."""
+    add: gr.Button
     prompt: gr.Textbox
     held_out: gr.Dropdown
-    temperature: gr.Number
-    max_new_tokens: gr.Number
-    seed: gr.Number
     go: gr.Button
     stop: gr.Button
-    titles: dict[str, gr.HTML]
-    answers: dict[str, gr.HTML]
-    captions: dict[str, gr.HTML]
+    badge: gr.HTML
+    panels: tuple[Panel, ...]
+    view: gr.Radio
+    told: gr.HTML
+    """What the view shows, in words."""
+    follow: gr.Textbox
+    follow_go: gr.Button
+    last: gr.State
+    """The last comparison; None before the first."""
+    card: card.CardMaker
 
     @property
     def of_runs(self) -> list[Any]:
         """What changes with the runs that there are."""
-        numbers = [self.temperature, self.max_new_tokens, self.seed]
-        return [self.run, self.none, self.go, self.held_out, *numbers, *self.titles.values()]
+        who = [extra.who for extra in self.extras]
+        titles = [panel.title for panel in self.panels]
+        return [self.run, self.checkpoint, self.none, self.go, self.held_out, *self.numbers.values(), *who, *titles]
+
+    @property
+    def of_answers(self) -> list[Any]:
+        """What shows a comparison."""
+        parts = [part for panel in self.panels for part in (panel.column, panel.title, panel.answer, panel.caption)]
+        return [*parts, self.badge, self.told, self.go, self.stop, self.follow, self.follow_go, self.last]
+
+    @property
+    def settings(self) -> list[Any]:
+        """What says how to ask: the run, its checkpoint and strength, and the numbers."""
+        return [self.run, self.checkpoint, self.strength, *self.numbers.values()]
+
+    @property
+    def columns(self) -> list[Any]:
+        """What says which columns are added."""
+        return [self.open, *(part for extra in self.extras for part in extra.inputs)]
 
 
-def build(words: Words) -> CompareTab:
-    """Build the tab inside the current Blocks."""
+def build_head(words: Words) -> dict[str, Any]:
+    """Build the card above all views: which run, and how it answers."""
     with gr.Column(elem_classes="card"):
-        with gr.Row():
-            run = words.make(gr.Dropdown, label="ui.compare.run", fixed_choices=[], scale=3, min_width=280)
-            temperature = _number(words, "temperature", step=0.1)
-            max_new_tokens = _number(words, "max_new_tokens", step=1)
-            seed = _number(words, "seed", step=1)
-        none = words.make(gr.HTML, text="ui.compare.no_runs", frame='<p class="empty">{}</p>', visible=False)
-        prompt = words.make(
-            gr.Textbox,
-            label="ui.compare.prompt",
-            placeholder="ui.compare.prompt_hint",
-            lines=2,
-            max_lines=6,
-            elem_id="prompt",
-        )
-        with gr.Row(elem_classes="ask", equal_height=True):
-            held_out = words.make(
-                gr.Dropdown, label="ui.compare.held_out", info="ui.compare.held_out_help", fixed_choices=[], scale=3
+        with gr.Row(elem_classes="who"):
+            run = words.make(gr.Dropdown, label="ui.compare.run", fixed_choices=[], scale=3, min_width=250)
+            chosen = words.make(
+                gr.Dropdown,
+                label="ui.compare.checkpoint",
+                fixed_choices=[],
+                scale=2,
+                min_width=170,
+                elem_id="checkpoint",
             )
-            go = words.make(gr.Button, text="ui.compare.go", variant="primary", min_width=140, scale=1)
-            stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=100, scale=1)
-    titles, answers, captions = {}, {}, {}
+            strength = _strength(words, 100, scale=3, min_width=220, elem_id="strength")
+            numbers = {name: _number(words, name) for name in NUMBERS[:3]}
+        none = words.make(gr.HTML, text="ui.compare.no_runs", frame='<p class="empty">{}</p>', visible=False)
+        with words.make(gr.Accordion, label="ui.compare.all_settings", open=False), gr.Row():
+            numbers |= {name: _number(words, name, help_too=True) for name in NUMBERS[3:]}
+    return {"run": run, "checkpoint": chosen, "strength": strength, "numbers": numbers, "none": none}
+
+
+def build(words: Words, head: dict[str, Any]) -> CompareTab:
+    """Build the answers inside the current tab."""
+    with gr.Column(elem_classes="card"):
+        with gr.Row(elem_classes="ask"):
+            prompt = words.make(
+                gr.Textbox,
+                label="ui.compare.prompt",
+                placeholder="ui.compare.prompt_hint",
+                lines=5,
+                max_lines=6,
+                scale=5,
+                min_width=320,
+                elem_id="prompt",
+            )
+            with gr.Column(scale=3, min_width=320):
+                held_out = words.make(gr.Dropdown, label="ui.compare.held_out", fixed_choices=[], elem_id="held-out")
+                with gr.Row(elem_classes="going"):
+                    go = words.make(gr.Button, text="ui.compare.go", variant="primary", min_width=120, scale=2)
+                    stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=80, scale=1)
+                    add = words.make(gr.Button, text="ui.compare.add", min_width=120, scale=1, elem_id="add-column")
+        extras = tuple(_extra(words, number) for number in range(EXTRA))
+    badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
     with gr.Row(elem_classes="columns sides"):
-        for side in SIDES:
-            with gr.Column(min_width=320, elem_classes=f"card {side}"):
-                titles[side] = words.heading(f"ui.compare.{side}")
-                answers[side] = words.make(
-                    gr.HTML,
-                    text="ui.compare.empty",
-                    frame='<p class="empty">{}</p>',
-                    elem_id=f"answer-{side}",
-                    elem_classes="stream",
-                    autoscroll=True,
-                )
-                captions[side] = gr.HTML(value='<p class="caption">&nbsp;</p>', elem_id=f"caption-{side}")
+        panels = tuple(_panel(words, name) for name in NAMES)
+    with gr.Row(elem_classes="follow"):
+        follow = words.make(
+            gr.Textbox,
+            label="ui.compare.follow",
+            placeholder="ui.compare.follow_later",
+            interactive=False,
+            scale=5,
+            elem_id="follow",
+        )
+        follow_go = words.make(gr.Button, text="ui.compare.follow_go", interactive=False, scale=1, min_width=120)
+    with gr.Row(elem_classes="view"):
+        view = words.make(
+            gr.Radio,
+            label="ui.compare.view",
+            value=compare_views.VIEWS[0],
+            choices={view: f"ui.compare.views.{view}" for view in compare_views.VIEWS},
+            scale=1,
+            elem_id="view",
+        )
+        maker = card.build(words)
+    told = gr.HTML(value=compare_views.NO_CAPTION, elem_id="told")
     return CompareTab(
-        run, none, prompt, held_out, temperature, max_new_tokens, seed, go, stop, titles, answers, captions
+        **head,
+        extras=extras,
+        open=gr.State((False,) * EXTRA),
+        add=add,
+        prompt=prompt,
+        held_out=held_out,
+        go=go,
+        stop=stop,
+        badge=badge,
+        panels=panels,
+        view=view,
+        told=told,
+        follow=follow,
+        follow_go=follow_go,
+        last=gr.State(None),
+        card=maker,
     )
 
 
-def _number(words: Words, name: str, step: float) -> gr.Number:
+def _number(words: Words, name: str, help_too: bool = False) -> gr.Number:
     path = f"config.generation.{name}"
-    value = getattr(_DEFAULTS, name)
-    return words.make(gr.Number, label=f"{path}.title", value=value, step=step, min_width=120)
+    label, info = (f"{path}.title", f"{path}.help") if help_too else (f"ui.compare.{name}", None)
+    value, step = getattr(_DEFAULTS, name), _STEPS.get(name, 1)
+    return words.make(gr.Number, label=label, info=info, value=value, step=step, min_width=110)
+
+
+def _strength(words: Words, percent: int, **settings: Any) -> gr.Slider:
+    most = round(100 * MOST_STRENGTH)
+    return words.make(
+        gr.Slider, label="ui.compare.strength", minimum=0, maximum=most, step=5, value=percent, **settings
+    )
+
+
+def _extra(words: Words, number: int) -> Extra:
+    with gr.Row(visible=False, elem_classes="extra", elem_id=f"extra-{NAMES[2 + number]}") as row:
+        who = words.make(
+            gr.Dropdown, label=f"ui.compare.columns.{NAMES[2 + number]}", fixed_choices=[], scale=3, min_width=240
+        )
+        strength = _strength(words, _FIRST_STRENGTHS[number], scale=4, min_width=240)
+        system = words.make(
+            gr.Textbox,
+            label="ui.compare.system",
+            placeholder="ui.compare.system_hint",
+            lines=2,
+            visible=False,
+            scale=4,
+            min_width=240,
+        )
+        shots = words.make(
+            gr.Textbox, label="ui.compare.shots", lines=4, max_lines=8, visible=False, scale=4, min_width=240
+        )
+        remove = words.make(gr.Button, text="ui.compare.remove", size="sm", scale=0, min_width=100)
+    return Extra(row, who, strength, system, shots, remove)
+
+
+def _panel(words: Words, name: str) -> Panel:
+    with gr.Column(min_width=250, elem_classes=f"card side-{name} {name}", visible=name in NAMES[:2]) as column:
+        title = gr.HTML()
+        answer = words.make(
+            gr.HTML,
+            text="ui.compare.empty",
+            frame='<p class="empty">{}</p>',
+            elem_id=f"answer-{name}",
+            elem_classes="stream",
+            autoscroll=True,
+            js_on_load=_COPY,
+        )
+        caption = gr.HTML(value=compare_views.NO_CAPTION, elem_id=f"caption-{name}")
+    return Panel(column, title, answer, caption)
+
+
+# What there is to compare
 
 
 def comparable() -> list[tuple[Run, runs.Status]]:
@@ -102,7 +261,9 @@ def comparable() -> list[tuple[Run, runs.Status]]:
     found = []
     for run in runs.all_runs()[:MOST_RUNS]:
         status = runs.readable_status(run)
-        if status and (run.has_adapter or (status.state is State.TRAINING and status.step)):
+        if status and (
+            run.has_adapter or checkpoint.all_of(run.path) or (status.state is State.TRAINING and status.step)
+        ):
             found.append((run, status))
     return found
 
@@ -113,47 +274,87 @@ def choose(tab: CompareTab, chosen: str | None, language: str) -> dict[Any, Any]
     choices = [(views.run_choice(run.id, status, language), run.id) for run, status in found]
     ids = [run.id for run, _ in found]
     value = chosen if chosen in ids else next(iter(ids), None)
-    config = _config(value)
-    changed = {} if value == chosen or config is None else _generation(tab, config.generation)
+    config = config_of(value)
+    changed = {} if value == chosen or config is None else generation(tab, config.generation)
     return {
         tab.run: gr.update(choices=choices, value=value),
         tab.none: gr.update(visible=not ids),
         tab.go: gr.update(interactive=bool(ids)),
         **changed,
-        **about(tab, value, language),
+        **about(tab, value, found, language, fresh=value != chosen),
     }
 
 
-def _generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
+def generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
     """Return what shows a run's own settings for comparing."""
+    return {part: getattr(settings, name) for name, part in tab.numbers.items()}
+
+
+def about(
+    tab: CompareTab,
+    run_id: str | None,
+    found: Sequence[tuple[Run, runs.Status]],
+    language: str,
+    fresh: bool = True,
+) -> dict[Any, Any]:
+    """Return what belongs to a run: its checkpoints, other runs on its base, its held-out prompts, and the titles.
+
+    What the user chose stays, unless the run is a `fresh` one.
+    """
+    config = config_of(run_id)
+    prompts = _held_out(config) if config else []
+    key = "ui.compare.held_out_help" if prompts or config is None else "ui.compare.held_out_none"
+    own = [(text("compare.column.now", language), NOW), *_steps(run_id, language)] if run_id else []
+    others = [
+        (text("compare.column.other", language, name=views.run_name(run.id)), run.id) for run in _beside(run_id, found)
+    ]
+    told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("system", "shots")]
+    value = {"value": NOW if run_id else None} if fresh else {}
+    titles = titled(tab, (BASE, ADAPTED), run_id, language) if fresh else {}
     return {
-        tab.temperature: settings.temperature,
-        tab.max_new_tokens: settings.max_new_tokens,
-        tab.seed: settings.seed,
+        tab.held_out: gr.update(choices=prompts, interactive=bool(prompts), info=text(key, language)),
+        tab.checkpoint: gr.update(choices=own, **value),
+        **{extra.who: gr.update(choices=[*own, *others, *told], **value) for extra in tab.extras},
+        **titles,
     }
 
 
-def about(tab: CompareTab, run_id: str | None, language: str) -> dict[Any, Any]:
-    """Return what belongs to a run: its held-out prompts, and the titles of both sides."""
-    config = _config(run_id)
+def _steps(run_id: str, language: str) -> list[tuple[str, str]]:
+    steps = [checkpoint.step_of(path) for path in checkpoint.all_of(runs.folder() / run_id)[:MOST_CHECKPOINTS]]
+    return [(text("compare.column.step", language, step=step), f"step-{step:06}") for step in steps]
+
+
+def _beside(run_id: str | None, found: Sequence[tuple[Run, runs.Status]]) -> list[Run]:
+    """Return the other runs whose adapters were made for the same base."""
+    bases = {run.id: run.resolved().get("base", {}).get("weights") for run, _ in found if run.has_adapter}
+    mine = run_id and runs.Run(runs.folder() / run_id).resolved().get("base", {}).get("weights")
+    return [run for run, _ in found if mine and run.id != run_id and bases.get(run.id) == mine]
+
+
+def titled(tab: CompareTab, columns: Sequence[Column], run_id: str | None, language: str) -> dict[Any, Any]:
+    """Return the headings of columns."""
+    base, name = names(run_id, language)
+    return {
+        tab.panels[number].title: compare_views.column_title(column, number, base, name, language)
+        for number, column in enumerate(columns)
+    }
+
+
+def names(run_id: str | None, language: str) -> tuple[str, str]:
+    """Return what a run's base and the run itself are called."""
+    config = config_of(run_id)
     if run_id is None or config is None:
-        return {tab.held_out: gr.update(choices=[], value=None), **_titles(tab, "", "", language)}
+        return "", ""
     base = text("ui.model.builtin", language) if config.model.id == BUILTIN_MODEL else config.model.id
-    titles = _titles(tab, base, views.run_name(run_id), language)
-    return {tab.held_out: gr.update(choices=_held_out(config)), **titles}
+    return base, views.run_name(run_id)
 
 
-def _config(run_id: str | None) -> RunConfig | None:
+def config_of(run_id: str | None) -> RunConfig | None:
     """Return a run's settings; None without a run, or when its folder was damaged from outside."""
     try:
         return runs.find(run_id).config() if run_id else None
     except (StudioError, OSError):
         return None
-
-
-def _titles(tab: CompareTab, before: str, after: str, language: str) -> dict[Any, Any]:
-    names = {"before": before, "after": after}
-    return {tab.titles[side]: views.side_title(text(f"ui.compare.{side}", language), names[side]) for side in SIDES}
 
 
 def _held_out(config: RunConfig) -> list[str]:
@@ -163,86 +364,3 @@ def _held_out(config: RunConfig) -> list[str]:
         return prepare.held_out(config.evaluation.prompts)
     except StudioError:  # the data set of an old run is gone: there is nothing to offer
         return []
-
-
-def connect(tab: CompareTab, frame: Frame) -> None:
-    """Connect the tab's events."""
-    panels = [part for parts in (tab.answers, tab.captions) for part in parts.values()]
-    quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
-
-    @shown
-    def change_run(language: str, run_id: str | None) -> dict[Any, Any]:
-        config = _config(run_id)
-        return {**about(tab, run_id, language), **_generation(tab, config.generation if config else _DEFAULTS)}
-
-    @shown
-    def compare(
-        language: str,
-        run_id: str | None,
-        prompt: str,
-        temperature: float | None,
-        max_new_tokens: float | None,
-        seed: float | None,
-        request: gr.Request,
-    ) -> Iterator[dict[Any, Any]]:
-        from studio import gpu
-        from studio.compare.columns import CompareRequest
-
-        if not run_id:
-            raise CompareError("ui.no_run")
-        if not prompt.strip():
-            raise CompareError("ui.no_prompt")
-        asked = {"temperature": temperature, "max_new_tokens": max_new_tokens, "seed": seed}
-        settings = {f"generation.{name}": value for name, value in asked.items()}
-        generation = runs.find(run_id).config().with_settings(settings).generation
-        yield {**_waiting(tab, language), tab.go: gr.update(interactive=False), tab.stop: gr.update(interactive=True)}
-        comparison = gpu.thread().compare(CompareRequest(run_id, (prompt,), generation))
-        _going[request.session_hash or ""] = comparison
-        try:
-            for comparing in comparison.updates():
-                yield _sides(tab, comparing.answers[0], language)
-        finally:  # also when the browser tab was closed
-            comparison.stop()
-
-    def stop(request: gr.Request) -> None:
-        if comparison := _going.get(request.session_hash or ""):
-            comparison.stop()
-
-    def done() -> dict[Any, Any]:
-        return {tab.go: gr.update(interactive=True), tab.stop: gr.update(interactive=False)}
-
-    tab.run.input(
-        change_run,
-        [frame.language, tab.run],
-        [tab.held_out, *tab.titles.values(), tab.temperature, tab.max_new_tokens, tab.seed],
-        **quiet,
-    )
-    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **quiet)
-    asked = [frame.language, tab.run, tab.prompt, tab.temperature, tab.max_new_tokens, tab.seed]
-    event = gr.on(
-        [tab.go.click, tab.prompt.submit],
-        compare,
-        asked,
-        [*panels, tab.go, tab.stop],
-        show_progress="hidden",
-        concurrency_limit=None,
-        api_visibility="undocumented",
-    )
-    event.then(done, None, [tab.go, tab.stop], **quiet)
-    tab.stop.click(stop, None, None, concurrency_limit=None, **quiet)
-
-
-def _waiting(tab: CompareTab, language: str) -> dict[Any, Any]:
-    waiting = views.answer_html("", True, language)
-    return {
-        **dict.fromkeys(tab.answers.values(), waiting),
-        **dict.fromkeys(tab.captions.values(), '<p class="caption">&nbsp;</p>'),
-    }
-
-
-def _sides(tab: CompareTab, sides: tuple[Any, ...], language: str) -> dict[Any, Any]:
-    updates: dict[Any, Any] = {}
-    for name, side in zip(SIDES, sides, strict=True):
-        updates[tab.answers[name]] = views.answer_html(side.text, side.end is None, language)
-        updates[tab.captions[name]] = views.answer_line(side.tokens, side.seconds, side.end, language)
-    return updates

@@ -1,0 +1,52 @@
+"""From a ballot and a reading sheet to what the page shows; the sides have no names until they are revealed.
+
+Pure functions without Gradio. Whatever comes from prompts and answers is escaped before it becomes HTML.
+"""
+
+import html
+
+from studio.compare.vote import Preferences, Result, Shown
+from studio.i18n import text
+from studio.ui.views import bar, empty
+
+
+def pair(shown: Shown, language: str) -> str:
+    """Return a pair to vote on: the prompt, and both answers under their numbers."""
+    sides = "".join(
+        f'<div class="blind"><small>{html.escape(text(f"ui.vote.answer.{number}", language))}</small>'
+        f"{html.escape(words) or '–'}</div>"
+        for number, words in (("one", shown.one), ("two", shown.two))
+    )
+    return f'<div class="asked">{html.escape(shown.prompt)}</div><div class="two-sides">{sides}</div>'
+
+
+def progress(done: int, total: int, language: str) -> str:
+    """Return how far a voter or a reader is."""
+    label = text("ui.vote.progress", language, done=done, total=total)
+    return f'<div class="scan">{bar(done / total if total else 0, label)}<span>{html.escape(label)}</span></div>'
+
+
+def result(counted: Result, preferences: Preferences, language: str) -> str:
+    """Return the votes counted: which side won, and how sure that is."""
+    if counted.win_rate is None or counted.interval is None:
+        return empty("ui.vote.no_votes", language)
+    low, high = (100 * value for value in counted.interval)
+    verdict = "after" if low > 50 else "before" if high < 50 else "open"
+    rate = text("ui.vote.rate", language, rate=f"{100 * counted.win_rate:.0f}", low=f"{low:.0f}", high=f"{high:.0f}")
+    said = text(f"ui.vote.verdict.{verdict}", language)
+    values = {name: getattr(counted, name) for name in ("after", "before", "tie", "bad", "votes", "voters")}
+    facts = text("ui.vote.counts", language, **values)
+    left_out = preferences.ties + preferences.bad + preferences.unvoted
+    kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in (said, facts, kept))
+    left, width = low, max(1.0, high - low)
+    scale = (
+        f'<div class="rate" role="img" aria-label="{html.escape(rate, quote=True)}"><i style="left:{left:.1f}%;'
+        f'width:{width:.1f}%"></i><b style="left:{100 * counted.win_rate:.1f}%"></b></div>'
+    )
+    return f'<p class="big">{html.escape(rate)}</p>{scale}{lines}'
+
+
+def answer(prompt: str, words: str) -> str:
+    """Return one answer to read, without its side's name."""
+    return f'<div class="asked">{html.escape(prompt)}</div><div class="answer">{html.escape(words) or "–"}</div>'

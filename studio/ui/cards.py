@@ -1,0 +1,53 @@
+"""Make a before/after card of what was compared, as a file that may be downloaded."""
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from studio import runs
+from studio.compare import report, report_html, report_png
+from studio.compare.ask import Comparison
+from studio.compare.card import card_of
+from studio.compare.metrics import Scoreboard
+from studio.compare.report import Card
+from studio.errors import CompareError
+from studio.ui import launch
+
+PICTURES = {f"png-{size}": size for size in report_png.SIZES}
+KINDS = (*PICTURES, "html", "markdown", "json")
+_ENDINGS = {"html": "html", "markdown": "md", "json": "json"}
+_WRITERS = {"html": report_html.to_html, "markdown": report.to_markdown, "json": report.to_json}
+
+
+def card(comparison: Comparison | None, names: tuple[str, str], language: str, board: Scoreboard | None = None) -> Card:
+    """Return the card of the first two columns of a comparison; `names` are what base and run are called.
+
+    Raises CompareError when there is nothing to put on it.
+    """
+    if comparison is None or not comparison.answers or len(comparison.answers[0]) < 2:
+        raise CompareError("compare.no_pairs")
+    request = comparison.request
+    columns = request.columns[:2]
+    two = replace(
+        comparison,
+        request=replace(request, columns=columns),
+        answers=tuple(sides[:2] for sides in comparison.answers),
+    )
+    base, run = names
+    is_whole = columns[1].strength == 1 and columns[1].adapter == "now"
+    adapter = run if is_whole else f"{run} · {columns[1].title(language)}"
+    made = card_of(runs.find(request.run_id), two, language)
+    return replace(made, base=base, adapter=adapter, scoreboard=board)
+
+
+def write(made: Card, kind: str) -> Path:
+    """Write a card as one of `KINDS` where the page may serve it from, under a name of ours; return the path."""
+    folder = launch.temporary() / f"card-{secrets.token_hex(8)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind in PICTURES:
+        path = folder / f"before-after-{PICTURES[kind]}.png"
+        path.write_bytes(report_png.to_png(made, PICTURES[kind]))
+        return path
+    path = folder / f"before-after.{_ENDINGS[kind]}"
+    path.write_text(_WRITERS[kind](made), encoding="utf-8")
+    return path

@@ -1,0 +1,248 @@
+"""From a comparison to what the Compare tab shows: answers, their differences, lyrics, captions and the proof.
+
+Pure functions without Gradio. Whatever comes from prompts, answers or names is escaped before it becomes HTML.
+"""
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from studio.compare import lyrics
+from studio.compare.ask import Comparison
+from studio.compare.columns import NOW, Column, CompareRequest
+from studio.compare.generate import Side
+from studio.compare.likelihood import Weighed
+from studio.compare.proof import Proof
+from studio.i18n import Message, text
+from studio.ui import difference
+from studio.ui.difference import Piece
+from studio.ui.views import empty, said
+
+View = Literal["plain", "difference", "lyrics"]
+VIEWS: tuple[View, ...] = ("plain", "difference", "lyrics")
+NO_CAPTION = '<p class="caption">&nbsp;</p>'
+_HASH = 12
+"""Digits of a hash that are shown at once; all of them are one click away."""
+_STRONG = 2.0
+"""Nats from which on a token's mark is as strong as it gets: 7.4 times as likely."""
+
+
+# Answers
+
+
+def answer(
+    comparison: Comparison, column: int, view: View, language: str, weighed: Sequence[Weighed] | None = None
+) -> str:
+    """Return what a column has said so far: the chat before, and the answer in the chosen view."""
+    side = comparison.answers[0][column]
+    request = comparison.request
+    earlier = "".join(
+        _asked(prompt) + f'<div class="answer earlier">{html.escape(words)}</div>'
+        for prompt, words in zip(request.earlier, request.columns[column].said, strict=True)
+    )
+    if request.earlier:
+        earlier += _asked(request.prompts[0])
+    return earlier + _answer(comparison, column, side, view, language, weighed)
+
+
+def waiting(request: CompareRequest, language: str) -> tuple[str, ...]:
+    """Return what stands in each column until its first token is there."""
+    going = tuple(Side() for _ in request.columns)
+    shown = Comparison(request, (going,))
+    return tuple(answer(shown, number, "plain", language) for number in range(len(going)))
+
+
+def _asked(prompt: str) -> str:
+    return f'<div class="asked">{html.escape(prompt)}</div>'
+
+
+def _answer(
+    comparison: Comparison,
+    column: int,
+    side: Side,
+    view: View,
+    language: str,
+    weighed: Sequence[Weighed] | None,
+) -> str:
+    if not side.text:
+        return empty("ui.compare.waiting" if side.end is None else "ui.compare.said_nothing", language)
+    if side.end is None:
+        return f'<div class="answer">{html.escape(side.text)}<span class="cursor"></span></div>'
+    if weighed:
+        return _weighed_html(weighed, language)
+    if view == "difference" and len(comparison.answers[0]) > 1:
+        other = comparison.answers[0][0 if column else 1]
+        found = difference.compare(side.text, other.text)
+        return f'<div class="answer differs">{pieces(found.one, "two" if column else "one")}</div>'
+    if view == "lyrics":
+        return song(side.text, language)
+    return f'<div class="answer">{html.escape(side.text)}</div>'
+
+
+def pieces(found: Sequence[Piece], side: str) -> str:
+    """Return an answer with the words marked that the other side lacks; the sides are underlined in different ways."""
+    return "".join(
+        f'<mark class="own {side}">{html.escape(piece.text)}</mark>' if piece.own else html.escape(piece.text)
+        for piece in found
+    )
+
+
+def shared_line(comparison: Comparison, language: str) -> str:
+    """Say in words how many words the first two answers have in common; empty for one that goes on."""
+    sides = comparison.answers[0] if comparison.answers else ()
+    if len(sides) < 2 or any(side.end is None for side in sides):
+        return ""
+    shared = difference.compare(sides[0].text, sides[1].text).shared
+    return text("ui.compare.shared", language, percent=round(100 * shared))
+
+
+def song(answer: str, language: str) -> str:
+    """Return an answer shaped as lyrics: stanzas under their tags, with the lines that come back marked."""
+    stanzas = lyrics.shape(answer)
+    if sum(len(stanza.lines) for stanza in stanzas) < 2:
+        note = f'<p class="hint">{html.escape(text("ui.lyrics.one_line", language))}</p>'
+        return f'<div class="answer">{html.escape(answer)}</div>{note}'
+    parts = []
+    for stanza in stanzas:
+        lines = "".join(_line(line, language) for line in stanza.lines)
+        parts.append(f"<section><h3>[{html.escape(stanza.tag)}]</h3>{lines}</section>")
+    copied = html.escape(lyrics.tagged(stanzas), quote=True)
+    words, done = (html.escape(text(f"ui.lyrics.{name}", language), quote=True) for name in ("copy", "copied"))
+    button = f'<button type="button" class="act" data-copy="{copied}" data-done="{done}">{words}</button>'
+    return f'<div class="answer song">{"".join(parts)}</div>{button}'
+
+
+def _line(line: lyrics.Line, language: str) -> str:
+    words = html.escape(line.text)
+    if line.hook is None:
+        return f"<p>{words}</p>"
+    told = html.escape(text("ui.lyrics.hook", language, number=line.hook, times=line.times))
+    return f'<p class="hook">{words} <span class="times" title="{told}">♪{line.hook} ×{line.times}</span></p>'
+
+
+def _weighed_html(weighed: Sequence[Weighed], language: str) -> str:
+    """Return an answer token by token: the stronger a mark, the likelier (or less likely) the adapter made it."""
+    parts = []
+    for token in weighed:
+        strength = min(3, math.ceil(3 * abs(token.gain) / _STRONG)) if abs(token.gain) >= 0.1 else 0
+        kind = f"{'up' if token.gain > 0 else 'down'} s{strength}" if strength else "even"
+        first, last = (100 * math.exp(each) for each in (token.log_probabilities[0], token.log_probabilities[-1]))
+        told = text(
+            "ui.likelihood.token", language, times=times(token.gain), before=f"{first:.2g}", after=f"{last:.2g}"
+        )
+        shown = html.escape(token.text).replace("\n", "↵\n")
+        parts.append(f'<span class="w {kind}" tabindex="0" title="{html.escape(told, quote=True)}">{shown}</span>')
+    return f'<div class="answer weighed">{"".join(parts)}</div>'
+
+
+def times(gain: float) -> str:
+    """Return a gain in nats as a factor: `×3.2`, `÷40`."""
+    factor = math.exp(min(abs(gain), 50))
+    shown = f"{factor:,.0f}" if factor >= 10 else f"{factor:.1f}"
+    return f"{'×' if gain >= 0 else '÷'}{shown}"
+
+
+def weighed_line(weighed: Sequence[Weighed], language: str) -> str:
+    """Say in words what the likelihood view shows."""
+    gain = sum(token.gain for token in weighed) / max(1, len(weighed))
+    most = max(weighed, key=lambda token: token.gain, default=None)
+    if most is None:
+        return ""
+    quoted = " ".join(most.text.split()) or "↵"
+    return text("ui.likelihood.line", language, times=times(gain), token=quoted, most=times(most.gain))
+
+
+def caption(side: Side, language: str) -> str:
+    """Say how long an answer is, how fast it came and how it ended."""
+    facts = [text("ui.answer.tokens", language, n=side.tokens)]
+    if side.tokens_a_second is not None:
+        facts.append(text("ui.answer.speed", language, n=_figure(side.tokens_a_second)))
+    if side.first_seconds is not None:
+        facts.append(text("ui.answer.first", language, s=f"{side.first_seconds:.1f}"))
+    if side.end:
+        facts.append(text(f"ui.answer.{side.end}", language))
+    return f'<p class="caption">{html.escape(" · ".join(facts))}</p>'
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def column_title(column: Column, number: int, base: str, run: str, language: str) -> str:
+    """Return a column's heading: Before and After for the first two, and what answers there."""
+    sides = ("before", "after")
+    head = text(f"ui.compare.{sides[number]}", language) if number < len(sides) else f"{number + 1}"
+    is_result = column.kind == "adapter" and column.adapter == NOW and column.strength == 1
+    name = column.title(language)
+    if column.is_plain and (column.kind == "base" or is_result):
+        name = base if column.kind == "base" else run
+    return f'<h2 class="heading">{html.escape(head)}<span class="name">{html.escape(name)}</span></h2>'
+
+
+# The proof
+
+
+def badge(comparison: Comparison | None, language: str) -> str:
+    """Return the verdict on a comparison with its details, or say loudly what is wrong."""
+    if comparison is None:
+        return _quiet("ui.proof.none", language)
+    notes = "".join(f'<p class="hint">{html.escape(said(note, language))}</p>' for note in comparison.notes)
+    if comparison.proof is None:
+        return _quiet("ui.proof.going", language) + notes
+    proof = comparison.proof
+    details = _details(comparison, proof, language)
+    if proof.verified:
+        greedy = comparison.request.generation.temperature == 0
+        key = "greedy" if greedy else "sampled"
+        alike = len(set(proof.prompt_sha256)) == 1
+        told = text(f"ui.proof.{key}" if alike else f"ui.proof.{key}_told", language)
+        head = f"<b>✓ {html.escape(text('ui.proof.verified', language))}</b><span>{html.escape(told)}</span>"
+        head = f'<summary>{head}<i aria-hidden="true">ⓘ</i></summary>'
+        return f'<details class="proof good">{head}{details}</details>{notes}'
+    problems = "".join(f"<p>{html.escape(said(problem, language))}</p>" for problem in proof.problems)
+    head = f"<b>✕ {html.escape(text('ui.proof.wrong', language))}</b>"
+    more = html.escape(text("ui.proof.details", language))
+    return (
+        f'<div class="failure proof-wrong" role="alert"><strong>{head}</strong>{problems}'
+        f'<details class="proof"><summary>{more}</summary>{details}</details></div>{notes}'
+    )
+
+
+def _quiet(key: str, language: str) -> str:
+    return f'<p class="proof-none">{html.escape(text(key, language))}</p>'
+
+
+def _details(comparison: Comparison, proof: Proof, language: str) -> str:
+    columns = comparison.request.columns
+    rows = [("base", _hash(proof.base_sha256), ""), ("precision", html.escape(proof.precision), "")]
+    untouched = "untouched" if proof.base_is_untouched else "touched"
+    values = {"difference": f"{proof.base_difference:.2g}", "tolerance": f"{proof.tolerance:.2g}"}
+    rows.append(("base_check", html.escape(text(f"ui.proof.{untouched}", language, **values)), ""))
+    for number, (column, prompt) in enumerate(zip(columns, proof.prompt_sha256, strict=True)):
+        adapter = proof.adapter_sha256[number]
+        name = f"{number + 1} · {column.title(language)}"
+        if adapter:
+            rows.append(("adapter", _hash(adapter), name))
+        rows.append(("prompt", _hash(prompt), name))
+    if len(columns) > 1:
+        differ = text("ui.proof.differ_by", language, percent=f"{100 * proof.sides_differ:.2g}")
+        rows.append(("differ", html.escape(differ), ""))
+    template = {True: "template_yes", False: "template_no", None: "template_unknown"}[proof.template_as_trained]
+    rows.append(("template", html.escape(text(f"ui.proof.{template}", language)), ""))
+    items = []
+    for key, value, name in rows:
+        title = html.escape(text(f"ui.proof.{key}", language))
+        of = f" <small>{html.escape(name)}</small>" if name else ""
+        items.append(f"<dt>{title}{of}</dt><dd>{value}</dd>")
+    return f'<dl class="choices">{"".join(items)}</dl>'
+
+
+def _hash(digest: str) -> str:
+    whole = html.escape(digest)
+    return f'<code title="{whole}">{whole[:_HASH]}<span class="rest">{whole[_HASH:]}</span></code>'
+
+
+def problem_box(problem: Message, language: str) -> str:
+    """Return one warning as a paragraph that is seen."""
+    return f'<p class="bad">⚠ {html.escape(said(problem, language))}</p>'

@@ -1,0 +1,65 @@
+"""Make a card: what was compared last, as a picture, a page, Markdown or JSON, in one click."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.compare.ask import Comparison
+from studio.ui import cards
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.words import Words
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_DOWNLOAD = "(made) => { if (made) setTimeout(() => document.querySelector('#card-file').click(), 300); }"
+
+
+@dataclass(frozen=True)
+class CardMaker:
+    """The controls that make a card."""
+
+    kind: gr.Dropdown
+    make: gr.Button
+    file: gr.DownloadButton
+    made: gr.Textbox
+    """The name of the last card, for the browser alone; empty when none could be made."""
+
+
+def build(words: Words) -> CardMaker:
+    """Build the controls inside the current row."""
+    kind = words.make(
+        gr.Dropdown,
+        label="ui.card.kind",
+        value=cards.KINDS[0],
+        choices={kind: f"ui.card.kinds.{kind}" for kind in cards.KINDS},
+        scale=0,
+        min_width=220,
+        elem_id="card-kind",
+    )
+    make = words.make(gr.Button, text="ui.card.make", scale=0, min_width=150, elem_id="make-card")
+    file = words.make(gr.DownloadButton, label="ui.card.make", visible="hidden", elem_id="card-file")
+    return CardMaker(kind, make, file, gr.Textbox(visible=False))
+
+
+def connect(
+    maker: CardMaker, frame: Frame, last: gr.State, names: Callable[[str | None, str], tuple[str, str]]
+) -> None:
+    """Connect the controls; `last` holds what is put on the card, `names` tells what base and run are called."""
+
+    @shown
+    def make(language: str, kind: str, comparison: Comparison | None) -> dict[Any, Any]:
+        called = names(comparison and comparison.request.run_id, language)
+        path = str(cards.write(cards.card(comparison, called, language), kind))
+        return {maker.file: gr.update(value=path), maker.made: Path(path).name}
+
+    def forget() -> str:
+        return ""
+
+    event = maker.make.click(forget, None, maker.made, **QUIET)
+    event = event.then(
+        make, [frame.language, maker.kind, last], [maker.file, maker.made], concurrency_limit=None, **QUIET
+    )
+    event.then(None, maker.made, None, js=_DOWNLOAD)

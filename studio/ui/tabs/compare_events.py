@@ -1,0 +1,263 @@
+"""The Compare tab's events: ask the columns, stop, go on with a chat, ask again with another strength."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from studio import runs
+from studio.compare.ask import Comparison
+from studio.compare.columns import BASE, NOW, Column, CompareRequest
+from studio.config import GenerationConfig
+from studio.errors import CompareError
+from studio.i18n import text
+from studio.ui import compare_views, examples, jobs
+from studio.ui.compare_views import View
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.tabs import card
+from studio.ui.tabs import compare as tabs
+from studio.ui.tabs.compare import EXTRA, NUMBERS, SHOTS, SYSTEM, CompareTab
+
+KIND = "compare"
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+
+
+def after(run_id: str | None, checkpoint: str | None, strength: float | None) -> Column:
+    """Return the column that the head of the tab asks for; raises CompareError without a run."""
+    if not run_id:
+        raise CompareError("ui.no_run")
+    return Column("adapter", checkpoint or NOW, strength=(100 if strength is None else strength) / 100)
+
+
+def settings_of(run_id: str, numbers: Sequence[float | None]) -> GenerationConfig:
+    """Return a run's settings for answering, with the numbers of the page."""
+    asked = {f"generation.{name}": value for name, value in zip(NUMBERS, numbers, strict=True)}
+    return runs.find(run_id).config().with_settings(asked).generation
+
+
+def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
+    """Yield the added columns; `values` are four for each of them, open or not."""
+    for number in range(EXTRA):
+        who, strength, system, shots = values[4 * number : 4 * number + 4]
+        if not open_[number]:
+            continue
+        if who == SYSTEM:
+            if not (system or "").strip():
+                raise CompareError("ui.system", number=number + 3)
+            yield Column("base", system=system.strip())
+        elif who == SHOTS:
+            yield Column("base", shots=examples.parsed(shots or ""))
+        else:
+            yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
+
+
+def connect(tab: CompareTab, frame: Frame) -> None:
+    """Connect the tab's events."""
+    count = len(tab.settings)
+
+    @shown
+    def change_run(language: str, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
+        jobs.stop(request, KIND)
+        config = tabs.config_of(run_id)
+        settings = config.generation if config else GenerationConfig()
+        found = tabs.comparable()
+        return {
+            **nothing(tab, language),
+            **tabs.about(tab, run_id, found, language),
+            **tabs.generation(tab, settings),
+        }
+
+    @shown
+    def compare(language: str, request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
+        run_id, checkpoint, strength, *numbers = values[:count]
+        column = after(run_id, checkpoint, strength)
+        if not (prompt or "").strip():
+            raise CompareError("ui.no_prompt")
+        columns = (BASE, column, *added(values[count], values[count + 1 :]))
+        asked = CompareRequest(run_id, (prompt.strip(),), settings_of(run_id, numbers), columns)
+        yield from _ask(tab, asked, view, language, request)
+
+    @shown
+    def ask_on(
+        language: str, view: View, last: Comparison | None, follow: str, request: gr.Request
+    ) -> Iterator[dict[Any, Any]]:
+        if last is None or not (follow or "").strip():
+            raise CompareError("ui.no_prompt")
+        yield {tab.follow: ""}
+        yield from _ask(tab, last.followed(follow.strip()), view, language, request)
+
+    @shown
+    def again(
+        language: str,
+        view: View,
+        last: Comparison | None,
+        run_id: str,
+        number: int,
+        strength: float,
+        request: gr.Request,
+    ) -> Iterator[Any]:
+        if last is None or last.request.run_id != run_id or number >= len(last.request.columns):
+            yield gr.skip()
+            return
+        columns = list(last.request.columns)
+        if columns[number].kind != "adapter" or columns[number].strength == strength / 100:
+            yield gr.skip()
+            return
+        columns[number] = replace(columns[number], strength=strength / 100)
+        yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
+
+    @shown
+    def change_view(language: str, view: View, last: Comparison | None) -> dict[Any, Any]:
+        return said_again(tab, last, view, language)
+
+    def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
+        busy = jobs.busy(request, KIND)
+        can_follow = not busy and last is not None
+        return {
+            tab.go: gr.update(interactive=bool(run_id) and not busy),
+            tab.stop: gr.update(interactive=busy),
+            tab.follow: gr.update(interactive=can_follow),
+            tab.follow_go: gr.update(interactive=can_follow),
+        }
+
+    def stop(request: gr.Request) -> None:
+        jobs.stop(request, KIND)
+
+    streaming = {**QUIET, "concurrency_limit": None}
+    ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
+    tab.run.input(
+        change_run,
+        [frame.language, tab.run],
+        list(dict.fromkeys([*tab.of_runs, *tab.of_answers])),
+        **QUIET,
+    )
+    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET)
+    asked = [frame.language, tab.view, tab.prompt, *tab.settings, *tab.columns]
+    gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming).then(
+        *ends, **QUIET
+    )
+    on = [frame.language, tab.view, tab.last, tab.follow]
+    gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming).then(*ends, **QUIET)
+    strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
+    for number, slider in enumerate(strengths, 1):
+        column = gr.State(number)
+        inputs = [frame.language, tab.view, tab.last, tab.run, column, slider]
+        slider.release(again, inputs, tab.of_answers, trigger_mode="always_last", **streaming).then(*ends, **QUIET)
+    tab.view.input(change_view, [frame.language, tab.view, tab.last], tab.of_answers, **QUIET)
+    tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
+    _connect_added(tab, frame)
+    card.connect(tab.card, frame, tab.last, tabs.names)
+
+
+def _connect_added(tab: CompareTab, frame: Frame) -> None:
+    """Connect what adds columns, takes them away and says what they are."""
+    rows = [extra.row for extra in tab.extras]
+
+    def add(open_: tuple[bool, ...]) -> list[Any]:
+        place = open_.index(False)
+        return show(tuple(was or number == place for number, was in enumerate(open_)))
+
+    def show(open_: tuple[bool, ...]) -> list[Any]:
+        return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
+
+    @shown
+    def change_who(language: str, run_id: str | None, who: str, shots: str) -> list[Any]:
+        first = examples.of_run(run_id) if who == SHOTS and run_id and not shots else gr.skip()
+        return [
+            gr.update(visible=who not in (SYSTEM, SHOTS)),
+            gr.update(visible=who == SYSTEM),
+            gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
+        ]
+
+    tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
+    for number, extra in enumerate(tab.extras):
+
+        def remove(open_: tuple[bool, ...], number: int = number) -> list[Any]:
+            return show(tuple(was and place != number for place, was in enumerate(open_)))
+
+        extra.remove.click(remove, tab.open, [tab.open, tab.add, *rows], **QUIET)
+        extra.who.input(
+            change_who,
+            [frame.language, tab.run, extra.who, extra.shots],
+            [extra.strength, extra.system, extra.shots],
+            **QUIET,
+        )
+
+
+def _ask(
+    tab: CompareTab, asked: CompareRequest, view: View, language: str, request: gr.Request
+) -> Iterator[dict[Any, Any]]:
+    """Ask the columns and show their answers as they come."""
+    from studio import gpu
+
+    yield {
+        **_waiting(tab, asked, language),
+        tab.go: gr.update(interactive=False),
+        tab.stop: gr.update(interactive=True),
+        tab.follow: gr.update(interactive=False),
+        tab.follow_go: gr.update(interactive=False),
+    }
+    job = jobs.keep(request, KIND, gpu.thread().compare(asked))
+    comparing: Comparison | None = None
+    try:
+        for comparing in job.updates():
+            yield _answers(tab, comparing, view, language)
+    finally:  # also when the browser tab was closed
+        job.stop()
+    if comparing is not None:
+        yield {**said_again(tab, comparing, view, language), tab.last: comparing}
+
+
+def _waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, Any]:
+    going = compare_views.waiting(asked, language)
+    updates: dict[Any, Any] = tabs.titled(tab, asked.columns, asked.run_id, language)
+    for number, panel in enumerate(tab.panels):
+        is_there = number < len(asked.columns)
+        updates[panel.column] = gr.update(visible=is_there)
+        if is_there:
+            updates |= {panel.answer: going[number], panel.caption: compare_views.NO_CAPTION}
+    return updates | {
+        tab.badge: compare_views.badge(Comparison(asked, ()), language),
+        tab.told: compare_views.NO_CAPTION,
+    }
+
+
+def _answers(tab: CompareTab, comparing: Comparison, view: View, language: str) -> dict[Any, Any]:
+    updates: dict[Any, Any] = {}
+    for number, side in enumerate(comparing.answers[0]):
+        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language)
+        updates[tab.panels[number].caption] = compare_views.caption(side, language)
+    return updates
+
+
+def said_again(tab: CompareTab, last: Comparison | None, view: View, language: str) -> dict[Any, Any]:
+    """Return what shows the last comparison in a view and a language; nothing is asked."""
+    if last is None:
+        return {}
+    request = last.request
+    line = compare_views.shared_line(last, language) if view == "difference" else ""
+    return {
+        **tabs.titled(tab, request.columns, request.run_id, language),
+        **_answers(tab, last, view, language),
+        tab.badge: compare_views.badge(last, language),
+        tab.told: f'<p class="caption">{line or "&nbsp;"}</p>',
+        tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
+    }
+
+
+def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
+    """Return what shows that nothing is compared yet."""
+    updates: dict[Any, Any] = {
+        tab.last: None,
+        tab.badge: compare_views.badge(None, language),
+        tab.told: compare_views.NO_CAPTION,
+        tab.follow: gr.update(interactive=False, placeholder=text("ui.compare.follow_later", language)),
+        tab.follow_go: gr.update(interactive=False),
+    }
+    for number, panel in enumerate(tab.panels):
+        updates[panel.column] = gr.update(visible=number < len(tab.panels) - EXTRA)
+        updates[panel.answer] = compare_views.empty("ui.compare.empty", language)
+        updates[panel.caption] = compare_views.NO_CAPTION
+    return updates

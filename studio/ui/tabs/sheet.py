@@ -1,0 +1,160 @@
+"""The reading sheet: people read one answer at a time and note whether it sounds natural and whether it is wrong."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio import runs
+from studio.compare.evaluate import Evaluation
+from studio.compare.journal import checked_name, digest
+from studio.compare.reading import LONGEST_NOTE, Sheet
+from studio.errors import CompareError
+from studio.ui import ballot_views as views
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.tabs.ballot import pairs_of, written
+from studio.ui.tabs.compare import CompareTab
+from studio.ui.words import Words
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_DOWNLOAD = "() => setTimeout(() => document.querySelector('#sheet-file').click(), 300)"
+_ANSWERS = {"yes": True, "no": False}
+
+
+@dataclass(frozen=True)
+class SheetTab:
+    """The tab's components."""
+
+    reader: gr.Textbox
+    begin: gr.Button
+    progress: gr.HTML
+    answer: gr.HTML
+    natural: gr.Radio
+    wrong: gr.Radio
+    note: gr.Textbox
+    save: gr.Button
+    export: gr.Button
+    file: gr.DownloadButton
+    item: gr.State
+    """The answer on the screen: the pair's id and the side; None for none."""
+
+    @property
+    def shown(self) -> list[Any]:
+        """What changes with every answer."""
+        parts = [self.progress, self.answer, self.natural, self.wrong, self.note]
+        return [*parts, self.begin, self.save, self.export, self.item]
+
+
+def build(words: Words) -> SheetTab:
+    """Build the sheet inside the current tab."""
+    with gr.Column(elem_classes="card"):
+        words.make(gr.HTML, text="ui.sheet.about", frame="<p>{}</p>")
+        with gr.Row(elem_classes="ask"):
+            reader = words.make(
+                gr.Textbox,
+                label="ui.sheet.reader",
+                max_lines=1,
+                scale=3,
+                min_width=220,
+                elem_id="reader",
+                max_length=80,
+            )
+            begin = words.make(gr.Button, text="ui.sheet.begin", variant="primary", scale=1, min_width=150)
+            export = words.make(gr.Button, text="ui.sheet.export", interactive=False, scale=1, min_width=150)
+        progress = gr.HTML(elem_id="sheet-progress")
+    with gr.Column(elem_classes="card"):
+        answer = words.make(gr.HTML, text="ui.vote.empty", frame='<p class="empty">{}</p>', elem_id="sheet-answer")
+        with gr.Row():
+            natural, wrong = (
+                words.make(
+                    gr.Radio,
+                    label=f"ui.sheet.{name}",
+                    choices={said: f"compare.sheet.{said}" for said in _ANSWERS},
+                    min_width=200,
+                    elem_id=f"sheet-{name}",
+                )
+                for name in ("natural", "wrong")
+            )
+        note = words.make(gr.Textbox, label="ui.sheet.note", lines=2, max_length=LONGEST_NOTE, elem_id="sheet-note")
+        save = words.make(gr.Button, text="ui.sheet.save", interactive=False, elem_id="sheet-save")
+        file = words.make(gr.DownloadButton, label="ui.sheet.export", visible="hidden", elem_id="sheet-file")
+    return SheetTab(reader, begin, progress, answer, natural, wrong, note, save, export, file, gr.State(None))
+
+
+def said_again(
+    tab: SheetTab, run_id: str | None, found: Evaluation | None, reader: str, started: bool, language: str
+) -> dict[Any, Any]:
+    """Return what shows the next answer to read, in a language."""
+    pairs = {pair.id: pair for pair in pairs_of(found)} if run_id else {}
+    item, done = None, 0
+    begun = started and bool(pairs) and bool((reader or "").strip())
+    if begun and run_id:
+        name = checked_name(reader)
+        read = {(r.item, r.side) for r in _sheet(run_id, found).readings() if r.reader == name}
+        waiting = [(each, side) for each in pairs for side in ("before", "after") if (each, side) not in read]
+        done = 2 * len(pairs) - len(waiting)
+        item = min(waiting, key=lambda one: digest("read", name, *one), default=None)
+    words = views.empty("ui.vote.ready" if pairs else "ui.vote.empty", language)
+    if item:
+        words = views.answer(pairs[item[0]].prompt, getattr(pairs[item[0]], item[1]))
+    elif begun:
+        words = views.empty("ui.sheet.over", language)
+    return {
+        tab.progress: views.progress(done, 2 * len(pairs), language) if begun else "",
+        tab.answer: words,
+        tab.natural: gr.update(value=None, interactive=item is not None),
+        tab.wrong: gr.update(value=None, interactive=item is not None),
+        tab.note: gr.update(value="", interactive=item is not None),
+        tab.begin: gr.update(interactive=bool(pairs)),
+        tab.save: gr.update(interactive=item is not None),
+        tab.export: gr.update(interactive=bool(pairs)),
+        tab.item: item,
+    }
+
+
+def _sheet(run_id: str | None, found: Evaluation | None) -> Sheet:
+    if run_id is None:
+        raise CompareError("compare.no_items")
+    return Sheet(runs.find(run_id).path / "compare", pairs_of(found))
+
+
+def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> Callable[[Any], Any]:
+    """Connect the tab's events; returns what offers the answers again after an event that changed them."""
+
+    @shown
+    def begin(language: str, run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
+        checked_name(reader or "")
+        return said_again(tab, run_id, found, reader, True, language)
+
+    @shown
+    def save(
+        language: str,
+        run_id: str | None,
+        found: Evaluation | None,
+        reader: str,
+        item: tuple[str, Any] | None,
+        natural: str | None,
+        wrong: str | None,
+        note: str,
+    ) -> dict[Any, Any]:
+        if item is None:
+            return {tab.item: None}
+        said = (None if value is None else _ANSWERS[value] for value in (natural, wrong))
+        _sheet(run_id, found).note(reader, item[0], item[1], *said, note or "")
+        return said_again(tab, run_id, found, reader, True, language)
+
+    @shown
+    def export(language: str, run_id: str | None, found: Evaluation | None) -> dict[Any, Any]:
+        return {tab.file: gr.update(value=written("readings.csv", _sheet(run_id, found).to_csv(language)))}
+
+    @shown
+    def offer(language: str, run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
+        return said_again(tab, run_id, found, reader, False, language)
+
+    asked = [frame.language, head.run, found, tab.reader]
+    gr.on([tab.begin.click, tab.reader.submit], begin, asked, tab.shown, **QUIET)
+    tab.save.click(save, [*asked, tab.item, tab.natural, tab.wrong, tab.note], tab.shown, **QUIET)
+    tab.export.click(export, asked[:3], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD)
+    return lambda event: event.then(offer, asked, tab.shown, **QUIET)

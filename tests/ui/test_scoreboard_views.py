@@ -1,0 +1,78 @@
+"""What the scoreboard shows of an evaluation."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from studio.compare.evaluate import Evaluation
+from studio.compare.measures import Sample
+from studio.compare.metrics import score
+from studio.i18n import LANGUAGES, text
+from studio.ui import scoreboard_views as views
+
+EVIL = '<img src=x onerror="alert(1)">'
+
+
+def evaluation(count=12, reference="Aye, the sea!", scored=True):
+    before = [Sample(f"{EVIL} {n}", reference, f"The sea is large. {EVIL}", False, 9) for n in range(count)]
+    after = [Sample(f"{EVIL} {n}", reference, "Aye, the sea!" if n % 3 else "no", True, 5) for n in range(count)]
+    board = score(before, after, resamples=50) if scored else None
+    return Evaluation("id", Path("."), count, count, tuple(zip(before, after, strict=True)), board)
+
+
+def opened(shown):
+    return [int(number) - 1 for number in re.findall(r"<summary><span>(\d+)</span>", shown)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("order", views.ORDERS)
+def test_nothing_of_a_row_is_taken_for_markup(language, order):
+    made = evaluation()
+
+    assert "<img" not in views.rows(made, order, language) + views.measures(made.board, language)
+
+
+def test_wins_and_losses_come_with_the_biggest_first():
+    made = evaluation()
+
+    assert opened(views.rows(made, "wins", "en")) == made.board.wins(12)
+    assert opened(views.rows(made, "losses", "en")) == made.board.losses(12)
+    assert opened(views.rows(made, "all", "en")) == list(range(12))
+    assert "▲" in views.rows(made, "wins", "en")
+
+
+def test_rows_stream_in_before_anything_is_scored():
+    assert opened(views.rows(evaluation(3, scored=False), "wins", "en")) == [0, 1, 2]
+    assert text("ui.score.no_rows") in views.rows(None, "wins", "en")
+
+
+def test_rows_without_references_are_shown_in_their_own_order_and_say_why():
+    made = evaluation(4, reference=None)
+
+    assert opened(views.rows(made, "wins", "en")) == [0, 1, 2, 3]
+    assert views.unit(made, "en") == text("ui.score.no_references")
+
+
+def test_a_long_list_is_cut_and_counted():
+    shown = views.rows(evaluation(views.MOST_ROWS + 5), "all", "en")
+
+    assert len(opened(shown)) == views.MOST_ROWS
+    assert text("ui.score.more", count=5) in shown
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_verdicts_are_words_and_signs(language):
+    shown = views.measures(evaluation().board, language)
+
+    assert f"▲ {text('compare.verdict.better', language)}" in shown
+    assert views.measures(None, language) == ""
+
+
+def test_progress_says_what_is_going_on():
+    made = evaluation(scored=False)
+
+    assert "12 of 12" not in views.progress(made, "en", going=True)
+    assert text("ui.score.scoring", done=12) in views.progress(made, "en", going=True)
+    assert text("ui.score.stopped", done=12, total=12) in views.progress(made, "en", going=False)
+    assert text("ui.score.done", done=12) in views.progress(evaluation(), "en", going=False)
