@@ -8,7 +8,7 @@ import gradio as gr
 from studio.ui.compare_views import VIEWS
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS
-from studio.ui.tabs import ballot, compare, compare_events, scoreboard, sheet
+from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard, sheet
 from studio.ui.words import Words
 
 AT_FIRST = (VIEWS[0], None, ORDERS[0], None, "", None, False, "", None)
@@ -23,6 +23,7 @@ class Views:
     score: scoreboard.ScoreTab
     vote: ballot.BallotTab
     sheet: sheet.SheetTab
+    stage: present.Stage
 
     @property
     def kept(self) -> list[Any]:
@@ -50,13 +51,14 @@ def build(words: Words) -> Views:
     with gr.Tabs(elem_id="compare-tabs"):
         with words.make(gr.Tab, label="ui.compare.tabs.answers", id="answers"):
             answers = compare.build(words, head)
+            stage = present.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
             score = scoreboard.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.vote", id="vote"):
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read)
+    return Views(answers, score, vote, read, stage)
 
 
 def said_again(views: Views, language: str, run_id: str | None, kept: tuple[Any, ...]) -> dict[Any, Any]:
@@ -79,6 +81,7 @@ def connect(views: Views, frame: Frame) -> None:
         for offer in offers:
             offer(event)
 
+    present.connect(views.stage, views.answers, views.score.found, frame)
     scoreboard.connect(views.score, views.answers, frame, changed)
 
 
