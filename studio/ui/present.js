@@ -5,6 +5,7 @@ const show = () => {
   const slides = [...dialog().querySelectorAll('.slide')];
   slides.forEach((each, place) => { each.hidden = place !== slide; each.dataset.step = step; });
   dialog().querySelector('.place').textContent = `${slide + 1} / ${slides.length}`;
+  dialog().querySelector('[data-stage=on]').focus();
 };
 const go = by => {
   const last = dialog().querySelectorAll('.slide').length - 1;
