@@ -19,8 +19,8 @@ from studio.ui import difference
 from studio.ui.difference import Piece
 from studio.ui.views import empty, said
 
-View = Literal["plain", "difference", "lyrics"]
-VIEWS: tuple[View, ...] = ("plain", "difference", "lyrics")
+View = Literal["plain", "difference", "likelihood", "lyrics"]
+VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics")
 NO_CAPTION = '<p class="caption">&nbsp;</p>'
 _HASH = 12
 """Digits of a hash that are shown at once; all of them are one click away."""
@@ -69,7 +69,7 @@ def _answer(
         return empty("ui.compare.waiting" if side.end is None else "ui.compare.said_nothing", language)
     if side.end is None:
         return f'<div class="answer">{html.escape(side.text)}<span class="cursor"></span></div>'
-    if weighed:
+    if weighed and view == "likelihood" and column == 1:
         return _weighed_html(weighed, language)
     if view == "difference" and len(comparison.answers[0]) > 1:
         other = comparison.answers[0][0 if column else 1]

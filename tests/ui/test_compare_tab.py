@@ -87,6 +87,19 @@ def test_compare_strength_scoreboard_vote_and_card(browser, page_url, run, langu
     expect(page.locator("#told")).to_contain_text("%")
     expect(page.locator("#answer-after mark").first).to_be_visible()
     assert page.locator("#answer-before b").count() == 0
+    page.locator("#view").get_by_text(say("ui.compare.views.likelihood"), exact=True).click()
+    expect(page.locator("#answer-after .w").first).to_be_visible(timeout=SLOW)
+
+    # Slides: Before and After are revealed by key, and Escape leaves
+    button("ui.present.go").click()
+    slide = page.locator("dialog.stage .slide")
+    expect(slide.locator("h2")).to_have_text("And 4?", timeout=SLOW)
+    for side in ("before", "after"):
+        expect(slide.locator(f".shown.{side}")).to_be_hidden()
+        page.keyboard.press("ArrowRight")
+        expect(slide.locator(f".shown.{side}")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog.stage")).to_be_hidden()
 
     # A card, as a picture and as JSON
     with page.expect_download(timeout=SLOW) as picture:
@@ -142,3 +155,25 @@ def test_compare_strength_scoreboard_vote_and_card(browser, page_url, run, langu
         button("ui.sheet.export").click()
     assert "'=어색해요" in sheet.value.path().read_text(encoding="utf-8-sig")
     assert page.errors == []
+
+
+def test_an_answer_is_stopped_and_says_so(browser, page_url, run):
+    page = open_page(browser, page_url, "en-US")
+    page.get_by_role("tab", name=text("ui.tabs.compare")).click()
+    page.get_by_label(text("ui.compare.max_new_tokens"), exact=True).fill("900")
+    page.locator("#prompt textarea").fill("Tell me all.")
+    page.get_by_role("button", name=text("ui.compare.go"), exact=True).click()
+    expect(page.locator("#caption-before")).to_contain_text("tokens", timeout=SLOW)
+    page.get_by_role("button", name=text("ui.compare.stop"), exact=True).first.click()
+
+    expect(page.locator("#caption-before")).to_contain_text(text("ui.answer.stopped"), timeout=SLOW)
+    expect(page.get_by_role("button", name=text("ui.compare.go"), exact=True)).to_be_enabled()
+
+
+def test_a_phone_shows_every_view_without_scrolling_sideways(browser, page_url):
+    page = open_page(browser, page_url, "ko-KR", width=390)
+    page.get_by_role("tab", name=text("ui.tabs.compare", "ko")).click()
+    for name in ("answers", "score", "vote", "sheet"):
+        page.get_by_role("tab", name=text(f"ui.compare.tabs.{name}", "ko"), exact=True).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

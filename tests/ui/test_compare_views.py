@@ -123,7 +123,7 @@ def test_the_headings_name_what_answers():
 def test_likelihood_marks_by_strength_and_tells_figures():
     weighed = (Weighed("Aye", (-5.0, -0.5)), Weighed(" the", (-1.0, -1.01)), Weighed(EVIL, (-0.1, -3.0)))
 
-    shown = views.answer(comparison(), 1, "plain", "en", weighed)
+    shown = views.answer(comparison(), 1, "likelihood", "en", weighed)
 
     assert 'class="w up s3"' in shown
     assert 'class="w even"' in shown

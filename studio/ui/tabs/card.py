@@ -36,7 +36,7 @@ def build(words: Words) -> CardMaker:
         value=cards.KINDS[0],
         choices={kind: f"ui.card.kinds.{kind}" for kind in cards.KINDS},
         scale=0,
-        min_width=220,
+        min_width=270,
         elem_id="card-kind",
     )
     make = words.make(gr.Button, text="ui.card.make", scale=0, min_width=150, elem_id="make-card")

@@ -89,7 +89,10 @@ class CompareTab:
     follow_go: gr.Button
     last: gr.State
     """The last comparison; None before the first."""
+    weighed: gr.State
+    """How likely both sides find each token of the adapter's last answer; None before it is asked for."""
     card: card.CardMaker
+    present: gr.Button
 
     @property
     def of_runs(self) -> list[Any]:
@@ -102,7 +105,7 @@ class CompareTab:
     def of_answers(self) -> list[Any]:
         """What shows a comparison."""
         parts = [part for panel in self.panels for part in (panel.column, panel.title, panel.answer, panel.caption)]
-        return [*parts, self.badge, self.told, self.go, self.stop, self.follow, self.follow_go, self.last]
+        return [*parts, self.badge, self.told, self.go, self.stop, self.follow, self.follow_go, self.last, self.weighed]
 
     @property
     def settings(self) -> list[Any]:
@@ -180,6 +183,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
             elem_id="view",
         )
         maker = card.build(words)
+        present = words.make(gr.Button, text="ui.present.go", min_width=110, elem_id="present")
     told = gr.HTML(value=compare_views.NO_CAPTION, elem_id="told")
     return CompareTab(
         **head,
@@ -198,6 +202,8 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         follow_go=follow_go,
         last=gr.State(None),
         card=maker,
+        present=present,
+        weighed=gr.State(None),
     )
 
 

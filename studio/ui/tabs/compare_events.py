@@ -1,5 +1,6 @@
 """The Compare tab's events: ask the columns, stop, go on with a chat, ask again with another strength."""
 
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -109,8 +110,12 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
 
     @shown
-    def change_view(language: str, view: View, last: Comparison | None) -> dict[Any, Any]:
-        return said_again(tab, last, view, language)
+    def change_view(
+        language: str, view: View, last: Comparison | None, weighed: Any, request: gr.Request
+    ) -> Iterator[dict[Any, Any]]:
+        yield said_again(tab, last, view, language, weighed)
+        if view == "likelihood" and last is not None and weighed is None:
+            yield _weighed(tab, last, language, request)
 
     def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
         busy = jobs.busy(request, KIND)
@@ -145,7 +150,7 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         column = gr.State(number)
         inputs = [frame.language, tab.view, tab.last, tab.run, column, slider]
         slider.release(again, inputs, tab.of_answers, trigger_mode="always_last", **streaming).then(*ends, **QUIET)
-    tab.view.input(change_view, [frame.language, tab.view, tab.last], tab.of_answers, **QUIET)
+    tab.view.input(change_view, [frame.language, tab.view, tab.last, tab.weighed], tab.of_answers, **streaming)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
     card.connect(tab.card, frame, tab.last, tabs.names)
@@ -207,7 +212,21 @@ def _ask(
     finally:  # also when the browser tab was closed
         job.stop()
     if comparing is not None:
-        yield {**said_again(tab, comparing, view, language), tab.last: comparing}
+        yield {**said_again(tab, comparing, view, language), tab.last: comparing, tab.weighed: None}
+        if view == "likelihood":
+            yield _weighed(tab, comparing, language, request)
+
+
+def _weighed(tab: CompareTab, last: Comparison, language: str, request: gr.Request) -> dict[Any, Any]:
+    """Ask both sides how likely they find the adapter's answer, and show it."""
+    from studio import gpu
+
+    if len(last.request.columns) < 2 or not last.answers[0][1].ids:
+        return {}
+    asked = replace(last.request, columns=last.request.columns[:2])
+    job = jobs.keep(request, "weigh", gpu.thread().weigh(asked, last.answers[0][1].ids))
+    weighed = job.result()
+    return {**said_again(tab, last, "likelihood", language, weighed), tab.weighed: weighed}
 
 
 def _waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, Any]:
@@ -224,25 +243,31 @@ def _waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any,
     }
 
 
-def _answers(tab: CompareTab, comparing: Comparison, view: View, language: str) -> dict[Any, Any]:
+def _answers(tab: CompareTab, comparing: Comparison, view: View, language: str, weighed: Any = None) -> dict[Any, Any]:
     updates: dict[Any, Any] = {}
     for number, side in enumerate(comparing.answers[0]):
-        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language)
+        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language, weighed)
         updates[tab.panels[number].caption] = compare_views.caption(side, language)
     return updates
 
 
-def said_again(tab: CompareTab, last: Comparison | None, view: View, language: str) -> dict[Any, Any]:
+def said_again(
+    tab: CompareTab, last: Comparison | None, view: View, language: str, weighed: Any = None
+) -> dict[Any, Any]:
     """Return what shows the last comparison in a view and a language; nothing is asked."""
     if last is None:
         return {}
     request = last.request
-    line = compare_views.shared_line(last, language) if view == "difference" else ""
+    line = ""
+    if view == "difference":
+        line = compare_views.shared_line(last, language)
+    elif view == "likelihood":
+        line = compare_views.weighed_line(weighed, language) if weighed else text("ui.likelihood.going", language)
     return {
         **tabs.titled(tab, request.columns, request.run_id, language),
-        **_answers(tab, last, view, language),
+        **_answers(tab, last, view, language, weighed),
         tab.badge: compare_views.badge(last, language),
-        tab.told: f'<p class="caption">{line or "&nbsp;"}</p>',
+        tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
     }
 
@@ -251,6 +276,7 @@ def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
     """Return what shows that nothing is compared yet."""
     updates: dict[Any, Any] = {
         tab.last: None,
+        tab.weighed: None,
         tab.badge: compare_views.badge(None, language),
         tab.told: compare_views.NO_CAPTION,
         tab.follow: gr.update(interactive=False, placeholder=text("ui.compare.follow_later", language)),

@@ -8,10 +8,10 @@ import gradio as gr
 from studio.ui.compare_views import VIEWS
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS
-from studio.ui.tabs import ballot, compare, compare_events, scoreboard, sheet
+from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard, sheet
 from studio.ui.words import Words
 
-AT_FIRST = (VIEWS[0], None, ORDERS[0], None, "", None, False, "", None)
+AT_FIRST = (VIEWS[0], None, None, ORDERS[0], None, "", None, False, "", None)
 """What `Views.kept` holds when the page is opened."""
 
 
@@ -23,6 +23,7 @@ class Views:
     score: scoreboard.ScoreTab
     vote: ballot.BallotTab
     sheet: sheet.SheetTab
+    slides: gr.HTML
 
     @property
     def kept(self) -> list[Any]:
@@ -31,6 +32,7 @@ class Views:
         return [
             self.answers.view,
             self.answers.last,
+            self.answers.weighed,
             self.score.order,
             self.score.found,
             *vote,
@@ -50,20 +52,21 @@ def build(words: Words) -> Views:
     with gr.Tabs(elem_id="compare-tabs"):
         with words.make(gr.Tab, label="ui.compare.tabs.answers", id="answers"):
             answers = compare.build(words, head)
+            slides = present.build()
         with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
             score = scoreboard.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.vote", id="vote"):
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read)
+    return Views(answers, score, vote, read, slides)
 
 
 def said_again(views: Views, language: str, run_id: str | None, kept: tuple[Any, ...]) -> dict[Any, Any]:
     """Return what shows everything that a session has compared in a language."""
-    view, last, order, found, voter, item, revealed, reader, reading = kept
+    view, last, weighed, order, found, voter, item, revealed, reader, reading = kept
     return {
-        **compare_events.said_again(views.answers, last, view, language),
+        **compare_events.said_again(views.answers, last, view, language, weighed),
         **scoreboard.said_again(views.score, found, order, language, going=False),
         **ballot.said_again(views.vote, run_id, found, voter, item, revealed, language),
         **sheet.said_again(views.sheet, run_id, found, reader, reading is not None, language),
@@ -79,6 +82,7 @@ def connect(views: Views, frame: Frame) -> None:
         for offer in offers:
             offer(event)
 
+    present.connect(views.slides, views.answers, views.score.found, frame)
     scoreboard.connect(views.score, views.answers, frame, changed)
 
 

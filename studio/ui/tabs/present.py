@@ -1,0 +1,46 @@
+"""Presentation mode: what was compared, and the scoreboard's rows, slide by slide over the whole screen."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from studio.compare.ask import Comparison
+from studio.compare.evaluate import Evaluation
+from studio.compare.journal import Pair
+from studio.errors import CompareError
+from studio.ui import present_views
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.tabs.ballot import pairs_of
+from studio.ui.tabs.compare import CompareTab, names
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_OPEN = "() => setTimeout(() => document.dispatchEvent(new Event('present')), 300)"
+
+
+def build() -> gr.HTML:
+    """Build the slides, which are not shown until they are asked for."""
+    code = (Path(__file__).parent.parent / "present.js").read_text(encoding="utf-8")
+    return gr.HTML(elem_id="stage", js_on_load=code)
+
+
+def pairs(last: Comparison | None, found: Evaluation | None) -> list[Pair]:
+    """Return what there is to present: the last comparison, then the scoreboard's rows; each once."""
+    there = []
+    if last is not None and last.answers and len(last.answers[0]) > 1:
+        there.append(Pair(last.request.prompts[0], *last.texts()[:2]))
+    return list({pair.id: pair for pair in [*there, *pairs_of(found)]}.values())
+
+
+def connect(slides: gr.HTML, head: CompareTab, found: gr.State, frame: Frame) -> None:
+    """Connect the button that opens the slides."""
+
+    @shown
+    def present(language: str, run_id: str | None, last: Comparison | None, found: Evaluation | None) -> str:
+        there = pairs(last, found)
+        if not there:
+            raise CompareError("compare.no_pairs")
+        return present_views.stage(there, *names(run_id, language), language)
+
+    event = head.present.click(present, [frame.language, head.run, head.last, found], slides, **QUIET)
+    event.then(None, None, None, js=_OPEN)
