@@ -3,10 +3,13 @@
 from datetime import date
 
 from studio.compare.ask import Comparison
+from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.journal import Pair
 from studio.compare.report import Card
+from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.events import Step
 from studio.i18n import text
+from studio.model import builtin
 from studio.runs import Run
 
 
@@ -21,8 +24,8 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
         recipe.append(text("card.steps", language, steps=steps[-1].step, rate=f"{config.train.learning_rate:g}"))
     return Card(
         title=config.name,
-        base=f"{config.model.id} · {columns[0].title(language)}",
-        adapter=f"{run.id} · {columns[-1].title(language)}",
+        base=_name(base_name(config.model), columns[0], BASE, language),
+        adapter=_name(config.name, columns[-1], ADAPTED, language),
         pairs=tuple(Pair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts),
         recipe=tuple(recipe),
         data_hash=str(run.resolved().get("data", "")),
@@ -30,6 +33,16 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
         date=date.today().isoformat(),
         language=language,
     )
+
+
+def base_name(model: ModelConfig) -> str:
+    """Return what people call a base model: the built-in one's name, else the last part of its id."""
+    return builtin.NAME if model.id == BUILTIN_MODEL else model.id.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _name(plain: str, column: Column, usual: Column, language: str) -> str:
+    """Return a side's name; a column that is not the usual one says what it is."""
+    return plain if column == usual else f"{plain} · {column.title(language)}"
 
 
 def as_json(made: Comparison) -> dict[str, object]:

@@ -1,0 +1,31 @@
+"""The card of a comparison calls things by the names that people know."""
+
+from dataclasses import replace
+
+from following import wait_until_over
+
+from studio import gpu
+from studio.compare import card
+from studio.compare.columns import ADAPTED, BASE, CompareRequest
+from studio.config import ModelConfig
+from studio.model import builtin
+
+
+def test_a_base_is_called_by_its_name():
+    assert card.base_name(ModelConfig()) == builtin.NAME
+    assert card.base_name(ModelConfig(id="Qwen/Qwen2.5-0.5B")) == "Qwen2.5-0.5B"
+
+
+def test_a_card_holds_the_answers_the_recipe_and_the_curve(tiny_config):
+    run = gpu.thread().start_run(tiny_config.with_settings({"name": "captain"}))
+    wait_until_over(run)
+    request = CompareRequest(run.id, ("What is 3?",), tiny_config.generation, (BASE, replace(ADAPTED, strength=0.5)))
+    made = gpu.thread().compare(request).result()
+    shown = card.card_of(run, made, "en")
+    assert shown.title == "captain"
+    assert shown.base == "tiny-model0"
+    assert shown.adapter.startswith("captain · ")
+    assert "50" in shown.adapter
+    assert [(pair.prompt, pair.before) for pair in shown.pairs] == [("What is 3?", made.answers[0][0].text)]
+    assert len(shown.losses) == 6
+    assert shown.data_hash == run.resolved()["data"]
