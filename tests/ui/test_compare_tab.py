@@ -1,12 +1,14 @@
 """The Compare tab in a real browser: compare, strength, scoreboard, vote and card, in both languages."""
 
 import json
+import time
 
 import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
 
 from studio import gpu
+from studio.compare import generate
 from studio.i18n import text
 
 SLOW = 60_000
@@ -159,6 +161,8 @@ def test_compare_strength_scoreboard_vote_and_card(browser, page_url, run, langu
 
 
 def test_an_answer_is_stopped_and_says_so(browser, page_url, run, monkeypatch):
+    put = generate._Streamer.put
+    monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(0.1), put(self, value)))
     monkeypatch.setattr("studio.data.tokens.stop_ids", lambda *given: {2})  # it never comes to its end by itself
     page = open_page(browser, page_url, "en-US")
     page.get_by_role("tab", name=text("ui.tabs.compare")).click()
