@@ -1,12 +1,14 @@
 """The Compare tab in a real browser: compare, strength, scoreboard, vote and card, in both languages."""
 
 import json
+import time
 
 import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
 
 from studio import gpu
+from studio.compare import generate
 from studio.i18n import text
 
 SLOW = 60_000
@@ -93,7 +95,8 @@ def test_compare_strength_scoreboard_vote_and_card(browser, page_url, run, langu
     # Slides: Before and After are revealed by key, and Escape leaves
     button("ui.present.go").click()
     slide = page.locator("dialog.stage .slide")
-    expect(slide.locator("h2")).to_have_text("And 4?", timeout=SLOW)
+    expect(slide.locator("h2")).to_be_visible(timeout=SLOW)
+    expect(slide.locator("h2")).to_have_text("And 4?")
     for side in ("before", "after"):
         expect(slide.locator(f".shown.{side}")).to_be_hidden()
         page.keyboard.press("ArrowRight")
@@ -157,7 +160,10 @@ def test_compare_strength_scoreboard_vote_and_card(browser, page_url, run, langu
     assert page.errors == []
 
 
-def test_an_answer_is_stopped_and_says_so(browser, page_url, run):
+def test_an_answer_is_stopped_and_says_so(browser, page_url, run, monkeypatch):
+    put = generate._Streamer.put
+    monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(0.1), put(self, value)))
+    monkeypatch.setattr("studio.data.tokens.stop_ids", lambda *given: {2})  # it never comes to its end by itself
     page = open_page(browser, page_url, "en-US")
     page.get_by_role("tab", name=text("ui.tabs.compare")).click()
     page.get_by_label(text("ui.compare.max_new_tokens"), exact=True).fill("900")

@@ -1,6 +1,7 @@
 """The Compare tab's events: ask the columns, stop, go on with a chat, ask again with another strength."""
 
 import html
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,8 @@ from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import EXTRA, NUMBERS, SHOTS, SYSTEM, CompareTab
 
 KIND = "compare"
+GLANCE = 0.1
+"""Seconds between two looks at answers that stream: a browser falls behind a model that says more in that time."""
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
@@ -207,8 +210,11 @@ def _ask(
     job = jobs.keep(request, KIND, gpu.thread().compare(asked))
     comparing: Comparison | None = None
     try:
+        shown_at = 0.0
         for comparing in job.updates():
-            yield _answers(tab, comparing, view, language)
+            if (now := time.monotonic()) - shown_at >= GLANCE:
+                shown_at = now
+                yield _answers(tab, comparing, view, language)
     finally:  # also when the browser tab was closed
         job.stop()
     if comparing is not None:
