@@ -15,7 +15,7 @@ from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, comparing, data, data_events, data_shown, train
+from studio.ui.tabs import compare, comparing, data, data_events, data_shown, recipe, train
 from studio.ui.words import Words, merged
 
 TICK = 1.0
@@ -140,7 +140,7 @@ def _connect(
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)
     read_data(
-        train.preset_loader(train_tab, frame, data_tab.of_source, lambda config: data_shown.source(data_tab, config))
+        recipe.connect(train_tab.recipe, frame, data_tab.of_source, lambda config: data_shown.source(data_tab, config))
     )
     spoken = frame.language.input(
         say_again,

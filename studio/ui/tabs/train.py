@@ -1,14 +1,13 @@
-"""The Train tab: the recipe, and the run as its directory tells it."""
+"""The Train tab: the recipe beside the run, as its directory tells it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import gradio as gr
 
-from studio import presets, runs
-from studio.config import RunConfig, fields
+from studio import runs
+from studio.config import RunConfig
 from studio.errors import RunError
 from studio.i18n import text
 from studio.runs import Action
@@ -17,9 +16,9 @@ from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.tabs import before, model_choice
+from studio.ui.tabs import before, recipe
 from studio.ui.tabs.before import Before
-from studio.ui.tabs.model_choice import ModelChoice
+from studio.ui.tabs.recipe import Recipe
 from studio.ui.words import Words
 
 CHART_HEIGHT = 280
@@ -29,8 +28,7 @@ CHART_HEIGHT = 280
 class TrainTab:
     """The tab's components that handlers read or change."""
 
-    preset: gr.Radio
-    model: ModelChoice
+    recipe: Recipe
     start: gr.Button
     pause: gr.Button
     resume: gr.Button
@@ -72,7 +70,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
     """Build the tab inside the current Blocks."""
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=4, min_width=320):
-            preset, model = _recipe(words, form, preset_name)
+            chosen = recipe.build(words, form, preset_name)
         with gr.Column(scale=7, min_width=320):
             with gr.Column(elem_classes="card"):
                 with gr.Row(elem_classes="card-head", equal_height=True):
@@ -101,8 +99,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
     with gr.Row(elem_classes="next"):
         go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
     return TrainTab(
-        preset,
-        model,
+        chosen,
         start,
         pause,
         resume,
@@ -119,34 +116,6 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         log,
         go_on,
     )
-
-
-def _recipe(words: Words, form: Form, preset_name: str | None) -> tuple[gr.Radio, ModelChoice]:
-    with gr.Column(elem_classes="card"):
-        words.heading("ui.recipe.title")
-        preset = words.make(
-            gr.Radio,
-            label="ui.recipe.preset",
-            info="ui.recipe.preset_help",
-            fixed_choices=presets.names(),
-            value=preset_name,
-        )
-        rest = [(path, info) for path, info in fields() if path not in form.parts]
-        basic = [path for path, info in rest if info.json_schema_extra["basic"] and not path.startswith("generation.")]
-        form.add("name")
-        model = model_choice.build(words, form)
-        rest_of_basic = [path for path in basic if path not in ("name", "model.id")]
-        for pair in zip(rest_of_basic[::2], [*rest_of_basic[1::2], None], strict=False):
-            with gr.Row():
-                for path in filter(None, pair):
-                    form.add(path)
-        with words.make(gr.Accordion, label="ui.recipe.all", open=False):
-            advanced = [path for path, _ in rest if path not in basic]
-            for section, paths in groupby(advanced, key=lambda path: path.split(".")[0]):
-                words.make(gr.HTML, text=f"ui.sections.{section}", frame='<h3 class="section">{}</h3>')
-                for path in paths:
-                    form.add(path)
-    return preset, model
 
 
 def _chart(words: Words) -> gr.LinePlot:
@@ -224,8 +193,7 @@ def _why(following: Following, language: str) -> str:
 def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[Any]) -> None:
     """Connect the tab's events. `show_run(following, before, language)` returns the updates of the whole page."""
     form = frame.form
-    model_choice.connect(tab.model, frame)
-    before.connect(tab.before, frame, tab.model.token)
+    before.connect(tab.before, frame, tab.recipe.model.token)
 
     @shown
     def start(language: str, base: RunConfig, *given: Any) -> dict[Any, Any]:
@@ -262,32 +230,10 @@ def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[A
         return asked
 
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
-    tab.start.click(start, [*frame.config_inputs, tab.model.token], show_run_outputs, **quiet)
+    tab.start.click(start, [*frame.config_inputs, tab.recipe.model.token], show_run_outputs, **quiet)
     followed = [frame.language, frame.following]
     tab.stop.click(ask("stop"), followed, show_run_outputs, **quiet)
     tab.cancel.click(ask("cancel"), followed, show_run_outputs, **quiet)
     tab.apply.click(go_on_with_less, followed, show_run_outputs, **quiet)
     tab.pause.click(ask("pause"), followed, show_run_outputs, **quiet)
     tab.resume.click(resume, followed, show_run_outputs, **quiet)
-
-
-def preset_loader(
-    tab: TrainTab, frame: Frame, of_source: list[Any], show_source: Callable[[RunConfig], dict[Any, Any]]
-) -> Any:
-    """Load a preset into the form; returns the event, after which the data set is to be read again.
-
-    `show_source` makes the controls `of_source` show where the preset's rows come from.
-    """
-
-    @shown
-    def load(language: str, name: str) -> dict[Any, Any]:
-        config = presets.load(name)
-        return {frame.base: config, **frame.form.show(config), **show_source(config)}
-
-    return tab.preset.input(
-        load,
-        [frame.language, tab.preset],
-        [frame.base, *frame.form.components, *of_source],
-        show_progress="hidden",
-        api_visibility="undocumented",
-    )
