@@ -1,7 +1,8 @@
 """Measure what one batch saves: two columns together against one after the other, eight prompts together against each.
 
-Run with `python tests/bench/decoding.py [MODEL]`; the built-in model is taken unless another is named. Both ways are
-timed in turn, several times, and the median of the ratios is told, since other work on the machine comes and goes.
+Run with `python tests/bench/decoding.py [MODEL] [--processor]`; the built-in model is taken unless another is named.
+Both ways are timed in turn, several times, and the median of the ratios is told, since other work on the machine comes
+and goes. With `--processor` one thread works and its processor time counts, which other work hardly moves.
 """
 
 import os
@@ -18,7 +19,8 @@ os.environ["RESTYLE_HOME"] = tempfile.mkdtemp()
 
 from studio import presets, runs  # noqa: E402
 from studio.compare import generate  # noqa: E402
-from studio.compare.columns import ADAPTED, BASE  # noqa: E402
+from studio.compare.ask import ask  # noqa: E402
+from studio.compare.columns import ADAPTED, BASE, CompareRequest  # noqa: E402
 from studio.compare.generate import Asked, noise_key  # noqa: E402
 from studio.compare.placing import placed  # noqa: E402
 from studio.compare.proof import run_renderer  # noqa: E402
@@ -28,6 +30,8 @@ from studio.data.formats import Turn  # noqa: E402
 from studio.model import adapter, load  # noqa: E402
 
 TIMES, NEW_TOKENS = 3, 32
+PROCESSOR = "--processor" in sys.argv
+clock = time.process_time if PROCESSOR else time.perf_counter
 
 
 def made_run(host, model_id):
@@ -51,12 +55,24 @@ def made_run(host, model_id):
     return run
 
 
+def first_token(host, run):
+    """Return the seconds from asking for a comparison to its first token on both sides."""
+    shown = []
+    request = CompareRequest(run.id, ("How do I boil an egg?",), GenerationConfig(max_new_tokens=2), (BASE, ADAPTED))
+    began = clock()
+    ask(request, host, None, lambda comparison: shown.append(clock() - began), threading.Event())
+    return shown[0]
+
+
 def main() -> None:
     """Print the figures."""
     import torch
 
+    if PROCESSOR:
+        torch.set_num_threads(1)
     host = adapter.ModelHost()
-    run = made_run(host, (sys.argv[1:] or ["builtin"])[0])
+    named = [argument for argument in sys.argv[1:] if argument != "--processor"]
+    run = made_run(host, (named or ["builtin"])[0])
     settings = GenerationConfig(max_new_tokens=NEW_TOKENS, temperature=0.0)
     prompts = prepare.held_out("captain-heldout")[:8]
 
@@ -65,11 +81,12 @@ def main() -> None:
             made = run_renderer(run, models.tokenizer)
             each = [tuple(tokens.prompt_ids(made.question([Turn("user", one)]), models.tokenizer)) for one in asked]
             rows = [Asked((ids,) * len(columns), noise_key(one)) for one, ids in zip(asked, each, strict=True)]
-            began = time.perf_counter()
+            began = clock()
             sides = generate.answer(models, rows, settings, threading.Event()).sides
-            return time.perf_counter() - began, [[side.ids for side in row] for row in sides]
+            return clock() - began, [[side.ids for side in row] for row in sides]
 
-    answers(prompts[:1], (BASE, ADAPTED))  # warm
+    for which in ("first", "second"):
+        print(f"to the first token of the {which} comparison after the model is loaded: {first_token(host, run):.2f} s")
     pairs, lists, count = [], [], 0
     for _ in range(TIMES):
         both, together = answers(prompts[:1], (BASE, ADAPTED))
