@@ -4,7 +4,6 @@ Pure functions without Gradio. Whatever comes from rows, names or answers is esc
 """
 
 import html
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,13 +14,12 @@ import pandas
 from studio.events import Best, Changed, Chosen, Evaluated, Note, PhaseChanged, Resumed, StateChanged, Step
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
 from studio.runs import State, Status
+from studio.ui import charts
 
 TRAIN, VALIDATION = "train", "validation"
 SERIES_COLOURS = {TRAIN: "#0d9488", VALIDATION: "#d97706"}
 LABEL_COLOURS = {"context": "#94a3b8", "trained": "#0d9488", "cut": "#d97706"}
-MOST_POINTS = 240
 MOST_LOG_LINES = 200
-COLUMNS = ("step", "loss", "series")
 
 
 class Point(NamedTuple):
@@ -64,28 +62,11 @@ def points(events: Iterable[Any], before: Sequence[Point] = ()) -> list[Point]:
     return found
 
 
-def thinned(found: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
-    """Return at most about `most` points of each series: means of equal stretches between the ends."""
-    kept: list[Point] = []
-    for series in (TRAIN, VALIDATION):
-        own = [point for point in found if point.series == series]
-        if len(own) <= most:
-            kept += own
-            continue
-        inner, stretch = own[1:-1], -(-(len(own) - 2) // (most - 2))
-        groups = [inner[start : start + stretch] for start in range(0, len(inner), stretch)]
-        kept += [own[0], *(Point(g[-1].step, sum(p.loss for p in g) / len(g), series) for g in groups), own[-1]]
-    return kept
-
-
 def loss_frame(found: Sequence[Point]) -> pandas.DataFrame:
-    """Return the data of the loss chart: columns `step`, `loss` (nats a token) and `series`.
-
-    Each series has a row without a loss, also when there are no points yet: the chart fixes its colours and the kind of
-    its axes by the first data that it gets.
-    """
-    rows = [(0, math.nan, series) for series in SERIES_COLOURS] + list(thinned(found))
-    return pandas.DataFrame(rows, columns=list(COLUMNS))
+    """Return the data of the loss chart (nats a token)."""
+    own = {name: [point for point in found if point.series == name] for name in SERIES_COLOURS}
+    curves = [charts.Curve(name, [p.step for p in own[name]], [p.loss for p in own[name]]) for name in own]
+    return charts.frame(curves, list(SERIES_COLOURS))
 
 
 def loss_legend(found: Sequence[Point], language: str) -> str:

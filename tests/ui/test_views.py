@@ -30,30 +30,11 @@ def test_steps_and_evaluations_become_points_of_two_series():
     assert views.points(events) == [Point(1, 3.1, TRAIN), Point(1, 3.0, VALIDATION), Point(2, 2.5, TRAIN)]
 
 
-def test_a_long_curve_is_thinned_but_keeps_its_ends():
-    found = [Point(number, 1000.0 - number, TRAIN) for number in range(1, 1001)]
+def test_the_loss_chart_has_both_series():
+    frame = views.loss_frame([Point(1, 3.1, TRAIN), Point(2, 3.0, VALIDATION)]).dropna()
 
-    kept = views.thinned(found, most=100)
-
-    assert len(kept) <= 101
-    assert (kept[0], kept[-1]) == (found[0], found[-1])
-    assert [point.step for point in kept] == sorted({point.step for point in kept})
-
-
-def test_a_thinned_point_is_the_mean_of_its_stretch():
-    found = [Point(number, float(number % 2), TRAIN) for number in range(202)]
-
-    assert all(point.loss == pytest.approx(0.5) for point in views.thinned(found, most=102)[1:-1])
-
-
-def test_the_frame_has_both_series_from_the_start():
-    empty = views.loss_frame([])
-    frame = views.loss_frame([Point(1, 3.1, TRAIN), Point(2, 3.0, VALIDATION)])
-
-    assert list(frame.columns) == ["step", "loss", "series"]
-    assert set(empty["series"]) == set(frame["series"]) == {TRAIN, VALIDATION} == set(views.SERIES_COLOURS)
-    assert empty.dtypes.equals(frame.dtypes)
-    assert list(frame.dropna()["loss"]) == [3.1, 3.0]
+    assert list(frame["series"]) == [TRAIN, VALIDATION]
+    assert list(frame["value"]) == [3.1, 3.0]
 
 
 def test_the_legend_names_the_series_that_are_drawn():

@@ -11,7 +11,7 @@ from studio.config import RunConfig
 from studio.errors import RunError
 from studio.i18n import text
 from studio.runs import Action
-from studio.ui import before_views, views
+from studio.ui import before_views, charts, views
 from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
@@ -126,11 +126,11 @@ def _chart(words: Words) -> gr.LinePlot:
         y_title="ui.loss.y",
         show_label=False,
         value=views.loss_frame([]),
-        x="step",
-        y="loss",
-        color="series",
+        x=charts.STEP,
+        y=charts.VALUE,
+        color=charts.SERIES,
         colors_in_legend=[],  # the sentence under the chart holds the legend, in the page's language
-        color_map=views.SERIES_COLOURS,
+        color_map=charts.colour_map(views.SERIES_COLOURS),
         height=CHART_HEIGHT,
         elem_id="loss",
     )
