@@ -31,9 +31,14 @@ class Curve(NamedTuple):
 
 
 def frame(
-    curves: Iterable[Curve], series: Sequence[str], *, smoothing: float = 0.0, log: bool = False
+    curves: Iterable[Curve],
+    series: Sequence[str],
+    *,
+    smoothing: float = 0.0,
+    log: bool = False,
+    most: int = MOST_POINTS,
 ) -> pandas.DataFrame:
-    """Return the data of a chart: columns `step`, `value` and `series`, thinned.
+    """Return the data of a chart: columns `step`, `value` and `series`, thinned to `most` points each.
 
     `series` names all that the chart may draw, in the order of drawing. With smoothing, a series of more than two
     points is drawn smoothed, and as it is in `<name>_raw` behind. On a log scale the values are their logarithms to
@@ -51,10 +56,13 @@ def frame(
     for curve in curves:
         steps, values = _finite(curve.steps, curve.values)
         if smoothing > 0 and len(values) > 2:
-            add(curve.series + RAW, *_drawn(steps, values, log))
+            add(curve.series + RAW, *_drawn(steps, values, log, most))
             values = smoothed(values, smoothing)
-        add(curve.series, *_drawn(steps, values, log))
-    return pandas.DataFrame({name: numpy.concatenate(parts) for name, parts in columns.items()})
+        add(curve.series, *_drawn(steps, values, log, most))
+    joined = {name: numpy.concatenate(parts) for name, parts in columns.items()}
+    if (joined[STEP] == joined[STEP].round()).all():  # ".0" costs bytes at every point
+        joined[STEP] = joined[STEP].astype("int64")
+    return pandas.DataFrame(joined)
 
 
 def colour_map(colours: Mapping[str, str]) -> dict[str, str]:
@@ -101,10 +109,10 @@ def _finite(steps: Any, values: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
     return steps[good], values[good]
 
 
-def _drawn(steps: numpy.ndarray, values: numpy.ndarray, log: bool) -> tuple[numpy.ndarray, numpy.ndarray]:
+def _drawn(steps: numpy.ndarray, values: numpy.ndarray, log: bool, most: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     if log:
         steps, values = steps[values > 0], numpy.log10(values[values > 0])
-    steps, values = thinned(steps, values)
+    steps, values = thinned(steps, values, most)
     return steps, _rounded(values)
 
 
