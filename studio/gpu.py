@@ -238,6 +238,7 @@ class GpuThread:
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
 
     def _train(self, waiting: _Waiting) -> None:
+        from studio.train import pulse
         from studio.train.trainer import train
 
         run = waiting.run
@@ -245,7 +246,7 @@ class GpuThread:
         failure: StudioError | None = None
         with _log_to(run):
             try:
-                with self._device_lock(run):
+                with pulse.beating(run), self._device_lock(run):
                     train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())

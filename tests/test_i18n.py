@@ -143,10 +143,10 @@ def _literal(node: ast.expr) -> str:
 
 
 def test_a_message_reads_in_any_language():
-    told = Message("ui.status.step", {"step": 3, "total": 9})
+    told = Message("ui.log.evaluated", {"step": 3, "loss": "1.2"})
 
-    assert told.text("en") == "step 3/9"
-    assert told.text("ko") == text("ui.status.step", "ko", step=3, total=9)
+    assert told.text("en") == "Validation at step 3: loss 1.2"
+    assert told.text("ko") == text("ui.log.evaluated", "ko", step=3, loss="1.2")
 
 
 def test_an_unknown_key_is_a_defect():

@@ -10,15 +10,15 @@ from studio.errors import StudioError
 from studio.i18n import LANGUAGES, best_language, text
 from studio.ui import following as follow
 from studio.ui import frame as frames
-from studio.ui import launch, views
+from studio.ui import launch, status_views, views
 from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, comparing, data, data_events, data_shown, recipe, train
+from studio.ui.tabs import compare, comparing, curves, data, data_events, data_shown, log, notify, recipe, train
 from studio.ui.words import Words, merged
 
-TICK = 1.0
+TICK = 2.0
 """Seconds between two looks at the followed run."""
 
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -53,29 +53,38 @@ def _connect(
     views_tab: comparing.Views,
     compare_item: gr.Tab,
 ) -> None:
-    run_outputs = [frame.following, frame.run_row, frame.run_bar, *train_tab.of_run]
+    tick_outputs = [frame.following, frame.run_bar, *train_tab.of_tick]
+    stage_outputs = [frame.run_row, *train_tab.of_stage]
+    run_outputs = [*tick_outputs, *stage_outputs]
     compare_tab = views_tab.answers
     runs_offered = compare_tab.of_runs
 
-    def show_run(following: Following, before: Following | None, language: str) -> dict[Any, Any]:
-        updates = {frame.following: following, **train.render(train_tab, following, before, language)}
-        if before is None or (before.alive, before.run_id) != (following.alive, following.run_id):
-            updates[frame.run_row] = gr.update(visible=following.alive)
-        if following.alive and following.status and following.run_id:
-            updates[frame.run_bar] = views.run_bar(
-                following.run_id, following.status, following.points, language, stopping=following.stopping
-            )
-        return updates
+    def news_of_run(
+        following: Following, before: Following | None, language: str, curves_look: curves.Look, log_look: log.Look
+    ) -> dict[Any, Any]:
+        following, updates = train.render(train_tab, following, before, curves_look, log_look, language)
+        line = _bar(following, language)
+        if line and (before is None or line != _bar(before, language)):
+            updates[frame.run_bar] = line
+        return {frame.following: following, **updates}
+
+    def show_stage(following: Following, language: str, queued: str | None = None) -> dict[Any, Any]:
+        row = gr.update(visible=following.alive)
+        return {frame.run_row: row, **train.buttons(train_tab, following, language, queued)}
+
+    def show_run(following: Following, language: str, *looks: Any) -> dict[Any, Any]:
+        return news_of_run(following, None, language, *looks) | show_stage(following, language)
 
     @silent
-    def tick(language: str, following: Following, chosen: str | None) -> Any:
+    def tick(language: str, following: Following, *looks: Any) -> Any:
         now = follow.read(following)
-        if now is following:
+        if now == following and not now.to_be_drawn:
             return gr.skip()
-        updates = show_run(now, following, language)
-        if _stage(now) != _stage(following):
-            updates |= compare.choose(compare_tab, chosen, language)
-        return updates
+        return news_of_run(now, following, language, *looks)
+
+    @silent
+    def settle(language: str, following: Following, queued: str | None, chosen: str | None) -> dict[Any, Any]:
+        return show_stage(following, language, queued) | compare.choose(compare_tab, chosen, language)
 
     @shown
     def say_again(
@@ -83,16 +92,19 @@ def _connect(
         following: Following,
         look: Look,
         checked: Checked,
+        curves_look: curves.Look,
+        log_look: log.Look,
         chosen: str | None,
         *compared: Any,
     ) -> dict[Any, Any]:
         return merged(
             frame.words.updates(language),
-            show_run(following, None, language),
+            show_run(following, language, curves_look, log_look),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
             comparing.said_again(views_tab, language, chosen, compared),
             {frame.remembered: language, frame.device: _device_name(language)},
+            {train_tab.notify: notify.render(language)},
         )
 
     def open_page(remembered: str, request: gr.Request) -> dict[Any, Any]:
@@ -100,7 +112,7 @@ def _connect(
         following = follow.newest()
         base = _settings_of(following) or frame.base.value
         return merged(
-            say_again(language, following, Look(), Checked(), None, *comparing.AT_FIRST),
+            say_again(language, following, Look(), Checked(), curves.Look(), log.Look(), None, *comparing.AT_FIRST),
             {frame.language: language, frame.remembered: remembered, frame.base: base},
             frame.form.show(base),
             data_shown.source(data_tab, base),
@@ -116,6 +128,11 @@ def _connect(
         return gr.update(visible=True, value=views.choices_html(choices, language))
 
     @shown
+    def try_run(language: str, following: Following, chosen: str | None) -> dict[Any, Any]:
+        offered = compare.choose(compare_tab, chosen, language, wanted=following.run_id)
+        return {tabs: gr.update(selected="compare"), **offered}
+
+    @shown
     def offer_runs(language: str, chosen: str | None) -> dict[Any, Any]:
         return compare.choose(compare_tab, chosen, language)
 
@@ -129,6 +146,7 @@ def _connect(
                 *runs_offered,
                 *views_tab.worded,
                 frame.device,
+                train_tab.notify,
             ]
         )
     )
@@ -149,6 +167,7 @@ def _connect(
             frame.following,
             data_tab.look,
             data_tab.checked,
+            *train_tab.looks,
             compare_tab.run,
             *views_tab.kept,
         ],
@@ -156,10 +175,18 @@ def _connect(
         **_QUIET,
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
-    gr.Timer(TICK).tick(
+    gr.on(
+        [gr.Timer(TICK).tick, train_tab.look_again.click],
         tick,
-        [frame.language, frame.following, compare_tab.run],
-        list(dict.fromkeys([*run_outputs, *runs_offered])),
+        [frame.language, frame.following, *train_tab.looks],
+        tick_outputs,
+        concurrency_limit=None,
+        **_QUIET,
+    )
+    train_tab.stage.change(
+        settle,
+        [frame.language, frame.following, train_tab.waiting.runs, compare_tab.run],
+        [*stage_outputs, *runs_offered],
         concurrency_limit=None,
         **_QUIET,
     )
@@ -167,7 +194,14 @@ def _connect(
     frame.device.click(
         device_card, [frame.language, frame.device_card], frame.device_card, api_visibility="undocumented"
     )
-    for button, tab in ((data_tab.go_on, "train"), (frame.open_run, "train"), (train_tab.go_on, "compare")):
+    gr.on(
+        [train_tab.try_now.click, train_tab.go_on.click],
+        try_run,
+        [frame.language, frame.following, compare_tab.run],
+        [tabs, *runs_offered],
+        **_QUIET,
+    )
+    for button, tab in ((data_tab.go_on, "train"), (frame.open_run, "train")):
         button.click(lambda tab=tab: gr.update(selected=tab), None, tabs, **_QUIET)
 
 
@@ -181,10 +215,11 @@ def _settings_of(following: Following) -> RunConfig | None:
         return None
 
 
-def _stage(following: Following) -> tuple[Any, ...]:
-    """Return what decides whether a run is offered for comparing, and under which name."""
-    status = following.status
-    return following.run_id, status.state if status else None, bool(status and status.step)
+def _bar(following: Following, language: str) -> str:
+    """Return the line about the live run; empty without one."""
+    if not following.alive or following.glance is None or following.run_id is None:
+        return ""
+    return status_views.run_bar(following.run_id, following.glance, language, following.stopping)
 
 
 def _device_name(language: str) -> dict[str, Any]:

@@ -1,29 +1,60 @@
-"""Follow one run by reading its directory: what a session knows of a run, and it can be read again at any time."""
+"""Which run a session follows, and what it has shown of it; the run itself is the process's `Story`."""
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 
 from studio import runs
 from studio.runs import State, Status
 from studio.train import checkpoint, relief
 from studio.train.relief import Relief
-from studio.ui.views import Line, Point, log_lines, points
+from studio.ui import living, story
+from studio.ui.living import Living
+from studio.ui.story import Glance, Story
 
+SILENCE = 10.0
+"""Seconds without a sign of life after which their number is told; it is told anew every so many seconds."""
+REDRAW = 4.0
+"""Seconds after which new points are drawn, however near to each other they lie."""
+SEEN = 400
+"""New points are drawn at once when they move the curve's end by this part of the chart's width."""
 _ASKED = {"stop": "stopping", "pause": "pausing", "cancel": "cancelling"}
 
 
-@dataclass
+@dataclass(frozen=True)
+class Drawn:
+    """What of the curves a session has drawn, and when."""
+
+    curves: int = -1
+    marks: int = -1
+    step: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
 class Following:
-    """A run as one session has read it so far."""
+    """A run as one session has shown it."""
 
     run_id: str | None = None
-    offset: int = 0
-    points: list[Point] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
-    status: Status | None = None
-    newest: str | None = None
-    """The newest run there was at the last look, followed or not."""
-    stopping: str | None = None
-    """`stopping`, `pausing` or `cancelling` while the run was asked to and has not yet."""
+    glance: Glance | None = None
+    living: Living = field(default_factory=Living)
+    silent: float = 0.0
+    """Seconds since the last sign of life of a run at work, in steps of `SILENCE`."""
+    drawn: Drawn = field(default_factory=Drawn)
+
+    @property
+    def story(self) -> Story | None:
+        """The followed run, as far as this process has read it."""
+        return story.of(self.run_id) if self.run_id else None
+
+    @property
+    def status(self) -> Status | None:
+        """What the run's status says; None without a run."""
+        return self.glance.status if self.glance else None
+
+    @property
+    def stopping(self) -> str | None:
+        """`stopping`, `pausing` or `cancelling` while the run was asked to and has not yet."""
+        return _ASKED.get(self.glance.asked or "") if self.glance else None
 
     @property
     def alive(self) -> bool:
@@ -34,6 +65,16 @@ class Following:
     def total(self) -> int:
         """Number of steps that the run will take; 0 before that is known."""
         return self.status.total if self.status else 0
+
+    @property
+    def others_at_work(self) -> bool:
+        """Whether another run than the followed one holds the device, or waits for it."""
+        return any(run_id != self.run_id for run_id in self.living.all)
+
+    @property
+    def can_be_tried(self) -> bool:
+        """Whether the run has learned something that can be compared now."""
+        return self.alive and self.status is not None and self.status.step > 0
 
     @property
     def can_go_on(self) -> bool:
@@ -55,48 +96,63 @@ class Following:
         """Whether the followed run is over and left an adapter."""
         return not self.alive and self.run_id is not None and runs.Run(runs.folder() / self.run_id).has_adapter
 
+    @property
+    def stage(self) -> tuple[str, ...]:
+        """What decides which buttons can be pressed, and what is offered; it seldom changes."""
+        state = self.status.state.value if self.status else ""
+        parts = (self.run_id or "", state, self.stopping or "", str(self.can_be_tried), *self.living.at_work, "|")
+        return (*parts, *self.living.waiting)
+
+    @property
+    def to_be_drawn(self) -> bool:
+        """Whether the curves have news that can be seen, or that has waited long enough."""
+        if self.glance is None or self.glance.curves == self.drawn.curves:
+            return self.drawn.curves < 0
+        if self.drawn.curves < 0 or not self.alive or self.glance.marks != self.drawn.marks:
+            return True
+        moved = self.glance.step - self.drawn.step
+        return moved * SEEN >= max(self.total, self.glance.step) or time.time() - self.drawn.at >= REDRAW
+
+    def as_drawn(self) -> "Following":
+        """Return this with its curves drawn as they are now."""
+        glance = self.glance
+        curves, marks, step = (glance.curves, glance.marks, glance.step) if glance else (0, 0, 0)
+        return replace(self, drawn=Drawn(curves, marks, step, time.time()))
+
 
 def newest() -> Following:
-    """Follow the newest run that is alive, else the newest run."""
+    """Follow the run at work, else the next one that waits, else the newest run."""
+    alive = living.look()
     everything = runs.all_runs()
-    first = next(iter(runs.alive_runs()), None) or (everything[0] if everything else None)
-    following = Following(run_id=first.id if first else None, newest=everything[0].id if everything else None)
-    return read(following)
-
-
-def read(following: Following) -> Following:
-    """Read what is new; the same object comes back when nothing is.
-
-    When the followed run is over and a newer one is alive (started in another session, or on the command line), that
-    one is followed from then on.
-    """
-    first = next(iter(runs.all_runs()), None)
-    if first and first.id != following.newest:
-        status = runs.readable_status(first)
-        if status and status.state.alive and not following.alive:
-            return read(Following(run_id=first.id, newest=first.id))
-    if following.run_id is None:
-        return following
-    run = runs.Run(runs.folder() / following.run_id)
-    status = runs.readable_status(run)
-    if status is None:  # the folder is gone, or damaged from outside
-        return Following(newest=first.id if first else None)
-    events, offset = run.events(following.offset)
-    asked = run.requested() if status.state.alive else None
-    stopping = _ASKED.get(asked or "")
-    if not events and (status, stopping) == (following.status, following.stopping):
-        return following
-    return Following(
-        run_id=run.id,
-        offset=offset,
-        points=points(events, following.points),
-        lines=following.lines + log_lines(events),
-        status=status,
-        newest=first.id if first else None,
-        stopping=stopping,
-    )
+    first = next(iter(alive.all), None) or (everything[0].id if everything else None)
+    return read(Following(run_id=first, living=alive))
 
 
 def follow(run_id: str) -> Following:
-    """Follow the run called `run_id` from its first event."""
-    return read(Following(run_id=run_id, newest=run_id))
+    """Follow the run called `run_id`."""
+    return read(Following(run_id=run_id, living=living.look()))
+
+
+def read(following: Following) -> Following:
+    """Look at the followed run; an equal object comes back when there is nothing new.
+
+    When it is over, and another one has come to life since (the next in the queue, one started in another session or
+    on the command line), that one is followed from then on.
+    """
+    alive = living.look()
+    now = _look(replace(following, living=alive))
+    if now.alive:
+        return now
+    come = [run_id for run_id in alive.all if following.alive or run_id not in following.living.all]
+    return _look(Following(run_id=come[0], living=alive)) if come and come[0] != now.run_id else now
+
+
+def _look(following: Following) -> Following:
+    if following.run_id is None:
+        return following
+    glance = story.of(following.run_id).look()
+    if glance is None:  # the folder is gone, or damaged from outside
+        return Following(living=following.living)
+    at_work = glance.status.state.alive and glance.status.state is not State.QUEUED
+    silent = time.time() - glance.sign_of_life if at_work else 0.0
+    return replace(following, glance=glance, silent=silent // SILENCE * SILENCE if silent >= SILENCE else 0.0)

@@ -1,43 +1,16 @@
-"""From events and status to what the page shows: points, data frames, sentences and small HTML.
+"""Words and small HTML that many parts of the page share.
 
 Pure functions without Gradio. Whatever comes from rows, names or answers is escaped before it becomes HTML.
 """
 
 import html
-import math
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
-import pandas
-
-from studio.events import Best, Changed, Chosen, Evaluated, Note, PhaseChanged, Resumed, StateChanged, Step
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
 from studio.runs import State, Status
 
-TRAIN, VALIDATION = "train", "validation"
-SERIES_COLOURS = {TRAIN: "#0d9488", VALIDATION: "#d97706"}
 LABEL_COLOURS = {"context": "#94a3b8", "trained": "#0d9488", "cut": "#d97706"}
-MOST_POINTS = 240
-MOST_LOG_LINES = 200
-COLUMNS = ("step", "loss", "series")
-
-
-class Point(NamedTuple):
-    """One point of the loss chart."""
-
-    step: int
-    loss: float
-    series: str
-
-
-class Line(NamedTuple):
-    """One line of the log; it is put into words when it is shown."""
-
-    at: float
-    level: str
-    message: Message
 
 
 def colours(names: Mapping[str, str], prefix: str, language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
@@ -45,131 +18,12 @@ def colours(names: Mapping[str, str], prefix: str, language: str = DEFAULT_LANGU
     return {text(f"{prefix}.{name}", language): colour for name, colour in names.items()}
 
 
-# The loss chart
-
-
-def points(events: Iterable[Any], before: Sequence[Point] = ()) -> list[Point]:
-    """Return the chart's points, those known `before` and those of some new events.
-
-    Where a run was resumed, what came after its checkpoint is not part of the curve any more.
-    """
-    found = list(before)
-    for event in events:
-        if isinstance(event, Resumed):
-            found = [point for point in found if point.step <= event.step]
-        elif isinstance(event, Step):
-            found.append(Point(event.step, event.loss, TRAIN))
-        elif isinstance(event, Evaluated):
-            found.append(Point(event.step, event.loss, VALIDATION))
-    return found
-
-
-def thinned(found: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
-    """Return at most about `most` points of each series: means of equal stretches between the ends."""
-    kept: list[Point] = []
-    for series in (TRAIN, VALIDATION):
-        own = [point for point in found if point.series == series]
-        if len(own) <= most:
-            kept += own
-            continue
-        inner, stretch = own[1:-1], -(-(len(own) - 2) // (most - 2))
-        groups = [inner[start : start + stretch] for start in range(0, len(inner), stretch)]
-        kept += [own[0], *(Point(g[-1].step, sum(p.loss for p in g) / len(g), series) for g in groups), own[-1]]
-    return kept
-
-
-def loss_frame(found: Sequence[Point]) -> pandas.DataFrame:
-    """Return the data of the loss chart: columns `step`, `loss` (nats a token) and `series`.
-
-    Each series has a row without a loss, also when there are no points yet: the chart fixes its colours and the kind of
-    its axes by the first data that it gets.
-    """
-    rows = [(0, math.nan, series) for series in SERIES_COLOURS] + list(thinned(found))
-    return pandas.DataFrame(rows, columns=list(COLUMNS))
-
-
-def loss_legend(found: Sequence[Point], language: str) -> str:
-    """Return the names of the chart's series beside their colours; a series without points is left out."""
-    there = [series for series in SERIES_COLOURS if any(point.series == series for point in found)]
-    keys = [f'<span class="key {series}">{text(f"ui.series.{series}", language)}</span>' for series in there]
-    return f'<p class="legend">{"".join(keys)}</p>'
-
-
-def loss_sentence(found: Sequence[Point], total: int, language: str) -> str:
-    """Say in words what the loss chart shows."""
-    train = [point for point in found if point.series == TRAIN]
-    if not train:
-        return text("ui.loss.none", language)
-    first, last = train[0], train[-1]
-    values: dict[str, Any] = {"step": last.step, "total": max(total, last.step), "loss": f"{last.loss:.2f}"}
-    if len(train) == 1:
-        sentence = text("ui.loss.first", language, **values)
-    else:
-        fell = last.loss <= first.loss
-        key = "ui.loss.down" if fell else "ui.loss.up"
-        sentence = text(key, language, **values, first=f"{first.loss:.2f}")
-    checks = [point for point in found if point.series == VALIDATION]
-    if checks:
-        sentence += " " + text("ui.loss.validation", language, loss=f"{checks[-1].loss:.2f}", step=checks[-1].step)
-    return sentence
-
-
-# The log
-
-
-def log_lines(events: Iterable[Any]) -> list[Line]:
-    """Return the log's lines of some events; steps are thinned to about twenty a run."""
-    lines = []
-    for event in events:
-        if isinstance(event, StateChanged):
-            if event.state == State.TRAINING:  # the phase says the same
-                continue
-            lines.append(Line(event.at, "info", message(f"state.{event.state}")))
-        elif isinstance(event, PhaseChanged):
-            lines.append(Line(event.at, "info", message(f"phase.{event.phase.split()[0]}")))
-        elif isinstance(event, Note):
-            lines.append(Line(event.at, event.level, event.message))
-        elif isinstance(event, Chosen):
-            values = {"name": choice_title(event.name), "value": event.value, "reason": event.reason}
-            lines.append(Line(event.at, "info", message("ui.log.chosen", **values)))
-        elif isinstance(event, Step) and _is_logged(event):
-            values = {"step": event.step, "total": event.total, "loss": f"{event.loss:.3f}"}
-            lines.append(Line(event.at, "step", message("ui.log.step", **values)))
-        elif isinstance(event, Evaluated):
-            lines.append(Line(event.at, "step", message("ui.log.evaluated", step=event.step, loss=f"{event.loss:.3f}")))
-        elif isinstance(event, Resumed):
-            key = "ui.log.resumed" if event.step else "ui.log.resumed_start"
-            lines.append(Line(event.at, "info", message(key, step=event.step)))
-        elif isinstance(event, Changed):
-            what = ", ".join(f"{path}: {value}" for path, value in event.settings.items())
-            lines.append(Line(event.at, "info", message("ui.log.changed", what=what)))
-        elif isinstance(event, Best):
-            lines.append(Line(event.at, "step", message("ui.log.best", step=event.step, loss=f"{event.loss:.3f}")))
-    return lines
+# Words of a run
 
 
 def choice_title(name: str) -> Message | str:
     """Return what an automatic choice is called; a name without words stays as it is."""
     return message(f"ui.choice.{name}") if has(f"ui.choice.{name}") else name
-
-
-def _is_logged(step: Step) -> bool:
-    every = max(1, step.total // 20)
-    return step.step == 1 or step.step % every == 0 or step.step == step.total
-
-
-def log_html(lines: Sequence[Line], language: str) -> str:
-    """Return the log as HTML, newest last."""
-    if not lines:
-        return empty("ui.log.empty", language)
-    return f'<ol class="log">{"".join(_log_item(line, language) for line in lines[-MOST_LOG_LINES:])}</ol>'
-
-
-def _log_item(line: Line, language: str) -> str:
-    clock = datetime.fromtimestamp(line.at).strftime("%H:%M:%S")
-    mark = {"warning": "⚠ ", "error": "✕ "}.get(line.level, "")
-    words = html.escape(mark + said(line.message, language))
-    return f'<li class="{html.escape(line.level)}"><time>{clock}</time><span>{words}</span></li>'
 
 
 def said(told: Message, language: str) -> str:
@@ -203,14 +57,6 @@ def duration(seconds: float, language: str) -> str:
     return text("ui.time.hours", language, hours=hours, minutes=rest)
 
 
-def time_left(status: Status, now: float) -> float | None:
-    """Return the seconds that the rest of the steps will take at the speed so far; None before there is one."""
-    if status.state is not State.TRAINING or status.started is None or not 0 < status.step < status.total:
-        return None
-    last = min(now, max(status.heartbeat, status.started))
-    return (last - status.started) / status.step * (status.total - status.step)
-
-
 def share(status: Status) -> float | None:
     """Return how much is done, from 0 to 1: of the steps while training, else of the phase; None if not known."""
     if status.state is State.FINISHED:
@@ -236,58 +82,6 @@ def bar(done: float | None, label: str) -> str:
     return (
         f'<div class="bar" role="progressbar" aria-label="{html.escape(label)}" aria-valuemin="0" aria-valuemax="100"'
         f' aria-valuenow="{percent}"><i style="width:{percent}%"></i></div>'
-    )
-
-
-def _facts(status: Status, found: Sequence[Point], language: str, now: float) -> list[str]:
-    facts = []
-    if status.total:
-        facts.append(text("ui.status.step", language, step=status.step, total=status.total))
-    left = time_left(status, now)
-    if left is not None:
-        facts.append(text("ui.status.left", language, time=duration(left, language)))
-    elif status.ended and status.started:
-        facts.append(text("ui.status.took", language, time=duration(status.ended - status.started, language)))
-    losses = [point.loss for point in found if point.series == TRAIN]
-    if losses:
-        facts.append(text("ui.status.loss", language, loss=f"{losses[-1]:.2f}"))
-    return facts
-
-
-def status_line(
-    run_id: str,
-    status: Status | None,
-    found: Sequence[Point],
-    language: str,
-    now: float = 0,
-    stopping: str | None = None,
-) -> str:
-    """Return the state of the followed run: name, what it does, a progress bar, step, time left and loss."""
-    if status is None:
-        return f'<div class="status">{empty("ui.status.none", language)}</div>'
-    now = now or time.time()
-    label = doing(status, language, stopping)
-    moving = bar(share(status), label) if status.state.alive or status.total else ""
-    facts = "".join(f"<span>{html.escape(fact)}</span>" for fact in _facts(status, found, language, now))
-    return (
-        f'<div class="status"><div class="what"><span class="state {status.state.value}">{html.escape(label)}</span>'
-        f'<span class="name">{html.escape(run_name(run_id))}</span></div>{moving}<div class="facts">{facts}</div></div>'
-    )
-
-
-def run_bar(
-    run_id: str, status: Status, found: Sequence[Point], language: str, now: float = 0, stopping: str | None = None
-) -> str:
-    """Return the one line about the live run that stands on every tab."""
-    now = now or time.time()
-    label = doing(status, language, stopping)
-    done = share(status)
-    percent = f'<span class="percent">{round(100 * done)} %</span>' if done is not None else ""
-    facts = _facts(status, found, language, now)[1:] if status.total else []
-    rest = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
-    return (
-        f'<div class="runbar"><span class="name">{html.escape(run_name(run_id))}</span>'
-        f'<span class="state">{html.escape(label)}</span>{bar(done, label)}{percent}{rest}</div>'
     )
 
 

@@ -274,12 +274,15 @@ def comparable() -> list[tuple[Run, runs.Status]]:
     return found
 
 
-def choose(tab: CompareTab, chosen: str | None, language: str) -> dict[Any, Any]:
-    """Return what offers the runs there are; the `chosen` one stays chosen if it is among them."""
+def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | None = None) -> dict[Any, Any]:
+    """Return what offers the runs there are; the `chosen` one stays chosen if it is among them.
+
+    A `wanted` one that is among them is chosen in its place.
+    """
     found = comparable()
     choices = [(views.run_choice(run.id, status, language), run.id) for run, status in found]
     ids = [run.id for run, _ in found]
-    value = chosen if chosen in ids else next(iter(ids), None)
+    value = next((run_id for run_id in (wanted, chosen) if run_id in ids), next(iter(ids), None))
     config = config_of(value)
     changed = {} if value == chosen or config is None else generation(tab, config.generation)
     return {

@@ -11,17 +11,18 @@ from studio.config import RunConfig
 from studio.errors import RunError
 from studio.i18n import text
 from studio.runs import Action
-from studio.ui import before_views, views
+from studio.ui import before_views, status_views
 from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.tabs import before, recipe
+from studio.ui.tabs import before, curves, log, notify, recipe, waiting
 from studio.ui.tabs.before import Before
+from studio.ui.tabs.curves import Curves
+from studio.ui.tabs.log import Log
 from studio.ui.tabs.recipe import Recipe
+from studio.ui.tabs.waiting import Waiting
 from studio.ui.words import Words
-
-CHART_HEIGHT = 280
 
 
 @dataclass(frozen=True)
@@ -34,36 +35,50 @@ class TrainTab:
     resume: gr.Button
     stop: gr.Button
     cancel: gr.Button
+    try_now: gr.Button
     ways: gr.HTML
     apply: gr.Button
     before: Before
     why: gr.HTML
     status: gr.HTML
     failure: gr.HTML
-    chart: gr.LinePlot
-    sentence: gr.HTML
-    log: gr.HTML
+    notify: gr.HTML
+    look_again: gr.Button
+    """Pressed by the browser while the page is hidden, when its clock stands still."""
+    waiting: Waiting
+    curves: Curves
+    log: Log
     go_on: gr.Button
+    stage: gr.State
+    """What decides which buttons can be pressed; when a tick finds another one, they are set."""
 
     @property
-    def of_run(self) -> list[Any]:
-        """What changes with the followed run."""
+    def of_tick(self) -> list[Any]:
+        """What changes often with the followed run; every output costs at every tick, changed or not."""
+        return [self.stage, self.status, *self.curves.of_run, self.log.lines]
+
+    @property
+    def of_stage(self) -> list[Any]:
+        """What changes with the state of the followed run and with the queue."""
         return [
             self.start,
             self.pause,
             self.resume,
             self.stop,
             self.cancel,
+            self.try_now,
             self.ways,
             self.apply,
             self.why,
-            self.status,
             self.failure,
-            self.chart,
-            self.sentence,
-            self.log,
             self.go_on,
+            *self.waiting.of_queue,
         ]
+
+    @property
+    def looks(self) -> list[Any]:
+        """What a session wants to see of the curves and the log."""
+        return [self.curves.look, self.log.look]
 
 
 def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
@@ -81,157 +96,163 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                         pause = words.make(gr.Button, text="ui.train.pause", interactive=False, min_width=96)
                         stop = words.make(gr.Button, text="ui.train.stop", interactive=False, min_width=96)
                         cancel = words.make(gr.Button, text="ui.train.cancel", visible=False, min_width=96)
+                        try_now = words.make(gr.Button, text="ui.train.try", visible=False, min_width=96)
                 status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
                 failure = gr.HTML(elem_id="failure")
                 ways = gr.HTML(elem_id="ways")
                 apply = words.make(gr.Button, text="ui.ways_out.apply", visible=False, elem_id="apply")
                 why = gr.HTML(elem_id="why")
+                told = notify.build()
+                look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
+            queue = waiting.build(words)
             checks = before.build(words)
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.loss.title")
-                chart = _chart(words)
-                sentence = words.make(
-                    gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence"
-                )
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.log.title")
-                log = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
+            lines = curves.build(words)
+            logged = log.build(words)
     with gr.Row(elem_classes="next"):
         go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
     return TrainTab(
-        chosen,
-        start,
-        pause,
-        resume,
-        stop,
-        cancel,
-        ways,
-        apply,
-        checks,
-        why,
-        status,
-        failure,
-        chart,
-        sentence,
-        log,
-        go_on,
+        recipe=chosen,
+        start=start,
+        pause=pause,
+        resume=resume,
+        stop=stop,
+        cancel=cancel,
+        try_now=try_now,
+        ways=ways,
+        apply=apply,
+        before=checks,
+        why=why,
+        status=status,
+        failure=failure,
+        notify=told,
+        look_again=look_again,
+        waiting=queue,
+        curves=lines,
+        log=logged,
+        go_on=go_on,
+        stage=gr.State(Following().stage),
     )
 
 
-def _chart(words: Words) -> gr.LinePlot:
-    return words.make(
-        gr.LinePlot,
-        label="ui.loss.title",
-        x_title="ui.loss.x",
-        y_title="ui.loss.y",
-        show_label=False,
-        value=views.loss_frame([]),
-        x="step",
-        y="loss",
-        color="series",
-        colors_in_legend=[],  # the sentence under the chart holds the legend, in the page's language
-        color_map=views.SERIES_COLOURS,
-        height=CHART_HEIGHT,
-        elem_id="loss",
-    )
+def render(
+    tab: TrainTab,
+    following: Following,
+    before: Following | None,
+    curves_look: curves.Look,
+    log_look: log.Look,
+    language: str,
+) -> tuple[Following, dict[Any, Any]]:
+    """Return what makes the tab show the news of the followed run since `before`, and the run as it is shown then.
+
+    The buttons are not part of it (`buttons`). Without `before` everything is shown.
+    """
+    updates: dict[Any, Any] = {}
+    other = before is None or before.run_id != following.run_id
+    panel = _panel(following, language)
+    if before is None or panel != _panel(before, language):
+        updates[tab.status] = panel
+    if other or following.to_be_drawn:
+        whole = before is None or before.run_id != following.run_id or before.total != following.total
+        updates |= curves.render(tab.curves, following, curves_look, language, whole)
+        following = following.as_drawn()
+    if other or _lines(before) != _lines(following):
+        updates |= log.render(tab.log, following, log_look, language)
+    if before is None or before.stage != following.stage:
+        updates[tab.stage] = following.stage
+    return following, updates
 
 
-def render(tab: TrainTab, following: Following, before: Following | None, language: str) -> dict[Any, Any]:
-    """Return what makes the tab show the followed run; what has not changed since `before` is left out."""
-    status = following.status
-    alive = following.alive
-    done = following.has_result
-    go_on = following.can_go_on
-    updates: dict[Any, Any] = {
-        tab.status: views.status_line(
-            following.run_id or "", status, following.points, language, stopping=following.stopping
+def _panel(following: Following, language: str) -> str:
+    return status_views.status_panel(following.run_id, following.glance, language, following.stopping, following.silent)
+
+
+def _lines(following: Following | None) -> int:
+    return following.glance.lines if following and following.glance else 0
+
+
+def buttons(tab: TrainTab, following: Following, language: str, chosen: str | None = None) -> dict[Any, Any]:
+    """Return what makes the buttons suit the state of the followed run and the queue, where `chosen` is chosen."""
+    status, alive, done, go_on = following.status, following.alive, following.has_result, following.can_go_on
+    busy, tried, ways_out = bool(following.living.all), following.can_be_tried, following.ways_out
+    quiet = busy or done or go_on
+    asked = following.stopping is not None
+    return {
+        tab.start: gr.update(
+            value=text("ui.train.queue" if busy else "ui.train.start", language),
+            variant="secondary" if quiet else "primary",
         ),
+        tab.resume: gr.update(visible=go_on, variant="primary" if go_on and not done and not busy else "secondary"),
+        tab.pause: gr.update(interactive=alive and not asked),
+        tab.stop: gr.update(interactive=alive and not asked),
+        tab.cancel: gr.update(visible=alive, interactive=not asked),
+        tab.try_now: gr.update(visible=alive, interactive=tried, variant="primary" if tried else "secondary"),
+        tab.ways: before_views.ways_out(ways_out, language),
+        tab.apply: gr.update(visible=any(way.resumes for way in ways_out)),
+        tab.why: _why(following, language),
+        tab.failure: box(status.error if status else None, language),
+        tab.go_on: gr.update(interactive=done or tried, variant="primary" if done and not busy else "secondary"),
+        **waiting.render(tab.waiting, following, chosen),
     }
-    if before is None or (before.run_id, before.alive, before.stopping) != (
-        following.run_id,
-        alive,
-        following.stopping,
-    ):
-        updates |= {
-            tab.start: gr.update(interactive=not alive, variant="secondary" if alive or done or go_on else "primary"),
-            tab.resume: gr.update(visible=go_on, variant="primary" if go_on and not done else "secondary"),
-            tab.pause: gr.update(interactive=alive and not following.stopping),
-            tab.stop: gr.update(interactive=alive and not following.stopping),
-            tab.cancel: gr.update(visible=alive, interactive=not following.stopping),
-            tab.ways: before_views.ways_out(following.ways_out, language),
-            tab.apply: gr.update(visible=any(way.resumes for way in following.ways_out)),
-            tab.why: _why(following, language),
-            tab.failure: box(status.error if status else None, language),
-            tab.go_on: gr.update(interactive=done or alive, variant="primary" if done else "secondary"),
-        }
-    if before is None or (before.run_id, before.points) != (following.run_id, following.points):
-        updates |= {
-            tab.chart: _curve(following),
-            tab.sentence: views.loss_legend(following.points, language) + _sentence(following, language),
-        }
-    if before is None or before.run_id != following.run_id or len(before.lines) != len(following.lines):
-        updates[tab.log] = views.log_html(following.lines, language)
-    return updates
-
-
-def _curve(following: Following) -> dict[str, Any]:
-    last = following.points[-1].step if following.points else 1
-    return gr.update(value=views.loss_frame(following.points), x_lim=[0, max(following.total, last)])
-
-
-def _sentence(following: Following, language: str) -> str:
-    return f'<p class="caption">{views.loss_sentence(following.points, following.total, language)}</p>'
 
 
 def _why(following: Following, language: str) -> str:
-    """Say why a button cannot be pressed."""
-    over = "resume" if following.can_go_on else "stop"
-    reason = following.stopping or ("start" if following.alive else over)
+    """Say why a button cannot be pressed, or what it does."""
+    if following.alive:
+        reason = following.stopping or ("queue" if following.can_be_tried else "try")
+    elif following.others_at_work:
+        reason = "queue"
+    else:
+        reason = "resume" if following.can_go_on else "stop"
     return f'<p class="hint">{text(f"ui.train.why.{reason}", language)}</p>'
 
 
-def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[Any]) -> None:
-    """Connect the tab's events. `show_run(following, before, language)` returns the updates of the whole page."""
+def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]], show_run_outputs: list[Any]) -> None:
+    """Connect the tab's events. `show_run(following, language, *looks)` returns what shows a run from its start."""
     form = frame.form
     before.connect(tab.before, frame, tab.recipe.model.token)
+    curves.connect(tab.curves, frame)
+    log.connect(tab.log, frame)
+    waiting.connect(tab.waiting, frame)
 
     @shown
     def start(language: str, base: RunConfig, *given: Any) -> dict[Any, Any]:
         from studio import gpu
 
-        *values, token = given
-
-        run = gpu.thread().start_run(form.read(values, base), token=(token or "").strip() or None)
-        return show_run(follow(run.id), None, language)
+        *values, token, following, curves_look, log_look = given
+        busy = bool(following.living.all)  # what this page has shown: the button has said "add to the queue"
+        config = form.read(values, base)
+        run = gpu.thread().start_run(config, wait=busy, token=(token or "").strip() or None)
+        return show_run(follow(following.run_id if following.alive else run.id), language, curves_look, log_look)
 
     @shown
-    def resume(language: str, following: Following) -> dict[Any, Any]:
+    def resume(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
-        run = gpu.thread().resume_run(following.run_id or "")
-        return show_run(follow(run.id), None, language)
+        run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.living.all))
+        return show_run(follow(run.id), language, *looks)
 
     @shown
-    def go_on_with_less(language: str, following: Following) -> dict[Any, Any]:
+    def go_on_with_less(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
         first = next(way for way in following.ways_out if way.resumes)
-        run = gpu.thread().resume_run(following.run_id or "", first.settings)
-        return show_run(follow(run.id), None, language)
+        run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.living.all))
+        return show_run(follow(run.id), language, *looks)
 
     def ask(action: Action) -> Callable[..., dict[Any, Any]]:
         @shown
-        def asked(language: str, following: Following) -> dict[Any, Any]:
+        def asked(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
             if not following.alive or following.run_id is None:
                 raise RunError("ui.nothing_to_stop")
             runs.find(following.run_id).request(action)
-            return show_run(follow(following.run_id), None, language)
+            return show_run(follow(following.run_id), language, *looks)
 
         return asked
 
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
-    tab.start.click(start, [*frame.config_inputs, tab.recipe.model.token], show_run_outputs, **quiet)
-    followed = [frame.language, frame.following]
+    settings = [*frame.config_inputs, tab.recipe.model.token, frame.following, *tab.looks]
+    tab.start.click(start, settings, show_run_outputs, **quiet)
+    followed = [frame.language, frame.following, *tab.looks]
     tab.stop.click(ask("stop"), followed, show_run_outputs, **quiet)
     tab.cancel.click(ask("cancel"), followed, show_run_outputs, **quiet)
     tab.apply.click(go_on_with_less, followed, show_run_outputs, **quiet)

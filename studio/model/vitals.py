@@ -1,0 +1,97 @@
+"""What a run's process and its card take at a moment: memory, temperature, utilization.
+
+Nothing here imports torch: before it is loaded there is no card to look at.
+"""
+
+import functools
+import sys
+import time
+from typing import Any
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+
+class Card(BaseModel):
+    """A graphics card; what it does not tell is None."""
+
+    model_config = ConfigDict(frozen=True)
+
+    used: int
+    """Bytes that are taken, by whomever."""
+    total: int
+    temperature: int | None = None
+    """Degrees Celsius."""
+    utilization: int | None = None
+    """Share of the last moments in which it computed, in percent."""
+
+
+class Vitals(BaseModel):
+    """One look at the process that carries out a run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    """Seconds since the epoch."""
+    memory: int
+    """Resident bytes of the process."""
+    machine: int
+    """Bytes of memory that the machine has."""
+    card: Card | None = None
+
+
+def look() -> Vitals:
+    """Look at this process and the first card that torch uses."""
+    memory, machine = psutil.Process().memory_info().rss, psutil.virtual_memory().total
+    return Vitals(at=time.time(), memory=memory, machine=machine, card=_card())
+
+
+def _card() -> Card | None:
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is None or not cuda.is_available() or not cuda.is_initialized():
+        return None
+    if (told := _told_by_driver(str(cuda.get_device_properties(0).uuid))) is not None:
+        return told
+    free, total = cuda.mem_get_info(0)
+    return Card(used=total - free, total=total)
+
+
+def _told_by_driver(uuid: str) -> Card | None:
+    """Ask NVIDIA's management library; None where it is not there, or does not know the card (a part of one, say)."""
+    if (library := _library()) is None:
+        return None
+    try:
+        handle = library.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}".encode())
+        memory = library.nvmlDeviceGetMemoryInfo(handle)
+    except library.NVMLError:
+        return None
+    temperature = _asked(library, library.nvmlDeviceGetTemperature, handle, library.NVML_TEMPERATURE_GPU)
+    rates = _asked(library, library.nvmlDeviceGetUtilizationRates, handle)
+    return Card(
+        used=memory.used,
+        total=memory.total,
+        temperature=temperature,
+        utilization=rates.gpu if rates is not None else None,
+    )
+
+
+def _asked(library: Any, question: Any, *arguments: Any) -> Any:
+    try:
+        return question(*arguments)
+    except library.NVMLError:  # not every card answers every question
+        return None
+
+
+@functools.cache
+def _library() -> Any:
+    """Return the management library, started; None without the package or the driver. Looked for once."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml

@@ -1,0 +1,53 @@
+"""The sign of life of a run: once a second, in every phase, its process writes what it takes into `vitals.json`.
+
+It is written beside the training, by a thread of its own, so that a long step or the loading of weights is no silence.
+Unlike `status.json` it is not made durable, and where it cannot be written it is left out: nothing rests on it.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from studio.model import vitals
+from studio.model.vitals import Vitals
+from studio.runs import Run
+
+NAME = "vitals.json"
+EVERY = 1.0
+"""Seconds between two signs."""
+
+
+@contextlib.contextmanager
+def beating(run: Run) -> Iterator[None]:
+    """Write the signs of life of a run until its work is over."""
+    over = threading.Event()
+    thread = threading.Thread(target=_beat, args=(run, over), name="pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def newest(run: Run) -> Vitals | None:
+    """Return a run's newest sign of life; None when there is none, or it cannot be read."""
+    try:
+        return Vitals.model_validate_json((run.path / NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _beat(run: Run, over: threading.Event) -> None:
+    path, draft = run.path / NAME, run.path / f".{NAME}.draft"
+    while True:
+        with contextlib.suppress(OSError):
+            draft.write_text(vitals.look().model_dump_json())
+            os.replace(draft, path)
+        if over.wait(EVERY):
+            break
+    with contextlib.suppress(OSError):
+        draft.unlink(missing_ok=True)

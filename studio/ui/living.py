@@ -1,0 +1,57 @@
+"""Which runs live, for all sessions of this process: a run that is over is read once, not at every tick."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from studio import runs
+from studio.runs import Run, State
+
+
+@dataclass(frozen=True)
+class Living:
+    """The runs that live, in the order in which they were made."""
+
+    at_work: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Those at work, then those that wait."""
+        return self.at_work + self.waiting
+
+
+@dataclass
+class _Shelf:
+    """The runs of one home."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    over: dict[str, int] = field(default_factory=dict)
+    """When the status of a run that is over was written, in nanoseconds: until that changes, it stays over."""
+
+    def look(self) -> Living:
+        with self.lock:
+            found = [(run.id, state) for run in reversed(runs.all_runs()) if (state := self._alive(run))]
+        waiting = tuple(run_id for run_id, state in found if state is State.QUEUED)
+        return Living(tuple(run_id for run_id, state in found if state is not State.QUEUED), waiting)
+
+    def _alive(self, run: Run) -> State | None:
+        try:
+            written = (run.path / "status.json").stat().st_mtime_ns
+        except OSError:
+            return None
+        if self.over.get(run.id) == written:
+            return None
+        status = runs.readable_status(run)
+        if status and status.state.alive:
+            return status.state
+        self.over[run.id] = written
+        return None
+
+
+_shelves: dict[Path, _Shelf] = {}
+
+
+def look() -> Living:
+    """Return which runs live."""
+    return _shelves.setdefault(runs.folder(), _Shelf()).look()

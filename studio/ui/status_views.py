@@ -1,0 +1,141 @@
+"""How a run stands: on the Train tab with all its figures, and in the one line that is on every tab.
+
+Pure functions without Gradio.
+"""
+
+import html
+from collections.abc import Sequence
+
+from studio.i18n import text
+from studio.model.vitals import Vitals
+from studio.runs import State
+from studio.ui.curve_views import short
+from studio.ui.story import Glance
+from studio.ui.views import bar, doing, duration, empty, run_name, share
+
+NOT_KNOWN = "–"
+
+
+def time_left(glance: Glance) -> float | None:
+    """Return the seconds that the rest of the steps will take at the speed of the last ones; None before there is one.
+
+    Evaluations and saves in between are part of that speed.
+    """
+    status, pace = glance.status, glance.seconds_per_step
+    if status.state is not State.TRAINING or pace is None or not 0 < status.step < status.total:
+        return None
+    return pace * (status.total - status.step)
+
+
+def took(glance: Glance) -> float | None:
+    """Return the seconds between the first step and the end; None before there is one."""
+    status = glance.status
+    return status.ended - status.started if status.ended and status.started else None
+
+
+def figures(glance: Glance, language: str) -> list[tuple[str, str]]:
+    """Return the run's figures, each with its name; one that is not known yet keeps its place."""
+    status = glance.status
+    told = [("step", f"{status.step:,} / {status.total:,}" if status.total else NOT_KNOWN)]
+    told.append(
+        ("left", _time(time_left(glance), language)) if status.state.alive else ("took", _time(took(glance), language))
+    )
+    told.append(("loss", NOT_KNOWN if glance.loss is None else f"{glance.loss:.2f}"))
+    told.append(("rate", NOT_KNOWN if glance.rate is None else short(glance.rate)))
+    if status.state.alive:
+        speed = glance.tokens_per_second
+        told.append(("speed", NOT_KNOWN if speed is None else f"{speed:,.0f}"))
+        told += _taken(glance.vitals)
+    return [(text(f"ui.status.names.{name}", language), value) for name, value in told]
+
+
+def _time(seconds: float | None, language: str) -> str:
+    return NOT_KNOWN if seconds is None else duration(seconds, language)
+
+
+def _taken(vitals: Vitals | None) -> list[tuple[str, str]]:
+    if vitals is None:
+        return [("memory", NOT_KNOWN)]
+    if vitals.card is None:
+        return [("memory", _of(vitals.memory, vitals.machine))]
+    card = vitals.card
+    told = [("card", _of(card.used, card.total))]
+    if card.temperature is not None:
+        told.append(("temperature", f"{card.temperature} °C"))
+    if card.utilization is not None:
+        told.append(("utilization", f"{card.utilization} %"))
+    return told
+
+
+def _of(used: float, total: float) -> str:
+    return f"{used / 1e9:.1f} / {total / 1e9:.1f} GB"
+
+
+def sign_of_life(silent: float, language: str) -> str:
+    """Say that the page may be closed, and when the run was last heard of; a silence of long is a warning."""
+    if silent >= SILENT:
+        return _told("bad", "⚠", text("ui.status.silent", language, time=duration(silent, language)))
+    age = (
+        text("ui.status.ago", language, time=duration(silent, language)) if silent else text("ui.status.now", language)
+    )
+    return _told("safe", "✓", text("ui.status.safe", language, age=age))
+
+
+SILENT = 30.0
+"""Seconds without a sign of life after which something is wrong: it comes once a second, whatever the run does."""
+
+
+def _told(kind: str, sign: str, words: str) -> str:
+    return f'<p class="life {kind}"><i aria-hidden="true">{sign}</i> {html.escape(words)}</p>'
+
+
+def status_panel(
+    run_id: str | None, glance: Glance | None, language: str, stopping: str | None = None, silent: float = 0.0
+) -> str:
+    """Return how the followed run stands: what it does, its name, a progress bar, its figures, a sign of life.
+
+    What the browser needs to tell of its end is in the attributes.
+    """
+    if run_id is None or glance is None:
+        return f'<div class="status">{empty("ui.status.none", language)}</div>'
+    status = glance.status
+    label = doing(status, language, stopping)
+    moving = bar(share(status), label) if status.state.alive or status.total else ""
+    named = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
+        for name, value in figures(glance, language)
+    )
+    at_work = status.state.alive and status.state is not State.QUEUED
+    over = text(f"ui.status.over.{status.state.value}", language) if not at_work else ""
+    life = sign_of_life(silent, language) if at_work else _told("", "", over)
+    end = text("ui.notify.over", language, run=run_name(run_id), state=text(f"state.{status.state.value}", language))
+    gone = text("ui.notify.ended", language, run=run_name(run_id))
+    return (
+        f'<div class="status" data-run="{html.escape(run_id)}" data-alive="{int(status.state.alive)}"'
+        f' data-told="{html.escape(end)}" data-ended="{html.escape(gone)}"><div class="what">'
+        f'<span class="state {status.state.value}">{html.escape(label)}</span>'
+        f'<span class="name">{html.escape(run_name(run_id))}</span></div>{moving}'
+        f'<dl class="now">{named}</dl>{life}</div>'
+    )
+
+
+def run_bar(run_id: str, glance: Glance, language: str, stopping: str | None = None) -> str:
+    """Return the one line about the live run that stands on every tab."""
+    status = glance.status
+    label = doing(status, language, stopping)
+    done = share(status)
+    percent = f'<span class="percent">{round(100 * done)} %</span>' if done is not None else ""
+    rest = "".join(f"<span>{html.escape(fact)}</span>" for fact in _facts(glance, language))
+    return (
+        f'<div class="runbar"><span class="name">{html.escape(run_name(run_id))}</span>'
+        f'<span class="state">{html.escape(label)}</span>{bar(done, label)}{percent}{rest}</div>'
+    )
+
+
+def _facts(glance: Glance, language: str) -> Sequence[str]:
+    facts = []
+    if (left := time_left(glance)) is not None:
+        facts.append(text("ui.status.left", language, time=duration(left, language)))
+    if glance.loss is not None:
+        facts.append(text("ui.status.loss", language, loss=f"{glance.loss:.2f}"))
+    return facts

@@ -1,0 +1,159 @@
+"""A run as this process has read it: its events are read once, and every session looks at the same story.
+
+Sessions keep what they have shown (`Following`); what there is to show is here, and can be read again at any time.
+"""
+
+import bisect
+import threading
+from array import array
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from studio import runs
+from studio.events import Evaluated, Resumed, StateChanged, Step
+from studio.model.vitals import Vitals
+from studio.runs import Run, Status
+from studio.train import pulse
+from studio.ui.charts import Curve
+from studio.ui.log_views import Line, log_lines
+
+TRAIN, VALIDATION, RATE, GRADIENT = "train", "validation", "rate", "gradient"
+SERIES = (TRAIN, VALIDATION, RATE, GRADIENT)
+MOST_LINES = 1_000
+"""Lines of the log that are kept; of a longer one, the newest."""
+MOST_STORIES = 16
+PACE_STEPS = 64
+"""Logged steps over which the speed is taken: enough to hold an evaluation now and then, few enough to follow."""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """How a run stands at one moment."""
+
+    status: Status
+    asked: str | None = None
+    """`pause`, `stop` or `cancel` while the run was asked to and has not yet."""
+    vitals: Vitals | None = None
+    curves: int = 0
+    """Grows with every point of the curves."""
+    marks: int = 0
+    """Grows with what must be drawn at once: a validation loss, a resume."""
+    lines: int = 0
+    """Lines of the log so far, those that are kept no more too."""
+    step: int = 0
+    """The last step that was logged."""
+    loss: float | None = None
+    rate: float | None = None
+    tokens_per_second: float | None = None
+    seconds_per_step: float | None = None
+
+    @property
+    def sign_of_life(self) -> float:
+        """When the run's process was last heard of, in seconds since the epoch."""
+        return max(self.status.heartbeat, self.vitals.at if self.vitals else 0.0)
+
+
+class Story:
+    """One run, read as far as it has been written; safe to use from any thread."""
+
+    def __init__(self, run: Run):
+        self._run = run
+        self._lock = threading.Lock()
+        self._offset = 0
+        self._steps = {name: array("d") for name in SERIES}
+        self._values = {name: array("d") for name in SERIES}
+        self._lines: deque[Line] = deque(maxlen=MOST_LINES)
+        self._pace: deque[tuple[int, float, int]] = deque(maxlen=PACE_STEPS)
+        self._glance: Glance | None = None
+
+    def look(self) -> Glance | None:
+        """Read what is new and return how the run stands; None when its folder is gone or damaged."""
+        with self._lock:
+            self._glance = self._read()
+            return self._glance
+
+    def curves(self, names: Sequence[str]) -> list[Curve]:
+        """Return the curves called `names`, whole."""
+        with self._lock:
+            return [Curve(name, numpy.array(self._steps[name]), numpy.array(self._values[name])) for name in names]
+
+    def lines(self) -> list[Line]:
+        """Return the log's lines that are kept, the newest last."""
+        with self._lock:
+            return list(self._lines)
+
+    def _read(self) -> Glance | None:
+        status = runs.readable_status(self._run)
+        if status is None:
+            return None
+        events, self._offset = self._run.events(self._offset)  # after the status: the last events are never missed
+        before = self._glance or Glance(status)
+        lines = log_lines(events)
+        self._lines.extend(lines)
+        found = replace(before, status=status, lines=before.lines + len(lines))
+        for event in events:
+            found = self._take_in(event, found)
+        return replace(
+            found,
+            asked=self._run.requested() if status.state.alive else None,
+            vitals=pulse.newest(self._run) if status.state.alive else None,
+            **self._speed(),
+        )
+
+    def _take_in(self, event: Any, found: Glance) -> Glance:
+        if isinstance(event, Step):
+            self._add(TRAIN, event.step, event.loss)
+            self._add(RATE, event.step, event.learning_rate)
+            if event.grad_norm is not None:
+                self._add(GRADIENT, event.step, event.grad_norm)
+            self._pace.append((event.step, event.at, event.tokens))
+            return replace(found, curves=found.curves + 1, step=event.step, loss=event.loss, rate=event.learning_rate)
+        if isinstance(event, Evaluated):
+            self._add(VALIDATION, event.step, event.loss)
+            return replace(found, curves=found.curves + 1, marks=found.marks + 1)
+        if isinstance(event, Resumed):
+            self._cut(event.step)
+            return replace(found, curves=found.curves + 1, marks=found.marks + 1, step=event.step)
+        if isinstance(event, StateChanged):
+            self._pace.clear()
+        return found
+
+    def _add(self, name: str, step: float, value: float) -> None:
+        self._steps[name].append(step)
+        self._values[name].append(value)
+
+    def _cut(self, step: int) -> None:
+        """Take off what came after the checkpoint from which the run goes on: it is not part of it any more."""
+        for name in SERIES:
+            kept = bisect.bisect_right(self._steps[name], step)
+            del self._steps[name][kept:], self._values[name][kept:]
+
+    def _speed(self) -> dict[str, float | None]:
+        if len(self._pace) < 2:
+            return {"tokens_per_second": None, "seconds_per_step": None}
+        (first, began, before), (last, ended, after) = self._pace[0], self._pace[-1]
+        seconds = max(ended - began, 1e-9)
+        return {
+            "tokens_per_second": (after - before) / seconds,
+            "seconds_per_step": seconds / max(last - first, 1),
+        }
+
+
+_stories: "OrderedDict[Path, Story]" = OrderedDict()
+_guard = threading.Lock()
+
+
+def of(run_id: str) -> Story:
+    """Return the story of a run; those that nobody has asked for in the longest time are forgotten."""
+    path = runs.folder() / run_id
+    with _guard:
+        story = _stories.setdefault(path, Story(Run(path)))
+        _stories.move_to_end(path)
+        while len(_stories) > MOST_STORIES:
+            _stories.popitem(last=False)
+        return story

@@ -1,0 +1,138 @@
+"""The curves of the followed run, on the Train tab: loss, learning rate or gradient norm in one chart."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from studio.i18n import text
+from studio.ui import charts, curve_views
+from studio.ui.following import Following
+from studio.ui.frame import Frame
+from studio.ui.words import Words
+
+HEIGHT = 280
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a session wants the curves."""
+
+    kind: str = "loss"
+    smoothing: float = 0.6
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The card's components."""
+
+    look: gr.State
+    kind: gr.Radio
+    smoothing: gr.Slider
+    log: gr.Checkbox
+    chart: gr.LinePlot
+    legend: gr.HTML
+    sentence: gr.HTML
+
+    @property
+    def of_run(self) -> list[Any]:
+        """What changes with the run."""
+        return [self.chart, self.legend, self.sentence]
+
+
+def build(words: Words) -> Curves:
+    """Build the card inside the current Blocks."""
+    look = Look()
+    with gr.Column(elem_classes="card"):
+        with gr.Row(elem_classes="card-head", equal_height=True):
+            words.heading("ui.curves.title")
+            kind = words.make(
+                gr.Radio,
+                label="ui.curves.kind",
+                choices={kind: f"ui.curves.kinds.{kind}" for kind in curve_views.KINDS},
+                value=look.kind,
+                show_label=False,
+                container=False,
+                elem_id="curve-kind",
+                elem_classes="pick",
+            )
+        chart = words.make(
+            gr.LinePlot,
+            label="ui.curves.title",
+            x_title="ui.loss.x",
+            y_title="ui.curves.y.loss",
+            show_label=False,
+            value=curve_views.frame([]),
+            x=charts.STEP,
+            y=charts.VALUE,
+            color=charts.SERIES,
+            colors_in_legend=[],  # the legend under the chart is in the page's language
+            color_map=charts.colour_map(curve_views.COLOURS),
+            height=HEIGHT,
+            elem_id="loss",
+        )
+        legend = gr.HTML(elem_id="legend")
+        sentence = words.make(gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence")
+        with gr.Row(elem_classes="chart-settings"):
+            smoothing = words.make(
+                gr.Slider,
+                label="ui.curves.smoothing",
+                info="ui.curves.smoothing_help",
+                minimum=0,
+                maximum=charts.MOST_SMOOTHING,
+                step=0.01,
+                value=look.smoothing,
+                buttons=[],
+                elem_id="smoothing",
+            )
+            log = words.make(
+                gr.Checkbox, label="ui.curves.log", info="ui.curves.log_help", value=look.log, elem_id="log-scale"
+            )
+    return Curves(gr.State(look), kind, smoothing, log, chart, legend, sentence)
+
+
+def render(card: Curves, following: Following, look: Look, language: str, whole: bool = True) -> dict[Any, Any]:
+    """Return what draws the run's curves; `whole` sets the axes too, which makes the browser build the chart anew."""
+    told = following.story
+    curves = told.curves(curve_views.KINDS[look.kind]) if told else []
+    frame = curve_views.frame(curves, look.smoothing, look.log)
+    drawn: Any = frame
+    if whole:
+        ending = f"{look.kind}_log" if look.log else look.kind
+        last = max(following.total, int(frame[charts.STEP].max()), 1)
+        drawn = gr.update(value=frame, x_lim=[0, last], y_title=text(f"ui.curves.y.{ending}", language))
+    return {
+        card.chart: drawn,
+        card.legend: curve_views.legend(curves, language, look.smoothing),
+        card.sentence: sentence(following, language),
+    }
+
+
+def sentence(following: Following, language: str) -> str:
+    """Return what the loss curve says, whichever curve is drawn."""
+    told = following.story
+    if told is None:
+        words = text("ui.loss.none", language)
+    else:
+        train, validation = told.curves(curve_views.KINDS["loss"])
+        words = curve_views.loss_sentence(train, validation, following.total, language)
+    return f'<p class="caption">{words}</p>'
+
+
+def connect(card: Curves, frame: Frame) -> None:
+    """Connect the controls: they change what is drawn, for this session alone."""
+
+    def changed(language: str, following: Following, look: Look, kind: str, weight: float, log: bool) -> dict[Any, Any]:
+        wanted = replace(look, kind=kind, smoothing=min(max(weight or 0.0, 0.0), charts.MOST_SMOOTHING), log=bool(log))
+        return {card.look: wanted, **render(card, following, wanted, language)}
+
+    gr.on(
+        [card.kind.input, card.smoothing.release, card.log.input],
+        changed,
+        [frame.language, frame.following, card.look, card.kind, card.smoothing, card.log],
+        [card.look, *card.of_run],
+        trigger_mode="always_last",
+        **QUIET,
+    )
