@@ -8,8 +8,9 @@ models", with the Bayesian criterion's penalty (Yao 1988) made heavier, because 
 independent as the criterion supposes.
 """
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy
@@ -29,6 +30,8 @@ _SURE_OF_NOISE = 5.0
 _LAGS = (1, 2, 4, 8)
 """Logged steps over which the noise is measured: batches of like length follow one another, so that neighbours differ
 less than the curve scatters."""
+_JAGGED = 3.0
+"""Times the noise of the quietest quarter, from which a flat piece is called an oscillation."""
 _FLAT_PACE, _FLAT_SHARE = 0.1, 0.01
 """A fall or rise is none to speak of below this share of the run's mean pace, and below this share of the loss."""
 _FAST = 1.5
@@ -66,6 +69,8 @@ class Thinned:
     first: Any
     last: Any
     """First and last step of each stretch."""
+    losses: Any
+    """Every single loss."""
     noise: float
     """Standard deviation of a single loss around its neighbours."""
 
@@ -80,10 +85,10 @@ def thin(steps: Any, losses: Any) -> Thinned:
     edges = _edges(len(losses))
     counts = numpy.diff(edges)
     level = numpy.empty(len(counts))
-    for place, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for place, (a, b) in enumerate(itertools.pairwise(edges)):
         level[place] = losses[a] if b - a == 1 else numpy.median(losses[a:b])
     at = numpy.add.reduceat(steps.astype(float), edges[:-1]) / counts
-    return Thinned(at, level, counts, steps[edges[:-1]], steps[edges[1:] - 1], noise_of(losses))
+    return Thinned(at, level, counts, steps[edges[:-1]], steps[edges[1:] - 1], losses, noise_of(losses))
 
 
 def _edges(count: int) -> Any:
@@ -131,6 +136,8 @@ def phases(thinned: Thinned) -> list[Phase]:
     whole = _length(thinned.first[0], thinned.last[-1])
     mean_pace = (pieces[0].start - min(piece.end for piece in pieces)) / whole
     ways = [_way(piece, thinned, mean_pace) for piece in pieces]
+    ways = _swinging(pieces, ways)
+    ways = ["swing" if way == "flat" and _is_jagged(p, thinned) else way for p, way in zip(pieces, ways, strict=True)]
     kinds = [_kind(piece, way, mean_pace) for piece, way in zip(pieces, ways, strict=True)]
     if "fast" not in kinds:
         kinds = ["steady" if kind == "slow" else kind for kind in kinds]
@@ -160,7 +167,7 @@ def _pieces(thinned: Thinned) -> list[_Piece]:
     while ends[-1] > 0:
         ends.append(int(before[ends[-1]]))
     ends.reverse()
-    return [_line(a, b, thinned) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [_line(a, b, thinned) for a, b in itertools.pairwise(ends)]
 
 
 def _floor(thinned: Thinned) -> float:
@@ -183,6 +190,30 @@ def _line(a: int, b: int, thinned: Thinned) -> _Piece:
     return _Piece(a, b, first, last, slope, error, by_noise, float(numpy.sqrt((rest**2).mean())))
 
 
+def _swinging(pieces: list[_Piece], ways: list[str]) -> list[str]:
+    """Return the ways with `swing` for pieces that go up and down in turn, three at least, and get nowhere."""
+    found = list(ways)
+    place = 0
+    while place < len(pieces):
+        end = place + 1
+        while end < len(pieces) and {ways[end - 1], ways[end]} == {"rise", "fall"}:
+            end += 1
+        most = max(abs(piece.end - piece.start) for piece in pieces[place:end])
+        if end - place >= 3 and abs(pieces[end - 1].end - pieces[place].start) < most / 2:
+            found[place:end] = ["swing"] * (end - place)
+        place = end
+    return found
+
+
+def _is_jagged(piece: _Piece, thinned: Thinned) -> bool:
+    """Whether single losses jump about far more than in the quietest quarter of the run."""
+    before = int(thinned.count[: piece.a].sum())
+    own = thinned.losses[before : before + int(thinned.count[piece.a : piece.b].sum())]
+    quarters = [noise_of(part) for part in numpy.array_split(thinned.losses, 4)]
+    noise = noise_of(own)
+    return len(own) >= 12 and noise > _JAGGED * min(quarters) and noise > 0.1 * abs(float(numpy.median(own)))
+
+
 def _length(first: float, last: float) -> float:
     return float(max(1, last - first))
 
@@ -196,7 +227,7 @@ def _way(piece: _Piece, thinned: Thinned, mean_pace: float) -> str:
         or abs(trend(thinned.level[piece.a : piece.b])) > _SURE
     )
     if small or not sure:
-        return "plateau"
+        return "flat"
     return "fall" if change < 0 else "rise"
 
 
@@ -213,19 +244,24 @@ def trend(values: Any) -> float:
     return (abs(signs) - 1) / spread * math.copysign(1, signs) if signs else 0.0
 
 
-def _kind(piece: _Piece, way: str, mean_pace: float) -> Kind:
+def _kind(piece: _Piece, way: str, mean_pace: float) -> Any:
     if way == "fall":
         return "fast" if -piece.slope >= _FAST * mean_pace else "slow"
-    return "rise" if way == "rise" else "plateau"
+    return {"rise": "rise", "swing": "oscillation", "flat": "plateau"}[way]
 
 
-def _joined(pieces: list[_Piece], kinds: list[str], thinned: Thinned) -> list[Phase]:
-    """Return neighbours of one kind as one phase."""
+def _joined(pieces: list[_Piece], kinds: list[Any], thinned: Thinned) -> list[Phase]:
+    """Return neighbours of one kind as one phase; a phase begins where the one before it has ended."""
     found: list[Phase] = []
     for piece, kind in zip(pieces, kinds, strict=True):
-        first, last = int(thinned.first[piece.a]), int(thinned.last[piece.b - 1])
+        last = int(thinned.last[piece.b - 1])
+        levels = thinned.level[piece.a : piece.b]
+        start, end = (float(numpy.clip(at, levels.min(), levels.max())) for at in (piece.start, piece.end))
         if found and found[-1].kind == kind:
-            found[-1] = Phase(kind, found[-1].first, last, found[-1].start, piece.end)
+            found[-1] = replace(found[-1], last=last, end=end)
         else:
-            found.append(Phase(kind, first, last, piece.start, piece.end))
+            if found and found[-1].kind != "plateau":
+                found[-1] = replace(found[-1], end=start)
+            first = found[-1].last + 1 if found else int(thinned.first[piece.a])
+            found.append(Phase(kind, first, last, start, end))
     return found

@@ -65,7 +65,13 @@ def as_json(run: Run, name: str) -> str:
         "columns": ["step", "epoch", "loss", "learning_rate", "grad_norm"],
     }
     steps = [
-        [e.step, round(e.epoch, 4), round(e.loss, 5), float(f"{e.learning_rate:.5g}"), e.grad_norm and round(e.grad_norm, 4)]
+        [
+            e.step,
+            round(e.epoch, 4),
+            round(e.loss, 5),
+            float(f"{e.learning_rate:.5g}"),
+            e.grad_norm and round(e.grad_norm, 4),
+        ]
         for e in events
         if isinstance(e, Step)
     ]
