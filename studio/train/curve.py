@@ -1,33 +1,37 @@
 """What a run's events say of its curves: losses, validation losses, learning rates and gradient norms, by step."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from studio.events import Best, Changed, Evaluated, Resumed, Step
+import numpy
+
+from studio.events import Best, Evaluated, Resumed, Step
 
 
-@dataclass(frozen=True)
+def _none() -> Any:
+    return numpy.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
 class Curve:
-    """The curves of a run so far; `after` gives the curve with later events."""
+    """The curves of a run so far, as arrays; `after` gives the curve with later events."""
 
-    steps: tuple[int, ...] = ()
-    epochs: tuple[float, ...] = ()
-    losses: tuple[float, ...] = ()
+    steps: Any = field(default_factory=_none)
+    epochs: Any = field(default_factory=_none)
+    losses: Any = field(default_factory=_none)
     """Mean cross-entropy per trained token, in nats."""
-    rates: tuple[float, ...] = ()
-    norms: tuple[float, ...] = ()
+    rates: Any = field(default_factory=_none)
+    norms: Any = field(default_factory=_none)
     """Norm of the gradient before clipping; NaN where it was not logged."""
-    check_steps: tuple[int, ...] = ()
-    check_losses: tuple[float, ...] = ()
+    check_steps: Any = field(default_factory=_none)
+    check_losses: Any = field(default_factory=_none)
     """Losses of the validation rows."""
     total: int = 0
     """Steps that the run will take; 0 before that is known."""
     kept: int | None = None
     """Step of the best adapter, where the run keeps that one."""
-    changed: tuple[int, ...] = ()
-    """Steps at which settings were changed."""
 
     def after(self, events: Iterable[Any]) -> "Curve":
         """Return this curve with what some later events add. Where a run was resumed, what came after its checkpoint is
@@ -41,37 +45,38 @@ class Curve:
                 checks.append(event)
             elif isinstance(event, Resumed):
                 found, logged, checks = found._with(logged, checks)._until(event.step), [], []
-            elif isinstance(event, Changed):
-                found = replace(found, changed=(*found.changed, event.step))
             elif isinstance(event, Best):
                 found = replace(found, kept=event.step)
         return found._with(logged, checks)
 
-    def _with(self, logged: list[Step], checks: list[Evaluated]) -> "Curve":
+    def _with(self, logged: Sequence[Step], checks: Sequence[Evaluated]) -> "Curve":
         if not logged and not checks:
             return self
         return replace(
             self,
-            steps=self.steps + tuple(event.step for event in logged),
-            epochs=self.epochs + tuple(event.epoch for event in logged),
-            losses=self.losses + tuple(event.loss for event in logged),
-            rates=self.rates + tuple(event.learning_rate for event in logged),
-            norms=self.norms + tuple(math.nan if e.grad_norm is None else e.grad_norm for e in logged),
-            check_steps=self.check_steps + tuple(event.step for event in checks),
-            check_losses=self.check_losses + tuple(event.loss for event in checks),
+            steps=_longer(self.steps, [event.step for event in logged]),
+            epochs=_longer(self.epochs, [event.epoch for event in logged]),
+            losses=_longer(self.losses, [event.loss for event in logged]),
+            rates=_longer(self.rates, [event.learning_rate for event in logged]),
+            norms=_longer(self.norms, [math.nan if e.grad_norm is None else e.grad_norm for e in logged]),
+            check_steps=_longer(self.check_steps, [event.step for event in checks]),
+            check_losses=_longer(self.check_losses, [event.loss for event in checks]),
             total=logged[-1].total if logged else self.total,
         )
 
     def _until(self, step: int) -> "Curve":
-        keep = sum(at <= step for at in self.steps)
-        checks = sum(at <= step for at in self.check_steps)
+        kept, checks = self.steps <= step, self.check_steps <= step
         return replace(
             self,
-            steps=self.steps[:keep],
-            epochs=self.epochs[:keep],
-            losses=self.losses[:keep],
-            rates=self.rates[:keep],
-            norms=self.norms[:keep],
-            check_steps=self.check_steps[:checks],
-            check_losses=self.check_losses[:checks],
+            steps=self.steps[kept],
+            epochs=self.epochs[kept],
+            losses=self.losses[kept],
+            rates=self.rates[kept],
+            norms=self.norms[kept],
+            check_steps=self.check_steps[checks],
+            check_losses=self.check_losses[checks],
         )
+
+
+def _longer(known: Any, more: Sequence[float]) -> Any:
+    return numpy.concatenate((known, numpy.asarray(more, dtype=float))) if more else known

@@ -101,7 +101,7 @@ def _found(seen: Seen) -> list[Finding]:
     found = [one for one in (high, low, fits, few, stairs, flat, spiky) if one]
     if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in found):
         found.append(_good(seen))
-    if seen.over and not seen.checks and not fits:
+    if seen.over and not len(seen.checks) and not fits:
         found.append(finding("no_validation", "note", {}))
     return found
 
@@ -110,7 +110,8 @@ def _good(seen: Seen) -> Finding:
     figures = {"start": seen.start, "end": seen.end}
     if len(seen.checks) < 2:
         return finding("good", "good", figures, now=not seen.over)
-    best, lowest = min(seen.checks, key=lambda check: check[1])
+    place = int(seen.checks.argmin())
+    best, lowest = int(seen.check_steps[place]), float(seen.checks[place])
     figures |= {"best": best, "lowest": lowest, "gap": lowest - seen.end}
     return finding("good_validated", "good", figures, now=not seen.over)
 

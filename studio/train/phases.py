@@ -30,8 +30,10 @@ _SURE_OF_NOISE = 5.0
 _LAGS = (1, 2, 4, 8)
 """Logged steps over which the noise is measured: batches of like length follow one another, so that neighbours differ
 less than the curve scatters."""
-_JAGGED = 3.0
-"""Times the noise of the quietest quarter, from which a flat piece is called an oscillation."""
+_MEASURED = 2000
+"""Differences, about, from which the noise of a long curve is measured."""
+_JAGGED, _JAGGED_SHORT = 3.0, 4.5
+"""Times the noise of the quietest third, from which a curve is called jagged; that of a few losses is known less."""
 _FLAT_PACE, _FLAT_SHARE = 0.1, 0.01
 """A fall or rise is none to speak of below this share of the run's mean pace, and below this share of the loss."""
 _FAST = 1.5
@@ -99,7 +101,7 @@ def _edges(count: int) -> Any:
     return numpy.array(edges)
 
 
-def noise_of(losses: Any) -> float:
+def noise_of(losses: Any, lags: tuple[int, ...] = _LAGS) -> float:
     """Return the standard deviation of single losses around their neighbours, whatever the trend is.
 
     From the differences of neighbours (von Neumann 1941; Rice 1984), near and less near, by their median absolute
@@ -107,8 +109,8 @@ def noise_of(losses: Any) -> float:
     the square root of 2 is for a difference of two.
     """
     found = 0.0
-    for lag in (lag for lag in _LAGS if lag == 1 or lag <= len(losses) // 6):
-        steps = losses[lag:] - losses[:-lag]
+    for lag in (lag for lag in lags if lag == 1 or lag <= len(losses) // 6):
+        steps = (losses[lag:] - losses[:-lag])[:: 1 + len(losses) // _MEASURED]
         if len(steps) > 1:
             found = max(found, float(numpy.median(numpy.abs(steps - numpy.median(steps)))))
     return 1.4826 * found / math.sqrt(2)
@@ -206,12 +208,16 @@ def _swinging(pieces: list[_Piece], ways: list[str]) -> list[str]:
 
 
 def _is_jagged(piece: _Piece, thinned: Thinned) -> bool:
-    """Whether single losses jump about far more than in the quietest quarter of the run."""
     before = int(thinned.count[: piece.a].sum())
-    own = thinned.losses[before : before + int(thinned.count[piece.a : piece.b].sum())]
-    quarters = [noise_of(part) for part in numpy.array_split(thinned.losses, 4)]
-    noise = noise_of(own)
-    return len(own) >= 12 and noise > _JAGGED * min(quarters) and noise > 0.1 * abs(float(numpy.median(own)))
+    return jagged(thinned.losses, thinned.losses[before : before + int(thinned.count[piece.a : piece.b].sum())])
+
+
+def jagged(losses: Any, part: Any) -> bool:
+    """Whether the losses of a part of a curve jump about far more than in the curve's quietest third."""
+    quietest = min(noise_of(third) for third in numpy.array_split(losses, 3))
+    times = _JAGGED if len(losses) >= 120 else _JAGGED_SHORT
+    noise = noise_of(part)
+    return len(part) >= 12 and noise > times * quietest and noise > 0.1 * abs(float(numpy.median(part)))
 
 
 def _length(first: float, last: float) -> float:

@@ -23,6 +23,8 @@ Severity = Literal["good", "note", "warning", "error"]
 
 _SURE = 8.0
 """Standard errors of a difference between two levels: the least of some levels is compared, and noise is not normal."""
+_SURE_OF_PHASE = 4.0
+"""The same where the phases say so too."""
 _USUAL_RATE = 1e-4
 """Learning rates for LoRA in use lie between this and a few thousandths (Biderman et al. 2024, "LoRA learns less and
 forgets less", table of best rates); a flat curve under a smaller one points to the rate."""
@@ -71,20 +73,19 @@ class Seen:
 
     def __init__(self, curve: Curve, over: bool, clip: float | None = None):
         self.curve, self.over, self.clip = curve, over, clip
-        losses = numpy.asarray(curve.losses, dtype=float)
-        known = numpy.isfinite(losses)
-        self.not_finite = int(numpy.asarray(curve.steps)[~known][0]) if not known.all() else None
-        self.steps = numpy.asarray(curve.steps, dtype=int)[known]
-        self.losses = losses[known]
-        self.rates = numpy.asarray(curve.rates, dtype=float)[known]
-        self.epochs = numpy.asarray(curve.epochs, dtype=float)[known]
-        self.norms = numpy.asarray(curve.norms, dtype=float)[known]
-        checks = [(s, v) for s, v in zip(curve.check_steps, curve.check_losses, strict=True) if math.isfinite(v)]
-        self.checks = [(s, v) for s, v in checks if not len(self.steps) or s >= self.steps[0]]
+        known = numpy.isfinite(curve.losses)
+        self.not_finite = int(curve.steps[~known][0]) if not known.all() else None
+        self.steps = curve.steps[known].astype(int)
+        self.losses = curve.losses[known]
+        self.rates = curve.rates[known]
+        self.epochs = curve.epochs[known]
+        self.norms = curve.norms[known]
+        checked = numpy.isfinite(curve.check_losses)
+        self.check_steps, self.checks = curve.check_steps[checked].astype(int), curve.check_losses[checked]
 
     @property
     def count(self) -> int:
-        """Number of logged losses."""
+        """Number of logged losses that are numbers."""
         return len(self.losses)
 
     @cached_property
@@ -117,23 +118,11 @@ class Seen:
         """Standard error of a level's difference from another."""
         return math.sqrt(2) * 1.2533 * self.noise / math.sqrt(self.window)
 
-    @cached_property
-    def levels(self) -> tuple[Any, Any]:
-        """The steps in the middle of overlapping windows, and the median loss of each."""
-        width = self.window
-        stride = max(1, width // 3)
-        places = numpy.arange(0, self.count - width + 1, stride)
+    def levels(self, width: int) -> tuple[Any, Any]:
+        """Return the steps in the middle of overlapping windows of a width, and the median loss of each."""
+        places = numpy.arange(0, self.count - width + 1, max(1, width // 3))
         views = numpy.lib.stride_tricks.sliding_window_view(self.losses, width)[places]
         return self.steps[places + width // 2], numpy.median(views, axis=1)
-
-    @property
-    def low(self) -> tuple[int, float]:
-        """The step and the loss where the level was lowest."""
-        steps, levels = self.levels
-        place = int(levels.argmin())
-        if self.start < levels[place]:
-            return int(self.steps[0]), self.start
-        return int(steps[place]), float(levels[place])
 
     @property
     def rate(self) -> float:
@@ -162,9 +151,14 @@ def broken(seen: Seen, step: int | None) -> Finding | None:
 
 def diverged(seen: Seen) -> Finding | None:
     """The loss has risen for good: its level is far above the lowest one before, or above its start."""
-    step, low = seen.low
-    rise = seen.end - low
-    if rise < _SURE * seen.error or rise < 0.1 * abs(low) or rise < 0.25 * (seen.start - low):
+    steps, levels = seen.levels(seen.window)
+    place = int(levels.argmin())
+    step, low, error = int(steps[place]), float(levels[place]), seen.error
+    if seen.start < low:
+        step, low, error = int(seen.steps[0]), seen.start, error * math.sqrt((seen.window / 3 + 1) / 2)
+    rise, last = seen.end - low, seen.phases[-1]
+    sure = rise > _SURE * error or (last.kind == "rise" and rise > _SURE_OF_PHASE * error)
+    if not sure or rise < 0.1 * abs(low) or rise < 0.25 * (seen.start - low):
         return None
     figures = {"step": step, "low": low, "end": seen.end, "rise": rise, "start": seen.start}
     return finding("diverged", "error", figures, now=not seen.over, **_rates(seen.rate, 0.1))
@@ -180,13 +174,19 @@ def rate_too_high(seen: Seen) -> Finding | None:
         return None
     swings = sum(p.last - p.first for p in seen.phases if p.kind == "oscillation")
     share = swings / max(1, seen.steps[-1] - seen.steps[0])
-    steps, levels = seen.levels
+    width = max(3, seen.count // 20)
+    steps, levels = seen.levels(width)
     lowest = numpy.minimum.accumulate(levels)
     place = int((levels - lowest).argmax())
     hump = float(levels[place] - lowest[place])
-    early = max(noise_of(seen.losses), seen.noise) / max(seen.noise, 1e-12) * seen.error
-    rose = hump > _SURE * early and hump > 0.1 * abs(lowest[place])
-    if not rose and share < 0.3:
+    error = (
+        math.sqrt(2)
+        * 1.2533
+        * max(noise_of(seen.losses, (1,)), noise_of(seen.losses, (1, 2, 4)) / 2)
+        / math.sqrt(width)
+    )
+    rose = hump > _SURE * error and hump > 0.2 * abs(lowest[place])
+    if not rose and share < 0.3 and not phases.jagged(seen.losses, seen.losses[seen.count // 2 :]):
         return None
     figures = {"share": float(share), "hump": hump, "peak": float(levels[place]), "at": int(steps[place])}
     figures |= {"low": float(lowest[place])} | _gradients(seen)
@@ -222,8 +222,9 @@ def rate_too_low(seen: Seen) -> Finding | None:
 def over_fitting(seen: Seen) -> Finding | None:
     """Validation has turned up from its lowest loss, beyond its noise, while training goes on falling.
 
-    The noise is taken from second differences of the validation losses, which a smooth curve does not have (their
-    variance is six times that of one loss); it is taken as half a per cent of the loss at least.
+    The noise is taken from third differences of the validation losses, which a smooth curve hardly has (their variance
+    is twenty times that of one loss, the sum of the squares of 1, 3, 3 and 1), and as half a per cent of the loss at
+    least.
     """
     found = _turned(seen)
     if found is None:
@@ -238,24 +239,24 @@ def over_fitting(seen: Seen) -> Finding | None:
 
 
 def _turned(seen: Seen) -> tuple[int, float, int, float] | None:
-    if len(seen.checks) < 3 or not seen.count:
+    if len(seen.checks) < 3:
         return None
-    steps, losses = (numpy.array(part) for part in zip(*seen.checks, strict=True))
-    place = int(losses.argmin())
-    later = losses[place + 1 :]
+    place = int(seen.checks.argmin())
+    later = seen.checks[place + 1 :]
     if not len(later):
         return None
-    now = float(numpy.median(later[-3:]))
-    lowest = float(losses[place])
-    bends = numpy.abs(numpy.diff(losses, 2))
-    noise = max(1.4826 * float(numpy.median(bends)) / math.sqrt(6) if len(bends) >= 4 else 0.0, 0.005 * abs(lowest))
+    now, lowest = float(numpy.median(later[-3:])), float(seen.checks[place])
+    bends = numpy.abs(numpy.diff(seen.checks, 3)[len(seen.checks) // 3 :])  # early on, the curve itself is bent
+    noise = max(1.4826 * float(numpy.median(bends)) / math.sqrt(20) if len(bends) >= 3 else 0.0, 0.005 * abs(lowest))
     needed = 4 * noise if len(later) > 1 else max(6 * noise, 0.1 * abs(lowest))
-    return (int(steps[place]), lowest, int(steps[-1]), now) if now - lowest > needed else None
+    if now - lowest <= needed:
+        return None
+    return int(seen.check_steps[place]), lowest, int(seen.check_steps[-1]), now
 
 
 def by_heart(seen: Seen) -> Finding | None:
     """Without validation: the loss is next to nothing after several epochs, so the rows are known word for word."""
-    if seen.checks or seen.count < 8 or seen.epochs[-1] < 2 or seen.end > 0.1 * seen.start or seen.end > 0.3:
+    if len(seen.checks) or seen.count < 8 or seen.epochs[-1] < 2 or seen.end > 0.1 * seen.start or seen.end > 0.3:
         return None
     place = int((seen.losses < 2 * max(seen.end, 0.01)).argmax())
     figures = {"end": seen.end, "start": seen.start, "epochs": float(seen.epochs[-1]), "step": int(seen.steps[place])}
@@ -295,18 +296,19 @@ def too_few_steps(seen: Seen) -> Finding | None:
     if not seen.over or seen.count < 8:
         return None
     if len(seen.checks) >= 4:
-        steps, losses = (numpy.array(part, dtype=float) for part in zip(*seen.checks, strict=True))
+        steps, losses = seen.check_steps, seen.checks
         sure = trend(losses) < -2 and losses.argmin() == len(losses) - 1
         whole = float(losses[0] - losses[-1])
     else:
         latest = seen.epochs > math.ceil(seen.epochs[-1] - 1e-6) - 1 + 1e-6  # a border of epochs is a step of its own
-        steps, losses = seen.steps[latest].astype(float), seen.losses[latest]
+        steps, losses = seen.steps[latest], seen.losses[latest]
         whole = seen.start - seen.end
-        sure = len(losses) >= 8 and trend(_thin(losses)) < -2.5
+        falling = seen.phases[-1].kind in ("fast", "slow", "steady")
+        sure = falling and len(losses) >= 8 and trend(_thin(losses)) < -2.5
     if not sure:
         return None
     third = float(seen.steps[-1] - seen.steps[0]) / 3
-    tail = max(int((steps >= steps[-1] - third).sum()), min(12, len(steps)) if not seen.checks else 3)
+    tail = max(int((steps >= steps[-1] - third).sum()), 3 if len(seen.checks) else min(12, len(steps)))
     slope = theil_sen(steps[-tail:], losses[-tail:])
     fall = -slope * third
     if fall < 0.2 * whole or fall < 0.04 * abs(losses[-1]):
@@ -351,7 +353,8 @@ def spikes(seen: Seen) -> Finding | None:
     if seen.count < _JUDGED:
         return None
     width = 5
-    medians = numpy.median(numpy.lib.stride_tricks.sliding_window_view(seen.losses, width), axis=1)
+    windows = numpy.lib.stride_tricks.sliding_window_view(seen.losses, width)
+    medians = numpy.partition(windows, width // 2, axis=1)[:, width // 2]
     places = numpy.arange(width, seen.count - width)
     beside = numpy.maximum(medians[places - width], medians[places + 1])
     above = seen.losses[places] - beside
