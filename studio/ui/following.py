@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from studio import runs
 from studio.runs import State, Status
 from studio.train import checkpoint, relief
+from studio.train.curve import Curve
 from studio.train.relief import Relief
 from studio.ui.views import Line, Point, log_lines, points
 
@@ -18,6 +19,8 @@ class Following:
     run_id: str | None = None
     offset: int = 0
     points: list[Point] = field(default_factory=list)
+    curve: Curve = field(default_factory=Curve)
+    """What the points are, with all that the run's reading needs."""
     lines: list[Line] = field(default_factory=list)
     status: Status | None = None
     newest: str | None = None
@@ -90,6 +93,7 @@ def read(following: Following) -> Following:
         run_id=run.id,
         offset=offset,
         points=points(events, following.points),
+        curve=following.curve.after(events),
         lines=following.lines + log_lines(events),
         status=status,
         newest=first.id if first else None,

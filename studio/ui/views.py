@@ -95,25 +95,6 @@ def loss_legend(found: Sequence[Point], language: str) -> str:
     return f'<p class="legend">{"".join(keys)}</p>'
 
 
-def loss_sentence(found: Sequence[Point], total: int, language: str) -> str:
-    """Say in words what the loss chart shows."""
-    train = [point for point in found if point.series == TRAIN]
-    if not train:
-        return text("ui.loss.none", language)
-    first, last = train[0], train[-1]
-    values: dict[str, Any] = {"step": last.step, "total": max(total, last.step), "loss": f"{last.loss:.2f}"}
-    if len(train) == 1:
-        sentence = text("ui.loss.first", language, **values)
-    else:
-        fell = last.loss <= first.loss
-        key = "ui.loss.down" if fell else "ui.loss.up"
-        sentence = text(key, language, **values, first=f"{first.loss:.2f}")
-    checks = [point for point in found if point.series == VALIDATION]
-    if checks:
-        sentence += " " + text("ui.loss.validation", language, loss=f"{checks[-1].loss:.2f}", step=checks[-1].step)
-    return sentence
-
-
 # The log
 
 

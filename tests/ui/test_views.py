@@ -63,16 +63,6 @@ def test_the_legend_names_the_series_that_are_drawn():
     assert text("ui.series.validation", "ko") not in legend
 
 
-def test_the_chart_in_words():
-    found = [Point(1, 3.1, TRAIN), Point(40, 1.42, TRAIN)]
-
-    assert views.loss_sentence(found, 56, "en") == "Step 40 of 56: loss 1.42, down from 3.10."
-    assert "1.42" in views.loss_sentence(found, 56, "ko")
-    assert views.loss_sentence([], 56, "en") == text("ui.loss.none", "en")
-    assert "up from" in views.loss_sentence([Point(1, 1.0, TRAIN), Point(2, 2.0, TRAIN)], 56, "en")
-    assert "validation" in views.loss_sentence([*found, Point(20, 1.9, VALIDATION)], 56, "en")
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_kind_of_event_has_a_line_in_the_log(language):
     events = [

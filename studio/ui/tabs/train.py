@@ -11,7 +11,8 @@ from studio.config import RunConfig
 from studio.errors import RunError
 from studio.i18n import text
 from studio.runs import Action
-from studio.ui import before_views, views
+from studio.train.diagnosis import diagnose
+from studio.ui import before_views, reading_views, views
 from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
@@ -165,10 +166,9 @@ def render(tab: TrainTab, following: Following, before: Following | None, langua
             tab.go_on: gr.update(interactive=done or alive, variant="primary" if done else "secondary"),
         }
     if before is None or (before.run_id, before.points) != (following.run_id, following.points):
-        updates |= {
-            tab.chart: _curve(following),
-            tab.sentence: views.loss_legend(following.points, language) + _sentence(following, language),
-        }
+        updates[tab.chart] = _curve(following)
+    if before is None or (before.run_id, before.alive, before.points) != (following.run_id, alive, following.points):
+        updates[tab.sentence] = views.loss_legend(following.points, language) + _sentence(following, language)
     if before is None or before.run_id != following.run_id or len(before.lines) != len(following.lines):
         updates[tab.log] = views.log_html(following.lines, language)
     return updates
@@ -180,7 +180,8 @@ def _curve(following: Following) -> dict[str, Any]:
 
 
 def _sentence(following: Following, language: str) -> str:
-    return f'<p class="caption">{views.loss_sentence(following.points, following.total, language)}</p>'
+    reading = diagnose(following.curve, following.status)
+    return reading_views.reading_html(following.curve, reading, language)
 
 
 def _why(following: Following, language: str) -> str:
