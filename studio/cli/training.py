@@ -112,19 +112,26 @@ def carry_out(run: Run, as_json: bool) -> None:
 
     SIGTERM pauses it, so that nothing is lost when a machine is shut down.
     """
+    from studio.train import diagnosis
+
     signal.signal(signal.SIGTERM, lambda *_: run.request("pause"))
     if not as_json:
         out.print(str(run.path), soft_wrap=True, highlight=False)
     state = follow(run, quiet=as_json)
     status = run.status()
+    reading = diagnosis.read(run)
     if as_json:
-        print_json({"id": run.id, "path": str(run.path), "state": state.value, "step": status.step})
+        about = {"id": run.id, "path": str(run.path), "state": state.value, "step": status.step}
+        print_json({**about, "reading": reading.as_json()})
     elif status.error:
         err.print(plain(status.error.text(LANGUAGE)), style="red")
         err.print(say("cli.log", path=run.log))
         _show_ways_out(run)
     else:
         out.print(say(f"state.{state.value}"))
+    if not as_json:
+        for line in reading.text(LANGUAGE):
+            out.print(plain(line))
     if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ from studio.events import Step
 from studio.i18n import text
 from studio.model import builtin
 from studio.runs import Run
+from studio.train import diagnosis
 
 
 def card_of(run: Run, made: Comparison, language: str) -> Card:
@@ -30,6 +31,7 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
         recipe=tuple(recipe),
         data_hash=str(run.resolved().get("data", "")),
         losses=tuple(step.loss for step in steps),
+        reading=diagnosis.read(run) if steps else None,
         date=date.today().isoformat(),
         language=language,
     )

@@ -14,6 +14,7 @@ from studio.compare.journal import Pair
 from studio.compare.metrics import Score, Scoreboard, Verdict
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.train.diagnosis import Reading
 
 SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "="}
 """What stands beside a verdict, so that colour is never the only sign."""
@@ -38,6 +39,8 @@ class Card:
     data_hash: str = ""
     losses: tuple[float, ...] = ()
     """Training losses in order, for the sparkline."""
+    reading: Reading | None = None
+    """What the run's curves say."""
     scoreboard: Scoreboard | None = None
     date: str = ""
     language: str = DEFAULT_LANGUAGE
@@ -60,6 +63,11 @@ class Card:
         line = self.words("loss_fell", first=f"{known[0]:.2f}", last=f"{known[-1]:.2f}")
         left_out = len(self.losses) - len(known)
         return f"{line}. {self.words('loss_left_out', count=left_out)}" if left_out else line
+
+    @property
+    def reading_lines(self) -> list[str]:
+        """What the curves say: the phases, then each finding with its sign and what to try; empty without a reading."""
+        return self.reading.text(self.language) if self.reading else []
 
     @property
     def rows(self) -> "list[ScoreRow]":
@@ -179,6 +187,8 @@ def to_markdown(card: Card) -> str:
         facts.append(f"{card.words('date')}: {_inline(card.date)}")
     if facts:
         parts.append(f"## {card.words('recipe')}\n\n" + "\n".join(f"- {fact}" for fact in facts))
+    if card.reading_lines:
+        parts.append(f"## {card.words('reading')}\n\n" + "\n".join(f"- {_inline(line)}" for line in card.reading_lines))
     parts.append(f"*{card.words('made')}*")
     return "\n\n".join(parts) + "\n"
 

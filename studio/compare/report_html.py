@@ -18,7 +18,7 @@ def to_html(card: Card) -> str:
     """Return the card as one HTML page: works offline and without scripts, which its own policy also forbids."""
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode("utf-8")).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    body = "".join([_head(card), *_pairs(card), _facts(card), _scoreboard(card), _foot(card)])
+    body = "".join([_head(card), *_pairs(card), _facts(card), _reading(card), _scoreboard(card), _foot(card)])
     return (
         f'<!doctype html>\n<html lang="{_text(card.language)}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -77,6 +77,11 @@ def _facts(card: Card) -> str:
     if not lines and not chart:
         return ""
     return f'<h2>{_text(card.words("recipe"))}</h2><div class="facts"><ul>{"".join(lines)}</ul>{chart}</div>'
+
+
+def _reading(card: Card) -> str:
+    lines = "".join(f"<li>{_text(line)}</li>" for line in card.reading_lines)
+    return f'<h2>{_text(card.words("reading"))}</h2><ul class="reading">{lines}</ul>' if lines else ""
 
 
 def _sparkline(losses: Sequence[float], words: str) -> str:

@@ -22,7 +22,7 @@ FAINT = "59"
 """Opacity of a faint line, about a third, as the last two digits of its colour."""
 
 
-class Curve(NamedTuple):
+class Series(NamedTuple):
     """One series: its name, and its values by step. Steps rise."""
 
     series: str
@@ -31,7 +31,7 @@ class Curve(NamedTuple):
 
 
 def frame(
-    curves: Iterable[Curve],
+    curves: Iterable[Series],
     series: Sequence[str],
     *,
     smoothing: float = 0.0,

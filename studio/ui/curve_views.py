@@ -5,16 +5,16 @@ Pure functions without Gradio.
 
 import html
 from collections.abc import Sequence
-from typing import Any
 
 import numpy
 import pandas
 
 from studio.i18n import text
+from studio.train.curve import Curve
 from studio.ui import charts
-from studio.ui.charts import Curve
-from studio.ui.story import GRADIENT, RATE, TRAIN, VALIDATION
+from studio.ui.charts import Series
 
+TRAIN, VALIDATION, RATE, GRADIENT = "train", "validation", "rate", "gradient"
 COLOURS = {RATE: "#0d9488", GRADIENT: "#0d9488", TRAIN: "#0d9488", VALIDATION: "#d97706"}
 """The training loss is drawn over, the validation loss over it."""
 KINDS = {"loss": (TRAIN, VALIDATION), "rate": (RATE,), "gradient": (GRADIENT,)}
@@ -23,13 +23,24 @@ POINTS = 300
 """Points of one series: the chart is less than 800 pixels wide, and all of its series have to fit into one tick."""
 
 
-def frame(curves: Sequence[Curve], smoothing: float = 0.0, log: bool = False) -> pandas.DataFrame:
+def series(curve: Curve, kind: str) -> list[Series]:
+    """Return the series of a run's curves that a chart of this kind shows."""
+    of = {
+        TRAIN: (curve.steps, curve.losses),
+        VALIDATION: (curve.check_steps, curve.check_losses),
+        RATE: (curve.steps, curve.rates),
+        GRADIENT: (curve.steps, curve.norms),
+    }
+    return [Series(name, *of[name]) for name in KINDS[kind]]
+
+
+def frame(curves: Sequence[Series], smoothing: float = 0.0, log: bool = False) -> pandas.DataFrame:
     """Return the data of the chart. The learning rate is drawn as it is: it has no noise to be smoothed."""
     weight = 0.0 if any(curve.series == RATE for curve in curves) else smoothing
     return charts.frame(curves, list(COLOURS), smoothing=weight, log=log, most=POINTS)
 
 
-def legend(curves: Sequence[Curve], language: str, smoothing: float = 0.0) -> str:
+def legend(curves: Sequence[Series], language: str, smoothing: float = 0.0) -> str:
     """Return the names of the chart's series beside their colours; a series without points is left out."""
     keys = []
     for curve in curves:
@@ -44,7 +55,7 @@ def _key(kind: str, words: str) -> str:
     return f'<span class="key {kind}">{html.escape(words)}</span>'
 
 
-def _note(curves: Sequence[Curve], language: str) -> str:
+def _note(curves: Sequence[Series], language: str) -> str:
     """Say in words what the chart of the learning rate or the gradient shows; of the loss, its own sentence does."""
     found = next((curve for curve in curves if curve.series in (RATE, GRADIENT) and len(curve.steps)), None)
     if found is None:
@@ -64,20 +75,3 @@ def _note(curves: Sequence[Curve], language: str) -> str:
 def short(value: float) -> str:
     """Return a figure in three digits."""
     return f"{value:.3g}"
-
-
-def loss_sentence(train: Curve, validation: Curve, total: int, language: str) -> str:
-    """Say in words what the loss chart shows."""
-    if not len(train.steps):
-        return text("ui.loss.none", language)
-    first, last, step = float(train.values[0]), float(train.values[-1]), int(train.steps[-1])
-    values: dict[str, Any] = {"step": step, "total": max(total, step), "loss": f"{last:.2f}"}
-    if len(train.steps) == 1:
-        sentence = text("ui.loss.first", language, **values)
-    else:
-        key = "ui.loss.down" if last <= first else "ui.loss.up"
-        sentence = text(key, language, **values, first=f"{first:.2f}")
-    if len(validation.steps):
-        seen = {"loss": f"{validation.values[-1]:.2f}", "step": int(validation.steps[-1])}
-        sentence += " " + text("ui.loss.validation", language, **seen)
-    return sentence

@@ -3,27 +3,20 @@
 Sessions keep what they have shown (`Following`); what there is to show is here, and can be read again at any time.
 """
 
-import bisect
 import threading
-from array import array
 from collections import OrderedDict, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy
 
 from studio import runs
 from studio.events import Evaluated, Resumed, StateChanged, Step
 from studio.model.vitals import Vitals
 from studio.runs import Run, Status
 from studio.train import pulse
-from studio.ui.charts import Curve
+from studio.train.curve import Curve
 from studio.ui.log_views import Line, log_lines
 
-TRAIN, VALIDATION, RATE, GRADIENT = "train", "validation", "rate", "gradient"
-SERIES = (TRAIN, VALIDATION, RATE, GRADIENT)
 MOST_LINES = 1_000
 """Lines of the log that are kept; of a longer one, the newest."""
 MOST_STORIES = 16
@@ -65,8 +58,7 @@ class Story:
         self._run = run
         self._lock = threading.Lock()
         self._offset = 0
-        self._steps = {name: array("d") for name in SERIES}
-        self._values = {name: array("d") for name in SERIES}
+        self._curve = Curve()
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._pace: deque[tuple[int, float, int]] = deque(maxlen=PACE_STEPS)
         self._glance: Glance | None = None
@@ -77,10 +69,10 @@ class Story:
             self._glance = self._read()
             return self._glance
 
-    def curves(self, names: Sequence[str]) -> list[Curve]:
-        """Return the curves called `names`, whole."""
+    def curve(self) -> Curve:
+        """Return the run's curves as they were at the last look."""
         with self._lock:
-            return [Curve(name, numpy.array(self._steps[name]), numpy.array(self._values[name])) for name in names]
+            return self._curve
 
     def lines(self) -> list[Line]:
         """Return the log's lines that are kept, the newest last."""
@@ -95,6 +87,7 @@ class Story:
         before = self._glance or Glance(status)
         lines = log_lines(events)
         self._lines.extend(lines)
+        self._curve = self._curve.after(events)
         found = replace(before, status=status, lines=before.lines + len(lines))
         for event in events:
             found = self._take_in(event, found)
@@ -107,31 +100,15 @@ class Story:
 
     def _take_in(self, event: Any, found: Glance) -> Glance:
         if isinstance(event, Step):
-            self._add(TRAIN, event.step, event.loss)
-            self._add(RATE, event.step, event.learning_rate)
-            if event.grad_norm is not None:
-                self._add(GRADIENT, event.step, event.grad_norm)
             self._pace.append((event.step, event.at, event.tokens))
             return replace(found, curves=found.curves + 1, step=event.step, loss=event.loss, rate=event.learning_rate)
         if isinstance(event, Evaluated):
-            self._add(VALIDATION, event.step, event.loss)
             return replace(found, curves=found.curves + 1, marks=found.marks + 1)
         if isinstance(event, Resumed):
-            self._cut(event.step)
             return replace(found, curves=found.curves + 1, marks=found.marks + 1, step=event.step)
         if isinstance(event, StateChanged):
             self._pace.clear()
         return found
-
-    def _add(self, name: str, step: float, value: float) -> None:
-        self._steps[name].append(step)
-        self._values[name].append(value)
-
-    def _cut(self, step: int) -> None:
-        """Take off what came after the checkpoint from which the run goes on: it is not part of it any more."""
-        for name in SERIES:
-            kept = bisect.bisect_right(self._steps[name], step)
-            del self._steps[name][kept:], self._values[name][kept:]
 
     def _speed(self) -> dict[str, float | None]:
         if len(self._pace) < 2:

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from studio.ui import charts
-from studio.ui.charts import Curve
+from studio.ui.charts import Series
 
 
 def test_a_short_curve_stays_as_it_is():
@@ -58,7 +58,7 @@ def test_smoothing_is_corrected_for_its_start():
 
 def test_a_frame_holds_every_series_from_the_start():
     empty = charts.frame([], ["train", "validation"])
-    full = charts.frame([Curve("train", [1, 2], [3.0, 2.0])], ["train", "validation"])
+    full = charts.frame([Series("train", [1, 2], [3.0, 2.0])], ["train", "validation"])
 
     assert set(empty["series"]) == {"train", "train_raw", "validation", "validation_raw"}
     assert set(empty["series"]) == set(charts.colour_map({"train": "#0d9488", "validation": "#d97706"}))
@@ -69,7 +69,7 @@ def test_a_frame_holds_every_series_from_the_start():
 def test_a_smoothed_curve_stands_before_the_raw_one():
     raw = [3.0, 1.0, 3.0, 1.0]
 
-    frame = charts.frame([Curve("train", range(4), raw)], ["train"], smoothing=0.9).dropna()
+    frame = charts.frame([Series("train", range(4), raw)], ["train"], smoothing=0.9).dropna()
 
     assert list(frame[frame["series"] == "train_raw"]["value"]) == raw
     drawn = frame[frame["series"] == "train"]["value"]
@@ -78,13 +78,13 @@ def test_a_smoothed_curve_stands_before_the_raw_one():
 
 
 def test_a_log_scale_shows_logarithms_and_leaves_out_what_has_none():
-    frame = charts.frame([Curve("rate", [1, 2, 3, 4], [0.0, 0.01, 100.0, -1.0])], ["rate"], log=True).dropna()
+    frame = charts.frame([Series("rate", [1, 2, 3, 4], [0.0, 0.01, 100.0, -1.0])], ["rate"], log=True).dropna()
 
     assert list(frame["step"]) == [2, 3]
     assert list(frame["value"]) == pytest.approx([-2.0, 2.0])
 
 
 def test_values_are_rounded_to_what_can_be_seen():
-    frame = charts.frame([Curve("rate", [1, 2, 3], [0.000123456789, 0.0, 12345.6789])], ["rate"]).dropna()
+    frame = charts.frame([Series("rate", [1, 2, 3], [0.000123456789, 0.0, 12345.6789])], ["rate"]).dropna()
 
     assert list(frame["value"]) == [0.00012346, 0.0, 12346.0]

@@ -2,13 +2,15 @@
 
 import pytest
 
+from studio.events import Evaluated, Step
 from studio.i18n import text
+from studio.train.curve import Curve
 from studio.ui import curve_views
-from studio.ui.charts import Curve
+from studio.ui.charts import Series
 
-TRAIN = Curve("train", [1, 40], [3.1, 1.42])
-NONE = Curve("validation", [], [])
-RATE = Curve("rate", [1, 2, 3], [0.0, 2e-4, 1.5e-4])
+TRAIN = Series("train", [1, 40], [3.1, 1.42])
+NONE = Series("validation", [], [])
+RATE = Series("rate", [1, 2, 3], [0.0, 2e-4, 1.5e-4])
 
 
 def test_the_chart_has_the_same_series_whatever_it_shows():
@@ -38,12 +40,23 @@ def test_the_learning_rate_is_told_in_words():
     assert "0.00015 at step 3; the highest was 0.0002 at step 2." in legend
 
 
-def test_the_loss_in_words():
-    assert curve_views.loss_sentence(TRAIN, NONE, 56, "en") == "Step 40 of 56: loss 1.42, down from 3.10."
-    assert "1.42" in curve_views.loss_sentence(TRAIN, NONE, 56, "ko")
-    assert curve_views.loss_sentence(NONE, NONE, 56, "en") == text("ui.loss.none", "en")
-    assert "up from" in curve_views.loss_sentence(Curve("train", [1, 2], [1.0, 2.0]), NONE, 56, "en")
-    assert "validation" in curve_views.loss_sentence(TRAIN, Curve("validation", [20], [1.9]), 56, "en")
+def test_a_kind_of_chart_has_its_series():
+    curve = Curve().after(
+        [
+            Step(step=1, total=2, epoch=0.5, loss=3.0, learning_rate=1e-3, grad_norm=0.4, tokens=9),
+            Evaluated(step=1, loss=2.5),
+        ]
+    )
+
+    drawn = {
+        kind: [(one.series, list(one.values)) for one in curve_views.series(curve, kind)] for kind in curve_views.KINDS
+    }
+
+    assert drawn == {
+        "loss": [("train", [3.0]), ("validation", [2.5])],
+        "rate": [("rate", [1e-3])],
+        "gradient": [("gradient", [0.4])],
+    }
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -52,6 +65,6 @@ def test_a_tick_of_the_longest_curves_is_small(log):
 
     steps = numpy.arange(50_000)
     noise = numpy.random.default_rng(0).random(50_000) + 0.5
-    frame = curve_views.frame([Curve("train", steps, noise), Curve("validation", steps, noise)], 0.6, log)
+    frame = curve_views.frame([Series("train", steps, noise), Series("validation", steps, noise)], 0.6, log)
 
     assert len(frame.to_json(orient="values")) < 35_000

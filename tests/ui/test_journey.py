@@ -92,7 +92,7 @@ def test_from_data_to_before_and_after(browser, page_url, preset):
     wait_for_step(page, seen)
     assert line_length(page) > 0
     assert f"of {preset.train.max_steps}" in page.locator("#sentence").inner_text()
-    assert "down from" in page.locator("#sentence").inner_text() or "up from" in page.locator("#sentence").inner_text()
+    expect(page.locator("#sentence .findings .sign").first).to_be_visible()
 
     # Compare while it trains
     tab(page, "compare")

@@ -36,8 +36,8 @@ def step(number: int, at: float | None = None, total: int = 10_000) -> Step:
     )
 
 
-def steps_of(run, name: str = "train") -> list[float]:
-    return list(story.of(run.id).curves([name])[0].steps)
+def steps_of(run) -> list[float]:
+    return list(story.of(run.id).curve().steps)
 
 
 def test_steps_and_evaluations_become_curves(run):
@@ -47,8 +47,8 @@ def test_steps_and_evaluations_become_curves(run):
 
     glance = story.of(run.id).look()
 
-    assert steps_of(run) == steps_of(run, "rate") == steps_of(run, "gradient") == [1, 2]
-    assert list(story.of(run.id).curves(["validation"])[0].values) == [2.5]
+    assert steps_of(run) == [1, 2]
+    assert list(story.of(run.id).curve().check_losses) == [2.5]
     assert (glance.step, glance.rate, glance.curves, glance.marks) == (2, 1e-3, 3, 1)
 
 

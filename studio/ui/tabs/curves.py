@@ -6,7 +6,9 @@ from typing import Any
 import gradio as gr
 
 from studio.i18n import text
-from studio.ui import charts, curve_views
+from studio.train.curve import Curve
+from studio.train.diagnosis import diagnose
+from studio.ui import charts, curve_views, reading_views
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.words import Words
@@ -96,7 +98,7 @@ def build(words: Words) -> Curves:
 def render(card: Curves, following: Following, look: Look, language: str, whole: bool = True) -> dict[Any, Any]:
     """Return what draws the run's curves; `whole` sets the axes too, which makes the browser build the chart anew."""
     told = following.story
-    curves = told.curves(curve_views.KINDS[look.kind]) if told else []
+    curves = curve_views.series(told.curve(), look.kind) if told else []
     frame = curve_views.frame(curves, look.smoothing, look.log)
     drawn: Any = frame
     if whole:
@@ -112,13 +114,8 @@ def render(card: Curves, following: Following, look: Look, language: str, whole:
 
 def sentence(following: Following, language: str) -> str:
     """Return what the loss curve says, whichever curve is drawn."""
-    told = following.story
-    if told is None:
-        words = text("ui.loss.none", language)
-    else:
-        train, validation = told.curves(curve_views.KINDS["loss"])
-        words = curve_views.loss_sentence(train, validation, following.total, language)
-    return f'<p class="caption">{words}</p>'
+    curve = following.story.curve() if following.story else Curve()
+    return reading_views.reading_html(curve, diagnose(curve, following.status), language)
 
 
 def connect(card: Curves, frame: Frame) -> None:

@@ -1,0 +1,121 @@
+"""What a run's curves say, in plain sentences: the phases of the loss, and findings with what to try.
+
+Only logged figures are looked at, no model and no data, so that a reading can be made while a run goes on, from its
+events, again and again.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from studio.i18n import DEFAULT_LANGUAGE, Message, message
+from studio.runs import Run, State, Status
+from studio.train import signs
+from studio.train.curve import Curve
+from studio.train.phases import Phase
+from studio.train.signs import Finding, Seen, Severity, finding, pace, shown
+
+FEWEST = 8
+"""Logged losses below which nothing is said of a curve."""
+SIGNS: dict[Severity, str] = {"good": "✓", "note": "•", "warning": "⚠", "error": "✕"}
+"""What stands before a finding, so that colour is never the only sign."""
+_RANK: list[Severity] = ["error", "warning", "good", "note"]
+_NOT_FINITE = "errors.run.not_finite"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the curves of a run say."""
+
+    phases: tuple[Phase, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """The gravest first."""
+    over: bool = False
+    """Whether the run has ended, so that nothing will be added."""
+
+    @property
+    def words(self) -> list[Message]:
+        """The phases, a sentence each."""
+        steps = self.phases[-1].last if self.phases else 0
+        return [_phase_words(p, steps, not self.over and p is self.phases[-1]) for p in self.phases]
+
+    def text(self, language: str = DEFAULT_LANGUAGE) -> list[str]:
+        """Return the whole reading as lines of plain text."""
+        lines = [" ".join(told.text(language) for told in self.words)] if self.phases else []
+        for one in self.findings:
+            lines.append(f"{SIGNS[one.severity]} {one.what.text(language)} {one.advice.text(language)}")
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the reading as what `--json` prints, in English."""
+        return {
+            "over": self.over,
+            "phases": [
+                {"kind": p.kind, "first": p.first, "last": p.last}
+                | {"start": round(p.start, 5), "end": round(p.end, 5), "per_100": round(p.per_100, 5)}
+                for p in self.phases
+            ],
+            "findings": [
+                {"kind": one.kind, "severity": one.severity, "what": one.what.text(), "try": one.advice.text()}
+                | {"figures": {name: round(value, 5) for name, value in one.figures.items()}}
+                for one in self.findings
+            ],
+        }
+
+
+def _phase_words(phase: Phase, steps: int, goes_on: bool) -> Message:
+    values = {"first": shown(phase.first), "last": shown(phase.last)} | pace(phase.per_100, steps)
+    values |= {"start": shown(phase.start), "end": shown(phase.end)}
+    return message(f"diagnosis.phase.{phase.kind}{'_now' if goes_on else ''}", **values)
+
+
+def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Reading:
+    """Read the curves of a run; without a status, of one that still trains.
+
+    `clip` is the norm above which gradients are clipped, where it is known.
+    """
+    over = status is not None and status.state in (State.FINISHED, State.STOPPED, State.FAILED)
+    seen = Seen(curve, over, clip)
+    told = status.error if status else None
+    broken = signs.broken(seen, int(told.values["step"]) if told and told.key == _NOT_FINITE else None)
+    if seen.count < FEWEST:
+        early = [] if broken or (not seen.count and not over) else [_early(seen)]
+        return Reading((), tuple([broken] if broken else early), over)
+    found = [broken] if broken else _found(seen)
+    return Reading(tuple(seen.phases), tuple(sorted(found, key=lambda one: _RANK.index(one.severity))), over)
+
+
+def _early(seen: Seen) -> Finding:
+    figures = {"count": seen.count, "needed": FEWEST}
+    return finding("too_short" if seen.over else "too_early", "note", figures)
+
+
+def _found(seen: Seen) -> list[Finding]:
+    if found := signs.diverged(seen):
+        return [found]
+    high, low = signs.rate_too_high(seen), signs.rate_too_low(seen)
+    fits = signs.over_fitting(seen) or signs.by_heart(seen)
+    few = None if fits or high or low else signs.too_few_steps(seen)
+    stairs = None if fits else signs.staircase(seen)
+    flat = None if low or few or fits else signs.plateau(seen)
+    spiky = None if high else signs.spikes(seen)
+    found = [one for one in (high, low, fits, few, stairs, flat, spiky) if one]
+    if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in found):
+        found.append(_good(seen))
+    if seen.over and not len(seen.checks) and not fits:
+        found.append(finding("no_validation", "note", {}))
+    return found
+
+
+def _good(seen: Seen) -> Finding:
+    figures = {"start": seen.start, "end": seen.end}
+    if len(seen.checks) < 2:
+        return finding("good", "good", figures, now=not seen.over)
+    place = int(seen.checks.argmin())
+    best, lowest = int(seen.check_steps[place]), float(seen.checks[place])
+    figures |= {"best": best, "lowest": lowest, "gap": lowest - seen.end}
+    return finding("good_validated", "good", figures, now=not seen.over)
+
+
+def read(run: Run) -> Reading:
+    """Read the curves of a run from its directory."""
+    return diagnose(Curve().after(run.events()[0]), run.status(), run.config().train.max_grad_norm)

@@ -1,0 +1,40 @@
+"""What the curve says, as HTML: where the run is, its phases in words, and findings with a sign and what to try."""
+
+import html
+from typing import Any
+
+from studio.i18n import text
+from studio.train.curve import Curve
+from studio.train.diagnosis import SIGNS, Reading
+from studio.train.signs import Finding
+from studio.ui.views import empty, said
+
+
+def reading_html(curve: Curve, reading: Reading, language: str) -> str:
+    """Return the reading of a run's curve; before the first loss, what will be here."""
+    if not len(curve.losses):
+        return empty("ui.loss.none", language)
+    sentences = [_now(curve, language), *(said(told, language) for told in reading.words)]
+    findings = "".join(_item(finding, language) for finding in reading.findings)
+    words = html.escape(" ".join(sentences))
+    return f'<div class="reading"><p class="caption">{words}</p><ul class="findings">{findings}</ul></div>'
+
+
+def _now(curve: Curve, language: str) -> str:
+    """Say where the run is, and its last losses."""
+    step = int(curve.steps[-1])
+    values: dict[str, Any] = {"step": step, "total": max(curve.total, step), "loss": f"{curve.losses[-1]:.2f}"}
+    sentence = text("ui.loss.now", language, **values)
+    if len(curve.check_losses):
+        checked = {"loss": f"{curve.check_losses[-1]:.2f}", "step": int(curve.check_steps[-1])}
+        sentence += " " + text("ui.loss.validation", language, **checked)
+    return sentence
+
+
+def _item(finding: Finding, language: str) -> str:
+    severity = html.escape(text(f"ui.reading.{finding.severity}", language))
+    what, advice = html.escape(said(finding.what, language)), html.escape(said(finding.advice, language))
+    return (
+        f'<li class="{finding.severity}"><span class="sign" role="img" aria-label="{severity}">'
+        f"{SIGNS[finding.severity]}</span><div><strong>{what}</strong> <span>{advice}</span></div></li>"
+    )
