@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from studio.config import BUILTIN_MODEL, RunConfig
+from studio.config import BUILTIN_MODEL, RunConfig, value_of
 from studio.data import prepare
 from studio.data.health import Report, padded
 from studio.data.split import split
@@ -139,9 +139,9 @@ class Draft:
     def suggestions(self) -> tuple[Suggestion, ...]:
         """What differs now from what was given."""
         return tuple(
-            Suggestion(path, of(self._first, path), of(self.config, path), reason)
+            Suggestion(path, value_of(self._first, path), value_of(self.config, path), reason)
             for path, reason in self._reasons.items()
-            if of(self._first, path) != of(self.config, path)
+            if value_of(self._first, path) != value_of(self.config, path)
         )
 
     @property
@@ -188,14 +188,6 @@ class Draft:
             upper_half=self.config.lora.layers == "upper-half",
             checkpointing=planned.settings.gradient_checkpointing == "on",
         )
-
-
-def of(config: RunConfig, path: str) -> Any:
-    """Return the value of the setting at a dotted path; None in a section that is not there."""
-    value: Any = config
-    for name in path.split("."):
-        value = None if value is None else getattr(value, name)
-    return value
 
 
 def _read(facts: Facts) -> list[Message]:
