@@ -121,9 +121,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
                 "seconds": found.seconds and round(found.seconds),
                 "disk_bytes": plan and round(plan.disk_bytes),
                 "disk_free_bytes": round(found.disk_free),
-                "choices": {
-                    c.name: {"value": c.value, "reason": c.reason.text()} for c in (plan.choices if plan else ())
-                },
+                "choices": {c.name: {"value": c.value, "reason": c.reason.text()} for c in found.choices},
                 "measured": tried
                 and {"peak_bytes": tried.peak_bytes, "step_seconds": tried.step_seconds, "seconds": tried.seconds},
                 **_advice_json(advice),
@@ -135,7 +133,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
         for told in found.facts:
             out.print(plain(told.text(LANGUAGE)))
         if plan:
-            for choice in plan.choices:
+            for choice in found.choices:
                 out.print(plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}"))
             out.print(say("cli.memory", need=f"{plan.memory.total / 1e9:.1f}", free=f"{plan.free / 1e9:.1f}"))
             out.print(say("cli.disk", need=f"{plan.disk_bytes / 1e9:.2f}", free=f"{found.disk_free / 1e9:.1f}"))
