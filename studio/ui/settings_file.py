@@ -4,7 +4,7 @@ from pathlib import Path
 
 from studio import presets
 from studio.config import RunConfig, value_of
-from studio.errors import ConfigError, DataError
+from studio.errors import ConfigError, DataError, StudioError
 from studio.files import home
 from studio.i18n import Message, message
 from studio.ui import launch, uploads
@@ -57,6 +57,20 @@ def _may_be_read(named: str) -> bool:
         return (inside or launch.is_local()) and path.is_file()
     except (OSError, ValueError, RuntimeError):  # no path of this system
         return False
+
+
+def as_chosen(config: RunConfig) -> RunConfig:
+    """Return the settings without a mapping of columns that the studio finds by itself: nobody has chosen it."""
+    from studio.data import hub, prepare
+
+    data = config.data.model_copy(update={"mapping": None})
+    if config.data.mapping is None or (data.source.kind == "hub" and not hub.is_here(data.source, data.limit)):
+        return config
+    try:
+        found = prepare.mapping(data).mapping
+    except (StudioError, OSError):  # told on the Data tab
+        return config
+    return config.with_settings({"data.mapping": None}) if found == config.data.mapping else config
 
 
 def preset_of(config: RunConfig) -> str | None:

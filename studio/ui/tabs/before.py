@@ -18,8 +18,8 @@ from studio.ui.frame import Frame
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
-SETTLED = 0.7
-"""Seconds without a change after which the verdict is looked for by itself."""
+SETTLED = 0.3
+"""Seconds that the verdict waits by itself for the Data tab to begin its scan of the same rows."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Before:
     currency: gr.Textbox
     remembered: gr.BrowserState
     tab: gr.Tab | None
-    """Where the card stands: nothing is looked for before somebody has opened it."""
-    opened: gr.State
+    """Where the card stands."""
 
 
 def build(words: Words) -> Before:
@@ -63,7 +62,7 @@ def build(words: Words) -> Before:
             )
     remembered = gr.BrowserState([None, ""], storage_key="restyle-price", secret="restyle-studio")
     states = gr.State(None), gr.State(None)
-    return Before(check, measure, cancel, progress, said, *states, price, currency, remembered, _tab(), gr.State(False))
+    return Before(check, measure, cancel, progress, said, *states, price, currency, remembered, _tab())
 
 
 def _tab() -> gr.Tab | None:
@@ -126,13 +125,12 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
 
 
 def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
-    """Look for the verdict by itself after the event `changed`, and when the tab is opened."""
+    """Look for the verdict by itself after the event `changed`."""
 
     @shown
     def look(
         language: str,
         request: gr.Request,
-        opened: bool,
         asked: Any,
         price: Any,
         currency: Any,
@@ -147,14 +145,13 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
             scanning.drop(_session(request))
             yield {card.asked: None, card.progress: "", **_told(card, frame, error.message, rate, language)}
             return
-        if not opened or asked == config:
+        if asked == config:
             yield {card.progress: gr.skip()}
             return
         yield from _look(card, frame, config, False, token, rate, language, request, by_itself=True)
 
     inputs = [
         frame.language,
-        card.opened,
         card.asked,
         card.price,
         card.currency,
@@ -164,9 +161,6 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
     ]
     outputs = _of_look(card, frame)
     changed.then(look, inputs, outputs, trigger_mode="multiple", **QUIET)
-    if card.tab is not None:
-        opened = card.tab.select(lambda: True, None, card.opened, **QUIET)
-        opened.then(look, inputs, outputs, trigger_mode="multiple", **QUIET)
 
 
 def _of_look(card: Before, frame: Frame) -> list[Any]:

@@ -11,7 +11,7 @@ import gradio as gr
 from studio import command, presets
 from studio.config import RunConfig, fields, value_of
 from studio.errors import StudioError
-from studio.ui import recipe_views
+from studio.ui import recipe_views, settings_file
 from studio.ui.failures import shown
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
@@ -29,6 +29,14 @@ _ASK = (
 )
 """Makes the buttons in the list of differences events of their component."""
 
+_SETTLED = """() => {
+  clearTimeout(window.formSettled);
+  window.formSettled = setTimeout(() => document.querySelector('#settled')?.click(), 500);
+}"""
+"""Presses the hidden button once the form has not changed for half a second: filling it changes every component, and a
+request for each would keep the browser busy for seconds. The button is there once the tab was opened; till then nobody
+reads what would be said."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -43,6 +51,7 @@ class Recipe:
     searched: tuple[str, ...]
     """Paths of the settings that the search looks through."""
     text: SettingsText
+    settled: gr.Button
     loaded: gr.State
     """Changes whenever the form was filled as a whole, after which the data set is to be read again."""
 
@@ -79,7 +88,8 @@ def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
                     if path in recipe_views.AUTOMATIC:
                         form.reasons[path] = gr.HTML(elem_classes=recipe_views.class_of(path))
         text = settings_text.build(words)
-    return Recipe(preset, model, suggest, changed, search, matches, tuple(advanced), text, gr.State(None))
+        settled = gr.Button(visible="hidden", elem_id="settled")
+    return Recipe(preset, model, suggest, changed, search, matches, tuple(advanced), text, settled, gr.State(None))
 
 
 def _pairs(form: Form, paths: list[str]) -> None:
@@ -141,9 +151,11 @@ def connect(
         config = _read(values, base)
         if config is None:  # the verdict says why
             return {recipe.changed: gr.skip()}
-        name = preset or command.nearest(config)
+        chosen = settings_file.as_chosen(config)
+        name = preset or command.nearest(chosen)
         return {
-            recipe.changed: recipe_views.differences(name, presets.load(name), config, language),
+            recipe.changed: recipe_views.differences(name, presets.load(name), chosen, language),
+            recipe.text.command: recipe_views.command_line(chosen, language),
             **settings_text.said(recipe.text, config, text, written, told, language),
         }
 
@@ -163,14 +175,9 @@ def connect(
     shown_text = [recipe.text.text, recipe.text.written, recipe.text.told]
     inputs = [frame.language, frame.base, recipe.preset, *shown_text, *form.components]
     outputs = [recipe.changed, *recipe.text.of_form]
-    changed = gr.on(
-        [*events, recipe.preset.change, frame.language.change],
-        say_changes,
-        inputs,
-        outputs,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    gr.on([*events, recipe.preset.change, frame.language.change], None, None, None, js=_SETTLED)
+    asks = [recipe.settled.click, *([card.tab.select] if card.tab else [])]
+    changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last", **QUIET)
     before.watch(card, frame, recipe.model.token, changed)
     gr.on(
         [recipe.search.change, frame.language.change],

@@ -8,7 +8,7 @@ import gradio as gr
 
 from studio.config import RunConfig
 from studio.i18n import Message, message
-from studio.ui import recipe_views, settings_file, views
+from studio.ui import settings_file, views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.words import Words
@@ -97,8 +97,8 @@ def build(words: Words) -> SettingsText:
 def said(
     part: SettingsText, config: RunConfig, text: str, written: str, told: Sequence[Message], language: str
 ) -> dict[Any, Any]:
-    """Return what makes both follow the form; an edited text stays until it is applied or discarded."""
-    updates = {part.command: recipe_views.command_line(config, language), part.copied: ""}
+    """Return what makes the text follow the form; an edited text stays until it is applied or discarded."""
+    updates = {part.copied: ""}
     if text not in ("", written):
         return {**updates, part.note: views.paragraph(message("ui.recipe.yaml_edited"), language, "hint")}
     fresh = config.to_yaml()
