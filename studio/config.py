@@ -300,7 +300,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         parsed = value
-    if isinstance(parsed, str):  # YAML 1.1 takes 1e-3 for text
+    if isinstance(parsed, str) and parsed == value.strip():  # unquoted; YAML 1.1 takes 1e-3 for text
         with contextlib.suppress(ValueError):
             parsed = float(parsed)
     return path.strip(), parsed
@@ -314,6 +314,14 @@ def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tup
             yield prefix + name, info
         else:
             yield from fields(section, f"{prefix}{name}.")
+
+
+def value_of(config: RunConfig, path: str) -> Any:
+    """Return the value of the setting at a dotted path; None in a section that is absent."""
+    value: Any = config
+    for name in path.split("."):
+        value = None if value is None else getattr(value, name)
+    return value
 
 
 def _section_of(info: FieldInfo) -> type[Section] | None:

@@ -81,6 +81,16 @@ def test_evaluate_prints_the_scoreboard(config_file):
     assert "Perplexity" in shown.stdout
 
 
+def test_suggested_settings_are_told_and_applied(config_file):
+    given = ("--set", "train.max_steps=4", "--set", "train.logging_steps=50", "--suggest")
+    told = json.loads(studio("train", config_file, *given, "--check", "--json").stdout)
+    assert "train.logging_steps" in {s["path"] for s in told["suggestions"]}
+    trained = studio("train", config_file, *given, env=os.environ | {"COLUMNS": "300"})
+    assert trained.returncode == 0, trained.stderr
+    assert "train.logging_steps: 50 → 1." in trained.stdout
+    assert runs.find("last").config().train.logging_steps == 1
+
+
 def test_a_run_that_fails_ends_with_1_and_says_why(config_file):
     failed = studio("train", config_file, "--set", "model.id=nobody/nothing")
     assert failed.returncode == 1

@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import (
@@ -19,6 +21,9 @@ from studio import i18n, presets, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
 from studio.config import RunConfig, parse_setting
 from studio.runs import Run, State
+
+if TYPE_CHECKING:
+    from studio.train.suggest import Advice
 
 app = typer.Typer()
 
@@ -41,25 +46,64 @@ def train(
     wait: Annotated[bool, typer.Option("--wait", help=say("cli.wait"))] = False,
     check: Annotated[bool, typer.Option("--check", help=say("cli.check"))] = False,
     measure: Annotated[bool, typer.Option("--measure", help=say("cli.measure"))] = False,
+    suggest: Annotated[bool, typer.Option("--suggest", help=say("cli.suggest"))] = False,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
 
     config = read_config(preset, settings or [], offline_sample)
+    advice = show_advice(config, as_json) if suggest else None
+    if advice:
+        config = config.with_settings(advice.settings())
     if check or measure:
-        show_check(config, measure, as_json)
+        show_check(config, measure, as_json, advice)
     else:
-        carry_out(gpu.thread().start_run(config, wait=wait), as_json)
+        carry_out(gpu.thread().start_run(config, wait=wait), as_json, advice)
 
 
-def show_check(config: RunConfig, measure: bool, as_json: bool) -> None:
+def show_advice(config: RunConfig, quiet: bool) -> "Advice":
+    """Say what would suit the data, the model and the device better, each setting with its reason."""
+    from studio import gpu
+    from studio.train import suggest
+
+    with _reading(quiet) as going:
+        advice = suggest.suggest(config, gpu.thread().free_memory(), going)
+    if quiet:
+        return advice
+    out.print(plain(" ".join(told.text(LANGUAGE) for told in advice.read)))
+    for suggestion in advice.suggestions:
+        path, before, value = suggestion.path, suggestion.before, suggestion.value
+        out.print(plain(f"{path}: {before} → {value}. {suggestion.reason.text(LANGUAGE)}"))
+    if not advice.suggestions:
+        out.print(say("suggest.nothing"))
+    for warning in advice.warnings:
+        out.print(plain(warning.text(LANGUAGE)), style="yellow")
+    return advice
+
+
+def _advice_json(advice: "Advice | None") -> dict[str, Any]:
+    """Return the suggestions as a part of a JSON document; empty where none were asked for."""
+    if advice is None:
+        return {}
+    made = [{"path": s.path, "from": s.before, "to": s.value, "reason": s.reason.text()} for s in advice.suggestions]
+    return {"suggestions": made, "suggestion_warnings": [warning.text() for warning in advice.warnings]}
+
+
+@contextmanager
+def _reading(quiet: bool) -> Iterator[Callable[[float], None]]:
+    """Show how far the rows are read; gives what is to be told the share."""
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True, disable=quiet) as bar:
+        task = bar.add_task(say("phase.reading"), total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice | None" = None) -> None:
     """Show what can be known of a run before it starts; the exit code is 1 when something stands in its way."""
     from studio import gpu
     from studio.train import preflight
 
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True, disable=as_json) as bar:
-        task = bar.add_task(say("phase.reading"), total=1.0)
-        found = preflight.check(config, gpu.thread().free_memory(), lambda share: bar.update(task, completed=share))
+    with _reading(as_json) as going:
+        found = preflight.check(config, gpu.thread().free_memory(), going)
     tried = gpu.thread().measure(config).result() if measure and not found.blocks else None
     plan = found.plan
     if as_json:
@@ -77,11 +121,10 @@ def show_check(config: RunConfig, measure: bool, as_json: bool) -> None:
                 "seconds": found.seconds and round(found.seconds),
                 "disk_bytes": plan and round(plan.disk_bytes),
                 "disk_free_bytes": round(found.disk_free),
-                "choices": {
-                    c.name: {"value": c.value, "reason": c.reason.text()} for c in (plan.choices if plan else ())
-                },
+                "choices": {c.name: {"value": c.value, "reason": c.reason.text()} for c in found.choices},
                 "measured": tried
                 and {"peak_bytes": tried.peak_bytes, "step_seconds": tried.step_seconds, "seconds": tried.seconds},
+                **_advice_json(advice),
             }
         )
     else:
@@ -90,7 +133,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool) -> None:
         for told in found.facts:
             out.print(plain(told.text(LANGUAGE)))
         if plan:
-            for choice in plan.choices:
+            for choice in found.choices:
                 out.print(plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}"))
             out.print(say("cli.memory", need=f"{plan.memory.total / 1e9:.1f}", free=f"{plan.free / 1e9:.1f}"))
             out.print(say("cli.disk", need=f"{plan.disk_bytes / 1e9:.2f}", free=f"{found.disk_free / 1e9:.1f}"))
@@ -107,7 +150,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def carry_out(run: Run, as_json: bool) -> None:
+def carry_out(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
     """Show a run until it ends, then say how; the exit code is 1 unless it finished, was stopped or paused.
 
     SIGTERM pauses it, so that nothing is lost when a machine is shut down.
@@ -121,8 +164,8 @@ def carry_out(run: Run, as_json: bool) -> None:
     status = run.status()
     reading = diagnosis.read(run)
     if as_json:
-        about = {"id": run.id, "path": str(run.path), "state": state.value, "step": status.step}
-        print_json({**about, "reading": reading.as_json()})
+        told = {"id": run.id, "path": str(run.path), "state": state.value, "step": status.step}
+        print_json({**told, "reading": reading.as_json(), **_advice_json(advice)})
     elif status.error:
         err.print(plain(status.error.text(LANGUAGE)), style="red")
         err.print(say("cli.log", path=run.log))

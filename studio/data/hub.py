@@ -27,6 +27,11 @@ def _kept(source: SourceConfig, limit: int | None) -> Path:
     return folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}.arrow"
 
 
+def is_here(source: SourceConfig, limit: int | None = None) -> bool:
+    """Whether a split's rows, or its first `limit` ones, are on this machine."""
+    return any(kept.exists() for kept in (_kept(source, None), _kept(source, limit)))
+
+
 def fetch(source: SourceConfig, limit: int | None = None, token: str | None = None) -> Path:
     """Return a split's rows, or its first `limit` ones, as an Arrow file, fetched if it is not here; raises DataError.
 

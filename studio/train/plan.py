@@ -126,7 +126,7 @@ def make(
         _as_before(_batches(config.train, chosen, sums), "batch_size" in before),
         _as_before(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
     )
-    return Plan(chosen, choices, sizes, taken, free, _steps(config.train, rows), _tokenizer_bytes(located))
+    return Plan(chosen, choices, sizes, taken, free, count_steps(config.train, rows), _tokenizer_bytes(located))
 
 
 def next_smaller(settings: TrainConfig) -> TrainConfig | None:
@@ -195,7 +195,7 @@ def _as_before(choice: Choice, known: bool) -> Choice:
     return replace(choice, reason=message("choice.as_before")) if known else choice
 
 
-def _steps(settings: TrainConfig, rows: int) -> int:
+def count_steps(settings: TrainConfig, rows: int) -> int:
     """Return the optimizer steps, counted as transformers' trainer does."""
     if settings.max_steps:
         return settings.max_steps

@@ -13,7 +13,7 @@ from studio.errors import RunError, StudioError
 from studio.files import home
 from studio.i18n import Message, message
 from studio.model import catalogue, estimate, load
-from studio.model.hardware import precision
+from studio.model.hardware import Choice, precision
 from studio.train import plan
 from studio.train.plan import Plan
 
@@ -37,6 +37,8 @@ class Preflight:
     disk_free: float = 0.0
     facts: tuple[Message, ...] = field(default=())
     """What will be trained, and what is still to be fetched."""
+    choices: tuple[Choice, ...] = ()
+    """What was decided by itself, each with its reason."""
 
 
 def check(
@@ -74,8 +76,16 @@ def check(
     if not planned.fits:
         warnings.append(planned.may_not_fit)
     facts.append(planned.trained)
+    number = precision(config.model.precision, located.settings.get("model_type", ""))
     return Preflight(
-        tuple(blocks), tuple(warnings), report, planned, _seconds(config, planned, report, located), room, tuple(facts)
+        tuple(blocks),
+        tuple(warnings),
+        report,
+        planned,
+        _seconds(config, planned, report, located),
+        room,
+        tuple(facts),
+        (number, *planned.choices),
     )
 
 

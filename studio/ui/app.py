@@ -158,7 +158,13 @@ def _connect(
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)
     read_data(
-        recipe.connect(train_tab.recipe, frame, data_tab.of_source, lambda config: data_shown.source(data_tab, config))
+        recipe.connect(
+            train_tab.recipe,
+            train_tab.before,
+            frame,
+            data_tab.of_source,
+            lambda config: data_shown.source(data_tab, config),
+        )
     )
     spoken = frame.language.input(
         say_again,

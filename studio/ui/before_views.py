@@ -2,30 +2,69 @@
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from studio.i18n import Message, message
 from studio.train.measure import Measured
 from studio.train.preflight import Preflight
 from studio.train.relief import Relief
-from studio.ui import views
-from studio.ui.failures import lines
+from studio.ui import recipe_views, views
+from studio.ui.failures import box, lines
 
 PARTS = ("weights", "adapter", "optimizer", "activations", "logits", "libraries")
 """What takes memory, in the order of the bar."""
 
 
-def verdict(found: Preflight, language: str) -> str:
-    """Say in one line whether a run can start: memory, time, and what stands in its way."""
+@dataclass(frozen=True)
+class Rate:
+    """What an hour of the device costs."""
+
+    price: float
+    currency: str
+
+    @classmethod
+    def of(cls, price: Any, currency: Any) -> "Rate | None":
+        """Return the rate that was typed in; None without a price."""
+        return cls(float(price), str(currency or "").strip()) if price else None
+
+    def cost(self, seconds: float) -> str:
+        """Return what so many seconds cost: to the hundredth, and small sums to two figures."""
+        sum_ = self.price * seconds / 3600
+        return f"{sum_:,.2f} {self.currency}".strip() if sum_ >= 0.1 else f"{sum_:.2g} {self.currency}".strip()
+
+
+def told(found: Any, language: str, rate: Rate | None = None) -> str:
+    """Return what is known: a preflight with what was measured, or a message in their place."""
+    if found is None:
+        return views.empty("ui.before.none", language)
+    if isinstance(found, Message):
+        return box(found, language)
+    return preflight(*found, language, rate)
+
+
+def reason(path: str, found: Any, language: str) -> str:
+    """Return why the preflight decided an automatic setting as it did; empty while that is not known."""
+    choices = found[0].choices if isinstance(found, tuple) else ()
+    return recipe_views.reason(path, choices, language)
+
+
+def verdict(found: Preflight, language: str, seconds: float | None = None, rate: Rate | None = None) -> str:
+    """Say in one line whether a run can start: memory, steps, time, cost, and what stands in its way."""
     if found.blocks:
         return views.paragraph(message("ui.before.blocked", count=len(found.blocks)), language, "bad")
     if found.plan is None:
-        return ""
-    parts = [_memory(found), message("ui.before.steps", steps=found.plan.steps)]
-    if found.seconds:
-        parts.append(message("ui.before.time", time=views.duration(found.seconds, language)))
+        return views.paragraph(message("ui.before.no_model"), language, "bad")
+    parts = [_memory(found), message("ui.before.steps", steps=f"{found.plan.steps:,}")]
+    seconds = seconds or found.seconds
+    if seconds:
+        parts.append(message("ui.before.time", time=views.duration(seconds, language)))
+        if rate:
+            parts.append(message("ui.before.cost", cost=rate.cost(seconds)))
     parts.append(message("ui.before.clear"))
-    kind = "good" if found.plan.fits else "bad"
-    return f'<p class="{kind}">{html.escape(" · ".join(views.said(part, language) for part in parts))}</p>'
+    kind, sign = ("good", "✓") if found.plan.fits else ("bad", "⚠")
+    words = " · ".join(views.said(part, language) for part in parts)
+    return f'<p class="{kind}">{sign} {html.escape(words)}</p>'
 
 
 def _memory(found: Preflight) -> Message:
@@ -34,26 +73,35 @@ def _memory(found: Preflight) -> Message:
     return message(key, need=_gb(found.plan.memory.total), free=_gb(found.plan.free))
 
 
-def preflight(found: Preflight, measured: Measured | None, language: str) -> str:
+def preflight(found: Preflight, measured: Measured | None, language: str, rate: Rate | None = None) -> str:
     """Return all that is known of a run that has not started."""
-    told = [verdict(found, language)]
-    told += [_listed(block, language, "✕") for block in found.blocks]
+    said = [verdict(found, language, measured.seconds if measured else None, rate)]
+    said += [_listed(block, language, "✕") for block in found.blocks]
     if found.plan:
-        told.append(_bar(found, language))
+        said.append(_bar(found, language))
         disk = message("ui.before.disk", need=_gb(found.plan.disk_bytes), free=_gb(found.disk_free))
-        told += [views.paragraph(fact, language) for fact in (*found.facts, disk)]
-        choices = [(choice.name, choice.value, choice.reason) for choice in found.plan.choices]
-        told.append(views.choices_html(choices, language))
-    else:
-        told += [views.paragraph(fact, language) for fact in found.facts]
+        said.append(views.paragraph(disk, language, "quiet"))
     if measured:
-        told.append(_measured(measured, language))
-    told += [_listed(warning, language, "⚠") for warning in found.warnings]
-    return f'<div class="before">{"".join(told)}</div>'
+        said.append(_measured(measured, language))
+    said += [_listed(warning, language, "⚠") for warning in found.warnings]
+    said.append(_details(found, language))
+    return f'<div class="before">{"".join(said)}</div>'
+
+
+def _details(found: Preflight, language: str) -> str:
+    """Return what is decided and known beyond the verdict, to be opened."""
+    facts = "".join(views.paragraph(fact, language) for fact in found.facts)
+    choices = [(choice.name, choice.value, choice.reason) for choice in found.choices]
+    inside = facts + (views.choices_html(choices, language) if choices else "")
+    summary = html.escape(views.said(message("ui.before.details"), language))
+    return f"<details><summary>{summary}</summary>{inside}</details>" if inside else ""
 
 
 def _bar(found: Preflight, language: str) -> str:
-    """Return the memory as a bar against what is free; the sentence under it names the parts."""
+    """Return the memory as a bar from nothing to what is free; the words under it name the parts.
+
+    Where more is needed than is free, the bar is longer, and a line stands where the device ends.
+    """
     assert found.plan is not None
     memory, free = found.plan.memory, found.plan.free
     scale = max(memory.total, free) or 1
@@ -64,8 +112,12 @@ def _bar(found: Preflight, language: str) -> str:
         pieces.append(f'<i class="{part}" style="width:{100 * size / scale:.2f}%" title="{name}"></i>')
         names.append(f'<span class="{part}">{name} <b>{_gb(size)}</b></span>')
     label = html.escape(views.said(_memory(found), language))
-    bar = f'<div class="memory" role="img" aria-label="{label}">{"".join(pieces)}</div>'
-    return f'{bar}<p class="parts">{"".join(names)}</p>'
+    end = html.escape(views.said(message("ui.before.free", free=_gb(free)), language))
+    line = f'<b class="limit" style="left:{100 * free / scale:.2f}%"></b>' if memory.total > free else ""
+    bar = f'<div class="memory"><div class="pieces" role="img" aria-label="{label}">{"".join(pieces)}</div>{line}</div>'
+    place = f"padding-right:{100 - 100 * free / scale:.2f}%"
+    scale_line = f'<p class="scale" style="{place}"><span>0</span><span>{end}</span></p>'
+    return f'{bar}{scale_line}<p class="parts">{"".join(names)}</p>'
 
 
 def _measured(measured: Measured, language: str) -> str:

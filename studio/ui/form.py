@@ -7,7 +7,7 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from studio.config import RunConfig, choices, fields
-from studio.ui import launch
+from studio.ui import launch, recipe_views
 from studio.ui.words import Words
 
 MAPPING = "data.mapping."
@@ -21,9 +21,12 @@ class Form:
     def __init__(self, words: Words):
         self._words = words
         self.parts: dict[str, Any] = {}
+        self.reasons: dict[str, Any] = {}
+        """Where the form says why an automatic setting is what it is, by path."""
 
     def add(self, path: str, kind: type | None = None, **settings: Any) -> Any:
         """Make the component of the setting at `path`, of the type's own kind or of `kind`."""
+        settings.setdefault("elem_classes", recipe_views.class_of(path))
         component = self._words.make(
             kind or _kind(_FIELDS[path]),
             label=f"config.{path}.title",

@@ -76,6 +76,12 @@ def cancel(session: str) -> None:
         work.cancel()
 
 
+def busy(session: str) -> bool:
+    """Whether a session's work goes on."""
+    work = _newest.get(session)
+    return work is not None and not work.wait(0)
+
+
 def drop(session: str) -> None:
     """End a session's work because nobody wants its result any more."""
     if (work := _newest.get(session)) is not None:

@@ -169,4 +169,6 @@ def theme() -> Base:
 
 def css() -> str:
     """Return the page's own style sheets, joined."""
-    return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "compare.css"))
+    return "\n".join(
+        (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "compare.css", "recipe.css")
+    )

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from studio.files import home, sha256
 
@@ -14,8 +14,7 @@ def keep(path: str) -> Path:
     source = Path(path)
     folder = home() / "uploads"
     folder.mkdir(exist_ok=True)
-    name = re.sub(r"[^\w.-]+", "-", source.stem)[-60:] or "data"
-    kept = folder / f"{name}-{sha256(source)[:12]}{source.suffix.lower()}"
+    kept = folder / f"{_stem(source.stem)}-{sha256(source)[:12]}{source.suffix.lower()}"
     if not kept.exists():
         draft = kept.with_name(f".{kept.name}.draft")
         with contextlib.suppress(FileNotFoundError):
@@ -26,3 +25,22 @@ def keep(path: str) -> Path:
             shutil.copyfile(source, draft)
         draft.rename(kept)
     return kept
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name)[-60:] or "data"
+
+
+def base_name(named: str) -> str:
+    """Return the name of a file without its folders, of this system or of another."""
+    return PureWindowsPath(named).name
+
+
+def find(named: str) -> Path | None:
+    """Return the upload that a path of another machine means: the same file, else the newest of the same name."""
+    folder, wanted = home() / "uploads", PureWindowsPath(named)
+    if (same := folder / wanted.name).is_file():
+        return same
+    pattern = re.compile(re.escape(_stem(wanted.stem)) + "-[0-9a-f]{12}" + re.escape(wanted.suffix.lower()))
+    kept = [path for path in folder.glob("*") if path.is_file() and pattern.fullmatch(path.name)]
+    return max(kept, key=lambda path: path.stat().st_mtime, default=None)

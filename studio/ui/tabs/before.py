@@ -1,18 +1,25 @@
 """Before the start, on the Train tab: what can be known of a run, and two steps of it tried out."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from studio.config import RunConfig
+from studio.errors import StudioError
+from studio.i18n import message
 from studio.ui import before_views, scanning, views
-from studio.ui.failures import box, message_of, shown
+from studio.ui.before_views import Rate
+from studio.ui.failures import message_of, shown
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
+SETTLED = 0.3
+"""Seconds that the verdict waits by itself for the Data tab to begin its scan of the same rows."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +29,17 @@ class Before:
     check: gr.Button
     measure: gr.Button
     cancel: gr.Button
+    progress: gr.HTML
     said: gr.HTML
     found: gr.State
-    """The preflight and what was measured, to be said again in another language."""
-
-    @property
-    def of_check(self) -> list[Any]:
-        """What a check changes."""
-        return [self.check, self.measure, self.cancel, self.said, self.found]
+    """The preflight and what was measured, or a message in their place, to be said again in another language."""
+    asked: gr.State
+    """The settings that `found` is about."""
+    price: gr.Number
+    currency: gr.Textbox
+    remembered: gr.BrowserState
+    tab: gr.Tab | None
+    """Where the card stands."""
 
 
 def build(words: Words) -> Before:
@@ -41,66 +51,193 @@ def build(words: Words) -> Before:
                 check = words.make(gr.Button, text="ui.before.check", size="sm", min_width=96)
                 measure = words.make(gr.Button, text="ui.before.measure", size="sm", min_width=96)
                 cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
+        progress = gr.HTML(elem_id="before-progress")
         said = words.make(gr.HTML, text="ui.before.none", frame='<p class="empty">{}</p>', elem_id="before")
-    return Before(check, measure, cancel, said, gr.State(None))
+        with gr.Row(elem_id="rate"):
+            price = words.make(
+                gr.Number, label="ui.before.price", info="ui.before.price_help", value=None, minimum=0, step=0.1
+            )
+            currency = words.make(
+                gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
+            )
+    remembered = gr.BrowserState([None, ""], storage_key="restyle-price", secret="restyle-studio")
+    states = gr.State(None), gr.State(None)
+    return Before(check, measure, cancel, progress, said, *states, price, currency, remembered, _tab())
+
+
+def _tab() -> gr.Tab | None:
+    block = Context.block
+    while block is not None and not isinstance(block, gr.Tab):
+        block = block.parent
+    return block
 
 
 def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
-    """Connect the card's events; `token` is for asking the Hub about a model that is not here."""
-    form = frame.form
+    """Connect the card's buttons; `token` is for asking the Hub about a model that is not here."""
+    root = Context.root_block
+    assert root is not None
 
     def looker(measure: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
         @shown
-        def look(language: str, request: gr.Request, base: RunConfig, *given: Any) -> Iterator[dict[Any, Any]]:
-            from studio import gpu
-            from studio.train import preflight
-
+        def look(
+            language: str, request: gr.Request, price: Any, currency: Any, base: RunConfig, *given: Any
+        ) -> Iterator[dict[Any, Any]]:
             *values, token = given
-            config = form.read(values, base)
-            session = f"{request.session_hash} before"
-
-            def check(going: scanning.Going) -> Any:
-                found = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
-                if not measure or found.blocks or found.plan is None:
-                    return found, None
-                return found, _result(gpu.thread().measure(config), going)
-
-            work = scanning.begin(session, check)
-            yield {**_busy(True), card.said: _waiting(None, language)}
-            for share in scanning.follow(session, work):
-                yield {card.said: _waiting(share, language)}
-            if work.error is None:
-                yield {
-                    **_busy(False),
-                    card.found: work.result,
-                    card.said: before_views.preflight(*work.result, language),
-                }
-            elif work.cancelled:
-                yield {**_busy(False), card.found: None, card.said: views.empty("ui.before.none", language)}
-            else:
-                yield {**_busy(False), card.found: None, card.said: box(message_of(work.error), language)}
+            config = frame.form.read(values, base)
+            yield {
+                card.check: gr.update(visible=False),
+                card.measure: gr.update(visible=False),
+                card.cancel: gr.update(visible=True),
+            }
+            yield from _look(card, frame, config, measure, token, Rate.of(price, currency), language, request)
+            yield {
+                card.check: gr.update(visible=True),
+                card.measure: gr.update(visible=True),
+                card.cancel: gr.update(visible=False),
+            }
 
         return look
 
-    def _busy(busy: bool) -> dict[Any, Any]:
-        return {
-            card.check: gr.update(visible=not busy),
-            card.measure: gr.update(visible=not busy),
-            card.cancel: gr.update(visible=busy),
-        }
-
     def cancel(request: gr.Request) -> None:
-        scanning.cancel(f"{request.session_hash} before")
+        scanning.cancel(_session(request))
 
     @shown
-    def say(language: str, found: Any) -> str:
-        return before_views.preflight(*found, language) if found else views.empty("ui.before.none", language)
+    def say(language: str, found: Any, price: Any, currency: Any) -> dict[Any, Any]:
+        return _shown(card, frame, found, Rate.of(price, currency), language)
 
-    inputs = [*frame.config_inputs, token]
-    card.check.click(looker(False), inputs, card.of_check, **QUIET)
-    card.measure.click(looker(True), inputs, card.of_check, **QUIET)
+    def remember(price: Any, currency: Any) -> list[Any]:
+        return [price or None, currency]
+
+    def recall(remembered: list[Any]) -> list[Any]:
+        return list(remembered)
+
+    rate = [card.price, card.currency]
+    inputs = [frame.language, *rate, frame.base, *frame.form.components, token]
+    outputs = [card.check, card.measure, card.cancel, *_of_look(card, frame)]
+    card.check.click(looker(False), inputs, outputs, **QUIET)
+    card.measure.click(looker(True), inputs, outputs, **QUIET)
     card.cancel.click(cancel, None, None, **QUIET)
-    frame.language.change(say, [frame.language, card.found], card.said, **QUIET)
+    said = [card.said, *frame.form.reasons.values()]
+    gr.on([frame.language.change, card.price.change, card.currency.change], say, [frame.language, card.found, *rate],
+          said, trigger_mode="always_last", **QUIET)  # fmt: skip
+    gr.on([card.price.input, card.currency.input], remember, rate, card.remembered, trigger_mode="always_last", **QUIET)
+    root.load(recall, card.remembered, rate, **QUIET)
+
+
+def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
+    """Look for the verdict by itself after the event `changed`."""
+
+    @shown
+    def look(
+        language: str,
+        request: gr.Request,
+        asked: Any,
+        price: Any,
+        currency: Any,
+        base: RunConfig,
+        *given: Any,
+    ) -> Iterator[Any]:
+        *values, token = given
+        rate = Rate.of(price, currency)
+        try:
+            config = frame.form.read(values, base)
+        except StudioError as error:
+            scanning.drop(_session(request))
+            yield {card.asked: None, card.progress: "", **_told(card, frame, error.message, rate, language)}
+            return
+        if asked == config:
+            yield {card.progress: gr.skip()}
+            return
+        yield from _look(card, frame, config, False, token, rate, language, request, by_itself=True)
+
+    inputs = [
+        frame.language,
+        card.asked,
+        card.price,
+        card.currency,
+        frame.base,
+        *frame.form.components,
+        token,
+    ]
+    outputs = _of_look(card, frame)
+    changed.then(look, inputs, outputs, trigger_mode="multiple", **QUIET)
+
+
+def _of_look(card: Before, frame: Frame) -> list[Any]:
+    return [card.progress, card.said, card.found, card.asked, *frame.form.reasons.values()]
+
+
+def _told(card: Before, frame: Frame, found: Any, rate: Rate | None, language: str) -> dict[Any, Any]:
+    return {card.found: found, **_shown(card, frame, found, rate, language)}
+
+
+def _shown(card: Before, frame: Frame, found: Any, rate: Rate | None, language: str) -> dict[Any, Any]:
+    """Return what says what was found, on the card and beside the settings that it decided."""
+    reasons = frame.form.reasons.items()
+    return {
+        card.said: before_views.told(found, language, rate),
+        **{part: before_views.reason(path, found, language) for path, part in reasons},
+    }
+
+
+def _look(
+    card: Before,
+    frame: Frame,
+    config: RunConfig,
+    measure: bool,
+    token: str | None,
+    rate: Rate | None,
+    language: str,
+    request: gr.Request,
+    by_itself: bool = False,
+) -> Iterator[dict[Any, Any]]:
+    """Look at a run in the background; what was said before stays until something new is known.
+
+    By itself it waits until the form has settled and the Data tab's scan of the same rows is done, and fetches nothing.
+    """
+    session = _session(request)
+
+    def check(going: scanning.Going) -> Any:
+        from studio import gpu
+        from studio.train import preflight
+
+        if by_itself:
+            _settle(going, str(request.session_hash))
+            if not _rows_are_here(config):
+                return message("ui.before.no_data")
+        found = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
+        if not measure or found.blocks or found.plan is None:
+            return found, None
+        return found, _result(gpu.thread().measure(config), going)
+
+    work = scanning.begin(session, check)
+    yield {card.progress: _waiting(None, language)}
+    for share in scanning.follow(session, work):
+        if not work.replaced:
+            yield {card.progress: _waiting(share, language)}
+    if work.replaced:
+        yield {card.progress: gr.skip()}
+    elif work.cancelled:
+        yield {card.progress: ""}
+    else:
+        found = work.result if work.error is None else message_of(work.error)
+        yield {card.progress: "", card.asked: config, **_told(card, frame, found, rate, language)}
+
+
+def _settle(going: scanning.Going, data: str) -> None:
+    until = time.monotonic() + SETTLED
+    while time.monotonic() < until or scanning.busy(data):
+        going(0.0)
+        time.sleep(0.1)
+
+
+def _rows_are_here(config: RunConfig) -> bool:
+    from studio.data import hub
+
+    chosen = config.data
+    if chosen.source.kind != "hub":
+        return True
+    return hub.is_here(chosen.source, chosen.limit if chosen.pick == "first" else None)
 
 
 def _result(job: Any, going: scanning.Going) -> Any:
@@ -114,5 +251,9 @@ def _result(job: Any, going: scanning.Going) -> Any:
     return job.result()
 
 
+def _session(request: gr.Request) -> str:
+    return f"{request.session_hash} before"
+
+
 def _waiting(share: float | None, language: str) -> str:
-    return views.bar(share, views.said(views.message("ui.before.looking"), language))
+    return views.bar(share, views.said(message("ui.before.looking"), language))

@@ -1,5 +1,6 @@
 """The recipe, on the Train tab: a preset, a model, and every setting that the other tabs do not show."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -7,14 +8,34 @@ from typing import Any
 
 import gradio as gr
 
-from studio import presets
-from studio.config import RunConfig, fields
+from studio import command, presets
+from studio.config import RunConfig, fields, value_of
+from studio.errors import StudioError
+from studio.ui import recipe_views, settings_file
 from studio.ui.failures import shown
-from studio.ui.form import Form
+from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
-from studio.ui.tabs import model_choice
+from studio.ui.tabs import before, model_choice, settings_text, suggesting
+from studio.ui.tabs.before import Before
 from studio.ui.tabs.model_choice import ModelChoice
+from studio.ui.tabs.settings_text import SettingsText
+from studio.ui.tabs.suggesting import Suggesting
 from studio.ui.words import Words
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
+_ASK = (
+    "element.addEventListener('click', event => { const asked = event.target.closest('[data-do]');"
+    " if (asked) trigger('click', {...asked.dataset}); });"
+)
+"""Makes the buttons in the list of differences events of their component."""
+
+_SETTLED = """() => {
+  clearTimeout(window.formSettled);
+  window.formSettled = setTimeout(() => document.querySelector('#settled')?.click(), 500);
+}"""
+"""Presses the hidden button once the form has not changed for half a second: filling it changes every component, and a
+request for each would keep the browser busy for seconds. The button is there once the tab was opened; till then nobody
+reads what would be said."""
 
 
 @dataclass(frozen=True)
@@ -23,55 +44,149 @@ class Recipe:
 
     preset: gr.Radio
     model: ModelChoice
+    suggesting: Suggesting
+    changed: gr.HTML
+    search: gr.Textbox
+    matches: gr.HTML
+    searched: tuple[str, ...]
+    """Paths of the settings that the search looks through."""
+    text: SettingsText
+    settled: gr.Button
+    loaded: gr.State
+    """Changes whenever the form was filled as a whole, after which the data set is to be read again."""
 
 
 def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
     """Build the card inside the current Blocks."""
     with gr.Column(elem_classes="card"):
-        words.heading("ui.recipe.title")
+        suggest = suggesting.build(words)
         preset = words.make(
             gr.Radio,
             label="ui.recipe.preset",
             info="ui.recipe.preset_help",
-            fixed_choices=presets.names(),
+            choices={name: f"presets.{name}" for name in presets.names()},
             value=preset_name,
+            elem_id="preset",
         )
+        changed = gr.HTML(elem_id="changed", js_on_load=_ASK)
         rest = [(path, info) for path, info in fields() if path not in form.parts]
         basic = [path for path, info in rest if info.json_schema_extra["basic"] and not path.startswith("generation.")]
         form.add("name")
         model = model_choice.build(words, form)
-        rest_of_basic = [path for path in basic if path not in ("name", "model.id")]
-        for pair in zip(rest_of_basic[::2], [*rest_of_basic[1::2], None], strict=False):
-            with gr.Row():
-                for path in filter(None, pair):
-                    form.add(path)
+        _pairs(form, [path for path in basic if path not in ("name", "model.id")])
         with words.make(gr.Accordion, label="ui.recipe.all", open=False):
+            search = words.make(
+                gr.Textbox, label="ui.recipe.search", placeholder="ui.recipe.search_hint", max_lines=1, elem_id="search"
+            )
+            matches = gr.HTML(elem_id="matches")
             advanced = [path for path, _ in rest if path not in basic]
             for section, paths in groupby(advanced, key=lambda path: path.split(".")[0]):
-                words.make(gr.HTML, text=f"ui.sections.{section}", frame='<h3 class="section">{}</h3>')
+                frame = '<h3 class="section">{}</h3>'
+                words.make(gr.HTML, text=f"ui.sections.{section}", frame=frame, elem_classes=f"section-{section}")
                 for path in paths:
                     form.add(path)
-    return Recipe(preset, model)
+                    if path in recipe_views.AUTOMATIC:
+                        form.reasons[path] = gr.HTML(elem_classes=recipe_views.class_of(path))
+        text = settings_text.build(words)
+        settled = gr.Button(visible="hidden", elem_id="settled")
+    return Recipe(preset, model, suggest, changed, search, matches, tuple(advanced), text, settled, gr.State(None))
+
+
+def _pairs(form: Form, paths: list[str]) -> None:
+    for pair in zip(paths[::2], [*paths[1::2], None], strict=False):
+        with gr.Row():
+            for path in filter(None, pair):
+                form.add(path)
 
 
 def connect(
-    recipe: Recipe, frame: Frame, of_source: list[Any], show_source: Callable[[RunConfig], dict[Any, Any]]
+    recipe: Recipe,
+    card: Before,
+    frame: Frame,
+    of_source: list[Any],
+    show_source: Callable[[RunConfig], dict[Any, Any]],
 ) -> Any:
-    """Connect the card's events; returns the one that loads a preset, after which the data set is to be read again.
+    """Connect the card's events; returns the one after which the data set is to be read again.
 
-    `show_source` makes the controls `of_source` show where the preset's rows come from.
+    `show_source` makes the controls `of_source` show where the rows of a config come from. `card` is told of every
+    change of the form, so that its verdict follows.
     """
+    form = frame.form
     model_choice.connect(recipe.model, frame)
+
+    def fill(config: RunConfig, before: RunConfig | None = None) -> dict[Any, Any]:
+        """Return what makes the form show a config; where its rows are those of `before`, they are not read again."""
+        read_again = {recipe.loaded: uuid.uuid4().hex} if before is None or before.data != config.data else {}
+        return {frame.base: config, **form.show(config), **show_source(config), **read_again}
+
+    filled = list(dict.fromkeys([frame.base, *form.components, *of_source, recipe.loaded]))
 
     @shown
     def load(language: str, name: str) -> dict[Any, Any]:
-        config = presets.load(name)
-        return {frame.base: config, **frame.form.show(config), **show_source(config)}
+        return fill(presets.load(name))
 
-    return recipe.preset.input(
-        load,
-        [frame.language, recipe.preset],
-        [frame.base, *frame.form.components, *of_source],
-        show_progress="hidden",
-        api_visibility="undocumented",
+    @shown
+    def reset(language: str, event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
+        asked = event._data.get("path") if isinstance(event._data, dict) else None
+        config = _read(values, base)
+        then = presets.load(preset or command.nearest(config or base))
+        if asked in recipe_views.WHOLE:
+            config = config or base
+            section = value_of(then, asked)
+            return fill(config.with_settings({asked: section and section.model_dump()}), config)
+        if asked not in form.parts:
+            return {recipe.changed: gr.skip()}
+        return {form.parts[asked]: gr.update(value=to_values(then)[asked])}
+
+    def _read(values: Any, base: RunConfig) -> RunConfig | None:
+        try:
+            return form.read(values, base)
+        except StudioError:
+            return None
+
+    @shown
+    def say_changes(
+        language: str, base: RunConfig, preset: str | None, text: str, written: str, told: Any, *values: Any
+    ) -> dict[Any, Any]:
+        config = _read(values, base)
+        if config is None:  # the verdict says why
+            return {recipe.changed: gr.skip()}
+        chosen = settings_file.as_chosen(config)
+        name = preset or command.nearest(chosen)
+        return {
+            recipe.changed: recipe_views.differences(name, presets.load(name), chosen, language),
+            recipe.text.command: recipe_views.command_line(chosen, language),
+            **settings_text.said(recipe.text, config, text, written, told, language),
+        }
+
+    @shown
+    def find(language: str, query: str) -> str:
+        return recipe_views.search(query, recipe.searched, language)
+
+    @shown
+    def take(language: str, text: str) -> dict[Any, Any]:
+        config, preset, told = settings_text.taken(text)
+        return {**fill(config), recipe.preset: preset, **settings_text.applied(recipe.text, config, told, language)}
+
+    recipe.preset.input(load, [frame.language, recipe.preset], filled, **QUIET)
+    everything = [frame.base, recipe.preset, *form.components]
+    recipe.changed.click(reset, [frame.language, *everything], [*filled, recipe.changed], **QUIET)
+    events = [part.change for part in form.components]
+    shown_text = [recipe.text.text, recipe.text.written, recipe.text.told]
+    inputs = [frame.language, frame.base, recipe.preset, *shown_text, *form.components]
+    outputs = [recipe.changed, *recipe.text.of_form]
+    gr.on([*events, recipe.preset.change, frame.language.change], None, None, None, js=_SETTLED)
+    asks = [recipe.settled.click, *([card.tab.select] if card.tab else [])]
+    changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last", **QUIET)
+    before.watch(card, frame, recipe.model.token, changed)
+    gr.on(
+        [recipe.search.change, frame.language.change],
+        find,
+        [frame.language, recipe.search],
+        recipe.matches,
+        trigger_mode="always_last",
+        **QUIET,
     )
+    settings_text.connect(recipe.text, frame, take, [*filled, recipe.preset])
+    suggesting.connect(recipe.suggesting, frame, fill, filled)
+    return recipe.loaded.change(lambda: None, None, None, **QUIET)

@@ -1,0 +1,90 @@
+"""The command line that starts the run of a config: the nearest preset, and what differs from it."""
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from studio import presets
+from studio.config import RunConfig, fields, value_of
+
+PROGRAM = ("python", "-m", "studio", "train")
+FILE = "run.yaml"
+LONGEST = 12
+"""Differences from a preset above which the settings' file is the shorter way to say it."""
+MAPPING = "data.mapping"
+
+_PLAIN = re.compile(r"[\w가-힣][\w가-힣./@-]*", re.ASCII)
+"""Text that YAML and the shell read as it stands, unless it is a number or a word such as `null`."""
+
+
+def differences(base: RunConfig, config: RunConfig) -> dict[str, Any]:
+    """Return the settings in which `config` differs from `base`, by dotted path; the mapping of columns is one."""
+    found: dict[str, Any] = {}
+    for path, _ in fields():
+        if path.startswith(MAPPING + "."):
+            if base.data.mapping != config.data.mapping:
+                mapping = config.data.mapping
+                found[MAPPING] = mapping and mapping.model_dump(exclude_defaults=True)
+        elif value_of(base, path) != value_of(config, path):
+            found[path] = value_of(config, path)
+    return found
+
+
+def nearest(config: RunConfig) -> str:
+    """Return the preset from which `config` differs in the fewest settings."""
+    return min(presets.names(), key=lambda name: len(differences(presets.load(name), config)))
+
+
+def arguments(config: RunConfig) -> list[str]:
+    """Return the arguments after `train`: a preset with `--set` for each difference, or the settings' file."""
+    name = nearest(config)
+    different = differences(presets.load(name), config)
+    if len(different) > LONGEST:
+        return [FILE]
+    return [name, *(part for path, value in different.items() for part in ("--set", f"{path}={written(value)}"))]
+
+
+def needs_file(config: RunConfig) -> bool:
+    """Whether the command names the settings' file, which has to be downloaded beside it."""
+    return arguments(config) == [FILE]
+
+
+def line(config: RunConfig) -> str:
+    """Return the command for a POSIX shell, a setting a line; no value holds a line break."""
+    first, *rest = (shlex.quote(part) for part in arguments(config))
+    settings = zip(rest[::2], rest[1::2], strict=True)
+    return " \\\n  ".join([" ".join([*PROGRAM, first]), *(" ".join(pair) for pair in settings)])
+
+
+def written(value: Any) -> str:
+    """Return a value as `parse_setting` reads it: YAML on one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(int(value)) if value == math.trunc(value) and abs(value) < 1e15 else repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_text(key)}: {written(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(written(each) for each in value) + "]"
+    return _text(value) if isinstance(value, str) else repr(value)
+
+
+def _text(value: str) -> str:
+    if _PLAIN.fullmatch(value) and yaml.safe_load(value) == value and not _is_number(value):
+        return value
+    return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
+
+
+def _is_number(value: str) -> bool:
+    """Whether a text reads as a number, also as one that YAML 1.1 takes for text (`1e-3`, `nan`)."""
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

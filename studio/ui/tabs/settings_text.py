@@ -1,0 +1,157 @@
+"""All settings as YAML, to be kept, edited and taken back; and the command that starts the same run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.config import RunConfig
+from studio.i18n import Message, message
+from studio.ui import settings_file, views
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.words import Words
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
+_DOWNLOAD = """(text) => {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], {type: 'application/yaml'}));
+  link.download = 'run.yaml';
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}"""
+_COPY = """(language) => {
+  const text = document.querySelector('#command pre')?.textContent ?? '';
+  const byHand = () => {
+    const area = document.createElement('textarea');
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  };
+  if (navigator.clipboard) navigator.clipboard.writeText(text).catch(byHand); else byHand();
+  return [language];
+}"""
+"""Without a secure address there is no clipboard for a page: then the old way."""
+
+
+@dataclass(frozen=True)
+class SettingsText:
+    """The components."""
+
+    text: gr.Textbox
+    written: gr.State
+    """The text that was made from the form; where it differs, the user has edited it."""
+    told: gr.State
+    """What is said under the text since it was applied."""
+    note: gr.HTML
+    upload: gr.UploadButton
+    download: gr.Button
+    apply: gr.Button
+    discard: gr.Button
+    command: gr.HTML
+    copy: gr.Button
+    copied: gr.HTML
+
+    @property
+    def of_form(self) -> list[Any]:
+        """What follows the form."""
+        return [self.text, self.written, self.told, self.note, self.command, self.copied]
+
+
+def build(words: Words) -> SettingsText:
+    """Build both accordions inside the current Blocks."""
+    with words.make(gr.Accordion, label="ui.recipe.yaml", open=False):
+        text = words.make(
+            gr.Textbox,
+            label="ui.recipe.yaml_text",
+            info="ui.recipe.yaml_help",
+            lines=14,
+            max_lines=14,
+            elem_id="yaml",
+            elem_classes="mono",
+        )
+        note = gr.HTML(elem_id="yaml-note")
+        with gr.Row(elem_classes="jumps"):
+            apply = words.make(gr.Button, text="ui.recipe.yaml_apply", size="sm", min_width=96)
+            discard = words.make(gr.Button, text="ui.recipe.yaml_discard", size="sm", min_width=96)
+            download = words.make(gr.Button, text="ui.recipe.yaml_download", size="sm", min_width=96)
+            upload = words.make(
+                gr.UploadButton,
+                label="ui.recipe.yaml_upload",
+                file_types=[".yaml", ".yml"],
+                size="sm",
+                min_width=96,
+                elem_id="yaml-upload",
+            )
+    with words.make(gr.Accordion, label="ui.recipe.command", open=False):
+        command = gr.HTML(elem_id="command")
+        with gr.Row(elem_classes="ask"):
+            copied = gr.HTML(elem_id="copied")
+            copy = words.make(gr.Button, text="ui.recipe.copy", size="sm", scale=0, min_width=96)
+    return SettingsText(text, gr.State(""), gr.State(()), note, upload, download, apply, discard, command, copy, copied)
+
+
+def said(
+    part: SettingsText, config: RunConfig, text: str, written: str, told: Sequence[Message], language: str
+) -> dict[Any, Any]:
+    """Return what makes the text follow the form; an edited text stays until it is applied or discarded."""
+    updates = {part.copied: ""}
+    if text not in ("", written):
+        return {**updates, part.note: views.paragraph(message("ui.recipe.yaml_edited"), language, "hint")}
+    fresh = config.to_yaml()
+    if text != fresh:
+        told = ()  # it was about settings that have changed since
+    return {**updates, part.text: fresh, part.written: fresh, part.told: told, part.note: _note(told, language)}
+
+
+def _note(told: Sequence[Message], language: str) -> str:
+    return "".join(views.paragraph(each, language, "good" if each is told[0] else "hint") for each in told)
+
+
+def taken(text: str) -> tuple[RunConfig, str | None, Sequence[Message]]:
+    """Return the settings in a text, the preset that they are, and what is to be told; raises StudioError."""
+    config, told = settings_file.take(text)
+    return config, settings_file.preset_of(config), told
+
+
+def applied(part: SettingsText, config: RunConfig, told: Sequence[Message], language: str) -> dict[Any, Any]:
+    """Return what the text shows once it is in the form."""
+    fresh = config.to_yaml()
+    words = (message("ui.recipe.yaml_applied"), *told)
+    return {part.text: fresh, part.written: fresh, part.told: words, part.note: _note(words, language)}
+
+
+def connect(part: SettingsText, frame: Frame, take: Callable[[str, str], dict[Any, Any]], filled: list[Any]) -> None:
+    """Connect the events; `take(language, text)` fills the form, or says why not and changes nothing."""
+    form = frame.form
+
+    @shown
+    def receive(language: str, path: str) -> Iterator[Any]:
+        text = settings_file.read(path)
+        yield {part.text: text}  # to be mended there, if it is refused
+        yield take(language, text)
+
+    @shown
+    def discard(language: str, base: RunConfig, *values: Any) -> dict[Any, Any]:
+        fresh = form.read(values, base).to_yaml()
+        return {part.text: fresh, part.written: fresh, part.told: (), part.note: ""}
+
+    @shown
+    def edited(language: str, text: str, written: str) -> str:
+        return views.paragraph(message("ui.recipe.yaml_edited"), language, "hint") if text != written else ""
+
+    @shown
+    def say_copied(language: str) -> str:
+        return views.paragraph(message("ui.recipe.copied"), language, "good")
+
+    whole = list(dict.fromkeys([*filled, *part.of_form]))
+    text = [frame.language, part.text]
+    part.apply.click(take, text, whole, **QUIET)
+    part.discard.click(discard, frame.config_inputs, [part.text, part.written, part.told, part.note], **QUIET)
+    part.text.input(edited, [*text, part.written], part.note, trigger_mode="always_last", **QUIET)
+    part.upload.upload(receive, [frame.language, part.upload], whole, **QUIET)
+    part.download.click(None, part.text, None, js=_DOWNLOAD)
+    part.copy.click(say_copied, frame.language, part.copied, js=_COPY, **QUIET)
