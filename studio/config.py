@@ -206,6 +206,21 @@ class TrainConfig(Section):
         return self
 
 
+class SamplesConfig(Section):
+    """The film strip: prompts that are answered again and again while a run trains, to show how the answers change."""
+
+    mode: Literal["auto", "off"] = setting("auto")
+    prompts: tuple[str, ...] = setting((), max_length=8)
+    every: int | None = setting(None, unit="steps", ge=1)
+    max_new_tokens: int | None = setting(None, unit="tokens", ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "SamplesConfig":
+        if not all(prompt.strip() for prompt in self.prompts):
+            raise ValueError("'prompts' holds an empty prompt: write one, or take it out")
+        return self
+
+
 class GenerationConfig(Section):
     """The defaults for comparing; temperature 0 is greedy decoding."""
 
@@ -238,6 +253,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     lora: LoraSettings = LoraSettings()
     train: TrainConfig = TrainConfig()
+    samples: SamplesConfig = SamplesConfig()
     generation: GenerationConfig = GenerationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     offline: OfflineConfig = OfflineConfig()

@@ -75,7 +75,13 @@ def check(
         warnings.append(planned.may_not_fit)
     facts.append(planned.trained)
     return Preflight(
-        tuple(blocks), tuple(warnings), report, planned, _seconds(config, planned, report, located), room, tuple(facts)
+        tuple(blocks),
+        tuple(warnings),
+        report,
+        planned,
+        training_seconds(config, planned, report, located),
+        room,
+        tuple(facts),
     )
 
 
@@ -115,8 +121,11 @@ def too_large_for(planned: Plan, room: float) -> RunError | None:
     return RunError("run.disk", need=need, free=free, folder=str(home()))
 
 
-def _seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float:
-    """Estimate the seconds of all steps from the tokens of an epoch; see `estimate.epoch_seconds`."""
+def training_seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float:
+    """Estimate the seconds of all steps, without the film strip, from the tokens of an epoch.
+
+    See `estimate.epoch_seconds`.
+    """
     figures = report.token_figures
     tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]
     settings = planned.settings
