@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from studio.config import SamplesConfig
-from studio.i18n import message
+from studio.i18n import Message, message
 from studio.model.hardware import Choice
 
 SHARE = 0.05
@@ -41,7 +42,13 @@ class Cadence:
     """Tokens of an answer at most."""
     share: float
     """What all frames take, as a share of the training's own time."""
+    frames: int
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def told(self) -> Message:
+        """What is expected of the film strip."""
+        return message("log.samples", frames=self.frames, tokens=self.tokens, share=f"{100 * self.share:.1f}")
 
 
 def choose(settings: SamplesConfig, longest: int, steps: int, seconds: float, speed: Speed) -> Cadence:
@@ -58,7 +65,7 @@ def choose(settings: SamplesConfig, longest: int, steps: int, seconds: float, sp
 
     taken = next((wish for wish in wished if share(wish) <= SHARE), wished[-1])
     every, tokens = taken
-    sums = {
+    sums: dict[str, Any] = {
         "frames": math.ceil(steps / every) + 1,
         "tokens": tokens,
         "share": f"{100 * share(taken):.1f}",
@@ -76,7 +83,7 @@ def choose(settings: SamplesConfig, longest: int, steps: int, seconds: float, sp
     }
     values = {"samples_every": every, "samples_tokens": tokens}
     choices = tuple(Choice(name, str(value), reasons[name]) for name, value in values.items())
-    return Cadence(every, tokens, share(taken), choices)
+    return Cadence(every, tokens, share(taken), sums["frames"], choices)
 
 
 def _wishes(settings: SamplesConfig, longest: int, steps: int) -> Iterator[tuple[int, int]]:

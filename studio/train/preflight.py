@@ -14,7 +14,8 @@ from studio.files import home
 from studio.i18n import Message, message
 from studio.model import catalogue, estimate, load
 from studio.model.hardware import precision
-from studio.train import plan
+from studio.train import cadence, pinned, plan
+from studio.train.cadence import Cadence, Speed
 from studio.train.plan import Plan
 
 Found = TypeVar("Found")
@@ -33,7 +34,7 @@ class Preflight:
     plan: Plan | None = None
     """None while the model or its data are not here, or something blocks."""
     seconds: float | None = None
-    """Estimated seconds of all steps; None where it cannot be told."""
+    """Estimated seconds of all steps and of the film strip; None where it cannot be told."""
     disk_free: float = 0.0
     facts: tuple[Message, ...] = field(default=())
     """What will be trained, and what is still to be fetched."""
@@ -74,15 +75,12 @@ def check(
     if not planned.fits:
         warnings.append(planned.may_not_fit)
     facts.append(planned.trained)
-    return Preflight(
-        tuple(blocks),
-        tuple(warnings),
-        report,
-        planned,
-        training_seconds(config, planned, report, located),
-        room,
-        tuple(facts),
-    )
+    seconds = training_seconds(config, planned, report, located)
+    if config.samples.mode == "auto":
+        strip = _strip(config, planned, located, seconds)
+        facts.append(strip.told)
+        seconds *= 1 + strip.share
+    return Preflight(tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts))
 
 
 def _look_at_model(
@@ -139,3 +137,13 @@ def training_seconds(config: RunConfig, planned: Plan, report: Report, located: 
         upper_half=config.lora.layers == "upper-half",
         checkpointing=settings.gradient_checkpointing == "on",
     )
+
+
+def _strip(config: RunConfig, planned: Plan, located: load.Located, seconds: float) -> Cadence:
+    """Estimate how often the film strip's prompts will be answered; the run itself measures it."""
+    kind = precision(config.model.precision, located.settings.get("model_type", "")).value
+    each = estimate.token_seconds(located.path, located.settings, kind)
+    row = seconds / (planned.steps * planned.settings.batch_size * planned.settings.gradient_accumulation)
+    prompts = len(config.samples.prompts) or pinned.PROMPTS
+    speed = Speed(each + prompts * row / 4, each)  # no backward pass, and about half of a row is its prompt
+    return cadence.choose(config.samples, config.generation.max_new_tokens, planned.steps, seconds, speed)
