@@ -15,7 +15,8 @@ from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, comparing, data, data_events, data_shown, recipe, train
+from studio.ui.strip_views import Place
+from studio.ui.tabs import compare, comparing, data, data_events, data_shown, recipe, strip, train
 from studio.ui.words import Words, merged
 
 TICK = 1.0
@@ -57,8 +58,11 @@ def _connect(
     compare_tab = views_tab.answers
     runs_offered = compare_tab.of_runs
 
-    def show_run(following: Following, before: Following | None, language: str) -> dict[Any, Any]:
+    def show_run(
+        following: Following, before: Following | None, language: str, place: Place | None = None
+    ) -> dict[Any, Any]:
         updates = {frame.following: following, **train.render(train_tab, following, before, language)}
+        updates |= strip.render(train_tab.strip, following, before, language, place)
         if before is None or (before.alive, before.run_id) != (following.alive, following.run_id):
             updates[frame.run_row] = gr.update(visible=following.alive)
         if following.alive and following.status and following.run_id:
@@ -68,11 +72,11 @@ def _connect(
         return updates
 
     @silent
-    def tick(language: str, following: Following, chosen: str | None) -> Any:
+    def tick(language: str, following: Following, chosen: str | None, *place: Any) -> Any:
         now = follow.read(following)
         if now is following:
             return gr.skip()
-        updates = show_run(now, following, language)
+        updates = show_run(now, following, language, strip.place_of(*place))
         if _stage(now) != _stage(following):
             updates |= compare.choose(compare_tab, chosen, language)
         return updates
@@ -84,14 +88,14 @@ def _connect(
         look: Look,
         checked: Checked,
         chosen: str | None,
-        *compared: Any,
+        *rest: Any,
     ) -> dict[Any, Any]:
         return merged(
             frame.words.updates(language),
-            show_run(following, None, language),
+            show_run(following, None, language, strip.place_of(*rest[: len(strip.AT_FIRST)])),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
-            comparing.said_again(views_tab, language, chosen, compared),
+            comparing.said_again(views_tab, language, chosen, rest[len(strip.AT_FIRST) :]),
             {frame.remembered: language, frame.device: _device_name(language)},
         )
 
@@ -100,7 +104,7 @@ def _connect(
         following = follow.newest()
         base = _settings_of(following) or frame.base.value
         return merged(
-            say_again(language, following, Look(), Checked(), None, *comparing.AT_FIRST),
+            say_again(language, following, Look(), Checked(), None, *strip.AT_FIRST, *comparing.AT_FIRST),
             {frame.language: language, frame.remembered: remembered, frame.base: base},
             frame.form.show(base),
             data_shown.source(data_tab, base),
@@ -150,6 +154,7 @@ def _connect(
             data_tab.look,
             data_tab.checked,
             compare_tab.run,
+            *train_tab.strip.place,
             *views_tab.kept,
         ],
         said,
@@ -158,7 +163,7 @@ def _connect(
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
     gr.Timer(TICK).tick(
         tick,
-        [frame.language, frame.following, compare_tab.run],
+        [frame.language, frame.following, compare_tab.run, *train_tab.strip.place],
         list(dict.fromkeys([*run_outputs, *runs_offered])),
         concurrency_limit=None,
         **_QUIET,

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 from studio import runs
 from studio.runs import State, Status
-from studio.train import checkpoint, relief
+from studio.train import checkpoint, relief, samples
 from studio.train.relief import Relief
+from studio.train.samples import Strip
 from studio.ui.views import Line, Point, log_lines, points
 
 _ASKED = {"stop": "stopping", "pause": "pausing", "cancel": "cancelling"}
@@ -19,6 +20,7 @@ class Following:
     offset: int = 0
     points: list[Point] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    strip: Strip = field(default_factory=Strip)
     status: Status | None = None
     newest: str | None = None
     """The newest run there was at the last look, followed or not."""
@@ -84,13 +86,15 @@ def read(following: Following) -> Following:
     events, offset = run.events(following.offset)
     asked = run.requested() if status.state.alive else None
     stopping = _ASKED.get(asked or "")
-    if not events and (status, stopping) == (following.status, following.stopping):
+    strip = samples.read(run, following.strip)
+    if not events and (status, stopping, strip) == (following.status, following.stopping, following.strip):
         return following
     return Following(
         run_id=run.id,
         offset=offset,
         points=points(events, following.points),
         lines=following.lines + log_lines(events),
+        strip=strip,
         status=status,
         newest=first.id if first else None,
         stopping=stopping,

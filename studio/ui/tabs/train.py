@@ -16,9 +16,10 @@ from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.tabs import before, recipe
+from studio.ui.tabs import before, recipe, strip
 from studio.ui.tabs.before import Before
 from studio.ui.tabs.recipe import Recipe
+from studio.ui.tabs.strip import StripCard
 from studio.ui.words import Words
 
 CHART_HEIGHT = 280
@@ -42,6 +43,7 @@ class TrainTab:
     failure: gr.HTML
     chart: gr.LinePlot
     sentence: gr.HTML
+    strip: StripCard
     log: gr.HTML
     go_on: gr.Button
 
@@ -61,6 +63,7 @@ class TrainTab:
             self.failure,
             self.chart,
             self.sentence,
+            *self.strip.of_run,
             self.log,
             self.go_on,
         ]
@@ -93,6 +96,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                 sentence = words.make(
                     gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence"
                 )
+            answers = strip.build(words)
             with gr.Column(elem_classes="card"):
                 words.heading("ui.log.title")
                 log = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
@@ -113,6 +117,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         failure,
         chart,
         sentence,
+        answers,
         log,
         go_on,
     )
@@ -193,6 +198,7 @@ def _why(following: Following, language: str) -> str:
 def connect(tab: TrainTab, frame: Frame, show_run: Any, show_run_outputs: list[Any]) -> None:
     """Connect the tab's events. `show_run(following, before, language)` returns the updates of the whole page."""
     form = frame.form
+    strip.connect(tab.strip, frame)
     before.connect(tab.before, frame, tab.recipe.model.token)
 
     @shown
