@@ -29,6 +29,18 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _words_for_switches(cls, values: Any) -> Any:
+        """Take back what YAML 1.1 makes of `on` and `off`, where these words are to be chosen from."""
+        if not isinstance(values, Mapping):
+            return values
+        words = {name: "on" if value else "off" for name, value in values.items() if isinstance(value, bool)}
+        if not words:
+            return values
+        known = {name: choices(info) for name, info in cls.model_fields.items()}
+        return {**values, **{name: word for name, word in words.items() if word in known.get(name, ())}}
+
 
 class SourceConfig(Section):
     """Where the rows come from: a data set that ships with the studio, a file, or a data set of the Hub."""
