@@ -29,6 +29,18 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _words_for_switches(cls, values: Any) -> Any:
+        """Take back what YAML 1.1 makes of `on` and `off`, where these words are to be chosen from."""
+        if not isinstance(values, Mapping):
+            return values
+        words = {name: "on" if value else "off" for name, value in values.items() if isinstance(value, bool)}
+        if not words:
+            return values
+        known = {name: choices(info) for name, info in cls.model_fields.items()}
+        return {**values, **{name: word for name, word in words.items() if word in known.get(name, ())}}
+
 
 class SourceConfig(Section):
     """Where the rows come from: a data set that ships with the studio, a file, or a data set of the Hub."""
@@ -206,6 +218,21 @@ class TrainConfig(Section):
         return self
 
 
+class SamplesConfig(Section):
+    """The film strip: prompts that are answered again and again while a run trains, to show how the answers change."""
+
+    mode: Literal["auto", "off"] = setting("auto")
+    prompts: tuple[str, ...] = setting((), max_length=8)
+    every: int | None = setting(None, unit="steps", ge=1)
+    max_new_tokens: int | None = setting(None, unit="tokens", ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "SamplesConfig":
+        if not all(prompt.strip() for prompt in self.prompts):
+            raise ValueError("'prompts' holds an empty prompt: write one, or take it out")
+        return self
+
+
 class GenerationConfig(Section):
     """The defaults for comparing; temperature 0 is greedy decoding."""
 
@@ -238,6 +265,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     lora: LoraSettings = LoraSettings()
     train: TrainConfig = TrainConfig()
+    samples: SamplesConfig = SamplesConfig()
     generation: GenerationConfig = GenerationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     offline: OfflineConfig = OfflineConfig()

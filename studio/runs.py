@@ -140,15 +140,20 @@ class Run:
 
     def events(self, offset: int = 0) -> tuple[list[Any], int]:
         """Return the events from byte `offset` on, and the offset to ask for next. A torn last line waits."""
+        lines, offset = self.lines("events.jsonl", offset)
+        read = (from_line(line) for line in lines)
+        return [event for event in read if event is not None], offset
+
+    def lines(self, name: str, offset: int = 0) -> tuple[list[bytes], int]:
+        """Return the whole lines of an append-only file from byte `offset` on, and the offset to ask for next."""
         try:
-            with open(self.path / "events.jsonl", "rb") as file:
+            with open(self.path / name, "rb") as file:
                 file.seek(offset)
                 data = file.read()
         except FileNotFoundError:
             return [], offset
         whole = data[: data.rfind(b"\n") + 1]
-        read = (from_line(line) for line in whole.splitlines())
-        return [event for event in read if event is not None], offset + len(whole)
+        return whole.splitlines(), offset + len(whole)
 
     def resolved(self) -> dict[str, Any]:
         """Return what the studio chose by itself, and what the run rested on; empty before the run is prepared."""
@@ -198,19 +203,22 @@ class RunWriter(Run):
         for draft in run.path.glob(".status.json.*.draft"):
             draft.unlink(missing_ok=True)
         _set_aside(run.path)
-        events = run.path / "events.jsonl"
-        events.touch()  # a kill may have come before the first one
-        with open(events, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
-            file.truncate(file.read().rfind(b"\n") + 1)
+        (run.path / "events.jsonl").touch()  # a kill may have come before the first one
+        for lines in run.path.glob("*.jsonl"):
+            with open(lines, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
+                file.truncate(file.read().rfind(b"\n") + 1)
         writer = cls(run.path)
         writer.enter(State.QUEUED, owner=Owner.me(), ended=None, error=None)
         return writer
 
     def emit(self, event: Any) -> None:
         """Append one event."""
-        line = to_line(event).encode()
-        path = self.path / "events.jsonl"
-        with self._lock, space_for(self.path, lambda: len(line)), open(path, "ab", buffering=0) as file:
+        self.append("events.jsonl", to_line(event))
+
+    def append(self, name: str, content: str) -> None:
+        """Append one line, with its line end, to a file of the run: whole or not at all."""
+        line = content.encode()
+        with self._lock, space_for(self.path, lambda: len(line)), open(self.path / name, "ab", buffering=0) as file:
             before = file.tell()
             try:
                 written = 0

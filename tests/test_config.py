@@ -93,3 +93,11 @@ def test_choices_and_bounds_can_be_read_from_the_declaration():
     assert choices(declared["data.train_on"]) == ("completion", "all")
     assert choices(declared["lora.r"]) == ()
     assert allowed("train.max_grad_norm") == "float above 0"
+
+
+def test_on_and_off_are_words_also_where_yaml_takes_them_for_true_and_false():
+    assert parse_setting("samples.mode=off") == ("samples.mode", False)  # as YAML 1.1 has it
+    config = RunConfig().with_settings(dict([parse_setting("samples.mode=off")]))
+    assert config.samples.mode == "off"
+    assert RunConfig.from_yaml("train: {gradient_checkpointing: on}").train.gradient_checkpointing == "on"
+    assert RunConfig().with_settings(dict([parse_setting("lora.rslora=on")])).lora.rslora is True

@@ -16,7 +16,7 @@ from studio.compare import generate, held_out, likelihood
 from studio.compare.batches import batches
 from studio.compare.columns import BASE, EvaluationRequest
 from studio.compare.generate import Asked, Side
-from studio.compare.held_out import Row
+from studio.compare.held_out import GENERAL, Row
 from studio.compare.journal import Journal, digest
 from studio.compare.measures import Sample
 from studio.compare.metrics import Scoreboard, score
@@ -27,9 +27,6 @@ from studio.files import replace_file
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost
 from studio.runs import Run
-
-GENERAL = "general-heldout"
-"""The bundled set of ordinary questions, which shows what an adapter has forgotten."""
 
 Part = Literal["held_out", "general"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from studio.compare.batches import batches
-from studio.compare.placing import Placed
+from studio.compare.placing import Models
 from studio.config import GenerationConfig
 from studio.errors import CompareError
 from studio.model import probe
@@ -82,7 +82,7 @@ class Answered:
 
 
 def answer(
-    placed: Placed,
+    placed: Models,
     asked: Sequence[Asked],
     settings: GenerationConfig,
     stop: threading.Event,
@@ -119,7 +119,7 @@ def answer(
     return Answered(sides, logits.reshape(len(asked), count, -1))
 
 
-def _batches(placed: Placed, asked: Sequence[Asked], answer: int) -> Iterator[tuple[list[int], str | None]]:
+def _batches(placed: Models, asked: Sequence[Asked], answer: int) -> Iterator[tuple[list[int], str | None]]:
     """Yield the rows that are generated together: all columns of some prompts, or one with the adapter to use."""
     count = len(placed.names)
     for prompts in batches([max(map(len, one.ids)) for one in asked], answer):
@@ -130,7 +130,7 @@ def _batches(placed: Placed, asked: Sequence[Asked], answer: int) -> Iterator[tu
                 yield [prompt * count + column for prompt in prompts], name
 
 
-def _require_room(placed: Placed, rows: Sequence[Sequence[int]], settings: GenerationConfig) -> None:
+def _require_room(placed: Models, rows: Sequence[Sequence[int]], settings: GenerationConfig) -> None:
     most = getattr(placed.model.config.get_text_config(), "max_position_embeddings", None)
     longest = max(map(len, rows))
     if most and longest + settings.max_new_tokens > most:
@@ -138,7 +138,7 @@ def _require_room(placed: Placed, rows: Sequence[Sequence[int]], settings: Gener
 
 
 def _generate(
-    placed: Placed,
+    placed: Models,
     ids: Any,
     mask: Any,
     settings: GenerationConfig,
@@ -258,7 +258,7 @@ def _stopper(stop: threading.Event) -> Any:
 class _Stream:
     """Collects the tokens of all rows; transformers' own streamers take one row only."""
 
-    def __init__(self, placed: Placed, columns: int, rows: int, show: Callable[[Sides], None] | None):
+    def __init__(self, placed: Models, columns: int, rows: int, show: Callable[[Sides], None] | None):
         self._tokenizer = placed.tokenizer
         self._stops = frozenset(placed.stops)
         self._columns = columns

@@ -1,12 +1,12 @@
 """The rows that a run is evaluated on: those kept from its training, or a list of prompts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studio.compare.proof import run_renderer
-from studio.config import SourceConfig
+from studio.config import MappingConfig, SourceConfig
 from studio.data import formats, prepare, source, tokens
 from studio.data.formats import RowProblem, Turn
 from studio.data.prompt import ChatRenderer, PromptRenderer, Segment
@@ -14,6 +14,9 @@ from studio.data.readers.base import BadRow
 from studio.data.source import Table
 from studio.errors import CompareError, DataError
 from studio.runs import Run
+
+GENERAL = "general-heldout"
+"""The bundled set of ordinary questions, which shows what an adapter has forgotten."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,18 @@ def of_run(run: Run, tokenizer: Any, going: Callable[[float], None] = lambda sha
 def bundled(run: Run, name: str, tokenizer: Any) -> list[Row]:
     """Return the rows of a bundled data set, as the run would be asked."""
     return _of_table(run, source.open_table(SourceConfig(kind="bundled", name=name)), tokenizer)[0]
+
+
+def of_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[Row]:
+    """Return prompts as the run is asked them; raises PromptError where its template cannot take a prompt alone."""
+    made = run_renderer(run, tokenizer)
+    return [_asked(made, (Turn("user", prompt),), None, tokenizer) for prompt in prompts]
+
+
+def of_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[Row]:
+    """Return those of a run's validation rows that have these numbers (see `Prepared.held`)."""
+    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
+    return [_row(*said, tokenizer) for said in prepare.said_in(run.config(), numbers, mapping, tokenizer)]
 
 
 def of_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[Row], int]:

@@ -38,8 +38,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """The models of all columns, on the device."""
+class Models:
+    """What answers: base and adapters in one model, on the device."""
 
     model: Any
     """A PEFT model, or the base alone where no adapter takes part."""
@@ -48,15 +48,8 @@ class Placed:
     """Tokens that end an answer."""
     names: tuple[str, ...]
     """PEFT's name of each column's adapter; `BASE` for the base."""
-    sources: tuple[Source | None, ...]
-    """None for the base."""
-    hashes: tuple[str | None, ...]
-    """SHA-256 of each adapter: of its file, or of its weights in memory while it is trained."""
     mixes: bool
     """Whether all columns can be one batch."""
-    base_sha256: str
-    probe: Probe
-    notes: tuple[Message, ...]
 
     @contextmanager
     def using(self, name: str | None) -> Iterator[None]:
@@ -70,6 +63,19 @@ class Placed:
             yield
         finally:
             beside.put_back(before)
+
+
+@dataclass(frozen=True)
+class Placed(Models):
+    """The models of all columns, and what a comparison of them rests on."""
+
+    sources: tuple[Source | None, ...]
+    """None for the base."""
+    hashes: tuple[str | None, ...]
+    """SHA-256 of each adapter: of its file, or of its weights in memory while it is trained."""
+    base_sha256: str
+    probe: Probe
+    notes: tuple[Message, ...]
 
 
 @contextmanager

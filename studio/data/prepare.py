@@ -1,6 +1,7 @@
 """From the settings to what the trainer gets, what the preview shows, and what the report counts."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -33,6 +34,8 @@ class Prepared:
     """Hash of all that is trained and validated on: token ids and labels, in order."""
     longest: int
     """Tokens of the longest training row, after cutting."""
+    held: tuple[int, ...] = ()
+    """Numbers (from 1) of the validation rows, in their own file where they have one; see `said_in`."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def prepare(config: RunConfig, tokenizer: Any, going: Going = lambda share: None
     chosen = rows.select(train).select_columns(columns)
     held = (own or rows).select(validation).select_columns(columns) if validation else None
     longest = min(int(column(rows, "length")[train].max()), config.data.max_length)
-    return Prepared(chosen, held, report, _sha256(chosen, held), longest)
+    return Prepared(chosen, held, report, _sha256(chosen, held), longest, _numbers(own or rows, validation))
 
 
 def validation_rows(
@@ -142,16 +145,28 @@ def validation_rows(
     _, train, validation = _sort_out(config, detected, scanned, rows, own)
     columns = ["input_ids", "labels"]
     held = (own or rows).select(validation).select_columns(columns) if validation else None
-    data = config.data
-    if own is not None:
-        data = data.model_copy(update={"source": validation_source(data), "limit": None})
-    render = renderer(config, tokenizer, detected.mapping)
-    found = []
-    for number in column(own or rows, "number")[validation].tolist() if validation else ():
-        row = table(data).row(number - 1)
-        turns = scan.turns_of(row, data, detected.mapping)
-        found.append((turns, scan.segments_of(row, turns, data, detected.mapping, render)))
+    found = said_in(config, _numbers(own or rows, validation), detected.mapping, tokenizer)
     return found, _sha256(rows.select(train).select_columns(columns), held)
+
+
+def said_in(
+    config: RunConfig, numbers: Iterable[int], chosen: MappingConfig, tokenizer: Any
+) -> list[tuple[tuple[Turn, ...], list[Segment]]]:
+    """Return what is said in the validation rows with these numbers (from 1), rendered too."""
+    data = config.data
+    if (own := validation_source(data)) is not None:
+        data = data.model_copy(update={"source": own, "limit": None})
+    render = renderer(config, tokenizer, chosen)
+    found = []
+    for number in numbers:
+        row = table(data).row(number - 1)
+        turns = scan.turns_of(row, data, chosen)
+        found.append((turns, scan.segments_of(row, turns, data, chosen, render)))
+    return found
+
+
+def _numbers(rows: Any, chosen: list[int]) -> tuple[int, ...]:
+    return tuple(column(rows, "number")[chosen].tolist()) if chosen else ()
 
 
 def inspect(config: RunConfig, going: Going = lambda share: None) -> Report:

@@ -30,6 +30,8 @@ class RunCallback(TrainerCallback):
         self._enough = False
         self.evaluate: Callable[[], Any] = lambda: None
         """Scores the validation rows; the trainer's, once there is one."""
+        self.sample: Callable[[], None] = lambda: None
+        """Answers the pinned prompts, where that is due; the trainer's, once there is one."""
         self.after_step: dict[str, Any] = {}
         """The state of the random number generators after the last whole step."""
 
@@ -59,6 +61,7 @@ class RunCallback(TrainerCallback):
         if self._enough:
             raise Enough
         self._between()
+        self.sample()
 
     @override
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import psutil
 
 from studio import runs
+from studio.compare.held_out import Row
 from studio.config import RunConfig
 from studio.data.prepare import prepare
 from studio.errors import ModelError
 from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory, give_back_memory
-from studio.train import build, plan
+from studio.train import build, cadence, pinned, plan, samples
 from studio.train.best import Best
 from studio.train.ends import Asked
 from studio.train.plan import Plan
@@ -33,7 +34,7 @@ class Measured:
     step_seconds: float
     """Seconds of the second step."""
     seconds: float
-    """Seconds that all steps will take, if the other rows cost as much a token as the longest did."""
+    """Seconds of all steps, if the other rows cost as much a token as the longest did, and of the film strip."""
 
 
 def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measured:
@@ -67,10 +68,16 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
         trainer = build.build(run, config, short, host, rows, None, going, best, resumed=False)
         trainer.train()
         steps = [event.at for event in run.events()[0] if event.type == "step"]
+        prompts = [Row("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]]
+        speed = samples.measure(host, prompts, config.generation, going)
     step_seconds = steps[1] - steps[0]
     tokens = config.train.epochs * sum(lengths) if not config.train.max_steps else planned.steps * size * _mean(lengths)
     each = step_seconds / max(1, sum(lengths[row] for row in longest))
-    return Measured(planned, int(peak.bytes + held), step_seconds, each * tokens)
+    seconds = each * tokens
+    if config.samples.mode == "auto":
+        longest_answer = config.generation.max_new_tokens
+        seconds *= 1 + cadence.choose(config.samples, longest_answer, planned.steps, seconds, speed).share
+    return Measured(planned, int(peak.bytes + held), step_seconds, seconds)
 
 
 def _mean(numbers: list[int]) -> float:

@@ -14,7 +14,8 @@ from studio.files import home
 from studio.i18n import Message, message
 from studio.model import catalogue, estimate, load
 from studio.model.hardware import Choice, precision
-from studio.train import plan
+from studio.train import cadence, pinned, plan
+from studio.train.cadence import Cadence, Speed
 from studio.train.plan import Plan
 
 Found = TypeVar("Found")
@@ -33,7 +34,7 @@ class Preflight:
     plan: Plan | None = None
     """None while the model or its data are not here, or something blocks."""
     seconds: float | None = None
-    """Estimated seconds of all steps; None where it cannot be told."""
+    """Estimated seconds of all steps and of the film strip; None where it cannot be told."""
     disk_free: float = 0.0
     facts: tuple[Message, ...] = field(default=())
     """What will be trained, and what is still to be fetched."""
@@ -77,15 +78,13 @@ def check(
         warnings.append(planned.may_not_fit)
     facts.append(planned.trained)
     number = precision(config.model.precision, located.settings.get("model_type", ""))
+    seconds = training_seconds(config, planned, report, located)
+    if config.samples.mode == "auto":
+        strip = _strip(config, planned, located, seconds)
+        facts.append(strip.told)
+        seconds *= 1 + strip.share
     return Preflight(
-        tuple(blocks),
-        tuple(warnings),
-        report,
-        planned,
-        _seconds(config, planned, report, located),
-        room,
-        tuple(facts),
-        (number, *planned.choices),
+        tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), (number, *planned.choices)
     )
 
 
@@ -125,8 +124,11 @@ def too_large_for(planned: Plan, room: float) -> RunError | None:
     return RunError("run.disk", need=need, free=free, folder=str(home()))
 
 
-def _seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float:
-    """Estimate the seconds of all steps from the tokens of an epoch; see `estimate.epoch_seconds`."""
+def training_seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float:
+    """Estimate the seconds of all steps, without the film strip, from the tokens of an epoch.
+
+    See `estimate.epoch_seconds`.
+    """
     figures = report.token_figures
     tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]
     settings = planned.settings
@@ -140,3 +142,13 @@ def _seconds(config: RunConfig, planned: Plan, report: Report, located: load.Loc
         upper_half=config.lora.layers == "upper-half",
         checkpointing=settings.gradient_checkpointing == "on",
     )
+
+
+def _strip(config: RunConfig, planned: Plan, located: load.Located, seconds: float) -> Cadence:
+    """Estimate how often the film strip's prompts will be answered; the run itself measures it."""
+    kind = precision(config.model.precision, located.settings.get("model_type", "")).value
+    each = estimate.token_seconds(located.path, located.settings, kind)
+    row = seconds / (planned.steps * planned.settings.batch_size * planned.settings.gradient_accumulation)
+    prompts = len(config.samples.prompts) or pinned.PROMPTS
+    speed = Speed(each + prompts * row / 4, each)  # no backward pass, and about half of a row is its prompt
+    return cadence.choose(config.samples, config.generation.max_new_tokens, planned.steps, seconds, speed)

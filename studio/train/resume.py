@@ -28,6 +28,8 @@ MAY_CHANGE = (
     "train.save",
     "train.save_steps",
     "train.keep_checkpoints",
+    "samples.mode",
+    "samples.every",
 )
 
 

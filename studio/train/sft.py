@@ -18,6 +18,7 @@ from studio.runs import RunWriter
 from studio.train import checkpoint
 from studio.train.callbacks import RunCallback
 from studio.train.ends import NotFinite
+from studio.train.samples import StripWriter
 
 
 class LengthGroups(Sampler):
@@ -68,6 +69,14 @@ class StudioTrainer(SFTTrainer):
         self._skipped = 0
         super().__init__(callbacks=[steps], **settings)
         steps.evaluate = self.evaluate
+        steps.sample = self.sample
+        self.strip: StripWriter | None = None
+        """Takes the frames of the film strip, once there is one."""
+
+    def sample(self, *, last: bool = False) -> None:
+        """Answer the pinned prompts, where that is due after the steps so far."""
+        if self.strip:
+            self.strip.look(self.state.global_step, last=last)
 
     @override
     def train(self, *args: Any, **kwargs: Any) -> Any:

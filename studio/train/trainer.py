@@ -1,5 +1,6 @@
 """One run, from its settings to a saved adapter."""
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
-from studio.train import build, checkpoint, plan, preflight, resume
+from studio.train import build, checkpoint, plan, preflight, resume, samples
 from studio.train.best import Best
 from studio.train.ends import Asked, Enough, NotFinite
 from studio.train.plan import Plan
@@ -56,9 +57,9 @@ def train(
     keep = True
     try:
         trainer = _prepared_trainer(run, config, host, going, between, best, token, begun_from, resumed)
-        trainer.train(resume_from_checkpoint=str(begun_from) if begun_from else None)
-        ended = State.FINISHED
-    except Enough:
+        with contextlib.suppress(Enough):
+            trainer.train(resume_from_checkpoint=str(begun_from) if begun_from else None)
+        trainer.sample(last=True)
         ended = State.FINISHED
     except NotFinite as error:
         raise _not_finite(run, trainer, host) from error
@@ -108,6 +109,9 @@ def _prepared_trainer(
     mapping = prepared.report.detected.mapping.model_dump(mode="json")
     begun_with = run.started_config().model_dump(mode="json")
     run.resolve({**rests_on, "config": begun_with, "mapping": mapping, "versions": versions(), "device": device()})
+    seconds = preflight.training_seconds(config, planned, prepared.report, located)
+    began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
+    trainer.strip = samples.begin(run, host, prepared, planned.steps, seconds, going, began_at)
     return trainer
 
 

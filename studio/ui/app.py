@@ -15,7 +15,7 @@ from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, comparing, curves, data, data_events, data_shown, log, notify, recipe, train
+from studio.ui.tabs import compare, comparing, curves, data, data_events, data_shown, log, notify, recipe, strip, train
 from studio.ui.words import Words, merged
 
 TICK = 2.0
@@ -95,14 +95,15 @@ def _connect(
         curves_look: curves.Look,
         log_look: log.Look,
         chosen: str | None,
-        *compared: Any,
+        *rest: Any,
     ) -> dict[Any, Any]:
         return merged(
             frame.words.updates(language),
             show_run(following, language, curves_look, log_look),
+            strip.render(train_tab.strip, following, language, strip.place_of(*rest[: len(strip.AT_FIRST)], following)),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
-            comparing.said_again(views_tab, language, chosen, compared),
+            comparing.said_again(views_tab, language, chosen, rest[len(strip.AT_FIRST) :]),
             {frame.remembered: language, frame.device: _device_name(language)},
             {train_tab.notify: notify.render(language)},
         )
@@ -112,7 +113,17 @@ def _connect(
         following = follow.newest()
         base = _settings_of(following) or frame.base.value
         return merged(
-            say_again(language, following, Look(), Checked(), curves.Look(), log.Look(), None, *comparing.AT_FIRST),
+            say_again(
+                language,
+                following,
+                Look(),
+                Checked(),
+                curves.Look(),
+                log.Look(),
+                None,
+                *strip.AT_FIRST,
+                *comparing.AT_FIRST,
+            ),
             {frame.language: language, frame.remembered: remembered, frame.base: base},
             frame.form.show(base),
             data_shown.source(data_tab, base),
@@ -142,6 +153,7 @@ def _connect(
                 frame.remembered,
                 *frame.words.components,
                 *run_outputs,
+                *train_tab.strip.of_run,
                 *data_tab.worded,
                 *runs_offered,
                 *views_tab.worded,
@@ -175,6 +187,7 @@ def _connect(
             data_tab.checked,
             *train_tab.looks,
             compare_tab.run,
+            *train_tab.strip.place,
             *views_tab.kept,
         ],
         said,

@@ -13,8 +13,9 @@ from studio import runs
 from studio.events import Evaluated, Resumed, StateChanged, Step
 from studio.model.vitals import Vitals
 from studio.runs import Run, Status
-from studio.train import pulse
+from studio.train import pulse, samples
 from studio.train.curve import Curve
+from studio.train.samples import Strip
 from studio.ui.log_views import Line, log_lines
 
 MOST_LINES = 1_000
@@ -36,6 +37,8 @@ class Glance:
     """Grows with every point of the curves."""
     marks: int = 0
     """Grows with what must be drawn at once: a validation loss, a resume."""
+    strip: int = 0
+    """Bytes of the film strip that were read."""
     lines: int = 0
     """Lines of the log so far, those that are kept no more too."""
     step: int = 0
@@ -59,6 +62,7 @@ class Story:
         self._lock = threading.Lock()
         self._offset = 0
         self._curve = Curve()
+        self._strip = Strip()
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._pace: deque[tuple[int, float, int]] = deque(maxlen=PACE_STEPS)
         self._glance: Glance | None = None
@@ -74,6 +78,11 @@ class Story:
         with self._lock:
             return self._curve
 
+    def strip(self) -> Strip:
+        """Return the run's film strip as it was at the last look."""
+        with self._lock:
+            return self._strip
+
     def lines(self) -> list[Line]:
         """Return the log's lines that are kept, the newest last."""
         with self._lock:
@@ -88,11 +97,13 @@ class Story:
         lines = log_lines(events)
         self._lines.extend(lines)
         self._curve = self._curve.after(events)
+        self._strip = samples.read(self._run, self._strip)
         found = replace(before, status=status, lines=before.lines + len(lines))
         for event in events:
             found = self._take_in(event, found)
         return replace(
             found,
+            strip=self._strip.offset,
             asked=self._run.requested() if status.state.alive else None,
             vitals=pulse.newest(self._run) if status.state.alive else None,
             **self._speed(),

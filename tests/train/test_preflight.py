@@ -104,3 +104,11 @@ def test_nothing_is_measured_while_a_run_trains(tiny_config):
         gpu.thread().measure(tiny_config).result()
     run.request("cancel")
     wait_until_over(run)
+
+
+def test_the_film_strip_is_told_and_counted_in_the_time(tiny_config):
+    off = preflight.check(tiny_config.with_settings({"samples.mode": "off"}), FREE)
+    often = preflight.check(tiny_config.with_settings({"samples.every": 1, "samples.max_new_tokens": 64}), FREE)
+    assert often.seconds > 1.05 * off.seconds
+    assert any("7 frames of at most 64 tokens" in fact.text() for fact in often.facts)
+    assert not any("frames" in fact.text() for fact in off.facts)

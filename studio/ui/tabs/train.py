@@ -16,11 +16,12 @@ from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
-from studio.ui.tabs import before, curves, log, notify, recipe, waiting
+from studio.ui.tabs import before, curves, log, notify, recipe, strip, waiting
 from studio.ui.tabs.before import Before
 from studio.ui.tabs.curves import Curves
 from studio.ui.tabs.log import Log
 from studio.ui.tabs.recipe import Recipe
+from studio.ui.tabs.strip import StripCard
 from studio.ui.tabs.waiting import Waiting
 from studio.ui.words import Words
 
@@ -47,6 +48,7 @@ class TrainTab:
     """Pressed by the browser while the page is hidden, when its clock stands still."""
     waiting: Waiting
     curves: Curves
+    strip: StripCard
     log: Log
     go_on: gr.Button
     stage: gr.State
@@ -55,7 +57,7 @@ class TrainTab:
     @property
     def of_tick(self) -> list[Any]:
         """What changes often with the followed run; every output costs at every tick, changed or not."""
-        return [self.stage, self.status, *self.curves.of_run, self.log.lines]
+        return [self.stage, self.strip.seen, self.status, *self.curves.of_run, self.log.lines]
 
     @property
     def of_stage(self) -> list[Any]:
@@ -107,6 +109,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
             queue = waiting.build(words)
             checks = before.build(words)
             lines = curves.build(words)
+            answers = strip.build(words)
             logged = log.build(words)
     with gr.Row(elem_classes="next"):
         go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
@@ -128,6 +131,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         look_again=look_again,
         waiting=queue,
         curves=lines,
+        strip=answers,
         log=logged,
         go_on=go_on,
         stage=gr.State(Following().stage),
@@ -157,6 +161,8 @@ def render(
         following = following.as_drawn()
     if other or _lines(before) != _lines(following):
         updates |= log.render(tab.log, following, log_look, language)
+    if before is None or strip.seen(before) != strip.seen(following):
+        updates[tab.strip.seen] = strip.seen(following)
     if before is None or before.stage != following.stage:
         updates[tab.stage] = following.stage
     return following, updates
@@ -209,6 +215,7 @@ def _why(following: Following, language: str) -> str:
 def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]], show_run_outputs: list[Any]) -> None:
     """Connect the tab's events. `show_run(following, language, *looks)` returns what shows a run from its start."""
     form = frame.form
+    strip.connect(tab.strip, frame)
     before.connect(tab.before, frame, tab.recipe.model.token)
     curves.connect(tab.curves, frame)
     log.connect(tab.log, frame)

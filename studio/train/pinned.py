@@ -1,0 +1,70 @@
+"""Which prompts the film strip asks: those of the settings, else some that the run does not train on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.compare import held_out
+from studio.compare.held_out import GENERAL, Row
+from studio.config import RunConfig
+from studio.data.prepare import Prepared
+from studio.errors import PromptError
+from studio.i18n import Message, message
+from studio.model.hardware import Choice
+from studio.runs import Run
+
+PROMPTS = 4
+"""Prompts that are chosen by the studio: as one batch they take hardly longer than one."""
+LONGEST = 256
+"""Tokens of a prompt that is chosen by the studio, if shorter ones are there."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """The prompts of a film strip, as the run is asked them."""
+
+    rows: tuple[Row, ...]
+    choices: tuple[Choice, ...]
+    """Where they come from, unless the settings say them."""
+
+
+def choose(run: Run, config: RunConfig, prepared: Prepared, tokenizer: Any) -> Pinned:
+    """Return the settings' prompts, else up to `PROMPTS` of the held-out list, the validation rows, or ordinary ones.
+
+    None that the studio chooses stands in the training rows. Raises PromptError when none can be asked alone.
+    """
+    if config.samples.prompts:
+        return Pinned(tuple(held_out.of_prompts(run, config.samples.prompts, tokenizer)), ())
+    listed = config.evaluation.prompts
+    if listed and (rows := _spread(_unseen(held_out.bundled(run, listed, tokenizer), prepared))):
+        return _because(rows, message("choice.samples.held_out", name=listed))
+    numbers = _evenly(prepared.held, 4 * PROMPTS)  # some may be too long, or stand in the training rows
+    if rows := _spread(_unseen(held_out.of_numbers(run, numbers, tokenizer), prepared)):
+        return _because(rows, message("choice.samples.validation", rows=len(prepared.held)))
+    if rows := _spread(_unseen(held_out.bundled(run, GENERAL, tokenizer), prepared)):
+        return _because(rows, message("choice.samples.general"))
+    raise PromptError("prompt.nothing_to_pin")
+
+
+def _because(rows: Sequence[Row], reason: Message) -> Pinned:
+    return Pinned(tuple(rows), (Choice("samples_prompts", str(len(rows)), reason),))
+
+
+def _spread(rows: Sequence[Row]) -> list[Row]:
+    """Return some rows from all over a list, none of them long if that can be."""
+    return _evenly([row for row in rows if len(row.ids) <= LONGEST] or rows, PROMPTS)
+
+
+def _evenly(things: Sequence[Any], most: int) -> list[Any]:
+    count = min(most, len(things))
+    return [things[place * len(things) // count] for place in range(count)]
+
+
+def _unseen(rows: Sequence[Row], prepared: Prepared) -> list[Row]:
+    """Return the rows whose prompt no training row begins with."""
+    asked = {row.ids: len(row.ids) for row in rows}
+    seen = set()
+    for batch in prepared.train.with_format("arrow").iter(1000):
+        for ids in batch["input_ids"].to_pylist():
+            seen |= {begins for begins, length in asked.items() if tuple(ids[:length]) == begins}
+    return [row for row in rows if row.ids not in seen]

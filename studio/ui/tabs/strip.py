@@ -1,0 +1,144 @@
+"""The film strip's card, on the Train tab: how the answers to pinned prompts change while a run trains."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.train.samples import Strip
+from studio.ui import strip_views
+from studio.ui.failures import shown, silent
+from studio.ui.following import Following
+from studio.ui.frame import Frame
+from studio.ui.strip_views import Place
+from studio.ui.words import Words
+
+AT_FIRST = (None, 0, None)
+"""The values of `StripCard.place` on a new page."""
+
+
+@dataclass(frozen=True)
+class StripCard:
+    """The card's components that handlers read or change."""
+
+    prompt: gr.Dropdown
+    at: gr.Slider
+    held: gr.State
+    """The run in which the user has moved the scrubber away from the newest frame; None else."""
+    answers: gr.HTML
+    caption: gr.HTML
+    seen: gr.State
+    """What of the run the card shows; when a tick finds more, the card is shown anew."""
+
+    @property
+    def of_run(self) -> list[Any]:
+        """What changes with the followed run."""
+        return [self.prompt, self.at, self.held, self.answers, self.caption]
+
+    @property
+    def place(self) -> list[Any]:
+        """What says where the session looks; see `place_of`."""
+        return [self.prompt, self.at, self.held]
+
+
+def build(words: Words) -> StripCard:
+    """Build the card inside the current Blocks."""
+    with gr.Column(elem_classes="card", elem_id="strip"):
+        words.heading("ui.strip.title")
+        with gr.Row(elem_id="strip-head"):
+            prompt = words.make(
+                gr.Dropdown, label="ui.strip.prompt", fixed_choices=[], interactive=True, filterable=False, scale=3
+            )
+            at = words.make(
+                gr.Slider, label="ui.strip.scrub", minimum=0, maximum=1, value=0, step=1, interactive=False,
+                buttons=[], scale=2, min_width=240, elem_id="strip-at",
+            )  # fmt: skip
+        answers = words.make(
+            gr.HTML,
+            text="ui.strip.none",
+            frame='<div class="placeholder"><p class="empty">{}</p></div>',
+            elem_id="strip-answers",
+        )
+        caption = gr.HTML(strip_views.NO_CAPTION)
+    return StripCard(prompt, at, gr.State(None), answers, caption, gr.State(seen(Following())))
+
+
+def seen(following: Following) -> tuple[Any, ...]:
+    """Return what decides what the card shows; it seldom changes."""
+    return following.run_id, following.glance.strip if following.glance else 0, _state(following)
+
+
+def place_of(prompt: Any, at: Any, held: str | None, following: Following) -> Place:
+    """Return where a session looks, from the values of `StripCard.place`: at the newest frame, unless it was moved."""
+    return Place(int(prompt or 0), int(at or 0) if held and held == following.run_id else None)
+
+
+def render(card: StripCard, following: Following, language: str, place: Place | None = None) -> dict[Any, Any]:
+    """Return what makes the card show the followed run; without a `place`, the newest frame of the first prompt."""
+    place, strip = place or Place(), _strip(following)
+    count = len(strip.frames)
+    return {
+        card.at: gr.update(
+            maximum=max(1, count - 1), value=max(0, place.number(strip)), interactive=count > 1,
+            label=strip_views.scrubber(strip, place, following.total, language),
+        ),
+        card.held: following.run_id if place.frame is not None else None,
+        card.prompt: gr.update(
+            choices=strip_views.prompts(strip), value=place.prompt_of(strip) if strip.prompts else None
+        ),
+        **_shown(card, following, place, language),
+    }  # fmt: skip
+
+
+def _strip(following: Following) -> Strip:
+    return following.story.strip() if following.story else Strip()
+
+
+def _shown(card: StripCard, following: Following, place: Place, language: str) -> dict[Any, Any]:
+    return {
+        card.answers: strip_views.answers(_strip(following), place, language, state=_state(following)),
+        card.caption: strip_views.caption(_strip(following), place, language),
+    }
+
+
+def _state(following: Following) -> str:
+    """Say why there is no frame."""
+    if following.run_id is None:
+        return "none"
+    waits = following.alive and not (following.status and following.status.step)
+    return "waiting" if waits else "missing"
+
+
+def connect(card: StripCard, frame: Frame) -> None:
+    """Connect the card's events."""
+
+    @shown
+    def moved(language: str, following: Following, prompt: int, at: int) -> dict[Any, Any]:
+        newest = at >= len(_strip(following).frames) - 1
+        held = None if newest else following.run_id
+        place = place_of(prompt, at, held, following)
+        label = strip_views.scrubber(_strip(following), place, following.total, language)
+        return {card.held: held, card.at: gr.update(label=label), **_shown(card, following, place, language)}
+
+    @silent
+    def show(language: str, following: Following, *place: Any) -> dict[Any, Any]:
+        return render(card, following, language, place_of(*place, following))
+
+    inputs = [frame.language, frame.following, card.prompt, card.at]
+    for component in (card.at, card.prompt):
+        component.input(
+            moved,
+            inputs,
+            [card.held, card.at, card.answers, card.caption],
+            show_progress="hidden",
+            trigger_mode="always_last",
+            api_visibility="undocumented",
+        )
+    card.seen.change(
+        show,
+        [frame.language, frame.following, *card.place],
+        card.of_run,
+        show_progress="hidden",
+        concurrency_limit=None,
+        api_visibility="undocumented",
+    )
