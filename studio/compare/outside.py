@@ -1,6 +1,7 @@
 """Adapters from outside: brought here (a zip, two files, an id of the Hub), and judged against the base on arrival."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from studio.compare.placing import located_base
@@ -10,6 +11,16 @@ from studio.model.fit import Fit
 from studio.runs import Run
 
 Going = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An adapter from outside that is here now."""
+
+    column: str
+    """How a column names it."""
+    fit: Fit
+    """How it is known that it fits the run's base."""
 
 
 def bring(named: str, run: Run, going: Going = lambda share: None, token: str | None = None) -> str:
@@ -26,16 +37,18 @@ def bring(named: str, run: Run, going: Going = lambda share: None, token: str | 
     return named
 
 
-def fetch(named: str, run: Run, going: Going = lambda share: None, token: str | None = None) -> Fit:
-    """Fetch an adapter of the Hub, and say how it is known that it fits the run's base; raises StudioError."""
+def fetch(named: str, run: Run, going: Going = lambda share: None, token: str | None = None) -> Arrived:
+    """Fetch an adapter of the Hub that fits the run's base; raises StudioError."""
     located = located_base(run.config())
-    return fit.judge(saved.read(hub_adapter.fetch(named, going, token)), located)
+    return Arrived(named.strip(), fit.judge(saved.read(hub_adapter.fetch(named, going, token)), located))
 
 
-def upload(paths: Sequence[Path], run: Run) -> uploaded.Upload:
+def upload(paths: Sequence[Path], run: Run) -> Arrived:
     """Keep an adapter that was uploaded, if it fits the run's base; raises StudioError, and keeps nothing then."""
     located = located_base(run.config())
-    return uploaded.keep(paths, lambda arrived: fit.judge(arrived, located))
+    found: list[Fit] = []
+    kept = uploaded.keep(paths, lambda arrived: found.append(fit.judge(arrived, located)))
+    return Arrived(kept.column, found[0])
 
 
 def offered(run: Run) -> list[str]:
