@@ -9,6 +9,7 @@ import typer
 from rich.progress import (
     BarColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -19,6 +20,7 @@ from studio.cli.words import LANGUAGE, AsJson, RunId, Settings, err, out, plain,
 from studio.config import parse_setting
 
 app = typer.Typer()
+_FETCHING = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
 
 
 @app.command(help=i18n.text("cli.compare", LANGUAGE))
@@ -40,7 +42,8 @@ def compare(
     run = runs.find(run_id)
     asked = [*(prompts or []), *(held_out.prompts_of(prompts_file) if prompts_file else [])]
     generation = run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
-    columns = (*map(parse, against or ["base"]), parse(NOW, strength))
+    named = [_brought(each, run) for each in against or ["base"]]
+    columns = (*map(parse, named), parse(NOW, strength))
     made = gpu.thread().compare(CompareRequest(run.id, tuple(asked), generation, columns)).result()
     if html or png:
         from studio.compare import report_html, report_png
@@ -59,6 +62,23 @@ def compare(
         _show_comparison(made)
 
 
+def _brought(named: str, run: runs.Run) -> str:
+    """Return how a column names what was given, fetched or kept first where it comes from outside."""
+    from studio.compare import outside
+
+    with Progress(*_FETCHING, console=err, transient=True) as progress:
+        task = progress.add_task(say("phase.fetching"), total=1.0, visible=False)
+        try:
+            brought = outside.bring(named, run, lambda share: progress.update(task, completed=share, visible=True))
+        except KeyboardInterrupt:
+            progress.stop()
+            err.print(say("cli.cancelled"))
+            raise typer.Exit(130) from None
+    if brought != named:
+        err.print(plain(say("cli.kept", name=brought)))
+    return brought
+
+
 def _show_comparison(made: Any) -> None:
     for prompt, sides in zip(made.request.prompts, made.answers, strict=True):
         out.print(plain(f"> {prompt}"), style="bold")
@@ -69,6 +89,8 @@ def _show_comparison(made: Any) -> None:
         out.print(plain(note.text(LANGUAGE)), style="yellow")
     for problem in made.proof.problems:
         out.print(plain(problem.text(LANGUAGE)), style="bold red")
+    for left in made.proof.unproven:
+        out.print(plain(left.text(LANGUAGE)), style="bold yellow")
     if made.proof.verified:
         out.print(say("cli.verified", difference=f"{made.proof.sides_differ:.2g}"), style="green")
 

@@ -74,7 +74,8 @@ def as_json(made: Comparison) -> dict[str, object]:
         "proof": proof
         and {
             "verified": proof.verified,
-            **{name: value for name, value in vars(proof).items() if name != "problems"},
+            **{name: value for name, value in vars(proof).items() if name not in ("problems", "unproven")},
             "problems": [problem.text() for problem in proof.problems],
+            "unproven": [left.text() for left in proof.unproven],
         },
     }

@@ -10,6 +10,7 @@ from studio.config import GenerationConfig
 from studio.data.formats import Turn
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, Message, message, text
+from studio.model import hub_adapter, uploaded
 
 NOW = "now"
 """The run's own adapter: its result, or the half-trained one while it trains."""
@@ -24,7 +25,8 @@ class Column:
 
     kind: Literal["base", "adapter"] = "adapter"
     adapter: str = NOW
-    """`now`, a checkpoint of the run (`step-000100`), the id of another run, or a folder."""
+    """`now`, a checkpoint of the run (`step-000100`), the id of another run, a folder, or one from outside: the id of
+    an adapter on the Hub (`owner/name@revision`), or the name of an uploaded one (`upload:…`)."""
     system: str | None = None
     """A system prompt of this column's own; None takes the run's."""
     shots: tuple[Turn, ...] = ()
@@ -75,6 +77,10 @@ class Column:
             return message("compare.column.now")
         if self.step is not None:
             return message("compare.column.step", step=self.step)
+        if self.adapter.startswith(uploaded.PREFIX):
+            return message("compare.column.upload", name=self.adapter.removeprefix(uploaded.PREFIX))
+        if hub_adapter.is_named(self.adapter):
+            return message("compare.column.hub", name=self.adapter)
         return message("compare.column.other", name=Path(self.adapter).name)
 
 
@@ -83,7 +89,7 @@ ADAPTED = Column("adapter")
 
 
 def parse(named: str, strength: float = 1.0) -> Column:
-    """Return the column called `base`, `now`, `step-000100` (or its number), a run's id, or a folder."""
+    """Return the column called `base`, `now`, `step-000100` (or its number), or as `Column.adapter` names others."""
     if named == "base":
         return BASE
     return Column("adapter", f"step-{int(named):06}" if named.isdecimal() else named, strength=strength)

@@ -92,7 +92,7 @@ class _Work:
         self._models, self._show, self._stop = models, show, stop
         self._settings = request.generation or config.generation
         self._marker = config.evaluation.marker
-        self._notes = list(models.notes)
+        self._notes = [*models.notes, *models.unproven]
         self._rows: dict[Part, list[Row]] = {"held_out": self._held_out(request, run, config)}
         if request.forgetting:
             self._rows["general"] = self._general(run)

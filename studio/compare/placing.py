@@ -14,9 +14,12 @@ from studio.data import tokens
 from studio.errors import CompareError, ModelError, StudioError
 from studio.files import sha256
 from studio.i18n import Message, message
-from studio.model import beside, load
-from studio.model.adapter import TUNED, WEIGHTS, ModelHost
+from studio.model import beside, fit, hub_adapter, load, saved, uploaded
+from studio.model.adapter import TUNED, ModelHost
+from studio.model.fit import Fit
+from studio.model.load import Located
 from studio.model.probe import Probe
+from studio.model.saved import WEIGHTS
 from studio.runs import Run
 from studio.train import checkpoint
 
@@ -76,6 +79,17 @@ class Placed(Models):
     base_sha256: str
     probe: Probe
     notes: tuple[Message, ...]
+    fits: tuple[Fit | None, ...]
+    """How it is known of each column's adapter that it was made for this base; None for the base."""
+
+    @property
+    def unproven(self) -> tuple[Message, ...]:
+        """What is not known of the adapters, and would have to be."""
+        return tuple(
+            message("compare.unproven.base", number=number, made_for=found.made_for)
+            for number, found in enumerate(self.fits, 1)
+            if found and found.known == "shapes"
+        )
 
 
 @contextmanager
@@ -92,10 +106,9 @@ def placed(
     if training is not None and host.adapter != run.id:
         raise CompareError("compare.not_yet", run=run.id)
     sources = [None if column.is_base else source(run, column, training) for column in columns]
+    located = host.loaded.located if training is not None and host.loaded else located_base(config)
+    fits = [found and _fit(found, located) for found in sources]
     if training is None:
-        located = load.locate(config.model)
-        if located is None:
-            raise ModelError("model.not_here", id=config.model.id)
         host.base(config.model, located)
     assert host.loaded is not None
     assert host.probe is not None
@@ -104,7 +117,7 @@ def placed(
     aliases: list[str] = []
     names: list[str] = []
     try:
-        for found, column in zip(sources, columns, strict=True):
+        for found, column in zip(fits, columns, strict=True):
             names.append(_name(host, found, column, aliases))
         model = loaded.model if host.peft is None else host.peft
         refused = _refusal(model, names)
@@ -123,6 +136,7 @@ def placed(
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
             notes=tuple(notes),
+            fits=tuple(fits),
         )
     finally:
         if host.peft is not None:
@@ -130,6 +144,21 @@ def placed(
             used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
             kept = mine if training is not None or not used else used  # what is used is likely to be asked again
             beside.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
+
+
+def located_base(config: RunConfig) -> Located:
+    """Return where a run's base is; raises ModelError when it is not on this machine."""
+    located = load.locate(config.model)
+    if located is None:
+        raise ModelError("model.not_here", id=config.model.id)
+    return located
+
+
+def _fit(found: Source, located: Located) -> Fit:
+    """Judge an adapter before anything is loaded; the one that is being trained sits in its base."""
+    if found.folder is None:
+        return Fit(None, located.id, "weights")
+    return fit.judge(saved.read(found.folder), located, found.made_for)
 
 
 def source(run: Run, column: Column, training: Run | None) -> Source:
@@ -143,8 +172,12 @@ def source(run: Run, column: Column, training: Run | None) -> Source:
             steps = ", ".join(str(checkpoint.step_of(path)) for path in there) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
         return Source(found, run, run.resolved()["base"])
+    if column.adapter.startswith(uploaded.PREFIX):
+        return Source(uploaded.find(column.adapter), None)
     if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
         return _result(runs.find(column.adapter))
+    if hub_adapter.is_named(column.adapter):
+        return Source(hub_adapter.here(column.adapter), None)
     return Source(Path(column.adapter).expanduser(), _run_of(Path(column.adapter).expanduser()))
 
 
@@ -168,11 +201,11 @@ def _run_of(folder: Path) -> Run | None:
         return None
 
 
-def _name(host: ModelHost, found: Source | None, column: Column, aliases: list[str]) -> str:
+def _name(host: ModelHost, found: Fit | None, column: Column, aliases: list[str]) -> str:
     """Return PEFT's name of a column's adapter, loaded beside the others; another strength is an alias of it."""
     if found is None:
         return BASE
-    name = TUNED if found.folder is None else host.load_adapter(found.folder, found.made_for)
+    name = TUNED if found.saved is None else host.load_adapter(found.saved, found.made_for)
     if column.strength == 1:
         return name
     alias = f"{name}~{len(aliases)}"

@@ -1,7 +1,7 @@
 """What a comparison rests on, measured each time, and whether anything is wrong with it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -18,6 +18,7 @@ from studio.data.prompt import PromptRenderer
 from studio.errors import StudioError
 from studio.i18n import Message, message
 from studio.model import probe
+from studio.model.fit import Known
 from studio.runs import Run
 
 SAME = 1e-6
@@ -47,13 +48,17 @@ class Proof:
     """Largest difference of the first token's probability, between the two columns that are the most alike."""
     template_as_trained: bool | None
     """Whether the prompts have the tokens that they had in training; None where the adapter does not say so."""
+    made_for: tuple[Known | None, ...] = ()
+    """How it is known of each column's adapter that it was made for this base; None for the base."""
     problems: tuple[Message, ...] = ()
     """What is wrong; empty when the comparison is verified."""
+    unproven: tuple[Message, ...] = ()
+    """What cannot be known, and would have to be; empty when the comparison is verified."""
 
     @property
     def verified(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
+        """Whether nothing is wrong, and nothing is left unproven."""
+        return not self.problems and not self.unproven
 
 
 def prove(request: CompareRequest, placed: Placed, asked: Sequence[Asked], first: Any) -> Proof:
@@ -91,7 +96,9 @@ def prove(request: CompareRequest, placed: Placed, asked: Sequence[Asked], first
         tolerance=wanted.tolerance,
         sides_differ=min((found for found in differences.values() if found is not None), default=0.0),
         template_as_trained=None if None in as_trained.values() else all(as_trained.values()),
+        made_for=tuple(found and found.known for found in placed.fits),
         problems=tuple(problems),
+        unproven=(*placed.unproven, *_templates(request, placed)),
     )
 
 
@@ -148,7 +155,7 @@ def _as_trained(request: CompareRequest, found: Source, asked: Sequence[Asked], 
     """Say whether the adapter's own template and settings render the prompts into the tokens that were asked."""
     if found.folder is None:
         return True
-    tokenizer = _saved_tokenizer(found.folder)
+    tokenizer = found.run and _saved_tokenizer(found.folder)  # one from outside is not opened: it says too little
     if found.run is None or tokenizer is None:
         return None
     column = request.columns[number]
@@ -160,6 +167,20 @@ def _as_trained(request: CompareRequest, found: Source, asked: Sequence[Asked], 
         )
     except StudioError:  # its own settings cannot render such a prompt at all
         return False
+
+
+def _templates(request: CompareRequest, placed: Placed) -> Iterator[Message]:
+    """Yield what is to be said of adapters from outside that came with another chat template than the base's.
+
+    The texts of the templates are compared: a template is a program, and one from outside is not run here.
+    """
+    used = getattr(placed.tokenizer, "chat_template", None)
+    for number, (found, column) in enumerate(zip(placed.fits, request.columns, strict=True)):
+        source = placed.sources[number]
+        if found and found.saved and source and source.run is None and column.is_plain:
+            own = found.saved.template
+            if own is not None and own.strip() != str(used or "").strip():
+                yield message("compare.unproven.template", number=number + 1)
 
 
 def run_renderer(run: Run, tokenizer: Any) -> PromptRenderer:

@@ -14,6 +14,7 @@ from studio.files import replace_file, replace_folder, sha256
 from studio.model import beside, load, probe
 from studio.model.hardware import random_state, set_random_state
 from studio.model.load import Loaded, Located
+from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS, Saved
 
 TUNED = "default"
 """PEFT's name of the adapter that is trained."""
@@ -53,34 +54,35 @@ class ModelHost:
         """Remember the PEFT model that now wraps the base."""
         self.peft, self.adapter = peft_model, name
 
-    def load_adapter(self, folder: Path, made_for: dict[str, Any] | None = None) -> str:
+    def load_adapter(self, saved: Saved, made_for: str) -> str:
         """Put a saved adapter beside those that are there, and return its name in the PEFT model.
 
-        `made_for` is the base that it was made for, where the folder does not say so. Raises CompareError when that is
-        another one, and for an adapter that cannot be used.
+        It was judged before that it fits (`fit.judge`); `made_for` is the base that it names. Raises CompareError when
+        the base does not take it all the same.
         """
         from peft import PeftModel
 
         assert self.loaded is not None
-        require_usable(folder)
-        require_same_base(folder, self.loaded.located, made_for)
+        folder = saved.folder
         name = f"{sha256(folder / WEIGHTS)[:16]}-{sha256(folder / SETTINGS)[:8]}"
         try:
             if self.peft is None:
-                wrapped = PeftModel.from_pretrained(self.loaded.model, folder, adapter_name=name, use_safetensors=True)
+                wrapped = PeftModel.from_pretrained(
+                    self.loaded.model, folder, adapter_name=name, config=saved.lora_config(), use_safetensors=True
+                )
                 wrapped.eval()
                 self.put_adapter(wrapped, name)
             elif name not in self.peft.peft_config:
-                place = str(self.loaded.model.device)
-                self.peft.load_adapter(folder, name, torch_device=place, use_safetensors=True)
-        except (ValueError, RuntimeError, KeyError, TypeError) as error:  # modules or shapes that this base has not
+                self.peft.add_adapter(name, saved.lora_config())
+                self.peft.load_adapter(folder, name, torch_device=str(self.loaded.model.device), use_safetensors=True)
+        except (ValueError, RuntimeError, KeyError, TypeError) as error:  # what the shapes did not tell
             if self.peft is None:
                 beside.unwrap(self.loaded.model)
                 vars(self.loaded.model).pop("peft_config", None)
             else:
                 beside.remove(self.peft, [name])
-            detail = " ".join(str(error).split())[:200]
-            raise CompareError("compare.does_not_fit", folder=folder.name, detail=detail) from error
+            named = {"folder": folder.name, "made_for": made_for, "loaded": self.loaded.located.id}
+            raise CompareError("compare.does_not_fit", detail=" ".join(str(error).split())[:200], **named) from error
         return name
 
     def remove_adapter(self) -> None:
@@ -158,10 +160,6 @@ def linear_modules_with_adapter(peft_model: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-BASE_RECORD = "restyle.json"
-"""File in an adapter's folder that says which base it was made for."""
-
-
 def save(peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any]) -> None:
     """Save an adapter with its tokenizer, complete or not at all; one that was there before is replaced."""
 
@@ -184,43 +182,6 @@ def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -
         replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
 
     replace_folder(folder, fill)
-
-
-WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
-
-_KEEPS_THE_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
-"""Ways to begin an adapter that leave the base's own weights alone; others (PiSSA, OLoRA, …) change them."""
-
-
-def require_usable(folder: Path) -> None:
-    """Raise CompareError unless a folder holds a LoRA adapter in safetensors that only adds to the base."""
-    try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        kind = settings["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CompareError("compare.not_an_adapter", folder=folder.name) from error
-    if not (folder / WEIGHTS).is_file():
-        raise CompareError("compare.no_safetensors", folder=folder.name)
-    replaces = settings.get("modules_to_save") or settings.get("trainable_token_indices")
-    if kind != "LORA" or replaces or settings.get("init_lora_weights", True) not in _KEEPS_THE_BASE:
-        raise CompareError("compare.more_than_lora", folder=folder.name, kind=kind)
-
-
-def recorded_base(folder: Path) -> dict[str, Any]:
-    """Return the base that an adapter's folder names: `id`, and the hash of its `weights` where the studio saved it."""
-    try:
-        return json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["base"]
-    except FileNotFoundError:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        return {"id": str(settings.get("base_model_name_or_path")), "weights": None}
-
-
-def require_same_base(folder: Path, located: Located, made_for: dict[str, Any] | None = None) -> None:
-    """Raise CompareError when an adapter was made for another base than the one at `located`."""
-    made_for = made_for or recorded_base(folder)
-    same_name = made_for["id"] in (located.id, str(located.path))
-    if made_for["weights"] != located.identity["weights"] and not (made_for["weights"] is None and same_name):
-        raise CompareError("compare.other_base", made_for=made_for["id"], loaded=located.id)
 
 
 @contextmanager

@@ -37,9 +37,9 @@ TIMEOUT = 4.0
 PATIENCE = 4.8
 """Seconds until a question to the Hub is answered, the knock included; a single answer gets at least one."""
 
-_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md"]
+_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md")
 """What a model needs, and its card. Pickled weights and code are not among it."""
-_NOT = ["*/*", "consolidated*"]
+_NOT = ("*/*", "consolidated*")
 """What else matches: copies of the weights for other programs, in folders or under another name."""
 _SPARE = 100 * 10**6
 """Bytes that stay free on the disk."""
@@ -63,6 +63,24 @@ class Listing:
     parameters: dict[str, int]
     """Number of weights by their type (`BF16`, `U8`); empty if the Hub has not counted."""
     gated: bool
+    others: tuple[str, ...] = ()
+    """The names of the files that would not be fetched."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which files of a repository are fetched, and what must hold of them."""
+
+    allow: tuple[str, ...]
+    ignore: tuple[str, ...]
+    is_whole: Callable[[Path], bool]
+    """Whether a folder holds all that there must be."""
+    require_usable: Callable[[Listing], None]
+    """Raises StudioError for a repository whose files would be refused once they were here."""
+
+    def has(self, name: str) -> bool:
+        """Whether a file is among them."""
+        return any(fnmatch(name, each) for each in self.allow) and not any(fnmatch(name, each) for each in self.ignore)
 
 
 def endpoint() -> str:
@@ -99,20 +117,25 @@ def reachable() -> bool:
     return answered.is_set()
 
 
-def local(model_id: str, revision: str | None) -> Path | None:
+def local(model_id: str, revision: str | None, wanted: Wanted | None = None) -> Path | None:
     """Return the folder of a model that was fetched before and is whole, or None."""
+    wanted = wanted or MODEL
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         found = snapshot_download(
-            model_id, revision=revision, allow_patterns=_FILES, ignore_patterns=_NOT, local_files_only=True
+            model_id,
+            revision=revision,
+            allow_patterns=list(wanted.allow),
+            ignore_patterns=list(wanted.ignore),
+            local_files_only=True,
         )
     except (LocalEntryNotFoundError, HfHubHTTPError):
         return None
     except HFValidationError as error:
         raise ModelError("model.bad_id", id=model_id) from error
-    return Path(found) if is_whole(Path(found)) else None
+    return Path(found) if wanted.is_whole(Path(found)) else None
 
 
 def is_whole(folder: Path) -> bool:
@@ -127,7 +150,7 @@ def is_whole(folder: Path) -> bool:
     return all((folder / part).is_file() for part in set(parts))
 
 
-def look(model_id: str, revision: str | None = None, token: str | None = None) -> Listing:
+def look(model_id: str, revision: str | None = None, token: str | None = None, wanted: Wanted | None = None) -> Listing:
     """Return what the Hub tells of a model, within about five seconds; raises ModelError."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
@@ -146,10 +169,11 @@ def look(model_id: str, revision: str | None = None, token: str | None = None) -
         )
     except HFValidationError as error:
         raise ModelError("model.bad_id", id=model_id) from error
-    wanted = [file for file in info.siblings or [] if _is_wanted(file.rfilename)]
+    all_of_it = info.siblings or []
+    fetched = [file for file in all_of_it if (wanted or MODEL).has(file.rfilename)]
     blobs = storage(model_id) / "blobs"
-    etags = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in wanted}
-    files = {file.rfilename: file.size or 0 for file in wanted}
+    etags = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in fetched}
+    files = {file.rfilename: file.size or 0 for file in fetched}
     card = info.card_data.to_dict() if info.card_data else {}
     return Listing(
         id=info.id,
@@ -160,6 +184,7 @@ def look(model_id: str, revision: str | None = None, token: str | None = None) -
         licence=licence_of(card),
         parameters=dict(info.safetensors.parameters) if info.safetensors else {},
         gated=bool(info.gated),
+        others=tuple(file.rfilename for file in all_of_it if file.rfilename not in files),
     )
 
 
@@ -186,17 +211,24 @@ def require_access(model_id: str, token: str | None = None) -> None:
     _ask(check, model_id, None, token)
 
 
-def fetch(model_id: str, revision: str | None, going: Going = lambda share: None, token: str | None = None) -> Path:
+def fetch(
+    model_id: str,
+    revision: str | None,
+    going: Going = lambda share: None,
+    token: str | None = None,
+    wanted: Wanted | None = None,
+) -> Path:
     """Return the folder of a model, fetched if it is not here yet; raises ModelError.
 
     `going` is told the share of bytes done, several times a second, and may raise to end the download: what was
     complete stays, what was half goes.
     """
-    if found := local(model_id, revision):
+    wanted = wanted or MODEL
+    if found := local(model_id, revision, wanted):
         return found
     going(0.0)
-    listing = look(model_id, revision, token)
-    require_usable(listing)
+    listing = look(model_id, revision, token, wanted)
+    wanted.require_usable(listing)
     if listing.gated:
         require_access(model_id, token)
     lock = cache() / "locks"
@@ -204,7 +236,7 @@ def fetch(model_id: str, revision: str | None, going: Going = lambda share: None
     with alone(lock / f"{storage(model_id).name}.lock", going):
         require_disk(listing.missing, storage(model_id))
         with _no_halves(storage(model_id) / "blobs"):
-            found = _download(listing, revision, going, token)
+            found = _download(listing, revision, wanted, going, token)
     going(1.0)
     return found
 
@@ -217,6 +249,9 @@ def require_usable(listing: Listing) -> None:
         raise ModelError("model.remote_code", id=listing.id)
     if not any(name.endswith(".safetensors") for name in listing.files):
         raise ModelError("model.no_safetensors", id=listing.id)
+
+
+MODEL = Wanted(_FILES, _NOT, is_whole, require_usable)
 
 
 def require_disk(needed: int, folder: Path) -> None:
@@ -243,13 +278,6 @@ def size(count: int) -> str:
     return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
-def _is_wanted(name: str) -> bool:
-    def matches(patterns: Sequence[str]) -> bool:
-        return any(fnmatch(name, pattern) for pattern in patterns)
-
-    return matches(_FILES) and not matches(_NOT)
-
-
 def cache_folder() -> Path:
     """Return the folder in which the library keeps what it has fetched."""
     from huggingface_hub import constants
@@ -262,7 +290,7 @@ def storage(model_id: str) -> Path:
     return cache_folder() / f"models--{model_id.replace('/', '--')}"
 
 
-def _download(listing: Listing, revision: str | None, going: Going, token: str | None) -> Path:
+def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Going, token: str | None) -> Path:
     """Let a process of its own download, and tell how far it is; the process ends when `going` raises."""
     asked = {
         "id": listing.id,
@@ -270,8 +298,8 @@ def _download(listing: Listing, revision: str | None, going: Going, token: str |
         "token": token,
         "endpoint": endpoint(),
         "cache": str(cache_folder()),
-        "allow": _FILES,
-        "ignore": _NOT,
+        "allow": wanted.allow,
+        "ignore": wanted.ignore,
     }
     share, told = 0.0, {"error": []}
     child = Child([sys.executable, "-m", "studio.model.download"], json.dumps(asked))

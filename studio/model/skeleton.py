@@ -61,6 +61,24 @@ def build(path: Path, lora: LoraSettings) -> Skeleton:
     )
 
 
+@lru_cache(maxsize=8)
+def modules(path: Path) -> dict[str, tuple[int, int]]:
+    """Return the inputs and outputs of each module that a LoRA adapter can sit in, by its path in the model."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, part in _empty(_config(path)).named_modules():
+        if isinstance(part, torch.nn.Linear):
+            sizes[name] = part.in_features, part.out_features
+        elif isinstance(part, torch.nn.Embedding):
+            sizes[name] = part.num_embeddings, part.embedding_dim
+        elif isinstance(part, Conv1D):
+            inputs, outputs = part.weight.shape
+            sizes[name] = inputs, outputs
+    return sizes
+
+
 @lru_cache(maxsize=32)
 def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
     """Count the bytes that one layer keeps for its backward pass, for one row of `length` tokens.

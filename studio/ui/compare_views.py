@@ -200,11 +200,13 @@ def badge(comparison: Comparison | None, language: str) -> str:
         head = f"<b>✓ {html.escape(text('ui.proof.verified', language))}</b><span>{html.escape(told)}</span>"
         head = f'<summary>{head}<i aria-hidden="true">ⓘ</i></summary>'
         return f'<details class="proof good">{head}{details}</details>{notes}'
-    problems = "".join(f"<p>{html.escape(said(problem, language))}</p>" for problem in proof.problems)
-    head = f"<b>✕ {html.escape(text('ui.proof.wrong', language))}</b>"
+    told = (*proof.problems, *proof.unproven)
+    problems = "".join(f"<p>{html.escape(said(problem, language))}</p>" for problem in told)
+    sign, key, kind = ("✕", "wrong", "proof-wrong") if proof.problems else ("⚠", "unproven", "proof-wrong unproven")
+    head = f"<b>{sign} {html.escape(text(f'ui.proof.{key}', language))}</b>"
     more = html.escape(text("ui.proof.details", language))
     return (
-        f'<div class="failure proof-wrong" role="alert"><strong>{head}</strong>{problems}'
+        f'<div class="failure {kind}" role="alert"><strong>{head}</strong>{problems}'
         f'<details class="proof"><summary>{more}</summary>{details}</details></div>{notes}'
     )
 
@@ -224,6 +226,8 @@ def _details(comparison: Comparison, proof: Proof, language: str) -> str:
         name = f"{number + 1} · {column.title(language)}"
         if adapter:
             rows.append(("adapter", _hash(adapter), name))
+        if known := dict(enumerate(proof.made_for)).get(number):
+            rows.append(("made_for", html.escape(text(f"ui.proof.known.{known}", language)), name))
         rows.append(("prompt", _hash(prompt), name))
     if len(columns) > 1:
         differ = text("ui.proof.differ_by", language, percent=f"{100 * proof.sides_differ:.2g}")

@@ -170,8 +170,8 @@ def test_an_adapter_that_is_not_there_is_named(run, column, said):
         ({"init_lora_weights": "pissa"}, "more than add"),
         ({"modules_to_save": ["lm_head"]}, "more than add"),
         ({"peft_type": "IA3"}, "more than add"),
-        ({"r": 8}, "does not fit"),
-        ({"target_modules": ["no_such_module"]}, "does not fit"),
+        ({"r": 8}, "contradict each other"),
+        ({"target_modules": ["no_such_module"]}, "contradict each other"),
     ],
 )
 def test_an_adapter_that_cannot_be_used_is_refused_and_leaves_the_base_alone(run, tmp_path, changes, said):

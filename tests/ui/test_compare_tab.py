@@ -1,8 +1,10 @@
 """The Compare tab in a real browser: compare, strength, scoreboard, vote and card, in both languages."""
 
 import json
+import re
 import time
 
+import outside
 import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
@@ -183,3 +185,45 @@ def test_a_phone_shows_every_view_without_scrolling_sideways(browser, page_url):
         page.get_by_role("tab", name=text(f"ui.compare.tabs.{name}", "ko"), exact=True).click()
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refused(
+    browser, page_url, run, hub_stand_in, tiny_model, tmp_path
+):
+    def say(key, **values):
+        return text(key, "ko", **values)
+
+    fits = outside.make(tmp_path / "captain", tiny_model, "/home/bob/base")
+    hub_stand_in.add("someone/captain", outside.make(tmp_path / "other", tiny_model, str(tiny_model), r=2))
+    page = open_page(browser, page_url, "ko-KR", width=390)
+    page.get_by_role("tab", name=say("ui.tabs.compare")).click()
+    page.locator("#outside").get_by_role("button", name=say("ui.outside.title")).click()
+    said, files = page.locator("#outside-said"), page.locator("#outside-files input[type=file]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    # One for another base is refused with both names, and is not kept
+    alien = outside.make(tmp_path / "alien", tiny_model, "someone/else")
+    files.set_input_files([alien / name for name in outside.FILES])
+    expect(said.locator("[role=alert]")).to_contain_text("someone/else", timeout=SLOW)
+    expect(said).to_contain_text(str(tiny_model))
+    expect(page.locator("#outside-remove")).to_be_disabled()
+
+    # One that fits by its shapes gets a column, and the comparison says what is not proven
+    files.set_input_files(outside.zipped(fits, tmp_path / "captain.zip"))
+    expect(said.locator("[role=alert]")).to_contain_text("/home/bob/base", timeout=SLOW)
+    expect(page.locator("#extra-3 input").first).to_have_value(re.compile("captain-"))
+    page.locator("#outside-id input, #outside-id textarea").fill("someone/captain")
+    page.locator("#outside-fetch").click()
+    expect(said).to_contain_text(say("ui.outside.known.name"), timeout=SLOW)
+    expect(page.locator("#extra-4 input").first).to_have_value(re.compile("someone/captain"))
+    page.locator("#prompt textarea").fill("3이 뭐야?")
+    page.get_by_role("button", name=say("ui.compare.go"), exact=True).click()
+    expect(page.locator("#proof .unproven")).to_contain_text("/home/bob/base", timeout=SLOW)
+    expect(page.locator("#answer-4 .answer")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    # Removed, it is chosen no more
+    page.locator("#outside-remove").click()
+    expect(page.locator("#extra-3 input").first).to_have_value(say("compare.column.now"))
+    expect(page.locator("#outside-remove")).to_be_disabled()
+    assert page.errors == []

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
+from studio.compare import outside as arrived
 from studio.compare.columns import ADAPTED, BASE, MOST_COLUMNS, MOST_STRENGTH, NOW, Column
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.errors import StudioError
@@ -14,7 +15,7 @@ from studio.i18n import text
 from studio.runs import Run, State
 from studio.train import checkpoint
 from studio.ui import compare_views, views
-from studio.ui.tabs import card
+from studio.ui.tabs import card, outside
 from studio.ui.words import Words
 
 NAMES = ("before", "after", "3", "4")
@@ -76,6 +77,7 @@ class CompareTab:
     open: gr.State
     """Which of the added columns are open."""
     add: gr.Button
+    outside: outside.Outside
     prompt: gr.Textbox
     held_out: gr.Dropdown
     go: gr.Button
@@ -160,6 +162,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
                     stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=80, scale=1)
                     add = words.make(gr.Button, text="ui.compare.add", min_width=120, scale=1, elem_id="add-column")
         extras = tuple(_extra(words, number) for number in range(EXTRA))
+        arriving = outside.build(words)
     badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
     with gr.Row(elem_classes="columns sides"):
         panels = tuple(_panel(words, name) for name in NAMES)
@@ -190,6 +193,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         extras=extras,
         open=gr.State((False,) * EXTRA),
         add=add,
+        outside=arriving,
         prompt=prompt,
         held_out=held_out,
         go=go,
@@ -313,19 +317,29 @@ def about(
     config = config_of(run_id)
     prompts = _held_out(config) if config else []
     key = "ui.compare.held_out_help" if prompts or config is None else "ui.compare.held_out_none"
-    own = [(text("compare.column.now", language), NOW), *_steps(run_id, language)] if run_id else []
-    others = [
-        (text("compare.column.other", language, name=views.run_name(run.id)), run.id) for run in _beside(run_id, found)
-    ]
-    told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("system", "shots")]
+    own = _own(run_id, language)
     value = {"value": NOW if run_id else None} if fresh else {}
     titles = titled(tab, (BASE, ADAPTED), run_id, language) if fresh else {}
     return {
         tab.held_out: gr.update(choices=prompts, interactive=bool(prompts), info=text(key, language)),
         tab.checkpoint: gr.update(choices=own, **value),
-        **{extra.who: gr.update(choices=[*own, *others, *told], **value) for extra in tab.extras},
+        **{extra.who: gr.update(choices=who(run_id, found, language), **value) for extra in tab.extras},
         **titles,
     }
+
+
+def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: str) -> list[tuple[str, str]]:
+    """Return what an added column can be: an adapter of this run, another one, or the base that is told more."""
+    others = [
+        (text("compare.column.other", language, name=views.run_name(run.id)), run.id) for run in _beside(run_id, found)
+    ]
+    there = arrived.offered(runs.Run(runs.folder() / run_id)) if run_id else []
+    told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("system", "shots")]
+    return [*_own(run_id, language), *others, *((Column(adapter=each).title(language), each) for each in there), *told]
+
+
+def _own(run_id: str | None, language: str) -> list[tuple[str, str]]:
+    return [(text("compare.column.now", language), NOW), *_steps(run_id, language)] if run_id else []
 
 
 def _steps(run_id: str, language: str) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The Compare tab's events: ask the columns, stop, go on with a chat, ask again with another strength."""
 
 import html
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,13 +13,15 @@ from studio import runs
 from studio.compare.ask import Comparison
 from studio.compare.columns import BASE, NOW, Column, CompareRequest
 from studio.config import GenerationConfig
-from studio.errors import CompareError
+from studio.errors import CompareError, ModelError
 from studio.i18n import text
+from studio.model import hub_adapter
+from studio.model.uploaded import PREFIX
 from studio.ui import compare_views, examples, jobs
 from studio.ui.compare_views import View
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
-from studio.ui.tabs import card
+from studio.ui.tabs import card, outside
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import EXTRA, NUMBERS, SHOTS, SYSTEM, CompareTab
 
@@ -54,7 +57,14 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
         elif who == SHOTS:
             yield Column("base", shots=examples.parsed(shots or ""))
         else:
+            _refuse_path(who or NOW)
             yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
+
+
+def _refuse_path(named: str) -> None:
+    """Raise ModelError for a folder: the page offers none, and others may reach it."""
+    if not re.fullmatch(r"[\w-]+", named) and not named.startswith(PREFIX) and not hub_adapter.is_named(named):
+        raise ModelError("ui.no_folders")
 
 
 def connect(tab: CompareTab, frame: Frame) -> None:
@@ -179,6 +189,35 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
 
+    @shown
+    def arrived(language: str, column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
+        """Offer what has arrived, in a column of its own if one is free."""
+        choices = tabs.who(run_id, tabs.comparable(), language)
+        updates: dict[Any, Any] = {extra.who: gr.update(choices=choices) for extra in tab.extras}
+        if any(is_open and chosen == column for is_open, chosen in zip(open_, who, strict=True)) or all(open_):
+            return updates
+        place = open_.index(False)
+        extra = tab.extras[place]
+        told = {extra.system: gr.update(visible=False), extra.shots: gr.update(visible=False)}
+        updates |= {
+            extra.who: gr.update(choices=choices, value=column),
+            extra.strength: gr.update(visible=True),
+            **told,
+        }
+        return updates | dict(zip([tab.open, tab.add, *rows], add(open_), strict=True))
+
+    @shown
+    def gone(language: str, column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
+        """Offer what was removed no more."""
+        choices = tabs.who(run_id, tabs.comparable(), language)
+        return {
+            extra.who: gr.update(choices=choices, **({"value": NOW} if chosen == column else {}))
+            for extra, chosen in zip(tab.extras, who, strict=True)
+        }
+
+    whose = [tab.run, tab.open, *(extra.who for extra in tab.extras)]
+    shows = [tab.open, tab.add, *rows, *(part for extra in tab.extras for part in extra.inputs)]
+    outside.connect(tab.outside, frame, whose, shows, arrived, gone)
     tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
     for number, extra in enumerate(tab.extras):
 

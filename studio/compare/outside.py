@@ -1,0 +1,68 @@
+"""Adapters from outside: brought here (a zip, two files, an id of the Hub), and judged against the base on arrival."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.compare.placing import located_base
+from studio.errors import StudioError
+from studio.model import fit, hub_adapter, saved, uploaded
+from studio.model.fit import Fit
+from studio.runs import Run
+
+Going = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An adapter from outside that is here now."""
+
+    column: str
+    """How a column names it."""
+    fit: Fit
+    """How it is known that it fits the run's base."""
+
+
+def bring(named: str, run: Run, going: Going = lambda share: None, token: str | None = None) -> str:
+    """Return how a column names the adapter that the user has `named`, which is here and fits after that.
+
+    A zip is kept, an adapter of the Hub is fetched; whatever else it is (a run, a step, a folder) is left to the
+    comparison. Raises StudioError.
+    """
+    path = Path(named).expanduser()
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return upload([path], run).column
+    if not named.startswith(uploaded.PREFIX) and hub_adapter.is_named(named):
+        fetch(named, run, going, token)
+    return named
+
+
+def fetch(named: str, run: Run, going: Going = lambda share: None, token: str | None = None) -> Arrived:
+    """Fetch an adapter of the Hub that fits the run's base; raises StudioError."""
+    located = located_base(run.config())
+    return Arrived(named.strip(), fit.judge(saved.read(hub_adapter.fetch(named, going, token)), located))
+
+
+def upload(paths: Sequence[Path], run: Run) -> Arrived:
+    """Keep an adapter that was uploaded, if it fits the run's base; raises StudioError, and keeps nothing then."""
+    located = located_base(run.config())
+    found: list[Fit] = []
+    kept = uploaded.keep(paths, lambda arrived: found.append(fit.judge(arrived, located)))
+    return Arrived(kept.column, found[0])
+
+
+def offered(run: Run) -> list[str]:
+    """Return how columns name the adapters from outside that a run's base may take, as far as names tell.
+
+    Nothing is loaded and nothing hashed: the base is the one that the run has recorded.
+    """
+    base = run.resolved().get("base")
+    there = {each.column: each.folder for each in uploaded.all_kept()} | hub_adapter.fetched()
+    return [column for column, folder in there.items() if base and _may_fit(folder, base)]
+
+
+def _may_fit(folder: Path, base: dict[str, str | None]) -> bool:
+    try:
+        return fit.kinship(saved.recorded_base(folder), base) is not None
+    except (StudioError, OSError):
+        return False

@@ -1,0 +1,103 @@
+"""Whether an adapter was made for a base: by the identity it carries, by the name it gives, by the shapes it has.
+
+All of it is known before anything is loaded. Only the first proves it: an adapter that the studio saved carries the
+hash of its base's weights. Another's settings name an id or a path. The same id of the Hub is the same base; another
+one is another base, whatever the shapes. A path says nothing on another machine, so there the shapes decide, and the
+comparison says that it is not proven.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from studio.errors import CompareError
+from studio.model import builtin, skeleton
+from studio.model.load import Located
+from studio.model.saved import Saved
+
+Known = Literal["weights", "name", "shapes"]
+"""How it is known: the hash of the weights, the same name, or no more than that the shapes fit."""
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_SNAPSHOT = re.compile(r".*models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+NAMELESS = "–"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """That an adapter may be put into a base, and how that is known."""
+
+    saved: Saved | None
+    """None for the adapter that is being trained, which is in no folder."""
+    made_for: str
+    """The base that it names."""
+    known: Known
+
+
+def judge(saved: Saved, located: Located, made_for: Mapping[str, str | None] | None = None) -> Fit:
+    """Say how it is known that an adapter fits a base; raises CompareError when it was made for another one.
+
+    `made_for` is the base that it was made for, where its folder does not say so.
+    """
+    named = made_for or saved.base
+    known = kinship(named, located.identity)
+    shown = named["id"] or NAMELESS
+    if known is None:
+        raise CompareError("compare.other_base", made_for=shown, loaded=located.id)
+    if known != "weights":
+        _require_shapes(saved, located, shown)
+    return Fit(saved, shown, known)
+
+
+def kinship(made_for: Mapping[str, str | None], base: Mapping[str, str | None]) -> Known | None:
+    """Say what two names of a base tell: the best that can be known without the shapes; None for two bases."""
+    if made_for["weights"] is not None:
+        return "weights" if made_for["weights"] == base["weights"] else None
+    theirs, revision = _parsed(made_for)
+    ours, is_folder = str(base["id"]), base["revision"] is None
+    if is_folder and theirs and _same_place(theirs, ours):
+        return "name"
+    if not is_folder and theirs.casefold() == ours.casefold():
+        return "shapes" if _another_edition(revision, base["revision"]) else "name"
+    if _HUB_ID.fullmatch(theirs) and not (is_folder and _last(theirs) == _last(ours)):
+        return None
+    return "shapes"
+
+
+def _parsed(made_for: Mapping[str, str | None]) -> tuple[str, str | None]:
+    """Return id and revision; a path into the Hub's cache holds both."""
+    named = str(made_for["id"] or "")
+    if found := _SNAPSHOT.fullmatch(named):
+        return f"{found[1]}/{found[2]}", found[3]
+    return named, made_for.get("revision")
+
+
+def _same_place(one: str, other: str) -> bool:
+    return one == other or (Path(one).is_absolute() and Path(one).resolve() == Path(other).resolve())
+
+
+def _last(name: str) -> str:
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].casefold()
+
+
+def _another_edition(theirs: str | None, ours: str | None) -> bool:
+    """Whether the id is the same and the weights may not be: another commit, or the built-in model from its package."""
+    commits = [bool(_COMMIT.fullmatch(each or "")) for each in (theirs, ours)]
+    return ours == builtin.PACKAGE or (all(commits) and theirs != ours)
+
+
+def _require_shapes(saved: Saved, located: Located, made_for: str) -> None:
+    """Raise CompareError unless the base has the adapter's modules, in its sizes; both bases are named."""
+    ours = skeleton.modules(located.path)
+    names = {"folder": saved.folder.name, "made_for": made_for, "loaded": located.id}
+    missing = [path for path in saved.modules if path not in ours]
+    if missing:
+        modules = ", ".join(path[:120] for path in missing[:3]) + " …" * (len(missing) > 3)
+        raise CompareError("compare.other_modules", modules=modules, **names)
+    for path, theirs in saved.modules.items():
+        if (theirs.inputs, theirs.outputs) != ours[path]:
+            sizes = {"theirs": f"{theirs.inputs} × {theirs.outputs}", "ours": "{} × {}".format(*ours[path])}
+            raise CompareError("compare.other_shapes", module=path, **sizes, **names)

@@ -1,0 +1,98 @@
+"""Adapters of the Hub: named `owner/name`, or `owner/name@revision`, fetched as models are, and into the same cache."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.errors import CompareError, ModelError
+from studio.model import hub
+from studio.model.hub import Listing, Wanted
+from studio.model.saved import BASE_RECORD, MOST_BYTES, SETTINGS, WEIGHTS
+
+_NAMED = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
+_STORAGE = re.compile(r"models--([^/]+?)--([^/]+)")
+_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_OURS = ("offline", "unknown", "bad_id", "disk", "fetch_failed")
+"""Errors of fetching that are said in other words of an adapter than of a model."""
+
+
+def is_named(named: str) -> bool:
+    """Whether this is an id of the Hub, and no folder of that name is here."""
+    return bool(_NAMED.fullmatch(named)) and not Path(named).is_dir()
+
+
+def parsed(named: str) -> tuple[str, str | None]:
+    """Return id and revision; raises CompareError for what is neither."""
+    found = _NAMED.fullmatch(named.strip())
+    if found is None:
+        raise CompareError("compare.hub.bad_id", id=named.strip()[:120])
+    return found[1], found[2]
+
+
+def fetch(named: str, going: Callable[[float], None] = lambda share: None, token: str | None = None) -> Path:
+    """Return the folder of an adapter, fetched if it is not here yet: its settings, its weights, its chat template.
+
+    `going` is told the share of bytes done, and may raise to end the download. `token` is for this one call. Raises
+    CompareError, or the ModelError of a token or of access.
+    """
+    adapter_id, revision = parsed(named)
+    try:
+        return hub.fetch(adapter_id, revision, going, token, ADAPTER)
+    except ModelError as error:
+        reason = error.key.removeprefix("model.")
+        if reason not in _OURS:
+            raise
+        key, values = f"compare.hub.{reason}", error.values
+    raise CompareError(key, **values)
+
+
+def here(named: str) -> Path:
+    """Return the folder of an adapter that was fetched before; raises CompareError when it was not."""
+    adapter_id, revision = parsed(named)
+    found = hub.local(adapter_id, revision, ADAPTER)
+    if found is None:
+        raise CompareError("compare.hub.not_here", id=named)
+    return found
+
+
+def fetched() -> dict[str, Path]:
+    """Return the folders of the adapters that are in the cache, by the names that they are asked for."""
+    found = {}
+    for folder in hub.cache_folder().glob("models--*/snapshots/*"):
+        owner_and_name = _STORAGE.fullmatch(folder.parent.parent.name)
+        if owner_and_name and _is_whole(folder):
+            adapter_id = "/".join(owner_and_name.groups())
+            found[adapter_id + _revision_of(folder)] = folder
+    return dict(sorted(found.items()))
+
+
+def _revision_of(snapshot: Path) -> str:
+    """Return how a snapshot is asked for: by a branch or tag where one names it, else by its commit."""
+    refs = snapshot.parent.parent / "refs"
+    names = [file.relative_to(refs).as_posix() for file in refs.rglob("*") if file.is_file()]
+    of_it = [name for name in names if (refs / name).read_text(encoding="utf-8").strip() == snapshot.name]
+    return "" if "main" in of_it else f"@{min(of_it, default=snapshot.name)}"
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / SETTINGS).is_file() and (folder / WEIGHTS).is_file()
+
+
+def _require_usable(listing: Listing) -> None:
+    if SETTINGS not in listing.files:
+        raise CompareError("compare.hub.no_adapter", id=listing.id)
+    if WEIGHTS not in listing.files:
+        pickled = [name for name in listing.others if name.endswith(_PICKLED)]
+        key = "compare.hub.pickled" if pickled else "compare.hub.no_weights"
+        raise CompareError(key, id=listing.id, files=", ".join(pickled[:3]))
+    if listing.files[WEIGHTS] > MOST_BYTES:
+        raise CompareError("compare.too_large", name=listing.id, most=hub.size(MOST_BYTES))
+
+
+ADAPTER = Wanted(
+    allow=(SETTINGS, WEIGHTS, BASE_RECORD, "chat_template.jinja", "tokenizer_config.json"),
+    ignore=(),
+    is_whole=_is_whole,
+    require_usable=_require_usable,
+)
+"""The template is for the proof: the comparison says so when the adapter came with another one."""

@@ -1,0 +1,249 @@
+"""What an adapter's folder says, read without trusting it: its settings, the base it names, the shapes of its matrices.
+
+A folder may come from anywhere. Its settings reach PEFT only as far as they are known here: PEFT would import a module
+that a file names (`megatron_core`), and search with patterns that a file holds and that may never end. So the modules
+are taken from the names of the weights, and patterns that repeat are refused.
+"""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.errors import CompareError
+
+WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+BASE_RECORD = "restyle.json"
+"""File in an adapter's folder that says which base it was made for."""
+MOST_BYTES = 2 * 10**9
+"""Bytes of an adapter's weights at most."""
+MOST_RANK = 1024
+_MOST_SETTINGS, _MOST_HEADER = 2 * 10**6, 16 * 10**6
+"""Bytes of a settings file and of the head of the weights: both are read whole."""
+
+_KEEPS_THE_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
+"""Ways to begin an adapter that leave the base's own weights alone; others (PiSSA, OLoRA, …) change them."""
+_MORE = (
+    "modules_to_save",
+    "trainable_token_indices",
+    "layer_replication",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "megatron_config",
+    "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "velora_config",
+    "monteclora_config",
+    "kasa_config",
+)
+"""Settings by which an adapter does more than add low-rank matrices to linear modules."""
+_PREFIX = "base_model.model."
+_PARTS = re.compile(
+    r"(.+)\.(lora_A\.weight|lora_B\.weight|lora_B\.bias|lora_embedding_A|lora_embedding_B"
+    r"|lora_magnitude_vector(?:\.weight)?)"
+)
+_REPEATS = re.compile(r"[*+{]")
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """The sizes of one module's two matrices, and so of the module."""
+
+    inputs: int
+    outputs: int
+    rank: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An adapter in a folder."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    base: Mapping[str, str | None]
+    """What it was made for: `id`, `revision`, and the hash of its `weights` where the studio has saved it."""
+    modules: Mapping[str, Matrices]
+    """The modules that it sits in, by their path in the base."""
+
+    @property
+    def template(self) -> str | None:
+        """The chat template that lies beside it; None without one."""
+        return _template(self.folder)
+
+    def lora_config(self) -> Any:
+        """Return PEFT's configuration for it, made from what was checked and nothing else."""
+        from peft import LoraConfig
+
+        known = ("rank_pattern", "alpha_pattern", "lora_dropout", "use_rslora", "use_dora", "lora_bias")
+        asked = {name: self.settings[name] for name in (*known, "fan_in_fan_out") if self.settings.get(name)}
+        return LoraConfig(
+            r=self.settings["r"],
+            lora_alpha=self.settings["lora_alpha"],
+            target_modules=list(self.modules),
+            inference_mode=True,
+            task_type="CAUSAL_LM",
+            **asked,
+        )
+
+
+def read(folder: Path) -> Saved:
+    """Return what a folder holds; raises CompareError unless it is a LoRA adapter that only adds to the base.
+
+    Only the settings and the head of the weights are read: nothing is loaded.
+    """
+    settings = settings_of(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise CompareError("compare.no_safetensors", folder=folder.name)
+    _require_lora(folder, settings)
+    return Saved(folder, settings, recorded_base(folder), _modules(folder, settings))
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return what an adapter's `adapter_config.json` says; raises CompareError when there is none that can be read."""
+    found = _json(folder / SETTINGS)
+    if not isinstance(found, dict) or "peft_type" not in found:
+        raise CompareError("compare.not_an_adapter", folder=folder.name)
+    return found
+
+
+def recorded_base(folder: Path) -> dict[str, str | None]:
+    """Return the base that an adapter's folder names; raises CompareError when that cannot be read.
+
+    The studio's own record holds the hash of the base's weights; PEFT's settings name an id or a path, and a revision.
+    """
+    if not (folder / BASE_RECORD).is_file():
+        settings = settings_of(folder)
+        named, revision = (settings.get(name) for name in ("base_model_name_or_path", "revision"))
+        return {"id": str(named or ""), "revision": str(revision) if revision else None, "weights": None}
+    found = _json(folder / BASE_RECORD)
+    base = found.get("base") if isinstance(found, dict) else None
+    if not isinstance(base, dict) or not all(isinstance(base.get(name), str) for name in ("id", "weights")):
+        raise CompareError("compare.bad_settings", folder=folder.name, file=BASE_RECORD, field="base", value=_cut(base))
+    return {"id": base["id"], "revision": str(base.get("revision") or "") or None, "weights": base["weights"]}
+
+
+def _require_lora(folder: Path, settings: Mapping[str, Any]) -> None:
+    more = [name for name in _MORE if settings.get(name)]
+    if settings.get("bias") not in (None, "none"):
+        more.append("bias")
+    if settings.get("init_lora_weights", True) not in _KEEPS_THE_BASE:
+        more.append("init_lora_weights")
+    kind = settings["peft_type"]
+    if kind != "LORA" or more:
+        raise CompareError("compare.more_than_lora", folder=folder.name, kind=", ".join([_cut(kind), *more]))
+    for field, is_right in (
+        ("r", _is_rank),
+        ("lora_alpha", _is_positive),
+        ("rank_pattern", lambda value: _is_pattern(value, _is_rank)),
+        ("alpha_pattern", lambda value: _is_pattern(value, _is_positive)),
+        ("lora_dropout", lambda value: value is None or (_is_number(value) and 0 <= value < 1)),
+    ):
+        if not is_right(settings.get(field)):
+            value = _cut(settings.get(field))
+            raise CompareError("compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_rank(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_RANK
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and 0 < value <= 10**6
+
+
+def _is_pattern(value: Any, is_right: Any) -> bool:
+    """Whether a table by module is one: its keys are patterns to PEFT, so none may repeat anything."""
+    if not value:
+        return value in (None, {})
+    if not isinstance(value, dict):
+        return False
+    return all(len(key) <= 200 and not _REPEATS.search(key) and is_right(each) for key, each in value.items())
+
+
+def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, Matrices]:
+    parts: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in shapes(folder).items():
+        found = _PARTS.fullmatch(name.removeprefix(_PREFIX))
+        if found is None or not name.startswith(_PREFIX):
+            raise CompareError("compare.more_than_lora", folder=folder.name, kind=_cut(name))
+        parts.setdefault(found[1], {})[found[2]] = shape
+    modules = {path: _matrices(folder, path, of, settings) for path, of in sorted(parts.items())}
+    if not modules:
+        raise CompareError("compare.damaged", folder=folder.name, detail="0 × lora_A")
+    targets = settings.get("target_modules")
+    if isinstance(targets, list | tuple):  # PEFT takes a text for a pattern, which is not asked here
+        stray = [path for path in modules if not any(f".{path}".endswith(f".{target}") for target in targets)]
+        if stray:
+            raise CompareError("compare.contradicts", folder=folder.name, detail=f"target_modules ∌ {_some(stray)}")
+    return modules
+
+
+def _matrices(folder: Path, path: str, parts: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) -> Matrices:
+    first, second = (parts.get(f"lora_{side}.weight", parts.get(f"lora_embedding_{side}")) for side in "AB")
+    if first is None or second is None or len(first) != 2 or len(second) != 2 or first[0] != second[1]:
+        raise CompareError("compare.damaged", folder=folder.name, detail=f"{_cut(path)}: {first}, {second}")
+    rank = first[0]
+    if not 1 <= rank <= MOST_RANK or (not settings.get("rank_pattern") and rank != settings["r"]):
+        detail = f"r = {settings['r']}, {_cut(path)}: {rank}"
+        raise CompareError("compare.contradicts", folder=folder.name, detail=detail)
+    return Matrices(inputs=first[1], outputs=second[0], rank=rank)
+
+
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of an adapter's weights, from the head of the file.
+
+    Raises CompareError for a file that is cut off, too large or no safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = folder / WEIGHTS
+    try:
+        size = file.stat().st_size
+        if size > MOST_BYTES:
+            raise CompareError("compare.too_large", name=WEIGHTS, most=f"{MOST_BYTES / 1e9:g} GB")
+        with open(file, "rb") as opened:
+            head = opened.read(8)
+        if len(head) < 8 or struct.unpack("<Q", head)[0] > min(_MOST_HEADER, size):
+            raise CompareError("compare.damaged", folder=folder.name, detail=f"{size:,} B")
+        with safe_open(file, framework="numpy") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CompareError("compare.damaged", folder=folder.name, detail=_cut(error)) from error
+
+
+def _template(folder: Path) -> str | None:
+    alone = folder / "chat_template.jinja"
+    if alone.is_file() and alone.stat().st_size <= _MOST_SETTINGS:
+        return alone.read_text(encoding="utf-8", errors="replace")
+    found = _json(folder / "tokenizer_config.json")
+    named = found.get("chat_template") if isinstance(found, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def _json(path: Path) -> Any:
+    """Return what a small JSON file holds; None for one that is missing, too large or damaged."""
+    try:
+        if path.stat().st_size > _MOST_SETTINGS:
+            return None
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join([_cut(name) for name in names[:3]] + ["…"] * (len(names) > 3))
+
+
+def _cut(value: Any) -> str:
+    """Return a value from outside as one short line."""
+    return " ".join(str(value).split())[:120]

@@ -1,0 +1,226 @@
+"""Adapters that were uploaded: checked before they are kept, each once, in a place of their own under the home.
+
+What arrives is two files or a zip of them, from anybody. A zip is read by names that are known, into files that are
+made here: no path in it is followed, no link is made, and nothing is unpacked that is larger than it may be.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+import struct
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from studio.errors import CompareError
+from studio.files import home, remove_folder, sha256, size_of, space_for
+from studio.model import hub
+from studio.model import saved as adapters
+from studio.model.saved import BASE_RECORD, MOST_BYTES, SETTINGS, WEIGHTS, Saved
+
+PREFIX = "upload:"
+"""Before the name of an uploaded adapter, where a column is named."""
+
+_SMALL = 2 * 10**6
+_KEPT = {SETTINGS: _SMALL, WEIGHTS: MOST_BYTES, BASE_RECORD: _SMALL}
+_KEPT |= {"chat_template.jinja": _SMALL, "tokenizer_config.json": _SMALL}
+"""What is kept, and the bytes that each may have."""
+_LEFT_OUT = {"README.md", "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json"}
+_LEFT_OUT |= {"tokenizer.model", "vocab.json", ".gitattributes", ".DS_Store"}
+"""What else lies in the folder of an adapter, and is not needed: it stays in the zip."""
+_MOST_ENTRIES = 64
+_MOST_DIRECTORY = 64 * 1024
+"""Bytes of a zip's list of files: it is read whole."""
+_MOST_RATIO = 200
+"""How many times smaller than its content a part of a zip may be; weights shrink to a half at best."""
+_PART = 2**20
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError)
+_OLD = 3600.0
+"""Seconds after which what is half arrived is nobody's any more."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An adapter that is kept."""
+
+    name: str
+    folder: Path
+
+    @property
+    def column(self) -> str:
+        """How a column names it."""
+        return PREFIX + self.name
+
+    @property
+    def bytes(self) -> int:
+        """Its size on the disk."""
+        return size_of(self.folder)
+
+
+def all_kept() -> list[Upload]:
+    """Return the adapters that are kept, by name."""
+    there = (path for path in _place().iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [Upload(path.name, path) for path in sorted(there)]
+
+
+def find(column: str) -> Path:
+    """Return the folder of an uploaded adapter; raises CompareError when it is not kept (any more)."""
+    name = column.removeprefix(PREFIX)
+    for upload in all_kept():  # a name from outside is compared, never made into a path
+        if upload.name == name:
+            return upload.folder
+    raise CompareError("compare.upload.gone", name=name[:120])
+
+
+def remove(column: str) -> None:
+    """Remove an uploaded adapter from the home."""
+    remove_folder(find(column))
+
+
+def keep(paths: Sequence[Path], check: Callable[[Saved], object] = lambda saved: None) -> Upload:
+    """Check what was uploaded, and keep it; the same content is kept once.
+
+    `check` is given the adapter before it is kept, and may raise. Raises CompareError for what is no adapter, or is
+    more than that.
+    """
+    with _draft() as draft:
+        if len(paths) == 1 and paths[0].suffix.lower() == ".zip":
+            _unpack(paths[0], draft)
+            name = paths[0].stem
+        else:
+            _copy(paths, draft)
+            name = "adapter"
+        missing = [needed for needed in (SETTINGS, WEIGHTS) if not (draft / needed).is_file()]
+        if missing:
+            raise CompareError("compare.upload.incomplete", missing=", ".join(missing))
+        check(adapters.read(draft))
+        digest = _hash(draft)
+        for kept in all_kept():
+            if kept.name.endswith(f"-{digest}"):
+                return kept
+        safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[-40:] or "adapter"
+        name = f"{safe}-{digest}"
+        draft.rename(_place() / name)
+        return Upload(name, _place() / name)
+
+
+def _place() -> Path:
+    folder = home() / "adapters"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _draft() -> Iterator[Path]:
+    """Make a folder for what arrives; it goes unless it got a name of its own."""
+    place = _place()
+    for old in place.glob(".arriving-*"):
+        if time.time() - old.stat().st_mtime > _OLD:
+            shutil.rmtree(old, ignore_errors=True)
+    draft = Path(tempfile.mkdtemp(prefix=".arriving-", dir=place))
+    try:
+        with space_for(place, lambda: size_of(draft)):
+            yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _hash(folder: Path) -> str:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()[:12]
+
+
+def _copy(paths: Sequence[Path], draft: Path) -> None:
+    names = [path.name for path in paths]
+    _require_names(names)
+    for path in paths:
+        if path.name in _KEPT:
+            _require_size(path.name, path.stat().st_size)
+            try:
+                os.link(path, draft / path.name)  # at once, also for a gigabyte
+            except OSError:
+                shutil.copyfile(path, draft / path.name)
+
+
+def _require_names(names: Sequence[str]) -> None:
+    strange = [name for name in names if name not in _KEPT and name not in _LEFT_OUT]
+    if strange:
+        raise CompareError("compare.upload.names", names=_some(strange), known=f"{SETTINGS}, {WEIGHTS}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise CompareError("compare.upload.twice", names=_some(twice))
+
+
+def _require_size(name: str, size: int) -> None:
+    if size > _KEPT[name]:
+        raise CompareError("compare.too_large", name=name, most=hub.size(_KEPT[name]))
+
+
+def _unpack(path: Path, draft: Path) -> None:
+    """Unpack the files of an adapter; raises CompareError for a zip that holds anything else."""
+    try:
+        _require_short_list(path)
+        with zipfile.ZipFile(path) as archive:
+            for name, entry in _entries(archive).items():
+                if name in _KEPT:
+                    _require_size(name, entry.file_size)
+                    if entry.file_size > _MOST_RATIO * max(entry.compress_size, 1) + _PART:
+                        raise CompareError("compare.upload.bomb", name=name)
+                    with archive.open(entry) as packed, open(draft / name, "wb") as file:
+                        _pour(packed, file, name)
+    except (*_BROKEN, NotImplementedError, RuntimeError) as error:  # the last are other ways to pack, and passwords
+        raise CompareError("compare.upload.bad_zip", detail=" ".join(str(error).split())[:120]) from error
+
+
+def _pour(packed: IO[bytes], file: IO[bytes], name: str) -> None:
+    """Write what a zip holds of a file, and no more than it may have, whatever its list says."""
+    written = 0
+    while part := packed.read(_PART):
+        written += len(part)
+        _require_size(name, written)
+        file.write(part)
+
+
+def _require_short_list(path: Path) -> None:
+    """Raise CompareError for a zip whose list of files is long: it would be read into memory as a whole."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 65_557))
+        end = file.read()
+    at = end.rfind(b"PK\5\6")
+    if at < 0 or len(end) < at + 22:
+        raise zipfile.BadZipFile("no end")
+    _, count, length = struct.unpack("<HHL", end[at + 8 : at + 16])
+    if count > _MOST_ENTRIES or length > _MOST_DIRECTORY or b"PK\6\7" in end[max(0, at - 20) : at]:
+        raise CompareError("compare.upload.many", most=_MOST_ENTRIES)
+
+
+def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of a zip by their names, without the one folder that they may all lie in."""
+    entries = [entry for entry in archive.infolist() if not entry.filename.startswith("__MACOSX/")]
+    files = [entry for entry in entries if not entry.is_dir()]
+    for entry in entries:
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        parts = entry.filename.rstrip("/").split("/")
+        outside = entry.filename.startswith("/") or "\\" in entry.orig_filename or ".." in parts or ":" in parts[0]
+        if outside or "\0" in entry.orig_filename:
+            raise CompareError("compare.upload.path", name=entry.filename[:120])
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or entry.flag_bits & 1:
+            raise CompareError("compare.upload.link", name=entry.filename[:120])
+    tops = {entry.filename.partition("/")[0] if "/" in entry.filename else "" for entry in files}
+    top = f"{tops.pop()}/" if len(tops) == 1 and tops != {""} else ""
+    names = [entry.filename.removeprefix(top) for entry in files]
+    _require_names(names)
+    return dict(zip(names, files, strict=True))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([name[:80] for name in names[:4]] + ["…"] * (len(names) > 4))

@@ -1,0 +1,210 @@
+"""The Compare tab's way in for adapters from outside: an id of the Hub or an upload; and out again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio import runs
+from studio.compare import outside as adapters
+from studio.compare.outside import Arrived
+from studio.errors import CompareError
+from studio.model import uploaded
+from studio.ui import outside_views, scanning
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.words import Words
+
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+FILE_TYPES = [".zip", ".json", ".safetensors", ".jinja"]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The controls, in a fold of their own."""
+
+    fold: gr.Accordion
+    named: gr.Textbox
+    token: gr.Textbox
+    """Handed to the call that needs it, and kept nowhere."""
+    fetch: gr.Button
+    cancel: gr.Button
+    files: gr.File
+    said: gr.HTML
+    kept: gr.Dropdown
+    remove: gr.Button
+    column: gr.State
+    """What has arrived or gone last, as a column names it; None when nothing has."""
+
+    @property
+    def of_arrival(self) -> list[Any]:
+        """What changes while something arrives."""
+        return [self.said, self.token, self.fetch, self.cancel, self.files, self.kept, self.remove, self.column]
+
+
+def build(words: Words) -> Outside:
+    """Build the fold inside the current card."""
+    with words.make(gr.Accordion, label="ui.outside.title", open=False, elem_id="outside") as fold:
+        with gr.Row(elem_classes="ask"):
+            named = words.make(
+                gr.Textbox,
+                label="ui.outside.id",
+                info="ui.outside.id_help",
+                placeholder="ui.outside.id_hint",
+                max_lines=1,
+                scale=4,
+                min_width=240,
+                elem_id="outside-id",
+            )
+            token = words.make(
+                gr.Textbox,
+                label="ui.hub.token",
+                info="ui.outside.token_help",
+                type="password",
+                max_lines=1,
+                scale=2,
+                min_width=200,
+                elem_id="outside-token",
+            )
+            fetch = words.make(gr.Button, text="ui.outside.fetch", scale=0, min_width=120, elem_id="outside-fetch")
+            cancel = words.make(gr.Button, text="ui.model.cancel", interactive=False, scale=0, min_width=96)
+        with gr.Row(elem_classes="ask"):
+            files = words.make(
+                gr.File,
+                label="ui.outside.files",
+                file_count="multiple",
+                file_types=FILE_TYPES,
+                height=148,
+                scale=4,
+                min_width=240,
+                elem_id="outside-files",
+            )
+            with gr.Column(scale=2, min_width=200):
+                kept = words.make(gr.Dropdown, label="ui.outside.kept", fixed_choices=[], elem_id="outside-kept")
+                remove = words.make(gr.Button, text="ui.outside.remove", interactive=False, elem_id="outside-remove")
+        said = words.make(gr.HTML, text="ui.outside.hint", frame='<p class="hint">{}</p>', elem_id="outside-said")
+    return Outside(fold, named, token, fetch, cancel, files, said, kept, remove, gr.State(None))
+
+
+def connect(
+    part: Outside,
+    frame: Frame,
+    whose: Sequence[Any],
+    shows: Sequence[Any],
+    arrived: Callable[..., dict[Any, Any]],
+    gone: Callable[..., dict[Any, Any]],
+) -> None:
+    """Connect the events.
+
+    `arrived` and `gone` are told the language, an adapter as a column names it, and the values of `whose`, of which the
+    first is the run; what they return changes `shows`.
+    """
+
+    def arrive(
+        language: str, request: gr.Request, run_id: str | None, key: str, bring: Callable[..., Arrived]
+    ) -> Iterator[dict[Any, Any]]:
+        """Let something arrive in a thread of its own, and say how far it is and how it ended."""
+        if not run_id:
+            yield {part.said: outside_views.failure(CompareError("ui.no_run"), language), **_idle()}
+            return
+        run = runs.find(run_id)
+        work = scanning.begin(_session(request), lambda going: bring(run, going))
+        yield {part.said: outside_views.going(key, None, language), **_busy()}
+        for share in scanning.follow(_session(request), work):
+            yield {part.said: outside_views.going(key, share, language)}
+        if work.replaced:
+            yield {part.said: gr.skip()}
+        elif work.cancelled:
+            yield {part.said: outside_views.cancelled(language), **_idle()}
+        elif work.error:
+            yield {part.said: outside_views.failure(work.error, language), **_idle()}
+        else:
+            found: Arrived = work.result
+            yield {part.said: outside_views.here(found, language), **_idle(), part.token: "", part.column: found.column}
+
+    def _busy() -> dict[Any, Any]:
+        return {
+            part.column: None,
+            part.fetch: gr.update(interactive=False),
+            part.cancel: gr.update(interactive=True),
+        }
+
+    def _idle() -> dict[Any, Any]:
+        return {
+            part.fetch: gr.update(interactive=True),
+            part.cancel: gr.update(interactive=False),
+            part.files: None,
+            **_offer(),
+        }
+
+    def _offer() -> dict[Any, Any]:
+        choices = [outside_views.kept(upload) for upload in uploaded.all_kept()]
+        first = choices[0][1] if choices else None
+        return {
+            part.kept: gr.update(choices=choices, value=first, interactive=bool(choices)),
+            part.remove: gr.update(interactive=bool(choices)),
+        }
+
+    @shown
+    def fetch(
+        language: str, request: gr.Request, run_id: str | None, named: str, token: str
+    ) -> Iterator[dict[Any, Any]]:
+        given = (token or "").strip() or None
+        yield from arrive(
+            language,
+            request,
+            run_id,
+            "phase.fetching",
+            lambda run, going: adapters.fetch((named or "").strip(), run, going, given),
+        )
+
+    @shown
+    def upload(
+        language: str, request: gr.Request, run_id: str | None, files: list[str] | None
+    ) -> Iterator[dict[Any, Any]]:
+        if files:
+            paths = [Path(file) for file in files]
+            yield from arrive(
+                language, request, run_id, "ui.outside.checking", lambda run, going: adapters.upload(paths, run)
+            )
+
+    @shown
+    def remove(language: str, chosen: str | None) -> dict[Any, Any]:
+        if not chosen:
+            return {part.said: outside_views.hint(language)}
+        uploaded.remove(chosen)
+        return {part.said: outside_views.hint(language), part.column: chosen, **_offer()}
+
+    @shown
+    def offer_kept(language: str) -> dict[Any, Any]:
+        return _offer()
+
+    def cancel(request: gr.Request) -> None:
+        scanning.cancel(_session(request))
+
+    run = whose[0]
+    told = {**QUIET, "concurrency_limit": None}
+    part.fold.expand(offer_kept, frame.language, [part.kept, part.remove], **QUIET)
+    asked = [frame.language, run, part.named, part.token]
+    begun = [
+        gr.on([part.fetch.click, part.named.submit, part.token.submit], fetch, asked, part.of_arrival, **told),
+        part.files.upload(upload, [frame.language, run, part.files], part.of_arrival, **told),
+    ]
+    for event in begun:
+        event.then(
+            lambda language, column, *values: arrived(language, column, *values) if column else gr.skip(),
+            [frame.language, part.column, *whose],
+            list(shows),
+            **QUIET,
+        )
+    part.cancel.click(cancel, None, None, **told)
+    left = [part.said, part.kept, part.remove, part.column]
+    part.remove.click(remove, [frame.language, part.kept], left, **QUIET).then(
+        gone, [frame.language, part.column, *whose], list(shows), **QUIET
+    )
+
+
+def _session(request: gr.Request) -> str:
+    return f"{request.session_hash} adapter"

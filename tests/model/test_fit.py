@@ -1,0 +1,106 @@
+"""An adapter is put into the base that it was made for, and into no other."""
+
+from pathlib import Path
+
+import outside
+import pytest
+from tiny import make_tiny_model
+
+from studio.config import ModelConfig
+from studio.errors import CompareError
+from studio.model import builtin, fit, load, saved
+from studio.model.load import Located
+
+COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
+
+
+def named(name, revision=None, weights=None):
+    return {"id": name, "revision": revision, "weights": weights}
+
+
+HUB = named("owner/Tiny-1B", COMMIT, "hash")
+FOLDER = named("/models/Tiny-1B", None, "hash")
+
+
+@pytest.mark.parametrize(
+    ("made_for", "base", "known"),
+    [
+        (named("anything", None, "hash"), HUB, "weights"),
+        (named("owner/Tiny-1B", COMMIT, "another"), HUB, None),  # the hash counts, not the name
+        (named("owner/Tiny-1B"), HUB, "name"),
+        (named("owner/tiny-1b"), HUB, "name"),
+        (named("owner/Tiny-1B", COMMIT), HUB, "name"),
+        (named("owner/Tiny-1B", "main"), HUB, "name"),
+        (named("owner/Tiny-1B", OTHER_COMMIT), HUB, "shapes"),
+        (named("someone/Tiny-1B"), HUB, None),
+        (named("owner/Tiny-7B"), HUB, None),
+        (named(f"/c/models--owner--Tiny-1B/snapshots/{COMMIT}"), HUB, "name"),
+        (named(f"/c/models--owner--Tiny-1B/snapshots/{OTHER_COMMIT}"), HUB, "shapes"),
+        (named(f"/c/models--owner--Tiny-7B/snapshots/{COMMIT}"), HUB, None),
+        (named("/home/bob/base"), HUB, "shapes"),
+        (named("C:\\models\\base"), HUB, "shapes"),
+        (named(""), HUB, "shapes"),
+        (named("/models/Tiny-1B"), FOLDER, "name"),
+        (named("/models/../models/Tiny-1B"), FOLDER, "name"),
+        (named("/mnt/Tiny-1B/"), FOLDER, "shapes"),
+        (named("owner/tiny-1b"), FOLDER, "shapes"),
+        (named("owner/other"), FOLDER, None),
+        (named(builtin.HUB_ID), named(builtin.HUB_ID, builtin.HUB_ID, "hash"), "name"),
+        (named(builtin.HUB_ID), named(builtin.HUB_ID, builtin.PACKAGE, "hash"), "shapes"),  # 4-bit weights, same name
+    ],
+)
+def test_what_two_names_of_a_base_tell(made_for, base, known):
+    assert fit.kinship(made_for, base) == known
+
+
+@pytest.fixture
+def located(tiny_model):
+    return load.locate(ModelConfig(id=str(tiny_model)))
+
+
+def judged(folder, located):
+    return fit.judge(saved.read(folder), located)
+
+
+def test_a_path_of_another_machine_is_judged_by_the_shapes(tmp_path, tiny_model, located):
+    found = judged(outside.make(tmp_path / "made", tiny_model, "/home/bob/base"), located)
+    assert (found.known, found.made_for) == ("shapes", "/home/bob/base")
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ({"hidden_size": 64}, "64 × 32"),
+        ({"num_hidden_layers": 3}, "does not have"),
+        ({"num_key_value_heads": 4}, "32 × 32"),
+    ],
+    ids=["width", "depth", "heads"],
+)
+def test_another_width_or_depth_is_refused_with_both_names_and_nothing_is_loaded(
+    tmp_path, located, shape, said, monkeypatch
+):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    other = make_tiny_model(tmp_path / "other", seed=1)
+    LlamaForCausalLM(LlamaConfig.from_pretrained(other, **shape)).save_pretrained(other)
+    folder = outside.make(tmp_path / "made", other, "/home/bob/base")
+    monkeypatch.setattr(torch.Tensor, "copy_", lambda *given: pytest.fail("weights were loaded"))
+    with pytest.raises(CompareError, match=said) as caught:
+        judged(folder, located)
+    for language in ("en", "ko"):
+        words = caught.value.message.text(language)
+        assert "/home/bob/base" in words
+        assert located.id in words
+
+
+def test_the_same_shape_under_another_hub_id_is_refused_with_both_names(tmp_path, tiny_model):
+    located = Located("owner/tiny", tiny_model, COMMIT)
+    with pytest.raises(CompareError, match=r"someone/tiny.*owner/tiny"):
+        judged(outside.make(tmp_path / "made", tiny_model, "someone/tiny"), located)
+
+
+def test_embeddings_and_every_linear_module_fit(tmp_path, tiny_model, located):
+    folder = outside.make(tmp_path / "made", tiny_model, str(tiny_model), target_modules="all-linear")
+    assert judged(folder, located).known == "name"
+    assert len(saved.read(Path(folder)).modules) == 14

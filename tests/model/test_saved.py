@@ -1,0 +1,146 @@
+"""An adapter's folder is read without trust: damage, contradictions and more than LoRA are told before it is loaded."""
+
+import json
+import struct
+
+import outside
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from studio.errors import CompareError
+from studio.model import saved
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_model):
+    return outside.make(tmp_path / "made", tiny_model, "someone/tiny")
+
+
+def rewrite(folder, change):
+    save_file(change(load_file(folder / WEIGHTS)), folder / WEIGHTS)
+
+
+def test_an_adapter_of_peft_is_read_with_its_base_and_its_modules(folder):
+    found = saved.read(folder)
+    assert found.base == {"id": "someone/tiny", "revision": None, "weights": None}
+    assert set(found.modules) == {f"model.layers.{n}.self_attn.{part}_proj" for n in (0, 1) for part in "qv"}
+    assert found.modules["model.layers.0.self_attn.q_proj"] == saved.Matrices(32, 32, 4)
+    assert found.modules["model.layers.0.self_attn.v_proj"] == saved.Matrices(32, 16, 4)
+
+
+def test_sixteen_bit_weights_are_read_too(folder):
+    rewrite(folder, lambda weights: {name: part.to(torch.bfloat16) for name, part in weights.items()})
+    assert len(saved.read(folder).modules) == 4
+
+
+def test_dora_and_ranks_by_module_are_read(tmp_path, tiny_model):
+    settings = {"use_dora": True, "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 16}}
+    found = saved.read(outside.make(tmp_path / "made", tiny_model, "someone/tiny", **settings))
+    assert found.modules["model.layers.1.self_attn.q_proj"].rank == 2
+    config = found.lora_config()
+    assert config.use_dora
+    assert config.alpha_pattern == {"q_proj": 16}
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, -1], ids=["empty", "torn head length", "torn head", "torn weights"])
+def test_weights_that_are_cut_off_are_damaged(folder, size):
+    file = folder / WEIGHTS
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(CompareError, match="damaged"):
+        saved.read(folder)
+
+
+def test_a_head_that_claims_gigabytes_is_not_read(folder):
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", 10**12) + b"{}")
+    with pytest.raises(CompareError, match="damaged"):
+        saved.read(folder)
+
+
+def test_a_matrix_without_its_other_half_is_damaged(folder):
+    rewrite(
+        folder,
+        lambda weights: {
+            name: part for name, part in weights.items() if "layers.0.self_attn.q_proj.lora_B" not in name
+        },
+    )
+    with pytest.raises(CompareError, match="damaged"):
+        saved.read(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight", "model.q_proj.lora_A.weight"],
+)
+def test_weights_that_are_no_lora_matrices_are_refused(folder, name):
+    rewrite(folder, lambda weights: weights | {name: torch.zeros(4, 4)})
+    with pytest.raises(CompareError, match="more than add") as caught:
+        saved.read(folder)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"bias": "all"},
+        {"layer_replication": [[0, 2], [0, 2]]},
+        {"trainable_token_indices": [1]},
+        {"megatron_config": {"tensor_model_parallel_size": 1}, "megatron_core": "antigravity"},
+        {"init_lora_weights": "olora"},
+        {"peft_type": "LOHA"},
+    ],
+)
+def test_what_does_more_than_add_is_refused(folder, settings):
+    with pytest.raises(CompareError, match="more than add"):
+        saved.read(outside.change(folder, **settings))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("r", "4"),
+        ("r", 10**9),
+        ("r", None),
+        ("lora_alpha", -1),
+        ("lora_alpha", float("nan")),
+        ("rank_pattern", {"(a+)+$": 4}),
+        ("rank_pattern", ["q_proj"]),
+        ("alpha_pattern", {"q_proj": "16"}),
+        ("lora_dropout", 2),
+    ],
+)
+def test_settings_that_cannot_be_right_are_named(folder, field, value):
+    with pytest.raises(CompareError, match=field):
+        saved.read(outside.change(folder, **{field: value}))
+
+
+def test_a_pattern_of_modules_is_never_searched_with(folder):
+    outside.change(folder, target_modules="(.*)*" * 30 + "x", exclude_modules="(a+)+$", layers_pattern="(a+)+")
+    found = saved.read(folder)
+    assert set(found.lora_config().target_modules) == set(found.modules)
+    assert found.lora_config().layers_pattern is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 100_000, "\ud800".encode("utf-16", "surrogatepass")])
+def test_settings_that_cannot_be_read_are_no_adapter(folder, content):
+    path = folder / "adapter_config.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(CompareError, match="holds no adapter"):
+        saved.read(folder)
+
+
+@pytest.mark.parametrize("record", ["{}", '{"base": "x"}', '{"base": {"id": 1, "weights": "a"}}', "nothing"])
+def test_a_record_that_cannot_be_right_is_told(folder, record):
+    (folder / "restyle.json").write_text(record)
+    with pytest.raises(CompareError, match=r"restyle\.json"):
+        saved.read(folder)
+
+
+def test_the_template_beside_it_is_found_in_both_places(folder):
+    assert saved.read(folder).template is None
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "one"}))
+    assert saved.read(folder).template == "one"
+    (folder / "chat_template.jinja").write_text("two")
+    assert saved.read(folder).template == "two"
