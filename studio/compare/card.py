@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from studio.compare.ask import Comparison
 from studio.compare.columns import ADAPTED, BASE, Column
+from studio.compare.comparison import Comparison
 from studio.compare.journal import Pair
 from studio.compare.report import Card
 from studio.config import BUILTIN_MODEL, ModelConfig

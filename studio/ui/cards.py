@@ -6,8 +6,8 @@ from pathlib import Path
 
 from studio import runs
 from studio.compare import report, report_html, report_png
-from studio.compare.ask import Comparison
 from studio.compare.card import card_of
+from studio.compare.comparison import Comparison
 from studio.compare.metrics import Scoreboard
 from studio.compare.report import Card
 from studio.errors import CompareError

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from studio.compare.ask import Comparison
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
+from studio.compare.comparison import Comparison
 from studio.compare.generate import Side
 from studio.compare.likelihood import Weighed
 from studio.compare.proof import Proof

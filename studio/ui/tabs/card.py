@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.compare.ask import Comparison
+from studio.compare.comparison import Comparison
 from studio.ui import cards
 from studio.ui.failures import shown
 from studio.ui.frame import Frame

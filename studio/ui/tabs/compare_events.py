@@ -9,10 +9,11 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.ask import Comparison
+from studio.compare import saved
 from studio.compare.columns import BASE, NOW, Column, CompareRequest
+from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
-from studio.errors import CompareError
+from studio.errors import CompareError, RunError
 from studio.i18n import text
 from studio.ui import compare_views, examples, jobs
 from studio.ui.compare_views import View
@@ -69,6 +70,7 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         found = tabs.comparable()
         return {
             **nothing(tab, language),
+            **offered(tab, run_id, None, language),
             **tabs.about(tab, run_id, found, language),
             **tabs.generation(tab, settings),
         }
@@ -120,6 +122,16 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         if view == "likelihood" and last is not None and weighed is None:
             yield _weighed(tab, last, language, request)
 
+    @shown
+    def reopen(language: str, view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
+        found = next((one for one in saved_of(run_id) if one.id == chosen), None)
+        if found is None:
+            yield gr.skip()
+            return
+        yield {**opened(tab, found.comparison, view, language), tab.prompt: found.comparison.request.prompts[0]}
+        if view == "likelihood":
+            yield _weighed(tab, found.comparison, language, request)
+
     def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
         busy = jobs.busy(request, KIND)
         can_follow = not busy and last is not None
@@ -148,6 +160,8 @@ def connect(tab: CompareTab, frame: Frame) -> None:
     )
     on = [frame.language, tab.view, tab.last, tab.follow]
     gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming).then(*ends, **QUIET)
+    kept = [frame.language, tab.view, tab.run, tab.saved]
+    tab.saved.input(reopen, kept, [*tab.of_answers, tab.prompt], **streaming).then(*ends, **QUIET)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
@@ -206,6 +220,7 @@ def _ask(
         tab.stop: gr.update(interactive=True),
         tab.follow: gr.update(interactive=False),
         tab.follow_go: gr.update(interactive=False),
+        tab.saved: gr.update(interactive=False),
     }
     job = jobs.keep(request, KIND, gpu.thread().compare(asked))
     comparing: Comparison | None = None
@@ -218,7 +233,7 @@ def _ask(
     finally:  # also when the browser tab was closed
         job.stop()
     if comparing is not None:
-        yield {**said_again(tab, comparing, view, language), tab.last: comparing, tab.weighed: None}
+        yield {**opened(tab, comparing, view, language), **offered(tab, asked.run_id, comparing, language)}
         if view == "likelihood":
             yield _weighed(tab, comparing, language, request)
 
@@ -276,6 +291,29 @@ def said_again(
         tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
     }
+
+
+def saved_of(run_id: str | None) -> list[saved.Saved]:
+    """Return the comparisons that a run has kept, the newest first."""
+    try:
+        return saved.all_of(runs.find(run_id)) if run_id else []
+    except RunError:  # its folder was taken away
+        return []
+
+
+def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
+    """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
+    choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
+    chosen = saved.name(on_screen) if on_screen else None
+    value = chosen if chosen in [name for _, name in choices] else None
+    told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
+    return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}
+
+
+def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:
+    """Return what shows a comparison that is over."""
+    there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
+    return {**there, **said_again(tab, made, view, language), tab.last: made, tab.weighed: None}
 
 
 def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:

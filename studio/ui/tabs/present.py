@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.compare.ask import Comparison
+from studio.compare.comparison import Comparison
 from studio.compare.evaluate import Evaluation
 from studio.compare.journal import Pair
 from studio.errors import CompareError
