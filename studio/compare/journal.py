@@ -1,4 +1,4 @@
-"""What is kept of a run's answers, and what people say about them, line by line; many pages and processes write at once."""
+"""What is kept of answers, and what people say about them, line by line; many pages and processes write at once."""
 
 import hashlib
 import json

@@ -68,14 +68,14 @@ def _connect(
         return updates
 
     @silent
-    def tick(language: str, following: Following, chosen: str | None) -> Any:
+    def tick(language: str, following: Following, chosen: str | None, request: gr.Request, *compared: Any) -> Any:
+        updates = comparing.news(views_tab, language, chosen, comparing.Kept(*compared), request)
         now = follow.read(following)
-        if now is following:
-            return gr.skip()
-        updates = show_run(now, following, language)
+        if now is not following:
+            updates |= show_run(now, following, language)
         if _stage(now) != _stage(following):
             updates |= compare.choose(compare_tab, chosen, language)
-        return updates
+        return updates or gr.skip()
 
     @shown
     def say_again(
@@ -91,7 +91,7 @@ def _connect(
             show_run(following, None, language),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
-            comparing.said_again(views_tab, language, chosen, compared),
+            comparing.said_again(views_tab, language, chosen, comparing.Kept(*compared)),
             {frame.remembered: language, frame.device: _device_name(language)},
         )
 
@@ -100,7 +100,7 @@ def _connect(
         following = follow.newest()
         base = _settings_of(following) or frame.base.value
         return merged(
-            say_again(language, following, Look(), Checked(), None, *comparing.AT_FIRST),
+            say_again(language, following, Look(), Checked(), None, *comparing.Kept()),
             {frame.language: language, frame.remembered: remembered, frame.base: base},
             frame.form.show(base),
             data_shown.source(data_tab, base),
@@ -158,8 +158,8 @@ def _connect(
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
     gr.Timer(TICK).tick(
         tick,
-        [frame.language, frame.following, compare_tab.run],
-        list(dict.fromkeys([*run_outputs, *runs_offered])),
+        [frame.language, frame.following, compare_tab.run, *views_tab.kept],
+        list(dict.fromkeys([*run_outputs, *runs_offered, *views_tab.measured])),
         concurrency_limit=None,
         **_QUIET,
     )

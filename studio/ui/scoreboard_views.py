@@ -6,10 +6,10 @@ Pure functions without Gradio. Whatever comes from rows and answers is escaped b
 import html
 from typing import Literal
 
-from studio.compare.evaluate import Evaluation
 from studio.compare.journal import Pair
 from studio.compare.metrics import Scoreboard
 from studio.compare.report import Card, signed
+from studio.compare.standing import Evaluation
 from studio.i18n import text
 from studio.ui import difference
 from studio.ui.compare_views import pieces

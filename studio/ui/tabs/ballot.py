@@ -2,15 +2,14 @@
 
 import json
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from studio import runs
-from studio.compare.evaluate import Evaluation
 from studio.compare.journal import Pair
+from studio.compare.standing import Evaluation
 from studio.compare.vote import CHOICES, Ballot
 from studio.errors import CompareError
 from studio.ui import ballot_views as views
@@ -143,8 +142,8 @@ def _ballot(run_id: str | None, found: Evaluation | None) -> Ballot:
     return Ballot(runs.find(run_id).path / "compare", pairs_of(found))
 
 
-def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> Callable[[Any], Any]:
-    """Connect the tab's events; returns what offers the pairs again after an event that changed them."""
+def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
+    """Connect the tab's events."""
 
     @shown
     def begin(language: str, run_id: str | None, found: Evaluation | None, voter: str) -> dict[Any, Any]:
@@ -177,17 +176,12 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
         )
         return {tab.file: gr.update(value=path)}
 
-    @shown
-    def offer(language: str, run_id: str | None, found: Evaluation | None, voter: str) -> dict[Any, Any]:
-        return said_again(tab, run_id, found, voter, None, False, language)
-
     asked = [frame.language, head.run, found, tab.voter]
     gr.on([tab.begin.click, tab.voter.submit], begin, asked, tab.shown, **QUIET)
     for choice, button in tab.buttons.items():
         button.click(vote, [*asked, tab.item, gr.State(choice)], tab.shown, **QUIET)
     tab.reveal.click(reveal, [*asked, tab.item], tab.shown, **QUIET)
     tab.export.click(export, asked[:3], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD.format("vote-file"))
-    return lambda event: event.then(offer, asked, tab.shown, **QUIET)
 
 
 def written(name: str, content: bytes) -> str:

@@ -22,6 +22,7 @@ from studio.ui.frame import Frame
 from studio.ui.tabs import card
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import EXTRA, NUMBERS, SHOTS, SYSTEM, CompareTab
+from studio.ui.words import merged
 
 KIND = "compare"
 GLANCE = 0.1
@@ -58,22 +59,9 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
             yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
 
 
-def connect(tab: CompareTab, frame: Frame) -> None:
-    """Connect the tab's events."""
+def connect(tab: CompareTab, frame: Frame) -> list[Any]:
+    """Connect the tab's events; returns those that stream answers."""
     count = len(tab.settings)
-
-    @shown
-    def change_run(language: str, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
-        jobs.stop(request, KIND)
-        config = tabs.config_of(run_id)
-        settings = config.generation if config else GenerationConfig()
-        found = tabs.comparable()
-        return {
-            **nothing(tab, language),
-            **offered(tab, run_id, None, language),
-            **tabs.about(tab, run_id, found, language),
-            **tabs.generation(tab, settings),
-        }
 
     @shown
     def compare(language: str, request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
@@ -147,30 +135,25 @@ def connect(tab: CompareTab, frame: Frame) -> None:
 
     streaming = {**QUIET, "concurrency_limit": None}
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
-    tab.run.input(
-        change_run,
-        [frame.language, tab.run],
-        list(dict.fromkeys([*tab.of_runs, *tab.of_answers])),
-        **QUIET,
-    )
     tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET)
     asked = [frame.language, tab.view, tab.prompt, *tab.settings, *tab.columns]
-    gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming).then(
-        *ends, **QUIET
-    )
+    going = [gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming)]
     on = [frame.language, tab.view, tab.last, tab.follow]
-    gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming).then(*ends, **QUIET)
+    going.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
     kept = [frame.language, tab.view, tab.run, tab.saved]
     tab.saved.input(reopen, kept, [*tab.of_answers, tab.prompt], **streaming).then(*ends, **QUIET)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
         inputs = [frame.language, tab.view, tab.last, tab.run, column, slider]
-        slider.release(again, inputs, tab.of_answers, trigger_mode="always_last", **streaming).then(*ends, **QUIET)
+        going.append(slider.release(again, inputs, tab.of_answers, trigger_mode="always_last", **streaming))
     tab.view.input(change_view, [frame.language, tab.view, tab.last, tab.weighed], tab.of_answers, **streaming)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
     card.connect(tab.card, frame, tab.last, tabs.names)
+    for event in going:
+        event.then(*ends, **QUIET)
+    return going
 
 
 def _connect_added(tab: CompareTab, frame: Frame) -> None:
@@ -314,6 +297,28 @@ def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict
     """Return what shows a comparison that is over."""
     there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
     return {**there, **said_again(tab, made, view, language), tab.last: made, tab.weighed: None}
+
+
+def restored(
+    tab: CompareTab, run_id: str | None, view: View, prompt: str, language: str, request: gr.Request
+) -> dict[Any, Any]:
+    """Return what shows a run that was just chosen: its own settings, and the last comparison that it has kept."""
+    jobs.stop(request, KIND)
+    config = tabs.config_of(run_id)
+    last = next((kept.comparison for kept in saved_of(run_id)), None)
+    updates = {
+        **tabs.about(tab, run_id, tabs.comparable(), language),
+        **tabs.generation(tab, config.generation if config else GenerationConfig()),
+        **nothing(tab, language),
+        **offered(tab, run_id, last, language),
+        tab.go: gr.update(interactive=config is not None),
+        tab.stop: gr.update(interactive=False),
+    }
+    if last is None:
+        return updates
+    can = gr.update(interactive=True)
+    goes_on = {tab.follow: can, tab.follow_go: can, tab.prompt: prompt or last.request.prompts[0]}
+    return merged(updates, opened(tab, last, view, language), goes_on)
 
 
 def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
