@@ -64,7 +64,10 @@ def measures(board: Scoreboard | None, language: str) -> str:
 
 
 def _cell(head: str, value: str) -> str:
-    return f'<td data-head="{html.escape(head, quote=True)}">{html.escape(value or "–")}</td>'
+    """Return a cell; one without a figure (no reference is to be met) is empty, and not there on a phone."""
+    if not value:
+        return "<td></td>"
+    return f'<td data-head="{html.escape(head, quote=True)}">{html.escape(value)}</td>'
 
 
 def sentence(board: Scoreboard | None, language: str) -> str:
