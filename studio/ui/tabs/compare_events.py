@@ -70,6 +70,8 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
         if not (prompt or "").strip():
             raise CompareError("ui.no_prompt")
         columns = (BASE, column, *added(values[count], values[count + 1 :]))
+        for each in columns:
+            examples.require_unasked(each.shots, prompt)
         asked = CompareRequest(run_id, (prompt.strip(),), settings_of(run_id, numbers), columns)
         yield from _ask(tab, asked, view, language, request)
 
@@ -168,8 +170,8 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
 
     @shown
-    def change_who(language: str, run_id: str | None, who: str, shots: str) -> list[Any]:
-        first = examples.of_run(run_id) if who == SHOTS and run_id and not shots else gr.skip()
+    def change_who(language: str, run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
+        first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
             gr.update(visible=who not in (SYSTEM, SHOTS)),
             gr.update(visible=who == SYSTEM),
@@ -185,7 +187,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         extra.remove.click(remove, tab.open, [tab.open, tab.add, *rows], **QUIET)
         extra.who.input(
             change_who,
-            [frame.language, tab.run, extra.who, extra.shots],
+            [frame.language, tab.run, tab.prompt, extra.who, extra.shots],
             [extra.strength, extra.system, extra.shots],
             **QUIET,
         )
