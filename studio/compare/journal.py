@@ -50,6 +50,15 @@ class Journal:
     def __init__(self, path: Path):
         self.path = path
 
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """What changes with every entry: time and size of the file; None before the first."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write one entry, whole."""
         line = _line(entry)

@@ -15,7 +15,7 @@ from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, comparing, data, data_events, data_shown, recipe, train
+from studio.ui.tabs import ballot, compare, comparing, data, data_events, data_shown, recipe, train
 from studio.ui.words import Words, merged
 
 TICK = 1.0
@@ -136,6 +136,7 @@ def _connect(
     read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
     comparing.connect(views_tab, frame)
+    page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)

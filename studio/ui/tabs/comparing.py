@@ -26,11 +26,17 @@ class Kept(NamedTuple):
     order: Order = ORDERS[0]
     found: Evaluation | None = None
     seen: Stamp | None = None
-    voter: str = ""
-    item: str | None = None
-    revealed: bool = False
     reader: str = ""
     reading: tuple[str, Any] | None = None
+    voter: str = ""
+    mark: str = ""
+    item: str | None = None
+    revealed: bool = False
+    votes: tuple[int, int] | None = None
+
+    def vote(self, run_id: str | None, found: Evaluation | None) -> ballot.Standing:
+        """Return how the vote on an evaluation of a run stands."""
+        return ballot.Standing(run_id, found, self.voter, self.mark, self.item, self.revealed, self.votes)
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,8 @@ class Views:
         return [
             *(answers.view, answers.last, answers.weighed),
             *(score.order, score.found, score.seen),
-            *(self.vote.voter, self.vote.item, self.vote.revealed),
             *(self.sheet.reader, self.sheet.item),
+            *self.vote.standing,
         ]
 
     @property
@@ -101,11 +107,13 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
     found = stands[views.score.found]
     pairs = {pair.id for pair in ballot.pairs_of(found)}
-    item = kept.item if kept.item in pairs else None
+    vote = kept.vote(run_id, found)
+    if vote.item not in pairs:
+        vote = vote._replace(item=None)
     reads_on = kept.reading is not None and kept.reading[0] in pairs
     return {
         **stands,
-        **ballot.said_again(views.vote, run_id, found, kept.voter, item, kept.revealed, language),
+        **ballot.said_again(views.vote, vote, language),
         **({} if reads_on else sheet.said_again(views.sheet, run_id, found, kept.reader, False, language)),
     }
 
@@ -113,7 +121,7 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
 def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
     """Return what has changed on disk since this session last looked; empty when nothing has."""
     if not scoreboard.has_news(run_id, kept.seen, request):
-        return {}
+        return ballot.news(views.vote, kept.vote(run_id, kept.found), language)
     stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
     same = _answers_of(stands[views.score.found]) == _answers_of(kept.found)
     return stands if same else evaluated(views, language, run_id, kept)
