@@ -13,11 +13,11 @@ from studio.compare import saved
 from studio.compare.columns import BASE, NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
-from studio.errors import CompareError, RunError
+from studio.errors import CompareError, RunError, StudioError
 from studio.i18n import text
 from studio.ui import compare_views, examples, jobs
 from studio.ui.compare_views import View
-from studio.ui.failures import shown
+from studio.ui.failures import box, shown
 from studio.ui.frame import Frame
 from studio.ui.tabs import card
 from studio.ui.tabs import compare as tabs
@@ -215,6 +215,9 @@ def _ask(
             if (now := time.monotonic()) - shown_at >= GLANCE:
                 shown_at = now
                 yield _answers(tab, comparing, view, language)
+    except StudioError as error:  # an adapter of another base, say: it stands where the proof would stand
+        yield refused(tab, asked, error, language)
+        return
     finally:  # also when the browser tab was closed
         job.stop()
     if comparing is not None:
@@ -275,6 +278,17 @@ def said_again(
         tab.badge: compare_views.badge(last, language),
         tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
+    }
+
+
+def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language: str) -> dict[Any, Any]:
+    """Return what shows, and keeps on the page, why columns could not be compared."""
+    return {
+        **nothing(tab, language),
+        **tabs.titled(tab, asked.columns, asked.run_id, language),
+        **{panel.column: gr.update(visible=n < len(asked.columns)) for n, panel in enumerate(tab.panels)},
+        **offered(tab, asked.run_id, None, language),
+        tab.badge: box(error.message, language),
     }
 
 
