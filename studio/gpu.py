@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from filelock import FileLock, Timeout
+from typing_extensions import override
 
 from studio import runs
 from studio.compare.columns import CompareRequest, EvaluationRequest
@@ -27,6 +28,19 @@ from studio.runs import Run, RunWriter, State
 log = logging.getLogger(__name__)
 
 
+class _Stop(threading.Event):
+    """Says when a job is to end. Its asking, between two forward passes, is when the thread looks at what runs want."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.between: Callable[[], bool] = lambda: False
+        """Answers what was asked of runs; returns whether the job has to make way for it."""
+
+    @override
+    def is_set(self) -> bool:
+        return self.between() or super().is_set()
+
+
 class Job:
     """Interactive work that was asked for, and what it shows on the way; safe to use from any thread.
 
@@ -36,7 +50,7 @@ class Job:
 
     def __init__(self, work: Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]):
         self._work = work
-        self._stop = threading.Event()
+        self._stop = _Stop()
         self._shown: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.done = threading.Event()
         """Set when the work has ended, however it did."""
@@ -70,7 +84,8 @@ class Job:
         """End the work where it is."""
         self._stop.set()
 
-    def _run(self, host: ModelHost, training: Run | None) -> None:
+    def _run(self, host: ModelHost, training: Run | None, between: Callable[[], bool]) -> None:
+        self._stop.between = between
         try:
             self._work(host, training, self._shown.put, self._stop)
             self._shown.put(None)
@@ -227,8 +242,17 @@ class GpuThread:
         """Carry out the interactive jobs that wait, and what was asked of the runs that wait."""
         self._take_out_asked()
         with contextlib.suppress(queue.Empty):
-            while True:
-                self._visits.get_nowait()._run(self._host, self._training)
+            while not self._makes_way():
+                self._visits.get_nowait()._run(self._host, self._training, self._answers)
+
+    def _answers(self) -> bool:
+        """Answer what was asked of the runs that wait while a job goes on; returns whether the job has to end."""
+        self._take_out_asked()
+        return self._makes_way()
+
+    def _makes_way(self) -> bool:
+        """Whether jobs have to wait or end, since the run that trains was asked something, or the thread is to end."""
+        return self._closing or (self._training is not None and self._training.requested() is not None)
 
     def _take_out_asked(self) -> None:
         with self._starting:

@@ -1,9 +1,15 @@
 """The queue of the GPU thread: runs wait, change places, and answer what is asked of them."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 from following import wait_for, wait_until_over
 
 from studio import gpu
+from studio.compare import generate
+from studio.compare.columns import CompareRequest, EvaluationRequest
+from studio.config import GenerationConfig
 from studio.errors import DeviceError, RunError
 from studio.runs import State
 
@@ -80,3 +86,64 @@ def test_a_token_is_nowhere_in_a_waiting_runs_words(training, tiny_config):
     assert not any(b"hf_canary" in path.read_bytes() for path in waiting.path.rglob("*") if path.is_file())
     waiting.request("cancel")
     wait_until_over(waiting, 10)
+
+
+@pytest.fixture
+def slow_answers(monkeypatch):
+    """Let every answer take most of a minute, a token at a time."""
+    put = generate._Streamer.put
+    monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(0.05), put(self, value)))
+    monkeypatch.setattr("studio.compare.placing.tokens", SimpleNamespace(stop_ids=lambda *given: {2}))
+    return GenerationConfig(max_new_tokens=900, temperature=0.0)
+
+
+def begun(job):
+    """Wait until a job has shown its first answers."""
+    shown = job.updates()
+    next(shown)
+    return shown
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "compare"])
+def test_while_a_job_goes_on_the_runs_that_wait_answer_within_a_forward_pass(tiny_config, slow_answers, kind):
+    run = gpu.thread().start_run(tiny_config.with_settings({"evaluation.prompts": "captain-heldout"}))
+    assert wait_until_over(run) is State.FINISHED
+    if kind == "compare":
+        job = gpu.thread().compare(CompareRequest(run.id, ("What is 3?",), slow_answers))
+    else:
+        job = gpu.thread().evaluate(EvaluationRequest(run.id, generation=slow_answers, limit=2))
+    shown = begun(job)
+    waiting = [gpu.thread().start_run(tiny_config, wait=True) for _ in range(4)]
+    for each, action in zip(waiting, ("pause", "stop", "cancel"), strict=False):
+        each.request(action)
+    assert [wait_until_over(each, 10) for each in waiting[:3]] == [State.PAUSED, State.STOPPED, State.STOPPED]
+    gpu.thread().move(waiting[3].id, 0)
+    assert gpu.thread().queued() == [waiting[3].id]
+    assert not job.done.is_set()
+    job.stop()
+    list(shown)
+    assert wait_until_over(waiting[3]) is State.FINISHED
+
+
+def test_a_comparison_makes_way_for_what_is_asked_of_the_run_that_trains(training, slow_answers):
+    request = CompareRequest(training.id, ("What is 3?",), slow_answers)
+    job, later = gpu.thread().compare(request), gpu.thread().compare(request)
+    shown = begun(job)
+    training.request("pause")
+    assert wait_until_over(training, 10) is State.PAUSED
+    *_, last = shown
+    assert [side.end for side in last.answers[0]] == ["stopped", "stopped"]
+    begun(later)  # it has waited, and is answered by the checkpoint that the pause has made
+    later.stop()
+    assert "checkpoint" in later.result().notes[0].text()
+
+
+def test_closing_does_not_wait_for_a_long_answer(tiny_config, slow_answers):
+    thread = gpu.GpuThread()
+    run = thread.start_run(tiny_config)
+    wait_until_over(run)
+    shown = begun(thread.compare(CompareRequest(run.id, ("What is 3?",), slow_answers)))
+    thread.close()
+    *_, last = shown
+    assert last.answers[0][0].end == "stopped"
+    assert last.answers[0][0].tokens < 900

@@ -49,6 +49,8 @@ def compare(
         from studio.compare import report_html, report_png
 
         shown = card.card_of(run, made, LANGUAGE)
+        if card.lacks_board(run, shown):
+            err.print(plain(say("ui.card.no_board")))
         for path, written in (
             (html, lambda: report_html.to_html(shown).encode()),
             (png, lambda: report_png.to_png(shown)),

@@ -3,43 +3,23 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from studio import runs
-from studio.compare import generate, likelihood
+from studio.compare import generate, likelihood, saved
 from studio.compare.columns import CompareRequest
-from studio.compare.generate import Asked, Sides, noise_key
+from studio.compare.comparison import Comparison
+from studio.compare.generate import Asked, noise_key
 from studio.compare.likelihood import Weighed
 from studio.compare.placing import placed
-from studio.compare.proof import Proof, prove, run_renderer
+from studio.compare.proof import prove, run_renderer
 from studio.data import tokens
 from studio.data.prompt import ChatRenderer, PromptRenderer
-from studio.errors import CompareError
-from studio.i18n import Message
+from studio.errors import CompareError, HomeError
+from studio.i18n import message
 from studio.model.adapter import ModelHost, untouched
 from studio.runs import Run
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A comparison as it goes on."""
-
-    request: CompareRequest
-    answers: Sides
-    """For each prompt one side for each column."""
-    notes: tuple[Message, ...] = ()
-    """What was done otherwise than one would think, and why."""
-    proof: Proof | None = None
-    """What it rests on; None until all answers are there."""
-
-    def texts(self, prompt: int = 0) -> tuple[str, ...]:
-        """Return the columns' answers to a prompt."""
-        return tuple(side.text for side in self.answers[prompt])
-
-    def followed(self, prompt: str) -> CompareRequest:
-        """Return the request that goes on with this chat."""
-        return self.request.followed(self.texts(), prompt)
 
 
 def ask(
@@ -51,7 +31,8 @@ def ask(
 ) -> None:
     """Answer the prompts with all columns, and prove what was compared; `show` is called after every token.
 
-    Raises StudioError when a column's model or the prompt cannot be used.
+    A comparison of one prompt is kept in the run's directory. Raises StudioError when a column's model or the prompt
+    cannot be used.
     """
     run = runs.find(request.run_id)
     config = run.config()
@@ -63,7 +44,18 @@ def ask(
             models, asked, request.generation, stop, lambda sides: show(replace(shown, answers=sides))
         )
         proof = prove(request, models, asked, answered.first)
-    show(replace(shown, answers=answered.sides, proof=proof))
+    made = replace(shown, answers=answered.sides, proof=proof)
+    show(made if len(request.prompts) > 1 else _kept_in(run, made))
+
+
+def _kept_in(run: Run, made: Comparison) -> Comparison:
+    if not any(side.ids for side in made.answers[0]):  # stopped before its first word
+        return made
+    try:
+        saved.save(run, made)
+    except (OSError, HomeError) as error:  # a full disk takes nobody's answers away
+        return replace(made, notes=(*made.notes, message("compare.note.not_saved", detail=str(error)[:200])))
+    return made
 
 
 def weigh(

@@ -1,10 +1,13 @@
 """The before/after card of a comparison."""
 
+from dataclasses import replace
 from datetime import date
 
-from studio.compare.ask import Comparison
+from studio.compare import standing
 from studio.compare.columns import ADAPTED, BASE, Column
+from studio.compare.comparison import Comparison
 from studio.compare.journal import Pair
+from studio.compare.metrics import Scoreboard
 from studio.compare.report import Card
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.events import Step
@@ -15,7 +18,10 @@ from studio.train import diagnosis
 
 
 def card_of(run: Run, made: Comparison, language: str) -> Card:
-    """Return the card of a comparison: its first column is the before, its last the after."""
+    """Return the card of a comparison: its first column is the before, its last the after.
+
+    The scoreboard is on it if the run has one that was measured with the adapter of the last column.
+    """
     config = run.config()
     columns = made.request.columns
     prompts = zip(made.request.prompts, made.answers, strict=True)
@@ -32,9 +38,25 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
         data_hash=str(run.resolved().get("data", "")),
         losses=tuple(step.loss for step in steps),
         reading=diagnosis.read(run) if steps else None,
+        scoreboard=_board(run, made),
         date=date.today().isoformat(),
         language=language,
     )
+
+
+def _board(run: Run, made: Comparison) -> Scoreboard | None:
+    """Return the scoreboard of what the card shows: the base against this very adapter."""
+    columns = made.request.columns
+    last = len(columns) - 1
+    if made.proof is None or columns[0].kind != "base" or not columns[0].is_plain:
+        return None
+    return standing.board_of(run, replace(columns[last], said=()), made.proof.adapter_sha256[last])
+
+
+def lacks_board(run: Run, card: Card) -> bool:
+    """Whether the run's newest scoreboard is not on a card, since it is of another adapter, strength or question."""
+    newest = standing.newest(run)
+    return card.scoreboard is None and newest is not None and newest.board is not None
 
 
 def base_name(model: ModelConfig) -> str:

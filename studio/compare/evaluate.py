@@ -1,13 +1,13 @@
 """The scoreboard of a run: base against adapter over held-out rows, in batches of like length.
 
-Every batch is appended to `<run>/compare/<evaluation>/answers.jsonl`. The evaluation's name is made of all that its
-answers depend on, so the same one goes on where it was stopped, and another one never mixes with it.
+Every batch is appended to the evaluation's folder (see `standing`). Its name is made of all that its answers depend
+on, so the same one goes on where it was stopped, and another one never mixes with it.
 """
 
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,32 +21,15 @@ from studio.compare.journal import Journal, digest
 from studio.compare.measures import Sample
 from studio.compare.metrics import Scoreboard, score
 from studio.compare.placing import Placed, placed
+from studio.compare.standing import ANSWERS, BOARD, FACTS, FORGETTING, Evaluation
 from studio.config import RunConfig
 from studio.errors import CompareError, DeviceError, PromptError
 from studio.files import replace_file
-from studio.i18n import Message, message
+from studio.i18n import message
 from studio.model.adapter import ModelHost
-from studio.runs import Run
+from studio.runs import Owner, Run
 
 Part = Literal["held_out", "general"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """An evaluation as it goes on."""
-
-    id: str
-    path: Path
-    done: int
-    total: int
-    pairs: tuple[tuple[Sample, Sample], ...] = ()
-    """The held-out rows that are answered, base and adapter, in the order of the rows."""
-    board: Scoreboard | None = None
-    """Over the held-out rows; None until all are answered."""
-    forgetting: Scoreboard | None = None
-    """Over the ordinary questions."""
-    notes: tuple[Message, ...] = ()
-    stopped: bool = False
 
 
 class _Stopped(Exception):
@@ -74,9 +57,12 @@ def evaluate(
     with torch.no_grad(), placed(host, run, config, (BASE, request.column), None) as models:
         work = _Work(request, run, config, models, show, stop)
         try:
-            work.carry_out()
+            made = work.carry_out()
         except _Stopped:
-            show(work.now(stopped=True))
+            made = work.now(stopped=True)
+        finally:
+            work.leave()
+    show(made)
 
 
 class _Work:
@@ -107,14 +93,24 @@ class _Work:
         }
         self._id = digest(json.dumps(rests_on, sort_keys=True))[:16]
         self._folder = run.path / "compare" / self._id
-        self._journal = Journal(self._folder / "answers.jsonl")
+        self._journal = Journal(self._folder / ANSWERS)
         self._folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self._folder / "evaluation.json", json.dumps(rests_on, ensure_ascii=False, indent=1))
+        notes = [asdict(note) for note in self._notes]
+        self._facts = rests_on | {"total": sum(map(len, self._rows.values())), "notes": notes}
+        self._write(Owner.me())
         self._found: dict[tuple[Part, int], list[dict[str, Any]]] = {
             (entry["part"], entry["row"]): entry["sides"] for entry in self._journal.entries()
         }
 
-    def carry_out(self) -> None:
+    def _write(self, owner: Owner | None) -> None:
+        facts = self._facts | {"owner": owner and owner.model_dump()}
+        replace_file(self._folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=1))
+
+    def leave(self) -> None:
+        """Say that nobody works on it any more."""
+        self._write(None)
+
+    def carry_out(self) -> Evaluation:
         """Answer, then score."""
         self._show(self.now())
         for part in self._rows:
@@ -124,10 +120,10 @@ class _Work:
                     self._show(self.now())
         board = self._score("held_out", self._marker)
         forgetting = self._score("general", None) if self._rows.get("general") else None
-        replace_file(self._folder / "scoreboard.json", board.to_json())
+        replace_file(self._folder / BOARD, board.to_json())
         if forgetting:
-            replace_file(self._folder / "forgetting.json", forgetting.to_json())
-        self._show(replace(self.now(), board=board, forgetting=forgetting))
+            replace_file(self._folder / FORGETTING, forgetting.to_json())
+        return replace(self.now(), board=board, forgetting=forgetting)
 
     def now(self, stopped: bool = False) -> Evaluation:
         """Return how far it is."""
@@ -159,7 +155,8 @@ class _Work:
             if (part, number) not in self._found:
                 means = [float(-each.mean()) for each in likely[place]] if place in likely else [None, None]
                 entry = [_kept(side, nll, rows[place]) for side, nll in zip(sides, means, strict=True)]
-                self._journal.append({"part": part, "row": number, "sides": entry})
+                row = {"prompt": rows[place].prompt, "reference": rows[place].reference}
+                self._journal.append({"part": part, "row": number, **row, "sides": entry})
                 self._found[part, number] = entry
 
     def _pairs(self, part: Part) -> Iterator[tuple[Sample, Sample]]:

@@ -1,8 +1,9 @@
-"""What people say about a run's answers, appended line by line; many pages and processes write at once."""
+"""What is kept of answers, and what people say about them, line by line; many pages and processes write at once."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from studio.errors import CompareError
+from studio.files import replace_file
 
 LONGEST_NAME = 80
 """Characters of the name by which a person is known."""
@@ -43,20 +45,39 @@ def checked_name(name: str) -> str:
 
 
 class Journal:
-    """A file of JSON lines that only grows. A line that was torn by a kill is skipped and swallows no other."""
+    """A file of JSON lines. A line that was torn by a kill is skipped and swallows no other."""
 
     def __init__(self, path: Path):
         self.path = path
 
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """What changes with every entry: time and size of the file; None before the first."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write one entry, whole."""
-        line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"), open(self.path, "ab+") as file:
+        line = _line(entry)
+        with self._alone(), open(self.path, "ab+") as file:
             if file.tell():
                 file.seek(-1, 2)
                 line = line if file.read(1) == b"\n" else b"\n" + line
             file.write(line)
+
+    def replace(self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+        """Write all entries anew, as `change` makes them of those that are there; other writers wait meanwhile."""
+        with self._alone():
+            replace_file(self.path, b"".join(map(_line, change(self.entries()))))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):
+            yield
 
     def entries(self) -> list[dict[str, Any]]:
         """Return all whole entries, in the order in which they were written."""
@@ -73,3 +94,7 @@ class Journal:
             if isinstance(entry, dict):
                 read.append(entry)
         return read
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

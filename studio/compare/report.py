@@ -99,6 +99,7 @@ class ScoreRow:
     before: str
     after: str
     reference: str
+    """The references' own figure where closer to it is better; empty for all other measures."""
     gain: str
     """How much better, with its interval."""
     verdict: Verdict
@@ -115,7 +116,7 @@ def _row(score: Score, language: str) -> ScoreRow:
         direction=text(f"compare.direction.{score.direction}", language),
         before=number(score.before),
         after=number(score.after),
-        reference="" if score.reference is None else number(score.reference),
+        reference=number(score.reference) if score.direction == "closer" and score.reference is not None else "",
         gain=signed(score.gain) + interval,
         verdict=score.verdict,
         verdict_words=f"{SIGNS[score.verdict]} {text(f'compare.verdict.{score.verdict}', language)}",

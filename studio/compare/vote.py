@@ -1,6 +1,7 @@
 """A blind vote on answer pairs: nobody knows which side is which until the votes are counted.
 
-The votes of a run are in `<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts.
+The votes of a run are in `<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts. Many vote at
+once: everybody has an order and sides of their own, and the result covers all.
 """
 
 import math
@@ -96,6 +97,11 @@ class Ballot:
             raise CompareError("compare.no_items")
         self._journal = Journal(folder / "votes.jsonl")
 
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """What changes with every vote of anybody; None before the first."""
+        return self._journal.stamp
+
     def order(self, voter: str) -> list[str]:
         """Return the pairs' ids in this voter's order: shuffled, and the same after a reload."""
         return sorted(self._pairs, key=lambda item: digest("order", voter, item))
@@ -144,6 +150,11 @@ class Ballot:
         """Return how many pairs this voter has voted on, and how many there are."""
         voter = checked_name(voter)
         return sum(name == voter for name, _ in self._counted()), len(self._pairs)
+
+    def turnout(self) -> tuple[int, int]:
+        """Return how many votes there are, of all voters together, and how many voters; it tells no side."""
+        counted = self._counted()
+        return len(counted), len({voter for voter, _ in counted})
 
     def votes(self) -> list[Vote]:
         """Return the votes that count: the last one of each voter on each pair of this ballot."""

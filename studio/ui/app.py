@@ -15,7 +15,20 @@ from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, comparing, curves, data, data_events, data_shown, log, notify, recipe, strip, train
+from studio.ui.tabs import (
+    ballot,
+    compare,
+    comparing,
+    curves,
+    data,
+    data_events,
+    data_shown,
+    log,
+    notify,
+    recipe,
+    strip,
+    train,
+)
 from studio.ui.words import Words, merged
 
 TICK = 2.0
@@ -103,7 +116,7 @@ def _connect(
             strip.render(train_tab.strip, following, language, strip.place_of(*rest[: len(strip.AT_FIRST)], following)),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
-            comparing.said_again(views_tab, language, chosen, rest[len(strip.AT_FIRST) :]),
+            comparing.said_again(views_tab, language, chosen, comparing.Kept(*rest[len(strip.AT_FIRST) :])),
             {frame.remembered: language, frame.device: _device_name(language)},
             {train_tab.notify: notify.render(language)},
         )
@@ -122,7 +135,7 @@ def _connect(
                 log.Look(),
                 None,
                 *strip.AT_FIRST,
-                *comparing.AT_FIRST,
+                *comparing.Kept(),
             ),
             {frame.language: language, frame.remembered: remembered, frame.base: base},
             frame.form.show(base),
@@ -166,6 +179,7 @@ def _connect(
     read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
     comparing.connect(views_tab, frame)
+    page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)

@@ -26,6 +26,13 @@ def progress(done: int, total: int, language: str) -> str:
     return f'<div class="scan">{bar(done / total if total else 0, label)}<span>{html.escape(label)}</span></div>'
 
 
+def turnout(votes: int, voters: int, language: str) -> str:
+    """Say how many have voted, of everybody who votes on these pairs; empty before the first vote."""
+    if not votes:
+        return ""
+    return f'<p class="hint">{html.escape(text("ui.vote.turnout", language, votes=votes, voters=voters))}</p>'
+
+
 def result(counted: Result, preferences: Preferences, language: str) -> str:
     """Return the votes counted: which side won, and how sure that is."""
     if counted.win_rate is None or counted.interval is None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from studio import runs
 from studio.compare import report, report_html, report_png
-from studio.compare.ask import Comparison
 from studio.compare.card import card_of
-from studio.compare.metrics import Scoreboard
+from studio.compare.comparison import Comparison
 from studio.compare.report import Card
 from studio.errors import CompareError
 from studio.ui import launch
@@ -19,8 +18,10 @@ _ENDINGS = {"html": "html", "markdown": "md", "json": "json"}
 _WRITERS = {"html": report_html.to_html, "markdown": report.to_markdown, "json": report.to_json}
 
 
-def card(comparison: Comparison | None, names: tuple[str, str], language: str, board: Scoreboard | None = None) -> Card:
+def card(comparison: Comparison | None, names: tuple[str, str], language: str) -> Card:
     """Return the card of the first two columns of a comparison; `names` are what base and run are called.
+
+    It holds the run's scoreboard if there is one of this adapter.
 
     Raises CompareError when there is nothing to put on it.
     """
@@ -37,7 +38,7 @@ def card(comparison: Comparison | None, names: tuple[str, str], language: str, b
     is_whole = columns[1].strength == 1 and columns[1].adapter == "now"
     adapter = run if is_whole else f"{run} · {columns[1].title(language)}"
     made = card_of(runs.find(request.run_id), two, language)
-    return replace(made, base=base, adapter=adapter, scoreboard=board)
+    return replace(made, base=base, adapter=adapter)
 
 
 def write(made: Card, kind: str) -> Path:

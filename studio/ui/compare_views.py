@@ -6,14 +6,16 @@ Pure functions without Gradio. Whatever comes from prompts, answers or names is 
 import html
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from studio.compare import lyrics
-from studio.compare.ask import Comparison
 from studio.compare.columns import NOW, Column, CompareRequest
+from studio.compare.comparison import Comparison
 from studio.compare.generate import Side
 from studio.compare.likelihood import Weighed
 from studio.compare.proof import Proof
+from studio.compare.saved import Saved
 from studio.i18n import Message, text
 from studio.ui import difference
 from studio.ui.difference import Piece
@@ -24,6 +26,8 @@ VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics")
 NO_CAPTION = '<p class="caption">&nbsp;</p>'
 _HASH = 12
 """Digits of a hash that are shown at once; all of them are one click away."""
+_SHORT = 60
+"""Characters of a prompt in the list of saved comparisons."""
 _STRONG = 2.0
 """Nats from which on a token's mark is as strong as it gets: 7.4 times as likely."""
 
@@ -44,6 +48,14 @@ def answer(
     if request.earlier:
         earlier += _asked(request.prompts[0])
     return earlier + _answer(comparison, column, side, view, language, weighed)
+
+
+def saved_choice(kept: Saved, language: str) -> str:
+    """Return the line that offers a saved comparison: when, what was asked, and of whom."""
+    asked = " ".join(kept.comparison.request.prompts[0].split())
+    short = asked if len(asked) <= _SHORT else asked[:_SHORT] + " …"
+    columns = " | ".join(column.title(language) for column in kept.comparison.request.columns)
+    return f"{datetime.fromtimestamp(kept.at):%Y-%m-%d %H:%M} · {short} · {columns}"
 
 
 def waiting(request: CompareRequest, language: str) -> tuple[str, ...]:

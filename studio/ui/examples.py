@@ -1,14 +1,16 @@
 """Examples that a base is shown before the prompt, as a user writes them: a question a line, its answer on the next."""
 
+from collections.abc import Iterator
 from itertools import islice
 
 from studio import runs
 from studio.data.formats import Turn
 from studio.data.readers.base import BadRow
 from studio.errors import CompareError, StudioError
+from studio.runs import Run
 
 FIRST = 2
-"""Rows of the run's data set that are offered to begin with."""
+"""Rows of the run's training that are offered to begin with."""
 
 
 def parsed(written: str) -> tuple[Turn, ...]:
@@ -25,20 +27,54 @@ def written(turns: tuple[Turn, ...]) -> str:
     return "\n\n".join("\n".join(lines[at : at + 2]) for at in range(0, len(lines), 2))
 
 
-def of_run(run_id: str) -> str:
-    """Return the first questions and answers of a run's data set; empty where it has none, or is gone."""
+def of_run(run_id: str, prompt: str = "") -> str:
+    """Return the first questions and answers that the run was trained on; empty where it has none, or is gone.
+
+    Never a row that is held out, nor the `prompt` that is asked: an example would give its answer away.
+    """
     from studio.config import MappingConfig
     from studio.data import formats, prepare
 
     try:
         run = runs.find(run_id)
         data, mapping = run.config().data, MappingConfig.model_validate(run.resolved()["mapping"])
+        unfit = {_plain(prompt), *_held_out(run)}
         found: list[Turn] = []
         for row in islice(prepare.table(data).rows(), 10 * FIRST):
             turns = () if isinstance(row, BadRow) else formats.conversation(row, mapping)
-            found += turns[-2:] if [turn.role for turn in turns[-2:]] == ["user", "assistant"] else ()
+            last = turns[-2:]
+            if [turn.role for turn in last] == ["user", "assistant"] and _plain(last[0].content) not in unfit:
+                found += last
             if len(found) == 2 * FIRST:
                 break
     except (StudioError, formats.RowProblem, OSError, KeyError):
         return ""
     return written(tuple(found))
+
+
+def _held_out(run: Run) -> Iterator[str]:
+    """Yield what is asked in the rows that are held out of a run's training, and in its list of prompts.
+
+    Raises CompareError when the data are no longer those of the run: then nobody knows which rows were held out.
+    """
+    from studio.data import prepare
+    from studio.model.load import load_tokenizer
+
+    config = run.config()
+    yield from map(_plain, prepare.held_out(config.evaluation.prompts))
+    if config.data.validation.kind == "none":
+        return
+    rows, sha256 = prepare.validation_rows(config, load_tokenizer(config.model))
+    if sha256 != run.resolved()["data"]:
+        raise CompareError("compare.data_changed", run=run.id)
+    yield from (_plain(turn.content) for turns, _ in rows for turn in turns if turn.role == "user")
+
+
+def require_unasked(turns: tuple[Turn, ...], prompt: str) -> None:
+    """Raise CompareError when an example asks the very prompt."""
+    if any(turn.role == "user" and _plain(turn.content) == _plain(prompt) for turn in turns):
+        raise CompareError("ui.shot_asked")
+
+
+def _plain(asked: str) -> str:
+    return " ".join(asked.split()).casefold()

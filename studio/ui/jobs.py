@@ -1,4 +1,7 @@
-"""The GPU thread's jobs that a session has asked for: one of each kind, so that a Stop button finds it."""
+"""The GPU thread's jobs that were asked for on the page: one of each kind for each owner, so that Stop finds it.
+
+Who owns a job is a session (comparing: it ends with it), or a run (its scoreboard: every session shows and stops it).
+"""
 
 from weakref import WeakValueDictionary
 
@@ -6,27 +9,35 @@ import gradio as gr
 
 from studio.gpu import Job
 
+Owner = gr.Request | str
+"""A session by its request, or a run by its id."""
+
 _going: "WeakValueDictionary[tuple[str, str], Job]" = WeakValueDictionary()
 
 
-def _key(request: gr.Request, kind: str) -> tuple[str, str]:
-    return str(request.session_hash), kind
+def _key(owner: Owner, kind: str) -> tuple[str, str]:
+    return owner if isinstance(owner, str) else str(owner.session_hash), kind
 
 
-def keep(request: gr.Request, kind: str, job: Job) -> Job:
-    """Remember a session's job; the one of this kind before it is ended."""
-    stop(request, kind)
-    _going[_key(request, kind)] = job
+def keep(owner: Owner, kind: str, job: Job) -> Job:
+    """Remember an owner's job; the one of this kind before it is ended."""
+    stop(owner, kind)
+    _going[_key(owner, kind)] = job
     return job
 
 
-def stop(request: gr.Request, kind: str) -> None:
-    """End a session's job of this kind, if there is one."""
-    if (job := _going.get(_key(request, kind))) is not None:
+def forget(owner: Owner, kind: str) -> None:
+    """Forget an owner's job, which goes on."""
+    _going.pop(_key(owner, kind), None)
+
+
+def stop(owner: Owner, kind: str) -> None:
+    """End an owner's job of this kind, if there is one."""
+    if (job := _going.get(_key(owner, kind))) is not None:
         job.stop()
 
 
-def busy(request: gr.Request, kind: str) -> bool:
-    """Whether a session's job of this kind goes on."""
-    job = _going.get(_key(request, kind))
+def busy(owner: Owner, kind: str) -> bool:
+    """Whether an owner's job of this kind goes on."""
+    job = _going.get(_key(owner, kind))
     return job is not None and not job.done.is_set()

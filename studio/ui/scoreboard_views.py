@@ -6,10 +6,10 @@ Pure functions without Gradio. Whatever comes from rows and answers is escaped b
 import html
 from typing import Literal
 
-from studio.compare.evaluate import Evaluation
 from studio.compare.journal import Pair
 from studio.compare.metrics import Scoreboard
 from studio.compare.report import Card, signed
+from studio.compare.standing import Evaluation
 from studio.i18n import text
 from studio.ui import difference
 from studio.ui.compare_views import pieces
@@ -64,7 +64,10 @@ def measures(board: Scoreboard | None, language: str) -> str:
 
 
 def _cell(head: str, value: str) -> str:
-    return f'<td data-head="{html.escape(head, quote=True)}">{html.escape(value or "–")}</td>'
+    """Return a cell; one without a figure (no reference is to be met) is empty, and not there on a phone."""
+    if not value:
+        return "<td></td>"
+    return f'<td data-head="{html.escape(head, quote=True)}">{html.escape(value)}</td>'
 
 
 def sentence(board: Scoreboard | None, language: str) -> str:

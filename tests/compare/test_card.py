@@ -6,7 +6,7 @@ from following import wait_until_over
 
 from studio import gpu
 from studio.compare import card
-from studio.compare.columns import ADAPTED, BASE, CompareRequest
+from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, EvaluationRequest
 from studio.config import ModelConfig
 from studio.model import builtin
 
@@ -29,3 +29,22 @@ def test_a_card_holds_the_answers_the_recipe_and_the_curve(tiny_config):
     assert [(pair.prompt, pair.before) for pair in shown.pairs] == [("What is 3?", made.answers[0][0].text)]
     assert len(shown.losses) == 6
     assert shown.data_hash == run.resolved()["data"]
+
+
+def test_a_card_holds_the_scoreboard_of_its_own_adapter_and_of_no_other(tiny_config):
+    run = gpu.thread().start_run(tiny_config.with_settings({"evaluation.prompts": "captain-heldout"}))
+    wait_until_over(run)
+
+    def card_of(*columns):
+        request = CompareRequest(run.id, ("What is 3?",), tiny_config.generation, columns)
+        return card.card_of(run, gpu.thread().compare(request).result(), "en")
+
+    assert card_of(BASE, ADAPTED).scoreboard is None
+    assert not card.lacks_board(run, card_of(BASE, ADAPTED))
+    measured = gpu.thread().evaluate(EvaluationRequest(run.id, limit=3, forgetting=False)).result()
+
+    assert card_of(BASE, ADAPTED).scoreboard == measured.board
+    for columns in ((BASE, replace(ADAPTED, strength=0.5)), (Column("base", system="Be brief."), ADAPTED)):
+        other = card_of(*columns)
+        assert other.scoreboard is None
+        assert card.lacks_board(run, other)

@@ -1,11 +1,12 @@
 """What the Compare tab shows of a comparison."""
 
+import html
 from dataclasses import replace
 
 import pytest
 
-from studio.compare.ask import Comparison
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
+from studio.compare.comparison import Comparison
 from studio.compare.generate import Side
 from studio.compare.likelihood import Weighed
 from studio.compare.proof import Proof
@@ -85,15 +86,23 @@ def test_a_chat_shows_what_each_column_said_before():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_badge_says_verified_or_says_loudly_what_is_wrong(language):
+@pytest.mark.parametrize(
+    "problem",
+    [
+        message("compare.wrong.same", first=1, second=2),
+        message("compare.wrong.base", difference="0.5"),
+        message("compare.wrong.template", number=2),
+    ],
+    ids=lambda problem: problem.key,
+)
+def test_the_badge_says_verified_or_says_loudly_what_is_wrong(language, problem):
     good = views.badge(comparison(), language)
-    wrong = replace(PROOF, problems=(message("compare.wrong.same", first=1, second=2),))
-    bad = views.badge(comparison(proof=wrong), language)
+    bad = views.badge(comparison(proof=replace(PROOF, problems=(problem,))), language)
 
     assert text("ui.proof.verified", language) in good
     assert 'role="alert"' not in good
     assert text("ui.proof.wrong", language) in bad
-    assert text("compare.wrong.same", language, first=1, second=2) in bad
+    assert all(html.escape(line) in bad for line in problem.text(language).splitlines())
     assert 'role="alert"' in bad
     assert text("ui.proof.verified", language) not in bad
     for hashed in ("a" * 52, "b" * 52, "c" * 52):

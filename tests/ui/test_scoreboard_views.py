@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.compare.evaluate import Evaluation
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
+from studio.compare.standing import Evaluation
 from studio.i18n import LANGUAGES, text
 from studio.ui import scoreboard_views as views
 
@@ -76,3 +76,16 @@ def test_progress_says_what_is_going_on():
     assert text("ui.score.scoring", done=12) in views.progress(made, "en", going=True)
     assert text("ui.score.stopped", done=12, total=12) in views.progress(made, "en", going=False)
     assert text("ui.score.done", done=12) in views.progress(evaluation(), "en", going=False)
+
+
+def test_a_reference_stands_only_where_closer_to_it_is_better():
+    board = evaluation().board
+    shown = views.measures(board, "en")
+    title, direction = f'data-head="{text("card.reference")}"', text("compare.direction.closer")
+    lines = shown.split("<tr>")[2:]
+
+    assert len(lines) == len(board.scores)
+    assert any(direction in line for line in lines)
+    for line in lines:
+        assert (title in line) == (direction in line)
+        assert "–" not in line

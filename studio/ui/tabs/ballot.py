@@ -1,16 +1,19 @@
-"""The blind vote: pairs of answers without names, voted on by button or key, revealed at the end."""
+"""The blind vote: pairs of answers without names, voted on by button or key, revealed at the end.
+
+Many sessions vote on the same pairs at once. Who votes is told by a name and by a mark of the browser, so that two
+people of one name do not take each other's votes, and a reload goes on where it was.
+"""
 
 import json
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from studio import runs
-from studio.compare.evaluate import Evaluation
-from studio.compare.journal import Pair
+from studio.compare.journal import Pair, checked_name
+from studio.compare.standing import Evaluation
 from studio.compare.vote import CHOICES, Ballot
 from studio.errors import CompareError
 from studio.ui import ballot_views as views
@@ -32,6 +35,48 @@ _KEYS = (
 _DOWNLOAD = "() => setTimeout(() => document.querySelector('#{}').click(), 300)"
 
 
+LONGEST = 60
+"""Characters of a voter's name; the browser's mark comes behind it."""
+
+
+class Standing(NamedTuple):
+    """What a session knows of a vote."""
+
+    run_id: str | None = None
+    found: Evaluation | None = None
+    """The evaluation whose answers are voted on."""
+    voter: str = ""
+    mark: str = ""
+    """What tells the voter's browser from others."""
+    item: str | None = None
+    """The pair on the screen; None for none."""
+    revealed: bool = False
+    seen: tuple[int, int] | None = None
+    """How the file of the votes was when this session last looked."""
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The answer pairs that there are to vote on."""
+        return pairs_of(self.found) if self.run_id else []
+
+    @property
+    def who(self) -> str:
+        """The voter's name as it is written down; empty before one is entered. Raises CompareError for a long one."""
+        name = (self.voter or "").strip()
+        return f"{checked_name(name[:LONGEST])} {self.mark}".strip() if name else ""
+
+    def ballot(self) -> Ballot:
+        """Return the ballot; raises CompareError when there is nothing to vote on."""
+        if self.run_id is None:
+            raise CompareError("compare.no_items")
+        return Ballot(runs.find(self.run_id).path / "compare", self.pairs)
+
+    def went_on(self, ballot: Ballot) -> "Standing":
+        """Return this with the voter's next pair on the screen."""
+        following = ballot.next(self.who)
+        return self._replace(item=following.item if following else None, revealed=False)
+
+
 @dataclass(frozen=True)
 class BallotTab:
     """The tab's components."""
@@ -48,12 +93,20 @@ class BallotTab:
     item: gr.State
     """The pair on the screen; None for none."""
     revealed: gr.State
+    seen: gr.State
+    mark: gr.BrowserState
+    """Of the browser: it stays over reloads."""
+
+    @property
+    def standing(self) -> list[Any]:
+        """The components behind a `Standing`, but for the run and its evaluation."""
+        return [self.voter, self.mark, self.item, self.revealed, self.seen]
 
     @property
     def shown(self) -> list[Any]:
         """What changes with every vote."""
         parts = [self.progress, self.pair, *self.buttons.values(), self.reveal, self.result, self.export]
-        return [*parts, self.begin, self.item, self.revealed]
+        return [*parts, self.begin, self.item, self.revealed, self.seen]
 
 
 def pairs_of(found: Evaluation | None) -> list[Pair]:
@@ -67,7 +120,13 @@ def build(words: Words) -> BallotTab:
         words.make(gr.HTML, text="ui.vote.about", frame="<p>{}</p>")
         with gr.Row(elem_classes="ask"):
             voter = words.make(
-                gr.Textbox, label="ui.vote.voter", max_lines=1, scale=3, min_width=220, elem_id="voter", max_length=80
+                gr.Textbox,
+                label="ui.vote.voter",
+                max_lines=1,
+                max_length=LONGEST,
+                scale=3,
+                min_width=220,
+                elem_id="voter",
             )
             begin = words.make(gr.Button, text="ui.vote.begin", variant="primary", scale=1, min_width=150)
         progress = gr.HTML(elem_id="vote-progress")
@@ -89,105 +148,108 @@ def build(words: Words) -> BallotTab:
             export = words.make(gr.Button, text="ui.vote.export", interactive=False, size="sm", min_width=160)
         result = words.make(gr.HTML, text="ui.vote.hidden", frame='<p class="empty">{}</p>', elem_id="vote-result")
         file = words.make(gr.DownloadButton, label="ui.vote.export", visible="hidden", elem_id="vote-file")
-    return BallotTab(
-        voter, begin, progress, pair, buttons, reveal, result, export, file, gr.State(None), gr.State(False)
-    )
+    mark = gr.BrowserState("", storage_key="restyle-voter", secret="restyle-studio")
+    states = (gr.State(None), gr.State(False), gr.State(None), mark)
+    return BallotTab(voter, begin, progress, pair, buttons, reveal, result, export, file, *states)
 
 
-def said_again(
-    tab: BallotTab,
-    run_id: str | None,
-    found: Evaluation | None,
-    voter: str,
-    item: str | None,
-    revealed: bool,
-    lang: str,
-) -> dict[Any, Any]:
+def said_again(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
     """Return what shows the vote as it stands in a language."""
-    there = bool(pairs_of(found)) and run_id is not None
+    there = bool(now.pairs)
     updates: dict[Any, Any] = {
         tab.begin: gr.update(interactive=there),
-        tab.item: item,
-        tab.revealed: revealed,
-        **{button: gr.update(interactive=item is not None) for button in tab.buttons.values()},
+        tab.item: now.item,
+        tab.revealed: now.revealed,
+        **{button: gr.update(interactive=now.item is not None) for button in tab.buttons.values()},
     }
-    if not there or not (voter or "").strip():
-        key = "ui.vote.ready" if there else "ui.vote.empty"
+    if not there:
         return updates | {
-            tab.pair: views.empty(key, lang),
+            tab.pair: views.empty("ui.vote.empty", lang),
             tab.progress: "",
             tab.result: views.empty("ui.vote.hidden", lang),
             tab.reveal: gr.update(interactive=False),
             tab.export: gr.update(interactive=False),
+            tab.seen: None,
         }
-    ballot = _ballot(run_id, found)
-    done, total = ballot.progress(voter)
-    over = item is None and done == total
-    on_paper = views.pair(ballot.shown(voter, item), lang) if item else ""
+    ballot = now.ballot()
+    over = bool(now.who) and now.item is None and ballot.next(now.who) is None
+    on_paper = views.pair(ballot.shown(now.who, now.item), lang) if now.who and now.item else ""
     return updates | {
-        tab.progress: views.progress(done, total, lang),
         tab.pair: on_paper or views.empty("ui.vote.over" if over else "ui.vote.ready", lang),
-        tab.reveal: gr.update(interactive=done > 0),
-        tab.export: gr.update(interactive=revealed),
-        tab.result: (
-            views.result(ballot.result(), ballot.preferences(), lang)
-            if revealed
-            else views.empty("ui.vote.hidden", lang)
-        ),
+        **counted(tab, now, ballot, lang),
     }
 
 
-def _ballot(run_id: str | None, found: Evaluation | None) -> Ballot:
-    if run_id is None:
-        raise CompareError("compare.no_items")
-    return Ballot(runs.find(run_id).path / "compare", pairs_of(found))
+def counted(tab: BallotTab, now: Standing, ballot: Ballot, lang: str) -> dict[Any, Any]:
+    """Return what shows how far this voter and all others are, and the result where it is revealed."""
+    seen = ballot.stamp  # first: what comes in between is news the next time
+    votes, voters = ballot.turnout()
+    mine = views.progress(*ballot.progress(now.who), lang) if now.who else ""
+    shown_now = now.revealed and votes > 0
+    return {
+        tab.progress: mine + views.turnout(votes, voters, lang),
+        tab.reveal: gr.update(interactive=votes > 0),
+        tab.export: gr.update(interactive=shown_now),
+        tab.result: (
+            views.result(ballot.result(), ballot.preferences(), lang)
+            if shown_now
+            else views.empty("ui.vote.hidden", lang)
+        ),
+        tab.seen: seen,
+    }
 
 
-def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> Callable[[Any], Any]:
-    """Connect the tab's events; returns what offers the pairs again after an event that changed them."""
+def news(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
+    """Return what others have changed since this session last looked; the pair on the screen stays."""
+    if not now.pairs:
+        return {}
+    ballot = now.ballot()
+    return {} if ballot.stamp == now.seen else counted(tab, now, ballot, lang)
+
+
+def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
+    """Connect the tab's events."""
 
     @shown
-    def begin(language: str, run_id: str | None, found: Evaluation | None, voter: str) -> dict[Any, Any]:
-        following = _ballot(run_id, found).next(voter)
-        item = following.item if following else None
-        return said_again(tab, run_id, found, voter, item, False, language)
+    def begin(language: str, *standing: Any) -> dict[Any, Any]:
+        now = Standing(*standing)
+        checked_name(now.voter or "")
+        return said_again(tab, now.went_on(now.ballot()), language)
 
     @shown
-    def vote(
-        language: str, run_id: str | None, found: Evaluation | None, voter: str, item: str | None, choice: str
-    ) -> dict[Any, Any]:
-        if item is None:
+    def vote(language: str, choice: str, *standing: Any) -> dict[Any, Any]:
+        now = Standing(*standing)
+        if now.item is None:
             return {tab.item: None}
-        ballot = _ballot(run_id, found)
-        ballot.vote(voter, item, choice)
-        following = ballot.next(voter)
-        return said_again(tab, run_id, found, voter, following.item if following else None, False, language)
+        ballot = now.ballot()
+        ballot.vote(now.who, now.item, choice)
+        return said_again(tab, now.went_on(ballot), language)
 
     @shown
-    def reveal(
-        language: str, run_id: str | None, found: Evaluation | None, voter: str, item: str | None
-    ) -> dict[Any, Any]:
-        return said_again(tab, run_id, found, voter, item, True, language)
+    def reveal(language: str, *standing: Any) -> dict[Any, Any]:
+        return said_again(tab, Standing(*standing)._replace(revealed=True), language)
 
     @shown
-    def export(language: str, run_id: str | None, found: Evaluation | None) -> dict[Any, Any]:
-        rows = _ballot(run_id, found).preferences().rows
+    def export(language: str, *standing: Any) -> dict[Any, Any]:
+        rows = Standing(*standing).ballot().preferences().rows
         path = written(
             "preferences.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
         )
         return {tab.file: gr.update(value=path)}
 
-    @shown
-    def offer(language: str, run_id: str | None, found: Evaluation | None, voter: str) -> dict[Any, Any]:
-        return said_again(tab, run_id, found, voter, None, False, language)
-
-    asked = [frame.language, head.run, found, tab.voter]
-    gr.on([tab.begin.click, tab.voter.submit], begin, asked, tab.shown, **QUIET)
+    standing = [head.run, found, *tab.standing]
+    at_once = {**QUIET, "concurrency_limit": None}
+    gr.on([tab.begin.click, tab.voter.submit], begin, [frame.language, *standing], tab.shown, **at_once)
     for choice, button in tab.buttons.items():
-        button.click(vote, [*asked, tab.item, gr.State(choice)], tab.shown, **QUIET)
-    tab.reveal.click(reveal, [*asked, tab.item], tab.shown, **QUIET)
-    tab.export.click(export, asked[:3], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD.format("vote-file"))
-    return lambda event: event.then(offer, asked, tab.shown, **QUIET)
+        button.click(vote, [frame.language, gr.State(choice), *standing], tab.shown, **at_once)
+    tab.reveal.click(reveal, [frame.language, *standing], tab.shown, **at_once)
+    exported = tab.export.click(export, [frame.language, *standing], tab.file, **QUIET)
+    exported.success(None, None, None, js=_DOWNLOAD.format("vote-file"))
+
+
+def marked(mark: str) -> str:
+    """Return the browser's mark, made at its first visit."""
+    return mark or secrets.token_hex(4)
 
 
 def written(name: str, content: bytes) -> str:

@@ -80,6 +80,7 @@ class CompareTab:
     outside: outside.Outside
     prompt: gr.Textbox
     held_out: gr.Dropdown
+    saved: gr.Dropdown
     go: gr.Button
     stop: gr.Button
     badge: gr.HTML
@@ -107,7 +108,8 @@ class CompareTab:
     def of_answers(self) -> list[Any]:
         """What shows a comparison."""
         parts = [part for panel in self.panels for part in (panel.column, panel.title, panel.answer, panel.caption)]
-        return [*parts, self.badge, self.told, self.go, self.stop, self.follow, self.follow_go, self.last, self.weighed]
+        asking = [self.go, self.stop, self.follow, self.follow_go, self.saved]
+        return [*parts, self.badge, self.told, *asking, self.last, self.weighed]
 
     @property
     def settings(self) -> list[Any]:
@@ -161,6 +163,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
                     go = words.make(gr.Button, text="ui.compare.go", variant="primary", min_width=120, scale=2)
                     stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=80, scale=1)
                     add = words.make(gr.Button, text="ui.compare.add", min_width=120, scale=1, elem_id="add-column")
+                saved = words.make(gr.Dropdown, label="ui.compare.saved", fixed_choices=[], elem_id="saved")
         extras = tuple(_extra(words, number) for number in range(EXTRA))
         arriving = outside.build(words)
     badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
@@ -196,6 +199,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         outside=arriving,
         prompt=prompt,
         held_out=held_out,
+        saved=saved,
         go=go,
         stop=stop,
         badge=badge,

@@ -10,20 +10,22 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.ask import Comparison
+from studio.compare import saved
 from studio.compare.columns import BASE, NOW, Column, CompareRequest
+from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
-from studio.errors import CompareError, ModelError
+from studio.errors import CompareError, ModelError, RunError, StudioError
 from studio.i18n import text
 from studio.model import hub_adapter
 from studio.model.uploaded import PREFIX
 from studio.ui import compare_views, examples, jobs
 from studio.ui.compare_views import View
-from studio.ui.failures import shown
+from studio.ui.failures import box, shown
 from studio.ui.frame import Frame
 from studio.ui.tabs import card, outside
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import EXTRA, NUMBERS, SHOTS, SYSTEM, CompareTab
+from studio.ui.words import merged
 
 KIND = "compare"
 GLANCE = 0.1
@@ -67,21 +69,9 @@ def _refuse_path(named: str) -> None:
         raise ModelError("ui.no_folders")
 
 
-def connect(tab: CompareTab, frame: Frame) -> None:
-    """Connect the tab's events."""
+def connect(tab: CompareTab, frame: Frame) -> list[Any]:
+    """Connect the tab's events; returns those that stream answers."""
     count = len(tab.settings)
-
-    @shown
-    def change_run(language: str, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
-        jobs.stop(request, KIND)
-        config = tabs.config_of(run_id)
-        settings = config.generation if config else GenerationConfig()
-        found = tabs.comparable()
-        return {
-            **nothing(tab, language),
-            **tabs.about(tab, run_id, found, language),
-            **tabs.generation(tab, settings),
-        }
 
     @shown
     def compare(language: str, request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
@@ -90,6 +80,8 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         if not (prompt or "").strip():
             raise CompareError("ui.no_prompt")
         columns = (BASE, column, *added(values[count], values[count + 1 :]))
+        for each in columns:
+            examples.require_unasked(each.shots, prompt)
         asked = CompareRequest(run_id, (prompt.strip(),), settings_of(run_id, numbers), columns)
         yield from _ask(tab, asked, view, language, request)
 
@@ -130,6 +122,16 @@ def connect(tab: CompareTab, frame: Frame) -> None:
         if view == "likelihood" and last is not None and weighed is None:
             yield _weighed(tab, last, language, request)
 
+    @shown
+    def reopen(language: str, view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
+        found = next((one for one in saved_of(run_id) if one.id == chosen), None)
+        if found is None:
+            yield gr.skip()
+            return
+        yield {**opened(tab, found.comparison, view, language), tab.prompt: found.comparison.request.prompts[0]}
+        if view == "likelihood":
+            yield _weighed(tab, found.comparison, language, request)
+
     def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
         busy = jobs.busy(request, KIND)
         can_follow = not busy and last is not None
@@ -145,28 +147,25 @@ def connect(tab: CompareTab, frame: Frame) -> None:
 
     streaming = {**QUIET, "concurrency_limit": None}
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
-    tab.run.input(
-        change_run,
-        [frame.language, tab.run],
-        list(dict.fromkeys([*tab.of_runs, *tab.of_answers])),
-        **QUIET,
-    )
     tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET)
     asked = [frame.language, tab.view, tab.prompt, *tab.settings, *tab.columns]
-    gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming).then(
-        *ends, **QUIET
-    )
+    going = [gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming)]
     on = [frame.language, tab.view, tab.last, tab.follow]
-    gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming).then(*ends, **QUIET)
+    going.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
+    kept = [frame.language, tab.view, tab.run, tab.saved]
+    tab.saved.input(reopen, kept, [*tab.of_answers, tab.prompt], **streaming).then(*ends, **QUIET)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
         inputs = [frame.language, tab.view, tab.last, tab.run, column, slider]
-        slider.release(again, inputs, tab.of_answers, trigger_mode="always_last", **streaming).then(*ends, **QUIET)
+        going.append(slider.release(again, inputs, tab.of_answers, trigger_mode="always_last", **streaming))
     tab.view.input(change_view, [frame.language, tab.view, tab.last, tab.weighed], tab.of_answers, **streaming)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
     card.connect(tab.card, frame, tab.last, tabs.names)
+    for event in going:
+        event.then(*ends, **QUIET)
+    return going
 
 
 def _connect_added(tab: CompareTab, frame: Frame) -> None:
@@ -181,8 +180,8 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
 
     @shown
-    def change_who(language: str, run_id: str | None, who: str, shots: str) -> list[Any]:
-        first = examples.of_run(run_id) if who == SHOTS and run_id and not shots else gr.skip()
+    def change_who(language: str, run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
+        first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
             gr.update(visible=who not in (SYSTEM, SHOTS)),
             gr.update(visible=who == SYSTEM),
@@ -227,7 +226,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         extra.remove.click(remove, tab.open, [tab.open, tab.add, *rows], **QUIET)
         extra.who.input(
             change_who,
-            [frame.language, tab.run, extra.who, extra.shots],
+            [frame.language, tab.run, tab.prompt, extra.who, extra.shots],
             [extra.strength, extra.system, extra.shots],
             **QUIET,
         )
@@ -245,6 +244,7 @@ def _ask(
         tab.stop: gr.update(interactive=True),
         tab.follow: gr.update(interactive=False),
         tab.follow_go: gr.update(interactive=False),
+        tab.saved: gr.update(interactive=False),
     }
     job = jobs.keep(request, KIND, gpu.thread().compare(asked))
     comparing: Comparison | None = None
@@ -254,10 +254,13 @@ def _ask(
             if (now := time.monotonic()) - shown_at >= GLANCE:
                 shown_at = now
                 yield _answers(tab, comparing, view, language)
+    except StudioError as error:  # an adapter of another base, say: it stands where the proof would stand
+        yield refused(tab, asked, error, language)
+        return
     finally:  # also when the browser tab was closed
         job.stop()
     if comparing is not None:
-        yield {**said_again(tab, comparing, view, language), tab.last: comparing, tab.weighed: None}
+        yield {**opened(tab, comparing, view, language), **offered(tab, asked.run_id, comparing, language)}
         if view == "likelihood":
             yield _weighed(tab, comparing, language, request)
 
@@ -315,6 +318,62 @@ def said_again(
         tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
     }
+
+
+def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language: str) -> dict[Any, Any]:
+    """Return what shows, and keeps on the page, why columns could not be compared."""
+    return {
+        **nothing(tab, language),
+        **tabs.titled(tab, asked.columns, asked.run_id, language),
+        **{panel.column: gr.update(visible=n < len(asked.columns)) for n, panel in enumerate(tab.panels)},
+        **offered(tab, asked.run_id, None, language),
+        tab.badge: box(error.message, language),
+    }
+
+
+def saved_of(run_id: str | None) -> list[saved.Saved]:
+    """Return the comparisons that a run has kept, the newest first."""
+    try:
+        return saved.all_of(runs.find(run_id)) if run_id else []
+    except RunError:  # its folder was taken away
+        return []
+
+
+def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
+    """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
+    choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
+    chosen = saved.name(on_screen) if on_screen else None
+    value = chosen if chosen in [name for _, name in choices] else None
+    told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
+    return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}
+
+
+def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:
+    """Return what shows a comparison that is over."""
+    there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
+    return {**there, **said_again(tab, made, view, language), tab.last: made, tab.weighed: None}
+
+
+def restored(
+    tab: CompareTab, run_id: str | None, view: View, prompt: str, language: str, request: gr.Request
+) -> dict[Any, Any]:
+    """Return what shows a run that was just chosen: its own settings, and the last comparison that it has kept."""
+    jobs.stop(request, KIND)
+    config = tabs.config_of(run_id)
+    last = next((kept.comparison for kept in saved_of(run_id)), None)
+    updates = {
+        **tabs.about(tab, run_id, tabs.comparable(), language),
+        **tabs.generation(tab, config.generation if config else GenerationConfig()),
+        **nothing(tab, language),
+        **offered(tab, run_id, last, language),
+        tab.go: gr.update(interactive=config is not None),
+        tab.stop: gr.update(interactive=False),
+    }
+    if last is None:
+        return updates
+    can = gr.update(interactive=True)
+    goes_on = {tab.follow: can, tab.follow_go: can, tab.prompt: prompt or last.request.prompts[0]}
+    return merged(updates, opened(tab, last, view, language), goes_on)
 
 
 def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:

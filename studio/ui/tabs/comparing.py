@@ -1,18 +1,44 @@
 """The Compare tab's views of one run under one head: answers, scoreboard, blind vote and reading sheet."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from studio.ui.compare_views import VIEWS
+from studio.compare.comparison import Comparison
+from studio.compare.standing import Evaluation, Stamp
+from studio.ui.compare_views import VIEWS, View
+from studio.ui.failures import shown, silent
 from studio.ui.frame import Frame
-from studio.ui.scoreboard_views import ORDERS
+from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard, sheet
 from studio.ui.words import Words
 
-AT_FIRST = (VIEWS[0], None, None, ORDERS[0], None, "", None, False, "", None)
-"""What `Views.kept` holds when the page is opened."""
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+GLANCE = 2.0
+"""Seconds between two looks at what other sessions measure and vote; there are none before the tab is first opened."""
+
+
+class Kept(NamedTuple):
+    """What a session has on the screen, and how it looks at it; at first as when the page is opened."""
+
+    view: View = VIEWS[0]
+    last: Comparison | None = None
+    weighed: Any = None
+    order: Order = ORDERS[0]
+    found: Evaluation | None = None
+    seen: Stamp | None = None
+    reader: str = ""
+    reading: tuple[str, Any] | None = None
+    voter: str = ""
+    mark: str = ""
+    item: str | None = None
+    revealed: bool = False
+    votes: tuple[int, int] | None = None
+
+    def vote(self, run_id: str | None, found: Evaluation | None) -> ballot.Standing:
+        """Return how the vote on an evaluation of a run stands."""
+        return ballot.Standing(run_id, found, self.voter, self.mark, self.item, self.revealed, self.votes)
 
 
 @dataclass(frozen=True)
@@ -24,26 +50,30 @@ class Views:
     vote: ballot.BallotTab
     sheet: sheet.SheetTab
     slides: gr.HTML
+    clock: gr.Timer
+    on_screen: gr.State
+    """The run whose answers and scores are shown."""
 
     @property
     def kept(self) -> list[Any]:
-        """What a session has compared, and how it looks at it."""
-        vote = [self.vote.voter, self.vote.item, self.vote.revealed]
+        """The components behind `Kept`."""
+        answers, score = self.answers, self.score
         return [
-            self.answers.view,
-            self.answers.last,
-            self.answers.weighed,
-            self.score.order,
-            self.score.found,
-            *vote,
-            self.sheet.reader,
-            self.sheet.item,
+            *(answers.view, answers.last, answers.weighed),
+            *(score.order, score.found, score.seen),
+            *(self.sheet.reader, self.sheet.item),
+            *self.vote.standing,
         ]
+
+    @property
+    def measured(self) -> list[Any]:
+        """What changes with an evaluation."""
+        return [*self.score.shown, *self.vote.shown, *self.sheet.shown]
 
     @property
     def worded(self) -> list[Any]:
         """What is said again in another language."""
-        return [*self.answers.of_answers, *self.score.shown, *self.vote.shown, *self.sheet.shown]
+        return [*self.answers.of_answers, *self.measured]
 
 
 def build(words: Words) -> Views:
@@ -59,32 +89,91 @@ def build(words: Words) -> Views:
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides)
+    return Views(answers, score, vote, read, slides, gr.Timer(GLANCE), gr.State(None))
 
 
-def said_again(views: Views, language: str, run_id: str | None, kept: tuple[Any, ...]) -> dict[Any, Any]:
-    """Return what shows everything that a session has compared in a language."""
-    view, last, weighed, order, found, voter, item, revealed, reader, reading = kept
+def said_again(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
+    """Return what shows everything that a session has on the screen in a language."""
     return {
-        **compare_events.said_again(views.answers, last, view, language, weighed),
-        **scoreboard.said_again(views.score, found, order, language, going=False),
-        **ballot.said_again(views.vote, run_id, found, voter, item, revealed, language),
-        **sheet.said_again(views.sheet, run_id, found, reader, reading is not None, language),
+        **compare_events.said_again(views.answers, kept.last, kept.view, language, kept.weighed),
+        **compare_events.offered(views.answers, run_id, kept.last, language),
+        **evaluated(views, language, run_id, kept),
+        **sheet.said_again(views.sheet, run_id, kept.found, kept.reader, kept.reading is not None, language),
     }
+
+
+def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
+    """Return what shows how the run's evaluation stands, and what can be voted on and read of it.
+
+    Whoever is in the middle of a vote or of reading stays there, as long as the answers are still the same.
+    """
+    stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+    found = stands[views.score.found]
+    pairs = {pair.id for pair in ballot.pairs_of(found)}
+    vote = kept.vote(run_id, found)
+    if vote.item not in pairs:
+        vote = vote._replace(item=None)
+    reads_on = kept.reading is not None and kept.reading[0] in pairs
+    return {
+        **stands,
+        **ballot.said_again(views.vote, vote, language),
+        **({} if reads_on else sheet.said_again(views.sheet, run_id, found, kept.reader, False, language)),
+    }
+
+
+def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
+    """Return what has changed on disk since this session last looked; empty when nothing has."""
+    if not scoreboard.has_news(run_id, kept.seen, request):
+        return ballot.news(views.vote, kept.vote(run_id, kept.found), language)
+    stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+    same = _answers_of(stands[views.score.found]) == _answers_of(kept.found)
+    return stands if same else evaluated(views, language, run_id, kept)
+
+
+def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
+    """Return what tells evaluations apart for those who vote and read."""
+    return (found.id, len(found.pairs)) if found else ()
 
 
 def connect(views: Views, frame: Frame) -> None:
     """Connect the events of all views."""
-    compare_events.connect(views.answers, frame)
-    offers = [part.connect(tab, views.answers, views.score.found, frame) for part, tab in _voted(views)]
+    answers = views.answers
 
-    def changed(event: Any) -> None:
-        for offer in offers:
-            offer(event)
+    @shown
+    def look(language: str, run_id: str | None, *kept: Any) -> dict[Any, Any]:
+        return evaluated(views, language, run_id, Kept(*kept))
 
-    present.connect(views.slides, views.answers, views.score.found, frame)
-    scoreboard.connect(views.score, views.answers, frame, changed)
+    @shown
+    def open_run(
+        language: str, request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *kept: Any
+    ) -> Any:
+        if run_id == on_screen:  # its name has changed, or the language
+            return gr.skip()
+        session = Kept(*kept)
+        fresh = session._replace(found=None, item=None, revealed=False, reading=None)
+        return {
+            **compare_events.restored(answers, run_id, session.view, prompt, language, request),
+            **evaluated(views, language, run_id, fresh),
+            views.on_screen: run_id,
+        }
 
+    @silent
+    def glance(language: str, run_id: str | None, request: gr.Request, *kept: Any) -> Any:
+        return news(views, language, run_id, Kept(*kept), request) or gr.skip()
 
-def _voted(views: Views) -> list[tuple[Any, Any]]:
-    return [(ballot, views.vote), (sheet, views.sheet)]
+    streams = compare_events.connect(answers, frame)
+    ballot.connect(views.vote, answers, views.score.found, frame)
+    sheet.connect(views.sheet, answers, views.score.found, frame)
+    present.connect(views.slides, answers, views.score.found, frame)
+    views.clock.tick(
+        glance, [frame.language, answers.run, *views.kept], views.measured, concurrency_limit=None, **QUIET
+    )
+    measured = scoreboard.connect(views.score, answers, frame)
+    measured.then(look, [frame.language, answers.run, *views.kept], views.measured, **QUIET)
+    answers.run.change(
+        open_run,
+        [frame.language, answers.run, views.on_screen, answers.prompt, *views.kept],
+        list(dict.fromkeys([*answers.of_runs, *views.worded, answers.prompt, views.on_screen])),
+        cancels=[*streams, measured],
+        **QUIET,
+    )

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.compare.ask import Comparison
-from studio.compare.evaluate import Evaluation
+from studio.compare.comparison import Comparison
 from studio.compare.journal import Pair
+from studio.compare.standing import Evaluation
 from studio.errors import CompareError
 from studio.ui import present_views
 from studio.ui.failures import shown

@@ -1,13 +1,19 @@
-"""The scoreboard of a run: base against adapter over held-out rows; it can be stopped and gone on with."""
+"""The scoreboard of a run: base against adapter over held-out rows; it can be stopped and gone on with.
 
-from collections.abc import Callable, Iterator
+It belongs to the run and not to a session: it goes on when the page is reloaded, and every page shows how it stands.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from studio import runs
+from studio.compare import standing
 from studio.compare.columns import EvaluationRequest
-from studio.compare.evaluate import Evaluation
+from studio.compare.standing import Evaluation
+from studio.errors import CompareError, RunError
 from studio.ui import jobs
 from studio.ui import scoreboard_views as views
 from studio.ui.failures import shown
@@ -37,13 +43,15 @@ class ScoreTab:
     unit: gr.HTML
     rows: gr.HTML
     found: gr.State
-    """The evaluation as far as this session knows it; None before the first."""
+    """The evaluation whose answers are voted on and read; None before the first."""
+    seen: gr.State
+    """How the newest evaluation stood when this session last looked."""
 
     @property
     def shown(self) -> list[Any]:
         """What shows an evaluation."""
         measures = [self.sentence, self.measures, self.forgetting_title, self.forgetting]
-        return [self.progress, *measures, self.unit, self.rows, self.go, self.stop, self.found]
+        return [self.progress, *measures, self.unit, self.rows, self.go, self.stop, self.found, self.seen]
 
 
 def build(words: Words) -> ScoreTab:
@@ -86,7 +94,8 @@ def build(words: Words) -> ScoreTab:
         )
         unit = gr.HTML(elem_id="score-unit")
         rows = words.make(gr.HTML, text="ui.score.no_rows", frame='<p class="empty">{}</p>', elem_id="score-rows")
-    return ScoreTab(limit, go, stop, progress, sentence, measures, title, forgetting, order, unit, rows, gr.State(None))
+    shown_here = (limit, go, stop, progress, sentence, measures, title, forgetting, order, unit, rows)
+    return ScoreTab(*shown_here, found=gr.State(None), seen=gr.State(None))
 
 
 def said_again(tab: ScoreTab, found: Evaluation | None, order: Order, language: str, going: bool) -> dict[Any, Any]:
@@ -108,8 +117,59 @@ def _forgetting(board: Any, language: str) -> str:
     return f"<p>{views.sentence(board, language)}</p>{views.measures(board, language)}" if board else ""
 
 
-def connect(tab: ScoreTab, head: CompareTab, frame: Frame, changed: Callable[[Any], Any]) -> None:
-    """Connect the tab's events; `changed` is told of every event after which there are other answers."""
+def stands(tab: ScoreTab, run_id: str | None, found: Evaluation | None, order: Order, language: str) -> dict[Any, Any]:
+    """Return what shows how the run's newest evaluation stands on disk; `found` is what this session knows.
+
+    While another one goes on, the measures and the rows stay those of `found`, which may be voted on.
+    """
+    now, seen = _on_disk(run_id)
+    going = now is not None and now.going
+    known = now if found is None or not going else found
+    return {
+        **said_again(tab, known, order, language, going),
+        tab.progress: views.progress(now, language, going),
+        tab.found: found if going else now,
+        tab.seen: seen,
+        **buttons(tab, run_id, going),
+    }
+
+
+def buttons(tab: ScoreTab, run_id: str | None, going: bool) -> dict[Any, Any]:
+    """Return which buttons can be pressed; one that another process works on is not stopped from here."""
+    mine = run_id is not None and jobs.busy(run_id, KIND)
+    return {
+        tab.go: gr.update(interactive=run_id is not None and not going and not mine),
+        tab.stop: gr.update(interactive=mine),
+    }
+
+
+def has_news(run_id: str | None, seen: standing.Stamp | None, request: gr.Request) -> bool:
+    """Whether the run's evaluation stands otherwise than this session has shown, and does not stream here anyway."""
+    if run_id is None or jobs.busy(request, _streaming(run_id)):
+        return False
+    try:
+        return standing.stamp(runs.find(run_id)) != seen
+    except RunError:
+        return False
+
+
+def _on_disk(run_id: str | None) -> tuple[Evaluation | None, standing.Stamp | None]:
+    try:
+        run = runs.find(run_id) if run_id else None
+    except RunError:  # its folder was taken away
+        run = None
+    if run is None:
+        return None, None
+    seen = standing.stamp(run)  # first: what comes in between is news the next time
+    return standing.newest(run), seen
+
+
+def _streaming(run_id: str) -> str:
+    return f"{KIND} {run_id}"
+
+
+def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
+    """Connect the tab's events; returns the one after which there are other answers."""
 
     @shown
     def measure(
@@ -119,48 +179,38 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame, changed: Callable[[An
 
         run_id, checkpoint, strength, *numbers = settings
         column = after(run_id, checkpoint, strength)
+        if jobs.busy(run_id, KIND):
+            raise CompareError("ui.measuring")
         asked = EvaluationRequest(
             run_id, limit=int(limit) if limit else None, column=column, generation=settings_of(run_id, numbers)
         )
-        buttons = {tab.go: gr.update(interactive=False), tab.stop: gr.update(interactive=True)}
-        yield {**said_again(tab, None, order, language, going=True), **buttons, tab.found: None}
-        job = jobs.keep(request, KIND, gpu.thread().evaluate(asked))
-        found: Evaluation | None = None
+        job = jobs.keep(run_id, KIND, gpu.thread().evaluate(asked))
+        jobs.keep(request, _streaming(run_id), job)
+        yield {**said_again(tab, None, order, language, going=True), **buttons(tab, run_id, going=True)}
         try:
             for found in job.updates():
                 yield {
                     tab.progress: views.progress(found, language, going=True),
                     tab.rows: views.rows(found, order, language),
                 }
-        finally:  # also when the browser tab was closed: what is answered is kept, and gone on with
-            job.stop()
-        yield {**said_again(tab, found, order, language, going=False), tab.found: found}
+        finally:  # also when the page was closed: the job goes on, and other pages show it
+            jobs.forget(request, _streaming(run_id))
 
     @shown
     def sort(language: str, order: Order, found: Evaluation | None) -> str:
         return views.rows(found, order, language)
 
-    def done(request: gr.Request) -> dict[Any, Any]:
-        busy = jobs.busy(request, KIND)
-        return {tab.go: gr.update(interactive=not busy), tab.stop: gr.update(interactive=busy)}
+    def stop(run_id: str | None) -> None:
+        if run_id:
+            jobs.stop(run_id, KIND)
 
-    def stop(request: gr.Request) -> None:
-        jobs.stop(request, KIND)
-
-    @shown
-    def forget(language: str, request: gr.Request, order: Order) -> dict[Any, Any]:
-        jobs.stop(request, KIND)
-        return {**said_again(tab, None, order, language, going=False), tab.found: None}
-
-    event = tab.go.click(
+    measured = tab.go.click(
         measure,
         [frame.language, tab.order, tab.limit, *head.settings],
         tab.shown,
         concurrency_limit=None,
         **QUIET,
     )
-    event.then(done, None, [tab.go, tab.stop], **QUIET)
-    changed(event)
-    tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
+    tab.stop.click(stop, head.run, None, concurrency_limit=None, **QUIET)
     tab.order.input(sort, [frame.language, tab.order, tab.found], tab.rows, **QUIET)
-    changed(head.run.input(forget, [frame.language, tab.order], tab.shown, **QUIET))
+    return measured

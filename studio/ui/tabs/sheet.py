@@ -1,15 +1,14 @@
 """The reading sheet: people read one answer at a time and note whether it sounds natural and whether it is wrong."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from studio import runs
-from studio.compare.evaluate import Evaluation
 from studio.compare.journal import checked_name, digest
 from studio.compare.reading import LONGEST_NOTE, Sheet
+from studio.compare.standing import Evaluation
 from studio.errors import CompareError
 from studio.ui import ballot_views as views
 from studio.ui.failures import shown
@@ -120,8 +119,8 @@ def _sheet(run_id: str | None, found: Evaluation | None) -> Sheet:
     return Sheet(runs.find(run_id).path / "compare", pairs_of(found))
 
 
-def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> Callable[[Any], Any]:
-    """Connect the tab's events; returns what offers the answers again after an event that changed them."""
+def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
+    """Connect the tab's events."""
 
     @shown
     def begin(language: str, run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
@@ -149,12 +148,7 @@ def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> C
     def export(language: str, run_id: str | None, found: Evaluation | None) -> dict[Any, Any]:
         return {tab.file: gr.update(value=written("readings.csv", _sheet(run_id, found).to_csv(language)))}
 
-    @shown
-    def offer(language: str, run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
-        return said_again(tab, run_id, found, reader, False, language)
-
     asked = [frame.language, head.run, found, tab.reader]
     gr.on([tab.begin.click, tab.reader.submit], begin, asked, tab.shown, **QUIET)
     tab.save.click(save, [*asked, tab.item, tab.natural, tab.wrong, tab.note], tab.shown, **QUIET)
     tab.export.click(export, asked[:3], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD)
-    return lambda event: event.then(offer, asked, tab.shown, **QUIET)

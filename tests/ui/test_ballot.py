@@ -1,0 +1,86 @@
+"""Many sessions vote on one ballot at once: each in its own order, and nobody takes another's votes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from studio import runs
+from studio.compare.measures import Sample
+from studio.compare.standing import Evaluation
+from studio.i18n import text
+from studio.ui.tabs import ballot
+from studio.ui.tabs.ballot import Standing
+from studio.ui.words import Words
+
+PAIRS = tuple((Sample(f"{n}?", None, f"plain {n}"), Sample(f"{n}?", None, f"styled {n}")) for n in range(8))
+FOUND = Evaluation("id", Path("."), 8, 8, PAIRS)
+
+
+@pytest.fixture
+def session(tiny_config):
+    """What a session knows whose voter is called `name`, in a browser of its own."""
+    run = runs.create(tiny_config)
+    return lambda name, mark: Standing(run.id, FOUND, name, mark)
+
+
+@pytest.fixture(scope="module")
+def tab():
+    with gr.Blocks():
+        return ballot.build(Words())
+
+
+def test_twelve_sessions_at_once_lose_no_vote_and_the_result_covers_all(session):
+    def vote(number):
+        now = session("Kim" if number < 2 else f"voter {number}", f"{number:08x}")  # two people of one name
+        now, seen = now.went_on(now.ballot()), []
+        while now.item:
+            made = now.ballot()  # as every press of a button does
+            seen.append(now.item)
+            made.vote(now.who, now.item, "1" if made.first(now.who, now.item) == "after" else "2")
+            now = now.went_on(made)
+        return seen
+
+    with ThreadPoolExecutor(12) as pool:
+        orders = list(pool.map(vote, range(12)))
+    made = session("Kim", "").ballot()
+    assert all(sorted(order) == sorted(orders[0]) and len(order) == 8 for order in orders)
+    assert len({tuple(order) for order in orders}) == 12
+    assert made.turnout() == (96, 12)
+    result = made.result()
+    assert (result.votes, result.voters, result.after, result.win_rate) == (96, 12, 96, 1.0)
+
+
+def test_progress_shows_mine_and_everybodys_and_goes_on_under_ones_eyes(session, tab):
+    mine, other = session("민지", "a"), session("민지", "b")
+    mine = mine.went_on(mine.ballot())
+    before = ballot.said_again(tab, mine, "en")
+    assert text("ui.vote.progress", done=0, total=8) in before[tab.progress]
+    assert not before[tab.reveal]["interactive"]
+    mine = mine._replace(seen=before[tab.seen])
+    assert ballot.news(tab, mine, "en") == {}
+
+    other.ballot().vote(other.who, mine.item, "tie")
+    after = ballot.news(tab, mine, "en")
+    assert tab.item not in after
+    assert text("ui.vote.progress", done=0, total=8) in after[tab.progress]
+    assert text("ui.vote.turnout", votes=1, voters=1) in after[tab.progress]
+    assert text("ui.vote.hidden") in after[tab.result]
+    assert after[tab.reveal]["interactive"]
+    shown = ballot.said_again(tab, mine._replace(revealed=True), "en")
+    assert "95 %" in shown[tab.result]
+
+
+def test_whoever_has_no_name_yet_sees_how_many_have_voted_and_is_asked_for_one(session, tab):
+    somebody = session("Ann", "a")
+    somebody.ballot().vote(somebody.who, somebody.went_on(somebody.ballot()).item, "1")
+    shown = ballot.said_again(tab, session("  ", "c"), "en")
+    assert text("ui.vote.ready") in shown[tab.pair]
+    assert text("ui.vote.turnout", votes=1, voters=1) in shown[tab.progress]
+    assert text("ui.vote.empty") in ballot.said_again(tab, Standing(), "en")[tab.pair]
+
+
+def test_a_browser_keeps_its_mark():
+    assert ballot.marked("abc") == "abc"
+    assert ballot.marked("") != ballot.marked("")
