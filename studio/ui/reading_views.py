@@ -1,4 +1,4 @@
-"""What the curve says, as HTML: where the run is, its phases in words, and findings, each with a sign and what to try."""
+"""What the curve says, as HTML: where the run is, its phases, and findings, each with a sign and what to try."""
 
 import html
 from typing import Any
