@@ -98,7 +98,7 @@ def _found(seen: Seen) -> list[Finding]:
     stairs = None if fits else signs.staircase(seen)
     flat = None if low or few or fits else signs.plateau(seen)
     spiky = None if high else signs.spikes(seen)
-    found = [one for one in (high, low, fits, few, stairs, flat, spiky) if one]
+    found = [one for one in (high, low, fits, few, stairs, flat, spiky, signs.clipped(seen)) if one]
     if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in found):
         found.append(_good(seen))
     if seen.over and not len(seen.checks) and not fits:

@@ -28,6 +28,8 @@ _SURE_OF_PHASE = 4.0
 _USUAL_RATE = 1e-4
 """Learning rates for LoRA in use lie between this and a few thousandths (Biderman et al. 2024, "LoRA learns less and
 forgets less", table of best rates); a flat curve under a smaller one points to the rate."""
+_FAR = 5.0
+"""Times the limit from which clipped gradients are told: two or three times are usual in small models."""
 _JUDGED = 20
 """Logged losses that a judgement about the rate needs."""
 
@@ -160,15 +162,14 @@ def diverged(seen: Seen) -> Finding | None:
     sure = rise > _SURE * error or (last.kind == "rise" and rise > _SURE_OF_PHASE * error)
     if not sure or rise < 0.1 * abs(low) or rise < 0.25 * (seen.start - low):
         return None
-    figures = {"step": step, "low": low, "end": seen.end, "rise": rise, "start": seen.start}
+    figures = {"step": step, "low": low, "end": seen.end, "rise": rise, "start": seen.start} | _gradients(seen)
     return finding("diverged", "error", figures, now=not seen.over, **_rates(seen.rate, 0.1))
 
 
 def rate_too_high(seen: Seen) -> Finding | None:
-    """The loss rose and came back while the rate was high, or swings, or gradients have grown far beyond their start.
+    """The loss rose far and came back (`rate_too_high`), or swings, or has begun to jump about (`rate_swings`).
 
-    A rise counts from the steps of a warm-up on. Gradients count only together with a loss that stays above its start's
-    neighbourhood or swings: by themselves, large ones are usual in small models.
+    The figures tell how gradients have grown; they decide nothing, since large ones are usual in small models.
     """
     if seen.count < _JUDGED:
         return None
@@ -179,13 +180,8 @@ def rate_too_high(seen: Seen) -> Finding | None:
     lowest = numpy.minimum.accumulate(levels)
     place = int((levels - lowest).argmax())
     hump = float(levels[place] - lowest[place])
-    error = (
-        math.sqrt(2)
-        * 1.2533
-        * max(noise_of(seen.losses, (1,)), noise_of(seen.losses, (1, 2, 4)) / 2)
-        / math.sqrt(width)
-    )
-    rose = hump > _SURE * error and hump > 0.2 * abs(lowest[place])
+    error = math.sqrt(2) * 1.2533 * noise_of(seen.losses, (1, 2)) / math.sqrt(width)
+    rose = hump > _SURE * error and hump > 0.2 * abs(lowest[place]) and hump > 0.1 * abs(seen.start)
     if not rose and share < 0.3 and not phases.jagged(seen.losses, seen.losses[seen.count // 2 :]):
         return None
     figures = {"share": float(share), "hump": hump, "peak": float(levels[place]), "at": int(steps[place])}
@@ -201,6 +197,18 @@ def _gradients(seen: Seen) -> dict[str, float]:
     first, *_, last = numpy.array_split(norms, 3)
     figures = {"gradient_growth": float(numpy.median(last) / max(float(numpy.median(first)), 1e-12))}
     return figures | ({"clipped": float((norms > seen.clip).mean())} if seen.clip else {})
+
+
+def clipped(seen: Seen) -> Finding | None:
+    """Nearly every gradient is clipped, and by far: the clipping sets the size of the steps, not the rate."""
+    norms = seen.norms[numpy.isfinite(seen.norms)]
+    if not seen.clip or len(norms) < _JUDGED:
+        return None
+    usual, share = float(numpy.median(norms)), float((norms > seen.clip).mean())
+    if share < 0.9 or usual < _FAR * seen.clip:
+        return None
+    figures = {"share": share, "norm": usual, "clip": float(seen.clip)}
+    return finding("clipped", "note", figures, percent=f"{share:.0%}", limit=f"{seen.clip:g}")
 
 
 def rate_too_low(seen: Seen) -> Finding | None:
@@ -256,7 +264,7 @@ def _turned(seen: Seen) -> tuple[int, float, int, float] | None:
 
 def by_heart(seen: Seen) -> Finding | None:
     """Without validation: the loss is next to nothing after several epochs, so the rows are known word for word."""
-    if len(seen.checks) or seen.count < 8 or seen.epochs[-1] < 2 or seen.end > 0.1 * seen.start or seen.end > 0.3:
+    if len(seen.checks) or seen.count < 8 or seen.epochs[-1] < 2 or seen.end >= 0.1 * seen.start or seen.end > 0.3:
         return None
     place = int((seen.losses < 2 * max(seen.end, 0.01)).argmax())
     figures = {"end": seen.end, "start": seen.start, "epochs": float(seen.epochs[-1]), "step": int(seen.steps[place])}
@@ -304,7 +312,7 @@ def too_few_steps(seen: Seen) -> Finding | None:
         steps, losses = seen.steps[latest], seen.losses[latest]
         whole = seen.start - seen.end
         falling = seen.phases[-1].kind in ("fast", "slow", "steady")
-        sure = falling and len(losses) >= 8 and trend(_thin(losses)) < -2.5
+        sure = falling and len(losses) >= 8 and trend(_thin(losses)) < -3
     if not sure:
         return None
     third = float(seen.steps[-1] - seen.steps[0]) / 3

@@ -29,7 +29,7 @@ def falling(count: int, start: float = 4.0, end: float = 2.0, share: float = 0.1
 def rates(count: int, rate: float = 2e-4, warmup: float = 0.05) -> numpy.ndarray:
     """Return a warm-up and a linear way down."""
     at = (numpy.arange(count) + 1) / count
-    return rate * numpy.minimum(at / warmup, (1 - at) / (1 - warmup) + 1 / count)
+    return rate * numpy.minimum(at / warmup, (1 - at) / (1 - warmup) + 1 / max(count, 1))
 
 
 def events(losses, *, rate=2e-4, epochs=3.0, validation=None, every=1, norms=None, total=None):
@@ -40,7 +40,7 @@ def events(losses, *, rate=2e-4, epochs=3.0, validation=None, every=1, norms=Non
     for end in range(every, count + 1, every):
         own = float(numpy.mean(losses[end - every : end]))
         made.append(
-            Step(
+            Step.model_construct(
                 step=end,
                 total=total or count,
                 epoch=epochs * end / count,
