@@ -41,6 +41,7 @@ def test_train_then_compare_then_list(config_file):
     assert trained.stdout.splitlines()[0] == str(run.path)
     assert run.config().train.max_steps == 4
     assert run.config().train.learning_rate == 0.01
+    assert "Too short to judge: 4 losses were logged, and 8 are needed." in " ".join(trained.stdout.split())
 
     compared = studio("compare", "last", "--prompt", "What is 3?", "--json")
     made = json.loads(compared.stdout)
@@ -177,7 +178,9 @@ def test_a_second_process_is_told_who_runs(config_file):
         assert runs.find("last").id in second.stderr
     finally:
         runs.find("last").request("stop")
-        assert json.loads(first.communicate(timeout=120)[0])["state"] == "stopped"
+        told = json.loads(first.communicate(timeout=120)[0])
+        assert told["state"] == "stopped"
+        assert told["reading"]["over"]
 
 
 def test_the_settings_of_a_run_can_be_trained_again(config_file):

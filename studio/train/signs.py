@@ -287,7 +287,7 @@ def staircase(seen: Seen) -> Finding | None:
     drops = numpy.array([tail - head for tail, head in zip(tails[:-1], heads[1:], strict=True)])
     within = sum(max(0.0, head - tail) for head, tail in zip(heads[1:], tails[1:], strict=True))
     drop = float(drops.mean())
-    error = math.sqrt(2) * 1.2533 * noise_of(seen.losses) / math.sqrt(fourth * len(drops))
+    error = math.sqrt(2) * 1.2533 * noise_of(seen.losses, (1, 2)) / math.sqrt(fourth * len(drops))
     share = drop * len(drops) / max(drop * len(drops) + within, 1e-9)
     if drop < 3 * error or drop < 0.08 * abs(tails[0]) or share < 0.55:
         return None

@@ -35,6 +35,6 @@ def _item(finding: Finding, language: str) -> str:
     severity = html.escape(text(f"ui.reading.{finding.severity}", language))
     what, advice = html.escape(said(finding.what, language)), html.escape(said(finding.advice, language))
     return (
-        f'<li class="{finding.severity}"><span class="sign" role="img" aria-label="{severity}">'
+        f'<li class="is-{finding.severity}"><span class="sign" role="img" aria-label="{severity}">'
         f"{SIGNS[finding.severity]}</span><div><strong>{what}</strong> <span>{advice}</span></div></li>"
     )

@@ -8,6 +8,9 @@ from studio.compare.journal import Pair
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
 from studio.compare.report import Card
+from studio.train.curve import Curve
+from studio.train.diagnosis import diagnose
+from tests.train.curves.made import events, falling
 
 HOSTILE = (
     "</title></style><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\"'><svg onload=alert(1)>"
@@ -34,6 +37,7 @@ def card():
         recipe=("LoRA r 16", "2 epochs"),
         data_hash="9f2c" * 16,
         losses=(3.5, 2.0, float("nan"), 1.0, 0.5),
+        reading=diagnose(Curve().after(events(falling(60), validation=(3, 2.5, 2.3)))),
         scoreboard=board(),
         date="2026-11-24",
     )

@@ -28,6 +28,7 @@ def test_a_card_holds_the_answers_the_recipe_and_the_curve(tiny_config):
     assert "50" in shown.adapter
     assert [(pair.prompt, pair.before) for pair in shown.pairs] == [("What is 3?", made.answers[0][0].text)]
     assert len(shown.losses) == 6
+    assert [finding.kind for finding in shown.reading.findings] == ["too_short"]
     assert shown.data_hash == run.resolved()["data"]
 
 

@@ -26,6 +26,8 @@ def test_json_holds_everything(card):
     assert (read["title"], read["pairs"][0]["after"]) == (card.title, card.pairs[0].after)
     assert [one["name"] for one in read["scoreboard"]["scores"]] == [one.name for one in card.scoreboard.scores]
     assert read["losses"] == [3.5, 2.0, "NaN", 1.0, 0.5]
+    assert [phase["kind"] for phase in read["reading"]["phases"]] == [phase.kind for phase in card.reading.phases]
+    assert read["reading"]["findings"][0]["figures"]["lowest"] == 2.3
 
 
 def test_markdown_holds_everything_in_words(card):
@@ -37,6 +39,8 @@ def test_markdown_holds_everything_in_words(card):
     for one in card.scoreboard.scores:
         assert f"| {text(f'compare.measures.{one.name}.name')} (" in made
     assert "Not measured: Valid JSON. Most references are not JSON." in made
+    assert "## What the curve says\n\n- Fast fall in steps 1 to" in made
+    assert "- ✓ Going well: the loss is down from" in made
 
 
 @pytest.mark.parametrize("answer", ["```\n# out\n```", "````\n````` out", "~~~\n<script>", "`", "line\r\n```js\nx"])

@@ -40,6 +40,7 @@ def test_the_page_shows_everything_offline_and_says_nothing_on_its_console(card,
 
     for words in (card.title, card.base, card.adapter, card.data_hash, card.date, "LoRA r 16", "Loss: 3.50 → 0.50"):
         assert words in body
+    assert page.locator(".reading li").all_inner_texts() == card.reading_lines
     assert page.inner_text(".before .answer") == card.pairs[0].before
     assert page.inner_text(".after .answer") == card.pairs[0].after
     assert page.locator("tbody tr").count() == len(card.scoreboard.scores) == len(MEASURES) - 1

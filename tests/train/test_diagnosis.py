@@ -282,7 +282,7 @@ def recorded(name: str):
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        ("good", {"good_validated"}),
+        ("good", {"good_validated", "staircase"}),
         ("over-fitting", {"over_fitting"}),
         ("rate-too-high", {"diverged"}),
         ("rate-too-low", {"rate_too_low"}),
