@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from studio.export import card, code, example, target
+from studio.export import card, example, pieces, target
 from studio.export.subject import Subject
 from studio.files import replace_file
 from studio.model.adapter import BASE_RECORD, SETTINGS, WEIGHTS
@@ -27,7 +27,7 @@ def fill(draft: Path, subject: Subject) -> None:
     save_tokenizer(draft, subject)
     replace_file(draft / "README.md", card.text(subject, "adapter"))
     replace_file(draft / example.NAME, example.script(subject))
-    replace_file(draft / "requirements.txt", "\n".join(code.requirements(subject, training=False)) + "\n")
+    replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=False)) + "\n")
 
 
 def save_tokenizer(draft: Path, subject: Subject) -> None:

@@ -1,7 +1,7 @@
 """The model card of an export: what it is, what it rests on, how it is used, with metadata that the Hub reads."""
 
 from studio.config import fields
-from studio.export import code
+from studio.export import pieces
 from studio.export.subject import Subject
 
 
@@ -31,7 +31,7 @@ def text(subject: Subject, kind: str) -> str:
         "",
         told,
         "",
-        code.origin(base),
+        pieces.origin(base),
         "",
         "## How to use it",
         "",

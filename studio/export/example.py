@@ -1,7 +1,7 @@
 """The example that goes with an adapter: a short script that loads it with its base and streams an answer."""
 
-from studio.export import code
-from studio.export.code import literal
+from studio.export import pieces
+from studio.export.pieces import literal
 from studio.export.subject import Prompt, Subject
 
 NAME = "ask.py"
@@ -11,7 +11,7 @@ def script(subject: Subject, adapter: str = ".") -> str:
     """Return the script's text; `adapter` is the adapter's folder as seen from the script's own."""
     parts = (
         _head(subject, adapter),
-        code.packaged(subject.base),
+        pieces.packaged(subject.base),
         _load(subject),
         _PROMPT[subject.prompt.kind],
         _STREAM,
@@ -23,7 +23,7 @@ def script(subject: Subject, adapter: str = ".") -> str:
 def _head(subject: Subject, adapter: str) -> str:
     prompt, settings = subject.prompt, subject.generation
     asked = " ".join(f'"{column}"' for column in prompt.columns) or '"How are you?"'
-    needs = " ".join(sorted(name.partition("==")[0] for name in code.requirements(subject, training=False)))
+    needs = " ".join(sorted(name.partition("==")[0] for name in pieces.requirements(subject, training=False)))
     classes = ["AutoModelForCausalLM", "AutoTokenizer", "TextIteratorStreamer"]
     classes += ["BitsAndBytesConfig"] if subject.quantization != "none" else []
     classes += ["GgufConfig"] if subject.base.origin == "package" else []
@@ -33,11 +33,11 @@ def _head(subject: Subject, adapter: str) -> str:
         f"    pip install {needs}",
         f"    python {NAME} {_safe(asked)}",
         "",
-        code.wrapped(_safe(code.origin(subject.base))),
+        pieces.wrapped(_safe(pieces.origin(subject.base))),
         f'Written by Restyle Studio for its run {subject.run.id}; nothing of the studio is needed."""',
         "",
         "import argparse",
-        *sorted(code.imports_of_packaged(subject.base)),
+        *sorted(pieces.imports_of_packaged(subject.base)),
         "from pathlib import Path",
         "from threading import Thread",
         "",
@@ -46,10 +46,10 @@ def _head(subject: Subject, adapter: str) -> str:
         f"from transformers import {', '.join(sorted(classes))}",
         "",
         f"ADAPTER = Path(__file__).parent{'' if adapter == '.' else f' / {literal(adapter)}'}",
-        code.constants(subject.base),
+        pieces.constants(subject.base),
         f"PRECISION = torch.{subject.precision}  # as in the training",
     ]
-    if quantized := code.quantization(subject):
+    if quantized := pieces.quantization(subject):
         lines.append(f"QUANTIZATION = {quantized}")
     if prompt.kind == "chat":
         lines.append(f"SYSTEM = {literal(prompt.system)}")
@@ -88,7 +88,7 @@ def _load(subject: Subject) -> str:
         lines.append("        quantization_config=None if sixteen_bit else QUANTIZATION,")
     lines += ['        device_map={"": device},', "    )"]
     if quantized:
-        lines += code.UNPACKED
+        lines += pieces.UNPACKED
     lines.append("    return PeftModel.from_pretrained(model, ADAPTER).eval()")
     return "\n".join(lines)
 

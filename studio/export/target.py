@@ -6,14 +6,13 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from studio.errors import ExportError
+from studio.export.request import Kind
 from studio.files import replace_file, replace_folder, space_for
 from studio.model.adapter import BASE_RECORD
 from studio.runs import Run
-
-Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf"]
 
 
 def place(run: Run, kind: Kind, out: Path | None) -> Path:
