@@ -28,12 +28,12 @@ def _head(subject: Subject, adapter: str) -> str:
     classes += ["BitsAndBytesConfig"] if subject.quantization != "none" else []
     classes += ["GgufConfig"] if subject.base.origin == "package" else []
     lines = [
-        f'"""Ask "{_safe(subject.name)}" and see its answer as it comes.',
+        f'"""Ask "{pieces.safe(subject.name)}" and see its answer as it comes.',
         "",
         f"    pip install {needs}",
-        f"    python {NAME} {_safe(asked)}",
+        f"    python {NAME} {pieces.safe(asked)}",
         "",
-        pieces.wrapped(_safe(pieces.origin(subject.base))),
+        pieces.wrapped(pieces.safe(pieces.origin(subject.base))),
         f'Written by Restyle Studio for its run {subject.run.id}; nothing of the studio is needed."""',
         "",
         "import argparse",
@@ -61,11 +61,6 @@ def _head(subject: Subject, adapter: str) -> str:
     lines.append(f"ANSWER = {literal(made)}")
     lines.append(f"SAMPLED = {literal(sampled if settings.temperature else {})}")
     return "\n".join(lines)
-
-
-def _safe(text: str) -> str:
-    """Return a text that can stand in a docstring."""
-    return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
 def _load(subject: Subject) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studio import runs
 from studio.errors import ExportError
-from studio.export import adapter, merge, subject, target
+from studio.export import adapter, merge, script, subject, target
 from studio.export.request import VERIFIED, Exporting, ExportRequest
 from studio.export.subject import Subject
 from studio.i18n import Message, message
@@ -67,6 +67,8 @@ class _Work:
     def _write(self, found: Subject, folder: Path) -> Path:
         if self._request.kind == "example":
             return adapter.export_example(found, folder)
+        if self._request.kind == "script":
+            return script.export(found, folder)
         if self._request.kind == "merged":
             return merge.export(found, folder, self._chosen(found, folder), self._going)
         return adapter.export(found, folder)

@@ -19,6 +19,11 @@ def literal(value: object) -> str:
     return repr(value)
 
 
+def safe(text: str) -> str:
+    """Return a text that can stand in a docstring."""
+    return text.replace("\\", "\\\\").replace('"""', "'''")
+
+
 def wrapped(text: str, indent: str = "", first: str = "") -> str:
     """Return a paragraph in lines of at most 100 characters."""
     return textwrap.fill(text, 100, initial_indent=first or indent, subsequent_indent=indent)
