@@ -8,6 +8,7 @@
     ├── DeviceError     the device is busy, missing or out of memory
     ├── RunError        a run cannot be found, started, changed or resumed
     ├── CompareError    base and adapter cannot be put side by side
+    ├── ExportError     a run's result cannot be given away, or is not what it was
     └── HomeError       the studio's own folder cannot be written, or its disk is full
 
 Every error says what happened, why, and what to do next: three lines of one text in the catalogues, under
@@ -69,6 +70,10 @@ class RunError(StudioError):
 
 class CompareError(StudioError):
     """Base and adapter cannot be put side by side."""
+
+
+class ExportError(StudioError):
+    """A run's result cannot be given away, or is not what it was."""
 
 
 class HomeError(StudioError):

@@ -1,7 +1,8 @@
 """The GPU thread: the only one that touches the device and the models on it.
 
-Training runs go one at a time. Short interactive jobs (comparing) run at once when nothing trains, and between two
-micro-batches when something does. Nothing here knows the page.
+Training runs go one at a time, and in the same queue what else wants the device for itself (merging, verifying). Short
+interactive jobs (comparing) run at once when nothing trains, and between two micro-batches when something does. Nothing
+here knows the page.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from studio import runs
 from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
+from studio.export.request import ExportRequest
 from studio.files import home
 from studio.model.adapter import ModelHost
 from studio.runs import Run, RunWriter, State
@@ -84,6 +86,16 @@ class Job:
         """End the work where it is."""
         self._stop.set()
 
+    def refuse(self, error: StudioError) -> None:
+        """End a job that will not be begun."""
+        self._shown.put(error)
+        self.done.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
     def _run(self, host: ModelHost, training: Run | None, between: Callable[[], bool]) -> None:
         self._stop.between = between
         try:
@@ -112,7 +124,7 @@ class GpuThread:
     def __init__(self) -> None:
         self._host = ModelHost()
         self._starting = threading.RLock()
-        self._queue: list[_Waiting] = []
+        self._queue: list[_Waiting | Job] = []
         self._visits: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._work = threading.Semaphore(0)
         self._training: Run | None = None
@@ -167,12 +179,15 @@ class GpuThread:
     def queued(self) -> list[str]:
         """Return the ids of the runs that wait, the next one first."""
         with self._starting:
-            return [waiting.run.id for waiting in self._queue]
+            return [waiting.run.id for waiting in self._runs_waiting()]
+
+    def _runs_waiting(self) -> list[_Waiting]:
+        return [waiting for waiting in self._queue if isinstance(waiting, _Waiting)]
 
     def move(self, run_id: str, place: int) -> None:
         """Move a waiting run to another place in the queue (0 is the next); raises RunError when it does not wait."""
         with self._starting:
-            found = next((waiting for waiting in self._queue if waiting.run.id == run_id), None)
+            found = next((waiting for waiting in self._runs_waiting() if waiting.run.id == run_id), None)
             if found is None:
                 raise RunError("run.not_queued", run=run_id[:80])
             self._queue.remove(found)
@@ -183,6 +198,22 @@ class GpuThread:
         self._visits.put(job)
         self._work.release()
         return job
+
+    def submit_alone(self, job: Job) -> Job:
+        """Take a job that wants the device for itself; it begins when the runs and jobs before it have ended.
+
+        The models are released first, and no other process trains meanwhile.
+        """
+        with self._starting:
+            self._queue.append(job)
+        self._work.release()
+        return job
+
+    def export(self, request: ExportRequest) -> Job:
+        """Ask for an export of a run; it shows an `Exporting` as it goes on."""
+        from studio.export.job import export
+
+        return self.submit_alone(Job(functools.partial(export, request)))
 
     def compare(self, request: CompareRequest) -> Job:
         """Ask for a comparison; it shows a `Comparison` after every token."""
@@ -216,7 +247,7 @@ class GpuThread:
         """Pause the run that trains and those that wait (they can be resumed), and wait until the thread has ended."""
         self._closing = True
         with self._starting:
-            for waiting in self._queue:
+            for waiting in self._runs_waiting():
                 waiting.run.request("pause")
         if training := self._training:
             training.request("pause")
@@ -228,15 +259,26 @@ class GpuThread:
             self._work.acquire()
             self._visit()
             if not self._closing and (waiting := self._next()):
+                if isinstance(waiting, Job):
+                    self._carry_out_alone(waiting)
+                    continue
                 try:
                     self._train(waiting)
                 except Exception:  # its folder was taken away, say: the thread serves the next one all the same
                     log.exception("run %s could not be ended", waiting.run.id)
         self._take_out_asked()
+        for job in [waiting for waiting in self._queue if isinstance(waiting, Job)]:
+            job.refuse(DeviceError("device.closing"))
 
-    def _next(self) -> _Waiting | None:
+    def _next(self) -> _Waiting | Job | None:
         with self._starting:
             return self._queue.pop(0) if self._queue else None
+
+    def _carry_out_alone(self, job: Job) -> None:
+        self._host.release()
+        with self._device_lock(lambda: job.stopping or self._closing, lambda: None):
+            job._run(self._host, None, self._answers)
+        self._host.release()
 
     def _visit(self) -> None:
         """Carry out the interactive jobs that wait, and what was asked of the runs that wait."""
@@ -256,7 +298,7 @@ class GpuThread:
 
     def _take_out_asked(self) -> None:
         with self._starting:
-            asked = [(waiting, action) for waiting in self._queue if (action := waiting.run.requested())]
+            asked = [(waiting, action) for waiting in self._runs_waiting() if (action := waiting.run.requested())]
             for waiting, action in asked:
                 self._queue.remove(waiting)
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
@@ -270,7 +312,7 @@ class GpuThread:
         failure: StudioError | None = None
         with _log_to(run):
             try:
-                with pulse.beating(run), self._device_lock(run):
+                with pulse.beating(run), self._device_lock(run.requested, lambda: run.update(phase="waiting")):
                     train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
@@ -281,22 +323,22 @@ class GpuThread:
             run.enter(State.FAILED, error=failure.message)
 
     @contextlib.contextmanager
-    def _device_lock(self, run: RunWriter) -> Iterator[None]:
+    def _device_lock(self, enough: Callable[[], Any], waits: Callable[[], None]) -> Iterator[None]:
         """Hold the device's lock, so that two processes never train on it at once.
 
-        Waits for another's run to end, unless something is asked of this one.
+        Waits for another's run to end, unless there is `enough` of that; `waits` is called twice a second meanwhile.
         """
         from studio.model.hardware import device
 
         folder = home() / "locks"
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder / f"{device()}.lock")
-        while not run.requested():
+        while not enough():
             try:
                 lock.acquire(timeout=0.5)
                 break
             except Timeout:
-                run.update(phase="waiting")
+                waits()
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""The command line: `python -m studio data|train|compare|evaluate|runs|model|doctor`.
+"""The command line: `python -m studio data|train|compare|evaluate|export|runs|model|doctor`.
 
 The vocabulary is the page's, the words are the catalogue's. `--json` prints English keys, one document on stdout.
 """
@@ -8,7 +8,7 @@ import sys
 import typer
 
 from studio import i18n
-from studio.cli import compare, data, models, training
+from studio.cli import compare, data, export, models, training
 from studio.cli.words import LANGUAGE, err, plain
 from studio.errors import StudioError
 from studio.model import hardware
@@ -16,7 +16,7 @@ from studio.model import hardware
 app = typer.Typer(
     help=i18n.text("cli.help", LANGUAGE), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for commands in (training.app, compare.app, models.machine):
+for commands in (training.app, compare.app, export.app, models.machine):
     app.add_typer(commands)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="model")

@@ -108,12 +108,12 @@ class TextRenderer(PromptRenderer):
         self._before = [*parts[:split], (parts[split][0].rstrip(), None)]
         self._space = parts[split][0][len(parts[split][0].rstrip()) :]
         self._after = "".join(literal for literal, _ in parts[split + 1 :])
-        self._answer = answer
+        self.answer = answer
         self.columns = [name for name in names if name != answer]
 
     @override
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> list[Segment]:
-        answer = f"{self._space}{_cell(row, self._answer)}{self._after}{self._end}"
+        answer = f"{self._space}{_cell(row, self.answer)}{self._after}{self._end}"
         return [Segment(self._fill(row), False), Segment(answer, True)]
 
     @override

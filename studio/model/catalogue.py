@@ -148,7 +148,7 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
         bytes=_bytes(folder),
         path=folder,
         parameters=count,
-        licence=licence or _licence(folder),
+        licence=licence or licence_in(folder),
         quantized=quantized,
         chat_template=bool(template),
         architecture=_architecture(settings),
@@ -261,7 +261,7 @@ def _architecture(settings: dict[str, Any]) -> str | None:
     return str(named[0]) if isinstance(named, list) and named else None
 
 
-def _licence(folder: Path) -> str | None:
+def licence_in(folder: Path) -> str | None:
     """Return the licence in the head of a model card, if there is one that can be read."""
     from huggingface_hub.repocard import metadata_load
 

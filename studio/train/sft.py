@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from studio.model.hardware import random_state, set_random_state
 from studio.runs import RunWriter
-from studio.train import checkpoint
+from studio.train import checkpoint, record
 from studio.train.callbacks import RunCallback
 from studio.train.ends import NotFinite
 from studio.train.samples import StripWriter
@@ -143,6 +143,13 @@ class StudioTrainer(SFTTrainer):
         rows = self.train_dataset if train_dataset is None else train_dataset
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return LengthGroups([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
+
+    @override
+    def get_train_dataloader(self) -> Any:
+        loader = super().get_train_dataloader()
+        batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)  # over many processes: a part
+        batches.sampler = record.Recorded(batches.sampler, self._run.path)
+        return loader
 
     def save_last_step(self) -> None:
         """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""

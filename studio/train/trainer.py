@@ -17,7 +17,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
-from studio.train import build, checkpoint, plan, preflight, resume, samples
+from studio.train import build, checkpoint, plan, preflight, record, resume, samples
 from studio.train.best import Best
 from studio.train.ends import Asked, Enough, NotFinite
 from studio.train.plan import Plan
@@ -94,6 +94,7 @@ def _prepared_trainer(
     if begun_from:
         resume.require_same(run, rests_on)
     _tell_problems(run, prepared)
+    record.write_rows(run.path, prepared.train, prepared.validation)
     going(None)
     before = run.resolved().get("carried_out", {}) if begun_from else {}
     planned = _plan(run, config, located, prepared, host, before)

@@ -1,0 +1,107 @@
+"""Load an export in a process that knows nothing of the studio, and say what it says. Run as a file, not imported.
+
+Reads one JSON request from standard input, prints one JSON object a line: what is loaded, the tokens of each asked
+text, the greedy answer to each question, the likelihood of each reference. Knows torch, transformers and PEFT alone.
+"""
+
+import json
+import os
+import sys
+
+
+def main() -> None:
+    """Carry out the request."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    request = json.loads(sys.stdin.readline())
+    import torch
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(request["tokenizer"])
+    for number, messages in enumerate(request["asked"]):
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        tell(kind="asked", number=number, ids=tokenizer(text, add_special_tokens=False)["input_ids"])
+    model = load(request)
+    tell(kind="loaded", modules=len([name for name, _ in model.named_parameters() if ".lora_A." in name]))
+    with torch.inference_mode():
+        for number, ids in enumerate(request["questions"]):
+            tell(kind="answer", number=number, **answer(model, ids, request))
+        for number, (ids, reference) in enumerate(request["references"]):
+            tell(kind="reference", number=number, nll=surprise(model, ids, reference))
+
+
+def tell(**said: object) -> None:
+    """Print one object."""
+    print(json.dumps(said), flush=True)
+
+
+def load(request: dict) -> object:
+    """Load a model, with its adapter if there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    dtype = getattr(torch, request["dtype"])
+    settings = {"dtype": dtype, "use_safetensors": True, "attn_implementation": request["attention"]}
+    if request["quantization"] == "int8":
+        settings["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    elif request["quantization"] != "none":
+        settings["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=request["quantization"],
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    place = "cpu" if request["unpack"] else request["device"]
+    model = AutoModelForCausalLM.from_pretrained(request["model"], device_map={"": place}, **settings)
+    if request["unpack"]:
+        model = model.dequantize(dtype).to(request["device"])
+    if request["in_float32"]:
+        model = model.float()
+    for part in model.modules():
+        if hasattr(part, "support_avx512bf16_for_cpu"):
+            part.support_avx512bf16_for_cpu = False  # else 4-bit weights are packed anew, for bfloat16
+    if request["adapter"]:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, request["adapter"], use_safetensors=True)
+    return model.eval()
+
+
+def answer(model: object, ids: list[int], request: dict) -> dict:
+    """Return the greedy answer to a question; and at each token the runner-up, and by how much it is less likely."""
+    import torch
+
+    asked = torch.tensor([ids], device=model.device)
+    made = model.generate(
+        input_ids=asked,
+        attention_mask=torch.ones_like(asked),
+        max_new_tokens=request["max_new_tokens"],
+        do_sample=False,
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        repetition_penalty=1.0,
+        eos_token_id=request["stops"],
+        pad_token_id=request["pad"],
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    best = [logits[0].float().log_softmax(-1).topk(2) for logits in made.logits]
+    return {
+        "ids": made.sequences[0, len(ids) :].tolist(),
+        "second": [int(two.indices[1]) for two in best],
+        "gap": [float(two.values[0] - two.values[1]) for two in best],
+    }
+
+
+def surprise(model: object, ids: list[int], reference: list[int]) -> float:
+    """Return the negative log-likelihood of a reference after its prompt, summed over its tokens, in nats."""
+    import torch
+
+    whole = torch.tensor([[*ids, *reference]], device=model.device)
+    logits = model(input_ids=whole, use_cache=False, logits_to_keep=len(reference) + 1).logits[0, :-1].float()
+    wanted = whole[0, len(ids) :]
+    return float(-logits.log_softmax(-1).gather(-1, wanted[:, None]).sum())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""An export from the request to the checked result: the job of the GPU thread."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from studio import runs
+from studio.errors import ExportError
+from studio.export import adapter, merge, script, subject, target
+from studio.export.request import VERIFIED, Exporting, ExportRequest
+from studio.export.subject import Subject
+from studio.i18n import Message, message
+from studio.model.adapter import ModelHost
+from studio.runs import Run
+
+
+class Stopped(Exception):
+    """The export was asked to stop."""
+
+
+def export(
+    request: ExportRequest,
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[Exporting], None],
+    stop: threading.Event,
+) -> None:
+    """Make the export that is asked for; `show` is called whenever something changes, the last time at the end.
+
+    Raises ExportError when it cannot be made or was stopped; what stood in its place before is still there then.
+    """
+    try:
+        _Work(request, host, show, stop).carry_out()
+    except Stopped as stopped:
+        raise ExportError("export.stopped", run=request.run_id) from stopped
+
+
+class _Work:
+    def __init__(
+        self, request: ExportRequest, host: ModelHost, show: Callable[[Exporting], None], stop: threading.Event
+    ):
+        self._request, self._host, self._show, self._stop = request, host, show, stop
+        self._notes: list[Message] = []
+        self._folder: Path | None = None
+
+    def carry_out(self) -> None:
+        """Write, pack, verify."""
+        self._going("reading", None)
+        found = subject.of(runs.find(self._request.run_id))
+        folder = target.place(found.run, self._request.kind, self._request.out)
+        target.require_free(folder)
+        if found.base.origin != "hub":
+            self._notes.append(message(f"export.note.base_{found.base.origin}", base=found.base.id))
+        self._folder = self._write(found, folder)
+        verification = None
+        if self._request.verify and self._request.kind in VERIFIED:
+            from studio.export import verify
+
+            verification = verify.verify(found, self._folder, self._host, self._going)
+            verify.save(verification, self._folder)
+        packed = None
+        if self._request.zip:
+            self._going("packing", None)
+            packed = target.zipped(self._folder)
+        self._show(Exporting("done", 1.0, self._folder, packed, tuple(self._notes), verification))
+
+    def _write(self, found: Subject, folder: Path) -> Path:
+        if self._request.kind == "example":
+            return adapter.export_example(found, folder)
+        if self._request.kind == "script":
+            return script.export(found, folder)
+        if self._request.kind == "merged":
+            return merge.export(found, folder, self._chosen(found, folder), self._going)
+        return adapter.export(found, folder)
+
+    def _chosen(self, found: Subject, folder: Path) -> str:
+        chosen = merge.precision(found, self._request.precision)
+        merge.require_room(found, folder, chosen.value)
+        self._notes.append(message("export.note.precision", value=chosen.value, reason=chosen.reason.text()))
+        return chosen.value
+
+    def _going(self, phase: str, share: float | None) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._show(Exporting(phase, share, self._folder, notes=tuple(self._notes)))

@@ -1,0 +1,66 @@
+"""What an export is asked when it is checked: rows that the run was not trained on, where it kept some."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from studio.compare import held_out
+from studio.compare.held_out import Row
+from studio.data.tokens import IGNORED
+from studio.errors import ExportError, StudioError
+from studio.export.subject import Subject
+from studio.train import record
+
+COUNT = 8
+"""Questions that are asked."""
+
+Where = Literal["held_out", "trained"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """The tokens of a prompt, and of a good answer to it (with its end) where there is one."""
+
+    ids: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+def of(subject: Subject, most: int) -> tuple[list[Question], Where]:
+    """Return the questions, and whether they are from held-out rows; `most` is the longest answer that is made.
+
+    Raises ExportError when the run kept no rows at all.
+    """
+    room = subject.base.settings.get("max_position_embeddings") or 1 << 30
+    for where, found in (("held_out", _held_out(subject)), ("trained", _trained(subject))):
+        fitting = [row for row in found if row.ids and len(row.ids) + max(most, len(row.answer)) <= room]
+        if fitting:
+            return fitting[:COUNT], where  # type: ignore[return-value]
+    raise ExportError("export.no_questions", run=subject.run.id)
+
+
+def _held_out(subject: Subject) -> list[Question]:
+    run, tokenizer = subject.run, subject.tokenizer
+    try:
+        rows: Sequence[Row] = held_out.of_run(run, tokenizer)
+        if not rows and subject.config.evaluation.prompts:
+            rows = held_out.bundled(run, subject.config.evaluation.prompts, tokenizer)
+    except StudioError:  # the data are gone or changed, or the template takes more than a question
+        return []
+    return [Question(row.ids, row.answer) for row in rows]
+
+
+def _trained(subject: Subject) -> list[Question]:
+    """Return rows of the training, each split before its last answer; text that is trained as a whole in its middle."""
+    from pyarrow import parquet
+
+    path = record.folder_of(subject.run.path) / "train.parquet"
+    if not path.is_file():
+        return []
+    rows = next(parquet.ParquetFile(path).iter_batches(COUNT * 4)).to_pylist()
+    found = []
+    for row in rows:
+        ids, labels = row["input_ids"], row["labels"]
+        last = len(labels) - next((n for n, label in enumerate(reversed(labels)) if label == IGNORED), len(labels))
+        split = last if 0 < last < len(ids) else len(ids) // 2
+        found.append(Question(tuple(ids[:split]), tuple(ids[split:])))
+    return found

@@ -1,0 +1,315 @@
+"""The run as one Python file of plain TRL, PEFT and transformers, with its rows in their order: it needs no studio."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from studio.errors import ExportError
+from studio.events import Step
+from studio.export import adapter, pieces, target
+from studio.export.pieces import literal
+from studio.export.subject import Subject
+from studio.files import replace_file
+from studio.runs import State
+from studio.train import record
+
+NAME = "train.py"
+LOSSES = "losses.csv"
+"""The run's own losses, for comparison."""
+
+
+def export(subject: Subject, folder: Path) -> Path:
+    """Write the script, its requirements, the rows, their order and the run's losses; return the folder.
+
+    Raises ExportError for a run that kept no rows, or when something else is there.
+    """
+    kept = record.folder_of(subject.run.path)
+    if not all((kept / name).is_file() for name in ("train.parquet", "order.npy")):
+        raise ExportError("export.no_record", run=subject.run.id)
+    return target.write(folder, "script", subject.record, lambda draft: _fill(draft, subject, kept))
+
+
+def _fill(draft: Path, subject: Subject, kept: Path) -> None:
+    shutil.copytree(kept, draft / "data", ignore=shutil.ignore_patterns(".*"))
+    (draft / "tokenizer").mkdir()
+    adapter.save_tokenizer(draft / "tokenizer", subject)
+    replace_file(draft / NAME, text(subject))
+    replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=True)) + "\n")
+    steps = [event for event in subject.run.events()[0] if isinstance(event, Step)]
+    losses = {step.step: step.loss for step in steps}  # a resumed run's newest
+    lines = [f"{step},{loss!r}" for step, loss in sorted(losses.items())]
+    replace_file(draft / LOSSES, "step,loss\n" + "\n".join(lines) + "\n")
+
+
+def text(subject: Subject) -> str:
+    """Return the script."""
+    parts = (
+        _head(subject),
+        pieces.packaged(subject.base),
+        _BATCHES,
+        _trainer(subject),
+        _base(subject),
+        _adapter(subject),
+        _arguments(subject),
+        _main(subject),
+    )
+    return "\n\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def _settings(subject: Subject) -> Any:
+    """Return the training settings with what the studio decided in them."""
+    return subject.config.train.model_copy(update=subject.run.resolved().get("carried_out", {}))
+
+
+def _has_validation(subject: Subject) -> bool:
+    return (record.folder_of(subject.run.path) / "validation.parquet").is_file()
+
+
+def _last_step(subject: Subject) -> int | None:
+    """Return the step at which the run ended, where that was before its last one."""
+    status = subject.run.status()
+    return status.step if status.state is not State.FINISHED or status.step < status.total else None
+
+
+def _head(subject: Subject) -> str:
+    classes = ["AutoModelForCausalLM", "AutoTokenizer", "set_seed"]
+    classes += ["BitsAndBytesConfig"] if subject.quantization != "none" else []
+    classes += ["GgufConfig"] if subject.base.origin == "package" else []
+    classes += ["EarlyStoppingCallback"] if subject.config.train.early_stopping else []
+    classes += ["TrainerCallback"]
+    told = [
+        f'"""Train "{pieces.safe(subject.name)}" again, as Restyle Studio did in its run {subject.run.id}.',
+        "",
+        "    pip install -r requirements.txt",
+        f"    python {NAME}",
+        "",
+        "The rows in data/ are token ids with labels, as the run was shown them; data/order.npy has the order of each",
+        f"epoch. On the same machine the losses are those of {LOSSES}, the adapter is in adapter/ at the end.",
+        "",
+        pieces.wrapped(pieces.safe(pieces.origin(subject.base))),
+    ]
+    if changes := subject.run.resolved().get("changes"):
+        steps = ", ".join(str(change["step"]) for change in changes)
+        told += [
+            "",
+            pieces.wrapped(
+                f"The run was resumed with other settings at step {steps}. This script has the last ones from the "
+                "start, so its losses need not be those of the run before that."
+            ),
+        ]
+    return "\n".join(
+        [
+            *told[:-1],
+            f'{told[-1]}"""',
+            "",
+            "import argparse",
+            "import csv",
+            "import math",
+            *sorted(pieces.imports_of_packaged(subject.base)),
+            "from pathlib import Path",
+            "",
+            "import numpy",
+            "import torch",
+            "from datasets import Dataset",
+            "from peft import LoraConfig, get_peft_model",
+            "from torch.utils.data import DataLoader, Sampler",
+            f"from transformers import {', '.join(sorted(classes))}",
+            "from trl import SFTConfig, SFTTrainer",
+            "",
+            "HERE = Path(__file__).parent",
+            pieces.constants(subject.base),
+            f"SEED = {subject.config.train.seed}",
+            f"BATCH = {_settings(subject).batch_size}  # rows in a forward pass",
+        ]
+    )
+
+
+_BATCHES = '''class RecordedBatches(Sampler):
+    """Gives the rows in the batches in which the run had them."""
+
+    def __init__(self, orders, size):
+        self.orders, self.size, self.epoch = orders, size, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return math.ceil(len(self.orders[0]) / self.size)
+
+    def __iter__(self):
+        order = self.orders[self.epoch].tolist()
+        for start in range(0, len(order), self.size):
+            yield order[start : start + self.size]
+'''
+
+
+def _trainer(subject: Subject) -> str:
+    lines = [
+        "class Trainer(SFTTrainer):",
+        '    """TRL\'s trainer, fed with the recorded batches."""',
+        "",
+        "    def get_train_dataloader(self):",
+        '        batches = RecordedBatches(numpy.load(HERE / "data" / "order.npy"), BATCH)',
+        "        loader = DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)",
+        "        return self.accelerator.prepare(loader)",
+    ]
+    if _has_validation(subject):
+        lines += [
+            "",
+            "    def evaluate(self, *args, **settings):",
+            "        with torch.random.fork_rng():  # how often it is done changes nothing in the training",
+            "            return super().evaluate(*args, **settings)",
+        ]
+    lines += [
+        "",
+        "",
+        "class Losses(TrainerCallback):",
+        '    """Shows each loss beside the one that the run had."""',
+        "",
+        "    def __init__(self):",
+        f'        with open(HERE / "{LOSSES}", encoding="utf-8") as file:',
+        '            self.known = {int(row["step"]): float(row["loss"]) for row in csv.DictReader(file)}',
+        "",
+        "    def on_log(self, args, state, control, logs=None, **settings):",
+        '        if logs and "loss" in logs:',
+        "            known = self.known.get(state.global_step)",
+        """            print(f"step {state.global_step} loss {logs['loss']!r} run {known!r}", flush=True)""",
+    ]
+    if last := _last_step(subject):
+        lines += [
+            "",
+            "    def on_step_end(self, args, state, control, **settings):",
+            f"        control.should_training_stop = state.global_step >= {last}  # where the run was ended",
+        ]
+    return "\n".join(lines)
+
+
+def _base(subject: Subject) -> str:
+    found = "base or base_from_package()" if subject.base.origin == "package" else "base or BASE"
+    lines = [
+        "def load(base):",
+        '    """Return the base as the run loaded it."""',
+        "    model = AutoModelForCausalLM.from_pretrained(",
+        f"        {found},",
+        "        revision=None if base else REVISION,",
+        f"        dtype=torch.{subject.precision},",
+        f"        attn_implementation={literal(subject.attention)},",
+    ]
+    if quantized := pieces.quantization(subject):
+        lines.append(f"        quantization_config={quantized.replace(chr(10), chr(10) + ' ' * 8)},")
+        lines.append('        device_map={"": "cuda" if torch.cuda.is_available() else "cpu"},')
+    elif subject.chosen.get("placement") == "auto":
+        lines.append('        device_map="auto",')
+    lines.append("    )")
+    if quantized:
+        lines += pieces.UNPACKED
+    lines += ["    model.requires_grad_(False)", "    return model"]
+    return "\n".join(lines)
+
+
+def _adapter(subject: Subject) -> str:
+    import json
+
+    lora = subject.config.lora
+    made = json.loads((subject.run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    settings = {
+        "r": lora.r,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
+        "target_modules": subject.run.resolved()["trained_modules"],
+        "layers_to_transform": made["layers_to_transform"],
+        "use_rslora": lora.rslora,
+        "use_dora": lora.dora,
+        "init_lora_weights": True if lora.init == "default" else lora.init,
+        "task_type": "CAUSAL_LM",
+    }
+    lines = [f"    {name}={literal(value)}," for name, value in settings.items() if value is not None]
+    return "\n".join(["LORA = LoraConfig(", *lines, ")"])
+
+
+def _arguments(subject: Subject) -> str:
+    settings, kinds = _settings(subject), subject.precision
+    best = settings.keep == "best"
+    values: dict[str, Any] = {
+        "num_train_epochs": settings.epochs,
+        "max_steps": settings.max_steps or -1,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": settings.warmup_steps or settings.warmup_ratio,
+        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "optim": settings.optimizer,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "neftune_noise_alpha": settings.neftune_alpha,
+        "activation_checkpointing": settings.gradient_checkpointing == "on",
+        "bf16": kinds == "bfloat16",
+        "fp16": kinds == "float16",
+        "logging_steps": settings.logging_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "steps" if _has_validation(subject) else "no",
+        "eval_steps": settings.eval_steps if _has_validation(subject) else None,
+        "save_strategy": "steps" if best else "no",
+        "save_steps": settings.eval_steps if best else None,
+        "save_total_limit": 1 if best else None,
+        "load_best_model_at_end": best or None,
+        "metric_for_best_model": "eval_loss" if best or settings.early_stopping else None,
+        "greater_is_better": False if best or settings.early_stopping else None,
+        "max_length": None,
+        "packing": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    lines = [
+        f"    {name}={literal(value)}," for name, value in values.items() if value is not None or name == "max_length"
+    ]
+    return "\n".join(
+        [
+            "ARGUMENTS = SFTConfig(",
+            '    output_dir=str(HERE / "checkpoints"),',
+            "    per_device_train_batch_size=BATCH,",
+            "    per_device_eval_batch_size=BATCH,",
+            *lines,
+            '    dataset_kwargs={"skip_prepare_dataset": True},  # the rows are token ids already',
+            "    use_cpu=not torch.cuda.is_available() and not torch.backends.mps.is_available(),",
+            "    seed=SEED,",
+            ")",
+            "ARGUMENTS._n_gpu = 1  # never a copy of the model on each card",
+        ]
+    )
+
+
+def _main(subject: Subject) -> str:
+    patience = subject.config.train.early_stopping
+    callbacks = f"[Losses(), EarlyStoppingCallback({patience})]" if patience else "[Losses()]"
+    held = 'rows("validation")' if _has_validation(subject) else "None"
+    return f"""def rows(name):
+    return Dataset.from_parquet(str(HERE / "data" / f"{{name}}.parquet"), cache_dir=str(HERE / "checkpoints"))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--base", help="the folder of the base, or another id of it")
+    chosen = parser.parse_args()
+    tokenizer = AutoTokenizer.from_pretrained(HERE / "tokenizer")
+    model = load(chosen.base)
+    set_seed(SEED)
+    model = get_peft_model(model, LORA)
+    trainer = Trainer(
+        model=model,
+        args=ARGUMENTS,
+        train_dataset=rows("train"),
+        eval_dataset={held},
+        processing_class=tokenizer,
+        callbacks={callbacks},
+    )
+    for weights in model.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.float()  # TRL casts those of a quantized model to bfloat16
+    trainer.train()
+    model.save_pretrained(HERE / "adapter")
+    tokenizer.save_pretrained(HERE / "adapter")
+
+
+if __name__ == "__main__":
+    main()"""

@@ -1,0 +1,77 @@
+"""What a run was shown: its rows and the order of each epoch, kept in the run's folder for whoever repeats the run."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from studio.files import replace_file, replace_folder
+
+ROWS_AT_ONCE = 1_000
+
+
+def folder_of(run: Path) -> Path:
+    """Return the folder of a run's rows: `train.parquet`, `validation.parquet` if there is one, and `order.npy`."""
+    return run / "data"
+
+
+def write_rows(run: Path, train: Any, validation: Any | None) -> None:
+    """Keep the rows as they go into the training: token ids and labels. What a resumed run has kept already stays."""
+    folder = folder_of(run)
+    if folder.exists():
+        return
+
+    def fill(draft: Path) -> None:
+        _write(train, draft / "train.parquet")
+        if validation is not None:
+            _write(validation, draft / "validation.parquet")
+
+    replace_folder(folder, fill)
+
+
+def _write(rows: Any, path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    numbers = pyarrow.list_(pyarrow.int32())
+    schema = pyarrow.schema([("input_ids", numbers), ("labels", numbers)])
+    with parquet.ParquetWriter(path, schema, compression="zstd") as file:
+        for batch in rows.with_format("arrow").iter(ROWS_AT_ONCE):
+            file.write_table(batch.select(schema.names).cast(schema))
+
+
+class Recorded:
+    """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins.
+
+    `order.npy` holds one line of row numbers for each epoch.
+    """
+
+    def __init__(self, sampler: Any, run: Path):
+        self._sampler, self._path = sampler, folder_of(run) / "order.npy"
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self._epoch = epoch
+        if hasattr(self._sampler, "set_epoch"):
+            self._sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(self._sampler)
+        if self._path.parent.exists():  # a trial keeps nothing
+            self._keep(order)
+        return iter(order)
+
+    def _keep(self, order: list[int]) -> None:
+        import numpy
+
+        line = numpy.array([order], dtype=numpy.int32)
+        before = numpy.load(self._path, allow_pickle=False)[: self._epoch] if self._path.exists() else line[:0]
+        if len(before) < self._epoch:  # begun by a version that kept no order
+            return
+        written = io.BytesIO()
+        numpy.save(written, numpy.concatenate([before, line]), allow_pickle=False)
+        replace_file(self._path, written.getvalue())

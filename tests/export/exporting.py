@@ -1,0 +1,47 @@
+"""What the tests of exports share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from following import wait_until_over
+from tiny import make_tiny_model
+
+from studio import gpu
+from studio.compare.columns import ADAPTED, CompareRequest
+from studio.config import GenerationConfig
+from studio.runs import State
+
+GREEDY = GenerationConfig(max_new_tokens=12, temperature=0.0)
+TEMPLATE = "### q: {instruction}\n### a: {output}"
+
+
+def trained(config, **settings):
+    """Train a run to its end, long enough to change what is answered."""
+    run = gpu.thread().start_run(config.with_settings({"train.max_steps": 20, **settings}))
+    assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
+    return run
+
+
+def without_chat_template(folder: Path) -> dict[str, str]:
+    """Make a tiny model without a chat template; return the settings of a run on it."""
+    make_tiny_model(folder, seed=3, chat_template=None)
+    return {"model.id": str(folder), "data.prompt.template": TEMPLATE}
+
+
+def answer(run, prompt, settings=GREEDY):
+    """Return the adapter's answer as the studio gives it."""
+    made = gpu.thread().compare(CompareRequest(run.id, (prompt,), settings, (ADAPTED,))).result()
+    return made.answers[0][0]
+
+
+def fresh(script: Path, *arguments: str) -> str:
+    """Run an exported script in a process of its own that knows no studio, and return what it prints."""
+    environment = {name: held for name, held in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-W", "error::SyntaxWarning", str(script), *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=script.parent, env=environment, timeout=280, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout

@@ -1,0 +1,114 @@
+"""The exported script, run in a process that knows no studio, has the run's losses step by step."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from exporting import fresh, trained, without_chat_template
+from following import losses, wait_for, wait_until_over
+
+from studio import gpu
+from studio.errors import ExportError
+from studio.export import script, subject
+from studio.runs import State
+
+LINE = re.compile(r"step (\d+) loss (\S+) run (\S+)")
+
+
+def exported(run, tmp_path):
+    return script.export(subject.of(run), tmp_path / "mine")
+
+
+def repeated(run, tmp_path):
+    """Run the script; return its losses."""
+    folder = exported(run, tmp_path)
+    base = run.config().model.id
+    said = [LINE.fullmatch(line) for line in fresh(folder / "train.py", "--base", base).splitlines()]
+    steps = [(int(line[1]), float(line[2]), float(line[3])) for line in said if line]
+    assert [known for _, _, known in steps] == losses(run)
+    assert (folder / "adapter" / "adapter_model.safetensors").exists()
+    return [loss for _, loss, _ in steps]
+
+
+CASES = {
+    "as it comes": {},
+    "dropout, accumulation and validation": {
+        "lora.dropout": 0.1,
+        "train.batch_size": 2,
+        "train.gradient_accumulation": 3,
+        "data.validation": {"kind": "fraction", "fraction": 0.25},
+        "train.eval_steps": 3,
+        "train.keep": "best",
+    },
+    "random order, DoRA, noise and checkpointing": {
+        "train.length_grouping": False,
+        "lora.dora": True,
+        "lora.rslora": True,
+        "lora.dropout": 0.1,
+        "train.neftune_alpha": 5.0,
+        "train.gradient_checkpointing": "on",
+        "train.schedule": "cosine",
+        "train.warmup_steps": 2,
+    },
+    "quantized": {"model.quantization": "nf4", "lora.dropout": 0.1},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_repeats_the_losses_bit_by_bit(tiny_config, tmp_path, case):
+    run = trained(tiny_config, **CASES[case])
+    assert repeated(run, tmp_path) == losses(run)
+
+
+def test_its_adapter_is_the_runs(tiny_config, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    run = trained(tiny_config, **without_chat_template(tmp_path / "base"))
+    repeated(run, tmp_path)
+    kept, made = (
+        load_file(folder / "adapter_model.safetensors") for folder in (run.adapter, tmp_path / "mine" / "adapter")
+    )
+    assert kept.keys() == made.keys()
+    assert all(torch.equal(kept[name], made[name]) for name in kept)
+
+
+def test_it_ends_where_the_run_was_stopped(tiny_config, tmp_path):
+    run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step >= 5)
+    run.request("stop")
+    assert wait_until_over(run) is State.STOPPED
+    assert repeated(run, tmp_path) == losses(run)
+
+
+@pytest.mark.parametrize("case", [*CASES, "early"])
+def test_it_is_python_that_a_linter_accepts_and_that_imports_no_studio(tiny_config, tmp_path, case):
+    early = {"train.early_stopping": 2, "data.validation": {"kind": "fraction", "fraction": 0.25}}
+    folder = exported(trained(tiny_config, **CASES.get(case, early)), tmp_path)
+    text = (folder / "train.py").read_text(encoding="utf-8")
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert "studio" not in {name.split(".")[0] for name in imported}
+    if ruff := shutil.which("ruff", path=f"{sys.prefix}/bin") or shutil.which("ruff"):
+        checked = subprocess.run(
+            [ruff, "check", "--isolated", "--select", "E,F,I", "--line-length", "120", str(folder / "train.py")],
+            capture_output=True,
+            text=True,
+        )
+        assert checked.returncode == 0, checked.stdout
+    assert len(text.splitlines()) < 220
+    assert "trl==" in (folder / "requirements.txt").read_text()
+
+
+def test_a_run_without_its_rows_has_no_script(tiny_config, tmp_path):
+    run = trained(tiny_config)
+    shutil.rmtree(run.path / "data")
+    with pytest.raises(ExportError) as raised:
+        exported(run, tmp_path)
+    assert raised.value.key == "export.no_record"

@@ -1,0 +1,128 @@
+"""A fresh process says what an export says, and what is wrong is found."""
+
+import json
+import shutil
+
+import pytest
+from exporting import trained, without_chat_template
+
+from studio import gpu
+from studio.errors import ExportError
+from studio.export import adapter, questions, subject, verify
+from studio.export.questions import Question
+from studio.export.request import ExportRequest
+from studio.export.verify import Answer, Said
+from studio.model.adapter import ModelHost
+
+
+def checked(run, kind, **settings):
+    made = gpu.thread().export(ExportRequest(run.id, kind, verify=True, **settings)).result()
+    assert made.verification == verify.saved(made.folder)
+    return made.verification
+
+
+@pytest.mark.parametrize("settings", [{}, {"lora.dora": True, "lora.rslora": True}, {"model.quantization": "nf4"}])
+def test_the_adapter_answers_token_for_token_as_the_run(tiny_config, settings):
+    found = checked(trained(tiny_config, **settings), "adapter")
+    assert found.passed
+    assert (found.agreement.equal, found.agreement.questions) == (8, 8)
+    assert found.prompts == (3, 3)
+    assert found.rows == "trained"
+    before, after = found.agreement.perplexity
+    assert before == pytest.approx(after, rel=1e-4)
+    assert [sentence.text("ko") for sentence in found.sentences()]
+
+
+def test_the_merged_model_answers_as_the_adapter_on_the_same_base(tiny_config, tmp_path):
+    settings = {"data.validation": {"kind": "fraction", "fraction": 0.25}}
+    run = trained(tiny_config, **without_chat_template(tmp_path / "base") | settings)
+    found = checked(run, "merged")
+    assert found.passed
+    assert found.precision == "bfloat16"
+    assert found.rows == "held_out"
+    assert found.agreement.questions == 6
+    assert found.distance is None
+    before, after = found.agreement.perplexity
+    assert before == pytest.approx(after, rel=0.05)
+
+
+def test_the_distance_from_a_quantized_run_to_its_merged_model_is_shown(tiny_config):
+    found = checked(trained(tiny_config, **{"model.quantization": "nf4"}), "merged", precision="float32")
+    assert found.passed
+    assert found.trained_as == "nf4"
+    assert found.distance.questions == 8
+    before, after = found.distance.perplexity
+    assert before != after
+    assert "nf4" in " ".join(sentence.text() for sentence in found.sentences())
+
+
+def spoiled(run, tmp_path, spoil):
+    folder = adapter.export(subject.of(run), tmp_path / "mine")
+    spoil(folder)
+    return verify.verify(subject.of(run), folder, ModelHost(), lambda phase, share: None)
+
+
+def test_another_adapter_is_found(tiny_config, tmp_path):
+    other = trained(tiny_config, **{"train.seed": 7, "train.learning_rate": 5e-2})
+    run = trained(tiny_config)
+    weights = "adapter_model.safetensors"
+    found = spoiled(run, tmp_path, lambda folder: shutil.copy(other.adapter / weights, folder / weights))
+    assert not found.passed
+    assert found.agreement.equal < 8
+
+
+def test_another_template_is_found(tiny_config, tmp_path):
+    def spoil(folder):
+        path = folder / "chat_template.jinja"
+        path.write_text(path.read_text(encoding="utf-8").replace("assistant", "bot"), encoding="utf-8")
+
+    found = spoiled(trained(tiny_config), tmp_path, spoil)
+    assert not found.passed
+    assert found.agreement.holds
+    assert found.prompts == (0, 3)
+
+
+def test_an_adapter_that_cannot_be_loaded_is_told_with_the_reason(tiny_config, tmp_path):
+    def spoil(folder):
+        (folder / "adapter_model.safetensors").write_bytes(b"nothing")
+
+    with pytest.raises(ExportError) as raised:
+        spoiled(trained(tiny_config), tmp_path, spoil)
+    assert raised.value.key == "export.does_not_load"
+    assert "header" in str(raised.value).lower() or "safetensor" in str(raised.value).lower()
+
+
+def test_answers_that_part_at_a_tie_are_rounding_and_others_are_not():
+    rows = [Question((1,), (5, 6))] * 3
+    first = Said(
+        (Answer((5, 6), (9, 9), (3.0, 3.0)), Answer((5, 6), (9, 7), (3.0, 0.1)), Answer((5, 6), (9, 8), (3.0, 2.0))),
+        (2.0, 2.0, 2.0),
+    )
+    second = Said((Answer((5, 6)), Answer((5, 7)), Answer((5, 8))), (2.0, 2.0, 2.0))
+    found = verify.agreement(first, second, rows, near=0.2)
+    assert (found.equal, found.near, found.gap) == (1, 1, 2.0)
+    assert not found.holds
+    assert found.tokens == pytest.approx(4 / 6)
+    assert found.perplexity == pytest.approx((2.718282, 2.718282))
+
+
+def test_the_questions_are_the_prompts_of_the_rows(tiny_config):
+    found = subject.of(trained(tiny_config))
+    rows, where = questions.of(found, 12)
+    assert where == "trained"
+    text = found.tokenizer.decode(list(rows[0].ids))
+    assert text.endswith("<|im_start|>assistant\n")
+    assert found.tokenizer.decode(list(rows[0].answer)).startswith("Aye")
+
+
+def test_a_template_of_more_columns_is_not_tried_on_a_question(tiny_config, tmp_path):
+    path = tmp_path / "songs.jsonl"
+    rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    mapping = {"shape": "pair", "prompt": ["title", "genre"], "completion": "lyrics"}
+    settings = {"data.prompt.template": "{genre}: {title}\n{lyrics}", "data.mapping": mapping}
+    base = without_chat_template(tmp_path / "base")
+    run = trained(tiny_config, **base | settings | {"data.source.name": str(path)})
+    found = checked(run, "adapter")
+    assert found.passed
+    assert found.prompts is None
