@@ -1,12 +1,11 @@
 """What the tests share: a home of their own, a tiny model that is real, and a browser."""
 
-import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from tiny import make_tiny_model
+from tiny import make_config, make_style, make_tiny_model
 
 from studio.model.hardware import prepare_process
 
@@ -43,31 +42,44 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture
 def style_file(tmp_path) -> Path:
     """A data set of 24 short rows, instruction and output."""
-    path = tmp_path / "style.jsonl"
-    rows = [{"instruction": f"What is {n}?", "output": f"Aye, {n} it be, says the sea."} for n in range(24)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return make_style(tmp_path / "style.jsonl")
 
 
 @pytest.fixture
 def tiny_config(tiny_model, style_file):
     """The settings of a run that takes a second."""
-    from studio.config import RunConfig
+    return make_config(tiny_model, style_file)
 
-    return RunConfig().with_settings(
-        {
-            "name": "tiny",
-            "data.source": {"kind": "file", "name": str(style_file)},
-            "data.max_length": 128,
-            "model.id": str(tiny_model),
-            "model.precision": "float32",
-            "lora.r": 4,
-            "train.max_steps": 6,
-            "train.learning_rate": 1e-2,
-            "generation.max_new_tokens": 12,
-            "generation.temperature": 0.0,
-        }
-    )
+
+@pytest.fixture(scope="session")
+def finished_home(tiny_model, tmp_path_factory) -> Path:
+    """A home with one finished run, which kept six rows from its training and two checkpoints; to be copied."""
+    from following import wait_until_over
+
+    from studio import gpu
+
+    folder = tmp_path_factory.mktemp("finished")
+    settings = {
+        "train.max_steps": 30,
+        "train.save": "steps",
+        "train.save_steps": 15,
+        "data.validation": {"kind": "fraction", "fraction": 0.25},
+    }
+    config = make_config(tiny_model, make_style(folder / "style.jsonl")).with_settings(settings)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RESTYLE_HOME", str(folder / "home"))
+        patched.setenv("RESTYLE_CACHE", str(folder / "cache"))
+        wait_until_over(gpu.thread().start_run(config))
+    return folder / "home"
+
+
+@pytest.fixture
+def finished_run(finished_home, home):
+    """A finished run of this test's own: a copy of one that was trained once for all tests."""
+    from studio import runs
+
+    shutil.copytree(finished_home, home, dirs_exist_ok=True)
+    return runs.find("last")
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +95,9 @@ def chromium() -> str:
     return pytest.skip(reason)
 
 
-@pytest.fixture
-def browser(chromium):
-    """A Chromium without a window."""
+@pytest.fixture(scope="module")
+def launched(chromium):
+    """A Chromium without a window, for all tests of a module."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -94,6 +106,14 @@ def browser(chromium):
         )
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def browser(launched):
+    """A browser whose windows are closed after the test."""
+    yield launched
+    for context in launched.contexts:
+        context.close()
 
 
 @pytest.fixture

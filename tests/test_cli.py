@@ -20,6 +20,23 @@ def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture
+def here(capsys):
+    """The command line in this process, where torch is imported already; returns what it prints."""
+
+    def run(*arguments: str) -> str:
+        from studio.cli import app
+
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            app(list(arguments), standalone_mode=False)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
 def config_file(tiny_config, tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(tiny_config.to_yaml(), encoding="utf-8")
@@ -34,7 +51,7 @@ def test_help_names_every_command_and_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_train_then_compare_then_list(config_file):
+def test_train_then_compare_then_list(config_file, here):
     trained = studio("train", config_file, "--set", "train.max_steps=4", "--set", "train.learning_rate=1e-2")
     assert trained.returncode == 0, trained.stderr
     run = runs.find("last")
@@ -52,34 +69,30 @@ def test_train_then_compare_then_list(config_file):
     assert made["proof"]["verified"]
     assert made["proof"]["problems"] == made["notes"] == []
 
-    listed = json.loads(studio("runs", "--json").stdout)
+    listed = json.loads(here("runs", "--json"))
     assert [(row["id"], row["state"], row["step"]) for row in listed] == [(run.id, "finished", 4)]
 
 
-def test_compare_many_prompts_against_a_checkpoint_and_write_a_card(config_file, tmp_path):
-    studio("train", config_file, "--set", "train.save=steps", "--set", "train.save_steps=2")
+def test_compare_many_prompts_against_a_checkpoint_and_write_a_card(finished_run, here, tmp_path):
     (tmp_path / "prompts.txt").write_text("What is 3?\nWhat is 4?\n", encoding="utf-8")
     page, picture = tmp_path / "card.html", tmp_path / "card.png"
-    given = ("--prompts", str(tmp_path / "prompts.txt"), "--against", "base", "--against", "4", "--strength", "0.5")
-    compared = studio("compare", "last", *given, "--html", str(page), "--png", str(picture), "--json")
-    assert compared.returncode == 0, compared.stderr
-    made = json.loads(compared.stdout)
-    assert made["columns"] == ["Base model", "Checkpoint at step 4", "Adapter of this run at 50 %"]
+    given = ("--prompts", str(tmp_path / "prompts.txt"), "--against", "base", "--against", "15", "--strength", "0.5")
+    made = json.loads(here("compare", "last", *given, "--html", str(page), "--png", str(picture), "--json"))
+    assert made["columns"] == ["Base model", "Checkpoint at step 15", "Adapter of this run at 50 %"]
     assert [answer["prompt"] for answer in made["answers"]] == ["What is 3?", "What is 4?"]
     assert "What is 4?" in page.read_text(encoding="utf-8")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    same = studio("compare", "last", "--prompt", "hi", "--strength", "0")
-    assert "the same model" in same.stdout
+    assert "the same model" in here("compare", "last", "--prompt", "hi", "--strength", "0")
 
 
-def test_evaluate_prints_the_scoreboard(config_file):
-    validation = "data.validation={kind: fraction, fraction: 0.3}"
-    studio("train", config_file, "--set", validation)
-    told = json.loads(studio("evaluate", "last", "--limit", "4", "--json").stdout)
+def test_evaluate_prints_the_scoreboard_and_the_next_card_holds_it(finished_run, here, tmp_path):
+    told = json.loads(here("evaluate", "last", "--limit", "4", "--json"))
     assert told["scoreboard"]["rows"] == told["forgetting"]["rows"] == 4
     assert "perplexity" in {score["name"] for score in told["scoreboard"]["scores"]}
-    shown = studio("evaluate", "last", "--limit", "4")
-    assert "Perplexity" in shown.stdout
+    assert "Perplexity" in here("evaluate", "last", "--limit", "4")
+    page = tmp_path / "card.html"
+    here("compare", "last", "--prompt", "What is 3?", "--html", str(page))
+    assert "Perplexity" in page.read_text(encoding="utf-8")
 
 
 def test_suggested_settings_are_told_and_applied(config_file):
@@ -135,20 +148,17 @@ def test_inspect_tells_shape_mapping_rows_and_problems(style_file):
     assert found["problems"][0].keys() == documented
 
 
-def test_preview_and_clean_tell_the_same_story(style_file, tiny_model, tmp_path):
+def test_preview_and_clean_tell_the_same_story(style_file, tiny_model, tmp_path, here):
     with open(style_file, "a", encoding="utf-8") as file:
         file.write(json.dumps({"instruction": "x", "output": ""}) + "\n")
-    shown = studio("data", "preview", str(style_file), "--row", "2", "--model", str(tiny_model), "--json")
-    found = json.loads(shown.stdout)
+    model = ("--model", str(tiny_model))
+    found = json.loads(here("data", "preview", str(style_file), "--row", "2", *model, "--json"))
     assert found["raw"]["instruction"] == "What is 1?"
     assert "".join(text for text, _ in found["tokens"]) == found["text"]
     assert found["ends"] is True
-    left_out = json.loads(
-        studio("data", "preview", str(style_file), "--row", "25", "--model", str(tiny_model), "--json").stdout
-    )
+    left_out = json.loads(here("data", "preview", str(style_file), "--row", "25", *model, "--json"))
     assert "Empty answers" in left_out["problem"]
-    cleaned = studio("data", "clean", str(style_file), "-o", str(tmp_path / "out.jsonl"), "--model", str(tiny_model))
-    assert cleaned.returncode == 0, cleaned.stderr
+    here("data", "clean", str(style_file), "-o", str(tmp_path / "out.jsonl"), *model)
     assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 24
 
 
@@ -183,11 +193,11 @@ def test_a_second_process_is_told_who_runs(config_file):
         assert told["reading"]["over"]
 
 
-def test_the_settings_of_a_run_can_be_trained_again(config_file):
-    studio("train", config_file, "--set", "train.max_steps=1")
-    kept = runs.find("last").path / "run.yaml"
-    assert yaml.safe_load(kept.read_text())["train"]["max_steps"] == 1
-    assert studio("train", str(kept)).returncode == 0
+def test_the_settings_of_a_run_can_be_trained_again(finished_run):
+    kept = finished_run.path / "run.yaml"
+    again = studio("train", str(kept), "--set", "train.max_steps=1")
+    assert again.returncode == 0, again.stderr
+    assert yaml.safe_load((runs.find("last").path / "run.yaml").read_text())["train"]["max_steps"] == 1
     assert len(runs.all_runs()) == 2
 
 

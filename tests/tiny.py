@@ -1,6 +1,8 @@
-"""A tiny model that is real, and its tokenizer."""
+"""A tiny model that is real, its tokenizer, and the settings of a run that takes a second."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -72,3 +74,30 @@ def make_tokenizer(chat_template: str | None = CHATML, adds_bos: bool = False):
     )
     tokenizer.chat_template = chat_template
     return tokenizer
+
+
+def make_style(path: Path) -> Path:
+    """Write a data set of 24 short rows, instruction and output."""
+    rows = [{"instruction": f"What is {n}?", "output": f"Aye, {n} it be, says the sea."} for n in range(24)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def make_config(model: Path, data: Path) -> Any:
+    """Return the settings of a run that takes a second."""
+    from studio.config import RunConfig
+
+    return RunConfig().with_settings(
+        {
+            "name": "tiny",
+            "data.source": {"kind": "file", "name": str(data)},
+            "data.max_length": 128,
+            "model.id": str(model),
+            "model.precision": "float32",
+            "lora.r": 4,
+            "train.max_steps": 6,
+            "train.learning_rate": 1e-2,
+            "generation.max_new_tokens": 12,
+            "generation.temperature": 0.0,
+        }
+    )

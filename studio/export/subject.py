@@ -14,8 +14,7 @@ from studio.data.formats import Turn
 from studio.data.prompt import ChatRenderer, PromptRenderer, TextRenderer
 from studio.errors import ExportError, ModelError
 from studio.events import Chosen
-from studio.model import builtin, catalogue, load
-from studio.model.adapter import require_same_base, require_usable
+from studio.model import builtin, catalogue, fit, load, saved
 from studio.runs import Run
 
 
@@ -140,12 +139,11 @@ def of(run: Run) -> Subject:
 
     if not run.has_adapter:
         raise ExportError("export.no_adapter", run=run.id)
-    require_usable(run.adapter)
     config = run.config()
     located = load.locate(config.model)
     if located is None:
         raise ModelError("model.not_here", id=config.model.id)
-    require_same_base(run.adapter, located)
+    fit.judge(saved.read(run.adapter), located)
     tokenizer = AutoTokenizer.from_pretrained(run.adapter, trust_remote_code=False, local_files_only=True)
     stops = tokens.stop_ids(tokenizer, _generation_config(located.path))
     prompt = _prompt(run_renderer(run, tokenizer), config)
