@@ -11,7 +11,9 @@ from playwright.sync_api import Page, expect
 
 from studio import gpu
 from studio.compare import generate
+from studio.errors import ModelError
 from studio.i18n import text
+from studio.ui.tabs import compare_events
 
 SLOW = 60_000
 
@@ -187,6 +189,12 @@ def test_a_phone_shows_every_view_without_scrolling_sideways(browser, page_url):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("path", ["/etc", "../runs", "~", "C:\\models", "upload/../../x"])
+def test_a_path_is_no_column_on_the_page(path):
+    with pytest.raises(ModelError, match="Folders"):
+        list(compare_events.added((True, False), [path, 100, "", "", None, None, None, None]))
+
+
 def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refused(
     browser, page_url, run, hub_stand_in, tiny_model, tmp_path
 ):
@@ -211,11 +219,11 @@ def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refus
     # One that fits by its shapes gets a column, and the comparison says what is not proven
     files.set_input_files(outside.zipped(fits, tmp_path / "captain.zip"))
     expect(said.locator("[role=alert]")).to_contain_text("/home/bob/base", timeout=SLOW)
-    expect(page.locator("#extra-3 input").first).to_have_value(re.compile("captain-"))
+    expect(page.locator("#extra-3 input").first).to_have_value(re.compile("captain-"), timeout=SLOW)
     page.locator("#outside-id input, #outside-id textarea").fill("someone/captain")
     page.locator("#outside-fetch").click()
     expect(said).to_contain_text(say("ui.outside.known.name"), timeout=SLOW)
-    expect(page.locator("#extra-4 input").first).to_have_value(re.compile("someone/captain"))
+    expect(page.locator("#extra-4 input").first).to_have_value(re.compile("someone/captain"), timeout=SLOW)
     page.locator("#prompt textarea").fill("3이 뭐야?")
     page.get_by_role("button", name=say("ui.compare.go"), exact=True).click()
     expect(page.locator("#proof .unproven")).to_contain_text("/home/bob/base", timeout=SLOW)
@@ -224,6 +232,6 @@ def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refus
 
     # Removed, it is chosen no more
     page.locator("#outside-remove").click()
-    expect(page.locator("#extra-3 input").first).to_have_value(say("compare.column.now"))
+    expect(page.locator("#extra-3 input").first).to_have_value(say("compare.column.now"), timeout=SLOW)
     expect(page.locator("#outside-remove")).to_be_disabled()
     assert page.errors == []
