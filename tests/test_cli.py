@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import outside
 import pytest
 import yaml
 
@@ -83,6 +84,27 @@ def test_compare_many_prompts_against_a_checkpoint_and_write_a_card(finished_run
     assert "What is 4?" in page.read_text(encoding="utf-8")
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "the same model" in here("compare", "last", "--prompt", "hi", "--strength", "0")
+
+
+def test_an_adapter_from_a_zip_answers_and_one_of_another_base_is_refused_with_both_names(
+    finished_run, tmp_path, tiny_model
+):
+    fits = outside.make(tmp_path / "captain", tiny_model, "/home/bob/base")
+    zipped = outside.zipped(fits, tmp_path / "captain.zip")
+    compared = studio("compare", "last", "--prompt", "hi", "--against", "base", "--against", str(zipped), "--json")
+    assert compared.returncode == 0, compared.stderr
+    made = json.loads(compared.stdout)
+    assert made["columns"][1].startswith("Adapter captain-")
+    assert made["proof"]["made_for"] == [None, "shapes", "weights"]
+    assert "/home/bob/base" in made["proof"]["unproven"][0]
+    assert "upload:captain-" in compared.stderr
+
+    alien = outside.make(tmp_path / "alien", tiny_model, "someone/else")
+    refused = studio("compare", "last", "--prompt", "hi", "--against", str(alien))
+    assert refused.returncode == 1
+    told = " ".join(refused.stderr.split())
+    assert "someone/else" in told
+    assert tiny_model.name in told.replace(" ", "")
 
 
 def test_evaluate_prints_the_scoreboard_and_the_next_card_holds_it(finished_run, here, tmp_path):

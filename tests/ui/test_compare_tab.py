@@ -10,7 +10,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from studio.compare import generate, saved
+from studio.errors import ModelError
 from studio.i18n import text
+from studio.ui.tabs import compare_events
 
 SLOW = 60_000
 expect.set_options(timeout=SLOW)  # a machine that does other things too is no defect
@@ -246,6 +248,12 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(browser
     expect(one.at("#score-progress")).to_contain_text(one.say("ui.score.stopped", done=0, total=30))
     expect(one.at("#measure")).to_be_enabled()
     assert one.errors == []
+
+
+@pytest.mark.parametrize("path", ["/etc", "../runs", "~", "C:\\models", "upload/../../x"])
+def test_a_path_is_no_column_on_the_page(path):
+    with pytest.raises(ModelError, match="Folders"):
+        list(compare_events.added((True, False), [path, 100, "", "", None, None, None, None]))
 
 
 def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refused(

@@ -109,6 +109,19 @@ def test_the_badge_says_verified_or_says_loudly_what_is_wrong(language, problem)
         assert hashed in good
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_badge_says_loudly_what_is_not_proven(language):
+    left = message("compare.unproven.base", number=2, made_for=EVIL)
+    shown = views.badge(comparison(proof=replace(PROOF, made_for=(None, "shapes"), unproven=(left,))), language)
+
+    assert 'role="alert"' in shown
+    for key in ("ui.proof.unproven", "ui.proof.made_for", "ui.proof.known.shapes"):
+        assert text(key, language) in shown
+    for key in ("ui.proof.verified", "ui.proof.wrong"):
+        assert text(key, language) not in shown
+    assert "<img" not in shown
+
+
 def test_the_badge_does_not_claim_one_prompt_where_a_column_was_told_more():
     told = (BASE, ADAPTED, Column("base", system="Be brief."))
     proof = replace(PROOF, prompt_sha256=("a" * 64, "a" * 64, "d" * 64), adapter_sha256=(None, "b" * 64, None))

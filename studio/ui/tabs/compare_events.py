@@ -200,7 +200,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         told = {extra.system: gr.update(visible=False), extra.shots: gr.update(visible=False)}
         updates |= {
             extra.who: gr.update(choices=choices, value=column),
-            extra.strength: gr.update(visible=True),
+            extra.strength: gr.update(visible=True, value=100),
             **told,
         }
         return updates | dict(zip([tab.open, tab.add, *rows], add(open_), strict=True))

@@ -71,19 +71,27 @@ def build(words: Words) -> Outside:
             fetch = words.make(gr.Button, text="ui.outside.fetch", scale=0, min_width=120, elem_id="outside-fetch")
             cancel = words.make(gr.Button, text="ui.model.cancel", interactive=False, scale=0, min_width=96)
         with gr.Row(elem_classes="ask"):
-            files = words.make(
-                gr.File,
-                label="ui.outside.files",
-                file_count="multiple",
-                file_types=FILE_TYPES,
-                height=148,
-                scale=4,
-                min_width=240,
-                elem_id="outside-files",
-            )
+            with gr.Column(scale=4, min_width=240, elem_classes="files"):
+                files = words.make(
+                    gr.File,
+                    label="ui.outside.files",
+                    file_count="multiple",
+                    file_types=FILE_TYPES,
+                    height=148,
+                    elem_id="outside-files",
+                )
+                words.make(gr.HTML, text="ui.outside.files_help", frame='<p class="hint">{}</p>')
             with gr.Column(scale=2, min_width=200):
-                kept = words.make(gr.Dropdown, label="ui.outside.kept", fixed_choices=[], elem_id="outside-kept")
-                remove = words.make(gr.Button, text="ui.outside.remove", interactive=False, elem_id="outside-remove")
+                kept = words.make(
+                    gr.Dropdown,
+                    label="ui.outside.kept",
+                    info="ui.outside.kept_help",
+                    fixed_choices=[],
+                    elem_id="outside-kept",
+                )
+                remove = words.make(
+                    gr.Button, text="ui.outside.remove", size="sm", interactive=False, elem_id="outside-remove"
+                )
         said = words.make(gr.HTML, text="ui.outside.hint", frame='<p class="hint">{}</p>', elem_id="outside-said")
     return Outside(fold, named, token, fetch, cancel, files, said, kept, remove, gr.State(None))
 
