@@ -5,12 +5,16 @@ from datetime import date
 from studio.compare.ask import Comparison
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.journal import Pair
-from studio.compare.report import Card
+from studio.compare.report import Card, Stills
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.events import Step
 from studio.i18n import text
 from studio.model import builtin
 from studio.runs import Run
+from studio.train import samples
+
+PROMPTS_SHOWN = 2
+"""Prompts of the film strip on a card."""
 
 
 def card_of(run: Run, made: Comparison, language: str) -> Card:
@@ -30,8 +34,20 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
         recipe=tuple(recipe),
         data_hash=str(run.resolved().get("data", "")),
         losses=tuple(step.loss for step in steps),
+        stills=_stills(run),
         date=date.today().isoformat(),
         language=language,
+    )
+
+
+def _stills(run: Run) -> tuple[Stills, ...]:
+    """Return the first, the middle and the last frame of a run's film strip; empty for fewer than two frames."""
+    strip = samples.read(run)
+    places = sorted({0, len(strip.frames) // 2, len(strip.frames) - 1}) if len(strip.frames) > 1 else ()
+    frames = [strip.frames[place] for place in places]
+    return tuple(
+        Stills(prompt, tuple((frame.step, frame.answers[number].text) for frame in frames))
+        for number, prompt in enumerate(strip.prompts[:PROMPTS_SHOWN] if frames else ())
     )
 
 

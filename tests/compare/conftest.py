@@ -7,7 +7,7 @@ import pytest
 from studio.compare.journal import Pair
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
-from studio.compare.report import Card
+from studio.compare.report import Card, Stills
 
 HOSTILE = (
     "</title></style><script>window.hit = 1</script><img src=x onerror='window.hit = 2'>\"'><svg onload=alert(1)>"
@@ -34,6 +34,7 @@ def card():
         recipe=("LoRA r 16", "2 epochs"),
         data_hash="9f2c" * 16,
         losses=(3.5, 2.0, float("nan"), 1.0, 0.5),
+        stills=(Stills("Why is the sea salty?", ((0, "Rivers carry salt."), (30, "Salt, lad!"), (60, "Aye, salt!"))),),
         scoreboard=board(),
         date="2026-11-24",
     )
@@ -59,6 +60,7 @@ def hostile():
         recipe=(HOSTILE,),
         data_hash=HOSTILE,
         losses=(1.0, 0.5),
+        stills=(Stills(HOSTILE, ((0, HOSTILE), (9, HOSTILE))),),
         scoreboard=board(),
         date=HOSTILE,
     )
