@@ -32,6 +32,17 @@ def test_the_held_out_prompts_are_not_in_the_training_rows():
     assert not seen & {prompt.lower() for prompt in held}
 
 
+@pytest.mark.parametrize("name", presets.names())
+def test_the_pinned_prompts_are_not_in_the_training_rows(name):
+    config = presets.offline_sample(presets.load(name))
+    rows = list(prepare.table(config.data).rows())
+    cells = {str(cell).strip() for row in rows for cell in row.values()}
+    said = {turn["content"] for row in rows for turn in row.get("messages", ())}
+    joined = {", ".join(str(row.get(f"key{number}") or "") for number in range(1, 6)) for row in rows}
+    assert config.samples.prompts or config.evaluation.prompts
+    assert not set(config.samples.prompts) & (cells | said | joined)
+
+
 @pytest.mark.parametrize("name", presets.data_sets())
 def test_every_bundled_set_can_be_read(name):
     assert source.open_table(SourceConfig(name=name)).first

@@ -1,4 +1,4 @@
-"""The command line: `python -m studio data|train|compare|evaluate|export|runs|model|doctor`.
+"""The command line: `python -m studio data|train|compare|samples|evaluate|export|runs|model|doctor`.
 
 The vocabulary is the page's, the words are the catalogue's. `--json` prints English keys, one document on stdout.
 """

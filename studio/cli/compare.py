@@ -97,6 +97,25 @@ def _show_comparison(made: Any) -> None:
         out.print(say("cli.verified", difference=f"{made.proof.sides_differ:.2g}"), style="green")
 
 
+@app.command("samples", help=i18n.text("cli.samples", LANGUAGE))
+def show_samples(run_id: RunId = "last", as_json: AsJson = False) -> None:
+    from studio.train import samples
+
+    run = runs.find(run_id)
+    strip = samples.read(run)
+    if as_json:
+        frames = [frame.model_dump(mode="json", exclude={"type"}) for frame in strip.frames]
+        print_json({"run": run.id, "prompts": strip.prompts, "every": strip.every, "frames": frames})
+        return
+    for number, prompt in enumerate(strip.prompts):
+        out.print(plain(f"> {prompt}"), style="bold")
+        for frame in strip.frames:
+            out.rule(plain(say("card.step", step=frame.step)))
+            out.print(plain(frame.answers[number].text))
+    if not strip.frames:
+        out.print(say("ui.strip.missing"))
+
+
 @app.command(help=i18n.text("cli.evaluate", LANGUAGE))
 def evaluate(
     run_id: RunId,

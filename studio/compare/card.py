@@ -8,13 +8,16 @@ from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.comparison import Comparison
 from studio.compare.journal import Pair
 from studio.compare.metrics import Scoreboard
-from studio.compare.report import Card
+from studio.compare.report import Card, Stills
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.events import Step
 from studio.i18n import text
 from studio.model import builtin
 from studio.runs import Run
-from studio.train import diagnosis
+from studio.train import diagnosis, samples
+
+PROMPTS_SHOWN = 2
+"""Prompts of the film strip on a card."""
 
 
 def card_of(run: Run, made: Comparison, language: str) -> Card:
@@ -39,6 +42,7 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
         losses=tuple(step.loss for step in steps),
         reading=diagnosis.read(run) if steps else None,
         scoreboard=_board(run, made),
+        stills=_stills(run),
         date=date.today().isoformat(),
         language=language,
     )
@@ -57,6 +61,17 @@ def lacks_board(run: Run, card: Card) -> bool:
     """Whether the run's newest scoreboard is not on a card, since it is of another adapter, strength or question."""
     newest = standing.newest(run)
     return card.scoreboard is None and newest is not None and newest.board is not None
+
+
+def _stills(run: Run) -> tuple[Stills, ...]:
+    """Return the first, the middle and the last frame of a run's film strip; empty for fewer than two frames."""
+    strip = samples.read(run)
+    places = sorted({0, len(strip.frames) // 2, len(strip.frames) - 1}) if len(strip.frames) > 1 else ()
+    frames = [strip.frames[place] for place in places]
+    return tuple(
+        Stills(prompt, tuple((frame.step, frame.answers[number].text) for frame in frames))
+        for number, prompt in enumerate(strip.prompts[:PROMPTS_SHOWN] if frames else ())
+    )
 
 
 def base_name(model: ModelConfig) -> str:

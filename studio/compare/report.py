@@ -23,6 +23,15 @@ _BAR_COUNT = 32
 
 
 @dataclass(frozen=True)
+class Stills:
+    """A few frames of the film strip of one prompt."""
+
+    prompt: str
+    answers: tuple[tuple[int, str], ...]
+    """The step and the answer then."""
+
+
+@dataclass(frozen=True)
 class Card:
     """What a card shows. All texts are shown as they are: nothing in them is taken for markup."""
 
@@ -41,6 +50,8 @@ class Card:
     """Training losses in order, for the sparkline."""
     reading: Reading | None = None
     """What the run's curves say."""
+    stills: tuple[Stills, ...] = ()
+    """How answers changed during the training."""
     scoreboard: Scoreboard | None = None
     date: str = ""
     language: str = DEFAULT_LANGUAGE

@@ -18,7 +18,17 @@ def to_html(card: Card) -> str:
     """Return the card as one HTML page: works offline and without scripts, which its own policy also forbids."""
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode("utf-8")).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    body = "".join([_head(card), *_pairs(card), _facts(card), _reading(card), _scoreboard(card), _foot(card)])
+    body = "".join(
+        [
+            _head(card),
+            *_pairs(card),
+            _stills(card),
+            _facts(card),
+            _reading(card),
+            _scoreboard(card),
+            _foot(card),
+        ]
+    )
     return (
         f'<!doctype html>\n<html lang="{_text(card.language)}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -64,6 +74,21 @@ def _answer(card: Card, answer: str) -> str:
     if not answer.strip():
         return f'<p class="answer empty">{_text(card.words("empty"))}</p>'
     return f'<p class="answer" dir="auto">{_text(answer.strip())}</p>'
+
+
+def _stills(card: Card) -> str:
+    if not card.stills:
+        return ""
+    shown = []
+    for still in card.stills:
+        last = len(still.answers) - 1
+        panels = "".join(
+            f'<section class="then {"last" if place == last else ""}"><p class="label">'
+            f"{_text(card.words('step', step=step))}</p>{_answer(card, answer)}</section>"
+            for place, (step, answer) in enumerate(still.answers)
+        )
+        shown.append(f'<p class="label still">{_text(still.prompt)}</p><div class="stills">{panels}</div>')
+    return f"<h2>{_text(card.words('stills'))}</h2>{''.join(shown)}"
 
 
 def _facts(card: Card) -> str:

@@ -7,7 +7,7 @@ import pytest
 from studio.compare.journal import Pair
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
-from studio.compare.report import Card
+from studio.compare.report import Card, Stills
 from studio.train.curve import Curve
 from studio.train.diagnosis import diagnose
 from tests.train.curves.made import events, falling
@@ -38,6 +38,7 @@ def card():
         data_hash="9f2c" * 16,
         losses=(3.5, 2.0, float("nan"), 1.0, 0.5),
         reading=diagnose(Curve().after(events(falling(60), validation=(3, 2.5, 2.3)))),
+        stills=(Stills("Why is the sea salty?", ((0, "Rivers carry salt."), (30, "Salt, lad!"), (60, "Aye, salt!"))),),
         scoreboard=board(),
         date="2026-11-24",
     )
@@ -63,6 +64,7 @@ def hostile():
         recipe=(HOSTILE,),
         data_hash=HOSTILE,
         losses=(1.0, 0.5),
+        stills=(Stills(HOSTILE, ((0, HOSTILE), (9, HOSTILE))),),
         scoreboard=board(),
         date=HOSTILE,
     )

@@ -17,7 +17,7 @@ def test_a_base_is_called_by_its_name():
 
 
 def test_a_card_holds_the_answers_the_recipe_and_the_curve(tiny_config):
-    run = gpu.thread().start_run(tiny_config.with_settings({"name": "captain"}))
+    run = gpu.thread().start_run(tiny_config.with_settings({"name": "captain", "samples.every": 1}))
     wait_until_over(run)
     request = CompareRequest(run.id, ("What is 3?",), tiny_config.generation, (BASE, replace(ADAPTED, strength=0.5)))
     made = gpu.thread().compare(request).result()
@@ -29,6 +29,7 @@ def test_a_card_holds_the_answers_the_recipe_and_the_curve(tiny_config):
     assert [(pair.prompt, pair.before) for pair in shown.pairs] == [("What is 3?", made.answers[0][0].text)]
     assert len(shown.losses) == 6
     assert [finding.kind for finding in shown.reading.findings] == ["too_short"]
+    assert [[step for step, _ in still.answers] for still in shown.stills] == [[0, 3, 6]] * 2
     assert shown.data_hash == run.resolved()["data"]
 
 

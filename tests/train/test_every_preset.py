@@ -9,6 +9,7 @@ from tiny import TEMPLATES, make_tokenizer
 from studio import gpu, presets
 from studio.config import BUILTIN_MODEL
 from studio.runs import State
+from studio.train import samples
 
 SIZES = {
     "vocab_size": 259,
@@ -72,6 +73,9 @@ def test_a_preset_trains_for_two_steps(name, tmp_path):
     assert [event.step for event in events if event.type == "step"] == [1, 2]
     counts = [event.message.values for event in events if event.type == "note" and event.message.key == "log.rows"]
     assert [count["usable"] for count in counts] == [16]
+    strip = samples.read(run)
+    assert [frame.step for frame in strip.frames] == [0, 1, 2]
+    assert not preset.samples.prompts or strip.prompts == preset.samples.prompts
 
 
 @pytest.mark.filterwarnings("ignore:.*bitsandbytes.*", "ignore:.*MatMul8bitLt.*")
