@@ -80,7 +80,8 @@ def differences(name: str, base: RunConfig, config: RunConfig, language: str) ->
 
 def marks(paths: Iterable[str], language: str) -> str:
     """Return the style that marks the settings at `paths` on the form, with a word and not by colour alone."""
-    where = ", ".join(f'.{class_of(path)} [data-testid="block-info"]::after' for path in paths)
+    names = ('[data-testid="block-info"]', ".label-text")  # of a checkbox, the words are elsewhere
+    where = ", ".join(f".{class_of(path)} {name}::after" for path in paths for name in names)
     word = json.dumps(" · " + text("ui.recipe.mark", language), ensure_ascii=False)
     return f"<style>{where} {{ content: {word}; color: var(--good); font-weight: 600; }}</style>" if where else ""
 

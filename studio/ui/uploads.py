@@ -38,9 +38,9 @@ def base_name(named: str) -> str:
 
 def find(named: str) -> Path | None:
     """Return the upload that a path of another machine means: the same file, else the newest of the same name."""
-    folder, wanted = home() / "uploads", PureWindowsPath(named)
-    if (same := folder / wanted.name).is_file():
-        return same
+    wanted = PureWindowsPath(named)
+    kept = [path for path in (home() / "uploads").glob("*") if path.is_file()]
+    same = [path for path in kept if path.name == wanted.name]
     pattern = re.compile(re.escape(_stem(wanted.stem)) + "-[0-9a-f]{12}" + re.escape(wanted.suffix.lower()))
-    kept = [path for path in folder.glob("*") if path.is_file() and pattern.fullmatch(path.name)]
-    return max(kept, key=lambda path: path.stat().st_mtime, default=None)
+    found = same or [path for path in kept if pattern.fullmatch(path.name)]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -8,6 +8,7 @@ from studio.train.measure import Measured
 from studio.train.preflight import Preflight
 from studio.train.relief import Relief
 from studio.ui import before_views
+from studio.ui.before_views import Rate
 
 
 @pytest.fixture
@@ -48,6 +49,37 @@ def test_what_blocks_is_listed_and_its_markup_is_text():
 def test_what_was_measured_is_said_beside_the_forecast(found):
     told = before_views.preflight(found, Measured(found.plan, 1_300_000_000, 2.5, 150.0), "en")
     assert "at most 1.3 GB, 2.50 s a step, about 2 min in all" in told
+
+
+def test_the_price_of_an_hour_becomes_the_cost_of_the_run(found):
+    from dataclasses import replace
+
+    long = replace(found, seconds=5400.0)
+    assert "about 1.20 USD" in before_views.preflight(long, None, "en", Rate(0.8, "USD"))
+    assert "약 1,800.00 원" in before_views.preflight(long, None, "ko", Rate(1200, "원"))
+    assert "about 0.012 &lt;b&gt;" in before_views.preflight(replace(found, seconds=54.0), None, "en", Rate(0.8, "<b>"))
+    assert Rate.of(None, "USD") is None
+    assert Rate.of(0, "USD") is None
+
+
+def test_more_than_is_free_goes_over_the_line_where_the_device_ends(found):
+    from dataclasses import replace
+
+    half = replace(found, plan=replace(found.plan, free=found.plan.memory.total / 2))
+    told = before_views.preflight(half, None, "en")
+    assert '<b class="limit" style="left:50.00%"></b>' in told
+    assert 'class="limit"' not in before_views.preflight(found, None, "en")
+
+
+def test_the_automatic_choices_are_said_with_their_reasons(found):
+    assert "Now 4 × 1: 4 rows a step, as asked" in before_views.reason("train.batch_split", (found, None), "en")
+    assert "직접 골랐어요" in before_views.reason("model.precision", (found, None), "ko")
+    assert before_views.reason("model.precision", message("errors.ui.no_data"), "en") == ""
+
+
+def test_a_model_that_is_not_here_leaves_the_forecast_open(tiny_config):
+    told = before_views.preflight(Preflight(), None, "en")
+    assert "once the model is on this machine" in told
 
 
 def test_the_ways_out_stand_in_their_order():

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio import command, presets
-from studio.config import RunConfig, fields, value_of
+from studio.config import RunConfig, choices, fields, value_of
 from studio.errors import StudioError
 from studio.ui import recipe_views, settings_file
 from studio.ui.failures import shown
@@ -22,6 +22,7 @@ from studio.ui.tabs.settings_text import SettingsText
 from studio.ui.tabs.suggesting import Suggesting
 from studio.ui.words import Words
 
+_FIELDS = dict(fields())
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 _ASK = (
     "element.addEventListener('click', event => { const asked = event.target.closest('[data-do]');"
@@ -69,7 +70,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
             elem_id="preset",
         )
         changed = gr.HTML(elem_id="changed", js_on_load=_ASK)
-        rest = [(path, info) for path, info in fields() if path not in form.parts]
+        rest = [(path, info) for path, info in _FIELDS.items() if path not in form.parts]
         basic = [path for path, info in rest if info.json_schema_extra["basic"] and not path.startswith("generation.")]
         form.add("name")
         model = model_choice.build(words, form)
@@ -93,7 +94,12 @@ def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
 
 
 def _pairs(form: Form, paths: list[str]) -> None:
-    for pair in zip(paths[::2], [*paths[1::2], None], strict=False):
+    """Make settings two in a row; what is chosen from a list stands above them by itself."""
+    lists = [path for path in paths if choices(_FIELDS[path])]
+    for path in lists:
+        form.add(path)
+    rest = [path for path in paths if path not in lists]
+    for pair in zip(rest[::2], [*rest[1::2], None], strict=False):
         with gr.Row():
             for path in filter(None, pair):
                 form.add(path)
@@ -161,7 +167,7 @@ def connect(
 
     @shown
     def find(language: str, query: str) -> str:
-        return recipe_views.search(query, recipe.searched, language)
+        return recipe_views.search(query or "", recipe.searched, language)  # None until the field was on the screen
 
     @shown
     def take(language: str, text: str) -> dict[Any, Any]:

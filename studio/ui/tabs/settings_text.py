@@ -95,11 +95,11 @@ def build(words: Words) -> SettingsText:
 
 
 def said(
-    part: SettingsText, config: RunConfig, text: str, written: str, told: Sequence[Message], language: str
+    part: SettingsText, config: RunConfig, text: str | None, written: str, told: Sequence[Message], language: str
 ) -> dict[Any, Any]:
     """Return what makes the text follow the form; an edited text stays until it is applied or discarded."""
     updates = {part.copied: ""}
-    if text not in ("", written):
+    if text and text != written:  # none before the field was on the screen
         return {**updates, part.note: views.paragraph(message("ui.recipe.yaml_edited"), language, "hint")}
     fresh = config.to_yaml()
     if text != fresh:
