@@ -38,6 +38,13 @@ def test_the_learning_rate_is_told_in_words():
     assert "0.00015 at step 3; the highest was 0.0002 at step 2." in legend
 
 
+@pytest.mark.parametrize(
+    ("value", "words"), [(1.4159, "1.42"), (0.0002, "0.0002"), (3.21e-05, "3.21e-5"), (2e10, "2e10"), (0.0, "0")]
+)
+def test_figures_are_short(value, words):
+    assert curve_views.short(value) == words
+
+
 def test_the_loss_in_words():
     assert curve_views.loss_sentence(TRAIN, NONE, 56, "en") == "Step 40 of 56: loss 1.42, down from 3.10."
     assert "1.42" in curve_views.loss_sentence(TRAIN, NONE, 56, "ko")
