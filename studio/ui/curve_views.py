@@ -4,6 +4,7 @@ Pure functions without Gradio.
 """
 
 import html
+import re
 from collections.abc import Sequence
 
 import numpy
@@ -73,5 +74,5 @@ def _note(curves: Sequence[Series], language: str) -> str:
 
 
 def short(value: float) -> str:
-    """Return a figure in three digits."""
-    return f"{value:.3g}"
+    """Return a figure in three digits, as `1.42`, `0.0002` or `3.2e-5`."""
+    return re.sub(r"e([+-])0*", lambda found: "e-" if found[1] == "-" else "e", f"{value:.3g}")

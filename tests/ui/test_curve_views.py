@@ -59,6 +59,13 @@ def test_a_kind_of_chart_has_its_series():
     }
 
 
+@pytest.mark.parametrize(
+    ("value", "words"), [(1.4159, "1.42"), (0.0002, "0.0002"), (3.21e-05, "3.21e-5"), (2e10, "2e10"), (0.0, "0")]
+)
+def test_figures_are_short(value, words):
+    assert curve_views.short(value) == words
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_a_tick_of_the_longest_curves_is_small(log):
     import numpy
