@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "studio").rglob("*.py"))
 PAGE = sorted((ROOT / "studio" / "ui").rglob("*.py"))
 WORDED = {"label", "info", "placeholder", "title", "text", "x_title", "y_title", "value"}
-KEY = re.compile(r"(ui|config|errors|state|phase|choice|log|problems|data|cli|compare|card)(\.[a-z0-9_-]+)+")
+KEY = re.compile(r"(ui|config|errors|export|state|phase|choice|log|problems|data|cli|compare|card)(\.[a-z0-9_-]+)+")
 FIELDS = dict(fields())
 ERRORS = {kind.__name__ for kind in StudioError.__subclasses__()}
 
