@@ -270,3 +270,21 @@ def test_a_model_that_cannot_be_found_is_told_and_ends_with_1(hub_stand_in):
     told = studio("model", "info", "someone/nothing")
     assert told.returncode == 1
     assert "The Hub has no model someone/nothing" in told.stdout
+
+
+def test_export_writes_and_verifies_an_adapter(config_file, tmp_path):
+    studio("train", config_file)
+    run = runs.find("last")
+    made = studio("export", "last", "--to", "adapter", "--out", str(tmp_path / "mine"), "--zip", "--verify", "--json")
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert told["run"] == run.id
+    assert told["path"] == str(tmp_path / "mine")
+    assert told["zip"] == str(tmp_path / "mine.zip")
+    assert told["verification"]["passed"]
+    assert told["verification"]["agreement"]["equal"] == 8
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    refused = studio("export", "last", "--to", "script", "--out", str(tmp_path / "other"))
+    assert refused.returncode == 1
+    assert "--out" in refused.stderr

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "studio").rglob("*.py"))
 PAGE = sorted((ROOT / "studio" / "ui").rglob("*.py"))
 WORDED = {"label", "info", "placeholder", "title", "text", "x_title", "y_title", "value"}
-KEY = re.compile(r"(ui|config|errors|state|phase|choice|log|problems|data|cli|compare|card|diagnosis)(\.[a-z0-9_-]+)+")
+_ROOTS = "ui|config|errors|export|state|phase|choice|log|problems|data|cli|compare|card|diagnosis"
+KEY = re.compile(rf"({_ROOTS})(\.[a-z0-9_-]+)+")
 FIELDS = dict(fields())
 ERRORS = {kind.__name__ for kind in StudioError.__subclasses__()}
 

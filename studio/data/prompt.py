@@ -96,7 +96,7 @@ class TextRenderer(PromptRenderer):
     """
 
     def __init__(self, tokenizer: Any, template: str, answer: str):
-        self._start = tokenizer.bos_token if _adds_bos(tokenizer) else ""
+        self._start = tokenizer.bos_token if adds_bos(tokenizer) else ""
         self._end = tokenizer.eos_token
         parts = _parse(template)
         names = [name for _, name in parts if name]
@@ -132,7 +132,7 @@ class PlainRenderer(PromptRenderer):
     """Renders raw text as it is, with the end of text behind it; all of it is trained."""
 
     def __init__(self, tokenizer: Any):
-        self._start = tokenizer.bos_token if _adds_bos(tokenizer) else ""
+        self._start = tokenizer.bos_token if adds_bos(tokenizer) else ""
         self._end = tokenizer.eos_token
 
     @override
@@ -188,7 +188,7 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
     return "" if value is None else str(value)
 
 
-def _adds_bos(tokenizer: Any) -> bool:
+def adds_bos(tokenizer: Any) -> bool:
     """Whether the tokenizer itself would put a beginning-of-text token in front."""
     if tokenizer.bos_token_id is None:
         return False
