@@ -68,14 +68,14 @@ def _connect(
         return updates
 
     @silent
-    def tick(language: str, following: Following, chosen: str | None, request: gr.Request, *compared: Any) -> Any:
-        updates = comparing.news(views_tab, language, chosen, comparing.Kept(*compared), request)
+    def tick(language: str, following: Following, chosen: str | None) -> Any:
         now = follow.read(following)
-        if now is not following:
-            updates |= show_run(now, following, language)
+        if now is following:
+            return gr.skip()
+        updates = show_run(now, following, language)
         if _stage(now) != _stage(following):
             updates |= compare.choose(compare_tab, chosen, language)
-        return updates or gr.skip()
+        return updates
 
     @shown
     def say_again(
@@ -135,7 +135,8 @@ def _connect(
     everything = list(dict.fromkeys([*said, frame.language, frame.base, *frame.form.components, *data_tab.of_source]))
     read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
-    comparing.connect(views_tab, frame)
+    timer = gr.Timer(TICK)
+    comparing.connect(views_tab, frame, timer)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
@@ -157,10 +158,10 @@ def _connect(
         **_QUIET,
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
-    gr.Timer(TICK).tick(
+    timer.tick(
         tick,
-        [frame.language, frame.following, compare_tab.run, *views_tab.kept],
-        list(dict.fromkeys([*run_outputs, *runs_offered, *views_tab.measured])),
+        [frame.language, frame.following, compare_tab.run],
+        list(dict.fromkeys([*run_outputs, *runs_offered])),
         concurrency_limit=None,
         **_QUIET,
     )

@@ -8,7 +8,7 @@ import gradio as gr
 from studio.compare.comparison import Comparison
 from studio.compare.standing import Evaluation, Stamp
 from studio.ui.compare_views import VIEWS, View
-from studio.ui.failures import shown
+from studio.ui.failures import shown, silent
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard, sheet
@@ -50,6 +50,8 @@ class Views:
     slides: gr.HTML
     on_screen: gr.State
     """The run whose answers and scores are shown."""
+    pulse: gr.State
+    """Changes when something has changed on disk."""
 
     @property
     def kept(self) -> list[Any]:
@@ -86,7 +88,7 @@ def build(words: Words) -> Views:
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides, gr.State(None))
+    return Views(answers, score, vote, read, slides, on_screen=gr.State(None), pulse=gr.State(""))
 
 
 def said_again(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
@@ -118,13 +120,20 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     }
 
 
+def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str:
+    """Return what is another text as soon as something has changed on disk since this session last looked."""
+    stamps = [scoreboard.stamp(run_id, kept.seen, request), kept.vote(run_id, kept.found).stamp]
+    return "" if stamps == [kept.seen, kept.votes] else repr(stamps)
+
+
 def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
-    """Return what has changed on disk since this session last looked; empty when nothing has."""
-    if not scoreboard.has_news(run_id, kept.seen, request):
-        return ballot.news(views.vote, kept.vote(run_id, kept.found), language)
-    stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
-    same = _answers_of(stands[views.score.found]) == _answers_of(kept.found)
-    return stands if same else evaluated(views, language, run_id, kept)
+    """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
+    updates = {}
+    if scoreboard.stamp(run_id, kept.seen, request) != kept.seen:
+        updates = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+        if _answers_of(updates[views.score.found]) != _answers_of(kept.found):
+            return evaluated(views, language, run_id, kept)
+    return updates | ballot.news(views.vote, kept.vote(run_id, kept.found), language)
 
 
 def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
@@ -132,9 +141,21 @@ def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
     return (found.id, len(found.pairs)) if found else ()
 
 
-def connect(views: Views, frame: Frame) -> None:
-    """Connect the events of all views."""
+def connect(views: Views, frame: Frame, timer: gr.Timer) -> None:
+    """Connect the events of all views; with every tick of the timer they look for what others have changed.
+
+    Such a look has one small output: a browser is long at work on a tick with many, even when none of them changes.
+    """
     answers = views.answers
+
+    @silent
+    def feel(run_id: str | None, pulsed: str, request: gr.Request, *kept: Any) -> Any:
+        now = pulse(run_id, Kept(*kept), request)
+        return now if now != pulsed else gr.skip()
+
+    @silent
+    def show_news(language: str, run_id: str | None, request: gr.Request, *kept: Any) -> Any:
+        return news(views, language, run_id, Kept(*kept), request) or gr.skip()
 
     @shown
     def look(language: str, run_id: str | None, *kept: Any) -> dict[Any, Any]:
@@ -167,3 +188,6 @@ def connect(views: Views, frame: Frame) -> None:
         cancels=[*streams, measured],
         **QUIET,
     )
+    looks = {**QUIET, "concurrency_limit": None}
+    timer.tick(feel, [answers.run, views.pulse, *views.kept], views.pulse, **looks)
+    views.pulse.change(show_news, [frame.language, answers.run, *views.kept], views.measured, **looks)
