@@ -178,7 +178,8 @@ def _connect(
     everything = list(dict.fromkeys([*said, frame.language, frame.base, *frame.form.components, *data_tab.of_source]))
     read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
-    comparing.connect(views_tab, frame)
+    timer = gr.Timer(TICK)
+    comparing.connect(views_tab, frame, timer)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
@@ -209,7 +210,7 @@ def _connect(
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
     gr.on(
-        [gr.Timer(TICK).tick, train_tab.look_again.click],
+        [timer.tick, train_tab.look_again.click],
         tick,
         [frame.language, frame.following, *train_tab.looks],
         tick_outputs,

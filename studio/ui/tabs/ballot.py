@@ -71,6 +71,11 @@ class Standing(NamedTuple):
             raise CompareError("compare.no_items")
         return Ballot(runs.find(self.run_id).path / "compare", self.pairs)
 
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """What changes with every vote of anybody; None before the first."""
+        return self.ballot().stamp if self.pairs else None
+
     def went_on(self, ballot: Ballot) -> "Standing":
         """Return this with the voter's next pair on the screen."""
         following = ballot.next(self.who)

@@ -15,8 +15,6 @@ from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard,
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
-GLANCE = 2.0
-"""Seconds between two looks at what other sessions measure and vote; there are none before the tab is first opened."""
 
 
 class Kept(NamedTuple):
@@ -50,9 +48,10 @@ class Views:
     vote: ballot.BallotTab
     sheet: sheet.SheetTab
     slides: gr.HTML
-    clock: gr.Timer
     on_screen: gr.State
     """The run whose answers and scores are shown."""
+    pulse: gr.State
+    """Changes when something has changed on disk."""
 
     @property
     def kept(self) -> list[Any]:
@@ -89,7 +88,7 @@ def build(words: Words) -> Views:
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides, gr.Timer(GLANCE), gr.State(None))
+    return Views(answers, score, vote, read, slides, on_screen=gr.State(None), pulse=gr.State(""))
 
 
 def said_again(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
@@ -121,13 +120,20 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     }
 
 
+def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str:
+    """Return what is another text as soon as something has changed on disk since this session last looked."""
+    stamps = [scoreboard.stamp(run_id, kept.seen, request), kept.vote(run_id, kept.found).stamp]
+    return "" if stamps == [kept.seen, kept.votes] else repr(stamps)
+
+
 def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
-    """Return what has changed on disk since this session last looked; empty when nothing has."""
-    if not scoreboard.has_news(run_id, kept.seen, request):
-        return ballot.news(views.vote, kept.vote(run_id, kept.found), language)
-    stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
-    same = _answers_of(stands[views.score.found]) == _answers_of(kept.found)
-    return stands if same else evaluated(views, language, run_id, kept)
+    """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
+    updates = {}
+    if scoreboard.stamp(run_id, kept.seen, request) != kept.seen:
+        updates = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+        if _answers_of(updates[views.score.found]) != _answers_of(kept.found):
+            return evaluated(views, language, run_id, kept)
+    return updates | ballot.news(views.vote, kept.vote(run_id, kept.found), language)
 
 
 def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
@@ -135,9 +141,21 @@ def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
     return (found.id, len(found.pairs)) if found else ()
 
 
-def connect(views: Views, frame: Frame) -> None:
-    """Connect the events of all views."""
+def connect(views: Views, frame: Frame, timer: gr.Timer) -> None:
+    """Connect the events of all views; with every tick of the timer they look for what others have changed.
+
+    Such a look has one small output: a browser is long at work on a tick with many, even when none of them changes.
+    """
     answers = views.answers
+
+    @silent
+    def feel(run_id: str | None, pulsed: str, request: gr.Request, *kept: Any) -> Any:
+        now = pulse(run_id, Kept(*kept), request)
+        return now if now != pulsed else gr.skip()
+
+    @silent
+    def show_news(language: str, run_id: str | None, request: gr.Request, *kept: Any) -> Any:
+        return news(views, language, run_id, Kept(*kept), request) or gr.skip()
 
     @shown
     def look(language: str, run_id: str | None, *kept: Any) -> dict[Any, Any]:
@@ -157,17 +175,10 @@ def connect(views: Views, frame: Frame) -> None:
             views.on_screen: run_id,
         }
 
-    @silent
-    def glance(language: str, run_id: str | None, request: gr.Request, *kept: Any) -> Any:
-        return news(views, language, run_id, Kept(*kept), request) or gr.skip()
-
     streams = compare_events.connect(answers, frame)
     ballot.connect(views.vote, answers, views.score.found, frame)
     sheet.connect(views.sheet, answers, views.score.found, frame)
     present.connect(views.slides, answers, views.score.found, frame)
-    views.clock.tick(
-        glance, [frame.language, answers.run, *views.kept], views.measured, concurrency_limit=None, **QUIET
-    )
     measured = scoreboard.connect(views.score, answers, frame)
     measured.then(look, [frame.language, answers.run, *views.kept], views.measured, **QUIET)
     answers.run.change(
@@ -177,3 +188,6 @@ def connect(views: Views, frame: Frame) -> None:
         cancels=[*streams, measured],
         **QUIET,
     )
+    looks = {**QUIET, "concurrency_limit": None}
+    timer.tick(feel, [answers.run, views.pulse, *views.kept], views.pulse, **looks)
+    views.pulse.change(show_news, [frame.language, answers.run, *views.kept], views.measured, **looks)

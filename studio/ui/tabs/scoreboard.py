@@ -143,14 +143,14 @@ def buttons(tab: ScoreTab, run_id: str | None, going: bool) -> dict[Any, Any]:
     }
 
 
-def has_news(run_id: str | None, seen: standing.Stamp | None, request: gr.Request) -> bool:
-    """Whether the run's evaluation stands otherwise than this session has shown, and does not stream here anyway."""
+def stamp(run_id: str | None, seen: standing.Stamp | None, request: gr.Request) -> standing.Stamp | None:
+    """Return how the run's newest evaluation stands; as it was `seen` while it streams into this session anyway."""
     if run_id is None or jobs.busy(request, _streaming(run_id)):
-        return False
+        return seen
     try:
-        return standing.stamp(runs.find(run_id)) != seen
+        return standing.stamp(runs.find(run_id))
     except RunError:
-        return False
+        return seen
 
 
 def _on_disk(run_id: str | None) -> tuple[Evaluation | None, standing.Stamp | None]:
