@@ -338,8 +338,9 @@ def find(run_id: str) -> Run:
 
 def all_runs() -> list[Run]:
     """Return all runs, the newest first."""
-    ids = sorted((entry.name for entry in os.scandir(folder()) if _ID.fullmatch(entry.name)), reverse=True)
-    return [Run(folder() / run_id) for run_id in ids]
+    place = folder()
+    ids = sorted((entry.name for entry in os.scandir(place) if _ID.fullmatch(entry.name)), reverse=True)
+    return [Run(place / run_id) for run_id in ids]
 
 
 def alive_runs() -> list[Run]:

@@ -255,18 +255,18 @@ def _summary(run: Run, curve: _Curve) -> Summary:
         status = Status.model_validate_json((run.path / "status.json").read_bytes())
     except (OSError, ValidationError):
         damaged = "status.json"
-    about: dict[str, Any] = {}
+    about: dict[str, Any] = {"name": run.id}
     try:
         config = run.started_config()
         source = config.data.source
         name = source.name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if source.kind == "file" else source.name
-        about = {"preset": config.preset, "model": config.model.id, "data": name}
+        about = {"name": config.name, "preset": config.preset, "model": config.model.id, "data": name}
     except (OSError, ConfigError, UnicodeDecodeError):
         damaged = damaged or "run.yaml"
     label = labels.of(run)
+    about |= {"name": label.name} if label.name else {}
     return Summary(
         id=run.id,
-        name=label.name or labels.own_name(run),
         note=label.note,
         created=status.created if status else runs.created_at(run.id),
         status=status,
@@ -287,9 +287,10 @@ def _summary(run: Run, curve: _Curve) -> Summary:
 def disk_use(run: Run) -> dict[str, int]:
     """Return the bytes of a run's files by part; what goes away meanwhile is not counted."""
     used = dict.fromkeys(PARTS, 0)
-    for folder, _, names in os.walk(run.path):
-        inside = Path(folder).relative_to(run.path).parts
-        part = inside[0] if inside and inside[0] in PARTS else "rest"
+    top = len(str(run.path)) + 1
+    for folder, _, names in os.walk(str(run.path)):
+        inside = folder[top:].split(os.sep)[0]
+        part = inside if inside in PARTS else "rest"
         for name in names:
             with contextlib.suppress(OSError):
                 used[part] += os.stat(os.path.join(folder, name)).st_size

@@ -45,7 +45,9 @@ def in_a_new_process() -> float:
 
 def main() -> None:
     """Measure, and print a table."""
-    count, steps = (int(given) if given else usual for given, usual in zip([*sys.argv[1:], "", ""], (1000, 300)))
+    count, steps = (
+        int(given) if given else usual for given, usual in zip([*sys.argv[1:], "", ""], (1000, 300), strict=False)
+    )
     with tempfile.TemporaryDirectory() as home:
         os.environ["RESTYLE_HOME"] = home
         make(count, steps)
