@@ -54,7 +54,7 @@ def _list_trash(as_json: bool) -> None:
 
 def _column(name: str) -> Column:
     """Return a column; a run's id stays whole, since it is what the other commands take."""
-    return Column(say(f"cli.column_{name}"), no_wrap=name == "run")
+    return Column(say(f"cli.list.{name}"), no_wrap=name == "run")
 
 
 def size(count: int) -> str:
@@ -153,7 +153,7 @@ def _show(found: "Record") -> None:
     table = Table(box=None, show_header=False)
     for name, value in rows.items():
         if value:
-            table.add_row(say(f"cli.column_{name}"), plain(value))
+            table.add_row(say(f"cli.list.{name}"), plain(value))
     out.print(table)
     if summary.damaged:
         out.print(plain(say("cli.damaged", file=summary.damaged)), style="red")

@@ -74,20 +74,24 @@ class Record:
         return self.summary.has_adapter or bool(self.checkpoints)
 
 
-def of(run: Run) -> Record:
-    """Gather what is known of a run; what is damaged is left out, and the summary says so."""
+def of(run: Run, chosen: Sequence[Chosen] | None = None) -> Record:
+    """Gather what is known of a run; what is damaged is left out, and the summary says so.
+
+    `chosen` are its automatic choices, for who has read its events already.
+    """
     config: RunConfig | None = None
     with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):
         config = run.started_config()
     resolved = _resolved(run)
-    chosen = {event.name: event for event in _events(run) if isinstance(event, Chosen)}
+    if chosen is None:
+        chosen = list({event.name: event for event in _events(run) if isinstance(event, Chosen)}.values())
     return Record(
         summary=summaries.of(run),
         config=config,
         from_default=from_default(config) if config else {},
         from_preset=from_preset(config) if config else {},
         changes=resolved.get("changes", []),
-        choices=list(chosen.values()),
+        choices=chosen,
         resolved=resolved,
         checkpoints=[checkpoint.step_of(path) for path in checkpoint.all_of(run.path)],
         spare_bytes=cleanup.spare_bytes(run),

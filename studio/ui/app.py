@@ -15,7 +15,8 @@ from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
-from studio.ui.tabs import compare, comparing, data, data_events, data_shown, recipe, train
+from studio.ui.tabs import compare, comparing, data, data_events, data_shown, recipe, runs_events, train
+from studio.ui.tabs import runs as runs_tab
 from studio.ui.words import Words, merged
 
 TICK = 1.0
@@ -40,7 +41,9 @@ def build() -> gr.Blocks:
                 train_tab = train.build(words, frame.form, preset)
             with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
                 views_tab = comparing.build(words)
-        _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item)
+            with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
+                library = runs_tab.build(words)
+        _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
     return page
 
 
@@ -52,6 +55,8 @@ def _connect(
     train_tab: train.TrainTab,
     views_tab: comparing.Views,
     compare_item: gr.Tab,
+    library: runs_tab.RunsTab,
+    runs_item: gr.Tab,
 ) -> None:
     run_outputs = [frame.following, frame.run_row, frame.run_bar, *train_tab.of_run]
     compare_tab = views_tab.answers
@@ -136,12 +141,20 @@ def _connect(
     read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
     comparing.connect(views_tab, frame)
+    say_runs_again = runs_events.connect(library, frame, runs_item, tabs)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)
+
+    def show_source(config: RunConfig) -> dict[Any, Any]:
+        return data_shown.source(data_tab, config)
+
     read_data(
-        recipe.connect(train_tab.recipe, frame, data_tab.of_source, lambda config: data_shown.source(data_tab, config))
+        runs_events.connect_others(
+            library, frame, tabs, run_outputs, show_run, compare_tab, data_tab.of_source, show_source
+        )
     )
+    read_data(recipe.connect(train_tab.recipe, frame, data_tab.of_source, show_source))
     spoken = frame.language.input(
         say_again,
         [
@@ -156,6 +169,7 @@ def _connect(
         **_QUIET,
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
+    say_runs_again(spoken)
     gr.Timer(TICK).tick(
         tick,
         [frame.language, frame.following, compare_tab.run],
