@@ -109,14 +109,14 @@ def build(words: Words) -> RunsTab:
                     gr.Dropdown,
                     label="ui.runs.state",
                     choices={name: _state_key(name) for name in runs_views.STATES},
-                    value="all",
+                    value=runs_views.STATES[0],
                     scale=1,
                     min_width=160,
                     elem_id="runs-state",
                 )
             parts["table"] = gr.HTML(elem_id="runs-table", js_on_load=_ASK)
             parts["sentence"] = gr.HTML(elem_id="runs-sentence")
-        with gr.Column(elem_classes="card", visible=False, elem_id="overlay-card") as overlay_card:
+        with gr.Column(elem_classes=["card", "away"], elem_id="overlay-card") as overlay_card:
             with gr.Row(elem_classes="card-head", equal_height=True):
                 words.heading("ui.runs.overlay_title")
                 with gr.Row(elem_classes="stepper"):
@@ -142,7 +142,7 @@ def build(words: Words) -> RunsTab:
                 parts["empty_sure"] = gr.HTML(elem_id="empty-sure")
                 empty_now = words.make(gr.Button, text="ui.runs.empty_now", size="sm", scale=0, min_width=140)
                 empty_not = words.make(gr.Button, text="ui.runs.empty_not", size="sm", scale=0, min_width=96)
-    with gr.Column(elem_id="run-page", visible=False) as page_column:
+    with gr.Column(elem_id="run-page", elem_classes="away") as page_column:
         page = _page(words, parts)
     return RunsTab(
         kept=gr.BrowserState({}, storage_key="restyle-runs", secret="restyle-studio"),

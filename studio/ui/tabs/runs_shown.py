@@ -54,7 +54,7 @@ def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | N
     else:
         opened, values, props = None, *_list(tab, found, now, kind, language, before)
     values |= {"open": now.open}
-    props |= {"list": {"visible": is_open is None}, "page_column": {"visible": is_open is not None}}
+    props |= {"list": there(is_open is None), "page_column": there(is_open is not None)}
     fresh: dict[Any, Any] = {}
     for name, value in values.items():
         if name in tab.parts and before.values.get(name) != hash(value):
@@ -70,6 +70,12 @@ def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | N
     if fresh or opened != before.opened:
         fresh[tab.seen] = replace(before, values=before.values | remembered, opened=opened)
     return fresh
+
+
+def there(visible: bool, *classes: str) -> dict[str, Any]:
+    """Return what shows or hides a column by its classes. It stays in the page: a chart that is taken out while it is
+    being drawn fails in the browser."""
+    return {"elem_classes": [*classes] if visible else [*classes, "away"]}
 
 
 def _known(props: dict[str, Any]) -> Any:
@@ -93,7 +99,7 @@ def _list(
     chosen = [by_id[run_id] for run_id in shown.chosen]
     props: dict[str, dict[str, Any]] = {
         "undo_row": {"visible": undone is not None},
-        "overlay_card": {"visible": len(chosen) > 1},
+        "overlay_card": there(len(chosen) > 1, "card"),
         "empty": {"visible": bool(deleted)},
     }
     if not deleted:
