@@ -8,7 +8,7 @@ from studio.model import hardware
 
 hardware.prepare_process()  # before anything imports torch
 
-from studio import gpu, presets  # noqa: E402
+from studio import gpu, presets, trash  # noqa: E402
 from studio.errors import StudioError  # noqa: E402
 from studio.ui import app, launch  # noqa: E402
 
@@ -24,6 +24,7 @@ def main() -> None:
         launch.launch(page, options.port, prevent_thread_lock=True)
     except StudioError as error:  # a home that cannot be written, say
         sys.exit(str(error))
+    trash.empty(older_than=trash.KEPT_SECONDS)
     if options.quickstart:
         try:
             gpu.thread().start_run(presets.load(presets.QUICKSTART))

@@ -16,10 +16,10 @@ def names() -> list[str]:
 
 
 def load(name: str) -> RunConfig:
-    """Return the preset called `name`; raises ConfigError when there is none."""
+    """Return the preset called `name`, which the settings remember; raises ConfigError when there is none."""
     if name not in names():
         raise ConfigError("config.preset", name=name, presets=", ".join(names()))
-    return RunConfig.from_yaml((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return RunConfig.from_yaml((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")).with_settings({"preset": name})
 
 
 def offline_sample(config: RunConfig) -> RunConfig:

@@ -95,6 +95,12 @@ class Status(BaseModel):
     heartbeat: float
     error: Message | None = None
 
+    def as_now(self) -> "Status":
+        """Return the status at this moment: that of a run whose owner is gone is `interrupted`."""
+        if not self.state.alive or (self.owner and self.owner.lives()):
+            return self
+        return self.model_copy(update={"state": State.INTERRUPTED, "ended": self.heartbeat})
+
 
 _ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
 
@@ -133,10 +139,7 @@ class Run:
 
     def status(self) -> Status:
         """Return the run's status; a run whose owner is gone is `interrupted`."""
-        status = Status.model_validate_json((self.path / "status.json").read_bytes())
-        if status.state.alive and not (status.owner and status.owner.lives()):
-            return status.model_copy(update={"state": State.INTERRUPTED, "ended": status.heartbeat})
-        return status
+        return Status.model_validate_json((self.path / "status.json").read_bytes()).as_now()
 
     def events(self, offset: int = 0) -> tuple[list[Any], int]:
         """Return the events from byte `offset` on, and the offset to ask for next. A torn last line waits."""
@@ -320,6 +323,14 @@ def create(config: RunConfig) -> RunWriter:
     return run
 
 
+def created_at(run_id: str) -> float:
+    """Return when a run was made, in seconds since the epoch, as its id tells; 0 for an id with no such day."""
+    try:
+        return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:  # somebody made the folder by hand
+        return 0.0
+
+
 def find(run_id: str) -> Run:
     """Return the run called `run_id` (`last` is the newest); raises RunError when there is none."""
     if run_id == "last":
@@ -335,8 +346,9 @@ def find(run_id: str) -> Run:
 
 def all_runs() -> list[Run]:
     """Return all runs, the newest first."""
-    ids = sorted((entry.name for entry in os.scandir(folder()) if _ID.fullmatch(entry.name)), reverse=True)
-    return [Run(folder() / run_id) for run_id in ids]
+    place = folder()
+    ids = sorted((entry.name for entry in os.scandir(place) if _ID.fullmatch(entry.name)), reverse=True)
+    return [Run(place / run_id) for run_id in ids]
 
 
 def alive_runs() -> list[Run]:

@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from studio import runs
+from studio.config import RunConfig
+from studio.events import Step
+from studio.train import checkpoint
 
 
 def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
@@ -72,6 +75,37 @@ def test_train_then_compare_then_list(config_file, here):
 
     listed = json.loads(here("runs", "--json"))
     assert [(row["id"], row["state"], row["step"]) for row in listed] == [(run.id, "finished", 4)]
+
+
+def test_runs_are_named_noted_shown_cleaned_deleted_and_put_back():
+    run = runs.create(RunConfig(name="captain", preset="quickstart"))
+    run.emit(Step(step=1, total=1, epoch=1, loss=2.5, learning_rate=1e-3, tokens=5))
+    for step in (1, 2):
+        checkpoint.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 1000))
+    assert "still going on" in studio("runs", "delete", run.id).stderr
+    run.enter(runs.State.FINISHED, step=1, total=1)
+
+    assert "Aye [bold]" in studio("runs", "rename", run.id, "Aye [bold]").stdout
+    studio("runs", "note", "last", "keep this")
+    [listed] = json.loads(studio("runs", "list", "--json").stdout)
+    assert (listed["id"], listed["name"], listed["note"]) == (run.id, "Aye [bold]", "keep this")
+    assert (listed["preset"], listed["loss"]["last"]) == ("quickstart", 2.5)
+    shown = json.loads(studio("runs", "show", run.id, "--json").stdout)
+    assert shown["differs_from_preset"]["train.learning_rate"] == {"run": 2e-4, "preset": 0.0018}
+    assert shown["checkpoints"] == [2, 1]
+    assert f"runs clean {run.id}" in studio("runs", "show").stdout
+    assert "newest checkpoint" in studio("runs", "clean", run.id).stdout
+    assert [path.name for path in checkpoint.all_of(run.path)] == ["step-000002"]
+
+    assert f"runs restore {run.id}" in studio("runs", "delete", run.id).stdout
+    assert json.loads(studio("runs", "--json").stdout) == []
+    assert run.id in studio("runs", "list", "--trash").stdout
+    assert studio("runs", "empty-trash", input="n\n").returncode == 1
+    studio("runs", "restore")
+    assert run.id in studio("runs").stdout
+    studio("runs", "delete", run.id)
+    assert "Removed 1" in studio("runs", "empty-trash", "--yes").stdout
+    assert "no run called" in " ".join(studio("runs", "show", run.id).stderr.split())
 
 
 def test_compare_many_prompts_against_a_checkpoint_and_write_a_card(finished_run, here, tmp_path):

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from studio import i18n
-from studio.cli import compare, data, export, models, training
+from studio.cli import compare, data, export, library, models, training
 from studio.cli.words import LANGUAGE, err, plain
 from studio.errors import StudioError
 from studio.model import hardware
@@ -20,6 +20,7 @@ for commands in (training.app, compare.app, export.app, models.machine):
     app.add_typer(commands)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="model")
+app.add_typer(library.app, name="runs")
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""Commands about runs: train, check, resume, pause, stop, cancel, and the list of them."""
+"""Commands that make a run go: train, check, resume, pause, stop, cancel."""
 
 import os
 import signal
@@ -15,7 +15,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from studio import i18n, presets, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
@@ -257,21 +256,3 @@ def follow(run: Run, quiet: bool = False) -> State:
                     os._exit(130)  # the second time: the run is found as interrupted
                 progress.console.print(say("cli.stopping"))
                 run.request("stop")
-
-
-@app.command("runs", help=i18n.text("cli.runs", LANGUAGE))
-def list_runs(as_json: AsJson = False) -> None:
-    rows = [(run, status) for run in runs.all_runs() if (status := runs.readable_status(run))]
-    if as_json:
-        print_json(
-            [
-                {"id": run.id, "path": str(run.path), "state": status.state.value, "step": status.step}
-                | {"total": status.total, "created": status.created}
-                for run, status in rows
-            ]
-        )
-        return
-    table = Table(say("cli.column_run"), say("cli.column_state"), say("cli.column_step"), box=None)
-    for run, status in rows:
-        table.add_row(run.id, say(f"state.{status.state.value}"), f"{status.step}/{status.total}")
-    out.print(table if rows else say("cli.no_runs"))

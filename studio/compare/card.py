@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
+from studio import labels
 from studio.compare import standing
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.comparison import Comparison
@@ -33,9 +34,9 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
     if steps:
         recipe.append(text("card.steps", language, steps=steps[-1].step, rate=f"{config.train.learning_rate:g}"))
     return Card(
-        title=config.name,
+        title=labels.name_of(run),
         base=_name(base_name(config.model), columns[0], BASE, language),
-        adapter=_name(config.name, columns[-1], ADAPTED, language),
+        adapter=_name(labels.name_of(run), columns[-1], ADAPTED, language),
         pairs=tuple(Pair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts),
         recipe=tuple(recipe),
         data_hash=str(run.resolved().get("data", "")),

@@ -26,9 +26,11 @@ from studio.ui.tabs import (
     log,
     notify,
     recipe,
+    runs_events,
     strip,
     train,
 )
+from studio.ui.tabs import runs as runs_tab
 from studio.ui.words import Words, merged
 
 TICK = 2.0
@@ -53,7 +55,9 @@ def build() -> gr.Blocks:
                 train_tab = train.build(words, frame.form, preset)
             with words.make(gr.Tab, label="ui.tabs.compare", id="compare") as compare_item:
                 views_tab = comparing.build(words)
-        _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item)
+            with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
+                library = runs_tab.build(words)
+        _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
     return page
 
 
@@ -65,6 +69,8 @@ def _connect(
     train_tab: train.TrainTab,
     views_tab: comparing.Views,
     compare_item: gr.Tab,
+    library: runs_tab.RunsTab,
+    runs_item: gr.Tab,
 ) -> None:
     tick_outputs = [frame.following, frame.run_bar, *train_tab.of_tick]
     stage_outputs = [frame.run_row, *train_tab.of_stage]
@@ -181,18 +187,28 @@ def _connect(
     timer = gr.Timer(TICK)
     comparing.connect(views_tab, frame, timer)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
+    say_runs_again = runs_events.connect(library, frame, runs_item, tabs)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
     read_data(opened)
+
+    def show_source(config: RunConfig) -> dict[Any, Any]:
+        return data_shown.source(data_tab, config)
+
     read_data(
-        recipe.connect(
-            train_tab.recipe,
-            train_tab.before,
+        runs_events.connect_others(
+            library,
             frame,
+            tabs,
+            train_tab.looks,
+            run_outputs,
+            show_run,
+            compare_tab,
             data_tab.of_source,
-            lambda config: data_shown.source(data_tab, config),
+            show_source,
         )
     )
+    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source))
     spoken = frame.language.input(
         say_again,
         [
@@ -209,6 +225,7 @@ def _connect(
         **_QUIET,
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
+    say_runs_again(spoken)
     gr.on(
         [timer.tick, train_tab.look_again.click],
         tick,

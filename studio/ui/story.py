@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import runs
-from studio.events import Evaluated, Resumed, StateChanged, Step
+from studio.events import Chosen, Evaluated, Resumed, StateChanged, Step
 from studio.model.vitals import Vitals
 from studio.runs import Run, Status
 from studio.train import pulse, samples
@@ -63,6 +63,7 @@ class Story:
         self._offset = 0
         self._curve = Curve()
         self._strip = Strip()
+        self._chosen: dict[str, Chosen] = {}
         self._lines: deque[Line] = deque(maxlen=MOST_LINES)
         self._pace: deque[tuple[int, float, int]] = deque(maxlen=PACE_STEPS)
         self._glance: Glance | None = None
@@ -83,6 +84,11 @@ class Story:
         with self._lock:
             return self._strip
 
+    def chosen(self) -> list[Chosen]:
+        """Return what the studio chose by itself, each as it was chosen last."""
+        with self._lock:
+            return list(self._chosen.values())
+
     def lines(self) -> list[Line]:
         """Return the log's lines that are kept, the newest last."""
         with self._lock:
@@ -90,14 +96,15 @@ class Story:
 
     def _read(self) -> Glance | None:
         status = runs.readable_status(self._run)
-        if status is None:
-            return None
         events, self._offset = self._run.events(self._offset)  # after the status: the last events are never missed
-        before = self._glance or Glance(status)
         lines = log_lines(events)
         self._lines.extend(lines)
+        self._chosen |= {event.name: event for event in events if isinstance(event, Chosen)}
         self._curve = self._curve.after(events)
         self._strip = samples.read(self._run, self._strip)
+        if status is None:
+            return None
+        before = self._glance or Glance(status)
         found = replace(before, status=status, lines=before.lines + len(lines))
         for event in events:
             found = self._take_in(event, found)

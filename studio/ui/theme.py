@@ -5,6 +5,7 @@ from pathlib import Path
 from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
 
+SHEETS = ("page.css", "compare.css", "recipe.css", "runs.css")
 HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 FONTS = (
     "system-ui",
@@ -169,6 +170,4 @@ def theme() -> Base:
 
 def css() -> str:
     """Return the page's own style sheets, joined."""
-    return "\n".join(
-        (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "compare.css", "recipe.css")
-    )
+    return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SHEETS)

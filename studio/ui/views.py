@@ -5,10 +5,11 @@ Pure functions without Gradio. Whatever comes from rows, names or answers is esc
 
 import html
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
+from studio import labels
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
-from studio.runs import State, Status
+from studio.runs import Run, State, Status, created_at, folder
 
 LABEL_COLOURS = {"context": "#94a3b8", "trained": "#0d9488", "cut": "#d97706"}
 
@@ -41,10 +42,13 @@ def said(told: Message, language: str) -> str:
 
 
 def run_name(run_id: str) -> str:
-    """Return a run's name as people read it: `20261121-230100-quickstart-1f2e` is `quickstart · 11-21 23:01` here."""
-    day, clock, *name, _ = run_id.split("-")
-    started = datetime.strptime(day + clock, "%Y%m%d%H%M%S").replace(tzinfo=UTC).astimezone()
-    return f"{'-'.join(name)} · {started:%m-%d %H:%M}"
+    """Return a run's name as people read it, with the time at which it was made: `quickstart · 11-21 23:01` here."""
+    return f"{labels.name_of(Run(folder() / run_id))} · {day_and_time(created_at(run_id))}"
+
+
+def day_and_time(at: float) -> str:
+    """Return a moment as day and time here."""
+    return f"{datetime.fromtimestamp(at):%m-%d %H:%M}"
 
 
 def duration(seconds: float, language: str) -> str:

@@ -1,0 +1,78 @@
+"""What a user calls a run, and notes about it: a small file in the run's directory, beside what its owner writes."""
+
+import functools
+import json
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.errors import ConfigError, RunError
+from studio.files import home, replace_file
+from studio.runs import Run
+
+FILE = "label.json"
+LONGEST_NAME, LONGEST_NOTE = 60, 2000
+
+
+class Label(BaseModel):
+    """A run's given name (None for that of its settings) and the note on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str | None = None
+    note: str = ""
+
+
+def of(run: Run) -> Label:
+    """Return a run's label; an empty one where none was given, or its file was damaged from outside."""
+    try:
+        return Label.model_validate_json((run.path / FILE).read_bytes())
+    except (OSError, ValidationError):
+        return Label()
+
+
+def name_of(run: Run) -> str:
+    """Return what a run is called: as it was named, else as its settings call it, else as its folder does."""
+    return of(run).name or own_name(run)
+
+
+def own_name(run: Run) -> str:
+    """Return what a run is called without a given name."""
+    try:
+        return _begun_as(run.path)
+    except (OSError, ConfigError):
+        return "-".join(run.id.split("-")[2:-1]) or run.id
+
+
+@functools.lru_cache(4096)
+def _begun_as(path: Path) -> str:
+    """Return the name in a run's settings, which stay as they were."""
+    return Run(path).started_config().name
+
+
+def rename(run: Run, name: str) -> None:
+    """Give a run a name; an empty one brings back that of its settings.
+
+    Raises RunError when it is too long, or the run is gone.
+    """
+    clean = " ".join(name.split())
+    if len(clean) > LONGEST_NAME:
+        raise RunError("run.name", count=len(clean), most=LONGEST_NAME)
+    _change(run, name=clean if clean and clean != own_name(run) else None)
+
+
+def annotate(run: Run, note: str) -> None:
+    """Write the note on a run, in place of the one before; raises RunError when it is too long, or the run is gone."""
+    clean = note.strip()
+    if len(clean) > LONGEST_NOTE:
+        raise RunError("run.note", count=len(clean), most=LONGEST_NOTE)
+    _change(run, note=clean)
+
+
+def _change(run: Run, **changes: str | None) -> None:
+    with FileLock(home() / "labels.lock"):  # a name and a note may come from two browsers at once
+        label = of(run).model_copy(update=changes)
+        if not run.path.is_dir():
+            raise RunError("run.unknown", id=run.id)
+        replace_file(run.path / FILE, json.dumps(label.model_dump(), ensure_ascii=False))

@@ -1,0 +1,316 @@
+"""One summary per run, for lists: what it is called, where it stands, its loss in a few points, its place on the disk.
+
+A list asks for all of them every few seconds, so a run is read again only when its files have changed, a live run's
+events only from where they were read to, and what is known of the others is kept in `<home>/summaries.json`.
+"""
+
+import contextlib
+import json
+import math
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from studio import labels, runs
+from studio.errors import ConfigError, HomeError
+from studio.events import Evaluated, Resumed, Step
+from studio.files import home, replace_file
+from studio.runs import Run, Status
+
+SPARKLINE = 40
+"""The most points of a sparkline."""
+PARTS = ("checkpoints", "best", "adapter", "data", "compare", "rest")
+"""What takes a run's place on the disk, part by part."""
+
+_FORMAT = 1
+_WATCHED = ("", "status.json", "events.jsonl", labels.FILE, "checkpoints", "best", "compare")
+"""Whatever else changes is replaced as a whole, and so changes the run's own folder."""
+
+_Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+class Summary(BaseModel):
+    """What a list shows of a run. Losses are the mean cross-entropy per trained token, in nats."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    note: str = ""
+    preset: str | None = None
+    model: str = ""
+    """The model's id as it was set; empty when the settings cannot be read."""
+    data: str = ""
+    """The name of the data set; of a file or a folder only its last part."""
+    created: float
+    status: Status | None = None
+    """None when it cannot be read."""
+    damaged: str = ""
+    """The file that is missing or cannot be read; empty when nothing is wrong."""
+    first: float | None = None
+    last: float | None = None
+    lowest: float | None = None
+    """First, last and lowest training loss."""
+    validated: float | None = None
+    best: float | None = None
+    best_step: int | None = None
+    """Last and lowest validation loss, and where that was."""
+    sparkline: tuple[float, ...] = ()
+    """The training loss from beginning to end, as means of equal stretches."""
+    disk: dict[str, int] = {}
+    """Bytes by part (`PARTS`)."""
+    has_adapter: bool = False
+
+    @property
+    def state(self) -> str:
+        """The state's name; `damaged` when the status cannot be read."""
+        return self.status.state.value if self.status else "damaged"
+
+    @property
+    def alive(self) -> bool:
+        """Whether some process works on the run, or will."""
+        return self.status is not None and self.status.state.alive
+
+    @property
+    def bytes(self) -> int:
+        """What the run takes on the disk."""
+        return sum(self.disk.values())
+
+    @property
+    def best_known(self) -> float | None:
+        """The lowest validation loss where there was any, else the lowest training loss."""
+        return self.lowest if self.best is None else self.best
+
+    def seconds(self, now: float) -> float | None:
+        """Return how long the run has trained, or trained when it went on last; None before its first step."""
+        if self.status is None or self.status.started is None:
+            return None
+        return max(0.0, (self.status.ended or (now if self.alive else self.status.heartbeat)) - self.status.started)
+
+
+@dataclass
+class _Curve:
+    """The losses as far as they were read: means of equal stretches, which grow with the run."""
+
+    offset: int = 0
+    first: float | None = None
+    last: float | None = None
+    lowest: float | None = None
+    validated: float | None = None
+    best: float | None = None
+    best_step: int | None = None
+    stretch: int = 1
+    means: list[tuple[float, int]] = field(default_factory=list)
+    """Mean and count of each stretch."""
+
+    def add(self, event: Any) -> None:
+        if isinstance(event, Evaluated) and math.isfinite(event.loss):
+            self.validated = event.loss
+            if self.best is None or event.loss < self.best:
+                self.best, self.best_step = event.loss, event.step
+        elif isinstance(event, Step) and math.isfinite(event.loss):
+            self.first = event.loss if self.first is None else self.first
+            self.last = event.loss
+            self.lowest = event.loss if self.lowest is None else min(self.lowest, event.loss)
+            if self.means and self.means[-1][1] < self.stretch:
+                mean, count = self.means[-1]
+                self.means[-1] = (mean + (event.loss - mean) / (count + 1), count + 1)
+            else:
+                self.means.append((event.loss, 1))
+            if len(self.means) > 2 * SPARKLINE:
+                self.means, self.stretch = _halved(self.means), 2 * self.stretch
+
+    def sparkline(self) -> tuple[float, ...]:
+        means = self.means
+        while len(means) > SPARKLINE:
+            means = _halved(means)
+        return tuple(round(mean, 4) for mean, _ in means)
+
+
+def _halved(means: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Join neighbours two by two, weighted by what they stand for."""
+    joined = []
+    for start in range(0, len(means), 2):
+        pair = means[start : start + 2]
+        count = sum(each for _, each in pair)
+        joined.append((sum(mean * each for mean, each in pair) / count, count))
+    return joined
+
+
+@dataclass
+class _Known:
+    """What was read of a run, and the state of its files then."""
+
+    signature: _Signature
+    summary: Summary
+    curve: _Curve | None = None
+    """Kept for live runs only: the others are not likely to go on."""
+
+
+class _Kept(BaseModel):
+    """A line of the file that outlives the process."""
+
+    signature: _Signature
+    summary: Summary
+
+
+_file: TypeAdapter[dict[str, _Kept]] = TypeAdapter(dict[str, _Kept])
+_lock = threading.Lock()
+_known: dict[Path, dict[str, _Known]] = {}
+"""By the home's folder of runs, then by the run's id."""
+
+
+def all_of() -> list[Summary]:
+    """Return the summaries of all runs, the newest first. A damaged run is among them and says what is wrong."""
+    folder = runs.folder()
+    with _lock:
+        if (known := _known.get(folder)) is None:
+            known = _known[folder] = _read_kept()
+        there = runs.all_runs()
+        fresh = [run for run in there if _look(run, known)]
+        gone = known.keys() - {run.id for run in there}
+        for run_id in gone:
+            del known[run_id]
+        listed = {run.id: _as_now(known[run.id].summary) for run in there}
+        if gone or any(not listed[run.id].alive for run in fresh):
+            _keep(known)
+        return list(listed.values())
+
+
+def of(run: Run) -> Summary:
+    """Return the summary of one run."""
+    with _lock:
+        known = _known.get(run.path.parent, {})
+        _look(run, known)
+        return _as_now(known[run.id].summary)
+
+
+def _look(run: Run, known: dict[str, _Known]) -> bool:
+    """Read a run if its files have changed since it is known; returns whether they had."""
+    signature = _signature(str(run.path))
+    before = known.get(run.id)
+    if before and before.signature == signature:
+        return False
+    curve = _read_on(run, before.curve if before else None)
+    summary = _summary(run, curve)
+    known[run.id] = _Known(signature, summary, curve if summary.alive else None)
+    return True
+
+
+def _as_now(summary: Summary) -> Summary:
+    """Return a summary with the state that the run has at this moment: its owner may be gone since it was written."""
+    status = summary.status
+    now = status.as_now() if status else None
+    return summary if now is status else summary.model_copy(update={"status": now})
+
+
+def _signature(path: str) -> _Signature:
+    return tuple(_stamp(f"{path}/{name}") for name in _WATCHED)
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read_on(run: Run, before: _Curve | None) -> _Curve:
+    """Return the curve with what is new in the run's events."""
+    curve = before or _Curve()
+    try:
+        events, offset = run.events(curve.offset)
+        if curve.offset and any(isinstance(event, Resumed) for event in events):  # some of what is known is void
+            curve = _Curve()
+            events, offset = run.events()
+    except OSError:
+        return curve
+    for event in _surviving(events):
+        curve.add(event)
+    curve.offset = offset
+    return curve
+
+
+def _surviving(events: Sequence[Any]) -> list[Any]:
+    """Return the losses among some events, without those that a resume from an earlier step has made void."""
+    kept: list[Any] = []
+    for event in events:
+        if isinstance(event, Resumed):
+            kept = [known for known in kept if known.step <= event.step]
+        elif isinstance(event, Step | Evaluated):
+            kept.append(event)
+    return kept
+
+
+def _summary(run: Run, curve: _Curve) -> Summary:
+    damaged = ""
+    status = None
+    try:
+        status = Status.model_validate_json((run.path / "status.json").read_bytes())
+    except (OSError, ValidationError):
+        damaged = "status.json"
+    about: dict[str, Any] = {"name": run.id}
+    try:
+        config = run.started_config()
+        source = config.data.source
+        name = source.name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if source.kind == "file" else source.name
+        about = {"name": config.name, "preset": config.preset, "model": config.model.id, "data": name}
+    except (OSError, ConfigError, UnicodeDecodeError):
+        damaged = damaged or "run.yaml"
+    label = labels.of(run)
+    about |= {"name": label.name} if label.name else {}
+    return Summary(
+        id=run.id,
+        note=label.note,
+        created=status.created if status else runs.created_at(run.id),
+        status=status,
+        damaged=damaged,
+        first=curve.first,
+        last=curve.last,
+        lowest=curve.lowest,
+        validated=curve.validated,
+        best=curve.best,
+        best_step=curve.best_step,
+        sparkline=curve.sparkline(),
+        disk=disk_use(run),
+        has_adapter=run.has_adapter,
+        **about,
+    )
+
+
+def disk_use(run: Run) -> dict[str, int]:
+    """Return the bytes of a run's files by part; what goes away meanwhile is not counted."""
+    used = dict.fromkeys(PARTS, 0)
+    top = len(str(run.path)) + 1
+    for folder, _, names in os.walk(str(run.path)):
+        inside = folder[top:].split(os.sep)[0]
+        part = inside if inside in PARTS else "rest"
+        for name in names:
+            with contextlib.suppress(OSError):
+                used[part] += os.stat(os.path.join(folder, name)).st_size
+    return {part: size for part, size in used.items() if size}
+
+
+def _read_kept() -> dict[str, _Known]:
+    """Return what an earlier process knew; nothing when its file is missing, damaged or of another version."""
+    try:
+        content = json.loads((home() / "summaries.json").read_bytes())
+        if content.get("format") != _FORMAT:
+            return {}
+        kept = _file.validate_python(content["runs"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return {}
+    return {run_id: _Known(each.signature, each.summary) for run_id, each in kept.items()}
+
+
+def _keep(known: dict[str, _Known]) -> None:
+    lines = {run_id: _Kept(signature=each.signature, summary=each.summary) for run_id, each in known.items()}
+    content = json.dumps({"format": _FORMAT, "runs": _file.dump_python(lines, mode="json")}, ensure_ascii=False)
+    with contextlib.suppress(HomeError, OSError):  # only a cache: without it, the next start reads the runs again
+        replace_file(home() / "summaries.json", content)

@@ -1,0 +1,121 @@
+"""Deleted runs: a run is moved into `<home>/trash` as it is, and moved back to undo that.
+
+A run moves by one rename, whose new name holds the time, so a kill leaves it in one place or the other and whole. What
+lies there goes for good when the trash is emptied, and after thirty days at the next start.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from studio import labels, runs
+from studio.errors import RunError, StudioError
+from studio.files import home, size_of, sync_folder
+from studio.runs import Run
+
+KEPT_SECONDS = 30 * 24 * 3600
+_NAME = re.compile(r"(\d{10,})~(\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4})")
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A run in the trash."""
+
+    id: str
+    at: float
+    """When it was deleted, in seconds since the epoch."""
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        run = Run(self.path)
+        try:
+            return labels.of(run).name or run.started_config().name
+        except (OSError, StudioError):  # damaged, and perhaps deleted for that
+            return self.id
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on the disk."""
+        return size_of(self.path)
+
+
+def folder() -> Path:
+    """Return the trash's folder; it is made if missing."""
+    path = home() / "trash"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def deleted() -> list[Deleted]:
+    """Return the runs in the trash, the last one deleted first."""
+    found = ((entry, _NAME.fullmatch(entry.name)) for entry in os.scandir(folder()))
+    listed = [Deleted(match[2], int(match[1]) / 1000, Path(entry.path)) for entry, match in found if match]
+    return sorted(listed, key=lambda run: run.at, reverse=True)
+
+
+def delete(run: Run) -> Deleted:
+    """Move a run into the trash. Raises RunError when it is alive, gone, or held open by another program."""
+    with no_start():
+        refuse_alive(run)
+        now = int(time.time() * 1000)
+        going = Deleted(run.id, now / 1000, folder() / f"{now}~{run.id}")
+        _move(run.path, going.path, run.id)
+    return going
+
+
+def restore(run_id: str) -> Run:
+    """Move a run (`last` for the one deleted last) back to the others. Raises RunError when it is not in the trash."""
+    with no_start():
+        found = next((run for run in deleted() if run_id in (run.id, "last")), None)
+        if found is None:
+            raise RunError("run.not_in_trash", id=run_id[:80])
+        back = Run(runs.folder() / found.id)
+        if back.path.exists():
+            raise RunError("run.in_the_way", run=found.id, folder=str(back.path))
+        _move(found.path, back.path, found.id)
+    return back
+
+
+def empty(older_than: float = 0) -> int:
+    """Remove for good what was deleted more than `older_than` seconds ago; returns how many runs that were."""
+    with no_start():
+        going = [run for run in deleted() if time.time() - run.at >= older_than]
+        for run in going:
+            run.path.rename(folder() / f".gone-{run.path.name}")
+    for rest in folder().glob(".gone-*"):  # also what a kill has left
+        shutil.rmtree(rest, ignore_errors=True)
+    return len(going)
+
+
+@contextmanager
+def no_start() -> Iterator[None]:
+    """Keep every process from starting or resuming a run meanwhile."""
+    with FileLock(home() / "start.lock"):
+        yield
+
+
+def refuse_alive(run: Run) -> None:
+    """Raise RunError for a run that some process works on or will, and for one that is gone."""
+    if not run.path.is_dir():
+        raise RunError("run.unknown", id=run.id)
+    status = runs.readable_status(run)
+    if status and status.state.alive:
+        raise RunError("run.alive", run=run.id)
+
+
+def _move(path: Path, to: Path, run_id: str) -> None:
+    try:
+        path.rename(to)
+    except OSError as error:
+        raise RunError("run.not_moved", run=run_id, detail=error.strerror or str(error)) from error
+    for parent in (path.parent, to.parent):
+        sync_folder(parent)

@@ -1,0 +1,281 @@
+"""From summaries to the list of runs: filtered, sorted, as a table that becomes cards on a phone; and the trash.
+
+Pure functions without Gradio. Names, notes and whatever else users typed is escaped before it becomes HTML. Buttons
+inside the HTML carry `data-do`; the tab's events know what they ask for.
+"""
+
+import html
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from studio.config import BUILTIN_MODEL
+from studio.i18n import text
+from studio.runs import State
+from studio.summaries import Summary
+from studio.trash import Deleted
+from studio.ui.views import day_and_time, duration, empty
+
+STATES = ("all", "alive", *(state.value for state in State if not state.alive), "damaged")
+"""What the list can be narrowed to."""
+MOST_ROWS = 50
+"""Rows that are shown at first, and how many more each time."""
+MOST_CHOSEN = 6
+"""Runs that can be laid over each other."""
+_WIDTH, _HEIGHT = 96, 26
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: by what it sorts, and whether the highest comes first."""
+
+    key: Callable[[Summary], Any]
+    descending: bool = False
+
+
+COLUMNS = {
+    "name": Column(lambda run: run.name.casefold()),
+    "state": Column(lambda run: list(State).index(State(run.state)) if run.status else len(State)),
+    "preset": Column(lambda run: run.preset),
+    "model": Column(lambda run: run.model or None),
+    "data": Column(lambda run: run.data or None),
+    "last": Column(lambda run: run.last),
+    "best": Column(lambda run: run.best_known),
+    "time": Column(lambda run: run.seconds(0 if run.status is None else run.status.heartbeat), descending=True),
+    "size": Column(lambda run: run.bytes, descending=True),
+    "made": Column(lambda run: (run.created, run.id), descending=True),
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a browser looks at the runs; it keeps this over a reload."""
+
+    query: str = ""
+    state: str = "all"
+    sort: str = "made"
+    descending: bool = True
+    most: int = MOST_ROWS
+    chosen: tuple[str, ...] = ()
+    open: str | None = None
+
+    @classmethod
+    def of(cls, kept: Any) -> "Shown":
+        """Read what a browser has kept; whatever it holds, this is one that can be shown."""
+        kept = kept if isinstance(kept, dict) else {}
+        first = cls()
+        sort, state, most = kept.get("sort"), kept.get("state"), kept.get("most")
+        chosen = [run_id for run_id in kept.get("chosen") or () if isinstance(run_id, str)]
+        return cls(
+            query=str(kept.get("query") or "")[:200],
+            state=state if state in STATES else first.state,
+            sort=sort if sort in COLUMNS else first.sort,
+            descending=bool(kept.get("descending", first.descending)),
+            most=most if isinstance(most, int) and 0 < most <= 100_000 else first.most,
+            chosen=tuple(dict.fromkeys(chosen))[:MOST_CHOSEN],
+            open=kept["open"] if isinstance(kept.get("open"), str) else None,
+        )
+
+    def sorted_by(self, name: str) -> "Shown":
+        """Return the look after a press on a column's head: the same column turns round."""
+        if name not in COLUMNS:
+            return self
+        descending = not self.descending if name == self.sort else COLUMNS[name].descending
+        return replace(self, sort=name, descending=descending)
+
+    def choosing(self, run_id: str) -> "Shown":
+        """Return the look with a run chosen, or not chosen any more; beyond the most it stays as it is."""
+        if run_id in self.chosen:
+            return replace(self, chosen=tuple(each for each in self.chosen if each != run_id))
+        return self if len(self.chosen) >= MOST_CHOSEN else replace(self, chosen=(*self.chosen, run_id))
+
+    def among(self, there: Collection[str]) -> "Shown":
+        """Return the look without the runs that are gone."""
+        chosen = tuple(run_id for run_id in self.chosen if run_id in there)
+        return replace(self, chosen=chosen, open=self.open if self.open in there else None)
+
+
+def listed(found: Sequence[Summary], shown: Shown) -> list[Summary]:
+    """Return the runs that the filters let through, in order; those without the value that sorts come last."""
+    words = shown.query.casefold().split()
+    kept = [run for run in found if _has_state(run, shown.state) and all(word in _searched(run) for word in words)]
+    key = COLUMNS[shown.sort].key
+    known = [run for run in kept if key(run) is not None]
+    known.sort(key=key, reverse=shown.descending)
+    return known + [run for run in kept if key(run) is None]
+
+
+def _has_state(run: Summary, wanted: str) -> bool:
+    of_run = {"all", run.state, *(["alive"] if run.alive else []), *(["damaged"] if run.damaged else [])}
+    return wanted in of_run
+
+
+def _searched(run: Summary) -> str:
+    return " ".join((run.name, run.note, run.id, run.preset or "", run.model, run.data)).casefold()
+
+
+def sentence(found: Sequence[Summary], kept: Sequence[Summary], language: str) -> str:
+    """Say how many runs there are, how many are listed, and what all take on the disk."""
+    if not found:
+        return ""
+    key = "ui.runs.all" if len(kept) == len(found) else "ui.runs.some"
+    told = text(key, language, count=len(found), listed=len(kept), size=size(sum(run.bytes for run in found)))
+    return f'<p class="caption">{html.escape(told)}</p>'
+
+
+def table(found: Sequence[Summary], shown: Shown, language: str, now: float) -> str:
+    """Return the list as a table, or what to do where there is nothing to list."""
+    if not found:
+        return f'<div class="placeholder">{empty("ui.runs.empty", language)}</div>'
+    kept = listed(found, shown)
+    if not kept:
+        return f'<div class="placeholder">{empty("ui.runs.none_fits", language)}</div>'
+    heads = "".join(_head(name, shown, language) for name in COLUMNS)
+    heads = heads.replace('<th data-column="last"', f'{_plain_head("curve", language)}<th data-column="last"', 1)
+    rows = "".join(_row(run, shown, language, now) for run in kept[: shown.most])
+    more = len(kept) - shown.most
+    rest = ""
+    if more > 0:
+        words = html.escape(text("ui.runs.more", language, count=min(more, MOST_ROWS), left=more))
+        rest = f'<p class="more"><button type="button" class="act" id="runs-more" data-do="more">{words}</button></p>'
+    return (
+        f'<table class="runs"><thead><tr>{_plain_head("choose", language)}{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>{rest}"
+    )
+
+
+def _plain_head(name: str, language: str) -> str:
+    return f'<th class="{name}" scope="col">{html.escape(text(f"ui.runs.column.{name}", language))}</th>'
+
+
+def _head(name: str, shown: Shown, language: str) -> str:
+    words = html.escape(text(f"ui.runs.column.{name}", language))
+    sorts = shown.sort == name
+    order = f' aria-sort="{"descending" if shown.descending else "ascending"}"' if sorts else ""
+    mark = f'<i aria-hidden="true">{"▼" if shown.descending else "▲"}</i>' if sorts else ""
+    button = f'<button type="button" id="sort-{name}" data-do="sort" data-sort="{name}">{words}{mark}</button>'
+    return f'<th data-column="{name}" scope="col"{order}>{button}</th>'
+
+
+def _row(run: Summary, shown: Shown, language: str, now: float) -> str:
+    name, run_id = html.escape(run.name, quote=True), html.escape(run.id, quote=True)
+    label = html.escape(text("ui.runs.choose", language, name=run.name), quote=True)
+    checked = " checked" if run.id in shown.chosen else ""
+    note = f'<span class="note">{html.escape(" ".join(run.note.split()))}</span>' if run.note else ""
+    seconds = run.seconds(now)
+    cells = {
+        "state": state(run, language),
+        "preset": html.escape(run.preset or "–"),
+        "model": _short(model_name(run.model, language), run.model),
+        "data": html.escape(run.data or "–"),
+        "curve": sparkline(run, language),
+        "last": number(run.last),
+        "best": _best(run, language),
+        "time": "–" if seconds is None else html.escape(duration(seconds, language)),
+        "size": html.escape(size(run.bytes)),
+        "made": html.escape(day_and_time(run.created)),
+    }
+    body = "".join(_cell(column, cell, language) for column, cell in cells.items())
+    return (
+        f'<tr data-do="open" data-run="{run_id}"><td class="choose"><input type="checkbox" id="choose-{run_id}"'
+        f' data-do="choose" data-run="{run_id}" aria-label="{label}"{checked}></td>'
+        f'<th scope="row"><button type="button" class="row-link" id="open-{run_id}" data-do="open"'
+        f' data-run="{run_id}">{name}</button>{note}</th>{body}</tr>'
+    )
+
+
+def _short(words: str, whole: str) -> str:
+    return f'<span title="{html.escape(whole, quote=True)}">{html.escape(words)}</span>'
+
+
+def _cell(column: str, cell: str, language: str) -> str:
+    head = html.escape(text(f"ui.runs.column.{column}", language), quote=True)
+    return f'<td class="{column}" data-head="{head}">{cell}</td>'
+
+
+_SIGNS = {State.FINISHED: "✓", State.FAILED: "✕", State.INTERRUPTED: "⚡", State.PAUSED: "‖", State.STOPPED: "■"}
+
+
+def state(run: Summary, language: str) -> str:
+    """Return a run's state as a sign and a word, and how far a live one is."""
+    sign = "!" if run.status is None else _SIGNS.get(run.status.state, "▶")
+    words = text(f"state.{run.state}", language)
+    status = run.status
+    if status and status.total and status.state in (State.TRAINING, State.PAUSED, State.INTERRUPTED, State.STOPPED):
+        words += f" {round(100 * status.step / status.total)} %"
+    hurt = (
+        f' <span class="state damaged">! {html.escape(text("state.damaged", language))}</span>' if run.damaged else ""
+    )
+    hurt = hurt if run.status else ""
+    return f'<span class="state {run.state}"><i aria-hidden="true">{sign}</i> {html.escape(words)}</span>{hurt}'
+
+
+def _best(run: Summary, language: str) -> str:
+    if run.best_known is None:
+        return "–"
+    kind = "train" if run.best is None else "validation"
+    return f"{number(run.best_known)} <small>{html.escape(text(f'ui.series.{kind}', language))}</small>"
+
+
+def sparkline(run: Summary, language: str) -> str:
+    """Return the training loss as a small line, with words for who does not see it; a dash without two points."""
+    values = run.sparkline
+    if len(values) < 2:
+        return "–"
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    step = (_WIDTH - 4) / (len(values) - 1)
+    height = _HEIGHT - 4
+    points = " ".join(f"{2 + n * step:.1f},{2 + height * (high - value) / span:.1f}" for n, value in enumerate(values))
+    words = html.escape(text("ui.runs.curve", language, first=number(values[0]), last=number(values[-1])), quote=True)
+    return (
+        f'<svg class="spark" role="img" aria-label="{words}" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}"'
+        f' height="{_HEIGHT}"><title>{words}</title><polyline points="{points}"/></svg>'
+    )
+
+
+def number(value: float | None) -> str:
+    """Return a loss with the digits that say something."""
+    return "–" if value is None else f"{value:.3f}" if value < 100 else f"{value:.3g}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that fits."""
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} GB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{max(1, round(count / 1e3))} kB"
+
+
+def model_name(model_id: str, language: str) -> str:
+    """Return what people call a model: the built-in one in words, of others the last part of the id."""
+    if model_id == BUILTIN_MODEL:
+        return text("ui.runs.builtin", language)
+    return model_id.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or "–"
+
+
+# The trash
+
+
+def undo(name: str | None, language: str) -> str:
+    """Say that a run was deleted; the button that brings it back stands beside."""
+    return f'<p role="status">{html.escape(text("ui.runs.deleted", language, name=name))}</p>' if name else ""
+
+
+def trash(found: Sequence[Deleted], language: str) -> str:
+    """Return what lies in the trash, each run with the button that puts it back."""
+    if not found:
+        return empty("ui.runs.trash_empty", language)
+    words = html.escape(text("ui.runs.restore", language))
+    items = []
+    for run in found[:MOST_ROWS]:
+        name, run_id = html.escape(run.name), html.escape(run.id, quote=True)
+        when = html.escape(text("ui.runs.deleted_at", language, time=day_and_time(run.at)))
+        label = html.escape(text("ui.runs.restore_this", language, name=run.name), quote=True)
+        items.append(
+            f'<li><div><span class="what">{name}</span> <span class="effect">{when}</span></div><button type="button"'
+            f' class="act" data-do="restore" data-run="{run_id}" aria-label="{label}">{words}</button></li>'
+        )
+    more = len(found) - len(items)
+    rest = f'<p class="hint">{html.escape(text("ui.runs.trash_more", language, count=more))}</p>' if more > 0 else ""
+    hint = f'<p class="hint">{html.escape(text("ui.runs.trash_kept", language))}</p>'
+    return f'{hint}<ul class="problems">{"".join(items)}</ul>{rest}'

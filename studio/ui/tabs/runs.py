@@ -1,0 +1,253 @@
+"""The Runs tab: the list of all runs, several of them in one chart, the page of one run, and the trash."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.ui import charts, curve_views, overlay_views, runs_views
+from studio.ui.curve_views import TRAIN, VALIDATION
+from studio.ui.words import Words
+
+EVERY = 2.0
+"""Seconds between two looks at the runs, while the tab is on the screen."""
+CHART_HEIGHT = 280
+_ASK = (
+    "let last = null;"
+    f" const most = {runs_views.MOST_CHOSEN};"
+    " element.addEventListener('focusin', event => { last = event.target.id || null; });"
+    " element.addEventListener('click', event => { const asked = event.target.closest('[data-do]');"
+    " if (!asked) return; if (asked.id) last = asked.id; const given = {...asked.dataset};"
+    " if (given.do === 'choose' && element.querySelectorAll('input[data-do]:checked').length > most)"
+    " { event.preventDefault(); given.do = 'too-many'; }"
+    " trigger('click', given); });"
+    " new MutationObserver(() => { if (last && document.activeElement === document.body)"
+    " document.getElementById(last)?.focus({preventScroll: true}); })"
+    ".observe(element, {childList: true, subtree: true});"
+)
+"""Makes the buttons and boxes inside the HTML events of their component, and keeps the focus when it is drawn again."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The components of one run's page."""
+
+    back: gr.Button
+    compare: gr.Button
+    train: gr.Button
+    resume: gr.Button
+    clone: gr.Button
+    delete: gr.Button
+    chart: gr.LinePlot
+    name: gr.Textbox
+    note: gr.Textbox
+    save: gr.Button
+    clean: gr.Button
+    sure: gr.Row
+    clean_now: gr.Button
+    clean_not: gr.Button
+
+
+@dataclass(frozen=True)
+class RunsTab:
+    """The tab's components."""
+
+    kept: gr.BrowserState
+    """How this browser looks at the runs, as `Shown` reads it."""
+    seen: gr.State
+    """What this session has on the screen (`Seen`)."""
+    timer: gr.Timer
+    list: gr.Column
+    page_column: gr.Column
+    query: gr.Textbox
+    state: gr.Dropdown
+    undo_row: gr.Row
+    undo: gr.Button
+    overlay_card: gr.Column
+    kind: gr.Radio
+    forget: gr.Button
+    overlay: gr.LinePlot
+    empty: gr.Button
+    empty_sure: gr.Row
+    empty_now: gr.Button
+    empty_not: gr.Button
+    parts: dict[str, gr.HTML]
+    """Whatever is HTML, by name."""
+    page: Page
+
+    @property
+    def shown(self) -> list[Any]:
+        """Everything that a look at the runs may change."""
+        page = self.page
+        buttons = [page.compare, page.train, page.resume, page.delete, page.clone, page.clean]
+        columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure, page.sure]
+        filters = [self.query, self.state, self.empty, self.timer]
+        charts = [self.overlay, page.chart, page.name, page.note]
+        return [self.kept, self.seen, *columns, *filters, *charts, *buttons, *self.parts.values()]
+
+
+def build(words: Words) -> RunsTab:
+    """Build the tab inside the current Blocks."""
+    parts: dict[str, gr.HTML] = {}
+    with gr.Column(elem_id="runs-list") as listing:
+        with gr.Column(elem_classes="card"):
+            words.heading("ui.runs.title")
+            with gr.Row(elem_id="undo-row", elem_classes="told-row", visible=False) as undo_row:
+                parts["undone"] = gr.HTML(elem_id="undone")
+                undo = words.make(gr.Button, text="ui.runs.undo", size="sm", scale=0, min_width=110, elem_id="undo")
+            with gr.Row(elem_classes="filters"):
+                query = words.make(
+                    gr.Textbox,
+                    label="ui.runs.query",
+                    placeholder="ui.runs.query_hint",
+                    max_lines=1,
+                    scale=3,
+                    min_width=220,
+                    elem_id="runs-query",
+                )
+                state = words.make(
+                    gr.Dropdown,
+                    label="ui.runs.state",
+                    choices={name: _state_key(name) for name in runs_views.STATES},
+                    value=runs_views.STATES[0],
+                    scale=1,
+                    min_width=160,
+                    elem_id="runs-state",
+                )
+            parts["table"] = gr.HTML(elem_id="runs-table", js_on_load=_ASK)
+            parts["sentence"] = gr.HTML(elem_id="runs-sentence")
+        with gr.Column(elem_classes=["card", "away"], elem_id="overlay-card") as overlay_card:
+            with gr.Row(elem_classes="card-head", equal_height=True):
+                words.heading("ui.runs.overlay_title")
+                with gr.Row(elem_classes="stepper"):
+                    forget = words.make(gr.Button, text="ui.runs.forget", size="sm", min_width=96)
+            kind = words.make(
+                gr.Radio,
+                label="ui.runs.kind",
+                choices={name: f"ui.series.{name}" for name in (TRAIN, VALIDATION)},
+                value=TRAIN,
+                show_label=False,
+                container=False,
+                elem_id="overlay-kind",
+            )
+            overlay = _chart(words, "overlay", overlay_views.frame([]), overlay_views.COLOURS)
+            parts["legend"] = gr.HTML(elem_id="overlay-legend")
+            parts["overlay"] = gr.HTML(elem_id="overlay-sentence")
+            words.make(gr.HTML, text="ui.runs.differences", frame='<h3 class="section">{}</h3>')
+            parts["differences"] = gr.HTML(elem_id="differences")
+        with words.make(gr.Accordion, label="ui.runs.trash", open=False, elem_classes="card", elem_id="trash-card"):
+            parts["trash"] = gr.HTML(elem_id="trash", js_on_load=_ASK)
+            empty = words.make(gr.Button, text="ui.runs.empty_trash", size="sm", elem_id="empty-trash")
+            with gr.Row(elem_classes="told-row", visible=False) as empty_sure:
+                parts["empty_sure"] = gr.HTML(elem_id="empty-sure")
+                empty_now = words.make(gr.Button, text="ui.runs.empty_now", size="sm", scale=0, min_width=140)
+                empty_not = words.make(gr.Button, text="ui.runs.empty_not", size="sm", scale=0, min_width=96)
+    with gr.Column(elem_id="run-page", elem_classes="away") as page_column:
+        page = _page(words, parts)
+    return RunsTab(
+        kept=gr.BrowserState({}, storage_key="restyle-runs", secret="restyle-studio"),
+        seen=gr.State(None),
+        timer=gr.Timer(EVERY, active=False),
+        list=listing,
+        page_column=page_column,
+        query=query,
+        state=state,
+        undo_row=undo_row,
+        undo=undo,
+        overlay_card=overlay_card,
+        kind=kind,
+        forget=forget,
+        overlay=overlay,
+        empty=empty,
+        empty_sure=empty_sure,
+        empty_now=empty_now,
+        empty_not=empty_not,
+        parts=parts,
+        page=page,
+    )
+
+
+def _state_key(name: str) -> str:
+    return f"ui.runs.states.{name}" if name in ("all", "alive") else f"state.{name}"
+
+
+def _chart(words: Words, name: str, frame: Any, colours: dict[str, str]) -> gr.LinePlot:
+    return words.make(
+        gr.LinePlot,
+        label="ui.loss.title",
+        x_title="ui.loss.x",
+        y_title="ui.loss.y",
+        show_label=False,
+        value=frame,
+        x=charts.STEP,
+        y=charts.VALUE,
+        color=charts.SERIES,
+        colors_in_legend=[],  # the legend stands under the chart, in the page's language
+        color_map=charts.colour_map(colours),
+        height=CHART_HEIGHT,
+        elem_id=name,
+    )
+
+
+def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
+    back = words.make(gr.Button, text="ui.runs.back", size="sm", elem_id="runs-back")
+    with gr.Column(elem_classes="card"):
+        parts["head"] = gr.HTML(elem_id="run-head")
+        parts["wrong"] = gr.HTML(elem_id="run-wrong")
+        with gr.Row(elem_classes="actions"):
+            compare = words.make(gr.Button, text="ui.runs.compare", variant="primary", min_width=130)
+            resume = words.make(gr.Button, text="ui.train.resume", min_width=110, elem_id="run-resume")
+            train = words.make(gr.Button, text="ui.runs.open_train", min_width=130)
+            clone = words.make(gr.Button, text="ui.runs.clone", min_width=150)
+            delete = words.make(gr.Button, text="ui.runs.delete", min_width=96, elem_id="run-delete")
+        parts["why"] = gr.HTML(elem_id="run-why")
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=7, min_width=320):
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.loss.title")
+                chart = _chart(words, "run-loss", curve_views.frame([]), curve_views.COLOURS)
+                parts["loss"] = gr.HTML(elem_id="run-sentence")
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.runs.results")
+                parts["results"] = gr.HTML(elem_id="run-results")
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.runs.settings")
+                parts["settings"] = gr.HTML(elem_id="run-settings")
+            with words.make(gr.Accordion, label="ui.runs.choices", open=False, elem_classes="card"):
+                parts["choices"] = gr.HTML(elem_id="run-choices")
+            with words.make(gr.Accordion, label="ui.log.title", open=False, elem_classes="card"):
+                parts["log"] = gr.HTML(elem_id="run-log")
+        with gr.Column(scale=4, min_width=300):
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.runs.label")
+                name = words.make(gr.Textbox, label="ui.runs.name", info="ui.runs.name_help", max_lines=1)
+                note = words.make(gr.Textbox, label="ui.runs.note", lines=3, max_lines=8, elem_id="run-note")
+                save = words.make(gr.Button, text="ui.runs.save", size="sm", elem_id="run-save")
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.runs.rests_on")
+                parts["rests"] = gr.HTML(elem_id="run-rests")
+            with gr.Column(elem_classes="card"):
+                words.heading("ui.runs.disk")
+                parts["disk"] = gr.HTML(elem_id="run-disk")
+                parts["spare"] = gr.HTML(elem_id="run-spare")
+                clean = words.make(gr.Button, text="ui.runs.clean", size="sm", elem_id="run-clean")
+                with gr.Row(elem_classes="told-row", visible=False) as sure:
+                    words.make(gr.HTML, text="ui.runs.clean_sure", frame="<p>{}</p>")
+                    clean_now = words.make(gr.Button, text="ui.runs.clean_now", size="sm", scale=0, min_width=96)
+                    clean_not = words.make(gr.Button, text="ui.runs.clean_not", size="sm", scale=0, min_width=96)
+    return Page(
+        back,
+        compare,
+        train,
+        resume,
+        clone,
+        delete,
+        chart,
+        name,
+        note,
+        save,
+        clean,
+        sure,
+        clean_now,
+        clean_not,
+    )

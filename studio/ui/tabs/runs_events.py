@@ -1,0 +1,226 @@
+"""The Runs tab's events: what is pressed changes the look or the runs, and the tab shows them as they are then."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from studio import labels, runs, trash
+from studio.errors import RunError
+from studio.i18n import text
+from studio.runs import Run
+from studio.ui import following as follow
+from studio.ui.failures import shown as failures_shown
+from studio.ui.failures import silent
+from studio.ui.frame import Frame
+from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, Shown, size
+from studio.ui.tabs import compare, compare_events
+from studio.ui.tabs.compare import CompareTab
+from studio.ui.tabs.runs import RunsTab
+from studio.ui.tabs.runs_shown import Seen, updates
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+
+
+def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], Any]:
+    """Connect the events that stay on the tab; returns what shows everything again after an event."""
+    looked = [frame.language, tab.kept, tab.kind, tab.seen]
+
+    def show(
+        language: str, look: Shown, kind: str, seen: Seen | None, changes: dict[Any, Any] | None = None
+    ) -> dict[Any, Any]:
+        """Return what shows the look `look`, with the `changes` that go with it."""
+        found = {tab.kept: vars(look)} | updates(tab, look, kind, language, seen)
+        return found | (changes or {})
+
+    def act(*events: Any, more: list[Any] | None = None) -> Callable[[Any], Any]:
+        """Connect a handler of (language, look, kind, seen, …) that changes what is shown."""
+
+        def connected(handler: Callable[..., Any]) -> Any:
+            @failures_shown
+            def handled(language: str, kept: Any, kind: str, seen: Seen | None, *rest: Any) -> Any:
+                return handler(language, Shown.of(kept), kind, seen, *rest)
+
+            return gr.on(list(events), handled, [*looked, *(more or [])], tab.shown, **QUIET)
+
+        return connected
+
+    @silent
+    def tick(language: str, kept: Any, kind: str, seen: Seen | None) -> Any:
+        return updates(tab, Shown.of(kept), kind, language, seen) or gr.skip()
+
+    @failures_shown
+    def arrive(language: str, kept: Any, kind: str) -> Any:
+        look = Shown.of(kept)
+        changes = {tab.query: look.query, tab.state: look.state, tab.timer: gr.Timer(active=True)}
+        return show(language, look, kind, None, changes)
+
+    @failures_shown
+    def say_again(language: str, kept: Any, kind: str, seen: Seen | None) -> Any:
+        if seen is None:  # the tab was not on the screen yet
+            return gr.skip()
+        return updates(tab, Shown.of(kept), kind, language, replace(seen, values={}))
+
+    def pressed(language: str, kept: Any, kind: str, seen: Seen | None, event: gr.EventData) -> Any:
+        asked = event._data if isinstance(event._data, dict) else {}
+        return in_list(language, kept, kind, seen, str(asked.get("do")), asked)
+
+    @failures_shown
+    def in_list(language: str, kept: Any, kind: str, seen: Seen | None, do: str, asked: dict[str, Any]) -> Any:
+        look, run_id = Shown.of(kept), str(asked.get("run", ""))
+        if do == "too-many":
+            raise RunError("ui.too_many", most=MOST_CHOSEN)
+        if do == "restore":
+            name = labels.name_of(trash.restore(run_id))
+            gr.Info(text("ui.runs.restored", language, name=name), title=text("ui.runs.title", language))
+        if do == "sort":
+            look = look.sorted_by(str(asked.get("sort")))
+        elif do == "more":
+            look = replace(look, most=look.most + MOST_ROWS)
+        elif do in ("open", "choose"):
+            run = runs.find(run_id)
+            look = replace(look, open=run.id) if do == "open" else look.choosing(run.id)
+        return show(language, look, kind, seen)
+
+    for part in (tab.parts["table"], tab.parts["trash"]):
+        part.click(pressed, looked, tab.shown, **QUIET)
+
+    @act(tab.query.input, more=[tab.query])
+    def search(language: str, look: Shown, kind: str, seen: Seen | None, query: str) -> Any:
+        return show(language, replace(look, query=query or "", most=MOST_ROWS), kind, seen)
+
+    @act(tab.state.input, more=[tab.state])
+    def narrow(language: str, look: Shown, kind: str, seen: Seen | None, state: str) -> Any:
+        return show(language, replace(look, state=state, most=MOST_ROWS), kind, seen)
+
+    @act(tab.kind.input)
+    def draw(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        return show(language, look, kind, seen)
+
+    @act(tab.forget.click)
+    def forget(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        return show(language, replace(look, chosen=()), kind, seen)
+
+    @act(tab.page.back.click)
+    def back(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        return show(language, replace(look, open=None), kind, seen)
+
+    @act(tab.page.save.click, tab.page.name.submit, more=[tab.page.name, tab.page.note])
+    def label(language: str, look: Shown, kind: str, seen: Seen | None, name: str, note: str) -> Any:
+        run = opened(look)
+        labels.rename(run, name or "")
+        labels.annotate(run, note or "")
+        return show(language, look, kind, seen, {tab.page.name: labels.name_of(run)})
+
+    @act(tab.page.delete.click)
+    def delete(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        run = opened(look)
+        trash.delete(run)
+        return show(language, replace(look, open=None), kind, replace(seen or Seen(), deleted=run.id))
+
+    @act(tab.undo.click)
+    def undo(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        if seen and seen.deleted:
+            trash.restore(seen.deleted)
+        return show(language, look, kind, replace(seen or Seen(), deleted=None))
+
+    @act(tab.empty.click)
+    def ask_empty(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        found = trash.deleted()
+        words = text("ui.runs.empty_sure", language, count=len(found), size=size(sum(run.bytes for run in found)))
+        return {tab.empty_sure: gr.update(visible=True), tab.parts["empty_sure"]: f"<p>{words}</p>"}
+
+    @act(tab.empty_now.click)
+    def empty(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        trash.empty()
+        return show(language, look, kind, seen, {tab.empty_sure: gr.update(visible=False)})
+
+    tab.empty_not.click(lambda: gr.update(visible=False), None, tab.empty_sure, **QUIET)
+    tab.page.clean.click(lambda: gr.update(visible=True), None, tab.page.sure, **QUIET)
+    tab.page.clean_not.click(lambda: gr.update(visible=False), None, tab.page.sure, **QUIET)
+
+    @act(tab.page.clean_now.click)
+    def clean(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+        from studio.train import cleanup
+
+        freed = cleanup.clean(opened(look))
+        gr.Info(text("ui.runs.cleaned", language, size=size(freed)), title=text("ui.runs.disk", language))
+        return show(language, look, kind, seen, {tab.page.sure: gr.update(visible=False)})
+
+    def watch(language: str, event: gr.SelectData) -> Any:
+        """Look at the runs only while the tab is on the screen."""
+        return gr.Timer(active=event.value == text("ui.tabs.runs", language))
+
+    item.select(arrive, looked[:3], tab.shown, **QUIET)
+    tabs.select(watch, frame.language, tab.timer, **QUIET)
+    tab.timer.tick(tick, looked, tab.shown, concurrency_limit=None, **QUIET)
+    return lambda event: event.then(say_again, looked, tab.shown, **QUIET)
+
+
+def opened(look: Shown) -> Run:
+    """Return the open run; raises RunError when it is gone."""
+    return runs.find(look.open or "")
+
+
+def connect_others(
+    tab: RunsTab,
+    frame: Frame,
+    tabs: gr.Tabs,
+    looks: list[Any],
+    run_outputs: list[Any],
+    show_run: Callable[..., dict[Any, Any]],
+    compare_tab: CompareTab,
+    of_source: list[Any],
+    show_source: Callable[[Any], dict[Any, Any]],
+) -> Any:
+    """Connect the events that lead to other tabs; returns the one after which the data set is to be read again."""
+    asked = [frame.language, tab.kept]
+    page = tab.page
+
+    @failures_shown
+    def to_train(language: str, kept: Any, *looks: Any) -> Any:
+        run = opened(Shown.of(kept))
+        return {**show_run(follow.follow(run.id), language, *looks), tabs: gr.update(selected="train")}
+
+    @failures_shown
+    def resume(language: str, kept: Any, *looks: Any) -> Any:
+        from studio import gpu
+
+        run = gpu.thread().resume_run(opened(Shown.of(kept)).id)
+        return {**show_run(follow.follow(run.id), language, *looks), tabs: gr.update(selected="train")}
+
+    @failures_shown
+    def to_compare(language: str, kept: Any) -> Any:
+        run = opened(Shown.of(kept))
+        return {
+            **compare_events.nothing(compare_tab, language),
+            **compare.choose(compare_tab, None, language),
+            **compare.generation(compare_tab, run.config().generation),
+            **compare.about(compare_tab, run.id, compare.comparable(), language),
+            **_chosen(compare_tab, run, language),
+            tabs: gr.update(selected="compare"),
+        }
+
+    @failures_shown
+    def clone(language: str, kept: Any) -> Any:
+        config = opened(Shown.of(kept)).config()
+        return {
+            frame.base: config,
+            **frame.form.show(config),
+            **show_source(config),
+            tabs: gr.update(selected="train"),
+        }
+
+    page.train.click(to_train, [*asked, *looks], [*run_outputs, tabs], **QUIET)
+    page.resume.click(resume, [*asked, *looks], [*run_outputs, tabs], **QUIET)
+    to_outputs = dict.fromkeys([*compare_tab.of_runs, *compare_tab.of_answers, tabs])
+    page.compare.click(to_compare, asked, list(to_outputs), **QUIET)
+    cloned = [frame.base, *frame.form.components, *of_source, tabs]
+    return page.clone.click(clone, asked, list(dict.fromkeys(cloned)), **QUIET)
+
+
+def _chosen(tab: CompareTab, run: Run, language: str) -> dict[Any, Any]:
+    """Return what makes the Compare tab's list hold a run as chosen."""
+    offered = compare.choose(tab, run.id, language)[tab.run]
+    return {tab.run: offered | {"value": run.id}}
