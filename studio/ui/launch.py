@@ -12,9 +12,9 @@ from studio.files import home
 from studio.ui import theme
 
 LARGEST_UPLOAD = "2gb"
-QUEUE_PAUSE = 0.02
-"""Seconds between two looks of Gradio's queue for events. Its own 0.001 (0.05 on Windows) takes 2.7 processor seconds a
-minute from a training while nothing happens; an answer comes 10 ms later on average."""
+QUEUE_PAUSE = 0.05
+"""Seconds between two looks of Gradio's queue for events; its own value on Windows. Elsewhere it takes 0.001, and with
+that 2.7 processor seconds a minute from a training while nothing happens. An answer comes 25 ms later on average."""
 
 
 def settings(port: int | None = None) -> dict[str, Any]:

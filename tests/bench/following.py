@@ -5,7 +5,8 @@
 The page's tick is recorded once from a browser, which is closed then; two clients replay it over HTTP every two
 seconds, as the page does, while another process writes 10 steps a second into the run. Printed are the payload and the
 time of a tick's answer, the processor time of the server with and without clients, and what a tick without news sends.
- With `--training`, runs of the built-in model are timed in turn with and without two clients. Not a test.
+With `--training`, a run of the built-in model in the server's process is timed in windows, in turn with and without the
+two clients. Not a test.
 """
 
 import os
