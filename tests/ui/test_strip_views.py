@@ -87,11 +87,12 @@ def card():
 def test_a_new_frame_is_followed_unless_the_scrubber_was_moved():
     made = card()
     fewer = Strip(prompts=STRIP.prompts, every=20, frames=STRIP.frames[:2])
-    live = strip.render(made, following(), following(fewer), "en", strip.place_of(0, 1, False))
+    live = strip.render(made, following(), following(fewer), "en", strip.place_of(0, None))
     assert live[made.at]["value"] == 2
     assert "drop her" in live[made.answers]
-    moved = strip.render(made, following(), following(fewer), "en", strip.place_of(1, 0, True))
-    assert (moved[made.at]["value"], moved[made.at]["maximum"], moved[made.stays]) == (0, 2, True)
+    moved = strip.render(made, following(), following(fewer), "en", strip.place_of(1, 0))
+    assert (moved[made.at]["value"], moved[made.at]["maximum"]) == (0, 2)
+    assert made.chosen not in moved
     assert "넓다" in moved[made.answers]
     assert made.prompt not in moved
 
@@ -100,7 +101,7 @@ def test_without_news_nothing_is_sent_and_another_run_begins_at_its_newest_frame
     made = card()
     assert strip.render(made, following(), following(), "en", Place()) == {}
     other = strip.render(made, following(run_id="20261125-231930-other-0000"), following(), "en", Place(1, 0))
-    assert (other[made.at]["value"], other[made.stays], other[made.prompt]["value"]) == (2, False, 0)
+    assert (other[made.at]["value"], other[made.chosen], other[made.prompt]["value"]) == (2, None, 0)
     empty = strip.render(made, Following(), following(), "en", Place(1, 0))
     assert empty[made.prompt]["value"] is None
     assert not empty[made.at]["interactive"]

@@ -12,7 +12,7 @@ from studio.ui.frame import Frame
 from studio.ui.strip_views import Place
 from studio.ui.words import Words
 
-AT_FIRST = (None, 0, False)
+AT_FIRST = (None, None)
 """The values of `StripCard.place` on a new page."""
 
 
@@ -22,20 +22,21 @@ class StripCard:
 
     prompt: gr.Dropdown
     at: gr.Slider
-    stays: gr.State
-    """Whether the user has moved the scrubber away from the newest frame."""
+    chosen: gr.State
+    """The frame that the user has moved the scrubber to; None follows the newest one. Only the user changes it, and a
+    new run: what a tick in flight puts into the scrubber cannot take the choice away."""
     answers: gr.HTML
     caption: gr.HTML
 
     @property
     def of_run(self) -> list[Any]:
         """What changes with the followed run."""
-        return [self.prompt, self.at, self.stays, self.answers, self.caption]
+        return [self.prompt, self.at, self.chosen, self.answers, self.caption]
 
     @property
     def place(self) -> list[Any]:
         """What says where the session looks; see `place_of`."""
-        return [self.prompt, self.at, self.stays]
+        return [self.prompt, self.chosen]
 
 
 def build(words: Words) -> StripCard:
@@ -57,12 +58,12 @@ def build(words: Words) -> StripCard:
             elem_id="strip-answers",
         )
         caption = gr.HTML(strip_views.NO_CAPTION)
-    return StripCard(prompt, at, gr.State(False), answers, caption)
+    return StripCard(prompt, at, gr.State(None), answers, caption)
 
 
-def place_of(prompt: Any, at: Any, stays: bool) -> Place:
+def place_of(prompt: Any, chosen: int | None) -> Place:
     """Return where a session looks, from the values of `StripCard.place`."""
-    return Place(int(prompt or 0), int(at or 0) if stays else None)
+    return Place(int(prompt or 0), chosen)
 
 
 def render(
@@ -75,7 +76,8 @@ def render(
     same_run = before is None or before.run_id == following.run_id
     if before is not None and same_run and (before.strip, before.alive) == (following.strip, following.alive):
         return {}
-    place = place if place and same_run else Place()
+    anew = place is None or not same_run
+    place = Place() if place is None or anew else place
     strip = following.strip
     count = len(strip.frames)
     updates = {
@@ -83,7 +85,7 @@ def render(
             maximum=max(1, count - 1), value=max(0, place.number(strip)), interactive=count > 1,
             label=strip_views.scrubber(strip, place, following.total, language),
         ),
-        card.stays: place.frame is not None,
+        **({card.chosen: None} if anew else {}),
         **_shown(card, following, place, language),
     }  # fmt: skip
     if before is None or not same_run or before.strip.prompts != strip.prompts:
@@ -113,10 +115,10 @@ def connect(card: StripCard, frame: Frame) -> None:
     @shown
     def moved(language: str, following: Following, prompt: int, at: int) -> dict[Any, Any]:
         newest = at >= len(following.strip.frames) - 1
-        place = place_of(prompt, at, not newest)
+        place = place_of(prompt, None if newest else int(at))
         label = strip_views.scrubber(following.strip, place, following.total, language)
         return {
-            card.stays: not newest,
+            card.chosen: place.frame,
             card.at: gr.update(label=label),
             **_shown(card, following, place, language),
         }
@@ -126,7 +128,7 @@ def connect(card: StripCard, frame: Frame) -> None:
         component.input(
             moved,
             inputs,
-            [card.stays, card.at, card.answers, card.caption],
+            [card.chosen, card.at, card.answers, card.caption],
             show_progress="hidden",
             trigger_mode="always_last",
             api_visibility="undocumented",
