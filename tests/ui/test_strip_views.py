@@ -93,19 +93,19 @@ def card():
 def test_the_newest_frame_is_followed_unless_the_scrubber_was_moved(run):
     made, now = card(), following.follow(run.id)
 
-    live = strip.render(made, now, "en", strip.place_of(0, 1, None, now))
-    assert (live[made.at]["value"], live[made.held]) == (2, None)
+    live = strip.render(made, now, "en", strip.place_of(0, None, now))
+    assert live[made.at]["value"] == 2
     assert "drop her" in live[made.answers]
 
-    moved = strip.render(made, now, "en", strip.place_of(1, 0, run.id, now))
-    assert (moved[made.at]["value"], moved[made.at]["maximum"], moved[made.held]) == (0, 2, run.id)
+    moved = strip.render(made, now, "en", strip.place_of(1, (run.id, 0), now))
+    assert (moved[made.at]["value"], moved[made.at]["maximum"]) == (0, 2)
     assert "넓다" in moved[made.answers]
 
 
 def test_another_run_begins_at_its_newest_frame(run):
     now = following.follow(run.id)
 
-    assert strip.place_of(1, 0, "20261125-231930-other-0000", now).frame is None
+    assert strip.place_of(1, ("20261125-231930-other-0000", 0), now).frame is None
 
 
 def test_only_a_new_frame_or_another_state_is_news(run):

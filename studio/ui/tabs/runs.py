@@ -174,9 +174,9 @@ def _state_key(name: str) -> str:
 def _chart(words: Words, name: str, frame: Any, colours: dict[str, str]) -> gr.LinePlot:
     return words.make(
         gr.LinePlot,
-        label="ui.loss.title",
+        label="ui.curves.kinds.loss",
         x_title="ui.loss.x",
-        y_title="ui.loss.y",
+        y_title="ui.curves.y.loss",
         show_label=False,
         value=frame,
         x=charts.STEP,
@@ -204,7 +204,7 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=7, min_width=320):
             with gr.Column(elem_classes="card"):
-                words.heading("ui.loss.title")
+                words.heading("ui.curves.kinds.loss")
                 chart = _chart(words, "run-loss", curve_views.frame([]), curve_views.COLOURS)
                 parts["loss"] = gr.HTML(elem_id="run-sentence")
             with gr.Column(elem_classes="card"):

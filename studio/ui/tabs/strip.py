@@ -13,7 +13,7 @@ from studio.ui.frame import Frame
 from studio.ui.strip_views import Place
 from studio.ui.words import Words
 
-AT_FIRST = (None, 0, None)
+AT_FIRST = (None, None)
 """The values of `StripCard.place` on a new page."""
 
 
@@ -23,8 +23,9 @@ class StripCard:
 
     prompt: gr.Dropdown
     at: gr.Slider
-    held: gr.State
-    """The run in which the user has moved the scrubber away from the newest frame; None else."""
+    chosen: gr.State
+    """The run and the frame that the user has moved the scrubber to; None follows the newest one. Only the user changes
+    it: what a tick in flight puts into the scrubber cannot take the choice away."""
     answers: gr.HTML
     caption: gr.HTML
     seen: gr.State
@@ -33,12 +34,12 @@ class StripCard:
     @property
     def of_run(self) -> list[Any]:
         """What changes with the followed run."""
-        return [self.prompt, self.at, self.held, self.answers, self.caption]
+        return [self.prompt, self.at, self.answers, self.caption]
 
     @property
     def place(self) -> list[Any]:
         """What says where the session looks; see `place_of`."""
-        return [self.prompt, self.at, self.held]
+        return [self.prompt, self.chosen]
 
 
 def build(words: Words) -> StripCard:
@@ -68,9 +69,9 @@ def seen(following: Following) -> tuple[Any, ...]:
     return following.run_id, following.glance.strip if following.glance else 0, _state(following)
 
 
-def place_of(prompt: Any, at: Any, held: str | None, following: Following) -> Place:
+def place_of(prompt: Any, chosen: tuple[str, int] | None, following: Following) -> Place:
     """Return where a session looks, from the values of `StripCard.place`: at the newest frame, unless it was moved."""
-    return Place(int(prompt or 0), int(at or 0) if held and held == following.run_id else None)
+    return Place(int(prompt or 0), chosen[1] if chosen and chosen[0] == following.run_id else None)
 
 
 def render(card: StripCard, following: Following, language: str, place: Place | None = None) -> dict[Any, Any]:
@@ -82,7 +83,6 @@ def render(card: StripCard, following: Following, language: str, place: Place | 
             maximum=max(1, count - 1), value=max(0, place.number(strip)), interactive=count > 1,
             label=strip_views.scrubber(strip, place, following.total, language),
         ),
-        card.held: following.run_id if place.frame is not None else None,
         card.prompt: gr.update(
             choices=strip_views.prompts(strip), value=place.prompt_of(strip) if strip.prompts else None
         ),
@@ -115,10 +115,10 @@ def connect(card: StripCard, frame: Frame) -> None:
     @shown
     def moved(language: str, following: Following, prompt: int, at: int) -> dict[Any, Any]:
         newest = at >= len(_strip(following).frames) - 1
-        held = None if newest else following.run_id
-        place = place_of(prompt, at, held, following)
+        chosen = None if newest else (following.run_id, at)
+        place = place_of(prompt, chosen, following)
         label = strip_views.scrubber(_strip(following), place, following.total, language)
-        return {card.held: held, card.at: gr.update(label=label), **_shown(card, following, place, language)}
+        return {card.chosen: chosen, card.at: gr.update(label=label), **_shown(card, following, place, language)}
 
     @silent
     def show(language: str, following: Following, *place: Any) -> dict[Any, Any]:
@@ -129,7 +129,7 @@ def connect(card: StripCard, frame: Frame) -> None:
         component.input(
             moved,
             inputs,
-            [card.held, card.at, card.answers, card.caption],
+            [card.chosen, card.at, card.answers, card.caption],
             show_progress="hidden",
             trigger_mode="always_last",
             api_visibility="undocumented",
