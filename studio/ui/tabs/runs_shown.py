@@ -74,7 +74,8 @@ def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | N
 
 def there(visible: bool, *classes: str) -> dict[str, Any]:
     """Return what shows or hides a column by its classes. It stays in the page: a chart that is taken out while it is
-    being drawn fails in the browser."""
+    being drawn fails in the browser.
+    """
     return {"elem_classes": [*classes] if visible else [*classes, "away"]}
 
 
@@ -110,7 +111,7 @@ def _list(
         differing = record.differing([config for config in configs if config]) if all(configs) else {}
         differing.pop("name", None)
         values["legend"] = overlay_views.legend(laid, kind, language)
-        values["overlay"] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
+        values["overlay_told"] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
         values["differences"] = overlay_views.differences(laid, differing, language)
         stamp = (kind, tuple((run.letter, run.name, len(run.points), run.points[-1:]) for run in laid))
         props["overlay"] = {"value": overlay_views.frame(laid, kind), "stamp": stamp}
