@@ -132,14 +132,14 @@ def build(words: Words) -> RunsTab:
             )
             overlay = _chart(words, "overlay", overlay_views.frame([]), overlay_views.COLOURS)
             parts["legend"] = gr.HTML(elem_id="overlay-legend")
-            parts["overlay"] = gr.HTML(elem_id="overlay-sentence")
+            parts["overlay_told"] = gr.HTML(elem_id="overlay-sentence")
             words.make(gr.HTML, text="ui.runs.differences", frame='<h3 class="section">{}</h3>')
             parts["differences"] = gr.HTML(elem_id="differences")
         with words.make(gr.Accordion, label="ui.runs.trash", open=False, elem_classes="card", elem_id="trash-card"):
             parts["trash"] = gr.HTML(elem_id="trash", js_on_load=_ASK)
             empty = words.make(gr.Button, text="ui.runs.empty_trash", size="sm", elem_id="empty-trash")
             with gr.Row(elem_classes="told-row", visible=False) as empty_sure:
-                parts["empty_sure"] = gr.HTML(elem_id="empty-sure")
+                parts["empty_told"] = gr.HTML(elem_id="empty-sure")
                 empty_now = words.make(gr.Button, text="ui.runs.empty_now", size="sm", scale=0, min_width=140)
                 empty_not = words.make(gr.Button, text="ui.runs.empty_not", size="sm", scale=0, min_width=96)
     with gr.Column(elem_id="run-page", elem_classes="away") as page_column:

@@ -109,7 +109,7 @@ def _list(
         differing = record.differing([config for config in configs if config]) if all(configs) else {}
         differing.pop("name", None)
         values["legend"] = overlay_views.legend(laid, kind, language)
-        values["overlay"] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
+        values["overlay_told"] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
         values["differences"] = overlay_views.differences(laid, differing, language)
         stamp = (kind, tuple((run.letter, run.name, _ends(run.curve)) for run in laid))
         props["overlay"] = {"value": overlay_views.frame(laid, kind), "stamp": stamp}

@@ -1,0 +1,251 @@
+"""The list of runs, several curves in one chart, and a run's page: from what is on the disk to what is shown."""
+
+import json
+import time
+
+import gradio as gr
+import pytest
+
+from studio import labels, presets, runs, summaries, trash
+from studio.compare import record
+from studio.events import Chosen, Evaluated, Step
+from studio.i18n import LANGUAGES, message, text
+from studio.runs import State
+from studio.train import checkpoint
+from studio.ui import overlay_views, run_page_views, runs_views
+from studio.ui.overlay_views import LETTERS, Laid
+from studio.ui.runs_views import Shown
+from studio.ui.tabs import runs as runs_tab
+from studio.ui.tabs import runs_shown
+from studio.ui.views import TRAIN, VALIDATION, Point
+from studio.ui.words import Words
+
+NOW = 2_000.0
+
+
+def make(name: str, losses, state: State = State.FINISHED, **settings):
+    run = runs.create(presets.load("quickstart").with_settings({"name": name, **settings}))
+    for number, loss in enumerate(losses, 1):
+        run.emit(Step(step=number, total=9, epoch=0.1, loss=loss, learning_rate=1e-3, tokens=5))
+    run.enter(state, step=len(losses), total=9, started=1_000.0, ended=1_000.0 + 60 * len(losses))
+    return run
+
+
+@pytest.fixture
+def three():
+    first = make("gamma", [3.0, 2.0])
+    labels.annotate(first, "<i>for the talk</i>")
+    second = make("Alpha", [3.0, 1.0, 2.5], State.STOPPED, **{"lora.r": 4})
+    second.emit(Evaluated(step=2, loss=1.5))
+    third = make("beta", [])
+    (third.path / "status.json").write_text("{")
+    return [first, second, third]
+
+
+def names(shown: Shown) -> list[str]:
+    return [run.name for run in runs_views.listed(summaries.all_of(), shown)]
+
+
+def test_the_list_is_sorted_by_any_column_and_what_is_unknown_comes_last(three):
+    assert names(Shown(sort="name", descending=False)) == ["Alpha", "beta", "gamma"]
+    assert names(Shown(sort="name", descending=True)) == ["gamma", "beta", "Alpha"]
+    assert names(Shown(sort="last", descending=False)) == ["gamma", "Alpha", "beta"]
+    assert names(Shown(sort="best", descending=False)) == ["Alpha", "gamma", "beta"]
+    assert names(Shown(sort="time", descending=True))[:2] == ["Alpha", "gamma"]
+    for column in runs_views.COLUMNS:
+        assert len(names(Shown(sort=column))) == 3
+
+
+def test_search_and_state_narrow_the_list(three):
+    assert names(Shown(query="TALK")) == ["gamma"]
+    assert names(Shown(query="captain quickstart")).count("Alpha") == 1
+    assert names(Shown(query="nothing like it")) == []
+    assert names(Shown(state="stopped")) == ["Alpha"]
+    assert names(Shown(state="damaged")) == ["beta"]
+    assert names(Shown(state="alive")) == []
+
+
+def test_a_press_on_a_head_sorts_and_a_second_one_turns_round():
+    by_name = Shown().sorted_by("name")
+    assert (by_name.sort, by_name.descending) == ("name", False)
+    assert by_name.sorted_by("name").descending
+    assert Shown().sorted_by("no such column") == Shown()
+
+
+def test_no_more_than_six_are_chosen_and_what_is_gone_is_let_go():
+    look = Shown()
+    for letter in "abcdefgh":
+        look = look.choosing(letter)
+    assert look.chosen == tuple("abcdef")
+    assert look.choosing("a").chosen == tuple("bcdef")
+    assert look.among({"b", "c"}).chosen == ("b", "c")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [None, [], "x", {"sort": 3, "state": "x", "most": -1, "chosen": "ab", "open": 4}, {"chosen": list("aab") * 9}],
+)
+def test_whatever_a_browser_has_kept_can_be_shown(kept, three):
+    look = Shown.of(kept)
+    assert Shown.of(vars(look)) == look
+    assert runs_views.table(summaries.all_of(), look, "en", NOW)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_table_holds_every_run_in_words_and_nothing_typed_becomes_markup(three, language):
+    labels.rename(three[0], '<script>"x"</script>')
+    shown = runs_views.table(summaries.all_of(), Shown(chosen=(three[1].id,)), language, NOW)
+    assert "<script>" not in shown
+    assert "<i>for" not in shown
+    assert shown.count("<tr ") == 3
+    assert shown.count(" checked") == 1
+    assert text("state.damaged", language) in shown
+    assert text("ui.series.validation", language) in shown
+    assert 'aria-sort="descending"' in shown
+    assert "<polyline" in shown
+    assert text("ui.runs.empty", language) in runs_views.table([], Shown(), language, NOW)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_many_runs_are_shown_page_by_page(language, three):
+    found = summaries.all_of() * 40
+    shown = runs_views.table(found, Shown(), language, NOW)
+    assert shown.count("<tr ") == runs_views.MOST_ROWS
+    assert text("ui.runs.more", language, count=50, left=70) in shown
+
+
+def laid(*curves) -> list[Laid]:
+    config = presets.load("quickstart")
+    return [
+        Laid(letter, f"run {letter}", [Point(n, loss, TRAIN) for n, loss in enumerate(curve, 1)], config)
+        for letter, curve in zip(LETTERS, curves, strict=False)
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_curves_are_told_apart_by_letter_and_dashes_and_ordered_in_words(language):
+    chosen = laid([3.0, 2.0], [3.0, 1.0], [2.0])
+    told = overlay_views.sentence(chosen, TRAIN, language)
+    assert told.index("B 1.000") < told.index("A 2.000")
+    assert "1.000" in told
+    legend = overlay_views.legend(chosen, TRAIN, language)
+    assert legend.count("stroke-dasharray") == 2
+    assert len(set(overlay_views.DASHES.values())) == len(LETTERS)
+    assert overlay_views.sentence(chosen, VALIDATION, language) == text(
+        "ui.runs.overlay_few", language, series=text("ui.series.validation", language)
+    )
+
+
+def test_thinning_keeps_ends_and_peaks():
+    points = [Point(n, 1.0, TRAIN) for n in range(5_000)]
+    points[1234] = Point(1234, 9.0, TRAIN)
+    thinned = overlay_views.thinned(points)
+    assert len(thinned) <= overlay_views.MOST_POINTS
+    assert points[1234] in thinned
+    assert (thinned[0], thinned[-1]) == (points[0], points[-1])
+    assert [point.step for point in thinned] == sorted(point.step for point in thinned)
+
+
+def test_the_charts_dashes_are_those_of_the_legend():
+    from studio.ui.theme import css
+
+    for letter, dashes in overlay_views.DASHES.items():
+        rule = f'#overlay path[stroke="{overlay_views.COLOURS[letter]}"] {{ stroke-dasharray: {dashes}; }}'
+        assert dashes == "none" or rule in css()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_only_settings_that_differ_are_in_the_table(three, language):
+    rows = record.differing([run.config() for run in three[:2]])
+    rows.pop("name")
+    assert rows == {"lora.r": (16, 4)}
+    table = overlay_views.differences(laid([1.0], [1.0]), rows, language)
+    assert text("config.lora.r.title", language) in table
+    assert text("config.train.epochs.title", language) not in table
+    assert text("ui.runs.no_differences", language) in overlay_views.differences(laid([1.0]), {}, language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_runs_page_tells_everything(language):
+    run = make("captain <b>", [3.0, 2.0], **{"train.learning_rate": 0.5})
+    run.emit(Chosen(name="precision", value="float32", reason=message("log.usable", rows=3, usable=2)))
+    run.resolve({"data": "d" * 64, "base": {"id": "a/b", "weights": "w" * 64}, "versions": {"torch": "2", "zz": "1"}})
+    for step in (1, 2):
+        checkpoint.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 200_000))
+    found = record.of(run)
+    head = run_page_views.head(found, language, NOW)
+    assert "captain &lt;b&gt;" in head
+    assert text("state.finished", language) in head
+    settings = run_page_views.settings(found, language)
+    assert "0.5 <small>← 0.0018" in settings
+    assert "256" in settings
+    rests = run_page_views.rests_on(found, language)
+    assert ("d" * 16) in rests
+    assert "torch 2 · zz 1" in rests
+    assert "float32" in run_page_views.choices(found.choices, language)
+    assert text("ui.runs.checkpoints", language, count=2, steps="1, 2") in run_page_views.results(found, language)
+    assert text("ui.runs.part.checkpoints", language) in run_page_views.disk(found, language)
+    assert "0.2 MB" in run_page_views.spare(found, language)
+    assert run_page_views.wrong(found, language) == ""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_damaged_run_has_a_page_that_says_so(three, language):
+    (three[2].path / "run.yaml").unlink()
+    (three[2].path / "resolved.json").write_text("[")
+    found = record.of(three[2])
+    assert "status.json" in run_page_views.wrong(found, language)
+    assert text("ui.runs.no_settings", language) in run_page_views.settings(found, language)
+    assert run_page_views.head(found, language, NOW)
+    assert not found.can_resume
+
+
+@pytest.fixture
+def tab():
+    with gr.Blocks():
+        yield runs_tab.build(Words())
+
+
+def test_a_look_without_news_sends_nothing_and_news_only_what_changed(three, tab):
+    look = Shown(chosen=(three[0].id, three[1].id))
+    first = runs_shown.updates(tab, look, TRAIN, "en", None)
+    seen = first[tab.seen]
+    assert tab.parts["table"] in first
+    assert tab.overlay in first
+    assert runs_shown.updates(tab, look, TRAIN, "en", seen) == {}
+
+    labels.rename(three[2], "delta")
+    news = runs_shown.updates(tab, look, TRAIN, "en", seen)
+    assert set(news) == {tab.parts["table"], tab.seen}
+    gone = runs_shown.updates(tab, look, TRAIN, "en", news[tab.seen])
+    assert gone == {}
+    trash.delete(three[0])
+    after = runs_shown.updates(tab, look, TRAIN, "en", news[tab.seen])
+    assert after[tab.kept]["chosen"] == (three[1].id,)
+    assert tab.parts["trash"] in after
+
+
+def test_an_open_run_that_goes_on_is_read_on(tab):
+    run = make("live", [3.0], State.TRAINING)
+    look = Shown(open=run.id)
+    seen = runs_shown.updates(tab, look, TRAIN, "en", None)[tab.seen]
+    assert runs_shown.updates(tab, look, TRAIN, "en", seen).keys() <= {tab.parts["head"], tab.seen}
+    run.emit(Step(step=2, total=9, epoch=0.1, loss=2.0, learning_rate=1e-3, tokens=5))
+    news = runs_shown.updates(tab, look, TRAIN, "en", seen)
+    assert tab.page.chart in news
+    assert "2.00" in news[tab.parts["loss"]]
+    assert len(news[tab.seen].opened.points) == 2
+
+
+def test_what_lies_in_the_trash_is_listed_with_its_way_back(three):
+    trash.delete(three[0])
+    shown = runs_views.trash(trash.deleted(), "ko")
+    assert f'data-run="{three[0].id}"' in shown
+    assert text("ui.runs.trash_empty", "ko") in runs_views.trash([], "ko")
+
+
+def test_a_scoreboard_of_another_version_is_left_out(three):
+    folder = three[0].path / "compare" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "scoreboard.json").write_text(json.dumps({"at": time.time()}))
+    assert record.of(three[0]).evaluations == []
