@@ -43,7 +43,7 @@ def judge(saved: Saved, located: Located, made_for: Mapping[str, str | None] | N
     `made_for` is the base that it was made for, where its folder does not say so.
     """
     named = made_for or saved.base
-    known = kinship(named, located.identity)
+    known = kinship(named, located.identity, located.path)
     shown = named["id"] or NAMELESS
     if known is None:
         raise CompareError("compare.other_base", made_for=shown, loaded=located.id)
@@ -52,13 +52,18 @@ def judge(saved: Saved, located: Located, made_for: Mapping[str, str | None] | N
     return Fit(saved, shown, known)
 
 
-def kinship(made_for: Mapping[str, str | None], base: Mapping[str, str | None]) -> Known | None:
-    """Say what two names of a base tell: the best that can be known without the shapes; None for two bases."""
+def kinship(
+    made_for: Mapping[str, str | None], base: Mapping[str, str | None], place: Path | None = None
+) -> Known | None:
+    """Say what two names of a base tell: the best that can be known without the shapes; None for two bases.
+
+    `place` is the folder that the base is loaded from, which PEFT writes down as its name.
+    """
     if made_for["weights"] is not None:
         return "weights" if made_for["weights"] == base["weights"] else None
     theirs, revision = _parsed(made_for)
     ours, is_folder = str(base["id"]), base["revision"] is None
-    if is_folder and theirs and _same_place(theirs, ours):
+    if theirs and any(_same_place(theirs, str(each)) for each in (ours if is_folder else None, place) if each):
         return "name"
     if not is_folder and theirs.casefold() == ours.casefold():
         return "shapes" if _another_edition(revision, base["revision"]) else "name"

@@ -53,6 +53,13 @@ def test_what_two_names_of_a_base_tell(made_for, base, known):
     assert fit.kinship(made_for, base) == known
 
 
+def test_the_folder_that_a_base_is_loaded_from_names_it_whatever_its_id(tmp_path):
+    (tmp_path / "folder").mkdir()
+    packaged = named(builtin.HUB_ID, builtin.PACKAGE, "hash")
+    assert fit.kinship(named(f"{tmp_path}/../{tmp_path.name}/folder"), packaged, tmp_path / "folder") == "name"
+    assert fit.kinship(named(f"{tmp_path}/another"), packaged, tmp_path / "folder") == "shapes"
+
+
 @pytest.fixture
 def located(tiny_model):
     return load.locate(ModelConfig(id=str(tiny_model)))
