@@ -124,7 +124,7 @@ class Verification:
             told.append(message("export.verified.prompts", right=self.prompts[0], tried=self.prompts[1]))
         if found.perplexity:
             before, after = (f"{value:.4g}" for value in found.perplexity)
-            told.append(message(f"export.verified.perplexity_{self.rows}", before=before, after=after))
+            told.append(message(f"export.verified.perplexity.{self.rows}", before=before, after=after))
         if self.distance:
             told.append(
                 message(
