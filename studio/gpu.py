@@ -102,7 +102,8 @@ class Job:
             self._work(host, training, self._shown.put, self._stop)
             self._shown.put(None)
         except Exception as error:
-            log.warning("interactive job failed", exc_info=True)
+            foreseen = isinstance(error, StudioError)  # and told to the one who asked
+            log.log(logging.INFO if foreseen else logging.WARNING, "a job failed", exc_info=True)
             self._shown.put(_readable(error))
         finally:
             self.done.set()

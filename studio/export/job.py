@@ -50,7 +50,8 @@ class _Work:
         folder = target.place(found.run, self._request.kind, self._request.out)
         target.require_free(folder)
         if found.base.origin != "hub":
-            self._notes.append(message(f"export.note.base_{found.base.origin}", base=found.base.id))
+            told = "export.note.base_package" if found.base.origin == "package" else "export.note.base_folder"
+            self._notes.append(message(told, base=found.base.id))
         self._folder = self._write(found, folder)
         verification = None
         if self._request.verify and self._request.kind in VERIFIED:

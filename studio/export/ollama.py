@@ -37,6 +37,12 @@ Its later documentation says that `ollama create` no longer makes GGUF of safete
 """
 ON_MLX = frozenset({"Gemma4ForCausalLM", "Gemma4ForConditionalGeneration", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM"})
 
+_TAKES = {
+    "safetensors": "export.note.ollama_converted",
+    "mlx": "export.note.ollama_mlx",
+    "unknown": "export.note.ollama_unknown",
+}
+
 GGUF = "model.gguf"
 _TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 _SILENCE = 1800.0
@@ -54,8 +60,8 @@ def notes(subject: Subject, kind: Kind) -> list[Message]:
     if kind == "gguf":
         return told
     architecture = str((subject.base.settings.get("architectures") or ["?"])[0])
-    known = "converted" if architecture in CONVERTED else "mlx" if architecture in ON_MLX else "unknown"
-    return [*told, message(f"export.note.ollama_{known}", architecture=architecture)]
+    known = _TAKES["safetensors" if architecture in CONVERTED else "mlx" if architecture in ON_MLX else "unknown"]
+    return [*told, message(known, architecture=architecture)]
 
 
 def export(subject: Subject, folder: Path, number_format: str, going: Going) -> Path:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,7 +124,7 @@ class Verification:
             told.append(message("export.verified.prompts", right=self.prompts[0], tried=self.prompts[1]))
         if found.perplexity:
             before, after = (f"{value:.4g}" for value in found.perplexity)
-            told.append(message(f"export.verified.perplexity_{self.rows}", before=before, after=after))
+            told.append(message(f"export.verified.perplexity.{self.rows}", before=before, after=after))
         if self.distance:
             told.append(
                 message(
@@ -213,13 +213,17 @@ class _Check:
         )
 
     def _of_run(self) -> Said:
-        """Let the run answer as in a comparison, one question at a time."""
+        """Let the run answer as in a comparison, one question at a time, and the adapter alone in its batch.
+
+        Where base and adapter share a batch, PEFT rounds once more in 16 bit, and answers part at near ties.
+        """
         import torch
 
         subject = self._subject
         settings = GenerationConfig(max_new_tokens=self._most, temperature=0.0)
         answers, nll = [], []
         with torch.no_grad(), placed(self._host, subject.run, subject.config, (ADAPTED,), None) as models:
+            models = replace(models, mixes=False)
             for number, row in enumerate(self._rows):
                 self._going("verifying", None if not number else number / len(self._rows))
                 asked = Asked((row.ids,), str(number))
