@@ -31,9 +31,9 @@ def head(record: Record, language: str, now: float) -> str:
     if run.preset:
         facts.append(text("ui.runs.from_preset", language, preset=run.preset))
     if status and status.total:
-        facts.append(text("ui.status.step", language, step=status.step, total=status.total))
+        facts.append(text("ui.runs.at_step", language, step=status.step, total=status.total))
     if (seconds := run.seconds(now)) is not None:
-        facts.append(text("ui.status.took", language, time=duration(seconds, language)))
+        facts.append(text("ui.runs.took", language, time=duration(seconds, language)))
     if run.first is not None and run.last is not None:
         facts.append(text("ui.runs.fell", language, first=number(run.first), last=number(run.last)))
     if run.best is not None:

@@ -5,6 +5,7 @@ import time
 
 import gradio as gr
 import pytest
+from numpy import arange, array
 
 from studio import labels, presets, runs, summaries, trash
 from studio.compare import record
@@ -12,12 +13,13 @@ from studio.events import Chosen, Evaluated, Step
 from studio.i18n import LANGUAGES, message, text
 from studio.runs import State
 from studio.train import checkpoint
+from studio.train.curve import Curve
 from studio.ui import overlay_views, run_page_views, runs_views
+from studio.ui.curve_views import TRAIN, VALIDATION
 from studio.ui.overlay_views import LETTERS, Laid
 from studio.ui.runs_views import Shown
 from studio.ui.tabs import runs as runs_tab
 from studio.ui.tabs import runs_shown
-from studio.ui.views import TRAIN, VALIDATION, Point
 from studio.ui.words import Words
 
 NOW = 2_000.0
@@ -117,7 +119,7 @@ def test_many_runs_are_shown_page_by_page(language, three):
 def laid(*curves) -> list[Laid]:
     config = presets.load("quickstart")
     return [
-        Laid(letter, f"run {letter}", [Point(n, loss, TRAIN) for n, loss in enumerate(curve, 1)], config)
+        Laid(letter, f"run {letter}", Curve(steps=arange(1, len(curve) + 1), losses=array(curve)), config)
         for letter, curve in zip(LETTERS, curves, strict=False)
     ]
 
@@ -134,16 +136,6 @@ def test_the_curves_are_told_apart_by_letter_and_dashes_and_ordered_in_words(lan
     assert overlay_views.sentence(chosen, VALIDATION, language) == text(
         "ui.runs.overlay_few", language, series=text("ui.series.validation", language)
     )
-
-
-def test_thinning_keeps_ends_and_peaks():
-    points = [Point(n, 1.0, TRAIN) for n in range(5_000)]
-    points[1234] = Point(1234, 9.0, TRAIN)
-    thinned = overlay_views.thinned(points)
-    assert len(thinned) <= overlay_views.MOST_POINTS
-    assert points[1234] in thinned
-    assert (thinned[0], thinned[-1]) == (points[0], points[-1])
-    assert [point.step for point in thinned] == sorted(point.step for point in thinned)
 
 
 def test_the_charts_dashes_are_those_of_the_legend():
@@ -234,7 +226,6 @@ def test_an_open_run_that_goes_on_is_read_on(tab):
     news = runs_shown.updates(tab, look, TRAIN, "en", seen)
     assert tab.page.chart in news
     assert "2.00" in news[tab.parts["loss"]]
-    assert len(news[tab.seen].opened.points) == 2
 
 
 def test_what_lies_in_the_trash_is_listed_with_its_way_back(three):
