@@ -42,7 +42,8 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
             def handled(language: str, kept: Any, kind: str, seen: Seen | None, *rest: Any) -> Any:
                 return handler(language, Shown.of(kept), kind, seen, *rest)
 
-            return gr.on(list(events), handled, [*looked, *(more or [])], tab.shown, **QUIET)
+            inputs = [*looked, *(more or [])]
+            return gr.on(list(events), handled, inputs, tab.shown, trigger_mode="always_last", **QUIET)
 
         return connected
 
@@ -86,7 +87,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
     for part in (tab.parts["table"], tab.parts["trash"]):
         part.click(pressed, looked, tab.shown, **QUIET)
 
-    @act(tab.query.input, more=[tab.query])
+    @act(tab.query.change, more=[tab.query])  # also what is pasted
     def search(language: str, look: Shown, kind: str, seen: Seen | None, query: str) -> Any:
         return show(language, replace(look, query=query or "", most=MOST_ROWS), kind, seen)
 
