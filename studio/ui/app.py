@@ -1,5 +1,6 @@
 """Assemble the page: the frame, the tabs, and the one timer that reads run directories."""
 
+import time
 from typing import Any
 
 import gradio as gr
@@ -8,9 +9,9 @@ from studio import presets, runs
 from studio.config import RunConfig
 from studio.errors import StudioError
 from studio.i18n import LANGUAGES, best_language, text
+from studio.ui import clock, launch, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
-from studio.ui import launch, status_views, views
 from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
@@ -94,12 +95,12 @@ def _connect(
     def show_run(following: Following, language: str, *looks: Any) -> dict[Any, Any]:
         return news_of_run(following, None, language, *looks) | show_stage(following, language)
 
-    @silent
-    def tick(language: str, following: Following, *looks: Any) -> Any:
+    def find_news(request: gr.Request, following: Following) -> int | None:
         now = follow.read(following)
-        if now == following and not now.to_be_drawn:
-            return gr.skip()
-        return news_of_run(now, following, language, *looks)
+        return None if now == following and not now.to_be_drawn else time.time_ns()
+
+    def show_news(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
+        return news_of_run(follow.read(following), following, language, *looks)
 
     @silent
     def settle(language: str, following: Following, queued: str | None, chosen: str | None) -> dict[Any, Any]:
@@ -226,13 +227,13 @@ def _connect(
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
     say_runs_again(spoken)
-    gr.on(
+    clock.look_at(
         [timer.tick, train_tab.look_again.click],
-        tick,
+        find_news,
+        [frame.following],
+        show_news,
         [frame.language, frame.following, *train_tab.looks],
         tick_outputs,
-        concurrency_limit=None,
-        **_QUIET,
     )
     train_tab.stage.change(
         settle,

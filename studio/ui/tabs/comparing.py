@@ -7,8 +7,9 @@ import gradio as gr
 
 from studio.compare.comparison import Comparison
 from studio.compare.standing import Evaluation, Stamp
+from studio.ui import clock
 from studio.ui.compare_views import VIEWS, View
-from studio.ui.failures import shown, silent
+from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard, sheet
@@ -50,8 +51,6 @@ class Views:
     slides: gr.HTML
     on_screen: gr.State
     """The run whose answers and scores are shown."""
-    pulse: gr.State
-    """Changes when something has changed on disk."""
 
     @property
     def kept(self) -> list[Any]:
@@ -88,7 +87,7 @@ def build(words: Words) -> Views:
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides, on_screen=gr.State(None), pulse=gr.State(""))
+    return Views(answers, score, vote, read, slides, gr.State(None))
 
 
 def said_again(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
@@ -120,10 +119,10 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     }
 
 
-def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str:
-    """Return what is another text as soon as something has changed on disk since this session last looked."""
+def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str | None:
+    """Return what is another text with every change on disk since this session last looked; None without one."""
     stamps = [scoreboard.stamp(run_id, kept.seen, request), kept.vote(run_id, kept.found).stamp]
-    return "" if stamps == [kept.seen, kept.votes] else repr(stamps)
+    return None if stamps == [kept.seen, kept.votes] else repr(stamps)
 
 
 def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
@@ -142,18 +141,12 @@ def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
 
 
 def connect(views: Views, frame: Frame, timer: gr.Timer) -> None:
-    """Connect the events of all views; with every tick of the timer they look for what others have changed.
-
-    Such a look has one small output: a browser is long at work on a tick with many, even when none of them changes.
-    """
+    """Connect the events of all views; with every tick of the timer they look for what others have changed."""
     answers = views.answers
 
-    @silent
-    def feel(run_id: str | None, pulsed: str, request: gr.Request, *kept: Any) -> Any:
-        now = pulse(run_id, Kept(*kept), request)
-        return now if now != pulsed else gr.skip()
+    def find(request: gr.Request, run_id: str | None, *kept: Any) -> str | None:
+        return pulse(run_id, Kept(*kept), request)
 
-    @silent
     def show_news(language: str, run_id: str | None, request: gr.Request, *kept: Any) -> Any:
         return news(views, language, run_id, Kept(*kept), request) or gr.skip()
 
@@ -188,6 +181,5 @@ def connect(views: Views, frame: Frame, timer: gr.Timer) -> None:
         cancels=[*streams, measured],
         **QUIET,
     )
-    looks = {**QUIET, "concurrency_limit": None}
-    timer.tick(feel, [answers.run, views.pulse, *views.kept], views.pulse, **looks)
-    views.pulse.change(show_news, [frame.language, answers.run, *views.kept], views.measured, **looks)
+    inputs = [answers.run, *views.kept]
+    clock.look_at([timer.tick], find, inputs, show_news, [frame.language, *inputs], views.measured)

@@ -1,5 +1,6 @@
 """The Runs tab's events: what is pressed changes the look or the runs, and the tab shows them as they are then."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,9 @@ from studio import labels, runs, trash
 from studio.errors import RunError
 from studio.i18n import text
 from studio.runs import Run
+from studio.ui import clock
 from studio.ui import following as follow
 from studio.ui.failures import shown as failures_shown
-from studio.ui.failures import silent
 from studio.ui.frame import Frame
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, Shown, size
 from studio.ui.tabs import compare, compare_events
@@ -47,8 +48,10 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
 
         return connected
 
-    @silent
-    def tick(language: str, kept: Any, kind: str, seen: Seen | None) -> Any:
+    def find_news(request: gr.Request, language: str, kept: Any, kind: str, seen: Seen | None) -> int | None:
+        return time.time_ns() if updates(tab, Shown.of(kept), kind, language, seen) else None
+
+    def show_news(language: str, kept: Any, kind: str, seen: Seen | None) -> Any:
         return updates(tab, Shown.of(kept), kind, language, seen) or gr.skip()
 
     @failures_shown
@@ -155,7 +158,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
 
     item.select(arrive, looked[:3], tab.shown, **QUIET)
     tabs.select(watch, frame.language, tab.timer, **QUIET)
-    tab.timer.tick(tick, looked, tab.shown, concurrency_limit=None, **QUIET)
+    clock.look_at([tab.timer.tick], find_news, looked, show_news, looked, tab.shown)
     return lambda event: event.then(say_again, looked, tab.shown, **QUIET)
 
 
