@@ -1,7 +1,7 @@
 """Looks at the ticks of a clock, which a page makes again and again and which seldom find anything.
 
-A browser searches its whole page for every output of every event, changed or not: at 14 outputs, ticks without news kept
-half a processor core busy. So a look has one small output, and what it has found is shown by an event of its own.
+A browser searches its whole page for every output of every event, changed or not: at 14 outputs, ticks without news
+kept half a processor core busy. So a look has one small output, and what it has found is shown by an event of its own.
 """
 
 from collections.abc import Callable, Hashable, Sequence
