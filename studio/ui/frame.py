@@ -16,6 +16,7 @@ class Frame:
     """The parts of the page that every tab knows."""
 
     words: Words
+    brand: gr.HTML
     form: Form
     base: gr.State
     """The RunConfig that the form was filled from; it keeps what the form does not show."""
@@ -37,7 +38,7 @@ class Frame:
 def build(words: Words, base: RunConfig, following: Any) -> Frame:
     """Build the head of the page inside the current Blocks."""
     with gr.Row(elem_id="head", equal_height=True):
-        words.make(gr.HTML, text="ui.name", frame='<h1 id="brand"><i aria-hidden="true"></i>{}</h1>')
+        brand = words.make(gr.HTML, text="ui.name", frame='<h1 id="brand"><i aria-hidden="true"></i>{}</h1>')
         device = words.make(gr.Button, text="ui.device.unknown", size="sm", elem_id="device", scale=0)
         language = words.make(
             gr.Radio,
@@ -55,6 +56,7 @@ def build(words: Words, base: RunConfig, following: Any) -> Frame:
         open_run = words.make(gr.Button, text="ui.run.open", size="sm", scale=0, min_width=96)
     return Frame(
         words=words,
+        brand=brand,
         form=Form(words),
         base=gr.State(base),
         following=gr.State(following),
