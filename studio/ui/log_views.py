@@ -84,7 +84,11 @@ def log_html(lines: Sequence[Line], language: str, level: str = "all", search: s
     counted = len(found) > MOST_SHOWN or len(found) < len(lines)
     shown = min(len(found), MOST_SHOWN)
     note = text("ui.log.shown", language, shown=shown, found=len(found), all=len(lines)) if counted else ""
-    return f'<p class="hint">{html.escape(note)}</p><ol class="log">{items}</ol>'
+    name = html.escape(text("ui.log.title", language))
+    return (
+        f'<div class="log-box" tabindex="0" role="group" aria-label="{name}"><div>'
+        f'<p class="hint">{html.escape(note)}</p><ol class="log">{items}</ol></div></div>'
+    )
 
 
 def _item(line: Line, words: str, wanted: str, language: str) -> str:

@@ -79,8 +79,9 @@ def table_html(look: Look, language: str) -> str:
     body = "".join(_row(number, cells, look, shown, language) for number, cells in enumerate(look.cells, 1))
     caption = html.escape(text("ui.rows.title", language))
     return (
-        f'<table class="rows" aria-label="{caption}"><thead><tr><th scope="col">#</th>{heads}</tr></thead>'
-        f"<tbody>{body}</tbody></table>"
+        f'<div class="rows-box" tabindex="0" role="group" aria-label="{caption}">'
+        f'<table class="rows"><thead><tr><th scope="col">#</th>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
