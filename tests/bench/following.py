@@ -42,7 +42,7 @@ from studio import gpu, presets
 from studio.ui import app, launch
 page = app.build()
 launch.launch(page, int(sys.argv[-1]), prevent_thread_lock=True)
-settings = {"train.max_steps": 100000, "train.batch_size": 1, "data.max_length": 64, "data.validation.fraction": 0.0}
+settings = {"train.max_steps": 100000, "train.batch_size": 1, "train.save": "no", "train.eval_steps": 100000}
 gpu.thread().start_run(presets.load(presets.QUICKSTART).with_settings(settings))
 page.block_thread()
 """
