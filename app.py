@@ -30,7 +30,8 @@ def main() -> None:
             gpu.thread().start_run(presets.load(presets.QUICKSTART))
         except StudioError as error:  # a run is going on already: the page shows it
             print(error)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both close the page, and pause a run
+    for ending in (signal.SIGTERM, signal.SIGINT):  # both close the page, and pause a run; a shell's & has them ignored
+        signal.signal(ending, signal.default_int_handler)
     page.block_thread()
     gpu.shutdown()
 
