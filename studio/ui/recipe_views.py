@@ -71,7 +71,8 @@ def differences(name: str, base: RunConfig, config: RunConfig, language: str) ->
         label = text("ui.recipe.reset_one", language, setting=title(path, language))
         items.append(
             f"<li><span>{html.escape(title(path, language))} <b>{html.escape(words)}</b></span>"
-            f'<button type="button" class="act" data-do="reset" data-path="{group}" aria-label="{html.escape(label)}">'
+            f'<button type="button" class="act" data-do="reset" data-setting="{group}" '
+            f'aria-label="{html.escape(label)}">'
             f"{html.escape(text('ui.recipe.reset', language))}</button></li>"
         )
     head = html.escape(text("ui.recipe.changed", language, preset=name, count=len(changes)))

@@ -47,7 +47,7 @@ def test_what_differs_stands_with_both_values_a_mark_and_a_way_back():
     assert "<b>16 → 8</b>" in told
     assert "<b>on → off</b>" in told
     assert "<b>0.0018 → 0.0001</b>" in told
-    assert 'data-path="lora.r" aria-label="Reset Rank to the preset"' in told
+    assert 'data-setting="lora.r" aria-label="Reset Rank to the preset"' in told
     assert '.setting-lora-r [data-testid="block-info"]::after' in told
 
 
@@ -55,7 +55,7 @@ def test_source_mapping_and_split_are_put_back_as_a_whole():
     base = presets.load("lyrics")
     config = base.with_settings({"data.source": {"kind": "file", "name": "a.csv"}, "data.mapping": None})
     told = recipe_views.differences("lyrics", base, config, "ko")
-    assert re.findall('data-path="([^"]+)"', told) == ["data.source", "data.source", "data.mapping"]
+    assert re.findall('data-setting="([^"]+)"', told) == ["data.source", "data.source", "data.mapping"]
 
 
 def test_markup_in_a_value_is_text():

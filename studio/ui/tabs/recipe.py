@@ -28,7 +28,7 @@ _ASK = (
     "element.addEventListener('click', event => { const asked = event.target.closest('[data-do]');"
     " if (asked) trigger('click', {...asked.dataset}); });"
 )
-"""Makes the buttons in the list of differences events of their component."""
+"""Makes the buttons in the list of differences events of their component. Gradio takes data with a `path` for files."""
 
 _SETTLED = """() => {
   clearTimeout(window.formSettled);
@@ -133,7 +133,7 @@ def connect(
 
     @shown
     def reset(language: str, event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
-        asked = event._data.get("path") if isinstance(event._data, dict) else None
+        asked = event._data.get("setting") if isinstance(event._data, dict) else None
         config = _read(values, base)
         then = presets.load(preset or command.nearest(config or base))
         if asked in recipe_views.WHOLE:

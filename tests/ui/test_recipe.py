@@ -1,0 +1,89 @@
+"""The recipe in a real browser: a verdict by itself, suggestions, settings as text, the command, the way back."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from studio import command, presets, runs
+from studio.config import RunConfig
+from studio.i18n import text
+from tests.ui.test_journey import SLOW, open_page
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def preset(tiny_config, monkeypatch):
+    """The tiny run with a setting that does not suit it, as the quickstart."""
+    unsuited = tiny_config.with_settings({"train.logging_steps": 50})
+    load = presets.load
+    monkeypatch.setattr(presets, "load", lambda name: unsuited if name == presets.QUICKSTART else load(name))
+    return unsuited
+
+
+def open_accordion(page, key: str, language: str = "en") -> None:
+    page.get_by_role("button", name=text(key, language)).click()
+
+
+def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(browser, page_url, preset):
+    page = open_page(browser, page_url)
+    page.set_default_timeout(SLOW)
+    page.get_by_role("tab", name=text("ui.tabs.train")).click()
+
+    # The verdict comes by itself, and the cost with a price
+    expect(page.locator("#before")).to_contain_text(text("ui.before.clear"), timeout=SLOW)
+    expect(page.locator("#changed")).to_contain_text("As the preset quickstart has it.", timeout=SLOW)
+    page.get_by_label(text("ui.before.price")).fill("3600000")
+    page.get_by_label(text("ui.before.currency")).fill("원")
+    expect(page.locator("#before")).to_contain_text(re.compile(r"about [\d,.]+ 원"), timeout=SLOW)
+
+    # Suggestions, in both languages; applied, and taken back
+    page.get_by_role("button", name=text("ui.suggest.ask"), exact=True).click()
+    expect(page.locator("#suggested")).to_contain_text("50 → 1", timeout=SLOW)
+    page.get_by_text("한국어", exact=True).click()
+    expect(page.locator("#suggested")).to_contain_text("곡선이 그려지지 않아요", timeout=SLOW)
+    page.get_by_text("English", exact=True).click()
+    expect(page.locator("#suggested")).to_contain_text("would hardly draw a curve", timeout=SLOW)
+    page.locator("#suggestions").get_by_role("button", name=text("ui.suggest.apply"), exact=True).click()
+    expect(page.locator("#changed")).to_contain_text("50 → 1", timeout=SLOW)
+    page.locator("#suggestions").get_by_role("button", name=text("ui.suggest.undo"), exact=True).click()
+    expect(page.locator("#changed")).to_contain_text("As the preset quickstart has it.", timeout=SLOW)
+
+    # A change is marked, said as a command, and put back by its button
+    page.get_by_label(text("config.lora.r.title"), exact=True).fill("8")
+    expect(page.locator("#changed")).to_contain_text("4 → 8", timeout=SLOW)
+    open_accordion(page, "ui.recipe.command")
+    expect(page.locator("#command")).to_contain_text("--set lora.r=8", timeout=SLOW)
+    page.locator("#changed").get_by_role("button", name=re.compile("Rank")).click()
+    expect(page.get_by_label(text("config.lora.r.title"), exact=True)).to_have_value("4", timeout=SLOW)
+
+    # A wrong text changes nothing and stays to be mended; a right one fills the form, and comes out as it went in
+    open_accordion(page, "ui.recipe.yaml")
+    area = page.locator("#yaml textarea")
+    expect(area).to_have_value(re.compile("name: tiny"), timeout=SLOW)
+    shown = area.input_value()
+    assert RunConfig.from_yaml(shown).with_settings({"data.mapping": None}) == preset
+    apply = page.get_by_role("button", name=text("ui.recipe.yaml_apply"), exact=True)
+    area.fill("lora: {rnak: 2}")
+    apply.last.click()
+    expect(page.locator(".toast-wrap")).to_contain_text("lora.rnak", timeout=SLOW)
+    expect(area).to_have_value("lora: {rnak: 2}")
+    expect(page.get_by_label(text("config.lora.r.title"), exact=True)).to_have_value("4")
+    wanted = RunConfig.from_yaml(shown).with_settings({"lora.r": 2, "name": "바다 '선장'"})
+    area.fill(wanted.to_yaml())
+    apply.last.click()
+    expect(page.locator("#yaml-note")).to_contain_text(text("ui.recipe.yaml_applied"), timeout=SLOW)
+    expect(page.get_by_label(text("config.lora.r.title"), exact=True)).to_have_value("2")
+    expect(page.get_by_label(text("config.name.title"))).to_have_value("바다 '선장'")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name=text("ui.recipe.yaml_download"), exact=True).click()
+    assert downloading.value.suggested_filename == command.FILE
+    with open(downloading.value.path(), encoding="utf-8") as file:
+        assert RunConfig.from_yaml(file.read()) == wanted
+
+    # What cannot be is said before the start, and nothing has started
+    page.get_by_label(text("config.lora.r.title"), exact=True).fill("0")
+    expect(page.locator("#before")).to_contain_text("lora.r", timeout=SLOW)
+    assert runs.all_runs() == []
+    assert page.errors == []
