@@ -149,9 +149,10 @@ def connect(part: SettingsText, frame: Frame, take: Callable[[str, str], dict[An
 
     whole = list(dict.fromkeys([*filled, *part.of_form]))
     text = [frame.language, part.text]
-    part.apply.click(take, text, whole, **QUIET)
-    part.discard.click(discard, frame.config_inputs, [part.text, part.written, part.told, part.note], **QUIET)
-    part.text.input(edited, [*text, part.written], part.note, trigger_mode="always_last", **QUIET)
+    told = [part.text, part.written, part.told, part.note]
+    typed = part.text.input(edited, [*text, part.written], part.note, trigger_mode="always_last", **QUIET)
+    part.apply.click(take, text, whole, cancels=[typed], **QUIET)  # it would say too late that nothing is applied
+    part.discard.click(discard, frame.config_inputs, told, cancels=[typed], **QUIET)
     part.upload.upload(receive, [frame.language, part.upload], whole, **QUIET)
     part.download.click(None, part.text, None, js=_DOWNLOAD)
     part.copy.click(say_copied, frame.language, part.copied, js=_COPY, **QUIET)
