@@ -361,8 +361,11 @@ def thread() -> GpuThread:
 
 def shutdown() -> None:
     """End the GPU thread if there is one. A process that exits while torch works on another thread would abort."""
-    if _thread is not None:
-        _thread.close()
+    global _thread
+    with _one:
+        ended, _thread = _thread, None
+    if ended is not None:
+        ended.close()
 
 
 def _measure(

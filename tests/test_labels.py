@@ -7,7 +7,8 @@ import pytest
 from studio import labels, runs
 from studio.config import RunConfig
 from studio.errors import RunError
-from studio.ui import views
+from studio.ui import status_views, views
+from studio.ui.story import Glance
 
 
 def test_a_run_is_called_as_its_settings_say_until_it_is_named():
@@ -24,7 +25,7 @@ def test_the_page_shows_the_given_name_in_every_list():
     run = runs.create(RunConfig(name="first"))
     labels.rename(run, "The <b>sea</b>")
     assert views.run_name(run.id).startswith("The <b>sea</b> · ")
-    assert "The &lt;b&gt;sea" in views.status_line(run.id, run.status(), [], "en")
+    assert "The &lt;b&gt;sea" in status_views.status_panel(run.id, Glance(run.status()), "en")
     assert views.run_choice(run.id, run.status(), "ko").startswith("The <b>sea")
 
 

@@ -48,8 +48,8 @@ def test_the_page_is_served_without_the_heavy_libraries(page_url):
 
 
 def test_a_language_is_answered_in_its_words(client):
-    english = client.predict("en", None, "plain", "wins", "", "", api_name="/say_again")
-    korean = client.predict("ko", None, "plain", "wins", "", "", api_name="/say_again")
+    english = client.predict("en", None, None, "plain", "wins", "", "", "", api_name="/say_again")
+    korean = client.predict("ko", None, None, "plain", "wins", "", "", "", api_name="/say_again")
 
     assert text("ui.train.start", "en") in json.dumps(english, ensure_ascii=False)
     assert text("ui.train.start", "ko") in json.dumps(korean, ensure_ascii=False)
@@ -67,18 +67,18 @@ def test_files_of_the_studio_are_not_served(page_url, home):
 
 
 def test_a_tick_without_news_changes_nothing(client):
-    first = client.predict("en", None, api_name="/tick")
-    second = client.predict("en", None, api_name="/tick")
+    first = client.predict("en", api_name="/show_news")
+    second = client.predict("en", api_name="/show_news")
 
     assert all("value" not in update for update in second if isinstance(update, dict)), (first, second)
 
 
 def test_a_run_of_another_process_is_followed_by_its_folder(client, preset):
     run = runs.create(preset)
-    client.predict("en", None, api_name="/tick")
+    client.predict("en", api_name="/show_news")
     run.enter(State.STOPPED)
 
-    told = json.dumps(client.predict("en", None, api_name="/tick"), ensure_ascii=False)
+    told = json.dumps(client.predict("en", api_name="/show_news"), ensure_ascii=False)
 
     assert text("state.stopped") in told
 

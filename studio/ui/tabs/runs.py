@@ -220,7 +220,9 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
         with gr.Column(scale=4, min_width=300):
             with gr.Column(elem_classes="card"):
                 words.heading("ui.runs.label")
-                name = words.make(gr.Textbox, label="ui.runs.name", info="ui.runs.name_help", max_lines=1)
+                name = words.make(
+                    gr.Textbox, label="ui.runs.name", info="ui.runs.name_help", max_lines=1, elem_id="run-name"
+                )
                 note = words.make(gr.Textbox, label="ui.runs.note", lines=3, max_lines=8, elem_id="run-note")
                 save = words.make(gr.Button, text="ui.runs.save", size="sm", elem_id="run-save")
             with gr.Column(elem_classes="card"):
