@@ -110,7 +110,7 @@ def _connect(
         now = follow.read(following)
         return None if now == following and not now.to_be_drawn else time.time_ns()
 
-    def show_news(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
+    def show_run_news(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
         return news_of_run(follow.read(following), following, language, *looks)
 
     @silent
@@ -242,7 +242,7 @@ def _connect(
         [timer.tick, train_tab.look_again.click],
         find_news,
         [frame.following],
-        show_news,
+        show_run_news,
         [frame.language, frame.following, *train_tab.looks],
         tick_outputs,
     )

@@ -100,7 +100,7 @@ def test_from_data_to_before_and_after(browser, page_url, preset):
     expect(page.get_by_label(text("ui.compare.run"), exact=True)).to_have_value(
         re.compile("half-trained"), timeout=SLOW
     )
-    page.get_by_label(text("ui.compare.prompt"), exact=True).fill("What is 3?")
+    page.locator("#prompt textarea").fill("What is 3?")
     page.get_by_role("button", name=text("ui.compare.go"), exact=True).click()
     for side in ("before", "after"):
         expect(page.locator(f"#caption-{side}")).to_contain_text("tokens", timeout=SLOW)

@@ -67,18 +67,18 @@ def test_files_of_the_studio_are_not_served(page_url, home):
 
 
 def test_a_tick_without_news_changes_nothing(client):
-    first = client.predict("en", api_name="/show_news")
-    second = client.predict("en", api_name="/show_news")
+    first = client.predict("en", api_name="/show_run_news")
+    second = client.predict("en", api_name="/show_run_news")
 
     assert all("value" not in update for update in second if isinstance(update, dict)), (first, second)
 
 
 def test_a_run_of_another_process_is_followed_by_its_folder(client, preset):
     run = runs.create(preset)
-    client.predict("en", api_name="/show_news")
+    client.predict("en", api_name="/show_run_news")
     run.enter(State.STOPPED)
 
-    told = json.dumps(client.predict("en", api_name="/show_news"), ensure_ascii=False)
+    told = json.dumps(client.predict("en", api_name="/show_run_news"), ensure_ascii=False)
 
     assert text("state.stopped") in told
 

@@ -10,7 +10,7 @@ from studio.config import RunConfig
 from studio.i18n import text
 from tests.ui.test_journey import SLOW, open_page
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def build(words: Words) -> ScoreTab:
                 info="ui.score.limit_help",
                 value=None,
                 precision=0,
-                minimum=1,
+                minimum=0,
                 scale=2,
                 min_width=220,
                 elem_id="score-limit",
