@@ -70,6 +70,7 @@ def open_page(browser, url: str, language: str, **context: str) -> Page:
     return page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LOCALES)
 def test_a_run_is_left_and_come_back_to(browser, app, finished_run, language):
     def say(key: str, **values: object) -> str:
