@@ -352,10 +352,7 @@ def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tup
 
 def values(config: RunConfig) -> dict[str, Any]:
     """Return the value of every setting by its dotted path; None for what is in a section that is absent."""
-    return {
-        path: functools.reduce(lambda part, name: getattr(part, name, None), path.split("."), config)
-        for path in _paths()
-    }
+    return {path: value_of(config, path) for path in _paths()}
 
 
 @functools.cache

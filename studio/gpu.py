@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from filelock import FileLock, Timeout
-from typing_extensions import override
 
 from studio import runs
 from studio.compare.columns import CompareRequest, EvaluationRequest
@@ -24,89 +23,11 @@ from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
 from studio.export.request import ExportRequest
 from studio.files import home
+from studio.job import Job, readable
 from studio.model.adapter import ModelHost
 from studio.runs import Run, RunWriter, State
 
 log = logging.getLogger(__name__)
-
-
-class _Stop(threading.Event):
-    """Says when a job is to end. Its asking, between two forward passes, is when the thread looks at what runs want."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.between: Callable[[], bool] = lambda: False
-        """Answers what was asked of runs; returns whether the job has to make way for it."""
-
-    @override
-    def is_set(self) -> bool:
-        return self.between() or super().is_set()
-
-
-class Job:
-    """Interactive work that was asked for, and what it shows on the way; safe to use from any thread.
-
-    `work` is given the model host, the run that trains if one does, a function to show the newest state with, and an
-    event that says when to end.
-    """
-
-    def __init__(self, work: Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]):
-        self._work = work
-        self._stop = _Stop()
-        self._shown: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.done = threading.Event()
-        """Set when the work has ended, however it did."""
-
-    def updates(self) -> Iterator[Any]:
-        """Yield what the work shows, the newest state each time; raises StudioError when the job failed."""
-        over = False
-        while not over:
-            newest = self._shown.get()
-            while newest is not None and not isinstance(newest, BaseException):
-                try:
-                    later = self._shown.get_nowait()
-                except queue.Empty:
-                    break
-                if later is None or isinstance(later, BaseException):
-                    yield newest
-                newest = later
-            if isinstance(newest, BaseException):
-                raise newest
-            if newest is None:
-                over = True
-            else:
-                yield newest
-
-    def result(self) -> Any:
-        """Wait for the end and return what was shown last; raises StudioError when the job failed."""
-        *_, last = self.updates()
-        return last
-
-    def stop(self) -> None:
-        """End the work where it is."""
-        self._stop.set()
-
-    def refuse(self, error: StudioError) -> None:
-        """End a job that will not be begun."""
-        self._shown.put(error)
-        self.done.set()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it was asked to end."""
-        return self._stop.is_set()
-
-    def _run(self, host: ModelHost, training: Run | None, between: Callable[[], bool]) -> None:
-        self._stop.between = between
-        try:
-            self._work(host, training, self._shown.put, self._stop)
-            self._shown.put(None)
-        except Exception as error:
-            foreseen = isinstance(error, StudioError)  # and told to the one who asked
-            log.log(logging.INFO if foreseen else logging.WARNING, "a job failed", exc_info=True)
-            self._shown.put(_readable(error))
-        finally:
-            self.done.set()
 
 
 @dataclass(frozen=True)
@@ -270,6 +191,9 @@ class GpuThread:
         self._take_out_asked()
         for job in [waiting for waiting in self._queue if isinstance(waiting, Job)]:
             job.refuse(DeviceError("device.closing"))
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._visits.get_nowait().refuse(DeviceError("device.closing"))
 
     def _next(self) -> _Waiting | Job | None:
         with self._starting:
@@ -277,8 +201,12 @@ class GpuThread:
 
     def _carry_out_alone(self, job: Job) -> None:
         self._host.release()
-        with self._device_lock(lambda: job.stopping or self._closing, lambda: None):
-            job._run(self._host, None, self._answers)
+        try:
+            with self._device_lock(lambda: job.stopping or self._closing, lambda: None):
+                job.run(self._host, None, self._answers)
+        except Exception as error:  # the lock's folder cannot be made, say
+            log.exception("a job could not be begun")
+            job.refuse(readable(error))
         self._host.release()
 
     def _visit(self) -> None:
@@ -286,7 +214,7 @@ class GpuThread:
         self._take_out_asked()
         with contextlib.suppress(queue.Empty):
             while not self._makes_way():
-                self._visits.get_nowait()._run(self._host, self._training, self._answers)
+                self._visits.get_nowait().run(self._host, self._training, self._answers)
 
     def _answers(self) -> bool:
         """Answer what was asked of the runs that wait while a job goes on; returns whether the job has to end."""
@@ -317,7 +245,7 @@ class GpuThread:
                     train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
-                failure = _readable(error)
+                failure = readable(error)
         self._training = None
         if failure:  # outside of the handler, where the traceback no longer holds the model
             self._host.release()
@@ -396,12 +324,3 @@ def _log_to(run: Run) -> Iterator[None]:
         root.removeHandler(handler)
         with contextlib.suppress(OSError):  # on a full disk, what could not be written is tried again here
             handler.close()
-
-
-def _readable(error: BaseException) -> StudioError:
-    """Return an error that a user can read; what we did not foresee points to the log."""
-    if isinstance(error, StudioError):
-        return error
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error):
-        return DeviceError("device.memory")
-    return StudioError("unexpected", kind=type(error).__name__, detail=str(error)[:300])

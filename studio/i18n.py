@@ -73,8 +73,9 @@ class Message:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, language: str = DEFAULT_LANGUAGE) -> str:
-        """Return the words in `language`."""
-        return text(self.key, language, **self.values)
+        """Return the words in `language`; values that are messages are put into it first."""
+        values = {name: v.text(language) if isinstance(v, Message) else v for name, v in self.values.items()}
+        return text(self.key, language, **values)
 
     def __str__(self) -> str:
         return self.text()

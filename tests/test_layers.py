@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "i18n", "files", "config", "events", "presets", "command", "runs", "labels", "trash", "summaries"},
     {"model", "data"},
     {"train", "compare", "export"},
-    {"gpu"},
+    {"job", "gpu"},
     {"ui", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

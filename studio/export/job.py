@@ -54,7 +54,9 @@ class _Work:
             self._notes.append(message(told, base=found.base.id))
         self._folder = self._write(found, folder)
         verification = None
-        if self._request.verify and self._request.kind in VERIFIED:
+        if self._request.verify and self._request.kind not in VERIFIED:
+            self._notes.append(message("export.note.not_verified", kind=self._request.kind))
+        elif self._request.verify:
             from studio.export import verify
 
             verification = verify.verify(found, self._folder, self._host, self._going)
@@ -84,7 +86,7 @@ class _Work:
     def _chosen(self, found: Subject, folder: Path) -> str:
         chosen = merge.precision(found, self._request.precision)
         merge.require_room(found, folder, chosen.value)
-        self._notes.append(message("export.note.precision", value=chosen.value, reason=chosen.reason.text()))
+        self._notes.append(message("export.note.precision", value=chosen.value, reason=chosen.reason))
         return chosen.value
 
     def _going(self, phase: str, share: float | None) -> None:

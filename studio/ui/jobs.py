@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 import gradio as gr
 
-from studio.gpu import Job
+from studio.job import Job
 
 Owner = gr.Request | str
 """A session by its request, or a run by its id."""

@@ -28,14 +28,11 @@ def choice_title(name: str) -> Message | str:
 
 
 def said(told: Message, language: str) -> str:
-    """Put a message into words on one line; values that are messages are put into the same language first.
-
-    A word that this version does not know (a run of a later one) is shown as its key.
-    """
-    if not has(told.key):
+    """Put a message into words on one line; one that this version does not know is shown as its key."""
+    try:
+        return " ".join(told.text(language).splitlines())
+    except KeyError:
         return told.key
-    values = {name: said(v, language) if isinstance(v, Message) else v for name, v in told.values.items()}
-    return " ".join(text(told.key, language, **values).splitlines())
 
 
 # State, progress and time

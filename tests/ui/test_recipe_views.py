@@ -8,7 +8,8 @@ from studio import presets
 from studio.config import RunConfig, fields
 from studio.i18n import LANGUAGES, has, message, text
 from studio.model.hardware import Choice
-from studio.train.suggest import Advice, Suggestion
+from studio.train.draft import Suggestion
+from studio.train.suggest import Advice
 from studio.ui import recipe_views
 
 UNITS = {
