@@ -163,9 +163,9 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
                     go = words.make(gr.Button, text="ui.compare.go", variant="primary", min_width=120, scale=2)
                     stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=80, scale=1)
                     add = words.make(gr.Button, text="ui.compare.add", min_width=120, scale=1, elem_id="add-column")
-                saved = words.make(gr.Dropdown, label="ui.compare.saved", fixed_choices=[], elem_id="saved")
         extras = tuple(_extra(words, number) for number in range(EXTRA))
         arriving = outside.build(words)
+        saved = words.make(gr.Dropdown, label="ui.compare.saved", fixed_choices=[], elem_id="saved")
     badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
     with gr.Row(elem_classes="columns sides"):
         panels = tuple(_panel(words, name) for name in NAMES)
