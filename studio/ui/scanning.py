@@ -19,8 +19,10 @@ class Cancelled(Exception):
 class Work:
     """One piece of work and how far it is."""
 
-    def __init__(self, function: Callable[[Going], Any]):
+    def __init__(self, function: Callable[[Going], Any], about: Any = None):
         self._function = function
+        self.about = about
+        """What the work is about, so that it is not begun again."""
         self._asked_to_end = threading.Event()
         self._done = threading.Event()
         self.share: float | None = None
@@ -62,11 +64,11 @@ _newest: dict[str, Work] = {}
 _lock = threading.Lock()
 
 
-def begin(session: str, function: Callable[[Going], Any]) -> Work:
+def begin(session: str, function: Callable[[Going], Any], about: Any = None) -> Work:
     """Start work for a session; what it had going on is ended."""
     with _lock:
         drop(session)
-        _newest[session] = work = Work(function)
+        _newest[session] = work = Work(function, about)
     return work
 
 
@@ -80,6 +82,12 @@ def busy(session: str) -> bool:
     """Whether a session's work goes on."""
     work = _newest.get(session)
     return work is not None and not work.wait(0)
+
+
+def is_about(session: str, subject: Any) -> bool:
+    """Whether a session's work goes on and is about `subject`."""
+    work = _newest.get(session)
+    return work is not None and work.about == subject and not work.wait(0)
 
 
 def drop(session: str) -> None:

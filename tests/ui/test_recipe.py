@@ -10,7 +10,7 @@ from studio.config import RunConfig
 from studio.i18n import text
 from tests.ui.test_journey import SLOW, open_page
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(browser, 
     # A wrong text changes nothing and stays to be mended; a right one fills the form, and comes out as it went in
     open_accordion(page, "ui.recipe.yaml")
     area = page.locator("#yaml textarea")
-    expect(area).to_have_value(re.compile("name: tiny"), timeout=SLOW)
+    expect(area).to_have_value(re.compile(r"name: tiny.*\n  r: 4\n", re.DOTALL), timeout=SLOW)  # the form has settled
     shown = area.input_value()
     assert RunConfig.from_yaml(shown).with_settings({"data.mapping": None, "preset": None}) == preset
     apply = page.get_by_role("button", name=text("ui.recipe.yaml_apply"), exact=True)

@@ -54,6 +54,16 @@ def test_later_work_of_a_session_takes_the_place_of_earlier_work():
     assert other.wait(5)
 
 
+def test_work_is_known_by_what_it_is_about_while_it_goes_on():
+    work = scanning.begin("f", endless, "these settings")
+
+    assert scanning.is_about("f", "these settings")
+    assert not scanning.is_about("f", "others")
+    work.cancel()
+    assert work.wait(5)
+    assert not scanning.is_about("f", "these settings")
+
+
 def test_work_that_nobody_follows_any_more_is_ended():
     work = scanning.begin("e", endless)
     steps = scanning.follow("e", work)

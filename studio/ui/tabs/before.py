@@ -145,7 +145,7 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
             scanning.drop(_session(request))
             yield {card.asked: None, card.progress: "", **_told(card, frame, error.message, rate, language)}
             return
-        if asked == config:
+        if asked == config or scanning.is_about(_session(request), config):  # two steps of it are tried, say
             yield {card.progress: gr.skip()}
             return
         yield from _look(card, frame, config, False, token, rate, language, request, by_itself=True)
@@ -210,7 +210,7 @@ def _look(
             return found, None
         return found, _result(gpu.thread().measure(config), going)
 
-    work = scanning.begin(session, check)
+    work = scanning.begin(session, check, config)
     yield {card.progress: _waiting(None, language)}
     for share in scanning.follow(session, work):
         if not work.replaced:
