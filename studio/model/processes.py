@@ -74,6 +74,11 @@ def is_first() -> bool:
     return number() == 0
 
 
+def sharded() -> bool:
+    """Whether each process holds a part of the weights only (FSDP), so that they compute and save together."""
+    return count() > 1 and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
 def tell(value: Any = None) -> Any:
     """Return the `value` of the first process, in all of them; each waits until the first has come here."""
     if _channel is None:

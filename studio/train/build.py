@@ -82,11 +82,13 @@ def build(
         report_to="none",
     )
     arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
+    steps = RunCallback(run, between, best, resumed)
+    steps.gather = host.gather
     trainer = StudioTrainer(
         run,
         settings.keep_checkpoints,
         settings.length_grouping,
-        RunCallback(run, between, best, resumed),
+        steps,
         model=wrapped,
         args=arguments,
         train_dataset=train,

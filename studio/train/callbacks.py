@@ -33,6 +33,8 @@ class RunCallback(TrainerCallback):
         """Scores the validation rows; the trainer's, once there is one."""
         self.sample: Callable[[], None] = lambda: None
         """Answers the pinned prompts, where that is due; the trainer's, once there is one."""
+        self.gather: Callable[[], None] = lambda: None
+        """Gathers the adapter's weights, for the best one to be saved; the model host's, once there is one."""
         self.after_step: dict[str, Any] = {}
         """The state of the random number generators after the last whole step."""
 
@@ -103,6 +105,7 @@ class RunCallback(TrainerCallback):
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
+        self.gather()
         if processes.tell(processes.is_first() and self._best.saw(state.global_step, metrics["eval_loss"])):
             self._enough = True
         self._evaluating = False

@@ -107,7 +107,7 @@ def make(
     kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
 
     def forecast(settings: TrainConfig) -> Memory:
-        return memory.forecast(
+        needed = memory.forecast(
             sizes,
             device=where,
             precision=number,
@@ -118,6 +118,7 @@ def make(
             length=longest,
             checkpointing=settings.gradient_checkpointing == "on",
         )
+        return memory.divided(needed, processes.count()) if processes.sharded() else needed
 
     whole = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
     wanted = shared(whole)
@@ -140,12 +141,13 @@ def make(
     return Plan(chosen, choices, sizes, taken, free, steps, _tokenizer_bytes(located), at_once)
 
 
-def shared(settings: TrainConfig) -> TrainConfig:
+def shared(settings: TrainConfig, count: int | None = None) -> TrainConfig:
     """Return the settings with micro-batches that all processes take equally many of, for the same rows a step.
 
+    `count` is how many processes there are, by default those that have met.
     Raises RunError when the rows of a step cannot be divided among them.
     """
-    together, count = settings.batch_size * settings.gradient_accumulation, processes.count()
+    together, count = settings.batch_size * settings.gradient_accumulation, count or processes.count()
     if together % count:
         less, fewer = together // count * count, [n for n in range(1, count) if together % n == 0]
         near = " / ".join(str(rows) for rows in (less, less + count) if rows)

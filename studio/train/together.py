@@ -6,7 +6,7 @@ Rows, settings and checkpoints come to the others from the run's directory, so a
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from studio.errors import RunError, StudioError
 from studio.files import replace_file
+from studio.i18n import message
 from studio.model import load, processes
 from studio.model.adapter import ModelHost
 from studio.runs import Action, Run, RunWriter, State
@@ -100,14 +101,33 @@ def train_along(run: Onlooker, host: ModelHost) -> None:
     rows = record.read_rows(run.path)
     best = Best(run, False, None, lambda folder: None)  # the first one knows the best
     trainer = build.build(run, config, start.plan, host, *rows, lambda: ask(run), best, resumed=start.resumed)
-    try:
+    with suppress(Asked):
         ask(run)
-        trainer.train_to_the_end(start.begun_from)
+        _train_like_the_first(trainer, start.begun_from, host)
+
+
+def _train_like_the_first(trainer: Any, begun_from: Path | None, host: ModelHost) -> None:
+    """Train, and take part in what the first process saves at the end."""
+    try:
+        trainer.train_to_the_end(begun_from)
+        host.gather()
     except Asked as asked:
         if asked.action == "pause":
             trainer.save_last_step()
-    except NotFinite:  # the first one tells it, and keeps what was good
-        return
+        elif asked.action == "stop":
+            host.gather()
+    except NotFinite:  # the first one tells it
+        trainer.go_back_to_good()
+        host.gather()
+
+
+def require_readable(run: Run, begun_from: Path) -> None:
+    """Raise RunError for a checkpoint whose optimizer's state would not be found, since it was spread or is to be."""
+    whole, parts = message("log.sharding.whole"), message("log.sharding.parts")
+    if processes.sharded() and not (begun_from / "optimizer.bin").exists():
+        raise RunError("run.other_sharding", run=run.id, before=whole, now=parts)
+    if not processes.sharded() and not (begun_from / "optimizer.pt").exists():
+        raise RunError("run.other_sharding", run=run.id, before=parts, now=whole)
 
 
 def say_why(run: Run, error: StudioError) -> None:

@@ -68,6 +68,8 @@ def train(
         if asked.action == "pause" and trainer:
             trainer.save_last_step()
     if keep:
+        if trainer:
+            host.gather()
         _save_result(run, host, best, trainer, begun_from)
     host.remove_adapter()
     run.enter(ended)
@@ -92,8 +94,11 @@ def _prepared_trainer(
     trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
     seconds = preflight.training_seconds(config, planned, prepared.report, located) / processes.count()
     began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
-    with contextlib.suppress(Asked):  # all processes are asked right after
-        trainer.strip = samples.begin(run, host, prepared, planned.steps, seconds, going, began_at)
+    if processes.sharded():
+        run.tell(message("log.launch.no_strip"))
+    else:
+        with contextlib.suppress(Asked):  # all processes are asked right after
+            trainer.strip = samples.begin(run, host, prepared, planned.steps, seconds, going, began_at)
     together.ask(run)
     return trainer
 
@@ -117,6 +122,7 @@ def _prepare(
     rests_on = {"data": prepared.sha256, "base": located.identity}
     if begun_from:
         resume.require_same(run, rests_on)
+        together.require_readable(run, begun_from)
     _tell_problems(run, prepared)
     record.write_rows(run.path, prepared.train, prepared.validation)
     going(None)
@@ -178,7 +184,7 @@ def change(run: RunWriter, settings: dict[str, Any]) -> None:
 
 def _save(folder: Path, host: ModelHost) -> None:
     assert host.loaded is not None
-    adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity)
+    adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity, host.whole)
 
 
 def _save_result(run: RunWriter, host: ModelHost, best: Best, trainer: Any, begun_from: Path | None) -> None:
@@ -202,6 +208,7 @@ def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
     step = trainer.state.global_step + 1
     rate = trainer.optimizer.param_groups[0]["lr"]
     good = trainer.go_back_to_good()
+    host.gather()
     if good:
         _save(run.adapter, host)
         run.tell(message("log.kept_good", step=good), "warning")
