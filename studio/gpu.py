@@ -305,7 +305,10 @@ def train_along() -> None:
     """Carry out a run as one of its processes that is not the first; raises StudioError, of which the first is told."""
     from studio.train import together
 
-    path = processes.tell()
+    try:
+        path = processes.tell()
+    except DeviceError:  # the first one has ended before there was something to train
+        return
     if path is None:
         return
     run = together.Onlooker(path)

@@ -19,7 +19,7 @@ from rich.progress import (
 from studio import i18n, presets, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
 from studio.config import RunConfig, parse_setting
-from studio.errors import StudioError
+from studio.errors import RunError, StudioError
 from studio.model import processes
 from studio.runs import Run, State
 
@@ -53,9 +53,11 @@ def train(
     from studio import gpu
 
     if processes.launched():
+        if measure:
+            raise RunError("run.measured_alone")
         processes.join()
         if not processes.is_first():
-            along(trains=not (check or measure))
+            along(trains=not check)
             return
     config = read_config(preset, settings or [], offline_sample)
     advice = show_advice(config, as_json) if suggest else None

@@ -39,9 +39,9 @@ def train(
     began with. Where several processes train together, this is the first one's part; see `together.train_along`.
     """
     config = run.config()
-    processes.tell(run.path)
-    together.forget(run)
     begun_from = checkpoint.newest_whole(run.path) if resumed and checkpoint.all_of(run.path) else None
+    together.forget(run)
+    processes.tell(run.path)
 
     def going(share: float | None = None) -> None:
         if action := run.requested():

@@ -18,6 +18,7 @@ from studio.errors import DeviceError, ModelError, RunError
 from studio.model import processes
 from studio.runs import State
 from studio.train import checkpoint, plan, shares, together
+from studio.ui import following
 
 LAUNCH = Path(__file__).parents[2] / "presets" / "accelerate" / "processors.yaml"
 SETTINGS = {
@@ -117,10 +118,15 @@ def test_two_processes_train_like_one_pause_together_and_go_on_as_one(config, tm
     launched = launch("train", write(config, tmp_path), "--json")
     run = the_run(launched)
     wait_for(run, lambda status: status.step >= 9)
-    assert run.status().owner.lives()
+    owner = run.status().owner
+    assert psutil.Process(owner.pid).environ()["RANK"] == "0"
+    followed = following.newest()  # as the page does, in another process
+    assert (followed.run_id, followed.alive, followed.can_be_tried) == (run.id, True, True)
+    assert followed.silent == 0
     run.request("pause")
     assert launched.wait(60) == 0, launched.told.read_text()
     assert run.status().state is State.PAUSED
+    assert following.follow(run.id).can_go_on
     stopped = run.status().step
     assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == stopped < 24
     assert {path.name for path in checkpoint.newest_whole(run.path).glob("rng_state_*")} == {
