@@ -136,7 +136,9 @@ class StudioTrainer(SFTTrainer):
         return norm
 
     def _trained(self) -> list[torch.Tensor]:
-        return [weights.data for weights in self.model.parameters() if weights.requires_grad]
+        """Return the trained weights: this process's part of them, where they are spread."""
+        found = (weights.data for weights in self.model.parameters() if weights.requires_grad)
+        return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in found]
 
     def _remember(self) -> None:
         self._good_step = self.state.global_step
