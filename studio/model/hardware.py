@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from studio.i18n import Message, message
+from studio.model import processes
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ def _native_bfloat16() -> bool:
 
 
 def free_memory() -> int:
-    """Return the free memory of the device (the first card), in bytes."""
+    """Return the free memory of the device (the first card), in bytes: the share of this process, where many run."""
     if device() == "cuda":
         return free_memory_of_cards()[0]
-    return psutil.virtual_memory().available
+    return psutil.virtual_memory().available // processes.on_this_machine()
 
 
 def give_back_memory() -> None:
@@ -117,9 +118,11 @@ def give_back_memory() -> None:
 
 
 def free_memory_of_cards() -> list[int]:
-    """Return the free memory of each NVIDIA GPU, in bytes."""
+    """Return the free memory of each NVIDIA GPU that this process may use, in bytes: its own one, where many run."""
     import torch
 
+    if processes.count() > 1:
+        return [torch.cuda.mem_get_info()[0]]
     return [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
 
 
@@ -174,7 +177,8 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        own = processes.count() > 1
+        state["cuda"] = [torch.cuda.get_rng_state()] if own else torch.cuda.get_rng_state_all()
     return state
 
 
@@ -188,5 +192,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     numpy.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
-    if "cuda" in state:
+    if "cuda" in state and processes.count() > 1:
+        torch.cuda.set_rng_state(state["cuda"][0])
+    elif "cuda" in state:
         torch.cuda.set_rng_state_all(state["cuda"])

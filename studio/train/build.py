@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.config import RunConfig
 from studio.errors import RunError
-from studio.model import adapter
+from studio.model import adapter, processes
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device
 from studio.runs import RunWriter
@@ -55,8 +55,10 @@ def build(
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
         per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation,
+        per_device_eval_batch_size=plan.evaluated_at_once,
+        gradient_accumulation_steps=settings.gradient_accumulation // processes.count(),
+        average_tokens_across_devices=True,
+        ddp_find_unused_parameters=False,
         optim=settings.optimizer,
         neftune_noise_alpha=settings.neftune_alpha,
         weight_decay=settings.weight_decay,
@@ -80,11 +82,13 @@ def build(
         report_to="none",
     )
     arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
+    steps = RunCallback(run, between, best, resumed)
+    steps.gather = host.gather
     trainer = StudioTrainer(
         run,
         settings.keep_checkpoints,
         settings.length_grouping,
-        RunCallback(run, between, best, resumed),
+        steps,
         model=wrapped,
         args=arguments,
         train_dataset=train,
@@ -92,7 +96,7 @@ def build(
         processing_class=loaded.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
-    for tracker in settings.trackers:
+    for tracker in settings.trackers if processes.is_first() else ():
         trainer.add_callback(_tracker(tracker, run.path))
     _float32_adapter(wrapped)
     return trainer
