@@ -46,7 +46,7 @@ class _Work:
     def carry_out(self) -> None:
         """Write, pack, verify."""
         self._going("reading", None)
-        found = subject.of(runs.find(self._request.run_id))
+        found = subject.of(runs.find(self._request.run_id), self._request.language)
         folder = target.place(found.run, self._request.kind, self._request.out)
         target.require_free(folder)
         if found.base.origin != "hub":

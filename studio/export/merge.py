@@ -8,7 +8,6 @@ from typing import Any
 from studio.errors import HomeError
 from studio.export import adapter, card, target
 from studio.export.subject import Subject
-from studio.files import replace_file
 from studio.i18n import message
 from studio.model import beside, quantization
 from studio.model.estimate import parameters
@@ -70,7 +69,7 @@ def fill(draft: Path, subject: Subject, number_format: str, going: Going, shard:
     model.generation_config = generation_config(subject, model.generation_config)
     model.save_pretrained(draft, max_shard_size=shard)
     adapter.save_tokenizer(draft, subject)
-    replace_file(draft / "README.md", card.text(subject, "merged"))
+    card.write(draft, subject, "merged")
 
 
 def merged(subject: Subject, number_format: str, going: Going) -> Any:
