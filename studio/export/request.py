@@ -9,8 +9,8 @@ from studio.i18n import DEFAULT_LANGUAGE, Message
 if TYPE_CHECKING:
     from studio.export.verify import Verification
 
-Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf"]
-KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf")
+Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "space"]
+KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
 VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama")
 """Kinds that hold a model which this machine can load again."""
 
