@@ -62,7 +62,8 @@ def test_answers_of_another_adapter_are_not_shown(finished_run, tmp_path):
     gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
     assert Shown(subject.of(finished_run)).compared
     weights = finished_run.adapter / "adapter_model.safetensors"
-    weights.write_bytes(weights.read_bytes() + b" ")
+    held = weights.read_bytes()
+    weights.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
     assert Shown(subject.of(finished_run)).compared == ()
 
 
