@@ -177,7 +177,7 @@ class _Card:
         yield f"## {self._say('settings')}"
         rows = [(path, self._value(path, value)) for path, value in values(subject.config).items() if path != "name"]
         lines = [
-            f"| {inline(text(f'config.{path}.title', language))} | `{path}` | {inline(shown)} |"
+            f"| {inline(text(f'config.{path}.title', language))} | `{path}` | {_code(shown)} |"
             for path, shown in rows
             if shown
         ]
@@ -186,7 +186,7 @@ class _Card:
         chosen = {event.name: event for event in self._events if isinstance(event, Chosen)}
         if chosen:
             told = [
-                f"- `{name}`: {inline(one.value)}. {inline(one.reason.text(language))}" for name, one in chosen.items()
+                f"- `{name}`: {_code(one.value)}. {inline(one.reason.text(language))}" for name, one in chosen.items()
             ]
             yield _folded(self._say("chosen"), told)
         had = subject.run.resolved().get("versions", {})
@@ -230,6 +230,12 @@ def licence_head(subject: Subject) -> dict[str, Any]:
 
 def _without_folders(path: str) -> str:
     return PureWindowsPath(path).name
+
+
+def _code(value: str) -> str:
+    """Return a value as code in one line, in a table too."""
+    flat = " ".join(report.clean(value).split())
+    return inline(flat) if "`" in flat or "|" in flat else f"`{flat}`"
 
 
 def _list(lines: Any) -> str:

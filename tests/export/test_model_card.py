@@ -29,7 +29,7 @@ def test_it_tells_the_run_from_its_directory(finished_run, tiny_model, tmp_path)
     assert "# A \\<b\\>captain\\</b\\> \\| \\*old\\*" in text
     assert finished_run.resolved()["data"] in text
     assert finished_run.resolved()["base"]["weights"] in text
-    assert "| `train.learning_rate` | 0.01 |" in text
+    assert "| `train.learning_rate` | `0.01` |" in text
     assert "24 rows" in text
     assert "style.jsonl" in text
     assert f"{said.board.rows} held-out rows" in text
