@@ -149,7 +149,8 @@ class Uploads:
             return self._refuse(403, "", "no right in this namespace")
         name = f"{owner}/{asked['name']}"
         if name in self.hub.repositories:
-            return self._refuse(409, "", "You already created this repo")
+            told = {"error": "You already created this repo", "url": f"{self.hub.url}/{name}"}
+            return self._send(409, json.dumps(told).encode())
         if asked.get("type") == "space":
             assert asked["sdk"], "a Space has an sdk"
         folder = Path(self.hub.folder) / name

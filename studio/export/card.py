@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from studio.compare import curve_png, report, report_html
+from studio.compare import report, report_html
 from studio.compare.report import inline
 from studio.config import BUILTIN_MODEL, values
 from studio.data.language import languages
 from studio.data.tokens import IGNORED
 from studio.events import Chosen, Note
-from studio.export import example
+from studio.export import curve_png, example
 from studio.export.shown import Shown
 from studio.export.subject import Subject
 from studio.files import replace_file
@@ -76,7 +76,7 @@ class _Card:
         return "\n\n".join(parts) + "\n"
 
     def _say(self, name: str, /, **given: Any) -> str:
-        return text(f"card.model.{name}", self._subject.language, **given)
+        return text(f"export.card.{name}", self._subject.language, **given)
 
     def _head(self) -> str:
         from huggingface_hub import ModelCardData

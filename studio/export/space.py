@@ -140,7 +140,7 @@ def _readme(subject: Subject) -> str:
         suggested_hardware=_HARDWARE,
     )
     known = hub.licence_of(subject.base.licence)
-    licence = text("card.model.licence_known", language, licence=inline(known)) if known else ""
+    licence = text("export.card.licence_known", language, licence=inline(known)) if known else ""
     told = text("export.space.readme", language, base=inline(subject.base.id), hardware=_HARDWARE, sdk=version(_SDK))
     parts = [f"---\n{head.to_yaml()}\n---", f"# {inline(subject.name)}", told, licence]
     return "\n\n".join(part for part in parts if part) + "\n"

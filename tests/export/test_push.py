@@ -3,7 +3,10 @@
 import hashlib
 import json
 import logging
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
@@ -13,6 +16,7 @@ from studio.errors import ExportError, StudioError
 from studio.export import adapter, hub, subject
 from studio.export.request import Exporting, ExportRequest
 
+ROOT = Path(__file__).parent.parent.parent
 TOKEN = "hf_canary5f0c1d"
 WEIGHTS = "adapter_model.safetensors"
 
@@ -57,8 +61,9 @@ def test_it_is_private_and_holds_every_file_of_the_export(account, export):
     assert {"README.md", "before-after.html", "loss.png", "ask.py"} <= set(repository.files())
     weights = hashlib.sha256((export / WEIGHTS).read_bytes()).hexdigest()
     assert weights in account.uploaded()
-    asked = [request for request in account.requests if request.method != "PUT"]
-    assert {request.token for request in asked} == {TOKEN}
+    about_it = [request for request in account.requests if "captain" in request.path]
+    assert len(about_it) > 5
+    assert {request.token for request in about_it} == {TOKEN}
     assert [request.path for request in account.requests].count("/api/models/me/captain/commit/main") == 1
 
 
@@ -193,3 +198,19 @@ def test_the_token_is_in_no_file_and_no_log(account, finished_run, tmp_path, cap
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
     record = json.loads((account.repositories["me/captain"].folder / "restyle.json").read_text())
     assert record["run"] == finished_run.id
+
+
+def test_the_command_exports_and_pushes_with_a_token_from_standard_input(account, finished_run, home):
+    asked = ["export", finished_run.id, "--to", "adapter", "--push", "me/captain", "--ask-token", "--json"]
+    command = [sys.executable, "-m", "studio", *asked]
+    done = subprocess.run(command, input=TOKEN + "\n", capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["page"] == f"{account.url}/me/captain"
+    assert told["page"] in " ".join(told["notes"])
+    assert account.repositories["me/captain"].private
+    assert TOKEN not in done.stdout + done.stderr
+    done = subprocess.run(command, input="wrong\n", capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
+    assert done.returncode == 1
+    assert "does not accept the token" in done.stderr
+    assert "wrong" not in done.stderr

@@ -23,7 +23,7 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
     losses, checks = _finite(curve.steps, curve.losses), _finite(curve.check_steps, curve.check_losses)
     if not losses:
         return None
-    names = [text(f"card.curve.{name}", language) for name in ("training", "validation", "step")]
+    names = [text(f"export.card.axes.{name}", language) for name in ("training", "validation", "step")]
     canvas = Canvas(*SIZE, fonts.find(any(map(is_hangul, "".join(names)))))
     values = [value for _, value in (*losses, *checks)]
     step = nice_step((max(values) - min(values)) or abs(values[0]) or 1.0, _LINES - 1)
