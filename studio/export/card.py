@@ -147,14 +147,13 @@ class _Card:
 
     def _curve(self) -> Iterator[str]:
         curve = self._shown.curve
-        if not len(curve.losses):
+        losses, checks = report.finite(curve.losses), report.finite(curve.check_losses)
+        if not losses:
             return
         yield f"## {self._say('curve')}"
-        first, last = float(curve.losses[0]), float(curve.losses[-1])
-        words = self._say("loss", first=f"{first:.2f}", last=f"{last:.2f}", step=int(curve.steps[-1]))
-        if len(curve.check_losses):
-            lowest = self._say("validation", loss=f"{float(min(curve.check_losses)):.2f}")
-            words = f"{words} {lowest}"
+        words = self._say("loss", first=f"{losses[0]:.2f}", last=f"{losses[-1]:.2f}", step=int(curve.steps[-1]))
+        if checks:
+            words = f"{words} {self._say('validation', loss=f'{min(checks):.2f}')}"
         if self._has_picture:
             yield f"![{words}]({CURVE})"
         yield words

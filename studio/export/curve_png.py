@@ -5,7 +5,9 @@ from typing import Any
 
 from studio.compare import fonts
 from studio.compare.canvas import ACCENT, LINE, QUIET, WARN, Canvas
+from studio.compare.fonts import Faces
 from studio.data.language import is_hangul
+from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.train.curve import Curve
 
@@ -23,8 +25,8 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
     losses, checks = _finite(curve.steps, curve.losses), _finite(curve.check_steps, curve.check_losses)
     if not losses:
         return None
-    names = [text(f"export.card.axes.{name}", language) for name in ("training", "validation", "step")]
-    canvas = Canvas(*SIZE, fonts.find(any(map(is_hangul, "".join(names)))))
+    names, faces = _words(language)
+    canvas = Canvas(*SIZE, faces)
     values = [value for _, value in (*losses, *checks)]
     step = nice_step((max(values) - min(values)) or abs(values[0]) or 1.0, _LINES - 1)
     low, high = math.floor(min(values) / step) * step, math.ceil(max(values) / step) * step
@@ -51,6 +53,15 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
             canvas.dot(*place(point), 5, WARN)
         canvas.text(right + 32, 16, f"● {names[1]}" if canvas.has("●") else names[1], 20, WARN, bold=True)
     return canvas.finished()
+
+
+def _words(language: str) -> tuple[list[str], Faces]:
+    """Return the words on the picture, and fonts that have them; English ones where no font here has Hangul."""
+    names = [text(f"export.card.axes.{name}", language) for name in ("training", "validation", "step")]
+    try:
+        return names, fonts.find(any(map(is_hangul, "".join(names))))
+    except CompareError:
+        return _words(DEFAULT_LANGUAGE)
 
 
 def _steps(canvas: Canvas, first: float, last: float, name: str) -> None:

@@ -68,7 +68,7 @@ def export(subject: Subject, folder: Path, number_format: str, going: Going) -> 
     """Write the merged model with its Modelfile, and return the folder."""
 
     def fill(draft: Path) -> None:
-        merge.fill(draft, subject, number_format, going)
+        merge.fill(draft, subject, number_format, going, kind="ollama")
         _say_who_begins(draft, subject)
         replace_file(draft / "Modelfile", modelfile.text(subject, modelfile.pieces(subject)[0], "."))
 

@@ -26,7 +26,7 @@ from studio.i18n import text
 from studio.model import hub
 from studio.model.adapter import ModelHost
 from studio.model.saved import BASE_RECORD
-from studio.train import samples
+from studio.train import pinned, samples
 
 APP, DATA = "app.py", "demo.json"
 _SDK = "gradio"
@@ -58,7 +58,7 @@ def _answered(subject: Subject, host: ModelHost, stop: threading.Event, going: G
     prompts = samples.read(run).prompts or config.samples.prompts
     try:
         found = held_out.of_prompts(run, prompts, subject.tokenizer)
-        found = found or held_out.bundled(run, held_out.GENERAL, subject.tokenizer)[: samples.pinned.PROMPTS]
+        found = found or held_out.bundled(run, held_out.GENERAL, subject.tokenizer)[: pinned.PROMPTS]
     except PromptError as error:
         raise ExportError("export.no_space", run=run.id, columns=", ".join(subject.prompt.columns)) from error
     going("loading", None)
