@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from studio.errors import RunError, StudioError
 from studio.files import replace_file
-from studio.i18n import message
 from studio.model import load, processes
 from studio.model.adapter import ModelHost
 from studio.runs import Action, Run, RunWriter, State
@@ -123,11 +122,10 @@ def _train_like_the_first(trainer: Any, begun_from: Path | None, host: ModelHost
 
 def require_readable(run: Run, begun_from: Path) -> None:
     """Raise RunError for a checkpoint whose optimizer's state would not be found, since it was spread or is to be."""
-    whole, parts = message("log.sharding.whole"), message("log.sharding.parts")
     if processes.sharded() and not (begun_from / "optimizer.bin").exists():
-        raise RunError("run.other_sharding", run=run.id, before=whole, now=parts)
+        raise RunError("run.was_whole", run=run.id)
     if not processes.sharded() and not (begun_from / "optimizer.pt").exists():
-        raise RunError("run.other_sharding", run=run.id, before=parts, now=whole)
+        raise RunError("run.was_sharded", run=run.id)
 
 
 def say_why(run: Run, error: StudioError) -> None:

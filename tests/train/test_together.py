@@ -220,7 +220,7 @@ def test_weights_that_are_spread_train_alike(config, alone, tmp_path):
     run = runs.find("last")
     gpu.thread().resume_run(run.id, {"train.max_steps": 24})
     assert wait_until_over(run) is State.FAILED
-    assert run.status().error.key == "errors.run.other_sharding"
+    assert run.status().error.key == "errors.run.was_sharded"
     launch("resume", run.id, "--json")
     assert run.status().state is State.FINISHED
     assert not (run.path / "samples.jsonl").exists()
