@@ -13,6 +13,8 @@ Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf"]
 KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf")
 VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama")
 """Kinds that hold a model which this machine can load again."""
+MERGED: tuple[Kind, ...] = ("merged", "ollama", "gguf")
+"""Kinds that hold the base with the adapter merged into it, in a number format."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class ExportRequest:
     """Number format of a merged model."""
     converter: Path | None = None
     """The file `convert_hf_to_gguf.py` of the user's own llama.cpp, for GGUF."""
+    write: bool = True
+    """Whether it is made, or made anew; else the one that stands there is taken as it is."""
 
 
 @dataclass(frozen=True)
