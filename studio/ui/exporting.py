@@ -3,7 +3,7 @@ session sees how it stands. What is done lies in the run's directory; here is on
 """
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio import gpu
@@ -25,9 +25,10 @@ class Going:
     """Name of its words in the catalogues, under `phase.`."""
     share: float | None = None
     """Share of the phase that is done (0 to 1), where that is known."""
-    notes: tuple[Message, ...] = ()
-    """What was chosen, and what is to be known about the export."""
-    failure: Message | None = None
+    notes: tuple[Message, ...] = field(default=(), hash=False)
+    """What was chosen, and what is to be known about the export; shown when it is over."""
+    failure: Message | None = field(default=None, hash=False)
+    """Why it failed, once it is over."""
     stopping: bool = False
     over: bool = False
 

@@ -16,7 +16,7 @@ from studio.runs import Run
 from studio.ui import export_views as page
 from studio.ui import exporting, launch, living, story, views
 from studio.ui.exporting import Going
-from studio.ui.runs_views import model_name
+from studio.ui.tabs import compare
 from studio.ui.tabs.export import ExportTab
 
 MOST_RUNS = 50
@@ -51,9 +51,10 @@ def seen(run_id: str | None, kind: Kind) -> Seen:
     """Return what there is to see of a run's exports."""
     ids = tuple(run.id for run in exportable())
     going = exporting.of(run_id)
-    waits = going is not None and not going.over and going.phase == "waiting"
+    is_going = going is not None and not going.over
+    at_work = living.look().at_work if is_going and going.phase == "waiting" else ()
     stamp = exports.stamp(Run(runs.folder() / run_id)) if run_id in ids else ()
-    return Seen(run_id, kind, stamp, ids, exporting.is_going(run_id), going, living.look().at_work if waits else ())
+    return Seen(run_id, kind, stamp, ids, is_going, going, at_work)
 
 
 def choose(run_id: str | None, wanted: str | None = None) -> str | None:
@@ -100,7 +101,7 @@ def _facts(run: Run, language: str) -> str:
     kept = told.curve().kept if config.train.keep == "best" else None
     weights = page.weights(kept, glance.status.step if glance else 0, language)
     size = (run.adapter / WEIGHTS).stat().st_size
-    return page.facts(weights, model_name(config.model.id, language), size, language)
+    return page.facts(weights, compare.names(run.id, language)[0], size, language)
 
 
 def _asked(
