@@ -79,16 +79,19 @@ def holds(found: Outlook, language: str) -> str:
     return "".join(told) + box(found.hindrance, language)
 
 
-def progress(going: Going | None, at_work: Sequence[str], language: str) -> str:
-    """Return how an export goes on, or how it ended; `at_work` are the names of the runs that hold the device."""
-    if going is None:
+def progress(going: Going | None, kind: Kind, at_work: Sequence[str], language: str) -> str:
+    """Return how an export goes on, or how the one of this kind ended.
+
+    `at_work` are the names of the runs that hold the device.
+    """
+    if going is None or (going.over and going.kind != kind):
         return ""
     if not going.over:
         words = html.escape(_doing(going, at_work, language))
         percent = "" if going.share is None else f"<b>{going.share:.0%}</b>"
         return f'<div class="scan" role="status"><span>{words}</span>{bar(going.share, words)}{percent}</div>'
     notes = "".join(f"<li>{html.escape(said(note, language))}</li>" for note in going.notes)
-    listed = f'<ul class="left">{notes}</ul>' if notes else ""
+    listed = f'<ul class="left hint">{notes}</ul>' if notes else ""
     if going.was_stopped:
         return f'<p class="hint" role="status">{html.escape(text("ui.export.stopped", language))}</p>'
     return box(going.failure, language) if going.failure else listed

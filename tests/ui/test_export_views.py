@@ -64,17 +64,18 @@ def test_what_it_will_hold_is_told_with_sizes_and_what_is_in_the_way():
 
 
 def test_an_export_says_what_it_waits_for_how_far_it_is_and_how_it_ended():
-    assert views.progress(None, (), "en") == ""
-    assert "a&lt;b" in views.progress(Going("adapter"), ("a<b",), "en")
-    half = views.progress(Going("merged", "merging", 0.5), (), "en")
+    assert views.progress(None, "adapter", (), "en") == ""
+    assert "a&lt;b" in views.progress(Going("adapter"), "adapter", ("a<b",), "en")
+    half = views.progress(Going("merged", "merging", 0.5), "adapter", (), "en")
     assert "Merging" in half
     assert 'aria-valuenow="50"' in half
     failed = Going("gguf", failure=ExportError("export.needs_converter").message, over=True)
-    assert 'role="alert"' in views.progress(failed, (), "ko")
+    assert 'role="alert"' in views.progress(failed, "gguf", (), "ko")
+    assert views.progress(failed, "adapter", (), "ko") == ""
     stopped = Going("gguf", failure=ExportError("export.stopped", run="r").message, over=True)
-    assert 'role="alert"' not in views.progress(stopped, (), "ko")
+    assert 'role="alert"' not in views.progress(stopped, "gguf", (), "ko")
     noted = Going("merged", "done", notes=(message("export.note.base_folder", base="<x>"),), over=True)
-    assert "&lt;x&gt;" in views.progress(noted, (), "en")
+    assert "&lt;x&gt;" in views.progress(noted, "merged", (), "en")
 
 
 def test_names_of_files_and_lines_to_copy_stay_text():

@@ -66,7 +66,7 @@ def choose(run_id: str | None, wanted: str | None = None) -> str | None:
 def progress(tab: ExportTab, now: Seen, language: str) -> dict[Any, Any]:
     """Return what shows how an export goes on, and nothing else."""
     names = [views.run_name(run_id) for run_id in now.at_work]
-    return {tab.seen: now, tab.progress: page.progress(now.going, names, language)}
+    return {tab.seen: now, tab.progress: page.progress(now.going, now.kind, names, language)}
 
 
 def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: str) -> dict[Any, Any]:
