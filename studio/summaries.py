@@ -24,11 +24,11 @@ from studio.runs import Run, Status
 
 SPARKLINE = 40
 """The most points of a sparkline."""
-PARTS = ("checkpoints", "best", "adapter", "data", "compare", "rest")
+PARTS = ("checkpoints", "best", "adapter", "exports", "data", "compare", "rest")
 """What takes a run's place on the disk, part by part."""
 
 _FORMAT = 1
-_WATCHED = ("", "status.json", "events.jsonl", labels.FILE, "checkpoints", "best", "compare")
+_WATCHED = ("", "status.json", "events.jsonl", labels.FILE, "checkpoints", "best", "compare", "exports")
 """Whatever else changes is replaced as a whole, and so changes the run's own folder."""
 
 _Signature = tuple[tuple[int, int, int] | None, ...]

@@ -48,11 +48,7 @@ class _Work:
         self._going("reading", None)
         found = subject.of(runs.find(self._request.run_id), self._request.language)
         folder = target.place(found.run, self._request.kind, self._request.out)
-        target.require_free(folder)
-        if found.base.origin != "hub":
-            told = "export.note.base_package" if found.base.origin == "package" else "export.note.base_folder"
-            self._notes.append(message(told, base=found.base.id))
-        self._folder = self._write(found, folder)
+        self._folder = self._written(found, folder) if self._request.write else target.require_made(folder)
         verification = None
         if self._request.verify and self._request.kind not in VERIFIED:
             self._notes.append(message("export.note.not_verified", kind=self._request.kind))
@@ -66,6 +62,13 @@ class _Work:
             self._going("packing", None)
             packed = target.zipped(self._folder)
         self._show(Exporting("done", 1.0, self._folder, packed, tuple(self._notes), verification))
+
+    def _written(self, found: Subject, folder: Path) -> Path:
+        target.require_free(folder)
+        if found.base.origin != "hub":
+            told = "export.note.base_package" if found.base.origin == "package" else "export.note.base_folder"
+            self._notes.append(message(told, base=found.base.id))
+        return self._write(found, folder)
 
     def _write(self, found: Subject, folder: Path) -> Path:
         if self._request.kind == "example":

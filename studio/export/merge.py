@@ -1,7 +1,7 @@
 """The base with the adapter merged into it: a model of its own, in 16 bit or float32."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,15 @@ Going = Callable[[str, float | None], None]
 
 def precision(subject: Subject, wanted: str) -> Choice:
     """Choose the number format of a merged model: what was asked for, else 16 bit as near as can be to the run."""
+    return precision_of(subject.precision, subject.base.settings, wanted)
+
+
+def precision_of(of_run: str, settings: Mapping[str, Any], wanted: str) -> Choice:
+    """Choose it from the format that the run computed in and the base's own settings."""
     if wanted != "auto":
         return Choice("precision", wanted, message("choice.precision.asked"))
-    if subject.precision in _16_BIT:
-        return Choice("precision", subject.precision, message("choice.precision.merged_as_run"))
-    settings = subject.base.settings
+    if of_run in _16_BIT:
+        return Choice("precision", of_run, message("choice.precision.merged_as_run"))
     own = str(settings.get("dtype") or settings.get("torch_dtype"))
     if own in _16_BIT:
         return Choice("precision", own, message("choice.precision.merged_as_base"))
@@ -37,7 +41,12 @@ def precision(subject: Subject, wanted: str) -> Choice:
 
 def size(subject: Subject, number_format: str) -> int:
     """Return the bytes that the merged model takes on the disk, about."""
-    return parameters(subject.base.path) * (4 if number_format == "float32" else 2) + 20_000_000
+    return weights(subject.base.path, number_format) + 20_000_000
+
+
+def weights(base: Path, number_format: str) -> int:
+    """Return the bytes of a base's weights in a number format."""
+    return parameters(base) * (4 if number_format == "float32" else 2)
 
 
 def export(subject: Subject, folder: Path, number_format: str, going: Going, shard: str = SHARD) -> Path:

@@ -13,6 +13,8 @@ Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "spac
 KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
 VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama")
 """Kinds that hold a model which this machine can load again."""
+MERGED: tuple[Kind, ...] = ("merged", "ollama", "gguf")
+"""Kinds that hold the base with the adapter merged into it, in a number format."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ExportRequest:
     """The file `convert_hf_to_gguf.py` of the user's own llama.cpp, for GGUF."""
     language: str = DEFAULT_LANGUAGE
     """The language of the model card and of what else is written for people."""
+    write: bool = True
+    """Whether it is made, or made anew; else the one that stands there is taken as it is."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from studio.export import adapter, pieces, target
 from studio.export.pieces import literal
 from studio.export.subject import Subject
 from studio.files import replace_file
-from studio.runs import State
+from studio.runs import Run, State
 from studio.train import record
 
 NAME = "train.py"
@@ -23,10 +23,16 @@ def export(subject: Subject, folder: Path) -> Path:
 
     Raises ExportError for a run that kept no rows, or when something else is there.
     """
-    kept = record.folder_of(subject.run.path)
-    if not all((kept / name).is_file() for name in ("train.parquet", "order.npy")):
-        raise ExportError("export.no_record", run=subject.run.id)
+    kept = require_record(subject.run)
     return target.write(folder, "script", subject.record, lambda draft: _fill(draft, subject, kept))
+
+
+def require_record(run: Run) -> Path:
+    """Return the folder of the rows that a run kept; raises ExportError when it kept none."""
+    kept = record.folder_of(run.path)
+    if not all((kept / name).is_file() for name in ("train.parquet", "order.npy")):
+        raise ExportError("export.no_record", run=run.id)
+    return kept
 
 
 def _fill(draft: Path, subject: Subject, kept: Path) -> None:

@@ -29,6 +29,13 @@ def require_free(folder: Path) -> None:
     raise ExportError("export.not_ours", folder=str(folder))
 
 
+def require_made(folder: Path) -> Path:
+    """Return the folder of an export that is there; raises ExportError when there is none."""
+    if not _is_ours(folder):
+        raise ExportError("export.not_made", folder=str(folder))
+    return folder
+
+
 def _is_ours(folder: Path) -> bool:
     try:
         return "export" in json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))

@@ -29,6 +29,7 @@ from studio.model.adapter import ModelHost
 from studio.model.child import Child, Stuck
 from studio.model.hardware import device
 from studio.model.quantization import of_repository
+from studio.model.saved import BASE_RECORD
 
 Going = Callable[[str, float | None], None]
 
@@ -157,8 +158,10 @@ def save(verification: Verification, folder: Path) -> None:
 
 
 def saved(folder: Path) -> Verification | None:
-    """Return the result that was kept of an export; None without one."""
+    """Return the result that was kept of an export; None without one, or where the export was made anew since."""
     try:
+        if path_of(folder).stat().st_mtime < (folder / BASE_RECORD).stat().st_mtime:
+            return None
         held = json.loads(path_of(folder).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
@@ -176,8 +179,8 @@ def verify(subject: Subject, folder: Path, host: ModelHost, going: Going) -> Ver
 
     Raises ExportError when a fresh process cannot load it.
     """
-    kind = json.loads((folder / "restyle.json").read_text(encoding="utf-8"))
-    return _Check(subject, folder, host, going).of(kind)
+    record = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
+    return _Check(subject, folder, host, going).of(record)
 
 
 class _Check:

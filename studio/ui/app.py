@@ -24,6 +24,7 @@ from studio.ui.tabs import (
     data,
     data_events,
     data_shown,
+    export_events,
     log,
     notify,
     recipe,
@@ -31,6 +32,7 @@ from studio.ui.tabs import (
     strip,
     train,
 )
+from studio.ui.tabs import export as export_tab
 from studio.ui.tabs import runs as runs_tab
 from studio.ui.words import Words, merged
 
@@ -58,7 +60,12 @@ def build() -> gr.Blocks:
                 views_tab = comparing.build(words)
             with words.make(gr.Tab, label="ui.tabs.runs", id="runs") as runs_item:
                 library = runs_tab.build(words)
-        _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
+            with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
+                exports = export_tab.build(words)
+        say_exports_again = export_events.connect(exports, frame, export_item, tabs)
+        export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
+        spoken = _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
+        say_exports_again(spoken)
     _quiet(page, frame.brand)
     return page
 
@@ -83,7 +90,8 @@ def _connect(
     compare_item: gr.Tab,
     library: runs_tab.RunsTab,
     runs_item: gr.Tab,
-) -> None:
+) -> Any:
+    """Connect the events of the tabs with each other; returns the one after which all words are in another language."""
     tick_outputs = [frame.following, frame.run_bar, *train_tab.of_tick]
     stage_outputs = [frame.run_row, *train_tab.of_stage]
     run_outputs = [*tick_outputs, *stage_outputs]
@@ -266,6 +274,7 @@ def _connect(
     )
     for button, tab in ((data_tab.go_on, "train"), (frame.open_run, "train")):
         button.click(lambda tab=tab: gr.update(selected=tab), None, tabs, **_QUIET)
+    return spoken
 
 
 def _settings_of(following: Following) -> RunConfig | None:

@@ -70,6 +70,8 @@ def why(record: Record, language: str) -> str:
         reasons.append("delete_alive")
     elif not record.can_compare:
         reasons.append("nothing_to_compare")
+    elif not record.summary.has_adapter:
+        reasons.append("nothing_to_export")
     return "".join(f'<p class="hint">{html.escape(text(f"ui.runs.why.{reason}", language))}</p>' for reason in reasons)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
 
-SHEETS = ("page.css", "compare.css", "recipe.css", "runs.css")
+SHEETS = ("page.css", "compare.css", "recipe.css", "runs.css", "export.css")
 HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 FONTS = (
     "system-ui",

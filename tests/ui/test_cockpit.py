@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 from test_journey import SLOW
 
 from studio import runs
+from studio.export import adapter, subject, target
 from studio.i18n import text
 from studio.runs import State
 
@@ -144,9 +145,12 @@ def test_a_run_is_left_and_come_back_to(browser, app, finished_run, language):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_tab_has_a_serious_fault_of_access(browser, page_url, finished_run, scheme):
+    adapter.export(
+        subject.of(finished_run), target.place(finished_run, "adapter", None)
+    )  # so that there is one to show
     page = open_page(browser, page_url, "en", color_scheme=scheme)
     faults = []
-    for name in ("data", "train", "compare", "runs"):
+    for name in ("data", "train", "compare", "runs", "export"):
         page.get_by_role("tab", name=text(f"ui.tabs.{name}"), exact=True).click()
         page.wait_for_timeout(1500)
         found = Axe().run(page).response["violations"]

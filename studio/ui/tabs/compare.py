@@ -29,7 +29,7 @@ NUMBERS = ("temperature", "max_new_tokens", "seed", "top_p", "top_k", "repetitio
 _STEPS = {"temperature": 0.1, "top_p": 0.05, "repetition_penalty": 0.05}
 _DEFAULTS = GenerationConfig()
 _FIRST_STRENGTHS = (50, 150)
-_COPY = (
+COPY = (
     "element.addEventListener('click', async event => { const asked = event.target.closest('[data-copy]');"
     " if (!asked) return; await navigator.clipboard.writeText(asked.dataset.copy);"
     " asked.textContent = asked.dataset.done; });"
@@ -261,7 +261,7 @@ def _panel(words: Words, name: str) -> Panel:
             elem_id=f"answer-{name}",
             elem_classes="stream",
             autoscroll=True,
-            js_on_load=_COPY,
+            js_on_load=COPY,
         )
         caption = gr.HTML(value=compare_views.NO_CAPTION, elem_id=f"caption-{name}")
     return Panel(column, title, answer, caption)

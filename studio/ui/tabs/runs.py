@@ -34,6 +34,7 @@ class Page:
 
     back: gr.Button
     compare: gr.Button
+    export: gr.Button
     train: gr.Button
     resume: gr.Button
     clone: gr.Button
@@ -79,7 +80,7 @@ class RunsTab:
     def shown(self) -> list[Any]:
         """Everything that a look at the runs may change."""
         page = self.page
-        buttons = [page.compare, page.train, page.resume, page.delete, page.clone, page.clean]
+        buttons = [page.compare, page.export, page.train, page.resume, page.delete, page.clone, page.clean]
         columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure, page.sure]
         filters = [self.query, self.state, self.empty, self.timer]
         charts = [self.overlay, page.chart, page.name, page.note]
@@ -196,6 +197,7 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
         parts["wrong"] = gr.HTML(elem_id="run-wrong")
         with gr.Row(elem_classes="actions"):
             compare = words.make(gr.Button, text="ui.runs.compare", variant="primary", min_width=130)
+            export = words.make(gr.Button, text="ui.runs.export", min_width=110, elem_id="run-export")
             resume = words.make(gr.Button, text="ui.train.resume", min_width=110, elem_id="run-resume")
             train = words.make(gr.Button, text="ui.runs.open_train", min_width=130)
             clone = words.make(gr.Button, text="ui.runs.clone", min_width=150)
@@ -240,6 +242,7 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
     return Page(
         back,
         compare,
+        export,
         train,
         resume,
         clone,

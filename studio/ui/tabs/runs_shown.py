@@ -165,6 +165,7 @@ def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, di
     props: dict[str, dict[str, Any]] = {
         "chart": {"value": curve_views.frame(drawn), "stamp": stamp},
         "compare": {"interactive": found.can_compare, "variant": filled["compare"]},
+        "export": {"interactive": summary.has_adapter},
         "resume": {"visible": found.can_resume, "variant": filled["resume"]},
         "clone": {"interactive": found.config is not None, "variant": filled["clone"]},
         "train": {"interactive": summary.status is not None},

@@ -50,6 +50,7 @@ class TrainTab:
     curves: Curves
     strip: StripCard
     log: Log
+    export: gr.Button
     go_on: gr.Button
     stage: gr.State
     """What decides which buttons can be pressed; when a tick finds another one, they are set."""
@@ -73,6 +74,7 @@ class TrainTab:
             self.apply,
             self.why,
             self.failure,
+            self.export,
             self.go_on,
             *self.waiting.of_queue,
         ]
@@ -112,6 +114,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
             answers = strip.build(words)
             logged = log.build(words)
     with gr.Row(elem_classes="next"):
+        export = words.make(gr.Button, text="ui.train.export", interactive=False, scale=0, min_width=140)
         go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
     return TrainTab(
         recipe=chosen,
@@ -133,6 +136,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         curves=lines,
         strip=answers,
         log=logged,
+        export=export,
         go_on=go_on,
         stage=gr.State(Following().stage),
     )
@@ -195,6 +199,7 @@ def buttons(tab: TrainTab, following: Following, language: str, chosen: str | No
         tab.apply: gr.update(visible=any(way.resumes for way in ways_out)),
         tab.why: _why(following, language),
         tab.failure: box(status.error if status else None, language),
+        tab.export: gr.update(interactive=done),
         tab.go_on: gr.update(interactive=done or tried, variant="primary" if done and not busy else "secondary"),
         **waiting.render(tab.waiting, following, chosen),
     }

@@ -1,0 +1,148 @@
+"""The Export tab: a run, what can be made of it, how that goes on, and what lies there. Here what it is made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.ui import export_views, launch
+from studio.ui.tabs.compare import COPY
+from studio.ui.words import Words
+
+EVERY = 1.0
+"""Seconds between two looks at the exports, while the tab is on the screen."""
+FIRST = "adapter"
+PRECISIONS = ("auto", "bfloat16", "float16", "float32")
+
+
+@dataclass(frozen=True)
+class ExportTab:
+    """The tab's components."""
+
+    timer: gr.Timer
+    seen: gr.State
+    """What this session has on the screen (`Seen`); None before the tab was looked at."""
+    run: gr.Dropdown
+    facts: gr.HTML
+    kind: gr.Radio
+    title: gr.HTML
+    holds: gr.HTML
+    precision: gr.Dropdown
+    converter: gr.Textbox
+    verify: gr.Checkbox
+    go: gr.Button
+    stop: gr.Button
+    why: gr.HTML
+    progress: gr.HTML
+    result_card: gr.Column
+    verified: gr.HTML
+    check: gr.Button
+    result: gr.HTML
+    download: gr.Button
+    packing: gr.HTML
+    usage: gr.HTML
+    file: gr.DownloadButton
+    packed: gr.Textbox
+    """The name of the last zip, for the browser alone; empty when none could be made."""
+
+    @property
+    def asked(self) -> list[Any]:
+        """What says what is to be exported."""
+        return [self.run, self.kind, self.precision]
+
+    @property
+    def shown(self) -> list[Any]:
+        """Everything that a look at the exports may change."""
+        chosen = [self.timer, self.seen, self.run, self.facts, self.kind, self.title, self.holds]
+        form = [self.precision, self.converter, self.verify, self.go, self.stop, self.why, self.progress]
+        made = [self.result_card, self.verified, self.check, self.result, self.download, self.packing, self.usage]
+        return [*chosen, *form, *made]
+
+
+def build(words: Words) -> ExportTab:
+    """Build the tab inside the current Blocks."""
+    with gr.Column(elem_classes="card"):
+        words.heading("ui.export.title")
+        run = words.make(gr.Dropdown, label="ui.export.run", fixed_choices=[], elem_id="export-run")
+        facts = gr.HTML(elem_id="export-facts")
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=5, min_width=320, elem_classes="card"):
+            kind = words.make(
+                gr.Radio,
+                label="ui.export.kind",
+                fixed_choices=export_views.offered(),
+                value=FIRST,
+                elem_id="export-kind",
+            )
+        with gr.Column(scale=7, min_width=320):
+            with gr.Column(elem_classes="card"):
+                title = gr.HTML(elem_id="export-title")
+                holds = gr.HTML(elem_id="export-holds")
+                with gr.Row(elem_classes="export-form"):
+                    precision = words.make(
+                        gr.Dropdown,
+                        label="ui.export.precision",
+                        info="ui.export.precision_help",
+                        choices={name: f"config.model.precision.options.{name}" for name in PRECISIONS},
+                        value=PRECISIONS[0],
+                        visible=False,
+                        elem_id="export-precision",
+                    )
+                    converter = words.make(
+                        gr.Textbox,
+                        label="ui.export.converter",
+                        info="ui.export.converter_help" if launch.is_local() else "ui.export.converter_elsewhere",
+                        placeholder="ui.export.converter_hint",
+                        max_lines=1,
+                        interactive=launch.is_local(),
+                        visible=False,
+                        elem_id="export-converter",
+                    )
+                verify = words.make(
+                    gr.Checkbox, label="ui.export.verify", info="ui.export.verify_help", value=True, visible=False
+                )
+                with gr.Row(elem_classes="actions"):
+                    go = words.make(
+                        gr.Button, text="ui.export.go", variant="primary", min_width=140, elem_id="export-go"
+                    )
+                    stop = words.make(gr.Button, text="ui.export.stop", interactive=False, min_width=96)
+                why = gr.HTML(elem_id="export-why")
+                progress = gr.HTML(elem_id="export-progress")
+            with gr.Column(elem_classes=["card", "away"], elem_id="export-result") as result_card:
+                words.heading("ui.export.there")
+                verified = gr.HTML(elem_id="export-verified")
+                result = gr.HTML(elem_id="export-files", js_on_load=COPY)
+                with gr.Row(elem_classes="actions"):
+                    download = words.make(
+                        gr.Button, text="ui.export.download", min_width=160, elem_id="export-download"
+                    )
+                    check = words.make(gr.Button, text="ui.export.check", visible=False, min_width=120)
+                packing = gr.HTML(elem_id="export-packing")
+                words.make(gr.HTML, text="ui.export.next", frame='<h3 class="section">{}</h3>')
+                usage = gr.HTML(elem_id="export-usage", js_on_load=COPY)
+    file = words.make(gr.DownloadButton, label="ui.export.download", visible="hidden", elem_id="export-file")
+    return ExportTab(
+        timer=gr.Timer(EVERY, active=False),
+        seen=gr.State(None),
+        run=run,
+        facts=facts,
+        kind=kind,
+        title=title,
+        holds=holds,
+        precision=precision,
+        converter=converter,
+        verify=verify,
+        go=go,
+        stop=stop,
+        why=why,
+        progress=progress,
+        result_card=result_card,
+        verified=verified,
+        check=check,
+        result=result,
+        download=download,
+        packing=packing,
+        usage=usage,
+        file=file,
+        packed=gr.Textbox(visible=False),
+    )

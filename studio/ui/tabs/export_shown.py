@@ -1,0 +1,155 @@
+"""What makes the Export tab show a run's exports as they are."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from studio import labels, runs
+from studio.export import made as exports
+from studio.export import outlook, usage
+from studio.export.made import Made, Stamp
+from studio.export.request import VERIFIED, Kind
+from studio.i18n import text
+from studio.model.saved import WEIGHTS
+from studio.runs import Run
+from studio.ui import export_views as page
+from studio.ui import exporting, launch, living, story, views
+from studio.ui.exporting import Going
+from studio.ui.tabs import compare
+from studio.ui.tabs.export import ExportTab
+
+MOST_RUNS = 50
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a session has on its screen, so that a look without news sends nothing."""
+
+    run_id: str | None
+    kind: Kind
+    exports: Stamp
+    ids: tuple[str, ...]
+    """The runs that are offered."""
+    is_going: bool
+    going: Going | None
+    at_work: tuple[str, ...]
+    """The runs that hold the device, while an export waits for it."""
+
+    @property
+    def but_progress(self) -> "Seen":
+        """All of it but how an export goes on."""
+        return replace(self, going=None, at_work=())
+
+
+def exportable() -> list[Run]:
+    """Return the runs that have a result, the newest first."""
+    return [run for run in runs.all_runs()[:MOST_RUNS] if run.has_adapter]
+
+
+def seen(run_id: str | None, kind: Kind) -> Seen:
+    """Return what there is to see of a run's exports."""
+    ids = tuple(run.id for run in exportable())
+    going = exporting.of(run_id)
+    is_going = going is not None and not going.over
+    at_work = living.look().at_work if is_going and going.phase == "waiting" else ()
+    stamp = exports.stamp(Run(runs.folder() / run_id)) if run_id in ids else ()
+    return Seen(run_id, kind, stamp, ids, is_going, going, at_work)
+
+
+def choose(run_id: str | None, wanted: str | None = None) -> str | None:
+    """Return the run that is shown: the `wanted` one, else the chosen one, else the newest."""
+    ids = [run.id for run in exportable()]
+    return next((each for each in (wanted, run_id) if each in ids), next(iter(ids), None))
+
+
+def progress(tab: ExportTab, now: Seen, language: str) -> dict[Any, Any]:
+    """Return what shows how an export goes on, and nothing else."""
+    names = [views.run_name(run_id) for run_id in now.at_work]
+    return {tab.seen: now, tab.progress: page.progress(now.going, now.kind, names, language)}
+
+
+def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: str) -> dict[Any, Any]:
+    """Return what shows a run and a kind; `wanted` is the number format that is asked for."""
+    now = seen(run_id, kind)
+    offered = [(views.run_choice(run.id, status, language), run.id) for run in exportable() if (status := _status(run))]
+    run = Run(runs.folder() / run_id) if run_id in now.ids else None
+    there = exports.of(run) if run else []
+    made = next((each for each in there if each.kind == kind), None)
+    updates = {
+        tab.run: gr.update(choices=offered, value=run.id if run else None),
+        tab.facts: _facts(run, language) if run else page.empty(language),
+        tab.kind: gr.update(choices=page.choices(there, language), value=kind),
+        tab.title: f'<h2 class="heading">{page.title(kind, language)}</h2>',
+        tab.precision: gr.update(visible=page.takes_precision(kind)),
+        tab.converter: gr.update(visible=kind == "gguf"),
+        tab.verify: gr.update(visible=kind in VERIFIED),
+        tab.packing: "",
+        **progress(tab, now, language),
+    }
+    return updates | _asked(tab, run, kind, wanted, made, now, language) | _made(tab, run, made, now, language)
+
+
+def _status(run: Run) -> runs.Status | None:
+    return runs.readable_status(run)
+
+
+def _facts(run: Run, language: str) -> str:
+    told = story.of(run.id)
+    glance = told.look()
+    config = run.config()
+    kept = told.curve().kept if config.train.keep == "best" else None
+    weights = page.weights(kept, glance.status.step if glance else 0, language)
+    size = (run.adapter / WEIGHTS).stat().st_size
+    return page.facts(weights, compare.names(run.id, language)[0], size, language)
+
+
+def _asked(
+    tab: ExportTab, run: Run | None, kind: Kind, wanted: str, made: Made | None, now: Seen, language: str
+) -> dict[Any, Any]:
+    """Return what shows an export that may be made."""
+    found = outlook.of(run, kind, _precision(run), wanted) if run else outlook.Outlook()
+    ready = run is not None and not now.is_going and found.hindrance is None
+    served = kind != "gguf" or launch.is_local()
+    again = made is not None and not made.is_old
+    return {
+        tab.holds: page.holds(found, language),
+        tab.go: gr.update(
+            value=text("ui.export.again" if made else "ui.export.go", language),
+            interactive=ready and served,
+            variant="secondary" if again else "primary",
+        ),
+        tab.stop: gr.update(interactive=now.is_going and not (now.going and now.going.stopping)),
+        tab.why: page.why(now.going, kind, language),
+    }
+
+
+def _precision(run: Run) -> str:
+    told = story.of(run.id)
+    told.look()
+    return next((choice.value for choice in told.chosen() if choice.name == "precision"), "")
+
+
+def _made(tab: ExportTab, run: Run | None, made: Made | None, now: Seen, language: str) -> dict[Any, Any]:
+    """Return what shows the export that lies there; nothing of it without one."""
+    if run is None or made is None:
+        return {tab.result_card: gr.update(elem_classes=["card", "away"])}
+    can_be = made.kind in VERIFIED
+    return {
+        tab.result_card: gr.update(elem_classes=["card"]),
+        tab.verified: page.verified(made, can_be, language),
+        tab.check: gr.update(visible=can_be and made.verification is None, interactive=not now.is_going),
+        tab.result: page.result(made, place(made), language),
+        tab.download: gr.update(variant="secondary" if made.is_old else "primary", interactive=not now.is_going),
+        tab.usage: page.usage(made, usage.lines(made, _from(made), labels.name_of(run)), language),
+    }
+
+
+def place(made: Made) -> str:
+    """Return where an export lies: as a path on this machine, and only its end on a page that others reach too."""
+    return str(made.folder) if launch.is_local() else f"{made.folder.parent.name}/{made.folder.name}"
+
+
+def _from(made: Made) -> str:
+    """Return the folder for whoever uses it: the one here, or the one that the downloaded zip unpacks to."""
+    return str(made.folder) if launch.is_local() else made.folder.name

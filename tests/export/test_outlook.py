@@ -1,0 +1,103 @@
+"""What an export will weigh is known before it is made, and what lies there is told as it is."""
+
+import os
+
+import pytest
+
+from studio.export import adapter, made, merge, outlook, script, subject, target, usage, verify
+from studio.export.request import KINDS
+from studio.export.verify import Agreement, Verification
+from studio.files import size_of
+from studio.i18n import has
+from studio.model.saved import BASE_RECORD, WEIGHTS
+
+
+def going(phase, share):
+    pass
+
+
+def written(run, kind):
+    found, folder = subject.of(run), target.place(run, kind, None)
+    if kind == "merged":
+        return merge.export(found, folder, "float32", going)
+    return {"adapter": adapter.export, "example": adapter.export_example, "script": script.export}[kind](found, folder)
+
+
+@pytest.mark.parametrize("kind", ["adapter", "example", "script", "merged"])
+def test_what_is_foretold_is_what_it_weighs(finished_run, kind):
+    found = outlook.of(finished_run, kind, "float32", "float32")
+    assert found.hindrance is None
+    folder = written(finished_run, kind)
+    texts = 60_000  # card, script and settings, which are not foretold
+    assert found.bytes <= size_of(folder) <= found.bytes + texts
+    names = {path.name for path in folder.rglob("*")}
+    foretold = {name for part in found.parts for name in part.files.split(", ") if name.rstrip("/…")}
+    assert {name.rstrip("/") for name in foretold} <= names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_and_part_has_words(finished_run, kind):
+    found = outlook.of(finished_run, kind, "float32")
+    keys = [f"kinds.{kind}.{each}" for each in ("name", "use", "next")] + [f"parts.{part.name}" for part in found.parts]
+    assert found.parts
+    assert [key for key in keys if not has(f"ui.export.{key}")] == []
+
+
+def test_a_merged_model_is_foretold_in_16_bit_and_its_reason_is_named(finished_run):
+    half, whole = (outlook.of(finished_run, "merged", "float32", wanted) for wanted in ("auto", "float32"))
+    assert half.precision.value == "bfloat16"
+    assert half.precision.reason.text("ko")
+    assert half.parts[0].bytes * 2 == whole.parts[0].bytes
+    assert outlook.of(finished_run, "gguf", "float32").needs == 2 * outlook.of(finished_run, "gguf", "float32").bytes
+
+
+def test_what_stands_in_the_way_is_told_before(finished_run, monkeypatch):
+    (finished_run.path / "data" / "order.npy").unlink()
+    assert outlook.of(finished_run, "script", "float32").hindrance.key == "errors.export.no_record"
+    monkeypatch.setattr(outlook.merge, "weights", lambda base, number_format: 1 << 60)
+    full = outlook.of(finished_run, "merged", "float32")
+    assert full.hindrance.key == "errors.home.full"
+    assert full.parts
+    (finished_run.adapter / WEIGHTS).unlink()
+    assert outlook.of(finished_run, "adapter", "float32").hindrance.key == "errors.export.no_adapter"
+
+
+def test_a_result_of_a_check_belongs_to_the_export_that_was_checked(finished_run):
+    assert made.of(finished_run) == []
+    folder = written(finished_run, "adapter")
+    agreement = Agreement(8, 8, 0, 1.0, None, (2.0, 2.0))
+    verify.save(Verification("adapter", "held_out", agreement, (3, 3), "float32", made=1.0), folder)
+    [found] = made.of(finished_run)
+    assert (found.kind, found.verification.passed, found.is_old) == ("adapter", True, False)
+    assert found.files[0][0] in (WEIGHTS, "tokenizer.json")
+    assert found.bytes == size_of(folder) - (folder / BASE_RECORD).stat().st_size
+    before = made.stamp(finished_run)
+    later = verify.path_of(folder).stat().st_mtime + 5
+    os.utime(folder / BASE_RECORD, (later, later))
+    assert made.one(finished_run, "adapter").verification is None
+    assert made.stamp(finished_run) != before
+    os.utime(finished_run.adapter / WEIGHTS, (later + 5, later + 5))
+    assert made.one(finished_run, "adapter").is_old
+
+
+def test_a_result_of_another_version_is_no_result(finished_run):
+    folder = written(finished_run, "adapter")
+    for content in ("{", "[]", '{"passed": true, "said": [], "agreement": {"no": 1}, "distance": null}'):
+        verify.path_of(folder).write_text(content, encoding="utf-8")
+        assert made.one(finished_run, "adapter").verification is None
+
+
+def test_how_it_is_used_names_its_folder_and_its_script(finished_run):
+    written(finished_run, "adapter")
+    lines = usage.lines(made.one(finished_run, "adapter"), "/home/my adapter", "Käpt'n 선장").splitlines()
+    assert lines == ["cd '/home/my adapter'", "pip install -r requirements.txt", 'python ask.py "How are you?"']
+
+
+def test_an_export_that_is_not_there_is_not_checked(finished_run):
+    from studio import gpu
+    from studio.errors import ExportError
+    from studio.export.request import ExportRequest
+
+    with pytest.raises(ExportError) as raised:
+        gpu.thread().export(ExportRequest(finished_run.id, "adapter", verify=True, write=False)).result()
+    assert raised.value.key == "export.not_made"

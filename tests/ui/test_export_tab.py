@@ -1,0 +1,74 @@
+"""The Export tab in a real browser: from a finished run to an adapter that is verified and downloaded."""
+
+import json
+import zipfile
+
+import pytest
+from playwright.sync_api import expect
+from test_cockpit import open_page
+
+from studio.i18n import text
+from studio.ui import exporting
+
+SLOW = 120_000
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def test_a_finished_run_is_exported_verified_and_downloaded(browser, page_url, finished_run):
+    def tab(name):
+        page.get_by_role("tab", name=text(f"ui.tabs.{name}"), exact=True).click()
+
+    page = open_page(browser, page_url, "en")
+
+    # From the end of Train, and from the run's own page
+    tab("train")
+    page.get_by_role("button", name=text("ui.train.export"), exact=True).click()
+    chosen = page.get_by_label(text("ui.export.run"), exact=True)
+    expect(chosen).to_be_visible()
+    expect(page.locator("#export-facts")).to_contain_text("30", timeout=SLOW)
+    tab("runs")
+    page.locator(f"#open-{finished_run.id}").click()
+    page.locator("#run-export").click()
+    expect(chosen).to_be_visible(timeout=SLOW)
+
+    # What it will be is told before; the kinds are chosen by keyboard
+    page.get_by_label(text("ui.export.kinds.adapter.name")).focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#export-title")).to_have_text("Merged model", timeout=SLOW)
+    expect(page.get_by_label(text("ui.export.precision"), exact=True)).to_be_visible()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#export-holds")).to_contain_text("adapter_model.safetensors", timeout=SLOW)
+    expect(page.locator("#export-result")).to_be_hidden()
+
+    # Made, and checked in a fresh process; a page that is opened meanwhile shows it too
+    page.locator("#export-go").click()
+    expect(page.locator("#export-progress [role=progressbar]")).to_be_visible(timeout=SLOW)
+    other = open_page(browser, page_url, "ko")
+    other.get_by_role("tab", name=text("ui.tabs.export", "ko"), exact=True).click()
+    found = page.locator("#export-verified .finding")
+    expect(found).to_contain_text(text("ui.export.verified", time="").rstrip(" ,"), timeout=SLOW)
+    expect(found).to_contain_text("6 of 6 greedy answers")
+    expect(found).to_contain_text("Perplexity")
+    expect(page.locator("#export-kind")).to_contain_text("Adapter · ✓ verified")
+    expect(page.locator("#export-files")).to_contain_text("chat_template.jinja")
+    expect(page.locator("#export-usage")).to_contain_text("python ask.py")
+    expect(other.locator("#export-verified .finding")).to_contain_text("새 프로세스에서 확인했어요", timeout=SLOW)
+    assert not exporting.of(finished_run.id).failure
+
+    # Taken home
+    with page.expect_download(timeout=SLOW) as download:
+        page.locator("#export-download").click()
+    assert download.value.suggested_filename == "tiny-adapter.zip"
+    with zipfile.ZipFile(download.value.path()) as packed:
+        assert packed.testzip() is None
+        assert json.loads(packed.read("adapter/restyle.json"))["run"] == finished_run.id
+        assert "adapter/adapter_model.safetensors" in packed.namelist()
+
+    # What cannot be made says why
+    page.get_by_label(text("ui.export.kinds.gguf.name"), exact=False).check()
+    expect(page.locator("#export-title")).to_have_text("GGUF", timeout=SLOW)
+    page.locator("#export-converter input, #export-converter textarea").fill("/nowhere.py")
+    page.locator("#export-go").click()
+    expect(page.locator("#export-progress .failure")).to_contain_text("/nowhere.py", timeout=SLOW)
+    assert page.errors == other.errors == []

@@ -1,0 +1,94 @@
+"""What the Export tab says of an export, in both languages, whatever it is called."""
+
+from pathlib import Path
+
+import pytest
+
+from studio.errors import ExportError
+from studio.export.made import Made
+from studio.export.outlook import Outlook, Part
+from studio.export.verify import Agreement, Verification
+from studio.i18n import LANGUAGES, message, text
+from studio.model.hardware import Choice
+from studio.ui import export_views as views
+from studio.ui.exporting import Going
+
+
+def made(kind="adapter", equal=8, is_old=False, checked=True, files=(("a<b>.bin", 2_000_000),)):
+    agreement = Agreement(8, equal, 0, 0.5, None, (2.5, 2.625))
+    verification = Verification("adapter", "held_out", agreement, (3, 3), "float32", made=1.0) if checked else None
+    return Made(kind, Path("/x") / kind, 1.0, files, verification, is_old)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_check_is_told_with_its_figures(language):
+    passed, parted = (views.verified(made(equal=equal), True, language) for equal in (8, 6))
+    assert "✓" in passed
+    assert "2.625" in passed
+    assert "✗" in parted
+    assert "differs" in parted
+    assert text("export.verified.parted", language, parted=2) in parted
+    assert text("ui.export.unverified", language) in views.verified(made(checked=False), True, language)
+    assert text("ui.export.not_verifiable", language) in views.verified(made(checked=False), False, language)
+
+
+@pytest.mark.parametrize(
+    ("there", "mark"),
+    [
+        (made(), "verified"),
+        (made(equal=1), "differs"),
+        (made(checked=False), "made"),
+        (made(is_old=True), "old"),
+    ],
+)
+def test_the_list_says_of_each_kind_what_it_is_for_and_how_it_stands(there, mark):
+    told = {kind: words for words, kind in views.choices([there], "en")}
+    assert list(told) == views.offered()
+    first, use = told["adapter"].split("\n")
+    assert first == f"Adapter · {text(f'ui.export.marks.{mark}')}"
+    assert use == text("ui.export.kinds.adapter.use")
+    assert "·" not in told["merged"].split("\n")[0]
+
+
+def test_what_it_will_hold_is_told_with_sizes_and_what_is_in_the_way():
+    precision = Choice("precision", "bfloat16", message("choice.precision.merged_as_base"))
+    found = Outlook((Part("model", "model.safetensors", 270_000_000), Part("about", "README.md")), precision, 0, 10**9)
+    told = views.holds(found, "en")
+    assert "270.0 MB" in told
+    assert text("ui.export.small") in told
+    assert "1.00 GB" in told
+    assert "bfloat16" in told
+    hindered = views.holds(Outlook(hindrance=ExportError("export.no_record", run="r<1>").message), "en")
+    assert "r&lt;1&gt;" in hindered
+    assert 'role="alert"' in hindered
+
+
+def test_an_export_says_what_it_waits_for_how_far_it_is_and_how_it_ended():
+    assert views.progress(None, "adapter", (), "en") == ""
+    assert "a&lt;b" in views.progress(Going("adapter"), "adapter", ("a<b",), "en")
+    half = views.progress(Going("merged", "merging", 0.5), "adapter", (), "en")
+    assert "Merging" in half
+    assert 'aria-valuenow="50"' in half
+    failed = Going("gguf", failure=ExportError("export.needs_converter").message, over=True)
+    assert 'role="alert"' in views.progress(failed, "gguf", (), "ko")
+    assert views.progress(failed, "adapter", (), "ko") == ""
+    stopped = Going("gguf", failure=ExportError("export.stopped", run="r").message, over=True)
+    assert 'role="alert"' not in views.progress(stopped, "gguf", (), "ko")
+    noted = Going("merged", "done", notes=(message("export.note.base_folder", base="<x>"),), over=True)
+    assert "&lt;x&gt;" in views.progress(noted, "merged", (), "en")
+
+
+def test_names_of_files_and_lines_to_copy_stay_text():
+    told = views.result(made(files=tuple((f"{n}<b>.bin", 10**6) for n in range(15))), "/x/<i>", "en")
+    assert "0&lt;b&gt;.bin" in told
+    assert "&lt;i&gt;" in told
+    assert text("ui.export.more", "en", count=3) in told
+    lines = views.usage(made(), 'cd "a"\npython ask.py "<b>"', "en")
+    assert 'data-copy="cd &quot;a&quot;&#10;python ask.py &quot;&lt;b&gt;&quot;"' in lines
+    assert views.usage(made(), "", "en") == ""
+
+
+def test_another_kind_says_that_one_goes_on():
+    assert views.why(Going("merged"), "merged", "en") == ""
+    assert "Merged model" in views.why(Going("merged"), "adapter", "en")
+    assert views.why(Going("merged", over=True), "adapter", "en") == ""
