@@ -133,6 +133,7 @@ class Names:
 
 def _name_of(host: str) -> str:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        parts = urlsplit(f"//{host}")
+        return "" if parts.port == 0 else parts.hostname or ""  # to ask for the port is to check it
     except ValueError:
         return ""

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from studio.errors import AccessError, ModelError
 from studio.files import home
@@ -117,5 +119,11 @@ def _mount(app: Any, guests: gr.Blocks, url: str) -> None:
     import httpx
 
     guests._queue.sleep_when_free = QUEUE_PAUSE
-    gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", **_look())
+    unknown = {"exception_handlers": {KeyError: _unknown}}
+    gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=unknown, **_look())
     httpx.get(f"{url}{GUEST_PATH[1:]}/gradio_api/startup-events", timeout=60).raise_for_status()
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """Answer a guest who asks for an event that is not on their page."""
+    return JSONResponse({"detail": AccessError("access.guest").text()}, 404)
