@@ -10,20 +10,24 @@ hardware.prepare_process()  # before anything imports torch
 
 from studio import gpu, presets, trash  # noqa: E402
 from studio.errors import StudioError  # noqa: E402
-from studio.ui import app, launch  # noqa: E402
+from studio.ui import app, guest, hosts, launch, logins  # noqa: E402
+from studio.ui.access import Door, space  # noqa: E402
 
 
 def main() -> None:
     """Read the command line and run the page until it is closed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quickstart", action="store_true", help="start the quickstart run at once")
-    parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next that is free)")
-    options = parser.parse_args()
+    options = _options()
     try:
-        page = app.build()
-        launch.launch(page, options.port, prevent_thread_lock=True)
+        hosts.settle()
+        door, told = _door(options)
+        launch.open_to(door)
+        page, guests = app.build(), guest.build() if door.has_guests else None
+        address = "0.0.0.0" if door.kind == "space" else options.host
+        launch.launch(page, options.port, guests, address, options.share, prevent_thread_lock=True)
     except StudioError as error:  # a home that cannot be written, say
         sys.exit(str(error))
+    for line in told:
+        print(line, flush=True)
     trash.empty(older_than=trash.KEPT_SECONDS)
     if options.quickstart:
         try:
@@ -34,6 +38,37 @@ def main() -> None:
         signal.signal(ending, signal.default_int_handler)
     page.block_thread()
     gpu.shutdown()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quickstart", action="store_true", help="start the quickstart run at once")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next that is free)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than this machine's log in")
+    parser.add_argument("--share", action="store_true", help="make a public link through Gradio's server; all log in")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name under which a proxy serves the page"
+    )
+    for name in (logins.OWNER, logins.GUEST):
+        parser.add_argument(
+            f"--{name}-password", metavar="TEXT", help=f"default: RESTYLE_{name.upper()}_PASSWORD, else one is made"
+        )
+    return parser.parse_args()
+
+
+def _door(options: argparse.Namespace) -> tuple[Door, list[str]]:
+    """Return how the page is reached, and what to print about it once."""
+    if hosts.on_space():
+        return space(), []
+    is_open = not hosts.is_loopback(options.host)
+    names = hosts.Names.here(is_open, [options.host, *options.allow_host])
+    if not (is_open or options.share or options.allow_host):
+        return Door(names=names), []
+    passwords, told = {}, []
+    for name in (logins.OWNER, logins.GUEST):
+        passwords[name], made = logins.password(name, getattr(options, f"{name}_password"))
+        told.append(f"* Login: {name}, password: {passwords[name] if made else '(as given)'}")
+    return Door("logins", names, logins.Logins(passwords)), told
 
 
 if __name__ == "__main__":

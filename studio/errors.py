@@ -8,6 +8,7 @@
     ├── DeviceError     the device is busy, missing or out of memory
     ├── RunError        a run cannot be found, started, changed or resumed
     ├── CompareError    base and adapter cannot be put side by side
+    ├── AccessError     a page that others reach is not set up safely, or somebody asks for what is not theirs
     ├── ExportError     a run's result cannot be given away, or is not what it was
     └── HomeError       the studio's own folder cannot be written, or its disk is full
 
@@ -70,6 +71,10 @@ class RunError(StudioError):
 
 class CompareError(StudioError):
     """Base and adapter cannot be put side by side."""
+
+
+class AccessError(StudioError):
+    """A page that others reach is not set up safely, or somebody asks for what is not theirs."""
 
 
 class ExportError(StudioError):

@@ -138,11 +138,11 @@ class GpuThread:
 
         return self.submit_alone(Job(functools.partial(export, request)))
 
-    def compare(self, request: CompareRequest) -> Job:
-        """Ask for a comparison; it shows a `Comparison` after every token."""
+    def compare(self, request: CompareRequest, keep: bool = True) -> Job:
+        """Ask for a comparison; it shows a `Comparison` after every token, and its run keeps it, or not."""
         from studio.compare.ask import ask
 
-        return self.submit(Job(functools.partial(ask, request)))
+        return self.submit(Job(functools.partial(ask, request, keep=keep)))
 
     def weigh(self, request: CompareRequest, answer: Sequence[int]) -> Job:
         """Ask how likely each column finds the tokens of an answer to the first prompt; it shows `Weighed` ones."""

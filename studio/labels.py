@@ -1,4 +1,7 @@
-"""What a user calls a run, and notes about it: a small file in the run's directory, beside what its owner writes."""
+"""What a user calls a run, notes about it, and whether guests may see it.
+
+A small file in the run's directory, beside what its owner writes.
+"""
 
 import functools
 import json
@@ -16,12 +19,13 @@ LONGEST_NAME, LONGEST_NOTE = 60, 2000
 
 
 class Label(BaseModel):
-    """A run's given name (None for that of its settings) and the note on it."""
+    """A run's given name (None for that of its settings), the note on it, and whether guests may see it."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str | None = None
     note: str = ""
+    published: bool = False
 
 
 def of(run: Run) -> Label:
@@ -70,7 +74,17 @@ def annotate(run: Run, note: str) -> None:
     _change(run, note=clean)
 
 
-def _change(run: Run, **changes: str | None) -> None:
+def publish(run: Run, published: bool) -> None:
+    """Let guests compare, vote on and present a run, or no more; raises RunError when it is gone."""
+    _change(run, published=published)
+
+
+def is_published(run: Run) -> bool:
+    """Whether guests may compare, vote on and present a run."""
+    return of(run).published
+
+
+def _change(run: Run, **changes: str | bool | None) -> None:
     with FileLock(home() / "labels.lock"):  # a name and a note may come from two browsers at once
         label = of(run).model_copy(update=changes)
         if not run.path.is_dir():

@@ -10,8 +10,9 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -331,6 +332,29 @@ def created_at(run_id: str) -> float:
         return 0.0
 
 
+_shown: ContextVar[Callable[[Run], bool] | None] = ContextVar("shown", default=None)
+
+
+@contextmanager
+def only(shown: Callable[[Run], bool]) -> Iterator[None]:
+    """Let `find` and `all_runs` know only the runs that may be `shown`, for what this block calls in its own thread."""
+    before = _shown.set(shown)
+    try:
+        yield
+    finally:
+        _shown.reset(before)
+
+
+def is_narrowed() -> bool:
+    """Whether only some of the runs are known here: somebody asks who is not their owner."""
+    return _shown.get() is not None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of a run's id."""
+    return bool(_ID.fullmatch(text))
+
+
 def find(run_id: str) -> Run:
     """Return the run called `run_id` (`last` is the newest); raises RunError when there is none."""
     if run_id == "last":
@@ -339,16 +363,21 @@ def find(run_id: str) -> Run:
             raise RunError("run.none")
         return newest[0]
     path = folder() / run_id
-    if not _ID.fullmatch(run_id) or not path.is_dir():
+    if not _ID.fullmatch(run_id) or not path.is_dir() or not _may_be_shown(Run(path)):
         raise RunError("run.unknown", id=run_id[:80])
     return Run(path)
+
+
+def _may_be_shown(run: Run) -> bool:
+    shown = _shown.get()
+    return shown is None or shown(run)
 
 
 def all_runs() -> list[Run]:
     """Return all runs, the newest first."""
     place = folder()
     ids = sorted((entry.name for entry in os.scandir(place) if _ID.fullmatch(entry.name)), reverse=True)
-    return [Run(place / run_id) for run_id in ids]
+    return [run for run_id in ids if _may_be_shown(run := Run(place / run_id))]
 
 
 def alive_runs() -> list[Run]:

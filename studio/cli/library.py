@@ -1,4 +1,4 @@
-"""Commands about the runs there are: list, show, rename, note, delete and restore, clean."""
+"""Commands about the runs there are: list, show, rename, note, publish, delete and restore, clean."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,6 +89,7 @@ def _as_json(summary: "Summary") -> dict[str, Any]:
         "path": str(runs.folder() / summary.id),
         "name": summary.name,
         "note": summary.note,
+        "published": labels.is_published(runs.Run(runs.folder() / summary.id)),
         "state": summary.state,
         "damaged": summary.damaged or None,
         "step": status.step if status else 0,
@@ -181,6 +182,15 @@ def note(run_id: RunId, text: Annotated[str, typer.Argument(metavar="TEXT", help
     run = runs.find(run_id)
     labels.annotate(run, text)
     out.print(plain(say("cli.noted" if labels.of(run).note else "cli.note_gone", run=run.id)))
+
+
+@app.command("publish", help=i18n.text("cli.runs_publish", LANGUAGE))
+def publish(
+    run_id: RunId = "last", off: Annotated[bool, typer.Option("--off", help=say("cli.publish_off"))] = False
+) -> None:
+    run = runs.find(run_id)
+    labels.publish(run, not off)
+    out.print(plain(say("cli.unpublished" if off else "cli.published", run=run.id)), soft_wrap=True)
 
 
 @app.command("delete", help=i18n.text("cli.runs_delete", LANGUAGE))

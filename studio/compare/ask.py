@@ -28,11 +28,13 @@ def ask(
     training: Run | None,
     show: Callable[[Comparison], None],
     stop: threading.Event,
+    *,
+    keep: bool = True,
 ) -> None:
     """Answer the prompts with all columns, and prove what was compared; `show` is called after every token.
 
-    A comparison of one prompt is kept in the run's directory. Raises StudioError when a column's model or the prompt
-    cannot be used.
+    A comparison of one prompt is kept in the run's directory, unless it is not to be kept. Raises StudioError when a
+    column's model or the prompt cannot be used.
     """
     run = runs.find(request.run_id)
     config = run.config()
@@ -45,7 +47,7 @@ def ask(
         )
         proof = prove(request, models, asked, answered.first)
     made = replace(shown, answers=answered.sides, proof=proof)
-    show(made if len(request.prompts) > 1 else _kept_in(run, made))
+    show(_kept_in(run, made) if keep and len(request.prompts) == 1 else made)
 
 
 def _kept_in(run: Run, made: Comparison) -> Comparison:

@@ -14,7 +14,7 @@ from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError, RunError
 from studio.files import sha256
 from studio.i18n import message
-from studio.model import builtin, hub, processes, quantization
+from studio.model import builtin, hub, processes, quantization, template
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision
 
@@ -106,6 +106,7 @@ def _tokenizer(path: Path) -> tuple[Any, Choice]:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError("model.no_tokenizer", path=path.name, detail=str(error)[:200]) from error
+    template.check(tokenizer.chat_template, path.name)
     return tokenizer, _choose_pad_token(tokenizer, path)
 
 

@@ -9,7 +9,7 @@ from studio import presets, runs
 from studio.config import RunConfig
 from studio.errors import StudioError
 from studio.i18n import LANGUAGES, best_language, text
-from studio.ui import clock, launch, status_views, views
+from studio.ui import clock, hosts, launch, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
 from studio.ui.failures import shown, silent
@@ -50,6 +50,10 @@ def build() -> gr.Blocks:
     preset = presets.QUICKSTART if presets.QUICKSTART in presets.names() else None
     base = presets.load(preset) if preset else RunConfig()
     with gr.Blocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as page:
+        for notice in hosts.notices():
+            words.make(gr.HTML, text=notice, frame='<p class="notice" role="note">{}</p>')
+        if launch.on_space():
+            gr.LoginButton()  # also what makes Gradio offer the Hub's login, to guests too
         frame = frames.build(words, base, Following())
         with gr.Tabs(elem_id="tabs") as tabs:
             with words.make(gr.Tab, label="ui.tabs.data", id="data"):

@@ -4,33 +4,65 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
-from studio.errors import ModelError
+from studio.errors import AccessError, ModelError
 from studio.files import home
 from studio.ui import theme
+from studio.ui.access import GUEST_PATH, Door, Gate
+from studio.ui.hosts import on_space
 
-LARGEST_UPLOAD = "2gb"
+LARGEST_UPLOAD, LARGEST_FROM_AFAR = "2gb", "500mb"
+"""The largest file that is taken, on this machine and from others."""
+MOST_WAITING = 200
+"""Events that wait on a page that others reach; more are sent away."""
 QUEUE_PAUSE = 0.05
 """Seconds between two looks of Gradio's queue for events; its own value on Windows. Elsewhere it takes 0.001, and with
 that 2.7 processor seconds a minute from a training while nothing happens. An answer comes 25 ms later on average."""
 
+_door = Door()
 
-def settings(port: int | None = None) -> dict[str, Any]:
-    """Return the arguments of `Blocks.launch`: nothing is shared, nothing is served but the page itself."""
+
+def open_to(door: Door) -> None:
+    """Say how the page is going to be reached, before it is built."""
+    global _door
+    _door = door
+
+
+def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = False) -> dict[str, Any]:
+    """Return the arguments of `Blocks.launch`: only the page itself is served, and each request passes the gate.
+
+    Nothing is shared unless it is asked for: by itself, Gradio shares on Colab without a password. The page is drawn
+    in the browser alone: a server that draws it would stand in front of the gate.
+    """
+    return {
+        **_look(),
+        "server_name": address,
+        "server_port": port,
+        "share": share,
+        "auth": _door.logins.check if _door.logins else None,
+        "app_kwargs": {"middleware": [Middleware(Gate, door=_door)]},
+        "max_file_size": LARGEST_FROM_AFAR if _door.has_guests else LARGEST_UPLOAD,
+        "pwa": False,
+    }
+
+
+def _look() -> dict[str, Any]:
     return {
         "theme": theme.theme(),
         "css": theme.css(),
         "head": theme.HEAD,
-        "server_name": "0.0.0.0" if on_space() else "127.0.0.1",
-        "server_port": port,
         "show_error": False,
         "footer_links": [],
         "run_history": False,
         "allowed_paths": [],
-        "max_file_size": LARGEST_UPLOAD,
-        "ssr_mode": None if on_space() else False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
     }
 
 
@@ -41,7 +73,7 @@ def temporary() -> Path:
 
 def is_local() -> bool:
     """Whether only this machine reaches the page, so that a path on it may be typed there."""
-    return not on_space()
+    return not _door.has_guests and not on_space()
 
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
@@ -53,14 +85,45 @@ def refuse_folder(model_id: str) -> None:
         raise ModelError("ui.no_folders")
 
 
-def on_space() -> bool:
-    """Whether this is a Hugging Face Space, whose proxy is the only one that reaches the port."""
-    return "SPACE_ID" in os.environ
+def launch(
+    page: gr.Blocks,
+    port: int | None = None,
+    guests: gr.Blocks | None = None,
+    address: str = "127.0.0.1",
+    share: bool = False,
+    **changes: Any,
+) -> Any:
+    """Launch the page, and the guests' beside it. `changes` are for tests.
 
-
-def launch(page: gr.Blocks, port: int | None = None, **changes: Any) -> Any:
-    """Launch the page. `changes` are for tests."""
+    Raises AccessError where a share link was asked for and none could be made.
+    """
     temporary()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    if _door.has_guests:
+        page.queue(max_size=MOST_WAITING)
     page._queue.sleep_when_free = QUEUE_PAUSE
-    return page.launch(**{**settings(port), **changes})
+    launched = page.launch(**{**settings(port, address, share), **changes})
+    app, url, link = launched
+    if share and link is None:
+        page.close(verbose=False)
+        raise AccessError("access.no_link")
+    if link:
+        _door.names.own.add(str(urlsplit(link).hostname))
+    if guests is not None:
+        _mount(app, guests, url)
+    return launched
+
+
+def _mount(app: Any, guests: gr.Blocks, url: str) -> None:
+    """Let the guests' page be a part of the app that runs, and start it as `launch` has started the owner's."""
+    import httpx
+
+    guests._queue.sleep_when_free = QUEUE_PAUSE
+    unknown = {"exception_handlers": {KeyError: _unknown}}
+    gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=unknown, **_look())
+    httpx.get(f"{url}{GUEST_PATH[1:]}/gradio_api/startup-events", timeout=60).raise_for_status()
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """Answer a guest who asks for an event that is not on their page."""
+    return JSONResponse({"detail": AccessError("access.guest").text()}, 404)

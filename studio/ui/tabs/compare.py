@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -372,8 +373,13 @@ def names(run_id: str | None, language: str) -> tuple[str, str]:
     config = config_of(run_id)
     if run_id is None or config is None:
         return "", ""
-    base = text("ui.model.builtin", language) if config.model.id == BUILTIN_MODEL else config.model.id
+    base = text("ui.model.builtin", language) if config.model.id == BUILTIN_MODEL else _without_folders(config.model.id)
     return base, views.run_name(run_id)
+
+
+def _without_folders(model_id: str) -> str:
+    """Return a model's id; of a folder on this machine only its name, since guests and audiences read it."""
+    return Path(model_id).name if Path(model_id).is_absolute() else model_id
 
 
 def config_of(run_id: str | None) -> RunConfig | None:

@@ -34,9 +34,10 @@ QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
 def after(run_id: str | None, checkpoint: str | None, strength: float | None) -> Column:
-    """Return the column that the head of the tab asks for; raises CompareError without a run."""
+    """Return the column that the head of the tab asks for; raises CompareError without a run, ModelError for a path."""
     if not run_id:
         raise CompareError("ui.no_run")
+    _refuse_path(checkpoint or NOW)
     return Column("adapter", checkpoint or NOW, strength=(100 if strength is None else strength) / 100)
 
 
@@ -246,7 +247,7 @@ def _ask(
         tab.follow_go: gr.update(interactive=False),
         tab.saved: gr.update(interactive=False),
     }
-    job = jobs.keep(request, KIND, gpu.thread().compare(asked))
+    job = jobs.keep(request, KIND, gpu.thread().compare(asked, keep=not runs.is_narrowed()))
     comparing: Comparison | None = None
     try:
         shown_at = 0.0

@@ -43,6 +43,7 @@ class Page:
     name: gr.Textbox
     note: gr.Textbox
     save: gr.Button
+    published: gr.Checkbox
     clean: gr.Button
     sure: gr.Row
     clean_now: gr.Button
@@ -83,7 +84,7 @@ class RunsTab:
         buttons = [page.compare, page.export, page.train, page.resume, page.delete, page.clone, page.clean]
         columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure, page.sure]
         filters = [self.query, self.state, self.empty, self.timer]
-        charts = [self.overlay, page.chart, page.name, page.note]
+        charts = [self.overlay, page.chart, page.name, page.note, page.published]
         return [self.kept, self.seen, *columns, *filters, *charts, *buttons, *self.parts.values()]
 
 
@@ -227,6 +228,9 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
                 )
                 note = words.make(gr.Textbox, label="ui.runs.note", lines=3, max_lines=8, elem_id="run-note")
                 save = words.make(gr.Button, text="ui.runs.save", size="sm", elem_id="run-save")
+                published = words.make(
+                    gr.Checkbox, label="ui.runs.publish", info="ui.runs.publish_help", elem_id="run-published"
+                )
             with gr.Column(elem_classes="card"):
                 words.heading("ui.runs.rests_on")
                 parts["rests"] = gr.HTML(elem_id="run-rests")
@@ -251,6 +255,7 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
         name,
         note,
         save,
+        published,
         clean,
         sure,
         clean_now,

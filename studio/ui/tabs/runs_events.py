@@ -117,6 +117,11 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
         labels.annotate(run, note or "")
         return show(language, look, kind, seen, {tab.page.name: labels.name_of(run)})
 
+    @act(tab.page.published.input, more=[tab.page.published])
+    def publish(language: str, look: Shown, kind: str, seen: Seen | None, published: bool) -> Any:
+        labels.publish(opened(look), published)
+        return show(language, look, kind, seen)
+
     @act(tab.page.delete.click)
     def delete(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
         run = opened(look)

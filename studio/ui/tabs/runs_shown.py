@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio import runs, summaries, trash
+from studio import labels, runs, summaries, trash
 from studio.compare import record
 from studio.config import RunConfig
 from studio.errors import ConfigError
@@ -173,6 +173,7 @@ def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, di
         "clean": {"visible": found.spare_bytes > 0},
         "name": {"value": summary.name},
         "note": {"value": summary.note},
+        "published": {"value": labels.is_published(run)},
     }
     if not found.spare_bytes:
         props["sure"] = {"visible": False}

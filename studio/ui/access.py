@@ -1,0 +1,189 @@
+"""Who may ask for what: the one gate in front of every request to the page, whatever route it asks for.
+
+The owner's page has all events; guests have a page of their own (`studio.ui.guest`) at `GUEST_PATH`, made of the few
+events that are theirs. So what a guest may do is decided by the path alone: nothing outside of that page, and on it the
+routes of a list. A new event, tab or route is the owner's until it is put on a list here or there.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from studio.errors import AccessError
+from studio.i18n import best_language
+from studio.ui import hosts
+from studio.ui.hosts import Names
+from studio.ui.logins import GUEST, OWNER, Logins
+
+Role = Literal["owner", "guest"]
+Kind = Literal["local", "logins", "space"]
+
+GUEST_PATH = "/guest"
+LARGEST_LOGIN, LARGEST_OF_GUEST = 16 * 1024, 256 * 1024
+"""Bytes of the largest body that is taken from somebody without a login, and from a guest."""
+
+_FILES = ("/assets/", "/static/", "/svelte/")
+_PAGE = ("/", "/favicon.ico", "/theme.css", "/gradio_api/theme.css", "/gradio_api/startup-events")
+OPEN = {*_PAGE, "/login", "/login/", "/robots.txt", f"{GUEST_PATH}/gradio_api/startup-events"}
+"""What is answered without a login: the login itself, Gradio's own files, and the start that `launch` asks for."""
+OF_SPACE = {"/login/huggingface", "/login/callback", "/logout"}
+"""What a Space needs besides to log its owner in and out."""
+OF_GUEST = {
+    *_PAGE,
+    "",
+    "/config",
+    "/gradio_api/info",
+    "/gradio_api/queue/join",
+    "/gradio_api/queue/data",
+    "/gradio_api/cancel",
+    "/gradio_api/reset",
+}
+"""What a guest may ask for below `GUEST_PATH`; of the rest only the heartbeat."""
+_HEARTBEAT = "/gradio_api/heartbeat/"
+
+
+@dataclass
+class Door:
+    """How a page is reached: by this machine alone without a login, by two logins, or as a Space."""
+
+    kind: Kind = "local"
+    names: Names = field(default_factory=Names.here)
+    logins: Logins | None = None
+    owners: frozenset[str] = frozenset()
+    """The user names of a Space's owners, in small letters."""
+
+    @property
+    def has_guests(self) -> bool:
+        """Whether others than the owner reach the page."""
+        return self.kind != "local"
+
+    def role(self, request: Request) -> Role | None:
+        """Return who asks; None for somebody without a login."""
+        if self.kind == "local":
+            return OWNER
+        if self.kind == "space":
+            return OWNER if _space_user(request.scope.get("session") or {}) in self.owners else GUEST
+        app = request.scope["app"]
+        cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+        names = [app.tokens[token] for cookie in cookies if (token := request.cookies.get(cookie)) in app.tokens]
+        return next((name for name in names if name in (OWNER, GUEST)), None)
+
+
+def _space_user(session: Mapping[str, Any]) -> str | None:
+    """Return the name of the user who has logged in at the Hub; None without one, or when that is too long ago."""
+    told = session.get("oauth_info") or {}
+    if told.get("expires_at", 0) < time.time():
+        return None
+    name = (told.get("userinfo") or {}).get("preferred_username")
+    return name.lower() if isinstance(name, str) and name else None
+
+
+def may(role: Role | None, path: str, kind: Kind = "logins") -> bool:
+    """Whether somebody may ask for a path."""
+    if role == OWNER:
+        return True
+    if path in OPEN or path.startswith(_FILES) or (kind == "space" and path in OF_SPACE):
+        return True
+    if role != GUEST:
+        return False
+    if path == "/logout":
+        return True
+    if path != GUEST_PATH and not path.startswith(GUEST_PATH + "/"):
+        return False
+    inner = path.removeprefix(GUEST_PATH)
+    return inner in OF_GUEST or inner.startswith((*_FILES, _HEARTBEAT))
+
+
+class Gate:
+    """The ASGI application between Gradio's middleware and its routes."""
+
+    def __init__(self, app: Any, door: Door):
+        self._app, self._door = app, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that is refused or sent elsewhere; hand on all others."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] != "http":  # Gradio has no web sockets
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        if key := self._door.names.refuse(request.headers):
+            await _refused(403, key, request.headers)(scope, receive, send)
+            return
+        path = _path(scope)
+        role = self._door.role(request)
+        if answer := self._answer(role, path, request):
+            await answer(scope, receive, send)
+            return
+        if role == GUEST and path == "/logout":  # without this, it would end the logins of all guests
+            scope = {**scope, "query_string": b"all_session=false"}
+        most = {OWNER: None, GUEST: LARGEST_OF_GUEST}.get(role or "", LARGEST_LOGIN)
+        await self._app(scope, receive if most is None else _limited(receive, most), send)
+
+    def _answer(self, role: Role | None, path: str, request: Request) -> Response | None:
+        """Return what is answered here; None for a request that is handed on."""
+        reads = request.method in ("GET", "HEAD")
+        if role == GUEST and path == "/" and reads:
+            return RedirectResponse(f".{GUEST_PATH}/", 302)
+        if may(role, path, self._door.kind):
+            most = LARGEST_OF_GUEST if role == GUEST else LARGEST_LOGIN
+            if role != OWNER and _length(request) > most:
+                return _refused(413, "access.large", request.headers, most=most)
+            return None
+        if role == GUEST:
+            return _refused(403, "access.guest", request.headers)
+        if reads and "text/html" in request.headers.get("accept", ""):  # a person whose login has ended
+            return RedirectResponse("../" * path[1:].count("/") or "./", 302)
+        return _refused(401, "access.login", request.headers)
+
+
+def _path(scope: Scope) -> str:
+    """Return the path as the routes see it."""
+    root = scope.get("root_path", "")
+    path = scope["path"]
+    return path.removeprefix(root) if root and path.startswith(root + "/") else path
+
+
+def _length(request: Request) -> int:
+    told = request.headers.get("content-length", "0")
+    return int(told) if told.isdecimal() else 0
+
+
+def _limited(receive: Receive, most: int) -> Callable[[], Any]:
+    """Return a `receive` that ends a body beyond `most` bytes, as a browser that went away would."""
+    left = most
+
+    async def read() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b"")) if message["type"] == "http.request" else 0
+        return message if left >= 0 else {"type": "http.disconnect"}
+
+    return read
+
+
+def _refused(status: int, key: str, headers: Headers, **values: Any) -> Response:
+    error = AccessError(key, **values)
+    words = error.text(best_language(headers.get("accept-language", "")))
+    if "text/html" in headers.get("accept", ""):
+        return PlainTextResponse(words, status)
+    return JSONResponse({"detail": words}, status)
+
+
+def space() -> Door:
+    """Return the door of a Space. Raises AccessError where its owner could not log in."""
+    from gradio import oauth
+
+    if not oauth.OAUTH_CLIENT_ID:
+        raise AccessError("access.no_oauth")
+    return Door("space", Names.here(open_=True), owners=hosts.space_owners())

@@ -1,0 +1,230 @@
+"""The guests' page: compare, vote and present what the owner has published, and nothing else.
+
+It is built of the same parts as the Compare tab, and then narrowed: of their events it keeps those of a list, of their
+components it sends those of a list, and whatever an event is asked about has to be published. An event that is not on
+the list does not exist on this page, whoever calls it and however.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from studio import labels, runs
+from studio.compare.comparison import Comparison
+from studio.config import RunConfig
+from studio.errors import AccessError, StudioError
+from studio.i18n import LANGUAGES, best_language, text
+from studio.ui import frame as frames
+from studio.ui import launch
+from studio.ui.failures import shown, warn
+from studio.ui.frame import Frame
+from studio.ui.tabs import ballot, compare, comparing
+from studio.ui.words import Words, merged
+
+EVENTS = {
+    "studio.ui.guest": {"open_page", "say_again"},
+    "studio.ui.clock": {"look"},
+    "studio.ui.tabs.compare_events": {"compare", "ask_on", "again", "change_view", "reopen", "done", "stop"},
+    "studio.ui.tabs.comparing": {"open_run", "show_news"},
+    "studio.ui.tabs.ballot": {"begin", "vote", "reveal", "marked"},
+    "studio.ui.tabs.present": {"present"},
+}
+"""What guests may do: handlers by their module. Nothing else of the parts' events is on the page."""
+AT_ONCE = 2
+"""Answers that stream to guests at once; more wait."""
+MOST_WAITING = 64
+"""Events of guests that wait; more are sent away."""
+LONGEST = 4000
+"""Characters of the longest text that a guest may send."""
+MOST_TOKENS = 512
+TICK = 3.0
+_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_SET_LANGUAGE = "(language) => { document.documentElement.lang = language; }"
+
+
+def build() -> gr.Blocks:
+    """Return the page, not yet mounted."""
+    launch.temporary()
+    words = Words()
+    with gr.Blocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as page:
+        frame = frames.build(words, RunConfig(), None)
+        with gr.Row(elem_classes="card-head"):
+            words.make(gr.HTML, text="ui.guest.about", frame='<p class="hint">{}</p>', elem_id="guest")
+            if launch.on_space():
+                words.make(gr.HTML, text="ui.guest.login", frame='<a href="../login/huggingface">{}</a>')
+        views = comparing.build(words)
+        none = words.make(gr.HTML, text="ui.guest.none", frame='<p class="empty">{}</p>', elem_id="nothing-published")
+        _connect(page, frame, views, none)
+    _hide(page, frame, views)
+    _narrow(page, {*_bare(words, views), frame.language, frame.remembered, none, *_sent(views)})
+    for event in page.fns.values():
+        event.show_progress_on = [frame.brand]
+    page.queue(max_size=MOST_WAITING)
+    return page
+
+
+def _connect(page: gr.Blocks, frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
+    answers = views.answers
+
+    def of_run(language: str, chosen: str | None) -> dict[Any, Any]:
+        return {**compare.choose(answers, chosen, language), none: gr.update(visible=not compare.comparable())}
+
+    @shown
+    def say_again(language: str, chosen: str | None, *kept: Any) -> dict[Any, Any]:
+        return merged(
+            frame.words.updates(language),
+            of_run(language, chosen),
+            comparing.said_again(views, language, chosen, comparing.Kept(*kept)),
+            {frame.remembered: language},
+        )
+
+    def open_page(remembered: str, request: gr.Request) -> dict[Any, Any]:
+        language = remembered if remembered in LANGUAGES else best_language(request.headers.get("accept-language", ""))
+        said = merged(frame.words.updates(language), of_run(language, None))
+        return {**said, frame.language: language, frame.remembered: remembered}
+
+    said = [*frame.words.components, none, *answers.of_runs, *views.worded, frame.remembered]
+    outputs = list(dict.fromkeys([*said, frame.language]))
+    comparing.connect(views, frame, gr.Timer(TICK))
+    page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
+    opened = page.load(open_page, frame.remembered, outputs, **_QUIET)
+    opened.then(None, frame.language, None, js=_SET_LANGUAGE)
+    spoken = frame.language.input(
+        say_again, [frame.language, answers.run, *views.kept], list(dict.fromkeys(said)), **_QUIET
+    )
+    spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
+
+
+def _hide(page: gr.Blocks, frame: Frame, views: comparing.Views) -> None:
+    """Take off the screen what guests have no use for; that it does nothing is not decided here."""
+    answers, vote = views.answers, views.vote
+    ways_out = [answers.outside.fold, answers.held_out, answers.add, answers.card.kind, answers.card.make, vote.export]
+    others = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.id in ("score", "sheet")]
+    for block in [frame.device, *ways_out, *others]:
+        block.visible = False
+    answers.numbers["max_new_tokens"].maximum = MOST_TOKENS
+    for box in (answers.prompt, answers.follow):
+        box.max_length = LONGEST
+
+
+def _bare(words: Words, views: comparing.Views) -> set[Any]:
+    """Return the components that have words and no name in the code: headings and tabs, which no handler fills."""
+    return set(words.components) - set(_named(views))
+
+
+def _named(part: Any) -> Iterator[Any]:
+    if dataclasses.is_dataclass(part):
+        for field in dataclasses.fields(part):
+            yield from _named(getattr(part, field.name))
+    elif isinstance(part, dict | tuple | list):
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from _named(each)
+    else:
+        yield part
+
+
+def _sent(views: comparing.Views) -> list[Any]:
+    """Return the components whose values guests are sent."""
+    answers, vote = views.answers, views.vote
+    panels = [part for panel in answers.panels for part in (panel.column, panel.title, panel.answer, panel.caption)]
+    asking = [*answers.settings, answers.none, answers.prompt, answers.saved, answers.go, answers.stop]
+    told = [answers.badge, answers.view, answers.told, answers.follow, answers.follow_go, answers.present]
+    voting = [vote.voter, vote.mark, *(part for part in vote.shown if part is not vote.export)]
+    return [*panels, *asking, *told, *voting, views.slides]
+
+
+def _narrow(page: gr.Blocks, sent: set[Any]) -> None:
+    """Keep the events of the list, each of them guarded."""
+    kept: dict[int, Any] = {}
+    for number, event in page.fns.items():
+        follows = event.fn is None and event.trigger_after in kept  # a script of the page, which the server never runs
+        if not follows and (event.fn is None or event.fn.__name__ not in EVENTS.get(event.fn.__module__, ())):
+            continue
+        if event.fn is not None:
+            _guard(event, sent)
+        kept[number] = event
+    for event in kept.values():
+        event.cancels = [number for number in event.cancels if number in kept]
+    page.default_config.fns = kept
+
+
+def _guard(event: Any, sent: set[Any]) -> None:
+    event.outputs = [part for part in event.outputs if part in sent or isinstance(part, gr.State)]
+    if inspect.isgeneratorfunction(event.fn):
+        event.concurrency_limit, event.concurrency_id = AT_ONCE, "guests"
+    by_itself = any(name in ("tick", "change") for _, name in event.targets)
+    event.fn = guarded(event.fn, set(event.outputs), silent=by_itself)
+
+
+def guarded(handler: Callable[..., Any], sent: set[Any], silent: bool = False) -> Callable[..., Any]:
+    """Make a handler know published runs alone, and return nothing but updates of what may be `sent`.
+
+    What is refused is said over the page, or, of an event that comes by itself, not at all.
+    """
+
+    def refused(error: StudioError, args: tuple[Any, ...]) -> Any:
+        if not silent:
+            warn(error.message, next((arg for arg in args if arg in LANGUAGES), "en"))
+        return gr.skip()
+
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                with _published():
+                    _check(args)
+            except StudioError as error:
+                yield refused(error, args)
+                return
+            with contextlib.closing(handler(*args, **kwargs)) as steps:
+                while True:
+                    with _published():  # each step may be in another thread
+                        try:
+                            step = next(steps)
+                        except StopIteration:
+                            return
+                    yield _only(step, sent)
+
+        return generator
+
+    @functools.wraps(handler)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        with _published():
+            try:
+                _check(args)
+            except StudioError as error:
+                return refused(error, args)
+            return _only(handler(*args, **kwargs), sent)
+
+    return function
+
+
+def _published() -> contextlib.AbstractContextManager[None]:
+    return runs.only(labels.is_published)
+
+
+def _check(args: tuple[Any, ...]) -> None:
+    """Raise RunError where a handler is asked about a run that is not published, AccessError for a text too long."""
+    for arg in args:
+        if isinstance(arg, str) and len(arg) > LONGEST:
+            raise AccessError("access.long", most=LONGEST)
+        if isinstance(arg, str) and runs.is_id(arg):
+            runs.find(arg)
+        if isinstance(arg, Comparison):  # it was published when it was made
+            adapters = [column.adapter for column in arg.request.columns]
+            for named in [arg.request.run_id, *filter(runs.is_id, adapters)]:
+                runs.find(named)
+
+
+def _only(result: Any, sent: set[Any]) -> Any:
+    """Return a handler's result without the updates of what may not be sent."""
+    if not isinstance(result, dict):
+        return result
+    kept = {part: value for part, value in result.items() if isinstance(part, str) or part in sent}
+    return kept or gr.skip()

@@ -1,0 +1,138 @@
+"""Nothing that comes from outside is run: no shell, no code of a model's repository, no pickle."""
+
+import ast
+import contextlib
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+from tiny import make_tokenizer
+
+from studio.errors import ModelError, StudioError
+from studio.files import sha256
+from studio.model import load, render, template
+from studio.train import checkpoint
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCES = [ROOT / "app.py", *sorted((ROOT / "studio").rglob("*.py"))]
+BANNED = {
+    "os.system",
+    "os.popen",
+    "subprocess.getoutput",
+    "eval",
+    "exec",
+    "pickle.load",
+    "pickle.loads",
+    "yaml.unsafe_load",
+}
+READERS = {
+    "torch.load": ("weights_only", True),
+    "numpy.load": ("allow_pickle", False),
+    "np.load": ("allow_pickle", False),
+}
+
+
+def calls(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), {word.arg: word.value for word in node.keywords}, node
+
+
+def test_there_are_sources_to_look_at():
+    assert len(SOURCES) > 100
+    assert any(name == "subprocess.run" for path in SOURCES for name, _, _ in calls(path))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_call_runs_a_shell_or_what_it_reads(path):
+    for name, words, call in calls(path):
+        assert name not in BANNED, f"line {call.lineno}: {name}"
+        if "shell" in words:
+            assert ast.unparse(words["shell"]) == "False", f"line {call.lineno}"
+        if "trust_remote_code" in words:
+            assert ast.unparse(words["trust_remote_code"]) == "False", f"line {call.lineno}"
+        if rule := READERS.get(name):
+            assert rule[0] in words, f"line {call.lineno}: {name} without {rule[0]}"
+            assert ast.unparse(words[rule[0]]) == str(rule[1]), f"line {call.lineno}"
+        if name in ("subprocess.run", "subprocess.Popen"):
+            assert not isinstance(call.args[0], ast.Constant | ast.JoinedStr), f"line {call.lineno}: a line for a shell"
+
+
+def test_no_setting_turns_on_code_of_others():
+    from studio.config import fields
+
+    assert not [path for path, _ in fields() if "trust" in path or "remote" in path]
+
+
+class Bomb:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+@pytest.mark.parametrize("listed", [False, True], ids=["as it was", "with a list of files that fits"])
+def test_a_pickle_in_a_checkpoint_is_not_run(finished_run, tmp_path, name, listed):
+    from following import wait_until_over
+
+    from studio import gpu
+
+    marker = tmp_path / "run by a pickle"
+    for folder in checkpoint.all_of(finished_run.path):
+        (folder / name).write_bytes(pickle.dumps(Bomb(marker)))
+        if listed:
+            names = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "complete.json")
+            known = {str(path.relative_to(folder)): sha256(path) for path in names}
+            (folder / "complete.json").write_text(json.dumps(known), encoding="utf-8")
+    with contextlib.suppress(StudioError):  # where no checkpoint is whole, it does not begin
+        wait_until_over(gpu.thread().resume_run(finished_run.id, {"train.max_steps": 33}))
+
+    assert not marker.exists()
+
+
+def test_the_bomb_would_go_off(tmp_path):
+    pickle.loads(pickle.dumps(Bomb(tmp_path / "marker")))
+    assert (tmp_path / "marker").exists()
+
+
+NESTED = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+LARGE = "{{ 'a' * 900000000 }}"
+GROWING = "{% set ns = namespace(t='a') %}{% for i in range(40) %}{% set ns.t = ns.t + ns.t %}{% endfor %}{{ ns.t }}"
+
+
+@pytest.mark.parametrize("bomb", [NESTED, LARGE, GROWING], ids=["nested", "large", "growing"])
+def test_a_template_that_takes_too_much_is_refused_before_it_runs_here(bomb, tmp_path, monkeypatch):
+    monkeypatch.setattr(template, "WAIT", 2)
+    make_tokenizer(bomb).save_pretrained(tmp_path)
+
+    with pytest.raises(ModelError, match="template"):
+        load._tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "usual",
+    [
+        "{% for m in messages %}{% generation %}{{ m.content | tojson(indent=2) }}{% endgeneration %}{% endfor %}",
+        "{{ raise_exception('no system role') }}",
+        "{{ strftime_now('%d') }}{{ bos_token }}",
+        "{% broken",
+        None,
+    ],
+)
+def test_usual_and_broken_templates_are_told_elsewhere(usual):
+    template.check(usual, "some/model")
+    template.check({"default": usual or "x"}, "some/model")
+
+
+def test_the_child_knows_nothing_of_the_studio():
+    imported = {
+        name.name.split(".")[0]
+        for node in ast.walk(ast.parse(Path(render.__file__).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import)
+        for name in node.names
+    }
+    assert imported <= {"json", "sys", "resource"}

@@ -1,0 +1,134 @@
+"""Other names for this machine and other pages are refused, by their headers alone."""
+
+import httpx
+import pytest
+
+from studio.ui import access, app, hosts, launch
+from studio.ui.hosts import Names
+
+LOCAL, ANY = Names(), Names(open=True, own={"studio.example"})
+SHARED = Names(own={"abc123.gradio.live"})
+SPACE = Names(open=True, own={"someone-studio.hf.space"}, ends=(".hf.space",))
+COLAB = Names(ends=hosts.COLAB)
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "known"),
+    [
+        (LOCAL, "127.0.0.1:7860", True),
+        (LOCAL, "localhost", True),
+        (LOCAL, "[::1]:7860", True),
+        (LOCAL, "127.8.9.1:80", True),
+        (LOCAL, "attacker.example:7860", False),
+        (LOCAL, "127.0.0.1.attacker.example", False),
+        (LOCAL, "localhost.attacker.example", False),
+        (LOCAL, "192.168.1.5:7860", False),
+        (LOCAL, "0x7f000001", False),
+        (LOCAL, "x.hf.space", False),
+        (LOCAL, "", False),
+        (LOCAL, "localhost:bad:port", False),
+        (ANY, "192.168.1.5:7860", True),
+        (ANY, "[fe80::1]:7860", True),
+        (ANY, "STUDIO.example", True),
+        (ANY, "attacker.example", False),
+        (SHARED, "abc123.gradio.live", True),
+        (SHARED, "other.gradio.live", False),
+        (SHARED, "192.168.1.5:7860", False),
+        (SPACE, "someone-studio.hf.space", True),
+        (SPACE, "10.1.2.3:7860", True),
+        (SPACE, "hf.space.attacker.example", False),
+        (COLAB, "x1-7860-colab.googleusercontent.com", True),
+        (COLAB, "7860-m-s-1.europe-west1-0.prod.colab.dev", True),
+        (COLAB, "evil.googleusercontent.com", False),
+        (LOCAL, "x1-7860-colab.googleusercontent.com", False),
+    ],
+)
+def test_a_host_is_known_or_refused(names, host, known):
+    assert (names.refuse({"host": host}) is None) is known
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "origin", "allowed"),
+    [
+        (LOCAL, "127.0.0.1:7860", "http://127.0.0.1:7860", True),
+        (LOCAL, "127.0.0.1:7860", "http://127.0.0.1:3000", False),
+        (LOCAL, "127.0.0.1:7860", "https://attacker.example", False),
+        (LOCAL, "127.0.0.1:7860", "null", False),
+        (LOCAL, "127.0.0.1:7860", "", False),
+        (LOCAL, "127.0.0.1:7860", "file://", False),
+        (LOCAL, "127.0.0.1:7860", "http://127.0.0.1:7860@attacker.example", False),
+        (LOCAL, "127.0.0.1:7860", "https://x1-7860-colab.googleusercontent.com", False),
+        (SHARED, "127.0.0.1:7860", "https://abc123.gradio.live", True),
+        (SHARED, "abc123.gradio.live", "https://abc123.gradio.live", True),
+        (SHARED, "abc123.gradio.live", "https://other.gradio.live", False),
+        (SPACE, "someone-studio.hf.space", "https://someone-studio.hf.space", True),
+        (SPACE, "10.1.2.3:7860", "https://someone-studio.hf.space", True),
+        (SPACE, "someone-studio.hf.space", "https://evil.hf.space", False),
+        (SPACE, "someone-studio.hf.space", "https://huggingface.co", False),
+        (ANY, "192.168.1.5:7860", "http://192.168.1.5:7860", True),
+        (ANY, "192.168.1.5:7860", "http://192.168.1.6:7860", False),
+    ],
+)
+def test_an_origin_is_the_page_itself_or_refused(names, host, origin, allowed):
+    assert (names.refuse({"host": host, "origin": origin}) is None) is allowed
+
+
+def test_behind_colabs_proxy_the_origin_is_the_proxys(monkeypatch):
+    headers = {"host": "localhost:7860", "origin": "https://x1-7860-colab.googleusercontent.com"}
+    assert COLAB.refuse(headers) == "access.origin"
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "1")
+    assert COLAB.refuse(headers) is None
+    assert COLAB.refuse({**headers, "host": "y2-7860-colab.googleusercontent.com"}) == "access.origin"
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "allowed"),
+    [
+        ("cross-site", "navigate", True),
+        ("cross-site", "no-cors", False),
+        ("same-site", "cors", False),
+        ("same-origin", "cors", True),
+        ("none", "navigate", True),
+    ],
+)
+def test_a_browser_that_says_that_another_page_asks_is_believed(site, mode, allowed):
+    headers = {"host": "localhost", "sec-fetch-site": site, "sec-fetch-mode": mode}
+    assert (LOCAL.refuse(headers) is None) is allowed
+
+
+def test_the_names_of_a_space_come_from_its_settings(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/studio")
+    monkeypatch.setenv("SPACE_HOST", "someone-studio.hf.space, studio.example")
+    names = Names.here(open_=True)
+    assert all(names.knows(name) for name in ("someone-studio.hf.space", "studio.example", "other.hf.space"))
+    assert not names.knows("attacker.example")
+
+
+@pytest.fixture(scope="module")
+def local():
+    """The page as `python app.py` launches it, without a login."""
+    launch.open_to(access.Door())
+    page = app.build()
+    _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
+    yield url
+    page.close(verbose=False)
+
+
+def test_the_local_page_has_no_login_and_answers_its_own_name_alone(local):
+    assert httpx.get(f"{local}config").status_code == 200
+    for headers in ({"host": "attacker.example:7860"}, {"origin": "https://attacker.example"}):
+        for method, path in (("GET", ""), ("GET", "config"), ("POST", "gradio_api/queue/join")):
+            answer = httpx.request(method, local + path, headers=headers)
+            assert answer.status_code == 403, (headers, path)
+            assert "components" not in answer.text
+
+
+def test_a_refusal_is_in_the_readers_language(local):
+    headers = {"host": "attacker.example", "accept-language": "ko"}
+    assert "스튜디오의 주소가 아닙니다" in httpx.get(local, headers=headers).json()["detail"]
+
+
+def test_a_local_page_is_never_shared_by_itself():
+    assert launch.settings()["share"] is False
+    assert launch.settings()["auth"] is None
+    assert launch.settings()["server_name"] == "127.0.0.1"
