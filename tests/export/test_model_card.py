@@ -121,7 +121,7 @@ def test_the_metadata_pass_the_hubs_check(finished_run, hub_stand_in, tmp_path):
         hub_stand_in.validate(made)
 
 
-@pytest.mark.parametrize("style", ["chat", "text"])
+@pytest.mark.parametrize("style", [pytest.param("chat", marks=pytest.mark.slow), "text"])
 def test_the_code_for_a_merged_model_asks_as_the_run_did(tiny_config, tmp_path, style):
     from exporting import answer
 
