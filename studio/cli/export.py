@@ -107,7 +107,7 @@ def _of_push(goes_to: Any, page: str | None) -> list[Message]:
         return []
     if page is None:
         return [message("export.note.not_pushed", id=goes_to.id)]
-    return [*goes_to.notes, message("export.note.private" if goes_to.private else "export.note.public", page=page)]
+    return goes_to.arrived
 
 
 def _as_json(run_id: str, kind: str, made: Any, notes: list[Message]) -> dict[str, Any]:

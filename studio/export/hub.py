@@ -52,6 +52,11 @@ class Target:
         """The address of its page."""
         return hub.page(self.id if self.type == "model" else f"spaces/{self.id}")
 
+    @property
+    def arrived(self) -> list[Message]:
+        """What is to be known once an export is there."""
+        return [*self.notes, message("export.note.private" if self.private else "export.note.public", page=self.page)]
+
 
 def look(kind: Kind, repository: str, *, public: bool = False, token: str | None = None) -> Target:
     """Return where an export will be pushed to, before it is made; raises ExportError when that cannot be.

@@ -21,6 +21,8 @@ def lines(made: Made, folder: str, name: str) -> str:
         return f"{_into(folder)}\npip install -r requirements.txt\n{_ask(made.folder / example.NAME)}"
     if made.kind == "script":
         return f"{_into(folder)}\npip install -r requirements.txt\npython {script.NAME}"
+    if made.kind == "space":
+        return f"{_into(folder)}\npip install -r requirements.txt\npython app.py"
     if made.kind in ("ollama", "gguf"):
         return f"{_into(folder)}\nollama create {_model(name)} -f Modelfile\nollama run {_model(name)}"
     if made.kind == "merged":

@@ -1,13 +1,20 @@
-"""The exports that were asked for on the page. One belongs to its run: it goes on when the page is closed, and every
-session sees how it stands. What is done lies in the run's directory; here is only what goes on in this process.
+"""The exports and pushes that were asked for on the page.
+
+One belongs to its run: it goes on when the page is closed, and every session sees how it stands. What is done lies in
+the run's directory; here is only what goes on in this process.
 """
 
+import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio import gpu
 from studio.errors import ExportError, StudioError
+from studio.export import hub
+from studio.export.hub import Target
+from studio.export.made import Made
 from studio.export.request import ExportRequest, Kind
 from studio.i18n import Message
 from studio.job import Job
@@ -18,7 +25,7 @@ _STOPPED = "errors.export.stopped"
 
 @dataclass(frozen=True)
 class Going:
-    """An export of a run, as it stands."""
+    """An export of a run, or its push to the Hub, as it stands."""
 
     kind: Kind
     phase: str = "waiting"
@@ -40,7 +47,7 @@ class Going:
 
 @dataclass
 class _Asked:
-    job: Job
+    end: Callable[[], Any]
     going: Going
 
 
@@ -57,13 +64,31 @@ def of(run_id: str | None) -> Going | None:
 
 
 def start(request: ExportRequest) -> None:
-    """Ask for an export; raises ExportError while another one of this run goes on."""
+    """Ask for an export; raises ExportError while another one of this run, or a push, goes on."""
+    with _beginning(request.run_id):
+        job = gpu.thread().export(request)
+        asked = _last[request.run_id] = _Asked(job.stop, Going(request.kind))
+    threading.Thread(target=_follow, args=(asked, job), name="export", daemon=True).start()
+
+
+def push(run_id: str, made: Made, target: Target) -> None:
+    """Begin to send an export to the Hub; raises ExportError while another push of this run, or an export, goes on.
+
+    It takes no device, so it is done beside the runs.
+    """
+    ended = threading.Event()
+    with _beginning(run_id):
+        asked = _last[run_id] = _Asked(ended.set, Going(made.kind, "pushing"))
+    threading.Thread(target=_push, args=(asked, run_id, made, target, ended), name="push", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _beginning(run_id: str) -> Iterator[None]:
     with _lock:
-        before = _last.get(request.run_id)
+        before = _last.get(run_id)
         if before and not before.going.over:
             raise ExportError("ui.exporting")
-        asked = _last[request.run_id] = _Asked(gpu.thread().export(request), Going(request.kind))
-    threading.Thread(target=_follow, args=(asked,), name="export", daemon=True).start()
+        yield
 
 
 def stop(run_id: str) -> None:
@@ -72,17 +97,34 @@ def stop(run_id: str) -> None:
         asked = _last.get(run_id)
     if asked is None or asked.going.over:
         return
-    asked.job.stop()
+    asked.end()
     waits = asked.going.phase == "waiting"
     stopped = ExportError("export.stopped", run=run_id).message if waits else None
     _change(asked, stopping=True, over=waits, failure=stopped)
 
 
-def _follow(asked: _Asked) -> None:
+def _follow(asked: _Asked, job: Job) -> None:
     """Take note of what the job shows, until it ends."""
-    try:
-        for made in asked.job.updates():
+    with _noting_the_end(asked):
+        for made in job.updates():
             _change(asked, phase=made.phase, share=made.share, notes=made.notes)
+
+
+def _push(asked: _Asked, run_id: str, made: Made, target: Target, ended: threading.Event) -> None:
+    def going(phase: str, share: float | None) -> None:
+        if ended.is_set():
+            raise ExportError("export.stopped", run=run_id)
+        _change(asked, phase=phase, share=share)
+
+    with _noting_the_end(asked):
+        hub.push(made.folder, target, going)
+        _change(asked, notes=tuple(target.arrived))
+
+
+@contextlib.contextmanager
+def _noting_the_end(asked: _Asked) -> Iterator[None]:
+    try:
+        yield
     except StudioError as error:
         _change(asked, over=True, failure=error.message)
     except Exception as error:  # the boundary: whoever waits for it reads a message

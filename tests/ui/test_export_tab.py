@@ -11,11 +11,14 @@ from studio.i18n import text
 from studio.ui import exporting
 
 SLOW = 120_000
+TOKEN = "hf_canary7e41"
 
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_a_finished_run_is_exported_verified_and_downloaded(browser, page_url, finished_run):
+def test_a_finished_run_is_exported_verified_downloaded_and_sent(browser, page_url, finished_run, hub_stand_in, home):
+    hub_stand_in.account(TOKEN, "me")
+
     def tab(name):
         page.get_by_role("tab", name=text(f"ui.tabs.{name}"), exact=True).click()
 
@@ -33,11 +36,12 @@ def test_a_finished_run_is_exported_verified_and_downloaded(browser, page_url, f
     expect(chosen).to_be_visible(timeout=SLOW)
 
     # What it will be is told before; the kinds are chosen by keyboard
-    page.get_by_label(text("ui.export.kinds.adapter.name")).focus()
-    page.keyboard.press("ArrowDown")
+    page.locator("#export-kind input[value=merged]").focus()
+    page.keyboard.press("Space")
     expect(page.locator("#export-title")).to_have_text("Merged model", timeout=SLOW)
     expect(page.get_by_label(text("ui.export.precision"), exact=True)).to_be_visible()
-    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
     expect(page.locator("#export-holds")).to_contain_text("adapter_model.safetensors", timeout=SLOW)
     expect(page.locator("#export-result")).to_be_hidden()
 
@@ -65,8 +69,20 @@ def test_a_finished_run_is_exported_verified_and_downloaded(browser, page_url, f
         assert json.loads(packed.read("adapter/restyle.json"))["run"] == finished_run.id
         assert "adapter/adapter_model.safetensors" in packed.namelist()
 
+    # Sent to the Hub, with a token for this once
+    page.locator("#push > button").click()
+    page.locator("#push-repository input, #push-repository textarea").fill("me/captain")
+    page.locator("#push-token input").fill(TOKEN)
+    page.locator("#push-go").click()
+    expect(page.locator("#export-progress")).to_contain_text(f"{hub_stand_in.url}/me/captain", timeout=SLOW)
+    expect(page.locator("#push-token input")).to_have_value("")
+    sent = hub_stand_in.repositories["me/captain"]
+    assert sent.private
+    assert "adapter_model.safetensors" in sent.files()
+    assert not [path for path in home.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+
     # What cannot be made says why
-    page.get_by_label(text("ui.export.kinds.gguf.name"), exact=False).check()
+    page.locator("#export-kind input[value=gguf]").check()
     expect(page.locator("#export-title")).to_have_text("GGUF", timeout=SLOW)
     page.locator("#export-converter input, #export-converter textarea").fill("/nowhere.py")
     page.locator("#export-go").click()

@@ -16,6 +16,17 @@ PRECISIONS = ("auto", "bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True)
+class Push:
+    """What sends an export to the Hub."""
+
+    panel: gr.Accordion
+    repository: gr.Textbox
+    token: gr.Textbox
+    public: gr.Checkbox
+    go: gr.Button
+
+
+@dataclass(frozen=True)
 class ExportTab:
     """The tab's components."""
 
@@ -41,6 +52,7 @@ class ExportTab:
     download: gr.Button
     packing: gr.HTML
     usage: gr.HTML
+    push: "Push"
     file: gr.DownloadButton
     packed: gr.Textbox
     """The name of the last zip, for the browser alone; empty when none could be made."""
@@ -56,7 +68,7 @@ class ExportTab:
         chosen = [self.timer, self.seen, self.run, self.facts, self.kind, self.title, self.holds]
         form = [self.precision, self.converter, self.verify, self.go, self.stop, self.why, self.progress]
         made = [self.result_card, self.verified, self.check, self.result, self.download, self.packing, self.usage]
-        return [*chosen, *form, *made]
+        return [*chosen, *form, *made, self.push.panel, self.push.go]
 
 
 def build(words: Words) -> ExportTab:
@@ -120,6 +132,7 @@ def build(words: Words) -> ExportTab:
                 packing = gr.HTML(elem_id="export-packing")
                 words.make(gr.HTML, text="ui.export.next", frame='<h3 class="section">{}</h3>')
                 usage = gr.HTML(elem_id="export-usage", js_on_load=COPY)
+                push = _push(words)
     file = words.make(gr.DownloadButton, label="ui.export.download", visible="hidden", elem_id="export-file")
     return ExportTab(
         timer=gr.Timer(EVERY, active=False),
@@ -143,6 +156,30 @@ def build(words: Words) -> ExportTab:
         download=download,
         packing=packing,
         usage=usage,
+        push=push,
         file=file,
         packed=gr.Textbox(visible=False),
     )
+
+
+def _push(words: Words) -> Push:
+    with words.make(gr.Accordion, label="ui.export.push.title", open=False, visible=False, elem_id="push") as panel:
+        repository = words.make(
+            gr.Textbox,
+            label="ui.export.push.repository",
+            info="ui.export.push.repository_help",
+            placeholder="ui.export.push.repository_hint",
+            max_lines=1,
+            elem_id="push-repository",
+        )
+        token = words.make(
+            gr.Textbox,
+            label="ui.export.push.token",
+            info="ui.export.push.token_help",
+            type="password",
+            max_lines=1,
+            elem_id="push-token",
+        )
+        public = words.make(gr.Checkbox, label="ui.export.push.public", info="ui.export.push.public_help", value=False)
+        go = words.make(gr.Button, text="ui.export.push.go", min_width=160, elem_id="push-go")
+    return Push(panel, repository, token, public, go)

@@ -11,8 +11,8 @@ import gradio as gr
 
 from studio import labels, runs
 from studio.errors import ExportError
+from studio.export import hub, target
 from studio.export import made as exports
-from studio.export import target
 from studio.export.made import Made
 from studio.export.request import VERIFIED, ExportRequest, Kind
 from studio.i18n import text
@@ -88,6 +88,24 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
         return show(tab, run_id, kind, wanted, language)
 
     @shown
+    def push(
+        language: str,
+        run_id: str | None,
+        kind: Kind,
+        wanted: str,
+        repository: str,
+        public: bool,
+        token: str,
+        login: gr.OAuthToken | None,
+    ) -> dict[Any, Any]:
+        made = there(run_id, kind)
+        if made.verification and not made.verification.passed:
+            raise ExportError("export.hub.differs", id=repository)
+        given = (token or "").strip() or (login.token if login else None)
+        exporting.push(chosen(run_id).id, made, hub.look(kind, repository or "", public=bool(public), token=given))
+        return {**show(tab, run_id, kind, wanted, language), tab.push.token: ""}
+
+    @shown
     def say_packing(language: str, run_id: str | None, kind: Kind) -> dict[Any, Any]:
         made = there(run_id, kind)
         told = text("ui.export.packing", language, size=size(made.bytes))
@@ -110,6 +128,8 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
     gr.on([tab.go.click, tab.converter.submit], make, [*asked, tab.verify, tab.converter], tab.shown, **at_once)
     tab.check.click(check, asked, tab.shown, **at_once)
     tab.stop.click(stop, asked, tab.shown, **at_once)
+    sent = [*asked, tab.push.repository, tab.push.public, tab.push.token]
+    gr.on([tab.push.go.click, tab.push.repository.submit], push, sent, [*tab.shown, tab.push.token], **at_once)
     begun = tab.download.click(say_packing, asked[:3], [tab.packing, tab.packed], **at_once)
     made = begun.success(pack, asked[:3], [tab.packing, tab.file, tab.packed], **at_once)
     made.then(None, tab.packed, None, js=_DOWNLOAD)

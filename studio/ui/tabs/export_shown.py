@@ -8,6 +8,7 @@ import gradio as gr
 from studio import labels, runs
 from studio.export import made as exports
 from studio.export import outlook, usage
+from studio.export.hub import PUSHED
 from studio.export.made import Made, Stamp
 from studio.export.request import VERIFIED, Kind
 from studio.i18n import text
@@ -141,6 +142,8 @@ def _made(tab: ExportTab, run: Run | None, made: Made | None, now: Seen, languag
         tab.check: gr.update(visible=can_be and made.verification is None, interactive=not now.is_going),
         tab.result: page.result(made, place(made), language),
         tab.download: gr.update(variant="secondary" if made.is_old else "primary", interactive=not now.is_going),
+        tab.push.panel: gr.update(visible=made.kind in PUSHED),
+        tab.push.go: gr.update(interactive=not now.is_going),
         tab.usage: page.usage(made, usage.lines(made, _from(made), labels.name_of(run)), language),
     }
 
