@@ -70,3 +70,49 @@ def test_a_run_that_is_gone_is_not_brought_back_by_a_name():
     with pytest.raises(RunError, match="no run called"):
         labels.rename(run, "ghost")
     assert not run.path.exists()
+
+
+def test_a_run_is_published_by_its_owner_alone_and_keeps_its_name_and_note():
+    run = runs.create(RunConfig(name="mine"))
+    labels.annotate(run, "a note")
+    assert not labels.is_published(run)
+    labels.publish(run, True)
+    assert labels.is_published(run)
+    assert (labels.name_of(run), labels.of(run).note) == ("mine", "a note")
+    labels.publish(run, False)
+    assert not labels.is_published(run)
+
+
+def test_a_damaged_label_publishes_nothing():
+    run = runs.create(RunConfig())
+    for damaged in ('{"published": 2}', '{"published": "x"}', "[]", "{"):
+        (run.path / labels.FILE).write_text(damaged, encoding="utf-8")
+        assert not labels.is_published(run)
+
+
+def test_where_only_some_runs_may_be_shown_the_others_do_not_exist():
+    mine, shown = runs.create(RunConfig(name="mine")), runs.create(RunConfig(name="shown"))
+    labels.publish(shown, True)
+    with runs.only(labels.is_published):
+        assert runs.is_narrowed()
+        assert [run.id for run in runs.all_runs()] == [shown.id] == [runs.find("last").id]
+        with pytest.raises(RunError):
+            runs.find(mine.id)
+        elsewhere = []
+        thread = threading.Thread(target=lambda: elsewhere.append(runs.find(mine.id)))
+        thread.start()
+        thread.join()
+        assert elsewhere  # other threads work for others
+    assert runs.find(mine.id).id == mine.id
+    assert not runs.is_narrowed()
+
+
+def test_the_command_line_publishes_and_takes_back(capsys):
+    from studio.cli import app
+
+    run = runs.create(RunConfig())
+    app(["runs", "publish", run.id], standalone_mode=False)
+    assert labels.is_published(run)
+    assert run.id in capsys.readouterr().out
+    app(["runs", "publish", "--off"], standalone_mode=False)
+    assert not labels.is_published(run)

@@ -1,0 +1,79 @@
+"""What is small outside and large inside is refused, or read in parts: in a process that may have little memory."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("resource")
+ROOT = Path(__file__).parent.parent.parent
+ROOM = 1200 * 1024**2
+"""Bytes that the child may take on top of what its libraries hold."""
+CHILD = """
+import resource, sys
+from studio.config import RunConfig
+from studio.data import prepare, source
+from studio.errors import StudioError
+import pandas, pyarrow.parquet, openpyxl
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + {room}, held + {room}))
+config = RunConfig().with_settings({{"data.source": {{"kind": "file", "name": sys.argv[1]}}}})
+try:
+    table = prepare.table(config.data)
+    print("read", len(table.columns), sum(1 for _ in table.reader.rows(0, 3)))
+except StudioError as error:
+    print("refused", error)
+"""
+
+
+def sparse(path, head=b""):
+    """Make a file of 20 GB that takes no room."""
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(20 * 1024**3)
+
+
+def spreadsheet(path):
+    parts = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with parts, parts.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as part:
+        for _ in range(300):
+            part.write(b" " * 1024**2)
+
+
+def deep(path):
+    path.write_text('{"a":' * 200_000 + "1" + "}" * 200_000, encoding="utf-8")
+
+
+def wide(path):
+    path.write_text(",".join(f"c{n}" for n in range(200_000)) + "\n" + "," * 199_999 + "\n", encoding="utf-8")
+
+
+MADE = {
+    "zeros.csv": sparse,
+    "zeros.jsonl": sparse,
+    "zeros.txt": sparse,
+    "head.csv": lambda path: sparse(path, b"question,answer\na,b\n"),
+    "zeros.parquet": sparse,
+    "sheet.xlsx": spreadsheet,
+    "deep.json": deep,
+    "deep.jsonl": deep,
+    "wide.csv": wide,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+@pytest.mark.parametrize("name", MADE)
+def test_a_bomb_is_refused_or_read_in_parts(tmp_path, name):
+    MADE[name](tmp_path / name)
+
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD.format(room=ROOM), str(tmp_path / name)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.stdout.split(" ")[0] in ("read", "refused"), done.stderr[-800:]

@@ -1,0 +1,92 @@
+"""The guests' page in a real browser: log in, compare, vote and present; and nothing that was written runs."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from visitors import PASSWORDS
+
+from studio import gpu, labels
+from studio.compare.columns import EvaluationRequest
+from studio.i18n import text
+
+SLOW = 60_000
+HOSTILE = "<img src=x onerror=\"window.taken='name'\"><script>window.taken='script'</script>"
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_a_guest_logs_in_compares_votes_and_presents(browser, shared, two_runs):
+    run = two_runs.published
+    labels.rename(run, HOSTILE[:60])
+    for rows in run.path.glob("data/**/*"):
+        assert rows.exists()
+    gpu.thread().evaluate(EvaluationRequest(run.id, limit=2, forgetting=False)).result()
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    page.goto(shared.url)
+    page.locator("input:not([type=password]), textarea").first.fill("guest")
+    page.locator("input[type=password]").fill(PASSWORDS["guest"])
+    page.locator("input[type=password]").press("Enter")
+
+    expect(page.locator("#guest")).to_contain_text(text("ui.guest.about", "en"), timeout=SLOW)
+    assert re.search(r"/guest/$", page.url)
+    for tab in ("data", "train", "runs"):
+        expect(page.get_by_role("tab", name=text(f"ui.tabs.{tab}", "en"))).to_have_count(0)
+    for hidden in ("#outside", "#make-card", "#add-column", "#held-out", "#device"):
+        expect(page.locator(hidden)).to_be_hidden()
+    expect(page.locator(".who input").first).to_have_value(re.compile("<img src=x"), timeout=SLOW)
+
+    page.locator("#prompt textarea").fill("What is 3? " + HOSTILE)
+    page.get_by_role("button", name=text("ui.compare.go", "en"), exact=True).click()
+    expect(page.locator("#proof .good")).to_contain_text(text("ui.proof.verified", "en"), timeout=SLOW)
+
+    page.locator("#present").click()
+    expect(page.locator("#stage")).to_contain_text("What is", timeout=SLOW)
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name=text("ui.compare.tabs.vote", "en"), exact=True).click()
+    page.locator("#voter input, #voter textarea").fill("Kim")
+    page.get_by_role("button", name=text("ui.vote.begin", "en"), exact=True).click()
+    expect(page.locator("#pair")).to_contain_text("What is", timeout=SLOW)
+    page.locator("#vote-1").click()
+    expect(page.locator("#vote-progress")).to_contain_text("1", timeout=SLOW)
+
+    page.get_by_text("한국어").click()
+    expect(page.locator("#guest")).to_contain_text(text("ui.guest.about", "ko"), timeout=SLOW)
+    assert page.evaluate("window.taken") is None
+    assert errors == []
+
+
+def test_no_row_name_or_note_runs_on_the_owners_page(browser, shared, two_runs, tmp_path):
+    labels.rename(two_runs.hidden, HOSTILE[:60])
+    labels.annotate(two_runs.hidden, HOSTILE)
+    rows = tmp_path / "rows.csv"
+    rows.write_text('question,answer\n"{0}","{0}"\n'.format(HOSTILE.replace('"', '""')), encoding="utf-8")
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
+    page.goto(shared.url)
+    page.locator("input:not([type=password]), textarea").first.fill("owner")
+    page.locator("input[type=password]").fill(PASSWORDS["owner"])
+    page.locator("input[type=password]").press("Enter")
+    expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
+
+    page.get_by_text(text("config.data.source.kind.options.file", "en"), exact=True).click()
+    page.locator("#upload input[type=file]").set_input_files(rows)
+    expect(page.locator("#health")).to_contain_text("1", timeout=SLOW)
+    expect(page.get_by_text("<img src=x").first).to_be_visible(timeout=SLOW)
+    expect(page.locator("#path")).to_have_count(0)  # a path is for a page that only this machine reaches
+    page.get_by_role("tab", name=text("ui.tabs.runs", "en"), exact=True).click()
+    expect(page.locator("#runs-table")).to_contain_text("<img src=x", timeout=SLOW)
+    page.locator("#runs-table [data-do=open]").filter(has_text="<img").first.click()
+    expect(page.locator("#run-head")).to_contain_text("<img src=x", timeout=SLOW)
+
+    published = page.locator("#run-published input[type=checkbox]")
+    expect(published).not_to_be_checked()
+    published.check()
+    for _ in range(100):
+        if labels.is_published(two_runs.hidden):
+            break
+        page.wait_for_timeout(100)
+
+    assert labels.is_published(two_runs.hidden)
+    assert page.evaluate("window.taken") is None
