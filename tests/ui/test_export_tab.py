@@ -33,11 +33,13 @@ def test_a_finished_run_is_exported_verified_and_downloaded(browser, page_url, f
     expect(chosen).to_be_visible(timeout=SLOW)
 
     # What it will be is told before; the kinds are chosen by keyboard
-    page.get_by_label(text("ui.export.kinds.adapter.name")).focus()
-    page.keyboard.press("ArrowDown")
+    page.locator("#export-kind input[value=adapter]").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
     expect(page.locator("#export-title")).to_have_text("Merged model", timeout=SLOW)
     expect(page.get_by_label(text("ui.export.precision"), exact=True)).to_be_visible()
-    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
     expect(page.locator("#export-holds")).to_contain_text("adapter_model.safetensors", timeout=SLOW)
     expect(page.locator("#export-result")).to_be_hidden()
 
@@ -66,7 +68,7 @@ def test_a_finished_run_is_exported_verified_and_downloaded(browser, page_url, f
         assert "adapter/adapter_model.safetensors" in packed.namelist()
 
     # What cannot be made says why
-    page.get_by_label(text("ui.export.kinds.gguf.name"), exact=False).check()
+    page.locator("#export-kind input[value=gguf]").check()
     expect(page.locator("#export-title")).to_have_text("GGUF", timeout=SLOW)
     page.locator("#export-converter input, #export-converter textarea").fill("/nowhere.py")
     page.locator("#export-go").click()
