@@ -36,7 +36,8 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(browser, page_u
     expect(chosen).to_be_visible(timeout=SLOW)
 
     # What it will be is told before; the kinds are chosen by keyboard
-    page.locator("#export-kind input[value=merged]").focus()
+    page.locator("#export-kind input[value=adapter]").focus()
+    page.keyboard.press("Tab")
     page.keyboard.press("Space")
     expect(page.locator("#export-title")).to_have_text("Merged model", timeout=SLOW)
     expect(page.get_by_label(text("ui.export.precision"), exact=True)).to_be_visible()
