@@ -7,6 +7,7 @@ from typing import Any
 
 from studio.config import RunConfig
 from studio.errors import RunError
+from studio.i18n import message
 from studio.model import adapter
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device
@@ -54,9 +55,8 @@ def build(
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=settings.batch_size * settings.gradient_accumulation,  # cut up by `LeanTrainer`
         per_device_eval_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation,
         optim=settings.optimizer,
         neftune_noise_alpha=settings.neftune_alpha,
         weight_decay=settings.weight_decay,
@@ -85,6 +85,7 @@ def build(
         settings.keep_checkpoints,
         settings.length_grouping,
         RunCallback(run, between, best, resumed),
+        most_tokens=plan.most_tokens,
         model=wrapped,
         args=arguments,
         train_dataset=train,
@@ -95,7 +96,18 @@ def build(
     for tracker in settings.trackers:
         trainer.add_callback(_tracker(tracker, run.path))
     _float32_adapter(wrapped)
+    _tell_step(run, trainer, loaded.attention.value)
     return trainer
+
+
+def _tell_step(run: RunWriter, trainer: Any, attention: str) -> None:
+    """Record what the model's steps leave out."""
+    noise = trainer.neftune_noise_alpha is not None
+    reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
+    rows = "packed" if trainer.packed else "padded"
+    run.choose("rows", rows, message(f"choice.rows.{reason}", attention=attention))
+    logits = "trained" if trainer.scored else "all"
+    run.choose("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
 
 
 def _tracker(name: str, folder: Path) -> Any:

@@ -38,6 +38,8 @@ class Plan:
     """Optimizer steps of the whole run."""
     tokenizer_bytes: float
     """Size of the tokenizer, which goes with each adapter and each checkpoint."""
+    most_tokens: int
+    """Tokens of a micro-batch at most: as many as `batch_size` of the longest rows have."""
 
     @property
     def fits(self) -> bool:
@@ -126,7 +128,8 @@ def make(
         _as_before(_batches(config.train, chosen, sums), "batch_size" in before),
         _as_before(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
     )
-    return Plan(chosen, choices, sizes, taken, free, count_steps(config.train, rows), _tokenizer_bytes(located))
+    steps, most_tokens = count_steps(config.train, rows), chosen.batch_size * longest
+    return Plan(chosen, choices, sizes, taken, free, steps, _tokenizer_bytes(located), most_tokens)
 
 
 def next_smaller(settings: TrainConfig) -> TrainConfig | None:
@@ -168,9 +171,11 @@ def _with_optimizer(settings: TrainConfig) -> tuple[TrainConfig, tuple[Choice, .
     usable = PAGED.get(wanted, wanted) if where != "cuda" else wanted
     if where == "mps" and usable == "adamw_8bit":
         usable = "adamw_torch"
+    reason = message("choice.optimizer.not_here", wanted=wanted, device=where)
+    if where == "cuda" and wanted == "adamw_torch":  # on a processor it is 1 % of a step, so it stays
+        usable, reason = "adamw_torch_fused", message("choice.optimizer.fused", wanted=wanted)
     if usable == wanted:
         return settings, ()
-    reason = message("choice.optimizer.not_here", wanted=wanted, device=where)
     return settings.model_copy(update={"optimizer": usable}), (Choice("optimizer", usable, reason),)
 
 

@@ -1,4 +1,4 @@
-"""TRL's `SFTTrainer` with our checkpoints."""
+"""The trainer of a run: `LeanTrainer` with our checkpoints."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from torch.utils.data import Sampler
 from transformers import Trainer
 from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_pt_utils import get_length_grouped_indices
-from trl import SFTTrainer
 from typing_extensions import override
 
 from studio.model.hardware import random_state, set_random_state
@@ -18,6 +17,7 @@ from studio.runs import RunWriter
 from studio.train import checkpoint, record
 from studio.train.callbacks import RunCallback
 from studio.train.ends import NotFinite
+from studio.train.lean import LeanTrainer
 from studio.train.samples import StripWriter
 
 
@@ -49,7 +49,7 @@ MOST_SKIPPED = 20
 for any finite gradient."""
 
 
-class StudioTrainer(SFTTrainer):
+class StudioTrainer(LeanTrainer):
     """Trains adapters under a run's directory.
 
     Writes each checkpoint whole or not at all; groups rows by length if asked to; ends at the first loss or gradient
@@ -141,8 +141,7 @@ class StudioTrainer(SFTTrainer):
         if not self._length_grouping:
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroups([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
+        return LengthGroups([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size, self.args.seed)
 
     @override
     def get_train_dataloader(self) -> Any:
