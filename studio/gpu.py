@@ -24,6 +24,7 @@ from studio.errors import DeviceError, RunError, StudioError
 from studio.export.request import ExportRequest
 from studio.files import home
 from studio.job import Job, readable
+from studio.model import processes
 from studio.model.adapter import ModelHost
 from studio.runs import Run, RunWriter, State
 
@@ -233,7 +234,8 @@ class GpuThread:
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
 
     def _train(self, waiting: _Waiting) -> None:
-        from studio.train import pulse
+        from studio.model.hardware import give_back_memory
+        from studio.train import pulse, together
         from studio.train.trainer import train
 
         run = waiting.run
@@ -241,15 +243,21 @@ class GpuThread:
         failure: StudioError | None = None
         with _log_to(run):
             try:
-                with pulse.beating(run), self._device_lock(run.requested, lambda: run.update(phase="waiting")):
+                with (
+                    pulse.beating(run),
+                    self._device_lock(run.requested, lambda: run.update(phase="waiting")),
+                    processes.noticing(),
+                ):
                     train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
-                failure = readable(error)
+                failure = together.cause(run, readable(error))
         self._training = None
         if failure:  # outside of the handler, where the traceback no longer holds the model
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
+        else:
+            give_back_memory()  # of the passes; the base stays
 
     @contextlib.contextmanager
     def _device_lock(self, enough: Callable[[], Any], waits: Callable[[], None]) -> Iterator[None]:
@@ -294,6 +302,28 @@ def shutdown() -> None:
         ended, _thread = _thread, None
     if ended is not None:
         ended.close()
+
+
+def train_along() -> None:
+    """Carry out a run as one of its processes that is not the first; raises StudioError, of which the first is told."""
+    from studio.train import together
+
+    try:
+        path = processes.tell()
+    except DeviceError:  # the first one has ended before there was something to train
+        return
+    if path is None:
+        return
+    run = together.Onlooker(path)
+    try:
+        with processes.noticing():
+            together.train_along(run, ModelHost())
+    except Exception as error:
+        told = readable(error)
+        if told.key != processes.GONE:
+            log.error("process %s of run %s failed\n%s", processes.number() + 1, run.id, traceback.format_exc())
+            together.say_why(run, told)
+        raise told from error
 
 
 def _measure(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,17 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    """A home that belongs to one test."""
+def home(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A home that belongs to one test; a run that a failed test leaves alive does not keep the next one waiting."""
+    from studio import runs
+
     folder = tmp_path / "home"
     monkeypatch.setenv("RESTYLE_HOME", str(folder))
-    return folder
+    yield folder
+    if (folder / "runs").is_dir():
+        monkeypatch.setenv("RESTYLE_HOME", str(folder))
+        for run in runs.alive_runs():
+            run.request("cancel")
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """A small real HTTP server that stands in for the Hugging Face Hub, as far as models need it.
 
-It serves folders as repositories: what a model is, its files, and who may read them. Every request is recorded.
+It serves folders as repositories: what a model is, its files, and who may read them; it takes uploads (`hub_uploads`).
+Every request is recorded.
 """
 
 import hashlib
@@ -12,7 +13,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import unquote, urlsplit
+
+import hub_uploads
 
 PART = 16384
 """Bytes that are sent at a time."""
@@ -57,7 +61,7 @@ class Repository:
 def sibling(name: str, content: bytes) -> dict[str, Any]:
     """Describe a file as model_info does; weights are in large-file storage."""
     told: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": git_hash(content)}
-    if name.endswith(".safetensors"):
+    if name.endswith(hub_uploads.LARGE):
         told["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
     return told
 
@@ -87,17 +91,48 @@ class HubStandIn:
         self.failure: int | None = None
         """An HTTP status that every request gets."""
         self.url = ""
+        self.accounts: dict[str, hub_uploads.Account] = {}
+        """Who may push, by token."""
+        self.store: dict[str, bytes] = {}
+        """Large files that have arrived, by their SHA-256, also where no commit has named them."""
+        self.cuts = 0
+        """How many more uploads of a large file lose their connection in the middle."""
+        self.arriving: threading.Event | None = None
+        """If set, an upload of a large file stops in its middle until it is set."""
+        self.folder = Path()
+        """Where repositories are made that are created on the stand-in."""
 
     def add(self, name: str, folder: Path, **settings: Any) -> Repository:
         self.repositories[name] = repository = Repository(folder, **settings)
         return repository
+
+    def account(self, token: str, name: str, role: str = "write", orgs: tuple[str, ...] = ()) -> None:
+        """Make an account whose token may write."""
+        self.tokens.add(token)
+        self.accounts[token] = hub_uploads.Account(name, role, orgs)
+
+    def uploaded(self) -> list[str]:
+        """The SHA-256 of the large files that were sent, in order, those that broke off included."""
+        return [r.path.rsplit("/", 1)[-1] for r in self.requests if r.method == "PUT"]
+
+    def validate(self, card: Any) -> None:
+        """Let huggingface_hub check a card here: it names the Hub's own address, whatever the endpoint is."""
+        import httpx
+
+        class Session:
+            @staticmethod
+            def post(address: str, **settings: Any) -> Any:
+                return httpx.post(self.url + urlsplit(address).path, **settings)
+
+        with mock.patch("huggingface_hub.repocard.get_session", Session):
+            card.validate()
 
     def fetched(self) -> list[str]:
         """The names of the files that were sent."""
         return [r.path.rsplit("/", 1)[-1] for r in self.requests if r.method == "GET" and "/resolve/" in r.path]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(hub_uploads.Uploads, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: HubStandIn
 
@@ -116,8 +151,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(self.hub.failure, "", "the stand-in was told to fail")
         if given and given not in self.hub.tokens:
             return self._refuse(401, "", "Invalid credentials in Authorization header")
-        is_api = path.startswith("/api/models/")
-        owner, name, *rest = path.removeprefix("/api/models/" if is_api else "/").split("/")
+        if path == "/api/whoami-v2":
+            return self.whoami(given)
+        start = next((each for each in ("/api/models/", "/api/spaces/", "/spaces/") if path.startswith(each)), "/")
+        owner, name, *rest = path.removeprefix(start).split("/")
         repository = self.hub.repositories.get(f"{owner}/{name}")
         may_read = repository and (not (repository.gated or repository.private) or given in repository.readers)
         if repository is None or (repository.private and not may_read):
@@ -198,8 +235,8 @@ def serve() -> Iterator[HubStandIn]:
     try:
         yield hub
     finally:
-        if hub.hold:
-            hub.hold.set()
+        for waited_for in filter(None, (hub.hold, hub.arriving)):
+            waited_for.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -216,6 +253,8 @@ def use(hub: HubStandIn, folder: Path, monkeypatch: Any) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv("HF_HOME", str(folder))
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")  # its servers are not stood in for
+    hub.folder = folder / "repositories"
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))

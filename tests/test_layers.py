@@ -17,6 +17,9 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 BOTTOM = ["i18n", "errors", "files", "events", "config", "presets", "command", "runs", "labels", "trash", "summaries"]
 """The bottom layer is itself in order: a module imports only those before it."""
 
+SPACE = ("export/demo_app.py", "export/space.py")
+"""The app of a demo Space, which is copied and never imported, and what says which Gradio it runs on."""
+
 
 def imported(path: Path) -> set[str]:
     """Return the modules of the studio that a file imports, anywhere in it."""
@@ -47,9 +50,13 @@ def test_a_module_imports_only_its_own_layer_and_those_below(path):
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_page_knows_gradio(path):
-    if "ui" not in path.relative_to(ROOT).parts:
+def test_only_the_page_and_the_demo_that_is_given_away_know_gradio(path):
+    if "ui" not in path.relative_to(ROOT).parts and path.relative_to(ROOT).as_posix() not in SPACE:
         assert "gradio" not in path.read_text(encoding="utf-8").replace("Gradio", "")
+
+
+def test_nothing_imports_the_demo():
+    assert [path.name for path in files() if "import demo_app" in path.read_text(encoding="utf-8")] == []
 
 
 def test_the_check_sees_an_import_inside_a_function(tmp_path):

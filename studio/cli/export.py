@@ -1,6 +1,8 @@
 """The command that makes of a run something for other people."""
 
+import getpass
 import signal
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from studio import i18n, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
+from studio.i18n import Message, message
 
 app = typer.Typer()
 
@@ -23,6 +26,7 @@ class To(StrEnum):
     EXAMPLE = "example"
     OLLAMA = "ollama"
     GGUF = "gguf"
+    SPACE = "space"
 
 
 class Precision(StrEnum):
@@ -43,44 +47,83 @@ def export(
     verify: Annotated[bool, typer.Option("--verify", help=say("cli.verify"))] = False,
     precision: Annotated[Precision, typer.Option("--precision", help=say("cli.precision"))] = Precision.AUTO,
     converter: Annotated[Path | None, typer.Option("--converter", help=say("cli.converter"))] = None,
+    push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help=say("cli.push"))] = None,
+    public: Annotated[bool, typer.Option("--public", help=say("cli.public"))] = False,
+    ask_token: Annotated[bool, typer.Option("--ask-token", help=say("cli.ask_token"))] = False,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
     from studio.export.request import ExportRequest
 
     run = runs.find(run_id)
-    job = gpu.thread().export(ExportRequest(run.id, to.value, out_path, packed, verify, precision.value, converter))
-    signal.signal(signal.SIGINT, lambda *_: job.stop())
+    goes_to = _target(to.value, push, public, ask_token) if push else None
     made: Any = None
+    page = None
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, disable=as_json, transient=True) as progress:
         task = progress.add_task(say("phase.waiting"), total=None)
+
+        def going(phase: str, share: float | None) -> None:
+            progress.update(task, description=say(f"phase.{phase}"), total=share and 1, completed=share or 0)
+
+        request = ExportRequest(
+            run.id, to.value, out_path, packed, verify, precision.value, converter, language=LANGUAGE
+        )
+        job = gpu.thread().export(request)
+        signal.signal(signal.SIGINT, lambda *_: job.stop())
         for made in job.updates():
-            progress.update(
-                task, description=say(f"phase.{made.phase}"), total=made.share and 1, completed=made.share or 0
-            )
+            going(made.phase, made.share)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        differs = made.verification is not None and not made.verification.passed
+        if goes_to and not differs:
+            from studio.export import hub
+
+            try:
+                page = hub.push(made.folder, goes_to, going)
+            except KeyboardInterrupt:
+                err.print(say("cli.push_cancelled", folder=str(made.folder)))
+                raise typer.Exit(130) from None
+    notes = [*made.notes, *_of_push(goes_to, page)]
     if as_json:
-        print_json(_as_json(run.id, to.value, made))
+        print_json(_as_json(run.id, to.value, made, notes) | {"page": page})
     else:
-        _show(made)
-    if made.verification and not made.verification.passed:
+        _show(made, notes)
+    if differs:
         raise typer.Exit(2)
 
 
-def _as_json(run_id: str, kind: str, made: Any) -> dict[str, Any]:
+def _target(kind: str, repository: str, public: bool, ask_token: bool) -> Any:
+    """Return where the export goes on the Hub; a token that is asked for is in no argument and no history."""
+    from studio.export import hub
+
+    token = None
+    if ask_token:
+        token = getpass.getpass(f"{say('cli.token')}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+    return hub.look(kind, repository, public=public, token=token)
+
+
+def _of_push(goes_to: Any, page: str | None) -> list[Message]:
+    if goes_to is None:
+        return []
+    if page is None:
+        return [message("export.note.not_pushed", id=goes_to.id)]
+    return [*goes_to.notes, message("export.note.private" if goes_to.private else "export.note.public", page=page)]
+
+
+def _as_json(run_id: str, kind: str, made: Any, notes: list[Message]) -> dict[str, Any]:
     return {
         "run": run_id,
         "to": kind,
         "path": str(made.folder),
         "zip": made.zip and str(made.zip),
-        "notes": [note.text() for note in made.notes],
+        "notes": [note.text() for note in notes],
         "verification": made.verification and made.verification.as_json(),
     }
 
 
-def _show(made: Any) -> None:
+def _show(made: Any, notes: list[Message]) -> None:
     out.print(str(made.zip or made.folder), soft_wrap=True, highlight=False)
-    for note in made.notes:
+    for note in notes:
         out.print(plain(note.text(LANGUAGE)), style="yellow")
     if made.verification:
         for sentence in made.verification.sentences():

@@ -1,6 +1,7 @@
 """Commands about models, and about this machine."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from studio import i18n
+from studio import i18n, presets
 from studio.cli.words import LANGUAGE, AsJson, err, out, plain, print_json, say
 from studio.errors import ModelError
 from studio.model import hardware
@@ -90,12 +91,19 @@ def info(model_id: ModelId = "builtin", revision: Revision = None, as_json: AsJs
 
 
 @machine.command(help=i18n.text("cli.doctor", LANGUAGE))
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    accelerate: Annotated[Path | None, typer.Option("--accelerate", help=say("cli.accelerate"))] = None,
+    preset: Annotated[str, typer.Option("--for", help=say("cli.accelerate_for"))] = presets.QUICKSTART,
+    as_json: AsJson = False,
+) -> None:
     import shutil
 
     from studio.files import cache, home
     from studio.model import builtin, hub
 
+    if accelerate:
+        _show_launch(accelerate, preset, as_json)
+        return
     choices = hardware.describe()
     facts = {
         "device": hardware.device_name(),
@@ -117,3 +125,23 @@ def doctor(as_json: AsJson = False) -> None:
     out.print(say("cli.home", path=facts["home"], free=facts["disk_free_gb"]))
     out.print(say("cli.hub_yes" if facts["hub_reachable"] else "cli.hub_no"))
     out.print(say("cli.builtin_yes" if facts["builtin_model"] else "cli.builtin_no"))
+
+
+def _show_launch(path: Path, preset: str, as_json: bool) -> None:
+    """Say what a launch file would do with a run; the exit code is 1 when it cannot."""
+    from studio.cli.training import read_config
+    from studio.train import launch_file
+
+    found = launch_file.check(path, read_config(preset, []), preset)
+    if as_json:
+        told = {name: [each.text() for each in getattr(found, name)] for name in ("facts", "warnings", "blocks")}
+        shape = {"kind": found.kind, "processes": found.processes, "machines": found.machines}
+        print_json({**shape, **told, "commands": found.commands})
+    else:
+        for style, messages in (("", found.facts), ("yellow", found.warnings), ("red", found.blocks)):
+            for told in messages:
+                out.print(plain(told.text(LANGUAGE)), style=style)
+        for command in found.commands:
+            out.print(plain(command), soft_wrap=True, highlight=False)
+    if found.blocks:
+        raise typer.Exit(1)

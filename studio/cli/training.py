@@ -19,6 +19,8 @@ from rich.progress import (
 from studio import i18n, presets, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
 from studio.config import RunConfig, parse_setting
+from studio.errors import RunError, StudioError
+from studio.model import processes
 from studio.runs import Run, State
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ def train(
 ) -> None:
     from studio import gpu
 
+    if processes.launched():
+        if measure:
+            raise RunError("run.measured_alone")
+        processes.join()
+        if not processes.is_first():
+            along(trains=not check)
+            return
     config = read_config(preset, settings or [], offline_sample)
     advice = show_advice(config, as_json) if suggest else None
     if advice:
@@ -57,7 +66,35 @@ def train(
     if check or measure:
         show_check(config, measure, as_json, advice)
     else:
-        carry_out(gpu.thread().start_run(config, wait=wait), as_json, advice)
+        carry_out(_begin(lambda: gpu.thread().start_run(config, wait=wait), config), as_json, advice)
+
+
+def along(*, trains: bool = True) -> None:
+    """Take part in what the first of several processes does: it shows it, and is told what to do about it."""
+    from studio import gpu
+
+    for ending in (signal.SIGTERM, signal.SIGINT):  # the first one is told too, and asks all
+        signal.signal(ending, signal.SIG_IGN)
+    if not trains:
+        return
+    try:
+        gpu.train_along()
+    except StudioError as error:
+        err.print(plain(say("cli.along", number=processes.number() + 1, told=error.text(LANGUAGE))))
+        os._exit(1)  # at once: the libraries would wait for processes that are gone
+    processes.leave()
+
+
+def _begin(begin: Callable[[], Run], config: RunConfig) -> Run:
+    """Begin a run; where it cannot be, let the other processes know, so that they end too."""
+    from studio.train import plan
+
+    try:
+        plan.shared(config.train)
+        return begin()
+    except StudioError:
+        processes.tell(None)
+        raise
 
 
 def show_advice(config: RunConfig, quiet: bool) -> "Advice":
@@ -156,7 +193,7 @@ def carry_out(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
     """
     from studio.train import diagnosis
 
-    signal.signal(signal.SIGTERM, lambda *_: run.request("pause"))
+    signal.signal(signal.SIGTERM, lambda *_: run.requested() or run.request("pause"))
     if not as_json:
         out.print(str(run.path), soft_wrap=True, highlight=False)
     state = follow(run, quiet=as_json)
@@ -176,6 +213,7 @@ def carry_out(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
             out.print(plain(line))
     if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
+    processes.leave()
 
 
 def _show_ways_out(run: Run) -> None:
@@ -200,8 +238,14 @@ def resume(
 ) -> None:
     from studio import gpu
 
+    if processes.launched():
+        processes.join()
+        if not processes.is_first():
+            along()
+            return
     changes = dict(parse_setting(setting) for setting in settings or [])
-    carry_out(gpu.thread().resume_run(run_id, changes, wait=wait), as_json)
+    run = _begin(lambda: gpu.thread().resume_run(run_id, changes, wait=wait), runs.find(run_id).config())
+    carry_out(run, as_json)
 
 
 def _ask(run_id: str, action: runs.Action) -> None:

@@ -11,11 +11,11 @@ from studio.compare.journal import Pair
 from studio.compare.metrics import Scoreboard
 from studio.compare.report import Card, Stills
 from studio.config import BUILTIN_MODEL, ModelConfig
-from studio.events import Step
 from studio.i18n import text
 from studio.model import builtin
 from studio.runs import Run
 from studio.train import diagnosis, samples
+from studio.train.curve import Curve
 
 PROMPTS_SHOWN = 2
 """Prompts of the film strip on a card."""
@@ -26,23 +26,34 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
 
     The scoreboard is on it if the run has one that was measured with the adapter of the last column.
     """
-    config = run.config()
     columns = made.request.columns
     prompts = zip(made.request.prompts, made.answers, strict=True)
-    steps = [event for event in run.events()[0] if isinstance(event, Step)]
+    card = of_run(run, tuple(Pair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts), language)
+    return replace(
+        card,
+        base=_name(card.base, columns[0], BASE, language),
+        adapter=_name(card.adapter, columns[-1], ADAPTED, language),
+        scoreboard=_board(run, made),
+    )
+
+
+def of_run(run: Run, pairs: tuple[Pair, ...], language: str) -> Card:
+    """Return the card of a run's own adapter beside its base, with these answers and without a scoreboard."""
+    config = run.config()
+    curve = Curve().after(run.events()[0])
     recipe = [text("card.lora", language, r=config.lora.r, alpha=config.lora.alpha)]
-    if steps:
-        recipe.append(text("card.steps", language, steps=steps[-1].step, rate=f"{config.train.learning_rate:g}"))
+    if len(curve.steps):
+        rate = f"{config.train.learning_rate:g}"
+        recipe.append(text("card.steps", language, steps=int(curve.steps[-1]), rate=rate))
     return Card(
         title=labels.name_of(run),
-        base=_name(base_name(config.model), columns[0], BASE, language),
-        adapter=_name(labels.name_of(run), columns[-1], ADAPTED, language),
-        pairs=tuple(Pair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts),
+        base=base_name(config.model),
+        adapter=labels.name_of(run),
+        pairs=pairs,
         recipe=tuple(recipe),
         data_hash=str(run.resolved().get("data", "")),
-        losses=tuple(step.loss for step in steps),
-        reading=diagnosis.read(run) if steps else None,
-        scoreboard=_board(run, made),
+        losses=tuple(curve.losses.tolist()),
+        reading=diagnosis.read(run) if len(curve.steps) else None,
         stills=_stills(run),
         date=date.today().isoformat(),
         language=language,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy
 import regex
 
+from studio.data.language import is_hangul
 from studio.errors import CompareError
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
@@ -25,7 +26,6 @@ Direction = Literal["higher", "lower", "closer"]
 
 MARKER_SECONDS = 2.0
 """Longest search of the style marker in one answer: a pattern can be made to take forever."""
-_HANGUL = (("\uac00", "\ud7a3"), ("\u1100", "\u11ff"), ("\u3131", "\u318e"))
 _WORD = regex.compile(r"[^\W_]+")
 
 
@@ -103,11 +103,6 @@ def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:
     """Return `ko` when at least three in ten letters are Hangul: Korean text has its share of Latin names."""
     letters = [letter for text in texts for letter in text if letter.isalpha()]
     return "ko" if letters and sum(map(is_hangul, letters)) >= 0.3 * len(letters) else "en"
-
-
-def is_hangul(character: str) -> bool:
-    """Say whether a character is a Korean syllable or letter."""
-    return any(low <= character <= high for low, high in _HANGUL)
 
 
 def _tokenizer(language: str) -> Choice:

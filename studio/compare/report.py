@@ -83,21 +83,12 @@ class Card:
     @property
     def rows(self) -> "list[ScoreRow]":
         """The scoreboard in words; empty without one."""
-        return [_row(score, self.language) for score in (self.scoreboard.scores if self.scoreboard else ())]
+        return rows_of(self.scoreboard, self.language) if self.scoreboard else []
 
     @property
     def notes(self) -> list[str]:
         """What belongs under the scoreboard: rows, intervals, choices, and what was left out; empty without one."""
-        board = self.scoreboard
-        if board is None:
-            return []
-        percent, resamples = f"{100 * board.confidence:.0f}", f"{board.resamples:,}"
-        notes = [f"{self.words('rows', rows=board.rows)}. {self.words('note', percent=percent, resamples=resamples)}"]
-        notes += [choice.reason.text(self.language) for choice in board.choices if choice.name == "tokenizer"]
-        for name, reason in board.left_out.items():
-            title = text(f"compare.measures.{name}.name", self.language)
-            notes.append(self.words("left_out", name=title, reason=reason.text(self.language)))
-        return notes
+        return notes_of(self.scoreboard, self.language) if self.scoreboard else []
 
 
 @dataclass(frozen=True)
@@ -115,6 +106,23 @@ class ScoreRow:
     """How much better, with its interval."""
     verdict: Verdict
     verdict_words: str
+
+
+def rows_of(board: Scoreboard, language: str) -> list[ScoreRow]:
+    """Return a scoreboard in words."""
+    return [_row(score, language) for score in board.scores]
+
+
+def notes_of(board: Scoreboard, language: str) -> list[str]:
+    """Return what belongs under a scoreboard: rows, intervals, choices, and what was left out."""
+    percent, resamples = f"{100 * board.confidence:.0f}", f"{board.resamples:,}"
+    rows = text("card.rows", language, rows=board.rows)
+    notes = [f"{rows}. {text('card.note', language, percent=percent, resamples=resamples)}"]
+    notes += [choice.reason.text(language) for choice in board.choices if choice.name == "tokenizer"]
+    for name, reason in board.left_out.items():
+        title = text(f"compare.measures.{name}.name", language)
+        notes.append(text("card.left_out", language, name=title, reason=reason.text(language)))
+    return notes
 
 
 def _row(score: Score, language: str) -> ScoreRow:
@@ -179,41 +187,42 @@ def to_json(card: Card) -> str:
 
 def to_markdown(card: Card) -> str:
     """Return the card as Markdown. Prompts and answers are in fences longer than any inside them."""
-    parts = [f"# {_inline(card.title)}"]
+    parts = [f"# {inline(card.title)}"]
     sides = [(card.words("before"), card.base), (card.words("after"), card.adapter)]
     for place, pair in enumerate(card.pairs, 1):
         if len(card.pairs) > 1:
             parts.append(f"## {card.words('one_of', number=place, total=len(card.pairs))}")
-        parts.append(f"**{card.words('prompt')}**\n\n{_fenced(pair.prompt)}")
+        parts.append(f"**{card.words('prompt')}**\n\n{fenced(pair.prompt)}")
         for (side, name), answer in zip(sides, (pair.before, pair.after), strict=True):
-            shown = _fenced(answer) if answer.strip() else f"*{card.words('empty')}*"
-            parts.append(f"**{side}** · {_inline(name)}\n\n{shown}")
+            shown = fenced(answer) if answer.strip() else f"*{card.words('empty')}*"
+            parts.append(f"**{side}** · {inline(name)}\n\n{shown}")
     if card.scoreboard:
-        parts.append(f"## {card.words('scoreboard')}\n\n{_table(card)}")
-    facts = [_inline(line) for line in card.recipe]
+        parts.append(f"## {card.words('scoreboard')}\n\n{table(card.scoreboard, card.language)}")
+    facts = [inline(line) for line in card.recipe]
     if card.data_hash:
-        facts.append(f"{card.words('data')}: {_inline(card.data_hash)}")
+        facts.append(f"{card.words('data')}: {inline(card.data_hash)}")
     if card.loss_line:
         facts.append(f"{card.loss_line} {_spark(card.losses)}")
     if card.date:
-        facts.append(f"{card.words('date')}: {_inline(card.date)}")
+        facts.append(f"{card.words('date')}: {inline(card.date)}")
     if facts:
         parts.append(f"## {card.words('recipe')}\n\n" + "\n".join(f"- {fact}" for fact in facts))
     if card.reading_lines:
-        parts.append(f"## {card.words('reading')}\n\n" + "\n".join(f"- {_inline(line)}" for line in card.reading_lines))
+        parts.append(f"## {card.words('reading')}\n\n" + "\n".join(f"- {inline(line)}" for line in card.reading_lines))
     parts.append(f"*{card.words('made')}*")
     return "\n\n".join(parts) + "\n"
 
 
-def _table(card: Card) -> str:
-    heads = [card.words(name) for name in ("measure", "before", "after", "reference", "gain", "verdict")]
-    rows = [heads, [":--", "--:", "--:", "--:", "--:", ":--"]]
-    for row in card.rows:
+def table(board: Scoreboard, language: str) -> str:
+    """Return a scoreboard as a Markdown table, with its notes under it."""
+    heads = ("measure", "before", "after", "reference", "gain", "verdict")
+    rows = [[text(f"card.{name}", language) for name in heads], [":--", "--:", "--:", "--:", "--:", ":--"]]
+    for row in rows_of(board, language):
         rows.append(
             [f"{row.title} ({row.direction})", row.before, row.after, row.reference, row.gain, row.verdict_words]
         )
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    return "\n".join([*lines, "", *(f"- {note}" for note in card.notes)])
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes_of(board, language))])
 
 
 def _spark(losses: Sequence[float]) -> str:
@@ -222,13 +231,14 @@ def _spark(losses: Sequence[float]) -> str:
     return "".join(_BARS[round((point - low) / span * (len(_BARS) - 1)) if span else 0] for point in points)
 
 
-def _fenced(content: str) -> str:
+def fenced(content: str, language: str = "text") -> str:
+    """Return a text in a fence longer than any inside it; `language` is what it is written in."""
     longest = max((len(run) for run in re.findall(r"`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{clean(content)}\n{fence}"
+    return f"{fence}{language}\n{clean(content)}\n{fence}"
 
 
-def _inline(content: str) -> str:
+def inline(content: str) -> str:
     """Return a text as one line of Markdown in which nothing has a meaning of its own."""
     line = " ".join(clean(content).split())
     line = re.sub(r"([\\`*_\[\]<>#|~&@!$])", r"\\\1", line)

@@ -25,7 +25,7 @@ def fill(draft: Path, subject: Subject) -> None:
     settings |= {"base_model_name_or_path": subject.base.id, "revision": subject.base.revision}
     replace_file(draft / SETTINGS, json.dumps(settings, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     save_tokenizer(draft, subject)
-    replace_file(draft / "README.md", card.text(subject, "adapter"))
+    card.write(draft, subject, "adapter")
     replace_file(draft / example.NAME, example.script(subject))
     replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=False)) + "\n")
 

@@ -1,5 +1,6 @@
 """The example that goes with an adapter: a short script that loads it with its base and streams an answer."""
 
+from studio.compare import report
 from studio.export import pieces
 from studio.export.pieces import literal
 from studio.export.subject import Prompt, Subject
@@ -166,3 +167,37 @@ def _main(prompt: Prompt) -> str:
             "    main()",
         ]
     )
+
+
+def usage(subject: Subject, kind: str) -> str:
+    """Return what a card shows of the use of an adapter or a merged model, as Markdown: commands, then code."""
+    asked = " ".join(f'"{column}"' for column in subject.prompt.columns) or '"How are you?"'
+    commands = ["pip install -r requirements.txt", f"python {NAME} {asked}"]
+    if kind == "adapter":
+        return report.fenced("\n".join(commands), "sh")
+    return report.fenced(merged(subject), "python")
+
+
+def merged(subject: Subject, folder: str = ".") -> str:
+    """Return code that asks a merged model as the run did; `folder` is where it lies, or its id on the Hub."""
+    prompt = subject.prompt
+    lines = [
+        "from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer",
+        "",
+        f"FOLDER = {literal(folder)}  # or its id on the Hub",
+        "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
+        'model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype="auto", device_map="auto")',
+    ]
+    if prompt.kind == "chat":
+        system = [] if prompt.system is None else [{"role": "system", "content": prompt.system}]
+        messages = [*system, {"role": "user", "content": "How are you?"}]
+        lines.append(f"messages = {literal(messages)}")
+        lines.append("prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)")
+    else:
+        lines.append(f"prompt = {literal(prompt.before)}.format({', '.join(map(literal, prompt.columns))})")
+    lines += [
+        'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(model.device)',
+        'inputs.pop("token_type_ids", None)',
+        "model.generate(**inputs, streamer=TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True))",
+    ]
+    return "\n".join(lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studio import runs
 from studio.errors import ExportError
-from studio.export import adapter, merge, ollama, script, subject, target
+from studio.export import adapter, merge, ollama, script, space, subject, target
 from studio.export.request import VERIFIED, Exporting, ExportRequest
 from studio.export.subject import Subject
 from studio.i18n import Message, message
@@ -46,7 +46,7 @@ class _Work:
     def carry_out(self) -> None:
         """Write, pack, verify."""
         self._going("reading", None)
-        found = subject.of(runs.find(self._request.run_id))
+        found = subject.of(runs.find(self._request.run_id), self._request.language)
         folder = target.place(found.run, self._request.kind, self._request.out)
         target.require_free(folder)
         if found.base.origin != "hub":
@@ -81,6 +81,8 @@ class _Work:
             converter = ollama.require_converter(self._request.converter)
             self._notes += ollama.notes(found, "gguf")
             return ollama.export_gguf(found, folder, self._chosen(found, folder), converter, self._going)
+        if self._request.kind == "space":
+            return space.export(found, folder, self._host, self._stop, self._going)
         return adapter.export(found, folder)
 
     def _chosen(self, found: Subject, folder: Path) -> str:

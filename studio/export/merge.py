@@ -7,8 +7,8 @@ from typing import Any
 
 from studio.errors import HomeError
 from studio.export import adapter, card, target
+from studio.export.request import Kind
 from studio.export.subject import Subject
-from studio.files import replace_file
 from studio.i18n import message
 from studio.model import beside, quantization
 from studio.model.estimate import parameters
@@ -62,15 +62,17 @@ def require_room(subject: Subject, folder: Path, number_format: str) -> None:
         raise HomeError("home.full", folder=str(folder), needs=f"{need / 1e6:,.1f}", free=f"{free / 1e6:,.1f}")
 
 
-def fill(draft: Path, subject: Subject, number_format: str, going: Going, shard: str = SHARD) -> None:
-    """Put the merged model's files into a folder."""
+def fill(
+    draft: Path, subject: Subject, number_format: str, going: Going, shard: str = SHARD, kind: Kind = "merged"
+) -> None:
+    """Put the merged model's files into a folder; `kind` is what the card calls the export."""
     going("loading", None)
     model = merged(subject, number_format, going)
     going("saving", None)
     model.generation_config = generation_config(subject, model.generation_config)
     model.save_pretrained(draft, max_shard_size=shard)
     adapter.save_tokenizer(draft, subject)
-    replace_file(draft / "README.md", card.text(subject, "merged"))
+    card.write(draft, subject, kind)
 
 
 def merged(subject: Subject, number_format: str, going: Going) -> Any:

@@ -68,7 +68,7 @@ def export(subject: Subject, folder: Path, number_format: str, going: Going) -> 
     """Write the merged model with its Modelfile, and return the folder."""
 
     def fill(draft: Path) -> None:
-        merge.fill(draft, subject, number_format, going)
+        merge.fill(draft, subject, number_format, going, kind="ollama")
         _say_who_begins(draft, subject)
         replace_file(draft / "Modelfile", modelfile.text(subject, modelfile.pieces(subject)[0], "."))
 
@@ -109,7 +109,7 @@ def export_gguf(subject: Subject, folder: Path, number_format: str, converter: P
         _convert(converter, merged, draft / GGUF, number_format, going)
         shutil.rmtree(merged)
         replace_file(draft / "Modelfile", modelfile.text(subject, modelfile.pieces(subject)[0], f"./{GGUF}"))
-        replace_file(draft / "README.md", card.text(subject, "merged"))
+        card.write(draft, subject, "gguf")
 
     record = subject.record | {"precision": number_format}
     return target.write(folder, "gguf", record, fill, 2 * merge.size(subject, number_format))

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from studio.i18n import Message
+from studio.i18n import DEFAULT_LANGUAGE, Message
 
 if TYPE_CHECKING:
     from studio.export.verify import Verification
 
-Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf"]
-KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf")
+Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "space"]
+KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
 VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama")
 """Kinds that hold a model which this machine can load again."""
 
@@ -31,6 +31,8 @@ class ExportRequest:
     """Number format of a merged model."""
     converter: Path | None = None
     """The file `convert_hf_to_gguf.py` of the user's own llama.cpp, for GGUF."""
+    language: str = DEFAULT_LANGUAGE
+    """The language of the model card and of what else is written for people."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 import json
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from studio import labels
 from studio.compare.proof import run_renderer
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.data import tokens
@@ -14,6 +15,7 @@ from studio.data.formats import Turn
 from studio.data.prompt import ChatRenderer, PromptRenderer, TextRenderer
 from studio.errors import ExportError, ModelError
 from studio.events import Chosen
+from studio.i18n import DEFAULT_LANGUAGE
 from studio.model import builtin, catalogue, fit, load, saved
 from studio.runs import Run
 
@@ -32,7 +34,8 @@ class Base:
     """`package`: the weights come from the Python package index and are not the Hub's."""
     path: Path
     """Where it lies on this machine."""
-    licence: str | None
+    licence: dict[str, Any] = field(default_factory=dict)
+    """What its card says of its licence, under the names of the card's head; empty where it is not known."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -96,11 +99,13 @@ class Subject:
     prompt: Prompt
     stops: tuple[int, ...]
     """Tokens that end an answer."""
+    language: str = DEFAULT_LANGUAGE
+    """The language of what is written for people."""
 
     @property
     def name(self) -> str:
         """What people call the result."""
-        return self.config.name
+        return labels.name_of(self.run)
 
     @property
     def generation(self) -> GenerationConfig:
@@ -133,7 +138,7 @@ class Subject:
         return {"base": self.base.record, "run": self.run.id, "data": self.run.resolved().get("data")}
 
 
-def of(run: Run) -> Subject:
+def of(run: Run, language: str = DEFAULT_LANGUAGE) -> Subject:
     """Return what is to be known of a run; raises ExportError without a result, StudioError without its base."""
     from transformers import AutoTokenizer
 
@@ -147,7 +152,7 @@ def of(run: Run) -> Subject:
     tokenizer = AutoTokenizer.from_pretrained(run.adapter, trust_remote_code=False, local_files_only=True)
     stops = tokens.stop_ids(tokenizer, _generation_config(located.path))
     prompt = _prompt(run_renderer(run, tokenizer), config)
-    return Subject(run, config, _base(config, located), tokenizer, prompt, tuple(sorted(stops)))
+    return Subject(run, config, _base(config, located), tokenizer, prompt, tuple(sorted(stops)), language)
 
 
 def _generation_config(folder: Path) -> Any:
@@ -161,9 +166,9 @@ def _base(config: RunConfig, located: load.Located) -> Base:
     if config.model.id == BUILTIN_MODEL:
         packaged = located.revision == builtin.PACKAGE
         return Base(
-            builtin.HUB_ID, None, weights, "package" if packaged else "hub", located.path, licence=builtin.LICENCE
+            builtin.HUB_ID, None, weights, "package" if packaged else "hub", located.path, {"license": builtin.LICENCE}
         )
-    licence = catalogue.licence_in(located.path)
+    licence = catalogue.licence_head(located.path)
     if Path(config.model.id).expanduser().is_dir():
         return Base(located.path.resolve().name, None, weights, "folder", located.path, licence)
     return Base(located.id, located.revision, weights, "hub", located.path, licence)

@@ -1,7 +1,6 @@
 """LoRA adapters: made for training, saved, and loaded beside the base for comparing."""
 
 import difflib
-import gc
 import json
 import shutil
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import beside, load, probe
-from studio.model.hardware import random_state, set_random_state
+from studio.model import beside, load, probe, processes
+from studio.model.hardware import give_back_memory, random_state, set_random_state
 from studio.model.load import Loaded, Located
 from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS, Saved
 
@@ -33,7 +32,9 @@ class ModelHost:
         self.adapter: str | None = None
         """What the adapter is: a run's id while it trains, the name of a saved one otherwise."""
         self.probe: probe.Probe | None = None
-        """What the base said before any adapter was put into it."""
+        """What the base said before any adapter was put into it; None too where no process has all of it."""
+        self.whole: dict[str, Any] | None = None
+        """The adapter's weights as they were last gathered, where each process has a part only."""
         self.held_bytes = 0
         """Bytes of the base on the device: free for a run that uses it, or puts another in its place."""
         self._forward: Any = None
@@ -45,7 +46,8 @@ class ModelHost:
             self.release()
             self.loaded = load.load(config, located)
             self._forward = vars(self.loaded.model).get("forward")
-            self.probe = probe.take(self.loaded.model, self.loaded.tokenizer)
+            if not processes.sharded():
+                self.probe = probe.take(self.loaded.model, self.loaded.tokenizer)
             self._key = key
             self.held_bytes = sum(part.numel() * part.element_size() for part in self.loaded.model.parameters())
         return self.loaded
@@ -53,6 +55,12 @@ class ModelHost:
     def put_adapter(self, peft_model: Any, name: str) -> None:
         """Remember the PEFT model that now wraps the base."""
         self.peft, self.adapter = peft_model, name
+
+    def gather(self) -> None:
+        """Gather the adapter's weights where they are spread over processes, which have to ask for it together."""
+        if processes.sharded():
+            trained = ((name, part) for name, part in self.peft.named_parameters() if part.requires_grad)
+            self.whole = {n: part.full_tensor() if hasattr(part, "full_tensor") else part for n, part in trained}
 
     def load_adapter(self, saved: Saved, made_for: str) -> str:
         """Put a saved adapter beside those that are there, and return its name in the PEFT model.
@@ -91,7 +99,7 @@ class ModelHost:
             return
         assert self.loaded is not None
         self.loaded.model = model = self.peft.unload()
-        self.peft = self.adapter = None
+        self.peft = self.adapter = self.whole = None
         vars(model).pop("forward", None)  # TRL puts its own forward on the instance
         if self._forward is not None:  # the one that carries activations between cards
             model.forward = self._forward
@@ -103,9 +111,9 @@ class ModelHost:
 
     def release(self) -> None:
         """Free the device."""
-        self.peft = self.adapter = self.loaded = self.probe = self._key = self._forward = None
+        self.peft = self.adapter = self.whole = self.loaded = self.probe = self._key = self._forward = None
         self.held_bytes = 0
-        gc.collect()
+        give_back_memory()
         import torch
 
         if torch.cuda.is_available():
@@ -160,11 +168,16 @@ def linear_modules_with_adapter(peft_model: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def save(peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any]) -> None:
-    """Save an adapter with its tokenizer, complete or not at all; one that was there before is replaced."""
+def save(
+    peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any], whole: dict[str, Any] | None = None
+) -> None:
+    """Save an adapter with its tokenizer, complete or not at all; one that was there before is replaced.
+
+    `whole` are its weights, where those in the model are a part only.
+    """
 
     def fill(draft: Path) -> None:
-        peft_model.save_pretrained(draft, selected_adapters=[TUNED], safe_serialization=True)
+        peft_model.save_pretrained(draft, selected_adapters=[TUNED], safe_serialization=True, state_dict=whole)
         tokenizer.save_pretrained(draft)
         replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
 

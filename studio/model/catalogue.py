@@ -263,13 +263,19 @@ def _architecture(settings: dict[str, Any]) -> str | None:
 
 def licence_in(folder: Path) -> str | None:
     """Return the licence in the head of a model card, if there is one that can be read."""
+    return hub.licence_of(licence_head(folder))
+
+
+def licence_head(folder: Path) -> dict[str, Any]:
+    """Return what the head of a model card says of the licence, as it stands there: its id, its name, its link."""
     from huggingface_hub.repocard import metadata_load
 
     card = folder / "README.md"
     try:
-        return hub.licence_of(metadata_load(card) or {}) if card.is_file() else None
+        head = (metadata_load(card) or {}) if card.is_file() else {}
+        return {name: head[name] for name in ("license", "license_name", "license_link") if head.get(name)}
     except Exception:  # written by anybody: whatever is wrong with it, the licence is not known
-        return None
+        return {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ EVERY = 0.1
 def main() -> None:
     """Carry out one download."""
     asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     from huggingface_hub import snapshot_download
 
     try:
@@ -66,7 +66,8 @@ def _say(told: dict[str, Any]) -> None:
     print(json.dumps(told), flush=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone: its standard input is closed then."""
     while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.read, whose lock would be held when this process ends
         pass
     os._exit(1)

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from studio.i18n import Message, message
+from studio.model import processes
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,36 @@ def prepare_process() -> None:
     """Set what must be set before torch is imported; what the user has set stays.
 
     OpenMP's threads wait passively: with busy waiting, a second process on the machine can stop training altogether.
-    CUDA's allocator grows its segments, so that fragmentation does not look like a lack of memory. PEFT still reads a
-    name that transformers has renamed; the warning about it says nothing to a user.
+    The C library keeps what is freed, see `_keep_freed_memory`. CUDA's allocator grows its segments, so that
+    fragmentation does not look like a lack of memory. PEFT still reads a name that transformers has renamed; the
+    warning about it says nothing to a user.
     """
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if not any(name.startswith("MALLOC_") for name in os.environ):
+        _keep_freed_memory()
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+"""Numbers of `mallopt`'s parameters, from glibc's `malloc.h`."""
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep freed memory for the next passes (glibc only), until `give_back_memory`.
+
+    Otherwise a training step maps and clears the pages of its activations anew: 65,000 page faults a step of 512 tokens
+    through 135 M parameters, 12 % of its processor time in a thread.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        library = ctypes.CDLL(None)
+        for size in (2**25, 2**30):  # older versions take the first at most
+            library.mallopt(_MMAP_THRESHOLD, size)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def cores() -> int:
@@ -100,10 +123,10 @@ def _native_bfloat16() -> bool:
 
 
 def free_memory() -> int:
-    """Return the free memory of the device (the first card), in bytes."""
+    """Return the free memory of the device (the first card), in bytes: the share of this process, where many run."""
     if device() == "cuda":
         return free_memory_of_cards()[0]
-    return psutil.virtual_memory().available
+    return psutil.virtual_memory().available // processes.on_this_machine()
 
 
 def give_back_memory() -> None:
@@ -117,9 +140,11 @@ def give_back_memory() -> None:
 
 
 def free_memory_of_cards() -> list[int]:
-    """Return the free memory of each NVIDIA GPU, in bytes."""
+    """Return the free memory of each NVIDIA GPU that this process may use, in bytes: its own one, where many run."""
     import torch
 
+    if processes.count() > 1:
+        return [torch.cuda.mem_get_info()[0]]
     return [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
 
 
@@ -174,7 +199,8 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        own = processes.count() > 1
+        state["cuda"] = [torch.cuda.get_rng_state()] if own else torch.cuda.get_rng_state_all()
     return state
 
 
@@ -188,5 +214,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     numpy.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
-    if "cuda" in state:
+    if "cuda" in state and processes.count() > 1:
+        torch.cuda.set_rng_state(state["cuda"][0])
+    elif "cuda" in state:
         torch.cuda.set_rng_state_all(state["cuda"])

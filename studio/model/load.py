@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import BUILTIN_MODEL, ModelConfig
-from studio.errors import ModelError
+from studio.errors import ModelError, RunError
 from studio.files import sha256
 from studio.i18n import message
-from studio.model import builtin, hub, quantization
+from studio.model import builtin, hub, processes, quantization
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision
 
@@ -125,7 +125,11 @@ def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
 
 
 def load(config: ModelConfig, located: Located) -> Loaded:
-    """Load a model onto the device, frozen and in evaluation mode; raises ModelError."""
+    """Load a model onto the device, frozen and in evaluation mode; raises ModelError.
+
+    Weights that are spread over several processes stay where they were read until the trainer spreads them; RunError
+    for a quantized model then.
+    """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -137,6 +141,9 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     dtype = getattr(torch, number_format.value)
     quantized = quantization.choose(config.quantization, settings, located.id)
     tokenizer, pad_token = _tokenizer(located.path)
+    sharded = processes.sharded()
+    if sharded and quantized.value != "none":
+        raise RunError("run.sharded_quantized", quantization=quantized.value)
     try:
         placed = _place(located.path, dtype.itemsize, quantized.value)
         own = quantization.of_repository(settings)
@@ -157,7 +164,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
-    if not split and quantized.value == "none":
+    if not split and not sharded and quantized.value == "none":
         model.to(device())
     for part in model.modules():
         if hasattr(part, "support_avx512bf16_for_cpu"):
@@ -170,15 +177,18 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     return Loaded(model, tokenizer, located, number_format, attention, quantized, placed, pad_token)
 
 
-_BYTES = {"int8": 1.1, "nf4": 0.65, "fp4": 0.65}
+BYTES = {"int8": 1.1, "nf4": 0.65, "fp4": 0.65}
 """Bytes per quantized weight; embeddings and norms, which stay in the chosen precision, are reckoned in."""
 
 
 def _place(folder: Path, width: int, quantized: str) -> Choice:
     """Choose where the weights go; `width` is the bytes of an unquantized one."""
+    if processes.sharded():
+        reason = message("choice.placement.sharded", processes=processes.count())
+        return Choice("placement", "sharded", reason)
     if device() != "cuda":
         return Choice("placement", "one device", message("choice.placement.only"))
-    return placement(int(parameters(folder) * _BYTES.get(quantized, width)), free_memory_of_cards())
+    return placement(int(parameters(folder) * BYTES.get(quantized, width)), free_memory_of_cards())
 
 
 def _checked(located: Located) -> Located:

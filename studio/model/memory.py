@@ -1,6 +1,6 @@
 """How much memory a run will take, before it starts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from studio.model.skeleton import Skeleton
 
@@ -87,3 +87,9 @@ def forecast(
         logits=float(LOGIT_BYTES * min(rows * length, LOGITS_AT_ONCE) * skeleton.vocabulary),
         libraries=STARTED[device],
     )
+
+
+def divided(memory: Memory, processes: int) -> Memory:
+    """Return the forecast for one of several processes over which all weights and the optimizer's state are spread."""
+    spread = {name: getattr(memory, name) / processes for name in ("weights", "adapter", "optimizer")}
+    return replace(memory, **spread)

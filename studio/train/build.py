@@ -8,7 +8,7 @@ from typing import Any
 from studio.config import RunConfig
 from studio.errors import RunError
 from studio.i18n import message
-from studio.model import adapter
+from studio.model import adapter, processes
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device
 from studio.runs import RunWriter
@@ -42,6 +42,7 @@ def build(
 
     assert host.loaded is not None
     settings, loaded = plan.settings, host.loaded
+    rows = settings.batch_size * settings.gradient_accumulation
     lora = adapter.lora_config(config.lora, loaded.model)
     set_seed(settings.seed)
     wrapped = get_peft_model(loaded.model, lora, adapter_name=adapter.TUNED)
@@ -55,8 +56,10 @@ def build(
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
-        per_device_train_batch_size=settings.batch_size * settings.gradient_accumulation,  # cut up by `LeanTrainer`
-        per_device_eval_batch_size=settings.batch_size,
+        per_device_train_batch_size=rows // processes.count(),  # all at once: `LeanTrainer` cuts them up
+        per_device_eval_batch_size=plan.evaluated_at_once,
+        average_tokens_across_devices=True,
+        ddp_find_unused_parameters=False,
         optim=settings.optimizer,
         neftune_noise_alpha=settings.neftune_alpha,
         weight_decay=settings.weight_decay,
@@ -80,12 +83,15 @@ def build(
         report_to="none",
     )
     arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
+    steps = RunCallback(run, between, best, resumed)
+    steps.gather = host.gather
     trainer = StudioTrainer(
         run,
         settings.keep_checkpoints,
         settings.length_grouping,
-        RunCallback(run, between, best, resumed),
+        steps,
         most_tokens=plan.most_tokens,
+        most_rows=settings.batch_size if processes.count() > 1 else None,
         model=wrapped,
         args=arguments,
         train_dataset=train,
@@ -93,7 +99,7 @@ def build(
         processing_class=loaded.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
-    for tracker in settings.trackers:
+    for tracker in settings.trackers if processes.is_first() else ():
         trainer.add_callback(_tracker(tracker, run.path))
     _float32_adapter(wrapped)
     _tell_step(run, trainer, loaded.attention.value)

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, set_seed
 from typing_extensions import override
 
 from studio.events import Evaluated, Resumed, Step
+from studio.model import processes
 from studio.model.hardware import random_state
 from studio.runs import RunWriter, State
 from studio.train.best import Best
@@ -32,6 +33,8 @@ class RunCallback(TrainerCallback):
         """Scores the validation rows; the trainer's, once there is one."""
         self.sample: Callable[[], None] = lambda: None
         """Answers the pinned prompts, where that is due; the trainer's, once there is one."""
+        self.gather: Callable[[], None] = lambda: None
+        """Gathers the adapter's weights, for the best one to be saved; the model host's, once there is one."""
         self.after_step: dict[str, Any] = {}
         """The state of the random number generators after the last whole step."""
 
@@ -44,11 +47,15 @@ class RunCallback(TrainerCallback):
         self._run.enter(State.TRAINING)
         self._evaluating = False
         self._run.begin("training")
+        if processes.number() and not state.global_step:
+            set_seed(args.seed + processes.number())  # each has noise of its own; weights and order are alike by now
         if self._is_due(args, state):  # the run was left in the middle of this evaluation
             self.evaluate()
 
     def _is_due(self, args: Any, state: Any) -> bool:
-        if not state.global_step or args.eval_strategy == "no" or self._best.has_seen(state.global_step):
+        if not state.global_step or args.eval_strategy == "no":
+            return False
+        if processes.tell(self._best.has_seen(state.global_step)):
             return False
         return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
@@ -98,7 +105,8 @@ class RunCallback(TrainerCallback):
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
-        if self._best.saw(state.global_step, metrics["eval_loss"]):
+        self.gather()
+        if processes.tell(processes.is_first() and self._best.saw(state.global_step, metrics["eval_loss"])):
             self._enough = True
         self._evaluating = False
         if state.global_step < state.max_steps:

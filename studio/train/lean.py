@@ -29,29 +29,36 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-2}
 """How far a mean loss may be from that of the model's own logits, as a share."""
 
 
-def micro_batches(lengths: Sequence[int], most: int, *, padded: bool = False) -> list[list[int]]:
+def micro_batches(
+    lengths: Sequence[int], most: int, most_rows: int | None = None, *, padded: bool = False
+) -> list[list[int]]:
     """Divide the rows of a step into as few micro-batches as hold at most `most` tokens each; return row numbers.
 
     Padded ones count with their padding, so rows of like length stand together; others are filled evenly. A longer row
-    is alone. No row is left out, so the sum over the step stays the same.
+    is alone. With `most_rows`, they hold at most so many rows instead, so that their number follows from that of the
+    rows. No row is left out, so the sum over the step stays the same.
     """
     longest_first = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     if padded:
         found: list[list[int]] = []
         for row in longest_first:
-            if not found or (len(found[-1]) + 1) * lengths[found[-1][0]] > most:
+            full = found and (
+                len(found[-1]) >= most_rows if most_rows else (len(found[-1]) + 1) * lengths[found[-1][0]] > most
+            )
+            if full or not found:
                 found.append([])
             found[-1].append(row)
         return found
-    count = max(1, -(-sum(lengths) // most))
+    count = -(-len(lengths) // most_rows) if most_rows else max(1, -(-sum(lengths) // most))
     while True:
         found, filled = [[] for _ in range(count)], [0] * count
         for row in longest_first:
-            emptiest = filled.index(min(filled))
+            open_ones = [n for n in range(count) if not most_rows or len(found[n]) < most_rows]
+            emptiest = min(open_ones, key=filled.__getitem__)
             found[emptiest].append(row)
             filled[emptiest] += lengths[row]
-        if all(tokens <= most or len(rows) == 1 for rows, tokens in zip(found, filled, strict=True)):
-            return [sorted(rows) for rows in found if rows]
+        if most_rows or all(tokens <= most or len(part) == 1 for part, tokens in zip(found, filled, strict=True)):
+            return [sorted(part) for part in found if part]
         count += 1
 
 
@@ -63,13 +70,13 @@ class Collator:
     it has `labels`, for TRL's own loss.
     """
 
-    def __init__(self, most: int, pad: int, *, packed: bool, scored: bool):
-        self.most, self.pad, self.packed, self.scored = most, pad, packed, scored
+    def __init__(self, most: int, pad: int, most_rows: int | None = None, *, packed: bool, scored: bool):
+        self.most, self.pad, self.most_rows, self.packed, self.scored = most, pad, most_rows, packed, scored
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the rows' lengths, all their labels, and the micro-batches (`parts`)."""
         lengths = [len(row["input_ids"]) for row in rows]
-        parts = micro_batches(lengths, self.most, padded=not self.packed)
+        parts = micro_batches(lengths, self.most, self.most_rows, padded=not self.packed)
         labels = torch.cat([torch.tensor(row["labels"][1:]) for row in rows])
         return {
             "lengths": torch.tensor(lengths),  # the first tensor: transformers takes its size for the number of rows
@@ -212,10 +219,16 @@ def score_in_forward(model: Any) -> None:
             return before(*args, **kwargs)
         hidden = self.base_model(*args, **kwargs, use_cache=False).last_hidden_state.flatten(0, 1)
         head = self.get_output_embeddings()
-        chosen = hidden[index.to(hidden.device)].to(head.weight.device)
-        return HeadLoss.apply(chosen, head.weight, head.bias, targets.to(chosen.device), cap, scale)
+        weight, bias = map(_whole, (head.weight, head.bias))
+        chosen = hidden[index.to(hidden.device)].to(weight.device)
+        return HeadLoss.apply(chosen, weight, bias, targets.to(chosen.device), cap, scale)
 
     model.forward = types.MethodType(forward, model)
+
+
+def _whole(weights: Any) -> Any:
+    """Return weights that are spread over processes (FSDP) in one piece, and others as they are."""
+    return weights.full_tensor() if hasattr(weights, "full_tensor") else weights
 
 
 def check(model: Any) -> tuple[bool, bool]:
@@ -343,11 +356,11 @@ def _product_of(name: str, before: Any) -> Any:
 class LeanTrainer(SFTTrainer):
     """TRL's trainer for tokenized rows, a step at a time: `per_device_train_batch_size` is all rows of a step.
 
-    `most_tokens` is the size of a micro-batch. Token accuracy and entropy, which TRL logs, are not computed. `packed`
-    and `scored` say what the model takes; see `check`.
+    `most_tokens` is the size of a micro-batch; where several processes must take equally many, `most_rows` is. Token
+    accuracy and entropy, which TRL logs, are not computed. `packed` and `scored` say what the model takes; see `check`.
     """
 
-    def __init__(self, most_tokens: int, **settings: Any):
+    def __init__(self, most_tokens: int, most_rows: int | None = None, **settings: Any):
         super().__init__(**settings)
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
@@ -356,7 +369,7 @@ class LeanTrainer(SFTTrainer):
         self.scored = scored and not self.aux_loss_enabled
         self.packed = packed and self.scored and self.neftune_noise_alpha is None  # the noise goes by a row's length
         pad = self.processing_class.pad_token_id
-        self.data_collator = Collator(most_tokens, pad, packed=self.packed, scored=self.scored)
+        self.data_collator = Collator(most_tokens, pad, most_rows, packed=self.packed, scored=self.scored)
         self.sped_up = speed_up_adapter(self.model, self.model.active_adapter)
 
     def _attention(self) -> Any:
@@ -365,18 +378,17 @@ class LeanTrainer(SFTTrainer):
 
     @override
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        parts, alone = inputs["parts"], self.args.world_size == 1
+        parts = inputs["parts"]
         self.current_gradient_accumulation_steps = len(parts)
         total = torch.zeros((), device=self.args.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model), self._attention():
                 total += super().training_step(model, part, num_items_in_batch)
-            if alone and not last:  # several processes have different numbers of micro-batches: they meet at the steps
+            if not last:
                 self.control = self.callback_handler.on_substep_end(self.args, self.state, self.control)
         if self.scored:
-            read = inputs["lengths"].sum()
-            self._total_train_tokens += int(read if alone else self.accelerator.gather(read.to(total.device)).sum())
+            self._total_train_tokens += int(self.accelerator.gather(inputs["lengths"].sum().to(total.device)).sum())
             self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         return total
 

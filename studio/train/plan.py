@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from studio.config import RunConfig, TrainConfig
+from studio.errors import RunError
 from studio.i18n import Message, message
-from studio.model import memory, quantization, skeleton
+from studio.model import memory, processes, quantization, skeleton
 from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
 from studio.model.memory import Memory
@@ -28,7 +29,11 @@ class Plan:
     """How a run will be carried out."""
 
     settings: TrainConfig
-    """The settings with the automatic ones decided: batches, checkpointing, optimizer."""
+    """The settings with the automatic ones decided: batches, checkpointing, optimizer.
+
+    The accumulation counts the micro-batches of all processes together, so that its product with the micro-batch is
+    the rows of a step.
+    """
     choices: tuple[Choice, ...]
     skeleton: Skeleton
     memory: Memory
@@ -40,6 +45,8 @@ class Plan:
     """Size of the tokenizer, which goes with each adapter and each checkpoint."""
     most_tokens: int
     """Tokens of a micro-batch at most: as many as `batch_size` of the longest rows have."""
+    evaluated_at_once: int
+    """Rows of a batch of the evaluation, in each process."""
 
     @property
     def fits(self) -> bool:
@@ -102,7 +109,7 @@ def make(
     kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
 
     def forecast(settings: TrainConfig) -> Memory:
-        return memory.forecast(
+        needed = memory.forecast(
             sizes,
             device=where,
             precision=number,
@@ -113,8 +120,10 @@ def make(
             length=longest,
             checkpointing=settings.gradient_checkpointing == "on",
         )
+        return memory.divided(needed, processes.count()) if processes.sharded() else needed
 
-    wanted = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
+    whole = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
+    wanted = shared(whole)
     split = config.train.batch_split == "auto" and "batch_size" not in before
     save = _may_checkpoint(config.train) and "gradient_checkpointing" not in before
     chosen = wanted
@@ -125,11 +134,29 @@ def make(
     sums = {"need": _gb(needed), "then": _gb(taken.total), "free": _gb(free)}
     choices = (
         *optimizer,
+        *_processes(chosen),
         _as_before(_batches(config.train, chosen, sums), "batch_size" in before),
         _as_before(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
     )
-    steps, most_tokens = count_steps(config.train, rows), chosen.batch_size * longest
-    return Plan(chosen, choices, sizes, taken, free, steps, _tokenizer_bytes(located), most_tokens)
+    at_once = whole.batch_size if chosen.batch_size == wanted.batch_size else chosen.batch_size
+    steps = count_steps(config.train, rows)
+    most = chosen.batch_size * longest
+    return Plan(chosen, choices, sizes, taken, free, steps, _tokenizer_bytes(located), most, at_once)
+
+
+def shared(settings: TrainConfig, count: int | None = None) -> TrainConfig:
+    """Return the settings with micro-batches that all processes take equally many of, for the same rows a step.
+
+    `count` is how many processes there are, by default those that have met.
+    Raises RunError when the rows of a step cannot be divided among them.
+    """
+    together, count = settings.batch_size * settings.gradient_accumulation, count or processes.count()
+    if together % count:
+        less, fewer = together // count * count, [n for n in range(1, count) if together % n == 0]
+        near = " / ".join(str(rows) for rows in (less, less + count) if rows)
+        raise RunError("run.not_divided", rows=together, processes=count, near=near, fewer=fewer[-1])
+    size = next(n for n in range(settings.batch_size, 0, -1) if together // count % n == 0)
+    return settings.model_copy(update={"batch_size": size, "gradient_accumulation": together // size})
 
 
 def next_smaller(settings: TrainConfig) -> TrainConfig | None:
@@ -179,10 +206,19 @@ def _with_optimizer(settings: TrainConfig) -> tuple[TrainConfig, tuple[Choice, .
     return settings.model_copy(update={"optimizer": usable}), (Choice("optimizer", usable, reason),)
 
 
+def _processes(chosen: TrainConfig) -> tuple[Choice, ...]:
+    count = processes.count()
+    if count == 1:
+        return ()
+    size, times = chosen.batch_size, chosen.gradient_accumulation
+    reason = message("choice.processes", count=count, rows=size, times=times // count, product=size * times)
+    return (Choice("processes", str(count), reason),)
+
+
 def _batches(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str]) -> Choice:
     value = f"{chosen.batch_size} × {chosen.gradient_accumulation}"
     product = wanted.batch_size * wanted.gradient_accumulation
-    if chosen.batch_size != wanted.batch_size:
+    if chosen.batch_size != shared(wanted).batch_size:
         return Choice("batches", value, message("choice.batches.split", product=product, **sums))
     reason = "choice.batches.as_asked" if wanted.batch_split == "auto" else "choice.batches.off"
     return Choice("batches", value, message(reason, product=product, **sums))

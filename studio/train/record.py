@@ -40,6 +40,16 @@ def _write(rows: Any, path: Path) -> None:
             file.write_table(batch.select(schema.names).cast(schema))
 
 
+def read_rows(run: Path) -> tuple[Any, Any | None]:
+    """Return the rows that a run has kept, for training and for validation, as data sets."""
+    from datasets import Dataset
+    from pyarrow import parquet
+
+    paths = (folder_of(run) / f"{name}.parquet" for name in ("train", "validation"))
+    train, validation = (Dataset(parquet.read_table(path)) if path.exists() else None for path in paths)
+    return train, validation
+
+
 class Recorded:
     """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins.
 

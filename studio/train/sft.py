@@ -1,5 +1,6 @@
 """The trainer of a run: `LeanTrainer` with our checkpoints."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,16 +8,17 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from transformers import Trainer
+from transformers import Trainer, set_seed
 from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from typing_extensions import override
 
+from studio.model import processes
 from studio.model.hardware import random_state, set_random_state
 from studio.runs import RunWriter
-from studio.train import checkpoint, record
+from studio.train import checkpoint, record, shares
 from studio.train.callbacks import RunCallback
-from studio.train.ends import NotFinite
+from studio.train.ends import Asked, Enough, NotFinite
 from studio.train.lean import LeanTrainer
 from studio.train.samples import StripWriter
 
@@ -49,11 +51,16 @@ MOST_SKIPPED = 20
 for any finite gradient."""
 
 
+_APART = 1_000_003
+"""Between the seeds of two steps: a prime, larger than any number of processes."""
+
+
 class StudioTrainer(LeanTrainer):
     """Trains adapters under a run's directory.
 
     Writes each checkpoint whole or not at all; groups rows by length if asked to; ends at the first loss or gradient
-    that is not a number, and still holds the weights that were good.
+    that is not a number, and still holds the weights that were good. Of several processes, each trains on its share of
+    a step's rows, and the first one writes.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class StudioTrainer(LeanTrainer):
         self._good: list[torch.Tensor] = []
         self._good_step = 0
         self._skipped = 0
+        self._broken = False
         super().__init__(callbacks=[steps], **settings)
         steps.evaluate = self.evaluate
         steps.sample = self.sample
@@ -74,7 +82,15 @@ class StudioTrainer(LeanTrainer):
         """Takes the frames of the film strip, once there is one."""
 
     def sample(self, *, last: bool = False) -> None:
-        """Answer the pinned prompts, where that is due after the steps so far."""
+        """Answer the pinned prompts, where that is due after the steps so far; the other processes wait meanwhile."""
+        if processes.count() == 1:
+            self._take_frame(last)
+            return
+        with contextlib.suppress(Asked):  # all processes end together, below
+            self._take_frame(last)
+        self._steps.look()
+
+    def _take_frame(self, last: bool) -> None:
         if self.strip:
             self.strip.look(self.state.global_step, last=last)
 
@@ -89,16 +105,26 @@ class StudioTrainer(LeanTrainer):
                 deactivate_neftune(self.model, hook, self.accelerator)
             raise
 
+    def train_to_the_end(self, begun_from: Path | None) -> None:
+        """Train to the last step, or until early stopping has had enough, and take the last frame of the strip."""
+        with contextlib.suppress(Enough):
+            self.train(resume_from_checkpoint=str(begun_from) if begun_from else None)
+        self.sample(last=True)
+
     @override
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
         if not torch.isfinite(loss):
-            raise NotFinite
+            self._broken = True  # the other processes have to know before they end with this one
+            if processes.count() == 1:
+                raise NotFinite
         return loss
 
     @override
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Look at the gradient just before the weights are changed; they have shown to be good by then."""
+        if processes.agree(self._broken):
+            raise NotFinite
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if math.isfinite(norm):
             self._skipped = 0
@@ -110,7 +136,9 @@ class StudioTrainer(LeanTrainer):
         return norm
 
     def _trained(self) -> list[torch.Tensor]:
-        return [weights.data for weights in self.model.parameters() if weights.requires_grad]
+        """Return the trained weights: this process's part of them, where they are spread."""
+        found = (weights.data for weights in self.model.parameters() if weights.requires_grad)
+        return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in found]
 
     def _remember(self) -> None:
         self._good_step = self.state.global_step
@@ -131,6 +159,8 @@ class StudioTrainer(LeanTrainer):
         """Score the validation rows without a trace: how often that is done does not change the training."""
         self._steps.look()
         before = random_state()
+        if processes.count() > 1:
+            self.gather_function = shares.LossesOfRows(self.accelerator.gather, len(self.eval_dataset))
         try:
             return super().evaluate(*args, **kwargs)
         finally:
@@ -141,14 +171,26 @@ class StudioTrainer(LeanTrainer):
         if not self._length_grouping:
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
-        return LengthGroups([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size, self.args.seed)
+        size = self.get_total_train_batch_size(self.args)
+        return LengthGroups([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
 
     @override
     def get_train_dataloader(self) -> Any:
         loader = super().get_train_dataloader()
         batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)  # over many processes: a part
-        batches.sampler = record.Recorded(batches.sampler, self._run.path)
-        return loader
+        if processes.is_first():
+            batches.sampler = record.Recorded(batches.sampler, self._run.path)
+        return self._share(loader, batches.sampler, self.args.train_batch_size)
+
+    @override
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        loader = super().get_eval_dataloader(eval_dataset)
+        return self._share(loader, range(len(loader.dataset)), self.args.eval_batch_size)
+
+    def _share(self, loader: Any, rows: Any, size: int) -> Any:
+        if processes.count() == 1:
+            return loader
+        return shares.ShareLoader(loader, rows, size, self.processing_class.pad_token_id)
 
     def save_last_step(self) -> None:
         """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""
@@ -161,22 +203,41 @@ class StudioTrainer(LeanTrainer):
     @override
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self._run.begin("saving")
-        checkpoint.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
-        checkpoint.prune(self._run.path, self._keep_checkpoints)
+        if processes.is_first():
+            checkpoint.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
+            processes.tell()
+            checkpoint.prune(self._run.path, self._keep_checkpoints)
+        else:
+            while draft := processes.tell():
+                self._write(draft, model, trial)
         if self.state.global_step < self.state.max_steps:
             self._run.begin("training")
 
     def _fill(self, draft: Path, model: Any, trial: Any) -> None:
         """Let transformers write its checkpoint, and move the files into `draft`."""
+        self._write(processes.tell(draft), model, trial)
+        made = draft / f"checkpoint-{self.state.global_step}"
+        for path in made.iterdir():
+            path.rename(draft / path.name)
+        made.rmdir()
+
+    def _write(self, draft: Path, model: Any, trial: Any) -> None:
+        """Write this process's part: the first one all but the random states of the others."""
         self._draft = draft
         try:
             Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card that is not wanted here
         finally:
             self._draft = None
-        made = draft / f"checkpoint-{self.state.global_step}"
-        for path in made.iterdir():
-            path.rename(draft / path.name)
-        made.rmdir()
+        processes.agree(0)  # all have written
+
+    @override
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Go on with the random numbers of a checkpoint; draw new ones where another number of processes made it."""
+        name = f"rng_state_{processes.number()}.pth" if processes.count() > 1 else "rng_state.pth"
+        if checkpoint and not (Path(checkpoint) / name).exists():
+            set_seed((self.args.seed + _APART * (self.state.global_step + 1) + processes.number()) % 2**32)
+        else:
+            super()._load_rng_state(checkpoint)
 
     @override
     def _get_output_dir(self, trial: Any) -> str:

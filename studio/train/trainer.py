@@ -12,14 +12,14 @@ from studio.errors import RunError
 from studio.events import Changed
 from studio.files import replace_folder, size_of
 from studio.i18n import message
-from studio.model import adapter, load
+from studio.model import adapter, load, processes
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
-from studio.train import build, checkpoint, plan, preflight, record, resume, samples
+from studio.train import build, checkpoint, plan, preflight, record, resume, samples, together
 from studio.train.best import Best
-from studio.train.ends import Asked, Enough, NotFinite
+from studio.train.ends import Asked, NotFinite
 from studio.train.plan import Plan
 
 
@@ -36,10 +36,12 @@ def train(
     `visits` is called between two micro-batches and runs short jobs of others. A stop that is asked for keeps the
     adapter as it is then, a pause makes a checkpoint, a cancel keeps what is kept already. `token` is for fetching the
     model. Errors are the caller's to record; RunError when a resumed run's settings, data or base are not those it
-    began with.
+    began with. Where several processes train together, this is the first one's part; see `together.train_along`.
     """
     config = run.config()
     begun_from = checkpoint.newest_whole(run.path) if resumed and checkpoint.all_of(run.path) else None
+    together.forget(run)
+    processes.tell(run.path)
 
     def going(share: float | None = None) -> None:
         if action := run.requested():
@@ -49,7 +51,7 @@ def train(
 
     def between() -> None:
         visits()
-        going()
+        together.ask(run)
 
     run.enter(State.PREPARING)
     best = Best(run, config.train.keep == "best", config.train.early_stopping, lambda folder: _save(folder, host))
@@ -57,9 +59,7 @@ def train(
     keep = True
     try:
         trainer = _prepared_trainer(run, config, host, going, between, best, token, begun_from, resumed)
-        with contextlib.suppress(Enough):
-            trainer.train(resume_from_checkpoint=str(begun_from) if begun_from else None)
-        trainer.sample(last=True)
+        trainer.train_to_the_end(begun_from)
         ended = State.FINISHED
     except NotFinite as error:
         raise _not_finite(run, trainer, host) from error
@@ -68,6 +68,8 @@ def train(
         if asked.action == "pause" and trainer:
             trainer.save_last_step()
     if keep:
+        if trainer:
+            host.gather()
         _save_result(run, host, best, trainer, begun_from)
     host.remove_adapter()
     run.enter(ended)
@@ -84,15 +86,43 @@ def _prepared_trainer(
     begun_from: Path | None,
     resumed: bool,
 ) -> Any:
+    with together.told_of_an_early_end():
+        planned, prepared, located = _prepare(run, config, host, going, token, begun_from)
+        best.go_back_to(checkpoint.step_of(begun_from) if begun_from else 0)
+    processes.tell(together.Start(planned, begun_from, resumed))
+    rows = prepared.train, prepared.validation
+    trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
+    seconds = preflight.training_seconds(config, planned, prepared.report, located) / processes.count()
+    began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
+    if processes.sharded():
+        run.tell(message("log.launch.no_strip"))
+    else:
+        with contextlib.suppress(Asked):  # all processes are asked right after
+            trainer.strip = samples.begin(run, host, prepared, planned.steps, seconds, going, began_at)
+    together.ask(run)
+    return trainer
+
+
+def _prepare(
+    run: RunWriter,
+    config: RunConfig,
+    host: ModelHost,
+    going: Callable[[float | None], None],
+    token: str | None,
+    begun_from: Path | None,
+) -> tuple[Plan, Prepared, Located]:
+    """Fetch and load the base, read the rows, decide how the run will be carried out, and record all of it."""
     going(None)
     run.begin("fetching")
     located = load.fetch(config.model, going, token)
+    processes.tell(located.id)
     going(None)
     run.begin("reading")
     prepared = prepare(config, load.load_tokenizer(config.model), going)
     rests_on = {"data": prepared.sha256, "base": located.identity}
     if begun_from:
         resume.require_same(run, rests_on)
+        together.require_readable(run, begun_from)
     _tell_problems(run, prepared)
     record.write_rows(run.path, prepared.train, prepared.validation)
     going(None)
@@ -104,16 +134,10 @@ def _prepared_trainer(
     for choice in loaded.choices:
         run.choose(choice.name, choice.value, choice.reason)
     going(None)
-    best.go_back_to(checkpoint.step_of(begun_from) if begun_from else 0)
-    rows = prepared.train, prepared.validation
-    trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
     mapping = prepared.report.detected.mapping.model_dump(mode="json")
     begun_with = run.started_config().model_dump(mode="json")
     run.resolve({**rests_on, "config": begun_with, "mapping": mapping, "versions": versions(), "device": device()})
-    seconds = preflight.training_seconds(config, planned, prepared.report, located)
-    began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
-    trainer.strip = samples.begin(run, host, prepared, planned.steps, seconds, going, began_at)
-    return trainer
+    return planned, prepared, located
 
 
 def _plan(
@@ -161,7 +185,7 @@ def change(run: RunWriter, settings: dict[str, Any]) -> None:
 
 def _save(folder: Path, host: ModelHost) -> None:
     assert host.loaded is not None
-    adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity)
+    adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity, host.whole)
 
 
 def _save_result(run: RunWriter, host: ModelHost, best: Best, trainer: Any, begun_from: Path | None) -> None:
@@ -185,6 +209,7 @@ def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
     step = trainer.state.global_step + 1
     rate = trainer.optimizer.param_groups[0]["lr"]
     good = trainer.go_back_to_good()
+    host.gather()
     if good:
         _save(run.adapter, host)
         run.tell(message("log.kept_good", step=good), "warning")

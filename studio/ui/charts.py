@@ -37,12 +37,16 @@ def frame(
     smoothing: float = 0.0,
     log: bool = False,
     most: int = MOST_POINTS,
+    until: int = 0,
 ) -> pandas.DataFrame:
     """Return the data of a chart: columns `step`, `value` and `series`, thinned to `most` points each.
 
     `series` names all that the chart may draw, in the order of drawing. With smoothing, a series of more than two
     points is drawn smoothed, and as it is in `<name>_raw` behind. On a log scale the values are their logarithms to
     base 10, without those that have none.
+
+    The axis reaches from 0 to the step `until`, by points without a value. Its limits (`x_lim`) would do that too, but
+    at each change the browser builds the chart anew, and one that is built twice at once shows no news any more.
     """
     columns: dict[str, list[numpy.ndarray]] = {STEP: [], VALUE: [], SERIES: []}
 
@@ -52,7 +56,7 @@ def frame(
         columns[SERIES].append(numpy.full(len(steps), name, dtype=object))
 
     for name in [name + RAW for name in series] + list(series):
-        add(name, numpy.zeros(1), numpy.full(1, numpy.nan))
+        add(name, numpy.array([0, until]), numpy.full(2, numpy.nan))
     for curve in curves:
         steps, values = _finite(curve.steps, curve.values)
         if smoothing > 0 and len(values) > 2:

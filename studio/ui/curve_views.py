@@ -35,10 +35,13 @@ def series(curve: Curve, kind: str) -> list[Series]:
     return [Series(name, *of[name]) for name in KINDS[kind]]
 
 
-def frame(curves: Sequence[Series], smoothing: float = 0.0, log: bool = False) -> pandas.DataFrame:
-    """Return the data of the chart. The learning rate is drawn as it is: it has no noise to be smoothed."""
+def frame(curves: Sequence[Series], smoothing: float = 0.0, log: bool = False, until: int = 0) -> pandas.DataFrame:
+    """Return the data of the chart, whose axis reaches to the step `until`.
+
+    The learning rate is drawn as it is: it has no noise to be smoothed.
+    """
     weight = 0.0 if any(curve.series == RATE for curve in curves) else smoothing
-    return charts.frame(curves, list(COLOURS), smoothing=weight, log=log, most=POINTS)
+    return charts.frame(curves, list(COLOURS), smoothing=weight, log=log, most=POINTS, until=until)
 
 
 def legend(curves: Sequence[Series], language: str, smoothing: float = 0.0) -> str:

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from studio.compare import fonts
+from studio.compare.canvas import Canvas, wrap
 from studio.compare.journal import Pair
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
-from studio.compare.report_png import SIZES, _Canvas, to_png, wrap
+from studio.compare.report_png import SIZES, to_png
 from studio.errors import CompareError
 from studio.i18n import LANGUAGES
 
@@ -62,13 +63,13 @@ def test_the_picture_changes_with_every_text_on_it(card):
 @pytest.mark.parametrize("size", SIZES)
 def test_long_answers_are_cut_and_the_card_says_so(card, size, monkeypatch):
     drawn = []
-    draw = _Canvas.text
+    draw = Canvas.text
 
     def noted(canvas, x, y, words, *rest, **more):
         drawn.append((x, y, words, draw(canvas, x, y, words, *rest, **more)))
         return drawn[-1][-1]
 
-    monkeypatch.setattr(_Canvas, "text", noted)
+    monkeypatch.setattr(Canvas, "text", noted)
     to_png(card, size)
     assert not any("cut" in words for _, _, words, _ in drawn)
     drawn.clear()
@@ -83,9 +84,9 @@ def test_long_answers_are_cut_and_the_card_says_so(card, size, monkeypatch):
 
 
 def test_both_answers_have_the_same_size_of_type(card, monkeypatch):
-    sizes, draw = {}, _Canvas.lines
+    sizes, draw = {}, Canvas.lines
     monkeypatch.setattr(
-        _Canvas,
+        Canvas,
         "lines",
         lambda *given, **more: (sizes.update({given[3].lines[0]: given[3].size}), draw(*given, **more)),
     )
@@ -95,8 +96,8 @@ def test_both_answers_have_the_same_size_of_type(card, monkeypatch):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_headlines_are_shown_with_their_verdict_even_when_nothing_got_better(card, size, monkeypatch):
-    drawn, draw = [], _Canvas.text
-    monkeypatch.setattr(_Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
+    drawn, draw = [], Canvas.text
+    monkeypatch.setattr(Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
     answers = [Sample(str(n), "x y", "x z", True, 2, 7.0, 3) for n in range(9)]
     worse = [replace(sample, nll=7.5) for sample in answers]
     to_png(replace(card, scoreboard=score(answers, worse)), size)
@@ -107,8 +108,8 @@ def test_headlines_are_shown_with_their_verdict_even_when_nothing_got_better(car
 
 
 def test_emoji_and_rare_letters_become_boxes_that_are_counted(card, monkeypatch):
-    drawn, draw = [], _Canvas.text
-    monkeypatch.setattr(_Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
+    drawn, draw = [], Canvas.text
+    monkeypatch.setattr(Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
     to_png(replace(card, pairs=(Pair("?", "Family: 👩‍👩‍👧 and 👍🏽", "\U00012000 ok ☕️"),)))
     written = "\n".join(drawn)
 
@@ -118,8 +119,8 @@ def test_emoji_and_rare_letters_become_boxes_that_are_counted(card, monkeypatch)
 
 
 def test_hangul_written_in_letters_is_put_together(card, monkeypatch):
-    drawn, draw = [], _Canvas.text
-    monkeypatch.setattr(_Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
+    drawn, draw = [], Canvas.text
+    monkeypatch.setattr(Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
     to_png(replace(card, pairs=(Pair(*(unicodedata.normalize("NFD", words) for words in ("한글", "바다", "등대"))),)))
 
     assert {"한글", "바다", "등대"} <= set(drawn)
@@ -136,8 +137,8 @@ def test_without_a_korean_font_korean_is_refused_and_english_still_drawn(card, k
 
 
 def test_typography_is_no_hangul_and_has_stand_ins_in_pillows_own_font(card, monkeypatch, tmp_path):
-    drawn, draw = [], _Canvas.text
-    monkeypatch.setattr(_Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
+    drawn, draw = [], Canvas.text
+    monkeypatch.setattr(Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
     monkeypatch.setattr(fonts, "folders", lambda: iter([tmp_path]))
     to_png(replace(card, pairs=(Pair("Well…", "“Aye” → ‘no’ – that’s it — " * 99, "−3 · ok"),)))
 

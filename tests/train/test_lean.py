@@ -143,6 +143,15 @@ def test_every_row_is_in_one_micro_batch_that_is_small_enough(padded, most):
         assert len(part) == 1 or (len(part) * max(held) if padded else sum(held)) <= most
 
 
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 4, 6])
+def test_the_number_of_micro_batches_may_follow_from_that_of_the_rows(padded, rows):
+    found = micro_batches(LENGTHS, 10, rows, padded=padded)
+    assert len(found) == -(-len(LENGTHS) // rows)
+    assert max(map(len, found)) <= rows
+    assert sorted(row for part in found for row in part) == list(range(len(LENGTHS)))
+
+
 def test_a_model_that_mixes_packed_rows_gets_them_padded(monkeypatch):
     model = made("Llama").get_base_model()
     lean.score_in_forward(model)

@@ -88,3 +88,11 @@ def test_values_are_rounded_to_what_can_be_seen():
     frame = charts.frame([Series("rate", [1, 2, 3], [0.000123456789, 0.0, 12345.6789])], ["rate"]).dropna()
 
     assert list(frame["value"]) == [0.00012346, 0.0, 12346.0]
+
+
+def test_the_axis_reaches_as_far_as_it_is_told_without_a_point_there():
+    curve = Series("train", [1, 2], [3.0, 2.0])
+    frame = charts.frame([curve], ["train", "validation"], until=400)
+
+    assert frame["step"].max() == 400
+    assert list(frame.dropna()["step"]) == [1, 2]

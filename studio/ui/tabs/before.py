@@ -44,7 +44,7 @@ class Before:
 
 def build(words: Words) -> Before:
     """Build the card inside the current Blocks."""
-    with gr.Column(elem_classes="card"):
+    with gr.Column(elem_classes="card", elem_id="before-card"):
         with gr.Row(elem_classes="card-head", equal_height=True):
             words.heading("ui.before.title")
             with gr.Row(elem_classes="stepper"):

@@ -161,8 +161,8 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
                 held_out = words.make(gr.Dropdown, label="ui.compare.held_out", fixed_choices=[], elem_id="held-out")
                 with gr.Row(elem_classes="going"):
                     go = words.make(gr.Button, text="ui.compare.go", variant="primary", min_width=120, scale=2)
-                    stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=80, scale=1)
-                    add = words.make(gr.Button, text="ui.compare.add", min_width=120, scale=1, elem_id="add-column")
+                    stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=72, scale=1)
+                    add = words.make(gr.Button, text="ui.compare.add", min_width=132, scale=1, elem_id="add-column")
         extras = tuple(_extra(words, number) for number in range(EXTRA))
         arriving = outside.build(words)
         saved = words.make(gr.Dropdown, label="ui.compare.saved", fixed_choices=[], elem_id="saved")

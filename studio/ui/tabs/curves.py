@@ -95,16 +95,14 @@ def build(words: Words) -> Curves:
     return Curves(gr.State(look), kind, smoothing, log, chart, legend, sentence)
 
 
-def render(card: Curves, following: Following, look: Look, language: str, whole: bool = True) -> dict[Any, Any]:
-    """Return what draws the run's curves; `whole` sets the axes too, which makes the browser build the chart anew."""
+def render(card: Curves, following: Following, look: Look, language: str, titled: bool = True) -> dict[Any, Any]:
+    """Return what draws the run's curves; `titled` sets the axis' title too, which can build the chart anew."""
     told = following.story
     curves = curve_views.series(told.curve(), look.kind) if told else []
-    frame = curve_views.frame(curves, look.smoothing, look.log)
-    drawn: Any = frame
-    if whole:
+    drawn: Any = curve_views.frame(curves, look.smoothing, look.log, following.total)
+    if titled:
         ending = f"{look.kind}_log" if look.log else look.kind
-        last = max(following.total, int(frame[charts.STEP].max()), 1)
-        drawn = gr.update(value=frame, x_lim=[0, last], y_title=text(f"ui.curves.y.{ending}", language))
+        drawn = gr.update(value=drawn, y_title=text(f"ui.curves.y.{ending}", language))
     return {
         card.chart: drawn,
         card.legend: curve_views.legend(curves, language, look.smoothing),

@@ -156,8 +156,7 @@ def render(
     if before is None or panel != _panel(before, language):
         updates[tab.status] = panel
     if other or following.to_be_drawn:
-        whole = before is None or before.run_id != following.run_id or before.total != following.total
-        updates |= curves.render(tab.curves, following, curves_look, language, whole)
+        updates |= curves.render(tab.curves, following, curves_look, language, titled=before is None)
         following = following.as_drawn()
     if other or _lines(before) != _lines(following):
         updates |= log.render(tab.log, following, log_look, language)

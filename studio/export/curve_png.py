@@ -1,0 +1,95 @@
+"""The curve of a run as a picture: training loss and validation losses by step, with axes that can be read."""
+
+import math
+from typing import Any
+
+from studio.compare import fonts
+from studio.compare.canvas import ACCENT, LINE, QUIET, WARN, Canvas
+from studio.compare.fonts import Faces
+from studio.data.language import is_hangul
+from studio.errors import CompareError
+from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.train.curve import Curve
+
+SIZE = (1000, 480)
+"""Width and height in pixels."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 96, 32, 64, 64
+_LINES = 5
+"""Lines across, at most."""
+_MOST = 600
+"""Points of the training loss that are drawn; more have no pixel of their own."""
+
+
+def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
+    """Return the picture; None for a curve without a point. Losses are in nats a trained token."""
+    losses, checks = _finite(curve.steps, curve.losses), _finite(curve.check_steps, curve.check_losses)
+    if not losses:
+        return None
+    names, faces = _words(language)
+    canvas = Canvas(*SIZE, faces)
+    values = [value for _, value in (*losses, *checks)]
+    step = nice_step((max(values) - min(values)) or abs(values[0]) or 1.0, _LINES - 1)
+    low, high = math.floor(min(values) / step) * step, math.ceil(max(values) / step) * step
+    high = high if high > low else low + step
+    first, last = losses[0][0], max(losses[-1][0], losses[0][0] + 1)
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        across = (point[0] - first) / (last - first)
+        up = (point[1] - low) / (high - low)
+        return _LEFT + across * (SIZE[0] - _LEFT - _RIGHT), SIZE[1] - _BOTTOM - up * (SIZE[1] - _TOP - _BOTTOM)
+
+    for number in range(round((high - low) / step) + 1):
+        value = low + number * step
+        _, y = place((first, value))
+        canvas.line([(_LEFT, y), (SIZE[0] - _RIGHT, y)], LINE, 1)
+        words = f"{value:.{max(0, -math.floor(math.log10(step)))}f}"
+        canvas.text(_LEFT - 12 - canvas.measure(words, 18), y - 14, words, 18, QUIET)
+    _steps(canvas, first, losses[-1][0], names[2])
+    canvas.line([place(point) for point in _thinned(losses)], ACCENT, 3)
+    right = canvas.text(_LEFT, 16, names[0], 20, ACCENT, bold=True)
+    if checks:
+        canvas.line([place(point) for point in checks], WARN, 2)
+        for point in checks:
+            canvas.dot(*place(point), 5, WARN)
+        canvas.text(right + 32, 16, f"● {names[1]}" if canvas.has("●") else names[1], 20, WARN, bold=True)
+    return canvas.finished()
+
+
+def _words(language: str) -> tuple[list[str], Faces]:
+    """Return the words on the picture, and fonts that have them; English ones where no font here has Hangul."""
+    names = [text(f"export.card.axes.{name}", language) for name in ("training", "validation", "step")]
+    try:
+        return names, fonts.find(any(map(is_hangul, "".join(names))))
+    except CompareError:
+        return _words(DEFAULT_LANGUAGE)
+
+
+def _steps(canvas: Canvas, first: float, last: float, name: str) -> None:
+    top = SIZE[1] - _BOTTOM + 10
+    canvas.text(_LEFT, top, f"{first:.0f}", 18, QUIET)
+    words = f"{name} {last:.0f}"
+    canvas.text(SIZE[0] - _RIGHT - canvas.measure(words, 18), top, words, 18, QUIET)
+
+
+def nice_step(span: float, most: int) -> float:
+    """Return the least of 1, 2 or 5 times a power of ten that divides a span into at most `most` parts."""
+    rough = span / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))
+
+
+def _finite(steps: Any, values: Any) -> list[tuple[float, float]]:
+    pairs = ((float(step), float(value)) for step, value in zip(steps, values, strict=True))
+    return [pair for pair in pairs if math.isfinite(pair[1])]
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return at most some of the points, the lowest and the highest of each stretch among them."""
+    if len(points) <= _MOST:
+        return points
+    width = -(-2 * len(points) // _MOST)
+    kept = {points[0], points[-1]}
+    for start in range(0, len(points), width):
+        stretch = sorted(points[start : start + width], key=lambda point: point[1])
+        kept |= {stretch[0], stretch[-1]}
+    return sorted(kept)

@@ -1,0 +1,86 @@
+"""How several processes share the rows of a step, so that together they take what one process would take."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from studio.model import processes
+
+LENGTH = 2
+"""Tokens of a row that only fills up: one that something follows, as the loss wants it."""
+
+
+class Share(Sampler[list[int]]):
+    """The micro-batches of this process, `size` rows each.
+
+    The rows are dealt out in order, a micro-batch to each process in turn. At the end of an epoch, where rows are
+    missing, the number after the last row stands for one that only fills up: all processes take equally many steps,
+    and no row is trained twice.
+    """
+
+    def __init__(self, rows: Sequence[int] | Sampler[int], size: int):
+        self._rows, self._size = rows, size
+        self._together = size * processes.count()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        if hasattr(self._rows, "set_epoch"):
+            self._rows.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._together)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = list(self._rows)
+        own = processes.number() * self._size
+        for begin in range(0, len(rows), self._together):
+            dealt = rows[begin : begin + self._together]
+            dealt += [len(rows)] * (self._together - len(dealt))
+            yield dealt[own : own + self._size]
+
+
+class Filled(Dataset[dict[str, list[int]]]):
+    """Rows, and after the last one a row that trains nothing."""
+
+    def __init__(self, rows: Any, padding: int):
+        self._rows = rows
+        self._filler = {"input_ids": [padding] * LENGTH, "labels": [-100] * LENGTH}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> dict[str, list[int]]:
+        return self._filler if number == len(self._rows) else self._rows[number]
+
+
+class ShareLoader(DataLoader[dict[str, Any]]):
+    """Loads the share of this process; takes the place of a loader of all rows."""
+
+    def __init__(self, whole: DataLoader[Any], rows: Sequence[int] | Sampler[int], size: int, padding: int):
+        super().__init__(
+            Filled(whole.dataset, padding),
+            batch_sampler=Share(rows, size),
+            collate_fn=whole.collate_fn,
+            pin_memory=whole.pin_memory,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.batch_sampler.set_epoch(epoch)
+
+
+class LossesOfRows:
+    """Gathers the losses of an evaluation from all processes, in the order of the rows.
+
+    Each process repeats the loss of its batch for each of its `size` rows; those of rows that only fill up are cut off.
+    """
+
+    def __init__(self, gather: Any, rows: int):
+        self._gather, self._left = gather, rows
+
+    def __call__(self, losses: Any) -> Any:
+        """Return the losses of this batch in all processes, a loss for each row."""
+        gathered = self._gather(losses)[: self._left]
+        self._left -= len(gathered)
+        return gathered

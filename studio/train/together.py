@@ -1,0 +1,155 @@
+"""One run in several processes: what the first one tells the others, and how the others train along.
+
+Rows, settings and checkpoints come to the others from the run's directory, so all of them must see it.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from typing_extensions import override
+
+from studio.errors import RunError, StudioError
+from studio.files import replace_file
+from studio.i18n import message
+from studio.model import load, processes
+from studio.model.adapter import ModelHost
+from studio.runs import Action, Run, RunWriter, State
+from studio.train import build, record
+from studio.train.best import Best
+from studio.train.ends import Asked, NotFinite
+from studio.train.plan import Plan
+
+LINGERS = 3.0
+"""Seconds in which a process that ends with an error has written why."""
+_FAILURES = "process-*.json"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the other processes need to know for training along."""
+
+    plan: Plan
+    begun_from: Path | None
+    """The checkpoint that a resumed run goes on from."""
+    resumed: bool
+
+
+class Onlooker(RunWriter):
+    """Takes the place of a run's writer where another process is that: what would be written is left out."""
+
+    @override
+    def append(self, name: str, content: str) -> None:
+        pass
+
+    @override
+    def update(self, **changes: Any) -> None:
+        pass
+
+    @override
+    def enter(self, state: State, **changes: Any) -> None:
+        pass
+
+    @override
+    def resolve(self, facts: dict[str, Any]) -> None:
+        pass
+
+    @override
+    def requested(self) -> Action | None:
+        return None
+
+
+_ACTIONS: tuple[Action, ...] = get_args(Action)
+
+
+def ask(run: Run) -> None:
+    """Raise Asked in all processes when something was asked of the run; each waits until all have come here."""
+    asked = run.requested()
+    if code := processes.agree(_ACTIONS.index(asked) + 1 if asked else 0):
+        raise Asked(_ACTIONS[code - 1])
+
+
+@contextmanager
+def told_of_an_early_end() -> Iterator[None]:
+    """Let the other processes know when the first one ends before there is something to train."""
+    try:
+        yield
+    except BaseException:
+        processes.tell(None)
+        raise
+
+
+def train_along(run: Onlooker, host: ModelHost) -> None:
+    """Carry out a run in a process that is not the first, from its directory and what the first one tells.
+
+    Raises StudioError as the first process does, and RunError where this machine does not see the run's directory.
+    """
+    if not (run.path / "run.yaml").exists():
+        raise RunError("run.not_seen", folder=str(run.path), number=processes.number() + 1)
+    config = run.config()
+    if processes.tell() is None:
+        return
+    located = load.fetch(config.model)
+    host.base(config.model, located)
+    start = processes.tell()
+    if start is None:
+        return
+    rows = record.read_rows(run.path)
+    best = Best(run, False, None, lambda folder: None)  # the first one knows the best
+    trainer = build.build(run, config, start.plan, host, *rows, lambda: ask(run), best, resumed=start.resumed)
+    with suppress(Asked):
+        ask(run)
+        _train_like_the_first(trainer, start.begun_from, host)
+
+
+def _train_like_the_first(trainer: Any, begun_from: Path | None, host: ModelHost) -> None:
+    """Train, and take part in what the first process saves at the end."""
+    try:
+        trainer.train_to_the_end(begun_from)
+        host.gather()
+    except Asked as asked:
+        if asked.action == "pause":
+            trainer.save_last_step()
+        elif asked.action == "stop":
+            host.gather()
+    except NotFinite:  # the first one tells it
+        trainer.go_back_to_good()
+        host.gather()
+
+
+def require_readable(run: Run, begun_from: Path) -> None:
+    """Raise RunError for a checkpoint whose optimizer's state would not be found, since it was spread or is to be."""
+    whole, parts = message("log.sharding.whole"), message("log.sharding.parts")
+    if processes.sharded() and not (begun_from / "optimizer.bin").exists():
+        raise RunError("run.other_sharding", run=run.id, before=whole, now=parts)
+    if not processes.sharded() and not (begun_from / "optimizer.pt").exists():
+        raise RunError("run.other_sharding", run=run.id, before=parts, now=whole)
+
+
+def say_why(run: Run, error: StudioError) -> None:
+    """Leave the error that ends this process where the first one finds it."""
+    content = {"key": error.key, "values": {name: str(value) for name, value in error.values.items()}}
+    replace_file(run.path / f"process-{processes.number()}.json", json.dumps(content, ensure_ascii=False))
+
+
+def forget(run: Run) -> None:
+    """Remove what processes of an earlier start have left."""
+    for path in run.path.glob(_FAILURES):
+        path.unlink()
+
+
+def cause(run: Run, error: StudioError) -> StudioError:
+    """Return why a run has failed: where another process is gone, what that one has said, if it could."""
+    if error.key != processes.GONE:
+        return error
+    end = time.monotonic() + LINGERS
+    while time.monotonic() < end:
+        for path in sorted(run.path.glob(_FAILURES)):
+            known = json.loads(path.read_bytes())
+            return StudioError(known["key"], **known["values"])
+        time.sleep(0.1)
+    return error

@@ -1,0 +1,139 @@
+"""The model card says what the run was, in words that nobody can take for markup, and nothing that is not known."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from exporting import GREEDY, trained, without_chat_template
+from huggingface_hub import ModelCard
+
+from studio import gpu, labels
+from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
+from studio.export import adapter, card, example, merge, subject
+from studio.export.shown import Shown
+
+
+def written(run, folder, language="en"):
+    adapter.export(subject.of(run, language), folder)
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_tells_the_run_from_its_directory(finished_run, tiny_model, tmp_path):
+    gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
+    said = gpu.thread().evaluate(EvaluationRequest(finished_run.id, limit=3, forgetting=False)).result()
+    labels.rename(finished_run, "A <b>captain</b> | *old*")
+    text = written(finished_run, tmp_path / "mine")
+    assert "# A \\<b\\>captain\\</b\\> \\| \\*old\\*" in text
+    assert finished_run.resolved()["data"] in text
+    assert finished_run.resolved()["base"]["weights"] in text
+    assert "| `train.learning_rate` | `0.01` |" in text
+    assert "24 rows" in text
+    assert "style.jsonl" in text
+    assert f"{said.board.rows} held-out rows" in text
+    assert "python ask.py" in text
+    assert "What is 3?" in text
+    assert str(tiny_model.parent) not in text
+    assert str(finished_run.path.parent.parent.parent) not in text
+    shown = Shown(subject.of(finished_run))
+    assert [pair.prompt for pair in shown.pairs] == ["What is 3?"]
+    assert shown.pairs[0].after in text
+
+
+def test_the_curve_and_the_page_lie_beside_it(finished_run, tmp_path):
+    from PIL import Image
+
+    text = written(finished_run, tmp_path / "mine", "ko")
+    assert "학습 손실" in text
+    assert f"]({card.CURVE})" in text
+    with Image.open(tmp_path / "mine" / card.CURVE) as picture:
+        assert picture.size == (1000, 480)
+        assert len(set(picture.convert("RGB").getdata())) > 20
+    page = (tmp_path / "mine" / card.PAGE).read_text(encoding="utf-8")
+    strip = Shown(subject.of(finished_run)).strip
+    assert strip
+    assert all(pair.prompt in page for pair in strip)
+    assert f"[{card.PAGE}]({card.PAGE})" in text
+
+
+def test_answers_of_another_adapter_are_not_shown(finished_run, tmp_path):
+    gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
+    assert Shown(subject.of(finished_run)).compared
+    weights = finished_run.adapter / "adapter_model.safetensors"
+    held = weights.read_bytes()
+    weights.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
+    assert Shown(subject.of(finished_run)).compared == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "head"),
+    [
+        ("license: mit", {"license": "mit"}),
+        (
+            "license: other\nlicense_name: sea-1\nlicense_link: https://example.org/sea",
+            {"license": "other", "license_name": "sea-1", "license_link": "https://example.org/sea"},
+        ),
+        ("license: other\nlicense_name: sea-1\nlicense_link: LICENSE", {"license": "other", "license_name": "sea-1"}),
+        ("tags: [a]", {}),
+        ("license: [", {}),
+    ],
+)
+def test_the_licence_is_the_bases_or_none(tiny_config, finished_run, tmp_path, said, head):
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "README.md").write_text(f"---\n{said}\n---\n# Base\n", encoding="utf-8")
+    from studio.model import catalogue
+
+    found = subject.of(finished_run)
+    own = dataclasses.replace(found.base, licence=catalogue.licence_head(base))
+    found = dataclasses.replace(found, base=own)
+    assert card.licence_head(found) == head
+    adapter.export(found, tmp_path / "mine")
+    data = ModelCard.load(tmp_path / "mine" / "README.md").data.to_dict()
+    assert {name: data[name] for name in data if name.startswith("license")} == head
+    text = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
+    assert ("not known" in text.split("## Licence")[1]) is not bool(head)
+
+
+def test_a_base_and_data_of_the_hub_are_in_the_head(tiny_config, hub_stand_in, tmp_path):
+    run = trained(tiny_config, **{"model.id": "someone/tiny"})
+    written(run, tmp_path / "mine")
+    data = ModelCard.load(tmp_path / "mine" / "README.md").data
+    assert data.base_model == "someone/tiny"
+    assert data.base_model_relation == "adapter"
+    assert data.library_name == "peft"
+    assert data.language == ["en"]
+    found = subject.of(run)
+    source = found.config.data.source.model_copy(update={"kind": "hub", "name": "someone/rows"})
+    config = found.config.model_copy(update={"data": found.config.data.model_copy(update={"source": source})})
+    adapter.export(dataclasses.replace(found, config=config), tmp_path / "other")
+    assert ModelCard.load(tmp_path / "other" / "README.md").data.datasets == ["someone/rows"]
+
+
+def test_the_metadata_pass_the_hubs_check(finished_run, hub_stand_in, tmp_path):
+    written(finished_run, tmp_path / "mine")
+    made = ModelCard.load(tmp_path / "mine" / "README.md")
+    hub_stand_in.validate(made)
+    made.data.license = "no-such-licence"
+    with pytest.raises(ValueError, match="license"):
+        hub_stand_in.validate(made)
+
+
+@pytest.mark.parametrize("style", ["chat", "text"])
+def test_the_code_for_a_merged_model_asks_as_the_run_did(tiny_config, tmp_path, style):
+    from exporting import answer
+
+    settings = {"data.prompt.system": "Speak old."} if style == "chat" else without_chat_template(tmp_path / "base")
+    run = trained(tiny_config, **settings)
+    found = subject.of(run)
+    folder = merge.export(found, tmp_path / "mine", "float32", lambda phase, share: None)
+    shown = re.search(r"```python\n(.*?)\n```", (folder / "README.md").read_text(encoding="utf-8"), re.S)[1]
+    assert shown == example.merged(found)
+    (folder / "use.py").write_text(shown, encoding="utf-8")
+    done = subprocess.run([sys.executable, "use.py"], cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    asked = "How are you?" if style == "chat" else "instruction"
+    assert done.stdout.strip() == answer(run, asked).text.strip()
+    assert json.loads((folder / "restyle.json").read_text())["export"] == "merged"

@@ -1,0 +1,132 @@
+"""The Space's folder is an app that starts by itself, shows what was recorded, and answers where it may."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from exporting import GREEDY, answer, trained
+from hub_uploads import problems
+from huggingface_hub import SpaceCard
+
+from studio import gpu
+from studio.compare.columns import ADAPTED, BASE, CompareRequest
+from studio.errors import ExportError
+from studio.export.request import ExportRequest
+
+
+def exported(run, folder, **settings):
+    return gpu.thread().export(ExportRequest(run.id, "space", folder, **settings)).result().folder
+
+
+@contextmanager
+def started(folder, **variables):
+    """Start the folder's app in a process that knows no studio; yields a client of its API."""
+    from gradio_client import Client
+
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = kept | {"GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
+    environment |= {"GRADIO_SERVER_PORT": str(free_port())} | variables
+    command = [sys.executable, "-P", "app.py"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as app:
+        url = f"http://127.0.0.1:{environment['GRADIO_SERVER_PORT']}"
+        try:
+            end = time.monotonic() + 60
+            while time.monotonic() < end and app.poll() is None:
+                try:
+                    httpx.get(url, timeout=5).raise_for_status()
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.2)
+            assert app.poll() is None, app.stdout.read().decode()
+            yield Client(url, verbose=False)
+        finally:
+            app.kill()
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+@pytest.fixture
+def compared(finished_run):
+    """A run with one saved comparison."""
+    gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
+    return finished_run
+
+
+def test_it_shows_recorded_answers_and_computes_nothing(compared, tmp_path):
+    folder = exported(compared, tmp_path / "space")
+    recorded = json.loads((folder / "demo.json").read_text(encoding="utf-8"))["recorded"]
+    assert [one["prompt"] for one in recorded] == ["What is 3?"]
+    assert recorded[0]["answers"][1] == answer(compared, "What is 3?").text
+    with started(folder, LIVE="off") as client:
+        shown = client.predict("What is 3?", api_name="/recorded")
+        assert list(shown[1:3]) == recorded[0]["answers"]
+        assert list(client.predict("What is 3?", True, api_name="/compare")[:2]) == recorded[0]["answers"]
+        with pytest.raises(Exception, match="no GPU"):
+            client.predict("Something else", True, api_name="/compare")
+        assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/compare", "/recorded"}
+
+
+@pytest.mark.slow
+def test_it_answers_live_as_the_run_does(compared, tiny_model, tmp_path):
+    folder = exported(compared, tmp_path / "space", language="ko")
+    with started(folder, LIVE="on", BASE=str(tiny_model)) as client:
+        before, after, told = client.predict("What is 5?", True, api_name="/compare")
+    assert after == answer(compared, "What is 5?").text
+    assert before != after
+    assert re.search("[가-힣]", told)
+
+
+def test_the_folder_is_a_space(compared, tmp_path, tiny_model):
+    folder = exported(compared, tmp_path / "space")
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert problems(text, "space") == []
+    head = SpaceCard(text).data
+    import gradio
+
+    assert (head.sdk, head.sdk_version, head.app_file) == ("gradio", gradio.__version__, "app.py")
+    assert {path.name for path in folder.iterdir()} == {
+        *("README.md", "adapter", "app.py", "demo.json", "requirements.txt", "restyle.json")
+    }
+    assert "peft==" in (folder / "requirements.txt").read_text()
+    assert (folder / "adapter" / "adapter_model.safetensors").is_file()
+    for path in folder.rglob("*"):
+        assert not path.is_file() or str(tiny_model.parent).encode() not in path.read_bytes(), path.name
+
+
+def test_without_a_comparison_the_pinned_prompts_are_asked(finished_run, tmp_path):
+    from studio.train import samples
+
+    folder = exported(finished_run, tmp_path / "space")
+    recorded = json.loads((folder / "demo.json").read_text(encoding="utf-8"))["recorded"]
+    assert tuple(one["prompt"] for one in recorded) == samples.read(finished_run).prompts
+    prompt = recorded[0]["prompt"]
+    assert recorded[0]["answers"][1] == answer(finished_run, prompt, finished_run.config().generation).text
+
+
+def test_a_template_of_more_columns_has_no_demo(tiny_config, tmp_path):
+    from exporting import without_chat_template
+
+    path = tmp_path / "songs.jsonl"
+    rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    mapping = {"shape": "pair", "prompt": ["title", "genre"], "completion": "lyrics"}
+    settings = {"data.prompt.template": "{genre}: {title}\n{lyrics}", "data.mapping": mapping}
+    base = without_chat_template(tmp_path / "base")
+    run = trained(tiny_config, **base | settings | {"data.source.name": str(path)})
+    with pytest.raises(ExportError) as raised:
+        exported(run, tmp_path / "space")
+    assert raised.value.key == "export.no_space"
