@@ -234,6 +234,7 @@ class GpuThread:
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
 
     def _train(self, waiting: _Waiting) -> None:
+        from studio.model.hardware import give_back_memory
         from studio.train import pulse, together
         from studio.train.trainer import train
 
@@ -255,6 +256,8 @@ class GpuThread:
         if failure:  # outside of the handler, where the traceback no longer holds the model
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
+        else:
+            give_back_memory()  # of the passes; the base stays
 
     @contextlib.contextmanager
     def _device_lock(self, enough: Callable[[], Any], waits: Callable[[], None]) -> Iterator[None]:

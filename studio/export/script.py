@@ -1,4 +1,4 @@
-"""The run as one Python file of plain TRL, PEFT and transformers, with its rows in their order: it needs no studio."""
+"""The run as a Python script of TRL, PEFT and transformers, with its rows in their order: it needs no studio."""
 
 import shutil
 from pathlib import Path
@@ -14,6 +14,8 @@ from studio.runs import Run, State
 from studio.train import record
 
 NAME = "train.py"
+STEP = "lean.py"
+"""The studio's trainer, as it is: its file needs no other."""
 LOSSES = "losses.csv"
 """The run's own losses, for comparison."""
 
@@ -40,6 +42,7 @@ def _fill(draft: Path, subject: Subject, kept: Path) -> None:
     (draft / "tokenizer").mkdir()
     adapter.save_tokenizer(draft / "tokenizer", subject)
     replace_file(draft / NAME, text(subject))
+    shutil.copyfile(Path(record.__file__).parent / STEP, draft / STEP)
     replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=True)) + "\n")
     steps = [event for event in subject.run.events()[0] if isinstance(event, Step)]
     losses = {step.step: step.loss for step in steps}  # a resumed run's newest
@@ -78,6 +81,8 @@ def _last_step(subject: Subject) -> int | None:
 
 
 def _head(subject: Subject) -> str:
+    settings = _settings(subject)
+    most = subject.run.resolved().get("most_tokens", settings.batch_size * subject.config.data.max_length)
     classes = ["AutoModelForCausalLM", "AutoTokenizer", "set_seed"]
     classes += ["BitsAndBytesConfig"] if subject.quantization != "none" else []
     classes += ["GgufConfig"] if subject.base.origin == "package" else []
@@ -90,7 +95,8 @@ def _head(subject: Subject) -> str:
         f"    python {NAME}",
         "",
         "The rows in data/ are token ids with labels, as the run was shown them; data/order.npy has the order of each",
-        f"epoch. On the same machine the losses are those of {LOSSES}, the adapter is in adapter/ at the end.",
+        f"epoch. {STEP} computes a step. On the same machine the losses are those of {LOSSES}, the adapter is in",
+        "adapter/ at the end.",
         "",
         pieces.wrapped(pieces.safe(pieces.origin(subject.base))),
     ]
@@ -117,21 +123,23 @@ def _head(subject: Subject) -> str:
             "import numpy",
             "import torch",
             "from datasets import Dataset",
+            "from lean import LeanTrainer",
             "from peft import LoraConfig, get_peft_model",
             "from torch.utils.data import DataLoader, Sampler",
             f"from transformers import {', '.join(sorted(classes))}",
-            "from trl import SFTConfig, SFTTrainer",
+            "from trl import SFTConfig",
             "",
             "HERE = Path(__file__).parent",
             pieces.constants(subject.base),
             f"SEED = {subject.config.train.seed}",
-            f"BATCH = {_settings(subject).batch_size}  # rows in a forward pass",
+            f"BATCH = {settings.batch_size * settings.gradient_accumulation}  # rows of a step",
+            f"MOST_TOKENS = {most}  # in a forward pass",
         ]
     )
 
 
 _BATCHES = '''class RecordedBatches(Sampler):
-    """Gives the rows in the batches in which the run had them."""
+    """Gives the rows of each step as the run had them."""
 
     def __init__(self, orders, size):
         self.orders, self.size, self.epoch = orders, size, 0
@@ -151,8 +159,8 @@ _BATCHES = '''class RecordedBatches(Sampler):
 
 def _trainer(subject: Subject) -> str:
     lines = [
-        "class Trainer(SFTTrainer):",
-        '    """TRL\'s trainer, fed with the recorded batches."""',
+        "class Trainer(LeanTrainer):",
+        '    """Is fed with the recorded batches."""',
         "",
         "    def get_train_dataloader(self):",
         '        batches = RecordedBatches(numpy.load(HERE / "data" / "order.npy"), BATCH)',
@@ -242,7 +250,6 @@ def _arguments(subject: Subject) -> str:
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": settings.schedule,
         "warmup_steps": settings.warmup_steps or settings.warmup_ratio,
-        "gradient_accumulation_steps": settings.gradient_accumulation,
         "optim": settings.optimizer,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
@@ -274,7 +281,7 @@ def _arguments(subject: Subject) -> str:
             "ARGUMENTS = SFTConfig(",
             '    output_dir=str(HERE / "checkpoints"),',
             "    per_device_train_batch_size=BATCH,",
-            "    per_device_eval_batch_size=BATCH,",
+            f"    per_device_eval_batch_size={settings.batch_size},",
             *lines,
             '    dataset_kwargs={"skip_prepare_dataset": True},  # the rows are token ids already',
             "    use_cpu=not torch.cuda.is_available() and not torch.backends.mps.is_available(),",
@@ -302,6 +309,7 @@ def main():
     set_seed(SEED)
     model = get_peft_model(model, LORA)
     trainer = Trainer(
+        MOST_TOKENS,
         model=model,
         args=ARGUMENTS,
         train_dataset=rows("train"),

@@ -1,7 +1,6 @@
 """LoRA adapters: made for training, saved, and loaded beside the base for comparing."""
 
 import difflib
-import gc
 import json
 import shutil
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
 from studio.model import beside, load, probe, processes
-from studio.model.hardware import random_state, set_random_state
+from studio.model.hardware import give_back_memory, random_state, set_random_state
 from studio.model.load import Loaded, Located
 from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS, Saved
 
@@ -114,7 +113,7 @@ class ModelHost:
         """Free the device."""
         self.peft = self.adapter = self.whole = self.loaded = self.probe = self._key = self._forward = None
         self.held_bytes = 0
-        gc.collect()
+        give_back_memory()
         import torch
 
         if torch.cuda.is_available():

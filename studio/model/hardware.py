@@ -26,14 +26,36 @@ def prepare_process() -> None:
     """Set what must be set before torch is imported; what the user has set stays.
 
     OpenMP's threads wait passively: with busy waiting, a second process on the machine can stop training altogether.
-    CUDA's allocator grows its segments, so that fragmentation does not look like a lack of memory. PEFT still reads a
-    name that transformers has renamed; the warning about it says nothing to a user.
+    The C library keeps what is freed, see `_keep_freed_memory`. CUDA's allocator grows its segments, so that
+    fragmentation does not look like a lack of memory. PEFT still reads a name that transformers has renamed; the
+    warning about it says nothing to a user.
     """
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if not any(name.startswith("MALLOC_") for name in os.environ):
+        _keep_freed_memory()
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+"""Numbers of `mallopt`'s parameters, from glibc's `malloc.h`."""
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep freed memory for the next passes (glibc only), until `give_back_memory`.
+
+    Otherwise a training step maps and clears the pages of its activations anew: 65,000 page faults a step of 512 tokens
+    through 135 M parameters, 12 % of its processor time in a thread.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        library = ctypes.CDLL(None)
+        for size in (2**25, 2**30):  # older versions take the first at most
+            library.mallopt(_MMAP_THRESHOLD, size)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def cores() -> int:

@@ -20,15 +20,14 @@ OPTIMIZER_BYTES = {
 """Bytes of state a trained weight: two moments of 32 or of 8 bits (Dettmers et al. 2021, 8-bit optimizers: with a scale
 for 256 weights each), or a row and a column of one (Shazeer and Stern 2018, Adafactor), or none."""
 
-VOCABULARY_TILE = 32_768
-TOKEN_TILE = 4_096
-"""TRL computes the loss in tiles of so many tokens and words; see its `ChunkedLogProbFunction`."""
+LOGITS_AT_ONCE = 256
+"""Tokens whose logits exist at the same time; see `train.lean.HeadLoss`."""
+LOGIT_BYTES = 12
+"""Bytes of a logit at the peak: in 16 bits as it is computed, in float32, and once more while they are summed."""
 
-CPU_RESIDENT = 1.75
+CPU_RESIDENT = 1.4
 """Resident bytes for each byte that autograd keeps on a processor. The C library's heap keeps what the passes free, in
-holes; measured on Linux with glibc, seven shapes of model, 1.6 to 2.3."""
-CPU_TILES = 8.3
-"""Copies of a tile of logits that are alive at once without Triton; measured, 7.9 to 9.4."""
+holes; measured on Linux with glibc, two sizes of model, 1.25 to 1.4 (1.6 to 2.3 where TRL computed all logits)."""
 CPU_RECOMPUTED = 0.5
 """Share of the above that is left with gradient checkpointing; measured, for the same reason as `CPU_RESIDENT`."""
 STARTED = {"cpu": 80e6, "cuda": 300e6, "mps": 300e6}
@@ -80,13 +79,12 @@ def forecast(
     if checkpointing:
         inputs = rows * length * skeleton.hidden * width * skeleton.layers
         kept = max(CPU_RECOMPUTED * kept, inputs) if device == "cpu" else inputs + rows * kept_per_layer
-    tile = min(rows * length, TOKEN_TILE) * min(skeleton.vocabulary, VOCABULARY_TILE)
     return Memory(
         weights=weights,
         adapter=12.0 * skeleton.trained,
         optimizer=OPTIMIZER_BYTES[optimizer] * skeleton.trained,
         activations=kept * (CPU_RESIDENT if device == "cpu" else 1.0),
-        logits=tile * (4 * CPU_TILES if device != "cuda" else width),
+        logits=float(LOGIT_BYTES * min(rows * length, LOGITS_AT_ONCE) * skeleton.vocabulary),
         libraries=STARTED[device],
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from studio.config import RunConfig
 from studio.errors import RunError
+from studio.i18n import message
 from studio.model import adapter, processes
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device
@@ -41,6 +42,7 @@ def build(
 
     assert host.loaded is not None
     settings, loaded = plan.settings, host.loaded
+    rows = settings.batch_size * settings.gradient_accumulation
     lora = adapter.lora_config(config.lora, loaded.model)
     set_seed(settings.seed)
     wrapped = get_peft_model(loaded.model, lora, adapter_name=adapter.TUNED)
@@ -54,9 +56,8 @@ def build(
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=rows // processes.count(),  # all at once: `LeanTrainer` cuts them up
         per_device_eval_batch_size=plan.evaluated_at_once,
-        gradient_accumulation_steps=settings.gradient_accumulation // processes.count(),
         average_tokens_across_devices=True,
         ddp_find_unused_parameters=False,
         optim=settings.optimizer,
@@ -89,6 +90,8 @@ def build(
         settings.keep_checkpoints,
         settings.length_grouping,
         steps,
+        most_tokens=plan.most_tokens,
+        most_rows=settings.batch_size if processes.count() > 1 else None,
         model=wrapped,
         args=arguments,
         train_dataset=train,
@@ -99,7 +102,18 @@ def build(
     for tracker in settings.trackers if processes.is_first() else ():
         trainer.add_callback(_tracker(tracker, run.path))
     _float32_adapter(wrapped)
+    _tell_step(run, trainer, loaded.attention.value)
     return trainer
+
+
+def _tell_step(run: RunWriter, trainer: Any, attention: str) -> None:
+    """Record what the model's steps leave out."""
+    noise = trainer.neftune_noise_alpha is not None
+    reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
+    rows = "packed" if trainer.packed else "padded"
+    run.choose("rows", rows, message(f"choice.rows.{reason}", attention=attention))
+    logits = "trained" if trainer.scored else "all"
+    run.choose("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
 
 
 def _tracker(name: str, folder: Path) -> Any:

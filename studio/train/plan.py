@@ -43,6 +43,8 @@ class Plan:
     """Optimizer steps of the whole run."""
     tokenizer_bytes: float
     """Size of the tokenizer, which goes with each adapter and each checkpoint."""
+    most_tokens: int
+    """Tokens of a micro-batch at most: as many as `batch_size` of the longest rows have."""
     evaluated_at_once: int
     """Rows of a batch of the evaluation, in each process."""
 
@@ -138,7 +140,8 @@ def make(
     )
     at_once = whole.batch_size if chosen.batch_size == wanted.batch_size else chosen.batch_size
     steps = count_steps(config.train, rows)
-    return Plan(chosen, choices, sizes, taken, free, steps, _tokenizer_bytes(located), at_once)
+    most = chosen.batch_size * longest
+    return Plan(chosen, choices, sizes, taken, free, steps, _tokenizer_bytes(located), most, at_once)
 
 
 def shared(settings: TrainConfig, count: int | None = None) -> TrainConfig:
@@ -195,9 +198,11 @@ def _with_optimizer(settings: TrainConfig) -> tuple[TrainConfig, tuple[Choice, .
     usable = PAGED.get(wanted, wanted) if where != "cuda" else wanted
     if where == "mps" and usable == "adamw_8bit":
         usable = "adamw_torch"
+    reason = message("choice.optimizer.not_here", wanted=wanted, device=where)
+    if where == "cuda" and wanted == "adamw_torch":  # on a processor it is 1 % of a step, so it stays
+        usable, reason = "adamw_torch_fused", message("choice.optimizer.fused", wanted=wanted)
     if usable == wanted:
         return settings, ()
-    reason = message("choice.optimizer.not_here", wanted=wanted, device=where)
     return settings.model_copy(update={"optimizer": usable}), (Choice("optimizer", usable, reason),)
 
 

@@ -1,4 +1,4 @@
-"""TRL's `SFTTrainer` with our checkpoints."""
+"""The trainer of a run: `LeanTrainer` with our checkpoints."""
 
 import contextlib
 import math
@@ -11,7 +11,6 @@ from torch.utils.data import Sampler
 from transformers import Trainer, set_seed
 from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_pt_utils import get_length_grouped_indices
-from trl import SFTTrainer
 from typing_extensions import override
 
 from studio.model import processes
@@ -20,6 +19,7 @@ from studio.runs import RunWriter
 from studio.train import checkpoint, record, shares
 from studio.train.callbacks import RunCallback
 from studio.train.ends import Asked, Enough, NotFinite
+from studio.train.lean import LeanTrainer
 from studio.train.samples import StripWriter
 
 
@@ -55,7 +55,7 @@ _APART = 1_000_003
 """Between the seeds of two steps: a prime, larger than any number of processes."""
 
 
-class StudioTrainer(SFTTrainer):
+class StudioTrainer(LeanTrainer):
     """Trains adapters under a run's directory.
 
     Writes each checkpoint whole or not at all; groups rows by length if asked to; ends at the first loss or gradient

@@ -160,6 +160,7 @@ def _as_carried_out(planned: Plan, prepared: Prepared) -> dict[str, Any]:
         "trained_parameters": planned.skeleton.trained,
         "trained_modules": planned.skeleton.modules,
         "memory_bytes": round(planned.memory.total),
+        "most_tokens": planned.most_tokens,
         "cut_at": prepared.report.cut_at,
     }
 

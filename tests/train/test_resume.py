@@ -196,7 +196,7 @@ def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, unin
     real = StudioTrainer.training_step
 
     def full(self, model, inputs, *args, **kwargs):
-        if self.state.global_step == 13 and len(inputs["input_ids"]) > 2:
+        if self.state.global_step == 13 and max(len(part["cu_seq_lens_q"]) - 1 for part in inputs["parts"]) > 2:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(self, model, inputs, *args, **kwargs)
 

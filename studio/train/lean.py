@@ -1,0 +1,423 @@
+"""A training step of TRL's trainer that computes nothing it does not need.
+
+All rows of an optimizer step come as one batch, which is cut into micro-batches by tokens. In a micro-batch the rows
+follow each other without padding, attention stays within each row, logits are computed only where the next token is
+trained, and an adapter's products are added in place. What a model does not take is left to TRL, padded; `check` finds
+that out on two short rows.
+
+This file needs no other of the studio: an exported script has a copy beside it.
+"""
+
+import contextlib
+import types
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from trl import SFTTrainer
+from typing_extensions import override
+
+IGNORED = -100
+BY_ROW = "by_row"
+"""Name of `attend_by_row` among transformers' attentions."""
+LOGITS_AT_ONCE = 256
+"""Tokens whose logits exist at the same time."""
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-2}
+"""How far a mean loss may be from that of the model's own logits, as a share."""
+
+
+def micro_batches(
+    lengths: Sequence[int], most: int, most_rows: int | None = None, *, padded: bool = False
+) -> list[list[int]]:
+    """Divide the rows of a step into as few micro-batches as hold at most `most` tokens each; return row numbers.
+
+    Padded ones count with their padding, so rows of like length stand together; others are filled evenly. A longer row
+    is alone. With `most_rows`, they hold at most so many rows instead, so that their number follows from that of the
+    rows. No row is left out, so the sum over the step stays the same.
+    """
+    longest_first = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    if padded:
+        found: list[list[int]] = []
+        for row in longest_first:
+            full = found and (
+                len(found[-1]) >= most_rows if most_rows else (len(found[-1]) + 1) * lengths[found[-1][0]] > most
+            )
+            if full or not found:
+                found.append([])
+            found[-1].append(row)
+        return found
+    count = -(-len(lengths) // most_rows) if most_rows else max(1, -(-sum(lengths) // most))
+    while True:
+        found, filled = [[] for _ in range(count)], [0] * count
+        for row in longest_first:
+            open_ones = [n for n in range(count) if not most_rows or len(found[n]) < most_rows]
+            emptiest = min(open_ones, key=filled.__getitem__)
+            found[emptiest].append(row)
+            filled[emptiest] += lengths[row]
+        if most_rows or all(tokens <= most or len(part) == 1 for part, tokens in zip(found, filled, strict=True)):
+            return [sorted(part) for part in found if part]
+        count += 1
+
+
+class Collator:
+    """Makes the micro-batches of a step from its rows (`input_ids`, `labels`).
+
+    With `packed`, a micro-batch is one line of tokens, with positions that begin anew at each row. With `scored`, it
+    names the places whose next token is trained (`index`, into all its tokens) and these tokens (`targets`); otherwise
+    it has `labels`, for TRL's own loss.
+    """
+
+    def __init__(self, most: int, pad: int, most_rows: int | None = None, *, packed: bool, scored: bool):
+        self.most, self.pad, self.most_rows, self.packed, self.scored = most, pad, most_rows, packed, scored
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the rows' lengths, all their labels, and the micro-batches (`parts`)."""
+        lengths = [len(row["input_ids"]) for row in rows]
+        parts = micro_batches(lengths, self.most, self.most_rows, padded=not self.packed)
+        labels = torch.cat([torch.tensor(row["labels"][1:]) for row in rows])
+        return {
+            "lengths": torch.tensor(lengths),  # the first tensor: transformers takes its size for the number of rows
+            "labels": labels,  # both, for transformers to count the trained tokens of the step
+            "shift_labels": labels,
+            "parts": [self._part([rows[number] for number in part]) for part in parts],
+        }
+
+    def _part(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        ids, labels = ([torch.tensor(row[name]) for row in rows] for name in ("input_ids", "labels"))
+        lengths = torch.tensor([len(row) for row in ids])
+        if self.packed:
+            ends = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
+            longest = int(lengths.max())
+            part = {
+                "input_ids": torch.cat(ids)[None],
+                "position_ids": torch.cat([torch.arange(len(row)) for row in ids])[None],
+                "cu_seq_lens_q": ends,  # the names that flash attention has for them
+                "cu_seq_lens_k": ends,
+                "max_length_q": longest,
+                "max_length_k": longest,
+            }
+            following = torch.cat([functional.pad(row[1:], (0, 1), value=IGNORED) for row in labels])[None]
+        else:
+            part = {
+                "input_ids": _padded(ids, self.pad),
+                "attention_mask": _padded([torch.ones_like(row) for row in ids], 0),
+            }
+            following = _padded([functional.pad(row[1:], (0, 1), value=IGNORED) for row in labels], IGNORED)
+        if not self.scored:
+            return {**part, "labels": _padded(labels, IGNORED)}
+        index = (following.flatten() != IGNORED).nonzero().flatten()
+        return {**part, "index": index, "targets": following.flatten()[index]}
+
+
+def _padded(rows: list[torch.Tensor], value: int) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+
+
+def attend_by_row(module: Any, query: Any, key: Any, value: Any, mask: Any, **settings: Any) -> tuple[Any, None]:
+    """Attend within each row of a packed micro-batch, as transformers' `sdpa` does to a row that is alone.
+
+    Query, key and value have the shape (1, heads, tokens, size of a head). On a processor they are computed in float32:
+    its backward pass in bfloat16 takes 2.5 times as long for rows of 64 tokens, and as long for 512.
+    """
+    kind = query.dtype
+    if query.device.type == "cpu":
+        query, key, value = query.float(), key.float(), value.float()
+    lengths = settings.pop("cu_seq_lens_q").diff().tolist()
+    window = settings.get("sliding_window")
+    rows = zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True)
+    seen = [
+        sdpa_attention_forward(module, *row, _window(length, window, query), **settings)[0]
+        for row, length in zip(rows, lengths, strict=True)
+    ]
+    return torch.cat(seen, dim=1).to(kind), None
+
+
+def _window(length: int, window: int | None, like: torch.Tensor) -> torch.Tensor | None:
+    """Return the mask of a row that is longer than the model's sliding window; None for another."""
+    if window is None or length <= window:
+        return None
+    ones = torch.ones(length, length, dtype=torch.bool, device=like.device)
+    return (ones.tril() & ~ones.tril(-window))[None, None]
+
+
+AttentionInterface.register(BY_ROW, attend_by_row)
+
+
+@contextlib.contextmanager
+def attending_by_row(model: Any) -> Iterator[None]:
+    """Let a model that attends with `sdpa` do so within each row; flash attention does by itself."""
+    config = model.config.get_text_config()
+    before = config._attn_implementation
+    config._attn_implementation = BY_ROW if before == "sdpa" else before
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+class HeadLoss(torch.autograd.Function):
+    """The summed cross-entropy of an output layer that is not trained, a few tokens at a time.
+
+    The gradient is computed with the loss, while the logits are there: two products with the layer's weights instead of
+    three, and no logits in memory for the backward pass. `cap` is Gemma 2's soft cap of logits, `scale` what they are
+    multiplied by before.
+    """
+
+    @staticmethod
+    @override
+    def forward(
+        ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, cap: float | None, scale: float
+    ) -> torch.Tensor:
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, len(hidden), LOGITS_AT_ONCE):
+                here = slice(start, start + LOGITS_AT_ONCE)
+                raw = functional.linear(hidden[here].to(weight.dtype), weight, bias).float().mul_(scale)
+                logits = torch.tanh(raw / cap) * cap if cap else raw
+                wanted = targets[here, None]
+                mass = logits.logsumexp(-1, keepdim=True)
+                total += (mass - logits.gather(-1, wanted)).sum()
+                if gradient is None:
+                    continue
+                slope = (1 - (logits / cap) ** 2) * scale if cap else scale
+                share = logits.sub_(mass).exp_()
+                share.scatter_add_(-1, wanted, share.new_full(wanted.shape, -1.0))
+                gradient[here] = (share.mul_(slope).to(weight.dtype) @ weight).to(hidden.dtype)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, by: torch.Tensor) -> tuple[Any, ...]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * by.to(gradient.dtype), None, None, None, None, None
+
+
+def _scale_and_cap(config: Any) -> tuple[float, float | None]:
+    """Return what a model's logits are multiplied by, and their soft cap: the names that transformers' models have."""
+    divides = getattr(config, "logits_scaling", None)
+    names = ("logit_scale", "output_multiplier", "lm_head_multiplier")
+    named = next((found for name in names if (found := getattr(config, name, None)) is not None), None)
+    scale = named if named is not None else 1 / divides if divides else 1.0
+    return scale, getattr(config, "final_logit_softcapping", None)
+
+
+def score_in_forward(model: Any) -> None:
+    """Let `model(…, index=…, targets=…)` return the summed loss at these places; without them it does as before.
+
+    It has to be in the model's own `forward`, which is what a wrapper for several processes calls.
+    """
+    before = model.forward
+    scale, cap = _scale_and_cap(model.config.get_text_config())
+
+    def forward(self: Any, *args: Any, index: Any = None, targets: Any = None, **kwargs: Any) -> Any:
+        if targets is None:
+            return before(*args, **kwargs)
+        hidden = self.base_model(*args, **kwargs, use_cache=False).last_hidden_state.flatten(0, 1)
+        head = self.get_output_embeddings()
+        weight, bias = map(_whole, (head.weight, head.bias))
+        chosen = hidden[index.to(hidden.device)].to(weight.device)
+        return HeadLoss.apply(chosen, weight, bias, targets.to(chosen.device), cap, scale)
+
+    model.forward = types.MethodType(forward, model)
+
+
+def _whole(weights: Any) -> Any:
+    """Return weights that are spread over processes (FSDP) in one piece, and others as they are."""
+    return weights.full_tensor() if hasattr(weights, "full_tensor") else weights
+
+
+def check(model: Any) -> tuple[bool, bool]:
+    """Return whether a model takes packed rows, and whether its loss can be computed from its output layer.
+
+    Two rows are packed: the loss of the second must be that of the model's own logits for it alone, and must not change
+    by a bit when the first is another. `score_in_forward` must have been called for the model. What was found is kept
+    with the model: it is half a second of the next run.
+    """
+    if "_takes" not in vars(model):
+        model._takes = _try_out(model)
+    return model._takes
+
+
+def _try_out(model: Any) -> tuple[bool, bool]:
+    head = model.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or head.weight.requires_grad:
+        return False, False
+    size = model.config.get_text_config().vocab_size
+    first, other, row = ([(7 * n + 31 * k) % size for n in range(1, count)] for k, count in ((1, 7), (2, 7), (3, 10)))
+    was_training = model.training
+    model.eval()
+    try:
+        ids = torch.tensor([row], device=head.weight.device)
+        with torch.no_grad():
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1].float()
+            known = functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
+            near = TOLERANCE[model.dtype] * abs(known)
+            if not abs(_loss_of_last(model, [row], packed=False) - known) <= near:
+                return False, False
+            if model.config.get_text_config()._attn_implementation not in _packing(ids.device.type):
+                return False, True
+            with attending_by_row(model):
+                once, again = (_loss_of_last(model, [before, row], packed=True) for before in (first, other))
+            return once == again and abs(once - known) <= near, True
+    finally:
+        model.train(was_training)
+
+
+_REFUSALS = (TypeError, ValueError, RuntimeError, KeyError, AttributeError, NotImplementedError)
+"""What models raise that do not take an argument or a shape."""
+
+
+def _packing(device: str) -> tuple[str, ...]:
+    """Return the attentions that take packed rows; on a card, `sdpa` row by row costs more than padding does."""
+    return ("sdpa",) if device == "cpu" else ("flash_attention_2", "flash_attention_3", "flash_attention_4")
+
+
+def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
+    unseen = [{"input_ids": row, "labels": [IGNORED] * len(row)} for row in rows[:-1]]
+    made = Collator(1_000, 0, packed=packed, scored=True)([*unseen, {"input_ids": rows[-1], "labels": rows[-1]}])
+    device = model.get_output_embeddings().weight.device
+    part = {name: value.to(device) if torch.is_tensor(value) else value for name, value in made["parts"][0].items()}
+    try:
+        return float(model(**part))
+    except _REFUSALS:
+        return float("nan")
+
+
+class LoraProduct(torch.autograd.Function):
+    """`x Wᵀ + s x Aᵀ Bᵀ` for a frozen W, with the adapter's part added in place, there and in the backward pass.
+
+    A and B are cast to the base's precision once; the input is kept once, for all gradients.
+    """
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, a: Any, b: Any, scale: float) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            flat, a, b = x.reshape(-1, x.shape[-1]).to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
+            inner = flat @ a.T
+            result = functional.linear(flat, weight, bias).addmm_(inner, b.T, alpha=scale)
+        ctx.save_for_backward(flat, inner, weight, a, b)
+        ctx.scale, ctx.kind = scale, x.dtype
+        return result.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, by: torch.Tensor) -> tuple[Any, ...]:
+        flat, inner, weight, a, b = ctx.saved_tensors
+        out = by.reshape(-1, by.shape[-1]).to(weight.dtype)
+        through = (out @ b).mul_(ctx.scale)
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = (out @ weight).addmm_(through, a).view(*by.shape[:-1], -1).to(ctx.kind)
+        to_a, to_b = through.T @ flat, (out.T @ inner).mul_(ctx.scale)
+        return to_x, None, None, to_a.float(), to_b.float(), None
+
+
+def speed_up_adapter(model: Any, name: str) -> int:
+    """Let `LoraProduct` compute the trained adapter's modules where that is all they do; return how many.
+
+    Left to PEFT are DoRA, dropout, quantized weights, and every module while it is not in training.
+    """
+    from peft.tuners.lora import Linear
+
+    found = 0
+    for module in model.modules():
+        if not (type(module) is Linear and type(module.base_layer) is torch.nn.Linear and name in module.lora_A):
+            continue
+        plain = isinstance(module.lora_dropout[name], torch.nn.Identity) and name not in module.lora_variant
+        if plain and module.lora_A[name].bias is None and module.lora_B[name].bias is None:
+            module.forward = types.MethodType(_product_of(name, module.forward), module)
+            found += 1
+    return found
+
+
+def _product_of(name: str, before: Any) -> Any:
+    def forward(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if (
+            not self.training
+            or args
+            or kwargs
+            or self.disable_adapters
+            or self.merged
+            or self.active_adapters != [name]
+        ):
+            return before(x, *args, **kwargs)
+        base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
+        return LoraProduct.apply(x, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
+
+    return forward
+
+
+class LeanTrainer(SFTTrainer):
+    """TRL's trainer for tokenized rows, a step at a time: `per_device_train_batch_size` is all rows of a step.
+
+    `most_tokens` is the size of a micro-batch; where several processes must take equally many, `most_rows` is. Token
+    accuracy and entropy, which TRL logs, are not computed. `packed` and `scored` say what the model takes; see `check`.
+    """
+
+    def __init__(self, most_tokens: int, most_rows: int | None = None, **settings: Any):
+        super().__init__(**settings)
+        self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
+        base = self.model.get_base_model()
+        score_in_forward(base)
+        packed, scored = check(base)
+        self.scored = scored and not self.aux_loss_enabled
+        self.packed = packed and self.scored and self.neftune_noise_alpha is None  # the noise goes by a row's length
+        pad = self.processing_class.pad_token_id
+        self.data_collator = Collator(most_tokens, pad, most_rows, packed=self.packed, scored=self.scored)
+        self.sped_up = speed_up_adapter(self.model, self.model.active_adapter)
+
+    def _attention(self) -> Any:
+        base = self.model.get_base_model()
+        return attending_by_row(base) if self.packed else contextlib.nullcontext()
+
+    @override
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        parts = inputs["parts"]
+        self.current_gradient_accumulation_steps = len(parts)
+        total = torch.zeros((), device=self.args.device)
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(model), self._attention():
+                total += super().training_step(model, part, num_items_in_batch)
+            if not last:
+                self.control = self.callback_handler.on_substep_end(self.args, self.state, self.control)
+        if self.scored:
+            self._total_train_tokens += int(self.accelerator.gather(inputs["lengths"].sum().to(total.device)).sum())
+            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        return total
+
+    @override
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if "targets" not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if num_items_in_batch is None:
+            return model(**inputs) / max(1, len(inputs["targets"]))
+        copies = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        return model(**inputs) / torch.as_tensor(num_items_in_batch).clamp(min=1) * copies  # gradients are averaged
+
+    @override
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Any, None, None]:
+        inputs = self._prepare_inputs(inputs)
+        weights = [self._trained_in(part) for part in inputs["parts"]]
+        with torch.no_grad(), self.compute_loss_context_manager(), self._attention():
+            losses = [self.compute_loss(model, part) for part in inputs["parts"]]
+        total = sum(loss * weight for loss, weight in zip(losses, weights, strict=True))
+        return total / max(1, sum(weights)), None, None
+
+    @staticmethod
+    def _trained_in(part: dict[str, Any]) -> int:
+        return len(part["targets"]) if "targets" in part else int((part["labels"][:, 1:] != IGNORED).sum())
+
+    @override
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0  # transformers would estimate them for its log
