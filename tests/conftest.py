@@ -26,6 +26,7 @@ def home(tmp_path, monkeypatch) -> Iterator[Path]:
     monkeypatch.setenv("RESTYLE_HOME", str(folder))
     yield folder
     if (folder / "runs").is_dir():
+        monkeypatch.undo()  # what the test has put in the way
         monkeypatch.setenv("RESTYLE_HOME", str(folder))
         for run in runs.alive_runs():
             run.request("cancel")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import ExportError, HomeError, ModelError, StudioError
-from studio.export import example, merge, ollama, script, target
+from studio.export import example, merge, ollama, script, space, target
 from studio.export.request import MERGED, Kind
 from studio.files import size_of
 from studio.i18n import Message
@@ -36,7 +36,6 @@ class Outlook:
     """What an export of a run will be."""
 
     parts: tuple[Part, ...] = ()
-    """Empty for a kind that says nothing before it is made."""
     precision: Choice | None = None
     """The number format of a merged model."""
     needs: int = 0
@@ -61,7 +60,7 @@ def of(run: Run, kind: Kind, of_run: str, wanted: str = "auto") -> Outlook:
     try:
         base, settings = _base(run)
         chosen = merge.precision_of(of_run, settings, wanted) if kind in MERGED else None
-        parts = tuple(_PARTS[kind](run, base, chosen.value if chosen else "")) if kind in _PARTS else ()
+        parts = tuple(_PARTS[kind](run, base, chosen.value if chosen else ""))
     except (StudioError, OSError) as error:
         told = error if isinstance(error, StudioError) else ExportError("export.damaged", run=run.id, detail=str(error))
         return Outlook(free=free, hindrance=told.message)
@@ -87,6 +86,11 @@ def _adapter(run: Run, base: Path, number_format: str) -> list[Part]:
     weights = (run.adapter / WEIGHTS).stat().st_size
     about = Part("about", f"README.md, {SETTINGS}")
     return [Part("adapter", WEIGHTS, weights), _tokenizer(run), about, Part("example", example.NAME)]
+
+
+def _space(run: Run, base: Path, number_format: str) -> list[Part]:
+    adapter, tokenizer, about, _ = _adapter(run, base, number_format)
+    return [Part("app", f"{space.APP}, {space.DATA}"), adapter, tokenizer, about]
 
 
 def _tokenizer(run: Run) -> Part:
@@ -122,4 +126,5 @@ _PARTS: dict[str, Callable[[Run, Path, str], list[Part]]] = {
     "script": _script,
     "ollama": _ollama,
     "gguf": _gguf,
+    "space": _space,
 }
