@@ -124,14 +124,21 @@ def test_limits_hold_for_what_a_guest_asks(guest, two_runs):
 
 
 def test_nothing_of_the_owners_data_reaches_a_guest(guest, two_runs):
+    from studio.data import prepare
+
+    settings = two_runs.published.path / "run.yaml"
+    config = two_runs.published.config().with_settings({"evaluation.prompts": "captain-heldout"})
+    settings.write_text(config.to_yaml(), encoding="utf-8")
     opened(guest, two_runs.published)
     ask(guest, two_runs.published.id, question="hi")
     guest.get("/guest/config")
     guest.get("/guest/")
 
     learnt = heard(guest)
-    config = two_runs.published.config()
     assert two_runs.published.id in learnt
+    held_out = prepare.held_out("captain-heldout")
+    assert held_out
+    assert not [prompt for prompt in held_out if prompt in learnt]
     for secret in ("says the sea", config.data.source.name, config.model.id, str(two_runs.published.path.parent)):
         assert secret not in learnt, secret
 

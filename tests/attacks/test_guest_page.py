@@ -18,8 +18,6 @@ pytestmark = pytest.mark.timeout(300)
 def test_a_guest_logs_in_compares_votes_and_presents(browser, shared, two_runs):
     run = two_runs.published
     labels.rename(run, HOSTILE[:60])
-    for rows in run.path.glob("data/**/*"):
-        assert rows.exists()
     gpu.thread().evaluate(EvaluationRequest(run.id, limit=2, forgetting=False)).result()
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
     errors: list[str] = []
@@ -43,8 +41,9 @@ def test_a_guest_logs_in_compares_votes_and_presents(browser, shared, two_runs):
     expect(page.locator("#proof .good")).to_contain_text(text("ui.proof.verified", "en"), timeout=SLOW)
 
     page.locator("#present").click()
-    expect(page.locator("#stage")).to_contain_text("What is", timeout=SLOW)
+    expect(page.locator("dialog.stage .slide:not([hidden])")).to_contain_text("What is", timeout=SLOW)
     page.keyboard.press("Escape")
+    expect(page.locator("dialog.stage")).to_be_hidden()
     page.get_by_role("tab", name=text("ui.compare.tabs.vote", "en"), exact=True).click()
     page.locator("#voter input, #voter textarea").fill("Kim")
     page.get_by_role("button", name=text("ui.vote.begin", "en"), exact=True).click()
