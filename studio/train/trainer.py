@@ -92,7 +92,9 @@ def _prepared_trainer(
     processes.tell(together.Start(planned, begun_from, resumed))
     rows = prepared.train, prepared.validation
     trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
-    seconds = preflight.training_seconds(config, planned, prepared.report, located) / processes.count()
+    seconds = 0.0
+    if config.samples.mode != "off":  # it measures the device, for half a second
+        seconds = preflight.training_seconds(config, planned, prepared.report, located) / processes.count()
     began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
     if processes.sharded():
         run.tell(message("log.launch.no_strip"))
