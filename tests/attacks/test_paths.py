@@ -79,6 +79,14 @@ def test_a_shared_page_takes_no_folder_as_a_model(shared, canaries):
         form.read({"model.id": str(canaries[0].parent)}, RunConfig())
 
 
+@pytest.mark.parametrize("named", ["/etc", "../../runs", "a/../b", "\x00", "C:\\x", "~", "//host/share"])
+def test_no_folder_is_named_as_a_checkpoint(named):
+    from studio.ui.tabs import compare_events
+
+    with pytest.raises(StudioError):
+        compare_events.after("20250101-000000-x-0000", named, 100)
+
+
 FIELDS = {
     "data.source.name": {"data.source.kind": "file"},
     "data.source.name ": {"data.source.kind": "bundled"},

@@ -1,5 +1,6 @@
 """Every route of the running app asks for the login, whatever it is; guests get nothing but their own page."""
 
+import asyncio
 import re
 
 import pytest
@@ -171,3 +172,22 @@ def test_large_bodies_are_refused_before_they_are_read(shared, stranger, guest, 
             status = type(error).__name__
         assert status not in (200, 307), path
     assert owner.get("/config").status_code == 200
+
+
+def test_a_body_that_hides_its_length_ends_at_the_limit():
+    taken = []
+
+    async def app(scope, receive, send):
+        while (message := await receive())["type"] == "http.request":
+            taken.append(message["body"])
+
+    async def endless():
+        return {"type": "http.request", "body": b"x" * 4096, "more_body": True}
+
+    async def ask():
+        door = access.Door("space", owners=frozenset())
+        scope = {"type": "http", "method": "POST", "path": "/guest/gradio_api/queue/join", "query_string": b""}
+        await access.Gate(app, door)({**scope, "headers": [(b"host", b"localhost")]}, endless, None)
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+    assert access.LARGEST_OF_GUEST - 4096 <= sum(map(len, taken)) <= access.LARGEST_OF_GUEST
