@@ -130,7 +130,7 @@ def test_the_zip_holds_every_file_and_replaces_only_its_like(tiny_config, tmp_pa
         target.zipped(folder)
 
 
-@pytest.mark.parametrize("style", ["chat", "text"])
+@pytest.mark.parametrize("style", ["chat", pytest.param("text", marks=pytest.mark.slow)])
 def test_the_example_streams_the_runs_answer_in_a_fresh_process(tiny_config, tmp_path, style):
     settings = {"data.prompt.system": "Speak old."} if style == "chat" else without_chat_template(tmp_path / "base")
     run = trained(tiny_config, **settings)
@@ -141,6 +141,7 @@ def test_the_example_streams_the_runs_answer_in_a_fresh_process(tiny_config, tmp
     assert said.strip() == wanted.text.strip()
 
 
+@pytest.mark.slow
 def test_the_example_of_a_quantized_run_loads_the_base_quantized(tiny_config, tmp_path):
     run = trained(tiny_config, **{"model.quantization": "nf4"})
     folder = adapter.export_example(subject.of(run), tmp_path / "mine")
@@ -157,6 +158,7 @@ def test_an_example_that_fails_says_so(tiny_config, tmp_path):
         fresh(folder / "ask.py", "What is 3?", "--greedy", "--base", tiny_config.model.id)
 
 
+@pytest.mark.slow
 def test_an_example_with_more_columns_asks_for_each(tiny_config, tmp_path):
     path = tmp_path / "songs.jsonl"
     rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]

@@ -57,7 +57,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SELDOM = ("as it comes", "quantized")
+"""Cases for the slow suite; the two others go through all of their ways."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case in SELDOM else case for case in CASES]
+)
 def test_it_repeats_the_losses_bit_by_bit(tiny_config, tmp_path, case):
     run = trained(tiny_config, **CASES[case])
     assert repeated(run, tmp_path) == losses(run)

@@ -21,7 +21,14 @@ def checked(run, kind, **settings):
     return made.verification
 
 
-@pytest.mark.parametrize("settings", [{}, {"lora.dora": True, "lora.rslora": True}, {"model.quantization": "nf4"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        pytest.param({"lora.dora": True, "lora.rslora": True}, marks=pytest.mark.slow),
+        pytest.param({"model.quantization": "nf4"}, marks=pytest.mark.slow),
+    ],
+)
 def test_the_adapter_answers_token_for_token_as_the_run(tiny_config, settings):
     found = checked(trained(tiny_config, **settings), "adapter")
     assert found.passed
@@ -71,6 +78,7 @@ def test_another_adapter_is_found(tiny_config, tmp_path):
     assert found.agreement.equal < 8
 
 
+@pytest.mark.slow
 def test_another_template_is_found(tiny_config, tmp_path):
     def spoil(folder):
         path = folder / "chat_template.jinja"
@@ -82,6 +90,7 @@ def test_another_template_is_found(tiny_config, tmp_path):
     assert found.prompts == (0, 3)
 
 
+@pytest.mark.slow
 def test_an_adapter_that_cannot_be_loaded_is_told_with_the_reason(tiny_config, tmp_path):
     def spoil(folder):
         (folder / "adapter_model.safetensors").write_bytes(b"nothing")
@@ -115,6 +124,7 @@ def test_the_questions_are_the_prompts_of_the_rows(tiny_config):
     assert found.tokenizer.decode(list(rows[0].answer)).startswith("Aye")
 
 
+@pytest.mark.slow
 def test_a_template_of_more_columns_is_not_tried_on_a_question(tiny_config, tmp_path):
     path = tmp_path / "songs.jsonl"
     rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]

@@ -13,12 +13,13 @@ from trl import SFTTrainer
 from studio import gpu
 from studio.runs import State
 from studio.train import checkpoint
+from studio.train.lean import LeanTrainer
 from tests.faults.conftest import weights
 
 
 @pytest.mark.parametrize("happens_in", ["training_step", "prediction_step"])
 def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturbed, monkeypatch, happens_in):
-    real = getattr(SFTTrainer, happens_in)
+    real = getattr(LeanTrainer, happens_in)
     seen: list[weakref.ref] = []
 
     def step(self, model, *args, **kwargs):
@@ -28,7 +29,7 @@ def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturb
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(self, model, *args, **kwargs)
 
-    monkeypatch.setattr(SFTTrainer, happens_in, step)
+    monkeypatch.setattr(LeanTrainer, happens_in, step)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.FAILED
     assert run.status().error.key == "errors.device.memory"
