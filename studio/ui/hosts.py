@@ -19,6 +19,8 @@ from studio.files import home
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COLAB = ("-colab.googleusercontent.com", ".colab.dev")
 """The ends of the names under which Colab's proxy serves a port of its machine, to the notebook's owner alone."""
+INSIDE_COLAB = (".colab-user-runtimes.internal", ".codatalab-user-runtimes.internal")
+"""How the names end under which that proxy asks the machine."""
 SPACE_DISK = Path("/data")
 """Where a Space's disk is mounted, unless its settings say otherwise."""
 
@@ -96,7 +98,7 @@ class Names:
         if open_:
             own |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
         own |= {name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()}
-        ends = (*(COLAB if on_colab() else ()), *((".hf.space",) if on_space() else ()))
+        ends = (*((*COLAB, *INSIDE_COLAB) if on_colab() else ()), *((".hf.space",) if on_space() else ()))
         return cls(open_, own, ends)
 
     def knows(self, name: str) -> bool:
@@ -128,7 +130,9 @@ class Names:
             return False
         if parts.netloc.lower() == host.lower():
             return True
-        return name in self.own or (on_colab() and is_loopback(_name_of(host)) and name.endswith(COLAB))
+        asked = _name_of(host)
+        renamed = on_colab() and (is_loopback(asked) or asked.endswith(INSIDE_COLAB))
+        return name in self.own or (renamed and name.endswith(COLAB))
 
 
 def _name_of(host: str) -> str:

@@ -78,6 +78,9 @@ def test_behind_colabs_proxy_the_origin_is_the_proxys(monkeypatch):
     assert COLAB.refuse(headers) == "access.origin"
     monkeypatch.setenv("COLAB_RELEASE_TAG", "1")
     assert COLAB.refuse(headers) is None
+    inside = Names.here()
+    assert inside.refuse({**headers, "host": "x1-7860.colab-user-runtimes.internal"}) is None
+    assert inside.refuse({"host": "x1.colab-user-runtimes.internal", "origin": "https://x.example"}) == "access.origin"
     assert COLAB.refuse({**headers, "host": "y2-7860-colab.googleusercontent.com"}) == "access.origin"
 
 
