@@ -107,7 +107,7 @@ def _script(run: Run, base: Path, number_format: str) -> list[Part]:
     script.require_record(run)
     rows = Part("rows", "data/", size_of(record.folder_of(run.path)))
     losses = Part("losses", script.LOSSES)
-    return [Part("script", f"{script.NAME}, requirements.txt"), rows, _tokenizer(run), losses]
+    return [Part("script", f"{script.NAME}, {script.STEP}, requirements.txt"), rows, _tokenizer(run), losses]
 
 
 def _ollama(run: Run, base: Path, number_format: str) -> list[Part]:
