@@ -53,6 +53,7 @@ def test_the_merged_model_answers_as_the_adapter_on_the_same_base(tiny_config, t
     assert before == pytest.approx(after, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_distance_from_a_quantized_run_to_its_merged_model_is_shown(tiny_config):
     found = checked(trained(tiny_config, **{"model.quantization": "nf4"}), "merged", precision="float32")
     assert found.passed

@@ -28,16 +28,16 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(browser, page_url, la
 
 
 def test_after_a_lack_of_memory_one_press_goes_on_with_less(browser, page_url, monkeypatch):
-    from trl import SFTTrainer
+    from studio.train.sft import StudioTrainer
 
-    real = SFTTrainer.training_step
+    real = StudioTrainer.training_step
 
     def full(self, model, inputs, *args, **kwargs):
-        if self.state.global_step == 2 and len(inputs["input_ids"]) > 2:
+        if self.state.global_step == 2 and max(len(part["cu_seq_lens_q"]) - 1 for part in inputs["parts"]) > 2:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(SFTTrainer, "training_step", full)
+    monkeypatch.setattr(StudioTrainer, "training_step", full)
     page = open_page(browser, page_url)
     tab(page, "train")
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
