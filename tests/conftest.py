@@ -17,13 +17,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hub; those about its abse
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 
-def pytest_collection_modifyitems(items):
-    """Try a test once more that failed in a browser: on a busy machine, one of hundreds of waits may be too short."""
-    for item in items:
-        if "browser" in item.fixturenames:
-            item.add_marker(pytest.mark.flaky(reruns=1))
-
-
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Iterator[Path]:
     """A home that belongs to one test; a run that a failed test leaves alive does not keep the next one waiting."""

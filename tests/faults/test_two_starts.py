@@ -21,9 +21,9 @@ def wait_to_be_stopped(run, *args, **kwargs):
     run.enter(State.STOPPED)
 
 
-def test_twenty_threads_at_once_start_one_run_twenty_times(config, home, monkeypatch):
+def test_twenty_threads_at_once_start_one_run_a_hundred_times(config, home, monkeypatch):
     monkeypatch.setattr("studio.train.trainer.train", wait_to_be_stopped)
-    for number in range(20):
+    for number in range(100):
         monkeypatch.setenv("RESTYLE_HOME", str(home / str(number)))
         barrier = threading.Barrier(20)
         started, refused = [], []

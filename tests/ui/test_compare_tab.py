@@ -39,6 +39,7 @@ class Session:
         self.page.goto(url)
         expect(self.page.locator("#device")).to_contain_text("ⓘ")
         self.page.get_by_role("tab", name=self.say("ui.tabs.compare")).click()
+        expect(self.page.get_by_label(self.say("ui.compare.run"), exact=True)).not_to_have_value("")
 
     def say(self, key: str, **values: object) -> str:
         return text(key, self.language, **values)
@@ -223,8 +224,8 @@ def fits_a_phone(other: Session) -> None:
 
 
 def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(browser, page_url, finished_run, monkeypatch):
-    put = generate._Streamer.put
-    monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(0.1), put(self, value)))
+    put, pace = generate._Streamer.put, [0.1]
+    monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(pace[0]), put(self, value)))
     endless = SimpleNamespace(stop_ids=lambda *given: {2})  # it never comes to its end by itself
     monkeypatch.setattr("studio.compare.placing.tokens", endless)
     one = Session(browser, page_url, "en")
@@ -236,7 +237,8 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(browser
     expect(one.button("ui.compare.go")).to_be_enabled()
     assert saved.all_of(finished_run)[0].comparison.answers[0][0].end == "stopped"
 
-    # A scoreboard goes on when the page is reloaded, and is stopped from there
+    # A scoreboard goes on when the page is reloaded, and is stopped from there, before its first answers have ended
+    pace[0] = 3.0
     one.view("score")
     one.at("#measure").click()
     going = one.say("ui.score.going", done=0, total=30)
