@@ -161,7 +161,9 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
             with gr.Column(scale=3, min_width=320):
                 held_out = words.make(gr.Dropdown, label="ui.compare.held_out", fixed_choices=[], elem_id="held-out")
                 with gr.Row(elem_classes="going"):
-                    go = words.make(gr.Button, text="ui.compare.go", variant="primary", min_width=120, scale=2)
+                    go = words.make(
+                        gr.Button, text="ui.compare.go", variant="primary", interactive=False, min_width=120, scale=2
+                    )
                     stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=72, scale=1)
                     add = words.make(gr.Button, text="ui.compare.add", min_width=132, scale=1, elem_id="add-column")
         extras = tuple(_extra(words, number) for number in range(EXTRA))
@@ -286,7 +288,8 @@ def comparable() -> list[tuple[Run, runs.Status]]:
 def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | None = None) -> dict[Any, Any]:
     """Return what offers the runs there are; the `chosen` one stays chosen if it is among them.
 
-    A `wanted` one that is among them is chosen in its place.
+    A `wanted` one that is among them is chosen in its place. Nothing can be compared until another run is opened, which
+    lets the button be pressed: opening it would end the comparison.
     """
     found = comparable()
     choices = [(views.run_choice(run.id, status, language), run.id) for run, status in found]
@@ -297,7 +300,7 @@ def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | Non
     return {
         tab.run: gr.update(choices=choices, value=value),
         tab.none: gr.update(visible=not ids),
-        tab.go: gr.update(interactive=bool(ids)),
+        **({} if ids and value == chosen else {tab.go: gr.update(interactive=False)}),
         **changed,
         **about(tab, value, found, language, fresh=value != chosen),
     }
