@@ -128,7 +128,7 @@ def test_the_local_page_has_no_login_and_answers_its_own_name_alone(local):
 
 def test_a_refusal_is_in_the_readers_language(local):
     headers = {"host": "attacker.example", "accept-language": "ko"}
-    assert "스튜디오의 주소가 아닙니다" in httpx.get(local, headers=headers).json()["detail"]
+    assert "스튜디오의 주소가 아니에요" in httpx.get(local, headers=headers).json()["detail"]
 
 
 def test_a_local_page_is_never_shared_by_itself():

@@ -229,4 +229,4 @@ def test_columns_are_named_on_the_command_line():
     assert parse("now") == ADAPTED
     assert parse("100") == parse("step-000100") == Column("adapter", "step-000100")
     assert parse("now", 0.5).title("en") == "Adapter of this run at 50 %"
-    assert parse("100").title("ko") == "100단계 체크포인트"
+    assert parse("100").title("ko") == "100스텝 체크포인트"
