@@ -22,7 +22,7 @@ class Work:
     def __init__(self, function: Callable[[Going], Any], about: Any = None):
         self._function = function
         self.about = about
-        """What the work is about, so that it is not begun again."""
+        """What the work is about, for who would begin it again."""
         self._asked_to_end = threading.Event()
         self._done = threading.Event()
         self.share: float | None = None
@@ -84,10 +84,10 @@ def busy(session: str) -> bool:
     return work is not None and not work.wait(0)
 
 
-def is_about(session: str, subject: Any) -> bool:
-    """Whether a session's work goes on and is about `subject`."""
+def subject(session: str) -> Any:
+    """Return what a session's work is about; None when none goes on."""
     work = _newest.get(session)
-    return work is not None and work.about == subject and not work.wait(0)
+    return None if work is None or work.wait(0) else work.about
 
 
 def drop(session: str) -> None:

@@ -57,11 +57,11 @@ def test_later_work_of_a_session_takes_the_place_of_earlier_work():
 def test_work_is_known_by_what_it_is_about_while_it_goes_on():
     work = scanning.begin("f", endless, "these settings")
 
-    assert scanning.is_about("f", "these settings")
-    assert not scanning.is_about("f", "others")
+    assert scanning.subject("f") == "these settings"
+    assert scanning.subject("g") is None
     work.cancel()
     assert work.wait(5)
-    assert not scanning.is_about("f", "these settings")
+    assert scanning.subject("f") is None
 
 
 def test_work_that_nobody_follows_any_more_is_ended():

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -40,6 +40,16 @@ class Before:
     remembered: gr.BrowserState
     tab: gr.Tab | None
     """Where the card stands."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be found out."""
+
+    config: RunConfig
+    measure: bool
+    by_hand: bool
+    """Whether somebody has pressed a button for it, who may cancel it."""
 
 
 def build(words: Words) -> Before:
@@ -83,18 +93,8 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
             language: str, request: gr.Request, price: Any, currency: Any, base: RunConfig, *given: Any
         ) -> Iterator[dict[Any, Any]]:
             *values, token = given
-            config = frame.form.read(values, base)
-            yield {
-                card.check: gr.update(visible=False),
-                card.measure: gr.update(visible=False),
-                card.cancel: gr.update(visible=True),
-            }
-            yield from _look(card, frame, config, measure, token, Rate.of(price, currency), language, request)
-            yield {
-                card.check: gr.update(visible=True),
-                card.measure: gr.update(visible=True),
-                card.cancel: gr.update(visible=False),
-            }
+            wanted = _Wanted(frame.form.read(values, base), measure, by_hand=True)
+            yield from _look(card, frame, wanted, token, Rate.of(price, currency), language, request)
 
         return look
 
@@ -113,7 +113,7 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
 
     rate = [card.price, card.currency]
     inputs = [frame.language, *rate, frame.base, *frame.form.components, token]
-    outputs = [card.check, card.measure, card.cancel, *_of_look(card, frame)]
+    outputs = _of_look(card, frame)
     card.check.click(looker(False), inputs, outputs, **QUIET)
     card.measure.click(looker(True), inputs, outputs, **QUIET)
     card.cancel.click(cancel, None, None, **QUIET)
@@ -125,7 +125,10 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
 
 
 def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
-    """Look for the verdict by itself after the event `changed`."""
+    """Look for the verdict by itself after the event `changed`.
+
+    What somebody has asked for meanwhile is asked again for the settings as they are now.
+    """
 
     @shown
     def look(
@@ -143,12 +146,15 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
             config = frame.form.read(values, base)
         except StudioError as error:
             scanning.drop(_session(request))
-            yield {card.asked: None, card.progress: "", **_told(card, frame, error.message, rate, language)}
+            told = _told(card, frame, error.message, rate, language)
+            yield {card.asked: None, card.progress: "", **_buttons(card, looking=False), **told}
             return
-        if asked == config or scanning.is_about(_session(request), config):  # two steps of it are tried, say
+        before = scanning.subject(_session(request))
+        if config in (asked, before and before.config):  # two steps of it are tried, say
             yield {card.progress: gr.skip()}
             return
-        yield from _look(card, frame, config, False, token, rate, language, request, by_itself=True)
+        wanted = replace(before, config=config) if before else _Wanted(config, measure=False, by_hand=False)
+        yield from _look(card, frame, wanted, token, rate, language, request, by_itself=True)
 
     inputs = [
         frame.language,
@@ -164,7 +170,16 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
 
 
 def _of_look(card: Before, frame: Frame) -> list[Any]:
-    return [card.progress, card.said, card.found, card.asked, *frame.form.reasons.values()]
+    buttons = [card.check, card.measure, card.cancel]
+    return [*buttons, card.progress, card.said, card.found, card.asked, *frame.form.reasons.values()]
+
+
+def _buttons(card: Before, looking: bool) -> dict[Any, Any]:
+    return {
+        card.check: gr.update(visible=not looking),
+        card.measure: gr.update(visible=not looking),
+        card.cancel: gr.update(visible=looking),
+    }
 
 
 def _told(card: Before, frame: Frame, found: Any, rate: Rate | None, language: str) -> dict[Any, Any]:
@@ -183,8 +198,7 @@ def _shown(card: Before, frame: Frame, found: Any, rate: Rate | None, language: 
 def _look(
     card: Before,
     frame: Frame,
-    config: RunConfig,
-    measure: bool,
+    wanted: _Wanted,
     token: str | None,
     rate: Rate | None,
     language: str,
@@ -195,7 +209,7 @@ def _look(
 
     By itself it waits until the form has settled and the Data tab's scan of the same rows is done, and fetches nothing.
     """
-    session = _session(request)
+    session, config = _session(request), wanted.config
 
     def check(going: scanning.Going) -> Any:
         from studio import gpu
@@ -206,22 +220,24 @@ def _look(
             if not _rows_are_here(config):
                 return message("ui.before.no_data")
         found = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
-        if not measure or found.blocks or found.plan is None:
+        if not wanted.measure or found.blocks or found.plan is None:
             return found, None
         return found, _result(gpu.thread().measure(config), going)
 
-    work = scanning.begin(session, check, config)
-    yield {card.progress: _waiting(None, language)}
+    work = scanning.begin(session, check, wanted)
+    yield {card.progress: _waiting(None, language), **(_buttons(card, looking=True) if wanted.by_hand else {})}
     for share in scanning.follow(session, work):
         if not work.replaced:
             yield {card.progress: _waiting(share, language)}
     if work.replaced:
         yield {card.progress: gr.skip()}
-    elif work.cancelled:
-        yield {card.progress: ""}
+        return
+    done = {card.progress: "", **(_buttons(card, looking=False) if wanted.by_hand else {})}
+    if work.cancelled:
+        yield done
     else:
         found = work.result if work.error is None else message_of(work.error)
-        yield {card.progress: "", card.asked: config, **_told(card, frame, found, rate, language)}
+        yield {**done, card.asked: config, **_told(card, frame, found, rate, language)}
 
 
 def _settle(going: scanning.Going, data: str) -> None:
