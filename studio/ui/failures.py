@@ -67,6 +67,20 @@ def shown(handler: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def ending(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a handler as `shown` does; where it fails, what would come after its success does not happen."""
+
+    @functools.wraps(handler)
+    def function(language: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(language, *args, **kwargs)
+        except Exception as error:
+            warn(message_of(error), language)
+            raise gr.Error(visible=False, print_exception=False) from error
+
+    return function
+
+
 def silent(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Make a handler that runs every second log its failure and change nothing: a message a second helps nobody."""
 

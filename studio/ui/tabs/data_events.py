@@ -14,7 +14,7 @@ from studio.errors import DataError
 from studio.i18n import text
 from studio.ui import launch, scanning, templates
 from studio.ui import look as looks
-from studio.ui.failures import message_of, shown
+from studio.ui.failures import ending, message_of, shown
 from studio.ui.form import MAPPING, from_component
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
@@ -76,7 +76,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             | shown_now
         )
 
-    @shown
+    @ending
     def take_path(language: str, typed: str) -> dict[Any, Any]:
         if not launch.is_local():
             raise DataError("ui.no_paths")
@@ -202,7 +202,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             row.number,
         ]
         outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.worded]
-        return look_again(event.then(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED))
+        return look_again(event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED))
 
     def nothing() -> None:
         """Begin a chain of events."""
