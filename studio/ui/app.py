@@ -209,7 +209,7 @@ def _connect(
     read_data = data_events.connect(data_tab, frame)
     train.connect(train_tab, frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
-    comparing.connect(views_tab, frame, timer)
+    of_others = comparing.connect(views_tab, frame)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     say_runs_again = runs_events.connect(library, frame, runs_item, tabs)
     opened = page.load(open_page, frame.remembered, everything, **_QUIET)
@@ -250,14 +250,10 @@ def _connect(
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
     say_runs_again(spoken)
-    clock.look_at(
-        [timer.tick, train_tab.look_again.click],
-        find_news,
-        [frame.following],
-        show_run_news,
-        [frame.language, frame.following, *train_tab.looks],
-        tick_outputs,
+    of_run = clock.Watch(
+        find_news, [frame.following], show_run_news, [frame.language, frame.following, *train_tab.looks], tick_outputs
     )
+    clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
     train_tab.stage.change(
         settle,
         [frame.language, frame.following, train_tab.waiting.runs, compare_tab.run],

@@ -129,11 +129,13 @@ class Server:
 class Tick:
     """What a page asks at each tick, and what it asks then if a state (by its id) has changed."""
 
+    opening: list[dict]
+    """What it asked before, as it was opened."""
     looks: list[dict]
     shows: dict[int, dict]
 
 
-def recorded(url: str) -> Tick:
+def recorded(url: str, news: bool = True) -> Tick:
     """Open the page in a browser, wait until its clock has ticked a few times, and return the requests of a tick."""
     from playwright.sync_api import sync_playwright
 
@@ -166,23 +168,27 @@ def recorded(url: str) -> Tick:
         deadline = time.monotonic() + 180
         while True:
             looks, shows = of_clock()
-            if looks and shows and all(len(found) > 3 for found in looks):
+            if looks and bool(shows) >= news and all(len(found) > 3 for found in looks):
                 break
             assert time.monotonic() < deadline, {index: len(found) for index, found in asked.items()}
             page.wait_for_timeout(500)
         browser.close()
-    return Tick([found[-1] for found in looks], shows)
+    ticking = [found[-1]["fn_index"] for found in [*looks, *([last] for last in shows.values())]]
+    opening = [found[0] for index, found in asked.items() if index not in ticking]
+    return Tick(opening, [found[-1] for found in looks], shows)
 
 
 class Page:
-    """A client that asks what a page asks."""
+    """A client that asks what a page asks; its session has what a page's has that was just opened."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, tick: Tick):
         self.client = httpx.Client(base_url=url + "/gradio_api", timeout=60)
         self.session = secrets.token_hex(6)
         self.times: list[float] = []
         self.sizes: list[int] = []
         self.news: list[bool] = []
+        for request in tick.opening:
+            self.ask(request)
 
     def ask(self, request: dict) -> tuple[int, list[int]]:
         """Ask once and wait for the answer; return its bytes, and the ids of the states that it has changed."""
@@ -244,7 +250,7 @@ def measure(seconds: float) -> None:
         server = Server(home)
         try:
             tick = recorded(server.url)
-            pages = [Page(server.url) for _ in range(CLIENTS)]
+            pages = [Page(server.url, tick) for _ in range(CLIENTS)]
             follow(pages, tick, 6)  # warm
             for page in pages:
                 page.times, page.sizes, page.news = [], [], []
@@ -267,6 +273,8 @@ def measure(seconds: float) -> None:
             writer.join()
         run.enter(State.PAUSED)
         try:
+            tick = recorded(server.url, news=False)
+            pages = [Page(server.url, tick) for _ in range(CLIENTS)]
             follow(pages, tick, 4)
             for page in pages:
                 page.times, page.sizes, page.news = [], [], []
@@ -296,7 +304,7 @@ def measure_training(seconds: float) -> None:
             speeds: dict[bool, list[float]] = {False: [], True: []}
             for number in range(2 * PAIRS):
                 followed = number % 4 in (1, 2)  # without, with, with, without: what drifts is on both sides
-                pages = [Page(server.url) for _ in range(CLIENTS)] if followed else []
+                pages = [Page(server.url, tick) for _ in range(CLIENTS)] if followed else []
                 offset, began = run.events()[1], time.time()
                 follow(pages, tick, seconds)
                 time.sleep(max(0.0, began + seconds - time.time()))

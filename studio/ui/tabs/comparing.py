@@ -140,8 +140,8 @@ def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
     return (found.id, len(found.pairs)) if found else ()
 
 
-def connect(views: Views, frame: Frame, timer: gr.Timer) -> None:
-    """Connect the events of all views; with every tick of the timer they look for what others have changed."""
+def connect(views: Views, frame: Frame) -> clock.Watch:
+    """Connect the events of all views; returns how to look for what others have changed."""
     answers = views.answers
 
     def find(request: gr.Request, run_id: str | None, *kept: Any) -> str | None:
@@ -182,4 +182,4 @@ def connect(views: Views, frame: Frame, timer: gr.Timer) -> None:
         **QUIET,
     )
     inputs = [answers.run, *views.kept]
-    clock.look_at([timer.tick], find, inputs, show_news, [frame.language, *inputs], views.measured)
+    return clock.Watch(find, inputs, show_news, [frame.language, *inputs], views.measured)

@@ -134,7 +134,7 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
     made = begun.success(pack, asked[:3], [tab.packing, tab.file, tab.packed], **at_once)
     made.then(None, tab.packed, None, js=_DOWNLOAD)
     known = [frame.language, tab.seen, *tab.asked]
-    clock.look_at([tab.timer.tick], find_news, known[1:4], show_news, known, tab.shown)
+    clock.look_at([tab.timer.tick], clock.Watch(find_news, known[1:4], show_news, known, tab.shown))
     return lambda event: event.then(say_again, known, tab.shown, **QUIET)
 
 

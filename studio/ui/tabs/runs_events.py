@@ -163,7 +163,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
 
     item.select(arrive, looked[:3], tab.shown, **QUIET)
     tabs.select(watch, frame.language, tab.timer, **QUIET)
-    clock.look_at([tab.timer.tick], find_news, looked, show_news, looked, tab.shown)
+    clock.look_at([tab.timer.tick], clock.Watch(find_news, looked, show_news, looked, tab.shown))
     return lambda event: event.then(say_again, looked, tab.shown, **QUIET)
 
 
