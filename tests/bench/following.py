@@ -1,6 +1,6 @@
 """Measure what it costs to follow a run: two pages on a run of 50,000 events that goes on.
 
-    python tests/bench/following.py [seconds] [--training]
+    python -m tests.bench.following [SECONDS] [--training]
 
 The page's ticks, and what it asks when they have found news, are recorded once from a browser, which is closed then;
 two clients replay them over HTTP every two seconds, as the page does, while another process writes 10 steps a second
@@ -25,14 +25,12 @@ from typing import Any
 
 import httpx
 import psutil
-from page_start import ROOT, free_port
-
-sys.path.insert(0, str(ROOT))
 
 from studio import runs
 from studio.config import RunConfig
 from studio.events import Evaluated, Step
 from studio.runs import RunWriter, State
+from tests.bench.page_start import ROOT, free_port
 
 EVENTS, CLIENTS, EVERY, RATE = 50_000, 2, 2.0, 10
 TOTAL = 60_000

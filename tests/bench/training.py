@@ -7,11 +7,11 @@ timed from its start to its end, when the adapter is saved. The arms go in turn,
 is computed afterwards, in float32, by the same code. Writes a table to standard output and `training.md`, a picture to
 `training.svg`, both beside this file.
 
-Arms: `studio` with its automatic settings; `trl` as its defaults are; `padded`, a loop that pads all rows to 512 tokens
-and computes all logits; `loop`, by hand, with rows of like length together and logits where there is loss alone. What
-ends in `16` or `32` is the same in bfloat16 or float32. With a folder, what has been trained there already is not
-trained again. With `--processor` there are fewer rows, one thread works, and its processor time is what the share is
-taken of: other work on the machine hardly moves that.
+Arms: `studio` with its automatic settings; `trl` as its defaults are; `padded`, on short rows, a loop that pads all to
+512 tokens and computes all logits; `loop`, by hand, with rows of like length together and logits where there is loss
+alone. What ends in `16` or `32` is the same in bfloat16 or float32. With a folder, what has been trained there already
+is not trained again. With `--processor` there are fewer rows, one thread works, and its processor time is what the
+share is taken of: other work on the machine hardly moves that.
 """
 
 import json
@@ -23,11 +23,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = ("studio", "trl", "padded", "loop")
-ARMS = ("studio", "studio32", "trl", "padded", "loop", "loop16")
+ARMS = {
+    "short": ("studio", "studio32", "trl", "padded", "loop", "loop16"),
+    "long": ("studio", "studio32", "trl", "loop", "loop16"),
+}
 BATCH, RANK, ALPHA, RATE, SEED, LONGEST = 8, 16, 32, 2e-4, 42, 512
 ROWS = {"short": (128, 24), "long": (64, 12)}
 """Rows to train and to validate on."""
@@ -301,7 +305,7 @@ def one_arm(arm: str, folder: Path) -> None:
         {"studio": studio, "trl": trl, "loop": loop}[name](folder, precision)
 
 
-def validation_losses(folder: Path, arms: list[str], held: list[dict[str, str]]) -> dict[str, float]:
+def validation_losses(folder: Path, arms: Sequence[str], held: list[dict[str, str]]) -> dict[str, float]:
     """Return the mean loss a trained token of each arm's adapter on the validation rows, in float32."""
     import torch
     from peft import PeftModel
@@ -342,7 +346,7 @@ def timed(arm: str, folder: Path) -> dict[str, float]:
     return {"began": began, "seconds": time.time() - began, "processor": processor}
 
 
-def measure(kind: str, arms: list[str], folder: Path) -> list[dict[str, float | str]]:
+def measure(kind: str, arms: Sequence[str], folder: Path) -> list[dict[str, float | str]]:
     """Run all arms on one data set, and return a line of the table for each."""
     train, held = make_rows(kind)
     times = {}
@@ -446,12 +450,12 @@ def main() -> None:
     named = [name for name in sys.argv[1:] if name != "--processor"]
     kept = next((Path(name) for name in named if "/" in name), None)
     kinds = [name for name in named if name in ROWS] or list(ROWS)
-    arms = [name for name in named if name.removesuffix("16").removesuffix("32") in NAMES] or list(ARMS)
+    asked = [name for name in named if name.removesuffix("16").removesuffix("32") in NAMES]
     with tempfile.TemporaryDirectory() as folder:
-        lines = [line for kind in kinds for line in measure(kind, arms, (kept or Path(folder)) / kind)]
+        lines = [line for kind in kinds for line in measure(kind, asked or ARMS[kind], (kept or Path(folder)) / kind)]
     told = f"{machine()}\n\n{table(lines)}"
     print(told)
-    if len(arms) == len(ARMS) and len(kinds) == len(ROWS) and not PROCESSOR:
+    if not asked and len(kinds) == len(ROWS) and not PROCESSOR:
         (Path(__file__).parent / "training.md").write_text(told, encoding="utf-8")
         (Path(__file__).parent / "training.svg").write_text(picture(lines), encoding="utf-8")
 
