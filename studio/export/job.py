@@ -53,10 +53,10 @@ class _Work:
         if self._request.verify and self._request.kind not in VERIFIED:
             self._notes.append(message("export.note.not_verified", kind=self._request.kind))
         elif self._request.verify:
-            from studio.export import verify
+            from studio.export.verify import check, result
 
-            verification = verify.verify(found, self._folder, self._host, self._going)
-            verify.save(verification, self._folder)
+            verification = check.verify(found, self._folder, self._host, self._going)
+            result.save(verification, self._folder)
         packed = None
         if self._request.zip:
             self._going("packing", None)

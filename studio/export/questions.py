@@ -13,6 +13,8 @@ from studio.train import record
 
 COUNT = 8
 """Questions that are asked."""
+TEXTS = ("What is the sea?", "바다는 무엇인가요?", "  List: a, b;\n\nthen {c}. ")
+"""Questions that are put through an export's own template."""
 
 Where = Literal["held_out", "trained"]
 

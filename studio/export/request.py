@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from studio.i18n import DEFAULT_LANGUAGE, Message
 
 if TYPE_CHECKING:
-    from studio.export.verify import Verification
+    from studio.export.verify.result import Verification
 
 Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "space"]
 KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
-VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama")
+VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama", "script")
 """Kinds that hold a model which this machine can load again."""
 MERGED: tuple[Kind, ...] = ("merged", "ollama", "gguf")
 """Kinds that hold the base with the adapter merged into it, in a number format."""

@@ -7,7 +7,8 @@ import pytest
 from studio.errors import ExportError
 from studio.export.made import Made
 from studio.export.outlook import Outlook, Part
-from studio.export.verify import Agreement, Verification
+from studio.export.verify.agreement import Agreement
+from studio.export.verify.result import Verification
 from studio.i18n import LANGUAGES, message, text
 from studio.model.hardware import Choice
 from studio.ui import export_views as views
@@ -16,7 +17,7 @@ from studio.ui.exporting import Going
 
 def made(kind="adapter", equal=8, is_old=False, checked=True, files=(("a<b>.bin", 2_000_000),)):
     agreement = Agreement(8, equal, 0, 0.5, None, (2.5, 2.625))
-    verification = Verification("adapter", "held_out", agreement, (3, 3), "float32", made=1.0) if checked else None
+    verification = Verification("adapter", "float32", agreement, "held_out", (3, 3), made=1.0) if checked else None
     return Made(kind, Path("/x") / kind, 1.0, files, verification, is_old)
 
 

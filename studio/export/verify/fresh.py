@@ -13,6 +13,11 @@ def main() -> None:
     """Carry out the request."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     request = json.loads(sys.stdin.readline())
+    {"model": ask_model}[request["use"]](request)
+
+
+def ask_model(request: dict) -> None:
+    """Load a model as transformers and PEFT do, and ask it in tokens."""
     import torch
     from transformers import AutoTokenizer
 
