@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "space"]
 KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
-VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama", "script")
+VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama", "script", "example", "space")
 """Kinds that hold a model which this machine can load again."""
 MERGED: tuple[Kind, ...] = ("merged", "ollama", "gguf")
 """Kinds that hold the base with the adapter merged into it, in a number format."""

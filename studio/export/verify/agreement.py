@@ -27,7 +27,7 @@ class Said:
     """What a model said to all questions, and how likely it found the references."""
 
     answers: tuple[Answer, ...]
-    nll: tuple[float, ...]
+    nll: tuple[float, ...] = ()
     """Of each reference, summed over its tokens."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studio.export.request import Kind
 from studio.export.subject import Subject
-from studio.export.verify import model, script
+from studio.export.verify import model, script, words
 from studio.export.verify.case import Case
 from studio.export.verify.result import Verification
 from studio.model.adapter import ModelHost
@@ -17,6 +17,8 @@ _CHECKS: dict[Kind, Callable[[Case], Verification]] = {
     "merged": model.merged,
     "ollama": model.merged,
     "script": script.check,
+    "example": words.ask,
+    "space": words.app,
 }
 
 

@@ -1,37 +1,92 @@
-"""Load an export in a process that knows nothing of the studio, and say what it says. Run as a file, not imported.
+"""Use an export in a process that knows nothing of the studio, and say what it says. Run as a file, not imported.
 
 Reads one JSON request from standard input, prints one JSON object a line: what is loaded, the tokens of each asked
-text, the greedy answer to each question, the likelihood of each reference. Knows torch, transformers and PEFT alone.
+text, the greedy answer to each question, the likelihood of each reference. Knows torch, transformers and PEFT, and the
+files that exports carry.
 """
 
+import importlib.util
 import json
 import os
 import sys
+
+RECORDED = {"output_scores": True, "return_dict_in_generate": True}
+"""What `generate` is asked for besides the tokens."""
+GREEDY = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
 
 
 def main() -> None:
     """Carry out the request."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     request = json.loads(sys.stdin.readline())
-    {"model": ask_model}[request["use"]](request)
+    {"model": use_model, "example": use_example, "space": use_space}[request["use"]](request)
 
 
-def ask_model(request: dict) -> None:
+def use_model(request: dict) -> None:
     """Load a model as transformers and PEFT do, and ask it in tokens."""
     import torch
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(request["tokenizer"])
-    for number, messages in enumerate(request["asked"]):
+    for messages in request["asked"]:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        tell(kind="asked", number=number, ids=tokenizer(text, add_special_tokens=False)["input_ids"])
+        tell(kind="asked", ids=tokenizer(text, add_special_tokens=False)["input_ids"])
     model = load(request)
     tell(kind="loaded", modules=len([name for name, _ in model.named_parameters() if ".lora_A." in name]))
     with torch.inference_mode():
-        for number, ids in enumerate(request["questions"]):
-            tell(kind="answer", number=number, **answer(model, ids, request))
-        for number, (ids, reference) in enumerate(request["references"]):
-            tell(kind="reference", number=number, nll=surprise(model, ids, reference))
+        for ids in request["questions"]:
+            tell(kind="answer", **answer(model, ids, request))
+        for ids, reference in request["references"]:
+            tell(kind="reference", nll=surprise(model, ids, reference))
+
+
+def use_example(request: dict) -> None:
+    """Ask in words, with the functions of an exported example."""
+    from transformers import AutoTokenizer
+
+    ask = imported(request["program"])
+    tokenizer = AutoTokenizer.from_pretrained(ask.ADAPTER)
+    model = ask.load(request["base"], False)
+    overhear(model, request)
+    for asked in request["asked"]:
+        for _ in ask.stream(model, tokenizer, ask.prompt_of(tokenizer, asked), True):
+            pass
+
+
+def use_space(request: dict) -> None:
+    """Show what a Space's app has recorded, and ask its model in words; the base answers first, then the adapter."""
+    os.environ |= {"LIVE": "on", "BASE": request["base"]}
+    app = imported(request["program"])
+    for (prompt,) in request["asked"]:
+        tell(kind="recorded", answers=app.recorded(prompt))
+    _, model = app.MODEL.load()
+    overhear(model, request)
+    for (prompt,) in request["asked"]:
+        for _ in app.MODEL.answers(prompt):
+            pass
+
+
+def imported(path: str) -> object:
+    """Return an exported file as a module."""
+    found = importlib.util.spec_from_file_location("exported", path)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def overhear(model: object, request: dict) -> None:
+    """Tell what a model is asked and what it answers, whoever asks it: greedily, and with so many tokens at most."""
+    generate = model.generate
+
+    def told(**asked: object) -> object:
+        made = generate(**asked | GREEDY | RECORDED | {"max_new_tokens": request["max_new_tokens"]})
+        ids = asked["input_ids"][0].tolist()
+        tell(kind="asked", ids=ids)
+        tell(kind="answer", **answered(made, len(ids)))
+        return made.sequences
+
+    tell(kind="loaded", precision=str(model.dtype).removeprefix("torch."))
+    model.generate = told
 
 
 def tell(**said: object) -> None:
@@ -72,7 +127,7 @@ def load(request: dict) -> object:
 
 
 def answer(model: object, ids: list[int], request: dict) -> dict:
-    """Return the greedy answer to a question; and at each token the runner-up, and by how much it is less likely."""
+    """Return the greedy answer to a question, as `answered` has it."""
     import torch
 
     asked = torch.tensor([ids], device=model.device)
@@ -80,19 +135,20 @@ def answer(model: object, ids: list[int], request: dict) -> dict:
         input_ids=asked,
         attention_mask=torch.ones_like(asked),
         max_new_tokens=request["max_new_tokens"],
-        do_sample=False,
-        temperature=None,
-        top_k=None,
-        top_p=None,
         repetition_penalty=1.0,
         eos_token_id=request["stops"],
         pad_token_id=request["pad"],
-        output_logits=True,
-        return_dict_in_generate=True,
+        **GREEDY,
+        **RECORDED,
     )
-    best = [logits[0].float().log_softmax(-1).topk(2) for logits in made.logits]
+    return answered(made, len(ids))
+
+
+def answered(made: object, asked: int) -> dict:
+    """Return the tokens after the `asked` ones; and at each the runner-up, and by how much it is less likely."""
+    best = [scores[0].float().log_softmax(-1).topk(2) for scores in made.scores]
     return {
-        "ids": made.sequences[0, len(ids) :].tolist(),
+        "ids": made.sequences[0, asked:].tolist(),
         "second": [int(two.indices[1]) for two in best],
         "gap": [float(two.values[0] - two.values[1]) for two in best],
     }
