@@ -16,7 +16,8 @@ def checked(run, folder):
     return check.verify(subject.of(run), folder, ModelHost(), lambda phase, share: None)
 
 
-def test_its_first_losses_are_the_runs_and_nothing_is_left_in_the_folder(finished_run):
+def test_its_first_losses_are_the_runs_and_nothing_is_left_in_the_folder(finished_run, monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     made = gpu.thread().export(ExportRequest(finished_run.id, "script", verify=True)).result()
     found = made.verification
     assert found == result.saved(made.folder)

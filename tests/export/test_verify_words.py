@@ -27,8 +27,10 @@ def spoiled(run, kind, tmp_path, name, before, after):
     return check.verify(subject.of(run), tmp_path / "mine", ModelHost(), lambda phase, share: None)
 
 
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" in str(path))
+@pytest.fixture(autouse=True)
+def writes_bytecode(monkeypatch):
+    """Let Python leave its bytecode where it may."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
 
 
 def test_the_example_answers_as_the_run(finished_run):
@@ -37,7 +39,7 @@ def test_the_example_answers_as_the_run(finished_run):
     assert found.passed
     assert (found.kind, found.precision, found.prompts) == ("example", "float32", (4, 4))
     assert (found.agreement.equal, found.agreement.questions) == (4, 4)
-    assert files(made.folder) == []
+    assert not list(made.folder.rglob("__pycache__"))
     assert "4 of 4 greedy answers of ask.py" in found.sentences()[0].text("en")
 
 
@@ -48,7 +50,7 @@ def test_the_app_answers_on_both_sides_as_the_run_and_shows_what_was_recorded(fi
     assert found.prompts == (8, 8)
     assert found.recorded == (4, 4)
     assert (found.agreement.equal, found.base.equal, found.base.questions) == (4, 4, 4)
-    assert files(made.folder) == []
+    assert not list(made.folder.rglob("__pycache__"))
     assert len({sentence.text("ko") for sentence in found.sentences()}) == 4
 
 
@@ -56,9 +58,10 @@ def test_the_app_answers_on_both_sides_as_the_run_and_shows_what_was_recorded(fi
     ("before", "after", "wrong"),
     [
         ('"content": asked[0]}', '"content": asked[0].strip("?")}', "prompts"),
-        pytest.param("PeftModel.from_pretrained(model, ADAPTER)", "model", "answers", marks=pytest.mark.slow),
+        ("PeftModel.from_pretrained(model, ADAPTER)", "model", "answers"),
     ],
 )
+@pytest.mark.slow
 def test_an_example_that_asks_or_loads_otherwise_is_found(finished_run, tmp_path, before, after, wrong):
     found = spoiled(finished_run, "example", tmp_path, "ask.py", before, after)
     assert not found.passed
@@ -70,8 +73,8 @@ def test_an_example_that_asks_or_loads_otherwise_is_found(finished_run, tmp_path
     ("name", "before", "after", "wrong"),
     [
         ("app.py", "with model.disable_adapter():", "if True:", "base"),
-        pytest.param("app.py", 'return next((one["answers"] for', 'return next((["", ""] for', "recorded"),
-        pytest.param("demo.json", '"system": null', '"system": "Be brief."', "prompts"),
+        ("app.py", 'return next((one["answers"] for', 'return next((["", ""] for', "recorded"),
+        ("demo.json", '"system": null', '"system": "Be brief."', "prompts"),
     ],
 )
 @pytest.mark.slow

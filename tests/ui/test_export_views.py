@@ -23,14 +23,23 @@ def made(kind="adapter", equal=8, is_old=False, checked=True, files=(("a<b>.bin"
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_check_is_told_with_its_figures(language):
-    passed, parted = (views.verified(made(equal=equal), True, language) for equal in (8, 6))
+    passed, parted = (views.verified(made(equal=equal), True, False, language) for equal in (8, 6))
     assert "✓" in passed
     assert "2.625" in passed
     assert "✗" in parted
     assert "differs" in parted
     assert text("export.verified.parted", language, parted=2) in parted
-    assert text("ui.export.unverified", language) in views.verified(made(checked=False), True, language)
-    assert text("ui.export.not_verifiable", language) in views.verified(made(checked=False), False, language)
+    assert text("ui.export.unverified", language) in views.verified(made(checked=False), True, False, language)
+    assert "pip install xllamacpp" in views.verified(made("gguf", checked=False), False, False, language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("checked", [False, True])
+def test_while_it_is_checked_no_earlier_result_is_told(language, checked):
+    told = views.verified(made(checked=checked), True, True, language)
+    assert text("ui.export.checking", language) in told
+    assert text("ui.export.unverified", language) not in told
+    assert "2.625" not in told
 
 
 @pytest.mark.parametrize(

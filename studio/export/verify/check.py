@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studio.export.request import Kind
 from studio.export.subject import Subject
-from studio.export.verify import model, script, words
+from studio.export.verify import gguf, model, script, words
 from studio.export.verify.case import Case
 from studio.export.verify.result import Verification
 from studio.model.adapter import ModelHost
@@ -19,6 +19,7 @@ _CHECKS: dict[Kind, Callable[[Case], Verification]] = {
     "script": script.check,
     "example": words.ask,
     "space": words.app,
+    "gguf": gguf.check,
 }
 
 

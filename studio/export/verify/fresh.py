@@ -1,8 +1,8 @@
 """Use an export in a process that knows nothing of the studio, and say what it says. Run as a file, not imported.
 
 Reads one JSON request from standard input, prints one JSON object a line: what is loaded, the tokens of each asked
-text, the greedy answer to each question, the likelihood of each reference. Knows torch, transformers and PEFT, and the
-files that exports carry.
+text, the greedy answer to each question, the likelihood of each reference. Knows torch, transformers, PEFT, llama.cpp,
+and the files that exports carry.
 """
 
 import importlib.util
@@ -19,7 +19,8 @@ def main() -> None:
     """Carry out the request."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     request = json.loads(sys.stdin.readline())
-    {"model": use_model, "example": use_example, "space": use_space}[request["use"]](request)
+    uses = {"model": use_model, "example": use_example, "space": use_space, "gguf": use_gguf}
+    uses[request["use"]](request)
 
 
 def use_model(request: dict) -> None:
@@ -64,6 +65,23 @@ def use_space(request: dict) -> None:
     for (prompt,) in request["asked"]:
         for _ in app.MODEL.answers(prompt):
             pass
+
+
+def use_gguf(request: dict) -> None:
+    """Let llama.cpp answer with a GGUF file, which has a tokenizer of its own."""
+    import xllamacpp
+
+    settings = xllamacpp.CommonParams()
+    settings.model.path, settings.n_ctx, settings.n_parallel = request["model"], request["room"], 1
+    settings.cache_prompt = settings.warmup = False
+    settings.verbosity = 1  # errors alone
+    server = xllamacpp.Server(settings)
+    for prompt in request["asked"]:
+        asked = {"prompt": prompt, "max_tokens": request["max_new_tokens"], "temperature": 0, "logprobs": 2}
+        made = (server.handle_completions(asked)["choices"][0].get("logprobs") or {}).get("content", [])
+        two = [token["top_logprobs"] for token in made]
+        gaps = [best["logprob"] - second["logprob"] for best, second in two]
+        tell(kind="answer", ids=[token["id"] for token in made], second=[second["id"] for _, second in two], gap=gaps)
 
 
 def imported(path: str) -> object:
