@@ -6,7 +6,9 @@ import pytest
 from exporting import trained, without_chat_template
 
 from studio import gpu
-from studio.export import subject
+from studio.errors import ExportError
+from studio.export import questions, subject
+from studio.export.questions import Question
 from studio.export.request import ExportRequest
 from studio.export.verify import check, result
 from studio.model.adapter import ModelHost
@@ -90,6 +92,14 @@ def test_an_app_that_is_wrong_is_found(finished_run, tmp_path, name, before, aft
     if wrong != "prompts":
         assert found.agreement.holds
         assert [name for name, holds in right.items() if not holds] == [wrong]
+
+
+def test_without_a_question_that_fits_nothing_is_called_verified(finished_run, tmp_path, monkeypatch):
+    folder = exported(finished_run, "example", tmp_path / "mine").folder
+    monkeypatch.setattr(questions, "pinned_prompts", lambda subject: [Question((1,) * 2000, asked=("long",))])
+    with pytest.raises(ExportError) as raised:
+        check.verify(subject.of(finished_run), folder, ModelHost(), lambda phase, share: None)
+    assert raised.value.key == "export.no_questions"
 
 
 @pytest.mark.slow

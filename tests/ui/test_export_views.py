@@ -12,7 +12,9 @@ from studio.export.verify.result import Verification
 from studio.i18n import LANGUAGES, message, text
 from studio.model.hardware import Choice
 from studio.ui import export_views as views
+from studio.ui import exporting
 from studio.ui.exporting import Going
+from studio.ui.tabs import export_shown
 
 
 def made(kind="adapter", equal=8, is_old=False, checked=True, files=(("a<b>.bin", 2_000_000),)):
@@ -40,6 +42,16 @@ def test_while_it_is_checked_no_earlier_result_is_told(language, checked):
     assert text("ui.export.checking", language) in told
     assert text("ui.export.unverified", language) not in told
     assert "2.625" not in told
+
+
+def test_a_look_sees_that_the_export_on_the_screen_is_being_checked(finished_run, monkeypatch):
+    def look(kind, phase):
+        monkeypatch.setattr(exporting, "of", lambda run_id: Going("adapter", phase))
+        return export_shown.seen(finished_run.id, kind)
+
+    assert look("adapter", "verifying").is_checking
+    assert look("adapter", "verifying").but_progress != look("adapter", "saving").but_progress
+    assert not look("merged", "verifying").is_checking
 
 
 @pytest.mark.parametrize(

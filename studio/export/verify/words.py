@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from studio.compare.columns import ADAPTED, BASE
+from studio.errors import ExportError
 from studio.export import example, questions, space
 from studio.export.questions import Question
 from studio.export.verify import fresh_answers, of_run
@@ -17,7 +18,7 @@ def ask(case: Case) -> Verification:
     """Compare the answers of an example with the run's own."""
     many = len(case.subject.prompt.columns) > 1
     asked = questions.of_columns(case.subject) if many else questions.pinned_prompts(case.subject)
-    rows = questions.fit(case.subject, asked, case.most)
+    rows = _fitting(case, asked)
     [wanted] = of_run.said(case, rows, repetition_penalty=case.subject.generation.repetition_penalty)
     told = _told(case, "example", case.folder / example.NAME, rows, sides=1)
     precision, near = _precision(case, told)
@@ -29,7 +30,7 @@ def app(case: Case) -> Verification:
     """Compare the answers of a Space's app, with the adapter and without, with the run's own; and what it shows."""
     recorded = json.loads((case.folder / space.DATA).read_text(encoding="utf-8"))["recorded"]
     asked = questions.in_words(case.subject, [one["prompt"] for one in recorded])
-    rows = questions.fit(case.subject, asked, case.most)
+    rows = _fitting(case, asked)
     penalty = case.subject.generation.repetition_penalty
     wanted = of_run.said(case, rows, (BASE, ADAPTED), penalty)
     told = _told(case, "space", case.folder / space.APP, rows, sides=2)
@@ -46,6 +47,13 @@ def app(case: Case) -> Verification:
         prompts=_rendered(told, [row for row in rows for _ in range(2)]),
         recorded=(shown, len(rows)),
     )
+
+
+def _fitting(case: Case, asked: list[Question]) -> list[Question]:
+    rows = questions.fit(case.subject, asked, case.most)
+    if not rows:
+        raise ExportError("export.no_questions", run=case.subject.run.id)
+    return rows
 
 
 def _told(case: Case, use: str, program: Path, rows: list[Question], sides: int) -> Heard:
