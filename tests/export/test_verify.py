@@ -11,7 +11,7 @@ from studio.errors import ExportError
 from studio.export import adapter, questions, subject
 from studio.export.questions import Question
 from studio.export.request import ExportRequest
-from studio.export.verify import check, result
+from studio.export.verify import check, gguf, result
 from studio.export.verify.agreement import Answer, Said, agreement
 from studio.model.adapter import ModelHost
 
@@ -115,6 +115,15 @@ def test_answers_that_part_at_a_tie_are_rounding_and_others_are_not():
     assert not found.holds
     assert found.tokens == pytest.approx(4 / 6)
     assert found.perplexity == pytest.approx((2.718282, 2.718282))
+
+
+def test_the_token_that_ends_an_answer_is_not_compared_where_llama_cpp_may_not_tell_it():
+    ended = gguf.without_end(Answer((5, 6, 1), (9, 9, 7), (3.0, 3.0, 0.1)), (1, 2))
+    assert ended.ids == (5, 6)
+    assert gguf.without_end(Answer((5, 6)), (1, 2)).ids == (5, 6)
+    longer = Answer((5, 6, 7))
+    found = agreement(Said((ended,)), Said((longer,)), [Question((1,))], near=0.2)
+    assert (found.equal, found.near, found.gap) == (0, 1, 0.1)
 
 
 def test_the_questions_are_the_prompts_of_the_rows(tiny_config):

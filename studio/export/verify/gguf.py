@@ -31,7 +31,7 @@ def check(case: Case) -> Verification:
         "max_new_tokens": case.most,
     }
     said = fresh_answers.answers(fresh_answers.heard(case, request, len(rows)))
-    first, second = (Said(tuple(_cut(one, stops) for one in answers)) for answers in (wanted.answers, said))
+    first, second = (Said(tuple(without_end(one, stops) for one in answers)) for answers in (wanted.answers, said))
     near = max(NEAR["float16"], NEAR[dtype])  # llama.cpp keeps keys and values in float16, whatever the weights are
     return Verification("gguf", dtype, agreement(first, second, rows, near))
 
@@ -62,7 +62,7 @@ def _merged(case: Case, rows: list[Question], dtype: str) -> Said:
         return model.answered(made, rows, model=made.folder, adapter=None, dtype=dtype, quantization="none")[0]
 
 
-def _cut(answer: Answer, stops: tuple[int, ...]) -> Answer:
-    """Return an answer without the token that ends it, which llama.cpp does not tell."""
+def without_end(answer: Answer, stops: tuple[int, ...]) -> Answer:
+    """Return an answer without the token that ends it, which llama.cpp need not tell."""
     end = next((at for at, token in enumerate(answer.ids) if token in stops), len(answer.ids))
     return replace(answer, ids=answer.ids[:end])
