@@ -7,7 +7,7 @@ from pathlib import Path
 from studio import runs
 from studio.errors import ExportError
 from studio.export import adapter, merge, ollama, script, space, subject, target
-from studio.export.request import VERIFIED, Exporting, ExportRequest
+from studio.export.request import RUNNER, Exporting, ExportRequest, can_verify
 from studio.export.subject import Subject
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost
@@ -50,13 +50,13 @@ class _Work:
         folder = target.place(found.run, self._request.kind, self._request.out)
         self._folder = self._written(found, folder) if self._request.write else target.require_made(folder)
         verification = None
-        if self._request.verify and self._request.kind not in VERIFIED:
-            self._notes.append(message("export.note.not_verified", kind=self._request.kind))
+        if self._request.verify and not can_verify(self._request.kind):
+            self._notes.append(message("export.note.needs_runner", package=RUNNER))
         elif self._request.verify:
-            from studio.export import verify
+            from studio.export.verify import check, result
 
-            verification = verify.verify(found, self._folder, self._host, self._going)
-            verify.save(verification, self._folder)
+            verification = check.verify(found, self._folder, self._host, self._going)
+            result.save(verification, self._folder)
         packed = None
         if self._request.zip:
             self._going("packing", None)

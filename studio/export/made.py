@@ -13,7 +13,7 @@ from studio.model.saved import BASE_RECORD, WEIGHTS
 from studio.runs import Run
 
 if TYPE_CHECKING:
-    from studio.export.verify import Verification
+    from studio.export.verify.result import Verification
 
 Stamp = tuple[tuple[str, float, float], ...]
 """Of each export its kind, and when it and the result of its check were written."""
@@ -41,10 +41,10 @@ class Made:
 
 def stamp(run: Run) -> Stamp:
     """Return what tells when any of a run's exports has changed."""
-    from studio.export import verify
+    from studio.export.verify import result
 
     found = ((kind, target.place(run, kind, None)) for kind in KINDS)
-    stamps = ((kind, _written(folder / BASE_RECORD), _written(verify.path_of(folder))) for kind, folder in found)
+    stamps = ((kind, _written(folder / BASE_RECORD), _written(result.path_of(folder))) for kind, folder in found)
     return tuple(each for each in stamps if each[1])
 
 
@@ -55,14 +55,14 @@ def of(run: Run) -> list[Made]:
 
 def one(run: Run, kind: Kind) -> Made | None:
     """Return the export of a kind; None where there is none."""
-    from studio.export import verify
+    from studio.export.verify import result
 
     folder = target.place(run, kind, None)
     at = _written(folder / BASE_RECORD)
     if not at:
         return None
     try:
-        checked = verify.saved(folder)
+        checked = result.saved(folder)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another version, or damaged
         checked = None
     files = sorted(_files(folder), key=lambda file: (-file[1], file[0]))

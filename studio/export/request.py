@@ -1,20 +1,26 @@
 """What is asked of an export, and how it goes on."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from studio.i18n import DEFAULT_LANGUAGE, Message
 
 if TYPE_CHECKING:
-    from studio.export.verify import Verification
+    from studio.export.verify.result import Verification
 
 Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "space"]
 KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
-VERIFIED: tuple[Kind, ...] = ("adapter", "merged", "ollama")
-"""Kinds that hold a model which this machine can load again."""
 MERGED: tuple[Kind, ...] = ("merged", "ollama", "gguf")
 """Kinds that hold the base with the adapter merged into it, in a number format."""
+RUNNER = "xllamacpp"
+"""The Python package that runs GGUF files; no requirement."""
+
+
+def can_verify(kind: Kind) -> bool:
+    """Whether a kind can be checked here: GGUF only where llama.cpp's Python package is installed."""
+    return kind != "gguf" or find_spec(RUNNER) is not None
 
 
 @dataclass(frozen=True)

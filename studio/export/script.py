@@ -44,10 +44,13 @@ def _fill(draft: Path, subject: Subject, kept: Path) -> None:
     replace_file(draft / NAME, text(subject))
     shutil.copyfile(Path(record.__file__).parent / STEP, draft / STEP)
     replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=True)) + "\n")
-    steps = [event for event in subject.run.events()[0] if isinstance(event, Step)]
-    losses = {step.step: step.loss for step in steps}  # a resumed run's newest
-    lines = [f"{step},{loss!r}" for step, loss in sorted(losses.items())]
+    lines = [f"{step},{loss!r}" for step, loss in losses(subject.run).items()]
     replace_file(draft / LOSSES, "step,loss\n" + "\n".join(lines) + "\n")
+
+
+def losses(run: Run) -> dict[int, float]:
+    """Return the losses of a run by step, in order; of a resumed one the newest."""
+    return dict(sorted({event.step: event.loss for event in run.events()[0] if isinstance(event, Step)}.items()))
 
 
 def text(subject: Subject) -> str:
@@ -178,9 +181,10 @@ def _trainer(subject: Subject) -> str:
         "",
         "",
         "class Losses(TrainerCallback):",
-        '    """Shows each loss beside the one that the run had."""',
+        '    """Shows each loss beside the one that the run had, and may end the training at a step."""',
         "",
-        "    def __init__(self):",
+        "    def __init__(self, last):",
+        "        self.last = last",
         f'        with open(HERE / "{LOSSES}", encoding="utf-8") as file:',
         '            self.known = {int(row["step"]): float(row["loss"]) for row in csv.DictReader(file)}',
         "",
@@ -188,13 +192,11 @@ def _trainer(subject: Subject) -> str:
         '        if logs and "loss" in logs:',
         "            known = self.known.get(state.global_step)",
         """            print(f"step {state.global_step} loss {logs['loss']!r} run {known!r}", flush=True)""",
+        "",
+        "    def on_step_end(self, args, state, control, **settings):",
+        "        if self.last and state.global_step >= self.last:",
+        "            control.should_training_stop = True",
     ]
-    if last := _last_step(subject):
-        lines += [
-            "",
-            "    def on_step_end(self, args, state, control, **settings):",
-            f"        control.should_training_stop = state.global_step >= {last}  # where the run was ended",
-        ]
     return "\n".join(lines)
 
 
@@ -294,16 +296,21 @@ def _arguments(subject: Subject) -> str:
 
 def _main(subject: Subject) -> str:
     patience = subject.config.train.early_stopping
-    callbacks = f"[Losses(), EarlyStoppingCallback({patience})]" if patience else "[Losses()]"
+    callbacks = f"Losses(chosen.steps), EarlyStoppingCallback({patience})" if patience else "Losses(chosen.steps)"
+    last = _last_step(subject)
+    end = f'default={last}, help="end after so many; the run ended there"' if last else 'help="end after so many"'
     held = 'rows("validation")' if _has_validation(subject) else "None"
     return f"""def rows(name):
-    return Dataset.from_parquet(str(HERE / "data" / f"{{name}}.parquet"), cache_dir=str(HERE / "checkpoints"))
+    return Dataset.from_parquet(str(HERE / "data" / f"{{name}}.parquet"), cache_dir=ARGUMENTS.output_dir)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--base", help="the folder of the base, or another id of it")
+    parser.add_argument("--steps", type=int, {end})
+    parser.add_argument("--out", type=Path, default=HERE, help="the folder for adapter/ and checkpoints/")
     chosen = parser.parse_args()
+    ARGUMENTS.output_dir = str(chosen.out / "checkpoints")
     tokenizer = AutoTokenizer.from_pretrained(HERE / "tokenizer")
     model = load(chosen.base)
     set_seed(SEED)
@@ -315,14 +322,14 @@ def main():
         train_dataset=rows("train"),
         eval_dataset={held},
         processing_class=tokenizer,
-        callbacks={callbacks},
+        callbacks=[{callbacks}],
     )
     for weights in model.parameters():
         if weights.requires_grad:
             weights.data = weights.data.float()  # TRL casts those of a quantized model to bfloat16
     trainer.train()
-    model.save_pretrained(HERE / "adapter")
-    tokenizer.save_pretrained(HERE / "adapter")
+    model.save_pretrained(chosen.out / "adapter")
+    tokenizer.save_pretrained(chosen.out / "adapter")
 
 
 if __name__ == "__main__":

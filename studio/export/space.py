@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from studio.compare import card as compare_card
-from studio.compare import generate, held_out
+from studio.compare import generate
 from studio.compare.columns import ADAPTED, BASE
 from studio.compare.generate import Asked, noise_key
 from studio.compare.journal import Pair
 from studio.compare.placing import placed
 from studio.compare.report import inline
 from studio.errors import ExportError, PromptError
-from studio.export import adapter, card, pieces, target
+from studio.export import adapter, card, pieces, questions, target
 from studio.export.merge import Going
 from studio.export.shown import Shown
 from studio.export.subject import Subject
@@ -26,7 +26,6 @@ from studio.i18n import text
 from studio.model import hub
 from studio.model.adapter import ModelHost
 from studio.model.saved import BASE_RECORD
-from studio.train import pinned, samples
 
 APP, DATA = "app.py", "demo.json"
 _SDK = "gradio"
@@ -55,10 +54,8 @@ def _answered(subject: Subject, host: ModelHost, stop: threading.Event, going: G
     import torch
 
     run, config = subject.run, subject.config
-    prompts = samples.read(run).prompts or config.samples.prompts
     try:
-        found = held_out.of_prompts(run, prompts, subject.tokenizer)
-        found = found or held_out.bundled(run, held_out.GENERAL, subject.tokenizer)[: pinned.PROMPTS]
+        found = questions.pinned_prompts(subject)
     except PromptError as error:
         raise ExportError("export.no_space", run=run.id, columns=", ".join(subject.prompt.columns)) from error
     going("loading", None)
@@ -66,10 +63,11 @@ def _answered(subject: Subject, host: ModelHost, stop: threading.Event, going: G
         pairs = []
         for number, row in enumerate(found):
             going("answering", number / len(found))
-            asked = [Asked((row.ids, row.ids), noise_key(row.prompt))]
+            [prompt] = row.asked
+            asked = [Asked((row.ids, row.ids), noise_key(prompt))]
             made = generate.answer(models, asked, config.generation, stop, lambda sides: going("answering", None))
             before, after = made.sides[0]
-            pairs.append(Pair(row.prompt, before.text, after.text))
+            pairs.append(Pair(prompt, before.text, after.text))
     host.release()
     return tuple(pairs)
 

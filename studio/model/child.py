@@ -1,11 +1,12 @@
 """A program of its own for long work that cannot be interrupted from within: listened to, and ended at any moment."""
 
 import contextlib
+import os
 import queue
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import studio
@@ -23,13 +24,20 @@ class Stuck(Exception):
 class Child:
     """A running program. Its standard input stays open, so that it can see when this process is gone."""
 
-    def __init__(self, command: Sequence[str], said: str = "", silence: float = SILENCE):
+    def __init__(
+        self,
+        command: Sequence[str],
+        said: str = "",
+        silence: float = SILENCE,
+        environment: Mapping[str, str] | None = None,
+    ):
         self._silence = silence
         self._process = subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
             cwd=Path(studio.__file__).parent.parent,  # where `-m studio…` finds the package
             text=True,
             encoding="utf-8",

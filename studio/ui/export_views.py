@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from studio.export.made import Made
 from studio.export.outlook import Outlook
-from studio.export.request import KINDS, MERGED, Kind
+from studio.export.request import KINDS, MERGED, RUNNER, Kind
 from studio.i18n import has, text
 from studio.ui import views
 from studio.ui.exporting import Going
@@ -106,12 +106,14 @@ def _doing(going: Going, at_work: Sequence[str], language: str) -> str:
     return text("ui.export.doing", language, kind=name, phase=text(f"phase.{going.phase}", language))
 
 
-def verified(made: Made, can_be: bool, language: str) -> str:
-    """Return what a fresh process made of an export, with its figures; else whether one could."""
+def verified(made: Made, can_be: bool, is_going: bool, language: str) -> str:
+    """Return what a fresh process made of an export, with its figures; else whether one is at it, or could be."""
+    if is_going:
+        return f'<p class="hint" role="status">{html.escape(text("ui.export.checking", language))}</p>'
     found = made.verification
     if found is None:
-        key = "ui.export.unverified" if can_be else "ui.export.not_verifiable"
-        return f'<p class="hint">{html.escape(text(key, language))}</p>'
+        key = "ui.export.unverified" if can_be else "ui.export.needs_runner"
+        return f'<p class="hint">{html.escape(text(key, language, package=RUNNER))}</p>'
     sign, key = ("✓", "ui.export.verified") if found.passed else ("✗", "ui.export.differs")
     first = text(key, language, time=day_and_time(found.made))
     told = "".join(f"<li>{html.escape(said(sentence, language))}</li>" for sentence in found.sentences())

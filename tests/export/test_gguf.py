@@ -8,7 +8,11 @@ import pytest
 from exporting import trained
 
 from studio import gpu, presets
+from studio.errors import ExportError
+from studio.export import subject
 from studio.export.request import ExportRequest
+from studio.export.verify import check
+from studio.model.adapter import ModelHost
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -49,11 +53,16 @@ def installed(tmp_path):
     return install
 
 
-def test_llama_cpp_answers_as_the_merged_model(installed, tmp_path):
+def test_llama_cpp_answers_as_the_merged_model(installed, tmp_path, monkeypatch):
+    runner = installed(*RUNNER)
+    monkeypatch.syspath_prepend(runner)
+    monkeypatch.setenv("PYTHONPATH", str(runner))
     run = trained(
         presets.load(presets.QUICKSTART), **{"samples.mode": "off", "train.max_steps": 4, "train.warmup_steps": 0}
     )
-    request = ExportRequest(run.id, "gguf", tmp_path / "gguf", precision="float32", converter=installed(*CONVERTER))
+    request = ExportRequest(
+        run.id, "gguf", tmp_path / "gguf", precision="float32", converter=installed(*CONVERTER), verify=True
+    )
     made = gpu.thread().export(request).result()
     merged = gpu.thread().export(ExportRequest(run.id, "merged", tmp_path / "merged", precision="float32")).result()
     prompts, wanted = answers_of(merged.folder)
@@ -62,7 +71,7 @@ def test_llama_cpp_answers_as_the_merged_model(installed, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", ASK],
         input=json.dumps(asked),
-        env={"PYTHONPATH": str(installed(*RUNNER))},
+        env={"PYTHONPATH": str(runner)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -71,6 +80,16 @@ def test_llama_cpp_answers_as_the_merged_model(installed, tmp_path):
     found = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
     print(*zip(wanted, found, strict=True), sep="\n")
     assert sum(map(str.__eq__, wanted, found)) >= len(wanted) - 1  # one may part at a tie: the kernels round otherwise
+
+    checked = made.verification
+    print(*(sentence.text() for sentence in checked.sentences()), sep="\n")
+    assert checked.passed
+    assert checked.agreement.questions == 8
+    assert checked.agreement.equal >= 7
+    (made.folder / "model.gguf").write_bytes((made.folder / "model.gguf").read_bytes()[:1000])
+    with pytest.raises(ExportError) as raised:
+        check.verify(subject.of(run), made.folder, ModelHost(), lambda phase, share: None)
+    assert raised.value.key == "export.does_not_load"
 
 
 def answers_of(folder):

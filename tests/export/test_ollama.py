@@ -116,6 +116,16 @@ def test_the_users_converter_makes_the_gguf(tiny_config, tmp_path):
     assert not (made.folder / "merged").exists()
 
 
+def test_without_llama_cpp_a_gguf_is_made_and_says_what_makes_its_check_possible(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("studio.export.request.RUNNER", "package_that_is_not_there")
+    run = trained(tiny_config)
+    (tmp_path / "convert_hf_to_gguf.py").write_text(CONVERTER.format(fails=False))
+    made = gpu.thread().export(ExportRequest(run.id, "gguf", converter=tmp_path, verify=True)).result()
+    assert made.verification is None
+    assert "pip install xllamacpp" in " ".join(note.text() for note in made.notes)
+    assert (made.folder / "model.gguf").is_file()
+
+
 @pytest.mark.parametrize(
     ("converter", "key"), [(None, "needs_converter"), ("nowhere.py", "no_converter"), ("fails.py", "converter_failed")]
 )

@@ -4,9 +4,11 @@ import os
 
 import pytest
 
-from studio.export import adapter, made, merge, outlook, script, subject, target, usage, verify
+from studio.export import adapter, made, merge, outlook, script, subject, target, usage
 from studio.export.request import KINDS
-from studio.export.verify import Agreement, Verification
+from studio.export.verify import result
+from studio.export.verify.agreement import Agreement
+from studio.export.verify.result import Verification
 from studio.files import size_of
 from studio.i18n import has
 from studio.model.saved import BASE_RECORD, WEIGHTS
@@ -66,13 +68,13 @@ def test_a_result_of_a_check_belongs_to_the_export_that_was_checked(finished_run
     assert made.of(finished_run) == []
     folder = written(finished_run, "adapter")
     agreement = Agreement(8, 8, 0, 1.0, None, (2.0, 2.0))
-    verify.save(Verification("adapter", "held_out", agreement, (3, 3), "float32", made=1.0), folder)
+    result.save(Verification("adapter", "float32", agreement, "held_out", (3, 3), made=1.0), folder)
     [found] = made.of(finished_run)
     assert (found.kind, found.verification.passed, found.is_old) == ("adapter", True, False)
     assert [size for _, size in found.files] == sorted((size for _, size in found.files), reverse=True)
     assert found.bytes == size_of(folder) - (folder / BASE_RECORD).stat().st_size
     before = made.stamp(finished_run)
-    later = verify.path_of(folder).stat().st_mtime + 5
+    later = result.path_of(folder).stat().st_mtime + 5
     os.utime(folder / BASE_RECORD, (later, later))
     assert made.one(finished_run, "adapter").verification is None
     assert made.stamp(finished_run) != before
@@ -83,7 +85,7 @@ def test_a_result_of_a_check_belongs_to_the_export_that_was_checked(finished_run
 def test_a_result_of_another_version_is_no_result(finished_run):
     folder = written(finished_run, "adapter")
     for content in ("{", "[]", '{"passed": true, "said": [], "agreement": {"no": 1}, "distance": null}'):
-        verify.path_of(folder).write_text(content, encoding="utf-8")
+        result.path_of(folder).write_text(content, encoding="utf-8")
         assert made.one(finished_run, "adapter").verification is None
 
 

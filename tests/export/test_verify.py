@@ -8,16 +8,17 @@ from exporting import trained, without_chat_template
 
 from studio import gpu
 from studio.errors import ExportError
-from studio.export import adapter, questions, subject, verify
+from studio.export import adapter, questions, subject
 from studio.export.questions import Question
 from studio.export.request import ExportRequest
-from studio.export.verify import Answer, Said
+from studio.export.verify import check, gguf, result
+from studio.export.verify.agreement import Answer, Said, agreement
 from studio.model.adapter import ModelHost
 
 
 def checked(run, kind, **settings):
     made = gpu.thread().export(ExportRequest(run.id, kind, verify=True, **settings)).result()
-    assert made.verification == verify.saved(made.folder)
+    assert made.verification == result.saved(made.folder)
     return made.verification
 
 
@@ -67,7 +68,7 @@ def test_the_distance_from_a_quantized_run_to_its_merged_model_is_shown(tiny_con
 def spoiled(run, tmp_path, spoil):
     folder = adapter.export(subject.of(run), tmp_path / "mine")
     spoil(folder)
-    return verify.verify(subject.of(run), folder, ModelHost(), lambda phase, share: None)
+    return check.verify(subject.of(run), folder, ModelHost(), lambda phase, share: None)
 
 
 def test_another_adapter_is_found(tiny_config, tmp_path):
@@ -109,11 +110,20 @@ def test_answers_that_part_at_a_tie_are_rounding_and_others_are_not():
         (2.0, 2.0, 2.0),
     )
     second = Said((Answer((5, 6)), Answer((5, 7)), Answer((5, 8))), (2.0, 2.0, 2.0))
-    found = verify.agreement(first, second, rows, near=0.2)
+    found = agreement(first, second, rows, near=0.2)
     assert (found.equal, found.near, found.gap) == (1, 1, 2.0)
     assert not found.holds
     assert found.tokens == pytest.approx(4 / 6)
     assert found.perplexity == pytest.approx((2.718282, 2.718282))
+
+
+def test_the_token_that_ends_an_answer_is_not_compared_where_llama_cpp_may_not_tell_it():
+    ended = gguf.without_end(Answer((5, 6, 1), (9, 9, 7), (3.0, 3.0, 0.1)), (1, 2))
+    assert ended.ids == (5, 6)
+    assert gguf.without_end(Answer((5, 6)), (1, 2)).ids == (5, 6)
+    longer = Answer((5, 6, 7))
+    found = agreement(Said((ended,)), Said((longer,)), [Question((1,))], near=0.2)
+    assert (found.equal, found.near, found.gap) == (0, 1, 0.1)
 
 
 def test_the_questions_are_the_prompts_of_the_rows(tiny_config):

@@ -7,29 +7,51 @@ import pytest
 from studio.errors import ExportError
 from studio.export.made import Made
 from studio.export.outlook import Outlook, Part
-from studio.export.verify import Agreement, Verification
+from studio.export.verify.agreement import Agreement
+from studio.export.verify.result import Verification
 from studio.i18n import LANGUAGES, message, text
 from studio.model.hardware import Choice
 from studio.ui import export_views as views
+from studio.ui import exporting
 from studio.ui.exporting import Going
+from studio.ui.tabs import export_shown
 
 
 def made(kind="adapter", equal=8, is_old=False, checked=True, files=(("a<b>.bin", 2_000_000),)):
     agreement = Agreement(8, equal, 0, 0.5, None, (2.5, 2.625))
-    verification = Verification("adapter", "held_out", agreement, (3, 3), "float32", made=1.0) if checked else None
+    verification = Verification("adapter", "float32", agreement, "held_out", (3, 3), made=1.0) if checked else None
     return Made(kind, Path("/x") / kind, 1.0, files, verification, is_old)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_check_is_told_with_its_figures(language):
-    passed, parted = (views.verified(made(equal=equal), True, language) for equal in (8, 6))
+    passed, parted = (views.verified(made(equal=equal), True, False, language) for equal in (8, 6))
     assert "✓" in passed
     assert "2.625" in passed
     assert "✗" in parted
     assert "differs" in parted
     assert text("export.verified.parted", language, parted=2) in parted
-    assert text("ui.export.unverified", language) in views.verified(made(checked=False), True, language)
-    assert text("ui.export.not_verifiable", language) in views.verified(made(checked=False), False, language)
+    assert text("ui.export.unverified", language) in views.verified(made(checked=False), True, False, language)
+    assert "pip install xllamacpp" in views.verified(made("gguf", checked=False), False, False, language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("checked", [False, True])
+def test_while_it_is_checked_no_earlier_result_is_told(language, checked):
+    told = views.verified(made(checked=checked), True, True, language)
+    assert text("ui.export.checking", language) in told
+    assert text("ui.export.unverified", language) not in told
+    assert "2.625" not in told
+
+
+def test_a_look_sees_that_the_export_on_the_screen_is_being_checked(finished_run, monkeypatch):
+    def look(kind, phase):
+        monkeypatch.setattr(exporting, "of", lambda run_id: Going("adapter", phase))
+        return export_shown.seen(finished_run.id, kind)
+
+    assert look("adapter", "verifying").is_checking
+    assert look("adapter", "verifying").but_progress != look("adapter", "saving").but_progress
+    assert not look("merged", "verifying").is_checking
 
 
 @pytest.mark.parametrize(

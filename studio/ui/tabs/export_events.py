@@ -14,7 +14,7 @@ from studio.errors import ExportError
 from studio.export import hub, target
 from studio.export import made as exports
 from studio.export.made import Made
-from studio.export.request import VERIFIED, ExportRequest, Kind
+from studio.export.request import ExportRequest, Kind
 from studio.i18n import text
 from studio.model.saved import BASE_RECORD
 from studio.ui import clock, exporting, launch
@@ -69,7 +69,7 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
         request = ExportRequest(
             run.id,
             kind,
-            verify=checked and kind in VERIFIED,
+            verify=checked,
             precision=wanted,  # type: ignore[arg-type]
             converter=Path(given) if given else None,
         )

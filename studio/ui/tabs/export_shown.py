@@ -10,7 +10,7 @@ from studio.export import made as exports
 from studio.export import outlook, usage
 from studio.export.hub import PUSHED
 from studio.export.made import Made, Stamp
-from studio.export.request import VERIFIED, Kind
+from studio.export.request import Kind, can_verify
 from studio.i18n import text
 from studio.model.saved import WEIGHTS
 from studio.runs import Run
@@ -34,6 +34,8 @@ class Seen:
     """The runs that are offered."""
     is_going: bool
     going: Going | None
+    is_checking: bool
+    """Whether the export that is shown is being checked."""
     at_work: tuple[str, ...]
     """The runs that hold the device, while an export waits for it."""
 
@@ -55,7 +57,8 @@ def seen(run_id: str | None, kind: Kind) -> Seen:
     is_going = going is not None and not going.over
     at_work = living.look().at_work if is_going and going.phase == "waiting" else ()
     stamp = exports.stamp(Run(runs.folder() / run_id)) if run_id in ids else ()
-    return Seen(run_id, kind, stamp, ids, is_going, going, at_work)
+    is_checking = is_going and going.kind == kind and going.phase == "verifying"
+    return Seen(run_id, kind, stamp, ids, is_going, going, is_checking, at_work)
 
 
 def choose(run_id: str | None, wanted: str | None = None) -> str | None:
@@ -84,7 +87,7 @@ def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: 
         tab.title: f'<h2 class="heading">{page.title(kind, language)}</h2>',
         tab.precision: gr.update(visible=page.takes_precision(kind)),
         tab.converter: gr.update(visible=kind == "gguf"),
-        tab.verify: gr.update(visible=kind in VERIFIED),
+        tab.verify: gr.update(visible=can_verify(kind)),
         tab.packing: "",
         **progress(tab, now, language),
     }
@@ -135,10 +138,10 @@ def _made(tab: ExportTab, run: Run | None, made: Made | None, now: Seen, languag
     """Return what shows the export that lies there; nothing of it without one."""
     if run is None or made is None:
         return {tab.result_card: gr.update(elem_classes=["card", "away"])}
-    can_be = made.kind in VERIFIED
+    can_be = can_verify(made.kind)
     return {
         tab.result_card: gr.update(elem_classes=["card"]),
-        tab.verified: page.verified(made, can_be, language),
+        tab.verified: page.verified(made, can_be, now.is_checking, language),
         tab.check: gr.update(visible=can_be and made.verification is None, interactive=not now.is_going),
         tab.result: page.result(made, place(made), language),
         tab.download: gr.update(variant="secondary" if made.is_old else "primary", interactive=not now.is_going),
