@@ -19,8 +19,8 @@ from studio.compare.comparison import Comparison
 from studio.config import RunConfig
 from studio.errors import AccessError, StudioError
 from studio.i18n import LANGUAGES, best_language, text
+from studio.ui import clock, launch
 from studio.ui import frame as frames
-from studio.ui import launch
 from studio.ui.failures import shown, warn
 from studio.ui.frame import Frame
 from studio.ui.tabs import ballot, compare, comparing
@@ -90,7 +90,7 @@ def _connect(page: gr.Blocks, frame: Frame, views: comparing.Views, none: gr.HTM
 
     said = [*frame.words.components, none, *answers.of_runs, *views.worded, frame.remembered]
     outputs = list(dict.fromkeys([*said, frame.language]))
-    comparing.connect(views, frame, gr.Timer(TICK))
+    clock.look_at([gr.Timer(TICK).tick], comparing.connect(views, frame))
     page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
     opened = page.load(open_page, frame.remembered, outputs, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
