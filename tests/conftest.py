@@ -12,6 +12,7 @@ from studio.model.hardware import prepare_process
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # tests share the cores with each other and with browsers
 prepare_process()
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hub; those about its absence say so themselves
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

@@ -22,17 +22,26 @@ class Choice:
     reason: Message
 
 
+SPINS = 2000
+"""How often a thread looks for work before it sleeps.
+
+Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0, 1,000, 2,000 and 20,000 looks: 34.9,
+29.7, 26.3 and 24.2 on an idle machine; 42, 47, 56 and 127 where another process kept one core busy.
+"""
+
+
 def prepare_process() -> None:
     """Set what must be set before torch is imported; what the user has set stays.
 
-    OpenMP's threads wait passively: with busy waiting, a second process on the machine can stop training altogether.
+    OpenMP's threads wait passively, after `SPINS` looks: with busy waiting, a second process on the machine can stop
+    training altogether.
     The C library keeps what is freed, see `_keep_freed_memory`. CUDA's allocator grows its segments, so that
     fragmentation does not look like a lack of memory. PEFT still reads a name that transformers has renamed; the
     warning about it says nothing to a user.
     """
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if not any(name.startswith("MALLOC_") for name in os.environ):
