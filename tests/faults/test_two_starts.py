@@ -21,9 +21,10 @@ def wait_to_be_stopped(run, *args, **kwargs):
     run.enter(State.STOPPED)
 
 
-def test_twenty_threads_at_once_start_one_run_a_hundred_times(config, home, monkeypatch):
+@pytest.mark.parametrize("times", [20, pytest.param(100, marks=pytest.mark.slow)])
+def test_twenty_threads_at_once_start_one_run_each_time(config, home, monkeypatch, times):
     monkeypatch.setattr("studio.train.trainer.train", wait_to_be_stopped)
-    for number in range(100):
+    for number in range(times):
         monkeypatch.setenv("RESTYLE_HOME", str(home / str(number)))
         barrier = threading.Barrier(20)
         started, refused = [], []
