@@ -1,5 +1,6 @@
 """The Train tab: the recipe beside the run, as its directory tells it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ class TrainTab:
     export: gr.Button
     go_on: gr.Button
     stage: gr.State
-    """What decides which buttons can be pressed; when a tick finds another one, they are set."""
+    """When a tick has last found another stage of the run (`Following.stage`): the buttons are set then."""
 
     @property
     def of_tick(self) -> list[Any]:
@@ -138,7 +139,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         log=logged,
         export=export,
         go_on=go_on,
-        stage=gr.State(Following().stage),
+        stage=gr.State(None),
     )
 
 
@@ -152,7 +153,8 @@ def render(
 ) -> tuple[Following, dict[Any, Any]]:
     """Return what makes the tab show the news of the followed run since `before`, and the run as it is shown then.
 
-    The buttons are not part of it (`buttons`). Without `before` everything is shown.
+    The buttons are not part of it (`buttons`): where they have to follow, the stage is marked as new. Without `before`
+    everything is shown, and the buttons are up to the caller: a page that opens learns its language only then.
     """
     updates: dict[Any, Any] = {}
     other = before is None or before.run_id != following.run_id
@@ -166,8 +168,8 @@ def render(
         updates |= log.render(tab.log, following, log_look, language)
     if before is None or strip.seen(before) != strip.seen(following):
         updates[tab.strip.seen] = strip.seen(following)
-    if before is None or before.stage != following.stage:
-        updates[tab.stage] = following.stage
+    if before is not None and before.stage != following.stage:
+        updates[tab.stage] = time.time_ns()
     return following, updates
 
 
