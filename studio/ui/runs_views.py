@@ -83,11 +83,13 @@ class Shown:
         descending = not self.descending if name == self.sort else COLUMNS[name].descending
         return replace(self, sort=name, descending=descending)
 
-    def choosing(self, run_id: str) -> "Shown":
-        """Return the look with a run chosen, or not chosen any more; beyond the most it stays as it is."""
-        if run_id in self.chosen:
-            return replace(self, chosen=tuple(each for each in self.chosen if each != run_id))
-        return self if len(self.chosen) >= MOST_CHOSEN else replace(self, chosen=(*self.chosen, run_id))
+    def choosing(self, boxes: Collection[str], ticked: Sequence[str]) -> "Shown":
+        """Return the look with the runs chosen that are `ticked` of those that have `boxes` in the list.
+
+        The others stay as they are, and so does the order; beyond the most, the newest ones are left out.
+        """
+        stay = [run_id for run_id in self.chosen if run_id in ticked or run_id not in boxes]
+        return replace(self, chosen=tuple(dict.fromkeys([*stay, *ticked]))[:MOST_CHOSEN])
 
     def among(self, there: Collection[str]) -> "Shown":
         """Return the look without the runs that are gone."""

@@ -1,5 +1,6 @@
 """What the tests of exports share."""
 
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,19 @@ def without_chat_template(folder: Path) -> dict[str, str]:
     """Make a tiny model without a chat template; return the settings of a run on it."""
     make_tiny_model(folder, seed=3, chat_template=None)
     return {"model.id": str(folder), "data.prompt.template": TEMPLATE}
+
+
+def two_columns(folder: Path) -> dict[str, object]:
+    """Return the settings of a run whose prompt has two columns, on a base without a chat template."""
+    path = folder / "songs.jsonl"
+    rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return {
+        **without_chat_template(folder / "base"),
+        "data.source.name": str(path),
+        "data.prompt.template": "{genre}: {title}\n{lyrics}",
+        "data.mapping": {"shape": "pair", "prompt": ["title", "genre"], "completion": "lyrics"},
+    }
 
 
 def answer(run, prompt, settings=GREEDY):

@@ -4,7 +4,7 @@ import json
 import zipfile
 
 import pytest
-from exporting import TEMPLATE, answer, fresh, trained, without_chat_template
+from exporting import TEMPLATE, answer, fresh, trained, two_columns, without_chat_template
 
 from studio.data import tokens
 from studio.errors import ExportError
@@ -160,16 +160,7 @@ def test_an_example_that_fails_says_so(tiny_config, tmp_path):
 
 @pytest.mark.slow
 def test_an_example_with_more_columns_asks_for_each(tiny_config, tmp_path):
-    path = tmp_path / "songs.jsonl"
-    rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    template = "{genre}: {title}\n{lyrics}"
-    mapping = {"shape": "pair", "prompt": ["title", "genre"], "completion": "lyrics"}
-    run = trained(
-        tiny_config,
-        **without_chat_template(tmp_path / "base")
-        | {"data.prompt.template": template, "data.source.name": str(path), "data.mapping": mapping},
-    )
+    run = trained(tiny_config, **two_columns(tmp_path))
     made = subject.of(run)
     assert made.prompt.columns == ("genre", "title")
     assert made.prompt.before.format("a", "b") == "a: b"

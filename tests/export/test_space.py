@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from exporting import GREEDY, answer, trained
+from exporting import GREEDY, answer, trained, two_columns
 from hub_uploads import problems
 from huggingface_hub import SpaceCard
 
@@ -118,15 +118,7 @@ def test_without_a_comparison_the_pinned_prompts_are_asked(finished_run, tmp_pat
 
 
 def test_a_template_of_more_columns_has_no_demo(tiny_config, tmp_path):
-    from exporting import without_chat_template
-
-    path = tmp_path / "songs.jsonl"
-    rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    mapping = {"shape": "pair", "prompt": ["title", "genre"], "completion": "lyrics"}
-    settings = {"data.prompt.template": "{genre}: {title}\n{lyrics}", "data.mapping": mapping}
-    base = without_chat_template(tmp_path / "base")
-    run = trained(tiny_config, **base | settings | {"data.source.name": str(path)})
+    run = trained(tiny_config, **two_columns(tmp_path))
     with pytest.raises(ExportError) as raised:
         exported(run, tmp_path / "space")
     assert raised.value.key == "export.no_space"

@@ -1,10 +1,9 @@
 """A fresh process says what an export says, and what is wrong is found."""
 
-import json
 import shutil
 
 import pytest
-from exporting import trained, without_chat_template
+from exporting import trained, two_columns, without_chat_template
 
 from studio import gpu
 from studio.errors import ExportError
@@ -137,13 +136,7 @@ def test_the_questions_are_the_prompts_of_the_rows(tiny_config):
 
 @pytest.mark.slow
 def test_a_template_of_more_columns_is_not_tried_on_a_question(tiny_config, tmp_path):
-    path = tmp_path / "songs.jsonl"
-    rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    mapping = {"shape": "pair", "prompt": ["title", "genre"], "completion": "lyrics"}
-    settings = {"data.prompt.template": "{genre}: {title}\n{lyrics}", "data.mapping": mapping}
-    base = without_chat_template(tmp_path / "base")
-    run = trained(tiny_config, **base | settings | {"data.source.name": str(path)})
+    run = trained(tiny_config, **two_columns(tmp_path))
     found = checked(run, "adapter")
     assert found.passed
     assert found.prompts is None

@@ -1,9 +1,7 @@
 """The check of an example or of a Space's app runs the files that lie there, and finds what is wrong in them."""
 
-import json
-
 import pytest
-from exporting import trained, without_chat_template
+from exporting import trained, two_columns
 
 from studio import gpu
 from studio.errors import ExportError
@@ -104,13 +102,7 @@ def test_without_a_question_that_fits_nothing_is_called_verified(finished_run, t
 
 @pytest.mark.slow
 def test_an_example_of_more_columns_is_asked_in_all_of_them(tiny_config, tmp_path):
-    path = tmp_path / "songs.jsonl"
-    rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    mapping = {"shape": "pair", "prompt": ["title", "genre"], "completion": "lyrics"}
-    settings = {"data.prompt.template": "{genre}: {title}\n{lyrics}", "data.mapping": mapping}
-    base = without_chat_template(tmp_path / "base")
-    run = trained(tiny_config, **base | settings | {"data.source.name": str(path), "model.quantization": "nf4"})
+    run = trained(tiny_config, **two_columns(tmp_path) | {"model.quantization": "nf4"})
     found = exported(run, "example").verification
     assert found.passed
     assert found.prompts == (3, 3)

@@ -76,11 +76,18 @@ def test_a_press_on_a_head_sorts_and_a_second_one_turns_round():
 
 def test_no_more_than_six_are_chosen_and_what_is_gone_is_let_go():
     look = Shown()
-    for letter in "abcdefgh":
-        look = look.choosing(letter)
+    for count in range(1, 9):
+        look = look.choosing("abcdefgh", "abcdefgh"[:count])
     assert look.chosen == tuple("abcdef")
-    assert look.choosing("a").chosen == tuple("bcdef")
+    assert look.choosing("abcdefgh", "bcdef").chosen == tuple("bcdef")
     assert look.among({"b", "c"}).chosen == ("b", "c")
+
+
+def test_what_a_filter_hides_stays_chosen_and_the_order_is_that_of_the_choice():
+    look = Shown().choosing("abc", "c").choosing("abc", "ac")
+    assert look.chosen == ("c", "a")
+    assert look.choosing("b", "b").chosen == ("c", "a", "b")
+    assert look.choosing("ab", "b").chosen == ("c", "b")
 
 
 @pytest.mark.parametrize(

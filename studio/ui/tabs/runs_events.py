@@ -82,13 +82,14 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
             look = look.sorted_by(str(asked.get("sort")))
         elif do == "more":
             look = replace(look, most=look.most + MOST_ROWS)
-        elif do in ("open", "choose"):
-            run = runs.find(run_id)
-            look = replace(look, open=run.id) if do == "open" else look.choosing(run.id)
+        elif do == "open":
+            look = replace(look, open=runs.find(run_id).id)
+        elif do == "choose":
+            look = look.choosing(_ids(asked.get("boxes")), _ids(asked.get("ticked")))
         return show(language, look, kind, seen)
 
-    for part in (tab.parts["table"], tab.parts["trash"]):
-        part.click(pressed, looked, tab.shown, **QUIET)
+    tab.parts["table"].click(pressed, looked, tab.shown, trigger_mode="multiple", **QUIET)  # two boxes, quickly
+    tab.parts["trash"].click(pressed, looked, tab.shown, **QUIET)
 
     @act(tab.query.change, more=[tab.query])  # also what is pasted
     def search(language: str, look: Shown, kind: str, seen: Seen | None, query: str) -> Any:
@@ -165,6 +166,11 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
     tabs.select(watch, frame.language, tab.timer, **QUIET)
     clock.look_at([tab.timer.tick], clock.Watch(find_news, looked, show_news, looked, tab.shown))
     return lambda event: event.then(say_again, looked, tab.shown, **QUIET)
+
+
+def _ids(given: Any) -> list[str]:
+    """Return the ids that a browser has sent, whatever it has sent."""
+    return [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
 
 
 def opened(look: Shown) -> Run:
