@@ -13,9 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PARTS = (
     ("training",),
-    ("overhead", "24", "4"),
+    ("overhead", "24", "3"),
     ("following", "30"),
-    ("following", "20", "--training"),
+    ("following", "15", "--training"),
     ("growth",),
     ("page_start", "3"),
     ("many_runs",),
