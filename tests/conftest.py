@@ -1,5 +1,6 @@
 """What the tests share: a home of their own, a tiny model that is real, and a browser."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from studio.model.hardware import prepare_process
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 os.environ.setdefault("GOMP_SPINCOUNT", "0")  # tests share the cores with each other and with browsers
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a tiny model's operations are too short to be shared out
 prepare_process()
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hub; those about its absence say so themselves
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -54,7 +56,14 @@ def cache(tmp_path, monkeypatch, request) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """The folder of a random Llama with two layers and a byte-level ChatML tokenizer; made in under a second."""
+    """The folder of a random Llama with two layers and a byte-level ChatML tokenizer; made in under a second.
+
+    What is imported for a training stays for good: each run collects its garbage twice, and need not look through that.
+    """
+    import studio.train.sft  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
     return make_tiny_model(tmp_path_factory.mktemp("tiny-model"), seed=0)
 
 
@@ -115,24 +124,26 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def launched(chromium):
-    """A Chromium without a window, for all tests of a module."""
+def playwright():
+    """The driver of browsers, for all tests of a module."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield launched
-        launched.close()
+        yield playwright
 
 
 @pytest.fixture
-def browser(launched):
-    """A browser whose windows are closed after the test."""
-    yield launched
-    for context in launched.contexts:
-        context.close()
+def browser(playwright, chromium):
+    """A Chromium without a window, of this test's own: closing one is bounded, closing a shared one's windows is not.
+
+    Once a shared browser did not answer for five minutes. One that does not close is killed after half a minute, and
+    starting one takes a quarter of a second.
+    """
+    browser = playwright.chromium.launch(
+        executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

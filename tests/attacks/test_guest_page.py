@@ -15,7 +15,7 @@ HOSTILE = "<img src=x onerror=\"window.taken='name'\"><script>window.taken='scri
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_a_guest_logs_in_compares_votes_and_presents(browser, shared, two_runs):
+def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
     run = two_runs.published
     labels.rename(run, HOSTILE[:60])
     gpu.thread().evaluate(EvaluationRequest(run.id, limit=2, forgetting=False)).result()
@@ -57,7 +57,7 @@ def test_a_guest_logs_in_compares_votes_and_presents(browser, shared, two_runs):
     assert errors == []
 
 
-def test_no_row_name_or_note_runs_on_the_owners_page(browser, shared, two_runs, tmp_path):
+def test_no_row_name_or_note_runs_on_the_owners_page(shared, two_runs, browser, tmp_path):
     labels.rename(two_runs.hidden, HOSTILE[:60])
     labels.annotate(two_runs.hidden, HOSTILE)
     rows = tmp_path / "rows.csv"

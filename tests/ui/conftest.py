@@ -17,7 +17,10 @@ def preset(tiny_config, monkeypatch):
 
 @pytest.fixture
 def page_url(home, preset) -> Iterator[str]:
-    """The address of a launched page with the tiny run loaded."""
+    """The address of a launched page with the tiny run loaded.
+
+    Ask for it before `browser`: a server that is closed waits five seconds for the pages that are open.
+    """
     from studio.ui import app, launch
 
     page = app.build()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_check_tells_what_blocks_and_two_steps_are_tried(browser, page_url, language):
+def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser, language):
     page = open_page(browser, page_url, language={"en": "en-US", "ko": "ko-KR"}[language])
     page.get_by_role("tab", name=text("ui.tabs.train", language)).click()
     page.get_by_role("button", name=text("ui.before.measure", language), exact=True).click()
@@ -27,7 +27,7 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(browser, page_url, la
     expect(page.locator("#before")).to_contain_text("q_proj")
 
 
-def test_after_a_lack_of_memory_one_press_goes_on_with_less(browser, page_url, monkeypatch):
+def test_after_a_lack_of_memory_one_press_goes_on_with_less(page_url, browser, monkeypatch):
     from studio.train.sft import StudioTrainer
 
     real = StudioTrainer.training_step

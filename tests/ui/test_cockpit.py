@@ -73,7 +73,7 @@ def open_page(browser, url: str, language: str, **context: str) -> Page:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LOCALES)
-def test_a_run_is_left_and_come_back_to(browser, app, finished_run, language):
+def test_a_run_is_left_and_come_back_to(app, browser, finished_run, language):
     def say(key: str, **values: object) -> str:
         return text(key, language, **values)
 
@@ -144,7 +144,7 @@ def test_a_run_is_left_and_come_back_to(browser, app, finished_run, language):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_tab_has_a_serious_fault_of_access(browser, page_url, finished_run, scheme):
+def test_no_tab_has_a_serious_fault_of_access(page_url, browser, finished_run, scheme):
     adapter.export(
         subject.of(finished_run), target.place(finished_run, "adapter", None)
     )  # so that there is one to show

@@ -107,7 +107,7 @@ class Session:
         expect(self.at("dialog.stage")).to_be_hidden()
 
 
-def test_compare_strength_scoreboard_vote_and_card(browser, page_url, finished_run):
+def test_compare_strength_scoreboard_vote_and_card(page_url, browser, finished_run):
     """Somebody in English goes through all views; then somebody in Korean finds it all there, and votes too."""
     one = Session(browser, page_url, "en")
     compare_in_all_columns(one)
@@ -223,7 +223,7 @@ def fits_a_phone(other: Session) -> None:
         other.page.wait_for_function("document.documentElement.scrollWidth <= 390")
 
 
-def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(browser, page_url, finished_run, monkeypatch):
+def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_url, browser, finished_run, monkeypatch):
     put, pace = generate._Streamer.put, [0.1]
     monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(pace[0]), put(self, value)))
     endless = SimpleNamespace(stop_ids=lambda *given: {2})  # it never comes to its end by itself

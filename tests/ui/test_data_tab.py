@@ -48,7 +48,7 @@ def upload(page: Page, path, language: str) -> None:
 
 
 @pytest.mark.parametrize(("language", "locale"), [("en", "en-US"), ("ko", "ko-KR")])
-def test_from_a_file_with_problems_to_a_clean_one(browser, page_url, bad_file, tmp_path, language, locale):
+def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file, tmp_path, language, locale):
     page = open_page(browser, page_url, locale)
     upload(page, bad_file, language)
 
@@ -95,7 +95,7 @@ def test_from_a_file_with_problems_to_a_clean_one(browser, page_url, bad_file, t
     assert page.errors == []
 
 
-def test_a_template_that_lacks_the_answer_is_refused_in_place(browser, page_url):
+def test_a_template_that_lacks_the_answer_is_refused_in_place(page_url, browser):
     page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.prompt.style.options.text"), exact=True).click()
     template = page.get_by_role("textbox", name=text("config.data.prompt.template.title"))
@@ -110,7 +110,7 @@ def test_a_template_that_lacks_the_answer_is_refused_in_place(browser, page_url)
     expect(page.locator("#caption .failure")).to_contain_text("instruction, output", timeout=SLOW)
 
 
-def test_a_set_of_the_hub_without_a_network_is_told_in_place(browser, page_url):
+def test_a_set_of_the_hub_without_a_network_is_told_in_place(page_url, browser):
     page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.source.kind.options.hub"), exact=True).click()
     page.get_by_label(text("ui.hub.id"), exact=True).fill("owner/name")
@@ -122,7 +122,7 @@ def test_a_set_of_the_hub_without_a_network_is_told_in_place(browser, page_url):
     assert "hf_canary" not in page.content()
 
 
-def test_rows_that_cannot_be_used_block_the_start_and_say_so(browser, page_url, tmp_path):
+def test_rows_that_cannot_be_used_block_the_start_and_say_so(page_url, browser, tmp_path):
     path = tmp_path / "empty.csv"
     path.write_text("question,answer\nWhy?,\nHow?,\n", encoding="utf-8")
     page = open_page(browser, page_url, "en-US")
@@ -147,7 +147,7 @@ def test_templates_to_begin_with():
     assert templates.template("lyrics", [], "prompt", None) == templates.NAMED["lyrics"]
 
 
-def test_a_path_of_this_machine_is_read_where_it_lies(browser, page_url, bad_file):
+def test_a_path_of_this_machine_is_read_where_it_lies(page_url, browser, bad_file):
     page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.source.kind.options.file"), exact=True).click()
     path = page.locator("#path textarea, #path input")

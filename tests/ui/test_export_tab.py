@@ -16,7 +16,7 @@ TOKEN = "hf_canary7e41"
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_a_finished_run_is_exported_verified_downloaded_and_sent(browser, page_url, finished_run, hub_stand_in, home):
+def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, hub_stand_in, home, page_url, browser):
     hub_stand_in.account(TOKEN, "me")
 
     def tab(name):

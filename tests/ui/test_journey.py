@@ -69,7 +69,7 @@ def line_length(page: Page) -> float:
     return page.evaluate(LINE)
 
 
-def test_from_data_to_before_and_after(browser, page_url, preset):
+def test_from_data_to_before_and_after(page_url, browser, preset):
     page = open_page(browser, page_url)
 
     # What the model sees: tokens of the first row, trained and context
@@ -117,7 +117,7 @@ def test_from_data_to_before_and_after(browser, page_url, preset):
     assert page.errors == []
 
 
-def test_closing_the_tab_does_not_disturb_the_run(browser, page_url):
+def test_closing_the_tab_does_not_disturb_the_run(page_url, browser):
     page = open_page(browser, page_url)
     tab(page, "train")
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
@@ -137,7 +137,7 @@ def test_closing_the_tab_does_not_disturb_the_run(browser, page_url):
     assert run.status().state is State.STOPPED
 
 
-def test_the_language_changes_live_and_nothing_typed_is_lost(browser, page_url):
+def test_the_language_changes_live_and_nothing_typed_is_lost(page_url, browser):
     page = open_page(browser, page_url, language="ko-KR")
     expect(page.get_by_role("tab", name=text("ui.tabs.data", "ko"))).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "ko"
@@ -152,7 +152,7 @@ def test_the_language_changes_live_and_nothing_typed_is_lost(browser, page_url):
     expect(page.get_by_role("tab", name=text("ui.tabs.data", "en"))).to_be_visible()
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(browser, page_url):
+def test_a_phone_shows_everything_without_scrolling_sideways(page_url, browser):
     page = open_page(browser, page_url, width=390)
     for name in ("data", "train", "compare"):
         tab(page, name)
@@ -162,7 +162,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser, page_url):
     assert before["y"] < after["y"]
 
 
-def test_a_wrong_setting_is_told_and_nothing_starts(browser, page_url):
+def test_a_wrong_setting_is_told_and_nothing_starts(page_url, browser):
     page = open_page(browser, page_url)
     tab(page, "train")
     page.get_by_label(text("config.lora.r.title"), exact=True).fill("0")
@@ -173,7 +173,7 @@ def test_a_wrong_setting_is_told_and_nothing_starts(browser, page_url):
     assert runs.all_runs() == []
 
 
-def test_an_uploaded_file_is_read_and_its_columns_are_found(browser, page_url, home, tmp_path):
+def test_an_uploaded_file_is_read_and_its_columns_are_found(page_url, browser, home, tmp_path):
     file = tmp_path / "질문 답변.csv"
     file.write_bytes("질문,답변\n<b>안녕?</b>,어서 오게\n잘 지내?,그럼\n".encode("cp949"))
     page = open_page(browser, page_url)
@@ -186,7 +186,7 @@ def test_an_uploaded_file_is_read_and_its_columns_are_found(browser, page_url, h
     assert [kept.suffix for kept in (home / "uploads").iterdir()] == [".csv"]
 
 
-def test_a_paused_run_goes_on_where_it_was(browser, page_url):
+def test_a_paused_run_goes_on_where_it_was(page_url, browser):
     page = open_page(browser, page_url)
     tab(page, "train")
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()

@@ -46,7 +46,7 @@ def button(page: Page, key: str, language: str = "en"):
 
 
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
-def test_a_model_of_the_hub_is_described_fetched_and_then_offered(browser, hub_stand_in, page_url, language, width):
+def test_a_model_of_the_hub_is_described_fetched_and_then_offered(hub_stand_in, page_url, browser, language, width):
     page = open_tab(browser, page_url, language, width)
     choose(page, "someone/tiny")
     expect(said(page)).to_contain_text("mit", timeout=SLOW)
@@ -91,7 +91,7 @@ def test_a_gated_model_says_where_to_accept_and_a_token_opens_it_and_stays_nowhe
     expect(page.locator("#model-token input")).to_have_value("", timeout=SLOW)
 
 
-def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(browser, hub_stand_in, page_url, tmp_path):
+def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(hub_stand_in, page_url, browser, tmp_path):
     hub_stand_in.hold = threading.Event()
     page = open_tab(browser, page_url)
     choose(page, "someone/tiny")
@@ -108,7 +108,7 @@ def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(browser, hub_stand_
     expect(said(page)).to_contain_text(text("model.cache"), timeout=SLOW)
 
 
-def test_the_hub_is_asked_for_a_choice_and_not_for_every_letter(browser, hub_stand_in, page_url):
+def test_the_hub_is_asked_for_a_choice_and_not_for_every_letter(hub_stand_in, page_url, browser):
     page = open_tab(browser, page_url)
     box = page.locator("#model input")
     box.click()
@@ -121,7 +121,7 @@ def test_the_hub_is_asked_for_a_choice_and_not_for_every_letter(browser, hub_sta
     assert {request.path for request in hub_stand_in.requests} == {"/api/models/someone/tiny"}
 
 
-def test_without_a_network_the_page_says_so_and_says_it_again_in_the_other_language(browser, page_url):
+def test_without_a_network_the_page_says_so_and_says_it_again_in_the_other_language(page_url, browser):
     page = open_tab(browser, page_url)
     choose(page, "someone/tiny")
     expect(said(page).locator(".failure")).to_contain_text("cannot be reached", timeout=SLOW)

@@ -26,7 +26,7 @@ def open_accordion(page, key: str, language: str = "en") -> None:
     page.get_by_role("button", name=text(key, language)).click()
 
 
-def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(browser, page_url, preset):
+def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url, browser, preset):
     page = open_page(browser, page_url)
     page.set_default_timeout(SLOW)
     page.get_by_role("tab", name=text("ui.tabs.train")).click()

@@ -50,7 +50,7 @@ def made(config, name: str, rank: int):
     return run
 
 
-def test_from_the_list_to_a_runs_page_and_back(browser, page_url, tiny_config):
+def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     def say(key, **values):
         return text(f"ui.runs.{key}", "en", **values)
 
