@@ -1,8 +1,38 @@
-"""Wait for runs and read what they left behind."""
+"""Train runs, wait for them and read what they left behind."""
 
+import hashlib
+import shutil
 import time
+from pathlib import Path
+from typing import Any
 
+from studio import gpu
+from studio.config import RunConfig
+from studio.files import home
 from studio.runs import Run, State
+
+_known: dict[str, Path] = {}
+"""Runs that tests of this process have trained, by their settings."""
+
+
+def trained(config: RunConfig, **settings: Any) -> Run:
+    """Return a run of 20 steps, or as `settings` say: trained by the first test that asks for it, then copied."""
+    config = config.with_settings({"train.max_steps": 20, **settings})
+    data = Path(config.data.source.name)
+    rows = hashlib.sha256(data.read_bytes()).hexdigest()
+    key = config.with_settings({"data.source.name": rows}).to_yaml()
+    known = _known.get(key)
+    if known and not (copied := home() / "runs" / known.name).exists():
+        shutil.copytree(known, copied)
+        before = Run(known).config().data.source.name
+        for path in (*copied.glob("*.yaml"), *copied.glob("*.json*")):
+            path.write_bytes(path.read_bytes().replace(before.encode(), str(data).encode()))
+        return Run(copied)
+    run = gpu.thread().start_run(config)
+    assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
+    kept = home().parent / "trained" / run.path.name
+    _known.setdefault(key, Path(shutil.copytree(run.path, kept)))
+    return run
 
 
 def wait_until_over(run: Run, seconds: float = 120) -> State:

@@ -1,8 +1,11 @@
-"""Measure what one batch saves: two columns together against one after the other, eight prompts together against each.
+"""Tokens a second of one, two and four columns against transformers alone, and what one batch saves.
 
-Run with `python tests/bench/decoding.py [MODEL] [--processor]`; the built-in model is taken unless another is named.
-Both ways are timed in turn, several times, and the median of the ratios is told, since other work on the machine comes
-and goes. With `--processor` one thread works and its processor time counts, which other work hardly moves.
+    python -m tests.bench.decoding [MODEL] [--processor]
+
+The built-in model is taken unless another is named. A batch is two columns, against one after the other, or eight
+prompts, against each alone. Both ways are timed in turn, several times, and the median of the ratios is told, since
+other work on the machine comes and goes. With `--processor` one thread works and its processor time counts, which other
+work hardly moves.
 """
 
 import os
@@ -20,7 +23,7 @@ os.environ["RESTYLE_HOME"] = tempfile.mkdtemp()
 from studio import presets, runs  # noqa: E402
 from studio.compare import generate  # noqa: E402
 from studio.compare.ask import ask  # noqa: E402
-from studio.compare.columns import ADAPTED, BASE, CompareRequest  # noqa: E402
+from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest  # noqa: E402
 from studio.compare.generate import Asked, noise_key  # noqa: E402
 from studio.compare.placing import placed  # noqa: E402
 from studio.compare.proof import run_renderer  # noqa: E402
@@ -30,6 +33,11 @@ from studio.data.formats import Turn  # noqa: E402
 from studio.model import adapter, load  # noqa: E402
 
 TIMES, NEW_TOKENS = 3, 32
+COLUMNS = {
+    "one column": (ADAPTED,),
+    "two": (BASE, ADAPTED),
+    "four": (BASE, Column(strength=0.5), ADAPTED, Column(strength=1.5)),
+}
 PROCESSOR = "--processor" in sys.argv
 clock = time.process_time if PROCESSOR else time.perf_counter
 
@@ -64,6 +72,32 @@ def first_token(host, run):
     return shown[0]
 
 
+def transformers_alone(run):
+    """Return a function that answers as people do without a studio: a PEFT model and its `generate`."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    folder = load.locate(run.config().model).path
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder, dtype="float32"), run.adapter).eval()
+
+    def generate(ids, stops):
+        asked = torch.tensor([ids])
+        with torch.no_grad():
+            began = clock()
+            made = model.generate(
+                input_ids=asked,
+                attention_mask=torch.ones_like(asked),
+                max_new_tokens=NEW_TOKENS,
+                do_sample=False,
+                eos_token_id=stops,
+                pad_token_id=0,
+            )
+            return clock() - began, made[0, len(ids) :].tolist()
+
+    return generate
+
+
 def main() -> None:
     """Print the figures."""
     import torch
@@ -85,8 +119,28 @@ def main() -> None:
             sides = generate.answer(models, rows, settings, threading.Event()).sides
             return clock() - began, [[side.ids for side in row] for row in sides]
 
+    def rates():
+        """Return the tokens a second that each number of columns makes of one prompt, and transformers alone."""
+        with torch.no_grad(), placed(host, run, run.config(), (ADAPTED,), None) as models:
+            made = run_renderer(run, models.tokenizer)
+            ids, stops = tokens.prompt_ids(made.question([Turn("user", prompts[0])]), models.tokenizer), models.stops
+        seconds, said = alone_with(ids, stops)
+        found = {"transformers alone": len(said) / seconds}
+        for name, columns in COLUMNS.items():
+            seconds, sides = answers(prompts[:1], columns)
+            found[name] = sum(map(len, sides[0])) / seconds
+            assert columns != (ADAPTED,) or sides[0][0] == said
+        return found
+
     for which in ("first", "second"):
         print(f"to the first token of the {which} comparison after the model is loaded: {first_token(host, run):.2f} s")
+    alone_with = transformers_alone(run)
+    rates()
+    counted = [rates() for _ in range(TIMES)]
+    for name in counted[0]:
+        shares = [found[name] / found["transformers alone"] for found in counted]
+        rate = statistics.median(found[name] for found in counted)
+        print(f"{name}: {rate:.1f} tokens a second, {statistics.median(shares):.2f} times ({_all(shares)})")
     pairs, lists, count = [], [], 0
     for _ in range(TIMES):
         both, together = answers(prompts[:1], (BASE, ADAPTED))

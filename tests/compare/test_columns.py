@@ -5,7 +5,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from asking import GREEDY, PROMPTS, SAMPLED, compare, ids, trained
+from asking import GREEDY, PROMPTS, SAMPLED, compare, ids
+from following import trained
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, parse

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from asking import compare, trained
-from following import wait_for
+from asking import compare
+from following import trained, wait_for
 
 from studio import gpu
 from studio.compare import batches as batching

@@ -2,7 +2,8 @@
 
 import numpy
 import pytest
-from asking import GREEDY, compare, trained
+from asking import GREEDY, compare
+from following import trained
 
 from studio import gpu
 from studio.compare.columns import CompareRequest

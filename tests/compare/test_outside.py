@@ -4,7 +4,8 @@ import shutil
 
 import outside
 import pytest
-from asking import PROMPTS, compare, ids, trained
+from asking import PROMPTS, compare, ids
+from following import trained
 from tiny import TEMPLATES, make_tiny_model
 
 from studio import gpu

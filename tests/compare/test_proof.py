@@ -5,8 +5,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from asking import GREEDY, compare, trained
-from following import wait_for
+from asking import GREEDY, compare
+from following import trained, wait_for
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest

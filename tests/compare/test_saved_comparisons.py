@@ -4,7 +4,8 @@ import errno
 from dataclasses import replace
 
 import pytest
-from asking import GREEDY, SAMPLED, compare, trained
+from asking import GREEDY, SAMPLED, compare
+from following import trained
 
 from studio.compare import saved
 from studio.compare.columns import ADAPTED, BASE, Column

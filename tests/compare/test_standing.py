@@ -6,7 +6,8 @@ import sys
 
 import psutil
 import pytest
-from asking import GREEDY, trained
+from asking import GREEDY
+from following import trained
 
 from studio import gpu
 from studio.compare import batches as batching

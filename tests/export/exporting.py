@@ -6,23 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from following import wait_until_over
 from tiny import make_tiny_model
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, CompareRequest
 from studio.config import GenerationConfig
-from studio.runs import State
 
 GREEDY = GenerationConfig(max_new_tokens=12, temperature=0.0)
 TEMPLATE = "### q: {instruction}\n### a: {output}"
-
-
-def trained(config, **settings):
-    """Train a run to its end, long enough to change what is answered."""
-    run = gpu.thread().start_run(config.with_settings({"train.max_steps": 20, **settings}))
-    assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
-    return run
 
 
 def without_chat_template(folder: Path) -> dict[str, str]:

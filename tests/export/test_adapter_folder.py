@@ -4,7 +4,8 @@ import json
 import zipfile
 
 import pytest
-from exporting import TEMPLATE, answer, fresh, trained, two_columns, without_chat_template
+from exporting import TEMPLATE, answer, fresh, two_columns, without_chat_template
+from following import trained
 
 from studio.data import tokens
 from studio.errors import ExportError

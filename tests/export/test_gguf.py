@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from exporting import trained
+from following import trained
 
 from studio import gpu, presets
 from studio.errors import ExportError

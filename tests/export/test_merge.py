@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from exporting import trained, without_chat_template
+from exporting import without_chat_template
+from following import trained
 
 from studio import gpu
 from studio.errors import ExportError, HomeError

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from exporting import GREEDY, trained, without_chat_template
+from exporting import GREEDY, without_chat_template
+from following import trained
 from huggingface_hub import ModelCard
 
 from studio import gpu, labels

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from exporting import fresh, trained, without_chat_template
-from following import losses, wait_for, wait_until_over
+from exporting import fresh, without_chat_template
+from following import losses, trained, wait_for, wait_until_over
 
 from studio import gpu
 from studio.errors import ExportError

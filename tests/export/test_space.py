@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from exporting import GREEDY, answer, trained, two_columns
+from exporting import GREEDY, answer, two_columns
+from following import trained
 from hub_uploads import problems
 from huggingface_hub import SpaceCard
 

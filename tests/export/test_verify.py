@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from exporting import trained, two_columns, without_chat_template
+from exporting import two_columns, without_chat_template
+from following import trained
 
 from studio import gpu
 from studio.errors import ExportError

@@ -2,7 +2,7 @@
 
 import numpy
 import pytest
-from exporting import trained
+from following import trained
 
 from studio import gpu
 from studio.export import script, subject

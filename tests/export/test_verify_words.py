@@ -1,7 +1,8 @@
 """The check of an example or of a Space's app runs the files that lie there, and finds what is wrong in them."""
 
 import pytest
-from exporting import trained, two_columns
+from exporting import two_columns
+from following import trained
 
 from studio import gpu
 from studio.errors import ExportError

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from following import losses, wait_for, wait_until_over
+from following import losses, trained, wait_for, wait_until_over
 
 from studio import gpu, runs
 from studio.errors import RunError, StudioError
@@ -48,9 +48,7 @@ def config(tiny_config):
 
 @pytest.fixture
 def uninterrupted(config):
-    run = gpu.thread().start_run(config)
-    assert wait_until_over(run) is State.FINISHED
-    return run
+    return trained(config, **SETTINGS)
 
 
 def train_in_a_process(config, tmp_path) -> subprocess.Popen:

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from following import losses, wait_for, wait_until_over
+from following import losses, trained, wait_for, wait_until_over
 
 from studio import gpu
 from studio.compare.columns import CompareRequest
@@ -24,12 +24,6 @@ SETTINGS = {
 }
 
 
-def trained(config, **settings):
-    run = gpu.thread().start_run(config.with_settings(settings))
-    assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
-    return run
-
-
 def adapter_hash(run) -> str:
     return hashlib.sha256((run.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
 
@@ -43,9 +37,8 @@ def texts(run) -> dict[int, tuple[str, ...]]:
 
 
 def test_losses_and_weights_are_bit_equal_with_and_without_the_strip(tiny_config):
-    config = tiny_config.with_settings(SETTINGS)
-    without = trained(config, **{"samples.mode": "off"})
-    with_it = trained(config, **{"samples.every": 1})
+    without = trained(tiny_config, **{**SETTINGS, "samples.mode": "off"})
+    with_it = trained(tiny_config, **{**SETTINGS, "samples.every": 1})
     assert len(samples.read(with_it).frames) == 13
     assert not samples.read(without).frames
     assert len(set(texts(with_it).values())) > 5  # the adapter changed under it
@@ -99,7 +92,7 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
     from studio.compare import generate
 
     config = tiny_config.with_settings(SETTINGS)
-    whole = trained(config)
+    whole = trained(config, **SETTINGS)
     real, seen = generate._Stream.take, []
 
     def pause_in_the_frame_of_step_5(self, row, token, seconds):
