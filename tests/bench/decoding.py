@@ -129,7 +129,7 @@ def main() -> None:
         for name, columns in COLUMNS.items():
             seconds, sides = answers(prompts[:1], columns)
             found[name] = sum(map(len, sides[0])) / seconds
-            assert columns != (ADAPTED,) or sides[0][0] == said
+            assert columns != (ADAPTED,) or list(sides[0][0]) == said
         return found
 
     for which in ("first", "second"):
