@@ -19,6 +19,7 @@ import os
 import platform
 import random
 import resource
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -130,7 +131,6 @@ def studio(folder: Path, precision: str | None) -> None:
     """Train with the studio's command line, in this process; the film strip, which no other arm has, is off."""
     watch = Watch()
     os.environ["RESTYLE_HOME"] = str(folder / "home")
-    from studio.cli import main as command
 
     def listen() -> None:
         from studio.train import lean
@@ -164,7 +164,7 @@ def studio(folder: Path, precision: str | None) -> None:
     if precision:
         sys.argv += ["--set", f"model.precision={precision}"]
     try:
-        command()
+        runpy.run_module("studio", run_name="__main__")
     except SystemExit as ended:
         if ended.code:
             raise
