@@ -126,7 +126,9 @@ def _connect(
         return news_of_run(follow.read(following), following, language, *looks)
 
     @silent
-    def settle(language: str, following: Following, queued: str | None, chosen: str | None) -> dict[Any, Any]:
+    def settle(found: int | None, language: str, following: Following, queued: str | None, chosen: str | None) -> Any:
+        if found is None:  # the page is being opened: it says so itself, in a language that is not known here yet
+            return gr.skip()
         return show_stage(following, language, queued) | compare.choose(compare_tab, chosen, language)
 
     @shown
@@ -256,7 +258,7 @@ def _connect(
     clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
     train_tab.stage.change(
         settle,
-        [frame.language, frame.following, train_tab.waiting.runs, compare_tab.run],
+        [train_tab.stage, frame.language, frame.following, train_tab.waiting.runs, compare_tab.run],
         [*stage_outputs, *runs_offered],
         concurrency_limit=None,
         **_QUIET,

@@ -25,6 +25,7 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser, la
     page.get_by_role("button", name=text("ui.before.check", language), exact=True).click()
     expect(page.locator("#before")).to_contain_text("q_prog", timeout=SLOW)
     expect(page.locator("#before")).to_contain_text("q_proj")
+    expect(page.get_by_role("button", name=text("ui.train.start", language), exact=True)).to_be_visible()
 
 
 def test_after_a_lack_of_memory_one_press_goes_on_with_less(page_url, browser, monkeypatch):
