@@ -32,7 +32,7 @@ from studio.data import prepare, tokens  # noqa: E402
 from studio.data.formats import Turn  # noqa: E402
 from studio.model import adapter, load  # noqa: E402
 
-TIMES, NEW_TOKENS = 3, 24
+TIMES, NEW_TOKENS = 3, 32
 COLUMNS = {
     "one column": (ADAPTED,),
     "two": (BASE, ADAPTED),
