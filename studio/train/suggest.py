@@ -83,6 +83,11 @@ def _is_korean(config: RunConfig) -> bool:
     return 3 * hangul > len(letters)
 
 
+def _brief(value: float) -> str:
+    """Return a figure in two digits, or as a whole number: never with an exponent when it is large."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def _read(facts: Facts) -> list[Message]:
     report, told = facts.report, []
     told.append(message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}"))
@@ -91,7 +96,7 @@ def _read(facts: Facts) -> list[Message]:
     if facts.korean:
         told.append(message("suggest.read.korean"))
     if facts.located:
-        billions = f"{estimate.parameters(facts.located.path) / 1e9:.2g}"
+        billions = _brief(estimate.parameters(facts.located.path) / 1e9)
         family = facts.architecture.get("model_type", "?")
         told.append(message("suggest.read.model", id=facts.located.id, family=family, billions=billions))
     told.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(facts.free))))
@@ -156,7 +161,7 @@ def _rank(draft: Draft) -> None:
     tokens = draft.facts.report.token_figures["trained"]
     needed = next((r for r in (8, 16, 32, 64) if r * weights >= tokens), 128)
     rank = lora.r if needed <= lora.r <= max(64, needed) else max(16, needed)  # a large one costs memory, not quality
-    figures = {"tokens": f"{tokens:,}", "weights": f"{rank * weights / 1e6:.2g}", "rank": rank}
+    figures = {"tokens": f"{tokens:,}", "weights": _brief(rank * weights / 1e6), "rank": rank}
     if rank != lora.r:
         key = "suggest.rank.more" if rank > lora.r else "suggest.rank.less"
         draft.set("lora.r", rank, message(key, **figures))
@@ -285,7 +290,7 @@ def _epochs(draft: Draft) -> None:
     if wanted / 2 <= now <= 2 * wanted and not (long and now > wanted):
         return
     key = "suggest.epochs.long" if long else "suggest.epochs.few" if now < wanted else "suggest.epochs.many"
-    reason = message(key, rows=f"{rows:,}", epochs=wanted, now=f"{now:.2g}", hours=hours)
+    reason = message(key, rows=f"{rows:,}", epochs=wanted, now=_brief(now), hours=hours)
     if train.max_steps:
         draft.set("train.max_steps", None, reason)
     draft.set("train.epochs", float(wanted), reason)
