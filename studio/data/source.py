@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import presets
-from studio.config import SourceConfig
+from studio.config import DataConfig, SourceConfig
 from studio.data import hub
 from studio.data.readers import columnar, lines, whole
 from studio.data.readers.base import BadRow, Going, Reader, Row
@@ -105,6 +105,11 @@ def path_of(source: SourceConfig, limit: int | None = None) -> Path:
     if not path.is_file():
         raise DataError("data.no_file", path=source.name)
     return path
+
+
+def is_here(data: DataConfig) -> bool:
+    """Whether the rows can be read without asking the Hub for them."""
+    return data.source.kind != "hub" or hub.is_here(data.source, data.limit if data.pick == "first" else None)
 
 
 def open_table(source: SourceConfig) -> Table:

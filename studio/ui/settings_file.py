@@ -61,10 +61,10 @@ def _may_be_read(named: str) -> bool:
 
 def as_chosen(config: RunConfig) -> RunConfig:
     """Return the settings without a mapping of columns that the studio finds by itself: nobody has chosen it."""
-    from studio.data import hub, prepare
+    from studio.data import prepare, source
 
     data = config.data.model_copy(update={"mapping": None})
-    if config.data.mapping is None or (data.source.kind == "hub" and not hub.is_here(data.source, data.limit)):
+    if config.data.mapping is None or not source.is_here(data):
         return config
     try:
         found = prepare.mapping(data).mapping

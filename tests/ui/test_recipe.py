@@ -87,3 +87,53 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url,
     expect(page.locator("#before")).to_contain_text("lora.r", timeout=SLOW)
     assert runs.all_runs() == []
     assert page.errors == []
+
+
+def test_suggestions_are_about_the_form_as_it_is(page_url, browser, preset, tmp_path, monkeypatch):
+    made = {
+        presets.QUICKSTART: preset,
+        "lyrics": preset.with_settings({"train.logging_steps": 40}),
+        "chat": preset.with_settings({"data.source.name": str(tmp_path / "lost.jsonl")}),
+        "socratic": preset.with_settings({"data.source": {"kind": "hub", "name": "someone/rows"}}),
+    }
+    monkeypatch.setattr(presets, "load", made.__getitem__)
+    monkeypatch.setattr(presets, "names", lambda: list(made))
+    page = open_page(browser, page_url)
+    page.get_by_role("tab", name=text("ui.tabs.train")).click()
+    expect(page.locator("#changed")).to_contain_text("As the preset quickstart has it.", timeout=SLOW)
+
+    def choose(preset: str, ask: str = "") -> None:
+        page.evaluate("([css, ask]) => [css, ask].forEach(each => each && document.querySelector(each).click())",
+                      [f"#preset input[value={preset}]", ask])  # fmt: skip
+
+    # Asked for in the moment of another preset
+    suggested = page.locator("#suggested")
+    choose("lyrics", "#suggest")
+    expect(suggested).to_contain_text("40 → 1", timeout=SLOW)
+
+    # Another preset while the list is open; what is not wanted stays so
+    suggested.get_by_role("checkbox", name=re.compile(r"40 → 1\b")).uncheck()
+    choose(presets.QUICKSTART)
+    expect(suggested).to_contain_text("50 → 1", timeout=SLOW)
+    expect(suggested.get_by_role("checkbox", name=re.compile(r"50 → 1\b"))).not_to_be_checked()
+    expect(suggested.get_by_role("checkbox", name=re.compile("Rank: 4 → 16"))).to_be_checked()
+
+    # Rows that are not there are told in the list's place, not fetched unasked, and mended by what has them
+    alert = page.locator("#suggest-said").get_by_role("alert")
+    for name, said in {"chat": "lost.jsonl", "socratic": "The rows are not here yet."}.items():
+        choose(name)
+        expect(alert).to_contain_text(said, timeout=SLOW)
+        expect(suggested).to_be_hidden()
+    choose(presets.QUICKSTART)
+    expect(suggested).to_contain_text("50 → 1", timeout=SLOW)
+    expect(alert).to_have_count(0)
+
+    # Closed, it stays so
+    page.locator("#suggestions").get_by_role("button", name=text("ui.suggest.close"), exact=True).click()
+    expect(page.locator("#suggestions")).to_be_hidden(timeout=SLOW)
+    choose("lyrics")
+    expect(page.locator("#changed")).to_contain_text("As the preset lyrics has it.", timeout=SLOW)
+    page.get_by_label(text("config.lora.r.title"), exact=True).fill("8")
+    expect(page.locator("#changed")).to_contain_text("4 → 8", timeout=SLOW)
+    expect(page.locator("#suggestions")).to_be_hidden()
+    assert page.errors == []

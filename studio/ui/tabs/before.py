@@ -213,11 +213,12 @@ def _look(
 
     def check(going: scanning.Going) -> Any:
         from studio import gpu
+        from studio.data import source
         from studio.train import preflight
 
         if by_itself:
             _settle(going, str(request.session_hash))
-            if not _rows_are_here(config):
+            if not source.is_here(config.data):
                 return message("ui.before.no_data")
         found = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
         if not wanted.measure or found.blocks or found.plan is None:
@@ -245,15 +246,6 @@ def _settle(going: scanning.Going, data: str) -> None:
     while time.monotonic() < until or scanning.busy(data):
         going(0.0)
         time.sleep(0.1)
-
-
-def _rows_are_here(config: RunConfig) -> bool:
-    from studio.data import hub
-
-    chosen = config.data
-    if chosen.source.kind != "hub":
-        return True
-    return hub.is_here(chosen.source, chosen.limit if chosen.pick == "first" else None)
 
 
 def _result(job: Any, going: scanning.Going) -> Any:

@@ -194,5 +194,5 @@ def connect(
         **QUIET,
     )
     settings_text.connect(recipe.text, frame, take, [*filled, recipe.preset])
-    suggesting.connect(recipe.suggesting, frame, fill, filled)
+    suggesting.connect(recipe.suggesting, frame, fill, filled, changed)
     return recipe.loaded.change(lambda: None, None, None, **QUIET)

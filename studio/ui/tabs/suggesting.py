@@ -1,16 +1,20 @@
-"""Suggest, on the Train tab: a list of settings that would suit better, each to be left out, and taken back at once."""
+"""Suggest, on the Train tab: a list of settings that would suit better, each to be left out, and taken back at once.
 
-from collections.abc import Callable, Iterator
+While the list is open it is about the form as it is: when that changes, suggestions are looked for again.
+"""
+
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from studio.config import RunConfig
-from studio.i18n import text
+from studio.errors import StudioError
+from studio.i18n import Message, message, text
 from studio.train.suggest import Advice
 from studio.ui import recipe_views, scanning, views
-from studio.ui.failures import shown
+from studio.ui.failures import box, message_of, shown
 from studio.ui.frame import Frame
 from studio.ui.words import Words
 
@@ -29,14 +33,16 @@ class Suggesting:
     apply: gr.Button
     undo: gr.Button
     close: gr.Button
-    advice: gr.State
-    """What was suggested, to be said again in another language."""
+    found: gr.State
+    """The advice, or a message in its place, to be said again in another language; None while the list is closed."""
+    asked: gr.State
+    """The settings that `found` is about; None when they could not be read."""
     before: gr.State
     """The settings before the suggestions were applied; None when they were not."""
 
     @property
-    def of_advice(self) -> list[Any]:
-        """What changes with the suggestions."""
+    def of_list(self) -> list[Any]:
+        """What changes with the list."""
         return [
             self.ask,
             self.cancel,
@@ -46,9 +52,19 @@ class Suggesting:
             self.apply,
             self.undo,
             self.close,
-            self.advice,
+            self.found,
+            self.asked,
             self.before,
         ]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is looked for."""
+
+    config: RunConfig
+    fetch: bool
+    """Whether rows of the Hub that are not here may be got: somebody has pressed the button."""
 
 
 def build(words: Words) -> Suggesting:
@@ -67,38 +83,92 @@ def build(words: Words) -> Suggesting:
             apply = words.make(gr.Button, text="ui.suggest.apply", size="sm", min_width=120)
             undo = words.make(gr.Button, text="ui.suggest.undo", size="sm", min_width=96, visible=False)
             close = words.make(gr.Button, text="ui.suggest.close", size="sm", min_width=96)
-    return Suggesting(ask, cancel, panel, said, chosen, apply, undo, close, gr.State(None), gr.State(None))
+    states = gr.State(None), gr.State(None), gr.State(None)
+    return Suggesting(ask, cancel, panel, said, chosen, apply, undo, close, *states)
 
 
-def connect(card: Suggesting, frame: Frame, fill: Callable[..., dict[Any, Any]], filled: list[Any]) -> None:
-    """Connect the events; `fill(config, before)` makes the form show a config."""
+def connect(
+    card: Suggesting, frame: Frame, fill: Callable[..., dict[Any, Any]], filled: list[Any], changed: Any
+) -> None:
+    """Connect the events; `fill(config, before)` makes the form show a config, `changed` comes when it has settled."""
     form = frame.form
 
     @shown
     def ask(language: str, request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
-        from studio import gpu
-        from studio.train import suggest
-
-        config = form.read(values, base)
-        work = scanning.begin(
-            _session(request), lambda going: suggest.suggest(config, gpu.thread().free_memory(), going)
-        )
-        nothing = {card.chosen: gr.update(choices=[], value=[], visible=False), card.apply: gr.update(visible=False)}
         yield {
-            **_busy(True),
-            **nothing,
             card.panel: gr.update(visible=True),
             card.said: views.bar(None, _reading(language)),
+            card.chosen: gr.update(choices=[], value=[], visible=False),
+            card.apply: gr.update(visible=False),
             card.undo: gr.update(visible=False),
+            card.before: None,
         }
-        for share in scanning.follow(_session(request), work):
-            yield {card.said: views.bar(share, _reading(language))}
-        if work.error is not None:
-            yield {**_busy(False), card.panel: gr.update(visible=False)}
-            if not work.cancelled:
-                raise work.error
+        yield from _look(values, base, (), language, request, unlike=None, fetch=True)
+
+    @shown
+    def keep_up(
+        language: str,
+        request: gr.Request,
+        found: Advice | Message | None,
+        asked: RunConfig | None,
+        before: RunConfig | None,
+        chosen: list[str],
+        base: RunConfig,
+        *values: Any,
+    ) -> Iterator[dict[Any, Any]]:
+        """Ask again for the form as it is now, while suggestions are looked for or shown; not once they are applied."""
+        about = scanning.subject(_session(request))
+        if about is None and (found is None or before is not None):
+            yield {card.said: gr.skip()}
             return
-        yield {**_busy(False), **_offered(work.result, language), card.advice: work.result, card.before: None}
+        unwanted = {made.path for made in found.suggestions} - {*chosen} if isinstance(found, Advice) else ()
+        unlike = about.config if about else asked
+        yield from _look(values, base, unwanted, language, request, unlike, fetch=about is not None and about.fetch)
+
+    def _look(
+        values: Any,
+        base: RunConfig,
+        unwanted: Collection[str],
+        language: str,
+        request: gr.Request,
+        unlike: RunConfig | None,
+        fetch: bool,
+    ) -> Iterator[dict[Any, Any]]:
+        """Look for suggestions, if the form is `unlike` these settings; those for the `unwanted` paths are not ticked.
+
+        Rows of the Hub that are not here are only got with `fetch`.
+        """
+        session = _session(request)
+        try:
+            config = form.read(values, base)
+        except StudioError as error:
+            scanning.drop(session)
+            yield {**_busy(False), **_told(error.message, (), language), card.asked: None}
+            return
+        if config == unlike:
+            yield {card.said: gr.skip()}
+            return
+        work = scanning.begin(session, lambda going: _suggest(config, fetch, going), _Wanted(config, fetch))
+        yield _busy(True)
+        for share in scanning.follow(session, work):
+            if not work.replaced:
+                yield {card.said: views.bar(share, _reading(language))}
+        if work.replaced:
+            yield {card.said: gr.skip()}
+        elif work.cancelled:
+            yield {**_busy(False), **_closed()}
+        else:
+            found = work.result if work.error is None else message_of(work.error)
+            yield {**_busy(False), **_told(found, unwanted, language), card.asked: config}
+
+    def _suggest(config: RunConfig, fetch: bool, going: scanning.Going) -> Advice | Message:
+        from studio import gpu
+        from studio.data import source
+        from studio.train import suggest
+
+        if not (fetch or source.is_here(config.data)):
+            return message("ui.before.no_data")
+        return suggest.suggest(config, gpu.thread().free_memory(), going)
 
     def _reading(language: str) -> str:
         return text("ui.suggest.reading", language)
@@ -106,59 +176,75 @@ def connect(card: Suggesting, frame: Frame, fill: Callable[..., dict[Any, Any]],
     def _busy(busy: bool) -> dict[Any, Any]:
         return {card.ask: gr.update(visible=not busy), card.cancel: gr.update(visible=busy)}
 
-    def _offered(advice: Advice, language: str) -> dict[Any, Any]:
-        made = recipe_views.suggestions(advice, language)
+    def _closed() -> dict[Any, Any]:
+        return {card.panel: gr.update(visible=False), card.found: None, card.asked: None}
+
+    def _told(found: Advice | Message, unwanted: Collection[str], language: str) -> dict[Any, Any]:
+        """Return what shows the suggestions, ticked but for the `unwanted` paths, or the message in their place."""
+        opened = {card.panel: gr.update(visible=True), card.found: found}
+        if isinstance(found, Message):
+            hidden = gr.update(visible=False)
+            return {**opened, card.said: box(found, language), card.chosen: hidden, card.apply: hidden}
+        made = recipe_views.suggestions(found, language)
+        ticked = [path for _, path in made if path not in unwanted]
         return {
-            card.said: recipe_views.advice(advice, language),
-            card.chosen: gr.update(choices=made, value=[path for _, path in made], visible=bool(made)),
+            **opened,
+            card.said: recipe_views.advice(found, language),
+            card.chosen: gr.update(choices=made, value=ticked, visible=bool(made)),
             card.apply: gr.update(visible=bool(made)),
         }
 
     @shown
-    def apply(language: str, advice: Advice | None, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
-        if advice is None:
+    def apply(language: str, found: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
+        if not isinstance(found, Advice):
             return {card.said: gr.skip()}
         before = form.read(values, base)
-        config = before.with_settings(advice.settings(chosen))
+        config = before.with_settings(found.settings(chosen))
         return {
             **fill(config, before),
             card.before: before,
-            card.said: recipe_views.advice(advice, language, applied=len(chosen)),
+            card.said: recipe_views.advice(found, language, applied=len(chosen)),
             card.chosen: gr.update(visible=False),
             card.apply: gr.update(visible=False),
             card.undo: gr.update(visible=True),
         }
 
     @shown
-    def undo(language: str, advice: Advice | None, before: RunConfig | None) -> dict[Any, Any]:
-        if advice is None or before is None:
+    def undo(language: str, found: Any, before: RunConfig | None) -> dict[Any, Any]:
+        if not isinstance(found, Advice) or before is None:
             return {card.said: gr.skip()}
-        back = {card.before: None, card.undo: gr.update(visible=False)}
-        return {**fill(before), **_offered(advice, language), **back}
+        return {**fill(before), **_told(found, (), language), card.before: None, card.undo: gr.update(visible=False)}
 
     @shown
-    def say(language: str, advice: Advice | None, before: RunConfig | None, chosen: list[str]) -> dict[Any, Any]:
-        if advice is None:
+    def say(language: str, found: Any, before: RunConfig | None, chosen: list[str]) -> dict[Any, Any]:
+        if isinstance(found, Message):
+            return {card.said: box(found, language)}
+        if found is None:
             return {card.said: gr.skip()}
         applied = len(chosen) if before is not None else None
         return {
-            card.said: recipe_views.advice(advice, language, applied),
-            card.chosen: gr.update(choices=recipe_views.suggestions(advice, language)),
+            card.said: recipe_views.advice(found, language, applied),
+            card.chosen: gr.update(choices=recipe_views.suggestions(found, language)),
         }
 
     def cancel(request: gr.Request) -> None:
         scanning.cancel(_session(request))
 
+    def close(request: gr.Request) -> dict[Any, Any]:
+        cancel(request)
+        return _closed()
+
     language = frame.language
-    card.ask.click(ask, frame.config_inputs, card.of_advice, **QUIET)
+    listed = [language, card.found, card.asked, card.before, card.chosen, frame.base, *form.components]
+    card.ask.click(ask, frame.config_inputs, card.of_list, **QUIET)
+    changed.then(keep_up, listed, card.of_list, trigger_mode="multiple", **QUIET)
     card.cancel.click(cancel, None, None, **QUIET)
-    whole = [*filled, *card.of_advice]
-    inputs = [language, card.advice, card.chosen, frame.base, *form.components]
+    whole = [*filled, *card.of_list]
+    inputs = [language, card.found, card.chosen, frame.base, *form.components]
     card.apply.click(apply, inputs, whole, **QUIET)
-    card.undo.click(undo, [language, card.advice, card.before], whole, **QUIET)
-    card.close.click(lambda: gr.update(visible=False), None, card.panel, **QUIET)
-    said = [language, card.advice, card.before, card.chosen]
-    language.change(say, said, [card.said, card.chosen], **QUIET)
+    card.undo.click(undo, [language, card.found, card.before], whole, **QUIET)
+    card.close.click(close, None, card.of_list, **QUIET)
+    language.change(say, [language, card.found, card.before, card.chosen], [card.said, card.chosen], **QUIET)
 
 
 def _session(request: gr.Request) -> str:
