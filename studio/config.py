@@ -92,6 +92,12 @@ class MappingConfig(Section):
             raise ValueError("a mapping of shape 'text' needs 'text', the column that holds the text")
         return self
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it names."""
+        named = (*self.prompt, self.completion, self.system, self.history, self.messages, self.text)
+        return [column for column in named if column]
+
 
 QUESTION, ANSWER = "question", "answer"
 """What a text template calls the two parts of a text that is split at its first line."""

@@ -155,8 +155,7 @@ def _holds_objects(value: Any) -> bool:
 
 def check(mapping: MappingConfig, columns: list[str]) -> None:
     """Raise DataError when the mapping names a column that the table does not have."""
-    named = [*mapping.prompt, mapping.completion, mapping.system, mapping.history, mapping.messages, mapping.text]
-    missing = [column for column in named if column and column not in columns]
+    missing = [column for column in mapping.columns if column not in columns]
     if missing:
         raise DataError("data.no_column", column=missing[0], columns=", ".join(columns))
 

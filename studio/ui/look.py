@@ -88,6 +88,7 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
     """Read the table of `config`; the mapping is the base's when it is about the same source, else detected."""
     from studio.data import prepare
 
+    wanted = None
     try:
         data = config().data
         wanted = base.data.mapping if base.data.source == data.source else None
@@ -96,7 +97,7 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
         rows = list(islice(table.rows(0, RAW_ROWS), RAW_ROWS))
         columns = [Column(column.name, column.type) for column in table.columns]
     except Exception as error:  # shown in the place of what would have been found
-        return Look(failure=message_of(error)), None
+        return Look(failure=message_of(error)), wanted
     look = Look(
         file_format=table.file_format,
         encoding=table.encoding,

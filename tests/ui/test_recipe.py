@@ -94,7 +94,12 @@ def test_suggestions_are_about_the_form_as_it_is(page_url, browser, preset, tmp_
         presets.QUICKSTART: preset,
         "lyrics": preset.with_settings({"train.logging_steps": 40}),
         "chat": preset.with_settings({"data.source.name": str(tmp_path / "lost.jsonl")}),
-        "socratic": preset.with_settings({"data.source": {"kind": "hub", "name": "someone/rows"}}),
+        "socratic": preset.with_settings(
+            {
+                "data.source": {"kind": "hub", "name": "someone/rows"},
+                "data.mapping": {"prompt": ["input"], "completion": "target"},
+            }
+        ),
     }
     monkeypatch.setattr(presets, "load", made.__getitem__)
     monkeypatch.setattr(presets, "names", lambda: list(made))
@@ -118,11 +123,13 @@ def test_suggestions_are_about_the_form_as_it_is(page_url, browser, preset, tmp_
     expect(suggested.get_by_role("checkbox", name=re.compile(r"50 → 1\b"))).not_to_be_checked()
     expect(suggested.get_by_role("checkbox", name=re.compile("Rank: 4 → 16"))).to_be_checked()
 
-    # Rows that are not there are told in the list's place, not fetched unasked, and mended by what has them
+    # Rows that are not there are told in the list's place, not fetched unasked, and mended by what has them; what a
+    # preset says of their columns stays
     alert = page.locator("#suggest-said").get_by_role("alert")
     for name, said in {"chat": "lost.jsonl", "socratic": "The rows are not here yet."}.items():
         choose(name)
         expect(alert).to_contain_text(said, timeout=SLOW)
+        expect(page.locator("#changed")).to_contain_text(f"As the preset {name} has it.", timeout=SLOW)
         expect(suggested).to_be_hidden()
     choose(presets.QUICKSTART)
     expect(suggested).to_contain_text("50 → 1", timeout=SLOW)

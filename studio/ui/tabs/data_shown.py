@@ -91,8 +91,11 @@ def source(tab: DataTab, config: RunConfig) -> dict[Any, Any]:
 
 
 def columns(parts: dict[str, Any], look: Look, chosen: Any) -> dict[Any, Any]:
-    """Return what puts the table's columns, and the mapping that is in use, into the mapping's controls."""
-    names = [column.name for column in look.columns]
+    """Return what puts the table's columns, and the mapping that is in use, into the mapping's controls.
+
+    Where the table cannot be read, the columns are those that the mapping names.
+    """
+    names = [column.name for column in look.columns] or (chosen.columns if chosen else [])
     values = chosen.model_dump() if chosen else {"shape": "pair", "prompt": (), "joiner": "\n", "joined": "prompt"}
     roles = ", ".join(f"{name}: {role}" for name, role in (values.get("roles") or {}).items())
     updates = {

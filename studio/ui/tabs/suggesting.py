@@ -122,7 +122,8 @@ def connect(
             yield {card.said: gr.skip()}
             return
         unwanted = {made.path for made in found.suggestions} - {*chosen} if isinstance(found, Advice) else ()
-        unlike = about.config if about else asked
+        shown_for = None if isinstance(found, Message) else asked  # what was in the way may be gone
+        unlike = about.config if about else shown_for
         yield from _look(values, base, unwanted, language, request, unlike, fetch=about is not None and about.fetch)
 
     def _look(
