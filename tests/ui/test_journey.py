@@ -1,11 +1,13 @@
 """One journey through the page in a real browser, with a real (tiny) model."""
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from studio import runs
+from studio.data import prepare
 from studio.i18n import text
 from studio.runs import State
 
@@ -184,6 +186,32 @@ def test_an_uploaded_file_is_read_and_its_columns_are_found(page_url, browser, h
     expect(page.locator("#rows")).to_contain_text("<b>안녕?</b>")
     expect(page.locator("#health")).to_contain_text("2 rows", timeout=SLOW)
     assert [kept.suffix for kept in (home / "uploads").iterdir()] == [".csv"]
+
+
+def test_a_row_of_the_file_before_that_is_ready_late_does_not_come_back(page_url, browser, tmp_path, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    preview = prepare.preview
+
+    def late(config, row):
+        if config.data.source.name.endswith("style.jsonl"):
+            begun.set()
+            go_on.wait(60)
+        return preview(config, row)
+
+    monkeypatch.setattr(prepare, "preview", late)
+    file = tmp_path / "other.csv"
+    file.write_text("question,answer\nWhere to?,To the harbour.\n", encoding="utf-8")
+    page = open_page(browser, page_url)
+    assert begun.wait(60)
+    page.get_by_text(text("config.data.source.kind.options.file"), exact=True).click()
+    page.locator("#upload input[type=file]").set_input_files(file)
+    expect(page.locator("#rows")).to_contain_text("To the harbour.", timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
+    go_on.set()
+    page.wait_for_timeout(1500)
+    expect(page.locator("#rows")).to_contain_text("To the harbour.")
+    expect(page.locator("#raw")).to_contain_text("Where to?")
+    assert page.errors == []
 
 
 def test_a_paused_run_goes_on_where_it_was(page_url, browser):

@@ -50,7 +50,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     def read_source(
         language: str, request: gr.Request, base: RunConfig, kind: str, bundled: str, upload: str | None, *values: Any
     ) -> dict[Any, Any]:
-        scanning.drop(str(request.session_hash))  # it is about rows that are not shown any more
+        _drop(request)
         settings = form.values(values)
         source = looks.source(kind, bundled, upload, in_use(settings), base)
         updates = {part: getattr(source, name) for name, part in sources.items()} | {
@@ -70,6 +70,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             wanted = {**kept, "data.source": source.model_dump(), "data.mapping": None}
             look, chosen = looks.read(lambda: base.with_settings(wanted), base)
         shown_now = show.all_of(tab, look, Checked(), language)
+        _drop(request)  # begun meanwhile
         return (
             {tab.look: look, tab.checked: Checked(), row.number: 1, **updates}
             | show.columns(parts, look, chosen)
@@ -85,13 +86,28 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             raise DataError("data.no_file", path=typed)
         return {sources["kind"]: "file", sources["name"]: str(path.resolve()), controls.upload: None}
 
+    def _drop(request: gr.Request) -> None:
+        """End what goes on about rows that are not shown any more."""
+        for work in (str(request.session_hash), _of_row(request)):
+            scanning.drop(work)
+
     @shown
-    def show_row(language: str, base: RunConfig, look: Look, number: float | None, *values: Any) -> dict[Any, Any]:
+    def show_row(
+        language: str, request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any
+    ) -> dict[Any, Any]:
         if not look.columns or look.file_format == "hub":
-            return {tab.look: look}
+            return {tab.look: gr.skip()}
         look = looks.using(look, mapped(form.values(values)))
-        look = looks.preview(look, lambda: form.read(values, base), int(number or 1))
-        return {tab.look: look, row.number: look.row, **show.row(tab, look, language)}
+        work = scanning.begin(
+            _of_row(request), lambda going: looks.preview(look, lambda: form.read(values, base), int(number or 1))
+        )
+        for _ in scanning.follow(_of_row(request), work):
+            pass
+        if work.replaced:  # by another row, or by a source that was read meanwhile
+            return {tab.look: gr.skip()}
+        if work.error:
+            raise work.error
+        return {tab.look: work.result, row.number: work.result.row, **show.row(tab, work.result, language)}
 
     @shown
     def scan(language: str, request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
@@ -267,6 +283,10 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
 
     data_sources.connect(tab, frame, read_again, look_again)
     return read_again
+
+
+def _of_row(request: gr.Request) -> str:
+    return f"{request.session_hash} row"
 
 
 def _inspect(config: RunConfig, going: scanning.Going) -> Any:
