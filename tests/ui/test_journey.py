@@ -148,7 +148,7 @@ def test_the_language_changes_live_and_nothing_typed_is_lost(page_url, browser):
 
     page.get_by_text("English", exact=True).click()
 
-    expect(page.get_by_label(text("config.name.title", "en"))).to_have_value("이름")
+    expect(page.get_by_role("textbox", name=text("config.name.title", "en"))).to_have_value("이름")
     expect(page.get_by_role("button", name=text("ui.train.start", "en"), exact=True)).to_be_visible()
     page.reload()
     expect(page.get_by_role("tab", name=text("ui.tabs.data", "en"))).to_be_visible()

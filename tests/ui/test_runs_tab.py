@@ -50,6 +50,33 @@ def made(config, name: str, rank: int):
     return run
 
 
+def test_a_box_that_is_told_late_takes_no_later_one_back(page_url, browser, tiny_config):
+    first, second = made(tiny_config, "first", 4), made(tiny_config, "second", 8)
+    page = open_tab(browser, page_url)
+    held = []
+
+    def hold_the_first(route):
+        if '"do":"choose"' in (route.request.post_data or "") and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/queue/join*", hold_the_first)
+    for run in (first, second):
+        page.locator(f"#choose-{run.id}").check()
+    expect(page.locator("#overlay-card")).to_be_visible()
+    held[0].continue_()
+    page.wait_for_timeout(1500)
+    expect(page.locator("#overlay-card")).to_be_visible()
+    expect(page.locator(f"#choose-{second.id}")).to_be_checked()
+
+    # The next one counts again
+    page.locator(f"#choose-{first.id}").uncheck()
+    expect(page.locator("#overlay-card")).to_be_hidden()
+    expect(page.locator(f"#choose-{second.id}")).to_be_checked()
+    assert page.errors == []
+
+
 def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     def say(key, **values):
         return text(f"ui.runs.{key}", "en", **values)

@@ -20,7 +20,7 @@ _ASK = (
     " if (!asked) return; if (asked.id) last = asked.id; const given = {...asked.dataset};"
     " const boxes = [...element.querySelectorAll('input[data-do]')], ticked = boxes.filter(box => box.checked);"
     " if (given.do === 'choose') { given.boxes = boxes.map(box => box.dataset.run);"
-    " given.ticked = ticked.map(box => box.dataset.run); }"
+    " given.ticked = ticked.map(box => box.dataset.run); given.at = performance.now(); }"
     " if (given.do === 'choose' && ticked.length > most) { event.preventDefault(); given.do = 'too-many'; }"
     " trigger('click', given); });"
     " new MutationObserver(() => { if (last && document.activeElement === document.body)"

@@ -85,6 +85,10 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
         elif do == "open":
             look = replace(look, open=runs.find(run_id).id)
         elif do == "choose":
+            seen, at = seen or Seen(), _number(asked.get("at"))
+            if at < seen.ticked_at:  # a later one has overtaken it on the way, and told these boxes too
+                return gr.skip()
+            seen = replace(seen, ticked_at=at)
             look = look.choosing(_ids(asked.get("boxes")), _ids(asked.get("ticked")))
         return show(language, look, kind, seen)
 
@@ -171,6 +175,11 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
 def _ids(given: Any) -> list[str]:
     """Return the ids that a browser has sent, whatever it has sent."""
     return [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
+
+
+def _number(given: Any) -> float:
+    """Return the number that a browser has sent, whatever it has sent."""
+    return float(given) if isinstance(given, int | float) else 0.0
 
 
 def opened(look: Shown) -> Run:

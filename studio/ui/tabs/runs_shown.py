@@ -39,6 +39,8 @@ class Seen:
     values: dict[str, Any] = field(default_factory=dict)
     deleted: str | None = None
     """The run that this session has deleted last, until that was undone."""
+    ticked_at: float = 0.0
+    """When the boxes were ticked that were taken last, by the page's clock in milliseconds."""
 
 
 def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | None) -> dict[Any, Any]:
