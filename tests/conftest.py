@@ -18,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a tiny model's operations are t
 prepare_process()
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hub; those about its absence say so themselves
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+# Two servers that begin at once would find the same port free.
+os.environ.setdefault("GRADIO_SERVER_PORT", str(7900 + 100 * WORKER))
 
 
 DEAR = ("ui", "faults", "tests", "export", "train", "compare", "attacks")

@@ -64,12 +64,17 @@ class Session:
         expect(self.at("#proof .good")).to_contain_text(self.say("ui.proof.verified"))
 
     def strength_to(self, percent: int) -> None:
-        """Move the slider by its keys, as a hand does: every press ends in a release."""
+        """Move the slider and let go, and wait until the columns are asked again: till then the old proof stands."""
         self.at("#strength input[type=range]").evaluate(
             "(slider, percent) => { slider.value = percent; slider.dispatchEvent(new Event('input', {bubbles: true}));"
             " slider.dispatchEvent(new PointerEvent('pointerup', {bubbles: true})); }",
             percent,
         )
+        name = expect(self.at(".side-after .heading .name"))
+        if percent == 100:
+            name.not_to_contain_text("%")
+        else:
+            name.to_contain_text(re.compile(rf"\b{percent} %"))
 
     def downloads(self, press: Locator) -> bytes:
         with self.page.expect_download(timeout=SLOW) as download:
