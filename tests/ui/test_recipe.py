@@ -1,6 +1,7 @@
 """The recipe in a real browser: a verdict by itself, suggestions, settings as text, the command, the way back."""
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import expect
@@ -8,6 +9,7 @@ from playwright.sync_api import expect
 from studio import command, presets, runs
 from studio.config import RunConfig
 from studio.i18n import text
+from studio.train import suggest
 from tests.ui.test_journey import SLOW, open_page
 
 pytestmark = pytest.mark.timeout(600)
@@ -134,6 +136,23 @@ def test_suggestions_are_about_the_form_as_it_is(page_url, browser, preset, tmp_
     choose(presets.QUICKSTART)
     expect(suggested).to_contain_text("50 → 1", timeout=SLOW)
     expect(alert).to_have_count(0)
+
+    # Applied while it is looked for again: what comes late does not take its place
+    go_on = threading.Event()
+    look = suggest.suggest
+    monkeypatch.setattr(suggest, "suggest", lambda *args: go_on.wait(60) and look(*args))
+    suggestions = page.locator("#suggestions")
+    page.get_by_label(text("config.lora.r.title"), exact=True).fill("2")
+    expect(page.get_by_role("button", name=text("ui.suggest.ask"), exact=True)).to_be_hidden(timeout=SLOW)
+    suggestions.get_by_role("button", name=text("ui.suggest.apply"), exact=True).click()
+    undo = suggestions.get_by_role("button", name=text("ui.suggest.undo"), exact=True)
+    expect(undo).to_be_visible(timeout=SLOW)
+    go_on.set()
+    page.wait_for_timeout(1500)
+    expect(suggested).to_be_hidden()
+    expect(page.get_by_role("button", name=text("ui.suggest.ask"), exact=True)).to_be_visible()
+    undo.click()
+    expect(suggested).to_be_visible(timeout=SLOW)
 
     # Closed, it stays so
     page.locator("#suggestions").get_by_role("button", name=text("ui.suggest.close"), exact=True).click()

@@ -196,13 +196,17 @@ def connect(
         }
 
     @shown
-    def apply(language: str, found: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
+    def apply(
+        language: str, request: gr.Request, found: Any, chosen: list[str], base: RunConfig, *values: Any
+    ) -> dict[Any, Any]:
         if not isinstance(found, Advice):
             return {card.said: gr.skip()}
+        scanning.drop(_session(request))  # what is looked for by itself would take the place of what is applied
         before = form.read(values, base)
         config = before.with_settings(found.settings(chosen))
         return {
             **fill(config, before),
+            **_busy(False),
             card.before: before,
             card.said: recipe_views.advice(found, language, applied=len(chosen)),
             card.chosen: gr.update(visible=False),
