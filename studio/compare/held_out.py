@@ -112,7 +112,7 @@ def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None
         first = str(next(iter(row.values()), "") or "").strip()
         return ((Turn("user", first),), None) if first else None
     try:
-        turns = formats.conversation(row, mapping)
+        turns = formats.conversation(row, mapping).turns
     except RowProblem:
         return None
     return (turns[:-1], turns[-1].content) if turns[-1].role == "assistant" else (turns, None)

@@ -40,7 +40,7 @@ def _lines(config: RunConfig, kept: set[int] | None) -> Iterator[str]:
         if kept is not None and number not in kept:
             continue
         try:
-            turns = scan.turns_of(row, config.data, chosen)
+            turns = scan.conversation_of(row, config.data, chosen).turns
         except RowProblem:
             continue
         if chosen.shape == "messages":

@@ -49,6 +49,18 @@ class Turn:
 
     role: Speaker
     content: str
+    trained: bool = True
+    """Whether an assistant's message is to be learned; the others are context in any case."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a row says, and what is odd about it although it is used."""
+
+    turns: tuple[Turn, ...]
+    """User and assistant by turns, after at most one system turn; the last one is the assistant's."""
+    notes: tuple[str, ...] = ()
+    """Kinds of problems, by their names in the catalogues under `problems`, each once."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +172,8 @@ def check(mapping: MappingConfig, columns: list[str]) -> None:
         raise DataError("data.no_column", column=missing[0], columns=", ".join(columns))
 
 
-def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> tuple[Turn, ...]:
-    """Turn a row into the turns of a conversation, the last one the assistant's; raises RowProblem.
+def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conversation:
+    """Read the conversation of a row; raises RowProblem for a row that cannot be used.
 
     `merge` joins turns of the same speaker that follow each other, and leaves out what the assistant says first.
     """
@@ -173,7 +185,7 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> tuple
         turns = _from_pair(row, mapping, merge)
     if not turns[-1].content.strip():
         raise RowProblem("empty_answer")
-    return turns
+    return Conversation(turns)
 
 
 def _from_text(text: str, split: bool) -> tuple[Turn, ...]:

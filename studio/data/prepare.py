@@ -96,7 +96,7 @@ def preview(config: RunConfig, row: int) -> Preview:
     tokenizer = load_tokenizer(config.model)
     chosen = mapping(config.data).mapping
     try:
-        turns = scan.turns_of(raw, config.data, chosen)
+        turns = scan.conversation_of(raw, config.data, chosen).turns
         segments = scan.segments_of(raw, turns, config.data, chosen, renderer(config, tokenizer, chosen))
     except RowProblem as wrong:
         shown = {"": raw.text} if isinstance(raw, BadRow) else raw
@@ -160,7 +160,7 @@ def said_in(
     found = []
     for number in numbers:
         row = table(data).row(number - 1)
-        turns = scan.turns_of(row, data, chosen)
+        turns = scan.conversation_of(row, data, chosen).turns
         found.append((turns, scan.segments_of(row, turns, data, chosen, render)))
     return found
 
@@ -327,13 +327,16 @@ def _inspect_rows(config: RunConfig, going: Going) -> Report:
     detected = mapping(config.data)
     count = opened.index(going)
     found: dict[str, Counted] = {}
+    left_out = 0
     for number, row in scan.chosen_rows(opened, config.data, count):
         try:
-            scan.turns_of(row, config.data, detected.mapping)
+            odd = scan.conversation_of(row, config.data, detected.mapping).notes
         except RowProblem as wrong:
-            found.setdefault(wrong.kind, Counted()).add(number, str(row)[:200])
+            odd = (wrong.kind,)
+            left_out += 1
+        for kind in odd:
+            found.setdefault(kind, Counted()).add(number, scan.example_of(row))
     rows = min(count, config.data.limit or count)
-    left_out = sum(counted.count for counted in found.values())
     problems = [problem(kind, counted, rows, config.data.fixes) for kind, counted in found.items()]
     return Report(rows, rows - left_out, problems, detected, train=rows - left_out)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from studio.config import DataConfig, MappingConfig
 from studio.data import formats, tokens
-from studio.data.formats import RowProblem, Turn
+from studio.data.formats import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer, Segment
 from studio.data.readers.base import BadRow, Going, Row
 from studio.data.source import Table, cell
@@ -114,7 +114,7 @@ def scan(
     return scanned
 
 
-def turns_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig) -> tuple[Turn, ...]:
+def conversation_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig) -> Conversation:
     """Return what is said in one row; raises RowProblem."""
     if isinstance(row, BadRow):
         raise RowProblem(row.kind)
@@ -194,9 +194,11 @@ class _Pass:
         rendered: list[tuple[int, Row, tuple[Turn, ...], list[Segment]]] = []
         for number, row in rows:
             try:
-                turns = turns_of(row, self._data, self._mapping)
-                segments = segments_of(row, turns, self._data, self._mapping, self._render)
-                rendered.append((number, row, turns, segments))
+                said = conversation_of(row, self._data, self._mapping)
+                segments = segments_of(row, said.turns, self._data, self._mapping, self._render)
+                rendered.append((number, row, said.turns, segments))
+                for note in said.notes:
+                    self._count(note, number, row)
             except RowProblem as problem:
                 self._count(problem.kind, number, row)
         labelled = tokens.tokenize(

@@ -41,7 +41,7 @@ def of_run(run_id: str, prompt: str = "") -> str:
         unfit = {_plain(prompt), *_held_out(run)}
         found: list[Turn] = []
         for row in islice(prepare.table(data).rows(), 10 * FIRST):
-            turns = () if isinstance(row, BadRow) else formats.conversation(row, mapping)
+            turns = () if isinstance(row, BadRow) else formats.conversation(row, mapping).turns
             last = turns[-2:]
             if [turn.role for turn in last] == ["user", "assistant"] and _plain(last[0].content) not in unfit:
                 found += last
