@@ -1,16 +1,16 @@
 """Turn a row into a conversation, by the columns that a mapping names."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from studio.config import ANSWER, QUESTION, MappingConfig
-from studio.data import marks
+from studio.data import marks, source
 from studio.data.columns import MEDIA, TOOLS
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange
 from studio.data.detection import Detected, detect
 from studio.data.readers.base import Row
-from studio.data.source import cell
 from studio.data.turns import TurnReader, holds_turns
 from studio.errors import DataError
 
@@ -27,7 +27,8 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
 
     `merge` joins turns of the same speaker that follow each other, and leaves out what the assistant says first.
     """
-    if not any(column in row or column.split(".")[0] in row for column in mapping.columns):
+    needed = [mapping.messages or mapping.text or mapping.completion or "", *mapping.prompt]
+    if not any(column in row or column.split(".")[0] in row for column in needed):
         raise RowProblem("other_shape")
     notes = Notes()
     if mapping.marks == "follow" and marks.excludes_row(row, mapping.columns, labelled=mapping.shape != "text"):
@@ -39,10 +40,9 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
             raise RowProblem("empty_answer")
         return Conversation(turns, tuple(notes))
     reader = TurnReader(mapping, notes)
-    said = (
-        reader.read(cell(row, mapping.messages or "")) if mapping.shape == "messages" else _pair(row, mapping, reader)
-    )
-    said = reader.with_system(said, cell(row, mapping.system) if mapping.system else None)
+    is_chat = mapping.shape == "messages"
+    said = reader.read(_cell(row, mapping.messages or "")) if is_chat else _pair(row, mapping, reader)
+    said = reader.with_system(said, _cell(row, mapping.system) if mapping.system else None)
     return Conversation(arrange(said, merge, notes), tuple(notes))
 
 
@@ -59,7 +59,7 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     if mapping.shape == "messages":
         return row
     named = [*mapping.prompt, mapping.completion, mapping.system]
-    reached = {column: cell(row, column) for column in named if column}
+    reached = {column: _cell(row, column) for column in named if column}
     if not isinstance(answer := reached.get(mapping.completion or ""), str | None):
         reached[mapping.completion or ""] = _last_answer(answer, mapping)
     prompt = {mapping.joined: _joined(row, mapping)} if mapping.joined not in row else {}
@@ -71,13 +71,24 @@ def _note_what_is_not_read(row: Row, mapping: MappingConfig, notes: Notes) -> No
     beside = {str(column).lower(): value for column, value in row.items() if column not in mapping.columns}
     if marks.has_fraction(beside):
         notes.add("weights")
-    if mapping.shape != "text" and any(parsed(beside.get(name)) for name in TOOLS):
+    if mapping.shape != "text" and any(_is_filled(beside.get(name)) for name in TOOLS):
         notes.add("tool_definitions")
-    if mapping.shape != "text" and any(beside.get(name) for name in MEDIA):
+    if mapping.shape != "text" and any(_is_filled(beside.get(name)) for name in MEDIA):
         notes.add("media")
     lists = (column.split(".0.")[0] for column in mapping.columns if ".0." in column and column not in row)
-    if any(isinstance(entries := cell(row, column), list) and len(entries) > 1 for column in lists):
+    if any(isinstance(entries := _cell(row, column), list) and len(entries) > 1 for column in lists):
         notes.add("extra_entries")
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether a column beside the text holds something: a list, an object or text, but no figure."""
+    return isinstance(value, str | list | Mapping) and parsed(value) not in ("", [], {}, "null", "None")
+
+
+def _cell(row: Row, column: str) -> Any:
+    """Return a row's cell; None where there is nothing, which pandas writes as NaN."""
+    value = source.cell(row, column)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _from_text(text: str, split: bool) -> tuple[Turn, ...]:
@@ -88,7 +99,7 @@ def _from_text(text: str, split: bool) -> tuple[Turn, ...]:
 
 
 def _text_cell(row: Row, column: str | None) -> str:
-    value = cell(row, column or "")
+    value = _cell(row, column or "")
     if value is None:
         raise RowProblem("empty_answer")
     if not isinstance(value, str):
@@ -98,12 +109,12 @@ def _text_cell(row: Row, column: str | None) -> str:
 
 def _pair(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Read prompt and answer, each as text or as a list of turns."""
-    answer = _answer(cell(row, mapping.completion or ""), reader)
+    answer = _answer(_cell(row, mapping.completion or ""), reader)
     asked = _asked(row, mapping, reader)
     if isinstance(answer, str):
         if not asked:
             raise RowProblem("empty_prompt")
-        earlier = parsed(cell(row, mapping.history)) if mapping.history else None
+        earlier = parsed(_cell(row, mapping.history)) if mapping.history else None
         return [*(reader.read(earlier) if earlier else []), *asked, Turn("assistant", answer)]
     if any(turn and turn.role == "user" for turn in answer):
         return answer  # a whole conversation, in which the prompt stands too
@@ -113,7 +124,7 @@ def _pair(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | N
 
 def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Return the turns before the answer: one of the user's, unless a prompt column holds turns."""
-    cells = [cell(row, column) for column in mapping.prompt]
+    cells = [_cell(row, column) for column in mapping.prompt]
     if not any(holds_turns(value) for value in cells):
         prompt = _joined(row, mapping)
         return [Turn("user", prompt)] if prompt else []
@@ -127,7 +138,7 @@ def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | 
 
 
 def _joined(row: Row, mapping: MappingConfig) -> str:
-    parts = [_prompt_text(cell(row, column)) for column in mapping.prompt]
+    parts = [_prompt_text(_cell(row, column)) for column in mapping.prompt]
     return mapping.joiner.join(part for part in parts if part)
 
 

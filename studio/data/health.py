@@ -5,7 +5,8 @@ from typing import Any
 
 from studio.config import MappingConfig
 from studio.data.conversation import NOTES
-from studio.data.detection import Detected, as_setting
+from studio.data.detection import Detected
+from studio.data.refusals import as_setting
 from studio.data.scan import Counted
 from studio.i18n import Message, message
 

@@ -69,7 +69,7 @@ def has_fraction(values: Mapping[str, Any]) -> bool:
     return any(weight is not None and weight > 0 and weight != 1 for weight in weights)
 
 
-def is_verdict(values: Collection[Any]) -> bool:
+def are_verdicts(values: Collection[Any]) -> bool:
     """Whether all values are an annotator's verdicts (accept, reject, ignore), as Prodigy writes them."""
     return bool(values) and all(isinstance(value, str) and value in ("accept", "reject", "ignore") for value in values)
 

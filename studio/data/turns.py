@@ -193,14 +193,25 @@ class TurnReader:
         known = {**ROLES, **{name.lower(): role for name, role in self._roles.items()}}
         found = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
         if not found:
-            found = [mark for mark in _PLAIN_TAG.finditer(text) if mark[1].lower() in known]
-            if not found or text[: found[0].start()].strip():
-                raise RowProblem("not_turns")
+            found = _plain_marks(text, known)
+        if not found:
+            raise RowProblem("not_turns")
         for mark, following in zip(found, [*found[1:], None], strict=True):
             content = text[mark.end() : following.start() if following else len(text)].strip()
             role = known[mark[1].lower()]
             if role in ("user", "assistant", "system"):
                 yield Turn(role, content)
+
+
+def _plain_marks(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
+    """Return the marks of text that begins with one, such as `Human:`; each role has one name, its first."""
+    found: list[re.Match[str]] = []
+    names: dict[str, str] = {}
+    for mark in _PLAIN_TAG.finditer(text):
+        name = mark[1].lower()
+        if name in known and names.setdefault(known[name], name) == name:
+            found.append(mark)
+    return found if found and not text[: found[0].start()].strip() else []
 
 
 def speaker_of(entry: Mapping[str, Any]) -> str | None:
