@@ -45,8 +45,8 @@ STRINGS = [name for name in CHAT if name not in ("turns", "utterances", "content
 """Names of a column whose list of texts is a conversation: the user's and the assistant's by turns."""
 HISTORY = ["history", "chat_history", "conversation_history", "dialogue_history", "이전대화", "이전 대화"]
 TEXT = ["text", "content", "본문"]
-TOOLS = ["tools", "functions", "toolconfig"]
-MEDIA = ["images", "image", "image_path", "audios", "audio", "videos", "video"]
+TOOLS = frozenset({"tools", "functions", "toolconfig"})
+MEDIA = frozenset({"images", "image", "image_path", "audios", "audio", "videos", "video"})
 ATTACHED = {
     *TOOLS, *MEDIA, "entities", "relations", "spans", "tokens", "links", "citations", "metadata", "meta",
     "attachments", "files", "comments", "generationconfig", "safetysettings", "toolchoice",

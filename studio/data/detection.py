@@ -99,10 +99,9 @@ class _Shapes:
     def _chat_columns(self) -> list[str]:
         """The columns whose cells are turns, those first that are named for it."""
         skipped = {*self._first.named(PREFERRED), *self._first.named(["rejected"])}
-        columns = dict.fromkeys([*self._first.named(CHAT), *self._first.top])
-        return [
-            name for name in columns if name in self._first.top and name not in skipped and self._first.is_chat(name)
-        ]
+        named_first = dict.fromkeys([*self._first.named(CHAT), *self._first.top])
+        columns = [name for name in named_first if name in self._first.top and name not in skipped]
+        return [name for name in columns if self._first.is_chat(name)]
 
     def _ends_with_question(self, column: str) -> bool:
         last = [roles[-1] for value in self._first.cells(column) if (roles := roles_of(value))]

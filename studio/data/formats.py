@@ -31,7 +31,7 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
     if not any(column in row or column.split(".")[0] in row for column in needed):
         raise RowProblem("other_shape")
     notes = Notes()
-    if mapping.marks == "follow" and marks.excludes_row(row, mapping.columns, labelled=mapping.shape != "text"):
+    if mapping.marks == "follow" and marks.excludes_row(row, mapping.columns, has_answer=mapping.shape != "text"):
         raise RowProblem("marked")
     _note_what_is_not_read(row, mapping, notes)
     if mapping.shape == "text":
@@ -68,14 +68,15 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
 
 def _note_what_is_not_read(row: Row, mapping: MappingConfig, notes: Notes) -> None:
     """Note weights, tool definitions and images in columns of their own, and lists of which the first entry is read."""
-    beside = {str(column).lower(): value for column, value in row.items() if column not in mapping.columns}
-    if marks.has_fraction(beside):
+    used = mapping.columns
+    if marks.has_fraction(row, used):
         notes.add("weights")
-    if mapping.shape != "text" and any(_is_filled(beside.get(name)) for name in TOOLS):
-        notes.add("tool_definitions")
-    if mapping.shape != "text" and any(_is_filled(beside.get(name)) for name in MEDIA):
-        notes.add("media")
-    lists = (column.split(".0.")[0] for column in mapping.columns if ".0." in column and column not in row)
+    if mapping.shape != "text":
+        if any(map(_is_filled, marks.in_lower_case(row, TOOLS, used).values())):
+            notes.add("tool_definitions")
+        if any(map(_is_filled, marks.in_lower_case(row, MEDIA, used).values())):
+            notes.add("media")
+    lists = (column.split(".0.")[0] for column in used if ".0." in column and column not in row)
     if any(isinstance(entries := _cell(row, column), list) and len(entries) > 1 for column in lists):
         notes.add("extra_entries")
 

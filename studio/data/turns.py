@@ -119,6 +119,10 @@ class TurnReader:
 
     def _entry(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read one message, or one exchange of several speakers."""
+        if plain := _plain(entry):
+            role = role_of(plain[0], self._roles)
+            if role in ("user", "assistant", "system"):
+                return [Turn(role, plain[1])]
         entry = _unwrapped(entry)
         if marks.has_fraction(entry):
             self.notes.add("weights")
@@ -216,6 +220,8 @@ def _plain_marks(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
 
 def speaker_of(entry: Mapping[str, Any]) -> str | None:
     """Return the name of a message's speaker; None where its keys name none."""
+    if plain := _plain(entry):
+        return plain[0]
     entry = _unwrapped(entry)
     key = _role_key(entry)
     return None if key is None else str(entry[key]).strip()
@@ -245,6 +251,15 @@ def columnar(value: Any) -> list[dict[str, Any]] | None:
     if len(lengths) != 1:
         return None
     return [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
+
+
+def _plain(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return speaker and text of a message that has nothing else, as most have: the short way for large files."""
+    if len(entry) != 2:
+        return None
+    name = entry.get("role") or entry.get("from")
+    text = entry.get("content") if "role" in entry else entry.get("value")
+    return (name.strip(), text) if isinstance(name, str) and isinstance(text, str) else None
 
 
 def _unwrapped(entry: Mapping[str, Any]) -> Mapping[str, Any]:
