@@ -77,6 +77,8 @@ class MappingConfig(Section):
     messages: str | None = setting(None)
     roles: dict[str, Role] = setting({})
     """Role names that are not known by themselves, and what they stand for."""
+    marks: Literal["follow", "ignore"] = setting("follow")
+    """Whether rows and answers that are marked as not to be learned (`weight: 0`, `label: false`, …) are left out."""
     text: str | None = setting(None)
     split_text: bool = setting(False)
     """Whether the first line of the text is the question, and the rest its answer. A text template calls them

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from studio.config import RunConfig
-from studio.data import prepare, scan
-from studio.data.formats import RowProblem
+from studio.data import prepare, scan, source
+from studio.data.formats import RowProblem, Turn
 from studio.data.readers.base import Going
 from studio.errors import ModelError
 from studio.model.load import load_tokenizer
@@ -15,7 +16,8 @@ from studio.model.load import load_tokenizer
 def write(config: RunConfig, path: Path, going: Going = lambda share: None) -> int:
     """Write the usable rows of a data set to `path` and return how many they are.
 
-    Pairs keep their columns, conversations become `{"messages": [{"role", "content"}, …]}`. Rows are left out as the
+    Pairs keep their columns, conversations become `{"messages": [{"role", "content"}, …]}` with `weight: 0` at answers
+    that are not learned, beside the column that groups rows for validation. Rows are left out as the
     settings under `data.fixes` say, and those that cannot be used always; raises DataError when none is left.
     """
     try:
@@ -44,5 +46,12 @@ def _lines(config: RunConfig, kept: set[int] | None) -> Iterator[str]:
         except RowProblem:
             continue
         if chosen.shape == "messages":
-            row = {"messages": [{"role": turn.role, "content": turn.content} for turn in turns]}
+            group = config.data.validation.group
+            kept = {group: source.cell(row, group)} if group and group != "messages" else {}
+            row = {**kept, "messages": [_message(turn) for turn in turns]}
         yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    return message if turn.role != "assistant" or turn.trained else {**message, "weight": 0}

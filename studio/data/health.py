@@ -3,12 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio.data.formats import Detected
+from studio.config import MappingConfig
+from studio.data.conversation import NOTES
+from studio.data.detection import Detected
+from studio.data.refusals import as_setting
 from studio.data.scan import Counted
 from studio.i18n import Message, message
 
 FIX_OF = {
     "order": "merge_turns",
+    "late_system": "merge_turns",
     "assistant_first": "merge_turns",
     "answer_cut": "drop_cut",
     "duplicate": "deduplicate",
@@ -16,7 +20,7 @@ FIX_OF = {
     "leak": "remove_leaks",
 }
 """The setting under `data.fixes` that mends a kind of problem."""
-_USED = {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"}
+_USED = NOTES | {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"}
 """Rows with these problems are used all the same, unless they are mended."""
 
 
@@ -33,6 +37,10 @@ class Problem:
     """Share of all rows."""
     fixed: bool = False
     """Whether the settings mend it already."""
+    names: str = ""
+    """The names in these rows that are not known, separated by commas."""
+    setting: str = ""
+    """What to give on the command line so that these rows are read, where a setting of the mapping does it."""
 
     @property
     def used(self) -> bool:
@@ -48,18 +56,31 @@ class Problem:
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
         shown = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
-        return message(f"problems.{self.kind}.what", count=f"{self.count:,}", rows=shown, share=f"{self.share:.1%}")
+        figures = {"count": f"{self.count:,}", "rows": shown, "share": f"{self.share:.1%}", "names": self.names}
+        return message(f"problems.{self.kind}.what", **figures)
 
     @property
     def effect(self) -> Message:
         """What it does to training."""
-        return message("problems.mended" if self.fixed else f"problems.{self.kind}.effect")
+        return message("problems.mended" if self.fixed else f"problems.{self.kind}.effect", setting=self.setting)
 
 
-def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...]) -> Problem:
-    """Make the report's entry of one kind of problem."""
+def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:
+    """Make the report's entry of one kind of problem; `mapping` is that by which the rows were read."""
     share = counted.count / rows if rows else 0.0
-    return Problem(kind, counted.count, counted.rows, counted.example, share, fixed=FIX_OF.get(kind) in fixes)
+    change = {"unknown_role": {"roles": {**mapping.roles, **counted.names}}, "marked": {"marks": "ignore"}}
+    change["marked_turn"] = change["marked"]
+    setting = as_setting(mapping.model_copy(update=change[kind])) if kind in change else ""
+    return Problem(
+        kind,
+        counted.count,
+        counted.rows,
+        counted.example,
+        share,
+        fixed=FIX_OF.get(kind) in fixes,
+        names=", ".join(counted.names),
+        setting=setting,
+    )
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def preview(config: RunConfig, row: int) -> Preview:
         segments = scan.segments_of(raw, turns, config.data, chosen, renderer(config, tokenizer, chosen))
     except RowProblem as wrong:
         shown = {"": raw.text} if isinstance(raw, BadRow) else raw
-        return Preview(shown, [], 0, 0, False, count, problem=_said(wrong.kind, row))
+        return Preview(shown, [], 0, 0, False, count, problem=_said(wrong, row))
     labelled = tokens.tokenize([segments], tokenizer, config.data.max_length, config.data.train_on)[0]
     return Preview(
         row=raw,
@@ -113,8 +113,8 @@ def preview(config: RunConfig, row: int) -> Preview:
     )
 
 
-def _said(kind: str, row: int) -> Message:
-    return Problem(kind, 1, [row + 1]).message
+def _said(wrong: RowProblem, row: int) -> Message:
+    return Problem(wrong.kind, 1, [row + 1], names=", ".join(wrong.names)).message
 
 
 def prepare(config: RunConfig, tokenizer: Any, going: Going = lambda share: None) -> Prepared:
@@ -247,7 +247,7 @@ def _sort_out(
     train = _without_leaks(config, found, train, validation, rows, own)
     if config.data.validation.kind == "fraction" and not validation:
         found["few_rows"] = Counted(1, [])
-    problems = [problem(kind, counted, scanned.rows, fixes) for kind, counted in found.items()]
+    problems = [problem(kind, counted, scanned.rows, fixes, detected.mapping) for kind, counted in found.items()]
     used = [*train, *([] if own is not None else validation)]
     report = Report(
         rows=scanned.rows,
@@ -329,15 +329,17 @@ def _inspect_rows(config: RunConfig, going: Going) -> Report:
     found: dict[str, Counted] = {}
     left_out = 0
     for number, row in scan.chosen_rows(opened, config.data, count):
+        names: dict[str, str] = {}
         try:
             odd = scan.conversation_of(row, config.data, detected.mapping).notes
         except RowProblem as wrong:
-            odd = (wrong.kind,)
+            odd, names = (wrong.kind,), wrong.names
             left_out += 1
         for kind in odd:
-            found.setdefault(kind, Counted()).add(number, scan.example_of(row))
+            found.setdefault(kind, Counted()).add(number, scan.example_of(row), names)
     rows = min(count, config.data.limit or count)
-    problems = [problem(kind, counted, rows, config.data.fixes) for kind, counted in found.items()]
+    fixes, mapped = config.data.fixes, detected.mapping
+    problems = [problem(kind, counted, rows, fixes, mapped) for kind, counted in found.items()]
     return Report(rows, rows - left_out, problems, detected, train=rows - left_out)
 
 

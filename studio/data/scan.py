@@ -7,7 +7,7 @@ template and tokenizer are never tokenized twice. Memory does not grow with the 
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -26,10 +26,12 @@ BATCH = 1_000
 """Rows tokenized at a time, between two looks at whether somebody asked to stop."""
 ROWS_NAMED = 100
 """Row numbers kept for each kind of problem."""
+NAMES_KEPT = 20
+"""Names that are not known kept for each kind of problem."""
 NEAR_ROWS = 100_000
 """Rows among which near duplicates are looked for, unless they are to be removed."""
 _KEPT_BYTES = 20_000_000_000
-_VERSION = 1
+_VERSION = 2
 """Part of every name in the cache; raised when the pass itself changes."""
 
 
@@ -40,10 +42,13 @@ class Counted:
     count: int = 0
     rows: list[int] = field(default_factory=list)
     example: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    """Names in them that are not known, each with what it may stand for; the first of them."""
 
-    def add(self, row: int, example: str) -> None:
+    def add(self, row: int, example: str, names: Mapping[str, str] | None = None) -> None:
         """Count one more row."""
         self.count += 1
+        self.names = dict(islice({**self.names, **(names or {})}.items(), NAMES_KEPT))
         if len(self.rows) < ROWS_NAMED:
             self.rows.append(row)
         self.example = self.example or example
@@ -200,7 +205,7 @@ class _Pass:
                 for note in said.notes:
                     self._count(note, number, row)
             except RowProblem as problem:
-                self._count(problem.kind, number, row)
+                self._count(problem.kind, number, row, problem.names)
         labelled = tokens.tokenize(
             [segments for *_, segments in rendered], self._tokenizer, self._data.max_length, self._data.train_on
         )
@@ -224,8 +229,8 @@ class _Pass:
             "group": _hash(str(cell(row, self._data.validation.group))) if self._data.validation.group else 0,
         }
 
-    def _count(self, kind: str, number: int, row: Row | BadRow) -> None:
-        self._problems.setdefault(kind, Counted()).add(number, example_of(row))
+    def _count(self, kind: str, number: int, row: Row | BadRow, names: Mapping[str, str] | None = None) -> None:
+        self._problems.setdefault(kind, Counted()).add(number, example_of(row), names)
 
 
 class _NearDuplicates:

@@ -134,7 +134,9 @@ def _short(value: Any) -> str:
 def using(look: Look, mapping: Mapping[str, Any]) -> Look:
     """Return the look with the columns marked that `mapping` (values by field name) uses."""
     shape = mapping.get("shape")
-    fields = {"messages": ("messages",), "text": ("text",)}.get(str(shape), ("completion", "system", "history"))
+    fields = {"messages": ("messages", "system"), "text": ("text",)}.get(
+        str(shape), ("completion", "system", "history")
+    )
     uses = {mapping[name]: name for name in fields if mapping.get(name)}
     if shape == "pair":
         uses |= dict.fromkeys(mapping.get("prompt") or (), "prompt")

@@ -9,6 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from studio.data.marks import MESSAGE_KEYS
 from studio.data.readers.base import BadRow, Going, Reader, Row, as_row
 from studio.errors import DataError
 
@@ -116,6 +117,8 @@ class Tree(_WholeReader):
         seen = set()
         while name in nodes and name not in seen:
             seen.add(name)
-            path.append({"role": nodes[name]["role"], "content": nodes[name]["text"]})
+            node = nodes[name]
+            kept = {key: node[key] for key in MESSAGE_KEYS & node.keys()}
+            path.append({"role": node["role"], "content": node["text"], **kept})
             name = nodes[name]["parent_id"]
         return path[::-1]

@@ -231,6 +231,7 @@ def _found(words: Words, form: Form) -> gr.HTML:
             for name in ("completion", "system", "history", "messages", "text"):
                 form.add(MAPPING + name, gr.Dropdown, fixed_choices=[], allow_custom_value=True)
             form.add(MAPPING + "roles", max_lines=2)
+            form.add(MAPPING + "marks")
     return found
 
 

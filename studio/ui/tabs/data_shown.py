@@ -14,7 +14,7 @@ from studio.ui.words import merged
 
 _OF_SHAPE = {
     "pair": ("prompt", "joiner", "joined", "completion", "system", "history"),
-    "messages": ("messages", "roles"),
+    "messages": ("messages", "system", "roles"),
     "text": ("text",),
 }
 
@@ -104,6 +104,7 @@ def columns(parts: dict[str, Any], look: Look, chosen: Any) -> dict[Any, Any]:
         parts[MAPPING + "joiner"]: gr.update(value=values["joiner"]),
         parts[MAPPING + "joined"]: gr.update(value=values["joined"]),
         parts[MAPPING + "roles"]: gr.update(value=roles),
+        parts[MAPPING + "marks"]: gr.update(value=values.get("marks", "follow")),
         parts[VALIDATION + "group"]: gr.update(choices=names),
     }
     for name in ("completion", "system", "history", "messages", "text"):
@@ -113,6 +114,5 @@ def columns(parts: dict[str, Any], look: Look, chosen: Any) -> dict[Any, Any]:
 
 def shape(parts: dict[str, Any], chosen: str) -> dict[Any, Any]:
     """Return what leaves only the controls visible that the shape of a row has a use for."""
-    return {
-        parts[MAPPING + name]: gr.update(visible=kind == chosen) for kind, names in _OF_SHAPE.items() for name in names
-    }
+    names = dict.fromkeys(name for names in _OF_SHAPE.values() for name in names)
+    return {parts[MAPPING + name]: gr.update(visible=name in _OF_SHAPE[chosen]) for name in names}

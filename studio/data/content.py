@@ -1,0 +1,97 @@
+"""The text of a message or of a cell: text itself, or parts of which some are text.
+
+Parts are those of OpenAI (chat completions and responses), Anthropic, Gemini and Bedrock. Images, tool calls and
+reasoning among them are left out and noted.
+"""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from studio.data.conversation import Notes, RowProblem
+
+# fmt: off
+_REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought", "reasoningContent"}
+_TOOLS = {
+    "tool_use", "tool_result", "tool_call", "tool-call", "tool-result", "function_call", "function_call_output",
+    "functionCall", "functionResponse", "function_response", "toolUse", "toolResult", "server_tool_use",
+    "web_search_tool_result", "executableCode", "executable_code", "codeExecutionResult", "code_execution_result",
+}
+_MEDIA = {
+    "image", "image_url", "input_image", "audio", "audio_url", "input_audio", "output_audio", "video", "video_url",
+    "file", "input_file", "document", "inlineData", "inline_data", "fileData", "file_data",
+}
+_TEXT = ("text", "content", "value", "parts", "refusal")
+# fmt: on
+_ARRAY_BREAK = re.compile(r"\}\s*\n\s*\{")
+"""What stands between two objects where pandas wrote a NumPy array into a cell; it forgets the comma."""
+_LITERAL_LIMIT = 1_000_000
+"""Characters of a cell up to which it is read as a Python literal."""
+
+
+def parsed(value: Any) -> Any:
+    """Return a cell's value, with a list or object inside text read: JSON, or Python's notation as pandas writes it."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    if len(value) > _LITERAL_LIMIT:
+        return value
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            read = ast.literal_eval(_ARRAY_BREAK.sub("}, {", value.strip()))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return value
+    return read if isinstance(read, list | dict) else value
+
+
+def text_of(value: Any, notes: Notes) -> str | None:
+    """Return the text of a message's content; None where it holds only images, tool calls or reasoning.
+
+    Raises RowProblem for anything that is neither text nor known parts.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return _part(value, notes)
+    if not isinstance(value, list):
+        raise RowProblem("not_text")
+    pieces = [part if isinstance(part, str) else _part(part, notes) for part in value]
+    texts = [piece for piece in pieces if piece is not None]
+    return "\n".join(texts) if texts or not pieces else None
+
+
+def _part(part: Any, notes: Notes) -> str | None:
+    if not isinstance(part, Mapping):
+        raise RowProblem("not_text")
+    kinds = {part["type"]} if isinstance(part.get("type"), str) else set(part)
+    if part.get("thought") is True or kinds & _REASONING:
+        return notes.add("reasoning")
+    if kinds & _TOOLS:
+        return notes.add("tool_calls")
+    if kinds & _MEDIA:
+        return notes.add("media")
+    key = next((key for key in _TEXT if isinstance(part.get(key), str)), None)
+    if key:
+        if key == "refusal":
+            notes.add("refusal")
+        return part[key]
+    inner = next((part[key] for key in ("parts", "content", "text") if isinstance(part.get(key), list)), None)
+    if inner is None or any(isinstance(piece, list) for piece in inner):
+        raise RowProblem("unknown_keys", dict.fromkeys(map(str, list(part)[:8]), ""))
+    pieces = [piece if isinstance(piece, str) else _leaf(piece, notes) for piece in inner]
+    texts = [piece for piece in pieces if piece is not None]
+    return "\n".join(texts) if texts or not pieces else None
+
+
+def _leaf(part: Any, notes: Notes) -> str | None:
+    """Return the text of a part inside a part, which holds no others."""
+    if isinstance(part, Mapping) and not any(isinstance(part.get(key), list) for key in ("parts", "content", "text")):
+        return _part(part, notes)
+    raise RowProblem("not_text")

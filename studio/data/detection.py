@@ -1,0 +1,215 @@
+"""Find out which columns make the prompt and which the answer, from the first rows and the column names.
+
+The order: lists of turns, a pair of columns, lists of texts in columns known to hold chats, text that names its
+speakers, one text. An earlier shape wins unless a later one is in clearly more of the rows. What is not understood is
+refused by name, and never read as plain text.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from studio.config import MappingConfig
+from studio.data import marks
+from studio.data.columns import (
+    ASSISTANT,
+    CHAT,
+    CONTEXT,
+    DOCUMENT,
+    HISTORY,
+    LABEL,
+    PREFERRED,
+    STRINGS,
+    SYSTEM,
+    TEXT,
+    USER,
+    VERSION,
+    WEAK,
+)
+from studio.data.content import parsed
+from studio.data.first_rows import FirstRows, is_readable, is_tagged, is_texts, roles_of
+from studio.data.refusals import are_classes, refuse, refuse_labels, refuse_objects, refuse_single_messages
+from studio.data.source import Table
+from studio.errors import DataError
+from studio.i18n import Message, message
+
+_KEYWORD = re.compile(r"(key|keyword|키워드)[ _-]?\d+", re.IGNORECASE)
+_LABEL_STUDIO = tuple(f"annotations.0.result.{number}.value.text" for number in range(5))
+_LOGGED = ("candidates.0.content", "choices.0.message", "response.candidates.0.content", "response.choices.0.message")
+"""Where the answers of Gemini and OpenAI stand when they are logged beside their question."""
+_CLEARLY_MORE = 0.8
+"""An earlier shape is taken when it is in at least this share of the rows of the one that is in most."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    """A mapping and why it was chosen."""
+
+    mapping: MappingConfig
+    reason: Message
+
+
+def detect(table: Table) -> Detected:
+    """Find the shape of a table; raises DataError that names what is not understood."""
+    if not table.names:
+        raise DataError("data.no_columns")
+    first = FirstRows(table)
+    refuse_single_messages(first)
+    shapes = _Shapes(first)
+    candidates = [shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()]
+    rows = [len(first.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates if shape]
+    if any(rows):
+        shapes_and_rows = zip(filter(None, candidates), rows, strict=True)
+        return next(shape for shape, count in shapes_and_rows if count >= _CLEARLY_MORE * max(rows))
+    refuse_objects(first)
+    refuse_labels(first)
+    return shapes.text() or refuse(first)
+
+
+class _Shapes:
+    """The shapes that a table may have, each as its mapping, or None where it has not."""
+
+    def __init__(self, first: FirstRows):
+        self._first = first
+
+    def chat(self) -> Detected | None:
+        """Find a column of turns; one that ends with a question is left to the pair that answers it."""
+        first = self._first
+        if (chosen := first.first(PREFERRED)) and first.is_answer(chosen):
+            return self._preferred_chat(chosen)
+        for column in self._chat_columns:
+            answer = self._completion(chat=column)
+            if answer and first.is_answer(answer) and self._ends_with_question(column):
+                continue
+            answer = self._completion()
+            is_pair = answer is not None and bool(self._prompt(answer))
+            if is_pair and answer and (column == answer.split(".")[0] or column.lower() in HISTORY):
+                continue
+            if any("assistant" in roles_of(value) for value in first.cells(column)):
+                return self._messages(column, "messages")
+        return None
+
+    def _preferred_chat(self, column: str) -> Detected | None:
+        """Find preferred conversations that stand alone, without a prompt beside them."""
+        is_whole = any({"user", "assistant"} <= set(roles_of(value)) for value in self._first.cells(column))
+        return self._messages(column, "preferred_chat") if is_whole and not self._prompt(column) else None
+
+    @cached_property
+    def _chat_columns(self) -> list[str]:
+        """The columns whose cells are turns, those first that are named for it."""
+        skipped = {*self._first.named(PREFERRED), *self._first.named(["rejected"])}
+        named_first = dict.fromkeys([*self._first.named(CHAT), *self._first.top])
+        columns = [name for name in named_first if name in self._first.top and name not in skipped]
+        return [name for name in columns if self._first.is_chat(name)]
+
+    def _ends_with_question(self, column: str) -> bool:
+        last = [roles[-1] for value in self._first.cells(column) if (roles := roles_of(value))]
+        return last.count("user") * 2 > len(last)
+
+    def _messages(self, column: str, reason: str) -> Detected:
+        system = self._system(column)
+        chosen = message(f"data.found.{reason}", column=column)
+        if system:
+            chosen = message("data.found.with_system", reason=chosen, system=system)
+        return Detected(MappingConfig(shape="messages", messages=column, system=system), chosen)
+
+    def _system(self, column: str) -> str | None:
+        """Return the column of the system prompts; `context` is one beside turns of an `author` (PaLM)."""
+        turns = parsed(next(iter(self._first.cells(column)), None))
+        has_authors = isinstance(turns, list) and any(isinstance(turn, Mapping) and "author" in turn for turn in turns)
+        system = self._first.first([*SYSTEM, *(["context"] if has_authors else [])])
+        is_read = system in self._first.top and system != column and any(map(is_readable, self._first.cells(system)))
+        return system if is_read else None
+
+    def texts(self) -> Detected | None:
+        """Find lists of texts in a column that is known to hold chats."""
+        is_ultrachat = self._first.top.keys() <= {"id", "idx", "data"}
+        for column in self._first.named([*STRINGS, *(["data"] if is_ultrachat else [])]):
+            if any(is_texts(parsed(value)) for value in self._first.cells(column)):
+                return self._messages(column, "strings")
+        return None
+
+    def tagged(self) -> Detected | None:
+        """Find texts, or lists of texts, most of which say who speaks."""
+        for column in self._first.top:
+            cells = [value for value in self._first.cells(column) if isinstance(value, str) or is_texts(value)]
+            if cells and sum(map(is_tagged, cells)) * 2 > len(cells):
+                return self._messages(column, "tagged")
+        return None
+
+    def pair(self) -> Detected | None:
+        """Find the columns of a prompt and of its answer."""
+        completion = self._completion()
+        prompt = completion and self._prompt(completion)
+        if not completion or not prompt:
+            return self._translation()
+        has_keywords = all(_KEYWORD.fullmatch(name.strip()) for name in prompt)
+        joined = {"joiner": ", ", "joined": "keywords"} if has_keywords else {}
+        beside = {"system": self._first.first(SYSTEM), "history": self._first.first(HISTORY)}
+        columns = {name: column for name, column in beside.items() if column not in (*prompt, completion)}
+        mapping = MappingConfig(prompt=prompt, completion=completion, **joined, **columns)
+        reason = "keywords" if has_keywords else self._kind_of_answer(completion)
+        return Detected(mapping, message(f"data.found.{reason}", prompt=" + ".join(prompt), completion=completion))
+
+    def _kind_of_answer(self, completion: str) -> str:
+        if completion.strip().lower() in PREFERRED:
+            return "preference"
+        if completion not in self._first.top:
+            return "nested"
+        return "several" if any(map(is_texts, self._first.cells(completion))) else "pair"
+
+    def _completion(self, chat: str | None = None) -> str | None:
+        """Return the column of the answers, or of those to the last question of a `chat`."""
+        first = self._first
+        named = first.named([*PREFERRED, *ASSISTANT, *([] if chat else VERSION)], but=chat or "")
+        ending = [column for column in first.table.names if column.strip().endswith(("답변", "답"))]
+        columns = [column for column in (*named, *ending) if not marks.are_verdicts(first.cells(column))]
+        labels = [column for column in first.named(LABEL) if not are_classes(first.cells(column))]
+        logged = _LOGGED if chat or self._chat_columns else ()
+        answers = [column for column in (*columns, *_LABEL_STUDIO, *logged, *labels) if first.is_answer(column)]
+        return next(iter([*answers, *columns]), None)
+
+    def _prompt(self, completion: str) -> tuple[str, ...]:
+        """Return the columns before an answer; none where nothing asks."""
+        first = self._first
+        keywords = tuple(name for name in first.table.names if _KEYWORD.fullmatch(name.strip()))
+        if keywords:
+            return keywords
+        weak = [] if completion.strip().lower() in ("target", "completion", "completions") else WEAK
+        questions = first.named((name for name in USER if name not in weak), but=completion)
+        chats = [column for column in self._chat_columns if column != completion and self._ends_with_question(column)]
+        documents = [column for column in first.named(DOCUMENT, but=completion) if first.is_text(column)]
+        texts = [column for column in questions if first.is_text(column)]
+        question = next(iter([*texts, *chats, *questions]), None)
+        if question is None:
+            return tuple([*documents, *first.named(weak, but=completion)][:1])
+        name = question.strip().lower()
+        extra = first.names.get("input") if name.endswith("instruction") else None  # Alpaca
+        contexts = [column for column in first.named(CONTEXT) if first.is_text(column)]
+        if extra is None and name in ("instruction", "prompt"):  # what to do with a text beside it
+            contexts += [column for column in documents if column.strip().lower() in ("document", "dialogue")]
+        columns = (*contexts[:1], question, extra)
+        return tuple(dict.fromkeys(column for column in columns if column and column != completion))
+
+    def _translation(self) -> Detected | None:
+        """Find `translation: {"en": …, "ko": …}`: from the first language to the second."""
+        column = self._first.names.get("translation")
+        cells = self._first.cells(column) if column else []
+        texts = next((value for value in cells if isinstance(value, Mapping)), {})
+        if len(texts) != 2 or not all(isinstance(text, str) for text in texts.values()):
+            return None
+        prompt, completion = (f"{column}.{language}" for language in texts)
+        mapping = MappingConfig(prompt=(prompt,), completion=completion)
+        return Detected(mapping, message("data.found.translation", prompt=prompt, completion=completion))
+
+    def text(self) -> Detected | None:
+        """Find a column of running text, and name the columns that are not read beside it."""
+        texts = [column for column in self._first.named(TEXT) if ".0." not in column and self._first.is_text(column)]
+        if not texts:
+            return None
+        beside = [column for column in self._first.top if column != texts[0]]
+        reason = message("data.found.text", column=texts[0])
+        if beside:
+            reason = message("data.found.beside", reason=reason, columns=", ".join(beside))
+        return Detected(MappingConfig(shape="text", text=texts[0]), reason)

@@ -1,0 +1,108 @@
+"""The first rows of a table, and what their cells may be: text, answers, turns."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from studio.config import MappingConfig
+from studio.data.columns import ATTACHED, CHAT
+from studio.data.content import parsed, text_of
+from studio.data.conversation import Notes, RowProblem
+from studio.data.source import Table, cell
+from studio.data.turns import TurnReader, holds_turns
+
+_PLAIN = MappingConfig(shape="messages", messages="messages")
+
+
+class FirstRows:
+    """The first rows of a table by column; names of columns are compared without case and outer space."""
+
+    def __init__(self, table: Table):
+        self.table = table
+        self.rows = table.first
+        self.top = dict.fromkeys(name for row in self.rows for name in row)
+        """The columns themselves, without the parts of nested cells."""
+        self.names: dict[str, str] = {}
+        """Columns by their names in lower case; parts of nested cells by their last names, behind the columns."""
+        for column in table.names:
+            self.names.setdefault(column.strip().lower(), column)
+        for column in table.names:
+            if column not in self.top and not _is_inside_a_chat(column):
+                self.names.setdefault(column.rsplit(".", 1)[-1].lower(), column)
+
+    def cells(self, column: str) -> list[Any]:
+        """Return the cells of a column that are not empty."""
+        cells = (cell(row, column) for row in self.rows)
+        return [value for value in cells if value is not None and value != "" and value != [] and value != {}]
+
+    def named(self, names: Iterable[str], but: str = "") -> list[str]:
+        """Return the columns of these names in the names' order, without the column `but`."""
+        columns = (self.names[name] for name in names if name in self.names)
+        return [column for column in columns if column != but]
+
+    def first(self, names: Iterable[str]) -> str | None:
+        """Return the first column of these names."""
+        return next(iter(self.named(names)), None)
+
+    def is_text(self, column: str) -> bool:
+        """Whether cells of a column hold text that is no list of turns."""
+        return any(is_readable(value) and not holds_turns(value) for value in self.cells(column))
+
+    def is_answer(self, column: str) -> bool:
+        """Whether cells of a column may be answers: text, several of them, or turns."""
+        return any(map(_is_answer, self.cells(column)))
+
+    def is_chat(self, column: str) -> bool:
+        """Whether cells of a column hold turns of a user or an assistant; exchanges only in columns named for chats."""
+        named = column.strip().lower() in CHAT
+        return any(
+            (holds_turns(value) or (named and holds_objects(value))) and {"user", "assistant"} & set(roles_of(value))
+            for value in self.cells(column)
+        )
+
+
+def roles_of(value: Any) -> list[str]:
+    """Return the roles of the turns in a cell, in their order; empty where they cannot be read."""
+    try:
+        return [turn.role if turn else "assistant" for turn in TurnReader(_PLAIN, Notes()).read(value)]
+    except RowProblem:
+        return []
+
+
+def holds_objects(value: Any) -> bool:
+    """Whether a cell holds an object or a list with one."""
+    raw = parsed(value)
+    return isinstance(raw, Mapping) or (isinstance(raw, list) and any(isinstance(entry, Mapping) for entry in raw))
+
+
+def is_texts(value: Any) -> bool:
+    """Whether a value is a list of several texts."""
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(entry, str) for entry in value)
+
+
+def is_tagged(value: Any) -> bool:
+    """Whether a text, or each text of a list, says who speaks."""
+    raw = parsed(value)
+    names_speakers = isinstance(raw, str) or (is_texts(raw) and all(":" in text or "：" in text for text in raw))
+    return names_speakers and {"user", "assistant"} <= set(roles_of(raw))
+
+
+def is_readable(value: Any) -> bool:
+    """Whether a cell is text, or parts or an object that hold text."""
+    try:
+        return bool(text_of(value, Notes()))
+    except RowProblem:
+        return False
+
+
+def _is_answer(value: Any) -> bool:
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # SQuAD
+        value = value["text"]
+    if isinstance(value, list):
+        return holds_turns(value) or any(map(is_readable, value))
+    return is_readable(value) or holds_turns(value)
+
+
+def _is_inside_a_chat(column: str) -> bool:
+    """Whether a part of a nested cell is inside a list of messages, whose keys are no columns."""
+    root = column.split(".")[0].strip().lower()
+    return ".0." in column and (root in CHAT or root in ATTACHED)

@@ -1,0 +1,130 @@
+"""Marks that say what is not to be learned: columns of a row, and keys of a message.
+
+OpenAI and mistral-finetune write `weight: 0` at a message, axolotl `train: false`, KTO `label: false` at a row, OASST
+`deleted: true` and `review_result: false`; annotation tools have a status. Only what is certain counts: a column of the
+same name that holds anything else (a class, a text, a share) is no mark.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+# fmt: off
+_LEARN = frozenset({
+    "train", "trainable", "training", "learn", "loss", "keep", "include", "review_result", "accepted", "is_accepted",
+    "approved", "is_approved", "valid", "is_valid", "승인여부", "사용여부", "채택여부",
+})
+"""Not to be learned when false."""
+_SKIP = frozenset({
+    "deleted", "is_deleted", "removed", "rejected", "is_rejected", "discarded", "ignore", "ignored", "skip", "exclude",
+    "excluded", "flagged", "is_flagged", "mask", "masked", "was_cancelled", "삭제여부", "제외여부",
+})
+"""Not to be learned when true."""
+_BY_WORD = frozenset({"loss", "mask"})
+"""A number there is something else: the loss itself, a token's mask."""
+_KTO = ("label", "kto_tag")
+_WEIGHT = frozenset({"weight", "loss_weight", "loss_scale", "sample_weight"})
+_STATUS = (
+    "status", "state", "review", "review_status", "review_result", "annotation_status", "verdict", "decision", "answer",
+    "검수상태", "검수결과", "검수 결과", "상태",
+)
+_REJECTED = frozenset({
+    "rejected", "reject", "discarded", "discard", "deleted", "declined", "disapproved", "ignore", "ignored",
+    "반려", "삭제", "제외", "부적합", "불합격",
+})
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "y", "t", "1", "1.0", "예", "네"), True),
+    **dict.fromkeys(("false", "no", "n", "f", "0", "0.0", "아니오", "아니요"), False),
+}
+# fmt: on
+MESSAGE_KEYS = _LEARN | _SKIP | _WEIGHT | {"train_detail"}
+"""The keys of a message that are marks."""
+
+
+_ROW_COLUMNS = MESSAGE_KEYS | {*_KTO, *_STATUS, "annotations"}
+
+
+def excludes_message(message: Mapping[str, Any]) -> bool:
+    """Whether a message is marked as not to be learned; one that is only in part (`train_detail`) counts as a whole."""
+    marks = in_lower_case(message, MESSAGE_KEYS)
+    detail = marks.get("train_detail")
+    if isinstance(detail, list) and any(isinstance(part, Mapping) and part.get("train") is False for part in detail):
+        return True
+    return _excludes(marks)
+
+
+def excludes_row(row: Mapping[str, Any], used: Collection[str], has_answer: bool) -> bool:
+    """Whether a row is marked as not to be learned.
+
+    `used` columns are read as text and are no marks; in rows with an answer, `label` may be one (KTO).
+    """
+    marks = in_lower_case(row, _ROW_COLUMNS, used)
+    if not marks:
+        return False
+    if has_answer and any(_flag(marks.get(name), numbers=False) is False for name in _KTO):
+        return True
+    if any(_is_rejected(marks.get(name)) for name in _STATUS):
+        return True
+    annotations = marks.get("annotations")  # Label Studio's; the first one is read
+    first = annotations[0] if isinstance(annotations, list) and annotations else None
+    return _excludes(marks) or (isinstance(first, Mapping) and _flag(first.get("was_cancelled")) is True)
+
+
+def has_fraction(values: Mapping[str, Any], used: Collection[str] = ()) -> bool:
+    """Whether a row or a message has a weight other than 0 and 1."""
+    weights = map(_number, in_lower_case(values, _WEIGHT, used).values())
+    return any(weight is not None and weight > 0 and weight != 1 for weight in weights)
+
+
+def in_lower_case(values: Mapping[str, Any], names: Collection[str], used: Collection[str] = ()) -> dict[str, Any]:
+    """Return the values of some names, which are compared without case and outer space; `used` columns are no such."""
+    found = {}
+    for key, value in values.items():
+        name = _lower(key) if isinstance(key, str) else ""
+        if name in names and key not in used:
+            found[name] = value
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _lower(name: str) -> str:
+    return name.strip().lower()
+
+
+def are_verdicts(values: Collection[Any]) -> bool:
+    """Whether all values are an annotator's verdicts (accept, reject, ignore), as Prodigy writes them."""
+    return bool(values) and all(isinstance(value, str) and value in ("accept", "reject", "ignore") for value in values)
+
+
+def _excludes(marks: Mapping[str, Any]) -> bool:
+    for name, value in marks.items():
+        if name in _WEIGHT:
+            weight = _number(value)
+            excludes = weight is not None and weight <= 0
+        else:
+            flag = _flag(value, numbers=name not in _BY_WORD)
+            excludes = (flag is False and name in _LEARN) or (flag is True and name in _SKIP)
+        if excludes:
+            return True
+    return False
+
+
+def _is_rejected(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lower() in _REJECTED
+
+
+def _flag(value: Any, numbers: bool = True) -> bool | None:
+    """Return what a switch says; None for what is none. Without `numbers`, 0 and 1 are none."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return {0: False, 1: True}.get(value) if numbers else None
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return None if word[:1] in ("0", "1") and not numbers else _WORDS.get(word)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, str | int | float) else None
+    except (ValueError, OverflowError):
+        return None

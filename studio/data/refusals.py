@@ -1,0 +1,115 @@
+"""Refuse a table whose columns are not understood, and name what is not: keys, roles, labels, columns.
+
+Each message says what to give on the command line where a setting of the mapping is all that is missing.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import yaml
+
+from studio.config import MappingConfig
+from studio.data.columns import ATTACHED, CHAT, DOCUMENT, LABEL, TEXT, USER
+from studio.data.content import parsed
+from studio.data.first_rows import FirstRows, holds_objects, is_texts
+from studio.data.readers.base import BadRow
+from studio.data.roles import role_of, suggested
+from studio.data.source import FIRST_ROWS, cell
+from studio.data.turns import columnar, speaker_of
+from studio.errors import DataError
+
+_OFFSETS = {"start", "end", "start_offset", "end_offset", "begin", "offset"}
+"""Keys of a span of a text, which is no message."""
+_CLASS_LENGTH = 30
+"""Characters of the longest name of a class."""
+_SHOWN = 8
+
+
+def as_setting(mapping: MappingConfig | Mapping[str, Any]) -> str:
+    """Return a whole mapping as `--set` takes it in a POSIX shell."""
+    values = mapping.model_dump(mode="json", exclude_defaults=True) if isinstance(mapping, MappingConfig) else mapping
+    written = yaml.safe_dump(values, default_flow_style=True, allow_unicode=True, width=10_000, sort_keys=False).strip()
+    quoted = written.replace("'", "'\\''")
+    return f"--set 'data.mapping={quoted}'"
+
+
+def refuse_single_messages(first: FirstRows) -> None:
+    """Refuse a table with one message a row."""
+    flat = [row for row in first.rows if speaker_of(row) is not None and not any(map(holds_objects, row.values()))]
+    names = {str(speaker_of(row)) for row in flat}
+    roles = {role_of(name, {}) for name in names}
+    if len(flat) * 2 > len(first.rows) and {"user", "assistant"} <= roles and None not in roles:
+        raise DataError("data.single_messages", columns=_listed(first.table.names))
+
+
+def refuse_objects(first: FirstRows) -> None:
+    """Refuse lists of objects, or an object in a column named for chats, with the keys or roles that are not known."""
+    for column in first.top:
+        name = column.strip().lower()
+        if name in ATTACHED:
+            continue
+        for number, row in enumerate(first.table.rows(0, FIRST_ROWS), start=1):
+            value = None if isinstance(row, BadRow) else parsed(cell(row, column))
+            if isinstance(value, Mapping) and name in CHAT:
+                value = columnar(value) or [value]
+            if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+                _refuse_messages(column, number, value)
+
+
+def _refuse_messages(column: str, number: int, entries: list[Mapping[str, Any]]) -> None:
+    keys = list(dict.fromkeys(str(key) for entry in entries for key in entry))
+    if _OFFSETS & set(keys):
+        return
+    names = [name for entry in entries if (name := speaker_of(entry)) is not None]
+    if unknown := suggested(names, {}):
+        setting = as_setting({"shape": "messages", "messages": column, "roles": unknown})
+        raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(unknown), setting=setting)
+    if names:
+        raise DataError("data.no_answers", column=column, row=number, roles=_listed(dict.fromkeys(names)))
+    raise DataError("data.unknown_keys", column=column, row=number, keys=_listed(keys))
+
+
+def refuse_labels(first: FirstRows) -> None:
+    """Refuse to guess whether a label beside a text is its answer or its class."""
+    text, label = first.first([*TEXT, *DOCUMENT, *USER]), first.first(LABEL)
+    words = [word for value in first.cells(label) for word in _words(value)] if label else []
+    if text and label and words and not all(re.fullmatch(r"-?[\d.]+", word.strip()) for word in words):
+        answer = as_setting({"prompt": [text], "completion": label})
+        alone = as_setting({"shape": "text", "text": text})
+        values = _listed(dict.fromkeys(word[:40] for word in words))
+        raise DataError("data.label", column=label, text=text, values=values, answer=answer, alone=alone)
+
+
+def refuse(first: FirstRows) -> NoReturn:
+    """Refuse a table of which nothing is known, with its columns."""
+    for column in first.named(CHAT):
+        if any(is_texts(parsed(value)) for value in first.cells(column)):
+            setting = as_setting({"shape": "messages", "messages": column})
+            raise DataError("data.unknown_texts", column=column, setting=setting)
+    texts = [column for column in first.table.names if first.is_text(column)]
+    columns = ", ".join(first.table.names)
+    if len(texts) < 2:
+        raise DataError("data.no_pair", columns=columns)
+    raise DataError(
+        "data.no_mapping", columns=columns, setting=as_setting({"prompt": texts[:1], "completion": texts[1]})
+    )
+
+
+def are_classes(labels: list[Any]) -> bool:
+    """Whether labels are classes rather than answers: single words, or few short ones that come again."""
+    words = [words[0].strip() for value in labels if (words := _words(value))]
+    if len(words) * 2 <= len(labels):
+        return True
+    if any(len(word) > _CLASS_LENGTH for word in words):
+        return False
+    return all(re.fullmatch(r"[\w-]+", word) for word in words) or len(set(words)) * 2 <= len(words)
+
+
+def _words(value: Any) -> list[str]:
+    return [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
+
+
+def _listed(names: Any) -> str:
+    names = list(names)
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

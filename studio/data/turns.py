@@ -1,0 +1,305 @@
+"""Read the turns of a cell, in the shapes in which chat formats keep them.
+
+A cell is a list of messages (OpenAI, ShareGPT, Gemini, Bedrock, Anthropic, LangChain: role and content under various
+keys), of exchanges (`{"user": …, "assistant": …}`), of texts or of pairs of texts, an object that holds such a list,
+or text that marks its speakers (`### Human: …`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from studio.config import MappingConfig
+from studio.data import marks
+from studio.data.columns import ASSISTANT, CHAT, SYSTEM, USER, WEAK
+from studio.data.content import parsed, text_of
+from studio.data.conversation import Notes, RowProblem, Turn
+from studio.data.roles import ROLES, TOOL, role_of, suggested
+
+ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "participant", "user_type", "type", "name")
+_WEAK_ROLE_KEYS = ("type", "name")
+"""Keys that often hold something else; they name the speaker where a role is known by that name."""
+TEXT_KEYS = ("content", "value", "text", "message", "utterance", "parts", "contents", "body", "msg")
+_CALL_KEYS = ("tool_calls", "function_call", "tool_call_id")
+_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+_TAG = re.compile(r"(?:^[ \t]*##|###)[ \t]*(\w+)[ \t]*:[ \t]*", re.MULTILINE)
+"""A speaker's mark in running text, such as `### Human:`."""
+_PLAIN_TAG = re.compile(r"^[ \t]*(\w+)[ \t]*[:：][ \t]*", re.MULTILINE)
+"""A speaker's name at the beginning of a line, such as `Human:`; it counts in text that begins with one."""
+_PREFIX = re.compile(r"\s*(\w+)\s*[:：]\s*(.*)", re.DOTALL)
+"""A text of a list that names its speaker, such as `patient: …`."""
+
+
+class TurnReader:
+    """Reads the turns of one row and notes what is odd about them."""
+
+    def __init__(self, mapping: MappingConfig, notes: Notes):
+        self._roles = mapping.roles
+        self._follows_marks = mapping.marks == "follow"
+        self.notes = notes
+
+    def read(self, value: Any) -> list[Turn | None]:
+        """Return the turns of a cell in their order, None for a tool call or its result; raises RowProblem."""
+        raw = parsed(value)
+        if isinstance(raw, str):
+            return [*self._tagged(raw)]
+        if isinstance(raw, Mapping):
+            return self._object(raw)
+        if not isinstance(raw, list):
+            raise RowProblem("not_turns")
+        return self._list(raw)
+
+    def _object(self, raw: Mapping[str, Any]) -> list[Turn | None]:
+        """Read an object that holds the list of turns, a list for each key of a turn, or one turn or exchange."""
+        entries = columnar(raw)
+        if entries is not None:
+            return self._list(entries)
+        by_name = {str(key).lower(): inner for key, inner in raw.items()}
+        inner = next((by_name[name] for name in CHAT if isinstance(parsed(by_name.get(name)), list)), None)
+        if inner is None:
+            return self._list([raw])
+        turns = self._list(parsed(inner))
+        system = next((by_name[name] for name in SYSTEM if by_name.get(name)), None)
+        return self.with_system(turns, system)
+
+    def with_system(self, turns: list[Turn | None], value: Any) -> list[Turn | None]:
+        """Return the turns with the system prompt of another place before them, unless they have their own."""
+        system = "" if value is None else text_of(parsed(value), self.notes) or ""
+        if not system.strip():
+            return turns
+        own = next((turn for turn in turns if turn and turn.role == "system"), None)
+        if own is None:
+            return [Turn("system", system), *turns]
+        if own.content.strip() != system.strip():
+            self.notes.add("two_systems")
+        return turns
+
+    def _list(self, raw: list[Any]) -> list[Turn | None]:
+        if raw and all(isinstance(entry, str) for entry in raw):
+            objects = [parsed(entry) for entry in raw]
+            if not all(isinstance(entry, Mapping) for entry in objects):
+                return [*self._texts(raw)]
+            raw = objects
+        if raw and all(isinstance(entry, list | tuple) for entry in raw):
+            return [*self._pairs(raw)]
+        if not all(isinstance(entry, Mapping) for entry in raw):
+            raise RowProblem("not_turns")
+        names = [name for entry in raw if (name := speaker_of(entry)) is not None]
+        if unknown := suggested(names, self._roles):
+            raise RowProblem("unknown_role", unknown)
+        return [turn for entry in raw for turn in self._entry(entry)]
+
+    def _texts(self, raw: list[str]) -> Iterator[Turn]:
+        """Read plain texts: by the speakers that they name, else the user's and the assistant's by turns."""
+        split = [_PREFIX.match(text) for text in raw]
+        roles = [match and role_of(match[1], self._roles) for match in split]
+        if len(raw) > 1 and all(role in ("user", "assistant", "system", "skip") for role in roles):
+            yield from (
+                Turn(role, match[2])
+                for role, match in zip(roles, split, strict=True)
+                if role in ("user", "assistant", "system") and match
+            )
+        else:
+            yield from (Turn("assistant" if number % 2 else "user", text) for number, text in enumerate(raw))
+
+    def _pairs(self, raw: list[Any]) -> Iterator[Turn]:
+        """Read pairs of texts: speaker and text, or question and answer."""
+        if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in raw):
+            raise RowProblem("not_turns")
+        roles = [role_of(name, self._roles) for name, _ in raw]
+        if all(roles):
+            yield from (
+                Turn(role, text)
+                for role, (_, text) in zip(roles, raw, strict=True)
+                if role in ("user", "assistant", "system")
+            )
+        else:
+            for question, answer in raw:
+                yield from (Turn("user", question), Turn("assistant", answer))
+
+    def _entry(self, entry: Mapping[str, Any]) -> list[Turn | None]:
+        """Read one message, or one exchange of several speakers."""
+        if plain := _plain(entry):
+            role = role_of(plain[0], self._roles)
+            if role in ("user", "assistant", "system"):
+                return [Turn(role, plain[1])]
+        entry = _unwrapped(entry)
+        if marks.has_fraction(entry):
+            self.notes.add("weights")
+        if entry.get("type") == "reasoning":  # an item of OpenAI's responses
+            self.notes.add("reasoning")
+            return []
+        name = speaker_of(entry)
+        return self._exchange(entry) if name is None else self._message(entry, role_of(name, self._roles) or "")
+
+    def _message(self, entry: Mapping[str, Any], role: str) -> list[Turn | None]:
+        if role == "skip":
+            return []
+        if role == TOOL:
+            self.notes.add("tool_calls")
+            return [None]
+        if any(isinstance(entry.get(key), str) and entry[key].strip() for key in _REASONING_KEYS):
+            self.notes.add("reasoning")
+        if isinstance(entry.get("name"), str) and entry["name"] and _role_key(entry) != "name":
+            self.notes.add("names")
+        calls = any(entry.get(key) for key in _CALL_KEYS)
+        if calls:
+            self.notes.add("tool_calls")
+        own = Notes()
+        text = self._text(entry, role, calls, own)
+        self.notes.update(own)
+        if text is None:
+            if role == "user" and "media" in own and "tool_calls" not in own:
+                raise RowProblem("only_media")
+            return [None]
+        turn = Turn(role, text, self._trained(entry) if role == "assistant" else True)
+        return [turn, None] if calls else [turn]
+
+    def _text(self, entry: Mapping[str, Any], role: str, calls: bool, notes: Notes) -> str | None:
+        """Return what a message says; None where it says nothing that is text."""
+        content = next((entry[key] for key in TEXT_KEYS if entry.get(key) is not None), None)
+        if content is None and role == "assistant" and isinstance(entry.get("refusal"), str):
+            notes.add("refusal")
+            return entry["refusal"]
+        if content is None and isinstance(entry.get("audio"), Mapping):
+            return notes.add("media")
+        if calls and (not content or (isinstance(content, str) and not content.strip())):
+            return None
+        if content is None and not any(key in entry for key in TEXT_KEYS):
+            raise _not_understood(entry)
+        return text_of(content, notes)
+
+    def _exchange(self, entry: Mapping[str, Any]) -> list[Turn | None]:
+        """Read an object whose keys are the speakers, such as `{"user": …, "assistant": …}`."""
+        said: dict[str, list[str]] = {"system": [], "user": [], "assistant": []}
+        for key, value in entry.items():
+            role = _role_of_key(str(key), self._roles)
+            if role in said and value is not None:
+                text = text_of(value, self.notes)
+                if text and text.strip():
+                    said[role].append(text)
+        if not said["user"] and not said["assistant"]:
+            raise _not_understood(entry)
+        turns: list[Turn | None] = [Turn("system", text) for text in said["system"][:1]]
+        if said["user"]:
+            turns.append(Turn("user", "\n".join(said["user"])))
+        if said["assistant"]:
+            turns.append(Turn("assistant", said["assistant"][0], self._trained(entry)))
+            if len(said["assistant"]) > 1:
+                self.notes.add("extra_answers")
+        return turns
+
+    def _trained(self, entry: Mapping[str, Any]) -> bool:
+        return not (self._follows_marks and marks.excludes_message(entry))
+
+    def _tagged(self, text: str) -> Iterator[Turn]:
+        """Read text that is marked by speakers; other headings in it are part of what is said."""
+        known = {**ROLES, **{name.lower(): role for name, role in self._roles.items()}}
+        found = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
+        if not found:
+            found = _plain_marks(text, known)
+        if not found:
+            raise RowProblem("not_turns")
+        for mark, following in zip(found, [*found[1:], None], strict=True):
+            content = text[mark.end() : following.start() if following else len(text)].strip()
+            role = known[mark[1].lower()]
+            if role in ("user", "assistant", "system"):
+                yield Turn(role, content)
+
+
+def _plain_marks(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
+    """Return the marks of text that begins with one, such as `Human:`; each role has one name, its first."""
+    found: list[re.Match[str]] = []
+    names: dict[str, str] = {}
+    for mark in _PLAIN_TAG.finditer(text):
+        name = mark[1].lower()
+        if name in known and names.setdefault(known[name], name) == name:
+            found.append(mark)
+    return found if found and not text[: found[0].start()].strip() else []
+
+
+def speaker_of(entry: Mapping[str, Any]) -> str | None:
+    """Return the name of a message's speaker; None where its keys name none."""
+    if plain := _plain(entry):
+        return plain[0]
+    entry = _unwrapped(entry)
+    key = _role_key(entry)
+    return None if key is None else str(entry[key]).strip()
+
+
+def holds_turns(value: Any) -> bool:
+    """Whether a cell holds messages that name their speakers, or an object with such a list."""
+    raw = parsed(value)
+    if isinstance(raw, Mapping):
+        inner = (parsed(part) for key, part in raw.items() if str(key).lower() in CHAT)
+        return columnar(raw) is not None or speaker_of(raw) is not None or any(map(_are_turns, inner))
+    return _are_turns(raw)
+
+
+def _are_turns(raw: Any) -> bool:
+    return isinstance(raw, list) and bool(raw) and all(isinstance(e, Mapping) and speaker_of(e) for e in raw)
+
+
+def columnar(value: Any) -> list[dict[str, Any]] | None:
+    """Return the messages of an object of lists, as Arrow keeps a list of objects; None where it is none."""
+    if not isinstance(value, Mapping) or not value:
+        return None
+    keys = set(value)
+    if not (keys & set(ROLE_KEYS) and keys & set(TEXT_KEYS) and all(isinstance(part, list) for part in value.values())):
+        return None
+    lengths = {len(part) for part in value.values()}
+    if len(lengths) != 1:
+        return None
+    return [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
+
+
+def _plain(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return speaker and text of a message that has nothing else, as most have: the short way for large files."""
+    if len(entry) != 2:
+        return None
+    name = entry.get("role") or entry.get("from")
+    text = entry.get("content") if "role" in entry else entry.get("value")
+    return (name.strip(), text) if isinstance(name, str) and isinstance(text, str) else None
+
+
+def _unwrapped(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a message without the wrapper in which LangChain (`type`, `data`) and answers (`message`) keep it."""
+    inner = entry.get("data")
+    if isinstance(inner, Mapping) and isinstance(entry.get("type"), str):
+        return {**inner, "role": entry["type"]}
+    inner = entry.get("message")
+    if isinstance(inner, Mapping) and _role_key(inner) is not None:
+        return inner
+    return entry
+
+
+def _role_key(entry: Mapping[str, Any]) -> str | None:
+    has_text = any(key in entry for key in (*TEXT_KEYS, *_CALL_KEYS, "refusal", "audio"))
+    for key in ROLE_KEYS:
+        name = entry.get(key)
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            continue
+        role = ROLES.get(str(name).strip().lower())
+        if role == TOOL or (has_text and (role or key not in _WEAK_ROLE_KEYS)):
+            return key
+    return None
+
+
+def _role_of_key(key: str, own: Mapping[str, Any]) -> str | None:
+    name = key.strip().lower()
+    if role := role_of(key.strip(), own):
+        return role
+    return (
+        "user"
+        if name in USER and name not in WEAK
+        else "assistant"
+        if name in ASSISTANT
+        else "system"
+        if name in SYSTEM
+        else None
+    )
+
+
+def _not_understood(entry: Mapping[str, Any]) -> RowProblem:
+    unknown = [str(key) for key in entry if key not in ROLE_KEYS and key not in TEXT_KEYS]
+    return RowProblem("unknown_keys", dict.fromkeys(unknown[:8], "")) if unknown else RowProblem("not_turns")
