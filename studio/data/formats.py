@@ -14,6 +14,9 @@ from studio.data.readers.base import Row
 from studio.data.turns import TurnReader, holds_turns
 from studio.errors import DataError
 
+_BESIDE = marks.ROW_COLUMNS | TOOLS | MEDIA
+"""Columns that mean something beside those that are read; lower case."""
+
 
 def check(mapping: MappingConfig, columns: list[str]) -> None:
     """Raise DataError when the mapping names a column that the table does not have."""
@@ -31,9 +34,12 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
     if not any(column in row or column.split(".")[0] in row for column in needed):
         raise RowProblem("other_shape")
     notes = Notes()
-    if mapping.marks == "follow" and marks.excludes_row(row, mapping.columns, has_answer=mapping.shape != "text"):
-        raise RowProblem("marked")
-    _note_what_is_not_read(row, mapping, notes)
+    columns = mapping.columns
+    if beside := marks.in_lower_case(row, _BESIDE, columns):
+        if mapping.marks == "follow" and marks.excludes_row(beside, has_answer=mapping.shape != "text"):
+            raise RowProblem("marked")
+        _note_what_is_not_read(beside, mapping, notes)
+    _note_further_entries(row, columns, notes)
     if mapping.shape == "text":
         turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
         if not turns[-1].content.strip():
@@ -66,17 +72,18 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     return {**row, **reached, **prompt}
 
 
-def _note_what_is_not_read(row: Row, mapping: MappingConfig, notes: Notes) -> None:
-    """Note weights, tool definitions and images in columns of their own, and lists of which the first entry is read."""
-    used = mapping.columns
-    if marks.has_fraction(row, used):
+def _note_what_is_not_read(beside: Row, mapping: MappingConfig, notes: Notes) -> None:
+    """Note weights, tool definitions and images in columns of their own."""
+    if marks.has_fraction(beside):
         notes.add("weights")
-    if mapping.shape != "text":
-        if any(map(_is_filled, marks.in_lower_case(row, TOOLS, used).values())):
-            notes.add("tool_definitions")
-        if any(map(_is_filled, marks.in_lower_case(row, MEDIA, used).values())):
-            notes.add("media")
-    lists = (column.split(".0.")[0] for column in used if ".0." in column and column not in row)
+    for kind, names in (("tool_definitions", TOOLS), ("media", MEDIA)):
+        if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names & beside.keys()):
+            notes.add(kind)
+
+
+def _note_further_entries(row: Row, columns: list[str], notes: Notes) -> None:
+    """Note lists of which only the first entry is read."""
+    lists = (column.split(".0.")[0] for column in columns if ".0." in column and column not in row)
     if any(isinstance(entries := _cell(row, column), list) and len(entries) > 1 for column in lists):
         notes.add("extra_entries")
 

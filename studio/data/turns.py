@@ -124,7 +124,7 @@ class TurnReader:
             if role in ("user", "assistant", "system"):
                 return [Turn(role, plain[1])]
         entry = _unwrapped(entry)
-        if marks.has_fraction(entry):
+        if marks.has_fraction(marks.in_lower_case(entry, marks.MESSAGE_KEYS)):
             self.notes.add("weights")
         if entry.get("type") == "reasoning":  # an item of OpenAI's responses
             self.notes.add("reasoning")
@@ -190,7 +190,8 @@ class TurnReader:
         return turns
 
     def _trained(self, entry: Mapping[str, Any]) -> bool:
-        return not (self._follows_marks and marks.excludes_message(entry))
+        own = marks.in_lower_case(entry, marks.MESSAGE_KEYS) if self._follows_marks else {}
+        return not own or not marks.excludes_message(own)
 
     def _tagged(self, text: str) -> Iterator[Turn]:
         """Read text that is marked by speakers; other headings in it are part of what is said."""
