@@ -6,7 +6,7 @@ from typing import Any
 
 from studio.config import ANSWER, QUESTION, MappingConfig
 from studio.data import marks, source
-from studio.data.columns import MEDIA, TOOLS
+from studio.data.columns import DOCUMENT, MEDIA, TOOLS
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange
 from studio.data.detection import Detected, detect
@@ -137,26 +137,25 @@ def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | 
         prompt = _joined(row, mapping)
         return [Turn("user", prompt)] if prompt else []
     turns: list[Turn | None] = []
-    for value in cells:
+    for column, value in zip(mapping.prompt, cells, strict=True):
         if holds_turns(value):
             turns += reader.read(value)
-        elif text := _prompt_text(value):
+        elif text := _prompt_text(column, value):
             turns.append(Turn("user", text))
     return turns
 
 
 def _joined(row: Row, mapping: MappingConfig) -> str:
-    parts = [_prompt_text(_cell(row, column)) for column in mapping.prompt]
+    parts = [_prompt_text(column, _cell(row, column)) for column in mapping.prompt]
     return mapping.joiner.join(part for part in parts if part)
 
 
-def _prompt_text(value: Any) -> str | None:
-    """Return the text of a prompt cell; None where it is empty."""
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
-        value = value[0]
-    if value is not None and not isinstance(value, str):
+def _prompt_text(column: str, value: Any) -> str | None:
+    """Return the text of a prompt cell; None where it is empty. Only a document may be a list of texts, its lines."""
+    if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in DOCUMENT:
         raise RowProblem("not_text")
-    return value if value and value.strip() else None
+    text = None if value is None else text_of(value, Notes())
+    return text if text and text.strip() else None
 
 
 def _last_answer(value: Any, mapping: MappingConfig) -> str:

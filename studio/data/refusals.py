@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import yaml
 
 from studio.config import MappingConfig
-from studio.data.columns import ATTACHED, CHAT, DOCUMENT, LABEL, TEXT, USER
+from studio.data.columns import ATTACHED, CHAT, DOCUMENT, TEXT, USER
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, holds_objects, is_texts
 from studio.data.readers.base import BadRow
@@ -65,16 +65,27 @@ def _refuse_messages(column: str, number: int, entries: list[Mapping[str, Any]])
     if unknown := suggested(names, {}):
         setting = as_setting({"shape": "messages", "messages": column, "roles": unknown})
         raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(unknown), setting=setting)
+    answering = [name for name in names if role_of(name, {}) == "system"]
+    if answering and names[-1] == answering[-1] and len(names) > 1:  # a dialogue system, as in MultiWOZ
+        setting = as_setting({"shape": "messages", "messages": column, "roles": {answering[-1]: "assistant"}})
+        raise DataError("data.unknown_roles", column=column, row=number, roles=answering[-1], setting=setting)
     if names:
         raise DataError("data.no_answers", column=column, row=number, roles=_listed(dict.fromkeys(names)))
     raise DataError("data.unknown_keys", column=column, row=number, keys=_listed(keys))
 
 
+def refuse_choice(column: str, columns: list[str]) -> None:
+    """Refuse to choose one of several columns of conversations without a known name, such as `conversation_a`."""
+    if len(columns) > 1 and column.strip().lower() not in CHAT:
+        setting = as_setting({"shape": "messages", "messages": column})
+        raise DataError("data.several_chats", columns=_listed(columns), setting=setting)
+
+
 def refuse_labels(first: FirstRows) -> None:
     """Refuse to guess whether a label beside a text is its answer or its class."""
-    text, label = first.first([*TEXT, *DOCUMENT, *USER]), first.first(LABEL)
+    text, label = first.first([*TEXT, *DOCUMENT, *USER]), next(iter(first.labels), None)
     words = [word for value in first.cells(label) for word in _words(value)] if label else []
-    if text and label and words and not all(re.fullmatch(r"-?[\d.]+", word.strip()) for word in words):
+    if text and label and words and not _is_number(first, label):
         answer = as_setting({"prompt": [text], "completion": label})
         alone = as_setting({"shape": "text", "text": text})
         values = _listed(dict.fromkeys(word[:40] for word in words))
@@ -87,7 +98,7 @@ def refuse(first: FirstRows) -> NoReturn:
         if any(is_texts(parsed(value)) for value in first.cells(column)):
             setting = as_setting({"shape": "messages", "messages": column})
             raise DataError("data.unknown_texts", column=column, setting=setting)
-    texts = [column for column in first.table.names if first.is_text(column)]
+    texts = [column for column in first.table.names if first.has_strings(column) and not _is_number(first, column)]
     columns = ", ".join(first.table.names)
     if len(texts) < 2:
         raise DataError("data.no_pair", columns=columns)
@@ -104,6 +115,11 @@ def are_classes(labels: list[Any]) -> bool:
     if any(len(word) > _CLASS_LENGTH for word in words):
         return False
     return all(re.fullmatch(r"[\w-]+", word) for word in words) or len(set(words)) * 2 <= len(words)
+
+
+def _is_number(first: FirstRows, column: str) -> bool:
+    words = [word for value in first.cells(column) for word in _words(value)]
+    return all(re.fullmatch(r"-?[\d.,]+", word.strip()) for word in words)
 
 
 def _words(value: Any) -> list[str]:

@@ -80,6 +80,8 @@ class TurnReader:
             if not all(isinstance(entry, Mapping) for entry in objects):
                 return [*self._texts(raw)]
             raw = objects
+        if len(raw) == 1 and _are_turns(raw[0]):
+            raw = raw[0]
         if raw and all(isinstance(entry, list | tuple) for entry in raw):
             return [*self._pairs(raw)]
         if not all(isinstance(entry, Mapping) for entry in raw):
@@ -234,7 +236,7 @@ def holds_turns(value: Any) -> bool:
     if isinstance(raw, Mapping):
         inner = (parsed(part) for key, part in raw.items() if str(key).lower() in CHAT)
         return columnar(raw) is not None or speaker_of(raw) is not None or any(map(_are_turns, inner))
-    return _are_turns(raw)
+    return _are_turns(raw) or (isinstance(raw, list) and len(raw) == 1 and _are_turns(raw[0]))
 
 
 def _are_turns(raw: Any) -> bool:
