@@ -64,7 +64,7 @@ PAIR = [("user", "Ask."), ("assistant", "Reply.")]
     {"tools": [{"type": "function", "function": {"name": "f"}}]},
 ])  # fmt: skip
 def test_named_columns_win_over_any_list_beside_them(table, beside):
-    assert read(table({"prompt": "Ask.", "completion": "Reply.", **beside})) == PAIR
+    assert read(table({"question": "Ask.", "answer": "Reply.", **beside})) == PAIR
 
 
 def test_a_list_of_texts_in_a_csv_cell_counts_only_in_a_column_for_chats(csv_table):
@@ -116,7 +116,8 @@ def test_a_question_without_any_answer_in_its_list_is_left_out(table):
     {"messages": {"role": ["user", "assistant"], "content": ["Ask.", "Reply."]}},
     {"messages": [[user("Ask."), assistant("Reply.")]]},
     {"body": {"model": "x", "messages": [user("Ask."), assistant("Reply.")]}},
-    {"input": [user("Ask.")], "output": [{"type": "message", **assistant([{"type": "output_text", "text": "Reply."}])}]},
+    {"input": [user("Ask.")],
+     "output": [{"type": "message", **assistant([{"type": "output_text", "text": "Reply."}])}]},
     {"conversation": [{"input": "Ask.", "output": "Reply."}]},
     {"dialog": [{"user": "Ask.", "bot": "Reply."}]},
     {"dialog": [{"user": "Ask."}, {"assistant": "Reply."}]},
@@ -295,7 +296,7 @@ def test_a_nested_column_that_is_only_in_later_rows_may_be_chosen(table):
     from studio.data.formats import check
 
     check(MappingConfig(shape="messages", messages="body.messages"), ["id", "body"])
-    with pytest.raises(DataError, match="other.messages"):
+    with pytest.raises(DataError, match=r"other\.messages"):
         check(MappingConfig(shape="messages", messages="other.messages"), ["id", "body"])
 
 

@@ -192,7 +192,8 @@ NAMES = ["role", "content", "from", "value", "text", "messages", "parts", "type"
          "input", "tool_calls", "weight", "train_detail", "name", "message", "audio", "refusal", "annotations", "0",
          "label", "tools", "functionCall", "thought"]  # fmt: skip
 TEXTS = ["user", "assistant", "tool", "", " ", "hi", "### Human: a ### Assistant: b", "[1, 2", "{'a': ", "[" * 500,
-         json.dumps([user("a"), assistant("b")]), "false", "0", "nan", "\ud800", "user: a", "image", "thinking"]  # fmt: skip
+         json.dumps([user("a"), assistant("b")]),
+         "false", "0", "nan", "\ud800", "user: a", "image", "thinking"]  # fmt: skip
 
 
 def _anything(chance: random.Random, depth: int = 0):
