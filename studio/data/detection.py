@@ -66,12 +66,14 @@ def detect(table: Table) -> Detected:
     first = FirstRows(table)
     refuse_single_messages(first)
     shapes = _Shapes(first)
-    candidates = [shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()]
-    rows = [len(first.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates if shape]
+    candidates = [shape for shape in (shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()) if shape]
+    rows = [len(first.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates]
     if any(rows):
-        shapes_and_rows = zip(filter(None, candidates), rows, strict=True)
-        return next(shape for shape, count in shapes_and_rows if count >= _CLEARLY_MORE * max(rows))
+        enough = _CLEARLY_MORE * max(rows)
+        return next(shape for shape, count in zip(candidates, rows, strict=True) if count >= enough)
     refuse_objects(first)
+    if candidates:  # the columns are there, and empty
+        return candidates[0]
     refuse_labels(first)
     return shapes.text() or refuse(first)
 
