@@ -171,9 +171,11 @@ def _answer(value: Any, reader: TurnReader) -> str | list[Turn | None]:
         raise RowProblem("empty_answer")
     if holds_turns(value):
         return reader.read(value)
+    if isinstance(value, str) and "answer_start" in value:  # SQuAD's `answers` in a cell of a CSV file
+        value = parsed(value)
     if isinstance(value, str):
         return value
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # SQuAD's `answers`
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
         value = value["text"]
     if isinstance(value, list) and not any(isinstance(entry, Mapping) and "type" in entry for entry in value):
         texts = [text_of(entry, reader.notes) for entry in value]

@@ -54,24 +54,28 @@ def refuse_objects(first: FirstRows) -> None:
             if isinstance(value, Mapping) and name in CHAT:
                 value = columnar(value) or [value]
             if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
-                _refuse_messages(column, number, value)
+                _refuse_messages(first, column, number, value)
 
 
-def _refuse_messages(column: str, number: int, entries: list[Mapping[str, Any]]) -> None:
+def _refuse_messages(first: FirstRows, column: str, number: int, entries: list[Mapping[str, Any]]) -> None:
     keys = list(dict.fromkeys(str(key) for entry in entries for key in entry))
     if _OFFSETS & set(keys):
         return
     names = [name for entry in entries if (name := speaker_of(entry)) is not None]
-    if unknown := suggested(names, {}):
-        setting = as_setting({"shape": "messages", "messages": column, "roles": unknown})
-        raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(unknown), setting=setting)
+    if roles := suggested(names, {}):
+        setting = as_setting({"shape": "messages", "messages": column, "roles": roles})
+        raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(roles), setting=setting)
     answering = [name for name in names if role_of(name, {}) == "system"]
     if answering and names[-1] == answering[-1] and len(names) > 1:  # a dialogue system, as in MultiWOZ
         setting = as_setting({"shape": "messages", "messages": column, "roles": {answering[-1]: "assistant"}})
         raise DataError("data.unknown_roles", column=column, row=number, roles=answering[-1], setting=setting)
     if names:
         raise DataError("data.no_answers", column=column, row=number, roles=_listed(dict.fromkeys(names)))
-    raise DataError("data.unknown_keys", column=column, row=number, keys=_listed(keys))
+    unknown = {"column": column, "row": number, "keys": _listed(keys)}
+    if text := next((name for name in first.named(TEXT) if first.has_strings(name)), None):
+        setting = as_setting({"shape": "text", "text": text})
+        raise DataError("data.unknown_keys_beside_text", text=text, setting=setting, **unknown)
+    raise DataError("data.unknown_keys", **unknown)
 
 
 def refuse_choice(column: str, columns: list[str]) -> None:

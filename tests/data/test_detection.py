@@ -94,6 +94,14 @@ def test_of_several_answers_the_first_is_trained_and_the_row_counted(table, row)
     assert conversation(row, detect(opened).mapping).notes == ("extra_answers",)
 
 
+@pytest.mark.parametrize("cell", [
+    '{"text": ["Reply.", "A reply."], "answer_start": [4, 9]}',
+    "{'text': array(['Reply.', 'A reply.'], dtype=object), 'answer_start': array([4, 9], dtype=int32)}",
+])  # fmt: skip
+def test_answers_in_a_csv_cell_are_read_as_lists_too(csv_table, cell):
+    assert read(csv_table({"question": "Ask.", "answers": cell})) == PAIR
+
+
 def test_the_reason_says_that_the_first_of_several_answers_is_trained(table):
     reason = detect(table({"instruction": "Ask.", "output": ["Reply.", "Go away."]})).reason
     assert "the first" in reason.text("en")
@@ -233,6 +241,13 @@ def test_unknown_roles_are_refused_by_name_and_the_advice_works(table, first, se
 def test_objects_with_unknown_keys_are_refused_by_their_keys_and_never_read_as_text(table, row):
     with pytest.raises(DataError, match="sprecher, inhalt"):
         detect(table({"text": "An odd row."}, row))
+
+
+def test_a_text_beside_objects_that_are_not_understood_is_trained_on_when_asked_for(table):
+    opened = table({"text": "Once upon a time.", "log": [{"event": "click", "value": 3}]})
+    with pytest.raises(DataError, match="event, value") as refused:
+        detect(opened)
+    assert read_with(opened, refused.value.values["setting"]) == [("assistant", "Once upon a time.")]
 
 
 def test_spans_of_a_text_are_no_reason_to_refuse_it(table):
