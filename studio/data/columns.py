@@ -14,7 +14,7 @@ ASSISTANT = [
     "답변", "응답", "대답", "출력", "정답", "가사",
     "answers", "responses", "outputs", "completions", "bot", "gpt", "chatbot", "assistant_message", "bot_response",
     "model_output", "output_text", "answer_text", "response_text", "target_text", "generated_text", "ideal",
-    "gold_answer", "reference_answer", "ground_truth", "챗봇", "상담사", "상담원", "어시스턴트",
+    "tgt", "gold_answer", "reference_answer", "ground_truth", "챗봇", "상담사", "상담원", "어시스턴트",
 ]
 VERSION = [
     "summary", "highlights", "abstract", "translation", "rewrite",
@@ -22,7 +22,8 @@ VERSION = [
     "요약", "요약문", "번역", "번역문", "교정", "교정문",
 ]
 """Names of another version of a text, which is no reply to a conversation."""
-PREFERRED = ["chosen"]
+PREFERRED = ["chosen", "preferred_output", "chosen_response", "preferred_response"]
+REJECTED = ["rejected", "non_preferred_output", "rejected_response", "rejected_output"]
 LABEL = ["label", "labels"]
 """Names of an annotation, which is an answer only where it is no class."""
 SYSTEM = [

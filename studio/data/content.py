@@ -28,6 +28,8 @@ _TEXT = ("text", "content", "value", "parts", "refusal")
 # fmt: on
 _ARRAY_BREAK = re.compile(r"\}\s*\n\s*\{")
 """What stands between two objects where pandas wrote a NumPy array into a cell; it forgets the comma."""
+_ARRAY = re.compile(r"\barray\((\[[^\]]*\])(?:,\s*dtype=\w+)?\)")
+"""A NumPy array inside an object that pandas wrote into a cell."""
 _LITERAL_LIMIT = 1_000_000
 """Characters of a cell up to which it is read as a Python literal."""
 
@@ -45,7 +47,7 @@ def parsed(value: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            read = ast.literal_eval(_ARRAY_BREAK.sub("}, {", value.strip()))
+            read = ast.literal_eval(_ARRAY.sub(r"\1", _ARRAY_BREAK.sub("}, {", value.strip())))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return value
     return read if isinstance(read, list | dict) else value

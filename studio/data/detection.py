@@ -9,17 +9,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from studio.config import MappingConfig
 from studio.data import marks
 from studio.data.columns import (
     ASSISTANT,
+    ATTACHED,
     CHAT,
     CONTEXT,
     DOCUMENT,
     HISTORY,
-    LABEL,
     PREFERRED,
+    REJECTED,
     STRINGS,
     SYSTEM,
     TEXT,
@@ -29,7 +31,14 @@ from studio.data.columns import (
 )
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, is_readable, is_tagged, is_texts, roles_of
-from studio.data.refusals import are_classes, refuse, refuse_labels, refuse_objects, refuse_single_messages
+from studio.data.refusals import (
+    are_classes,
+    refuse,
+    refuse_choice,
+    refuse_labels,
+    refuse_objects,
+    refuse_single_messages,
+)
 from studio.data.source import Table
 from studio.errors import DataError
 from studio.i18n import Message, message
@@ -57,12 +66,14 @@ def detect(table: Table) -> Detected:
     first = FirstRows(table)
     refuse_single_messages(first)
     shapes = _Shapes(first)
-    candidates = [shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()]
-    rows = [len(first.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates if shape]
+    candidates = [shape for shape in (shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()) if shape]
+    rows = [len(first.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates]
     if any(rows):
-        shapes_and_rows = zip(filter(None, candidates), rows, strict=True)
-        return next(shape for shape, count in shapes_and_rows if count >= _CLEARLY_MORE * max(rows))
+        enough = _CLEARLY_MORE * max(rows)
+        return next(shape for shape, count in zip(candidates, rows, strict=True) if count >= enough)
     refuse_objects(first)
+    if candidates:  # the columns are there, and empty
+        return candidates[0]
     refuse_labels(first)
     return shapes.text() or refuse(first)
 
@@ -87,6 +98,7 @@ class _Shapes:
             if is_pair and answer and (column == answer.split(".")[0] or column.lower() in HISTORY):
                 continue
             if any("assistant" in roles_of(value) for value in first.cells(column)):
+                refuse_choice(column, self._chat_columns)
                 return self._messages(column, "messages")
         return None
 
@@ -98,7 +110,7 @@ class _Shapes:
     @cached_property
     def _chat_columns(self) -> list[str]:
         """The columns whose cells are turns, those first that are named for it."""
-        skipped = {*self._first.named(PREFERRED), *self._first.named(["rejected"])}
+        skipped = {*self._first.named([*PREFERRED, *REJECTED, *ATTACHED])}
         named_first = dict.fromkeys([*self._first.named(CHAT), *self._first.top])
         columns = [name for name in named_first if name in self._first.top and name not in skipped]
         return [name for name in columns if self._first.is_chat(name)]
@@ -118,9 +130,12 @@ class _Shapes:
         """Return the column of the system prompts; `context` is one beside turns of an `author` (PaLM)."""
         turns = parsed(next(iter(self._first.cells(column)), None))
         has_authors = isinstance(turns, list) and any(isinstance(turn, Mapping) and "author" in turn for turn in turns)
-        system = self._first.first([*SYSTEM, *(["context"] if has_authors else [])])
-        is_read = system in self._first.top and system != column and any(map(is_readable, self._first.cells(system)))
-        return system if is_read else None
+        names = [*SYSTEM, *(["context"] if has_authors else [])]
+        return next((name for name in self._readable(names, but=column) if name in self._first.top), None)
+
+    def _readable(self, names: list[str], but: str = "") -> list[str]:
+        columns = self._first.named(names, but=but)
+        return [column for column in columns if any(map(is_readable, self._first.cells(column)))]
 
     def texts(self) -> Detected | None:
         """Find lists of texts in a column that is known to hold chats."""
@@ -146,8 +161,13 @@ class _Shapes:
             return self._translation()
         has_keywords = all(_KEYWORD.fullmatch(name.strip()) for name in prompt)
         joined = {"joiner": ", ", "joined": "keywords"} if has_keywords else {}
-        beside = {"system": self._first.first(SYSTEM), "history": self._first.first(HISTORY)}
-        columns = {name: column for name, column in beside.items() if column not in (*prompt, completion)}
+        histories = [name for name in self._first.named(HISTORY) if any(map(_is_history, self._first.cells(name)))]
+        beside = {"system": self._readable(SYSTEM), "history": histories}
+        free = {
+            name: [column for column in columns if column not in (*prompt, completion)]
+            for name, columns in beside.items()
+        }
+        columns = {name: columns[0] for name, columns in free.items() if columns}
         mapping = MappingConfig(prompt=prompt, completion=completion, **joined, **columns)
         reason = "keywords" if has_keywords else self._kind_of_answer(completion)
         return Detected(mapping, message(f"data.found.{reason}", prompt=" + ".join(prompt), completion=completion))
@@ -165,7 +185,7 @@ class _Shapes:
         named = first.named([*PREFERRED, *ASSISTANT, *([] if chat else VERSION)], but=chat or "")
         ending = [column for column in first.table.names if column.strip().endswith(("답변", "답"))]
         columns = [column for column in (*named, *ending) if not marks.are_verdicts(first.cells(column))]
-        labels = [column for column in first.named(LABEL) if not are_classes(first.cells(column))]
+        labels = [column for column in first.labels if not are_classes(first.cells(column))]
         logged = _LOGGED if chat or self._chat_columns else ()
         answers = [column for column in (*columns, *_LABEL_STUDIO, *logged, *labels) if first.is_answer(column)]
         return next(iter([*answers, *columns]), None)
@@ -179,7 +199,7 @@ class _Shapes:
         weak = [] if completion.strip().lower() in ("target", "completion", "completions") else WEAK
         questions = first.named((name for name in USER if name not in weak), but=completion)
         chats = [column for column in self._chat_columns if column != completion and self._ends_with_question(column)]
-        documents = [column for column in first.named(DOCUMENT, but=completion) if first.is_text(column)]
+        documents = [column for column in first.named(DOCUMENT, but=completion) if first.is_text(column, lists=True)]
         texts = [column for column in questions if first.is_text(column)]
         question = next(iter([*texts, *chats, *questions]), None)
         if question is None:
@@ -205,7 +225,9 @@ class _Shapes:
 
     def text(self) -> Detected | None:
         """Find a column of running text, and name the columns that are not read beside it."""
-        texts = [column for column in self._first.named(TEXT) if ".0." not in column and self._first.is_text(column)]
+        texts = [
+            column for column in self._first.named(TEXT) if ".0." not in column and self._first.has_strings(column)
+        ]
         if not texts:
             return None
         beside = [column for column in self._first.top if column != texts[0]]
@@ -213,3 +235,8 @@ class _Shapes:
         if beside:
             reason = message("data.found.beside", reason=reason, columns=", ".join(beside))
         return Detected(MappingConfig(shape="text", text=texts[0]), reason)
+
+
+def _is_history(value: Any) -> bool:
+    """Whether a cell holds earlier turns, rather than a text about the past."""
+    return isinstance(parsed(value), list | Mapping) and bool(roles_of(value))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from studio.config import MappingConfig
-from studio.data.columns import ATTACHED, CHAT
+from studio.data.columns import ATTACHED, CHAT, LABEL
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Notes, RowProblem
 from studio.data.source import Table, cell
@@ -43,9 +43,19 @@ class FirstRows:
         """Return the first column of these names."""
         return next(iter(self.named(names)), None)
 
-    def is_text(self, column: str) -> bool:
-        """Whether cells of a column hold text that is no list of turns."""
-        return any(is_readable(value) and not holds_turns(value) for value in self.cells(column))
+    @property
+    def labels(self) -> list[str]:
+        """The columns of an annotation; labels inside nested cells are of parts of a text."""
+        return [column for column in self.named(LABEL) if column in self.top]
+
+    def has_strings(self, column: str) -> bool:
+        """Whether cells of a column are plain text."""
+        return any(isinstance(value, str) for value in self.cells(column))
+
+    def is_text(self, column: str, lists: bool = False) -> bool:
+        """Whether cells of a column hold text that is no list of turns; `lists` of texts count as one text too."""
+        cells = (value for value in self.cells(column) if lists or not is_texts(value))
+        return any(is_readable(value) and not holds_turns(value) for value in cells)
 
     def is_answer(self, column: str) -> bool:
         """Whether cells of a column may be answers: text, several of them, or turns."""

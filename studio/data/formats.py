@@ -6,13 +6,16 @@ from typing import Any
 
 from studio.config import ANSWER, QUESTION, MappingConfig
 from studio.data import marks, source
-from studio.data.columns import MEDIA, TOOLS
+from studio.data.columns import DOCUMENT, MEDIA, TOOLS
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange
 from studio.data.detection import Detected, detect
 from studio.data.readers.base import Row
 from studio.data.turns import TurnReader, holds_turns
 from studio.errors import DataError
+
+_BESIDE = marks.ROW_COLUMNS | TOOLS | MEDIA
+"""Columns that mean something beside those that are read; lower case."""
 
 
 def check(mapping: MappingConfig, columns: list[str]) -> None:
@@ -31,9 +34,12 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
     if not any(column in row or column.split(".")[0] in row for column in needed):
         raise RowProblem("other_shape")
     notes = Notes()
-    if mapping.marks == "follow" and marks.excludes_row(row, mapping.columns, has_answer=mapping.shape != "text"):
-        raise RowProblem("marked")
-    _note_what_is_not_read(row, mapping, notes)
+    columns = mapping.columns
+    if beside := marks.in_lower_case(row, _BESIDE, columns):
+        if mapping.marks == "follow" and marks.excludes_row(beside, has_answer=mapping.shape != "text"):
+            raise RowProblem("marked")
+        _note_what_is_not_read(beside, mapping, notes)
+    _note_further_entries(row, columns, notes)
     if mapping.shape == "text":
         turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
         if not turns[-1].content.strip():
@@ -66,17 +72,18 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     return {**row, **reached, **prompt}
 
 
-def _note_what_is_not_read(row: Row, mapping: MappingConfig, notes: Notes) -> None:
-    """Note weights, tool definitions and images in columns of their own, and lists of which the first entry is read."""
-    used = mapping.columns
-    if marks.has_fraction(row, used):
+def _note_what_is_not_read(beside: Row, mapping: MappingConfig, notes: Notes) -> None:
+    """Note weights, tool definitions and images in columns of their own."""
+    if marks.has_fraction(beside):
         notes.add("weights")
-    if mapping.shape != "text":
-        if any(map(_is_filled, marks.in_lower_case(row, TOOLS, used).values())):
-            notes.add("tool_definitions")
-        if any(map(_is_filled, marks.in_lower_case(row, MEDIA, used).values())):
-            notes.add("media")
-    lists = (column.split(".0.")[0] for column in used if ".0." in column and column not in row)
+    for kind, names in (("tool_definitions", TOOLS), ("media", MEDIA)):
+        if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names & beside.keys()):
+            notes.add(kind)
+
+
+def _note_further_entries(row: Row, columns: list[str], notes: Notes) -> None:
+    """Note lists of which only the first entry is read."""
+    lists = (column.split(".0.")[0] for column in columns if ".0." in column and column not in row)
     if any(isinstance(entries := _cell(row, column), list) and len(entries) > 1 for column in lists):
         notes.add("extra_entries")
 
@@ -130,26 +137,25 @@ def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | 
         prompt = _joined(row, mapping)
         return [Turn("user", prompt)] if prompt else []
     turns: list[Turn | None] = []
-    for value in cells:
+    for column, value in zip(mapping.prompt, cells, strict=True):
         if holds_turns(value):
             turns += reader.read(value)
-        elif text := _prompt_text(value):
+        elif text := _prompt_text(column, value):
             turns.append(Turn("user", text))
     return turns
 
 
 def _joined(row: Row, mapping: MappingConfig) -> str:
-    parts = [_prompt_text(_cell(row, column)) for column in mapping.prompt]
+    parts = [_prompt_text(column, _cell(row, column)) for column in mapping.prompt]
     return mapping.joiner.join(part for part in parts if part)
 
 
-def _prompt_text(value: Any) -> str | None:
-    """Return the text of a prompt cell; None where it is empty."""
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
-        value = value[0]
-    if value is not None and not isinstance(value, str):
+def _prompt_text(column: str, value: Any) -> str | None:
+    """Return the text of a prompt cell; None where it is empty. Only a document may be a list of texts, its lines."""
+    if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in DOCUMENT:
         raise RowProblem("not_text")
-    return value if value and value.strip() else None
+    text = None if value is None else text_of(value, Notes())
+    return text if text and text.strip() else None
 
 
 def _last_answer(value: Any, mapping: MappingConfig) -> str:
@@ -165,9 +171,11 @@ def _answer(value: Any, reader: TurnReader) -> str | list[Turn | None]:
         raise RowProblem("empty_answer")
     if holds_turns(value):
         return reader.read(value)
+    if isinstance(value, str) and "answer_start" in value:  # SQuAD's `answers` in a cell of a CSV file
+        value = parsed(value)
     if isinstance(value, str):
         return value
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # SQuAD's `answers`
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
         value = value["text"]
     if isinstance(value, list) and not any(isinstance(entry, Mapping) and "type" in entry for entry in value):
         texts = [text_of(entry, reader.notes) for entry in value]

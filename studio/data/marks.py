@@ -41,26 +41,23 @@ MESSAGE_KEYS = _LEARN | _SKIP | _WEIGHT | {"train_detail"}
 """The keys of a message that are marks."""
 
 
-_ROW_COLUMNS = MESSAGE_KEYS | {*_KTO, *_STATUS, "annotations"}
+ROW_COLUMNS = MESSAGE_KEYS | {*_KTO, *_STATUS, "annotations"}
+"""The columns of a row that are marks, or hold them."""
 
 
-def excludes_message(message: Mapping[str, Any]) -> bool:
-    """Whether a message is marked as not to be learned; one that is only in part (`train_detail`) counts as a whole."""
-    marks = in_lower_case(message, MESSAGE_KEYS)
+def excludes_message(marks: Mapping[str, Any]) -> bool:
+    """Whether the marks of a message say that it is not to be learned; in part (`train_detail`) is as a whole."""
     detail = marks.get("train_detail")
     if isinstance(detail, list) and any(isinstance(part, Mapping) and part.get("train") is False for part in detail):
         return True
     return _excludes(marks)
 
 
-def excludes_row(row: Mapping[str, Any], used: Collection[str], has_answer: bool) -> bool:
-    """Whether a row is marked as not to be learned.
+def excludes_row(marks: Mapping[str, Any], has_answer: bool) -> bool:
+    """Whether the marks of a row, by their names in lower case, say that it is not to be learned.
 
-    `used` columns are read as text and are no marks; in rows with an answer, `label` may be one (KTO).
+    In rows with an answer, `label` may be one (KTO).
     """
-    marks = in_lower_case(row, _ROW_COLUMNS, used)
-    if not marks:
-        return False
     if has_answer and any(_flag(marks.get(name), numbers=False) is False for name in _KTO):
         return True
     if any(_is_rejected(marks.get(name)) for name in _STATUS):
@@ -70,9 +67,9 @@ def excludes_row(row: Mapping[str, Any], used: Collection[str], has_answer: bool
     return _excludes(marks) or (isinstance(first, Mapping) and _flag(first.get("was_cancelled")) is True)
 
 
-def has_fraction(values: Mapping[str, Any], used: Collection[str] = ()) -> bool:
-    """Whether a row or a message has a weight other than 0 and 1."""
-    weights = map(_number, in_lower_case(values, _WEIGHT, used).values())
+def has_fraction(marks: Mapping[str, Any]) -> bool:
+    """Whether the marks of a row or a message, by their names in lower case, hold a weight other than 0 and 1."""
+    weights = (_number(marks[name]) for name in _WEIGHT & marks.keys())
     return any(weight is not None and weight > 0 and weight != 1 for weight in weights)
 
 

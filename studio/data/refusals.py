@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import yaml
 
 from studio.config import MappingConfig
-from studio.data.columns import ATTACHED, CHAT, DOCUMENT, LABEL, TEXT, USER
+from studio.data.columns import ATTACHED, CHAT, DOCUMENT, TEXT, USER
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, holds_objects, is_texts
 from studio.data.readers.base import BadRow
@@ -54,27 +54,42 @@ def refuse_objects(first: FirstRows) -> None:
             if isinstance(value, Mapping) and name in CHAT:
                 value = columnar(value) or [value]
             if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
-                _refuse_messages(column, number, value)
+                _refuse_messages(first, column, number, value)
 
 
-def _refuse_messages(column: str, number: int, entries: list[Mapping[str, Any]]) -> None:
+def _refuse_messages(first: FirstRows, column: str, number: int, entries: list[Mapping[str, Any]]) -> None:
     keys = list(dict.fromkeys(str(key) for entry in entries for key in entry))
     if _OFFSETS & set(keys):
         return
     names = [name for entry in entries if (name := speaker_of(entry)) is not None]
-    if unknown := suggested(names, {}):
-        setting = as_setting({"shape": "messages", "messages": column, "roles": unknown})
-        raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(unknown), setting=setting)
+    if roles := suggested(names, {}):
+        setting = as_setting({"shape": "messages", "messages": column, "roles": roles})
+        raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(roles), setting=setting)
+    answering = [name for name in names if role_of(name, {}) == "system"]
+    if answering and names[-1] == answering[-1] and len(names) > 1:  # a dialogue system, as in MultiWOZ
+        setting = as_setting({"shape": "messages", "messages": column, "roles": {answering[-1]: "assistant"}})
+        raise DataError("data.unknown_roles", column=column, row=number, roles=answering[-1], setting=setting)
     if names:
         raise DataError("data.no_answers", column=column, row=number, roles=_listed(dict.fromkeys(names)))
-    raise DataError("data.unknown_keys", column=column, row=number, keys=_listed(keys))
+    unknown = {"column": column, "row": number, "keys": _listed(keys)}
+    if text := next((name for name in first.named(TEXT) if first.has_strings(name)), None):
+        setting = as_setting({"shape": "text", "text": text})
+        raise DataError("data.unknown_keys_beside_text", text=text, setting=setting, **unknown)
+    raise DataError("data.unknown_keys", **unknown)
+
+
+def refuse_choice(column: str, columns: list[str]) -> None:
+    """Refuse to choose one of several columns of conversations without a known name, such as `conversation_a`."""
+    if len(columns) > 1 and column.strip().lower() not in CHAT:
+        setting = as_setting({"shape": "messages", "messages": column})
+        raise DataError("data.several_chats", columns=_listed(columns), setting=setting)
 
 
 def refuse_labels(first: FirstRows) -> None:
     """Refuse to guess whether a label beside a text is its answer or its class."""
-    text, label = first.first([*TEXT, *DOCUMENT, *USER]), first.first(LABEL)
+    text, label = first.first([*TEXT, *DOCUMENT, *USER]), next(iter(first.labels), None)
     words = [word for value in first.cells(label) for word in _words(value)] if label else []
-    if text and label and words and not all(re.fullmatch(r"-?[\d.]+", word.strip()) for word in words):
+    if text and label and words and not _is_number(first, label):
         answer = as_setting({"prompt": [text], "completion": label})
         alone = as_setting({"shape": "text", "text": text})
         values = _listed(dict.fromkeys(word[:40] for word in words))
@@ -87,7 +102,7 @@ def refuse(first: FirstRows) -> NoReturn:
         if any(is_texts(parsed(value)) for value in first.cells(column)):
             setting = as_setting({"shape": "messages", "messages": column})
             raise DataError("data.unknown_texts", column=column, setting=setting)
-    texts = [column for column in first.table.names if first.is_text(column)]
+    texts = [column for column in first.table.names if first.has_strings(column) and not _is_number(first, column)]
     columns = ", ".join(first.table.names)
     if len(texts) < 2:
         raise DataError("data.no_pair", columns=columns)
@@ -104,6 +119,11 @@ def are_classes(labels: list[Any]) -> bool:
     if any(len(word) > _CLASS_LENGTH for word in words):
         return False
     return all(re.fullmatch(r"[\w-]+", word) for word in words) or len(set(words)) * 2 <= len(words)
+
+
+def _is_number(first: FirstRows, column: str) -> bool:
+    words = [word for value in first.cells(column) for word in _words(value)]
+    return all(re.fullmatch(r"-?[\d.,]+", word.strip()) for word in words)
 
 
 def _words(value: Any) -> list[str]:

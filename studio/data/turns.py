@@ -80,6 +80,8 @@ class TurnReader:
             if not all(isinstance(entry, Mapping) for entry in objects):
                 return [*self._texts(raw)]
             raw = objects
+        if len(raw) == 1 and _are_turns(raw[0]):
+            raw = raw[0]
         if raw and all(isinstance(entry, list | tuple) for entry in raw):
             return [*self._pairs(raw)]
         if not all(isinstance(entry, Mapping) for entry in raw):
@@ -124,7 +126,7 @@ class TurnReader:
             if role in ("user", "assistant", "system"):
                 return [Turn(role, plain[1])]
         entry = _unwrapped(entry)
-        if marks.has_fraction(entry):
+        if marks.has_fraction(marks.in_lower_case(entry, marks.MESSAGE_KEYS)):
             self.notes.add("weights")
         if entry.get("type") == "reasoning":  # an item of OpenAI's responses
             self.notes.add("reasoning")
@@ -190,7 +192,8 @@ class TurnReader:
         return turns
 
     def _trained(self, entry: Mapping[str, Any]) -> bool:
-        return not (self._follows_marks and marks.excludes_message(entry))
+        own = marks.in_lower_case(entry, marks.MESSAGE_KEYS) if self._follows_marks else {}
+        return not own or not marks.excludes_message(own)
 
     def _tagged(self, text: str) -> Iterator[Turn]:
         """Read text that is marked by speakers; other headings in it are part of what is said."""
@@ -233,7 +236,7 @@ def holds_turns(value: Any) -> bool:
     if isinstance(raw, Mapping):
         inner = (parsed(part) for key, part in raw.items() if str(key).lower() in CHAT)
         return columnar(raw) is not None or speaker_of(raw) is not None or any(map(_are_turns, inner))
-    return _are_turns(raw)
+    return _are_turns(raw) or (isinstance(raw, list) and len(raw) == 1 and _are_turns(raw[0]))
 
 
 def _are_turns(raw: Any) -> bool:
