@@ -16,7 +16,9 @@ FIX_OF = {
     "leak": "remove_leaks",
 }
 """The setting under `data.fixes` that mends a kind of problem."""
-_USED = {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"}
+_USED = {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"} | {
+    "cell_without_column", "half_letter", "not_a_number", "unreadable_cell"
+}  # fmt: skip
 """Rows with these problems are used all the same, unless they are mended."""
 
 
