@@ -160,7 +160,7 @@ def _legacy(path: Path, sample: bytes, can_choose: bool) -> str:
     readings = sorted(_readings(sample), key=lambda reading: -reading.score)
     best = readings[0] if readings else None
     if best is None or best.score < _LEAST:
-        if sample.decode("utf-8", "replace").count("\ufffd") <= max(3, len(sample) / 1000):
+        if sample.decode("utf-8", "replace").count("\ufffd") <= max(1, len(sample) / 1000):
             return "utf-8"  # damaged letters, whose rows are counted
         raise DataError("data.encoding", name=path.name)
     rival = next((reading for reading in readings if reading.text != best.text), None)

@@ -139,7 +139,7 @@ class JsonDocuments(WholeReader):
                 raise DataError("data.json", name=self.path.name, line=line, detail="nested too deeply") from error
             except ValueError as error:
                 place = getattr(error, "pos", at)
-                line = text.count("\n", 0, place) + 1
+                line = text.count("\n", 0, min(place, len(text.rstrip()))) + 1
                 detail = f"{getattr(error, 'msg', error)}: {' '.join(text[place : place + 60].split())}"
                 raise DataError("data.json", name=self.path.name, line=line, detail=detail) from error
             yield value
