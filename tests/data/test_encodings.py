@@ -41,8 +41,7 @@ def test_a_short_file_is_read_in_its_encoding(tmp_path, encoding, text):
     path.write_bytes(text.encode(encoding))
     table = source.open_file(path)
     assert table.encoding == encoding
-    header, *rows = (line.split(",", 1) for line in text.splitlines())
-    assert [list(row.values())[0] for row in table.rows()] == [row[0] for row in rows]
+    assert [",".join(row.values()) for row in table.rows()] == text.splitlines()[1:]
     assert [note.values for note in table.notes if note.key == "data.encoding"] == [{"encoding": encoding}]
 
 
@@ -89,25 +88,22 @@ def test_where_two_encodings_fit_the_error_shows_a_line_in_each_and_the_setting_
     assert list(table.rows()) == [{"q": "뽀글", "a": "쭈글"}]
 
 
-def test_the_candidates_are_shown_as_they_read(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b"q,a\nhi,\x93Hi\x94 \xd0 she said\n")
-    try:
-        table = source.open_file(path, SourceConfig(kind="file", name=str(path)))
-    except DataError as error:
-        assert error.key == "data.encoding_unclear"
-        assert "cp1252: " in error.values["candidates"]
-    else:
-        assert "“Hi”" in table.row(0)["a"]
-
-
-def test_advice_for_a_file_beside_does_not_name_a_setting_that_it_has_not(tmp_path):
+def test_advice_for_a_file_without_settings_of_its_own_does_not_name_one(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_bytes(b"\xe0\xe1 \xe2\xe3\n")
+    path.write_bytes(UNCLEAR)
     with pytest.raises(DataError) as caught:
-        encodings.detect(path, can_choose=False)
-    if caught.value.key == "data.encoding_unclear_here":
-        assert "data.source.encoding" not in str(caught.value)
+        source.open_file(path)
+    assert caught.value.key == "data.encoding_unclear_here"
+    assert "data.source.encoding" not in str(caught.value)
+
+
+def test_the_choice_stands_in_for_validation_rows_whose_encoding_is_not_clear(tmp_path):
+    chosen = SourceConfig(kind="file", name="train.csv", encoding="cp949")
+    path = tmp_path / "a.csv"
+    path.write_bytes(UNCLEAR)
+    assert source.beside(chosen, str(path)).encoding == "cp949"
+    path.write_text("q,a\n안녕,반가워\n", encoding="utf-8")
+    assert source.beside(chosen, str(path)).encoding is None
 
 
 def test_a_wrong_choice_is_refused_with_its_line(tmp_path):

@@ -2,7 +2,6 @@
 
 import datetime
 import re
-import resource
 import subprocess
 import sys
 import zipfile
@@ -86,7 +85,7 @@ print(source.open_file(Path(sys.argv[1])).count)
 @pytest.mark.parametrize(
     "inner",
     [
-        '<dimension ref="A1:XFD1048576"/><sheetData><row r="1"><c r="A1" t="str"><v>q</v></c><c r="B1" t="str"><v>a</v></c></row>'
+        '<dimension ref="A1:XFD1048576"/><sheetData><row r="1"><c r="A1" t="str"><v>q</v></c></row>'
         '<row r="1048576"><c r="A1048576" t="str"><v>x</v></c><c r="XFD1048576" t="str"><v>y</v></c></row></sheetData>',
         '<sheetData><row r="1"><c r="A1" t="str"><v>q</v></c></row>' + '<row r="999999999"/>' * 200_000
         + '<row r="7"><c r="A7" t="str"><v>x</v></c></row></sheetData>',
@@ -100,7 +99,6 @@ def test_a_small_file_that_declares_millions_of_cells_takes_little_memory(tmp_pa
     assert path.stat().st_size < 60_000
     done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr[-500:]) == ("1", "")
-    assert resource.RLIMIT_AS
 
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -118,7 +116,8 @@ def bare(path, sheet, texts=None):
         shared = f'<Relationship Id="r2" Type="{office}/sharedStrings" Target="/xl/texts.xml"/>' if texts else ""
         parts.writestr(
             "xl/_rels/workbook.xml.rels",
-            f'<Relationships xmlns="{relations}"><Relationship Id="r1" Type="{office}/worksheet" Target="s.xml"/>{shared}</Relationships>',
+            f'<Relationships xmlns="{relations}"><Relationship Id="r1" Type="{office}/worksheet" Target="s.xml"/>'
+            f"{shared}</Relationships>",
         )
         parts.writestr("xl/s.xml", sheet)
         if texts:
@@ -206,7 +205,8 @@ def test_cells_are_what_the_sheet_shows(book):
     shown = [
         (1, "General", "1"), (1.0, "0.00", "1.00"), (0.1 + 0.2, "General", "0.3"), (42, "00000", "00042"),
         (0.256, "0%", "26%"), (1234567.5, "#,##0.0", "1,234,567.5"), (-5, "0;(0)", "(5)"), (True, "General", "TRUE"),
-        (datetime.date(2024, 3, 1), "yyyy-mm-dd", "2024-03-01"), (datetime.date(2024, 3, 1), 'yyyy"년" m"월" d"일"', "2024년 3월 1일"),
+        (datetime.date(2024, 3, 1), "yyyy-mm-dd", "2024-03-01"),
+        (datetime.date(2024, 3, 1), 'yyyy"년" m"월" d"일"', "2024년 3월 1일"),
         (datetime.datetime(2024, 3, 1, 14, 5), "yyyy-mm-dd h:mm AM/PM", "2024-03-01 2:05 PM"), (1.5, "[h]:mm", "36:00"),
         ("00123", "General", "00123"), ("a\rb", "General", "a\rb"),
         (9e9, "yyyy-mm-dd", "9000000000"), (-2, "yyyy-mm-dd", "-2"),
@@ -248,7 +248,6 @@ def test_number_formats(stored, code, text):
 def test_errors_and_formulas_without_results_are_counted_and_empty(book):
     table = book(
         {"S": [HEADER, ("a", "#N/A"), ("b", "=A1&A2"), ("c", "d")]},
-        lambda xml: xml.replace(b't="s"', b't="s"'),
     )
     assert cells(table) == [["a", ""], ["b", ""], ["c", "d"]]
     assert {note.key: note.values["rows"] for note in table.notes} == {
