@@ -4,6 +4,7 @@ The page's form, the YAML file, `--set` on the command line and the checks are a
 type, bounds and a unit here; its title and its help are in the catalogues under `config.<path>.title` and `.help`.
 """
 
+import codecs
 import contextlib
 import difflib
 import functools
@@ -11,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from studio.errors import ConfigError
 
@@ -46,6 +48,16 @@ class Section(BaseModel):
         return {**values, **{name: word for name, word in words.items() if word in known.get(name, ())}}
 
 
+ENCODINGS = (
+    "utf-8", "utf-16", "cp949", "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp1250", "cp1251", "cp1254", "koi8-r",
+    "mac_roman",
+)  # fmt: skip
+"""The usual encodings of text files, the ones that are offered; every other one that Python knows may be set too."""
+_NOT_OF_FILES = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"})
+_CONTAINED_IN = {"ascii": "utf-8", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932"}
+"""Encodings that are read as the larger one that contains them."""
+
+
 class SourceConfig(Section):
     """Where the rows come from: a data set that ships with the studio, a file, or a data set of the Hub."""
 
@@ -54,6 +66,28 @@ class SourceConfig(Section):
     subset: str | None = setting(None)
     split: str | None = setting(None)
     revision: str | None = setting(None)
+    encoding: str | None = setting(None)
+    """Of a text file; absent means that it is detected."""
+    sheet: str | None = setting(None)
+    """Of a spreadsheet, by name; absent means the first one with rows."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str | None) -> str | None:
+        """Put an encoding under the name by which it is known here (`EUC-KR` is `cp949`)."""
+        if name is None:
+            return None
+        try:
+            codec = codecs.lookup(name.strip())
+        except (LookupError, ValueError):
+            codec = None
+        if codec is None or not codec._is_text_encoding or codec.name in _NOT_OF_FILES:
+            raise PydanticCustomError(
+                "encoding",
+                "Python knows no encoding of files by this name; usual ones: {usual}",
+                {"usual": ", ".join(ENCODINGS)},
+            )
+        return _CONTAINED_IN.get(codec.name, codec.name)
 
 
 Role = Literal["system", "user", "assistant", "skip"]

@@ -19,9 +19,13 @@ app = typer.Typer(help=say("cli.data"), no_args_is_help=True)
 
 FileOrId = Annotated[str, typer.Argument(metavar="FILE_OR_ID", help=say("cli.file"))]
 Model = Annotated[str, typer.Option("--model", help=say("cli.model_id"))]
+Encoding = Annotated[str | None, typer.Option("--encoding", help=say("cli.encoding"))]
+Sheet = Annotated[str | None, typer.Option("--sheet", help=say("cli.sheet"))]
 
 
-def data_config(name: str, model: str, settings: list[str] | None = None) -> RunConfig:
+def data_config(
+    name: str, model: str, settings: list[str] | None = None, encoding: str | None = None, sheet: str | None = None
+) -> RunConfig:
     """Return settings about the file, the bundled set or the data set of the Hub called `name`."""
     kind = "bundled" if name in presets.data_sets() and not Path(name).is_file() else "file"
     if kind == "file" and not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
@@ -29,14 +33,22 @@ def data_config(name: str, model: str, settings: list[str] | None = None) -> Run
     config = RunConfig().with_settings(
         {"model.id": model, "data.source": SourceConfig(kind=kind, name=name).model_dump()}
     )
+    config = config.with_settings({"data.source.encoding": encoding, "data.source.sheet": sheet})
     return config.with_settings(dict(parse_setting(setting) for setting in settings or []))
 
 
 @app.command(help=i18n.text("cli.inspect", LANGUAGE))
-def inspect(name: FileOrId, model: Model = "builtin", settings: Settings = None, as_json: AsJson = False) -> None:
+def inspect(
+    name: FileOrId,
+    model: Model = "builtin",
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
     from studio.data import prepare
 
-    config = data_config(name, model, settings)
+    config = data_config(name, model, settings, encoding, sheet)
     table = prepare.table(config.data)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), console=err, transient=True, disable=as_json
@@ -52,6 +64,7 @@ def inspect(name: FileOrId, model: Model = "builtin", settings: Settings = None,
                 "mapping": found.mapping.model_dump(mode="json"),
                 "file_format": table.file_format,
                 "encoding": table.encoding,
+                "notes": [note.text() for note in table.notes],
                 "columns": {column.name: column.type for column in table.columns},
                 "rows": report.rows,
                 "usable": report.usable,
@@ -89,6 +102,8 @@ def preview(
     name: FileOrId,
     row: Annotated[int, typer.Option("--row", min=1, help=say("cli.row"))] = 1,
     model: Model = "builtin",
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -96,7 +111,7 @@ def preview(
 
     from studio.data import prepare
 
-    shown = prepare.preview(data_config(name, model, settings), row - 1)
+    shown = prepare.preview(data_config(name, model, settings, encoding, sheet), row - 1)
     if as_json:
         print_json(
             {"row": row, "raw": shown.row, "text": shown.text, "tokens": [list(span) for span in shown.spans]}
@@ -117,9 +132,11 @@ def clean(
     path: Annotated[Path, typer.Option("-o", "--out", help=say("cli.out"))],
     fixes: Annotated[list[str] | None, typer.Option("--fix", help=say("cli.fix"))] = None,
     model: Model = "builtin",
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     settings: Settings = None,
 ) -> None:
     from studio.data import clean as cleaning
 
-    chosen = data_config(name, model, settings).with_settings({"data.fixes": fixes or []})
+    chosen = data_config(name, model, settings, encoding, sheet).with_settings({"data.fixes": fixes or []})
     out.print(plain(say("cli.written", rows=cleaning.write(chosen, path), path=path)))

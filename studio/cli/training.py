@@ -19,6 +19,7 @@ from rich.progress import (
 from studio import i18n, presets, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
 from studio.config import RunConfig, parse_setting
+from studio.data.encodings import decode
 from studio.errors import RunError, StudioError
 from studio.model import processes
 from studio.runs import Run, State
@@ -32,8 +33,8 @@ app = typer.Typer()
 def read_config(name: str, settings: list[str], offline_sample: bool = False) -> RunConfig:
     """Return the preset called `name`, or the config in the YAML file of that name, with `--set` applied."""
     path = Path(name)
-    is_file = path.suffix in (".yaml", ".yml") and path.is_file()
-    config = RunConfig.from_yaml(path.read_text(encoding="utf-8")) if is_file else presets.load(name)
+    is_file = path.suffix.lower() in (".yaml", ".yml", ".json") and path.is_file()  # YAML can be written as JSON
+    config = RunConfig.from_yaml(decode(path.read_bytes(), path.name)) if is_file else presets.load(name)
     if offline_sample:
         config = presets.offline_sample(config)
     return config.with_settings(dict(parse_setting(setting) for setting in settings))

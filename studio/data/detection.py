@@ -40,7 +40,6 @@ from studio.data.refusals import (
     refuse_single_messages,
 )
 from studio.data.source import Table
-from studio.errors import DataError
 from studio.i18n import Message, message
 
 _KEYWORD = re.compile(r"(key|keyword|키워드)[ _-]?\d+", re.IGNORECASE)
@@ -61,8 +60,6 @@ class Detected:
 
 def detect(table: Table) -> Detected:
     """Find the shape of a table; raises DataError that names what is not understood."""
-    if not table.names:
-        raise DataError("data.no_columns")
     first = FirstRows(table)
     refuse_single_messages(first)
     shapes = _Shapes(first)

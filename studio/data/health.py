@@ -20,7 +20,10 @@ FIX_OF = {
     "leak": "remove_leaks",
 }
 """The setting under `data.fixes` that mends a kind of problem."""
-_USED = NOTES | {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"}
+_USED = NOTES | {
+    "answer_cut", "cell_without_column", "duplicate", "few_rows", "half_letter", "leak", "near_duplicate",
+    "not_a_number", "unreadable_cell",
+}  # fmt: skip
 """Rows with these problems are used all the same, unless they are mended."""
 
 

@@ -60,12 +60,12 @@ class Preview:
 def table(data: DataConfig) -> Table:
     """Open a data set; the last ones are remembered until their file changes. Raises DataError."""
     path = source.path_of(data.source, data.limit if data.pick == "first" else None)
-    return _table(path, path.stat().st_mtime_ns, path.stat().st_size)
+    return _table(path, data.source, path.stat().st_mtime_ns, path.stat().st_size)
 
 
 @lru_cache(maxsize=4)
-def _table(path: Any, changed: int, size: int) -> Table:
-    return source.open_file(path)
+def _table(path: Any, chosen: SourceConfig, changed: int, size: int) -> Table:
+    return source.open_file(path, chosen)
 
 
 def mapping(data: DataConfig) -> Detected:
@@ -213,7 +213,7 @@ def validation_source(data: DataConfig) -> SourceConfig | None:
     """Return the source of the validation rows when it is one of its own."""
     chosen = data.validation
     if chosen.kind == "file":
-        return SourceConfig(kind="file", name=chosen.name or "")
+        return source.beside(data.source, chosen.name or "")
     if chosen.kind == "split":
         if data.source.kind != "hub":
             raise DataError("data.no_splits", name=data.source.name)

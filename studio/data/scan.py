@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from studio.config import DataConfig, MappingConfig
 from studio.data import formats, tokens
 from studio.data.formats import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer, Segment
-from studio.data.readers.base import BadRow, Going, Row
+from studio.data.readers.base import BadRow, ChangedRow, Going, Row
 from studio.data.source import Table, cell
 from studio.data.tokens import Tokens
 from studio.files import cache, replace_file
@@ -123,7 +123,8 @@ def conversation_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig)
     """Return what is said in one row; raises RowProblem."""
     if isinstance(row, BadRow):
         raise RowProblem(row.kind)
-    return formats.conversation(row, mapping, merge="merge_turns" in data.fixes)
+    said = formats.conversation(row, mapping, merge="merge_turns" in data.fixes)
+    return replace(said, notes=(*said.notes, *row.notes)) if isinstance(row, ChangedRow) else said
 
 
 def segments_of(
@@ -282,7 +283,7 @@ def _name(table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any
     parts = {
         "version": _VERSION,
         "table": table.sha256,
-        "format": [table.file_format, table.encoding],
+        "format": [table.file_format, table.encoding, data.source.sheet],
         "mapping": mapping.model_dump(mode="json"),
         "prompt": data.prompt.model_dump(mode="json"),
         "rows": [data.limit, data.pick, data.seed if data.pick == "random" else 0],

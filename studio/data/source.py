@@ -1,29 +1,24 @@
 """Open a data set: one that ships with the studio, a file, or one of the Hub."""
 
-import codecs
-import csv
+import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from studio import presets
 from studio.config import DataConfig, SourceConfig
-from studio.data import hub
-from studio.data.readers import columnar, lines, whole
+from studio.data import encodings, hub, signature
+from studio.data.readers import columnar, delimited, documents, lines, whole
 from studio.data.readers.base import BadRow, Going, Reader, Row
+from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
 from studio.files import cache, sha256
 from studio.i18n import Message, message
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_HEAD = 4 << 20
-"""Bytes from which the encoding and the delimiter are told."""
 _SMALL = 32 << 20
 FIRST_ROWS = 200
 """Rows from which the shape and the columns' types are told."""
@@ -46,13 +41,16 @@ class Table:
     path: Path
     file_format: str
     encoding: str
+    """Of the file itself, also where a copy of it is read; empty for formats that are no text."""
     reader: Reader = field(repr=False)
     notes: list[Message] = field(default_factory=list)
 
     @cached_property
     def first(self) -> list[Row]:
-        """The first rows that can be read."""
-        return [row for row in self.reader.rows(0, FIRST_ROWS) if not isinstance(row, BadRow)]
+        """The first rows that can be read, wherever they are."""
+        readable = [row for row in self.reader.rows(0, FIRST_ROWS) if not isinstance(row, BadRow)]
+        further = (row for row in self.reader.rows(FIRST_ROWS) if not isinstance(row, BadRow))
+        return readable or list(islice(further, FIRST_ROWS))
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -65,6 +63,11 @@ class Table:
     def names(self) -> list[str]:
         """The columns' names."""
         return [column.name for column in self.columns]
+
+    @property
+    def sheets(self) -> list[str]:
+        """The names of a workbook's sheets; empty for other files."""
+        return self.reader.sheets if isinstance(self.reader, Spreadsheet) else []
 
     @property
     def count(self) -> int:
@@ -107,6 +110,15 @@ def path_of(source: SourceConfig, limit: int | None = None) -> Path:
     return path
 
 
+def beside(source: SourceConfig, name: str) -> SourceConfig:
+    """Return another file as a source; the encoding that `source` names stands in where the file's is not clear."""
+    try:
+        encodings.detect(Path(name).expanduser())
+    except (OSError, DataError):
+        return SourceConfig(kind="file", name=name, encoding=source.encoding)
+    return SourceConfig(kind="file", name=name)
+
+
 def is_here(data: DataConfig) -> bool:
     """Whether the rows can be read without asking the Hub for them."""
     return data.source.kind != "hub" or hub.is_here(data.source, data.limit if data.pick == "first" else None)
@@ -114,103 +126,108 @@ def is_here(data: DataConfig) -> bool:
 
 def open_table(source: SourceConfig) -> Table:
     """Open a source; only its beginning is read. Raises DataError that says what is wrong with the file."""
-    return open_file(path_of(source))
+    return open_file(path_of(source), source)
 
 
-def open_file(path: Path) -> Table:
-    """Open a file as a table; raises DataError."""
+def open_file(path: Path, source: SourceConfig | None = None) -> Table:
+    """Open a file as a table, in the encoding and with the sheet that `source` names, if any; raises DataError."""
     file_format = path.suffix.lower().lstrip(".")
     if file_format not in FORMATS:
         raise DataError("data.format", name=path.name, formats=", ".join(FORMATS))
     if path.stat().st_size == 0:
         raise DataError("data.empty", name=path.name)
-    encoding = _encoding(path) if file_format in _TEXT_FORMATS else ""
-    notes = [message("data.encoding", encoding=encoding)] if encoding not in ("", "utf-8") else []
-    kept = path
-    if encoding and not _has_line_ends(path, encoding):
-        kept, encoding = _as_utf8(path, encoding), "utf-8"
-    table = Table(path, file_format, encoding, _reader(kept, file_format, encoding), notes)
-    if not table.first and next(table.rows(), None) is None:
-        raise DataError("data.empty", name=path.name)
+    signature.require(path, file_format)
+    chosen = source.encoding if source else None
+    if source and source.sheet is not None and file_format != "xlsx":
+        raise DataError("data.no_sheets", name=path.name, sheet=source.sheet)
+    encoding, notes = "", []
+    if file_format in _TEXT_FORMATS:
+        encoding = encodings.detect(path, chosen, can_choose=source is not None)
+        if chosen and (other := encodings.clearly_other(path, encoding)):
+            notes.append(message("data.encoding_doubtful", encoding=encoding, other=other))
+        elif encoding != "utf-8":
+            notes.append(message("data.encoding", encoding=encoding))
+    reader = _reader(path, file_format, encoding, source.sheet if source else None)
+    table = Table(path, file_format, encoding, reader)
+    if not table.names:
+        _refuse(path, reader)
     if whole.Tree.COLUMNS.issubset(table.names):
-        return Table(path, file_format, encoding, whole.Tree(table.reader), [*notes, message("data.tree")])
+        table = Table(path, file_format, encoding, whole.Tree(reader))
+        notes.append(message("data.tree"))
+    table.notes = [*notes, *reader.notes]
     return table
 
 
-def _reader(path: Path, file_format: str, encoding: str) -> Reader:
+def _refuse(path: Path, reader: Reader) -> None:
+    """Raise DataError that says why no row of a file can be read."""
+    bad = next(iter(reader.rows(0, 1)), None)
+    if not isinstance(bad, BadRow):
+        raise DataError("data.empty" if bad is None else "data.empty_rows", name=path.name)
+    reader.index()
+    line = reader.line_of(0) if isinstance(reader, lines.LineReader) else 1
+    if bad.kind == "bad_json":
+        raise DataError("data.json", name=path.name, line=line, detail=f"{bad.detail}: {bad.text.strip()[:60]}")
+    raise DataError(
+        "data.no_readable_row",
+        name=path.name,
+        line=line,
+        why=message(f"problems.{bad.kind}.what", count=1, share="100%", rows=1),
+        text=bad.text.strip()[:60],
+    )
+
+
+def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> Reader:
+    if encoding and not _has_line_ends(path, encoding, file_format):
+        path, encoding = _as_utf8(path, encoding), "utf-8"
     if file_format in ("csv", "tsv"):
-        return lines.Delimited(path, encoding, "\t" if file_format == "tsv" else _delimiter(path, encoding))
-    if file_format == "json":
-        is_lines = _looks_like_lines(path, encoding)
-        return lines.JsonLines(path, encoding) if is_lines else whole.JsonFile(path, encoding)
-    if file_format == "jsonl":
-        return lines.JsonLines(path, encoding)
+        return delimited.Delimited(path, encoding, tabs=file_format == "tsv")
+    if file_format in ("json", "jsonl"):
+        return documents.reader(path, encoding)
     if file_format == "txt":
         return lines.TextLines(path, encoding)
-    return {"parquet": columnar.Parquet, "arrow": columnar.Arrow, "xlsx": whole.Spreadsheet}[file_format](path)
+    if file_format == "xlsx":
+        return Spreadsheet(path, sheet)
+    return columnar.Parquet(path) if file_format == "parquet" else columnar.Arrow(path)
 
 
-def _encoding(path: Path) -> str:
-    """Tell a file's encoding: byte order mark, then UTF-8, then CP949 (the encoding of Korean Excel)."""
+_LONE_RETURN = re.compile(rb"\r[^\n]")
+
+
+def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
+    """Whether a file can be read a line at a time as it is.
+
+    Not so where letters have several bytes all of which may be a line feed's, nor with the old Macintosh's line ends;
+    in delimited files these are seen to by their reader where there are line feeds too.
+    """
+    if encoding.startswith(("utf-16", "utf-32", "iso2022", "hz")):
+        return False
     with open(path, "rb") as file:
-        head = file.read(_HEAD)
-    if marked := next((encoding for bom, encoding in _BOMS if head.startswith(bom)), None):
-        return marked
-    if b"\0" in head:
-        raise DataError("data.nul", name=path.name, line=head.count(b"\n", 0, head.index(b"\0")) + 1)
-    for encoding in ("utf-8", "cp949"):
-        try:
-            codecs.getincrementaldecoder(encoding)().decode(head, final=len(head) < _HEAD)
-            return encoding
-        except UnicodeDecodeError:
-            continue
-    damaged = head.decode("utf-8", "replace").count("\ufffd")
-    if damaged <= max(3, len(head) / 1000):  # UTF-8 with a few damaged letters: those rows are counted
-        return "utf-8"
-    raise DataError("data.encoding", name=path.name)
-
-
-def _has_line_ends(path: Path, encoding: str) -> bool:
-    """Whether the file's lines end in a byte of their own: not so in UTF-16, nor with the old Macintosh's line ends."""
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
-    return encoding != "utf-16" and (b"\n" in head or b"\r" not in head)
+        head = file.read(encodings.CHUNK)
+    if file_format in ("csv", "tsv"):
+        return b"\n" in head or b"\r" not in head
+    return not (b"\r" in head and _LONE_RETURN.search(head))
 
 
 def _as_utf8(path: Path, encoding: str) -> Path:
+    """Return a copy of a file in UTF-8 with line feeds at the ends of lines; damaged letters stay damaged."""
     folder = cache() / "utf-8"
     folder.mkdir(exist_ok=True)
-    kept = folder / f"{sha256(path)}{path.suffix.lower()}"
+    kept = folder / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
     if not kept.exists():
         if path.stat().st_size > whole.MAX_WHOLE:
             size, most = path.stat().st_size >> 20, whole.MAX_WHOLE >> 20
             raise DataError("data.too_large", name=path.name, size=size, most=most)
-        draft = kept.with_suffix(".draft")
+        content = path.read_bytes()
         try:
-            text = path.read_bytes().decode(encoding)
-            draft.write_text("\n".join(text.splitlines()) if "\n" not in text else text, encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError("data.encoding", name=path.name) from error
+            text = content.decode(encoding, "surrogatepass" if encoding.startswith("utf") else "surrogateescape")
+        except UnicodeDecodeError:
+            text = content.decode(encoding, "replace").replace("\ufffd", "\udcff")
+        draft = kept.with_suffix(f".{random.randrange(1 << 30)}.draft")
+        draft.write_text(
+            text.replace("\r\n", "\n").replace("\r", "\n"), encoding="utf-8", errors="surrogatepass", newline=""
+        )
         draft.rename(kept)
     return kept
-
-
-def _delimiter(path: Path, encoding: str) -> str:
-    with open(path, encoding=encoding, errors="replace", newline="") as file:
-        head = file.read(20_000)
-    header = head.splitlines()[0] if head else ""
-    try:
-        found = csv.Sniffer().sniff(head, delimiters=",;\t|").delimiter
-    except csv.Error:
-        found = ","
-    return found if found in header else max(",\t;|", key=header.count)
-
-
-def _looks_like_lines(path: Path, encoding: str) -> bool:
-    """Whether a `.json` file holds an object a line."""
-    with open(path, encoding=encoding, errors="replace") as file:
-        first, second = file.readline().strip(), file.readline().strip()
-    return first.startswith("{") and first.endswith("}") and second.startswith("{")
 
 
 def _type_of(cells: Iterator[Any]) -> str:

@@ -34,6 +34,8 @@ class Look:
 
     file_format: str = ""
     encoding: str = ""
+    sheets: tuple[str, ...] = ()
+    """The names of all sheets of a workbook."""
     columns: tuple[Column, ...] = ()
     cells: tuple[tuple[str, ...], ...] = ()
     """The first raw rows as text, one cell for each column; a row of one cell could not be read."""
@@ -74,7 +76,7 @@ def source(kind: str, bundled: str | None, upload: str | None, before: SourceCon
     A path comes from an upload, from the base settings, or was taken from a page on this machine; a data set of the Hub
     is in use once it was fetched (`before`).
     """
-    nothing = SourceConfig.model_construct(kind=kind, name="", subset=None, split=None, revision=None)
+    nothing = SourceConfig.model_construct(kind=kind, name="")
     if kind == "bundled":
         return SourceConfig(kind="bundled", name=bundled) if bundled else nothing
     if kind == "file" and upload:
@@ -101,6 +103,7 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
     look = Look(
         file_format=table.file_format,
         encoding=table.encoding,
+        sheets=tuple(table.sheets),
         columns=tuple(columns),
         cells=tuple(_cells(row, columns) for row in rows),
         rows=table.reader.count,

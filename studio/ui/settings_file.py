@@ -4,6 +4,7 @@ from pathlib import Path
 
 from studio import presets
 from studio.config import RunConfig, value_of
+from studio.data.encodings import decode
 from studio.errors import ConfigError, DataError, StudioError
 from studio.files import home
 from studio.i18n import Message, message
@@ -14,14 +15,11 @@ LARGEST = 1_000_000
 
 
 def read(path: str) -> str:
-    """Return the text of an uploaded file of settings; raises ConfigError."""
+    """Return the text of an uploaded file of settings; raises ConfigError for a large one, DataError for no text."""
     file = Path(path)
-    try:
-        if file.stat().st_size > LARGEST:
-            raise ConfigError("config.yaml", detail=f"{file.name}: {file.stat().st_size:,} > {LARGEST:,} bytes")
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError("config.yaml", detail=f"{file.name}: {error}") from error
+    if file.stat().st_size > LARGEST:
+        raise ConfigError("config.yaml", detail=f"{file.name}: {file.stat().st_size:,} > {LARGEST:,} bytes")
+    return decode(file.read_bytes(), file.name)
 
 
 def take(text: str) -> tuple[RunConfig, tuple[Message, ...]]:

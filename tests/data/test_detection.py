@@ -303,7 +303,7 @@ def test_columns_that_say_nothing_come_with_a_setting_that_works(table):
 
 
 def test_rows_without_columns_are_refused_without_an_empty_list(table):
-    with pytest.raises(DataError, match="no columns"):
+    with pytest.raises(DataError, match="without any column"):
         detect(table({}, {}))
 
 

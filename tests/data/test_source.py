@@ -187,11 +187,10 @@ def test_a_tree_of_messages_becomes_its_conversations(write):
     ("name", "content", "said"),
     [
         ("a.csv", "Q,Q\nx,y\n", 'Column "Q" appears twice'),
-        ("a.csv", 'Q,A\nx,y\n"open,z\nv,w\n', "line 3"),
-        ("a.csv", b"Q,A\nx,\x00\n", "line 2"),
+        ("a.csv", b"Q,A\n" + b"x,\x01\x00\x02\x03\x00\n" * 50, "line 2"),
         ("a.csv", "Q,A\n", "no rows"),
         ("a.csv", "", "no rows"),
-        ("a.json", '"text"', "no list of rows"),
+        ("a.json", '"text"', "neither an object nor a list"),
         ("a.json", "[1,", "Line 1"),
         ("a.csv", b"Q,A\n" + b"\xff\xfe\x81," * 50, "cannot be read"),
         ("a.parquet", b"PAR1 no", "damaged"),

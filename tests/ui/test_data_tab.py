@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 
+import openpyxl
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -131,6 +133,44 @@ def test_rows_that_cannot_be_used_block_the_start_and_say_so(page_url, browser, 
     expect(page.locator("#health .failure")).to_contain_text("0 of 2 rows", timeout=SLOW)
     expect(page.locator("#blocked")).to_contain_text(text("ui.health.blocked"))
     expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_enabled()
+
+
+def test_an_encoding_that_is_not_clear_is_asked_for_and_chosen_on_the_page(page_url, browser, tmp_path):
+    page = open_page(browser, page_url, "en-US")
+    path = tmp_path / "unclear.csv"
+    path.write_bytes("question,answer\n뽀글,쭈글\n".encode("cp949"))
+    upload(page, path, "en")
+    expect(page.locator("#found")).to_contain_text("cp949: 뽀글,쭈글", timeout=SLOW)
+    choice = page.locator("#encoding input")
+    choice.fill("EUC-KR")
+    choice.press("Enter")
+    expect(page.locator("#rows")).to_contain_text("뽀글", timeout=SLOW)
+    expect(page.locator("#structure")).to_contain_text("CP949")
+
+    # Another file is looked at for itself
+    path = tmp_path / "clear.csv"
+    path.write_text("question,answer\nHow?,So.\n", encoding="utf-8")
+    page.locator("#upload").get_by_label(re.compile("clear|remove", re.IGNORECASE)).first.click()
+    page.locator("#upload input[type=file]").set_input_files(path)
+    expect(page.locator("#structure")).to_contain_text("UTF-8", timeout=SLOW)
+    expect(choice).to_have_value("")
+    assert page.errors == []
+
+
+def test_a_sheet_is_chosen_on_the_page(page_url, browser, tmp_path):
+    page = open_page(browser, page_url, "en-US")
+    book = openpyxl.Workbook()
+    for name, answer in (("Train", "first"), ("Test", "second")):
+        sheet = book.create_sheet(name)
+        sheet.append(("question", "answer"))
+        sheet.append(("Which?", answer))
+    book.save(tmp_path / "a.xlsx")
+    upload(page, tmp_path / "a.xlsx", "en")
+    expect(page.locator("#found")).to_contain_text("Other sheets with content: Test", timeout=SLOW)
+    page.locator("#sheet-name input").click()
+    page.get_by_role("option", name="Test").click()
+    expect(page.locator("#rows")).to_contain_text("second", timeout=SLOW)
+    assert page.errors == []
 
 
 def test_no_path_comes_from_the_browser(home):

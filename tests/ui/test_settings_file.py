@@ -87,8 +87,8 @@ def test_hostile_paths_are_refused_as_files_that_are_not_here(named):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "run.yaml"
-    path.write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(ConfigError, match=r"run\.yaml"):
+    path.write_bytes(b"\x80\x81\xff\x00" * 9)
+    with pytest.raises(DataError, match=r"run\.yaml"):
         settings_file.read(str(path))
 
 

@@ -1,20 +1,41 @@
 """What every reader is: rows by number, and a place for those that cannot be read."""
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from studio.i18n import Message
+
 Row = dict[str, Any]
 Going = Callable[[float], None]
+MAX_WHOLE = 300_000_000
+"""Largest file, in bytes, of a format that can only be read as a whole; what is packed counts unpacked."""
+MAX_DEPTH = 100
+"""Lists and objects inside one another in a row: far more than data have, far less than overflows a parser's stack."""
+
+_TO_MEND = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|\d[eE]\+?\d{3}")
 
 
 class BadRow(Exception):
-    """A row of the file cannot be read; the reader goes on with the next. `text` is how it begins."""
+    """A row of the file cannot be read; the reader goes on with the next.
 
-    def __init__(self, kind: str, text: str):
-        self.kind, self.text = kind, text[:120]
+    `text` is how it begins, `detail` what the parser says of it.
+    """
+
+    def __init__(self, kind: str, text: str, detail: str = ""):
+        self.kind, self.text, self.detail = kind, text[:120], detail
         super().__init__(kind)
+
+
+class ChangedRow(dict[str, Any]):
+    """A row in which something had to be changed to read it; `notes` are kinds of problems, as of a `Conversation`."""
+
+    def __init__(self, row: Row, *notes: str):
+        super().__init__(row)
+        self.notes = notes
 
 
 class Reader:
@@ -27,6 +48,8 @@ class Reader:
     def __init__(self, path: Path):
         self.path = path
         self.count: int | None = None
+        self.notes: list[Message] = []
+        """What a reader of the report should know about how the file was read."""
 
     def index(self, going: Going = lambda share: None) -> int:
         """Find all rows and return how many there are; `going` is told the share done, and may raise to end it."""
@@ -37,10 +60,55 @@ class Reader:
         raise NotImplementedError
 
 
-def as_row(value: Any) -> Row | BadRow:
-    """Return a JSON value as a row: an object, or a bare list of turns under `messages`."""
+def as_row(value: Any, mend: bool = True) -> Row | BadRow:
+    """Return a JSON value as a row: an object, or a bare list of turns under `messages`.
+
+    With `mend`, halves of characters and numbers that are none are replaced, since nothing behind the reader can write
+    them; without, the caller knows that there are none.
+    """
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return {"messages": value}
+        value = {"messages": value}
     if not isinstance(value, dict):
         return BadRow("not_an_object", json.dumps(value, ensure_ascii=False)[:120])
-    return {str(column).strip(): cell for column, cell in value.items()}
+    notes: dict[str, None] = {}
+    if mend:
+        value = _mended(value, notes, 0)
+    if "too_deep" in notes:
+        return BadRow("too_deep", next(iter(value), ""))
+    row = {str(column).strip(): cell for column, cell in value.items()}
+    return ChangedRow(row, *notes) if notes else row
+
+
+def _mended(value: Any, notes: dict[str, None], depth: int) -> Any:
+    """Return a JSON value without lone surrogates and numbers that are none; `notes` gets the kinds of changes."""
+    if isinstance(value, str):
+        if value.isascii() or not _has_surrogates(value):
+            return value
+        notes["half_letter"] = None
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        notes["not_a_number"] = None
+        return None
+    if isinstance(value, list | dict):
+        if depth >= MAX_DEPTH:
+            notes["too_deep"] = None
+            return None
+        if isinstance(value, list):
+            return [_mended(inner, notes, depth + 1) for inner in value]
+        return {_mended(str(key), notes, depth): _mended(inner, notes, depth + 1) for key, inner in value.items()}
+    return value
+
+
+def may_need_mending(text: str) -> bool:
+    """Whether a row's JSON may hold what `as_row` mends: a quick look, which says yes rather too often."""
+    return bool(_TO_MEND.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH
+
+
+def _has_surrogates(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,12 +1,20 @@
 """Parquet and Arrow, read a batch of rows at a time."""
 
+import datetime
+import decimal
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, Going, Reader, Row
+from studio.data.readers.base import BadRow, ChangedRow, Going, Reader, Row
 from studio.errors import DataError
+
+_BATCH = 1000
+MAX_GROUP = 8 << 30
+"""Bytes, unpacked, of the largest row group that is read: far above what writers make."""
 
 
 class Parquet(Reader):
@@ -24,21 +32,26 @@ class Parquet(Reader):
             opened = self._file(file)
             first = 0
             for group in range(opened.num_row_groups):
-                size = opened.metadata.row_group(group).num_rows
-                if first + size > start and (stop is None or first < stop):
-                    for batch in opened.iter_batches(1000, row_groups=[group]):
-                        yield from _between(batch.to_pylist(), first, start, stop)
+                about = opened.metadata.row_group(group)
+                if first + about.num_rows > start and (stop is None or first < stop):
+                    if about.total_byte_size > MAX_GROUP:
+                        size, most = about.total_byte_size >> 20, MAX_GROUP >> 20
+                        raise DataError("data.too_large", name=self.path.name, size=size, most=most)
+                    for batch in _read(self.path.name, opened.iter_batches(_BATCH, row_groups=[group])):
+                        yield from _between(batch, first, start, stop)
                         first += batch.num_rows
                 else:
-                    first += size
+                    first += about.num_rows
 
     def _file(self, file: Any) -> Any:
         import pyarrow
         import pyarrow.parquet
 
         try:
-            return pyarrow.parquet.ParquetFile(file)
-        except (pyarrow.ArrowInvalid, OSError) as error:
+            opened = pyarrow.parquet.ParquetFile(file)
+            _require_names(self.path.name, opened.schema_arrow.names)
+            return opened
+        except (pyarrow.ArrowException, OSError) as error:
             raise DataError("data.damaged", name=self.path.name, detail=str(error)[:200]) from error
 
 
@@ -55,28 +68,119 @@ class Arrow(Reader):
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
         with open(self.path, "rb") as file:
             first = 0
-            for batch in self._batches(file):
+            for whole in self._batches(file):
                 if stop is not None and first >= stop:
                     return
-                if first + batch.num_rows > start:
-                    yield from _between(batch.to_pylist(), first, start, stop)
-                first += batch.num_rows
+                if first + whole.num_rows > start:
+                    _require_names(self.path.name, whole.schema.names)
+                    for place in range(0, whole.num_rows, _BATCH):
+                        yield from _between(whole.slice(place, _BATCH), first + place, start, stop)
+                first += whole.num_rows
 
     def _batches(self, file: Any) -> Iterator[Any]:
         import pyarrow
 
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
-        try:
+
+        def batches() -> Iterator[Any]:
             if is_file:
                 opened = pyarrow.ipc.open_file(file)
                 yield from (opened.get_batch(number) for number in range(opened.num_record_batches))
             else:
                 yield from pyarrow.ipc.open_stream(file)
-        except (pyarrow.ArrowInvalid, OSError) as error:
-            raise DataError("data.damaged", name=self.path.name, detail=str(error)[:200]) from error
+
+        yield from _read(self.path.name, batches())
 
 
-def _between(rows: list[Row], first: int, start: int, stop: int | None) -> Iterator[Row]:
-    """Yield those of a batch of rows, whose first has number `first`, that lie between `start` and `stop`."""
-    yield from rows[max(start - first, 0) : None if stop is None else max(stop - first, 0)]
+def _read(name: str, batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield the batches of a file; raises DataError where it is damaged."""
+    import pyarrow
+
+    try:
+        yield from batches
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError("data.damaged", name=name, detail=str(error)[:200]) from error
+
+
+def _require_names(name: str, columns: list[str]) -> None:
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError("data.column_twice", name=name, column=twice[0])
+
+
+def _between(batch: Any, first: int, start: int, stop: int | None) -> Iterator[Row]:
+    """Yield those of a batch's rows, whose first has number `first`, that lie between `start` and `stop`."""
+    begin = max(start - first, 0)
+    end = batch.num_rows if stop is None else min(max(stop - first, 0), batch.num_rows)
+    if end > begin:
+        yield from _rows(batch.slice(begin, end - begin))
+
+
+def _rows(batch: Any) -> list[Row]:
+    """Return a batch's rows with cells of JSON's types, as far as there are such.
+
+    Moments, decimals and bytes that are text become text. What cannot be a Python value, such as a day in the year
+    300,000, becomes the text that Arrow has for it, and its row is noted.
+    """
+    bad: dict[int, None] = {}
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            cells = column.to_pylist()
+        except Exception:  # whichever of a dozen exceptions Arrow and Python have for one cell
+            cells = [_cell(value, place, bad) for place, value in enumerate(column)]
+        if not _is_plain(column.type):
+            cells = [_plain(cell) for cell in cells]
+        columns.append((name.strip(), cells))
+    rows = [
+        dict(zip((name for name, _ in columns), cells, strict=True))
+        for cells in zip(*(cells for _, cells in columns), strict=True)
+    ]
+    for place in bad:
+        rows[place] = ChangedRow(rows[place], "unreadable_cell")
+    return rows
+
+
+def _cell(value: Any, place: int, bad: dict[int, None]) -> Any:
+    import pyarrow
+
+    try:
+        return value.as_py()
+    except Exception:  # see above
+        bad[place] = None
+    for text in (
+        lambda: value.cast(pyarrow.string()).as_py(),
+        lambda: value.as_buffer().to_pybytes().decode("utf-8", "replace"),
+    ):
+        try:
+            return text()
+        except Exception:  # the next way may do
+            continue
+    return None
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether all cells of a type are JSON's already."""
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind) or types.is_boolean(kind)
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else None
+    if isinstance(cell, bytes):
+        try:
+            return cell.decode("utf-8")
+        except UnicodeDecodeError:
+            return cell
+    if isinstance(cell, datetime.datetime | datetime.date | datetime.time):
+        return cell.isoformat(" ") if isinstance(cell, datetime.datetime) else cell.isoformat()
+    if isinstance(cell, decimal.Decimal | datetime.timedelta):
+        return str(cell)
+    if isinstance(cell, list | tuple):
+        return [_plain(inner) for inner in cell]
+    if isinstance(cell, dict):
+        return {name: _plain(inner) for name, inner in cell.items()}
+    return cell

@@ -1,28 +1,24 @@
-"""Formats whose rows begin at line starts: JSON lines, plain text, CSV. The file itself stays on the disk."""
+"""Formats whose rows begin at line starts: JSON lines and plain text. The file itself stays on the disk."""
 
-import csv
+import ast
 import json
-from array import array
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, Going, Reader, Row, as_row
-from studio.errors import DataError
+from studio.data.readers.base import BadRow, Going, Reader, Row, as_row, may_need_mending
 
-MAX_CELL = 10_000_000
-"""Longest cell of a CSV file, in characters."""
+MAX_LITERAL = 1_000_000
+"""Longest line of Python's literals, in characters: a syntax tree takes some hundred bytes for each."""
 _BATCH = 1 << 20
 _SHORT = 64
 """Lines of fewer bytes are looked at, whether they are empty."""
 
 
-class _LineReader(Reader):
+class LineReader(Reader):
     """A reader of a format whose rows begin at line starts. It keeps the byte and the line at which each row starts."""
 
     _begin = 0
@@ -99,7 +95,7 @@ class _LineReader(Reader):
         return open(self.path, "rb", buffering=_BATCH)
 
 
-class _LinePerRow(_LineReader):
+class _LinePerRow(LineReader):
     """A reader of a format with a row a line; empty lines are none."""
 
     def _row(self, line: str) -> Row | BadRow:
@@ -110,7 +106,8 @@ class _LinePerRow(_LineReader):
         for line in file:
             if line.strip():
                 try:
-                    yield self._row(line.decode(self._codec))
+                    text = line.decode(self._codec)
+                    yield BadRow("nul", text.replace("\0", "")) if "\0" in text else self._row(text)
                 except UnicodeDecodeError:
                     yield BadRow("bad_letters", line.decode(self._codec, "replace"))
 
@@ -121,14 +118,42 @@ class _LinePerRow(_LineReader):
 
 
 class JsonLines(_LinePerRow):
-    """One JSON object a line; a line that is a list of turns is a row with the column `messages`."""
+    """One JSON object a line; a line that is a list of turns is a row with the column `messages`.
+
+    A comma behind the object is passed over. With `python`, the lines are Python's literals, as `print` writes a
+    dictionary.
+    """
+
+    def __init__(self, path: Path, encoding: str, python: bool = False):
+        super().__init__(path, encoding)
+        self._python = python
 
     @override
     def _row(self, line: str) -> Row | BadRow:
         try:
-            return as_row(json.loads(line))
-        except (json.JSONDecodeError, RecursionError):
-            return BadRow("bad_json", line)
+            value = parsed_line(line, self._python)
+        except ValueError as error:
+            return BadRow("bad_json", line, getattr(error, "msg", str(error)))
+        except RecursionError:
+            return BadRow("too_deep", line)
+        return as_row(value, mend=self._python or may_need_mending(line))
+
+
+def parsed_line(line: str, python: bool = False) -> Any:
+    """Return the value in a line of JSON, or of Python's literals; raises ValueError and RecursionError."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        if line.rstrip().endswith("},"):
+            return parsed_line(line.rstrip()[:-1], python)
+        if not python or len(line) > MAX_LITERAL:
+            raise
+    try:
+        value = ast.literal_eval(line.strip())
+        json.dumps(value)  # sets, bytes and complex numbers are no data
+    except (SyntaxError, TypeError, MemoryError) as error:
+        raise ValueError("neither JSON nor a literal of Python") from error
+    return value
 
 
 class TextLines(_LinePerRow):
@@ -137,104 +162,3 @@ class TextLines(_LinePerRow):
     @override
     def _row(self, line: str) -> Row | BadRow:
         return {"text": line.rstrip("\r\n")}
-
-
-class Delimited(_LineReader):
-    """CSV and its like. The first record is the header."""
-
-    def __init__(self, path: Path, encoding: str, delimiter: str):
-        super().__init__(path, encoding)
-        self._delimiter = delimiter
-        with self._open() as file:
-            file.seek(self._begin)
-            header = next(self._records(file), None)
-        cells = header.cells if header else []
-        self.header = [cell.strip() for cell in cells or []]
-        if header:
-            self._begin, self._first_line = header.end, header.line_after
-        twice = [column for column, count in Counter(self.header).items() if count > 1]
-        if twice:
-            raise DataError("data.column_twice", name=path.name, column=twice[0])
-
-    @override
-    def _parse(self, file: Any) -> Iterator[Row | BadRow]:
-        for record in self._records(file):
-            if row := self._row(record):
-                yield row
-
-    def _row(self, record: "_Record") -> Row | BadRow | None:
-        if record.bad or not record.cells:
-            return record.bad
-        if len(record.cells) != len(self.header):
-            return BadRow("ragged", self._delimiter.join(record.cells))
-        return dict(zip(self.header, record.cells, strict=True))
-
-    @override
-    def _find(self, going: Going) -> tuple[Any, Any]:
-        if not self._has_quotes():
-            return super()._find(going)
-        import numpy
-
-        size = max(self.path.stat().st_size, 1)
-        starts, lines = array("q"), array("q")
-        with self._open() as file:
-            file.seek(self._begin)
-            line = self._first_line
-            for number, record in enumerate(self._records(file)):
-                if record.cells or record.bad:
-                    starts.append(record.start)
-                    lines.append(line)
-                line = self._first_line + record.line_after - 1
-                if number % 10_000 == 0:
-                    going(record.start / size)
-        return numpy.asarray(starts), numpy.asarray(lines)
-
-    def _has_quotes(self) -> bool:
-        """Whether a record may span several lines."""
-        with self._open() as file:
-            return any(b'"' in chunk for chunk in iter(lambda: file.read(16 << 20), b""))
-
-    def _records(self, file: Any) -> Iterator["_Record"]:
-        """Yield the records from the file's position on; their lines are counted from there."""
-        csv.field_size_limit(MAX_CELL)
-        end = file.tell()
-        line_after = 1
-
-        def lines() -> Iterator[str]:
-            nonlocal end, line_after
-            for raw in file:
-                end += len(raw)
-                line_after += 1
-                yield raw.decode(self._codec)
-
-        records = csv.reader(lines(), delimiter=self._delimiter, strict=True)
-        while True:
-            start, cells, bad = end, None, None
-            try:
-                cells = next(records)
-            except StopIteration:
-                return
-            except UnicodeDecodeError as error:
-                bad = BadRow("bad_letters", error.object[:200].decode(self._codec, "replace"))
-            except csv.Error as error:
-                if "end of data" in str(error):  # a quote that is never closed has swallowed the rest
-                    raise DataError("data.open_quote", name=self.path.name, line=self._line_at(start)) from error
-                bad = BadRow("bad_csv", str(error))
-            yield _Record(start, end, line_after, cells, bad)
-            if bad:
-                records = csv.reader(lines(), delimiter=self._delimiter, strict=True)
-
-    def _line_at(self, byte: int) -> int:
-        with open(self.path, "rb") as file:
-            return file.read(byte).count(b"\n") + 1
-
-
-@dataclass(frozen=True)
-class _Record:
-    """One record of a delimited file."""
-
-    start: int
-    end: int
-    line_after: int
-    cells: list[str] | None
-    bad: BadRow | None

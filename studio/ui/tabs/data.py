@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from studio import presets
-from studio.config import RunConfig, choices, fields
+from studio.config import ENCODINGS, RunConfig, SourceConfig, choices, fields
 from studio.ui import launch, templates
 from studio.ui.form import MAPPING, Form
 from studio.ui.look import Checked, Look, Offer
@@ -15,11 +15,10 @@ from studio.ui.words import Words
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".xlsx", ".txt"]
 JUMPS = ("random", "longest", "shortest", "worst")
 SOURCE = "data.source."
+SOURCE_NAMES = tuple(SourceConfig.model_fields)
 VALIDATION = "data.validation."
 _FIELDS = dict(fields())
-_SERVER_SIDE = [SOURCE + name for name in ("kind", "name", "subset", "split", "revision")] + [
-    VALIDATION + name for name in ("kind", "name")
-]
+_SERVER_SIDE = [SOURCE + name for name in SOURCE_NAMES] + [VALIDATION + name for name in ("kind", "name")]
 """Settings that name a file: the controls propose, handlers decide, and the browser never sends them back."""
 _JOINERS = {"\n": "ui.joiner.line", "\n\n": "ui.joiner.paragraph", ", ": "ui.joiner.comma", " ": "ui.joiner.space"}
 _ASK = (
@@ -38,6 +37,8 @@ class Source:
     upload: gr.File
     path: gr.Textbox
     formats: gr.HTML
+    encoding: gr.Dropdown
+    sheet: gr.Dropdown
     hub: gr.Column
     hub_id: gr.Textbox
     revision: gr.Textbox
@@ -125,7 +126,8 @@ class DataTab:
     def of_source(self) -> list[Any]:
         """The controls that show the settings' source and split."""
         source = self.source
-        return [source.kind, source.bundled, source.hub_id, source.revision, self.split.kind]
+        chosen = [source.kind, source.bundled, source.encoding, source.sheet, source.hub_id, source.revision]
+        return [*chosen, self.split.kind]
 
 
 def build(words: Words, form: Form, base: RunConfig) -> DataTab:
@@ -190,17 +192,26 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
         formats = words.make(
             gr.HTML, text="ui.source.formats", frame='<p class="hint">{}</p>', visible=current.kind == "file"
         )
+        with gr.Row():
+            encoding = _own_part(
+                words, "encoding", gr.Dropdown, fixed_choices=ENCODINGS, allow_custom_value=True,
+                value=current.encoding, visible=current.kind == "file", elem_id="encoding",
+            )  # fmt: skip
+            sheet = _own_part(
+                words, "sheet", gr.Dropdown, fixed_choices=[], allow_custom_value=True, value=current.sheet,
+                visible=current.sheet is not None, elem_id="sheet-name",
+            )  # fmt: skip
         with gr.Column(visible=current.kind == "hub", elem_classes="inner") as hub:
             hub_id = words.make(gr.Textbox, label="ui.hub.id", placeholder="ui.hub.id_hint", max_lines=1)
             with gr.Row():
-                revision = _hub_part(words, "revision", gr.Textbox, max_lines=1)
+                revision = _own_part(words, "revision", gr.Textbox, max_lines=1)
                 token = words.make(
                     gr.Textbox, label="ui.hub.token", info="ui.hub.token_help", type="password", max_lines=1
                 )
             ask = words.make(gr.Button, text="ui.hub.ask", size="sm")
             with gr.Row():
-                subset = _hub_part(words, "subset", gr.Dropdown, fixed_choices=[], allow_custom_value=True)
-                split = _hub_part(words, "split", gr.Dropdown, fixed_choices=[], allow_custom_value=True)
+                subset = _own_part(words, "subset", gr.Dropdown, fixed_choices=[], allow_custom_value=True)
+                split = _own_part(words, "split", gr.Dropdown, fixed_choices=[], allow_custom_value=True)
             get = words.make(gr.Button, text="ui.hub.get", size="sm", interactive=False)
             said = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
         with gr.Row():
@@ -209,12 +220,12 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
         structure = gr.HTML(elem_id="structure")
     offer = gr.State(Offer())
     return Source(
-        kind, bundled, upload, path, formats, hub, hub_id, revision, token, ask, subset, split, get, said, offer,
-        structure,
+        kind, bundled, upload, path, formats, encoding, sheet, hub, hub_id, revision, token, ask, subset, split, get,
+        said, offer, structure,
     )  # fmt: skip
 
 
-def _hub_part(words: Words, name: str, kind: type, **settings: Any) -> Any:
+def _own_part(words: Words, name: str, kind: type, **settings: Any) -> Any:
     return words.make(kind, label=f"config.{SOURCE}{name}.title", info=f"config.{SOURCE}{name}.help", **settings)
 
 

@@ -19,7 +19,7 @@ from studio.ui.form import MAPPING, from_component
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
 from studio.ui.tabs import data_shown as show
-from studio.ui.tabs.data import SOURCE, VALIDATION, DataTab
+from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _SHARED = {**QUIET, "concurrency_limit": 8}
@@ -29,9 +29,7 @@ _DOWNLOAD = "(said) => { if (said) setTimeout(() => document.querySelector('#cle
 
 def in_use(settings: dict[str, Any]) -> SourceConfig:
     """Return the source that the form's values name; it may have no name yet."""
-    return SourceConfig.model_construct(
-        **{name: settings[SOURCE + name] or None for name in ("kind", "name", "subset", "split", "revision")}
-    )
+    return SourceConfig.model_construct(**{name: settings[SOURCE + name] or None for name in SOURCE_NAMES})
 
 
 def mapped(settings: dict[str, Any]) -> dict[str, Any]:
@@ -43,21 +41,33 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     """Connect the tab's events; returns a function that reads the data set again after an event."""
     form, parts = frame.form, frame.form.parts
     controls, row, health = tab.source, tab.row, tab.health
-    sources = {name: parts[SOURCE + name] for name in ("kind", "name", "subset", "split", "revision")}
+    sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
     mapping = [part for path, part in parts.items() if path.startswith(MAPPING)]
 
     @shown
     def read_source(
-        language: str, request: gr.Request, base: RunConfig, kind: str, bundled: str, upload: str | None, *values: Any
+        language: str,
+        request: gr.Request,
+        base: RunConfig,
+        kind: str,
+        bundled: str,
+        upload: str | None,
+        encoding: str | None,
+        sheet: str | None,
+        *values: Any,
     ) -> dict[Any, Any]:
         _drop(request)
         settings = form.values(values)
-        source = looks.source(kind, bundled, upload, in_use(settings), base)
+        before = in_use(settings)
+        source = looks.source(kind, bundled, upload, before, base)
+        if source.kind == "file" and source.name == before.name:
+            source = source.model_copy(update={"encoding": encoding or None, "sheet": sheet or None})
         updates = {part: getattr(source, name) for name, part in sources.items()} | {
             controls.bundled: gr.update(visible=kind == "bundled"),
             controls.upload: gr.update(visible=kind == "file"),
             controls.path: gr.update(visible=kind == "file" and launch.is_local()),
             controls.formats: gr.update(visible=kind == "file"),
+            controls.encoding: gr.update(value=source.encoding, visible=kind == "file"),
             controls.hub: gr.update(visible=kind == "hub"),
         }
         look, chosen = Look(), None
@@ -69,6 +79,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             }
             wanted = {**kept, "data.source": source.model_dump(), "data.mapping": None}
             look, chosen = looks.read(lambda: base.with_settings(wanted), base)
+        several = len(look.sheets) > 1 or source.sheet is not None
+        updates[controls.sheet] = gr.update(choices=list(look.sheets), value=source.sheet, visible=several)
         shown_now = show.all_of(tab, look, Checked(), language)
         _drop(request)  # begun meanwhile
         return (
@@ -84,7 +96,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         path = Path(typed.strip()).expanduser()
         if not path.is_file():
             raise DataError("data.no_file", path=typed)
-        return {sources["kind"]: "file", sources["name"]: str(path.resolve()), controls.upload: None}
+        chosen = {sources["kind"]: "file", sources["name"]: str(path.resolve())}
+        return {**chosen, controls.upload: None, controls.encoding: None, controls.sheet: None}
 
     def _drop(request: gr.Request) -> None:
         """End what goes on about rows that are not shown any more."""
@@ -207,12 +220,15 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         return scan_again(show_again(event))
 
     def read_again(event: Any) -> Any:
-        inputs = [*settings, controls.kind, controls.bundled, controls.upload, *form.components]
+        asked = [controls.kind, controls.bundled, controls.upload, controls.encoding, controls.sheet]
+        inputs = [*settings, *asked, *form.components]
         shown_parts = [
             controls.bundled,
             controls.upload,
             controls.path,
             controls.formats,
+            controls.encoding,
+            controls.sheet,
             controls.hub,
             parts[VALIDATION + "group"],
             row.number,
@@ -223,9 +239,9 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     def nothing() -> None:
         """Begin a chain of events."""
 
-    proposed = [controls.kind.input, controls.bundled.input, controls.upload.upload, controls.upload.clear]
-    read_again(gr.on(proposed, nothing, **QUIET))
-    taken = [sources["kind"], sources["name"], controls.upload]
+    chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
+    read_again(gr.on([*chosen_again, controls.upload.upload, controls.upload.clear], nothing, **QUIET))
+    taken = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
     read_again(controls.path.submit(take_path, [frame.language, controls.path], taken, **QUIET))
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
     chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]

@@ -83,6 +83,7 @@ def source(tab: DataTab, config: RunConfig) -> dict[Any, Any]:
     """Return what makes the controls show the settings' source and split."""
     chosen, controls = config.data.source, tab.source
     updates: dict[Any, Any] = {controls.kind: chosen.kind, tab.split.kind: config.data.validation.kind}
+    updates |= {controls.encoding: chosen.encoding, controls.sheet: chosen.sheet}
     if chosen.kind == "bundled":
         updates[controls.bundled] = chosen.name
     if chosen.kind == "hub":

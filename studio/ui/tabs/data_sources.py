@@ -13,7 +13,7 @@ from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look, Offer
 from studio.ui.tabs import data_shown as show
-from studio.ui.tabs.data import SOURCE, VALIDATION, DataTab
+from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FIRST = 20
@@ -23,7 +23,7 @@ FIRST = 20
 def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_again: Callable[[Any], Any]) -> None:
     """Connect the events. A token is handed to the call that needs it, and kept nowhere."""
     parts, controls = frame.form.parts, tab.source
-    sources = {name: parts[SOURCE + name] for name in ("kind", "name", "subset", "split", "revision")}
+    sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
 
     @shown
     def ask_hub(language: str, name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:

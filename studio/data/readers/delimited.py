@@ -1,0 +1,184 @@
+"""CSV and its like, read a record at a time. The file itself stays on the disk."""
+
+import csv
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from studio.data.readers import dialect
+from studio.data.readers.base import BadRow, ChangedRow, Going, Row
+from studio.data.readers.lines import LineReader
+from studio.errors import DataError
+from studio.i18n import message
+
+_RETRIED = 64 << 20
+"""Bytes that are read again behind quotes that swallow lines, before the file is refused."""
+_SAMPLED = 200
+"""Records that tell whether a column without a name holds anything."""
+
+
+class Delimited(LineReader):
+    """CSV and its like. The first record is the header; a column without a name gets one, or goes where it is empty."""
+
+    def __init__(self, path: Path, encoding: str, tabs: bool):
+        super().__init__(path, encoding)
+        self._dialect = dialect.detect(path, self._codec, self._begin, tabs)
+        if self._dialect.note:
+            self.notes.append(self._dialect.note)
+        with self._open() as file:
+            file.seek(self._dialect.begin)
+            header = next((record for record in self._records(file) if record.cells or record.bad), None)
+        if header and header.bad:
+            raise DataError("data.open_quote", name=path.name, line=self._line_at(header.start))
+        cells = header.cells or [] if header else []
+        before = self._line_at(self._dialect.begin) - 1
+        if header:
+            self._begin, self._first_line = header.end, header.line_after + before
+        self._names = [cell.strip() for cell in cells]
+        twice = [column for column, count in Counter(self._names).items() if column and count > 1]
+        if twice:
+            raise DataError("data.column_twice", name=path.name, column=twice[0])
+        self._name_columns()
+
+    def _name_columns(self) -> None:
+        """Name the columns without a name that hold something, and drop the others."""
+        unnamed = [place for place, name in enumerate(self._names) if not name]
+        if not unnamed:
+            return
+        with self._open() as file:
+            file.seek(self._begin)
+            sample = [record.cells or [] for record in islice(self._records(file), _SAMPLED)]
+        full = [place for place in unnamed if any(len(row) > place and row[place].strip() for row in sample)]
+        for place in full:
+            name = f"column {place + 1}"
+            self._names[place] = name if name not in self._names else f"{name} (without a name)"
+        if full:
+            named = ", ".join(self._names[place] for place in full)
+            self.notes.append(message("data.columns_named", columns=named))
+        if len(full) < len(unnamed):
+            self.notes.append(message("data.columns_dropped", count=len(unnamed) - len(full)))
+
+    @override
+    def _parse(self, file: Any) -> Iterator[Row | BadRow]:
+        for record in self._records(file):
+            if row := self._row(record):
+                yield row
+
+    def _row(self, record: "_Record") -> Row | BadRow | None:
+        if record.bad or not record.cells:
+            return record.bad
+        cells, names = record.cells, self._names
+        missing, beyond = any(names[len(cells) :]), any(cell.strip() for cell in cells[len(names) :])
+        if missing or beyond:
+            return BadRow("ragged", self._dialect.delimiter.join(cells))
+        row = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+        if len(row) == len(cells):
+            return row
+        lost = any(cell.strip() for name, cell in zip(names, cells, strict=False) if not name)
+        return ChangedRow(row, "cell_without_column") if lost else row
+
+    @override
+    def _find(self, going: Going) -> tuple[Any, Any]:
+        if not self._dialect.quoted and not self._has_lone_returns():
+            return super()._find(going)
+        import numpy
+
+        size = max(self.path.stat().st_size, 1)
+        starts, lines = array("q"), array("q")
+        with self._open() as file:
+            file.seek(self._begin)
+            line = self._first_line
+            for number, record in enumerate(self._records(file)):
+                if record.cells or record.bad:
+                    starts.append(record.start)
+                    lines.append(line)
+                line = self._first_line + record.line_after - 1
+                if number % 10_000 == 0:
+                    going(record.start / size)
+        return numpy.asarray(starts), numpy.asarray(lines)
+
+    def _has_lone_returns(self) -> bool:
+        """Whether some lines end in a carriage return alone."""
+        with self._open() as file:
+            lone, before = re.compile(rb"\r[^\n]"), b""
+            while chunk := file.read(16 << 20):
+                if b"\r" in chunk and lone.search(before + chunk):
+                    return True
+                before = chunk[-1:]
+        return False
+
+    def _records(self, file: Any) -> Iterator["_Record"]:
+        """Yield the records from the file's position on; their lines are counted from there.
+
+        Where a quote swallows lines and is then out of place, only the line with the quote is bad: the others are read
+        again by themselves.
+        """
+        end = file.tell()
+        line_after, retried = 1, 0
+        taken: list[bytes] = []
+        damage = ""
+
+        def lines() -> Iterator[str]:
+            nonlocal end, line_after, damage
+            for raw in file:
+                for piece in dialect.pieces(raw):
+                    taken.append(piece)
+                    end += len(piece)
+                    line_after += 1
+                    if b"\0" in piece:
+                        damage = "nul"
+                    try:
+                        text = piece.decode(self._codec)
+                    except UnicodeDecodeError:
+                        damage, text = "bad_letters", piece.decode(self._codec, "replace")
+                    yield text
+
+        reader = self._dialect.reader(lines())
+        while True:
+            start, cells, bad, damage = end, None, None, ""
+            taken.clear()
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                bad = BadRow("bad_csv", taken[0][:500].decode(self._codec, "replace"), str(error))
+            if cells and damage:
+                bad = BadRow(damage, self._dialect.delimiter.join(cells).replace("\0", ""))
+            if cells and len(taken) == 1 and not taken[0].strip():
+                cells = []
+            if bad and cells is None and len(taken) > 1:
+                retried += end - start
+                if retried > _RETRIED:
+                    raise DataError("data.open_quote", name=self.path.name, line=self._line_at(start))
+            if bad and cells is None:
+                end, line_after = start + len(taken[0]), line_after - len(taken) + 1
+                file.seek(end)
+                reader = self._dialect.reader(lines())
+            yield _Record(start, end, line_after, cells, bad)
+
+    def _line_at(self, byte: int) -> int:
+        lines = 1
+        with open(self.path, "rb") as file:
+            while byte > 0 and (chunk := file.read(min(byte, 16 << 20))):
+                lines += chunk.count(b"\n")
+                byte -= len(chunk)
+        return lines
+
+
+@dataclass(frozen=True)
+class _Record:
+    """One record of a delimited file."""
+
+    start: int
+    end: int
+    line_after: int
+    cells: list[str] | None
+    bad: BadRow | None

@@ -1,0 +1,215 @@
+"""JSON that is no object a line: a list, an object with rows in it, one conversation, or several of these in a row."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from studio.data.readers.base import BadRow, ChangedRow, Row, as_row
+from studio.data.readers.lines import JsonLines, parsed_line
+from studio.data.readers.whole import WholeReader
+from studio.errors import DataError
+from studio.i18n import message
+
+_SPEAKER = ("role", "from", "speaker", "author")
+# fmt: off
+_SPEAKERS = frozenset({
+    "user", "human", "prompter", "usr", "client", "사용자", "assistant", "gpt", "model", "bot", "chatbot", "ai", "챗봇",
+    "system", "시스템", "developer", "tool", "function", "observation", "function_call",
+})
+# fmt: on
+_OF_SEVERAL = frozenset(
+    {"parent_id", "conversation_id", "session_id", "thread_id", "dialog_id", "dialogue_id", "chat_id"}
+)
+"""What a message names where messages of several conversations stand in one list."""
+_CHATS = (
+    "messages",
+    "conversations",
+    "conversation",
+    "dialogue",
+    "dialog",
+    "chat",
+    "contents",
+    "turns",
+    "history",
+    "대화",
+)
+_ROWS = ("data", "train", "rows", "examples", "instances", "items", "records", "dataset", "samples", "results")
+_BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
+"""What may stand between two documents: space, commas, and the separators of RFC 7464."""
+_LOOKED_AT = 50
+_LONGEST_LINE = 8 << 20
+
+
+def reader(path: Path, encoding: str) -> "JsonLines | JsonDocuments":
+    """Return the reader that fits what a JSON file holds, whatever its ending says; raises DataError naming the line.
+
+    A file whose first line is complete is read a line at a time, unless that line is all there is.
+    """
+    lines = _first_lines(path, encoding)
+    first = _value(lines[0]) if lines else None
+    if isinstance(first, list):
+        is_whole = len(lines) < 2 or (_is_rows(first) and not is_conversation(first))
+    else:
+        is_whole = len(lines) < 2 and path.suffix.lower() == ".json"
+    return JsonLines(path, encoding) if first is not None and not is_whole else _document(path, encoding, lines)
+
+
+def _document(path: Path, encoding: str, lines: list[str]) -> "JsonLines | JsonDocuments":
+    """Return a reader of the file as a whole, else of those lines of it that can be read."""
+    documents = JsonDocuments(path, encoding)
+    try:
+        documents.index()
+        return documents
+    except DataError:
+        values = [value for line in lines if (value := _value(line)) is not None]
+        if values and _is_of_lines(lines[0]) and not is_conversation(values):
+            return JsonLines(path, encoding)
+        if lines and all(_value(line, python=True) is not None for line in lines):
+            python = JsonLines(path, encoding, python=True)
+            python.notes.append(message("data.python_lines"))
+            return python
+        raise
+
+
+def _is_of_lines(first: str) -> bool:
+    """Whether the first line may be one that is damaged, or opens a list with an object a line."""
+    first = first.strip().rstrip(",")
+    return first in ("[", "[]") or (first[0] in "{[" and first[-1] in "}]") or first[0] not in "{["
+
+
+def _first_lines(path: Path, encoding: str) -> list[str]:
+    """Return the first lines that are not empty; only the first part of one that is very long."""
+    found: list[str] = []
+    with open(path, encoding=encoding, errors="replace") as file:
+        while len(found) < _LOOKED_AT and (line := file.readline(_LONGEST_LINE)):
+            if line.strip("\0 \t\r\n"):
+                found.append(line)
+    return found
+
+
+def _value(line: str, python: bool = False) -> Any:
+    """Return the object or list that a line is by itself; None for any other line."""
+    try:
+        value = parsed_line(line, python)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict | list) else None
+
+
+class JsonDocuments(WholeReader):
+    """JSON documents, one or several after one another: lists of rows, objects with rows in them, or rows."""
+
+    def __init__(self, path: Path, encoding: str):
+        super().__init__(path)
+        self._encoding = encoding
+
+    def _load(self) -> list[Row | BadRow]:
+        content, is_damaged = self.path.read_bytes(), False
+        try:
+            text = content.decode(self._encoding)
+        except UnicodeDecodeError:
+            text, is_damaged = content.decode(self._encoding, "surrogateescape"), True
+        values = list(self._values(text.strip("\0")))
+        if not values:
+            raise DataError("data.empty", name=self.path.name)
+        if not any(isinstance(value, dict | list) for value in values):
+            raise DataError("data.json_shape", name=self.path.name)
+        rows, others = rows_of(values[0]) if len(values) == 1 else (_flat(values), [])
+        if others:
+            self.notes.append(message("data.other_lists", others=", ".join(others)))
+        found = [as_row(row) for row in rows]
+        if not is_damaged:
+            return found
+        return [
+            BadRow("bad_letters", str(row)) if isinstance(row, ChangedRow) and "half_letter" in row.notes else row
+            for row in found
+        ]
+
+    def _values(self, text: str) -> Iterator[Any]:
+        """Yield the documents in a text; raises DataError at the first that is none."""
+        decoder = json.JSONDecoder()
+        at = _BETWEEN.match(text).end()
+        while at < len(text):
+            try:
+                value, at = decoder.raw_decode(text, at)
+            except RecursionError as error:
+                line = text.count("\n", 0, at) + 1
+                raise DataError("data.json", name=self.path.name, line=line, detail="nested too deeply") from error
+            except ValueError as error:
+                place = getattr(error, "pos", at)
+                line = text.count("\n", 0, min(place, len(text.rstrip()))) + 1
+                detail = f"{getattr(error, 'msg', error)}: {' '.join(text[place : place + 60].split())}"
+                raise DataError("data.json", name=self.path.name, line=line, detail=detail) from error
+            yield value
+            at = _BETWEEN.match(text, at).end()
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    """Return the rows of several documents: of each list its entries, and each object."""
+    return [row for value in values for row in (rows_of(value)[0] if isinstance(value, list) else [value])]
+
+
+def rows_of(document: Any) -> tuple[list[Any], list[str]]:
+    """Return the rows in a JSON document, and the names of the lists beside them that are left out.
+
+    A list whose entries speak by turns is one row, as is an object that has such a list under the name of a chat.
+    """
+    if isinstance(document, list):
+        return ([document] if is_conversation(document) else document), []
+    if columns := _columns(document):
+        return columns, []
+    lists = {name: value for name, value in document.items() if _is_rows(value)}
+    if any(name.lower() in _CHATS and _are_turns(value) for name, value in lists.items()):
+        return [document], []
+    lists = {name: value for name, value in lists.items() if not is_conversation(value)}
+    if lists:
+        named = next((name for name in _ROWS if name in lists), max(lists, key=lambda name: len(lists[name])))
+        return lists[named], [name for name in lists if name != named]
+    inner = list(document.values())
+    if len(inner) > 1 and all(isinstance(row, dict) and row and row.keys() == inner[0].keys() for row in inner):
+        return inner, []  # rows under their numbers or names, as pandas writes them with orient="index"
+    return [document], []
+
+
+def _is_rows(value: Any) -> bool:
+    """Whether a value is a list of objects, or of lists of them."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) or (isinstance(first, list) and bool(first) and isinstance(first[0], dict))
+
+
+def _are_turns(value: Any) -> bool:
+    """Whether the entries of a list that is named as a chat are turns, whoever speaks in them."""
+    return all(
+        isinstance(turn, Mapping)
+        and not _OF_SEVERAL.intersection(turn)
+        and (any(isinstance(turn.get(name), str) for name in _SPEAKER) or _SPEAKERS.issuperset(map(str.lower, turn)))
+        for turn in value
+    )
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a list is one conversation: its entries are turns of the usual speakers."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, Mapping) and len(turn) > 1 for turn in value)
+        and _are_turns(value)
+        and any(all(str(turn.get(name)).lower() in _SPEAKERS for turn in value) for name in _SPEAKER)
+    )
+
+
+def _columns(document: Mapping[str, Any]) -> list[Any]:
+    """Return the rows of an object that holds a list, or an object, of cells for each column; empty for others."""
+    cells = list(document.values())
+    if isinstance(document.get("columns"), list) and isinstance(document.get("data"), list):
+        names = [str(name) for name in document["columns"]]
+        return [dict(zip(names, row, strict=False)) for row in document["data"] if isinstance(row, list)]
+    are_lists = len(cells) > 1 and all(isinstance(column, list) and len(column) == len(cells[0]) for column in cells)
+    if are_lists and not any(isinstance(cell, dict | list) for column in cells for cell in column):
+        return [dict(zip(document, row, strict=True)) for row in zip(*cells, strict=True)]
+    by_number = [column for column in cells if isinstance(column, dict) and "0" in column]
+    if len(by_number) == len(cells) > 1 and all(column.keys() == cells[0].keys() for column in cells):
+        return [{name: column[number] for name, column in document.items()} for number in cells[0]]
+    return []

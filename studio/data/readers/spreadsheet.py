@@ -1,0 +1,95 @@
+"""Excel workbooks: the rows of one sheet, every cell as the text that the sheet shows."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from typing_extensions import override
+
+from studio.data.readers.base import BadRow, Row
+from studio.data.readers.whole import WholeReader
+from studio.data.readers.workbook import MAX_CELLS, Cells, Sheet, Workbook, letters, rows_of
+from studio.errors import DataError
+from studio.i18n import message
+
+_NAMED = 8
+"""Row numbers and sheets that a note names."""
+
+
+class Spreadsheet(WholeReader):
+    """A sheet of an .xlsx file: the one called `sheet`, else the first with rows. The first row is the header."""
+
+    def __init__(self, path: Path, sheet: str | None = None):
+        super().__init__(path)
+        self._wanted = sheet
+        self.sheets: list[str] = []
+        """The names of all sheets, once the rows were read."""
+        self._columns: list[str] = []
+
+    @override
+    def _load(self) -> list[tuple[str, ...]]:
+        book = Workbook(self.path)
+        try:
+            self.sheets = [sheet.name for sheet in book.sheets]
+            sheet, cells = self._chosen(book)
+            others = [other for other in book.sheets if other is not sheet and book.has_cells(other)]
+        finally:
+            book.close()
+        for kind, hidden in (("other_sheets", False), ("hidden_sheets", True)):
+            if named := [other.name for other in others if other.hidden == hidden]:
+                shown = ", ".join(named[:_NAMED]) + (", …" if len(named) > _NAMED else "")
+                self.notes.append(message(f"data.{kind}", sheet=sheet.name, others=shown))
+        for kind, numbers in (("sheet_errors", cells.errors), ("sheet_formulas", cells.uncalculated)):
+            if numbers:
+                shown = ", ".join(map(str, numbers[:_NAMED])) + (", …" if len(numbers) > _NAMED else "")
+                self.notes.append(message(f"data.{kind}", count=len(numbers), rows=shown))
+        return self._rows(cells)
+
+    def _chosen(self, book: Workbook) -> tuple[Sheet, Cells]:
+        """Return the sheet that is wanted, or the first visible one with rows, with its cells."""
+        if not book.sheets:
+            raise DataError("data.empty", name=self.path.name)
+        if self._wanted is not None:
+            wanted = self._wanted.strip().casefold()
+            named = [sheet for sheet in book.sheets if sheet.name.strip().casefold() == wanted]
+            if not named:
+                raise DataError("data.no_sheet", name=self.path.name, sheet=self._wanted, sheets=", ".join(self.sheets))
+            return named[0], book.cells(named[0])
+        first = None
+        for sheet in sorted(book.sheets, key=lambda sheet: sheet.hidden):
+            cells = book.cells(sheet)
+            first = first or (sheet, cells)
+            if len(cells.rows) > 1:
+                return sheet, cells
+        return first or (book.sheets[0], Cells())
+
+    def _rows(self, cells: Cells) -> list[tuple[str, ...]]:
+        """Return the rows below the header; their cells are kept as tuples, and named when they are asked for."""
+        rows = list(rows_of(cells))
+        if cells.merged:
+            self.notes.append(message("data.merged_cells", count=len(cells.merged)))
+        title = next((at for at, (_, row) in enumerate(rows[:10]) if len(row) > 1), 0)
+        if title and all(len(row) == 1 for _, row in rows[:title]) and len(rows) > title + 1:
+            self.notes.append(message("data.title_rows", count=title, row=rows[title][0]))
+            rows = rows[title:]
+        if not rows:
+            return []
+        names = {column: name.strip() for column, name in rows[0][1].items()}
+        twice = [name for name, count in Counter(names.values()).items() if count > 1]
+        if twice:
+            raise DataError("data.column_twice", name=self.path.name, column=twice[0])
+        unnamed = sorted({column for _, row in rows[1:] for column in row}.difference(names))
+        if unnamed:
+            names |= {column: f"column {letters(column)}" for column in unnamed}
+            named = ", ".join(names[column] for column in unnamed[:_NAMED]) + (", …" if len(unnamed) > _NAMED else "")
+            self.notes.append(message("data.columns_named", columns=named))
+        if len(names) * len(rows) > MAX_CELLS:
+            raise DataError("data.too_many_cells", name=self.path.name, cells=f"{MAX_CELLS:,}", letters="—")
+        columns = sorted(names)
+        self._columns = [names[column] for column in columns]
+        return [tuple(row.get(column, "") for column in columns) for _, row in rows[1:]]
+
+    @override
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
+        for cells in self._all()[start:stop]:
+            yield dict(zip(self._columns, cells, strict=True))
