@@ -29,8 +29,8 @@ _USUAL = re.compile(
 """Letters and signs of the scripts that most files are written in."""
 CHUNK = 4 << 20
 """Bytes from which the encoding is told: the first ones of the file that are not all ASCII."""
-_SCORED = 20_000
-"""Letters of that sample that are scored."""
+_SCORED = 2_000
+"""Bytes of that sample that are scored, of lines from all over it."""
 _LEAST, _MARGIN, _MARGIN_OF_MANY, _MANY = 0.1, 0.15, 0.08, 40
 """A text is plausible from this score on, and clearly so when it is ahead by this margin; from 40 letters, by less."""
 
@@ -55,7 +55,8 @@ def detect(path: Path, chosen: str | None = None, can_choose: bool = True) -> st
         return marked
     if b"\0" in head and (wide := _wide(head)):
         return wide
-    if head.rstrip(b"\0").count(b"\0") > max(10, len(head) / 100):
+    zeros = head.rstrip(b"\0").count(b"\0")
+    if zeros > max(10, len(head) / 100) or not head.strip(b"\0"):
         line = head.count(b"\n", 0, head.index(b"\0")) + 1
         raise DataError("data.nul", name=path.name, line=line)
     sample = _beyond_ascii(path, head)
@@ -97,6 +98,10 @@ def clearly_other(path: Path, chosen: str) -> str | None:
     return None if same or found == chosen or found.removesuffix("-sig") == chosen else found
 
 
+def _beyond_ascii_in(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
+
+
 def _mark(head: bytes) -> str | None:
     return next((encoding for bom, encoding in _BOMS if head.startswith(bom)), None)
 
@@ -106,10 +111,15 @@ def _checked(path: Path, head: bytes, chosen: str) -> str:
     marked = _mark(head)
     if marked and marked.split("-")[:2] == chosen.split("-")[:2]:
         return marked
-    sample = head if chosen.startswith(("utf-16", "utf-32")) else _beyond_ascii(path, head)
+    if chosen.startswith(("utf-16", "utf-32")):
+        wide = _wide(head)
+        if wide is None or not wide.startswith(chosen):
+            raise DataError("data.encoding_chosen", name=path.name, encoding=chosen, line=1)
+        return wide
+    sample = _beyond_ascii(path, head)
     text = sample.decode(chosen, "replace")
     damaged = text.count("\ufffd") - sample.count("\ufffd".encode())
-    if damaged > max(3, sum(not letter.isascii() for letter in text) / 10) or (damaged and len(sample) < 100):
+    if damaged > max(3, _beyond_ascii_in(text) / 10) or (damaged and len(sample) < 100):
         line = text.count("\n", 0, text.index("\ufffd")) + 1
         raise DataError("data.encoding_chosen", name=path.name, encoding=chosen, line=line)
     return chosen
@@ -136,7 +146,7 @@ def is_utf8(sample: bytes) -> bool:
     except UnicodeDecodeError:
         text = sample.decode("utf-8", "replace")
         damaged = text.count("\ufffd")
-        whole = sum(not letter.isascii() for letter in text) - damaged
+        whole = _beyond_ascii_in(text) - damaged
         return damaged < whole and damaged <= max(3, len(sample) / 1000)
 
 
@@ -164,7 +174,7 @@ def _legacy(path: Path, sample: bytes, can_choose: bool) -> str:
             return "utf-8"  # damaged letters, whose rows are counted
         raise DataError("data.encoding", name=path.name)
     rival = next((reading for reading in readings if reading.text != best.text), None)
-    letters = sum(not letter.isascii() for letter in best.text)
+    letters = _beyond_ascii_in(best.text)
     margin = _MARGIN if letters < _MANY else _MARGIN_OF_MANY
     if rival is not None and rival.score > _LEAST and best.score - rival.score < margin - 1e-9:
         fitting = {reading.text: reading for reading in readings[::-1] if best.score - reading.score < margin}
@@ -182,17 +192,12 @@ def _readings(sample: bytes) -> Iterator[_Reading]:
     lines = [line for line in sample.splitlines(keepends=True) if not line.isascii()]
     if len(lines) > 1 and len(sample) >= CHUNK:
         lines.pop()  # it may be cut
-    kept, size = [], 0
-    for line in lines:
-        if size > _SCORED * 2:
-            break
-        kept.append(line[:_SCORED])
-        size += len(kept[-1])
-    joined = b"".join(kept)
+    step = sum(map(len, lines)) // _SCORED + 1
+    joined = b"".join(line[:_SCORED] for line in lines[::step])[:_SCORED]
     for encoding in plausibility.CANDIDATES:
         text = joined.decode(encoding, "replace")
         damaged = text.count("\ufffd")
-        letters = sum(not letter.isascii() for letter in text) - damaged
+        letters = _beyond_ascii_in(text) - damaged
         if letters and damaged <= max(1, letters / 50):
             score = plausibility.score(text.replace("\ufffd", "?"), encoding) + plausibility.PRIOR.get(encoding, 0.0)
             yield _Reading(encoding, text, score - 2 * damaged / letters)

@@ -17,7 +17,7 @@ from studio.i18n import Message, message
 DELIMITERS = ",\t;|"
 MAX_CELL = 10_000_000
 """Longest cell, in characters."""
-_SAMPLE = 1 << 20
+_SAMPLE = 1 << 18
 _CHUNK = 16 << 20
 _CONSISTENT = 0.995
 _SEP = re.compile(rb'"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)

@@ -140,7 +140,8 @@ class JsonDocuments(WholeReader):
             except ValueError as error:
                 place = getattr(error, "pos", at)
                 line = text.count("\n", 0, min(place, len(text.rstrip()))) + 1
-                detail = f"{getattr(error, 'msg', error)}: {' '.join(text[place : place + 60].split())}"
+                behind = " ".join(text[place : place + 60].split())
+                detail = f"{getattr(error, 'msg', error)}{behind and ': '}{behind}"
                 raise DataError("data.json", name=self.path.name, line=line, detail=detail) from error
             yield value
             at = _BETWEEN.match(text, at).end()
