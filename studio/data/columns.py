@@ -4,7 +4,8 @@
 USER = [
     "instruction", "prompt", "question", "query", "input", "user", "q", "problem", "source",
     "질문", "질의", "지시", "지시문", "입력", "명령어",
-    "human", "instructions", "user_message", "user_input", "user_prompt", "user_query", "input_text", "inputs",
+    "human", "patient", "utterance", "instructions", "user_message", "user_input", "user_prompt", "user_query",
+    "input_text", "inputs",
     "prompt_text", "question_text", "request", "message", "문제", "요청", "사용자", "고객", "프롬프트",
 ]
 WEAK = ["source", "message", "inputs"]
@@ -12,7 +13,8 @@ WEAK = ["source", "message", "inputs"]
 ASSISTANT = [
     "output", "response", "answer", "completion", "assistant", "a", "target", "solution", "reply", "lyric", "lyrics",
     "답변", "응답", "대답", "출력", "정답", "가사",
-    "answers", "responses", "outputs", "completions", "bot", "gpt", "chatbot", "assistant_message", "bot_response",
+    "answers", "responses", "outputs", "completions", "bot", "gpt", "chatbot", "doctor", "assistant_message",
+    "bot_response",
     "model_output", "output_text", "answer_text", "response_text", "target_text", "generated_text", "ideal",
     "tgt", "gold_answer", "reference_answer", "ground_truth", "챗봇", "상담사", "상담원", "어시스턴트",
 ]
@@ -34,7 +36,7 @@ SYSTEM = [
 CONTEXT = ["context", "article", "passage", "지문"]
 DOCUMENT = [
     "text", "document", "article", "dialogue", "dialog", "conversation", "passage", "context", "content", "source_text",
-    "src", "transcript", "paragraph", "sentence", "본문", "원문", "지문", "기사", "문서", "문장", "대화",
+    "src", "transcript", "paragraph", "sentence", "본문", "원문", "지문", "기사", "문서", "문장", "내용", "대화",
 ]
 """Names of a text that is answered to, where no other column asks something."""
 CHAT = [

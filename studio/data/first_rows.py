@@ -7,8 +7,9 @@ from studio.config import MappingConfig
 from studio.data.columns import ATTACHED, CHAT, LABEL
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Notes, RowProblem
+from studio.data.roles import role_of
 from studio.data.source import Table, cell
-from studio.data.turns import TurnReader, holds_turns
+from studio.data.turns import TurnReader, holds_turns, speaker_of
 
 _PLAIN = MappingConfig(shape="messages", messages="messages")
 
@@ -71,11 +72,13 @@ class FirstRows:
 
 
 def roles_of(value: Any) -> list[str]:
-    """Return the roles of the turns in a cell, in their order; empty where they cannot be read."""
+    """Return the roles of the turns in a cell, in their order, whatever they say; empty where one is not known."""
     try:
         return [turn.role if turn else "assistant" for turn in TurnReader(_PLAIN, Notes()).read(value)]
     except RowProblem:
-        return []
+        turns = parsed(value) if holds_turns(value) else []
+        roles = [role_of(speaker_of(turn) or "", {}) for turn in turns if isinstance(turn, Mapping)]
+        return [] if None in roles else [role for role in roles if role]
 
 
 def holds_objects(value: Any) -> bool:

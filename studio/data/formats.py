@@ -154,7 +154,7 @@ def _prompt_text(column: str, value: Any) -> str | None:
     """Return the text of a prompt cell; None where it is empty. Only a document may be a list of texts, its lines."""
     if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in DOCUMENT:
         raise RowProblem("not_text")
-    text = None if value is None else text_of(value, Notes())
+    text = None if value is None else _text_of(value, Notes())
     return text if text and text.strip() else None
 
 
@@ -178,14 +178,22 @@ def _answer(value: Any, reader: TurnReader) -> str | list[Turn | None]:
     if isinstance(value, Mapping) and isinstance(value.get("text"), list):
         value = value["text"]
     if isinstance(value, list) and not any(isinstance(entry, Mapping) and "type" in entry for entry in value):
-        texts = [text_of(entry, reader.notes) for entry in value]
+        texts = [_text_of(entry, reader.notes) for entry in value]
         if len(set(texts)) > 1:
             reader.notes.add("extra_answers")
         return next((text for text in texts if text and text.strip()), "")
-    text = text_of(value, reader.notes)
+    text = _text_of(value, reader.notes)
     if text is None:
         raise RowProblem("no_text_answer")
     return text
+
+
+def _text_of(value: Any, notes: Notes) -> str | None:
+    """Return the text of a cell that is no message, whose keys are not to be renamed."""
+    try:
+        return text_of(value, notes)
+    except RowProblem as problem:
+        raise RowProblem("not_text") from problem
 
 
 __all__ = [

@@ -5,7 +5,7 @@ OpenAI and mistral-finetune write `weight: 0` at a message, axolotl `train: fals
 same name that holds anything else (a class, a text, a share) is no mark.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -41,7 +41,7 @@ MESSAGE_KEYS = _LEARN | _SKIP | _WEIGHT | {"train_detail"}
 """The keys of a message that are marks."""
 
 
-ROW_COLUMNS = MESSAGE_KEYS | {*_KTO, *_STATUS, "annotations"}
+ROW_COLUMNS = MESSAGE_KEYS | {*_KTO, *_STATUS, "annotations", "reviews", "responses"}
 """The columns of a row that are marks, or hold them."""
 
 
@@ -60,11 +60,7 @@ def excludes_row(marks: Mapping[str, Any], has_answer: bool) -> bool:
     """
     if has_answer and any(_flag(marks.get(name), numbers=False) is False for name in _KTO):
         return True
-    if any(_is_rejected(marks.get(name)) for name in _STATUS):
-        return True
-    annotations = marks.get("annotations")  # Label Studio's; the first one is read
-    first = annotations[0] if isinstance(annotations, list) and annotations else None
-    return _excludes(marks) or (isinstance(first, Mapping) and _flag(first.get("was_cancelled")) is True)
+    return _is_rejected(marks) or _excludes(marks) or _is_rejected_inside(marks)
 
 
 def has_fraction(marks: Mapping[str, Any]) -> bool:
@@ -106,8 +102,27 @@ def _excludes(marks: Mapping[str, Any]) -> bool:
     return False
 
 
-def _is_rejected(value: Any) -> bool:
-    return isinstance(value, str) and value.strip().lower() in _REJECTED
+def _is_rejected(marks: Mapping[str, Any]) -> bool:
+    words = (marks.get(name) for name in _STATUS)
+    return any(isinstance(word, str) and word.strip().lower() in _REJECTED for word in words)
+
+
+def _is_rejected_inside(marks: Mapping[str, Any]) -> bool:
+    """Whether the last review, all of Argilla's responses, or Label Studio's first annotation says so."""
+    reviews, responses, annotations = ([*_objects(marks.get(name))] for name in ("reviews", "responses", "annotations"))
+    reviews += _objects(marks.get("review"))
+    inside = [*reviews[-1:], *annotations[:1]]
+    own = [in_lower_case(entry, ROW_COLUMNS) for entry in inside]
+    if any(_is_rejected(entry) or _excludes(entry) for entry in own):
+        return True
+    if annotations and [*_objects(annotations[0].get("reviews"))][-1:]:
+        return _is_rejected_inside({"reviews": annotations[0]["reviews"]})
+    return bool(responses) and all(_is_rejected(in_lower_case(entry, ROW_COLUMNS)) for entry in responses)
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    entries = value if isinstance(value, list) else [value]
+    yield from (entry for entry in entries if isinstance(entry, Mapping))
 
 
 def _flag(value: Any, numbers: bool = True) -> bool | None:

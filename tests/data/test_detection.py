@@ -255,6 +255,15 @@ def test_spans_of_a_text_are_no_reason_to_refuse_it(table):
     assert detect(table(row)).mapping.shape == "text"
 
 
+def test_messages_without_text_are_a_chat_whose_rows_are_left_out(table):
+    opened = table({"messages": [user("Ask."), assistant(None)]}, {"messages": [user(5), assistant("Reply.")]})
+    mapping = detect(opened).mapping
+    assert mapping.shape == "messages"
+    for number in (0, 1):
+        with pytest.raises(RowProblem, match="not_text"):
+            conversation(opened.row(number), mapping)
+
+
 def test_a_label_studio_export_without_written_answers_is_refused(table):
     row = {"data": {"text": "Ask."}, "annotations": [{"result": [{"type": "choices", "value": {"choices": ["A"]}}]}]}
     with pytest.raises(DataError, match='"annotations"'):

@@ -23,6 +23,8 @@ MARKS = [
     {"review_result": False}, {"rejected": True}, {"accepted": "N"}, {"approved": 0}, {"valid": False},
     {"flagged": True}, {"status": "rejected"}, {"status": "Discarded"}, {"review_status": "declined"},
     {"answer": "reject"}, {"검수결과": "반려"}, {"삭제여부": "Y"}, {"annotations": [{"was_cancelled": True}]},
+    {"annotations": [{"reviews": [{"accepted": False}]}]}, {"reviews": [{"accepted": True}, {"accepted": False}]},
+    {"review": {"status": "rejected"}}, {"responses": [{"status": "discarded"}, {"status": "discarded"}]},
 ]  # fmt: skip
 
 
@@ -41,7 +43,8 @@ NO_MARKS = [
     {"deleted": False}, {"deleted": None}, {"review_result": None}, {"review_result": True},
     {"rejected": "A worse one."},
     {"loss": 0.0}, {"mask": 1}, {"valid": "validation"}, {"flagged": 3}, {"status": "submitted"}, {"split": "train"},
-    {"answer": "Accept it."}, {"accepted": ""},
+    {"answer": "Accept it."}, {"accepted": ""}, {"review": "rejected the offer"}, {"reviews": [{"accepted": True}]},
+    {"responses": [{"status": "discarded"}, {"status": "submitted"}]}, {"annotations": [{"was_cancelled": False}]},
 ]  # fmt: skip
 
 

@@ -8,10 +8,12 @@ import openpyxl
 import pytest
 from playwright.sync_api import Page, expect
 
-from studio.config import RunConfig, SourceConfig
+from studio.config import MappingConfig, RunConfig, SourceConfig
 from studio.i18n import text
 from studio.ui import launch, templates
 from studio.ui import look as looks
+from studio.ui.form import MAPPING
+from studio.ui.tabs import data_shown
 
 SLOW = 60_000
 
@@ -204,3 +206,11 @@ def test_paths_are_for_a_page_that_only_this_machine_reaches(monkeypatch):
     assert launch.is_local()
     monkeypatch.setenv("SPACE_ID", "someone/studio")
     assert not launch.is_local()
+
+
+def test_a_chat_has_a_system_column_too():
+    parts = {MAPPING + name: name for name in MappingConfig.model_fields}
+
+    visible = {name for name, update in data_shown.shape(parts, "messages").items() if update["visible"]}
+
+    assert visible == {"messages", "system", "roles"}
