@@ -14,7 +14,8 @@ from pydantic import BaseModel
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same safe loader, ten times as fast where PyYAML came with libyaml: a list of runs reads many files."""
 _TAG = "tag:yaml.org,2002:"
-_KNOWN_TAGS = frozenset(_TAG + name for name in ("null bool int float str seq map timestamp merge value").split())
+_TYPES = ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
+_KNOWN_TAGS = frozenset(_TAG + name for name in _TYPES)
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MOST_NODES, _MOST_DEPTH = 20_000, 32
 """Values and levels of a file at most: an alias may repeat a value, but not unfold to gigabytes."""

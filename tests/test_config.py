@@ -1,5 +1,7 @@
 """RunConfig: one declaration for YAML, `--set`, checks and the form."""
 
+from itertools import pairwise
+
 import pytest
 
 from studio import presets
@@ -65,7 +67,8 @@ def test_yaml_that_is_no_mapping_is_refused():
 
 TEXTS = [
     "You are the #1 pirate. #1 at sea", "Rule: be kind", "no", "on", "123", "1e3", "2026-01-01", "12:30", "~", "a=b=c",
-    "- one\n- two", "[INST] hi [/INST]", "{a}", "'quoted'", '"quoted"', "C:\\new\\table: x.csv", " spaced ", "바다 #1: 끝", "&a *b !c",
+    "- one\n- two", "[INST] hi [/INST]", "{a}", "'quoted'", '"quoted"', "C:\\new\\table: x.csv",
+    " spaced ", "바다 #1: 끝", "&a *b !c",
     "첫 줄\n  둘째 줄\n", "%", "@me", "`id`", "True", "NULL", "0x10", "...", "|", "> x",
 ]  # fmt: skip
 
@@ -160,7 +163,7 @@ def test_a_name_that_appears_twice_in_a_file_is_refused():
 @pytest.mark.parametrize(
     "text",
     [
-        "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+        "a: &a [x, x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join(9 * ['*' + a])}]\n" for a, b in pairwise("abcdefgh")),
         "name: &a [*a]",
         "[" * 5000,
         "name: !!python/object/apply:os.getcwd []",
