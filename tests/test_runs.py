@@ -110,3 +110,33 @@ def test_a_damaged_folder_does_not_hide_the_other_runs():
     (bad.path / "status.json").write_text("{")
     assert runs.readable_status(bad) is None
     assert [run.id for run in runs.alive_runs()] == [good.id]
+
+
+def test_a_scratch_run_is_in_no_list_at_any_moment(monkeypatch):
+    seen = []
+    write = runs.replace_file
+
+    def looking(path, content):
+        write(path, content)
+        seen.append((len(runs.all_runs()), len(runs.alive_runs())))
+
+    monkeypatch.setattr(runs, "replace_file", looking)
+    rename = runs.Path.rename
+    monkeypatch.setattr(runs.Path, "rename", lambda path, to: (seen.append(len(runs.all_runs())), rename(path, to))[1])
+    with runs.scratch(RunConfig()) as run:
+        run.enter(State.TRAINING)
+        assert runs.all_runs() == []
+    assert set(seen) == {(0, 0)}
+    assert not run.path.exists()
+
+
+def test_a_scratch_run_that_a_kill_has_left_goes_with_the_next(home):
+    code = (
+        "from studio import runs; from studio.config import RunConfig; import os\n"
+        "with runs.scratch(RunConfig()): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "RESTYLE_HOME": str(home)}, check=False)
+    assert len(list(runs.folder().glob(".scratch-*"))) == 1
+    with runs.scratch(RunConfig()) as first, runs.scratch(RunConfig()):
+        assert first.path.is_dir()
+        assert len(list(runs.folder().glob(".scratch-*"))) == 2

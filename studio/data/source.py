@@ -14,7 +14,7 @@ from studio.data import hub
 from studio.data.readers import columnar, lines, whole
 from studio.data.readers.base import BadRow, Going, Reader, Row
 from studio.errors import DataError
-from studio.files import cache, sha256
+from studio.files import own_cache, sha256
 from studio.i18n import Message, message
 
 _BOMS = (
@@ -178,8 +178,7 @@ def _has_line_ends(path: Path, encoding: str) -> bool:
 
 
 def _as_utf8(path: Path, encoding: str) -> Path:
-    folder = cache() / "utf-8"
-    folder.mkdir(exist_ok=True)
+    folder = own_cache("utf-8")
     kept = folder / f"{sha256(path)}{path.suffix.lower()}"
     if not kept.exists():
         if path.stat().st_size > whole.MAX_WHOLE:
