@@ -82,8 +82,8 @@ class GpuThread:
             if run.status().state.alive:
                 raise _busy(run)
             changes = resume.changed(run, settings or {})
-            if run.status().state is State.FINISHED and not resume.goes_further(run, changes):
-                raise RunError("run.finished", run=run.id)
+            if run.status().state is State.FINISHED:
+                resume.require_further(run, changes)
             if checkpoint.all_of(run.path) or run.status().state is State.FINISHED:
                 checkpoint.newest_whole(run.path)
             taken = RunWriter.take_over(run, devices)

@@ -140,3 +140,18 @@ def test_a_scratch_run_that_a_kill_has_left_goes_with_the_next(home):
     with runs.scratch(RunConfig()) as first, runs.scratch(RunConfig()):
         assert first.path.is_dir()
         assert len(list(runs.folder().glob(".scratch-*"))) == 2
+
+
+def test_steps_are_written_twice_a_second_at_most_and_none_is_lost_at_the_next_change(monkeypatch):
+    run = runs.create(RunConfig())
+    now, written = [100.0], []
+    monkeypatch.setattr(runs.time, "monotonic", lambda: now[0])
+    write = runs.replace_file
+    monkeypatch.setattr(runs, "replace_file", lambda path, content: (written.append(path.name), write(path, content)))
+    for step in range(40):  # two seconds at twenty a second
+        now[0] += 0.05
+        run.advance(step=step)
+    assert 3 <= len(written) <= 5
+    run.advance(step=41)
+    run.begin("evaluating")
+    assert Run(run.path).status().step == 41

@@ -261,7 +261,8 @@ def require_disk(needed: int, folder: Path) -> None:
 
 
 def _full(needed: int, folder: Path) -> ModelError:
-    return ModelError("model.disk", need=size(needed + _SPARE), free=size(free_disk(folder)), path=str(folder))
+    key = "model.cache_disk" if folder.is_relative_to(cache()) else "model.disk"  # ours holds the built-in model
+    return ModelError(key, need=size(needed + _SPARE), free=size(free_disk(folder)), path=str(folder))
 
 
 def free_disk(folder: Path) -> int:

@@ -47,7 +47,7 @@ def train(
         if action := run.requested():
             raise Asked(action)
         if share is not None:
-            run.update(progress=share)
+            run.advance(progress=share)
 
     def between() -> None:
         visits()
@@ -210,7 +210,7 @@ def _copy(folder: Path, to: Path) -> None:
 def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
     """Keep the last adapter that was good, and return the error to raise."""
     step = trainer.state.global_step + 1
-    rate = trainer.optimizer.param_groups[0]["lr"]
+    rate = run.config().train.learning_rate
     good = trainer.go_back_to_good()
     host.gather()
     if good:
