@@ -219,6 +219,7 @@ class RunWriter(Run):
     def append(self, name: str, content: str) -> None:
         """Append one line, with its line end, to a file of the run: whole or not at all."""
         line = content.encode()
+        self._require_own()
         with self._lock, space_for(self.path, lambda: len(line)), open(self.path / name, "ab", buffering=0) as file:
             before = file.tell()
             try:
@@ -243,6 +244,7 @@ class RunWriter(Run):
 
     def update(self, **changes: Any) -> None:
         """Change some fields of the status; the heartbeat is set by the way."""
+        self._require_own()
         with self._lock:
             self._written = time.monotonic()
             self._status = self._status.model_copy(update={**changes, "heartbeat": time.time()})
@@ -254,8 +256,19 @@ class RunWriter(Run):
                     raise
                 _overwrite(self.path / "status.json", content)
 
+    def _require_own(self) -> None:
+        """Raise RunError when another process has taken over the run, since this one counted as gone.
+
+        That can only be after a silence, of a machine that was asleep, say; so it is looked at only then.
+        """
+        if time.time() - self._status.heartbeat > GONE_SECONDS:
+            owner = Status.model_validate_json((self.path / "status.json").read_bytes()).owner
+            if owner and owner != self._status.owner:
+                raise RunError("run.taken_over", run=self.id, host=owner.host)
+
     def enter(self, state: State, **changes: Any) -> None:
         """Enter a state, as an event and in the status. A full disk keeps no run from entering the state it ends in."""
+        self._require_own()
         try:
             if not state.alive:
                 (self.path / _SPARE).unlink(missing_ok=True)

@@ -60,6 +60,17 @@ def test_while_it_lives_it_is_not_taken_over_and_the_message_names_its_machine(r
     trash.delete(run)
 
 
+def test_a_process_that_wakes_up_writes_no_more_into_a_run_that_was_taken_over(run, monkeypatch):
+    elsewhere(run, silent=1)
+    before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+    real = time.time
+    monkeypatch.setattr(runs.time, "time", lambda: real() + GONE_SECONDS + 1)
+    for write in (lambda: run.begin("training"), lambda: run.update(step=7), lambda: run.enter(State.FAILED)):
+        with pytest.raises(RunError, match="node7"):
+            write()
+    assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
+
+
 def test_a_container_of_this_machine_is_not_looked_up_by_its_process_numbers(run):
     me = Owner.me()
     assert elsewhere(run, silent=3, host=me.host, kernel="the same boot, other namespace").status().state.alive
