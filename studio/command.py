@@ -18,7 +18,7 @@ LONGEST = 12
 MAPPING = "data.mapping"
 
 _PLAIN = re.compile(r"[\w가-힣][\w가-힣./@-]*", re.ASCII)
-"""Text that YAML and the shell read as it stands, unless it is a number or a word such as `null`."""
+"""Text that YAML and the shell read as it stands, unless it is a word such as `null`."""
 
 
 def differences(base: RunConfig, config: RunConfig) -> dict[str, Any]:
@@ -43,9 +43,14 @@ def arguments(config: RunConfig) -> list[str]:
     """Return the arguments after `train`: a preset with `--set` for each difference, or the settings' file."""
     name = nearest(config)
     different = differences(presets.load(name), config)
-    if len(different) > LONGEST:
+    if len(different) > LONGEST or not all(map(_can_be_argument, different.values())):
         return [FILE]
     return [name, *(part for path, value in different.items() for part in ("--set", f"{path}={written(value)}"))]
+
+
+def _can_be_argument(value: Any) -> bool:
+    """Whether a value can be told from one that clears its setting, and holds nothing that ends an argument."""
+    return not isinstance(value, str) or (value not in ("", "null") and "\0" not in value)
 
 
 def needs_file(config: RunConfig) -> bool:
@@ -54,14 +59,18 @@ def needs_file(config: RunConfig) -> bool:
 
 
 def line(config: RunConfig) -> str:
-    """Return the command for a POSIX shell, a setting a line; no value holds a line break."""
+    """Return the command for a POSIX shell, a setting a line; a line break in a text stays in its quotation marks."""
     first, *rest = (shlex.quote(part) for part in arguments(config))
     settings = zip(rest[::2], rest[1::2], strict=True)
     return " \\\n  ".join([" ".join([*PROGRAM, first]), *(" ".join(pair) for pair in settings)])
 
 
 def written(value: Any) -> str:
-    """Return a value as `parse_setting` reads it: YAML on one line."""
+    """Return a value as `parse_setting` reads it: text as it stands, lists and mappings as YAML on one line."""
+    return value if isinstance(value, str) else _yaml(value)
+
+
+def _yaml(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -69,22 +78,13 @@ def written(value: Any) -> str:
     if isinstance(value, float):
         return repr(int(value)) if value == math.trunc(value) and abs(value) < 1e15 else repr(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(key)}: {written(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{_text(key)}: {_yaml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(written(each) for each in value) + "]"
+        return "[" + ", ".join(map(_yaml, value)) + "]"
     return _text(value) if isinstance(value, str) else repr(value)
 
 
 def _text(value: str) -> str:
-    if _PLAIN.fullmatch(value) and yaml.safe_load(value) == value and not _is_number(value):
+    if _PLAIN.fullmatch(value) and yaml.safe_load(value) == value:
         return value
     return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
-
-
-def _is_number(value: str) -> bool:
-    """Whether a text reads as a number, also as one that YAML 1.1 takes for text (`1e-3`, `nan`)."""
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,6 @@ type, bounds and a unit here; its title and its help are in the catalogues under
 """
 
 import codecs
-import contextlib
 import difflib
 import functools
 from collections.abc import Iterator, Mapping
@@ -16,10 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from studio import setting_text
 from studio.errors import ConfigError
-
-_SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The same safe loader, ten times as fast where PyYAML came with libyaml: a list of runs reads many files."""
 
 BUILTIN_MODEL = "builtin"
 """The model id that stands for SmolLM2-135M-Instruct, wherever it can be had."""
@@ -33,19 +30,7 @@ def setting(default: Any, *, basic: bool = False, unit: str | None = None, **bou
 class Section(BaseModel):
     """A group of settings that belong to one concern."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _words_for_switches(cls, values: Any) -> Any:
-        """Take back what YAML 1.1 makes of `on` and `off`, where these words are to be chosen from."""
-        if not isinstance(values, Mapping):
-            return values
-        words = {name: "on" if value else "off" for name, value in values.items() if isinstance(value, bool)}
-        if not words:
-            return values
-        known = {name: choices(info) for name, info in cls.model_fields.items()}
-        return {**values, **{name: word for name, word in words.items() if word in known.get(name, ())}}
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 ENCODINGS = (
@@ -338,7 +323,7 @@ class RunConfig(Section):
     def from_yaml(cls, text: str) -> "RunConfig":
         """Read the YAML that `to_yaml` writes; raises ConfigError."""
         try:
-            values = yaml.load(text, Loader=_SAFE)
+            values = setting_text.read_yaml(text, cls)
         except yaml.YAMLError as error:
             raise ConfigError("config.yaml", detail=" ".join(str(error).split())) from error
         if values is None:
@@ -357,29 +342,45 @@ class RunConfig(Section):
         for path, value in settings.items():
             *parents, name = path.split(".")
             section: Any = values
-            for parent in parents:
-                section = section.get(parent) if isinstance(section, dict) else None
-                if section is None and parent == "mapping":
-                    section = values["data"]["mapping"] = {}
-            if not isinstance(section, dict):
-                raise unknown_setting(path)
+            for number, parent in enumerate(parents, 1):
+                if section.get(parent) is None and _annotation(".".join(parents[:number])) is not None:
+                    section[parent] = {}  # a section that was absent
+                section = section.get(parent)
+                if not isinstance(section, dict):
+                    raise unknown_setting(path)
             section[name] = value
         return type(self).from_mapping(values)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Split `train.max_steps=20` into its path and its value, which is read as YAML; raises ConfigError."""
+    """Split `train.max_steps=20` into its path and its value, which is read by the setting's own type.
+
+    Text is taken literally; see `setting_text.read_value`. Raises ConfigError for what has no `=`, and for a list or a
+    mapping that cannot be read.
+    """
     path, equals, value = text.partition("=")
     if not equals:
         raise ConfigError("config.set", text=text)
+    path = path.strip()
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        parsed = value
-    if isinstance(parsed, str) and parsed == value.strip():  # unquoted; YAML 1.1 takes 1e-3 for text
-        with contextlib.suppress(ValueError):
-            parsed = float(parsed)
-    return path.strip(), parsed
+        return path, setting_text.read_value(value, _annotation(path))
+    except yaml.YAMLError as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError("config.list", path=path, value=value[:80], detail=detail) from error
+
+
+def _annotation(path: str) -> Any:
+    """Return the type of the setting or the section at a dotted path; None for one that does not exist."""
+    found: Any = RunConfig
+    for name in path.split("."):
+        options = [option for option in (found, *get_args(found)) if option is not None]
+        section = next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
+        if section is not None:
+            info = section.model_fields.get(name)
+            found = info.annotation if info else None
+        else:
+            found = get_args(found)[1] if get_origin(found) is dict else None
+    return found
 
 
 def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -424,16 +425,29 @@ def choices(info: FieldInfo) -> tuple[Any, ...]:
 
 
 def allowed(path: str) -> str:
-    """Describe in a few words what the setting at `path` may be, in English (`1 to 512`, `auto, on, off`)."""
+    """Describe in a few words what the setting at `path` may be, in English (`int from 1 to 512`, `auto, on, off`)."""
     info = dict(fields()).get(path)
     if info is None:
         return ""
-    if options := choices(info):
-        return ", ".join(map(str, options))
     low = next((f"{word} {getattr(m, name)}" for m in info.metadata for name, word in _LOW if hasattr(m, name)), "")
     high = next((f"{word} {getattr(m, name)}" for m in info.metadata for name, word in _HIGH if hasattr(m, name)), "")
-    kind = getattr(info.annotation, "__name__", str(info.annotation)).replace("typing.", "")
-    return " ".join(part for part in (kind, low, high) if part)
+    return " ".join(part for part in (_described(info.annotation), low, high) if part)
+
+
+def _described(annotation: Any) -> str:
+    if annotation is type(None):
+        return "null"
+    if get_origin(annotation) is Literal:
+        return ", ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return f"a list [a, b] of {_described(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return "a mapping {name: value} to " + _described(get_args(annotation)[1])
+    if get_origin(annotation) is Annotated:
+        return _described(get_args(annotation)[0])
+    if options := get_args(annotation):
+        return " or ".join(map(_described, options))
+    return {str: "text", bool: "true, false"}.get(annotation, annotation.__name__)
 
 
 _LOW = (("ge", "from"), ("gt", "above"))

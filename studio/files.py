@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,20 +21,86 @@ def home() -> Path:
 
     Never the working directory: Gradio serves files that lie under it. Raises HomeError when it cannot be written.
     """
-    chosen = os.environ.get("RESTYLE_HOME")
-    folder = _own_folder(chosen or platformdirs.user_data_dir("restyle-studio", appauthor=False), "RESTYLE_HOME")
+    folder = _chosen_folder("RESTYLE_HOME")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise HomeError("home.read_only", folder=str(folder), variable="RESTYLE_HOME", detail=os.strerror(errno.EROFS))
+        number = errno.EROFS if _is_read_only(folder) else errno.EACCES
+        raise denied(folder, OSError(number, os.strerror(number)))
     return folder
 
 
-def _own_folder(name: str, variable: str) -> Path:
+def _is_read_only(folder: Path) -> bool:
+    return os.name != "nt" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _chosen_folder(variable: str) -> Path:
+    name = os.environ.get(variable) or _DEFAULTS[variable]("restyle-studio", appauthor=False)
     folder = Path(name).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HomeError("home.read_only", folder=str(folder), variable=variable, detail=error.strerror) from error
+        raise denied(folder, error) from error
     return folder.resolve()
+
+
+def shared_folder(parent: Path, name: str) -> Path:
+    """Return a folder in the home or the cache; it is made if missing, as open to others as `parent` is.
+
+    In a home that several users share (mode 1777, say), all of them make runs and locks there. Raises HomeError when it
+    cannot be made.
+    """
+    folder = parent / name
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return folder
+    except OSError as error:
+        raise denied(folder, error) from error
+    mode = stat.S_IMODE(parent.stat().st_mode)
+    if mode & _OTHERS_WRITE:
+        folder.chmod(mode)
+    return folder
+
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def denied(path: Path, error: OSError) -> HomeError:
+    """Return the error for a file or a folder that the system does not let this user open, with whose it is."""
+    variable = next((name for name, default in _DEFAULTS.items() if _is_under(path, name, default)), None)
+    detail = error.strerror or str(error)
+    there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+    owner = owner_of(there)
+    if variable is None:
+        return HomeError("home.no_access", path=str(path), detail=detail, owner=owner or "–")
+    if owner is None or error.errno not in (errno.EACCES, errno.EPERM):
+        return HomeError("home.read_only", folder=str(path), variable=variable, detail=detail)
+    return HomeError("home.of_another", path=str(path), there=str(there), owner=owner, variable=variable)
+
+
+_DEFAULTS = {"RESTYLE_HOME": platformdirs.user_data_dir, "RESTYLE_CACHE": platformdirs.user_cache_dir}
+
+
+def _is_under(path: Path, variable: str, default: Callable[..., str]) -> bool:
+    folder = Path(os.environ.get(variable) or default("restyle-studio", appauthor=False)).expanduser()
+    return path.is_relative_to(folder) or path.is_relative_to(folder.resolve())
+
+
+def owner_of(path: Path) -> str | None:
+    """Return the name (or the number) of the user whose file this is; None where it is our own, or not known."""
+    if os.name == "nt":
+        return None
+    import pwd
+
+    try:
+        number = path.stat().st_uid
+    except OSError:
+        return None
+    if number == os.geteuid():
+        return None
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -158,5 +225,23 @@ def cache() -> Path:
 
     Raises HomeError when it is missing and cannot be made.
     """
-    chosen = os.environ.get("RESTYLE_CACHE")
-    return _own_folder(chosen or platformdirs.user_cache_dir("restyle-studio", appauthor=False), "RESTYLE_CACHE")
+    return _chosen_folder("RESTYLE_CACHE")
+
+
+def own_cache(name: str) -> Path:
+    """Return a folder of the cache for what only this user reads; it is made if missing.
+
+    Where the cache belongs to another or is open to others, each user has a folder: nobody meets files there that they
+    may not replace, or that somebody else has filled. Raises HomeError when it cannot be made.
+    """
+    parent = cache()
+    if os.name != "nt":
+        about = parent.stat()
+        if about.st_uid != os.geteuid() or about.st_mode & _OTHERS_WRITE:
+            name = f"{name}-{os.geteuid()}"
+    folder = parent / name
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise denied(folder, error) from error
+    return folder

@@ -10,22 +10,22 @@ import functools
 import logging
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from studio import runs
+from studio import locks, runs
 from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
 from studio.export.request import ExportRequest
-from studio.files import home
+from studio.files import home, shared_folder
 from studio.job import Job, readable
 from studio.model import processes
 from studio.model.adapter import ModelHost
+from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
 
 log = logging.getLogger(__name__)
@@ -50,18 +50,22 @@ class GpuThread:
         self._queue: list[_Waiting | Job] = []
         self._visits: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._work = threading.Semaphore(0)
+        self._begun: Run | None = None
+        """The run that was taken from the queue; it may wait for the device."""
         self._training: Run | None = None
-        self._closing = False
+        """The same run, once it has the device."""
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
         """Make a run and begin it, or let it wait behind the others; `token` is for fetching its model.
 
         Raises DeviceError that names the run that lives already, in any process, unless it may `wait`.
         """
-        with self._alone(wait):
-            return self._enqueue(_Waiting(runs.create(config), token=token))
+        with self._alone(wait) as devices:
+            return self._enqueue(_Waiting(runs.create(config, devices), token=token))
 
     def resume_run(
         self, run_id: str, settings: Mapping[str, Any] | None = None, *, wait: bool = False, token: str | None = None
@@ -74,25 +78,28 @@ class GpuThread:
         from studio.train import checkpoint, resume, trainer
 
         run = runs.find(run_id)
-        with self._alone(wait):
+        with self._alone(wait) as devices:
             if run.status().state.alive:
-                raise DeviceError("device.busy", run=run.id)
+                raise _busy(run)
             changes = resume.changed(run, settings or {})
-            if run.status().state is State.FINISHED and not resume.goes_further(run, changes):
-                raise RunError("run.finished", run=run.id)
+            if run.status().state is State.FINISHED:
+                resume.require_further(run, changes)
             if checkpoint.all_of(run.path) or run.status().state is State.FINISHED:
                 checkpoint.newest_whole(run.path)
-            taken = RunWriter.take_over(run)
+            taken = RunWriter.take_over(run, devices)
             trainer.change(taken, changes)
             return self._enqueue(_Waiting(taken, True, token))
 
     @contextlib.contextmanager
-    def _alone(self, wait: bool) -> Iterator[None]:
-        """Keep others, in this process or another, from starting a run meanwhile."""
-        with self._starting, FileLock(home() / "start.lock"):
-            if not wait and (alive := runs.alive_runs()):
-                raise DeviceError("device.busy", run=alive[-1].id)
-            yield
+    def _alone(self, wait: bool) -> Iterator[tuple[str, ...]]:
+        """Keep others, in this process or another, from starting a run meanwhile; gives the devices that it may use."""
+        from studio.model.hardware import devices
+
+        here = devices()
+        with self._starting, locks.held(home() / "start.lock"):
+            if not wait and (alive := runs.alive_runs(here)):
+                raise _busy(alive[-1])
+            yield here
 
     def _enqueue(self, waiting: _Waiting) -> Run:
         self._queue.append(waiting)
@@ -168,27 +175,38 @@ class GpuThread:
 
     def close(self) -> None:
         """Pause the run that trains and those that wait (they can be resumed), and wait until the thread has ended."""
-        self._closing = True
-        with self._starting:
+        with self._starting:  # no run is between the queue and the thread then
+            self._closing.set()
             for waiting in self._runs_waiting():
                 waiting.run.request("pause")
-        if training := self._training:
-            training.request("pause")
+            if self._begun:
+                self._begun.request("pause")
         self._work.release()
         self._thread.join()
 
+    def _beat(self) -> None:
+        """Give a sign of life of the runs that wait, for other machines that share the home."""
+        while not self._closing.wait(BEAT_SECONDS):
+            with self._starting:
+                waiting = self._runs_waiting()
+            for each in waiting:
+                each.run.beat()
+
     def _loop(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             self._work.acquire()
             self._visit()
-            if not self._closing and (waiting := self._next()):
-                if isinstance(waiting, Job):
-                    self._carry_out_alone(waiting)
-                    continue
-                try:
-                    self._train(waiting)
-                except Exception:  # its folder was taken away, say: the thread serves the next one all the same
-                    log.exception("run %s could not be ended", waiting.run.id)
+            if (waiting := self._next()) is None:
+                continue
+            if isinstance(waiting, Job):
+                self._carry_out_alone(waiting)
+                continue
+            try:
+                self._train(waiting)
+            except Exception:  # its folder was taken away, say: the thread serves the next one all the same
+                log.exception("run %s could not be ended", waiting.run.id)
+            finally:
+                self._begun = self._training = None
         self._take_out_asked()
         for job in [waiting for waiting in self._queue if isinstance(waiting, Job)]:
             job.refuse(DeviceError("device.closing"))
@@ -197,13 +215,18 @@ class GpuThread:
                 self._visits.get_nowait().refuse(DeviceError("device.closing"))
 
     def _next(self) -> _Waiting | Job | None:
+        """Take the next run or job; a run is known as begun from there on, so that `close` asks it to pause."""
         with self._starting:
-            return self._queue.pop(0) if self._queue else None
+            if self._closing.is_set() or not self._queue:
+                return None
+            taken = self._queue.pop(0)
+            self._begun = taken.run if isinstance(taken, _Waiting) else None
+            return taken
 
     def _carry_out_alone(self, job: Job) -> None:
-        self._host.release()
         try:
-            with self._device_lock(lambda: job.stopping or self._closing, lambda: None):
+            with self._device_lock(lambda: job.stopping or self._closing.is_set()):
+                self._host.release()
                 job.run(self._host, None, self._answers)
         except Exception as error:  # the lock's folder cannot be made, say
             log.exception("a job could not be begun")
@@ -223,8 +246,8 @@ class GpuThread:
         return self._makes_way()
 
     def _makes_way(self) -> bool:
-        """Whether jobs have to wait or end, since the run that trains was asked something, or the thread is to end."""
-        return self._closing or (self._training is not None and self._training.requested() is not None)
+        """Whether jobs have to wait or end, since something was asked of the run that was begun, or the thread ends."""
+        return self._closing.is_set() or (self._begun is not None and self._begun.requested() is not None)
 
     def _take_out_asked(self) -> None:
         with self._starting:
@@ -239,20 +262,19 @@ class GpuThread:
         from studio.train.trainer import train
 
         run = waiting.run
-        self._training = run
         failure: StudioError | None = None
         with _log_to(run):
             try:
                 with (
                     pulse.beating(run),
-                    self._device_lock(run.requested, lambda: run.update(phase="waiting")),
+                    self._device_lock(run.requested, lambda: run.begin("waiting")),
                     processes.noticing(),
                 ):
+                    self._training = run
                     train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = together.cause(run, readable(error))
-        self._training = None
         if failure:  # outside of the handler, where the traceback no longer holds the model
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
@@ -260,26 +282,48 @@ class GpuThread:
             give_back_memory()  # of the passes; the base stays
 
     @contextlib.contextmanager
-    def _device_lock(self, enough: Callable[[], Any], waits: Callable[[], None]) -> Iterator[None]:
-        """Hold the device's lock, so that two processes never train on it at once.
+    def _device_lock(self, enough: Callable[[], Any], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the locks of all devices that this process may use, so that two never train on one at once.
 
-        Waits for another's run to end, unless there is `enough` of that; `waits` is called twice a second meanwhile.
+        Waits for another's run to end, unless there is `enough` of that; `on_wait` is called once if so. Interactive
+        jobs go on meanwhile, as they do while nothing trains here.
         """
-        from studio.model.hardware import device
-
-        folder = home() / "locks"
-        folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / f"{device()}.lock")
-        while not enough():
-            try:
-                lock.acquire(timeout=0.5)
-                break
-            except Timeout:
-                waits()
+        lock = _taken_devices()
+        if lock is None and not enough():
+            on_wait()
+        while lock is None and not enough():
+            time.sleep(_LOOK_SECONDS)
+            self._visit()
+            lock = _taken_devices()
         try:
             yield
         finally:
-            lock.release()
+            if lock:
+                lock()
+
+
+_LOOK_SECONDS = 0.1
+"""Seconds between two looks whether another process has left the device."""
+
+
+def _taken_devices() -> Callable[[], None] | None:
+    """Take the locks of all devices of this process, or of none; returns what gives them back."""
+    from studio.model.hardware import devices
+
+    folder = shared_folder(home(), "locks")
+    with contextlib.ExitStack() as taken:
+        for name in sorted(devices()):
+            lock = locks.taken(folder / f"{name}.lock")
+            if lock is None:
+                return None
+            taken.callback(lock)
+        return taken.pop_all().close
+
+
+def _busy(run: Run) -> DeviceError:
+    """Return the error that names a run that goes on, and its machine where that is another."""
+    there = runs.elsewhere(run)
+    return DeviceError("device.elsewhere", run=run.id, **there) if there else DeviceError("device.busy", run=run.id)
 
 
 _one = threading.Lock()

@@ -1,14 +1,17 @@
 """Work for the GPU thread that somebody waits for: what it shows on the way, its end, and what went wrong, in words."""
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from studio.errors import DeviceError, StudioError
+from studio.files import denied
 from studio.model.adapter import ModelHost
 from studio.runs import Run
 
@@ -101,4 +104,6 @@ def readable(error: BaseException) -> StudioError:
         return error
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error):
         return DeviceError("device.memory")
+    if isinstance(error, PermissionError) and error.filename:
+        return denied(Path(os.fsdecode(error.filename)), error)
     return StudioError("unexpected", kind=type(error).__name__, detail=str(error)[:300])

@@ -7,12 +7,12 @@ import functools
 import json
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from studio import locks
 from studio.errors import ConfigError, RunError
 from studio.files import home, replace_file
-from studio.runs import Run
+from studio.runs import Run, require_mine
 
 FILE = "label.json"
 LONGEST_NAME, LONGEST_NOTE = 60, 2000
@@ -85,8 +85,9 @@ def is_published(run: Run) -> bool:
 
 
 def _change(run: Run, **changes: str | bool | None) -> None:
-    with FileLock(home() / "labels.lock"):  # a name and a note may come from two browsers at once
+    with locks.held(home() / "labels.lock"):  # a name and a note may come from two browsers at once
         label = of(run).model_copy(update=changes)
         if not run.path.is_dir():
             raise RunError("run.unknown", id=run.id)
+        require_mine(run)
         replace_file(run.path / FILE, json.dumps(label.model_dump(), ensure_ascii=False))

@@ -3,6 +3,7 @@
 A run has one writer, the process that owns it (`RunWriter`); everybody else reads (`Run`) and asks (`Run.request`).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -18,14 +19,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.config import RunConfig
 from studio.errors import HomeError, RunError
 from studio.events import Chosen, Level, Note, PhaseChanged, StateChanged, from_line, to_line
-from studio.files import clear_drafts, home, replace_file, space_for
+from studio.files import clear_drafts, denied, home, owner_of, replace_file, shared_folder, space_for
 from studio.i18n import Message
+from studio.owner import GONE_SECONDS, Owner, silence
 
 
 class State(StrEnum):
@@ -51,32 +52,6 @@ Action = Literal["pause", "stop", "cancel"]
 end and keep nothing that is not kept already."""
 
 
-class Owner(BaseModel):
-    """A process, told apart from a later one with the same number by when it and the machine started."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pid: int
-    started: float
-    boot: float
-
-    @classmethod
-    def me(cls) -> "Owner":
-        """Describe this process."""
-        return cls(pid=os.getpid(), started=psutil.Process().create_time(), boot=psutil.boot_time())
-
-    def lives(self) -> bool:
-        """Whether that process still runs on this machine."""
-        if abs(self.boot - psutil.boot_time()) > 60:  # boot_time is derived from a clock that may be set
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # and nobody has asked how, yet
-            return abs(process.create_time() - self.started) < 1 and not ended
-        except psutil.NoSuchProcess:
-            return False
-
-
 class Status(BaseModel):
     """What `status.json` says; replaced as a whole."""
 
@@ -96,12 +71,18 @@ class Status(BaseModel):
     heartbeat: float
     error: Message | None = None
 
-    def as_now(self) -> "Status":
-        """Return the status at this moment: that of a run whose owner is gone is `interrupted`."""
-        if not self.state.alive or (self.owner and self.owner.lives()):
+    def as_now(self, beats: Sequence[Path]) -> "Status":
+        """Return the status at this moment: that of a run whose owner is gone is `interrupted`.
+
+        `beats` are the files that its owner writes again and again.
+        """
+        if not self.state.alive or (self.owner and self.owner.lives(beats)):
             return self
         return self.model_copy(update={"state": State.INTERRUPTED, "ended": self.heartbeat})
 
+
+VITALS = "vitals.json"
+"""What a run's process takes, written once a second while it works on the run (`train.pulse`)."""
 
 _ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
 
@@ -140,7 +121,17 @@ class Run:
 
     def status(self) -> Status:
         """Return the run's status; a run whose owner is gone is `interrupted`."""
-        return Status.model_validate_json((self.path / "status.json").read_bytes()).as_now()
+        return Status.model_validate_json((self.path / "status.json").read_bytes()).as_now(self.beats)
+
+    @property
+    def beats(self) -> tuple[Path, ...]:
+        """The files that the run's owner writes again and again while the run waits or goes on."""
+        return self.path / "status.json", self.path / VITALS
+
+    def beat(self) -> None:
+        """Give a sign of life of a run that waits, where nothing else is written; only for its owner."""
+        with contextlib.suppress(OSError):  # it was taken away, and its end will be told
+            os.utime(self.path / "status.json")
 
     def events(self, offset: int = 0) -> tuple[list[Any], int]:
         """Return the events from byte `offset` on, and the offset to ask for next. A torn last line waits."""
@@ -168,6 +159,7 @@ class Run:
 
     def request(self, action: Action) -> None:
         """Ask something of the run's owner, who looks between two micro-batches."""
+        require_mine(self)
         replace_file(self.path / "control.json", json.dumps({"action": action, "at": time.time()}))
 
     def requested(self) -> Action | None:
@@ -183,6 +175,8 @@ class Run:
         return self.path / "run.log"
 
 
+ADVANCE_SECONDS = 0.5
+"""Seconds between two writes of how far a run is."""
 _SPARE, _SPARE_BYTES = ".spare", 64 * 1024
 """A file that is given up at a run's end: on a full disk, its place is where the run says why it ended."""
 
@@ -196,11 +190,14 @@ class RunWriter(Run):
     def __init__(self, path: Path):
         super().__init__(path)
         self._lock = threading.Lock()
+        self._written = float("-inf")
+        """When the status was written last, by the monotonic clock."""
         self._status = Status.model_validate_json((path / "status.json").read_bytes())
 
     @classmethod
-    def take_over(cls, run: Run) -> "RunWriter":
-        """Become the owner of a run that nobody works on, to go on with it."""
+    def take_over(cls, run: Run, devices: Sequence[str] = ()) -> "RunWriter":
+        """Become the owner of a run that nobody works on, to go on with it on `devices`."""
+        require_mine(run)
         (run.path / "control.json").unlink(missing_ok=True)
         for folder in (run.path, run.path / "checkpoints"):
             clear_drafts(folder)
@@ -212,7 +209,7 @@ class RunWriter(Run):
             with open(lines, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
                 file.truncate(file.read().rfind(b"\n") + 1)
         writer = cls(run.path)
-        writer.enter(State.QUEUED, owner=Owner.me(), ended=None, error=None)
+        writer.enter(State.QUEUED, owner=Owner.me(devices), ended=None, error=None)
         return writer
 
     def emit(self, event: Any) -> None:
@@ -222,6 +219,7 @@ class RunWriter(Run):
     def append(self, name: str, content: str) -> None:
         """Append one line, with its line end, to a file of the run: whole or not at all."""
         line = content.encode()
+        self._require_own()
         with self._lock, space_for(self.path, lambda: len(line)), open(self.path / name, "ab", buffering=0) as file:
             before = file.tell()
             try:
@@ -232,9 +230,23 @@ class RunWriter(Run):
                 file.truncate(before)
                 raise
 
+    def advance(self, **changes: Any) -> None:
+        """Change how far the run is, in memory; the status is written twice a second at most, and with `update`.
+
+        A durable write syncs a file and a folder: 20 steps a second would do that 40 times. A kill loses the count of
+        half a second, which is in the events, and nothing that a resume needs.
+        """
+        with self._lock:
+            self._status = self._status.model_copy(update=changes)
+            is_due = time.monotonic() - self._written >= ADVANCE_SECONDS
+        if is_due:
+            self.update()
+
     def update(self, **changes: Any) -> None:
         """Change some fields of the status; the heartbeat is set by the way."""
+        self._require_own()
         with self._lock:
+            self._written = time.monotonic()
             self._status = self._status.model_copy(update={**changes, "heartbeat": time.time()})
             content = self._status.model_dump_json(indent=1).encode()
             try:
@@ -244,8 +256,19 @@ class RunWriter(Run):
                     raise
                 _overwrite(self.path / "status.json", content)
 
+    def _require_own(self) -> None:
+        """Raise RunError when another process has taken over the run, since this one counted as gone.
+
+        That can only be after a silence, of a machine that was asleep, say; so it is looked at only then.
+        """
+        if time.time() - self._status.heartbeat > GONE_SECONDS:
+            owner = Status.model_validate_json((self.path / "status.json").read_bytes()).owner
+            if owner and owner != self._status.owner:
+                raise RunError("run.taken_over", run=self.id, host=owner.host)
+
     def enter(self, state: State, **changes: Any) -> None:
         """Enter a state, as an event and in the status. A full disk keeps no run from entering the state it ends in."""
+        self._require_own()
         try:
             if not state.alive:
                 (self.path / _SPARE).unlink(missing_ok=True)
@@ -277,20 +300,30 @@ class RunWriter(Run):
 
 def folder() -> Path:
     """Return the folder of all runs; it is made if missing."""
-    path = home() / "runs"
-    path.mkdir(exist_ok=True)
-    return path
+    return shared_folder(home(), "runs")
 
 
 @contextmanager
 def scratch(config: RunConfig) -> Iterator[RunWriter]:
-    """Make a run's directory that no list shows and that is gone afterwards: for trying things out."""
-    run = create(config)
-    hidden = run.path.rename(run.path.with_name(f".{run.id}"))
+    """Make a run's directory that no list ever shows and that is gone afterwards: for trying things out."""
+    _remove_scratch()
+    path = folder() / f"{_SCRATCH}{secrets.token_hex(8)}"
     try:
-        yield RunWriter(hidden)
+        _fill(path, config, ())
+        yield RunWriter(path)
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+_SCRATCH = ".scratch-"
+
+
+def _remove_scratch() -> None:
+    """Remove what a kill has left."""
+    for path in folder().glob(f"{_SCRATCH}*"):
+        status = readable_status(Run(path))
+        if status and not status.state.alive:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _overwrite(path: Path, content: bytes) -> None:
@@ -303,8 +336,8 @@ def _set_aside(path: Path) -> None:
     replace_file(path / _SPARE, os.urandom(_SPARE_BYTES))  # not zeros, which some file systems keep for nothing
 
 
-def create(config: RunConfig) -> RunWriter:
-    """Make the directory of a new run in the state `queued`, owned by this process.
+def create(config: RunConfig, devices: Sequence[str] = ()) -> RunWriter:
+    """Make the directory of a new run in the state `queued`, owned by this process, which may use `devices`.
 
     Raises HomeError when the home cannot be written, or its disk is full.
     """
@@ -312,16 +345,24 @@ def create(config: RunConfig) -> RunWriter:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"
     draft = final.with_name(f".{final.name}")
-    draft.mkdir()
-    now = time.time()
-    _set_aside(draft)
-    replace_file(draft / "run.yaml", config.to_yaml())
-    status = Status(state=State.QUEUED, owner=Owner.me(), created=now, heartbeat=now)
-    replace_file(draft / "status.json", status.model_dump_json(indent=1))
+    _fill(draft, config, devices)
     draft.rename(final)
     run = RunWriter(final)
     run.emit(StateChanged(state=State.QUEUED.value))
     return run
+
+
+def _fill(path: Path, config: RunConfig, devices: Sequence[str]) -> None:
+    """Make a run's directory, with its settings and its first status."""
+    try:
+        path.mkdir()
+    except PermissionError as error:
+        raise denied(path.parent, error) from error
+    now = time.time()
+    _set_aside(path)
+    replace_file(path / "run.yaml", config.to_yaml())
+    status = Status(state=State.QUEUED, owner=Owner.me(devices), created=now, heartbeat=now)
+    replace_file(path / "status.json", status.model_dump_json(indent=1))
 
 
 def created_at(run_id: str) -> float:
@@ -348,6 +389,12 @@ def only(shown: Callable[[Run], bool]) -> Iterator[None]:
 def is_narrowed() -> bool:
     """Whether only some of the runs are known here: somebody asks who is not their owner."""
     return _shown.get() is not None
+
+
+def require_mine(run: Run) -> None:
+    """Raise RunError for a run of another user that this one may not write to."""
+    if not os.access(run.path, os.W_OK | os.X_OK) and (owner := owner_of(run.path)):
+        raise RunError("run.not_yours", run=run.id, owner=owner)
 
 
 def is_id(text: str) -> bool:
@@ -380,9 +427,21 @@ def all_runs() -> list[Run]:
     return [run for run_id in ids if _may_be_shown(run := Run(place / run_id))]
 
 
-def alive_runs() -> list[Run]:
-    """Return the runs that some process works on or will, the newest first."""
-    return [run for run in all_runs() if (status := readable_status(run)) and status.state.alive]
+def alive_runs(devices: Sequence[str] = ()) -> list[Run]:
+    """Return the runs that some process works on or will, the newest first: those that may use one of `devices`."""
+    return [
+        run
+        for run in all_runs()
+        if (status := readable_status(run)) and status.state.alive and status.owner and status.owner.may_share(devices)
+    ]
+
+
+def elsewhere(run: Run) -> dict[str, Any] | None:
+    """Return the machine that works on a run, and how long it has been silent; None where it is this one."""
+    owner = run.status().owner
+    if owner is None or owner.is_here:
+        return None
+    return {"host": owner.host, "seconds": f"{silence(run.beats):.0f}", "most": f"{GONE_SECONDS:.0f}"}
 
 
 def readable_status(run: Run) -> Status | None:

@@ -176,7 +176,7 @@ def all_of() -> list[Summary]:
         gone = known.keys() - {run.id for run in there}
         for run_id in gone:
             del known[run_id]
-        listed = {run.id: _as_now(known[run.id].summary) for run in there}
+        listed = {run.id: _as_now(run, known[run.id].summary) for run in there}
         if gone or any(not listed[run.id].alive for run in fresh):
             _keep(known)
         return list(listed.values())
@@ -187,7 +187,7 @@ def of(run: Run) -> Summary:
     with _lock:
         known = _known.get(run.path.parent, {})
         _look(run, known)
-        return _as_now(known[run.id].summary)
+        return _as_now(run, known[run.id].summary)
 
 
 def _look(run: Run, known: dict[str, _Known]) -> bool:
@@ -202,10 +202,10 @@ def _look(run: Run, known: dict[str, _Known]) -> bool:
     return True
 
 
-def _as_now(summary: Summary) -> Summary:
+def _as_now(run: Run, summary: Summary) -> Summary:
     """Return a summary with the state that the run has at this moment: its owner may be gone since it was written."""
     status = summary.status
-    now = status.as_now() if status else None
+    now = status.as_now(run.beats) if status else None
     return summary if now is status else summary.model_copy(update={"status": now})
 
 

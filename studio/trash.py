@@ -13,11 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
-from studio import labels, runs
+from studio import labels, locks, runs
 from studio.errors import RunError, StudioError
-from studio.files import home, size_of, sync_folder
+from studio.files import home, shared_folder, size_of, sync_folder
 from studio.runs import Run
 
 KEPT_SECONDS = 30 * 24 * 3600
@@ -50,9 +48,7 @@ class Deleted:
 
 def folder() -> Path:
     """Return the trash's folder; it is made if missing."""
-    path = home() / "trash"
-    path.mkdir(exist_ok=True)
-    return path
+    return shared_folder(home(), "trash")
 
 
 def deleted() -> list[Deleted]:
@@ -99,7 +95,7 @@ def empty(older_than: float = 0) -> int:
 @contextmanager
 def no_start() -> Iterator[None]:
     """Keep every process from starting or resuming a run meanwhile."""
-    with FileLock(home() / "start.lock"):
+    with locks.held(home() / "start.lock"):
         yield
 
 
@@ -109,6 +105,8 @@ def refuse_alive(run: Run) -> None:
         raise RunError("run.unknown", id=run.id)
     status = runs.readable_status(run)
     if status and status.state.alive:
+        if there := runs.elsewhere(run):
+            raise RunError("run.alive_elsewhere", run=run.id, **there)
         raise RunError("run.alive", run=run.id)
 
 

@@ -58,8 +58,11 @@ def test_a_changed_preset_is_read_back_equal(name):
      "- x", "{a}", "[a]", "*a", "&a", "!a", "%a", "@a", "a: b", "'", '"', "''", "\\", "\u2028x\u0085", "\x7f\x01", "😀",
      "--set", "", "...", "---", "'1e5'", "inf", "a'b\"c$d`e"],
 )  # fmt: skip
-def test_every_text_is_read_back_as_it_was(text):
+def test_every_text_is_read_back_as_it_was(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     config = presets.load("quickstart").with_settings({"data.prompt.system": text, "model.revision": text or None})
+    assert command.needs_file(config) == (text in ("", "null"))  # which clear a setting on the command line
+    (tmp_path / command.FILE).write_text(config.to_yaml(), encoding="utf-8")
     assert parsed(command.line(config)) == config
 
 

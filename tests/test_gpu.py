@@ -1,16 +1,19 @@
 """The queue of the GPU thread: runs wait, change places, and answer what is asked of them."""
 
+import contextlib
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 from following import wait_for, wait_until_over
 
-from studio import gpu
+from studio import gpu, locks
 from studio.compare import generate
 from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import GenerationConfig
 from studio.errors import DeviceError, RunError
+from studio.model import hardware
 from studio.runs import State
 
 
@@ -147,3 +150,93 @@ def test_closing_does_not_wait_for_a_long_answer(tiny_config, slow_answers):
     *_, last = shown
     assert last.answers[0][0].end == "stopped"
     assert last.answers[0][0].tokens < 900
+
+
+def test_closing_pauses_a_run_that_was_taken_from_the_queue_and_has_not_begun(tiny_config, monkeypatch):
+    thread = gpu.GpuThread()
+    begin, closing = thread._train, threading.Thread(target=thread.close)
+
+    def close_and_begin(waiting):
+        closing.start()
+        thread._work.acquire()  # close has asked all runs that it knows of, and waits for the thread
+        begin(waiting)
+
+    monkeypatch.setattr(thread, "_train", close_and_begin)
+    run = thread.start_run(tiny_config.with_settings({"train.max_steps": 40}))
+    closing_state = wait_until_over(run)
+    closing.join()
+    assert closing_state is State.PAUSED
+
+
+@pytest.fixture
+def device_is_taken(home):
+    """The device is another process's, as far as its lock tells."""
+    folder = home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as taken:
+        for name in hardware.devices():
+            taken.enter_context(locks.held(folder / f"{name}.lock"))
+        yield taken
+
+
+def test_a_run_that_waits_for_the_device_keeps_no_comparison_waiting(finished_run, device_is_taken, tiny_config):
+    waiting = gpu.thread().start_run(tiny_config)
+    wait_for(waiting, lambda status: status.phase == "waiting")
+    made = gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), tiny_config.generation)).result()
+    assert all(side.text for side in made.answers[0])
+    assert waiting.status().phase == "waiting"
+    device_is_taken.close()
+    assert wait_until_over(waiting) is State.FINISHED
+
+
+@pytest.mark.parametrize(("action", "state"), [("pause", State.PAUSED), ("stop", State.STOPPED)])
+def test_a_run_that_waits_for_the_device_answers(device_is_taken, tiny_config, action, state):
+    waiting = gpu.thread().start_run(tiny_config)
+    wait_for(waiting, lambda status: status.phase == "waiting")
+    waiting.request(action)
+    assert wait_until_over(waiting, 10) is state
+
+
+class Cards:
+    """Stands in for `torch.cuda` with NVIDIA cards, in the order that CUDA_VISIBLE_DEVICES gives them."""
+
+    def __init__(self, monkeypatch, *uuids):
+        monkeypatch.setattr(hardware, "device", lambda: "cuda" if uuids else "cpu")
+        monkeypatch.setattr("torch.cuda.device_count", lambda: len(uuids))
+        monkeypatch.setattr("torch.cuda.get_device_properties", lambda card: SimpleNamespace(uuid=uuids[card]))
+
+
+def test_a_card_has_one_name_whatever_its_place(monkeypatch):
+    Cards(monkeypatch, "aaaa-1", "bbbb-2")
+    assert hardware.devices() == ("GPU-aaaa-1", "GPU-bbbb-2")
+    Cards(monkeypatch, "bbbb-2")
+    assert hardware.devices() == ("GPU-bbbb-2",)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-cccc-3")
+    assert hardware.devices() == ("MIG-cccc-3",)
+
+
+def test_two_processes_use_two_cards_and_two_never_one(monkeypatch, home):
+    Cards(monkeypatch, "a")
+    first = gpu._taken_devices()
+    Cards(monkeypatch, "b")
+    second = gpu._taken_devices()
+    assert first
+    assert second
+    Cards(monkeypatch, "a")
+    assert gpu._taken_devices() is None
+    second()
+    Cards(monkeypatch, "b", "a")  # both or none: what was taken of them is given back
+    assert gpu._taken_devices() is None
+    Cards(monkeypatch, "b")
+    assert gpu._taken_devices()
+
+
+def test_a_run_begins_beside_one_of_another_process_on_another_card(monkeypatch, tiny_config):
+    from studio import runs
+
+    other = runs.create(tiny_config, ["GPU-a"])  # nobody carries it out, and its owner lives
+    monkeypatch.setattr(hardware, "devices", lambda: ("GPU-a",))
+    with pytest.raises(DeviceError, match=other.id):
+        gpu.thread().start_run(tiny_config)
+    monkeypatch.setattr(hardware, "devices", lambda: ("GPU-b",))
+    assert wait_until_over(gpu.thread().start_run(tiny_config)) is State.FINISHED

@@ -110,3 +110,48 @@ def test_a_damaged_folder_does_not_hide_the_other_runs():
     (bad.path / "status.json").write_text("{")
     assert runs.readable_status(bad) is None
     assert [run.id for run in runs.alive_runs()] == [good.id]
+
+
+def test_a_scratch_run_is_in_no_list_at_any_moment(monkeypatch):
+    seen = []
+    write = runs.replace_file
+
+    def looking(path, content):
+        write(path, content)
+        seen.append((len(runs.all_runs()), len(runs.alive_runs())))
+
+    monkeypatch.setattr(runs, "replace_file", looking)
+    rename = runs.Path.rename
+    monkeypatch.setattr(runs.Path, "rename", lambda path, to: (seen.append(len(runs.all_runs())), rename(path, to))[1])
+    with runs.scratch(RunConfig()) as run:
+        run.enter(State.TRAINING)
+        assert runs.all_runs() == []
+    assert set(seen) == {(0, 0)}
+    assert not run.path.exists()
+
+
+def test_a_scratch_run_that_a_kill_has_left_goes_with_the_next(home):
+    code = (
+        "from studio import runs; from studio.config import RunConfig; import os\n"
+        "with runs.scratch(RunConfig()): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "RESTYLE_HOME": str(home)}, check=False)
+    assert len(list(runs.folder().glob(".scratch-*"))) == 1
+    with runs.scratch(RunConfig()) as first, runs.scratch(RunConfig()):
+        assert first.path.is_dir()
+        assert len(list(runs.folder().glob(".scratch-*"))) == 2
+
+
+def test_steps_are_written_twice_a_second_at_most_and_none_is_lost_at_the_next_change(monkeypatch):
+    run = runs.create(RunConfig())
+    now, written = [100.0], []
+    monkeypatch.setattr(runs.time, "monotonic", lambda: now[0])
+    write = runs.replace_file
+    monkeypatch.setattr(runs, "replace_file", lambda path, content: (written.append(path.name), write(path, content)))
+    for step in range(40):  # two seconds at twenty a second
+        now[0] += 0.05
+        run.advance(step=step)
+    assert 3 <= len(written) <= 5
+    run.advance(step=41)
+    run.begin("evaluating")
+    assert Run(run.path).status().step == 41

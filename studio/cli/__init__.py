@@ -29,11 +29,16 @@ def _main() -> None:
 
 
 def main() -> None:
-    """Run the command line; a StudioError is shown as its three lines, and the exit code is 1."""
+    """Run the command line; a StudioError is shown as its three lines, and the exit code is 1.
+
+    So is a file that the system does not let this user open.
+    """
     try:
         app()
-    except StudioError as error:
-        what, *rest = error.message.text(LANGUAGE).splitlines()
+    except (StudioError, PermissionError) as error:
+        from studio.job import readable
+
+        what, *rest = readable(error).message.text(LANGUAGE).splitlines()
         err.print(f"[bold red]{plain(what)}[/]")
         for line in rest:
             err.print(plain(line))

@@ -29,6 +29,7 @@ def compare(
     prompts: Annotated[list[str] | None, typer.Option("--prompt", help=say("cli.prompt"))] = None,
     prompts_file: Annotated[Path | None, typer.Option("--prompts", help=say("cli.prompts"))] = None,
     against: Annotated[list[str] | None, typer.Option("--against", help=say("cli.against"))] = None,
+    same_base: Annotated[bool | None, typer.Option("--same-base/--other-base", help=say("cli.same_base"))] = None,
     strength: Annotated[float, typer.Option("--strength", min=0, max=1.5, help=say("cli.strength"))] = 1.0,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -42,7 +43,7 @@ def compare(
     run = runs.find(run_id)
     asked = [*(prompts or []), *(held_out.prompts_of(prompts_file) if prompts_file else [])]
     generation = run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
-    named = [_brought(each, run) for each in against or ["base"]]
+    named = [_brought(each, run, same_base) for each in against or ["base"]]
     columns = (*map(parse, named), parse(NOW, strength))
     made = gpu.thread().compare(CompareRequest(run.id, tuple(asked), generation, columns)).result()
     if html or png:
@@ -64,14 +65,16 @@ def compare(
         _show_comparison(made)
 
 
-def _brought(named: str, run: runs.Run) -> str:
+def _brought(named: str, run: runs.Run, same_base: bool | None) -> str:
     """Return how a column names what was given, fetched or kept first where it comes from outside."""
     from studio.compare import outside
 
     with Progress(*_FETCHING, console=err, transient=True) as progress:
         task = progress.add_task(say("phase.fetching"), total=1.0, visible=False)
         try:
-            brought = outside.bring(named, run, lambda share: progress.update(task, completed=share, visible=True))
+            brought = outside.bring(
+                named, run, lambda share: progress.update(task, completed=share, visible=True), same_base=same_base
+            )
         except KeyboardInterrupt:
             progress.stop()
             err.print(say("cli.cancelled"))

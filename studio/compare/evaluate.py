@@ -26,8 +26,10 @@ from studio.config import RunConfig
 from studio.errors import CompareError, DeviceError, PromptError
 from studio.files import replace_file
 from studio.i18n import message
+from studio.model import hardware
 from studio.model.adapter import ModelHost
-from studio.runs import Owner, Run
+from studio.owner import Owner
+from studio.runs import Run
 
 Part = Literal["held_out", "general"]
 
@@ -49,7 +51,7 @@ def evaluate(
     """
     import torch
 
-    alive = runs.alive_runs()
+    alive = runs.alive_runs(hardware.devices())
     if training is not None or alive:
         raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
     run = runs.find(request.run_id)

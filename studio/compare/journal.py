@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from studio import locks
 from studio.errors import CompareError
 from studio.files import replace_file
 
@@ -76,7 +75,7 @@ class Journal:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"):
+        with locks.held(Path(f"{self.path}.lock")):
             yield
 
     def entries(self) -> list[dict[str, Any]]:

@@ -85,10 +85,11 @@ class Placed(Models):
     @property
     def unproven(self) -> tuple[Message, ...]:
         """What is not known of the adapters, and would have to be."""
+        words = {"shapes": "compare.unproven.base", "vouched": "compare.unproven.vouched"}
         return tuple(
-            message("compare.unproven.base", number=number, made_for=found.made_for)
+            message(words[found.known], number=number, made_for=found.made_for)
             for number, found in enumerate(self.fits, 1)
-            if found and found.known == "shapes"
+            if found and found.known in words
         )
 
 

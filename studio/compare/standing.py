@@ -17,7 +17,8 @@ from studio.compare.journal import Journal
 from studio.compare.measures import Sample
 from studio.compare.metrics import Scoreboard
 from studio.i18n import Message
-from studio.runs import Owner, Run
+from studio.owner import Owner
+from studio.runs import Run
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def stamp(run: Run) -> Stamp | None:
         return None
     answers = folder / ANSWERS
     size = answers.stat().st_size if answers.exists() else 0
-    return folder.name, (folder / FACTS).stat().st_mtime_ns, size, _goes_on(_facts(folder))
+    return folder.name, (folder / FACTS).stat().st_mtime_ns, size, _goes_on(folder, _facts(folder))
 
 
 def newest(run: Run) -> Evaluation | None:
@@ -70,7 +71,7 @@ def read(folder: Path) -> Evaluation:
     facts = _facts(folder)
     found = {(entry.get("part"), entry.get("row")): entry for entry in Journal(folder / ANSWERS).entries()}
     held = {row: entry for (part, row), entry in found.items() if part == "held_out" and isinstance(row, int)}
-    going = _goes_on(facts)
+    going = _goes_on(folder, facts)
     board = None if going else _board(folder / BOARD)
     return Evaluation(
         id=folder.name,
@@ -123,9 +124,9 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _goes_on(facts: dict[str, Any]) -> bool:
+def _goes_on(folder: Path, facts: dict[str, Any]) -> bool:
     owner = facts.get("owner")
-    return owner is not None and Owner.model_validate(owner).lives()
+    return owner is not None and Owner.model_validate(owner).lives(folder.iterdir())
 
 
 def _board(path: Path) -> Scoreboard | None:

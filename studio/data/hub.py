@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from studio.config import SourceConfig
 from studio.errors import DataError
-from studio.files import cache
+from studio.files import own_cache
 from studio.model.hub import reachable
 
 Answer = TypeVar("Answer")
@@ -22,8 +22,7 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 def _kept(source: SourceConfig, limit: int | None) -> Path:
     parts = (source.name, source.subset, source.split or "train", source.revision, limit)
-    folder = cache() / "hub-data"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = own_cache("hub-data")
     return folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}.arrow"
 
 

@@ -20,7 +20,7 @@ from studio.data.prompt import PromptRenderer, Segment
 from studio.data.readers.base import BadRow, ChangedRow, Going, Row
 from studio.data.source import Table, cell
 from studio.data.tokens import Tokens
-from studio.files import cache, replace_file
+from studio.files import own_cache, replace_file
 
 BATCH = 1_000
 """Rows tokenized at a time, between two looks at whether somebody asked to stop."""
@@ -90,8 +90,7 @@ def scan(
     `going` is told the share done between two batches, and may raise to end the work. Raises PromptError when a row's
     end of turn would not be trained.
     """
-    folder = cache() / "tokens"
-    folder.mkdir(exist_ok=True)
+    folder = own_cache("tokens")
     count = table.index(lambda share: going(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
     name = _name(table, data, mapping, tokenizer, near_rows)

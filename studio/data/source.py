@@ -16,7 +16,7 @@ from studio.data.readers import columnar, delimited, documents, lines, whole
 from studio.data.readers.base import BadRow, Going, Reader, Row
 from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
-from studio.files import cache, sha256
+from studio.files import own_cache, sha256
 from studio.i18n import Message, message
 
 _SMALL = 32 << 20
@@ -210,9 +210,7 @@ def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
 
 def _as_utf8(path: Path, encoding: str) -> Path:
     """Return a copy of a file in UTF-8 with line feeds at the ends of lines; damaged letters stay damaged."""
-    folder = cache() / "utf-8"
-    folder.mkdir(exist_ok=True)
-    kept = folder / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
+    kept = own_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
     if not kept.exists():
         if path.stat().st_size > whole.MAX_WHOLE:
             size, most = path.stat().st_size >> 20, whole.MAX_WHOLE >> 20

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from studio import locks
 from studio.errors import ModelError
-from studio.files import cache, replace_file, sha256
+from studio.files import cache, replace_file, sha256, shared_folder
 from studio.model import hub
 from studio.model.child import Child, Stuck
 
@@ -53,8 +54,11 @@ def fetch(going: Going = lambda share: None) -> Path:
     `going` is told the share done (0 to 1), and may raise to end the work between two parts of it. Raises ModelError.
     """
     target = folder()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with hub.alone(Path(f"{target}.lock"), going):  # two processes fetch it once
+    if is_here():
+        going(1.0)
+        return target
+    shared_folder(cache(), "models")
+    with locks.held(Path(f"{target}.lock"), lambda: going(0.0), hub.WAIT_SECONDS):  # two processes fetch it once
         if not is_here():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
                 _make(Path(draft), going)

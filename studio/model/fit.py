@@ -2,7 +2,8 @@
 
 All of it is known before anything is loaded. Only the first proves it: an adapter that the studio saved carries the
 hash of its base's weights. Another's settings name an id or a path. The same id of the Hub is the same base; another
-one is another base, whatever the shapes. A path says nothing on another machine, so there the shapes decide, and the
+one is another base, whatever the shapes, unless the user vouches for it. A path says nothing on another machine, and
+the name of a mirror or of a quantized copy tells its original only by custom: there the shapes decide, and the
 comparison says that it is not proven.
 """
 
@@ -13,16 +14,23 @@ from pathlib import Path
 from typing import Literal
 
 from studio.errors import CompareError
-from studio.model import builtin, skeleton
+from studio.model import builtin, skeleton, vouched
 from studio.model.load import Located
 from studio.model.saved import Saved
 
-Known = Literal["weights", "name", "shapes"]
-"""How it is known: the hash of the weights, the same name, or no more than that the shapes fit."""
+Known = Literal["weights", "name", "shapes", "vouched"]
+"""How it is known: the hash of the weights, the same name, no more than that the shapes fit, or that and the user's
+word for it that two names are one base."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SNAPSHOT = re.compile(r".*models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_COPY = re.compile(
+    r"(?i)([-_.](unsloth|bnb|gptq|awq|eetq|hqq|mlx|gguf|nf4|fp8|fp16|bf16|w\d+a\d+|int[48]|(4|8|16)-?bit|dynamic))+$"
+)
+"""The end of the names of quantized and converted copies: `-unsloth-bnb-4bit`, `-GPTQ-Int4`."""
+_MIRRORS = ("unsloth",)
+"""Owners whose repositories have the names of their originals."""
 NAMELESS = "–"
 
 
@@ -37,16 +45,23 @@ class Fit:
     known: Known
 
 
-def judge(saved: Saved, located: Located, made_for: Mapping[str, str | None] | None = None) -> Fit:
+def judge(
+    saved: Saved, located: Located, made_for: Mapping[str, str | None] | None = None, *, same_base: bool = False
+) -> Fit:
     """Say how it is known that an adapter fits a base; raises CompareError when it was made for another one.
 
-    `made_for` is the base that it was made for, where its folder does not say so.
+    `made_for` is the base that it was made for, where its folder does not say so. With `same_base` the user vouches
+    that the name it gives is another one of this base, as they may have done before (`vouched`).
     """
     named = made_for or saved.base
     known = kinship(named, located.identity, located.path)
     shown = named["id"] or NAMELESS
-    if known is None:
+    if known is None and named["weights"] is not None:
         raise CompareError("compare.other_base", made_for=shown, loaded=located.id)
+    if known is None and (same_base or vouched.holds(shown, located.identity)):
+        known = "vouched"
+    if known is None:
+        raise CompareError("compare.other_name", made_for=shown, loaded=located.id)
     if known != "weights":
         _require_shapes(saved, located, shown)
     return Fit(saved, shown, known)
@@ -67,9 +82,28 @@ def kinship(
         return "name"
     if not is_folder and theirs.casefold() == ours.casefold():
         return "shapes" if _another_edition(revision, base["revision"]) else "name"
-    if _HUB_ID.fullmatch(theirs) and not (is_folder and _last(theirs) == _last(ours)):
+    if _HUB_ID.fullmatch(theirs) and not _may_be_copies(theirs, ours, is_folder):
         return None
     return "shapes"
+
+
+def _may_be_copies(theirs: str, ours: str, is_folder: bool) -> bool:
+    """Whether an id of the Hub may be of a copy of our base, or of its original, as such are named by custom.
+
+    A folder has the name that somebody gave it: where the id is a copy's, it cannot contradict that.
+    """
+    copied = [
+        bool(_COPY.search(name)) or name.casefold().startswith(tuple(f"{owner}/" for owner in _MIRRORS))
+        for name in (theirs, ours)
+    ]
+    if is_folder:
+        return copied[0] or _last(theirs) == _last(ours)
+    return any(copied) and _original(theirs) == _original(ours)
+
+
+def _original(name: str) -> str:
+    """Return the last part of a model's name, without what copies add to it."""
+    return _COPY.sub("", _last(name))
 
 
 def _parsed(made_for: Mapping[str, str | None]) -> tuple[str, str | None]:

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import platform
+import re
+import socket
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +93,29 @@ def device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def devices() -> tuple[str, ...]:
+    """Name the devices that this process may use, each as every process calls it that may use it too.
+
+    A card of NVIDIA's has a UUID, whatever place `CUDA_VISIBLE_DEVICES` gives it; a part of one (MIG) has its own.
+    A processor is the machine's. All cards that are visible count: a large model is spread over them. The names are
+    file names.
+    """
+    import torch
+
+    kind = device()
+    if kind != "cuda":
+        return (_file_name(f"{kind}-{socket.gethostname()}"),)
+    parts = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    if parts[0].startswith("MIG-"):
+        return (_file_name(parts[0]),)  # CUDA lets a process see one part only
+    cards = (torch.cuda.get_device_properties(card).uuid for card in range(torch.cuda.device_count()))
+    return tuple(dict.fromkeys(_file_name(f"GPU-{uuid}") for uuid in cards))
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def device_name() -> str:

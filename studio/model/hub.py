@@ -22,10 +22,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from filelock import FileLock, Timeout
-
+from studio import locks
 from studio.errors import ModelError
-from studio.files import cache
+from studio.files import cache, shared_folder
 from studio.model.child import Child, Stuck
 
 log = logging.getLogger(__name__)
@@ -43,6 +42,8 @@ _NOT = ("*/*", "consolidated*")
 """What else matches: copies of the weights for other programs, in folders or under another name."""
 _SPARE = 100 * 10**6
 """Bytes that stay free on the disk."""
+WAIT_SECONDS = 0.3
+"""Seconds between two looks whether another process has fetched a model."""
 _OLD = 3600.0
 """Seconds after which half a file is nobody's download any more."""
 
@@ -231,9 +232,8 @@ def fetch(
     wanted.require_usable(listing)
     if listing.gated:
         require_access(model_id, token)
-    lock = cache() / "locks"
-    lock.mkdir(exist_ok=True)
-    with alone(lock / f"{storage(model_id).name}.lock", going):
+    lock = shared_folder(cache(), "locks") / f"{storage(model_id).name}.lock"
+    with locks.held(lock, lambda: going(0.0), WAIT_SECONDS):  # two processes fetch it once
         require_disk(listing.missing, storage(model_id))
         with _no_halves(storage(model_id) / "blobs"):
             found = _download(listing, revision, wanted, going, token)
@@ -261,7 +261,8 @@ def require_disk(needed: int, folder: Path) -> None:
 
 
 def _full(needed: int, folder: Path) -> ModelError:
-    return ModelError("model.disk", need=size(needed + _SPARE), free=size(free_disk(folder)), path=str(folder))
+    key = "model.cache_disk" if folder.is_relative_to(cache()) else "model.disk"  # ours holds the built-in model
+    return ModelError(key, need=size(needed + _SPARE), free=size(free_disk(folder)), path=str(folder))
 
 
 def free_disk(folder: Path) -> int:
@@ -317,24 +318,10 @@ def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Goi
     log.warning("the download of %s ended with %s", listing.id, told)
     if told.get("errno") == errno.ENOSPC:
         raise _full(listing.missing, storage(listing.id))
+    if told.get("errno") in (errno.EACCES, errno.EPERM, errno.EROFS):
+        raise ModelError("model.cache_denied", id=listing.id, path=str(cache_folder()))
     kinds = told.get("error") or ["no answer"]
     raise _error(kinds, told.get("status"), listing.id, revision, token)
-
-
-@contextlib.contextmanager
-def alone(path: Path, going: Going) -> Iterator[None]:
-    """Hold a lock, so that two processes fetch a model once; while waiting for it, `going` may raise."""
-    lock = FileLock(path)
-    while True:
-        try:
-            lock.acquire(timeout=0.3)
-            break
-        except Timeout:
-            going(0.0)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 A folder may come from anywhere. Its settings reach PEFT only as far as they are known here: PEFT would import a module
 that a file names (`megatron_core`), and search with patterns that a file holds and that may never end. So the modules
-are taken from the names of the weights, and patterns that repeat are refused.
+and their ranks are taken from the weights, and what a file says by module holds for the modules that it names in full
+or by their last parts: nothing from a file is ever a pattern here.
 """
 
 import json
@@ -24,6 +25,9 @@ MOST_BYTES = 2 * 10**9
 MOST_RANK = 1024
 _MOST_SETTINGS, _MOST_HEADER = 2 * 10**6, 16 * 10**6
 """Bytes of a settings file and of the head of the weights: both are read whole."""
+
+_LONGEST_NAME = 1000
+"""Characters of the name of a base: names are searched with patterns of ours."""
 
 _KEEPS_THE_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
 """Ways to begin an adapter that leave the base's own weights alone; others (PiSSA, OLoRA, …) change them."""
@@ -47,7 +51,8 @@ _PARTS = re.compile(
     r"(.+)\.(lora_A\.weight|lora_B\.weight|lora_B\.bias|lora_embedding_A|lora_embedding_B"
     r"|lora_magnitude_vector(?:\.weight)?)"
 )
-_REPEATS = re.compile(r"[*+{]")
+_NAME = re.compile(r"\^?(?:\w|[-.]|\\\.)+")
+"""A module's name, or the last parts of it, also as a pattern that means just that: `^model\.layers\.0`."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,16 @@ class Saved:
         """Return PEFT's configuration for it, made from what was checked and nothing else."""
         from peft import LoraConfig
 
-        known = ("rank_pattern", "alpha_pattern", "lora_dropout", "use_rslora", "use_dora", "lora_bias")
-        asked = {name: self.settings[name] for name in (*known, "fan_in_fan_out") if self.settings.get(name)}
+        known = ("lora_dropout", "use_rslora", "use_dora", "lora_bias", "fan_in_fan_out")
+        asked = {name: self.settings[name] for name in known if self.settings.get(name)}
+        alphas = {path: _of_module(path, self.settings.get("alpha_pattern") or {}) for path in self.modules}
+        ranks = {path: of.rank for path, of in self.modules.items() if of.rank != self.settings["r"]}
         return LoraConfig(
             r=self.settings["r"],
             lora_alpha=self.settings["lora_alpha"],
             target_modules=list(self.modules),
+            rank_pattern={_exactly(path): rank for path, rank in ranks.items()},
+            alpha_pattern={_exactly(path): alpha for path, alpha in alphas.items() if alpha is not None},
             inference_mode=True,
             task_type="CAUSAL_LM",
             **asked,
@@ -119,10 +128,16 @@ def recorded_base(folder: Path) -> dict[str, str | None]:
     if not (folder / BASE_RECORD).is_file():
         settings = settings_of(folder)
         named, revision = (settings.get(name) for name in ("base_model_name_or_path", "revision"))
+        for field, value in (("base_model_name_or_path", named), ("revision", revision)):
+            if len(str(value)) > _LONGEST_NAME:
+                raise CompareError(
+                    "compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=_cut(value)
+                )
         return {"id": str(named or ""), "revision": str(revision) if revision else None, "weights": None}
     found = _json(folder / BASE_RECORD)
     base = found.get("base") if isinstance(found, dict) else None
-    if not isinstance(base, dict) or not all(isinstance(base.get(name), str) for name in ("id", "weights")):
+    texts = [base.get(name) for name in ("id", "weights")] if isinstance(base, dict) else [None]
+    if not all(isinstance(text, str) and len(text) <= _LONGEST_NAME for text in texts):
         raise CompareError("compare.bad_settings", folder=folder.name, file=BASE_RECORD, field="base", value=_cut(base))
     return {"id": base["id"], "revision": str(base.get("revision") or "") or None, "weights": base["weights"]}
 
@@ -161,12 +176,26 @@ def _is_positive(value: Any) -> bool:
 
 
 def _is_pattern(value: Any, is_right: Any) -> bool:
-    """Whether a table by module is one: its keys are patterns to PEFT, so none may repeat anything."""
+    """Whether a table by module is one. Its keys are patterns to PEFT: those that are not plain names are refused."""
     if not value:
         return value in (None, {})
     if not isinstance(value, dict):
         return False
-    return all(len(key) <= 200 and not _REPEATS.search(key) and is_right(each) for key, each in value.items())
+    return all(len(key) <= 200 and _NAME.fullmatch(key) and is_right(each) for key, each in value.items())
+
+
+def _of_module(path: str, table: Mapping[str, Any]) -> Any:
+    """Return what a table says of a module, by its whole name (`^…`) or its last parts: the first entry, as in PEFT."""
+    for key, value in table.items():
+        name = key.removeprefix("^").replace("\\.", ".")
+        if path == name or (not key.startswith("^") and path.endswith(f".{name}")):
+            return value
+    return None
+
+
+def _exactly(path: str) -> str:
+    """Return the pattern by which PEFT finds this module and no other."""
+    return f"^{re.escape(path)}"
 
 
 def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, Matrices]:
@@ -181,10 +210,17 @@ def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, Matrices]:
         raise CompareError("compare.damaged", folder=folder.name, detail="0 × lora_A")
     targets = settings.get("target_modules")
     if isinstance(targets, list | tuple):  # PEFT takes a text for a pattern, which is not asked here
-        stray = [path for path in modules if not any(f".{path}".endswith(f".{target}") for target in targets)]
+        ends = {target for target in targets if isinstance(target, str)}
+        stray = [path for path in modules if ends.isdisjoint(_ends(path))]
         if stray:
             raise CompareError("compare.contradicts", folder=folder.name, detail=f"target_modules ∌ {_some(stray)}")
     return modules
+
+
+def _ends(path: str) -> list[str]:
+    """Return the name of a module, and its last parts of every length."""
+    parts = path.split(".")
+    return [".".join(parts[first:]) for first in range(len(parts))]
 
 
 def _matrices(folder: Path, path: str, parts: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) -> Matrices:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from studio.errors import CompareError
-from studio.files import home, remove_folder, sha256, size_of, space_for
+from studio.files import home, remove_folder, sha256, shared_folder, size_of, space_for
 from studio.model import hub
 from studio.model import saved as adapters
 from studio.model.saved import BASE_RECORD, MOST_BYTES, SETTINGS, WEIGHTS, Saved
@@ -113,9 +113,7 @@ def keep(paths: Sequence[Path], check: Callable[[Saved], object] = lambda saved:
 
 
 def _place() -> Path:
-    folder = home() / "adapters"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return shared_folder(home(), "adapters")
 
 
 @contextmanager

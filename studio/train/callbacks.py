@@ -77,7 +77,7 @@ class RunCallback(TrainerCallback):
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.after_step = random_state()
-        self._run.update(step=state.global_step)
+        self._run.advance(step=state.global_step)
 
     @override
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

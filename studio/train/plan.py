@@ -14,6 +14,7 @@ from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
 from studio.model.memory import Memory
 from studio.model.skeleton import Skeleton
+from studio.train import schedule
 
 MARGIN = 0.9
 """Share of the free memory that a forecast may fill; it is right to about a fifth."""
@@ -41,6 +42,8 @@ class Plan:
     """Bytes that are free for it on the device."""
     steps: int
     """Optimizer steps of the whole run."""
+    warnings: tuple[Message, ...]
+    """Settings that have little or no effect in so many steps."""
     tokenizer_bytes: float
     """Size of the tokenizer, which goes with each adapter and each checkpoint."""
     most_tokens: int
@@ -102,7 +105,11 @@ def make(
     computes the same sums on a day with less memory. Raises RunError for adapter targets that the model does not have.
     """
     sizes = skeleton.build(located.path, config.lora)
-    fitted, optimizer = _with_optimizer(config.train)
+    steps = count_steps(config.train, rows)
+    changes, shortened = schedule.fit(config.train, steps)
+    fitted, optimizer = _with_optimizer(config.train.model_copy(update=changes))
+    validates = config.data.validation.kind != "none"
+    told = tuple(schedule.warnings(fitted, steps, validates=validates))
     where, number = device(), precision(config.model.precision, located.settings.get("model_type", "")).value
     attention = config.model.attention
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
@@ -134,14 +141,14 @@ def make(
     sums = {"need": _gb(needed), "then": _gb(taken.total), "free": _gb(free)}
     choices = (
         *optimizer,
+        *shortened,
         *_processes(chosen),
         _as_before(_batches(config.train, chosen, sums), "batch_size" in before),
         _as_before(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
     )
     at_once = whole.batch_size if chosen.batch_size == wanted.batch_size else chosen.batch_size
-    steps = count_steps(config.train, rows)
     most = chosen.batch_size * longest
-    return Plan(chosen, choices, sizes, taken, free, steps, _tokenizer_bytes(located), most, at_once)
+    return Plan(chosen, choices, sizes, taken, free, steps, told, _tokenizer_bytes(located), most, at_once)
 
 
 def shared(settings: TrainConfig, count: int | None = None) -> TrainConfig:

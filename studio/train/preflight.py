@@ -76,6 +76,7 @@ def check(
         blocks.append(full.message)
     if not planned.fits:
         warnings.append(planned.may_not_fit)
+    warnings += planned.warnings
     facts.append(planned.trained)
     number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)

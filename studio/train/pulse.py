@@ -13,9 +13,8 @@ from pydantic import ValidationError
 
 from studio.model import vitals
 from studio.model.vitals import Vitals
-from studio.runs import Run
+from studio.runs import VITALS, Run
 
-NAME = "vitals.json"
 EVERY = 1.0
 """Seconds between two signs."""
 
@@ -36,13 +35,13 @@ def beating(run: Run) -> Iterator[None]:
 def newest(run: Run) -> Vitals | None:
     """Return a run's newest sign of life; None when there is none, or it cannot be read."""
     try:
-        return Vitals.model_validate_json((run.path / NAME).read_bytes())
+        return Vitals.model_validate_json((run.path / VITALS).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
 def _beat(run: Run, over: threading.Event) -> None:
-    path, draft = run.path / NAME, run.path / f".{NAME}.draft"
+    path, draft = run.path / VITALS, run.path / f".{VITALS}.draft"
     while True:
         with contextlib.suppress(OSError):
             draft.write_text(vitals.look().model_dump_json())

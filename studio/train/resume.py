@@ -8,7 +8,7 @@ long the run goes on.
 from collections.abc import Mapping
 from typing import Any
 
-from studio.config import RunConfig, fields
+from studio.config import RunConfig, fields, value_of
 from studio.errors import RunError
 from studio.runs import Run
 
@@ -61,13 +61,24 @@ def changed(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     steps = run.status().total
     shorter = after.train.max_steps is None or after.train.max_steps < steps
     if after.train.epochs < before.train.epochs or ("train.max_steps" in found and shorter):
-        raise RunError("run.shorter", run=run.id, steps=steps, epochs=f"{before.train.epochs:g}")
+        epochs = f"{before.train.epochs:g}"
+        raise RunError("run.shorter", run=run.id, steps=steps, epochs=epochs, setting=length(before))
+    if "train.epochs" in found and after.train.max_steps:
+        raise RunError("run.counts_steps", run=run.id, steps=after.train.max_steps)
     return found
 
 
-def goes_further(run: Run, settings: Mapping[str, Any]) -> bool:
-    """Whether `settings`, which were checked by `changed`, make the run longer than it was."""
-    return any(path in settings for path in LONGER)
+def length(config: RunConfig) -> str:
+    """Return the setting that says how long a run is."""
+    return "train.max_steps" if config.train.max_steps else "train.epochs"
+
+
+def require_further(run: Run, settings: Mapping[str, Any]) -> None:
+    """Raise RunError unless `settings`, which were checked by `changed`, make a finished run longer than it was."""
+    if not any(path in settings for path in LONGER):
+        config = run.config()
+        setting = length(config)
+        raise RunError("run.finished", run=run.id, setting=setting, now=f"{setting}={value_of(config, setting):g}")
 
 
 def _batch(config: RunConfig) -> int:

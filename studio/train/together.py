@@ -46,6 +46,10 @@ class Onlooker(RunWriter):
         pass
 
     @override
+    def advance(self, **changes: Any) -> None:
+        pass
+
+    @override
     def update(self, **changes: Any) -> None:
         pass
 

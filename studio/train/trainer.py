@@ -17,7 +17,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
-from studio.train import build, checkpoint, plan, preflight, record, resume, samples, together
+from studio.train import build, checkpoint, plan, preflight, record, resume, samples, schedule, together
 from studio.train.best import Best
 from studio.train.ends import Asked, NotFinite
 from studio.train.plan import Plan
@@ -47,7 +47,7 @@ def train(
         if action := run.requested():
             raise Asked(action)
         if share is not None:
-            run.update(progress=share)
+            run.advance(progress=share)
 
     def between() -> None:
         visits()
@@ -128,7 +128,8 @@ def _prepare(
     _tell_problems(run, prepared)
     record.write_rows(run.path, prepared.train, prepared.validation)
     going(None)
-    before = run.resolved().get("carried_out", {}) if begun_from else {}
+    decided = run.resolved().get("carried_out", {}) if begun_from else {}
+    before = {name: value for name, value in decided.items() if name in plan.CARRIED_OUT}
     planned = _plan(run, config, located, prepared, host, before)
     run.begin("loading")
     host.remove_adapter()
@@ -158,7 +159,7 @@ def _plan(
 def _as_carried_out(planned: Plan, prepared: Prepared) -> dict[str, Any]:
     """Return what the run does in fact where the settings left it open, for whoever changes it later."""
     return {
-        "carried_out": {name: getattr(planned.settings, name) for name in plan.CARRIED_OUT},
+        "carried_out": {name: getattr(planned.settings, name) for name in (*plan.CARRIED_OUT, *schedule.FITTED)},
         "trained_parameters": planned.skeleton.trained,
         "trained_modules": planned.skeleton.modules,
         "memory_bytes": round(planned.memory.total),
@@ -209,7 +210,7 @@ def _copy(folder: Path, to: Path) -> None:
 def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
     """Keep the last adapter that was good, and return the error to raise."""
     step = trainer.state.global_step + 1
-    rate = trainer.optimizer.param_groups[0]["lr"]
+    rate = run.config().train.learning_rate
     good = trainer.go_back_to_good()
     host.gather()
     if good:

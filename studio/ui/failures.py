@@ -11,6 +11,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.i18n import Message, has, text
+from studio.job import readable
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ def unexpected(error: Exception) -> Message:
 
 def message_of(error: Exception) -> Message:
     """Return the words for any exception."""
-    return error.message if isinstance(error, StudioError) else unexpected(error)
+    foreseen = isinstance(error, StudioError | PermissionError)
+    return readable(error).message if foreseen else unexpected(error)
 
 
 def shown(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from studio.errors import AccessError, ModelError
-from studio.files import home
+from studio.files import home, shared_folder
 from studio.ui import theme
 from studio.ui.access import GUEST_PATH, Door, Gate
 from studio.ui.hosts import on_space
@@ -69,7 +69,9 @@ def _look() -> dict[str, Any]:
 
 def temporary() -> Path:
     """Return where uploads lie until they are kept, and what may be downloaded; asked before the page is built."""
-    return Path(os.environ.setdefault("GRADIO_TEMP_DIR", str(home() / "temporary")))
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        os.environ["GRADIO_TEMP_DIR"] = str(shared_folder(home(), "temporary"))
+    return Path(os.environ["GRADIO_TEMP_DIR"])
 
 
 def is_local() -> bool:

@@ -18,6 +18,8 @@ AUTOMATIC = {
     "model.precision": "precision",
     "train.optimizer": "optimizer",
     "train.batch_split": "batches",
+    "train.logging_steps": "logging_steps",
+    "train.warmup_steps": "warmup_steps",
     "train.gradient_checkpointing": "gradient_checkpointing",
 }
 """Settings that the preflight decides, and the name of its choice."""

@@ -6,14 +6,13 @@ import re
 import shutil
 from pathlib import Path, PureWindowsPath
 
-from studio.files import home, sha256
+from studio.files import home, sha256, shared_folder
 
 
 def keep(path: str) -> Path:
     """Copy an uploaded file to `<home>/uploads` and return where it is; the same file is kept once."""
     source = Path(path)
-    folder = home() / "uploads"
-    folder.mkdir(exist_ok=True)
+    folder = shared_folder(home(), "uploads")
     kept = folder / f"{_stem(source.stem)}-{sha256(source)[:12]}{source.suffix.lower()}"
     if not kept.exists():
         draft = kept.with_name(f".{kept.name}.draft")

@@ -11,6 +11,7 @@ from tiny import TEMPLATES, make_tiny_model
 from studio import gpu
 from studio.compare import card
 from studio.compare import outside as arriving
+from studio.compare import saved as saved_comparisons
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.errors import CompareError
 from studio.model import uploaded
@@ -136,3 +137,31 @@ def test_the_studios_own_adapter_is_known_by_its_hash_wherever_it_comes_from(run
     assert made.proof.made_for[2] == "weights"
     assert all(now == again for _, now, again in ids(made))
     assert [problem.key for problem in made.proof.problems] == ["compare.wrong.same"]
+
+
+def test_an_adapter_that_names_a_fork_is_compared_on_the_users_word_and_every_proof_says_so(run, folder, hub_stand_in):
+    outside.change(folder, base_model_name_or_path="someone/fork")
+    with pytest.raises(CompareError, match="--same-base"):
+        beside(run, str(folder))
+    arriving.bring(str(folder), run, same_base=True)
+    made = beside(run, str(folder))
+    assert made.proof.made_for == (None, "weights", "vouched")
+    assert [left.key for left in made.proof.unproven] == ["compare.unproven.vouched"]
+    assert not made.proof.verified
+    assert card.as_json(made)["proof"]["made_for"][2] == "vouched"
+    hub_stand_in.add("someone/captain", folder)
+    arriving.bring("someone/captain", run)
+    assert arriving.offered(run) == ["someone/captain"]
+    arriving.bring(str(folder), run, same_base=None)
+    with pytest.raises(CompareError, match="someone/fork"):
+        arriving.bring(str(folder), run, same_base=False)
+    assert arriving.offered(run) == []
+
+
+def test_a_comparison_that_was_vouched_for_is_kept_as_such(run, folder):
+    outside.change(folder, base_model_name_or_path="someone/fork")
+    arriving.bring(str(folder), run, same_base=True)
+    compare(run, PROMPTS[:1], columns=[BASE, ADAPTED, Column("adapter", str(folder))])
+    (kept,) = saved_comparisons.all_of(run)
+    assert kept.comparison.proof.made_for[2] == "vouched"
+    assert kept.comparison.proof.unproven[0].key == "compare.unproven.vouched"

@@ -14,7 +14,7 @@ from studio.compare import batches as batching
 from studio.compare import standing
 from studio.compare.columns import ADAPTED, Column, EvaluationRequest
 from studio.files import sha256
-from studio.runs import Owner
+from studio.owner import Owner
 
 
 @pytest.fixture

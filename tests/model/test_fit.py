@@ -8,7 +8,7 @@ from tiny import make_tiny_model
 
 from studio.config import ModelConfig
 from studio.errors import CompareError
-from studio.model import builtin, fit, load, saved
+from studio.model import builtin, fit, load, saved, vouched
 from studio.model.load import Located
 
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
@@ -45,6 +45,17 @@ FOLDER = named("/models/Tiny-1B", None, "hash")
         (named("/mnt/Tiny-1B/"), FOLDER, "shapes"),
         (named("owner/tiny-1b"), FOLDER, "shapes"),
         (named("owner/other"), FOLDER, None),
+        (named("unsloth/Tiny-1B"), HUB, "shapes"),
+        (named("unsloth/tiny-1b-bnb-4bit"), HUB, "shapes"),
+        (named("unsloth/Tiny-1B-unsloth-bnb-4bit"), HUB, "shapes"),
+        (named("someone/Tiny-1B-GPTQ-Int4"), HUB, "shapes"),
+        (named("someone/Tiny-1B-AWQ"), HUB, "shapes"),
+        (named("someone/Tiny-1B-4bit"), HUB, "shapes"),
+        (named("owner/Tiny-1B"), named("unsloth/Tiny-1B-bnb-4bit", COMMIT, "hash"), "shapes"),
+        (named("unsloth/Tiny-7B-bnb-4bit"), HUB, None),
+        (named("someone/Tiny-1B-4bit-chat"), HUB, None),
+        (named("someone/AWQ"), HUB, None),
+        (named("unsloth/Whatever-bnb-4bit"), FOLDER, "shapes"),  # a folder has the name that somebody gave it
         (named(builtin.HUB_ID), named(builtin.HUB_ID, builtin.HUB_ID, "hash"), "name"),
         (named(builtin.HUB_ID), named(builtin.HUB_ID, builtin.PACKAGE, "hash"), "shapes"),  # 4-bit weights, same name
     ],
@@ -111,3 +122,49 @@ def test_embeddings_and_every_linear_module_fit(tmp_path, tiny_model, located):
     folder = outside.make(tmp_path / "made", tiny_model, str(tiny_model), target_modules="all-linear")
     assert judged(folder, located).known == "name"
     assert len(saved.read(Path(folder)).modules) == 14
+
+
+@pytest.fixture
+def mirror(tmp_path, tiny_model):
+    """An adapter that names a fork of the tiny model."""
+    return saved.read(outside.make(tmp_path / "made", tiny_model, "someone/fork-of-tiny"))
+
+
+def located_at(model):
+    return load.locate(ModelConfig(id=str(model)))
+
+
+def test_another_name_is_refused_until_the_user_vouches_for_it_and_the_shapes_are_checked(mirror, tiny_model, tmp_path):
+    with pytest.raises(CompareError, match="--same-base") as caught:
+        fit.judge(mirror, located_at(tiny_model))
+    assert caught.value.key == "compare.other_name"
+    assert fit.judge(mirror, located_at(tiny_model), same_base=True).known == "vouched"
+    wide = make_wide(tmp_path / "wide")
+    with pytest.raises(CompareError, match="it is for 32"):
+        fit.judge(mirror, located_at(wide), same_base=True)
+
+
+def make_wide(folder):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    LlamaForCausalLM(LlamaConfig(vocab_size=300, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_what_is_vouched_for_is_remembered_for_that_base_and_can_be_taken_back(mirror, tiny_model, tmp_path):
+    located, other = located_at(tiny_model), located_at(make_tiny_model(tmp_path / "other", seed=3))
+    vouched.remember("Someone/Fork-of-Tiny", located.identity)
+    assert fit.judge(mirror, located).known == "vouched"
+    with pytest.raises(CompareError):
+        fit.judge(mirror, other)
+    vouched.remember("someone/fork-of-tiny", located.identity, same=False)
+    with pytest.raises(CompareError):
+        fit.judge(mirror, located)
+
+
+def test_nobody_vouches_against_the_hash_of_the_weights(mirror, tiny_model):
+    made_for = named("someone/tiny", None, "another")
+    with pytest.raises(CompareError) as caught:
+        fit.judge(mirror, located_at(tiny_model), made_for, same_base=True)
+    assert caught.value.key == "compare.other_base"

@@ -12,6 +12,17 @@ from studio.errors import CompareError
 from studio.model import saved
 
 WEIGHTS = "adapter_model.safetensors"
+ENDLESS = (
+    "(a+)+$",
+    "(a|a)*$",
+    "(" * 12 + "a" + ")?a" * 12,
+    "a?" * 40 + "a" * 40,
+    "(?:a?){40}",
+    "a.*b.*c.*",
+    "[qv]_proj",
+    "q_proj|v_proj",
+)
+"""Patterns, of which some never end without a single `*`, `+` or `{`."""
 
 
 @pytest.fixture
@@ -42,7 +53,9 @@ def test_dora_and_ranks_by_module_are_read(tmp_path, tiny_model):
     assert found.modules["model.layers.1.self_attn.q_proj"].rank == 2
     config = found.lora_config()
     assert config.use_dora
-    assert config.alpha_pattern == {"q_proj": 16}
+    alphas = config.alpha_pattern
+    assert alphas == {rf"^model\.layers\.{n}\.self_attn\.q_proj": 16 for n in (0, 1)}
+    assert config.rank_pattern == dict.fromkeys(alphas, 2)
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, -1], ids=["empty", "torn head length", "torn head", "torn weights"])
@@ -105,7 +118,7 @@ def test_what_does_more_than_add_is_refused(folder, settings):
         ("r", None),
         ("lora_alpha", -1),
         ("lora_alpha", float("nan")),
-        ("rank_pattern", {"(a+)+$": 4}),
+        *((field, {pattern: 4}) for field in ("rank_pattern", "alpha_pattern") for pattern in ENDLESS),
         ("rank_pattern", ["q_proj"]),
         ("alpha_pattern", {"q_proj": "16"}),
         ("lora_dropout", 2),
@@ -144,3 +157,70 @@ def test_the_template_beside_it_is_found_in_both_places(folder):
     assert saved.read(folder).template == "one"
     (folder / "chat_template.jinja").write_text("two")
     assert saved.read(folder).template == "two"
+
+
+def test_a_table_by_module_names_whole_modules_or_their_last_parts_and_the_first_entry_holds(tmp_path, tiny_model):
+    table = {r"^model\.layers\.0\.self_attn\.q_proj": 3, "layers.1.self_attn.q_proj": 5, "q_proj": 7, "proj": 9}
+    folder = outside.make(tmp_path / "made", tiny_model, "someone/tiny")
+    found = saved.read(outside.change(folder, alpha_pattern=table))
+    by_module = {path: saved._of_module(path, table) for path in found.modules}
+    assert by_module == {
+        "model.layers.0.self_attn.q_proj": 3,
+        "model.layers.1.self_attn.q_proj": 5,
+        "model.layers.0.self_attn.v_proj": None,
+        "model.layers.1.self_attn.v_proj": None,
+    }
+
+
+def test_peft_scales_each_module_as_the_file_says(tmp_path, tiny_model):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    tables = {
+        "rank_pattern": {"layers.0.self_attn.q_proj": 2},
+        "alpha_pattern": {r"^model\.layers\.1\.self_attn\.v_proj": 32},
+    }
+    folder = outside.make(tmp_path / "made", tiny_model, str(tiny_model), **tables)
+
+    def scales(config):
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), folder, config=config)
+        return {
+            name: part.scaling["default"]
+            for name, part in model.named_modules()
+            if isinstance(getattr(part, "scaling", None), dict)
+        }
+
+    assert scales(saved.read(folder).lora_config()) == scales(None)
+    assert len(set(scales(None).values())) == 3
+
+
+def test_ranks_are_those_of_the_weights_whatever_the_table_says(tmp_path, tiny_model):
+    folder = outside.make(tmp_path / "made", tiny_model, "someone/tiny", rank_pattern={"q_proj": 2})
+    outside.change(folder, rank_pattern={"nothing": 7})
+    assert saved.read(folder).modules["model.layers.0.self_attn.q_proj"].rank == 2
+    assert set(saved.read(folder).lora_config().rank_pattern.values()) == {2}
+
+
+def test_many_targets_beside_many_modules_are_looked_through_once(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    parts = {
+        f"base_model.model.layers.{n}.q_proj.lora_{side}.weight": torch.zeros(1, 1)
+        for n in range(8000)
+        for side in "AB"
+    }
+    save_file(parts, folder / WEIGHTS)
+    settings = {
+        "peft_type": "LORA",
+        "r": 1,
+        "lora_alpha": 1,
+        "target_modules": [f"x{n}" for n in range(50_000)] + ["q_proj"],
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    assert len(saved.read(folder).modules) == 8000
+
+
+@pytest.mark.parametrize("name", ["a/" + "-4bit" * 100_000 + "x", "models--" * 100_000, "/" * 10**6])
+def test_a_name_without_measure_is_refused_before_it_is_searched(folder, name):
+    with pytest.raises(CompareError, match="base_model_name_or_path"):
+        saved.read(outside.change(folder, base_model_name_or_path=name))

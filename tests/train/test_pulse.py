@@ -44,6 +44,6 @@ def test_a_run_whose_folder_is_taken_away_is_not_disturbed_by_its_pulse(home, tm
 
 def test_a_damaged_sign_is_none(home):
     run = runs.create(RunConfig())
-    (run.path / pulse.NAME).write_text("{")
+    (run.path / pulse.VITALS).write_text("{")
 
     assert pulse.newest(run) is None

@@ -323,3 +323,23 @@ def test_the_best_adapter_is_kept_and_training_ends_early(tiny_config):
     assert max(seen) == best + 15 or max(seen) == 400
     assert weights(run) == (run.path / "best" / f"step-{best:06}" / "adapter_model.safetensors").read_bytes()
     assert len(losses(run)) == max(seen)
+
+
+@pytest.mark.parametrize(
+    ("length", "asked", "key", "advice"),
+    [
+        ({"train.max_steps": 2}, {}, "run.finished", {"train.max_steps": 3}),
+        ({"train.max_steps": 2}, {"train.epochs": 50.0}, "run.counts_steps", {"train.max_steps": 3}),
+        ({"train.max_steps": 2}, {"train.max_steps": 1}, "run.shorter", {"train.max_steps": 3}),
+        ({"train.max_steps": None, "train.epochs": 0.25}, {}, "run.finished", {"train.epochs": 0.5}),
+    ],
+)
+def test_what_is_advised_for_a_finished_run_makes_it_longer(tiny_config, length, asked, key, advice):
+    run = trained(tiny_config, **length)
+    with pytest.raises(RunError) as caught:
+        gpu.thread().resume_run(run.id, asked)
+    assert caught.value.key == key
+    assert next(iter(advice)) in str(caught.value).split(". ")[-1]
+    gpu.thread().resume_run(run.id, advice)
+    assert wait_until_over(run) is State.FINISHED
+    assert run.status().step == 3

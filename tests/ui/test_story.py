@@ -177,7 +177,7 @@ def test_points_that_have_waited_are_drawn(run, monkeypatch):
 
 
 def test_a_silence_is_told_in_steps(run):
-    (run.path / pulse.NAME).write_text(json.dumps({"at": time.time() - 25, "memory": 1, "machine": 2}))
+    (run.path / pulse.VITALS).write_text(json.dumps({"at": time.time() - 25, "memory": 1, "machine": 2}))
     status = json.loads((run.path / "status.json").read_text())
     (run.path / "status.json").write_text(json.dumps(status | {"heartbeat": time.time() - 95}))
 

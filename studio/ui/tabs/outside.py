@@ -32,6 +32,8 @@ class Outside:
     fetch: gr.Button
     cancel: gr.Button
     files: gr.File
+    same_base: gr.Checkbox
+    """The user vouches for what comes next: its base is the run's under another name."""
     said: gr.HTML
     kept: gr.Dropdown
     remove: gr.Button
@@ -92,8 +94,15 @@ def build(words: Words) -> Outside:
                 remove = words.make(
                     gr.Button, text="ui.outside.remove", size="sm", interactive=False, elem_id="outside-remove"
                 )
+        same_base = words.make(
+            gr.Checkbox,
+            label="ui.outside.same_base",
+            info="ui.outside.same_base_help",
+            value=False,
+            elem_id="outside-same-base",
+        )
         said = words.make(gr.HTML, text="ui.outside.hint", frame='<p class="hint">{}</p>', elem_id="outside-said")
-    return Outside(fold, named, token, fetch, cancel, files, said, kept, remove, gr.State(None))
+    return Outside(fold, named, token, fetch, cancel, files, same_base, said, kept, remove, gr.State(None))
 
 
 def connect(
@@ -157,7 +166,7 @@ def connect(
 
     @shown
     def fetch(
-        language: str, request: gr.Request, run_id: str | None, named: str, token: str
+        language: str, request: gr.Request, run_id: str | None, same_base: bool, named: str, token: str
     ) -> Iterator[dict[Any, Any]]:
         given = (token or "").strip() or None
         yield from arrive(
@@ -165,17 +174,21 @@ def connect(
             request,
             run_id,
             "phase.fetching",
-            lambda run, going: adapters.fetch((named or "").strip(), run, going, given),
+            lambda run, going: adapters.fetch((named or "").strip(), run, going, given, same_base=same_base or None),
         )
 
     @shown
     def upload(
-        language: str, request: gr.Request, run_id: str | None, files: list[str] | None
+        language: str, request: gr.Request, run_id: str | None, same_base: bool, files: list[str] | None
     ) -> Iterator[dict[Any, Any]]:
         if files:
             paths = [Path(file) for file in files]
             yield from arrive(
-                language, request, run_id, "ui.outside.checking", lambda run, going: adapters.upload(paths, run)
+                language,
+                request,
+                run_id,
+                "ui.outside.checking",
+                lambda run, going: adapters.upload(paths, run, same_base=same_base or None),
             )
 
     @shown
@@ -195,10 +208,10 @@ def connect(
     run = whose[0]
     told = {**QUIET, "concurrency_limit": None}
     part.fold.expand(offer_kept, frame.language, [part.kept, part.remove], **QUIET)
-    asked = [frame.language, run, part.named, part.token]
+    asked = [frame.language, run, part.same_base, part.named, part.token]
     begun = [
         gr.on([part.fetch.click, part.named.submit, part.token.submit], fetch, asked, part.of_arrival, **told),
-        part.files.upload(upload, [frame.language, run, part.files], part.of_arrival, **told),
+        part.files.upload(upload, [frame.language, run, part.same_base, part.files], part.of_arrival, **told),
     ]
     for event in begun:
         event.then(
