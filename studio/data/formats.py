@@ -72,10 +72,11 @@ class Detected:
 
 
 class RowProblem(Exception):
-    """A row cannot be used; `kind` is the problem's name in the catalogues under `problems`."""
+    """A row cannot be used; `kind` is the problem's name in the catalogues under `problems`, `detail` its cause."""
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, detail: str = ""):
         self.kind = kind
+        self.detail = detail
         super().__init__(kind)
 
 
@@ -183,7 +184,7 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
         turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
     else:
         turns = _from_pair(row, mapping, merge)
-    if not turns[-1].content.strip():
+    if not any(turn.content.strip() for turn in turns if turn.role == "assistant"):
         raise RowProblem("empty_answer")
     return Conversation(turns)
 
@@ -198,6 +199,13 @@ def _from_text(text: str, split: bool) -> tuple[Turn, ...]:
 def answer_column(mapping: MappingConfig) -> str | None:
     """Return what a text template calls the answer; None where a mapping has no such thing."""
     return ANSWER if mapping.shape == "text" and mapping.split_text else mapping.completion
+
+
+def question_column(mapping: MappingConfig) -> str:
+    """Return what a text template calls the question."""
+    if mapping.shape == "text":
+        return QUESTION
+    return mapping.prompt[0] if len(mapping.prompt) == 1 else mapping.joined
 
 
 def columns_for_template(row: Row, mapping: MappingConfig) -> Row:

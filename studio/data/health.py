@@ -14,9 +14,24 @@ FIX_OF = {
     "duplicate": "deduplicate",
     "near_duplicate": "near_deduplicate",
     "leak": "remove_leaks",
+    "no_system_role": "merge_system",
+    "special_text": "drop_special",
+    "system_lost": "merge_system",
 }
 """The setting under `data.fixes` that mends a kind of problem."""
-_USED = {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"}
+_USED = {"answer_cut", "duplicate", "near_duplicate", "leak", "few_rows"} | {
+    "answer_lost",
+    "empty_turn",
+    "foreign_marks",
+    "joined",
+    "other_prompt",
+    "own_end",
+    "question_lost",
+    "ready_made",
+    "reasoning_lost",
+    "special_text",
+    "system_lost",
+}
 """Rows with these problems are used all the same, unless they are mended."""
 
 
@@ -33,6 +48,8 @@ class Problem:
     """Share of all rows."""
     fixed: bool = False
     """Whether the settings mend it already."""
+    detail: str = ""
+    """What caused it in the first row, in the words of whatever refused the row; empty for most kinds."""
 
     @property
     def used(self) -> bool:
@@ -48,7 +65,8 @@ class Problem:
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
         shown = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
-        return message(f"problems.{self.kind}.what", count=f"{self.count:,}", rows=shown, share=f"{self.share:.1%}")
+        counts = {"count": f"{self.count:,}", "rows": shown, "share": f"{self.share:.1%}"}
+        return message(f"problems.{self.kind}.what", **counts, detail=self.detail)
 
     @property
     def effect(self) -> Message:
@@ -59,7 +77,8 @@ class Problem:
 def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...]) -> Problem:
     """Make the report's entry of one kind of problem."""
     share = counted.count / rows if rows else 0.0
-    return Problem(kind, counted.count, counted.rows, counted.example, share, fixed=FIX_OF.get(kind) in fixes)
+    fixed = FIX_OF.get(kind) in fixes
+    return Problem(kind, counted.count, counted.rows, counted.example, share, fixed, counted.detail)
 
 
 @dataclass(frozen=True)
