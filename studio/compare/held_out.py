@@ -139,8 +139,9 @@ def _row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> 
     last = max(number for number, segment in enumerate(segments) if segment.trained)
     segments = segments[: last + 1]
     prompt, reference = _shown(turns[:-1]), turns[-1].content
-    if not prompt and any(segment.text.strip() for segment in segments[1:last]):  # text with a template's marks
-        prompt, reference = "".join(segment.text for segment in segments[:last]), segments[last].text
+    before = "".join(segment.text for segment in segments[:last])
+    if not prompt and before not in ("", tokenizer.bos_token):  # a text with a template's marks
+        prompt, reference = before, segments[last].text
     elif not prompt:
         prompt, reference = _halves(reference)
         whole = segments[last]
