@@ -155,8 +155,11 @@ class ValidationConfig(Section):
         return self
 
 
-Fix = Literal["merge_turns", "drop_cut", "deduplicate", "near_deduplicate", "remove_leaks"]
-"""What can be mended in all rows: join turns of the same speaker, leave out rows that are cut, exact or near
+Fix = Literal[
+    "merge_turns", "merge_system", "drop_special", "drop_cut", "deduplicate", "near_deduplicate", "remove_leaks"
+]
+"""What can be mended in all rows: join turns of the same speaker, put the system prompt into the first question where
+the chat template has no place for it, leave out rows that spell control tokens, rows that are cut, exact or near
 duplicates, and training rows that are also in the validation rows."""
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -371,6 +371,11 @@ def created_at(run_id: str) -> float:
         return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
     except ValueError:  # somebody made the folder by hand
         return 0.0
+
+
+def day_of(run_id: str) -> date:
+    """Return the day on which a run was made: the date in its prompts, where a chat template writes one."""
+    return datetime.fromtimestamp(created_at(run_id), UTC).date()
 
 
 _shown: ContextVar[Callable[[Run], bool] | None] = ContextVar("shown", default=None)

@@ -116,11 +116,14 @@ def preview(
         print_json(
             {"row": row, "raw": shown.row, "text": shown.text, "tokens": [list(span) for span in shown.spans]}
             | {"trained": shown.trained, "ends": shown.ends, "problem": shown.problem and shown.problem.text()}
+            | {"notes": [note.text() for note in shown.notes]}
         )
         return
     if shown.problem:
         out.print(plain(shown.problem.text(LANGUAGE)), style="yellow")
         return
+    for note in shown.notes:
+        out.print(plain(note.text(LANGUAGE)), style="yellow")
     styles = {"context": "dim", "trained": "bold green", "cut": "strike red"}
     out.print(Text.assemble(*((text, styles[label]) for text, label in shown.spans)))
     out.print(say("cli.preview_line", tokens=shown.tokens, trained=shown.trained))

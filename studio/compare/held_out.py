@@ -1,16 +1,19 @@
 """The rows that a run is evaluated on: those kept from its training, or a list of prompts."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studio import runs
 from studio.compare.proof import run_renderer
 from studio.config import MappingConfig, SourceConfig
 from studio.data import formats, prepare, source, tokens
 from studio.data.formats import RowProblem, Turn
-from studio.data.prompt import ChatRenderer, PromptRenderer, Segment
+from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
+from studio.data.segments import Segment
 from studio.data.source import Table
 from studio.errors import CompareError, DataError
 from studio.runs import Run
@@ -39,10 +42,10 @@ def of_run(run: Run, tokenizer: Any, going: Callable[[float], None] = lambda sha
     """
     if run.config().data.validation.kind == "none":
         return []
-    rows, sha256 = prepare.validation_rows(run.config(), tokenizer, going)
+    rows, sha256 = prepare.validation_rows(run.config(), tokenizer, going, runs.day_of(run.id))
     if sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
-    return [_row(turns, segments, tokenizer) for turns, segments in rows]
+    return [_row(turns, made.segments, tokenizer) for turns, made in rows]
 
 
 def bundled(run: Run, name: str, tokenizer: Any) -> list[Row]:
@@ -59,7 +62,8 @@ def of_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[Row]:
 def of_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[Row]:
     """Return those of a run's validation rows that have these numbers (see `Prepared.held`)."""
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
-    return [_row(*said, tokenizer) for said in prepare.said_in(run.config(), numbers, mapping, tokenizer)]
+    rows = prepare.said_in(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
+    return [_row(turns, made.segments, tokenizer) for turns, made in rows]
 
 
 def of_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[Row], int]:
@@ -122,21 +126,41 @@ def _asked(made: PromptRenderer, turns: Sequence[Turn], reference: str | None, t
     ids = tuple(tokens.prompt_ids(made.question(turns), tokenizer))
     answer: tuple[int, ...] = ()
     if reference and isinstance(made, ChatRenderer):
-        last = made.example([*turns, Turn("assistant", reference)], {})[-1]
-        answer = tuple(tokens.prompt_ids([last], tokenizer))
+        try:
+            segments = made.example([*turns, Turn("assistant", reference)], {}).segments
+        except RowProblem:  # asked all the same, without a likelihood
+            segments = ()
+        answer = _split(segments, tokenizer)[1] if segments and segments[-1].trained else ()
     return Row(_shown(turns), reference, ids, answer)
 
 
 def _row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> Row:
     """Split a row at its last answer; a text without a question is split near its middle, to be gone on with."""
     last = max(number for number, segment in enumerate(segments) if segment.trained)
-    before, answer = list(segments[:last]), segments[last]
+    segments = segments[: last + 1]
     prompt, reference = _shown(turns[:-1]), turns[-1].content
-    if not prompt:
+    before = "".join(segment.text for segment in segments[:last])
+    if not prompt and before not in ("", tokenizer.bos_token):  # a text with a template's marks
+        prompt, reference = before, segments[last].text
+    elif not prompt:
         prompt, reference = _halves(reference)
-        before, answer = [*before, Segment(prompt, False)], Segment(answer.text[len(prompt) :], True)
-    ids, end = (tuple(tokens.prompt_ids(part, tokenizer)) for part in (before, [answer]))
-    return Row(prompt, reference.strip(), ids, end)
+        whole = segments[last]
+        at = whole.text.find(prompt) + len(prompt)
+        segments = [*segments[:last], *_halved(whole, at)]
+    return Row(prompt, reference.strip(), *_split(segments, tokenizer))
+
+
+def _halved(segment: Segment, at: int) -> tuple[Segment, Segment]:
+    before = tuple(span for span in segment.plain if span[1] <= at)
+    behind = tuple((start - at, end - at) for start, end in segment.plain if start >= at)
+    return Segment(segment.text[:at], False, plain=before), Segment(segment.text[at:], True, plain=behind)
+
+
+def _split(segments: Sequence[Segment], tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the tokens of a prompt, and those of the answer that is its last segment."""
+    [row] = tokens.tokenize([segments], tokenizer, sys.maxsize, "completion")
+    first = len(row.ids) - next((n for n, label in enumerate(reversed(row.labels)) if label != "trained"), len(row.ids))
+    return row.ids[:first], row.ids[first:]
 
 
 def _halves(text: str) -> tuple[str, str]:

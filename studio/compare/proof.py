@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from studio import runs
 from studio.compare.columns import CompareRequest
 from studio.compare.generate import Asked
 from studio.compare.placing import BASE, Placed, Source
@@ -185,7 +186,8 @@ def _templates(request: CompareRequest, placed: Placed) -> Iterator[Message]:
 
 def run_renderer(run: Run, tokenizer: Any) -> PromptRenderer:
     """Return what renders a run's prompts."""
-    return renderer(run.config(), tokenizer, MappingConfig.model_validate(run.resolved()["mapping"]))
+    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
+    return renderer(run.config(), tokenizer, mapping, runs.day_of(run.id))
 
 
 def _saved_tokenizer(folder: Path) -> Any:

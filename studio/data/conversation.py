@@ -51,11 +51,12 @@ class Conversation:
 class RowProblem(Exception):
     """A row cannot be used; `kind` is the problem's name in the catalogues under `problems`.
 
-    `names` are the names in the row that are not known, each with what it may stand for (`{"wizard": "assistant"}`).
+    `names` are the names in the row that are not known, each with what it may stand for (`{"wizard": "assistant"}`);
+    `detail` is what caused it, in the words of whatever refused the row.
     """
 
-    def __init__(self, kind: str, names: Mapping[str, str] | None = None):
-        self.kind, self.names = kind, dict(names or {})
+    def __init__(self, kind: str, names: Mapping[str, str] | None = None, detail: str = ""):
+        self.kind, self.names, self.detail = kind, dict(names or {}), detail
         super().__init__(kind)
 
 
@@ -86,7 +87,7 @@ def arrange(turns: list[Turn | None], merge: bool, notes: Notes) -> tuple[Turn, 
         raise RowProblem("assistant_first")
     if [turn.role for turn in spoken] != ["user", "assistant"] * (len(spoken) // 2):
         raise RowProblem("order")
-    if not spoken[-1].content.strip():
+    if not any(turn.content.strip() for turn in spoken if turn.role == "assistant"):
         raise RowProblem("empty_answer")
     spoken = [_checked(turn, notes) for turn in spoken]
     if not any(turn.role == "assistant" and turn.trained for turn in spoken):

@@ -57,6 +57,13 @@ def answer_column(mapping: MappingConfig) -> str | None:
     return ANSWER if mapping.shape == "text" and mapping.split_text else mapping.completion
 
 
+def question_column(mapping: MappingConfig) -> str:
+    """Return what a text template calls the question."""
+    if mapping.shape == "text":
+        return QUESTION
+    return mapping.prompt[0] if len(mapping.prompt) == 1 else mapping.joined
+
+
 def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     """Return a row as a text template sees it: its columns, and the joined prompt columns under their name."""
     if mapping.shape == "text":
@@ -206,4 +213,5 @@ __all__ = [
     "columns_for_template",
     "conversation",
     "detect",
+    "question_column",
 ]

@@ -18,11 +18,15 @@ FIX_OF = {
     "duplicate": "deduplicate",
     "near_duplicate": "near_deduplicate",
     "leak": "remove_leaks",
+    "no_system_role": "merge_system",
+    "special_text": "drop_special",
+    "system_lost": "merge_system",
 }
 """The setting under `data.fixes` that mends a kind of problem."""
 _USED = NOTES | {
-    "answer_cut", "cell_without_column", "duplicate", "few_rows", "half_letter", "leak", "near_duplicate",
-    "not_a_number", "unreadable_cell",
+    "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "few_rows", "foreign_marks",
+    "half_letter", "joined", "leak", "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost",
+    "ready_made", "reasoning_lost", "special_text", "system_lost", "unreadable_cell",
 }  # fmt: skip
 """Rows with these problems are used all the same, unless they are mended."""
 
@@ -44,6 +48,8 @@ class Problem:
     """The names in these rows that are not known, separated by commas."""
     setting: str = ""
     """What to give on the command line so that these rows are read, where a setting of the mapping does it."""
+    detail: str = ""
+    """What caused it in the first row, in the words of whatever refused the row; empty for most kinds."""
 
     @property
     def used(self) -> bool:
@@ -59,8 +65,8 @@ class Problem:
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
         shown = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
-        figures = {"count": f"{self.count:,}", "rows": shown, "share": f"{self.share:.1%}", "names": self.names}
-        return message(f"problems.{self.kind}.what", **figures)
+        figures = {"count": f"{self.count:,}", "rows": shown, "share": f"{self.share:.1%}"}
+        return message(f"problems.{self.kind}.what", **figures, names=self.names, detail=self.detail)
 
     @property
     def effect(self) -> Message:
@@ -83,6 +89,7 @@ def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...], mapp
         fixed=FIX_OF.get(kind) in fixes,
         names=", ".join(counted.names),
         setting=setting,
+        detail=counted.detail,
     )
 
 

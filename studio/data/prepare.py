@@ -1,8 +1,9 @@
 """From the settings to what the trainer gets, what the preview shows, and what the report counts."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -10,9 +11,10 @@ from studio.config import DataConfig, MappingConfig, RunConfig, SourceConfig
 from studio.data import formats, prompt, scan, source, tokens
 from studio.data.formats import Detected, RowProblem, Turn
 from studio.data.health import Problem, Report, problem
-from studio.data.prompt import PromptRenderer, Segment
+from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, Going, Row
 from studio.data.scan import Counted, Scanned
+from studio.data.segments import Rendering
 from studio.data.source import Table
 from studio.data.split import split
 from studio.data.tokens import Tokens
@@ -55,6 +57,8 @@ class Preview:
     """The rendered text, special tokens included."""
     problem: Message | None = None
     """Why the row is left out, if it is; then there are no spans."""
+    notes: tuple[Message, ...] = ()
+    """What is odd about the row although it is used."""
 
 
 def table(data: DataConfig) -> Table:
@@ -77,11 +81,18 @@ def mapping(data: DataConfig) -> Detected:
     return Detected(data.mapping, message("data.found.chosen"))
 
 
-def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig) -> PromptRenderer:
-    """Make the renderer of a run's prompts."""
+def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig, today: date | None = None) -> PromptRenderer:
+    """Make the renderer of a run's prompts; `today` is the date for chat templates that write one."""
     if chosen.shape == "text" and not chosen.split_text:
         return prompt.PlainRenderer(tokenizer)
-    return prompt.renderer(config.data.prompt, tokenizer, formats.answer_column(chosen))
+    return prompt.renderer(
+        config.data.prompt,
+        tokenizer,
+        formats.answer_column(chosen),
+        asked=formats.question_column(chosen),
+        merge_system="merge_system" in config.data.fixes,
+        today=today,
+    )
 
 
 def preview(config: RunConfig, row: int) -> Preview:
@@ -95,35 +106,48 @@ def preview(config: RunConfig, row: int) -> Preview:
     raw = opened.row(row)
     tokenizer = load_tokenizer(config.model)
     chosen = mapping(config.data).mapping
+    shown = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else _writable(raw)
     try:
-        turns = scan.conversation_of(raw, config.data, chosen).turns
-        segments = scan.segments_of(raw, turns, config.data, chosen, renderer(config, tokenizer, chosen))
+        conversation = scan.conversation_of(raw, config.data, chosen)
+        made = scan.render_row(raw, conversation.turns, config.data, chosen, renderer(config, tokenizer, chosen))
     except RowProblem as wrong:
-        shown = {"": raw.text} if isinstance(raw, BadRow) else raw
         return Preview(shown, [], 0, 0, False, count, problem=_said(wrong, row))
-    labelled = tokens.tokenize([segments], tokenizer, config.data.max_length, config.data.train_on)[0]
+    labelled = tokens.tokenize([made.segments], tokenizer, config.data.max_length, config.data.train_on)[0]
+    notes = dict.fromkeys((*conversation.notes, *made.notes, *(["joined"] if labelled.joined else [])))
     return Preview(
-        row=raw,
+        row=shown,
         spans=tokens.spans(labelled, tokenizer),
         tokens=len(labelled.ids),
         trained=labelled.trained,
         ends=tokens.ends_by_itself(labelled, tokenizer, tokens.stop_ids(tokenizer)),
         rows=count,
-        text="".join(segment.text for segment in segments),
+        text=made.text,
+        notes=tuple(Problem(kind, 1, [row + 1]).message for kind in notes),
     )
 
 
 def _said(wrong: RowProblem, row: int) -> Message:
-    return Problem(wrong.kind, 1, [row + 1], names=", ".join(wrong.names)).message
+    return Problem(wrong.kind, 1, [row + 1], names=", ".join(wrong.names), detail=wrong.detail).message
 
 
-def prepare(config: RunConfig, tokenizer: Any, going: Going = lambda share: None) -> Prepared:
+def _writable(value: Any) -> Any:
+    """Return a row, or what is in it, with texts that can be written; see `scan.writable`."""
+    if isinstance(value, str):
+        return scan.writable(value)
+    if isinstance(value, Mapping):
+        return {_writable(key): _writable(held) for key, held in value.items()}
+    return [_writable(held) for held in value] if isinstance(value, list) else value
+
+
+def prepare(
+    config: RunConfig, tokenizer: Any, going: Going = lambda share: None, today: date | None = None
+) -> Prepared:
     """Read, render, tokenize, mend and split all rows.
 
-    `going` is told the share done between two batches of rows, and may raise to end the work. Raises DataError when no
-    row can be used, PromptError when the end of the answers would not be trained.
+    `going` is told the share done between two batches of rows, and may raise to end the work. `today` is the date for
+    chat templates that write one. Raises DataError when no row can be used, PromptError when the settings do not fit.
     """
-    detected, scanned, rows, own = _scan(config, tokenizer, going)
+    detected, scanned, rows, own = _scan(config, tokenizer, going, today)
     report, train, validation = _sort_out(config, detected, scanned, rows, own)
     if report.blocks:
         raise _block(config, report)
@@ -135,33 +159,37 @@ def prepare(config: RunConfig, tokenizer: Any, going: Going = lambda share: None
 
 
 def validation_rows(
-    config: RunConfig, tokenizer: Any, going: Going = lambda share: None
-) -> tuple[list[tuple[tuple[Turn, ...], list[Segment]]], str]:
+    config: RunConfig, tokenizer: Any, going: Going = lambda share: None, today: date | None = None
+) -> tuple[list[tuple[tuple[Turn, ...], Rendering]], str]:
     """Return what is said in the rows that are validated on, rendered too, and the hash that `prepare` gives all rows.
 
     With another hash than a run's own, these are not the rows that were kept from it.
     """
-    detected, scanned, rows, own = _scan(config, tokenizer, going)
+    detected, scanned, rows, own = _scan(config, tokenizer, going, today)
     _, train, validation = _sort_out(config, detected, scanned, rows, own)
     columns = ["input_ids", "labels"]
     held = (own or rows).select(validation).select_columns(columns) if validation else None
-    found = said_in(config, _numbers(own or rows, validation), detected.mapping, tokenizer)
+    found = said_in(config, _numbers(own or rows, validation), detected.mapping, tokenizer, today)
     return found, _sha256(rows.select(train).select_columns(columns), held)
 
 
 def said_in(
-    config: RunConfig, numbers: Iterable[int], chosen: MappingConfig, tokenizer: Any
-) -> list[tuple[tuple[Turn, ...], list[Segment]]]:
+    config: RunConfig,
+    numbers: Iterable[int],
+    chosen: MappingConfig,
+    tokenizer: Any,
+    today: date | None = None,
+) -> list[tuple[tuple[Turn, ...], Rendering]]:
     """Return what is said in the validation rows with these numbers (from 1), rendered too."""
     data = config.data
     if (own := validation_source(data)) is not None:
         data = data.model_copy(update={"source": own, "limit": None})
-    render = renderer(config, tokenizer, chosen)
+    render = renderer(config, tokenizer, chosen, today)
     found = []
     for number in numbers:
         row = table(data).row(number - 1)
         turns = scan.conversation_of(row, data, chosen).turns
-        found.append((turns, scan.segments_of(row, turns, data, chosen, render)))
+        found.append((turns, scan.render_row(row, turns, data, chosen, render)))
     return found
 
 
@@ -196,16 +224,18 @@ def _epoch_seconds(config: RunConfig, report: Report) -> float | None:
     )
 
 
-def _scan(config: RunConfig, tokenizer: Any, going: Going) -> tuple[Detected, Scanned, Any, Any | None]:
+def _scan(
+    config: RunConfig, tokenizer: Any, going: Going, today: date | None = None
+) -> tuple[Detected, Scanned, Any, Any | None]:
     """Scan the data set, and the validation set that the settings name; return both as data sets."""
     detected = mapping(config.data)
-    render = renderer(config, tokenizer, detected.mapping)
-    scanned = scan.scan(table(config.data), config.data, detected.mapping, render, tokenizer, going)
+    render = renderer(config, tokenizer, detected.mapping, today)
+    scanned = scan.scan(table(config.data), config.data, detected.mapping, render, tokenizer, going, today)
     own_source = validation_source(config.data)
     if own_source is None:
         return detected, scanned, scanned.dataset(), None
     own_data = config.data.model_copy(update={"source": own_source, "limit": None})
-    own = scan.scan(table(own_data), own_data, detected.mapping, render, tokenizer, going)
+    own = scan.scan(table(own_data), own_data, detected.mapping, render, tokenizer, going, today)
     return detected, scanned, scanned.dataset(), own.dataset()
 
 

@@ -1,91 +1,174 @@
 """Render rows and questions into text: the one place where prompts are made.
 
-Training text, comparison prompts and the preview all come from `PromptRenderer`. A text is a list of segments that are
-tokenized one by one, so the prompt of a comparison is, token for token, the prefix of what was trained.
+Training text, comparison prompts and the preview all come from `PromptRenderer`. A row's text is tokenized as a whole,
+and the prompt of a comparison is, token for token, the prefix of what was trained.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from typing_extensions import override
 
 from studio.config import PromptConfig
-from studio.data.formats import Turn
+from studio.data import control, ready_made
+from studio.data.chat import ChatText
+from studio.data.control import Span
+from studio.data.formats import RowProblem, Turn
+from studio.data.ready_made import ReadyMade
+from studio.data.segments import Part, Rendering, Segment, cut
+from studio.data.tokens import end_of_turn
 from studio.errors import PromptError
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A piece of text that is trained as a whole, or not at all."""
-
-    text: str
-    trained: bool
+from studio.model.template import TemplateRefusal, source_of
 
 
 class PromptRenderer:
     """Renders conversations with a tokenizer's chat template, or rows with a text template."""
 
-    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> list[Segment]:
-        """Render a row for training: prompt and answer alternate, the last segment is an answer."""
+    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
+        """Render a row for training; raises RowProblem for one that cannot be rendered."""
         raise NotImplementedError
 
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
-        """Render a conversation that ends with a user's turn, as the prompt of an answer."""
+        """Render a conversation that ends with a user's turn, as the prompt of an answer; raises PromptError."""
         raise NotImplementedError
+
+
+class _Ends:
+    """The tokens with which a tokenizer's texts begin and end, and texts that bring them along."""
+
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+        self.begin = tokenizer.bos_token or ""
+        self.start = self.begin if adds_bos(tokenizer) else ""
+        self.end = tokenizer.eos_token or ""
+        added = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values()}
+        self._known = added | set(tokenizer.all_special_tokens)
+        turn = end_of_turn(tokenizer)
+        ends = [self.end, tokenizer.convert_ids_to_tokens(turn) if turn is not None else ""]
+        self._all = tuple(dict.fromkeys(end for end in ends if end))
+
+    def without_end(self, text: str) -> str:
+        """Return a text without a token that ends it, where it brings one."""
+        stripped = text.rstrip()
+        end = next((end for end in self._all if stripped.endswith(end)), None)
+        rest = stripped.removesuffix(end).rstrip() if end else text
+        return text if control.spelled(self._tokenizer, rest) else rest  # it may be about such tokens, or be HTML
+
+    def without_begin(self, text: str) -> str:
+        """Return a text without the token that begins it, where it brings one."""
+        return text.removeprefix(self.begin) if self.begin else text
+
+    def marks_in(self, text: str) -> ReadyMade | None:
+        """Return the marks of a chat template that a text carries; None for a text without."""
+        return ready_made.read(text, self.begin, self.end)
+
+    def knows(self, found: ReadyMade) -> bool:
+        """Whether marks are the tokenizer's or its template's own, or ordinary words."""
+        sign = found.family.sign
+        return not sign or sign in self._known or sign in source_of(self._tokenizer)
+
+    def ready_made(self, text: str, found: ReadyMade) -> Rendering:
+        """Render a text that carries the marks of a chat template, of which the answers are trained.
+
+        The marks are tokens where the tokenizer has them. Nothing is put in front of a text that begins itself, or
+        behind one that ends itself.
+        """
+        start = "" if self.begin and text.startswith(self.begin) else self.start
+        close = ""
+        if not text[found.answers[-1][1] :].strip():
+            ends = (*self._all, *(end for end in found.family.ends if end in self._known))
+            if not text.rstrip().endswith(ends):
+                close = next((end for end in found.family.ends if found.is_open and end in self._known), self.end)
+        answers = [Part(a + len(start), b + len(start)) for a, b in found.answers]
+        if close:
+            answers[-1] = replace(answers[-1], end=len(start) + len(text) + len(close))
+        plain = [
+            (a + len(start), b + len(start))
+            for a, b in control.spelled(self._tokenizer, text)
+            if not any(mark[0] < b and a < mark[1] for mark in found.marks)
+        ]
+        foreign = [] if self.knows(found) else ["foreign_marks"]
+        notes = ["ready_made", *foreign, *(["special_text"] if plain else [])]
+        return Rendering(cut(start + text + close, answers, plain), tuple(notes))
 
 
 class ChatRenderer(PromptRenderer):
     """Renders with the tokenizer's own chat template.
 
-    A conversation is cut at each assistant turn: what the template puts before the answer is context, and the answer
-    with its end of turn is trained. Where a template rewrites earlier turns (some drop old reasoning), only the last
-    answer is trained, since the earlier ones do not stand in the text as they were given.
+    What the template puts before an answer is context, and the answer with its end of turn is trained, in every turn
+    of a conversation. A pair whose prompt carries a template's marks already is taken as it is.
     """
 
-    def __init__(self, tokenizer: Any, system: str | None):
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, system: str | None, merge_system: bool = False, today: date | None = None):
+        """`merge_system` puts what a system turn says in front of the first question, if the template has no place."""
+        self._chat = ChatText(tokenizer, today)
+        self._ends = _Ends(tokenizer)
         self._system = system
+        self._merges = merge_system and not self._chat.knows_system()
+        if system and system.strip() and not merge_system and not self._chat.knows_system():
+            refusal = self._chat.refusal_of_system()
+            raise PromptError("prompt.no_system", detail=refusal) if refusal else PromptError("prompt.system_left_out")
 
     @override
-    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> list[Segment]:
-        turns = self._with_system(turns)
-        segments: list[Segment] = []
-        done = ""
-        for position, turn in enumerate(turns):
-            if turn.role != "assistant":
-                continue
-            before = self._render(turns[:position], ask=True)
-            after = self._render(turns[: position + 1], ask=False)
-            if before.startswith(done) and after.startswith(before):
-                segments += [Segment(before[len(done) :], False), Segment(after[len(before) :], True)]
-                done = after
-            elif position + 1 == len(turns):
-                segments = [Segment(before, False), Segment(_from_answer(after, turn.content), True)]
-        return segments
+    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
+        if (ready := self._ready_made(turns)) is not None:
+            return ready
+        given = self._with_system(turns)
+        used = [self._without_ends(turn) for turn in given]
+        trained = [turn.role == "assistant" and turn.trained and bool(turn.content.strip()) for turn in used]
+        try:
+            made = self._chat.example([(turn.role, turn.content) for turn in used], trained)
+        except TemplateRefusal as refusal:
+            has_system = used[0].role == "system" and not self._chat.knows_system()
+            raise RowProblem("no_system_role" if has_system else "template_refused", detail=str(refusal)) from refusal
+        notes = list(made.notes)
+        if any(a.content != b.content for a, b in zip(given, used, strict=True)):
+            notes.append("own_end")
+        if any(t.role == "assistant" and t.trained and not t.content.strip() for t in used):
+            notes.append("empty_turn")
+        if any((found := self._ends.marks_in(t.content)) and not self._ends.knows(found) for t in used):
+            notes.append("foreign_marks")
+        return replace(made, notes=tuple(notes))
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
-        turns = self._with_system(turns)
-        answered = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
-        text = self._render(turns, ask=True)
-        if not answered:
-            return [Segment(text, False)]
-        told = self.example(turns[: answered[-1] + 1], {})
-        done = "".join(segment.text for segment in told)
-        return [*told, Segment(text[len(done) :], False)] if text.startswith(done) else [Segment(text, False)]
+        if (ready := self._ready_made([*turns, Turn("assistant", "")])) is not None:
+            return [segment for segment in ready.segments if not segment.trained]
+        used = [self._without_ends(turn) for turn in self._with_system(turns)]
+        try:
+            return [self._chat.question([(turn.role, turn.content) for turn in used])]
+        except TemplateRefusal as refusal:
+            raise PromptError("prompt.template_failed", detail=str(refusal)) from refusal
 
     def _with_system(self, turns: Sequence[Turn]) -> list[Turn]:
         has_own = bool(turns) and turns[0].role == "system"
-        return list(turns) if has_own or self._system is None else [Turn("system", self._system), *turns]
+        if not has_own and self._system is not None:
+            turns = [Turn("system", self._system), *turns]
+        if self._merges and len(turns) > 1 and turns[0].role == "system":
+            return [replace(turns[1], content=f"{turns[0].content}\n\n{turns[1].content}"), *turns[2:]]
+        return list(turns)
 
-    def _render(self, turns: Sequence[Turn], ask: bool) -> str:
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        try:
-            return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
-        except Exception as error:  # templates are programs and raise what they like
-            raise PromptError("prompt.template_failed", detail=str(error)[:200]) from error
+    def _without_ends(self, turn: Turn) -> Turn:
+        if turn.role == "assistant":
+            content = self._ends.without_end(turn.content)
+        else:
+            content = self._ends.without_begin(turn.content)
+        return turn if content == turn.content else replace(turn, content=content)
+
+    def _ready_made(self, turns: Sequence[Turn]) -> Rendering | None:
+        """Render a pair whose prompt ends in the mark of an answer; None for all others."""
+        if [turn.role for turn in turns] != ["user", "assistant"]:
+            return None
+        asked, answer = turns[0].content, turns[1].content
+        found = self._ends.marks_in(asked + answer)
+        if found is None or not self._ends.knows(found) or not found.family.sign:
+            return None
+        if not len(asked.rstrip()) <= found.answers[-1][0] <= len(asked):
+            return None
+        return self._ends.ready_made(asked + answer, found)
 
 
 class TextRenderer(PromptRenderer):
@@ -96,8 +179,8 @@ class TextRenderer(PromptRenderer):
     """
 
     def __init__(self, tokenizer: Any, template: str, answer: str):
-        self._start = tokenizer.bos_token if adds_bos(tokenizer) else ""
-        self._end = tokenizer.eos_token
+        self._tokenizer = tokenizer
+        self._ends = _Ends(tokenizer)
         parts = _parse(template)
         names = [name for _, name in parts if name]
         if answer not in names:
@@ -112,54 +195,115 @@ class TextRenderer(PromptRenderer):
         self.columns = [name for name in names if name != answer]
 
     @override
-    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> list[Segment]:
-        answer = f"{self._space}{_cell(row, self.answer)}{self._after}{self._end}"
-        return [Segment(self._fill(row), False), Segment(answer, True)]
+    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
+        text, plain = self._fill(row)
+        begin = len(text)
+        given = _cell(row, self.answer)
+        answer = given if self._after.strip() else self._ends.without_end(given)
+        plain += _moved(control.spelled(self._tokenizer, answer), len(text) + len(self._space))
+        text += f"{self._space}{answer}{self._after}"
+        if not self._after.rstrip().endswith(self._ends.end):
+            text += self._ends.end
+        notes = [*(["own_end"] if answer != given else []), *(["special_text"] if plain else [])]
+        return Rendering(cut(text, [Part(begin, len(text), _is_trained(turns))], plain), tuple(notes))
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
         """Render the last user's turn: it is taken as the text of the template's only column."""
         if len(self.columns) != 1:
             raise PromptError("prompt.many_columns", columns=", ".join(self.columns))
-        return [Segment(self._fill({self.columns[0]: turns[-1].content}), False)]
+        text, plain = self._fill({self.columns[0]: turns[-1].content})
+        return list(cut(text, [], plain))
 
-    def _fill(self, row: Mapping[str, Any]) -> str:
-        text = "".join(literal + (_cell(row, name) if name else "") for literal, name in self._before)
-        return self._start + text
+    def _fill(self, row: Mapping[str, Any]) -> tuple[str, list[Span]]:
+        """Return the text up to the answer, and where control tokens are spelled in its columns."""
+        text, plain = "", []
+        for literal, name in self._before:
+            text += literal
+            if name:
+                value = _cell(row, name)
+                if not text:
+                    value = self._ends.without_begin(value)
+                plain += _moved(control.spelled(self._tokenizer, value), len(text))
+                text += value
+        start = self._ends.start
+        if start and text.startswith(start):
+            return text, plain
+        return start + text, _moved(plain, len(start))
 
 
 class PlainRenderer(PromptRenderer):
-    """Renders raw text as it is, with the end of text behind it; all of it is trained."""
+    """Renders raw text as it is, with the end of text behind it; all of it is trained.
+
+    Of a text that carries a chat template's marks, the answers are trained.
+    """
 
     def __init__(self, tokenizer: Any):
-        self._start = tokenizer.bos_token if adds_bos(tokenizer) else ""
-        self._end = tokenizer.eos_token
+        self._tokenizer = tokenizer
+        self._ends = _Ends(tokenizer)
 
     @override
-    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> list[Segment]:
-        return [Segment(self._start, False), Segment(turns[-1].content + self._end, True)]
+    def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
+        given = turns[-1].content
+        if (found := self._ends.marks_in(given)) is not None:
+            return self._ends.ready_made(given, found)
+        content = self._ends.without_end(self._ends.without_begin(given))
+        start = len(self._ends.start)
+        plain = _moved(control.spelled(self._tokenizer, content), start)
+        text = self._ends.start + content + self._ends.end
+        notes = [*(["own_end"] if content != given else []), *(["special_text"] if plain else [])]
+        return Rendering(cut(text, [Part(start, len(text), _is_trained(turns))], plain), tuple(notes))
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
         """Render a beginning that the model is to continue."""
-        return [Segment(self._start + turns[-1].content, False)]
+        content = turns[-1].content
+        if (found := self._ends.marks_in(content)) is not None and not content[found.answers[-1][0] :].strip():
+            return [replace(s, trained=False) for s in self._ends.ready_made(content, found).segments if not s.trained]
+        content = self._ends.without_begin(content)
+        start = len(self._ends.start)
+        plain = _moved(control.spelled(self._tokenizer, content), start)
+        return list(cut(self._ends.start + content, [], plain))
 
 
-def renderer(prompt: PromptConfig, tokenizer: Any, answer: str | None) -> PromptRenderer:
+def renderer(
+    prompt: PromptConfig,
+    tokenizer: Any,
+    answer: str | None,
+    *,
+    asked: str = "question",
+    merge_system: bool = False,
+    today: date | None = None,
+) -> PromptRenderer:
     """Make the renderer that the settings ask for; raises PromptError.
 
-    `auto` takes the chat template where the tokenizer has one, else the text template.
+    `auto` takes the chat template where the tokenizer has one, else the text template. `answer` and `asked` are what
+    a text template calls the answer (None for conversations) and the question.
     """
-    has_template = bool(getattr(tokenizer, "chat_template", None))
+    has_template = bool(source_of(tokenizer))
     if prompt.style == "chat" or (prompt.style == "auto" and has_template):
         if not has_template:
-            raise PromptError("prompt.no_chat_template")
-        return ChatRenderer(tokenizer, prompt.system)
-    if not prompt.template:
-        raise PromptError("prompt.no_template")
+            raise _no_chat_template("prompt.no_chat_template", asked, answer)
+        return ChatRenderer(tokenizer, prompt.system, merge_system, today)
     if answer is None:
-        raise PromptError("prompt.text_needs_pair")
+        raise PromptError("prompt.text_needs_pair" if has_template else "prompt.chat_without_template")
+    if not prompt.template:
+        raise _no_chat_template("prompt.no_template", asked, answer)
     return TextRenderer(tokenizer, prompt.template, answer)
+
+
+def _no_chat_template(key: str, asked: str, answer: str | None) -> PromptError:
+    if answer is None:
+        return PromptError("prompt.chat_without_template")
+    return PromptError(key, template=f"### question: {{{asked}}} ### answer: {{{answer}}}")
+
+
+def _is_trained(turns: Sequence[Turn]) -> bool:
+    return not turns or turns[-1].trained
+
+
+def _moved(spans: Sequence[Span], by: int) -> list[Span]:
+    return [(start + by, end + by) for start, end in spans]
 
 
 def _parse(template: str) -> list[tuple[str, str | None]]:
@@ -193,11 +337,3 @@ def adds_bos(tokenizer: Any) -> bool:
     if tokenizer.bos_token_id is None:
         return False
     return tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
-
-
-def _from_answer(text: str, answer: str) -> str:
-    """Return the end of a rendered conversation, from its last answer on."""
-    start = text.rfind(answer.strip())
-    if start < 0:
-        raise PromptError("prompt.answer_lost", answer=answer[:80])
-    return text[start:]

@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from typing import Any
 from studio.config import DataConfig, MappingConfig
 from studio.data import formats, tokens
 from studio.data.formats import Conversation, RowProblem, Turn
-from studio.data.prompt import PromptRenderer, Segment
+from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, ChangedRow, Going, Row
+from studio.data.segments import Rendering
 from studio.data.source import Table, cell
 from studio.data.tokens import Tokens
 from studio.files import own_cache, replace_file
+from studio.model.template import source_of
 
 BATCH = 1_000
 """Rows tokenized at a time, between two looks at whether somebody asked to stop."""
@@ -31,7 +34,9 @@ NAMES_KEPT = 20
 NEAR_ROWS = 100_000
 """Rows among which near duplicates are looked for, unless they are to be removed."""
 _KEPT_BYTES = 20_000_000_000
-_VERSION = 2
+_RENDERED = {"merge_turns", "merge_system", "drop_special"}
+"""The fixes that decide how a row is read or rendered."""
+_VERSION = 3
 """Part of every name in the cache; raised when the pass itself changes."""
 
 
@@ -44,11 +49,14 @@ class Counted:
     example: str = ""
     names: dict[str, str] = field(default_factory=dict)
     """Names in them that are not known, each with what it may stand for; the first of them."""
+    detail: str = ""
+    """What caused it in the first row, in the words of whatever refused the row."""
 
-    def add(self, row: int, example: str, names: Mapping[str, str] | None = None) -> None:
+    def add(self, row: int, example: str, names: Mapping[str, str] | None = None, detail: str = "") -> None:
         """Count one more row."""
         self.count += 1
         self.names = dict(islice({**self.names, **(names or {})}.items(), NAMES_KEPT))
+        self.detail = self.detail or detail
         if len(self.rows) < ROWS_NAMED:
             self.rows.append(row)
         self.example = self.example or example
@@ -84,16 +92,17 @@ def scan(
     render: PromptRenderer,
     tokenizer: Any,
     going: Going = lambda share: None,
+    today: date | None = None,
 ) -> Scanned:
     """Tokenize all rows that the settings choose, or return what an earlier pass left in the cache.
 
-    `going` is told the share done between two batches, and may raise to end the work. Raises PromptError when a row's
-    end of turn would not be trained.
+    `going` is told the share done between two batches, and may raise to end the work. `today` is the date with which
+    `render` renders templates that write one.
     """
     folder = own_cache("tokens")
     count = table.index(lambda share: going(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
-    name = _name(table, data, mapping, tokenizer, near_rows)
+    name = _name(table, data, mapping, tokenizer, near_rows, today)
     path, record = folder / f"{name}.arrow", folder / f"{name}.json"
     if record.exists() and path.exists():
         record.touch()
@@ -126,15 +135,24 @@ def conversation_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig)
     return replace(said, notes=(*said.notes, *row.notes)) if isinstance(row, ChangedRow) else said
 
 
-def segments_of(
+def render_row(
     row: Row, turns: tuple[Turn, ...], data: DataConfig, mapping: MappingConfig, render: PromptRenderer
-) -> list[Segment]:
-    """Render one row; raises PromptError."""
-    segments = render.example(turns, formats.columns_for_template(row, mapping))
+) -> Rendering:
+    """Render one row; raises RowProblem for one that cannot be rendered or has nothing to learn."""
+    made = render.example(turns, formats.columns_for_template(row, mapping))
+    trained = [number for number, segment in enumerate(made.segments) if segment.trained]
+    if not trained:
+        raise RowProblem("untrained")
+    if "special_text" in made.notes and "drop_special" in data.fixes:
+        raise RowProblem("special_text")
+    try:
+        made.text.encode()
+    except UnicodeEncodeError as error:
+        raise RowProblem("half_character", detail=repr(made.text[error.start])[1:-1]) from error
     if data.turns == "last":
-        last = max(number for number, segment in enumerate(segments) if segment.trained)
-        segments = [Segment(s.text, s.trained and number == last) for number, s in enumerate(segments)]
-    return segments
+        segments = (replace(s, trained=number == trained[-1]) for number, s in enumerate(made.segments))
+        made = replace(made, segments=tuple(segments))
+    return made
 
 
 def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[int, Row | BadRow]]:
@@ -150,7 +168,13 @@ def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[in
 
 def example_of(row: Row | BadRow) -> str:
     """Return the beginning of a row, to show what is meant."""
-    return row.text if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False, default=str)[:200]
+    text = row.text if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False, default=str)[:200]
+    return writable(text)
+
+
+def writable(text: str) -> str:
+    """Return a text with a replacement character for every half of a surrogate pair, which no encoding can write."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class _Pass:
@@ -196,27 +220,31 @@ class _Pass:
         return Scanned(path, seen, self._problems, self._near.pairs, min(self._near_rows, seen))
 
     def _batch(self, rows: list[tuple[int, Row | BadRow]]) -> list[dict[str, Any]]:
-        rendered: list[tuple[int, Row, tuple[Turn, ...], list[Segment]]] = []
+        rendered: list[tuple[int, Row, Conversation, Rendering]] = []
         for number, row in rows:
             try:
                 said = conversation_of(row, self._data, self._mapping)
-                segments = segments_of(row, said.turns, self._data, self._mapping, self._render)
-                rendered.append((number, row, said.turns, segments))
-                for note in said.notes:
-                    self._count(note, number, row)
+                rendered.append(
+                    (number, row, said, render_row(row, said.turns, self._data, self._mapping, self._render))
+                )
             except RowProblem as problem:
-                self._count(problem.kind, number, row, problem.names)
+                self._count(problem.kind, number, row, problem.names, problem.detail)
         labelled = tokens.tokenize(
-            [segments for *_, segments in rendered], self._tokenizer, self._data.max_length, self._data.train_on
+            [made.segments for *_, made in rendered], self._tokenizer, self._data.max_length, self._data.train_on
         )
-        return [
-            self._entry(number, row, turns, made)
-            for (number, row, turns, _), made in zip(rendered, labelled, strict=True)
-        ]
+        entries = (self._entry(*one, made) for one, made in zip(rendered, labelled, strict=True))
+        return [entry for entry in entries if entry]
 
-    def _entry(self, number: int, row: Row, turns: tuple[Turn, ...], made: Tokens) -> dict[str, Any]:
-        tokens.require_end(made, self._tokenizer, self._stops)
-        said = "\n".join(turn.content for turn in turns if turn.role != "system")
+    def _entry(
+        self, number: int, row: Row, conversation: Conversation, rendering: Rendering, made: Tokens
+    ) -> dict[str, Any] | None:
+        """Return what is kept of a row; None for one whose end would not be trained."""
+        if not made.cut and not tokens.ends_by_itself(made, self._tokenizer, self._stops):
+            self._count("no_end", number, row, detail=self._tokenizer.decode(made.ids[-8:]))
+            return None
+        for note in dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if made.joined else []))):
+            self._count(note, number, row)
+        said = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
         if made.cut:
             self._count("answer_cut" if made.trained else "nothing_trained", number, row)
         self._near.add(number, said)
@@ -229,8 +257,16 @@ class _Pass:
             "group": _hash(str(cell(row, self._data.validation.group))) if self._data.validation.group else 0,
         }
 
-    def _count(self, kind: str, number: int, row: Row | BadRow, names: Mapping[str, str] | None = None) -> None:
-        self._problems.setdefault(kind, Counted()).add(number, example_of(row), names)
+    def _count(
+        self,
+        kind: str,
+        number: int,
+        row: Row | BadRow,
+        names: Mapping[str, str] | None = None,
+        detail: str = "",
+    ) -> None:
+        counted = self._problems.setdefault(kind, Counted())
+        counted.add(number, example_of(row), names, writable(detail))
 
 
 class _NearDuplicates:
@@ -276,8 +312,11 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 
-def _name(table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any, near_rows: int) -> str:
+def _name(
+    table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any, near_rows: int, today: date | None
+) -> str:
     """Return the name under which a pass is kept: a hash of all that decides its result."""
+    writes_date = "strftime_now" in source_of(tokenizer)
     core = getattr(tokenizer, "backend_tokenizer", None)
     parts = {
         "version": _VERSION,
@@ -286,12 +325,14 @@ def _name(table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any
         "mapping": mapping.model_dump(mode="json"),
         "prompt": data.prompt.model_dump(mode="json"),
         "rows": [data.limit, data.pick, data.seed if data.pick == "random" else 0],
-        "labels": [data.train_on, data.turns, data.max_length, "merge_turns" in data.fixes],
+        "labels": [data.train_on, data.turns, data.max_length],
+        "fixes": sorted(_RENDERED.intersection(data.fixes)),
         "group": data.validation.group,
         "near": near_rows,
         "tokenizer": hashlib.sha256((core.to_str() if core else repr(tokenizer)).encode()).hexdigest(),
         "template": getattr(tokenizer, "chat_template", None),
         "special": [tokenizer.bos_token, tokenizer.eos_token],
+        "date": str(today or datetime.now(UTC).date()) if writes_date else "",
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 

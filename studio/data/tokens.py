@@ -3,14 +3,15 @@
 The preview shows the result of `tokenize`, and the trainer trains on it: there is no second way.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from studio.data.prompt import Segment
-from studio.errors import PromptError
+from studio.data import control
+from studio.data.segments import Segment
+from studio.model.template import ChatTemplate, TemplateRefusal, source_of
 
 IGNORED = -100
 """The label that PyTorch's cross-entropy leaves out (its default `ignore_index`)."""
@@ -30,6 +31,8 @@ class Tokens:
 
     ids: tuple[int, ...]
     labels: tuple[Label, ...]
+    joined: bool = False
+    """Whether the first token of an answer also holds the end of its prompt, so that the prompt alone has others."""
 
     @cached_property
     def kept(self) -> int:
@@ -57,44 +60,135 @@ class Tokens:
 
 
 def tokenize(rows: Sequence[Sequence[Segment]], tokenizer: Any, max_length: int, train_on: str) -> list[Tokens]:
-    """Tokenize rows of segments, each segment by itself; `train_on` is `completion` or `all`."""
-    texts = [segment.text for row in rows for segment in row]
-    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-    return [_label([(next(ids), segment.trained) for segment in row], max_length, train_on) for row in rows]
+    """Tokenize rows of segments, each row's text as a whole; `train_on` is `completion` or `all`.
 
-
-def _label(pieces: Iterable[tuple[list[int], bool]], max_length: int, train_on: str) -> Tokens:
-    ids: list[int] = []
-    labels: list[Label] = []
-    for piece, trained in pieces:
-        ids += piece
-        labels += [Label.TRAINED if trained or train_on == "all" else Label.CONTEXT] * len(piece)
-    labels[max_length:] = [Label.CUT] * (len(labels) - max_length)
-    return Tokens(tuple(ids), tuple(labels))
-
-
-def prompt_ids(segments: Sequence[Segment], tokenizer: Any) -> list[int]:
-    """Tokenize the prompt of a comparison exactly as the same text was tokenized for training."""
+    The ids are those of the whole text. A token that holds the end of one segment and the beginning of the next belongs
+    to the trained one.
+    """
     return [
-        token
-        for piece in tokenizer([s.text for s in segments], add_special_tokens=False)["input_ids"]
-        for token in piece
+        _label(row, encoded, tokenizer, max_length, train_on)
+        for row, encoded in zip(rows, _encode(rows, tokenizer), strict=True)
     ]
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    ids: list[int]
+    ends: list[int]
+    """The number of tokens up to the end of each segment."""
+    shared: list[bool]
+    """Whether the first token of a segment begins in the segment before it."""
+
+
+def _label(row: Sequence[Segment], encoded: _Encoded, tokenizer: Any, max_length: int, train_on: str) -> Tokens:
+    labels: list[Label] = []
+    joined = False
+    for number, segment in enumerate(row):
+        trained = segment.trained or (train_on == "all" and not segment.withheld)
+        first = len(labels)
+        labels += [Label.TRAINED if trained else Label.CONTEXT] * (encoded.ends[number] - first)
+        if segment.trained and encoded.shared[number] and not joined:
+            joined = prompt_ids(row[:number], tokenizer) != encoded.ids[:first]
+    labels[max_length:] = [Label.CUT] * (len(labels) - max_length)
+    return Tokens(tuple(encoded.ids), tuple(labels), joined)
+
+
+def _encode(rows: Sequence[Sequence[Segment]], tokenizer: Any) -> list[_Encoded]:
+    if not rows:
+        return []
+    texts = ["".join([segment.text for segment in row]) for row in rows]
+    batch = tokenizer(texts, add_special_tokens=False)
+    if not getattr(batch, "encodings", None):
+        return [_encode_slowly(row, text, tokenizer) for row, text in zip(rows, texts, strict=True)]
+    encoded = []
+    for row, encoding in zip(rows, batch.encodings, strict=True):
+        lengths = [len(segment.text) for segment in row]
+        if any(segment.plain for segment in row):
+            encoding, lengths = _encode_plain(row, tokenizer)
+        encoded.append(_split(row, encoding, lengths))
+    return encoded
+
+
+def _encode_plain(row: Sequence[Segment], tokenizer: Any) -> tuple[Any, list[int]]:
+    """Encode a row in which control tokens are spelled; return its encoding, and the lengths of the segments in it."""
+    texts = []
+    for segment in row:
+        texts.append("".join(piece for piece, _ in control.renamed(tokenizer, segment.text, segment.plain)))
+    return control.plain_encoder(tokenizer).encode("".join(texts), add_special_tokens=False), list(map(len, texts))
+
+
+def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _Encoded:
+    """Find the tokens at which the segments begin; the encoding knows which token a character is in."""
+    ids, total = encoding.ids, sum(lengths)
+    ends, shared = [], [False]
+    position = 0
+    for number, length in enumerate(lengths[:-1]):
+        position += length
+        characters = range(position, total)
+        token = next((at for c in characters if (at := encoding.char_to_token(c)) is not None), len(ids))
+        is_shared = 0 < position < total and token < len(ids) and encoding.token_to_chars(token)[0] < position
+        if is_shared and not row[number + 1].trained:
+            while token < len(ids) and encoding.token_to_chars(token)[0] < position:
+                token += 1
+            is_shared = False
+        ends.append(max(token, ends[-1] if ends else 0))
+        shared.append(is_shared)
+    return _Encoded(ids, [*ends, len(ids)], shared)
+
+
+def _encode_slowly(row: Sequence[Segment], text: str, tokenizer: Any) -> _Encoded:
+    """Encode with a tokenizer that does not tell which characters a token stands for.
+
+    The tokens of each beginning of the text are compared with those of the whole. Where control tokens are spelled,
+    the pieces between them are encoded one by one instead.
+    """
+    if any(segment.plain for segment in row):
+        ids: list[int] = []
+        ends = []
+        for segment in row:
+            done = 0
+            for start, end in (*segment.plain, (len(segment.text),) * 2):
+                ids += tokenizer(segment.text[done:start], add_special_tokens=False)["input_ids"]
+                piece = segment.text[start:end]
+                ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+                done = end
+            ends.append(len(ids))
+        return _Encoded(ids, ends, [False] * len(row))
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ends, shared = [], [False]
+    position = 0
+    for segment in row[:-1]:
+        position += len(segment.text)
+        before = tokenizer(text[:position], add_special_tokens=False)["input_ids"]
+        alike = next((n for n, pair in enumerate(zip(before, ids, strict=False)) if pair[0] != pair[1]), len(before))
+        ends.append(max(min(alike, len(ids)), ends[-1] if ends else 0))
+        shared.append(alike < len(before))
+    return _Encoded(ids, [*ends, len(ids)], shared)
+
+
+def prompt_ids(segments: Sequence[Segment], tokenizer: Any) -> list[int]:
+    """Tokenize the prompt of a comparison as the same text is tokenized for training."""
+    return list(_encode([segments], tokenizer)[0].ids)
+
+
 def spans(row: Tokens, tokenizer: Any) -> list[tuple[str, str]]:
-    """Return text and label of each token; tokens that are parts of one character are joined to it."""
-    found: list[tuple[str, str]] = []
-    held: list[int] = []
-    for token, label in zip(row.ids, row.labels, strict=True):
-        held.append(token)
-        text = tokenizer.decode(held)
-        if not text.endswith("\ufffd") or len(held) > 8:
-            found.append((text, label.value))
-            held = []
-    if held:
-        found.append((tokenizer.decode(held), row.labels[-1].value))
-    return found
+    """Return text and label of each token; tokens that are parts of one character are joined to it.
+
+    The texts together are the text of all ids: a token is decoded behind those before it, since the decoders of many
+    tokenizers drop the space that a text begins with.
+    """
+    parts: list[tuple[str, str]] = []
+    before = done = 0  # tokens from `before` on are decoded again, those up to `done` are shown
+    known = ""
+    for number, label in enumerate(row.labels, start=1):
+        text = tokenizer.decode(row.ids[before:number], clean_up_tokenization_spaces=False)
+        incomplete = text.endswith("\ufffd") and number - done <= 8
+        if number < len(row.ids) and (incomplete or not text.startswith(known)):
+            continue
+        parts.append((text[len(known) :], label.value))
+        before, done = done, number
+        known = tokenizer.decode(row.ids[before:done], clean_up_tokenization_spaces=False)
+    return parts
 
 
 def stop_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:
@@ -107,31 +201,29 @@ def stop_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:
 
 
 def end_of_turn(tokenizer: Any) -> int | None:
-    """Return the special token that the chat template puts after an answer, or None without one."""
-    if not getattr(tokenizer, "chat_template", None):
+    """Return the added token that the chat template puts after an answer; None without one."""
+    if not source_of(tokenizer):
         return None
-    turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False)
-    tail = tokenizer(text[text.rindex("answer") + len("answer") :], add_special_tokens=False)["input_ids"]
-    special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
-    return next((token for token in tail if token in special), None)
+    template = ChatTemplate(tokenizer)
+    for roles in (("user", "assistant"), ("system", "user", "assistant")):
+        try:
+            text = template.render([(role, f"\ue000{role}\ue001") for role in roles], ask=False)
+        except TemplateRefusal:
+            continue
+        tail = tokenizer(text.rpartition("\ue000assistant\ue001")[2], add_special_tokens=False)["input_ids"]
+        added = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
+        return next((token for token in tail if token in added), None)
+    return None
 
 
 def ends_by_itself(tokens: Tokens, tokenizer: Any, stops: frozenset[int]) -> bool:
     """Whether the last trained token but white space is one that ends an answer."""
     if tokens.cut:
         return False
-    for token, label in zip(reversed(tokens.ids), reversed(tokens.labels), strict=True):
-        if label is not Label.TRAINED:
-            return False
+    trained = (token for token, label in zip(tokens.ids, tokens.labels, strict=True) if label is Label.TRAINED)
+    for token in reversed(list(trained)):
         if token in stops:
             return True
         if tokenizer.decode([token]).strip():
             return False
     return False
-
-
-def require_end(tokens: Tokens, tokenizer: Any, stops: frozenset[int]) -> None:
-    """Raise PromptError when a row that is not cut does not train the end of its turn."""
-    if not tokens.cut and not ends_by_itself(tokens, tokenizer, stops):
-        raise PromptError("prompt.no_end", tail=tokenizer.decode(list(tokens.ids[-8:])))

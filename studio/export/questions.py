@@ -74,8 +74,8 @@ def of_columns(subject: Subject) -> list[Question]:
     for first in range(len(TEXTS)):
         asked = tuple(TEXTS[(first + place) % len(TEXTS)] for place in range(len(columns)))
         row = dict(zip(columns, asked, strict=True)) | {render.answer: ""}
-        before, _ = render.example((), row)
-        found.append(Question(tuple(tokens.prompt_ids([before], subject.tokenizer)), asked=asked))
+        before = render.example((), row).segments[:-1]
+        found.append(Question(tuple(tokens.prompt_ids(before, subject.tokenizer)), asked=asked))
     return found
 
 

@@ -185,11 +185,11 @@ def _prompt(made: PromptRenderer, config: RunConfig) -> Prompt:
     if isinstance(made, TextRenderer):
         columns = tuple(dict.fromkeys(made.columns))
         row = {name: _HELD.format(number) for number, name in enumerate(columns)}
-        before, after = made.example((), row | {made.answer: held})
-        space, end = after.text.split(held)
-        return Prompt("text", None, columns, _as_format(before.text, len(columns)), space, end)
-    before, after = made.example([Turn("user", held)], {})
-    return Prompt("plain", None, ("text",), _as_format(before.text, 0) + "{0}", "", after.text.removeprefix(held))
+        begin, end = made.example((), row | {made.answer: held}).text.split(held)
+        before = begin.rstrip()
+        return Prompt("text", None, columns, _as_format(before, len(columns)), begin[len(before) :], end)
+    before, after = made.example([Turn("user", held)], {}).text.split(held)
+    return Prompt("plain", None, ("text",), _as_format(before, 0) + "{0}", "", after)
 
 
 def _as_format(text: str, fields: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from studio import runs
 from studio.config import RunConfig
 from studio.data.prepare import Prepared, prepare
 from studio.errors import RunError
@@ -120,7 +121,7 @@ def _prepare(
     processes.tell(located.id)
     going(None)
     run.begin("reading")
-    prepared = prepare(config, load.load_tokenizer(config.model), going)
+    prepared = prepare(config, load.load_tokenizer(config.model), going, runs.day_of(run.id))
     rests_on = {"data": prepared.sha256, "base": located.identity}
     if begun_from:
         resume.require_same(run, rests_on)

@@ -64,7 +64,7 @@ def _held_out(run: Run) -> Iterator[str]:
     yield from map(_plain, prepare.held_out(config.evaluation.prompts))
     if config.data.validation.kind == "none":
         return
-    rows, sha256 = prepare.validation_rows(config, load_tokenizer(config.model))
+    rows, sha256 = prepare.validation_rows(config, load_tokenizer(config.model), today=runs.day_of(run.id))
     if sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
     yield from (_plain(turn.content) for turns, _ in rows for turn in turns if turn.role == "user")

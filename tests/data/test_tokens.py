@@ -1,14 +1,13 @@
 """Labels: what is trained, what is context, what is cut."""
 
-import pytest
 from tiny import make_tokenizer
 from transformers import GenerationConfig
 
 from studio.data import tokens
 from studio.data.formats import Turn
-from studio.data.prompt import ChatRenderer, Segment, TextRenderer
+from studio.data.prompt import ChatRenderer, TextRenderer
+from studio.data.segments import Segment
 from studio.data.tokens import IGNORED, Label
-from studio.errors import PromptError
 
 ROW = [Segment("ask:", False), Segment("yes<|im_end|>\n", True)]
 
@@ -50,11 +49,12 @@ def test_rows_tokenized_together_equal_rows_tokenized_alone():
 def test_the_beginning_of_text_stands_once_and_only_at_the_beginning():
     tokenizer = make_tokenizer(None, adds_bos=True)
     render = TextRenderer(tokenizer, "q: {q}\na: {a}", "a")
-    row = tokens.tokenize([render.example([], {"q": "x", "a": "y"})], tokenizer, 100, "completion")[0]
+    row = tokens.tokenize([render.example([], {"q": "x", "a": "y"}).segments], tokenizer, 100, "completion")[0]
     assert row.ids[0] == tokenizer.bos_token_id
     assert row.ids.count(tokenizer.bos_token_id) == 1
-    chat = ChatRenderer(make_tokenizer(adds_bos=True), None).example([Turn("user", "x"), Turn("assistant", "y")], {})
-    row = tokens.tokenize([chat], make_tokenizer(adds_bos=True), 100, "completion")[0]
+    tokenizer = make_tokenizer(adds_bos=True)
+    chat = ChatRenderer(tokenizer, None).example([Turn("user", "x"), Turn("assistant", "y")], {})
+    row = tokens.tokenize([chat.segments], tokenizer, 100, "completion")[0]
     assert row.ids.count(tokenizer.bos_token_id) == 2  # the template's own, one a turn
 
 
@@ -80,9 +80,4 @@ def test_a_row_ends_by_itself_when_its_stop_token_is_trained():
     assert not tokens.ends_by_itself(label(max_length=8), tokenizer, stops)
     assert not tokens.ends_by_itself(label(row=[Segment("a", False), Segment("b", True)]), tokenizer, stops)
     assert not tokens.ends_by_itself(label(row=[Segment("a", True), Segment("<|im_end|>", False)]), tokenizer, stops)
-
-
-def test_an_end_that_is_not_trained_is_refused():
-    tokenizer = make_tokenizer()
-    with pytest.raises(PromptError, match="would not be trained"):
-        tokens.require_end(label(row=[Segment("a", False), Segment("b", True)]), tokenizer, tokens.stop_ids(tokenizer))
+    assert tokens.ends_by_itself(label(row=[*ROW, Segment("not trained", False)]), tokenizer, stops)

@@ -59,7 +59,7 @@ class Tree(WholeReader):
             if isinstance(row, BadRow):
                 unplaced.append(row)
             elif isinstance(row.get("message_id"), str | int) and isinstance(row.get("parent_id"), str | int | None):
-                nodes[row["message_id"]] = {name: row.get(name) for name in self.COLUMNS}
+                nodes[row["message_id"]] = {name: row[name] for name in row if name in self.COLUMNS | MESSAGE_KEYS}
             else:
                 unplaced.append(BadRow("not_turns", str(row.get("text"))))
         answers = {name: row for name, row in nodes.items() if row["role"] in ("assistant", "gpt", "bot")}

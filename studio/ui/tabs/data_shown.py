@@ -45,7 +45,8 @@ def row(tab: DataTab, look: Look, language: str) -> dict[Any, Any]:
     if preview is not None and preview.problem is None:
         spans = row_views.tokens_html(preview.spans, language)
         line = row_views.tokens_line(preview.tokens, preview.trained, preview.ends, language)
-        return {**shown, tab.row.spans: gr.update(value=spans, visible=True), tab.row.caption: line}
+        notes = "".join(views.paragraph(note, language, "hint") for note in preview.notes)
+        return {**shown, tab.row.spans: gr.update(value=spans, visible=True), tab.row.caption: line + notes}
     if preview is not None:
         words = views.paragraph(preview.problem, language, "bad")
     else:
