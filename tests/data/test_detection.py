@@ -215,7 +215,7 @@ def test_of_mixed_shapes_the_one_in_most_rows_is_read_and_the_others_are_counted
 
 
 def read_with(opened, setting: str) -> list[tuple[str, str]]:
-    """Return the first row by the mapping that a message says to give on the command line, as a shell splits it."""
+    """Return the first row by the mapping that a message gives for the command line, as a shell splits it."""
     flag, text = shlex.split(setting)
     assert flag == "--set"
     mapping = RunConfig().with_settings(dict([parse_setting(text)])).data.mapping
