@@ -317,15 +317,15 @@ def test_every_kind_is_counted_with_its_rows_and_shown_beside_the_preview(tiny_c
     write(style_file, rows)
     report = prepare.inspect(tiny_config)
     found = {problem.kind: (problem.rows, problem.used) for problem in report.problems}
-    assert found == {"special_text": ([2], True), "half_character": ([3], False)}
-    assert report.row_numbers.tolist() == [1, 2, 4]
+    assert found == {"special_text": ([2], True), "half_letter": ([3], True)}
+    assert report.row_numbers.tolist() == [1, 2, 3, 4]
     shown = [prepare.preview(tiny_config, row) for row in range(4)]
-    assert [bool(one.notes) for one in shown] == [False, True, False, False]
+    assert [bool(one.notes) for one in shown] == [False, True, True, False]
     assert "control token" in shown[1].notes[0].text()
-    assert "\\ud83d" in shown[2].problem.text()
+    assert "\ufffd" in shown[2].text
     json.dumps([one.row for one in shown], ensure_ascii=False).encode()
     left = prepare.inspect(tiny_config.with_settings({"data.fixes": ["drop_special"]}))
-    assert left.row_numbers.tolist() == [1, 4]
+    assert left.row_numbers.tolist() == [1, 3, 4]
 
 
 def test_a_row_that_the_template_refuses_is_left_out_and_named_with_its_words(tiny_config, style_file):
