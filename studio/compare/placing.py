@@ -120,7 +120,7 @@ def placed(
         for found, column in zip(fits, columns, strict=True):
             names.append(_name(host, found, column, aliases))
         model = loaded.model if host.peft is None else host.peft
-        refused = _refusal(model, names)
+        refused = _refusal(model, names, loaded.tokenizer.pad_token_id)
         notes = [found.note for found in sources if found and found.note]
         notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
         if refused:
@@ -218,16 +218,25 @@ def _hash(model: Any, found: Source) -> str:
     return beside.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
 
 
-def _refusal(model: Any, names: Sequence[str]) -> str:
-    """Return why PEFT does not mix these adapters in one batch (DoRA, say); empty when it does."""
+def _refusal(model: Any, names: Sequence[str], pad: int) -> str:
+    """Return why PEFT does not mix these adapters in one batch; empty when it does.
+
+    DoRA is not mixed, nor are models that join the batch with the tokens (OPT) or send tokens to experts. So the trial
+    has several tokens, padding, and a second pass with a cache, as answers have.
+    """
     import torch
 
     if set(names) <= {BASE}:
         return ""
-    ids = torch.zeros((len(names), 1), dtype=torch.long, device=model.device)
+    ids = torch.arange(3, device=model.device).repeat(len(names), 1)
+    mask = torch.ones_like(ids)
+    mask[:, 0], ids[:, 0] = 0, pad
+    settings = {"max_new_tokens": 2, "min_new_tokens": 2, "do_sample": False, "pad_token_id": pad}
     try:
-        model(input_ids=ids, adapter_names=list(names), use_cache=False)
-    except (ValueError, NotImplementedError) as error:
+        model.generate(input_ids=ids, attention_mask=mask, adapter_names=list(names), **settings)
+    except (ValueError, NotImplementedError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         beside.forget_names(model)
-        return " ".join(str(error).split())[:200]
+        return " ".join(str(error).split())[:200] or type(error).__name__
     return ""

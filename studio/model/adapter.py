@@ -3,6 +3,7 @@
 import difflib
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import beside, load, probe, processes
+from studio.model import beside, limits, load, probe, processes
 from studio.model.hardware import give_back_memory, random_state, set_random_state
 from studio.model.load import Loaded, Located
 from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS, Saved
@@ -45,6 +46,8 @@ class ModelHost:
         if self.loaded is None or self._key != key:
             self.release()
             self.loaded = load.load(config, located)
+            rows = limits.embedding_rows(self.loaded.model)
+            limits.require_embeddings(self.loaded.tokenizer, rows, located.id)
             self._forward = vars(self.loaded.model).get("forward")
             if not processes.sharded():
                 self.probe = probe.take(self.loaded.model, self.loaded.tokenizer)
@@ -126,8 +129,11 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
     PEFT trains what it finds of a list of names and says nothing of the others, so every name is checked here.
     """
     from peft import LoraConfig
+    from transformers.pytorch_utils import Conv1D
 
     known = linear_modules(model)
+    if not known:
+        raise RunError("run.no_linear", model=model.config.model_type)
     targets = known if settings.target_modules == "all-linear" else list(settings.target_modules)
     for target in targets:
         if target not in known:
@@ -143,6 +149,7 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         use_rslora=settings.rslora,
         use_dora=settings.dora,
         init_lora_weights=True if settings.init == "default" else settings.init,
+        fan_in_fan_out=_all_of(Conv1D, targets, model),
         task_type="CAUSAL_LM",
     )
 
@@ -153,11 +160,22 @@ def linear_modules(model: Any) -> list[str]:
 
 
 def linear_parts(model: Any) -> dict[Any, str]:
-    """Return the linear modules in a model's layers, each with its path; not the output layer."""
+    """Return the linear modules in a model's layers, each with its path; not the output layer.
+
+    GPT-2's `Conv1D` is one, with its weights transposed.
+    """
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     output = model.get_output_embeddings()  # quantized linear modules are torch.nn.Linear too
-    return {p: name for name, p in model.named_modules() if isinstance(p, torch.nn.Linear) and p is not output}
+    kinds = torch.nn.Linear, Conv1D
+    return {p: name for name, p in model.named_modules() if isinstance(p, kinds) and p is not output}
+
+
+def _all_of(kind: type, targets: Sequence[str], model: Any) -> bool:
+    """Whether all modules that are called like a target are of one kind."""
+    chosen = [part for part, name in linear_parts(model).items() if name.rsplit(".", 1)[-1] in targets]
+    return bool(chosen) and all(isinstance(part, kind) for part in chosen)
 
 
 def linear_modules_with_adapter(peft_model: Any) -> list[str]:

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from studio.errors import ModelError
 from studio.files import cache
+from studio.model import architecture
 from studio.model.child import Child, Stuck
 
 log = logging.getLogger(__name__)
@@ -245,8 +246,7 @@ def require_usable(listing: Listing) -> None:
     """Raise ModelError for a repository whose files would be refused once they were here."""
     if "config.json" not in listing.files:
         raise ModelError("model.no_config", id=listing.id)
-    if listing.config.get("auto_map"):
-        raise ModelError("model.remote_code", id=listing.id)
+    architecture.require(listing.config, listing.id)
     if not any(name.endswith(".safetensors") for name in listing.files):
         raise ModelError("model.no_safetensors", id=listing.id)
 

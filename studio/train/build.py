@@ -149,5 +149,5 @@ def tell(run: RunWriter, plan: Plan) -> None:
     for choice in plan.choices:
         run.choose(choice.name, choice.value, choice.reason)
     run.tell(plan.trained)
-    if not plan.fits:
-        run.tell(plan.may_not_fit, "warning")
+    for warning in plan.warnings:
+        run.tell(warning, "warning")

@@ -9,7 +9,7 @@ from typing import Any
 from studio.config import RunConfig, TrainConfig
 from studio.errors import RunError
 from studio.i18n import Message, message
-from studio.model import memory, processes, quantization, skeleton
+from studio.model import limits, memory, processes, quantization, skeleton
 from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
 from studio.model.memory import Memory
@@ -57,6 +57,12 @@ class Plan:
     def may_not_fit(self) -> Message:
         """The warning for a plan that does not fit."""
         return message("log.may_not_fit", need=_gb(self.memory.total), free=_gb(self.free))
+
+    @property
+    def warnings(self) -> tuple[Message, ...]:
+        """What may go wrong with the memory."""
+        uncounted = () if self.memory.is_whole else (message("log.no_forecast", need=_gb(self.memory.total)),)
+        return (*uncounted, *(() if self.fits else (self.may_not_fit,)))
 
     @property
     def trained(self) -> Message:
@@ -133,6 +139,7 @@ def make(
     needed, taken = forecast(wanted).total, forecast(chosen)
     sums = {"need": _gb(needed), "then": _gb(taken.total), "free": _gb(free)}
     choices = (
+        *limits.choices(config),
         *optimizer,
         *_processes(chosen),
         _as_before(_batches(config.train, chosen, sums), "batch_size" in before),
