@@ -23,8 +23,9 @@ _POSITIONS: Mapping[str, tuple[str, int]] = {
     "openai-gpt": ("n_positions", 512),
     "opt": ("max_position_embeddings", 2048),
 }
-"""Where the config.json of a model type says how many positions it has in a table, and transformers' default. A longer
-row raises an error in these; rotary and other computed positions go on. `tests/model/test_architectures.py` tries it."""
+"""Where the config.json of a model type says how many positions it has in a table, and transformers' default.
+
+A longer row raises an error in these; rotary and other computed positions go on (`tests/model/test_limits.py`)."""
 
 _OF_PICTURES = re.compile(r"image|img|vision|video|audio|speech", re.IGNORECASE)
 """Tokens that stand for what is not text. Gemma 3 of 1 B has one that its embeddings lack."""
@@ -71,12 +72,13 @@ def require_embeddings(tokenizer: Any, rows: int, model_id: str) -> None:
     Special tokens for pictures and sound may lack one, unless the chat template writes them.
     """
     special = set(tokenizer.all_special_ids) | {n for n, t in tokenizer.added_tokens_decoder.items() if t.special}
+    roles = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
     template = str(tokenizer.chat_template or "")
     beyond = {number: token for token, number in tokenizer.get_vocab().items() if number >= rows}
     may_occur = {
         number: token
         for number, token in beyond.items()
-        if number not in special or token in template or not _OF_PICTURES.search(token)
+        if number not in special or number in roles or token in template or not _OF_PICTURES.search(token)
     }
     if may_occur:
         count, names = max(beyond) + 1, _some(may_occur[number] for number in sorted(may_occur))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import LoraSettings
+from studio.errors import ModelError, StudioError
 from studio.model import adapter, blueprint, limits
 
 log = logging.getLogger(__name__)
@@ -45,14 +46,12 @@ class Skeleton:
 @lru_cache(maxsize=8)
 def build(path: Path, lora: LoraSettings) -> Skeleton:
     """Return the sizes of the model in a folder with an adapter; raises RunError for a target that it does not have."""
-    from peft import get_peft_model
-
     model = blueprint.empty(blueprint.read_config(path))
     settings = adapter.lora_config(lora, model)
     linear = [part.weight.numel() for part in adapter.linear_parts(model)]
     total = sum(weights.numel() for weights in model.parameters())
     embeddings = limits.embedding_rows(model)
-    wrapped = get_peft_model(model, settings)
+    wrapped = adapter.put_into(model, settings)
     text = model.config.get_text_config()
     first = min(settings.layers_to_transform or [0])
     return Skeleton(
@@ -92,8 +91,8 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
     """Count the bytes that one layer keeps for its backward pass, for one row of `length` tokens; None if it cannot be.
 
     A forward pass with fake tensors, which take the ways of the real device but hold no data, tells what autograd would
-    keep: once with one layer and once with two, and the difference is a layer's. What goes by the data (the experts that
-    a token is sent to, say) has no such pass.
+    keep: once with one layer and once with two, and the difference is a layer's. What goes by the data (the experts
+    that a token is sent to, say) has no such pass.
     """
     config = blueprint.read_config(path)
     try:
@@ -103,6 +102,36 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
         log.info("no forecast of the memory of %s: %s: %s", config.model_type, type(error).__name__, error)
         return None
     return two - one if two > one else None
+
+
+MOST_TRIED = 50 * 10**6
+"""Weights of a model that a trial is made of at most: 0.2 GB and a second."""
+
+
+@lru_cache(maxsize=8)
+def require_steps(path: Path, lora: LoraSettings) -> None:
+    """Raise ModelError where a small model cannot carry out a training step with random weights.
+
+    For models whose step fake tensors cannot carry out: whether that is their fault, only a real one tells.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if build(path, lora).total > MOST_TRIED:
+        return
+    config = blueprint.read_config(path)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, dtype=torch.float32)
+            model.requires_grad_(False)
+            wrapped = adapter.put_into(model, adapter.lora_config(lora, model))
+            ids = torch.arange(8)[None]
+            wrapped(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, use_cache=False).loss.backward()
+    except StudioError:
+        raise
+    except Exception as error:  # the settings of a model from outside can make its step fail in any way
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError("model.cannot_step", id=path.name, detail=detail) from error
 
 
 @contextmanager
@@ -119,7 +148,6 @@ def _quiet_fake_tensors() -> Iterator[None]:
 
 def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
     import torch
-    from peft import get_peft_model
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from studio.model.hardware import device
@@ -127,7 +155,7 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
     dtype, where = getattr(torch, precision), device()
     model = blueprint.empty(config, None if attention == "auto" else attention).to(dtype)
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
-    wrapped = get_peft_model(model, settings, autocast_adapter_dtype=False)
+    wrapped = adapter.put_into(model, settings, autocast_adapter_dtype=False)
     wrapped.train()
     kept: dict[int, Any] = {}
 

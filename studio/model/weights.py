@@ -112,7 +112,7 @@ def _belongs(name: str, model: Any) -> bool:
 
 
 def _predicts_more(name: str, config: Any) -> bool:
-    """Whether a weight lies in a layer after the last that predicts further tokens (DeepSeek V3): those are not used."""
+    """Whether a weight lies in a layer after the last, which predicts further tokens (DeepSeek V3) and is not used."""
     layers, more = getattr(config, "num_hidden_layers", 0), getattr(config, "num_nextn_predict_layers", 0) or 0
     numbers = [int(number) for number in _NUMBER.findall(name)]
     return bool(numbers) and layers <= numbers[0] < layers + more

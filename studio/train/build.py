@@ -33,7 +33,6 @@ def build(
     `train` and `validation` have the columns `input_ids` and `labels`; `between` is called whenever a forward pass is
     done, and may raise to end the training.
     """
-    from peft import get_peft_model
     from transformers import PrinterCallback, set_seed
     from trl import SFTConfig
 
@@ -45,7 +44,7 @@ def build(
     rows = settings.batch_size * settings.gradient_accumulation
     lora = adapter.lora_config(config.lora, loaded.model)
     set_seed(settings.seed)
-    wrapped = get_peft_model(loaded.model, lora, adapter_name=adapter.TUNED)
+    wrapped = adapter.put_into(loaded.model, lora, adapter_name=adapter.TUNED)
     host.put_adapter(wrapped, run.id)
     arguments = SFTConfig(
         output_dir=str(run.path / "checkpoints"),

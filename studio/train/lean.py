@@ -288,6 +288,20 @@ def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
         return float("nan")
 
 
+def returns_router_logits(model: Any) -> bool:
+    """Whether a model has a router whose logits a load-balancing loss can be computed from.
+
+    A dense model of a family that has both kinds (Doge) has the settings of a router and none of its logits.
+    """
+    ids = torch.arange(4, device=model.get_input_embeddings().weight.device)[None]
+    try:
+        with torch.no_grad():
+            made = model.base_model(input_ids=ids, output_router_logits=True, use_cache=False)
+    except _REFUSALS:
+        return False
+    return bool(getattr(made, "router_logits", None))
+
+
 class LoraProduct(torch.autograd.Function):
     """`x Wᵀ + s x Aᵀ Bᵀ` for a frozen W, with the adapter's part added in place, there and in the backward pass.
 
@@ -365,6 +379,8 @@ class LeanTrainer(SFTTrainer):
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
         score_in_forward(base)
+        if self.aux_loss_enabled and not returns_router_logits(base):  # TRL goes by the names in the config alone
+            self.aux_loss_enabled = base.config.get_text_config().output_router_logits = False
         packed, scored = check(base)
         self.scored = scored and not self.aux_loss_enabled
         self.packed = packed and self.scored and self.neftune_noise_alpha is None  # the noise goes by a row's length

@@ -77,6 +77,8 @@ def check(
     if full := too_large_for(planned, room):
         blocks.append(full.message)
     warnings += planned.warnings
+    if not planned.memory.is_whole:
+        _found(lambda: skeleton.require_steps(located.path, config.lora), blocks)
     facts.append(planned.trained)
     number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)
