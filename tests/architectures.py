@@ -1,13 +1,17 @@
 """Tiny models of all causal architectures that transformers has, and what the studio does with each."""
 
-import contextlib
 import json
+import os
 import shutil
-import time
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from tiny import make_config, make_style, make_tokenizer
+
+TABLE = Path(__file__).parent / "model" / "architectures.json"
+"""What was found out of each type: `PYTHONPATH=. python tests/architectures.py [TYPE …]` writes it anew."""
 
 TINY = {
     "hidden_size": 32,
@@ -173,7 +177,7 @@ def make(kind: str, folder: Path) -> Path:
 
 
 def examine(kind: str, folder: Path) -> dict[str, str]:
-    """Say what the studio does with a tiny model of a type: what the check says, what a run, a comparison, a merge do."""
+    """Say what the check, a run of two steps, a comparison and a merge do with a tiny model of a type."""
     from following import wait_until_over
 
     from studio import gpu
@@ -258,28 +262,38 @@ def _merge(run) -> str:
     return "same" if (alone - wanted).abs().max() < 1e-4 * max(1.0, wanted.abs().max()) else "differs"
 
 
+def alone(kind: str, place: Path) -> dict[str, str]:
+    """Examine a type in a home of its own, which is left as it was before."""
+    names = ("RESTYLE_HOME", "RESTYLE_CACHE")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({name: str(place / name) for name in names})
+    try:
+        return examine(kind, place / "work")
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 def main() -> None:
-    """Examine the types that are named on the command line, or all, and print a line of JSON for each."""
-    import os
-    import sys
-    import tempfile
-
+    """Examine the types that are named on the command line, or all, and write what was found into the table."""
     for kind in sys.argv[1:] or kinds():
-        began = time.monotonic()
         with tempfile.TemporaryDirectory() as place:
-            os.environ["RESTYLE_HOME"], os.environ["RESTYLE_CACHE"] = f"{place}/home", f"{place}/cache"
-            try:
-                found = examine(kind, Path(place) / "work")
-            except BaseException as error:
-                found = {"crash": f"{type(error).__name__}: {error}"[:200]}
-            print(json.dumps({kind: found}), flush=True)
-            print(kind, round(time.monotonic() - began, 1), file=sys.stderr, flush=True)
-    with contextlib.suppress(Exception):
-        from studio import gpu
+            found = alone(kind, Path(place))
+        table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
+        write(table | {kind: found})
+        print(json.dumps({kind: found}), flush=True)
 
-        gpu.shutdown()
+
+def write(table: dict[str, dict[str, str]]) -> None:
+    """Write the table, one type a line."""
+    lines = (f"{json.dumps(kind)}: {json.dumps(table[kind], ensure_ascii=False)}" for kind in sorted(table))
+    TABLE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    os_environ_ready = __import__("studio.model.hardware", fromlist=["prepare_process"]).prepare_process()
+    from studio import gpu
+    from studio.model.hardware import prepare_process
+
+    prepare_process()
     main()
+    gpu.shutdown()

@@ -111,6 +111,8 @@ def _tell_step(run: RunWriter, trainer: Any, attention: str) -> None:
     reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
     rows = "packed" if trainer.packed else "padded"
     run.choose("rows", rows, message(f"choice.rows.{reason}", attention=attention))
+    if trainer.router_loss_fails:
+        run.tell(message("log.no_router_loss"), "warning")
     logits = "trained" if trainer.scored else "all"
     run.choose("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
 

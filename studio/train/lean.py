@@ -288,18 +288,19 @@ def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
         return float("nan")
 
 
-def returns_router_logits(model: Any) -> bool:
-    """Whether a model has a router whose logits a load-balancing loss can be computed from.
+def has_router_loss(model: Any) -> bool:
+    """Whether TRL can compute a load-balancing loss for a model, found out on four tokens.
 
-    A dense model of a family that has both kinds (Doge) has the settings of a router and none of its logits.
+    TRL goes by names in the config. A dense model of a family that has both kinds (Doge) has the names and no router,
+    others (Granite MoE) call the number of experts something else.
     """
     ids = torch.arange(4, device=model.get_input_embeddings().weight.device)[None]
+    part = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
     try:
         with torch.no_grad():
-            made = model.base_model(input_ids=ids, output_router_logits=True, use_cache=False)
+            return model(**part, output_router_logits=True, use_cache=False).aux_loss is not None
     except _REFUSALS:
         return False
-    return bool(getattr(made, "router_logits", None))
 
 
 class LoraProduct(torch.autograd.Function):
@@ -379,7 +380,8 @@ class LeanTrainer(SFTTrainer):
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
         score_in_forward(base)
-        if self.aux_loss_enabled and not returns_router_logits(base):  # TRL goes by the names in the config alone
+        self.router_loss_fails = self.aux_loss_enabled and not has_router_loss(base)
+        if self.router_loss_fails:
             self.aux_loss_enabled = base.config.get_text_config().output_router_logits = False
         packed, scored = check(base)
         self.scored = scored and not self.aux_loss_enabled
