@@ -14,7 +14,7 @@ from studio.data import tokens
 from studio.errors import CompareError, ModelError, StudioError
 from studio.files import sha256
 from studio.i18n import Message, message
-from studio.model import beside, fit, hub_adapter, load, saved, uploaded
+from studio.model import beside, fit, hub_adapter, load, probe, saved, uploaded
 from studio.model.adapter import TUNED, ModelHost
 from studio.model.fit import Fit
 from studio.model.load import Located
@@ -60,12 +60,18 @@ class Models:
         if name is None or not hasattr(self.model, "peft_config"):
             yield
             return
-        before = beside.active(self.model)
-        beside.use(self.model, None if name == BASE else name)
-        try:
+        with _using(self.model, name):
             yield
-        finally:
-            beside.put_back(before)
+
+
+@contextmanager
+def _using(model: Any, name: str) -> Iterator[None]:
+    before = beside.active(model)
+    beside.use(model, None if name == BASE else name)
+    try:
+        yield
+    finally:
+        beside.put_back(before)
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,8 @@ def _refusal(model: Any, names: Sequence[str], pad: int) -> str:
     """Return why PEFT does not mix these adapters in one batch; empty when it does.
 
     DoRA is not mixed, nor are models that join the batch with the tokens (OPT) or send tokens to experts. So the trial
-    has several tokens, padding, and a second pass with a cache, as answers have.
+    has several tokens, padding, and a second pass with a cache, as answers have. In others PEFT's names reach the wrong
+    rows without an error (MPT), so each column must say alone what it says in the batch.
     """
     import torch
 
@@ -234,9 +241,20 @@ def _refusal(model: Any, names: Sequence[str], pad: int) -> str:
     settings = {"max_new_tokens": 2, "min_new_tokens": 2, "do_sample": False, "pad_token_id": pad}
     try:
         model.generate(input_ids=ids, attention_mask=mask, adapter_names=list(names), **settings)
+        mixed = probe.logits(model, ids, mask, adapter_names=list(names))[:, -1]
     except (ValueError, NotImplementedError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         beside.forget_names(model)
         return " ".join(str(error).split())[:200] or type(error).__name__
+    for number, name in enumerate(names):
+        with _using(model, name):
+            alone = probe.logits(model, ids, mask)[:, -1]
+        apart = (mixed[number] - alone[number]).abs().max().item()
+        if not apart <= _NEAR[model.dtype.itemsize] * alone[number].abs().max().item():
+            return f"Δ logits = {apart:.2g}"
     return ""
+
+
+_NEAR = {4: 1e-3, 2: 0.1}
+"""How far the logits of a batch may be from those of a column alone, as a share of the largest, by bytes a number."""

@@ -27,11 +27,8 @@ def test_opt_answers_in_turn_and_says_why(tiny_config, opt):
     assert [note.key for note in made.notes] == ["compare.note.in_turn"]
     assert made.proof.base_is_untouched
     assert not made.proof.problems
-    alone = [
-        [compare(run, prompt, columns=(column,)).answers[0][0].ids for column in (BASE, ADAPTED)]
-        for prompt in ("What is 3?", "hi")
-    ]
-    assert ids(made) == alone
+    for prompt, sides in zip(("What is 3?", "hi"), ids(made), strict=True):
+        assert sides == [compare(run, prompt, columns=(column,)).answers[0][0].ids for column in (BASE, ADAPTED)]
 
 
 def test_an_answer_ends_where_the_positions_do_and_others_are_not_shorter_for_it(tiny_config, opt):
