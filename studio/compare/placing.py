@@ -138,7 +138,7 @@ def placed(
             names=tuple(names),
             sources=tuple(sources),
             hashes=tuple(found and _hash(model, found) for found in sources),
-            mixes=not refused and host.peft is not None,
+            mixes=not refused and host.peft is not None and set(names) != {BASE},
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
             notes=tuple(notes),

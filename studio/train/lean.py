@@ -289,7 +289,7 @@ def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
 
 
 def has_router_loss(model: Any) -> bool:
-    """Whether TRL can compute a load-balancing loss for a model, found out on four tokens.
+    """Whether TRL can compute a load-balancing loss for a model that it has patched, found out on four tokens.
 
     TRL goes by names in the config. A dense model of a family that has both kinds (Doge) has the names and no router,
     others (Granite MoE) call the number of experts something else.
@@ -298,7 +298,7 @@ def has_router_loss(model: Any) -> bool:
     part = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
     try:
         with torch.no_grad():
-            return model(**part, output_router_logits=True, use_cache=False).aux_loss is not None
+            return model(**part, output_router_logits=True, fused_lm_head=True).aux_loss is not None
     except _REFUSALS:
         return False
 
