@@ -69,7 +69,7 @@ def _brought(named: str, run: runs.Run, same_base: bool | None) -> str:
     """Return how a column names what was given, fetched or kept first where it comes from outside."""
     from studio.compare import outside
 
-    with Progress(*_FETCHING, console=err, transient=True) as progress:
+    with Progress(*_FETCHING, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(say("phase.fetching"), total=1.0, visible=False)
         try:
             brought = outside.bring(

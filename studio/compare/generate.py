@@ -8,6 +8,7 @@ that a prompt gets the same answer by itself and among others.
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from studio.compare.batches import batches
 from studio.compare.placing import Models
 from studio.config import GenerationConfig
 from studio.errors import CompareError
-from studio.model import probe
+from studio.model import limits, probe
 
 End = Literal["turn", "length", "stopped"]
 
@@ -91,17 +92,18 @@ def answer(
     """Answer all prompts with all columns; `show` is called with all answers after every token.
 
     Prompts of like length are one batch, with all columns where PEFT can mix their adapters; else these answer one
-    after the other. The model is in evaluation mode. Raises CompareError for a prompt that leaves no room.
+    after the other. The model is in evaluation mode. An answer ends where the model
+    has no more positions; raises CompareError for a prompt that leaves none.
     """
     import torch
 
     count = len(placed.names)
     rows = [row for one in asked for row in one.ids]
     keys = [one.key for one in asked for _ in one.ids]
-    _require_room(placed, rows, settings)
+    room = _room(placed, asked)
     stream = _Stream(placed, count, len(rows), show)
     first: dict[int, Any] = {}
-    for numbers, name in _batches(placed, asked, settings.max_new_tokens):
+    for numbers, name, most in _batches(placed, asked, settings.max_new_tokens, room):
         if first and stop.is_set():
             break
         chosen = [rows[number] for number in numbers]
@@ -109,7 +111,7 @@ def answer(
         steps = [_First(), *processors(settings, [keys[number] for number in numbers], mask)]
         with placed.using(name):
             mixed = {"adapter_names": [placed.names[number % count] for number in numbers]} if placed.mixes else {}
-            _generate(placed, ids, mask, settings, steps, stream.of(numbers), stop, mixed)
+            _generate(placed, ids, mask, most, steps, stream.of(numbers), stop, mixed)
         first.update(zip(numbers, steps[0].logits, strict=True))
     sides = stream.finished(stopped=stop.is_set())
     if show:
@@ -119,29 +121,43 @@ def answer(
     return Answered(sides, logits.reshape(len(asked), count, -1))
 
 
-def _batches(placed: Models, asked: Sequence[Asked], answer: int) -> Iterator[tuple[list[int], str | None]]:
-    """Yield the rows that are generated together: all columns of some prompts, or one with the adapter to use."""
+def _batches(
+    placed: Models, asked: Sequence[Asked], answer: int, room: Sequence[int]
+) -> Iterator[tuple[list[int], str | None, int]]:
+    """Yield the rows that are generated together, the adapter to use, and the tokens that they may have at most.
+
+    Rows are all columns of some prompts, or one column where they are not mixed (else the adapter is None). A prompt
+    that leaves less room than an answer may have is alone, so that no other answer is shorter for it.
+    """
     count = len(placed.names)
-    for prompts in batches([max(map(len, one.ids)) for one in asked], answer):
+    wide = [number for number, left in enumerate(room) if left >= answer]
+    lengths = [max(map(len, asked[number].ids)) for number in wide]
+    groups = [([wide[place] for place in group], answer) for group in batches(lengths, answer)]
+    groups += [([number], left) for number, left in enumerate(room) if left < answer]
+    for prompts, most in groups:
         if placed.mixes:
-            yield [prompt * count + column for prompt in prompts for column in range(count)], None
+            yield [prompt * count + column for prompt in prompts for column in range(count)], None, most
         else:
             for column, name in enumerate(placed.names):
-                yield [prompt * count + column for prompt in prompts], name
+                yield [prompt * count + column for prompt in prompts], name, most
 
 
-def _require_room(placed: Models, rows: Sequence[Sequence[int]], settings: GenerationConfig) -> None:
+def _room(placed: Models, asked: Sequence[Asked]) -> list[int]:
+    """Return how many tokens the answer to each prompt may have; raises CompareError where there is room for none."""
     most = getattr(placed.model.config.get_text_config(), "max_position_embeddings", None)
-    longest = max(map(len, rows))
-    if most and longest + settings.max_new_tokens > most:
-        raise CompareError("compare.too_long", tokens=longest, answer=settings.max_new_tokens, most=most)
+    settings = placed.model.config.to_dict()
+    most = limits.positions(settings) or most or sys.maxsize
+    longest = [max(map(len, one.ids)) for one in asked]
+    if max(longest) >= most:
+        raise CompareError("compare.too_long", tokens=max(longest), most=most)
+    return [most - length for length in longest]
 
 
 def _generate(
     placed: Models,
     ids: Any,
     mask: Any,
-    settings: GenerationConfig,
+    most: int,
     steps: list[Any],
     streamer: Any,
     stop: threading.Event,
@@ -153,7 +169,7 @@ def _generate(
     model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
-        max_new_tokens=settings.max_new_tokens,
+        max_new_tokens=most,
         do_sample=False,  # sampling is done by the processors, so that all columns share the noise
         temperature=None,
         top_k=None,

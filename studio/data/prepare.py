@@ -22,6 +22,7 @@ from studio.errors import DataError, ModelError
 from studio.i18n import Message, message
 from studio.model import estimate
 from studio.model.hardware import precision
+from studio.model.limits import within_positions
 from studio.model.load import load_tokenizer, locate
 
 
@@ -100,6 +101,7 @@ def preview(config: RunConfig, row: int) -> Preview:
 
     Numbers beyond the last row begin again at the first.
     """
+    config = within_positions(config)
     opened = table(config.data)
     count = opened.reader.count or (opened.count if opened.is_small else 0)
     row = row % count if count else row
@@ -147,6 +149,7 @@ def prepare(
     `going` is told the share done between two batches of rows, and may raise to end the work. `today` is the date for
     chat templates that write one. Raises DataError when no row can be used, PromptError when the settings do not fit.
     """
+    config = within_positions(config)
     detected, scanned, rows, own = _scan(config, tokenizer, going, today)
     report, train, validation = _sort_out(config, detected, scanned, rows, own)
     if report.blocks:
@@ -165,6 +168,7 @@ def validation_rows(
 
     With another hash than a run's own, these are not the rows that were kept from it.
     """
+    config = within_positions(config)
     detected, scanned, rows, own = _scan(config, tokenizer, going, today)
     _, train, validation = _sort_out(config, detected, scanned, rows, own)
     columns = ["input_ids", "labels"]
@@ -203,6 +207,7 @@ def inspect(config: RunConfig, going: Going = lambda share: None) -> Report:
         tokenizer = load_tokenizer(config.model)
     except ModelError:
         return _inspect_rows(config, going)
+    config = within_positions(config)
     detected, scanned, rows, own = _scan(config, tokenizer, going)
     report = _sort_out(config, detected, scanned, rows, own)[0]
     return replace(report, epoch_seconds=_epoch_seconds(config, report))

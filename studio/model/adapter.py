@@ -3,6 +3,7 @@
 import difflib
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import beside, load, probe, processes
+from studio.model import beside, limits, load, probe, processes
 from studio.model.hardware import give_back_memory, random_state, set_random_state
 from studio.model.load import Loaded, Located
 from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS, Saved
@@ -45,6 +46,8 @@ class ModelHost:
         if self.loaded is None or self._key != key:
             self.release()
             self.loaded = load.load(config, located)
+            rows = limits.embedding_rows(self.loaded.model)
+            limits.require_embeddings(self.loaded.tokenizer, rows, located.id)
             self._forward = vars(self.loaded.model).get("forward")
             if not processes.sharded():
                 self.probe = probe.take(self.loaded.model, self.loaded.tokenizer)
@@ -106,6 +109,7 @@ class ModelHost:
         if getattr(model, "is_activation_checkpointing", False):
             model.activation_checkpointing_disable()
             model.disable_input_require_grads()
+        _return_router_logits(model, False)
         model.requires_grad_(False)
         model.eval()
 
@@ -126,8 +130,11 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
     PEFT trains what it finds of a list of names and says nothing of the others, so every name is checked here.
     """
     from peft import LoraConfig
+    from transformers.pytorch_utils import Conv1D
 
     known = linear_modules(model)
+    if not known:
+        raise RunError("run.no_linear", model=model.config.model_type)
     targets = known if settings.target_modules == "all-linear" else list(settings.target_modules)
     for target in targets:
         if target not in known:
@@ -143,29 +150,81 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         use_rslora=settings.rslora,
         use_dora=settings.dora,
         init_lora_weights=True if settings.init == "default" else settings.init,
+        fan_in_fan_out=_all_of(Conv1D, targets, model),
         task_type="CAUSAL_LM",
     )
 
 
 def linear_modules(model: Any) -> list[str]:
-    """Return the names of the linear modules in a model's layers (`q_proj`, …), each once; not the output layer's."""
-    return list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in linear_parts(model).values()))
+    """Return the names of the linear modules that can have an adapter (`q_proj`, …), each once; not the output layer's.
+
+    Mamba's output projections cannot: their weights are used by a fused kernel that leaves the adapter out.
+    """
+    names = list(dict.fromkeys(map(_own_name, linear_parts(model).values())))
+    if model.config.model_type in _MAMBA:
+        names = [name for name in names if name != "out_proj"]
+    experts = _names_of_experts(names, model)
+    return [name for name in names if name not in experts]
+
+
+def _names_of_experts(names: Sequence[str], model: Any) -> set[str]:
+    """Return the names that PEFT takes for a mixture's experts, which transformers keeps in one tensor for all.
+
+    PEFT would put an adapter into that tensor instead of the modules of this name in other layers; such an adapter is
+    as large as the experts are many, and does not mix in a batch.
+    """
+    from peft import LoraConfig
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+    settings = LoraConfig(target_modules=list(names))
+    convert_peft_config_for_transformers(settings, model, None)
+    return set(names) - set(settings.target_modules)
+
+
+_MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Model types in which PEFT refuses an adapter in `out_proj`."""
+
+
+def put_into(model: Any, settings: Any, **more: Any) -> Any:
+    """Put a new adapter into a model and return PEFT's model around it; raises RunError where PEFT refuses."""
+    from peft import get_peft_model
+
+    try:
+        return get_peft_model(model, settings, **more)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise RunError("run.peft_refuses", model=model.config.model_type, detail=detail) from error
 
 
 def linear_parts(model: Any) -> dict[Any, str]:
-    """Return the linear modules in a model's layers, each with its path; not the output layer."""
+    """Return the linear modules in a model's layers, each with its path; not the output layer.
+
+    GPT-2's `Conv1D` is one, with its weights transposed.
+    """
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     output = model.get_output_embeddings()  # quantized linear modules are torch.nn.Linear too
-    return {p: name for name, p in model.named_modules() if isinstance(p, torch.nn.Linear) and p is not output}
+    kinds = torch.nn.Linear, Conv1D
+    return {p: name for name, p in model.named_modules() if isinstance(p, kinds) and p is not output}
+
+
+def _all_of(kind: type, targets: Sequence[str], model: Any) -> bool:
+    """Whether all modules that are called like a target are of one kind."""
+    chosen = [part for part, name in linear_parts(model).items() if _own_name(name) in targets]
+    return bool(chosen) and all(isinstance(part, kind) for part in chosen)
 
 
 def linear_modules_with_adapter(peft_model: Any) -> list[str]:
     """Return the names of the modules that an adapter sits in, each once."""
-    found = (
-        name.split(".lora_A.")[0].rsplit(".", 1)[-1] for name, _ in peft_model.named_parameters() if ".lora_A." in name
-    )
-    return list(dict.fromkeys(found))
+    paths = (name.split(".lora_A.")[0] for name, _ in peft_model.named_parameters() if ".lora_A." in name)
+    return list(dict.fromkeys(map(_own_name, paths)))
+
+
+def _own_name(path: str) -> str:
+    """Return a module's own name; with its parent's where it is a number (`ffn.0`), which a layer may be called too."""
+    *parents, own = path.split(".")
+    return f"{parents[-1]}.{own}" if own.isdigit() and parents else own
 
 
 def save(
@@ -197,6 +256,19 @@ def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -
     replace_folder(folder, fill)
 
 
+def _return_router_logits(model: Any, wanted: bool | None) -> bool | None:
+    """Set whether a mixture of experts returns its router's logits, as TRL does for its loss; return what was set.
+
+    While it answers it must not: the logits are of the last token then, and transformers weighs them by all. None for
+    models without experts, which stay as they are.
+    """
+    config = model.config.get_text_config()
+    before = getattr(config, "output_router_logits", None)
+    if before is not None and wanted is not None:
+        config.output_router_logits = wanted
+    return before
+
+
 @contextmanager
 def untouched(model: Any):
     """Put everything back that a visit to a training model might change.
@@ -211,7 +283,8 @@ def untouched(model: Any):
     tuner = getattr(model, "base_model", None)
     names = [(part, part.active_adapter) for part in (model, tuner) if hasattr(part, "peft_config")]
     layers = beside.active(model)
-    use_cache = model.config.use_cache
+    use_cache = getattr(model.config, "use_cache", None)
+    router = _return_router_logits(model, False)
     model.eval()
     try:
         with torch.no_grad():
@@ -225,4 +298,5 @@ def untouched(model: Any):
             part.active_adapter = active
         beside.put_back(layers)
         model.config.use_cache = use_cache
+        _return_router_logits(model, router)
         set_random_state(state)

@@ -1,19 +1,16 @@
 """Which models there are, and what is known of one before it is loaded or even here: size, licence, access."""
 
-import importlib.util
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
 from studio.i18n import Message, message
-from studio.model import builtin, hub, load, quantization
+from studio.model import architecture, builtin, hub, load, quantization
 from studio.model.estimate import parameters
 
 Where = Literal["builtin", "folder", "cache", "hub", "nowhere"]
@@ -89,7 +86,11 @@ def _in_cache() -> Iterator[KnownModel]:
         settings = _read_json(revision.snapshot_path / "config.json")
         if settings:
             yield KnownModel(
-                repository.repo_id, revision.snapshot_path, revision.size_on_disk, True, is_loadable(settings)
+                repository.repo_id,
+                revision.snapshot_path,
+                revision.size_on_disk,
+                True,
+                architecture.is_loadable(settings),
             )
 
 
@@ -139,7 +140,7 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
     )
     try:
         count = parameters(folder)
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
+    except (ModelError, KeyError, TypeError, ArithmeticError):
         count = None  # damaged: told when it is loaded
     return ModelFacts(
         model_id,
@@ -151,7 +152,7 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
         licence=licence or licence_in(folder),
         quantized=quantized,
         chat_template=bool(template),
-        architecture=_architecture(settings),
+        architecture=architecture.named(settings),
         problem=_unusable(model_id, settings, quantized),
     )
 
@@ -183,7 +184,7 @@ def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
         gated=found.gated,
         quantized=quantized,
         chat_template="chat_template.jinja" in found.files or bool(tokenizer.get("chat_template")),
-        architecture=_architecture(found.config),
+        architecture=architecture.named(found.config),
         problem=problem or _unusable(config.id, found.config, quantized),
     )
 
@@ -192,8 +193,10 @@ def _unusable(model_id: str, settings: dict[str, Any], quantized: str | None) ->
     """Return why a model that is or could be here cannot be trained, as far as its settings tell."""
     if quantized and quantized not in quantization.BITSANDBYTES:
         return ModelError("model.other_quantization", id=model_id, method=quantized).message
-    if _architecture(settings) and not is_loadable(settings):
-        return ModelError("model.architecture", id=model_id, architecture=_architecture(settings)).message
+    try:
+        architecture.require(settings, model_id)
+    except ModelError as error:
+        return error.message
     return None
 
 
@@ -230,35 +233,6 @@ def _count(number: int) -> str:
         if number >= unit:
             return f"{number / unit:.3g} {name}"
     return str(number)
-
-
-_LANGUAGE_MODEL = re.compile(r".*(ForCausalLM|LMHeadModel|ForConditionalGeneration)")
-
-
-def is_loadable(settings: dict[str, Any]) -> bool:
-    """Whether the installed transformers has a language model of the architecture that a config.json names.
-
-    It is looked for in the library's files, since importing the library takes seconds.
-    """
-    architecture, kind = _architecture(settings), str(settings.get("model_type") or "")
-    if not architecture or not re.fullmatch(r"[\w.-]+", kind) or not _LANGUAGE_MODEL.fullmatch(architecture):
-        return False
-    return architecture in _classes(kind.replace("-", "_").removesuffix("_text"))
-
-
-@lru_cache(maxsize=256)
-def _classes(kind: str) -> frozenset[str]:
-    spec = importlib.util.find_spec("transformers")
-    found: set[str] = set()
-    for root in (spec and spec.submodule_search_locations) or ():
-        for file in Path(root, "models", kind).glob("modeling_*.py"):
-            found |= set(re.findall(r"^class (\w+)\(", file.read_text(encoding="utf-8"), re.MULTILINE))
-    return frozenset(found)
-
-
-def _architecture(settings: dict[str, Any]) -> str | None:
-    named = settings.get("architectures")
-    return str(named[0]) if isinstance(named, list) and named else None
 
 
 def licence_in(folder: Path) -> str | None:

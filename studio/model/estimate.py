@@ -1,15 +1,14 @@
 """How long training will take on this device, before it starts."""
 
-import json
 import math
-import struct
 import time
 from collections.abc import Container, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from studio.model.hardware import device
+from studio.model.weight_files import headers
 
 FORWARD, BACKWARD = 2, 2
 """Operations per parameter and token: a multiplication and an addition each. LoRA needs the gradient with respect to
@@ -28,18 +27,10 @@ READ_BYTES = {"cpu": 2e10, "cuda": 5e11, "mps": 1e11}
 forecast: what is done follows from what is measured."""
 
 
-@lru_cache(maxsize=8)
 def parameters(folder: Path) -> int:
-    """Return the number of a model's weights, quantized or not, read from the headers of its safetensors files."""
-    return sum(_numel(file) for file in sorted(folder.glob("*.safetensors")))
-
-
-def _numel(file: Path) -> int:
-    with open(file, "rb") as opened:
-        (length,) = struct.unpack("<Q", opened.read(8))
-        header = json.loads(opened.read(length))
-    header.pop("__metadata__", None)
-    return sum(_weights(name, entry, header) for name, entry in header.items())
+    """Return the number of a model's weights, quantized or not, from the heads of its files; raises ModelError."""
+    table = headers(folder)
+    return sum(_weights(name, entry, table) for name, entry in table.items())
 
 
 def _weights(name: str, entry: dict[str, Any], header: Container[str]) -> int:

@@ -1,6 +1,7 @@
 """The device, and what is chosen for it: every choice with its reason."""
 
 import contextlib
+import logging
 import os
 import platform
 import re
@@ -40,10 +41,9 @@ def prepare_process() -> None:
     Nothing is compiled by torch: bitsandbytes, which PEFT imports, would load its compiler for kernels that are used
     only where its own library is missing. That is 1.2 of the 5.5 seconds that all imports of a training take.
     The C library keeps what is freed, see `_keep_freed_memory`. CUDA's allocator grows its segments, so that
-    fragmentation does not look like a lack of memory. PEFT still reads a name that transformers has renamed; the
-    warning about it says nothing to a user.
+    fragmentation does not look like a lack of memory.
     """
-    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+    _quiet_libraries()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
@@ -51,6 +51,22 @@ def prepare_process() -> None:
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     if not any(name.startswith("MALLOC_") for name in os.environ):
         _keep_freed_memory()
+
+
+_LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft", "transformers", "trl")
+
+
+def _quiet_libraries() -> None:
+    """Let the libraries say errors only: what they warn of (an option, a missing kernel) is no fault of the user's.
+
+    What would matter in it the studio finds out and says itself: weights that are missing, a padding token that is
+    chosen. transformers sets its level from the environment as it is imported.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.ERROR)
+        for category in (UserWarning, FutureWarning, DeprecationWarning):
+            warnings.filterwarnings("ignore", category=category, module=rf"{name}(\.|$)")
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1

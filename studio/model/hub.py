@@ -25,6 +25,7 @@ from urllib.request import getproxies, proxy_bypass
 from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, shared_folder
+from studio.model import architecture
 from studio.model.child import Child, Stuck
 
 log = logging.getLogger(__name__)
@@ -245,8 +246,7 @@ def require_usable(listing: Listing) -> None:
     """Raise ModelError for a repository whose files would be refused once they were here."""
     if "config.json" not in listing.files:
         raise ModelError("model.no_config", id=listing.id)
-    if listing.config.get("auto_map"):
-        raise ModelError("model.remote_code", id=listing.id)
+    architecture.require(listing.config, listing.id)
     if not any(name.endswith(".safetensors") for name in listing.files):
         raise ModelError("model.no_safetensors", id=listing.id)
 

@@ -1,6 +1,7 @@
 """Find a model and load it: the built-in one, a folder, or an id of the Hub.
 
-Only safetensors are loaded, and code from a model's repository never runs: no setting can change that.
+Only safetensors are loaded, and code from a model's repository never runs: no setting can change that. Where
+transformers has the architecture itself, its own class is loaded, whatever the repository names.
 """
 
 import json
@@ -14,7 +15,7 @@ from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError, RunError
 from studio.files import sha256
 from studio.i18n import message
-from studio.model import builtin, hub, processes, quantization, template
+from studio.model import architecture, builtin, hub, processes, quantization, template, weight_files, weights
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision
 
@@ -132,7 +133,6 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     for a quantized model then.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -142,6 +142,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     dtype = getattr(torch, number_format.value)
     quantized = quantization.choose(config.quantization, settings, located.id)
     tokenizer, pad_token = _tokenizer(located.path)
+    weights.check(located.path, located.id)
     sharded = processes.sharded()
     if sharded and quantized.value != "none":
         raise RunError("run.sharded_quantized", quantization=quantized.value)
@@ -152,7 +153,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
         if own in ("nf4", "fp4"):  # the precision that it was saved with may be one that this device lacks
             described.quantization_config["bnb_4bit_compute_dtype"] = number_format.value
         split = placed.value == "auto"
-        model = AutoModelForCausalLM.from_pretrained(
+        model, info = AutoModelForCausalLM.from_pretrained(
             located.path,
             config=described,
             dtype=dtype,
@@ -162,9 +163,13 @@ def load(config: ModelConfig, located: Located) -> Loaded:
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # files from outside can break a library in any way
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
+    weights.judge(model, info, located.id)
     if not split and not sharded and quantized.value == "none":
         model.to(device())
     for part in model.modules():
@@ -193,15 +198,17 @@ def _place(folder: Path, width: int, quantized: str) -> Choice:
 
 
 def _checked(located: Located) -> Located:
-    """Refuse a repository that wants to run code of its own, or that has no safetensors."""
+    """Refuse a repository that needs code of its own, and one whose files are missing, cut off or not fetched."""
+    if (located.path / "config.json").is_file() and weight_files.is_pointer(located.path / "config.json"):
+        raise ModelError("model.lfs_pointer", id=located.id, files="config.json")
     try:
         settings = located.settings
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError("model.no_config", id=located.id) from error
-    if settings.get("auto_map"):
-        raise ModelError("model.remote_code", id=located.id)
-    if not any(located.path.glob("*.safetensors")):
-        raise ModelError("model.no_safetensors", id=located.id)
+    if not isinstance(settings, dict):
+        raise ModelError("model.no_config", id=located.id)
+    architecture.require(settings, located.id)
+    weight_files.require_whole(located.path, located.id)
     return located
 
 

@@ -44,8 +44,14 @@ class Memory:
     """The trained weights, their gradients, and the copy of the last good ones, in float32."""
     optimizer: float
     activations: float
+    """0 where they could not be counted."""
     logits: float
     libraries: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the activations were counted; without them it is a lower bound."""
+        return self.activations > 0
 
     @property
     def total(self) -> float:
@@ -60,7 +66,7 @@ def forecast(
     precision: str,
     quantization: str,
     optimizer: str,
-    kept_per_layer: float,
+    kept_per_layer: float | None,
     rows: int,
     length: int,
     checkpointing: bool,
@@ -69,17 +75,19 @@ def forecast(
 
     `kept_per_layer` is what `skeleton.kept_bytes_per_layer` counts. Without checkpointing, the layers with an adapter
     and all above keep that much for each row. With it, they keep their input, and one layer at a time is computed again
-    (Chen et al. 2016, sublinear memory cost). A quantized base is dequantized one module at a time, into 16 bits.
+    (Chen et al. 2016, sublinear memory cost). None for `kept_per_layer` leaves the activations out. A quantized base is
+    dequantized one module at a time, into 16 bits.
     """
     width = {"float32": 4, "bfloat16": 2, "float16": 2}[precision]
     small = {"none": width, "nf4": NF4_BYTES, "fp4": NF4_BYTES, "int8": 1.0}[quantization]
     weights = (skeleton.total - skeleton.in_layers) * width + skeleton.in_layers * small
     if quantization != "none":
         weights += 2 * skeleton.largest
-    kept = rows * kept_per_layer * skeleton.layers_trained
-    if checkpointing:
+    each = kept_per_layer or 0.0
+    kept = rows * each * skeleton.layers_trained
+    if checkpointing and kept_per_layer is not None:
         inputs = rows * length * skeleton.hidden * width * skeleton.layers
-        kept = max(CPU_RECOMPUTED * kept, inputs) if device == "cpu" else inputs + rows * kept_per_layer
+        kept = max(CPU_RECOMPUTED * kept, inputs) if device == "cpu" else inputs + rows * each
     return Memory(
         weights=weights,
         adapter=12.0 * skeleton.trained,

@@ -4,6 +4,7 @@ Padding and the shape of the batch alone move a model's logits in 16 bit, so the
 batch: each prompt in two rows, of which the second is later an adapter's.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,16 +60,20 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
 
 def forward(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
     """Return the logits of one forward pass over a left-padded batch, as they are and where they are."""
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
     place = model.device
-    made = model(
-        input_ids=ids.to(place),
-        attention_mask=mask.to(place),
-        position_ids=positions.to(place),
-        use_cache=False,
-        **settings,
-    )
-    return made.logits
+    if takes(model, "position_ids"):
+        settings["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(place)
+    kept = settings.pop("logits_to_keep", 0)
+    if kept and takes(model, "logits_to_keep"):
+        settings["logits_to_keep"] = kept
+    made = model(input_ids=ids.to(place), attention_mask=mask.to(place), use_cache=False, **settings)
+    return made.logits[:, -kept:] if kept else made.logits
+
+
+def takes(model: Any, argument: str) -> bool:
+    """Whether a model's forward pass has an argument; an adapter around the model hands all on."""
+    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    return argument in inspect.signature(type(base).forward).parameters
 
 
 def logits(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:

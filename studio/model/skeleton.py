@@ -5,14 +5,19 @@ put into it by PEFT itself, so that what is counted is what will be trained.
 """
 
 import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from studio.config import LoraSettings
-from studio.errors import ModelError
-from studio.model import adapter
+from studio.errors import ModelError, StudioError
+from studio.model import adapter, blueprint, limits
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,18 +39,19 @@ class Skeleton:
     """Layers from the first with an adapter on: a backward pass goes through these."""
     hidden: int
     vocabulary: int
+    embeddings: int
+    """Tokens that have an embedding."""
 
 
 @lru_cache(maxsize=8)
 def build(path: Path, lora: LoraSettings) -> Skeleton:
     """Return the sizes of the model in a folder with an adapter; raises RunError for a target that it does not have."""
-    from peft import get_peft_model
-
-    model = _empty(_config(path))
+    model = blueprint.empty(blueprint.read_config(path))
     settings = adapter.lora_config(lora, model)
     linear = [part.weight.numel() for part in adapter.linear_parts(model)]
     total = sum(weights.numel() for weights in model.parameters())
-    wrapped = get_peft_model(model, settings)
+    embeddings = limits.embedding_rows(model)
+    wrapped = adapter.put_into(model, settings)
     text = model.config.get_text_config()
     first = min(settings.layers_to_transform or [0])
     return Skeleton(
@@ -58,6 +64,7 @@ def build(path: Path, lora: LoraSettings) -> Skeleton:
         layers_trained=text.num_hidden_layers - first,
         hidden=text.hidden_size,
         vocabulary=text.vocab_size,
+        embeddings=embeddings,
     )
 
 
@@ -68,7 +75,7 @@ def modules(path: Path) -> dict[str, tuple[int, int]]:
     from transformers.pytorch_utils import Conv1D
 
     sizes: dict[str, tuple[int, int]] = {}
-    for name, part in _empty(_config(path)).named_modules():
+    for name, part in blueprint.empty(blueprint.read_config(path)).named_modules():
         if isinstance(part, torch.nn.Linear):
             sizes[name] = part.in_features, part.out_features
         elif isinstance(part, torch.nn.Embedding):
@@ -80,28 +87,75 @@ def modules(path: Path) -> dict[str, tuple[int, int]]:
 
 
 @lru_cache(maxsize=32)
-def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
-    """Count the bytes that one layer keeps for its backward pass, for one row of `length` tokens.
+def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attention: str, length: int) -> int | None:
+    """Count the bytes that one layer keeps for its backward pass, for one row of `length` tokens; None if it cannot be.
 
     A forward pass with fake tensors, which take the ways of the real device but hold no data, tells what autograd would
-    keep: once with one layer and once with two, and the difference is a layer's.
+    keep: once with one layer and once with two, and the difference is a layer's. What goes by the data (the experts
+    that a token is sent to, say) has no such pass.
     """
-    config = _config(path)
-    one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
-    return two - one
+    config = blueprint.read_config(path)
+    try:
+        with _quiet_fake_tensors():
+            one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
+    except Exception as error:  # a forecast never stands in the way of a run, whatever a model does to fake tensors
+        log.info("no forecast of the memory of %s: %s: %s", config.model_type, type(error).__name__, error)
+        return None
+    return two - one if two > one else None
+
+
+MOST_TRIED = 50 * 10**6
+"""Weights of a model that a trial is made of at most: 0.2 GB and a second."""
+
+
+@lru_cache(maxsize=8)
+def require_steps(path: Path, lora: LoraSettings) -> None:
+    """Raise ModelError where a small model cannot carry out a training step with random weights.
+
+    For models whose step fake tensors cannot carry out: whether that is their fault, only a real one tells.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if build(path, lora).total > MOST_TRIED:
+        return
+    config = blueprint.read_config(path)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, dtype=torch.float32)
+            model.requires_grad_(False)
+            wrapped = adapter.put_into(model, adapter.lora_config(lora, model))
+            ids = torch.arange(8)[None]
+            wrapped(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, use_cache=False).loss.backward()
+    except StudioError:
+        raise
+    except Exception as error:  # the settings of a model from outside can make its step fail in any way
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError("model.cannot_step", id=path.name, detail=detail) from error
+
+
+@contextmanager
+def _quiet_fake_tensors() -> Iterator[None]:
+    """Let torch not print the traceback of an operation that fake tensors do not have."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
     import torch
-    from peft import get_peft_model
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from studio.model.hardware import device
 
     dtype, where = getattr(torch, precision), device()
-    model = _empty(config, dtype=dtype, attn_implementation=None if attention == "auto" else attention)
+    model = blueprint.empty(config, None if attention == "auto" else attention).to(dtype)
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
-    wrapped = get_peft_model(model, settings, autocast_adapter_dtype=False)
+    wrapped = adapter.put_into(model, settings, autocast_adapter_dtype=False)
     wrapped.train()
     kept: dict[int, Any] = {}
 
@@ -133,15 +187,6 @@ def _give_fake_weights(model: Any, where: str) -> None:
                 part._buffers[name] = torch.empty(values.shape, dtype=values.dtype, device=where)
 
 
-def _config(path: Path) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError("model.cannot_load", id=path.name, detail=str(error)[:300]) from error
-
-
 def _of_layers(config: Any, number: int) -> Any:
     """Return the config of the same model with fewer layers."""
     smaller = copy.deepcopy(config)
@@ -150,16 +195,3 @@ def _of_layers(config: Any, number: int) -> Any:
         text.layer_types = text.layer_types[:number]
     text.num_hidden_layers = number
     return smaller
-
-
-def _empty(config: Any, **settings: Any) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, **settings)
-    except (ValueError, KeyError, ImportError) as error:
-        raise ModelError("model.cannot_load", id=config.model_type, detail=str(error)[:300]) from error
-    model.requires_grad_(False)
-    return model

@@ -33,7 +33,6 @@ def build(
     `train` and `validation` have the columns `input_ids` and `labels`; `between` is called whenever a forward pass is
     done, and may raise to end the training.
     """
-    from peft import get_peft_model
     from transformers import PrinterCallback, set_seed
     from trl import SFTConfig
 
@@ -45,7 +44,7 @@ def build(
     rows = settings.batch_size * settings.gradient_accumulation
     lora = adapter.lora_config(config.lora, loaded.model)
     set_seed(settings.seed)
-    wrapped = get_peft_model(loaded.model, lora, adapter_name=adapter.TUNED)
+    wrapped = adapter.put_into(loaded.model, lora, adapter_name=adapter.TUNED)
     host.put_adapter(wrapped, run.id)
     arguments = SFTConfig(
         output_dir=str(run.path / "checkpoints"),
@@ -112,6 +111,8 @@ def _tell_step(run: RunWriter, trainer: Any, attention: str) -> None:
     reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
     rows = "packed" if trainer.packed else "padded"
     run.choose("rows", rows, message(f"choice.rows.{reason}", attention=attention))
+    if trainer.router_loss_fails:
+        run.tell(message("log.no_router_loss"), "warning")
     logits = "trained" if trainer.scored else "all"
     run.choose("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
 
@@ -149,5 +150,5 @@ def tell(run: RunWriter, plan: Plan) -> None:
     for choice in plan.choices:
         run.choose(choice.name, choice.value, choice.reason)
     run.tell(plan.trained)
-    for warning in (*plan.warnings, *(() if plan.fits else (plan.may_not_fit,))):
+    for warning in plan.warnings:
         run.tell(warning, "warning")

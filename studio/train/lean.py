@@ -268,7 +268,7 @@ def _try_out(model: Any) -> tuple[bool, bool]:
         model.train(was_training)
 
 
-_REFUSALS = (TypeError, ValueError, RuntimeError, KeyError, AttributeError, NotImplementedError)
+_REFUSALS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
 """What models raise that do not take an argument or a shape."""
 
 
@@ -286,6 +286,21 @@ def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
         return float(model(**part))
     except _REFUSALS:
         return float("nan")
+
+
+def has_router_loss(model: Any) -> bool:
+    """Whether TRL can compute a load-balancing loss for a model that it has patched, found out on four tokens.
+
+    TRL goes by names in the config. A dense model of a family that has both kinds (Doge) has the names and no router,
+    others (Granite MoE) call the number of experts something else.
+    """
+    ids = torch.arange(4, device=model.get_input_embeddings().weight.device)[None]
+    part = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+    try:
+        with torch.no_grad():
+            return model(**part, output_router_logits=True, fused_lm_head=True).aux_loss is not None
+    except _REFUSALS:
+        return False
 
 
 class LoraProduct(torch.autograd.Function):
@@ -365,6 +380,9 @@ class LeanTrainer(SFTTrainer):
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
         score_in_forward(base)
+        self.router_loss_fails = self.aux_loss_enabled and not has_router_loss(base)
+        if self.router_loss_fails:
+            self.aux_loss_enabled = base.config.get_text_config().output_router_logits = False
         packed, scored = check(base)
         self.scored = scored and not self.aux_loss_enabled
         self.packed = packed and self.scored and self.neftune_noise_alpha is None  # the noise goes by a row's length

@@ -9,7 +9,7 @@ from typing import Any
 from studio.config import RunConfig, TrainConfig
 from studio.errors import RunError
 from studio.i18n import Message, message
-from studio.model import memory, processes, quantization, skeleton
+from studio.model import limits, memory, processes, quantization, skeleton
 from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
 from studio.model.memory import Memory
@@ -42,7 +42,7 @@ class Plan:
     """Bytes that are free for it on the device."""
     steps: int
     """Optimizer steps of the whole run."""
-    warnings: tuple[Message, ...]
+    without_effect: tuple[Message, ...]
     """Settings that have little or no effect in so many steps."""
     tokenizer_bytes: float
     """Size of the tokenizer, which goes with each adapter and each checkpoint."""
@@ -60,6 +60,12 @@ class Plan:
     def may_not_fit(self) -> Message:
         """The warning for a plan that does not fit."""
         return message("log.may_not_fit", need=_gb(self.memory.total), free=_gb(self.free))
+
+    @property
+    def warnings(self) -> tuple[Message, ...]:
+        """Settings without effect, and what may go wrong with the memory."""
+        uncounted = () if self.memory.is_whole else (message("log.no_forecast", need=_gb(self.memory.total)),)
+        return (*self.without_effect, *uncounted, *(() if self.fits else (self.may_not_fit,)))
 
     @property
     def trained(self) -> Message:
@@ -140,6 +146,7 @@ def make(
     needed, taken = forecast(wanted).total, forecast(chosen)
     sums = {"need": _gb(needed), "then": _gb(taken.total), "free": _gb(free)}
     choices = (
+        *limits.choices(config),
         *optimizer,
         *shortened,
         *_processes(chosen),

@@ -12,7 +12,7 @@ from studio.data.health import Report
 from studio.errors import RunError, StudioError
 from studio.files import home
 from studio.i18n import Message, message
-from studio.model import catalogue, estimate, load
+from studio.model import catalogue, estimate, limits, load, skeleton, weights
 from studio.model.hardware import Choice, precision
 from studio.train import cadence, pinned, plan
 from studio.train.cadence import Cadence, Speed
@@ -65,6 +65,8 @@ def check(
         warnings += [problem.message for problem in report.problems]
     _look_at_model(config, token, blocks, warnings, facts)
     located = _found(lambda: load.locate(config.model), []) if not blocks else None
+    if located:
+        _look_into_model(config, located, blocks, warnings)
     room = float(shutil.disk_usage(home()).free)
     if located is None or blocks or report is None or report.lengths is None:
         return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
@@ -74,9 +76,9 @@ def check(
         return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room)
     if full := too_large_for(planned, room):
         blocks.append(full.message)
-    if not planned.fits:
-        warnings.append(planned.may_not_fit)
     warnings += planned.warnings
+    if not planned.memory.is_whole:
+        _found(lambda: skeleton.require_steps(located.path, config.lora), blocks)
     facts.append(planned.trained)
     number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)
@@ -106,6 +108,20 @@ def _look_at_model(
         facts.append(message("log.to_fetch", id=known.id, size=catalogue.size(known.bytes)))
         if known.gated:
             warnings.append(message("log.gated", id=known.id))
+
+
+def _look_into_model(config: RunConfig, located: load.Located, blocks: list[Message], warnings: list[Message]) -> None:
+    """Say whether the model's weights are all there, and whether its tokenizer and the adapter fit it."""
+    left = _found(lambda: weights.check(located.path, located.id), blocks)
+    if left:
+        warnings.append(message("log.unused_weights", id=located.id, count=len(left), names=", ".join(left[:3])))
+    tokenizer = _found(lambda: load.load_tokenizer(config.model), blocks)
+    sizes = _found(lambda: skeleton.build(located.path, config.lora), blocks) if not blocks else None
+    if tokenizer and sizes:
+        _found(lambda: limits.require_embeddings(tokenizer, sizes.embeddings, located.id), blocks)
+    rotary = located.settings.get("max_position_embeddings")
+    if rotary and limits.positions(located.settings) is None and config.data.max_length > rotary:
+        warnings.append(message("log.beyond_positions", length=config.data.max_length, most=rotary))
 
 
 def _found(look: Callable[[], Found], blocks: list[Message]) -> Found | None:

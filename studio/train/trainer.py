@@ -13,7 +13,7 @@ from studio.errors import RunError
 from studio.events import Changed
 from studio.files import replace_folder, size_of
 from studio.i18n import message
-from studio.model import adapter, load, processes
+from studio.model import adapter, load, processes, skeleton
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory, versions
 from studio.model.load import Located
@@ -150,6 +150,8 @@ def _plan(
     rows, free = len(prepared.train), free_memory() + host.held_bytes
     planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
     build.tell(run, planned)
+    if not planned.memory.is_whole:
+        skeleton.require_steps(located.path, config.lora)
     run.resolve(_as_carried_out(planned, prepared))
     room = shutil.disk_usage(run.path).free + size_of(run.path)  # what a resumed run has kept is in its need
     if full := preflight.too_large_for(planned, room):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from studio.config import ModelConfig
+from studio.model import architecture as architecture_of
 from studio.model import builtin, catalogue, hub, load
 
 PARAMETERS = 35168
@@ -115,7 +116,10 @@ def test_the_built_in_model_is_known_before_it_is_here():
         ({"architectures": ["BertForMaskedLM"], "model_type": "bert"}, "errors.model.architecture"),
         ({"architectures": ["NobodysForCausalLM"], "model_type": "nobodys"}, "errors.model.architecture"),
         ({"architectures": ["LlamaForCausalLM"], "model_type": "../llama"}, "errors.model.architecture"),
-        ({"auto_map": {"AutoModel": "evil.Evil"}}, "errors.model.remote_code"),
+        ({"auto_map": {"AutoModel": "evil.Evil"}, "model_type": "evil"}, "errors.model.remote_code"),
+        ({"architectures": ["BartForConditionalGeneration"], "model_type": "bart"}, "errors.model.architecture"),
+        ({"architectures": ["BertLMHeadModel"], "model_type": "bert"}, "errors.model.architecture"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "errors.model.architecture"),
     ],
 )
 @pytest.mark.parametrize("on_hub", [True, False])
@@ -143,7 +147,7 @@ def test_what_cannot_be_trained_is_told_before_it_is_loaded(
     ],
 )
 def test_architectures_of_transformers_are_known_from_its_files(architecture, kind):
-    assert catalogue.is_loadable({"architectures": [architecture], "model_type": kind})
+    assert architecture_of.is_loadable({"architectures": [architecture], "model_type": kind})
 
 
 def test_describing_imports_no_heavy_library(tiny_model):

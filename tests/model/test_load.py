@@ -24,14 +24,36 @@ def test_a_folder_is_found_and_known_by_its_weights(tiny_model, copy):
     assert load.locate(ModelConfig(id=str(copy))).identity["weights"] != first.identity["weights"]
 
 
-def test_a_repository_with_code_of_its_own_is_refused_and_its_code_does_not_run(copy):
-    marker = copy / "ran"
-    (copy / "modeling_evil.py").write_text(f"open({str(marker)!r}, 'w')\n")
-    settings = json.loads((copy / "config.json").read_text())
-    settings["auto_map"] = {"AutoModelForCausalLM": "modeling_evil.Evil"}
-    (copy / "config.json").write_text(json.dumps(settings))
+def with_code(folder, **settings):
+    """Give a model's folder code of its own that leaves a marker when it runs, for all that transformers asks for."""
+    marker = folder / "ran"
+    for name in ("modeling_evil", "configuration_evil", "tokenization_evil", "custom_generate/generate"):
+        (folder / f"{name}.py").parent.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    names = {"AutoConfig": "configuration_evil.Evil", "AutoModelForCausalLM": "modeling_evil.Evil"}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": names} | settings))
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    tokenizer["auto_map"] = {"AutoTokenizer": ["tokenization_evil.Evil", None]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    return marker
+
+
+def test_a_repository_that_needs_code_of_its_own_is_refused_and_its_code_does_not_run(copy):
+    marker = with_code(copy, model_type="evil")
     with pytest.raises(ModelError, match="code of its own"):
         load.locate(ModelConfig(id=str(copy)))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("named", [["LlamaForCausalLM"], ["EvilForCausalLM"], None])
+def test_a_repository_whose_type_transformers_has_loads_with_transformers_own_class(copy, named):
+    marker = with_code(copy, architectures=named)
+    config = ModelConfig(id=str(copy))
+    loaded = load.load(config, load.locate(config))
+
+    assert type(loaded.model).__module__ == "transformers.models.llama.modeling_llama"
+    assert type(loaded.tokenizer).__module__.startswith("transformers.")
     assert not marker.exists()
 
 
@@ -45,9 +67,8 @@ def test_pickled_weights_are_refused_and_never_opened(copy):
 def test_damaged_weights_are_an_error_that_says_so(copy, damage):
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:2000] if damage is None else damage)
-    located = load.locate(ModelConfig(id=str(copy)))
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        load.load(ModelConfig(id=str(copy)), located)
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        load.locate(ModelConfig(id=str(copy)))
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):

@@ -64,7 +64,11 @@ def test_only_what_a_model_needs_is_fetched(hub_stand_in, tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "weights", "said"),
     [
-        ({"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}}, "model.safetensors", "code of its own"),
+        (
+            {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}, "model_type": "evil"},
+            "model.safetensors",
+            "code of its own",
+        ),
         ({}, "pytorch_model.bin", "no weights in safetensors"),
     ],
 )
