@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from studio.errors import DeviceError, StudioError
+from studio.model import lost
 from studio.model.adapter import ModelHost
 from studio.runs import Run
 
@@ -101,4 +102,6 @@ def readable(error: BaseException) -> StudioError:
         return error
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error):
         return DeviceError("device.memory")
+    if detail := lost.remember(error):
+        return DeviceError("device.lost", detail=detail)
     return StudioError("unexpected", kind=type(error).__name__, detail=str(error)[:300])

@@ -14,7 +14,7 @@ from studio.data import tokens
 from studio.errors import CompareError, ModelError, StudioError
 from studio.files import sha256
 from studio.i18n import Message, message
-from studio.model import beside, fit, hub_adapter, load, saved, uploaded
+from studio.model import beside, fit, hub_adapter, load, quantization, saved, uploaded
 from studio.model.adapter import TUNED, ModelHost
 from studio.model.fit import Fit
 from studio.model.load import Located
@@ -124,7 +124,7 @@ def placed(
         notes = [found.note for found in sources if found and found.note]
         notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
         if refused:
-            notes.append(message("compare.note.in_turn", detail=refused))
+            notes.append(refused)
         yield Placed(
             model=model,
             tokenizer=loaded.tokenizer,
@@ -218,16 +218,18 @@ def _hash(model: Any, found: Source) -> str:
     return beside.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
 
 
-def _refusal(model: Any, names: Sequence[str]) -> str:
-    """Return why PEFT does not mix these adapters in one batch (DoRA, say); empty when it does."""
+def _refusal(model: Any, names: Sequence[str]) -> Message | None:
+    """Return why base and adapters are not one batch: PEFT does not mix them (DoRA, say), or their rows are coupled."""
     import torch
 
     if set(names) <= {BASE}:
-        return ""
+        return None
+    if quantization.couples_rows(model):
+        return message("compare.note.in_turn_int8")
     ids = torch.zeros((len(names), 1), dtype=torch.long, device=model.device)
     try:
         model(input_ids=ids, adapter_names=list(names), use_cache=False)
     except (ValueError, NotImplementedError) as error:
         beside.forget_names(model)
-        return " ".join(str(error).split())[:200]
-    return ""
+        return message("compare.note.in_turn", detail=" ".join(str(error).split())[:200])
+    return None

@@ -99,7 +99,10 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
     from studio.model.hardware import device
 
     dtype, where = getattr(torch, precision), device()
-    model = _empty(config, dtype=dtype, attn_implementation=None if attention == "auto" else attention)
+    model = _empty(config, dtype, attn_implementation=None if attention == "auto" else attention)
+    if model.config._attn_implementation.startswith("flash_"):
+        # flash attention reads values, which fake tensors have not; `sdpa` takes the same kernel, and keeps the same
+        model.config._attn_implementation = "sdpa"
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
     wrapped = get_peft_model(model, settings, autocast_adapter_dtype=False)
     wrapped.train()
@@ -152,14 +155,31 @@ def _of_layers(config: Any, number: int) -> Any:
     return smaller
 
 
-def _empty(config: Any, **settings: Any) -> Any:
+def _empty(config: Any, dtype: Any = None, **settings: Any) -> Any:
+    """Return a model on the meta device, with weights of `dtype`, or of torch's default without one.
+
+    Told a dtype, transformers makes it torch's default of the whole process while it builds, and a run that trains in
+    another thread would compute in it meanwhile. So it is told none, and the weights are cast afterwards. That makes
+    the result the same, too, while another thread loads a model and has changed the default.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, **settings)
+            model = AutoModelForCausalLM.from_config(
+                copy.deepcopy(config), trust_remote_code=False, dtype=None, **settings
+            )
     except (ValueError, KeyError, ImportError) as error:
         raise ModelError("model.cannot_load", id=config.model_type, detail=str(error)[:300]) from error
+    if dtype is not None:
+        for weights in model.parameters():
+            if weights.is_floating_point():
+                weights.data = weights.data.to(dtype)
+        for part in model.modules():
+            for name, values in part._buffers.items():
+                if values is not None and values.is_floating_point():
+                    part._buffers[name] = values.to(torch.float32)
+        model.config.dtype = dtype
     model.requires_grad_(False)
     return model

@@ -14,7 +14,7 @@ from studio.files import replace_folder, size_of
 from studio.i18n import message
 from studio.model import adapter, load, processes
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory, versions
+from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
 from studio.train import build, checkpoint, plan, preflight, record, resume, samples, together
@@ -94,7 +94,8 @@ def _prepared_trainer(
     trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
     seconds = 0.0
     if config.samples.mode != "off":  # it measures the device, for half a second
-        seconds = preflight.training_seconds(config, planned, prepared.report, located) / processes.count()
+        seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
+        seconds /= processes.count()
     began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
     if processes.sharded():
         run.tell(message("log.launch.no_strip"))
@@ -145,7 +146,7 @@ def _prepare(
 def _plan(
     run: RunWriter, config: RunConfig, located: Located, prepared: Prepared, host: ModelHost, before: dict[str, Any]
 ) -> Plan:
-    rows, free = len(prepared.train), free_memory() + host.held_bytes
+    rows, free = len(prepared.train), free_memory_each(host.held)
     planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
     build.tell(run, planned)
     run.resolve(_as_carried_out(planned, prepared))
@@ -215,4 +216,6 @@ def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
     if good:
         _save(run.adapter, host)
         run.tell(message("log.kept_good", step=good), "warning")
+    if skipped := trainer.overflowed:
+        return RunError("run.not_finite_float16", step=step, rate=rate, skipped=skipped)
     return RunError("run.not_finite", step=step, rate=rate)

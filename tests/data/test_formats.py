@@ -101,7 +101,11 @@ def test_several_prompt_columns_are_joined_and_empty_ones_skipped():
 
 def test_a_system_column_becomes_the_first_turn():
     mapping = MappingConfig(prompt=("q",), completion="a", system="s")
-    assert [t.role for t in conversation_turns({"q": "x", "a": "y", "s": "z"}, mapping)] == ["system", "user", "assistant"]
+    assert [t.role for t in conversation_turns({"q": "x", "a": "y", "s": "z"}, mapping)] == [
+        "system",
+        "user",
+        "assistant",
+    ]
     assert [t.role for t in conversation_turns({"q": "x", "a": "y", "s": ""}, mapping)] == ["user", "assistant"]
 
 
