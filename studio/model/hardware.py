@@ -106,9 +106,9 @@ def device_name() -> str:
 
 
 OVERFLOWING = ("gemma3", "gemma4", "glm4_moe", "gpt_oss", "qwen3_5", "qwen3_moe")
-"""Architectures whose activations or gradients leave float16's range, as transformers' issue 39972 and those who train on
-older cards report (unsloth keeps the same list). Gemma 2, whose logits and attention are capped, is none of them: it is
-trained in float16 on a T4. A run that overflows all the same ends, and its words name float32."""
+"""Architectures whose activations or gradients leave float16's range, as transformers' issue 39972 and those who train
+on older cards report (unsloth keeps such a list). Gemma 2, whose logits and attention are capped, is none of them: it
+is trained in float16 on a T4. A run that overflows all the same ends, and its words name float32."""
 
 
 def precision(wanted: str, model_type: str = "") -> Choice:

@@ -31,7 +31,7 @@ def remember(error: BaseException) -> str:
     global _lost
     said = str(error)
     lowered = said.lower()
-    if not isinstance(error, RuntimeError) or "cuda error" not in lowered and "cuda kernel" not in lowered:
+    if not isinstance(error, RuntimeError) or ("cuda error" not in lowered and "cuda kernel" not in lowered):
         return ""
     if not any(words in lowered for words in _STICKY):
         return ""
