@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import bitsandbytes  # noqa: F401  before torch has cards, for which this would load what is not built here
+import safetensors.torch
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -44,6 +45,8 @@ class Cards(TorchDispatchMode):
             return func(*args, **kwargs)
         if on_card and func in _READS:
             return _READS[func](args)
+        if on_card and func is torch.ops.aten.nonzero.default:
+            return args[0].new_zeros((1, args[0].dim()), dtype=torch.long)
         with self.fake:
             if not on_card or func in (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default):
                 args, kwargs = tree_map(self._faked, (args, kwargs))
@@ -62,9 +65,42 @@ class Cards(TorchDispatchMode):
 
 def _real(made: Any) -> Any:
     """Return what is read back onto the processor: ones."""
-    if isinstance(made, FakeTensor) and made.device.type == "cpu":
-        return torch.ones(made.shape, dtype=made.dtype)
-    return made
+    return _ones(made) if isinstance(made, FakeTensor) and made.device.type == "cpu" else made
+
+
+def _ones(made: Any) -> Any:
+    return torch.ones(made.shape, dtype=made.dtype) if isinstance(made, FakeTensor) else made
+
+
+def prepare_transformers() -> None:
+    """Let transformers find flash attention, and take no memory in advance, of which these cards have too little.
+
+    The kernel takes 16-bit numbers alone, and gives what has the shape.
+    """
+    from transformers import PreTrainedModel, modeling_utils
+    from transformers import modeling_flash_attention_utils as utils
+
+    def attend(
+        q: Any, k: Any, v: Any, dropout_p: Any = 0.0, softmax_scale: Any = None, causal: Any = False,
+        window_size: Any = None, softcap: Any = 0.0, deterministic: Any = False,
+    ) -> Any:  # fmt: skip
+        assert {q.dtype, k.dtype, v.dtype} <= {torch.float16, torch.bfloat16}, "FlashAttention only supports 16 bit"
+        assert len({q.dtype, k.dtype, v.dtype}) == 1
+        return q + (k.sum() + v.sum()).mul(0)
+
+    def attend_varlen(
+        q: Any, k: Any, v: Any, cu_seqlens_q: Any, cu_seqlens_k: Any, max_seqlen_q: Any, max_seqlen_k: Any,
+        dropout_p: Any = 0.0, softmax_scale: Any = None, causal: Any = False, window_size: Any = None,
+        softcap: Any = 0.0, deterministic: Any = False,
+    ) -> Any:  # fmt: skip
+        assert {cu_seqlens_q.dtype, cu_seqlens_k.dtype} == {torch.int32}
+        assert {cu_seqlens_q.device, cu_seqlens_k.device} == {q.device}
+        assert isinstance(max_seqlen_q, int)
+        return attend(q, k, v)
+
+    modeling_utils.caching_allocator_warmup = lambda *args, **kwargs: None
+    PreTrainedModel._flash_attn_can_dispatch = lambda *args, **kwargs: True
+    utils._lazy_imports = lambda *args, **kwargs: (attend, attend_varlen, None, utils._pad_input, utils._unpad_input)
 
 
 _moved: dict[int, tuple[Any, Any]] = {}
@@ -153,5 +189,9 @@ def _tell_torch(cards: Cards, bfloat16: bool) -> None:
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
     torch.nn.Module._apply = _apply
-    torch.cuda.random.get_rng_state_all = answers["get_rng_state_all"]
-    torch.cuda.random.set_rng_state_all = answers["set_rng_state_all"]
+    FakeTensor.__reduce_ex__ = lambda tensor, protocol: _ones(tensor).__reduce_ex__(protocol)
+    save = safetensors.torch.save_file
+    safetensors.torch.save_file = lambda tensors, *args, **named: save(tree_map(_ones, tensors), *args, **named)
+    torch.Tensor.pin_memory = lambda tensor, device=None: tensor
+    for name in ("get_rng_state", "get_rng_state_all", "set_rng_state", "set_rng_state_all"):
+        setattr(torch.cuda.random, name, answers[name])
