@@ -14,11 +14,14 @@ def shares(free: Sequence[float]) -> list[float]:
     return [*held, 1 - sum(held)]
 
 
-def limits(weights: float, layers: int, free: Sequence[float]) -> dict[int, int]:
+def limits(weights: float, embedding: float, layers: int, free: Sequence[float]) -> dict[int, int]:
     """Return how many bytes of weights each card may take, for transformers' `max_memory`.
 
-    Without limits a small card is filled with weights until nothing is left for training. A layer is never divided, so
-    each limit has room for one more; the last card takes what is left over.
+    Without limits a small card is filled with weights until nothing is left for training. A layer or an embedding is
+    never divided, so each limit has room for one more of the larger; on the first card accelerate holds back that size
+    once more. The last card takes what is left over.
     """
-    held = [int(weights * (share + 1 / layers)) for share in shares(free)[:-1]]
-    return dict(enumerate([*held, int(free[-1])]))
+    largest = max(embedding, weights / layers)
+    held = [weights * share + largest for share in shares(free)[:-1]]
+    held[0] += largest
+    return {card: int(min(size, free[card])) for card, size in enumerate([*held, free[-1]])}

@@ -185,9 +185,10 @@ BYTES = {"int8": 1.1, "nf4": 0.65, "fp4": 0.65}
 
 def _limits(located: Located, width: int, quantized: str) -> dict[int, int]:
     """Return the bytes of weights that each card may take, so that each keeps room for its part of the training."""
-    settings = located.settings
-    layers = (settings.get("text_config") or settings).get("num_hidden_layers") or 1
-    return cards.limits(_weights(located.path, width, quantized), layers, free_memory_of_cards())
+    text = located.settings.get("text_config") or located.settings
+    embedding = width * text.get("vocab_size", 0) * text.get("hidden_size", 0)
+    layers = text.get("num_hidden_layers") or 1
+    return cards.limits(_weights(located.path, width, quantized), embedding, layers, free_memory_of_cards())
 
 
 def _weights(folder: Path, width: int, quantized: str) -> int:

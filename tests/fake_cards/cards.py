@@ -190,6 +190,7 @@ def _tell_torch(cards: Cards, bfloat16: bool) -> None:
         setattr(torch.cuda, name, answer)
     torch.nn.Module._apply = _apply
     FakeTensor.__reduce_ex__ = lambda tensor, protocol: _ones(tensor).__reduce_ex__(protocol)
+    FakeTensor.data_ptr = lambda tensor: tensor.untyped_storage()._cdata  # accelerate takes equal ones for tied weights
     save = safetensors.torch.save_file
     safetensors.torch.save_file = lambda tensors, *args, **named: save(tree_map(_ones, tensors), *args, **named)
     torch.Tensor.pin_memory = lambda tensor, device=None: tensor

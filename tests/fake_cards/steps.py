@@ -58,6 +58,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     from studio.data.prepare import prepare
     from studio.model import adapter, load
     from studio.model.adapter import TUNED, ModelHost
+    from studio.model.estimate import parameters
     from studio.model.hardware import free_memory_each
     from studio.train import build, plan
     from studio.train.best import Best
@@ -65,8 +66,8 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     model = folder / case["family"]
     if not model.exists():
         make_model(model, case["family"])
-    size = sum(path.stat().st_size for path in model.glob("*.safetensors"))
-    CARDS.memory[:] = [10**9] if case["cards"] == 1 else [size // 3, 10**9][: case["cards"]]
+    held = parameters(model) * (2 if case["precision"] != "float32" else 4)
+    CARDS.memory[:] = [10**9] if case["cards"] == 1 else [int(1.1 * held)] * 2  # one cannot hold it and train
     settings = {
         "model.precision": case["precision"],
         "model.attention": case["attention"],
@@ -130,9 +131,9 @@ def main() -> None:
         try:
             made = carry_out(case, folder)
         except Exception as error:
-            torch_words = "registered at"  # what torch says of a missing kernel is a page long
-            lines = [line for line in traceback.format_exc().splitlines() if torch_words not in line]
-            made = {"error": f"{type(error).__name__}: {str(error)[:300]}", "trace": "\n".join(lines[-40:])}
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/torch/" not in frame.filename]
+            trace = "".join(traceback.format_list(frames[-12:]))
+            made = {"error": f"{type(error).__name__}: {str(error)[:300]}", "trace": trace}
         print(json.dumps({"case": case, **made, "seconds": round(time.monotonic() - began, 2)}), flush=True)
 
 
