@@ -1,4 +1,4 @@
-"""A card that a failed kernel has taken from the process: it is said, nothing hangs, and every start tells what to do."""
+"""A card that a failed kernel has taken from the process: it is said, nothing hangs, each start tells what to do."""
 
 import pytest
 import torch
