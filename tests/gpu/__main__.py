@@ -1,4 +1,4 @@
-"""Everything on the card at hand, under ten minutes: `python -m tests.gpu`; without a card, small shapes as a rehearsal.
+"""Everything on the card at hand, under ten minutes: `python -m tests.gpu`; without a card, a rehearsal in small.
 
 Each preset's shape with random weights goes through check, two measured steps, 20 steps with a pause and a resume, a
 comparison, an export and its verification: in nf4, int8, bf16 and fp16, with flash attention where it is installed, and

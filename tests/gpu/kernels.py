@@ -3,12 +3,12 @@
 Rows without padding. On a card they need flash attention today, since transformers gives `sdpa` a mask over all packed
 tokens: rows × length squared scores, nearly all of them masked. torch has three ways that would not need its package:
 
-* `torch.nn.attention.varlen.varlen_attn` (torch 2.10 and later) takes `cu_seq_lens` as flash attention does, and calls the
-  kernel that torch is built with: the same speed, without a soft cap of scores (Gemma 2).
+* `torch.nn.attention.varlen.varlen_attn` takes `cu_seq_lens` as flash attention does, and calls the kernel that torch
+  is built with: the same speed, without a soft cap of scores (Gemma 2).
 * `scaled_dot_product_attention` on nested (jagged) tensors calls that kernel too, but every other module would have to
   take nested tensors, or each layer convert twice.
-* `flex_attention` with a block mask of the rows has the soft cap and sliding windows, in a kernel that is compiled for each
-  model; with TORCHDYNAMO_DISABLE, as here, it would be computed in full.
+* `flex_attention` with a block mask of the rows has the soft cap and sliding windows, in a kernel that is compiled for
+  each model; with TORCHDYNAMO_DISABLE, as here, it would be computed in full.
 
 So the first is what to try where flash attention is not installed; `packed` below says what there is to gain.
 """

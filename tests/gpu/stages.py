@@ -83,6 +83,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             times.append(time.perf_counter())
+            control.should_training_stop = len(times) >= steps
 
     loaded = load.load(config.model, load.locate(config.model))
     settings, kind = config.train, loaded.precision.value
@@ -93,7 +94,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
         model=model,
         args=SFTConfig(
             output_dir=str(folder / "trl"),
-            max_steps=steps,
+            max_steps=STEPS,  # the rate falls as in the run
             per_device_train_batch_size=settings.batch_size,
             gradient_accumulation_steps=settings.gradient_accumulation,
             learning_rate=settings.learning_rate,
