@@ -67,4 +67,5 @@ def couples_rows(model: Any) -> bool:
     LLM.int8 computes the columns that hold an outlier in 16 bits, and one row with an outlier chooses that column for
     all rows (Dettmers et al. 2022, section 3.2).
     """
-    return any(type(part).__name__ == "Linear8bitLt" and part.state.threshold > 0 for part in model.modules())
+    states = (getattr(part, "state", None) for part in model.modules())
+    return any(getattr(state, "threshold", 0) > 0 for state in states)

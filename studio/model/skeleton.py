@@ -39,13 +39,15 @@ class Skeleton:
 @lru_cache(maxsize=8)
 def build(path: Path, lora: LoraSettings) -> Skeleton:
     """Return the sizes of the model in a folder with an adapter; raises RunError for a target that it does not have."""
+    import torch
     from peft import get_peft_model
 
     model = _empty(_config(path))
     settings = adapter.lora_config(lora, model)
     linear = [part.weight.numel() for part in adapter.linear_parts(model)]
     total = sum(weights.numel() for weights in model.parameters())
-    wrapped = get_peft_model(model, settings)
+    with torch.device("meta"):  # nothing is drawn from the random numbers of a run in another thread
+        wrapped = get_peft_model(model, settings)
     text = model.config.get_text_config()
     first = min(settings.layers_to_transform or [0])
     return Skeleton(
@@ -103,7 +105,11 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
     if model.config._attn_implementation.startswith("flash_"):
         model.config._attn_implementation = _as_flash_attention()
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
-    wrapped = get_peft_model(model, settings, autocast_adapter_dtype=False)
+    with torch.device("meta"):
+        wrapped = get_peft_model(model, settings, autocast_adapter_dtype=False)
+    for weights in wrapped.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.to(torch.float32)
     wrapped.train()
     kept: dict[int, Any] = {}
 

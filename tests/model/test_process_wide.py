@@ -36,6 +36,15 @@ def test_a_skeleton_never_sets_torchs_default_type(tiny_model, default_types, pr
     assert kept > 0
 
 
+@pytest.mark.parametrize("init", ["default", "gaussian", "orthogonal"])
+def test_a_skeleton_draws_no_random_number(tiny_model, init):
+    forget()
+    before = torch.get_rng_state()
+    skeleton.build(tiny_model, LoraSettings(r=4, init=init))
+    skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4, dropout=0.1, init=init), "float32", "auto", 16)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_skeleton_is_the_same_while_another_thread_loads_a_model_in_16_bit(tiny_model):
     counted = {}
     for default in (torch.float32, torch.bfloat16):

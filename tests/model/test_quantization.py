@@ -126,6 +126,7 @@ def test_the_placement_is_what_transformers_is_told(monkeypatch, tiny_model, fre
         return from_pretrained(*args, **kwargs | {"device_map": None})
 
     monkeypatch.setattr(load, "_place", lambda *_: placement(10**6, free))
+    monkeypatch.setattr(load, "free_memory_of_cards", lambda: free)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spy)
     found = loaded(tiny_model)
 
