@@ -22,8 +22,9 @@ from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
 from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
+from studio.i18n import message
 from studio.job import Job, readable
-from studio.model import processes
+from studio.model import estimate, lost, processes
 from studio.model.adapter import ModelHost
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
@@ -95,6 +96,8 @@ class GpuThread:
         """Keep others, in this process or another, from starting a run meanwhile; gives the devices that it may use."""
         from studio.model.hardware import devices
 
+        if lost.is_lost():
+            raise DeviceError("device.restart")
         here = devices()
         with self._starting, locks.held(home() / "start.lock"):
             if not wait and (alive := runs.alive_runs(here)):
@@ -125,6 +128,9 @@ class GpuThread:
 
     def submit(self, job: Job) -> Job:
         """Take an interactive job; it begins when the device is free, or at the next micro-batch."""
+        if lost.is_lost():
+            job.refuse(DeviceError("device.restart"))
+            return job
         self._visits.put(job)
         self._work.release()
         return job
@@ -134,6 +140,9 @@ class GpuThread:
 
         The models are released first, and no other process trains meanwhile.
         """
+        if lost.is_lost():
+            job.refuse(DeviceError("device.restart"))
+            return job
         with self._starting:
             self._queue.append(job)
         self._work.release()
@@ -167,11 +176,11 @@ class GpuThread:
         """Ask for two steps on the longest rows of a run that is not started: what they take is shown (`Measured`)."""
         return self.submit(Job(functools.partial(_measure, config)))
 
-    def free_memory(self) -> float:
-        """Return the bytes of the device's memory that a run may use: what is free, and what the idle base holds."""
-        from studio.model.hardware import free_memory
+    def free_memory(self) -> tuple[float, ...]:
+        """Return the bytes of each card that a run may use: what is free, and what the idle base holds."""
+        from studio.model.hardware import free_memory_each
 
-        return free_memory() + self._host.held_bytes
+        return free_memory_each(self._host.held)
 
     def close(self) -> None:
         """Pause the run that trains and those that wait (they can be resumed), and wait until the thread has ended."""
@@ -225,7 +234,7 @@ class GpuThread:
 
     def _carry_out_alone(self, job: Job) -> None:
         try:
-            with self._device_lock(lambda: job.stopping or self._closing.is_set()):
+            with self._device_lock(lambda: job.stopping or self._closing.is_set()), estimate.device_in_use():
                 self._host.release()
                 job.run(self._host, None, self._answers)
         except Exception as error:  # the lock's folder cannot be made, say
@@ -236,7 +245,7 @@ class GpuThread:
     def _visit(self) -> None:
         """Carry out the interactive jobs that wait, and what was asked of the runs that wait."""
         self._take_out_asked()
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(queue.Empty), estimate.device_in_use():
             while not self._makes_way():
                 self._visits.get_nowait().run(self._host, self._training, self._answers)
 
@@ -262,8 +271,12 @@ class GpuThread:
         from studio.train.trainer import train
 
         run = waiting.run
+        if lost.is_lost():  # since it began to wait
+            run.tell(message("log.device_lost"), "warning")
+            run.enter(State.PAUSED)
+            return
         failure: StudioError | None = None
-        with _log_to(run):
+        with _log_to(run), estimate.device_in_use():
             try:
                 with (
                     pulse.beating(run),

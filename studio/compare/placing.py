@@ -14,7 +14,7 @@ from studio.data import tokens
 from studio.errors import CompareError, ModelError, StudioError
 from studio.files import sha256
 from studio.i18n import Message, message
-from studio.model import beside, fit, hub_adapter, load, probe, saved, uploaded
+from studio.model import beside, fit, hub_adapter, load, probe, quantization, saved, uploaded
 from studio.model.adapter import TUNED, ModelHost
 from studio.model.fit import Fit
 from studio.model.load import Located
@@ -131,7 +131,7 @@ def placed(
         notes = [found.note for found in sources if found and found.note]
         notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
         if refused:
-            notes.append(message("compare.note.in_turn", detail=refused))
+            notes.append(refused)
         yield Placed(
             model=model,
             tokenizer=loaded.tokenizer,
@@ -225,8 +225,8 @@ def _hash(model: Any, found: Source) -> str:
     return beside.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
 
 
-def _refusal(model: Any, names: Sequence[str], pad: int) -> str:
-    """Return why PEFT does not mix these adapters in one batch; empty when it does.
+def _refusal(model: Any, names: Sequence[str], pad: int) -> Message | None:
+    """Return why these columns are not one batch: their rows are coupled (LLM.int8), or PEFT does not mix them.
 
     DoRA is not mixed, nor are models that join the batch with the tokens (OPT) or send tokens to experts. So the trial
     has several tokens, padding, and a second pass with a cache, as answers have. In others PEFT's names reach the wrong
@@ -235,7 +235,9 @@ def _refusal(model: Any, names: Sequence[str], pad: int) -> str:
     import torch
 
     if set(names) <= {BASE}:
-        return ""
+        return None
+    if quantization.couples_rows(model):
+        return message("compare.note.in_turn_int8")
     ids = torch.arange(3, device=model.device).repeat(len(names), 1)
     mask = torch.ones_like(ids)
     mask[:, 0], ids[:, 0] = 0, pad
@@ -247,14 +249,15 @@ def _refusal(model: Any, names: Sequence[str], pad: int) -> str:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         beside.forget_names(model)
-        return " ".join(str(error).split())[:200] or type(error).__name__
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        return message("compare.note.in_turn", detail=detail)
     for number, name in enumerate(names):
         with _using(model, name):
             alone = probe.logits(model, ids, mask)[:, -1]
         apart = (mixed[number] - alone[number]).abs().max().item()
         if not apart <= _NEAR[model.dtype.itemsize] * alone[number].abs().max().item():
-            return f"Δ logits = {apart:.2g}"
-    return ""
+            return message("compare.note.in_turn", detail=f"Δ logits = {apart:.2g}")
+    return None
 
 
 _NEAR = {4: 1e-3, 2: 0.1}

@@ -41,8 +41,8 @@ class Tokens:
 
     @property
     def trained(self) -> int:
-        """Number of trained tokens."""
-        return self.labels.count(Label.TRAINED)
+        """Number of tokens that a loss is computed for: not the first, which has nothing before it."""
+        return self.labels[1:].count(Label.TRAINED)
 
     @property
     def cut(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import beside, limits, load, probe, processes
+from studio.model import beside, limits, load, lost, probe, processes
 from studio.model.hardware import give_back_memory, random_state, set_random_state
 from studio.model.load import Loaded, Located
 from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS, Saved
@@ -36,8 +36,8 @@ class ModelHost:
         """What the base said before any adapter was put into it; None too where no process has all of it."""
         self.whole: dict[str, Any] | None = None
         """The adapter's weights as they were last gathered, where each process has a part only."""
-        self.held_bytes = 0
-        """Bytes of the base on the device: free for a run that uses it, or puts another in its place."""
+        self.held: dict[int, float] = {}
+        """Bytes of the base by the card's number: free for a run that uses it, or puts another in its place."""
         self._forward: Any = None
 
     def base(self, config: ModelConfig, located: Located) -> Loaded:
@@ -52,7 +52,7 @@ class ModelHost:
             if not processes.sharded():
                 self.probe = probe.take(self.loaded.model, self.loaded.tokenizer)
             self._key = key
-            self.held_bytes = sum(part.numel() * part.element_size() for part in self.loaded.model.parameters())
+            self.held = _bytes_by_card(self.loaded.model)
         return self.loaded
 
     def put_adapter(self, peft_model: Any, name: str) -> None:
@@ -116,12 +116,20 @@ class ModelHost:
     def release(self) -> None:
         """Free the device."""
         self.peft = self.adapter = self.whole = self.loaded = self.probe = self._key = self._forward = None
-        self.held_bytes = 0
+        self.held = {}
         give_back_memory()
         import torch
 
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and not lost.is_lost():
             torch.cuda.empty_cache()
+
+
+def _bytes_by_card(model: Any) -> dict[int, float]:
+    held: dict[int, float] = {}
+    for part in model.parameters():
+        card = part.device.index or 0
+        held[card] = held.get(card, 0) + part.numel() * part.element_size()
+    return held
 
 
 def lora_config(settings: LoraSettings, model: Any) -> Any:

@@ -1,9 +1,10 @@
 """How long training will take on this device, before it starts."""
 
 import math
+import threading
 import time
-from collections.abc import Container, Mapping
-from functools import cache
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,47 @@ def _weights(name: str, entry: dict[str, Any], header: Container[str]) -> int:
     return math.prod(entry["shape"])
 
 
-@cache
-def matmul_speed(precision: str) -> float:
-    """Measure the device's speed in matrix products of the size that small models have, in operations a second."""
+_in_use = threading.RLock()
+"""Held by the thread that computes on the device, and while its speed is measured."""
+_measuring = threading.Lock()
+_known: dict[str, tuple[float, float]] = {}
+"""Operations a second by precision, and until when that holds (`time.monotonic`)."""
+STEADY = 0.8
+"""Share of the best speed that the second best has at least, and of the time that the cores were ours, if nothing else
+has disturbed a measurement."""
+DISTURBED_SECONDS = 60.0
+"""How long a measurement that was disturbed is used before the device is measured again."""
+
+
+@contextmanager
+def device_in_use() -> Iterator[None]:
+    """Keep other threads from measuring the device; waits for one that does."""
+    with _in_use:
+        yield
+
+
+def matmul_speed(precision: str) -> float | None:
+    """Return the device's speed in matrix products of the size that small models have, in operations a second.
+
+    It is measured once, by whichever thread asks first, but never beside a training or an answer: None while another
+    thread uses the device. A measurement that something has disturbed is not kept.
+    """
+    with _measuring:
+        speed, until = _known.get(precision, (0.0, 0.0))
+        if time.monotonic() < until:
+            return speed
+        if not _in_use.acquire(blocking=False):
+            return None
+        try:
+            speed, steady = _measure_matmul(precision)
+        finally:
+            _in_use.release()
+        _known[precision] = speed, math.inf if steady else time.monotonic() + DISTURBED_SECONDS
+        return speed
+
+
+def _measure_matmul(precision: str) -> tuple[float, bool]:
+    """Measure the speed; says too whether nothing has disturbed that."""
     import torch
 
     where, kind = torch.device(device()), getattr(torch, precision)
@@ -60,18 +99,26 @@ def matmul_speed(precision: str) -> float:
         return 5 * 2 * 1024**3 / (time.perf_counter() - began)
 
     once()
-    return max(once() for _ in range(3))
+    began, busy = time.perf_counter(), time.process_time()
+    *_, second, best = sorted(once() for _ in range(3))
+    ours = (time.process_time() - busy) / ((time.perf_counter() - began) * torch.get_num_threads())
+    return best, second >= STEADY * best and (where.type != "cpu" or ours >= STEADY)
 
 
-def epoch_seconds(tokens: int, folder: Path, precision: str, *, upper_half: bool, checkpointing: bool) -> float:
+def epoch_seconds(tokens: int, folder: Path, precision: str, *, upper_half: bool, checkpointing: bool) -> float | None:
     """Estimate the seconds of one epoch over `tokens` computed tokens, padding included.
+
+    None where the device's speed is not known and cannot be measured now.
 
     With adapters in the upper half of the layers only, no backward pass goes through the lower half; recomputed
     activations cost a second forward pass.
     """
     passes = FORWARD + BACKWARD * (0.5 if upper_half else 1.0) + (FORWARD if checkpointing else 0)
     other = OTHER_SECONDS if device() == "cpu" else 0.0
-    return tokens * parameters(folder) * (passes / matmul_speed(precision) + other * passes / (FORWARD + BACKWARD))
+    speed = matmul_speed(precision)
+    if speed is None:
+        return None
+    return tokens * parameters(folder) * (passes / speed + other * passes / (FORWARD + BACKWARD))
 
 
 def token_seconds(folder: Path, settings: Mapping[str, Any], precision: str) -> float:

@@ -7,7 +7,9 @@ import platform
 import re
 import socket
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -144,11 +146,17 @@ def device_name() -> str:
     return "Apple GPU" if kind == "mps" else f"CPU · {cores()}"
 
 
+OVERFLOWING = ("gemma3", "gemma4", "glm4_moe", "gpt_oss", "qwen3_5", "qwen3_moe")
+"""Architectures whose activations or gradients leave float16's range, as transformers' issue 39972 and those who train
+on older cards report (unsloth keeps such a list). Gemma 2, whose logits and attention are capped, is none of them: it
+is trained in float16 on a T4. A run that overflows all the same ends, and its words name float32."""
+
+
 def precision(wanted: str, model_type: str = "") -> Choice:
     """Choose the number format of weights and activations.
 
     bfloat16 where the device computes in it natively. float32 on processors without it: on AVX2 bfloat16 is four to
-    eight times slower than float32. float16 on older GPUs, but not for Gemma 3, whose activations overflow there.
+    eight times slower than float32. float16 on older GPUs, but not for `OVERFLOWING` models.
     """
     if wanted != "auto":
         return Choice("precision", wanted, message("choice.precision.asked"))
@@ -158,8 +166,8 @@ def precision(wanted: str, model_type: str = "") -> Choice:
     if kind == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Choice("precision", "bfloat16", message("choice.precision.gpu_bfloat16"))
-        if model_type.startswith("gemma3"):
-            return Choice("precision", "float32", message("choice.precision.gemma3"))
+        if model_type.startswith(OVERFLOWING):
+            return Choice("precision", "float32", message("choice.precision.overflows", model=model_type))
         return Choice("precision", "float16", message("choice.precision.gpu_float16"))
     if kind == "mps":
         return Choice("precision", "float32", message("choice.precision.mps"))
@@ -182,6 +190,17 @@ def free_memory() -> int:
     return psutil.virtual_memory().available // processes.on_this_machine()
 
 
+def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[float, ...]:
+    """Return the free memory of each device that a run may use, in bytes; `held` counts as free, by the card's number.
+
+    It is what `ModelHost.held` says: a base that nothing uses makes room.
+    """
+    if device() != "cuda":
+        return (float(free_memory() + sum(held.values())),)
+    free = free_memory_of_cards()
+    return tuple(float(room + held.get(card, 0)) for card, room in enumerate(free))
+
+
 def give_back_memory() -> None:
     """Give what is free in the process back to the system, so that what is taken next can be seen (glibc only)."""
     import ctypes
@@ -193,19 +212,26 @@ def give_back_memory() -> None:
 
 
 def free_memory_of_cards() -> list[int]:
-    """Return the free memory of each NVIDIA GPU that this process may use, in bytes: its own one, where many run."""
+    """Return the free memory of each NVIDIA GPU that this process may use, in bytes: its own one, where many run.
+
+    What torch has freed and keeps for itself counts as free: the driver does not know that, and would call a card full
+    on which a run has just ended.
+    """
     import torch
 
-    if processes.count() > 1:
-        return [torch.cuda.mem_get_info()[0]]
-    return [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
+    def free(card: int) -> int:
+        kept = torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)
+        return torch.cuda.mem_get_info(card)[0] + kept
+
+    own = [torch.cuda.current_device()] if processes.count() > 1 else range(torch.cuda.device_count())
+    return [free(card) for card in own]
 
 
 ROOM = 1.25
 """Memory for a model in training as a multiple of its weights: adapter, optimizer and the least of activations."""
 
 
-def placement(bytes_needed: int, free_per_card: list[int]) -> Choice:
+def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
     """Choose between the first card alone (`one device`) and layers spread over all (`auto`, transformers' device map).
 
     Spreading is slower, since the cards wait for each other, so it is for weights that one card cannot hold. A single

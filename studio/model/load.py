@@ -5,7 +5,7 @@ transformers has the architecture itself, its own class is loaded, whatever the 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError, RunError
 from studio.files import sha256
 from studio.i18n import message
-from studio.model import architecture, builtin, hub, processes, quantization, template, weight_files, weights
+from studio.model import architecture, builtin, cards, hub, processes, quantization, template, weight_files, weights
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision
 
@@ -160,6 +160,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
             attn_implementation=None if config.attention == "auto" else config.attention,
             quantization_config=None if own else quantization.told_to_load(quantized.value, dtype),
             device_map="auto" if split else {"": device()} if quantized.value != "none" else None,
+            max_memory=_limits(located, dtype.itemsize, quantized.value) if split else None,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -187,6 +188,23 @@ BYTES = {"int8": 1.1, "nf4": 0.65, "fp4": 0.65}
 """Bytes per quantized weight; embeddings and norms, which stay in the chosen precision, are reckoned in."""
 
 
+def _limits(located: Located, width: int, quantized: str) -> dict[int, int]:
+    """Return the bytes of weights that each card may take, so that each keeps room for its part of the training."""
+    text = located.settings.get("text_config") or located.settings
+    embedding = width * text.get("vocab_size", 0) * text.get("hidden_size", 0)
+    layers = text.get("num_hidden_layers") or 1
+    return cards.limits(_weights(located.path, width, quantized), embedding, layers, free_memory_of_cards())
+
+
+def _weights(folder: Path, width: int, quantized: str) -> int:
+    return int(parameters(folder) * BYTES.get(quantized, width))
+
+
+def spreads(folder: Path, width: int, quantized: str, free: Sequence[float]) -> bool:
+    """Whether `load` will spread the layers over several cards, of which these bytes are free."""
+    return len(free) > 1 and placement(_weights(folder, width, quantized), free).value == "auto"
+
+
 def _place(folder: Path, width: int, quantized: str) -> Choice:
     """Choose where the weights go; `width` is the bytes of an unquantized one."""
     if processes.sharded():
@@ -194,7 +212,7 @@ def _place(folder: Path, width: int, quantized: str) -> Choice:
         return Choice("placement", "sharded", reason)
     if device() != "cuda":
         return Choice("placement", "one device", message("choice.placement.only"))
-    return placement(int(parameters(folder) * BYTES.get(quantized, width)), free_memory_of_cards())
+    return placement(_weights(folder, width, quantized), free_memory_of_cards())
 
 
 def _checked(located: Located) -> Located:

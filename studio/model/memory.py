@@ -1,12 +1,17 @@
 """How much memory a run will take, before it starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from studio.model import cards
 from studio.model.skeleton import Skeleton
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes a weight in NF4 with double quantization: 4 bits, one 8-bit scale for 64 weights, one 32-bit scale for 256 of
 these (Dettmers et al. 2023, QLoRA, section 3)."""
+
+WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes a number."""
 
 OPTIMIZER_BYTES = {
     "adamw_torch": 8.0,
@@ -78,7 +83,7 @@ def forecast(
     (Chen et al. 2016, sublinear memory cost). None for `kept_per_layer` leaves the activations out. A quantized base is
     dequantized one module at a time, into 16 bits.
     """
-    width = {"float32": 4, "bfloat16": 2, "float16": 2}[precision]
+    width = WIDTH[precision]
     small = {"none": width, "nf4": NF4_BYTES, "fp4": NF4_BYTES, "int8": 1.0}[quantization]
     weights = (skeleton.total - skeleton.in_layers) * width + skeleton.in_layers * small
     if quantization != "none":
@@ -102,3 +107,23 @@ def divided(memory: Memory, processes: int) -> Memory:
     """Return the forecast for one of several processes over which all weights and the optimizer's state are spread."""
     spread = {name: getattr(memory, name) / processes for name in ("weights", "adapter", "optimizer")}
     return replace(memory, **spread)
+
+
+def on_fullest_card(memory: Memory, skeleton: Skeleton, free: Sequence[float]) -> tuple[Memory, float]:
+    """Return what a run takes on the card that it fills most, and what is free there.
+
+    `memory` is the run's forecast on a single card. A card holds its share of the layers, rounded up to whole ones,
+    with their adapter, gradients, optimizer and activations. Embedding and output layer are on the first card and on
+    the last: each counts for both, since a tied one lies on the first. The libraries take their part on every card.
+    """
+    beside = (skeleton.total - skeleton.in_layers) / skeleton.total
+    found = []
+    for share, room in zip(cards.shares(free), free, strict=True):
+        part = min(1.0, share + 1 / skeleton.layers)
+        held = replace(
+            memory,
+            weights=memory.weights * (beside + (1 - beside) * part),
+            **{name: getattr(memory, name) * part for name in ("adapter", "optimizer", "activations")},
+        )
+        found.append((held, room))
+    return max(found, key=lambda card: card[0].total / max(1.0, card[1]))

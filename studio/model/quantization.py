@@ -59,3 +59,13 @@ def told_to_load(value: str, dtype: Any) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def couples_rows(model: Any) -> bool:
+    """Whether a row's numbers depend on the rows beside it in a batch.
+
+    LLM.int8 computes the columns that hold an outlier in 16 bits, and one row with an outlier chooses that column for
+    all rows (Dettmers et al. 2022, section 3.2).
+    """
+    states = (getattr(part, "state", None) for part in model.modules())
+    return any(getattr(state, "threshold", 0) > 0 for state in states)

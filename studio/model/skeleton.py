@@ -46,12 +46,15 @@ class Skeleton:
 @lru_cache(maxsize=8)
 def build(path: Path, lora: LoraSettings) -> Skeleton:
     """Return the sizes of the model in a folder with an adapter; raises RunError for a target that it does not have."""
+    import torch
+
     model = blueprint.empty(blueprint.read_config(path))
     settings = adapter.lora_config(lora, model)
     linear = [part.weight.numel() for part in adapter.linear_parts(model)]
     total = sum(weights.numel() for weights in model.parameters())
     embeddings = limits.embedding_rows(model)
-    wrapped = adapter.put_into(model, settings)
+    with torch.device("meta"):  # nothing is drawn from the random numbers of a run in another thread
+        wrapped = adapter.put_into(model, settings)
     text = model.config.get_text_config()
     first = min(settings.layers_to_transform or [0])
     return Skeleton(
@@ -153,9 +156,15 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
     from studio.model.hardware import device
 
     dtype, where = getattr(torch, precision), device()
-    model = blueprint.empty(config, None if attention == "auto" else attention).to(dtype)
+    model = blueprint.empty(config, dtype, None if attention == "auto" else attention)
+    if model.config._attn_implementation.startswith("flash_"):
+        model.config._attn_implementation = _as_flash_attention()
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
-    wrapped = adapter.put_into(model, settings, autocast_adapter_dtype=False)
+    with torch.device("meta"):
+        wrapped = adapter.put_into(model, settings, autocast_adapter_dtype=False)
+    for weights in wrapped.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.to(torch.float32)
     wrapped.train()
     kept: dict[int, Any] = {}
 
@@ -171,6 +180,22 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
         with mixed, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             wrapped.base_model.model.base_model(input_ids=ids, use_cache=False)
         return sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in own)
+
+
+def _as_flash_attention() -> str:
+    """Return the name of an attention that keeps what flash attention keeps.
+
+    That reads values, which fake tensors have not; torch's own attention takes the same kernel, without the soft cap of
+    scores, which is nothing to keep.
+    """
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    def attend(*parts: Any, softcap: float | None = None, **settings: Any) -> Any:
+        return sdpa_attention_forward(*parts, **settings)
+
+    AttentionInterface.register("counted_as_flash", attend)
+    return "counted_as_flash"
 
 
 def _give_fake_weights(model: Any, where: str) -> None:

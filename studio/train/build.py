@@ -97,12 +97,25 @@ def build(
         eval_dataset=validation,
         processing_class=loaded.tokenizer,
     )
+    if loaded.precision.value == "float16" and device() == "cpu":
+        _scale_gradients_on_processor(trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
     for tracker in settings.trackers if processes.is_first() else ():
         trainer.add_callback(_tracker(tracker, run.path))
     _float32_adapter(wrapped)
     _tell_step(run, trainer, loaded.attention.value)
     return trainer
+
+
+def _scale_gradients_on_processor(accelerator: Any) -> None:
+    """Let float16 compute on a processor as on a card; accelerate casts and scales on accelerators only.
+
+    Without its scale, gradients below 6e-8 would become zero, and one that overflows would end the run.
+    """
+    import torch
+
+    accelerator.native_amp = True
+    accelerator.scaler = torch.amp.GradScaler("cpu")
 
 
 def _tell_step(run: RunWriter, trainer: Any, attention: str) -> None:

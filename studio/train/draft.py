@@ -1,5 +1,6 @@
 """Settings on their way to better ones: what is known of data, model and device, and what was changed, and why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class Facts:
     located: Located | None
     """None while the model is not on this machine: then nothing is said about lengths and memory."""
     device: str
-    free: float
+    free: Sequence[float]
     """Bytes of the device's memory that a run may use."""
 
     @property

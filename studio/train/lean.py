@@ -198,10 +198,15 @@ class HeadLoss(torch.autograd.Function):
 
 
 def _scale_and_cap(config: Any) -> tuple[float, float | None]:
-    """Return what a model's logits are multiplied by, and their soft cap: the names that transformers' models have."""
-    divides = getattr(config, "logits_scaling", None)
-    names = ("logit_scale", "output_multiplier", "lm_head_multiplier")
+    """Return what a model's logits are multiplied by, and their soft cap: the names that transformers' models have.
+
+    `logits_scaling` divides them in Granite, from which the name comes, and multiplies them in HyperCLOVA X.
+    """
+    names = ["logit_scale", "output_multiplier", "lm_head_multiplier"]
+    if config.model_type.startswith("hyperclovax"):
+        names.append("logits_scaling")
     named = next((found for name in names if (found := getattr(config, name, None)) is not None), None)
+    divides = getattr(config, "logits_scaling", None)
     scale = named if named is not None else 1 / divides if divides else 1.0
     return scale, getattr(config, "final_logit_softcapping", None)
 
@@ -398,11 +403,11 @@ class LeanTrainer(SFTTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         parts = inputs["parts"]
         self.current_gradient_accumulation_steps = len(parts)
-        total = torch.zeros((), device=self.args.device)
+        total = torch.zeros((), dtype=torch.float32, device=self.args.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model), self._attention():
-                total += super().training_step(model, part, num_items_in_batch)
+                total += super().training_step(model, part, num_items_in_batch).to(total)  # it may lie on another card
             if not last:
                 self.control = self.callback_handler.on_substep_end(self.args, self.state, self.control)
         if self.scored:
@@ -416,21 +421,44 @@ class LeanTrainer(SFTTrainer):
     ) -> Any:
         if "targets" not in inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = model(**inputs)
         if num_items_in_batch is None:
-            return model(**inputs) / max(1, len(inputs["targets"]))
+            return loss / max(1, len(inputs["targets"]))
         copies = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        return model(**inputs) / torch.as_tensor(num_items_in_batch).clamp(min=1) * copies  # gradients are averaged
+        return (
+            loss / torch.as_tensor(num_items_in_batch).to(loss.device).clamp(min=1) * copies
+        )  # gradients are averaged
+
+    @override
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """Score all rows; the loss is the mean over their trained tokens, however they are batched and dealt out.
+
+        transformers takes the mean of the batches' means, by rows: it moves with the size of a batch.
+        """
+        self._scored_loss, self._scored_tokens = 0.0, 0
+        made = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        sums = torch.tensor([self._scored_loss, self._scored_tokens], dtype=torch.float64)
+        if self.accelerator.num_processes > 1:
+            place = self.args.device if self.args.device.type != "mps" else "cpu"
+            sums = self.accelerator.gather(sums[None].to(place)).sum(0).cpu()
+        loss, tokens = sums.tolist()
+        if tokens:
+            made.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
+        return made
 
     @override
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
-    ) -> tuple[Any, None, None]:
-        inputs = self._prepare_inputs(inputs)
-        weights = [self._trained_in(part) for part in inputs["parts"]]
-        with torch.no_grad(), self.compute_loss_context_manager(), self._attention():
-            losses = [self.compute_loss(model, part) for part in inputs["parts"]]
-        total = sum(loss * weight for loss, weight in zip(losses, weights, strict=True))
-        return total / max(1, sum(weights)), None, None
+    ) -> tuple[None, None, None]:
+        """Add the loss of a batch to that of all rows; `evaluation_loop` returns it."""
+        for part in self._prepare_inputs(inputs)["parts"]:
+            tokens = self._trained_in(part)
+            with torch.no_grad(), self.compute_loss_context_manager(), self._attention():
+                loss = self.compute_loss(model, part)
+            if tokens:  # else it is the mean of nothing
+                self._scored_loss += loss.item() * tokens
+                self._scored_tokens += tokens
+        return None, None, None
 
     @staticmethod
     def _trained_in(part: dict[str, Any]) -> int:

@@ -14,7 +14,7 @@ from studio.data.prepare import prepare
 from studio.errors import ModelError
 from studio.model import load
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory, give_back_memory
+from studio.model.hardware import device, free_memory_each, give_back_memory
 from studio.train import build, cadence, pinned, plan, samples
 from studio.train.best import Best
 from studio.train.ends import Asked
@@ -52,15 +52,14 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
         raise ModelError("model.not_here", id=config.model.id)
     host.remove_adapter()
     prepared = prepare(config, load.load_tokenizer(config.model), going)
-    free = free_memory() + host.held_bytes
+    free = free_memory_each(host.held)
     planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
     lengths = [len(ids) for ids in prepared.train["input_ids"]]
     size = planned.settings.batch_size * planned.settings.gradient_accumulation
     longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])[:size]
     trial = {"max_steps": 2, "epochs": 1000.0, "save": "no", "trackers": (), "length_grouping": False}
     trial |= {"warmup_steps": 0, "warmup_ratio": 0.0, "keep": "last", "early_stopping": None, "logging_steps": 1}
-    held = host.held_bytes
-    with runs.scratch(config) as run, _peak() as peak:
+    with runs.scratch(config) as run, _peak(dict(host.held)) as peak:
         host.base(config.model, located)
         short = replace(planned, settings=planned.settings.model_copy(update=trial))
         best = Best(run, False, None, lambda folder: None)
@@ -77,7 +76,7 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
     if config.samples.mode == "auto":
         longest_answer = config.generation.max_new_tokens
         seconds *= 1 + cadence.choose(config.samples, longest_answer, planned.steps, seconds, speed).share
-    return Measured(planned, int(peak.bytes + held), step_seconds, seconds)
+    return Measured(planned, int(peak.bytes), step_seconds, seconds)
 
 
 def _mean(numbers: list[int]) -> float:
@@ -85,26 +84,28 @@ def _mean(numbers: list[int]) -> float:
 
 
 class _Peak:
-    """The most memory that was added since it was made."""
+    """The most memory that was added since it was made, on the card that is filled most, with what it held before."""
 
     def __init__(self) -> None:
         self.bytes = 0.0
 
 
 @contextmanager
-def _peak() -> Iterator[_Peak]:
+def _peak(held: dict[int, float]) -> Iterator[_Peak]:
     import torch
 
     found = _Peak()
     if device() == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
+        cards = range(torch.cuda.device_count())
+        before = [torch.cuda.memory_allocated(card) - held.get(card, 0) for card in cards]
+        for card in cards:
+            torch.cuda.reset_peak_memory_stats(card)
         yield found
-        found.bytes = torch.cuda.max_memory_allocated() - before
+        found.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
         return
     give_back_memory()
     process, over = psutil.Process(), threading.Event()
-    before = process.memory_info().rss
+    before = process.memory_info().rss - sum(held.values())
 
     def look() -> None:
         while not over.wait(LOOK):

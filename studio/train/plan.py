@@ -1,7 +1,7 @@
 """What a run will do on this device, decided before its model is loaded: each choice with its reason."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -9,10 +9,10 @@ from typing import Any
 from studio.config import RunConfig, TrainConfig
 from studio.errors import RunError
 from studio.i18n import Message, message
-from studio.model import limits, memory, processes, quantization, skeleton
+from studio.model import limits, load, memory, processes, quantization, skeleton
 from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
-from studio.model.memory import Memory
+from studio.model.memory import WIDTH, Memory
 from studio.model.skeleton import Skeleton
 from studio.train import schedule
 
@@ -102,11 +102,13 @@ def make(
     *,
     rows: int,
     longest: int,
-    free: float,
+    free: float | Sequence[float],
     before: Mapping[str, Any] = MappingProxyType({}),
 ) -> Plan:
     """Plan a run over `rows` training rows of at most `longest` tokens with `free` bytes of the device's memory.
 
+    With several cards, `free` has the bytes of each. Where one cannot hold the weights, the layers are spread over all,
+    and `memory` and `free` of the plan are those of the card that is filled most.
     `before` holds those of `CARRIED_OUT` that a resumed run has decided already: they are not decided again, so that it
     computes the same sums on a day with less memory. Raises RunError for adapter targets that the model does not have.
     """
@@ -120,8 +122,10 @@ def make(
     attention = config.model.attention
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
     kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
+    each = (free,) if isinstance(free, int | float) else tuple(free)
+    spread = load.spreads(located.path, WIDTH[number], small, each)
 
-    def forecast(settings: TrainConfig) -> Memory:
+    def forecast(settings: TrainConfig) -> tuple[Memory, float]:
         needed = memory.forecast(
             sizes,
             device=where,
@@ -133,18 +137,19 @@ def make(
             length=longest,
             checkpointing=settings.gradient_checkpointing == "on",
         )
-        return memory.divided(needed, processes.count()) if processes.sharded() else needed
+        if processes.sharded():
+            needed = memory.divided(needed, processes.count())
+        return memory.on_fullest_card(needed, sizes, each) if spread else (needed, each[0])
 
     whole = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
     wanted = shared(whole)
     split = config.train.batch_split == "auto" and "batch_size" not in before
     save = _may_checkpoint(config.train) and "gradient_checkpointing" not in before
-    chosen = wanted
     for chosen in _ever_smaller(wanted, split=split, save=save):
-        if forecast(chosen).total <= MARGIN * free:
+        taken, room = forecast(chosen)
+        if taken.total <= MARGIN * room:
             break
-    needed, taken = forecast(wanted).total, forecast(chosen)
-    sums = {"need": _gb(needed), "then": _gb(taken.total), "free": _gb(free)}
+    sums = {"need": _gb(forecast(wanted)[0].total), "then": _gb(taken.total), "free": _gb(room)}
     choices = (
         *limits.choices(config),
         *optimizer,
@@ -155,7 +160,7 @@ def make(
     )
     at_once = whole.batch_size if chosen.batch_size == wanted.batch_size else chosen.batch_size
     most = chosen.batch_size * longest
-    return Plan(chosen, choices, sizes, taken, free, steps, told, _tokenizer_bytes(located), most, at_once)
+    return Plan(chosen, choices, sizes, taken, room, steps, told, _tokenizer_bytes(located), most, at_once)
 
 
 def shared(settings: TrainConfig, count: int | None = None) -> TrainConfig:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ class Preflight:
 
 def check(
     config: RunConfig,
-    free: float,
+    free: float | Sequence[float],
     going: Callable[[float], None] = lambda share: None,
     token: str | None = None,
 ) -> Preflight:
@@ -82,7 +82,7 @@ def check(
     facts.append(planned.trained)
     number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)
-    if config.samples.mode == "auto":
+    if config.samples.mode == "auto" and seconds is not None:
         strip = _strip(config, planned, located, seconds)
         facts.append(strip.told)
         seconds *= 1 + strip.share
@@ -141,10 +141,10 @@ def too_large_for(planned: Plan, room: float) -> RunError | None:
     return RunError("run.disk", need=need, free=free, folder=str(home()))
 
 
-def training_seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float:
+def training_seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float | None:
     """Estimate the seconds of all steps, without the film strip, from the tokens of an epoch.
 
-    See `estimate.epoch_seconds`.
+    See `estimate.epoch_seconds`, also for when it is None.
     """
     figures = report.token_figures
     tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]

@@ -13,6 +13,7 @@ from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from typing_extensions import override
 
+from studio.i18n import message
 from studio.model import processes
 from studio.model.hardware import random_state, set_random_state
 from studio.runs import RunWriter
@@ -75,6 +76,8 @@ class StudioTrainer(LeanTrainer):
         self._good_step = 0
         self._skipped = 0
         self._broken = False
+        self.skipped = 0
+        """Steps since the start or the resume that float16's gradient scaler has left out."""
         super().__init__(callbacks=[steps], **settings)
         steps.evaluate = self.evaluate
         steps.sample = self.sample
@@ -109,6 +112,8 @@ class StudioTrainer(LeanTrainer):
         """Train to the last step, or until early stopping has had enough, and take the last frame of the strip."""
         with contextlib.suppress(Enough):
             self.train(resume_from_checkpoint=str(begun_from) if begun_from else None)
+        if self.skipped:
+            self._run.tell(message("log.skipped_steps", count=self.skipped, total=self.state.global_step), "warning")
         self.sample(last=True)
 
     @override
@@ -131,9 +136,17 @@ class StudioTrainer(LeanTrainer):
             self._remember()
         else:
             self._skipped += 1
+            self.skipped += 1
             if self.accelerator.scaler is None or self._skipped > MOST_SKIPPED:
                 raise NotFinite
+            step = self.state.global_step + 1
+            self._run.tell(message("log.skipped_step", step=step, count=self.skipped), "warning")
         return norm
+
+    @property
+    def overflowed(self) -> int:
+        """Steps in a row, up to now, that float16 could not hold."""
+        return self._skipped if self.accelerator.scaler is not None else 0
 
     def _trained(self) -> list[torch.Tensor]:
         """Return the trained weights: this process's part of them, where they are spread."""
@@ -159,8 +172,6 @@ class StudioTrainer(LeanTrainer):
         """Score the validation rows without a trace: how often that is done does not change the training."""
         self._steps.look()
         before = random_state()
-        if processes.count() > 1:
-            self.gather_function = shares.LossesOfRows(self.accelerator.gather, len(self.eval_dataset))
         try:
             return super().evaluate(*args, **kwargs)
         finally:

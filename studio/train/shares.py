@@ -68,19 +68,3 @@ class ShareLoader(DataLoader[dict[str, Any]]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
         self.batch_sampler.set_epoch(epoch)
-
-
-class LossesOfRows:
-    """Gathers the losses of an evaluation from all processes, in the order of the rows.
-
-    Each process repeats the loss of its batch for each of its `size` rows; those of rows that only fill up are cut off.
-    """
-
-    def __init__(self, gather: Any, rows: int):
-        self._gather, self._left = gather, rows
-
-    def __call__(self, losses: Any) -> Any:
-        """Return the losses of this batch in all processes, a loss for each row."""
-        gathered = self._gather(losses)[: self._left]
-        self._left -= len(gathered)
-        return gathered

@@ -5,7 +5,7 @@ small corrections would hide the one that matters.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +43,15 @@ class Advice:
         return {s.path: s.value for s in self.suggestions if paths is None or s.path in paths}
 
 
-def suggest(config: RunConfig, free: float, going: Callable[[float], None] = lambda share: None) -> Advice:
+def suggest(
+    config: RunConfig, free: float | Sequence[float], going: Callable[[float], None] = lambda share: None
+) -> Advice:
     """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded.
 
     Settings that are chosen with the suggestions applied call for none. `going` is told the share of the rows done, and
     may raise to end the work. Raises StudioError for data that cannot be read, and for targets that are not there.
     """
-    facts = _look(config, free, going)
+    facts = _look(config, (free,) if isinstance(free, int | float) else free, going)
     draft = Draft(config, facts)
     for rule in (
         _precision,
@@ -67,7 +69,7 @@ def suggest(config: RunConfig, free: float, going: Callable[[float], None] = lam
     return Advice(draft.suggestions, tuple(_read(facts)), tuple(draft.warnings))
 
 
-def _look(config: RunConfig, free: float, going: Callable[[float], None]) -> Facts:
+def _look(config: RunConfig, free: Sequence[float], going: Callable[[float], None]) -> Facts:
     report = prepare.inspect(config, going)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
         report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), going)
@@ -99,7 +101,7 @@ def _read(facts: Facts) -> list[Message]:
         billions = _brief(estimate.parameters(facts.located.path) / 1e9)
         family = facts.architecture.get("model_type", "?")
         told.append(message("suggest.read.model", id=facts.located.id, family=family, billions=billions))
-    told.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(facts.free))))
+    told.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(facts.free)))))
     return told
 
 

@@ -15,7 +15,7 @@ from studio.files import replace_folder, size_of
 from studio.i18n import message
 from studio.model import adapter, load, processes, skeleton
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory, versions
+from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
 from studio.train import build, checkpoint, plan, preflight, record, resume, samples, schedule, together
@@ -95,7 +95,8 @@ def _prepared_trainer(
     trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
     seconds = 0.0
     if config.samples.mode != "off":  # it measures the device, for half a second
-        seconds = preflight.training_seconds(config, planned, prepared.report, located) / processes.count()
+        seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
+        seconds /= processes.count()
     began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
     if processes.sharded():
         run.tell(message("log.launch.no_strip"))
@@ -147,7 +148,7 @@ def _prepare(
 def _plan(
     run: RunWriter, config: RunConfig, located: Located, prepared: Prepared, host: ModelHost, before: dict[str, Any]
 ) -> Plan:
-    rows, free = len(prepared.train), free_memory() + host.held_bytes
+    rows, free = len(prepared.train), free_memory_each(host.held)
     planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
     build.tell(run, planned)
     if not planned.memory.is_whole:
@@ -219,4 +220,6 @@ def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
     if good:
         _save(run.adapter, host)
         run.tell(message("log.kept_good", step=good), "warning")
+    if skipped := trainer.overflowed:
+        return RunError("run.not_finite_float16", step=step, rate=rate, skipped=skipped)
     return RunError("run.not_finite", step=step, rate=rate)

@@ -122,6 +122,8 @@ def test_every_choice_has_its_reason_in_both_languages():
         ("cuda", True, "", "bfloat16"),
         ("cuda", False, "llama", "float16"),
         ("cuda", False, "gemma3_text", "float32"),
+        ("cuda", False, "gemma2", "float16"),
+        ("cuda", False, "qwen3_5_text", "float32"),
         ("mps", False, "", "float32"),
         ("cpu", True, "", "bfloat16"),
         ("cpu", False, "", "float32"),

@@ -9,7 +9,7 @@ import pytest
 from studio import runs
 from studio.config import ModelConfig
 from studio.errors import ModelError
-from studio.model import estimate, hardware, load, quantization
+from studio.model import estimate, load, quantization
 from studio.model.hardware import placement
 
 
@@ -126,6 +126,7 @@ def test_the_placement_is_what_transformers_is_told(monkeypatch, tiny_model, fre
         return from_pretrained(*args, **kwargs | {"device_map": None})
 
     monkeypatch.setattr(load, "_place", lambda *_: placement(10**6, free))
+    monkeypatch.setattr(load, "free_memory_of_cards", lambda: free)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spy)
     found = loaded(tiny_model)
 
@@ -187,9 +188,46 @@ def test_training_pads_on_the_right_as_the_choice_says(tiny_model):
     assert padding.value == "right"
 
 
-def test_all_cards_are_asked_for_their_memory(monkeypatch):
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_a_quantized_run_goes_the_way_of_a_card_from_loading_to_comparing(tiny_config, kind, monkeypatch):
+    """Nothing is replaced: not the device map, nor the placement. Its answers are proven, side by side or in turn."""
+    import torch
+    from following import wait_until_over
+    from transformers import AutoModelForCausalLM
+
+    from studio import gpu
+    from studio.compare.columns import CompareRequest
+
+    told = []
+    real = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(
+        AutoModelForCausalLM, "from_pretrained", lambda *args, **named: (told.append(named), real(*args, **named))[1]
+    )
+    settings = {"model.quantization": kind, "train.max_steps": 4, "lora.dropout": 0.1, "samples.mode": "off"}
+    settings |= {"data.validation": {"kind": "fraction", "fraction": 0.25}, "train.eval_steps": 2}
+    run = gpu.thread().start_run(tiny_config.with_settings(settings))
+    assert wait_until_over(run) is runs.State.FINISHED, run.log.read_text(encoding="utf-8")[-2000:]
+    assert told[0]["device_map"] == {"": "cpu"}
+    assert told[0]["max_memory"] is None
+    compared = gpu.thread().compare(CompareRequest(run.id, ("What is 3?", "Where is the sea?"), tiny_config.generation))
+    result = compared.result()
+    assert result.proof.base_is_untouched
+    assert [note.key for note in result.notes] == (["compare.note.in_turn_int8"] if kind == "int8" else [])
+    assert torch.get_default_dtype() is torch.float32
+
+
+def test_rows_in_8_bit_change_each_other_as_on_a_card(quantized):
+    """An outlier in one row lets a column be computed in 16 bits for all: so base and adapter answer in turn."""
     import torch
 
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda card: (card + 1, 10))
-    assert hardware.free_memory_of_cards() == [1, 2]
+    layer = loaded(quantized["int8"]).model.model.layers[0].mlp.up_proj
+    torch.manual_seed(0)
+    row, other = torch.randn(2, 1, 32)
+    other[0, 3] = 60.0
+    alone, beside = layer(row), layer(torch.cat([row, other]))[:1]
+    assert (alone - beside).abs().max() > 0
+    assert quantization.couples_rows(layer)
+
+
+def test_rows_in_4_bit_do_not(quantized):
+    assert not quantization.couples_rows(loaded(quantized["nf4"]).model)

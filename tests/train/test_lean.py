@@ -35,8 +35,9 @@ MODELS = {
     },
     "Cohere": {"logit_scale": 0.3},
     "Granite": {"logits_scaling": 4.0},
+    "HyperCLOVAX": {"logits_scaling": 0.125},
 }
-PACKED = {"Llama", "Qwen2", "Mistral", "Gemma3", "Cohere", "Granite"}
+PACKED = {"Llama", "Qwen2", "Mistral", "Gemma3", "Cohere", "Granite", "HyperCLOVAX"}
 """Gemma 2's attention has a soft cap, which `sdpa` has not: its rows are padded."""
 
 

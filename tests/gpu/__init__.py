@@ -1,0 +1,1 @@
+"""One command for the first card at hand: `python -m tests.gpu`."""
