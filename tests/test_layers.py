@@ -7,14 +7,40 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "studio"
 LAYERS = [
-    {"errors", "i18n", "files", "config", "events", "presets", "command", "runs", "labels", "trash", "summaries"},
+    {
+        "errors",
+        "i18n",
+        "safe_yaml",
+        "files",
+        "config",
+        "events",
+        "presets",
+        "command",
+        "runs",
+        "labels",
+        "trash",
+        "summaries",
+    },
     {"model", "data"},
     {"train", "compare", "export"},
     {"job", "gpu"},
     {"ui", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-BOTTOM = ["i18n", "errors", "files", "events", "config", "presets", "command", "runs", "labels", "trash", "summaries"]
+BOTTOM = [
+    "i18n",
+    "errors",
+    "safe_yaml",
+    "files",
+    "events",
+    "config",
+    "presets",
+    "command",
+    "runs",
+    "labels",
+    "trash",
+    "summaries",
+]
 """The bottom layer is itself in order: a module imports only those before it."""
 
 SPACE = ("export/demo_app.py", "export/space.py")
