@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from studio.errors import ModelError
 from studio.files import cache
-from studio.model.child import Child, Stuck
+from studio.model.child import TOKENS, Child, Stuck
 
 log = logging.getLogger(__name__)
 
@@ -302,7 +302,7 @@ def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Goi
         "ignore": wanted.ignore,
     }
     share, told = 0.0, {"error": []}
-    child = Child([sys.executable, "-m", "studio.model.download"], json.dumps(asked))
+    child = Child([sys.executable, "-m", "studio.model.download"], json.dumps(asked), secrets=TOKENS)
     try:
         with contextlib.closing(child.lines()) as lines:
             for line in lines:
