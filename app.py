@@ -47,7 +47,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than this machine's log in")
     parser.add_argument("--share", action="store_true", help="make a public link through Gradio's server; all log in")
     parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="a name under which a proxy serves the page"
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what a proxy serves the page as: NAME, https://NAME:PORT",
     )
     for name in (logins.OWNER, logins.GUEST):
         parser.add_argument(
@@ -61,7 +65,7 @@ def _door(options: argparse.Namespace) -> tuple[Door, list[str]]:
     if hosts.on_space():
         return space(), []
     is_open = not hosts.is_loopback(options.host)
-    names = hosts.Names.here(is_open, [options.host, *options.allow_host])
+    names = hosts.Names.here(is_open, options.allow_host, [options.host])
     if not (is_open or options.share or options.allow_host):
         return Door(names=names), []
     passwords, told = {}, []

@@ -11,14 +11,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The same safe loader, ten times as fast where PyYAML came with libyaml: a list of runs reads many files."""
+from studio import safe_yaml
+
 _TAG = "tag:yaml.org,2002:"
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
 _KNOWN_TAGS = frozenset(_TAG + name for name in _TYPES)
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_MOST_NODES, _MOST_DEPTH = 20_000, 32
-"""Values and levels of a file at most: an alias may repeat a value, but not unfold to gigabytes."""
 
 
 def read_yaml(text: str, annotation: Any) -> Any:
@@ -26,11 +24,8 @@ def read_yaml(text: str, annotation: Any) -> Any:
 
     Raises yaml.YAMLError, also for a name that appears twice and for aliases that unfold without measure.
     """
-    try:
-        node = yaml.compose(text, Loader=_LOADER)
-    except RecursionError as error:
-        raise yaml.YAMLError("nested too deeply") from error
-    return None if node is None else _Reader().read(node, annotation)
+    node = safe_yaml.compose(text)
+    return None if node is None else _read(node, annotation)
 
 
 def read_value(text: str, annotation: Any) -> Any:
@@ -86,41 +81,33 @@ def read_scalar(text: str, annotation: Any) -> Any:
     return text
 
 
-class _Reader:
-    """Turns the nodes of one document into values, and counts them."""
+def _read(node: yaml.Node, annotation: Any) -> Any:
+    if node.tag not in _KNOWN_TAGS:
+        raise _wrong(node, f"the tag {node.tag[:60]!r} is not supported")
+    options = _options(annotation)
+    if isinstance(node, yaml.MappingNode):
+        return dict(_pairs(node, options))
+    if isinstance(node, yaml.SequenceNode):
+        return [_read(each, _item(options)) for each in node.value]
+    if node.tag == _TAG + "null" and not node.style:
+        return None
+    if _item(options) is not None and node.value not in _words(options):
+        return [read_scalar(node.value, _item(options))]
+    return read_scalar(node.value, annotation)
 
-    def __init__(self) -> None:
-        self._count = 0
 
-    def read(self, node: yaml.Node, annotation: Any, depth: int = 0) -> Any:
-        self._count += 1
-        if self._count > _MOST_NODES or depth > _MOST_DEPTH:
-            raise _wrong(node, f"more than {_MOST_NODES:,} values or {_MOST_DEPTH} levels")
-        if node.tag not in _KNOWN_TAGS:
-            raise _wrong(node, f"the tag {node.tag[:60]!r} is not supported")
-        options = _options(annotation)
-        if isinstance(node, yaml.MappingNode):
-            return dict(self._pairs(node, options, depth + 1))
-        if isinstance(node, yaml.SequenceNode):
-            return [self.read(each, _item(options), depth + 1) for each in node.value]
-        if node.tag == _TAG + "null" and not node.style:
-            return None
-        if _item(options) is not None and node.value not in _words(options):
-            return [read_scalar(node.value, _item(options))]
-        return read_scalar(node.value, annotation)
-
-    def _pairs(self, node: yaml.MappingNode, options: list[Any], depth: int) -> Iterator[tuple[str, Any]]:
-        section = next((option for option in options if _is_section(option)), None)
-        mapping = next((option for option in options if get_origin(option) is dict), None)
-        names = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise _wrong(key, "the name of a setting is text")
-            if key.value in names:
-                raise _wrong(key, f"{key.value[:60]!r} appears twice")
-            names.add(key.value)
-            info = section.model_fields.get(key.value) if section else None
-            yield key.value, self.read(value, info.annotation if info else mapping and get_args(mapping)[1], depth)
+def _pairs(node: yaml.MappingNode, options: list[Any]) -> Iterator[tuple[str, Any]]:
+    section = next((option for option in options if _is_section(option)), None)
+    mapping = next((option for option in options if get_origin(option) is dict), None)
+    names = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _wrong(key, "the name of a setting is text")
+        if key.value in names:
+            raise _wrong(key, f"{key.value[:60]!r} appears twice")
+        names.add(key.value)
+        info = section.model_fields.get(key.value) if section else None
+        yield key.value, _read(value, info.annotation if info else mapping and get_args(mapping)[1])
 
 
 def _wrong(node: yaml.Node, problem: str) -> yaml.YAMLError:

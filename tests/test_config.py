@@ -132,7 +132,7 @@ def test_columns_and_roles_are_text_whatever_yaml_makes_of_them():
         ("train.max_steps=abc", "int or null from 1"),
         ("train.optimizer=adam", "adamw_torch, adamw_torch_fused"),
         ("train.save=off", "no, steps, epoch"),
-        ("data.fixes=[merge]", "merge_turns, drop_cut"),
+        ("data.fixes=[merge]", "merge_turns, merge_system"),
         ("lora.dora=maybe", "true, false"),
         ("train.learning_rate=inf", "finite"),
         ("train.learning_rate=nan", "finite"),

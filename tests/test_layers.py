@@ -10,6 +10,7 @@ LAYERS = [
     {
         "errors",
         "i18n",
+        "safe_yaml",
         "files",
         "locks",
         "owner",
@@ -32,6 +33,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 BOTTOM = [
     "i18n",
     "errors",
+    "safe_yaml",
     "files",
     "locks",
     "owner",

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from studio import locks
 from studio.errors import CompareError
@@ -79,20 +82,74 @@ class Journal:
             yield
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return all whole entries, in the order in which they were written."""
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        read = []
-        for line in data.split(b"\n"):
+        """Return all whole entries, in the order in which they were written; only those that are new are read."""
+        with _reading:
+            read = _read.get(self.path)
             try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
-                read.append(entry)
-        return read
+                with open(self.path, "rb") as file:
+                    state = os.fstat(file.fileno())
+                    if read is None or not read.goes_on(file, state):
+                        read = _Read(state.st_ino)
+                    file.seek(read.offset)
+                    read.take(file.read())
+            except FileNotFoundError:
+                _read.pop(self.path, None)
+                return []
+            _read[self.path] = read
+            _read.move_to_end(self.path)
+            if len(_read) > _KEPT:
+                _read.popitem(last=False)
+            return [*read.entries, *read.unended]
+
+
+_KEPT = 16
+"""Files whose entries are kept in memory."""
+_TAIL = 256
+"""Bytes before the new ones by which a file is known to be the same one, only longer."""
+
+
+@dataclass
+class _Read:
+    """What was read of a file."""
+
+    inode: int
+    offset: int = 0
+    """Where the first line begins that had no end yet."""
+    tail: bytes = b""
+    """What stands before that."""
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    unended: list[dict[str, Any]] = field(default_factory=list)
+
+    def goes_on(self, file: BinaryIO, state: os.stat_result) -> bool:
+        """Whether a file is the one that was read, with or without more lines at its end."""
+        if state.st_ino != self.inode or state.st_size < self.offset:
+            return False
+        file.seek(self.offset - len(self.tail))
+        return file.read(len(self.tail)) == self.tail
+
+    def take(self, data: bytes) -> None:
+        """Read the bytes from the offset on."""
+        ends = data.rfind(b"\n") + 1
+        self.entries += _entries(data[:ends])
+        self.unended = _entries(data[ends:])
+        self.offset += ends
+        self.tail = (self.tail + data[:ends])[-_TAIL:]
+
+
+_read: OrderedDict[Path, _Read] = OrderedDict()
+_reading = threading.Lock()
+
+
+def _entries(data: bytes) -> list[dict[str, Any]]:
+    read = []
+    for line in data.split(b"\n"):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict):
+            read.append(entry)
+    return read
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -18,8 +18,8 @@ from studio.i18n import DEFAULT_LANGUAGE, text
 Side = Literal["before", "after"]
 LONGEST_NOTE = 2000
 COLUMNS = ("item", "prompt", "side", "answer", "reader", "natural", "wrong", "note")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""What a spreadsheet takes for the beginning of a formula; where Korean or Japanese is typed, also in full width."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from studio.compare.journal import Journal, Pair, checked_name, digest
 from studio.errors import CompareError
@@ -19,6 +19,8 @@ Said = Literal["1", "2", "tie", "bad"]
 """What a voter can say: the first or the second answer is better, both are equally good, both are bad."""
 CHOICES: tuple[Said, ...] = get_args(Said)
 Side = Literal["before", "after"]
+MOST_ENTRIES, MOST_VOTERS, MOST_VOTERS_FROM = 20_000, 1000, 100
+"""Lines of the votes' file, voters of a ballot, and those of them from one place, where that is known."""
 _Z = 1.959963984540054
 """The normal quantile of a 95 % interval."""
 
@@ -134,17 +136,38 @@ class Ballot:
         item = next(waiting, None)
         return None if item is None else self.shown(voter, item)
 
-    def vote(self, voter: str, item: str, choice: str) -> Vote:
-        """Write down a vote, in place of an earlier one; raises CompareError for what is no vote or no pair."""
+    def vote(self, voter: str, item: str, choice: str, place: str = "") -> Vote:
+        """Write down a vote, in place of an earlier one; `place` tells apart where voters of unknown honesty come from.
+
+        Raises CompareError for what is no vote or no pair, and where no more voters or votes are taken.
+        """
         if choice not in CHOICES:
             raise CompareError("compare.ballot_choice", choice=choice[:20], allowed=", ".join(CHOICES))
         voter = checked_name(voter)
         self._pair(item)
         made = Vote(voter, item, self.first(voter, item), choice)
-        self._journal.append(
-            {"voter": voter, "item": item, "first": made.first, "choice": made.choice, "at": round(time.time(), 3)}
-        )
+        entry = {"voter": voter, "item": item, "first": made.first, "choice": made.choice, "at": round(time.time(), 3)}
+        self._require_room(voter, place)
+        self._journal.append(entry | ({"place": place} if place else {}))
         return made
+
+    def _require_room(self, voter: str, place: str) -> None:
+        """Raise CompareError where a vote is one too many; votes that count no more make way first."""
+        entries = self._journal.entries()
+        places = {str(entry.get("voter")): str(entry.get("place", "")) for entry in entries}
+        if voter not in places:
+            from_here = sum(known == place for known in places.values()) if place else 0
+            if len(places) >= MOST_VOTERS or from_here >= MOST_VOTERS_FROM:
+                raise CompareError("compare.voters", most=MOST_VOTERS if from_here < MOST_VOTERS_FROM else from_here)
+        if len(entries) >= MOST_ENTRIES:
+            self._journal.replace(_newest)
+            if len(self._journal.entries()) >= MOST_ENTRIES:
+                raise CompareError("compare.votes", most=MOST_ENTRIES)
+
+    def voter_of(self, mark: str) -> str | None:
+        """Return the voter whose name ends with a mark; None before they have voted."""
+        voters = {str(entry.get("voter")) for entry in self._journal.entries()}
+        return next((voter for voter in voters if voter.endswith(f" {mark}")), None)
 
     def progress(self, voter: str) -> tuple[int, int]:
         """Return how many pairs this voter has voted on, and how many there are."""
@@ -208,6 +231,11 @@ class Ballot:
             if item in self._pairs and choice in CHOICES and first in get_args(Side):
                 counted[voter, item] = Vote(voter, item, first, choice)
         return counted
+
+
+def _newest(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the last entry of each voter on each pair."""
+    return list({(str(entry.get("voter")), str(entry.get("item"))): entry for entry in entries}.values())
 
 
 def _other(side: Side) -> Side:

@@ -6,17 +6,23 @@
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from studio import safe_yaml
 from studio.config import SourceConfig
-from studio.errors import DataError
+from studio.errors import ConfigError, DataError
 from studio.files import own_cache
 from studio.model.hub import reachable
 
 Answer = TypeVar("Answer")
 
+_LARGEST_HEAD = 10_000_000
+"""Characters of the YAML in a README: that of a data set with hundreds of subsets has a million."""
+_ARCHIVED = re.compile(r"(zip|tar|gzip|bz2|lz4|xz|zstd)://")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 
@@ -62,7 +68,9 @@ def fetch(source: SourceConfig, limit: int | None = None, token: str | None = No
 def first_rows(source: SourceConfig, count: int, token: str | None = None) -> list[dict[str, Any]]:
     """Return the first rows of a split, streamed, so that a look costs little; raises DataError."""
     _require(source)
-    rows: Iterator[dict[str, Any]] = iter(_load(source, token, streaming=True))
+    rows = _load(source, token, streaming=True)
+    if rows.features:  # a picture or a sound is read from the path in its cell, which may be any
+        rows = rows.decode(False)
     return [row for _, row in zip(range(count), rows, strict=False)]
 
 
@@ -81,8 +89,77 @@ def structure(name: str, revision: str | None = None, token: str | None = None) 
 def _require(source: SourceConfig) -> None:
     if not _ID.fullmatch(source.name):
         raise DataError("data.bad_id", id=source.name[:100])
+    if Path(source.name).exists():  # `datasets` would read that
+        raise DataError("data.id_is_here", id=source.name, folder=str(Path(source.name).resolve()))
     if not reachable():
         raise DataError("data.offline", id=source.name)
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+    if source.name in _PACKAGED_DATASETS_MODULES:  # the name of a reader, which would look for files where we are
+        raise DataError("data.unknown_id", id=source.name)
+
+
+_repository: ContextVar[str | None] = ContextVar("repository", default=None)
+"""The data set that is being asked about; its files alone may be read meanwhile."""
+
+
+@functools.cache
+def _guard_files() -> None:
+    """Let `datasets` find files of the data set that is asked about, and no others, and read no YAML that unfolds.
+
+    Its README says where they are (`data_files`, `data_dir`), which may be a path of this machine, another address or
+    another data set, and its aliases are written out in the message of an error, whether there is one or not.
+    `datasets` has no settings against that: its one way from a pattern to files is checked, and its two to YAML.
+    """
+    from datasets import data_files
+    from datasets import load as loading
+    from datasets.utils.file_utils import is_relative_path, xjoin
+    from huggingface_hub import DatasetCard
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    class Card(DatasetCard):
+        @classmethod
+        def load(cls, path: Any, *args: Any, **settings: Any) -> Any:
+            if block := REGEX_YAML_BLOCK.search(Path(path).read_text(encoding="utf-8", errors="replace")):
+                _head(block.group(2))
+            return super().load(path, *args, **settings)
+
+    loading.DatasetCard = Card
+    loading.yaml = SimpleNamespace(safe_load=_head)
+
+    resolve = data_files.resolve_pattern
+
+    @functools.wraps(resolve)
+    def guarded(pattern: str, base_path: str, *args: Any, **settings: Any) -> list[str]:
+        name = _repository.get()
+        if name is None:
+            return resolve(pattern, base_path, *args, **settings)
+        _require_inside(name, xjoin(base_path, pattern) if is_relative_path(pattern) else pattern, base_path)
+        found = resolve(pattern, base_path, *args, **settings)
+        for path in found:
+            _require_inside(name, path, base_path)
+        return found
+
+    data_files.resolve_pattern = guarded
+
+
+def _head(text: str) -> Any:
+    """Return what the YAML of a repository says; raises DataError where that is too much."""
+    try:
+        return safe_yaml.load(text, _LARGEST_HEAD)
+    except ConfigError as error:
+        raise DataError(
+            "data.bad_readme", id=_repository.get() or "–", detail=error.message.values["detail"]
+        ) from error
+
+
+def _require_inside(name: str, path: str, base_path: str) -> None:
+    """Raise DataError for a file that is not of a data set at the commit that is asked for, nor in an archive of it."""
+    *inner, where = path.split("::")
+    commit = re.match(rf"hf://datasets/{re.escape(name)}@[0-9a-f]{{40}}(?=/|$)", base_path)
+    inside = commit is not None and where.startswith(f"{commit[0]}/") and ".." not in where.split("/")
+    if not inside or not all(_ARCHIVED.match(each) for each in inner):
+        raise DataError("data.foreign_file", id=name, file=path[:200])
 
 
 def _load(source: SourceConfig, token: str | None, streaming: bool) -> Any:
@@ -108,6 +185,8 @@ def _ask(question: Callable[[], Answer], name: str) -> Answer:
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
+    _guard_files()
+    asked_before = _repository.set(name)
     try:
         return question()
     except (DatasetNotFoundError, ValueError, HfHubHTTPError, OSError, RuntimeError) as error:
@@ -120,4 +199,6 @@ def _ask(question: Callable[[], Answer], name: str) -> Answer:
             told = DataError("data.hub_part", id=name, detail=words[:200])
         else:
             told = DataError("data.hub_failed", id=name, detail=type(error).__name__)
+    finally:
+        _repository.reset(asked_before)
     raise told

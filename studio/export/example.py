@@ -23,7 +23,7 @@ def script(subject: Subject, adapter: str = ".") -> str:
 
 def _head(subject: Subject, adapter: str) -> str:
     prompt, settings = subject.prompt, subject.generation
-    asked = " ".join(f'"{column}"' for column in prompt.columns) or '"How are you?"'
+    asked = " ".join(map(pieces.argument, prompt.columns)) or '"How are you?"'
     needs = " ".join(sorted(name.partition("==")[0] for name in pieces.requirements(subject, training=False)))
     classes = ["AutoModelForCausalLM", "AutoTokenizer", "TextIteratorStreamer"]
     classes += ["BitsAndBytesConfig"] if subject.quantization != "none" else []
@@ -56,7 +56,7 @@ def _head(subject: Subject, adapter: str) -> str:
         lines.append(f"SYSTEM = {literal(prompt.system)}")
     else:
         lines.append(f"PROMPT = {literal(prompt.before)}")
-    lines.append(f"STOPS = {list(subject.stops)}  # {' '.join(subject.tokenizer.convert_ids_to_tokens(subject.stops))}")
+    lines.append(f"STOPS = {list(subject.stops)}  # {literal(subject.tokenizer.convert_ids_to_tokens(subject.stops))}")
     made = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": settings.repetition_penalty}
     sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
     lines.append(f"ANSWER = {literal(made)}")
@@ -171,7 +171,7 @@ def _main(prompt: Prompt) -> str:
 
 def usage(subject: Subject, kind: str) -> str:
     """Return what a card shows of the use of an adapter or a merged model, as Markdown: commands, then code."""
-    asked = " ".join(f'"{column}"' for column in subject.prompt.columns) or '"How are you?"'
+    asked = " ".join(map(pieces.argument, subject.prompt.columns)) or '"How are you?"'
     commands = ["pip install -r requirements.txt", f"python {NAME} {asked}"]
     if kind == "adapter":
         return report.fenced("\n".join(commands), "sh")

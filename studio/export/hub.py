@@ -18,7 +18,7 @@ from studio.errors import ExportError
 from studio.export.request import Kind
 from studio.i18n import Message, message
 from studio.model import hub
-from studio.model.child import Child, Stuck
+from studio.model.child import TOKENS, Child, Stuck
 from studio.model.saved import BASE_RECORD
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def push(folder: Path, target: Target, going: Going) -> str:
         "message": f"Restyle Studio: {folder.name}",
     }
     told: dict[str, Any] = {}
-    child = Child([sys.executable, "-m", "studio.export.upload"], json.dumps(asked))
+    child = Child([sys.executable, "-m", "studio.export.upload"], json.dumps(asked), secrets=TOKENS)
     try:
         with contextlib.closing(child.lines()) as lines:
             for line in lines:

@@ -1,5 +1,7 @@
 """Pieces of the Python files that exports carry: plain code, without the studio."""
 
+import re
+import shlex
 import textwrap
 from importlib.metadata import version
 
@@ -20,8 +22,17 @@ def literal(value: object) -> str:
 
 
 def safe(text: str) -> str:
-    """Return a text that can stand in a docstring."""
-    return text.replace("\\", "\\\\").replace('"""', "'''")
+    """Return a text that can stand anywhere in a docstring, whose end only a quote of the studio's own makes."""
+    return "".join(each if each.isprintable() and each not in '"\\' else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return "\n" if character == "\n" else '\\"' if character == '"' else repr(character)[1:-1]
+
+
+def argument(text: str) -> str:
+    """Return a word of a command line that somebody copies: quoted so that no shell takes it for more than a word."""
+    return f'"{text}"' if re.fullmatch(r"[\w .,:?-]+", text) else shlex.quote(text)
 
 
 def wrapped(text: str, indent: str = "", first: str = "") -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from studio import safe_yaml
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
 from studio.i18n import Message, message
@@ -242,11 +243,11 @@ def licence_in(folder: Path) -> str | None:
 
 def licence_head(folder: Path) -> dict[str, Any]:
     """Return what the head of a model card says of the licence, as it stands there: its id, its name, its link."""
-    from huggingface_hub.repocard import metadata_load
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-    card = folder / "README.md"
     try:
-        head = (metadata_load(card) or {}) if card.is_file() else {}
+        block = REGEX_YAML_BLOCK.search((folder / "README.md").read_text(encoding="utf-8"))
+        head = (safe_yaml.load(block.group(2)) or {}) if block else {}
         return {name: head[name] for name in ("license", "license_name", "license_link") if head.get(name)}
     except Exception:  # written by anybody: whatever is wrong with it, the licence is not known
         return {}

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import re
 import subprocess
 import threading
 import time
@@ -17,6 +18,29 @@ SILENCE = 120.0
 """Seconds without a word after which a program counts as stuck."""
 
 
+TOKENS = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
+"""Variables with the user's token of the Hub, for those programs alone that call it."""
+_PASSED = re.compile(
+    r"PATH|PATHEXT|HOME|USER|LOGNAME|SHELL|USERPROFILE|USERNAME|HOMEDRIVE|HOMEPATH|(LOCAL)?APPDATA|PROGRAMDATA|PROGRAMFILES.*"
+    r"|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|TEMP|TMP|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|XDG_.*|PYTHON.*|VIRTUAL_ENV|CONDA_.*"
+    r"|(DY)?LD_.*|CUDA_.*|NVIDIA_.*|HIP_.*|ROC[MR]_.*|HSA_.*|(G?OMP|MKL|KMP|OPENBLAS|NUMEXPR|BLIS|VECLIB)_.*|MALLOC_.*"
+    r"|(PY)?TORCH.*|TRITON_.*|BNB_.*|TOKENIZERS_PARALLELISM|TRANSFORMERS_.*|HF_.*|HUGGINGFACE_.*|SAFETENSORS_.*"
+    r"|RESTYLE_(HOME|CACHE)|PIP_.*|(HTTPS?|ALL|NO|FTP)_PROXY|SSL_CERT_.*|(REQUESTS|CURL)_CA_BUNDLE",
+    re.IGNORECASE,
+)
+"""Variables that a program needs to run as this one does."""
+_SECRET = re.compile(r"(?<!_DISABLE_IMPLICIT_)TOKEN(?!IZERS)|SECRET|PASSW|CREDENTIAL|_KEY", re.IGNORECASE)
+
+
+def environment(also: Sequence[str] = ()) -> dict[str, str]:
+    """Return this process's environment as far as a program needs it: no keys and tokens, but for those `also`."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in also or (_PASSED.fullmatch(name) and not _SECRET.search(name))
+    }
+
+
 class Stuck(Exception):
     """The program said nothing for too long."""
 
@@ -29,15 +53,21 @@ class Child:
         command: Sequence[str],
         said: str = "",
         silence: float = SILENCE,
-        environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
     ):
+        """Start `command` and say a line to it.
+
+        It gets what it needs of this process's environment, the `secrets` that are named, and the `variables`. After so
+        many seconds of silence it counts as stuck.
+        """
         self._silence = silence
         self._process = subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={**environment(secrets), **(variables or {})},
             cwd=Path(studio.__file__).parent.parent,  # where `-m studio…` finds the package
             text=True,
             encoding="utf-8",

@@ -26,7 +26,7 @@ from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, shared_folder
 from studio.model import architecture
-from studio.model.child import Child, Stuck
+from studio.model.child import TOKENS, Child, Stuck
 
 log = logging.getLogger(__name__)
 
@@ -303,7 +303,7 @@ def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Goi
         "ignore": wanted.ignore,
     }
     share, told = 0.0, {"error": []}
-    child = Child([sys.executable, "-m", "studio.model.download"], json.dumps(asked))
+    child = Child([sys.executable, "-m", "studio.model.download"], json.dumps(asked), secrets=TOKENS)
     try:
         with contextlib.closing(child.lines()) as lines:
             for line in lines:

@@ -15,7 +15,18 @@ from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError, RunError
 from studio.files import sha256
 from studio.i18n import message
-from studio.model import architecture, builtin, cards, hub, processes, quantization, template, weight_files, weights
+from studio.model import (
+    architecture,
+    builtin,
+    cards,
+    hub,
+    processes,
+    quantization,
+    template,
+    tokenizer_check,
+    weight_files,
+    weights,
+)
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision
 
@@ -103,6 +114,7 @@ def load_tokenizer(config: ModelConfig) -> Any:
 def _tokenizer(path: Path) -> tuple[Any, Choice]:
     from transformers import AutoTokenizer
 
+    tokenizer_check.check(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:

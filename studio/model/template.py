@@ -9,6 +9,7 @@ from typing import Any
 
 from studio.errors import ModelError
 from studio.model import render
+from studio.model.child import environment
 
 WAIT = render.SECONDS + 3
 """Seconds until a child that does not end is ended: its own limit counts only what it computes."""
@@ -91,7 +92,9 @@ def check(template: str | dict[str, str] | None, name: str) -> None:
 def _is_bearable(template: str) -> bool:
     command = [sys.executable, "-P", render.__file__]
     try:
-        done = subprocess.run(command, input=template.encode(), capture_output=True, timeout=WAIT, check=False)
+        done = subprocess.run(
+            command, input=template.encode(), capture_output=True, timeout=WAIT, check=False, env=environment()
+        )
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0

@@ -5,10 +5,14 @@ events that are theirs. So what a guest may do is decided by the path alone: not
 routes of a list. A new event, tab or route is the owner's until it is put on a list here or there.
 """
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -19,7 +23,7 @@ from studio.errors import AccessError
 from studio.i18n import best_language
 from studio.ui import hosts
 from studio.ui.hosts import Names
-from studio.ui.logins import GUEST, OWNER, Logins
+from studio.ui.logins import ADDRESS, GUEST, OWNER, Logins, Visitor, login_of
 
 Role = Literal["owner", "guest"]
 Kind = Literal["local", "logins", "space"]
@@ -27,6 +31,13 @@ Kind = Literal["local", "logins", "space"]
 GUEST_PATH = "/guest"
 LARGEST_LOGIN, LARGEST_OF_GUEST = 16 * 1024, 256 * 1024
 """Bytes of the largest body that is taken from somebody without a login, and from a guest."""
+
+MOST_REQUESTS, MOST_STREAMS = 300, 4
+"""Requests of guests and strangers at one address that are open at a time, and streams of one session of theirs: each
+tab of a browser keeps two open."""
+LONGEST_BODY, LONGEST_STALL = 30.0, 60.0
+"""Seconds in which the whole body of a guest's or a stranger's request has to arrive, and in which they have to take
+what they are sent."""
 
 _FILES = ("/assets/", "/static/", "/svelte/")
 _PAGE = ("/", "/favicon.ico", "/theme.css", "/gradio_api/theme.css", "/gradio_api/startup-events")
@@ -45,7 +56,7 @@ OF_GUEST = {
     "/gradio_api/reset",
 }
 """What a guest may ask for below `GUEST_PATH`; of the rest only the heartbeat."""
-_HEARTBEAT = "/gradio_api/heartbeat/"
+_HEARTBEAT, _DATA = "/gradio_api/heartbeat/", "/gradio_api/queue/data"
 
 
 @dataclass
@@ -69,10 +80,28 @@ class Door:
             return OWNER
         if self.kind == "space":
             return OWNER if _space_user(request.scope.get("session") or {}) in self.owners else GUEST
-        app = request.scope["app"]
-        cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-        names = [app.tokens[token] for cookie in cookies if (token := request.cookies.get(cookie)) in app.tokens]
+        names = [request.scope["app"].tokens.get(token) for token in tokens_of(request).values()]
         return next((name for name in names if name in (OWNER, GUEST)), None)
+
+    def visitor(self, request: Request) -> Visitor:
+        """Return whose request it is: of which login, and from where."""
+        if self.kind == "space":
+            secret = _space_user(request.scope.get("session") or {}) or ""
+        elif self.kind == "logins":
+            tokens = request.scope["app"].tokens
+            secret = next((token for token in tokens_of(request).values() if token in tokens), "")
+        else:
+            secret = ""
+        return Visitor(hosts.caller(request.scope), login_of(secret))
+
+
+def tokens_of(request: Request) -> dict[str, str]:
+    """Return the tokens of a request's login by their cookies: over HTTPS a browser sends both, else the second."""
+    names = (
+        f"access-token-{request.scope['app'].cookie_id}",
+        f"access-token-unsecure-{request.scope['app'].cookie_id}",
+    )
+    return {name: request.cookies.get(name, "") for name in names}
 
 
 def _space_user(session: Mapping[str, Any]) -> str | None:
@@ -105,6 +134,8 @@ class Gate:
 
     def __init__(self, app: Any, door: Door):
         self._app, self._door = app, door
+        self._open: Counter[str] = Counter()
+        """Requests of guests and strangers that are not answered to their end, by address, and streams by session."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is refused or sent elsewhere; hand on all others."""
@@ -117,7 +148,7 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        if key := self._door.names.refuse(request.headers):
+        if key := self._door.names.refuse(request.headers, scope.get("scheme", "http")):
             await _refused(403, key, request.headers)(scope, receive, send)
             return
         path = _path(scope)
@@ -125,14 +156,48 @@ class Gate:
         if answer := self._answer(role, path, request):
             await answer(scope, receive, send)
             return
-        if role == GUEST and path == "/logout":  # without this, it would end the logins of all guests
-            scope = {**scope, "query_string": b"all_session=false"}
-        most = {OWNER: None, GUEST: LARGEST_OF_GUEST}.get(role or "", LARGEST_LOGIN)
-        await self._app(scope, receive if most is None else _limited(receive, most), send)
+        visitor = self._door.visitor(request)
+        visitor.keep(scope)
+        ADDRESS.set(visitor.address)
+        if role == OWNER:
+            await self._app(scope, receive, send)
+            return
+        receive = _limited(receive, LARGEST_OF_GUEST if role == GUEST else LARGEST_LOGIN)
+        with self._counted(visitor, path, request) as is_free, contextlib.suppress(_Stalled):
+            if is_free:
+                await self._app(scope, receive, _timely(send))
+            else:
+                await _refused(429, "access.busy", request.headers)(scope, receive, send)
+
+    @contextlib.contextmanager
+    def _counted(self, visitor: Visitor, path: str, request: Request) -> Iterator[bool]:
+        """Count a request while it is open; tells whether there are fewer than there may be.
+
+        All of an address count, and the streams of a session: a session of one login or address, so that nobody takes
+        those of others by their sessions' names.
+        """
+        inner = path.removeprefix(GUEST_PATH)
+        keys = {visitor.address: MOST_REQUESTS}
+        if inner == _DATA or inner.startswith(_HEARTBEAT):
+            session = request.query_params.get("session_hash", "") if inner == _DATA else inner.removeprefix(_HEARTBEAT)
+            keys[f"{visitor.login or visitor.address} {session}"] = MOST_STREAMS
+        if any(self._open[key] >= most for key, most in keys.items()):
+            yield False
+            return
+        self._open.update(keys.keys())
+        try:
+            yield True
+        finally:
+            for key in keys:
+                self._open[key] -= 1
+                if not self._open[key]:
+                    del self._open[key]
 
     def _answer(self, role: Role | None, path: str, request: Request) -> Response | None:
         """Return what is answered here; None for a request that is handed on."""
         reads = request.method in ("GET", "HEAD")
+        if path == "/logout" and role is not None:
+            return self._log_out(request)
         if role == GUEST and path == "/" and reads:
             return RedirectResponse(f".{GUEST_PATH}/", 302)
         if may(role, path, self._door.kind):
@@ -145,6 +210,25 @@ class Gate:
         if reads and "text/html" in request.headers.get("accept", ""):  # a person whose login has ended
             return RedirectResponse("../" * path[1:].count("/") or "./", 302)
         return _refused(401, "access.login", request.headers)
+
+    def _log_out(self, request: Request) -> Response | None:
+        """End a login, and no other one; None where Gradio does that.
+
+        It is a link, which other pages may lead to: a browser tells by one of two headers that one of them does.
+        """
+        headers, names = request.headers, self._door.names
+        referer = urlsplit(headers.get("referer", ""))
+        origin = f"{referer.scheme}://{referer.netloc}"
+        is_foreign = bool(referer.netloc) and not names.is_own(origin, headers["host"], request.scope["scheme"])
+        if is_foreign or names.crosses(headers):
+            return _refused(403, "access.origin", headers)
+        if self._door.kind != "logins" or request.method not in ("GET", "POST"):
+            return None
+        answer = RedirectResponse("./", 302)
+        for cookie, token in tokens_of(request).items():
+            request.scope["app"].tokens.pop(token, None)
+            answer.delete_cookie(cookie, httponly=True)
+        return answer
 
 
 def _path(scope: Scope) -> str:
@@ -159,17 +243,41 @@ def _length(request: Request) -> int:
     return int(told) if told.isdecimal() else 0
 
 
-def _limited(receive: Receive, most: int) -> Callable[[], Any]:
-    """Return a `receive` that ends a body beyond `most` bytes, as a browser that went away would."""
-    left = most
+def _limited(receive: Receive, most: int) -> Receive:
+    """Return a `receive` that ends a body beyond `most` bytes or seconds, as a browser that went away would."""
+    left, ends, is_whole = most, time.monotonic() + LONGEST_BODY, False
 
     async def read() -> Message:
-        nonlocal left
-        message = await receive()
+        nonlocal left, is_whole
+        if is_whole:  # what is left to be heard is that the browser goes away
+            return await receive()
+        try:
+            async with asyncio.timeout(max(0.0, ends - time.monotonic())):
+                message = await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
         left -= len(message.get("body", b"")) if message["type"] == "http.request" else 0
+        is_whole = not message.get("more_body", False)
         return message if left >= 0 else {"type": "http.disconnect"}
 
     return read
+
+
+class _Stalled(OSError):
+    """Nobody takes what is sent."""
+
+
+def _timely(send: Send) -> Send:
+    """Return a `send` that gives up on a browser that takes nothing for a while."""
+
+    async def write(message: Message) -> None:
+        try:
+            async with asyncio.timeout(LONGEST_STALL):
+                await send(message)
+        except TimeoutError as error:
+            raise _Stalled from error
+
+    return write
 
 
 def _refused(status: int, key: str, headers: Headers, **values: Any) -> Response:

@@ -19,7 +19,7 @@ from studio.compare.comparison import Comparison
 from studio.config import RunConfig
 from studio.errors import AccessError, StudioError
 from studio.i18n import LANGUAGES, best_language, text
-from studio.ui import clock, launch
+from studio.ui import clock, launch, limits
 from studio.ui import frame as frames
 from studio.ui.failures import shown, warn
 from studio.ui.frame import Frame
@@ -35,13 +35,13 @@ EVENTS = {
     "studio.ui.tabs.present": {"present"},
 }
 """What guests may do: handlers by their module. Nothing else of the parts' events is on the page."""
-AT_ONCE = 2
-"""Answers that stream to guests at once; more wait."""
-MOST_WAITING = 64
-"""Events of guests that wait; more are sent away."""
+ANSWERS, REST = "answers", "rest"
+AT_ONCE = {ANSWERS: 2, REST: 2}
+"""Events of guests that are carried out at once: answers, which take the model, and all others. More wait."""
+MOST_SESSIONS = 1000
+"""Guests' sessions that are kept; beyond these, the one that was not used for the longest time is forgotten."""
 LONGEST = 4000
 """Characters of the longest text that a guest may send."""
-MOST_TOKENS = 512
 TICK = 3.0
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _SET_LANGUAGE = "(language) => { document.documentElement.lang = language; }"
@@ -64,7 +64,10 @@ def build() -> gr.Blocks:
     _narrow(page, {*_bare(words, views), frame.language, frame.remembered, none, *_sent(views)})
     for event in page.fns.values():
         event.show_progress_on = [frame.brand]
-    page.queue(max_size=MOST_WAITING)
+    page.max_threads = sum(AT_ONCE.values())
+    page.queue()
+    page.state_session_capacity = MOST_SESSIONS
+    limits.FairQueue(page._queue, ANSWERS)
     return page
 
 
@@ -107,7 +110,7 @@ def _hide(page: gr.Blocks, frame: Frame, views: comparing.Views) -> None:
     others = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.id in ("score", "sheet")]
     for block in [frame.device, *ways_out, *others]:
         block.visible = False
-    answers.numbers["max_new_tokens"].maximum = MOST_TOKENS
+    answers.numbers["max_new_tokens"].maximum = limits.MOST_TOKENS
     for box in (answers.prompt, answers.follow):
         box.max_length = LONGEST
 
@@ -155,8 +158,8 @@ def _narrow(page: gr.Blocks, sent: set[Any]) -> None:
 
 def _guard(event: Any, sent: set[Any]) -> None:
     event.outputs = [part for part in event.outputs if part in sent or isinstance(part, gr.State)]
-    if inspect.isgeneratorfunction(event.fn):
-        event.concurrency_limit, event.concurrency_id = AT_ONCE, "guests"
+    event.concurrency_id = ANSWERS if inspect.isgeneratorfunction(event.fn) else REST
+    event.concurrency_limit = AT_ONCE[event.concurrency_id]
     by_itself = any(name in ("tick", "change") for _, name in event.targets)
     event.fn = guarded(event.fn, set(event.outputs), silent=by_itself)
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
 from studio.files import home
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -87,52 +90,107 @@ class Names:
 
     open: bool = False
     own: set[str] = field(default_factory=set)
-    """Names of its own, in small letters: the share link's, the Space's, this machine's, and what was given."""
+    """What a proxy in front of the page calls it, in small letters: the share link's name, the Space's, and what was
+    given. With a scheme and a port if they are known; without a scheme it is HTTPS or HTTP, without a port the usual
+    one."""
     ends: tuple[str, ...] = ()
     """How the names end that a host's proxy gives it."""
+    machine: set[str] = field(default_factory=set)
+    """Names of this machine, in small letters: known as a host, and never enough as an origin."""
 
     @classmethod
-    def here(cls, open_: bool = False, given: Iterable[str] = ()) -> "Names":
-        """Return the names of a page on this machine."""
-        own = {name.lower() for name in given}
+    def here(cls, open_: bool = False, given: Iterable[str] = (), machine: Iterable[str] = ()) -> "Names":
+        """Return the names of a page on this machine; `given` are those of a proxy."""
+        named = {name.lower() for name in machine}
         if open_:
-            own |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
-        own |= {name.strip().lower() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()}
+            named |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
+        spaces = [name.strip() for name in os.environ.get("SPACE_HOST", "").split(",") if name.strip()]
+        own = {*(name.lower() for name in given), *(f"https://{name.lower()}" for name in spaces)}
         ends = (*((*COLAB, *INSIDE_COLAB) if on_colab() else ()), *((".hf.space",) if on_space() else ()))
-        return cls(open_, own, ends)
+        return cls(open_, own, ends, named)
+
+    @property
+    def _origins(self) -> set[tuple[str, str, int]]:
+        return {_split(origin) for name in self.own for origin in _origins_of(name)}
 
     def knows(self, name: str) -> bool:
         """Whether a host name (without a port) is one of the page's."""
         named = name.lower().strip("[]")
-        if is_loopback(named) or named in self.own or named.endswith(self.ends or ("\n",)):
+        if is_loopback(named) or named in self.machine or named.endswith(self.ends or ("\n",)):
             return True
-        return self.open and _is_address(named)
+        return (self.open and _is_address(named)) or any(named == name for _, name, _ in self._origins)
 
-    def refuse(self, headers: Mapping[str, str]) -> str | None:
-        """Return the key of why a request is refused by its headers; None when it is not."""
+    def refuse(self, headers: Mapping[str, str], scheme: str = "http") -> str | None:
+        """Return the key of why a request is refused by its headers and the scheme of its URL; None when it is not."""
         host = headers.get("host", "")
         if not self.knows(_name_of(host)):
             return "access.host"
         origin = headers.get("origin")
         if origin is not None:
-            return None if self._is_own(origin, host) else "access.origin"
-        crosses = headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
-        return "access.origin" if crosses and headers.get("sec-fetch-mode") != "navigate" else None
+            return None if self.is_own(origin, host, scheme) else "access.origin"
+        return "access.origin" if self.crosses(headers) and headers.get("sec-fetch-mode") != "navigate" else None
 
-    def _is_own(self, origin: str, host: str) -> bool:
-        """Whether a request's origin is the page it asks; behind a proxy that renames the host, one of its names."""
-        try:
-            parts = urlsplit(origin)
-            name = (parts.hostname or "").lower()
-        except ValueError:
+    def crosses(self, headers: Mapping[str, str]) -> bool:
+        """Whether a browser says that another page asks, also one on another port of the same host."""
+        return headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+
+    def is_own(self, origin: str, host: str, scheme: str = "http") -> bool:
+        """Whether an origin is the page that was asked under `host`: the same scheme, name and port.
+
+        Behind a proxy that renames the host or ends its HTTPS, it is one that was named as the proxy's.
+        """
+        asked = _split(origin)
+        if not asked[1]:
             return False
-        if parts.scheme not in ("http", "https") or not name:
-            return False
-        if parts.netloc.lower() == host.lower():
+        if asked == _split(f"{scheme}://{host}") or asked in self._origins:
             return True
-        asked = _name_of(host)
-        renamed = on_colab() and (is_loopback(asked) or asked.endswith(INSIDE_COLAB))
-        return name in self.own or (renamed and name.endswith(COLAB))
+        return on_colab() and asked[0] == "https" and asked[2] == _PORTS["https"] and _is_colabs(asked[1], host)
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def _origins_of(name: str) -> set[str]:
+    """Return the origins of a proxy's name; none for a bare name of this machine, where any port may be another's."""
+    if "://" in name:
+        return {name}
+    return set() if is_loopback(_name_of(name)) else {f"{scheme}://{name}" for scheme in _PORTS}
+
+
+def _split(origin: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of an origin; all empty for what is none."""
+    try:
+        parts = urlsplit(origin.lower())
+        port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
+    except ValueError:
+        return "", "", 0
+    extra = parts.path or parts.query or parts.fragment or "@" in parts.netloc
+    if not port or not parts.hostname or extra or parts.scheme not in _PORTS:
+        return "", "", 0
+    return parts.scheme, parts.hostname, port
+
+
+def _is_colabs(name: str, host: str) -> bool:
+    """Whether a name is the one that Colab's proxy gives to the port that was asked; it has the port between dashes."""
+    asked = _name_of(host)
+    if not name.endswith(COLAB) or not (is_loopback(asked) or asked.endswith(INSIDE_COLAB)):
+        return False
+    port = urlsplit(f"//{host}").port
+    return port is None or str(port) in name.split(".")[0].split("-")
+
+
+def caller(scope: Scope) -> str:
+    """Return the address of who asks. Of IPv6 it is the network of 64 bits, all of which one household has."""
+    name = (scope.get("client") or ("",))[0]
+    if on_space() and (forwarded := Headers(scope=scope).getlist("x-forwarded-for")):
+        name = forwarded[-1].rsplit(",", 1)[-1].strip()  # what the Space's own proxy has added, not what it was sent
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 def _name_of(host: str) -> str:

@@ -14,9 +14,10 @@ from starlette.responses import JSONResponse, Response
 
 from studio.errors import AccessError, ModelError
 from studio.files import home, shared_folder
-from studio.ui import theme
+from studio.ui import connections, theme
 from studio.ui.access import GUEST_PATH, Door, Gate
 from studio.ui.hosts import on_space
+from studio.ui.logins import Tokens
 
 LARGEST_UPLOAD, LARGEST_FROM_AFAR = "2gb", "500mb"
 """The largest file that is taken, on this machine and from others."""
@@ -111,7 +112,10 @@ def launch(
         page.close(verbose=False)
         raise AccessError("access.no_link")
     if link:
-        _door.names.own.add(str(urlsplit(link).hostname))
+        _door.names.own.add(f"https://{urlsplit(link).hostname}")
+    if _door.has_guests:
+        app.tokens = Tokens()
+        connections.guard(page.server.config)
     if guests is not None:
         _mount(app, guests, url)
     return launched

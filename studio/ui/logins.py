@@ -1,13 +1,19 @@
-"""The two logins of a page that others reach: who they are, and what slows down somebody who guesses."""
+"""The two logins of a page that others reach: who they are, what slows down somebody who guesses, and when they end."""
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import secrets
-from collections import defaultdict
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import HTTPException
+from starlette.types import Scope
 
 from studio.errors import AccessError
 
@@ -16,8 +22,44 @@ SHORTEST = 8
 """Characters of the shortest password that is taken."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds that a wrong password waits for its answer: doubled each time, up to the longest."""
-MOST_WAITING = 8
-"""Logins of one name that wait for their turn; more are sent away."""
+MOST_WAITING, MOST_PENDING = 8, 128
+"""Wrong passwords of one address that wait for their turn, and those that wait to be sent away. Beyond these, nothing
+from that address is compared: a right password is answered at once, so whoever hangs up early would guess for free."""
+FORGOTTEN = 600.0
+"""Seconds without a wrong password after which an address begins anew."""
+MOST_ADDRESSES = 10_000
+UNUSED, LONGEST_LOGIN = 24 * 3600.0, 7 * 24 * 3600.0
+"""Seconds after which a login ends that nobody uses, and any login."""
+MOST_LOGINS = {OWNER: 64, GUEST: 2000}
+"""Logins of one name at a time; the one that was not used for the longest time makes way."""
+
+ADDRESS: ContextVar[str] = ContextVar("address", default="")
+"""The address of whose request is answered here: all that Gradio hands to `Logins.check` is a name and a password."""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks, as far as the gate knows it; it stays with the request."""
+
+    address: str = ""
+    login: str = ""
+    """What tells this login from others, and is no secret; empty without one."""
+
+    def keep(self, scope: Scope) -> None:
+        """Let a request know who asks."""
+        scope["studio.visitor"] = self
+
+    @classmethod
+    def of(cls, request: Any) -> "Visitor":
+        """Return who has made a request of Starlette's or Gradio's; nobody in particular without a gate in front."""
+        inner = getattr(request, "request", None) or request  # Gradio's has Starlette's inside
+        scope = getattr(inner, "scope", None)
+        return scope.get("studio.visitor", cls()) if isinstance(scope, dict) else cls()
+
+
+def login_of(secret: str) -> str:
+    """Return a name for a login that does not give its secret away."""
+    return hashlib.sha256(f"restyle-studio {secret}".encode()).hexdigest()[:12] if secret else ""
 
 
 def password(name: str, given: str | None = None) -> tuple[str, bool]:
@@ -36,45 +78,117 @@ def password(name: str, given: str | None = None) -> tuple[str, bool]:
 
 
 @dataclass
-class _Door:
-    """The attempts to log in by one name, which are looked at one after the other."""
+class _Guesses:
+    """The wrong passwords of one address."""
 
-    failures: int = 0
+    count: int = 0
+    last: float = 0.0
+    pending: int = 0
     waiting: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def pause(self) -> float:
+        """Count one more and return how many seconds it waits."""
+        now = time.monotonic()
+        self.count = 1 if now - self.last > FORGOTTEN else self.count + 1
+        self.last = now
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.count - 1, 30))
+
 
 class Logins:
-    """The passwords by name, and the attempts."""
+    """The passwords by name, and the wrong ones that were given."""
 
     def __init__(self, passwords: dict[str, str]):
         self._passwords = passwords
-        self._doors: defaultdict[str, _Door] = defaultdict(_Door)
+        self._guesses: OrderedDict[str, _Guesses] = OrderedDict()
 
     async def check(self, name: str, given: str) -> bool:
-        """Return whether a login is right. A wrong one is answered late, and the next of its name waits for that.
+        """Return whether a login is right. A right one is let in at once, whatever else waits.
 
-        Raises HTTPException (429) where too many wait already.
+        A wrong one is answered late, and the next one from its address waits for that. Raises HTTPException (429) where
+        too many of that address wait already.
         """
+        guesses = self._of_address()
         known = self._passwords.get(name)
-        door = self._doors[name if known else ""]
-        if door.waiting >= MOST_WAITING:
-            raise HTTPException(429, "Too many attempts to log in. Try again in a minute.")
-        with _counted(door):
-            async with door.turn:
-                right = secrets.compare_digest((known or secrets.token_hex()).encode(), given.encode())
-                if right and known:
-                    door.failures = 0
-                    return True
-                door.failures += 1
-                await asyncio.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (door.failures - 1)))
+        if guesses.pending >= MOST_PENDING:
+            raise _too_many()
+        if secrets.compare_digest((known or secrets.token_hex()).encode(), given.encode()) and known:
+            return True
+        with _counted(guesses, "pending"):
+            pause = guesses.pause()
+            if guesses.waiting >= MOST_WAITING:
+                await asyncio.sleep(LONGEST_PAUSE)
+                raise _too_many()
+            with _counted(guesses, "waiting"):
+                async with guesses.turn:
+                    await asyncio.sleep(pause)
         return False
+
+    def _of_address(self) -> _Guesses:
+        address = ADDRESS.get()
+        guesses = self._guesses.setdefault(address, _Guesses())
+        self._guesses.move_to_end(address)
+        if len(self._guesses) > MOST_ADDRESSES:
+            idle = next((each for each, known in self._guesses.items() if not known.pending and each != address), None)
+            if idle is not None:
+                del self._guesses[idle]
+        return guesses
+
+
+def _too_many() -> HTTPException:
+    return HTTPException(429, "Too many attempts to log in. Try again in a minute.")
 
 
 @contextlib.contextmanager
-def _counted(door: _Door):
-    door.waiting += 1
+def _counted(guesses: _Guesses, name: str) -> Iterator[None]:
+    setattr(guesses, name, getattr(guesses, name) + 1)
     try:
         yield
     finally:
-        door.waiting -= 1
+        setattr(guesses, name, getattr(guesses, name) - 1)
+
+
+@dataclass
+class _Login:
+    name: str
+    begun: float
+    used: float
+
+
+class Tokens(MutableMapping[str, str]):
+    """The names behind the logins' tokens, in place of Gradio's dict, which keeps every token for good."""
+
+    def __init__(self, clock: Callable[[], float] = time.time):
+        self._clock = clock
+        self._logins: OrderedDict[str, _Login] = OrderedDict()
+        """The one that was not used for the longest time is the first."""
+
+    def __getitem__(self, token: str) -> str:
+        """Return whose token it is, and count it as used; raises KeyError for an unknown or ended one."""
+        login, now = self._logins[token], self._clock()
+        if now - login.used > UNUSED or now - login.begun > LONGEST_LOGIN:
+            del self._logins[token]
+            raise KeyError(token)
+        login.used = now
+        self._logins.move_to_end(token)
+        return login.name
+
+    def __setitem__(self, token: str, name: str) -> None:
+        """Take a new login."""
+        now = self._clock()
+        self._logins[token] = _Login(name, now, now)
+        of_name = [each for each, login in self._logins.items() if login.name == name]
+        for each in of_name[: max(0, len(of_name) - MOST_LOGINS.get(name, 1))]:
+            del self._logins[each]
+
+    def __delitem__(self, token: str) -> None:
+        """End a login."""
+        del self._logins[token]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all tokens."""
+        return iter(list(self._logins))
+
+    def __len__(self) -> int:
+        """Return how many logins there are."""
+        return len(self._logins)

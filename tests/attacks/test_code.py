@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tiny import make_tokenizer
 
 from studio.errors import ModelError, StudioError
 from studio.files import sha256
-from studio.model import load, render, template
+from studio.model import child, load, render, template
 from studio.train import checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -92,6 +93,63 @@ def test_a_pickle_in_a_checkpoint_is_not_run(finished_run, tmp_path, name, liste
         wait_until_over(gpu.thread().resume_run(finished_run.id, {"train.max_steps": 33}))
 
     assert not marker.exists()
+
+
+def test_no_other_pickle_in_a_run_is_run_at_a_resume(finished_run, tmp_path):
+    from following import wait_until_over
+
+    from studio import gpu
+
+    marker = tmp_path / "run by a pickle"
+    names = ("training_args.bin", "scaler.pt", "pytorch_model.bin", "adapter_model.bin", "scheduler.bin", "sampler.bin")
+    for folder in [finished_run.path, finished_run.adapter, *checkpoint.all_of(finished_run.path)]:
+        for name in names:
+            (folder / name).write_bytes(pickle.dumps(Bomb(marker)))
+    with contextlib.suppress(StudioError):
+        wait_until_over(gpu.thread().resume_run(finished_run.id, {"train.max_steps": 33}))
+
+    assert not marker.exists()
+
+
+SECRETS = {
+    "HF_TOKEN": "hf_canary",
+    "HUGGING_FACE_HUB_TOKEN": "hf_canary",
+    "WANDB_API_KEY": "canary",
+    "AWS_SECRET_ACCESS_KEY": "canary",
+    "GITHUB_TOKEN": "canary",
+    "RESTYLE_OWNER_PASSWORD": "canary",
+    "OAUTH_CLIENT_SECRET": "canary",
+    "DATABASE_URL": "postgres://u:canary@h/d",
+    "SOMETHING_ELSE": "canary",
+}
+
+
+def test_a_program_gets_no_token_unless_it_calls_the_hub(monkeypatch):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    tell = [sys.executable, "-c", "import os, json; print(json.dumps(dict(os.environ)))"]
+
+    plain = json.loads(next(filter(None, child.Child(tell, variables={"LIVE": "on"}).lines())))
+    trusted = json.loads(next(filter(None, child.Child(tell, secrets=child.TOKENS).lines())))
+
+    assert "canary" not in json.dumps(plain)
+    assert plain["LIVE"] == "on"
+    assert plain["PATH"] == os.environ["PATH"]
+    assert {name for name, value in trusted.items() if "canary" in value} == {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
+
+
+def test_only_what_calls_the_hub_asks_for_tokens():
+    asks = {
+        path.name: ast.unparse(words["secrets"]) if "secrets" in words else None
+        for path in SOURCES
+        for name, words, call in calls(path)
+        if name == "Child"
+    }
+    assert {name for name, secrets in asks.items() if secrets} == {"hub.py"}
+    for path in SOURCES:
+        for name, words, call in calls(path):
+            if name in ("subprocess.run", "subprocess.Popen") and path.name != "pieces.py":
+                assert "env" in words or None in words, f"{path.name} line {call.lineno}: the whole environment"
 
 
 def test_the_bomb_would_go_off(tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from visitors import Visitor
 
 from studio import labels, runs
 from studio.compare import saved, standing
@@ -123,6 +124,78 @@ def test_limits_hold_for_what_a_guest_asks(guest, two_runs):
     assert text("ui.proof.verified") not in heard(guest)
 
 
+@pytest.fixture
+def asked_for(monkeypatch):
+    """Tell the comparisons that reach the GPU thread."""
+    from studio import gpu
+
+    requests = []
+    compare = gpu.GpuThread.compare
+    monkeypatch.setattr(
+        gpu.GpuThread, "compare", lambda self, r, keep=True: requests.append(r) or compare(self, r, keep)
+    )
+    return requests
+
+
+def kept_with(run, tokens):
+    """Let a run have a comparison that its owner has made, with long answers."""
+    from dataclasses import replace
+
+    from studio import gpu
+    from studio.compare.columns import CompareRequest
+
+    generation = run.config().generation
+    made = gpu.thread().compare(
+        CompareRequest(run.id, (QUESTION,), generation.model_copy(update={"max_new_tokens": 4}))
+    )
+    kept = made.result()
+    longer = replace(kept.request, generation=generation.model_copy(update={"max_new_tokens": tokens}))
+    saved.save(run, replace(kept, request=longer))
+
+
+@pytest.mark.parametrize("way", ["compare", "ask_on", "again"])
+def test_a_guest_gets_no_longer_answers_after_an_update_of_the_control(guest, two_runs, asked_for, way):
+    run = two_runs.published
+    settings = run.path / "run.yaml"
+    settings.write_text(run.config().with_settings({"generation.max_new_tokens": 4000}).to_yaml(), encoding="utf-8")
+    kept_with(run, 4000)
+    sent = opened(guest, run)  # this updates the control
+    asked_for.clear()
+    assert "4000" not in json.dumps(sent)
+
+    if way == "compare":
+        ask(guest, run.id, tokens=4000)
+        ask(guest, run.id, tokens=513)
+    elif way == "ask_on":
+        event = guest.blocks.fns[guest.index("compare_events", "ask_on")]
+        guest.call("compare_events", "ask_on", {event.inputs[0]: "en", event.inputs[3]: "And 4?"})
+    else:
+        event = guest.blocks.fns[guest.index("compare_events", "again")]
+        known = {event.inputs[0]: "en", event.inputs[3]: run.id, event.inputs[5]: 50}
+        guest.call("compare_events", "again", known)
+
+    assert asked_for == []
+    assert "at most 512 tokens" in heard(guest)
+    assert text("ui.proof.verified") in json.dumps(ask(guest, run.id, tokens=4), ensure_ascii=False)
+    assert [request.generation.max_new_tokens for request in asked_for] == [4]
+
+
+def test_a_chat_of_a_guest_has_an_end(monkeypatch, finished_run):
+    from studio.compare.columns import BASE, CompareRequest
+    from studio.errors import AccessError
+    from studio.ui import limits
+
+    request = CompareRequest(finished_run.id, ("x" * 4000,), finished_run.config().generation, (BASE,))
+    labels.publish(finished_run, True)
+    for _ in range(3):
+        request = request.followed(["y" * 4000], "x" * 4000)
+    with runs.only(labels.is_published):
+        limits.require_small(request)
+        with pytest.raises(AccessError, match="32000"):
+            limits.require_small(request.followed(["y" * 4000], "x"))
+    limits.require_small(request.followed(["y" * 4000], "x"))  # the owner's
+
+
 def test_nothing_of_the_owners_data_reaches_a_guest(guest, two_runs):
     from studio.data import prepare
 
@@ -143,12 +216,56 @@ def test_nothing_of_the_owners_data_reaches_a_guest(guest, two_runs):
         assert secret not in learnt, secret
 
 
-def test_a_guest_votes_on_a_published_run_and_not_in_the_name_of_nobody(guest, two_runs):
+def evaluated(run):
     from studio import gpu
     from studio.compare.columns import EvaluationRequest
 
-    gpu.thread().evaluate(EvaluationRequest(two_runs.published.id, limit=2, forgetting=False)).result()
-    assert standing.newest(two_runs.published)
+    gpu.thread().evaluate(EvaluationRequest(run.id, limit=2, forgetting=False)).result()
+    assert standing.newest(run)
+
+
+def vote(visitor, run, name, mark=""):
+    begin = visitor.blocks.fns[visitor.index("tabs.ballot", "begin")]
+    language, chosen, _, voter, browser, *_ = begin.inputs
+    known = {language: "en", chosen: run.id, voter: name, browser: mark}
+    visitor.call("tabs.ballot", "begin", known)
+    return json.dumps(visitor.call("tabs.ballot", "vote", known), ensure_ascii=False)
+
+
+def voters(run):
+    path = run.path / "compare" / "votes.jsonl"
+    return {json.loads(line)["voter"] for line in path.read_text("utf-8").splitlines()}
+
+
+def test_one_guest_is_one_voter_whatever_they_call_themselves(shared, guest, two_runs):
+    evaluated(two_runs.published)
+    opened(guest, two_runs.published)
+    for name, mark in (("Kim", ""), ("Kim", "abcd"), ("Kim", "1234"), ("Lee", ""), ("Kim 1234", "abcd"), ("Park", "x")):
+        guest.session = f"session of {name} {mark}"
+        opened(guest, two_runs.published)
+        vote(guest, two_runs.published, name, mark)
+
+    assert len(voters(two_runs.published)) == 1
+    assert "You have voted as Kim already" in heard(guest)
+    other = Visitor(shared.url, shared.guests, "/guest")
+    other.log_in("guest")
+    opened(other, two_runs.published)
+    vote(other, two_runs.published, "Kim")
+    assert len(voters(two_runs.published)) == 2
+    assert len(shared.app.tokens) > 1
+    assert not any(token in str(voters(two_runs.published)) for token in shared.app.tokens)
+
+
+def test_the_page_gives_a_browser_the_mark_of_its_login(shared, guest, two_runs):
+    first = guest.call("tabs.ballot", "marked")[-1]["data"]
+    event = guest.blocks.fns[guest.index("tabs.ballot", "marked")]
+    guest.session = "another tab"
+
+    assert guest.call("tabs.ballot", "marked", {event.inputs[0]: "my own"})[-1]["data"] == first
+
+
+def test_a_guest_votes_on_a_published_run_and_not_in_the_name_of_nobody(guest, two_runs):
+    evaluated(two_runs.published)
     opened(guest, two_runs.published)
     begin = guest.blocks.fns[guest.index("tabs.ballot", "begin")]
     language, run, _, voter, *_ = begin.inputs

@@ -1,13 +1,15 @@
 """The guests' page in a real browser: log in, compare, vote and present; and nothing that was written runs."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 from visitors import PASSWORDS
 
 from studio import gpu, labels
-from studio.compare.columns import EvaluationRequest
+from studio.compare import saved
+from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
 from studio.i18n import text
 
 SLOW = 60_000
@@ -57,10 +59,32 @@ def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
     assert errors == []
 
 
+def test_no_kept_answer_or_prompt_runs_in_any_view(shared, two_runs, browser):
+    run = two_runs.published
+    labels.rename(run, HOSTILE[:60])
+    made = gpu.thread().compare(CompareRequest(run.id, (HOSTILE,), run.config().generation, (BASE, ADAPTED))).result()
+    sides = tuple(tuple(replace(side, text=f"[Verse]\n{HOSTILE}\n**x**") for side in prompt) for prompt in made.answers)
+    saved.save(run, replace(made, answers=sides))
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
+    page.goto(shared.url)
+    page.locator("input:not([type=password]), textarea").first.fill("guest")
+    page.locator("input[type=password]").fill(PASSWORDS["guest"])
+    page.locator("input[type=password]").press("Enter")
+
+    expect(page.locator("#answer-before")).to_contain_text("<img src=x", timeout=SLOW)
+    for view in ("difference", "lyrics", "plain"):
+        page.locator("#view").get_by_text(text(f"ui.compare.views.{view}", "en"), exact=True).click()
+        expect(page.locator("#answer-after")).to_contain_text("<script>", timeout=SLOW)
+    page.locator("#present").click()
+    expect(page.locator("dialog.stage .slide:not([hidden])")).to_contain_text("<img src=x", timeout=SLOW)
+    assert page.evaluate("window.taken") is None
+    page.close()
+
+
 def test_no_row_name_or_note_runs_on_the_owners_page(shared, two_runs, browser, tmp_path):
     labels.rename(two_runs.hidden, HOSTILE[:60])
     labels.annotate(two_runs.hidden, HOSTILE)
-    rows = tmp_path / "rows.csv"
+    rows = tmp_path / "<img src=x onerror=window.taken=1>.csv"
     rows.write_text('question,answer\n"{0}","{0}"\n'.format(HOSTILE.replace('"', '""')), encoding="utf-8")
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
     page.goto(shared.url)

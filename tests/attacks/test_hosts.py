@@ -1,8 +1,12 @@
 """Other names for this machine and other pages are refused, by their headers alone."""
 
+import argparse
+from urllib.parse import urlsplit
+
 import httpx
 import pytest
 
+import app as studio_app
 from studio.ui import access, app, hosts, launch
 from studio.ui.hosts import Names
 
@@ -73,6 +77,60 @@ def test_an_origin_is_the_page_itself_or_refused(names, host, origin, allowed):
     assert (names.refuse({"host": host, "origin": origin}) is None) is allowed
 
 
+@pytest.mark.parametrize(
+    ("given", "host", "origin", "allowed"),
+    [
+        ([], "127.0.0.1:7860", "http://127.0.0.1:7860", True),
+        ([], "127.0.0.1:7860", "http://127.0.0.1:8000", False),
+        ([], "127.0.0.1:7860", "http://127.0.0.1", False),
+        ([], "127.0.0.1:7860", "https://127.0.0.1:7860", False),
+        ([], "127.0.0.1:7860", "http://localhost:7860", False),
+        ([], "localhost:7860", "http://localhost:3000", False),
+        ([], "[::1]:7860", "http://[::1]:7860", True),
+        ([], "[::1]:7860", "http://[::1]:7861", False),
+        ([], "127.0.0.1:80", "http://127.0.0.1", True),
+        ([], "127.0.0.1:7860", "http://127.0.0.1:7860/path", False),
+        ([], "127.0.0.1:7860", "http://127.0.0.1:7860#x", False),
+        ([], "127.0.0.1:7860", "http://x@127.0.0.1:7860", False),
+        ([], "127.0.0.1:7860", "http://127.0.0.1:99999", False),
+        ([], "127.0.0.1:7860", "http://127.0.0.1:7860, http://127.0.0.1:7860", False),
+        (["studio.example"], "127.0.0.1:7860", "https://studio.example", True),
+        (["studio.example"], "studio.example", "http://studio.example", True),
+        (["studio.example"], "studio.example", "https://studio.example:8443", False),
+        (["studio.example"], "studio.example", "https://other.example", False),
+        (["https://studio.example"], "studio.example", "http://studio.example:81", False),
+        (["https://studio.example"], "127.0.0.1:7860", "http://studio.example", False),
+        (["studio.example:8443"], "127.0.0.1:7860", "https://studio.example:8443", True),
+        (["studio.example:8443"], "127.0.0.1:7860", "https://studio.example", False),
+        (["127.0.0.1"], "127.0.0.1:7860", "http://127.0.0.1:80", False),
+        (["localhost"], "localhost:7860", "https://localhost", False),
+    ],
+)
+@pytest.mark.parametrize("listening", ["127.0.0.1", "0.0.0.0", "studio.local"])
+def test_an_origin_has_the_pages_scheme_and_name_and_port(given, host, origin, allowed, listening):
+    names = door_of(listening, given).names
+    assert (names.refuse({"host": host, "origin": origin}) is None) is allowed
+
+
+def test_the_listening_host_is_a_name_and_never_an_origin_without_its_port():
+    names = door_of("studio.local", []).names
+    assert names.refuse({"host": "studio.local:7860"}) is None
+    assert names.refuse({"host": "studio.local:7860", "origin": "http://studio.local:7860"}) is None
+    for origin in ("http://studio.local", "http://studio.local:8000", "https://studio.local:7860"):
+        assert names.refuse({"host": "studio.local:7860", "origin": origin}) == "access.origin"
+
+
+def test_the_scheme_is_that_of_the_request():
+    headers = {"host": "127.0.0.1:7860", "origin": "https://127.0.0.1:7860"}
+    assert LOCAL.refuse(headers, "https") is None
+    assert LOCAL.refuse(headers, "http") == "access.origin"
+
+
+def door_of(host, allowed):
+    given = {"share": False, "allow_host": allowed, "owner_password": None, "guest_password": None}
+    return studio_app._door(argparse.Namespace(host=host, **given))[0]
+
+
 def test_behind_colabs_proxy_the_origin_is_the_proxys(monkeypatch):
     headers = {"host": "localhost:7860", "origin": "https://x1-7860-colab.googleusercontent.com"}
     assert COLAB.refuse(headers) == "access.origin"
@@ -81,6 +139,9 @@ def test_behind_colabs_proxy_the_origin_is_the_proxys(monkeypatch):
     inside = Names.here()
     assert inside.refuse({**headers, "host": "x1-7860.colab-user-runtimes.internal"}) is None
     assert inside.refuse({"host": "x1.colab-user-runtimes.internal", "origin": "https://x.example"}) == "access.origin"
+    for origin in ("http://x1-7860-colab.googleusercontent.com", "https://x1-7861-colab.googleusercontent.com"):
+        assert COLAB.refuse({**headers, "origin": origin}) == "access.origin"
+    assert COLAB.refuse({**headers, "origin": f"{headers['origin']}:8443"}) == "access.origin"
     assert COLAB.refuse({**headers, "host": "y2-7860-colab.googleusercontent.com"}) == "access.origin"
 
 
@@ -119,7 +180,13 @@ def local():
 
 def test_the_local_page_has_no_login_and_answers_its_own_name_alone(local):
     assert httpx.get(f"{local}config").status_code == 200
-    for headers in ({"host": "attacker.example:7860"}, {"origin": "https://attacker.example"}):
+    other_port = local.replace(str(urlsplit(local).port), "1").rstrip("/")
+    for headers in (
+        {"host": "attacker.example:7860"},
+        {"origin": "https://attacker.example"},
+        {"origin": other_port},
+        {"origin": local.rstrip("/").replace("http:", "https:")},
+    ):
         for method, path in (("GET", ""), ("GET", "config"), ("POST", "gradio_api/queue/join")):
             answer = httpx.request(method, local + path, headers=headers)
             assert answer.status_code == 403, (headers, path)

@@ -2,11 +2,14 @@
 
 import argparse
 import asyncio
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from fastapi import HTTPException
 from starlette.requests import Request
+from visitors import Visitor
 
 import app
 from studio.errors import AccessError
@@ -89,6 +92,223 @@ def test_too_many_guesses_at_once_are_sent_away(monkeypatch):
     answers = asyncio.run(many())
     assert sum(isinstance(each, HTTPException) and each.status_code == 429 for each in answers) == 40 - 8
     assert not any(each is True for each in answers)
+
+
+def test_a_right_password_is_let_in_at_once_whatever_else_waits(monkeypatch):
+    monkeypatch.setattr(logins, "LONGEST_PAUSE", 600.0)
+    monkeypatch.setattr(logins, "FIRST_PAUSE", 600.0)
+    checked = Logins({"owner": "right one", "guest": "other one"})
+
+    async def come():
+        wrong = [asyncio.create_task(checked.check("owner", f"no {n}")) for n in range(logins.MOST_PENDING - 1)]
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(checked.check("owner", "right one"), 20)
+        assert await asyncio.wait_for(checked.check("guest", "other one"), 20)
+        assert not any(task.done() for task in wrong)
+        for task in wrong:
+            task.cancel()
+
+    asyncio.run(come())
+
+
+def test_wrong_passwords_from_one_address_keep_nobody_elsewhere_waiting(monkeypatch):
+    monkeypatch.setattr(logins, "LONGEST_PAUSE", 600.0)
+    monkeypatch.setattr(logins, "FIRST_PAUSE", 600.0)
+    checked = Logins({"owner": "right one"})
+
+    async def come():
+        logins.ADDRESS.set("1.2.3.4")
+        wrong = [asyncio.create_task(checked.check("owner", f"no {n}")) for n in range(2 * logins.MOST_PENDING)]
+        await asyncio.sleep(0)
+        with pytest.raises(HTTPException):  # nothing is compared any more, or whoever hangs up early guesses for free
+            await checked.check("owner", "right one")
+        logins.ADDRESS.set("5.6.7.8")
+        assert await asyncio.wait_for(checked.check("owner", "right one"), 20)
+        for task in wrong:
+            task.cancel()
+        await asyncio.gather(*wrong, return_exceptions=True)
+
+    asyncio.run(come())
+
+
+@pytest.mark.parametrize("count", [1, 5, 1024, 1025, 5000, 10**7])
+def test_the_brake_holds_however_often_somebody_guesses(monkeypatch, count):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    checked = Logins({"owner": "right one"})
+
+    async def guess():
+        checked._of_address().count = count - 1
+        checked._of_address().last = time.monotonic()
+        assert not await checked.check("owner", "no")
+
+    asyncio.run(guess())
+    assert slept == [min(logins.LONGEST_PAUSE, logins.FIRST_PAUSE * 2 ** min(count - 1, 60))]
+
+
+def test_addresses_are_forgotten_and_bounded(monkeypatch):
+    monkeypatch.setattr(logins, "MOST_ADDRESSES", 5)
+    monkeypatch.setattr(logins, "FIRST_PAUSE", 0.0)
+    checked = Logins({"owner": "right one"})
+
+    async def guess():
+        for number in range(20):
+            logins.ADDRESS.set(f"10.0.0.{number}")
+            await checked.check("owner", "no")
+
+    asyncio.run(guess())
+    assert len(checked._guesses) <= 5
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "space", "address"),
+    [
+        ("1.2.3.4", None, False, "1.2.3.4"),
+        ("1.2.3.4", "9.9.9.9", False, "1.2.3.4"),  # anybody can send it: uvicorn reads it of a proxy on this machine
+        ("10.0.0.1", "6.6.6.6, 7.7.7.7", True, "7.7.7.7"),  # the Space's proxy has added the last one
+        ("::ffff:1.2.3.4", None, False, "1.2.3.4"),
+        ("2001:db8:1:2:3:4:5:6", None, False, "2001:db8:1:2::/64"),
+        ("testclient", None, False, "testclient"),
+    ],
+)
+def test_an_address_is_what_somebody_cannot_choose(monkeypatch, client, forwarded, space, address):
+    if space:
+        monkeypatch.setenv("SPACE_ID", "someone/studio")
+    headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+    assert hosts.caller({"type": "http", "client": (client, 1), "headers": headers}) == address
+
+
+def test_ten_wrong_logins_at_a_time_keep_the_owner_waiting_no_more_over_http(shared, stranger, monkeypatch):
+    monkeypatch.setattr(logins, "FIRST_PAUSE", 2.0)
+    monkeypatch.setattr(logins, "LONGEST_PAUSE", 2.0)
+    monkeypatch.setattr(logins, "MOST_WAITING", 1)
+    wrong = [threading.Thread(target=stranger.log_in, args=("owner", f"no {n}")) for n in range(12)]
+    for thread in wrong:
+        thread.start()
+    while not any(each.pending >= 12 for each in shared.door.logins._guesses.values()):
+        time.sleep(0.01)
+
+    assert Visitor(shared.url, shared.page).log_in("owner").status_code == 200
+    assert any(thread.is_alive() for thread in wrong)
+    monkeypatch.undo()
+    for thread in wrong:
+        thread.join()
+
+
+@pytest.fixture
+def clock():
+    return SimpleNamespace(now=1000.0)
+
+
+@pytest.fixture
+def tokens(clock):
+    return logins.Tokens(lambda: clock.now)
+
+
+def test_a_login_ends_when_nobody_uses_it_and_at_the_latest_after_a_week(tokens, clock):
+    tokens["a"] = tokens["b"] = "owner"
+    for _ in range(int(logins.LONGEST_LOGIN / logins.UNUSED * 2)):
+        clock.now += logins.UNUSED / 2
+        assert tokens.get("a") == "owner"
+    assert tokens.get("b") is None
+    assert "b" not in tokens
+
+    clock.now += 1
+    assert tokens.get("a") is None
+    assert len(tokens) == 0
+
+
+def test_the_number_of_logins_is_bounded_and_guests_take_no_owners_place(tokens, monkeypatch):
+    monkeypatch.setitem(logins.MOST_LOGINS, "guest", 50)
+    tokens["the owner's"] = "owner"
+    tokens["in use"] = "guest"
+    for number in range(2 * logins.MOST_LOGINS["guest"]):
+        assert tokens["in use"] == "guest"
+        tokens[f"guest {number}"] = "guest"
+
+    assert len(tokens) == logins.MOST_LOGINS["guest"] + 1
+    assert tokens["the owner's"] == "owner"
+    assert tokens["in use"] == "guest"
+    assert "guest 0" not in tokens
+
+
+def test_the_running_page_keeps_its_logins_so(shared, owner, monkeypatch):
+    assert isinstance(shared.app.tokens, logins.Tokens)
+    monkeypatch.setattr(logins, "UNUSED", -1.0)
+
+    assert owner.get("/config").status_code == 401
+
+
+@pytest.mark.parametrize("name", ["owner", "guest"])
+def test_logging_out_ends_the_login_also_over_plain_http(shared, name):
+    visitor, elsewhere = (Visitor(shared.url, shared.page) for _ in range(2))
+    for each in (visitor, elsewhere):
+        each.log_in(name)
+    sent = dict(visitor.http.cookies)
+    over_http = {name: value for name, value in sent.items() if "unsecure" in name}
+    assert len(over_http) == 1 < len(sent)
+    path = "/config" if name == "owner" else "/guest/config"
+    visitor.http.cookies.clear()
+    visitor.http.cookies.update(over_http)
+    assert visitor.get(path).status_code == 200
+
+    assert visitor.http.get("/logout").headers["location"] == "./"
+
+    visitor.http.cookies.clear()
+    visitor.http.cookies.update(sent)  # somebody kept them
+    assert visitor.get(path).status_code == 401
+    assert elsewhere.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate"},  # another port of this host
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+        {"referer": "https://attacker.example/"},
+        {"referer": "http://127.0.0.1:1/"},
+        {"origin": "https://attacker.example"},
+    ],
+)
+def test_no_other_page_logs_the_owner_out(owner, headers):
+    assert owner.http.get("/logout", headers=headers).status_code == 403
+    assert owner.get("/config").status_code == 200
+
+
+def test_the_page_itself_and_a_typed_address_log_out(shared):
+    for headers in ({"referer": shared.url, "sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}):
+        visitor = Visitor(shared.url, shared.page)
+        visitor.log_in("owner")
+        assert visitor.http.get("/logout", headers=headers).status_code == 302
+        assert visitor.get("/config").status_code == 401
+
+
+def test_no_other_page_logs_the_owner_of_a_space_out():
+    asked = []
+
+    async def app(scope, receive, send):
+        asked.append(scope["path"])
+
+    async def come(headers):
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        session = {"oauth_info": {"userinfo": {"preferred_username": "me"}, "expires_at": time.time() + 60}}
+        scope = {"type": "http", "method": "GET", "path": "/logout", "query_string": b"", "scheme": "https"}
+        gate = access.Gate(app, Door("space", hosts.Names(own={"me-x.hf.space"}), owners=frozenset({"me"})))
+        await gate({**scope, "session": session, "headers": [(b"host", b"me-x.hf.space"), *headers]}, None, send)
+
+    asyncio.run(come([(b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"navigate")]))
+    assert not asked
+    asyncio.run(come([(b"sec-fetch-site", b"same-origin")]))
+    assert asked == ["/logout"]
 
 
 @pytest.mark.parametrize("name", ["owner", "guest", "admin", "", "owner\x00"])

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from filelock import FileLock
 
+from studio.compare import journal, vote
 from studio.compare.journal import Journal, Pair
 from studio.compare.vote import Ballot, wilson
 from studio.errors import CompareError
@@ -71,7 +72,7 @@ def test_a_vote_can_be_changed_and_the_last_one_counts(folder):
     choose(ballot, "ann", PAIRS[0].id, "before")
     choose(ballot, "ann", PAIRS[0].id, "after")
 
-    assert [vote.winner for vote in ballot.votes()] == ["after"]
+    assert [each.winner for each in ballot.votes()] == ["after"]
     assert ballot.progress("ann") == (1, 10)
     assert ballot.shown("ann", PAIRS[0].id).choice is not None
     assert len((folder / "votes.jsonl").read_text(encoding="utf-8").splitlines()) == 2
@@ -83,7 +84,7 @@ def test_the_win_rate_follows_the_sides_and_not_the_places(folder):
         choose(ballot, "ann", pair.id, "after" if number < 7 else "before")
     result = ballot.result()
 
-    assert {vote.choice for vote in ballot.votes()} == {"1", "2"}
+    assert {each.choice for each in ballot.votes()} == {"1", "2"}
     assert (result.after, result.before, result.votes, result.voters, result.items) == (7, 3, 10, 1, 10)
     assert result.win_rate == pytest.approx(0.7)
     assert result.interval == pytest.approx((0.3968, 0.8922), abs=1e-4)
@@ -159,7 +160,7 @@ def test_a_vote_waits_while_another_process_writes(folder):
         assert ballot.votes() == []
     voting.join()
 
-    assert [vote.winner for vote in ballot.votes()] == ["after"]
+    assert [each.winner for each in ballot.votes()] == ["after"]
 
 
 def test_a_torn_line_loses_only_itself(folder):
@@ -169,7 +170,72 @@ def test_a_torn_line_loses_only_itself(folder):
         file.write('{"voter": "ann", "item": "한'.encode()[:-1])
     choose(ballot, "ann", PAIRS[1].id, "after")
 
-    assert [vote.item for vote in ballot.votes()] == [PAIRS[0].id, PAIRS[1].id]
+    assert [each.item for each in ballot.votes()] == [PAIRS[0].id, PAIRS[1].id]
+
+
+def test_only_what_is_new_is_read(folder, monkeypatch):
+    ballot = Ballot(folder, PAIRS)
+    for number in range(50):
+        choose(ballot, f"voter {number}", PAIRS[0].id, "after")
+    ballot.votes()
+    parsed = []
+    monkeypatch.setattr(journal, "_entries", lambda data, read=journal._entries: parsed.append(data) or read(data))
+
+    choose(ballot, "ann", PAIRS[0].id, "after")
+    for _ in range(5):
+        assert len(Ballot(folder, PAIRS).votes()) == 51
+
+    assert b"".join(parsed).count(b"voter") == 1
+
+
+@pytest.mark.parametrize("change", ["shorter", "another", "as long", "gone"])
+def test_a_file_that_is_another_one_is_read_anew(folder, change):
+    ballot = Ballot(folder, PAIRS)
+    for voter in ("ann", "ben"):
+        choose(ballot, voter, PAIRS[0].id, "after")
+    assert len(ballot.votes()) == 2
+    path = folder / "votes.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    if change == "gone":
+        path.unlink()
+    else:
+        new = {"shorter": lines[1:], "another": [*lines[1:], *lines[1:], lines[1]], "as long": [lines[1], lines[1]]}
+        path.write_bytes(b"".join(new[change]))
+
+    assert {each.voter for each in ballot.votes()} == (set() if change == "gone" else {"ben"})
+
+
+def test_a_file_of_votes_has_an_end_and_old_votes_make_way_first(folder, monkeypatch):
+    monkeypatch.setattr(vote, "MOST_ENTRIES", 20)
+    ballot = Ballot(folder, PAIRS)
+    for _ in range(100):
+        choose(ballot, "ann", PAIRS[0].id, "after")
+        assert len((folder / "votes.jsonl").read_bytes().splitlines()) <= 20
+    for pair in PAIRS:
+        choose(ballot, "ann", pair.id, "before")
+        choose(ballot, "ben", pair.id, "before")
+
+    assert len(ballot.votes()) == 20
+    with pytest.raises(CompareError, match="20 lines"):
+        choose(ballot, "cho", PAIRS[0].id, "after")
+    assert {each.winner for each in ballot.votes()} == {"before"}
+
+
+def test_voters_are_bounded_in_all_and_from_one_place(folder, monkeypatch):
+    monkeypatch.setattr(vote, "MOST_VOTERS", 8)
+    monkeypatch.setattr(vote, "MOST_VOTERS_FROM", 3)
+    ballot = Ballot(folder, PAIRS)
+    for number in range(3):
+        ballot.vote(f"crowd {number}", PAIRS[0].id, "1", "a place")
+    with pytest.raises(CompareError, match="No more voters"):
+        ballot.vote("crowd 3", PAIRS[0].id, "1", "a place")
+    ballot.vote("crowd 2", PAIRS[1].id, "1", "a place")
+    for number in range(5):
+        ballot.vote(f"owner {number}", PAIRS[0].id, "1")
+    with pytest.raises(CompareError, match="No more voters"):
+        ballot.vote("elsewhere", PAIRS[0].id, "1", "another place")
+
+    assert ballot.turnout() == (9, 8)
 
 
 def test_lines_of_another_kind_are_no_votes(folder):
@@ -228,4 +294,4 @@ def test_any_text_of_a_voter_or_a_pair_is_only_text(folder):
     ballot = Ballot(folder, [odd])
     ballot.vote('{"choice": "1"}\n', odd.id, "tie")
 
-    assert [(vote.voter, vote.choice) for vote in ballot.votes()] == [('{"choice": "1"}', "tie")]
+    assert [(each.voter, each.choice) for each in ballot.votes()] == [('{"choice": "1"}', "tie")]

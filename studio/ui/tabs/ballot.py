@@ -4,6 +4,7 @@ Many sessions vote on the same pairs at once. Who votes is told by a name and by
 people of one name do not take each other's votes, and a reload goes on where it was.
 """
 
+import hmac
 import json
 import secrets
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from studio.ui import ballot_views as views
 from studio.ui import launch
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
+from studio.ui.logins import Visitor
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
 
@@ -216,18 +218,18 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     """Connect the tab's events."""
 
     @shown
-    def begin(language: str, *standing: Any) -> dict[Any, Any]:
-        now = Standing(*standing)
+    def begin(language: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
+        now = of_login(Standing(*standing), request)
         checked_name(now.voter or "")
         return said_again(tab, now.went_on(now.ballot()), language)
 
     @shown
-    def vote(language: str, choice: str, *standing: Any) -> dict[Any, Any]:
-        now = Standing(*standing)
+    def vote(language: str, choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
+        now = of_login(Standing(*standing), request)
         if now.item is None:
             return {tab.item: None}
         ballot = now.ballot()
-        ballot.vote(now.who, now.item, choice)
+        ballot.vote(now.who, now.item, choice, _place(request))
         return said_again(tab, now.went_on(ballot), language)
 
     @shown
@@ -252,9 +254,28 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     exported.success(None, None, None, js=_DOWNLOAD.format("vote-file"))
 
 
-def marked(mark: str) -> str:
-    """Return the browser's mark, made at its first visit."""
-    return mark or secrets.token_hex(4)
+def marked(mark: str, request: gr.Request) -> str:
+    """Return the browser's mark, made at its first visit; a guest's is that of their login, which nobody chooses."""
+    return (runs.is_narrowed() and Visitor.of(request).login) or mark or secrets.token_hex(4)
+
+
+def of_login(now: Standing, request: gr.Request) -> Standing:
+    """Return how a vote stands for who really asks; raises CompareError for a guest's second name."""
+    now = now._replace(mark=marked(now.mark, request))
+    known = now.ballot().voter_of(now.mark) if runs.is_narrowed() else None
+    if known is not None and now.who and known != now.who:
+        raise CompareError("compare.one_voter", name=known.removesuffix(f" {now.mark}"))
+    return now
+
+
+_PLACES = secrets.token_bytes(16)
+
+
+def _place(request: gr.Request) -> str:
+    """Return what tells a guest's address from others, and tells nobody the address; empty for the owner."""
+    if not runs.is_narrowed():
+        return ""
+    return hmac.new(_PLACES, Visitor.of(request).address.encode(), "sha256").hexdigest()[:8]
 
 
 def written(name: str, content: bytes) -> str:

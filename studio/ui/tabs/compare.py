@@ -15,7 +15,7 @@ from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State
 from studio.train import checkpoint
-from studio.ui import compare_views, views
+from studio.ui import compare_views, limits, views
 from studio.ui.tabs import card, outside
 from studio.ui.words import Words
 
@@ -307,7 +307,9 @@ def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | Non
 
 
 def generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
-    """Return what shows a run's own settings for comparing."""
+    """Return what shows a run's own settings for comparing, to a guest with no longer answers than they may ask for."""
+    if runs.is_narrowed():
+        settings = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
     return {part: getattr(settings, name) for name, part in tab.numbers.items()}
 
 

@@ -18,7 +18,7 @@ from studio.errors import CompareError, ModelError, RunError, StudioError
 from studio.i18n import text
 from studio.model import hub_adapter
 from studio.model.uploaded import PREFIX
-from studio.ui import compare_views, examples, jobs
+from studio.ui import compare_views, examples, jobs, limits
 from studio.ui.compare_views import View
 from studio.ui.failures import box, shown
 from studio.ui.frame import Frame
@@ -236,9 +236,10 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
 def _ask(
     tab: CompareTab, asked: CompareRequest, view: View, language: str, request: gr.Request
 ) -> Iterator[dict[Any, Any]]:
-    """Ask the columns and show their answers as they come."""
+    """Ask the columns and show their answers as they come. Raises AccessError for more than a guest may ask for."""
     from studio import gpu
 
+    limits.require_small(asked)
     yield {
         **_waiting(tab, asked, language),
         tab.go: gr.update(interactive=False),

@@ -1,0 +1,151 @@
+"""Tries a tokenizer in a process of its own: `python tokenizer_trial.py FOLDER`. It imports nothing of the studio.
+
+A tokenizer is a program of whoever made the model, which runs in native code: where it takes all memory, it ends the
+process. This one has limits where the system knows them. It ends with 0 when the tokenizer is bearable, with `TOO_MUCH`
+when it makes far more of a text than there was, and with `BROKEN` when it cannot be loaded, which is told elsewhere.
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+MEMORY, SECONDS = 2 * 1024**3, 30
+TOO_MUCH, BROKEN = 7, 8
+MOST_GROWTH = 64
+"""Characters that a normalizer or a decoder may make of one. NFKC makes 18 of one, in the worst case."""
+LONGEST_TOKEN, LONGEST_PIECE, MOST_ADDED = 4096, 128, 64
+"""Characters of a token, those that are put before each text, and tokens that are put around it."""
+TEXTS = (
+    "".join(map(chr, range(32, 127))) * 3,
+    "Line one.\n\n  Line two:\t'quoted' \"text\" 3.14e-10 https://example.org/?a=b&c=d\r\n",
+    "안녕하세요, 반갑습니다! ㅋㅋㅋ ﷺ ﷽ 中文字符，日本語のテキスト。 café naïve Straße 🙂👨\u200d👩\u200d👧",
+    "\u00a0\u200b\ufeff\u2028\u3000",
+    *(each * 5000 for each in ("a", " ", "1", "\n", ".", "가", "ab ")),
+)
+
+
+def main() -> int:
+    """Try the tokenizer in a folder."""
+    folder = Path(sys.argv[1])
+    load = _loader(folder)
+    _limit()
+    try:
+        made = load()
+    except MemoryError:
+        return TOO_MUCH
+    except Exception:
+        return BROKEN
+    if made is None:  # one in Python
+        return 0
+    parts = [_described(part) for part in (made.normalizer, made.pre_tokenizer, made.post_processor, made.decoder)]
+    if not all(map(_is_small, parts)) or max(map(len, made.get_vocab()), default=0) > LONGEST_TOKEN:
+        return TOO_MUCH
+    made.no_padding()  # as transformers does
+    made.no_truncation()
+    try:
+        return 0 if all(_is_bearable(made, text) for text in TEXTS) else TOO_MUCH
+    except Exception:  # what a tokenizer refuses is told when it is used
+        return 0
+
+
+def _loader(folder: Path) -> Any:
+    """Return what loads the tokenizer as transformers does, after the imports."""
+    if (folder / "tokenizer.json").is_file():
+        from tokenizers import Tokenizer
+
+        return lambda: Tokenizer.from_file(str(folder / "tokenizer.json"))
+    from transformers import AutoTokenizer
+
+    def load() -> Any:
+        made = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return getattr(made, "backend_tokenizer", None)
+
+    return load
+
+
+def _described(part: Any) -> dict[str, Any]:
+    return json.loads(part.__getstate__()) if part is not None else {}
+
+
+def _is_small(part: dict[str, Any]) -> bool:
+    """Whether what a part of a tokenizer puts in place of texts and around them is little, as far as it says so."""
+    steps = list(_steps(part))
+    for step in steps:
+        if max(len(step.get("prefix") or ""), len(step.get("prepend") or "")) > LONGEST_PIECE:
+            return False
+        if (
+            step.get("type") == "Precompiled"
+            and _longest_mapped(step.get("precompiled_charsmap") or "") > LONGEST_PIECE
+        ):
+            return False
+        around = [*(step.get("single") or ()), *(step.get("pair") or ())]
+        special = step.get("special_tokens")
+        ids = sum(len(each.get("ids") or ()) for each in special.values()) if isinstance(special, dict) else 0
+        if len(around) > MOST_ADDED or ids > MOST_ADDED:
+            return False
+    return _growth([step for step in steps if step.get("type") == "Replace"]) <= MOST_GROWTH
+
+
+def _steps(part: dict[str, Any]) -> Any:
+    """Yield the steps of a part, in order."""
+    inner = next(
+        (part[name] for name in ("normalizers", "pretokenizers", "decoders", "processors") if name in part), None
+    )
+    if inner is None:
+        yield part
+    else:
+        for each in inner:
+            yield from _steps(each)
+
+
+def _growth(replaces: list[dict[str, Any]]) -> float:
+    """Return how many characters replacements make of one at most: one after the other where they feed each other."""
+    largest = 1.0
+    for number, first in enumerate(replaces):
+        grown, text = _own_growth(first), first["content"]
+        for later in replaces[number + 1 :]:
+            pattern = later["pattern"].get("String")
+            if pattern is None or pattern in text:
+                grown *= max(1.0, _own_growth(later))
+                text += later["content"]
+        largest = max(largest, grown)
+    return largest
+
+
+def _own_growth(replace: dict[str, Any]) -> float:
+    pattern = replace["pattern"].get("String")
+    return len(replace["content"]) / (len(pattern) if pattern else 1)
+
+
+def _longest_mapped(packed: str) -> int:
+    """Return the bytes of the longest text in a SentencePiece character map: a trie, then texts that end with zeros."""
+    data = base64.b64decode(packed)
+    trie = int.from_bytes(data[:4], "little")
+    return max(map(len, data[4 + trie :].split(b"\0")), default=0)
+
+
+def _is_bearable(made: Any, text: str) -> bool:
+    if made.normalizer is not None and len(made.normalizer.normalize_str(text)) > MOST_GROWTH * len(text):
+        return False
+    ids = made.encode(text).ids
+    if len(ids) > MOST_GROWTH * len(text) + MOST_ADDED:
+        return False
+    return len(made.decode(ids, skip_special_tokens=False)) <= MOST_GROWTH * len(text) + MOST_ADDED * LONGEST_PIECE
+
+
+def _limit() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows: the clock of whoever started this is the limit
+        return
+    if sys.platform == "linux":
+        with open("/proc/self/statm", encoding="ascii") as file:
+            held = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
