@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the dear files first; the order within a file stays."""
     folders = {name: place for place, name in enumerate(DEAR)}
     items.sort(key=lambda item: folders.get(item.path.parent.name, len(DEAR)))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_reaches_children() -> Iterator[None]:
+    """Let the processes that tests start take SIGINT, wherever the suite was started.
+
+    A shell starts what stands before `&` with SIGINT ignored, and a process passes that on to all that it starts.
+    What a process handles is not passed on.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
