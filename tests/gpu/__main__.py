@@ -123,6 +123,7 @@ def configured(model: Path, data: Path, weights: str, attention: str) -> Any:
         "train.learning_rate": 1e-3,
         "train.batch_size": 4,
         "train.logging_steps": 1,
+        "train.length_grouping": False,  # rows in the order that plain TRL takes them in
         "samples.mode": "off",
         "model.precision": "auto",
         "model.attention": attention,
