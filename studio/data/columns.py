@@ -8,6 +8,9 @@ USER = [
     "input_text", "inputs",
     "prompt_text", "question_text", "request", "message", "문제", "요청", "사용자", "고객", "프롬프트",
 ]
+INSTRUCTION = ["instruction", "instructions", "prompt", "지시", "지시문", "명령어"]
+SUBJECT = ["input", "question", "query", "problem", "user_input", "입력", "질문", "질의"]
+"""Names of a text that an instruction is about."""
 WEAK = ["source", "message", "inputs"]
 """Names of a user's text that are often something else: they count after those of a document."""
 ASSISTANT = [

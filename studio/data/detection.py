@@ -20,9 +20,11 @@ from studio.data.columns import (
     CONTEXT,
     DOCUMENT,
     HISTORY,
+    INSTRUCTION,
     PREFERRED,
     REJECTED,
     STRINGS,
+    SUBJECT,
     SYSTEM,
     TEXT,
     USER,
@@ -39,7 +41,7 @@ from studio.data.refusals import (
     refuse_objects,
     refuse_single_messages,
 )
-from studio.data.source import Table
+from studio.data.source import Table, cell
 from studio.i18n import Message, message
 
 _KEYWORD = re.compile(r"(key|keyword|키워드)[ _-]?\d+", re.IGNORECASE)
@@ -201,13 +203,29 @@ class _Shapes:
         question = next(iter([*texts, *chats, *questions]), None)
         if question is None:
             return tuple([*documents, *first.named(weak, but=completion)][:1])
-        name = question.strip().lower()
-        extra = first.names.get("input") if name.endswith("instruction") else None  # Alpaca
+        extra = self._beside(question, [column for column in questions if column != question])
         contexts = [column for column in first.named(CONTEXT) if first.is_text(column)]
+        name = question.strip().lower()
         if extra is None and name in ("instruction", "prompt"):  # what to do with a text beside it
             contexts += [column for column in documents if column.strip().lower() in ("document", "dialogue")]
         columns = (*contexts[:1], question, extra)
         return tuple(dict.fromkeys(column for column in columns if column and column != completion))
+
+    def _beside(self, question: str, others: list[str]) -> str | None:
+        """Return the column with what an instruction is about: Alpaca's `input`, or a question that it does not repeat.
+
+        A prompt often has the question written out in it; an instruction seldom, and is not enough without it.
+        """
+        if question.strip().lower() not in INSTRUCTION:
+            return None
+        named = [column for column in others if column.strip().lower() in SUBJECT]
+        rows = self._first.rows
+        for column in named:
+            pairs = [(cell(row, question), cell(row, column)) for row in rows]
+            apart = sum(isinstance(text, str) and isinstance(part, str) and part not in text for text, part in pairs)
+            if column.strip().lower() == "input" or apart * 2 > len(rows):
+                return column
+        return None
 
     def _translation(self) -> Detected | None:
         """Find `translation: {"en": …, "ko": …}`: from the first language to the second."""

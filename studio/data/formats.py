@@ -75,8 +75,11 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     reached = {column: _cell(row, column) for column in named if column}
     if not isinstance(answer := reached.get(mapping.completion or ""), str | None):
         reached[mapping.completion or ""] = _last_answer(answer, mapping)
-    prompt = {mapping.joined: _joined(row, mapping)} if mapping.joined not in row else {}
-    return {**row, **reached, **prompt}
+    turns = _asked(row, mapping, TurnReader(mapping, Notes()))
+    question = next((turn.content for turn in reversed(turns) if turn and turn.role == "user"), "")
+    reached |= {column: question for column in mapping.prompt if holds_turns(reached[column])}
+    joined = {mapping.joined: question} if mapping.joined not in row else {}
+    return {**row, **reached, **joined}
 
 
 def _note_what_is_not_read(beside: Row, mapping: MappingConfig, notes: Notes) -> None:

@@ -336,3 +336,29 @@ def test_every_bundled_row_is_read(path):
         assert len(opened.names) == 1, "held-out prompts have one column"
         return
     assert all(conversation(row, mapping).turns for row in opened.rows())
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"instruction": "Answer.", "question": "What floats?", "answer": "A boat."}, ("instruction", "question")),
+        ({"prompt": "Answer: What floats?", "question": "What floats?", "answer": "A boat."}, ("prompt",)),
+        ({"instruction": "Add.", "input": "", "output": "Nothing."}, ("instruction", "input")),
+    ],
+)
+def test_an_instruction_is_read_with_the_question_that_it_does_not_repeat(table, row, prompt):
+    assert detect(table(row, row)).mapping.prompt == prompt
+
+
+def test_a_chat_before_a_preferred_answer_fills_a_text_template_with_its_last_question(table):
+    from studio.data.formats import columns_for_template
+
+    chat = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Aye."}]
+    row = {
+        "input": {"messages": [*chat, {"role": "user", "content": "Where to?"}]},
+        "preferred_output": [{"role": "assistant", "content": "Home."}],
+        "non_preferred_output": [{"role": "assistant", "content": "Away."}],
+    }
+    mapping = detect(table(row)).mapping
+    assert mapping.completion == "preferred_output"
+    assert columns_for_template(row, mapping)["input"] == "Where to?"
