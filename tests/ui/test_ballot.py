@@ -82,5 +82,5 @@ def test_whoever_has_no_name_yet_sees_how_many_have_voted_and_is_asked_for_one(s
 
 
 def test_a_browser_keeps_its_mark():
-    assert ballot.marked("abc") == "abc"
-    assert ballot.marked("") != ballot.marked("")
+    assert ballot.marked("abc", None) == "abc"
+    assert ballot.marked("", None) != ballot.marked("", None)
