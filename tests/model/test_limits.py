@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from architectures import make, shrink
+from architectures import make, tiny_config
 from tiny import make_tokenizer
 
 from studio.config import ModelConfig
@@ -72,11 +72,9 @@ def test_a_model_that_is_not_here_has_no_positions_yet(tiny_config):
 @pytest.mark.parametrize("kind", sorted(limits._POSITIONS))
 def test_the_models_with_a_table_of_positions_take_no_longer_row(kind):
     import torch
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    made = CONFIG_MAPPING[kind]
-    settings = shrink(made().to_dict(), 64, kind)
-    model = AutoModelForCausalLM.from_config(made.from_dict(settings), dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(tiny_config(kind, 64), dtype=torch.float32).eval()
     most = limits.positions(model.config.to_dict())
 
     with torch.no_grad():
