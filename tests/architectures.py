@@ -19,6 +19,7 @@ TINY = {
     "n_embd": 32,
     "dim": 32,
     "embedding_size": 32,
+    "embedding_dim": 32,
     "word_embed_proj_dim": 32,
     "intermediate_size": 64,
     "ffn_dim": 64,
@@ -113,6 +114,8 @@ TINY = {
 
 OVERRIDES: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
+    "blt": {"encoder_hash_byte_group_vocab": 50},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
         "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
@@ -126,12 +129,15 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "n_output_layers": 2,
     },
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "dots3_note_text": {"per_layer_config": {"1": {"kv_lora_rank": 16}}, "shared_experts_intermediate_size": 16},
+    "dots3_note_vision_encoder": {"adapter_in_dim": 32, "adapter_out_dim": 32},
     "gpt_neo": {
         "attention_types": [[["global", "local"], 1]],
         "attention_layers": ["global", "local"],
         "num_layers": 2,
     },
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
+    "hrm_text": {"num_hidden_layers": 8, "num_layers_per_stack": 1},
     "hunyuan_v1_dense": {"head_dim": 8},
     "hunyuan_v1_moe": {"head_dim": 8, "num_experts": 4, "moe_topk": 2},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
@@ -142,7 +148,13 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "ministral": {"head_dim": 8},
     "nemotron": {"num_key_value_heads": 2},
     "nemotron_h": {"n_groups": 1},
-    "qwen4_exp_text": {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "ngram_vocab_size_base": 64},
+    "qwen4_exp_text": {
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 16,
+        "indexer_compress_ratio": 4,
+    },
     "reformer": {
         "is_decoder": True,
         "attention_head_size": 8,
@@ -168,6 +180,14 @@ OVERRIDES: dict[str, dict[str, Any]] = {
 }
 """What single types need besides; a part of a model has a type of its own."""
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "gemma4_assistant": {
+        "text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}
+    },
+}
+"""Without these transformers refuses to make the config of a type at all."""
+
+VOCABULARIES = ("vocab_size", "unpadded_vocab_size", "vocab_size_per_layer_input")
 LAYERS = ("layer_types", "layers_block_type", "mlp_layer_types", "block_types", "attention_layers")
 
 
@@ -191,7 +211,8 @@ def shrink(settings: dict[str, Any], vocabulary: int, kind: str | None = None) -
             small[name] = shrink(value, vocabulary, value.get("model_type"))
         else:
             small[name] = value
-    ids = {"vocab_size": vocabulary, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    small |= {name: vocabulary for name in VOCABULARIES if name in small}
+    ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
     small |= {name: value for name, value in ids.items() if name in small}
     for name in LAYERS:
         if isinstance(small.get(name), list) and "num_hidden_layers" in small:
@@ -200,7 +221,7 @@ def shrink(settings: dict[str, Any], vocabulary: int, kind: str | None = None) -
     if "kv_lora_rank" in small and "num_key_value_heads" in small:
         small["num_key_value_heads"] = small["num_attention_heads"]  # latent attention has no groups
     for name, value in OVERRIDES.get(kind or "", {}).items():
-        small[name] = small[name] | value if isinstance(value, dict) else value
+        small[name] = small.get(name, {}) | value if isinstance(value, dict) else value
     return small
 
 
@@ -218,7 +239,7 @@ def tiny_config(kind: str, vocabulary: int) -> Any:
     from transformers import CONFIG_MAPPING
 
     made = CONFIG_MAPPING[kind]
-    return made.from_dict(shrink(made().to_dict(), vocabulary, kind))
+    return made.from_dict(shrink(made(**NEEDED.get(kind, {})).to_dict(), vocabulary, kind))
 
 
 def make(kind: str, folder: Path) -> Path:
