@@ -306,30 +306,29 @@ def has_router_loss(model: Any) -> bool:
 class LoraProduct(torch.autograd.Function):
     """`x Wᵀ + s x Aᵀ Bᵀ` for a frozen W, with the adapter's part added in place, there and in the backward pass.
 
-    A and B are cast to the base's precision once; the input is kept once, for all gradients.
+    A and B are cast to the base's precision once; the input, of shape (tokens, features), is kept once, for all
+    gradients. The output is a tensor of its own, no view, so that a model may change it in place (Llama 4, Gemma 3n).
     """
 
     @staticmethod
     @override
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, a: Any, b: Any, scale: float) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            flat, a, b = x.reshape(-1, x.shape[-1]).to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
-            inner = flat @ a.T
-            result = functional.linear(flat, weight, bias).addmm_(inner, b.T, alpha=scale)
-        ctx.save_for_backward(flat, inner, weight, a, b)
         ctx.scale, ctx.kind = scale, x.dtype
-        return result.view(*x.shape[:-1], -1)
+        with torch.autocast(x.device.type, enabled=False):
+            x, a, b = x.to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
+            inner = x @ a.T
+            result = functional.linear(x, weight, bias).addmm_(inner, b.T, alpha=scale)
+        ctx.save_for_backward(x, inner, weight, a, b)
+        return result
 
     @staticmethod
     @override
     def backward(ctx: Any, by: torch.Tensor) -> tuple[Any, ...]:
-        flat, inner, weight, a, b = ctx.saved_tensors
-        out = by.reshape(-1, by.shape[-1]).to(weight.dtype)
+        x, inner, weight, a, b = ctx.saved_tensors
+        out = by.to(weight.dtype)
         through = (out @ b).mul_(ctx.scale)
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = (out @ weight).addmm_(through, a).view(*by.shape[:-1], -1).to(ctx.kind)
-        to_a, to_b = through.T @ flat, (out.T @ inner).mul_(ctx.scale)
+        to_x = (out @ weight).addmm_(through, a).to(ctx.kind) if ctx.needs_input_grad[0] else None
+        to_a, to_b = through.T @ x, (out.T @ inner).mul_(ctx.scale)
         return to_x, None, None, to_a.float(), to_b.float(), None
 
 
@@ -363,7 +362,9 @@ def _product_of(name: str, before: Any) -> Any:
         ):
             return before(x, *args, **kwargs)
         base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
-        return LoraProduct.apply(x, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
+        flat = x.reshape(-1, x.shape[-1])
+        result = LoraProduct.apply(flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
+        return result.view(*x.shape[:-1], base.weight.shape[0])
 
     return forward
 
