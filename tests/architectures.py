@@ -129,8 +129,15 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "n_output_layers": 2,
     },
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "dots3_note_text": {"per_layer_config": {"1": {"kv_lora_rank": 16}}, "shared_experts_intermediate_size": 16},
+    "dots3_note_text": {
+        "per_layer_config": {"1": {"kv_lora_rank": 8}},
+        "head_dim": 16,
+        "shared_experts_intermediate_size": 16,
+    },
     "dots3_note_vision_encoder": {"adapter_in_dim": 32, "adapter_out_dim": 32},
+    "gemma4_assistant": {
+        "text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_kv_shared_layers": 2}
+    },
     "gpt_neo": {
         "attention_types": [[["global", "local"], 1]],
         "attention_layers": ["global", "local"],
