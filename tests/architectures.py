@@ -169,6 +169,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "axial_pos_embds_dim": [16, 16],
     },
     "xlnet": {"d_head": 8, "d_inner": 64},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128, "num_heads": 2},
     "zamba": {
         "attention_hidden_size": 64,
         "attention_head_dim": 16,
@@ -181,7 +182,9 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "attention_head_dim": 16,
         "num_key_value_heads": 4,
         "n_mamba_heads": 4,
-        "hybrid_layer_ids": [1],
+        "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"],
+        "hybrid_layer_ids": [1, 3],
+        "num_hidden_layers": 4,
     },
     "zaya": {"num_experts_per_tok": 1},
 }

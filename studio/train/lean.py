@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTTrainer
 from typing_extensions import override
@@ -206,6 +206,19 @@ def _scale_and_cap(config: Any) -> tuple[float, float | None]:
     return scale, getattr(config, "final_logit_softcapping", None)
 
 
+def name_backbone(model: Any) -> None:
+    """Let `model.base_model` be its layers without the output layer, where the class names a part that it lacks.
+
+    Llama 4's text model says `language_model` and has `model`: neither TRL nor `score_in_forward` would find its hidden
+    states.
+    """
+    if model.base_model is not model:
+        return
+    inner = [name for name, part in model.named_children() if isinstance(part, PreTrainedModel)]
+    if len(inner) == 1:
+        model.base_model_prefix = inner[0]
+
+
 def score_in_forward(model: Any) -> None:
     """Let `model(…, index=…, targets=…)` return the summed loss at these places; without them it does as before.
 
@@ -380,6 +393,7 @@ class LeanTrainer(SFTTrainer):
         super().__init__(**settings)
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
+        name_backbone(base)
         score_in_forward(base)
         self.router_loss_fails = self.aux_loss_enabled and not has_router_loss(base)
         if self.router_loss_fails:

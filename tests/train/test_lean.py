@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from architectures import tiny_config
 from following import losses, wait_until_over
 from peft import LoraConfig, get_peft_model
 from torch.nn import functional
@@ -176,6 +177,14 @@ def test_a_model_whose_logits_are_not_its_output_layers_is_left_to_trl():
     model.forward = forward
     lean.score_in_forward(model)
     assert lean.check(model) == (False, False)
+
+
+@pytest.mark.parametrize("kind", ["llama4_text", "llama"])
+def test_the_layers_are_found_in_a_model_that_names_them_wrong(kind):
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(tiny_config(kind, 97))
+    lean.name_backbone(model)
+    assert model.base_model is model.model
 
 
 @pytest.mark.parametrize("adapter", [{"use_dora": True}, {"lora_dropout": 0.1}])
