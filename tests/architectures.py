@@ -135,6 +135,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "shared_experts_intermediate_size": 16,
     },
     "dots3_note_vision_encoder": {"adapter_in_dim": 32, "adapter_out_dim": 32},
+    "dots3_note_audio_encoder": {"adapter_input_size": 32, "adapter_output_size": 32},
     "gemma4_assistant": {
         "text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_kv_shared_layers": 2}
     },

@@ -132,6 +132,9 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
     from peft import LoraConfig
     from transformers.pytorch_utils import Conv1D
 
+    layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    if layers is None:  # BLT has an encoder, a decoder and a model between them
+        raise RunError("run.no_layers", model=model.config.model_type)
     known = linear_modules(model)
     if not known:
         raise RunError("run.no_linear", model=model.config.model_type)
@@ -140,7 +143,6 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         if target not in known:
             near = difflib.get_close_matches(target, known, n=len(known), cutoff=0.0)
             raise RunError("run.target", target=target, modules=", ".join(near))
-    layers = model.config.get_text_config().num_hidden_layers
     return LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,

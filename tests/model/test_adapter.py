@@ -83,3 +83,10 @@ def test_modules_that_are_no_projection_get_no_adapter(kind, excluded, included)
 def test_a_module_that_does_not_exist_is_refused_with_the_closest_ones(model):
     with pytest.raises(RunError, match=r'"q_prog".*first: q_proj'):
         adapter.lora_config(LoraSettings(target_modules=("q_prog", "k_proj")), model)
+
+
+def test_a_model_of_several_stacks_of_layers_is_refused():
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(tiny_config("blt", 300))
+    with pytest.raises(RunError, match="several stacks"):
+        adapter.lora_config(LoraSettings(), empty)
