@@ -19,6 +19,7 @@ TINY = {
     "n_embd": 32,
     "dim": 32,
     "embedding_size": 32,
+    "embedding_dim": 32,
     "word_embed_proj_dim": 32,
     "intermediate_size": 64,
     "ffn_dim": 64,
@@ -113,15 +114,91 @@ TINY = {
 
 OVERRIDES: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
+    "blt": {"encoder_hash_byte_group_vocab": 50},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
+        "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
+    },
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dory": {
+        "layer_types": ["sliding_attention", "mlp", "full_attention", "mlp", "sliding_attention", "mlp"],
+        "num_hidden_layers": 6,
+        "n_input_layers": 2,
+        "n_recurrent_layers": 2,
+        "n_output_layers": 2,
+    },
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "dots3_note_text": {
+        "per_layer_config": {"1": {"kv_lora_rank": 8}},
+        "head_dim": 16,
+        "shared_experts_intermediate_size": 16,
+    },
+    "dots3_note_vision_encoder": {"adapter_in_dim": 32, "adapter_out_dim": 32},
+    "dots3_note_audio_encoder": {"adapter_input_size": 32, "adapter_output_size": 32},
+    "gemma4_assistant": {
+        "text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_kv_shared_layers": 2}
+    },
     "gpt_neo": {
         "attention_types": [[["global", "local"], 1]],
         "attention_layers": ["global", "local"],
         "num_layers": 2,
     },
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
+    "hrm_text": {"num_hidden_layers": 8, "num_layers_per_stack": 1},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "hunyuan_v1_moe": {"head_dim": 8, "num_experts": 4, "moe_topk": 2},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "laguna": {"num_attention_heads_per_layer": [4, 4]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "longcat_flash": {"ffn_hidden_size": 64, "zero_expert_num": 2},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 1},
+    "ministral": {"head_dim": 8},
+    "nemotron": {"num_key_value_heads": 2},
+    "nemotron_h": {"n_groups": 1},
+    "qwen4_exp_text": {
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 16,
+        "indexer_compress_ratio": 4,
+    },
+    "reformer": {
+        "is_decoder": True,
+        "attention_head_size": 8,
+        "axial_pos_shape": [8, 16],
+        "axial_pos_embds_dim": [16, 16],
+    },
+    "xlnet": {"d_head": 8, "d_inner": 64},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128, "num_heads": 2},
+    "zamba": {
+        "attention_hidden_size": 64,
+        "attention_head_dim": 16,
+        "num_key_value_heads": 4,
+        "layers_block_type": ["linear_attention", "linear_attention", "hybrid", "linear_attention", "hybrid"],
+        "num_hidden_layers": 5,
+    },
+    "zamba2": {
+        "attention_hidden_size": 64,
+        "attention_head_dim": 16,
+        "num_key_value_heads": 4,
+        "n_mamba_heads": 4,
+        "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"],
+        "hybrid_layer_ids": [1, 3],
+        "num_hidden_layers": 4,
+    },
+    "zaya": {"num_experts_per_tok": 1},
 }
-"""What single families need besides."""
+"""What single types need besides; a part of a model has a type of its own."""
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "gemma4_assistant": {
+        "text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}
+    },
+}
+"""Without these transformers refuses to make the config of a type at all."""
+
+VOCABULARIES = ("vocab_size", "unpadded_vocab_size", "vocab_size_per_layer_input")
 LAYERS = ("layer_types", "layers_block_type", "mlp_layer_types", "block_types", "attention_layers")
 
 
@@ -141,38 +218,69 @@ def shrink(settings: dict[str, Any], vocabulary: int, kind: str | None = None) -
         elif name in LAYERS and isinstance(value, list):
             seen = list(dict.fromkeys(value))
             small[name] = (seen * 2)[: max(2, len(seen))]
-        elif name.endswith("_config") and isinstance(value, dict):
-            small[name] = shrink(value, vocabulary)
+        elif name.endswith("_config") and name != "per_layer_config" and isinstance(value, dict):
+            small[name] = shrink(value, vocabulary, value.get("model_type"))
         else:
             small[name] = value
-    ids = {"vocab_size": vocabulary, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    small |= {name: vocabulary for name in VOCABULARIES if name in small}
+    ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
     small |= {name: value for name, value in ids.items() if name in small}
     for name in LAYERS:
         if isinstance(small.get(name), list) and "num_hidden_layers" in small:
             small["num_hidden_layers"] = max(small["num_hidden_layers"], len(small[name]))
+    _shrink_by_layer(small, settings.get("num_hidden_layers"))
     if "kv_lora_rank" in small and "num_key_value_heads" in small:
         small["num_key_value_heads"] = small["num_attention_heads"]  # latent attention has no groups
-    return small | OVERRIDES.get(kind or "", {})
+    for name, value in OVERRIDES.get(kind or "", {}).items():
+        small[name] = small.get(name, {}) | value if isinstance(value, dict) else value
+    return small
+
+
+def _shrink_by_layer(small: dict[str, Any], layers: int | None) -> None:
+    """Shorten what a config says of each layer by itself."""
+    small.pop("per_layer_config", None)
+    for name, value in small.items():
+        if isinstance(value, list) and name not in LAYERS and len(value) == layers:
+            width = TINY.get(name)
+            small[name] = [width or each for each in value[: small["num_hidden_layers"]]]
+
+
+def tiny_config(kind: str, vocabulary: int) -> Any:
+    """Return the config of a tiny model of a type."""
+    from transformers import CONFIG_MAPPING
+
+    made = CONFIG_MAPPING[kind]
+    return made.from_dict(shrink(made(**NEEDED.get(kind, {})).to_dict(), vocabulary, kind))
 
 
 def make(kind: str, folder: Path) -> Path:
-    """Save a random model of a type with a byte-level tokenizer; raises what transformers raises for its settings."""
+    """Save a random model of a type with a byte-level tokenizer; raises what transformers raises for its settings.
+
+    A type that the check refuses for what its config.json says gets weights that say nothing.
+    """
     import torch
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM
+
+    from studio.model import architecture
 
     tokenizer = make_tokenizer()
-    made = CONFIG_MAPPING[kind]
-    config = made.from_dict(shrink(made().to_dict(), len(tokenizer), kind))
+    config = tiny_config(kind, len(tokenizer))
+    tokenizer.save_pretrained(folder)
+    if not architecture.is_loadable(config.to_dict()):
+        config.save_pretrained(folder)
+        save_file({"weights": torch.zeros(1)}, folder / "model.safetensors")
+        return folder
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    count = sum(weights.numel() for weights in model.parameters())
+    with torch.device("meta"):
+        count = sum(weights.numel() for weights in AutoModelForCausalLM.from_config(config).parameters())
     if count > 5_000_000:
         raise ValueError(f"{count:,} weights are not tiny")
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     for weights in model.parameters():
         if not weights.isfinite().all():
             torch.nn.init.normal_(weights, std=0.02)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     return folder
 
 

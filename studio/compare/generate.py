@@ -144,9 +144,9 @@ def _batches(
 
 def _room(placed: Models, asked: Sequence[Asked]) -> list[int]:
     """Return how many tokens the answer to each prompt may have; raises CompareError where there is room for none."""
-    most = getattr(placed.model.config.get_text_config(), "max_position_embeddings", None)
+    most = getattr(placed.model.config.get_text_config(), "max_position_embeddings", None) or 0
     settings = placed.model.config.to_dict()
-    most = limits.positions(settings) or most or sys.maxsize
+    most = limits.positions(settings) or (most if most > 0 else sys.maxsize)  # XLNet says -1: there is no limit
     longest = [max(map(len, one.ids)) for one in asked]
     if max(longest) >= most:
         raise CompareError("compare.too_long", tokens=max(longest), most=most)

@@ -1,11 +1,11 @@
 """The base with the adapter merged into it: a model of its own, in 16 bit or float32."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.errors import HomeError
+from studio.errors import ExportError, HomeError
 from studio.export import adapter, card, target
 from studio.export.request import Kind
 from studio.export.subject import Subject
@@ -85,11 +85,12 @@ def fill(
 
 
 def merged(subject: Subject, number_format: str, going: Going) -> Any:
-    """Return the base in `number_format`, on the processor, with the adapter merged into it."""
+    """Return the base in `number_format`, on the processor, with the adapter merged into it; raises ExportError."""
     from peft import PeftModel
 
     wrapped = PeftModel.from_pretrained(base(subject.base.path, number_format), subject.run.adapter)
     layers = beside.layers(wrapped)
+    require_separate_weights(layers, subject.base.id)
     for number, (_, layer) in enumerate(layers):
         going("merging", number / len(layers))
         weight = layer.get_base_layer().weight
@@ -98,6 +99,18 @@ def merged(subject: Subject, number_format: str, going: Going) -> Any:
         layer.merge(safe_merge=True)
         weight.data = weight.data.to(rounded)
     return wrapped.unload()
+
+
+def require_separate_weights(layers: Sequence[tuple[str, Any]], model_id: str) -> None:
+    """Raise ExportError where layers with an adapter share their weights, as the attention blocks of Zamba do.
+
+    The adapter treats each differently: merged into the shared weights, their sum would be in all of them.
+    """
+    names: dict[int, list[str]] = {}
+    for path, layer in layers:
+        names.setdefault(layer.get_base_layer().weight.data_ptr(), []).append(path.removeprefix("base_model.model."))
+    if shared := next((paths for paths in names.values() if len(paths) > 1), None):
+        raise ExportError("export.shared_weights", id=model_id, modules=", ".join(shared[:2]))
 
 
 def base(folder: Path, number_format: str) -> Any:

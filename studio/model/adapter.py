@@ -140,6 +140,9 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
     from peft import LoraConfig
     from transformers.pytorch_utils import Conv1D
 
+    layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    if layers is None:  # BLT has an encoder, a decoder and a model between them
+        raise RunError("run.no_layers", model=model.config.model_type)
     known = linear_modules(model)
     if not known:
         raise RunError("run.no_linear", model=model.config.model_type)
@@ -148,7 +151,6 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         if target not in known:
             near = difflib.get_close_matches(target, known, n=len(known), cutoff=0.0)
             raise RunError("run.target", target=target, modules=", ".join(near))
-    layers = model.config.get_text_config().num_hidden_layers
     return LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
@@ -166,13 +168,35 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
 def linear_modules(model: Any) -> list[str]:
     """Return the names of the linear modules that can have an adapter (`q_proj`, …), each once; not the output layer's.
 
-    Mamba's output projections cannot: their weights are used by a fused kernel that leaves the adapter out.
+    Mamba's output projections cannot: their weights are used by a fused kernel that leaves the adapter out. Nor can
+    routers and the like, which are linear modules by their class and return something else.
     """
-    names = list(dict.fromkeys(map(_own_name, linear_parts(model).values())))
+    parts = linear_parts(model)
+    excluded = {_own_name(path) for part, path in parts.items() if not _returns_projection(part)}
     if model.config.model_type in _MAMBA:
-        names = [name for name in names if name != "out_proj"]
+        excluded.add("out_proj")
+    names = [name for name in dict.fromkeys(map(_own_name, parts.values())) if name not in excluded]
     experts = _names_of_experts(names, model)
     return [name for name in names if name not in experts]
+
+
+def _returns_projection(part: Any) -> bool:
+    """Whether a linear module returns its input times its weights, as LoRA expects of it.
+
+    Llama 4's router returns a tuple of scores, and DeepSeek V4's grouped projection takes several inputs at once. Only
+    transformers' own classes are tried, on the meta device, so that nothing is computed.
+    """
+    import torch
+
+    kind = type(part)
+    if kind.forward is torch.nn.Linear.forward or not kind.__module__.startswith("transformers.models."):
+        return True
+    weights = {name: torch.empty_like(each, device="meta") for name, each in part.named_parameters()}
+    try:
+        output = torch.func.functional_call(part, weights, torch.empty(1, 3, part.in_features, device="meta"))
+    except Exception:  # what a forward of another kind does with such an input is not known
+        return False
+    return isinstance(output, torch.Tensor) and output.shape == (1, 3, part.out_features)
 
 
 def _names_of_experts(names: Sequence[str], model: Any) -> set[str]:
@@ -189,8 +213,11 @@ def _names_of_experts(names: Sequence[str], model: Any) -> set[str]:
     return set(names) - set(settings.target_modules)
 
 
-_MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
-"""Model types in which PEFT refuses an adapter in `out_proj`."""
+_MAMBA = (
+    *("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"),  # PEFT refuses it in these
+    *("bamba", "granitemoehybrid", "zamba2"),  # and does not know these
+)
+"""Model types in which the fused kernel takes the weights of `out_proj`."""
 
 
 def put_into(model: Any, settings: Any, **more: Any) -> Any:

@@ -19,6 +19,8 @@ _ENCODERS = frozenset(
     )
 )
 """Encoders: with `is_decoder` unset, as in their repositories, a token attends to those after it."""
+_BIDIRECTIONAL = frozenset(("cpmant", "xlnet"))
+"""Without masks of their own for each task, a token attends to those after it in these too."""
 _DECODER_OF_A_PAIR = frozenset(
     (
         *("bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "mvp", "pegasus", "plbart"),
@@ -54,8 +56,16 @@ def is_loadable(settings: Mapping[str, Any]) -> bool:
     own = causal_models().get(kind)
     if own is None or kind in _DECODER_OF_A_PAIR or settings.get("is_encoder_decoder"):
         return False
-    if kind in _ENCODERS and not settings.get("is_decoder"):
-        return False
+    return not _sees_what_follows(settings) and _is_language_model(architecture, own)
+
+
+def _sees_what_follows(settings: Mapping[str, Any]) -> bool:
+    """Whether a token attends to those after it, so that what is to be learned is in sight."""
+    kind = str(settings.get("model_type") or "")
+    return kind in _BIDIRECTIONAL or (kind in _ENCODERS and not settings.get("is_decoder"))
+
+
+def _is_language_model(architecture: str | None, own: str) -> bool:
     return architecture in (None, own) or bool(_LANGUAGE_MODEL.fullmatch(architecture or ""))
 
 
@@ -67,8 +77,10 @@ def require(settings: Mapping[str, Any], model_id: str) -> None:
     """
     if is_loadable(settings):
         return
-    if settings.get("auto_map") and str(settings.get("model_type") or "") not in causal_models():
-        raise ModelError("model.remote_code", id=model_id, kind=settings.get("model_type") or "–")
-    architecture = named(settings) or settings.get("model_type")
+    kind, architecture = str(settings.get("model_type") or ""), named(settings) or settings.get("model_type")
+    if settings.get("auto_map") and kind not in causal_models():
+        raise ModelError("model.remote_code", id=model_id, kind=kind or "–")
+    if _sees_what_follows(settings) and _is_language_model(named(settings), causal_models().get(kind, "")):
+        raise ModelError("model.not_causal", id=model_id, kind=kind)
     if architecture:  # without either, config.json is not that of a model: loading says so
         raise ModelError("model.architecture", id=model_id, architecture=architecture)

@@ -5,7 +5,7 @@ transformers has the architecture itself, its own class is loaded, whatever the 
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -112,15 +112,37 @@ def load_tokenizer(config: ModelConfig) -> Any:
 
 @lru_cache(maxsize=4)
 def _tokenizer(path: Path) -> tuple[Any, Choice]:
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     tokenizer_check.check(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        if _has_tokens_of_its_class(tokenizer, path):
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError("model.no_tokenizer", path=path.name, detail=str(error)[:200]) from error
     template.check(tokenizer.chat_template, path.name)
     return tokenizer, _choose_pad_token(tokenizer, path)
+
+
+def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:
+    """Whether transformers' class has added tokens to those of `tokenizer.json` that the model has no embedding of.
+
+    Qwen2's adds `<|endoftext|>` to the vocabulary of every model of that architecture, also where a repository has a
+    tokenizer of its own without it.
+    """
+    settings, file = json.loads((path / "config.json").read_text(encoding="utf-8")), path / "tokenizer.json"
+    rows = settings.get("vocab_size") or (settings.get("text_config") or {}).get("vocab_size")
+    if not rows or len(tokenizer) <= rows or not file.is_file():
+        return False
+    described = json.loads(file.read_text(encoding="utf-8"))
+    own = {token["id"] for token in described.get("added_tokens", ())} | set(_numbers(described["model"]["vocab"]))
+    return all(number < rows for number in own)
+
+
+def _numbers(vocabulary: dict[str, int] | list[Any]) -> Iterable[int]:
+    """Return the numbers of a vocabulary's tokens: Unigram models list them."""
+    return vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
 
 
 def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:

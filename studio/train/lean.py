@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTTrainer
 from typing_extensions import override
@@ -211,6 +211,19 @@ def _scale_and_cap(config: Any) -> tuple[float, float | None]:
     return scale, getattr(config, "final_logit_softcapping", None)
 
 
+def name_backbone(model: Any) -> None:
+    """Let `model.base_model` be its layers without the output layer, where the class names a part that it lacks.
+
+    Llama 4's text model says `language_model` and has `model`: neither TRL nor `score_in_forward` would find its hidden
+    states.
+    """
+    if model.base_model is not model:
+        return
+    inner = [name for name, part in model.named_children() if isinstance(part, PreTrainedModel)]
+    if len(inner) == 1:
+        model.base_model_prefix = inner[0]
+
+
 def score_in_forward(model: Any) -> None:
     """Let `model(…, index=…, targets=…)` return the summed loss at these places; without them it does as before.
 
@@ -311,30 +324,29 @@ def has_router_loss(model: Any) -> bool:
 class LoraProduct(torch.autograd.Function):
     """`x Wᵀ + s x Aᵀ Bᵀ` for a frozen W, with the adapter's part added in place, there and in the backward pass.
 
-    A and B are cast to the base's precision once; the input is kept once, for all gradients.
+    A and B are cast to the base's precision once; the input, of shape (tokens, features), is kept once, for all
+    gradients. The output is a tensor of its own, no view, so that a model may change it in place (Llama 4, Gemma 3n).
     """
 
     @staticmethod
     @override
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, a: Any, b: Any, scale: float) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            flat, a, b = x.reshape(-1, x.shape[-1]).to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
-            inner = flat @ a.T
-            result = functional.linear(flat, weight, bias).addmm_(inner, b.T, alpha=scale)
-        ctx.save_for_backward(flat, inner, weight, a, b)
         ctx.scale, ctx.kind = scale, x.dtype
-        return result.view(*x.shape[:-1], -1)
+        with torch.autocast(x.device.type, enabled=False):
+            x, a, b = x.to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
+            inner = x @ a.T
+            result = functional.linear(x, weight, bias).addmm_(inner, b.T, alpha=scale)
+        ctx.save_for_backward(x, inner, weight, a, b)
+        return result
 
     @staticmethod
     @override
     def backward(ctx: Any, by: torch.Tensor) -> tuple[Any, ...]:
-        flat, inner, weight, a, b = ctx.saved_tensors
-        out = by.reshape(-1, by.shape[-1]).to(weight.dtype)
+        x, inner, weight, a, b = ctx.saved_tensors
+        out = by.to(weight.dtype)
         through = (out @ b).mul_(ctx.scale)
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = (out @ weight).addmm_(through, a).view(*by.shape[:-1], -1).to(ctx.kind)
-        to_a, to_b = through.T @ flat, (out.T @ inner).mul_(ctx.scale)
+        to_x = (out @ weight).addmm_(through, a).to(ctx.kind) if ctx.needs_input_grad[0] else None
+        to_a, to_b = through.T @ x, (out.T @ inner).mul_(ctx.scale)
         return to_x, None, None, to_a.float(), to_b.float(), None
 
 
@@ -368,7 +380,9 @@ def _product_of(name: str, before: Any) -> Any:
         ):
             return before(x, *args, **kwargs)
         base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
-        return LoraProduct.apply(x, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
+        flat = x.reshape(-1, x.shape[-1])
+        result = LoraProduct.apply(flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
+        return result.view(*x.shape[:-1], base.weight.shape[0])
 
     return forward
 
@@ -384,6 +398,7 @@ class LeanTrainer(SFTTrainer):
         super().__init__(**settings)
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
+        name_backbone(base)
         score_in_forward(base)
         self.router_loss_fails = self.aux_loss_enabled and not has_router_loss(base)
         if self.router_loss_fails:

@@ -7,7 +7,7 @@ from following import wait_until_over
 
 from studio import gpu, runs
 from studio.compare.columns import CompareRequest
-from studio.compare.generate import processors
+from studio.compare.generate import _room, processors
 from studio.config import GenerationConfig, RunConfig
 from studio.errors import CompareError, RunError
 
@@ -133,3 +133,15 @@ def test_many_at_once_are_answered_one_after_the_other(run):
     for thread in threads:
         thread.join()
     assert [[side.text for side in sides] for sides in answers] == [expected] * 6
+
+
+def test_a_model_without_a_limit_of_its_length_has_room_for_any_answer():
+    from types import SimpleNamespace
+
+    from transformers import LlamaConfig, XLNetConfig
+
+    def room(config):
+        return _room(SimpleNamespace(model=SimpleNamespace(config=config)), [SimpleNamespace(ids=[[5] * 10])])[0]
+
+    assert room(LlamaConfig(max_position_embeddings=64)) == 54
+    assert room(XLNetConfig()) > 1_000_000

@@ -5,6 +5,7 @@ import random
 import numpy
 import pytest
 import torch
+from architectures import tiny_config
 from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
@@ -61,6 +62,31 @@ def test_all_linear_means_every_linear_module_but_the_output(model):
     assert sum(name.endswith("lora_A.default.weight") for name, _ in everywhere.named_parameters()) == 14
 
 
+@pytest.mark.parametrize(
+    ("kind", "excluded", "included"),
+    [
+        ("phimoe", "router", "q_proj"),
+        ("llama4_text", "router", "q_proj"),
+        ("deepseek_v4", "o_a_proj", "o_b_proj"),
+        ("falcon", "lm_head", "query_key_value"),  # a class with its own forward that is a projection all the same
+        ("bamba", "out_proj", "in_proj"),  # the fused kernel leaves an adapter there out
+    ],
+)
+def test_modules_that_are_no_projection_get_no_adapter(kind, excluded, included):
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(tiny_config(kind, 300))
+    names = adapter.linear_modules(empty)
+    assert excluded not in names
+    assert included in names
+
+
 def test_a_module_that_does_not_exist_is_refused_with_the_closest_ones(model):
     with pytest.raises(RunError, match=r'"q_prog".*first: q_proj'):
         adapter.lora_config(LoraSettings(target_modules=("q_prog", "k_proj")), model)
+
+
+def test_a_model_of_several_stacks_of_layers_is_refused():
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(tiny_config("blt", 300))
+    with pytest.raises(RunError, match="several stacks"):
+        adapter.lora_config(LoraSettings(), empty)

@@ -118,7 +118,9 @@ def test_the_built_in_model_is_known_before_it_is_here():
         ({"architectures": ["LlamaForCausalLM"], "model_type": "../llama"}, "errors.model.architecture"),
         ({"auto_map": {"AutoModel": "evil.Evil"}, "model_type": "evil"}, "errors.model.remote_code"),
         ({"architectures": ["BartForConditionalGeneration"], "model_type": "bart"}, "errors.model.architecture"),
-        ({"architectures": ["BertLMHeadModel"], "model_type": "bert"}, "errors.model.architecture"),
+        ({"architectures": ["BertLMHeadModel"], "model_type": "bert"}, "errors.model.not_causal"),
+        ({"architectures": ["CpmAntForCausalLM"], "model_type": "cpmant"}, "errors.model.not_causal"),
+        ({"architectures": ["XLNetLMHeadModel"], "model_type": "xlnet"}, "errors.model.not_causal"),
         ({"architectures": ["LlamaForSequenceClassification"]}, "errors.model.architecture"),
     ],
 )

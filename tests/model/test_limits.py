@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from architectures import make, shrink
+from architectures import make, tiny_config
 from tiny import make_tokenizer
 
 from studio.config import ModelConfig
@@ -72,11 +72,9 @@ def test_a_model_that_is_not_here_has_no_positions_yet(tiny_config):
 @pytest.mark.parametrize("kind", sorted(limits._POSITIONS))
 def test_the_models_with_a_table_of_positions_take_no_longer_row(kind):
     import torch
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    made = CONFIG_MAPPING[kind]
-    settings = shrink(made().to_dict(), 64, kind)
-    model = AutoModelForCausalLM.from_config(made.from_dict(settings), dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(tiny_config(kind, 64), dtype=torch.float32).eval()
     most = limits.positions(model.config.to_dict())
 
     with torch.no_grad():
@@ -155,3 +153,69 @@ def test_a_model_is_never_loaded_with_a_tokenizer_that_is_too_large(tiny_model, 
     config = ModelConfig(id=str(folder))
     with pytest.raises(ModelError, match="has embeddings for 259"):
         ModelHost().base(config, load.locate(config))
+
+
+QWEN25 = (
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>"),
+    *("<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>"),
+    *("<|image_pad|>", "<|video_pad|>", "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>"),
+    *("<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
+)
+"""The tokens that Qwen2.5 has added to its vocabulary of 151,643, in this order."""
+QWEN3 = (*QWEN25, "<tool_response>", "</tool_response>", "<think>", "</think>")
+
+
+def save_qwen(folder, kind, added, rows, tokenizer_class="Qwen2Tokenizer"):
+    """Save the tokenizer of a Qwen repository, with words of no meaning, and the config.json beside it."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [*letters, *(f"word{number}" for number in range(151643 - len(letters)))]
+    core = Tokenizer(models.BPE(vocab={word: number for number, word in enumerate(words)}, merges=[]))
+    core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    core.add_tokens([AddedToken(token, special=token.startswith("<|"), normalized=False) for token in added])
+    folder.mkdir()
+    core.save(str(folder / "tokenizer.json"))
+    names = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "tokenizer_class": tokenizer_class}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names))
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, "vocab_size": rows}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "added", "rows"),
+    [
+        ("qwen2", QWEN25[:3], 151936),
+        ("qwen2", QWEN25, 151936),
+        ("qwen2", QWEN25, 151665),  # embeddings resized to the tokenizer
+        ("qwen3", QWEN3, 151669),
+    ],
+)
+def test_the_tokenizers_of_qwen_fit_their_embeddings(kind, added, rows, tmp_path):
+    tokenizer, _ = load._tokenizer(save_qwen(tmp_path / "qwen", kind, added, rows))
+    assert type(tokenizer).__name__ == "Qwen2Tokenizer"
+    assert len(tokenizer) == 151643 + len(added)
+    limits.require_embeddings(tokenizer, rows, "some/qwen")
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3_5_moe_text"])
+def test_a_token_that_transformers_class_adds_to_a_vocabulary_without_it_is_left_out(kind, tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "vocab_size": len(tokenizer)}))
+    loaded, _ = load._tokenizer(tmp_path)
+    limits.require_embeddings(loaded, len(tokenizer), "some/model")
+    assert len(loaded) == len(tokenizer)
+    assert (loaded.bos_token, loaded.eos_token, loaded.pad_token) == ("<|im_start|>", "<|im_end|>", "<|pad|>")
+    assert loaded.chat_template == tokenizer.chat_template
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3_5_moe_text"])
+def test_a_token_of_the_repository_itself_is_never_left_out(kind, tmp_path):
+    tokenizer = make_tokenizer()
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["restyle"])
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "vocab_size": rows}))
+    with pytest.raises(ModelError, match="'restyle'"):
+        limits.require_embeddings(load._tokenizer(tmp_path)[0], rows, "some/model")

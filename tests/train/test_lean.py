@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from architectures import tiny_config
 from following import losses, wait_until_over
 from peft import LoraConfig, get_peft_model
 from torch.nn import functional
@@ -179,9 +180,32 @@ def test_a_model_whose_logits_are_not_its_output_layers_is_left_to_trl():
     assert lean.check(model) == (False, False)
 
 
+@pytest.mark.parametrize("kind", ["llama4_text", "llama"])
+def test_the_layers_are_found_in_a_model_that_names_them_wrong(kind):
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(tiny_config(kind, 97))
+    lean.name_backbone(model)
+    assert model.base_model is model.model
+
+
 @pytest.mark.parametrize("adapter", [{"use_dora": True}, {"lora_dropout": 0.1}])
 def test_an_adapter_that_does_more_is_left_to_peft(adapter):
     assert lean.speed_up_adapter(made("Llama", **adapter), "default") == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 32), (6, 32), (0, 32)], ids=["a batch", "tokens", "an expert without any"])
+def test_a_model_may_change_an_output_in_place(shape):
+    def step(fast):
+        model = made("Llama").train()
+        assert not fast or lean.speed_up_adapter(model, "default")
+        torch.manual_seed(3)
+        x = torch.randn(shape, requires_grad=True)
+        module = model.get_base_model().model.layers[0].self_attn.q_proj
+        module(x).mul_(0.5).sum().backward()
+        return [x.grad, *(weights.grad for weights in module.parameters() if weights.requires_grad)]
+
+    for fast, known in zip(step(fast=True), step(fast=False), strict=True):
+        assert torch.allclose(fast, known, atol=1e-5)
 
 
 def test_the_model_is_as_it_was_afterwards():
