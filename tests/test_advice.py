@@ -23,7 +23,7 @@ SETTING = re.compile(
 )
 SET = re.compile(r"--set ([\w.]+=[^\s`]+)")
 FILES = (".gguf", ".json", ".jsonl", ".yaml", ".py", ".safetensors")
-EXAMPLES = {"id": "owner/name", "tenth": "2e-05"}
+EXAMPLES = {"id": "owner/name", "tenth": "2e-05", "encoding": "cp949"}
 PROGRAM = typer.main.get_command(cli.app)
 
 

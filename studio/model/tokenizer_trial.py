@@ -28,10 +28,9 @@ TEXTS = (
 
 def main() -> int:
     """Try the tokenizer in a folder."""
-    folder = Path(sys.argv[1])
-    load = _loader(folder)
-    _limit()
     try:
+        load = _loader(Path(sys.argv[1]))
+        _limit()
         made = load()
     except MemoryError:
         return TOO_MUCH
