@@ -1,5 +1,6 @@
 """What to type to use an export: a few lines for a terminal, or for Python."""
 
+import ast
 import os
 import re
 import shlex
@@ -36,8 +37,9 @@ def _into(folder: str) -> str:
 
 def _ask(path: Path) -> str:
     """Return the line by which the example says that it is asked: it knows how many columns its prompt has."""
-    found = re.search(rf"^ +(python {re.escape(example.NAME)} .+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else f"python {example.NAME} {_ASKED}"
+    words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    line = re.search(rf"^ +(python {re.escape(example.NAME)} .+)$", words, re.MULTILINE)
+    return line[1] if line else f"python {example.NAME} {_ASKED}"
 
 
 def _model(name: str) -> str:
