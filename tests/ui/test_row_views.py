@@ -13,7 +13,7 @@ EVIL = '<img src=x onerror="alert(1)">'
 
 def a_look() -> Look:
     columns = (Column("q", "text", "prompt"), Column("more", "list"), Column("more.0.a", "text", "completion"))
-    return Look("jsonl", "utf-8", columns, cells=(("why?", "[…]", ""), ("torn line",)))
+    return Look("jsonl", "utf-8", columns=columns, cells=(("why?", "[…]", ""), ("torn line",)))
 
 
 def test_tokens_carry_their_label_and_special_ones_stand_out():
