@@ -29,6 +29,8 @@ _USUAL = re.compile(
 """Letters and signs of the scripts that most files are written in."""
 CHUNK = 4 << 20
 """Bytes from which the encoding is told: the first ones of the file that are not all ASCII."""
+_SEARCHED = 256 << 20
+"""Bytes in which a letter beyond ASCII is searched: a file of many gigabytes opens in a moment."""
 _SCORED = 2_000
 """Bytes of that sample that are scored, of lines from all over it."""
 _LEAST, _MARGIN, _MARGIN_OF_MANY, _MANY = 0.1, 0.15, 0.08, 40
@@ -55,7 +57,8 @@ def detect(path: Path, chosen: str | None = None, can_choose: bool = True) -> st
         return marked
     if b"\0" in head and (wide := _wide(head)):
         return wide
-    zeros = head.rstrip(b"\0").count(b"\0")
+    is_padded = len(head) < CHUNK  # zeros at the end of a file are not counted, zeros in its midst are
+    zeros = (head.rstrip(b"\0") if is_padded else head).count(b"\0")
     if zeros > max(10, len(head) / 100) or not head.strip(b"\0"):
         line = head.count(b"\n", 0, head.index(b"\0")) + 1
         raise DataError("data.nul", name=path.name, line=line)
@@ -126,12 +129,15 @@ def _checked(path: Path, head: bytes, chosen: str) -> str:
 
 
 def _beyond_ascii(path: Path, head: bytes) -> bytes:
-    """Return the file's bytes from the first line on that is not ASCII, at most 4 MB; `head` where all is ASCII."""
+    """Return the file's bytes from the first line on that is not ASCII, at most 4 MB; `head` where all is ASCII.
+
+    Beyond the first 256 MB nothing is searched: lines that are not UTF-8 are then left out and counted.
+    """
     if not head.isascii():
         return head
     with open(path, "rb") as file:
         file.seek(len(head))
-        while chunk := file.read(CHUNK):
+        while file.tell() < _SEARCHED and (chunk := file.read(CHUNK)):
             if not chunk.isascii():
                 first = next(place for place, byte in enumerate(chunk) if byte > 127)
                 return chunk[first:] + file.read(min(first, CHUNK))
