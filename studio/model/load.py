@@ -131,9 +131,12 @@ def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:
     Qwen2's adds `<|endoftext|>` to the vocabulary of every model of that architecture, also where a repository has a
     tokenizer of its own without it.
     """
-    settings, file = json.loads((path / "config.json").read_text(encoding="utf-8")), path / "tokenizer.json"
+    config, file = path / "config.json", path / "tokenizer.json"
+    if not config.is_file() or not file.is_file():
+        return False
+    settings = json.loads(config.read_text(encoding="utf-8"))
     rows = settings.get("vocab_size") or (settings.get("text_config") or {}).get("vocab_size")
-    if not rows or len(tokenizer) <= rows or not file.is_file():
+    if not rows or len(tokenizer) <= rows:
         return False
     described = json.loads(file.read_text(encoding="utf-8"))
     own = {token["id"] for token in described.get("added_tokens", ())} | set(_numbers(described["model"]["vocab"]))
