@@ -216,14 +216,13 @@ class _Shapes:
 
         A prompt often has the question written out in it; an instruction seldom, and is not enough without it.
         """
-        if question.strip().lower() not in INSTRUCTION:
+        if _own_name(question) not in INSTRUCTION:
             return None
-        named = [column for column in others if column.strip().lower() in SUBJECT]
         rows = self._first.rows
-        for column in named:
+        for column in (column for column in others if _own_name(column) in SUBJECT):
             pairs = [(cell(row, question), cell(row, column)) for row in rows]
             apart = sum(isinstance(text, str) and isinstance(part, str) and part not in text for text, part in pairs)
-            if column.strip().lower() == "input" or apart * 2 > len(rows):
+            if _own_name(column) == "input" or apart * 2 > len(rows):
                 return column
         return None
 
@@ -250,6 +249,11 @@ class _Shapes:
         if beside:
             reason = message("data.found.beside", reason=reason, columns=", ".join(beside))
         return Detected(MappingConfig(shape="text", text=texts[0]), reason)
+
+
+def _own_name(column: str) -> str:
+    """Return the name of a column without the path to it, in lower case."""
+    return column.rsplit(".", 1)[-1].strip().lower()
 
 
 def _is_history(value: Any) -> bool:
