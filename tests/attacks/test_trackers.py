@@ -36,7 +36,8 @@ log, define_metric, watch, finish, termwarn = map(heard, ("log", "define_metric"
 def init(**named):
     global run
     HEARD.append(repr(named))
-    run = types.SimpleNamespace(_label=heard("label"), id="1", name="1", url="", log_artifact=heard("artifact"), summary=_Config())
+    run = types.SimpleNamespace(id="1", name="1", url="", summary=_Config())
+    run._label, run.log_artifact = heard("label"), heard("artifact")
 '''
 
 
