@@ -59,11 +59,13 @@ class _Process:
         with self._lock:
             if self._is_retired:
                 raise _Retired
-            self._since, self._is_asked = time.monotonic(), True
+            self._since = time.monotonic()
+            self._is_asked = True
             try:
                 line = self._answer(request)
             finally:
-                self._since, self._is_asked = time.monotonic(), False
+                self._is_asked = False
+                self._since = time.monotonic()
             if not line.endswith(b"\n"):
                 raise self._failure()
         return json.loads(line.decode("utf-8", "surrogatepass"))
@@ -101,11 +103,12 @@ class _Process:
         """End the process when it takes too long, or when nobody has asked it for long."""
         while not self.is_over:
             time.sleep(TICK_SECONDS)
+            is_asked = self._is_asked  # first: a request sets the time before it says that it waits
             waited = time.monotonic() - self._since
-            if self._is_asked and waited > WAIT_SECONDS:
+            if is_asked and waited > WAIT_SECONDS:
                 self._is_late = True
                 self._process.kill()
-            elif not self._is_asked and waited > self.linger:
+            elif not is_asked and waited > self.linger:
                 break
         with self._lock:
             self.end()
