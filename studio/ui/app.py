@@ -72,7 +72,7 @@ def build() -> gr.Blocks:
         export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
         spoken = _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
         say_exports_again(spoken)
-        help_section.connect(frame.language, spoken)
+        help_section.connect(frame.language)
     _quiet(page, frame.brand)
     return page
 

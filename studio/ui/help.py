@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -23,17 +22,16 @@ class Help:
     topic: gr.Radio
     text: gr.Markdown
 
-    def connect(self, language: gr.Radio, translated: Any) -> None:
-        """Show the chosen topic, also in another language after `translated`, once the section was opened."""
+    def connect(self, language: gr.Radio) -> None:
+        """Show the chosen topic when the section opens, and when the topic or the language changes."""
         inputs = [self.topic, language]
         self.section.expand(page, inputs, self.text, **_QUIET)
-        self.topic.input(page, inputs, self.text, **_QUIET)
-        translated.then(page, inputs, self.text, **_QUIET)
+        gr.on([self.topic.input, language.input], page, inputs, self.text, **_QUIET)
 
 
 def build(words: Words) -> Help:
     """Build the section inside the current Blocks."""
-    with words.make(gr.Accordion, label="ui.help.title", open=False, elem_id="help") as section:
+    with words.make(gr.Accordion, label="ui.help.title", open=False, elem_id="help", elem_classes="card") as section:
         topic = words.make(
             gr.Radio,
             label="ui.help.topic",

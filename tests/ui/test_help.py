@@ -32,4 +32,4 @@ def test_opening_choosing_and_changing_the_language_show_a_page():
 
     events = [event for event in app.build().fns.values() if event.fn is page]
 
-    assert sorted(target[1] for event in events for target in event.targets) == ["expand", "input", "then"]
+    assert sorted(target[1] for event in events for target in event.targets) == ["expand", "input", "input"]
