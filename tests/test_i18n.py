@@ -61,6 +61,13 @@ def test_every_state_has_words(state):
     assert has(f"state.{state.value}")
 
 
+def test_a_noun_is_in_the_singular_beside_a_count_of_one():
+    words = {count: text("problems.weights.what", count=count, share="5%", rows=count) for count in ("1", "1,100")}
+
+    assert words["1"].endswith(": 1 row (5%), row 1.")
+    assert words["1,100"].endswith(": 1,100 rows (5%), rows 1,100.")
+
+
 def test_korean_words_are_korean():
     same = {
         key

@@ -39,7 +39,8 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
         if mapping.marks == "follow" and marks.excludes_row(beside, has_answer=mapping.shape != "text"):
             raise RowProblem("marked")
         _note_what_is_not_read(beside, mapping, notes)
-    _note_further_entries(row, columns, notes)
+    if any(".0." in column for column in columns):
+        _note_further_entries(row, columns, notes)
     if mapping.shape == "text":
         turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
         if not turns[-1].content.strip():
@@ -105,7 +106,7 @@ def _is_filled(value: Any) -> bool:
 
 def _cell(row: Row, column: str) -> Any:
     """Return a row's cell; None where there is nothing, which pandas writes as NaN."""
-    value = source.cell(row, column)
+    value = row[column] if column in row else source.cell(row, column)
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -144,7 +145,8 @@ def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | 
     """Return the turns before the answer: one of the user's, unless a prompt column holds turns."""
     cells = [_cell(row, column) for column in mapping.prompt]
     if not any(holds_turns(value) for value in cells):
-        prompt = _joined(row, mapping)
+        parts = [_prompt_text(column, value) for column, value in zip(mapping.prompt, cells, strict=True)]
+        prompt = mapping.joiner.join(part for part in parts if part)
         return [Turn("user", prompt)] if prompt else []
     turns: list[Turn | None] = []
     for column, value in zip(mapping.prompt, cells, strict=True):
@@ -153,11 +155,6 @@ def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | 
         elif text := _prompt_text(column, value):
             turns.append(Turn("user", text))
     return turns
-
-
-def _joined(row: Row, mapping: MappingConfig) -> str:
-    parts = [_prompt_text(column, _cell(row, column)) for column in mapping.prompt]
-    return mapping.joiner.join(part for part in parts if part)
 
 
 def _prompt_text(column: str, value: Any) -> str | None:

@@ -65,13 +65,17 @@ class Problem:
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
         shown = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
-        figures = {"count": f"{self.count:,}", "rows": shown, "share": f"{self.share:.1%}"}
+        figures = {"count": f"{self.count:,}", "rows": shown, "share": _percent(self.share)}
         return message(f"problems.{self.kind}.what", **figures, names=self.names, detail=self.detail)
 
     @property
     def effect(self) -> Message:
         """What it does to training."""
         return message("problems.mended" if self.fixed else f"problems.{self.kind}.effect", setting=self.setting)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.0005 or not share else "<0.1%"
 
 
 def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:

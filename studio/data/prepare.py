@@ -113,7 +113,7 @@ def preview(config: RunConfig, row: int) -> Preview:
         conversation = scan.conversation_of(raw, config.data, chosen)
         made = scan.render_row(raw, conversation.turns, config.data, chosen, renderer(config, tokenizer, chosen))
     except RowProblem as wrong:
-        return Preview(shown, [], 0, 0, False, count, problem=_said(wrong, row))
+        return Preview(shown, [], 0, 0, False, count, problem=_problem_of(wrong, row, count))
     labelled = tokens.tokenize([made.segments], tokenizer, config.data.max_length, config.data.train_on)[0]
     notes = dict.fromkeys((*conversation.notes, *made.notes, *(["joined"] if labelled.joined else [])))
     return Preview(
@@ -124,12 +124,14 @@ def preview(config: RunConfig, row: int) -> Preview:
         ends=tokens.ends_by_itself(labelled, tokenizer, tokens.stop_ids(tokenizer)),
         rows=count,
         text=made.text,
-        notes=tuple(Problem(kind, 1, [row + 1]).message for kind in notes),
+        notes=tuple(_problem_of(RowProblem(kind), row, count) for kind in notes),
     )
 
 
-def _said(wrong: RowProblem, row: int) -> Message:
-    return Problem(wrong.kind, 1, [row + 1], names=", ".join(wrong.names), detail=wrong.detail).message
+def _problem_of(wrong: RowProblem, row: int, rows: int) -> Message:
+    """Return the problem of one row in words; a file whose rows are not counted yet is a large one."""
+    share = 1 / (rows or 1_000_000)
+    return Problem(wrong.kind, 1, [row + 1], share=share, names=", ".join(wrong.names), detail=wrong.detail).message
 
 
 def _writable(value: Any) -> Any:

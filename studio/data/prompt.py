@@ -27,6 +27,9 @@ from studio.model.template import TemplateRefusal, source_of
 class PromptRenderer:
     """Renders conversations with a tokenizer's chat template, or rows with a text template."""
 
+    reads_columns = False
+    """Whether `example` reads the columns of a row, see `formats.columns_for_template`, rather than its turns alone."""
+
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         """Render a row for training; raises RowProblem for one that cannot be rendered."""
         raise NotImplementedError
@@ -177,6 +180,8 @@ class TextRenderer(PromptRenderer):
     Placeholders are plain column names; `{{` and `}}` are braces. White space before the answer belongs to the answer,
     because `question: ` and ` What` do not tokenize at the same place. The end of text is trained.
     """
+
+    reads_columns = True
 
     def __init__(self, tokenizer: Any, template: str, answer: str):
         self._tokenizer = tokenizer

@@ -139,7 +139,7 @@ def render_row(
     row: Row, turns: tuple[Turn, ...], data: DataConfig, mapping: MappingConfig, render: PromptRenderer
 ) -> Rendering:
     """Render one row; raises RowProblem for one that cannot be rendered or has nothing to learn."""
-    made = render.example(turns, formats.columns_for_template(row, mapping))
+    made = render.example(turns, formats.columns_for_template(row, mapping) if render.reads_columns else row)
     trained = [number for number, segment in enumerate(made.segments) if segment.trained]
     if not trained:
         raise RowProblem("untrained")

@@ -75,6 +75,8 @@ class TurnReader:
         return turns
 
     def _list(self, raw: list[Any]) -> list[Turn | None]:
+        if (turns := self._plain_turns(raw)) is not None:
+            return turns
         if raw and all(isinstance(entry, str) for entry in raw):
             objects = [parsed(entry) for entry in raw]
             if not all(isinstance(entry, Mapping) for entry in objects):
@@ -90,6 +92,17 @@ class TurnReader:
         if unknown := suggested(names, self._roles):
             raise RowProblem("unknown_role", unknown)
         return [turn for entry in raw for turn in self._entry(entry)]
+
+    def _plain_turns(self, raw: list[Any]) -> list[Turn | None] | None:
+        """Read messages that have nothing but a known role and text, as most do; None for others: the fast path."""
+        turns: list[Turn | None] = []
+        for entry in raw:
+            plain = _plain(entry) if isinstance(entry, dict) else None
+            role = role_of(plain[0], self._roles) if plain else None
+            if role not in ("user", "assistant", "system"):
+                return None
+            turns.append(Turn(role, plain[1]))
+        return turns
 
     def _texts(self, raw: list[str]) -> Iterator[Turn]:
         """Read plain texts: by the speakers that they name, else the user's and the assistant's by turns."""
@@ -121,10 +134,6 @@ class TurnReader:
 
     def _entry(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read one message, or one exchange of several speakers."""
-        if plain := _plain(entry):
-            role = role_of(plain[0], self._roles)
-            if role in ("user", "assistant", "system"):
-                return [Turn(role, plain[1])]
         entry = _unwrapped(entry)
         if marks.has_fraction(marks.in_lower_case(entry, marks.MESSAGE_KEYS)):
             self.notes.add("weights")
@@ -233,6 +242,8 @@ def speaker_of(entry: Mapping[str, Any]) -> str | None:
 def holds_turns(value: Any) -> bool:
     """Whether a cell holds messages that name their speakers, or an object with such a list."""
     raw = parsed(value)
+    if isinstance(raw, str):
+        return False
     if isinstance(raw, Mapping):
         inner = (parsed(part) for key, part in raw.items() if str(key).lower() in CHAT)
         return columnar(raw) is not None or speaker_of(raw) is not None or any(map(_are_turns, inner))
@@ -257,7 +268,7 @@ def columnar(value: Any) -> list[dict[str, Any]] | None:
 
 
 def _plain(entry: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return speaker and text of a message that has nothing else, as most have: the short way for large files."""
+    """Return speaker and text of a message that has nothing else; None for others."""
     if len(entry) != 2:
         return None
     name = entry.get("role") or entry.get("from")
