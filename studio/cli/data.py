@@ -109,9 +109,9 @@ def preview(
 ) -> None:
     from rich.text import Text
 
-    from studio.data import prepare
+    from studio.data.preview import preview_row
 
-    shown = prepare.preview(data_config(name, model, settings, encoding, sheet), row - 1)
+    shown = preview_row(data_config(name, model, settings, encoding, sheet), row - 1)
     if as_json:
         print_json(
             {"row": row, "raw": shown.row, "text": shown.text, "tokens": [list(span) for span in shown.spans]}

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from studio.data import control
-from studio.data.control import Span
+from studio.data import special_tokens
 from studio.data.segments import Part, Rendering, Segment, cut
+from studio.data.special_tokens import Span
 from studio.model.template import ChatTemplate, Message, TemplateRefusal
 
 _PLACEHOLDER = "\ue000{}\ue001"
@@ -126,13 +126,13 @@ class ChatText:
         return Segment(text, False, plain=tuple(span for span in plain if span[1] <= len(text)))
 
     def _has_special(self, turns: Sequence[Message]) -> bool:
-        found = control.pattern(self._tokenizer)
+        found = special_tokens.pattern(self._tokenizer)
         return any(found.search(content) for _, content in turns)
 
     def _spelled(self, turns: Sequence[Message], text: str, places: Sequence[_Place]) -> list[Span]:
         if not self._has_special(turns):
             return []
-        return [span for place in places for span in control.spelled(self._tokenizer, text, place.start, place.end)]
+        return [span for place in places for span in special_tokens.find(self._tokenizer, text, place.start, place.end)]
 
     def _frame(self, roles: Roles, ask: bool) -> _Frame:
         if (frame := self._frames.get((roles, ask))) is None:
@@ -215,11 +215,11 @@ class ChatText:
         """Return how much of what is between an answer and the next turn ends the answer."""
         length = _common(tail, between)
         for text in (tail, between):
-            for start, end in control.spelled(self._tokenizer, text):
+            for start, end in special_tokens.find(self._tokenizer, text):
                 if start < length < end:
                     length = start
         if not between[:length].strip():  # the last answer of a text has another end
-            first = control.pattern(self._tokenizer).match(between, len(between) - len(between.lstrip()))
+            first = special_tokens.pattern(self._tokenizer).match(between, len(between) - len(between.lstrip()))
             if first and first[0] not in begin:
                 return first.end()
         return length

@@ -7,13 +7,13 @@ from typing import Any
 
 from studio.config import RunConfig
 from studio.data import prepare, scan, source
-from studio.data.formats import RowProblem, Turn
-from studio.data.readers.base import Going
+from studio.data.conversation import RowProblem, Turn
+from studio.data.readers.base import OnProgress
 from studio.errors import ModelError
 from studio.model.load import load_tokenizer
 
 
-def write(config: RunConfig, path: Path, going: Going = lambda share: None) -> int:
+def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share: None) -> int:
     """Write the usable rows of a data set to `path` and return how many they are.
 
     Pairs keep their columns, conversations become `{"messages": [{"role", "content"}, …]}` with `weight: 0` at answers
@@ -22,7 +22,7 @@ def write(config: RunConfig, path: Path, going: Going = lambda share: None) -> i
     """
     try:
         load_tokenizer(config.model)
-        kept = {int(number) for number in prepare.inspect(config, going).row_numbers}
+        kept = {int(number) for number in prepare.inspect(config, on_progress).row_numbers}
     except ModelError:  # without tokens, what can be told from the rows alone
         kept = None
     draft = path.with_name(f".{path.name}.draft")

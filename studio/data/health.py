@@ -5,9 +5,9 @@ from typing import Any
 
 from studio.config import MappingConfig
 from studio.data.conversation import NOTES
-from studio.data.detection import Detected
+from studio.data.detection import Detection
 from studio.data.refusals import as_setting
-from studio.data.scan import Counted
+from studio.data.scan import ProblemCount
 from studio.i18n import Message, message
 
 FIX_OF = {
@@ -78,7 +78,7 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.0005 or not share else "<0.1%"
 
 
-def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:
+def problem(kind: str, counted: ProblemCount, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:
     """Make the report's entry of one kind of problem; `mapping` is that by which the rows were read."""
     share = counted.count / rows if rows else 0.0
     change = {"unknown_role": {"roles": {**mapping.roles, **counted.names}}, "marked": {"marks": "ignore"}}
@@ -104,7 +104,7 @@ class Report:
     rows: int
     usable: int
     problems: list[Problem]
-    detected: Detected
+    detected: Detection
     train: int = 0
     validation: int = 0
     lengths: Any = None

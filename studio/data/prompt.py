@@ -13,12 +13,12 @@ from typing import Any
 from typing_extensions import override
 
 from studio.config import PromptConfig
-from studio.data import control, ready_made
+from studio.data import chat_markup, special_tokens
 from studio.data.chat import ChatText
-from studio.data.control import Span
-from studio.data.formats import RowProblem, Turn
-from studio.data.ready_made import ReadyMade
+from studio.data.chat_markup import MarkedUpText
+from studio.data.conversation import RowProblem, Turn
 from studio.data.segments import Part, Rendering, Segment, cut
+from studio.data.special_tokens import Span
 from studio.data.tokens import end_of_turn
 from studio.errors import PromptError
 from studio.model.template import TemplateRefusal, source_of
@@ -28,7 +28,7 @@ class PromptRenderer:
     """Renders conversations with a tokenizer's chat template, or rows with a text template."""
 
     reads_columns = False
-    """Whether `example` reads the columns of a row, see `formats.columns_for_template`, rather than its turns alone."""
+    """Whether `example` reads the columns of a row, see `rows.columns_for_template`, rather than its turns alone."""
 
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         """Render a row for training; raises RowProblem for one that cannot be rendered."""
@@ -58,22 +58,22 @@ class _Ends:
         stripped = text.rstrip()
         end = next((end for end in self._all if stripped.endswith(end)), None)
         rest = stripped.removesuffix(end).rstrip() if end else text
-        return text if control.spelled(self._tokenizer, rest) else rest  # it may be about such tokens, or be HTML
+        return text if special_tokens.find(self._tokenizer, rest) else rest  # it may be about such tokens, or be HTML
 
     def without_begin(self, text: str) -> str:
         """Return a text without the token that begins it, where it brings one."""
         return text.removeprefix(self.begin) if self.begin else text
 
-    def marks_in(self, text: str) -> ReadyMade | None:
+    def marks_in(self, text: str) -> MarkedUpText | None:
         """Return the marks of a chat template that a text carries; None for a text without."""
-        return ready_made.read(text, self.begin, self.end)
+        return chat_markup.find(text, self.begin, self.end)
 
-    def knows(self, found: ReadyMade) -> bool:
+    def knows(self, found: MarkedUpText) -> bool:
         """Whether marks are the tokenizer's or its template's own, or ordinary words."""
         sign = found.family.sign
         return not sign or sign in self._known or sign in source_of(self._tokenizer)
 
-    def ready_made(self, text: str, found: ReadyMade) -> Rendering:
+    def render_marked_up(self, text: str, found: MarkedUpText) -> Rendering:
         """Render a text that carries the marks of a chat template, of which the answers are trained.
 
         The marks are tokens where the tokenizer has them. Nothing is put in front of a text that begins itself, or
@@ -90,7 +90,7 @@ class _Ends:
             answers[-1] = replace(answers[-1], end=len(start) + len(text) + len(close))
         plain = [
             (a + len(start), b + len(start))
-            for a, b in control.spelled(self._tokenizer, text)
+            for a, b in special_tokens.find(self._tokenizer, text)
             if not any(mark[0] < b and a < mark[1] for mark in found.marks)
         ]
         foreign = [] if self.knows(found) else ["foreign_marks"]
@@ -117,8 +117,8 @@ class ChatRenderer(PromptRenderer):
 
     @override
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
-        if (ready := self._ready_made(turns)) is not None:
-            return ready
+        if (rendering := self._marked_up(turns)) is not None:
+            return rendering
         given = self._with_system(turns)
         used = [self._without_ends(turn) for turn in given]
         trained = [turn.role == "assistant" and turn.trained and bool(turn.content.strip()) for turn in used]
@@ -138,8 +138,8 @@ class ChatRenderer(PromptRenderer):
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
-        if (ready := self._ready_made([*turns, Turn("assistant", "")])) is not None:
-            return [segment for segment in ready.segments if not segment.trained]
+        if (rendering := self._marked_up([*turns, Turn("assistant", "")])) is not None:
+            return [segment for segment in rendering.segments if not segment.trained]
         used = [self._without_ends(turn) for turn in self._with_system(turns)]
         try:
             return [self._chat.question([(turn.role, turn.content) for turn in used])]
@@ -161,7 +161,7 @@ class ChatRenderer(PromptRenderer):
             content = self._ends.without_begin(turn.content)
         return turn if content == turn.content else replace(turn, content=content)
 
-    def _ready_made(self, turns: Sequence[Turn]) -> Rendering | None:
+    def _marked_up(self, turns: Sequence[Turn]) -> Rendering | None:
         """Render a pair whose prompt ends in the mark of an answer; None for all others."""
         if [turn.role for turn in turns] != ["user", "assistant"]:
             return None
@@ -171,7 +171,7 @@ class ChatRenderer(PromptRenderer):
             return None
         if not len(asked.rstrip()) <= found.answers[-1][0] <= len(asked):
             return None
-        return self._ends.ready_made(asked + answer, found)
+        return self._ends.render_marked_up(asked + answer, found)
 
 
 class TextRenderer(PromptRenderer):
@@ -205,7 +205,7 @@ class TextRenderer(PromptRenderer):
         begin = len(text)
         given = _cell(row, self.answer)
         answer = given if self._after.strip() else self._ends.without_end(given)
-        plain += _moved(control.spelled(self._tokenizer, answer), len(text) + len(self._space))
+        plain += _moved(special_tokens.find(self._tokenizer, answer), len(text) + len(self._space))
         text += f"{self._space}{answer}{self._after}"
         if not self._after.rstrip().endswith(self._ends.end):
             text += self._ends.end
@@ -221,7 +221,7 @@ class TextRenderer(PromptRenderer):
         return list(cut(text, [], plain))
 
     def _fill(self, row: Mapping[str, Any]) -> tuple[str, list[Span]]:
-        """Return the text up to the answer, and where control tokens are spelled in its columns."""
+        """Return the text up to the answer, and where special tokens are spelled in its columns."""
         text, plain = "", []
         for literal, name in self._before:
             text += literal
@@ -229,7 +229,7 @@ class TextRenderer(PromptRenderer):
                 value = _cell(row, name)
                 if not text:
                     value = self._ends.without_begin(value)
-                plain += _moved(control.spelled(self._tokenizer, value), len(text))
+                plain += _moved(special_tokens.find(self._tokenizer, value), len(text))
                 text += value
         start = self._ends.start
         if start and text.startswith(start):
@@ -251,10 +251,10 @@ class PlainRenderer(PromptRenderer):
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         given = turns[-1].content
         if (found := self._ends.marks_in(given)) is not None:
-            return self._ends.ready_made(given, found)
+            return self._ends.render_marked_up(given, found)
         content = self._ends.without_end(self._ends.without_begin(given))
         start = len(self._ends.start)
-        plain = _moved(control.spelled(self._tokenizer, content), start)
+        plain = _moved(special_tokens.find(self._tokenizer, content), start)
         text = self._ends.start + content + self._ends.end
         notes = [*(["own_end"] if content != given else []), *(["special_text"] if plain else [])]
         return Rendering(cut(text, [Part(start, len(text), _is_trained(turns))], plain), tuple(notes))
@@ -264,10 +264,12 @@ class PlainRenderer(PromptRenderer):
         """Render a beginning that the model is to continue."""
         content = turns[-1].content
         if (found := self._ends.marks_in(content)) is not None and not content[found.answers[-1][0] :].strip():
-            return [replace(s, trained=False) for s in self._ends.ready_made(content, found).segments if not s.trained]
+            return [
+                replace(s, trained=False) for s in self._ends.render_marked_up(content, found).segments if not s.trained
+            ]
         content = self._ends.without_begin(content)
         start = len(self._ends.start)
-        plain = _moved(control.spelled(self._tokenizer, content), start)
+        plain = _moved(special_tokens.find(self._tokenizer, content), start)
         return list(cut(self._ends.start + content, [], plain))
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import DataConfig, MappingConfig
-from studio.data import formats, tokens
-from studio.data.formats import Conversation, RowProblem, Turn
+from studio.data import tokens
+from studio.data.conversation import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer
-from studio.data.readers.base import BadRow, ChangedRow, Going, Row
+from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
+from studio.data.rows import columns_for_template, read_conversation
 from studio.data.segments import Rendering
 from studio.data.source import Table, cell
 from studio.data.tokens import Tokens
@@ -41,7 +42,7 @@ _VERSION = 3
 
 
 @dataclass
-class Counted:
+class ProblemCount:
     """How many rows have a problem, which ones (counted from 1, the first of them), and how one looks."""
 
     count: int = 0
@@ -63,12 +64,12 @@ class Counted:
 
 
 @dataclass
-class Scanned:
+class ScanResult:
     """All rows that can be rendered, tokenized, in an Arrow file; and those that cannot."""
 
     path: Path
     rows: int
-    problems: dict[str, Counted]
+    problems: dict[str, ProblemCount]
     near: list[tuple[int, int]]
     """Near duplicates: row, and the earlier row that it is like; both counted from 1."""
     near_rows: int
@@ -91,27 +92,27 @@ def scan(
     mapping: MappingConfig,
     render: PromptRenderer,
     tokenizer: Any,
-    going: Going = lambda share: None,
+    on_progress: OnProgress = lambda share: None,
     today: date | None = None,
-) -> Scanned:
+) -> ScanResult:
     """Tokenize all rows that the settings choose, or return what an earlier pass left in the cache.
 
-    `going` is told the share done between two batches, and may raise to end the work. `today` is the date with which
-    `render` renders templates that write one.
+    `on_progress` gets the share done between two batches, and may raise to end the work. `today` is the date with
+    which `render` renders templates that write one.
     """
     folder = own_cache("tokens")
-    count = table.index(lambda share: going(share * 0.1))
+    count = table.index(lambda share: on_progress(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
     name = _name(table, data, mapping, tokenizer, near_rows, today)
     path, record = folder / f"{name}.arrow", folder / f"{name}.json"
     if record.exists() and path.exists():
         record.touch()
         kept = json.loads(record.read_text(encoding="utf-8"))
-        problems = {kind: Counted(**counted) for kind, counted in kept["problems"].items()}
-        return Scanned(path, kept["rows"], problems, [tuple(pair) for pair in kept["near"]], kept["near_rows"])
+        problems = {kind: ProblemCount(**counted) for kind, counted in kept["problems"].items()}
+        return ScanResult(path, kept["rows"], problems, [tuple(pair) for pair in kept["near"]], kept["near_rows"])
     draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
     try:
-        scanned = _Pass(table, data, mapping, render, tokenizer, near_rows).run(draft, going)
+        scanned = _Pass(table, data, mapping, render, tokenizer, near_rows).run(draft, on_progress)
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -131,15 +132,15 @@ def conversation_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig)
     """Return what is said in one row; raises RowProblem."""
     if isinstance(row, BadRow):
         raise RowProblem(row.kind)
-    said = formats.conversation(row, mapping, merge="merge_turns" in data.fixes)
-    return replace(said, notes=(*said.notes, *row.notes)) if isinstance(row, ChangedRow) else said
+    said = read_conversation(row, mapping, merge="merge_turns" in data.fixes)
+    return replace(said, notes=(*said.notes, *row.notes)) if isinstance(row, RepairedRow) else said
 
 
 def render_row(
     row: Row, turns: tuple[Turn, ...], data: DataConfig, mapping: MappingConfig, render: PromptRenderer
 ) -> Rendering:
     """Render one row; raises RowProblem for one that cannot be rendered or has nothing to learn."""
-    made = render.example(turns, formats.columns_for_template(row, mapping) if render.reads_columns else row)
+    made = render.example(turns, columns_for_template(row, mapping) if render.reads_columns else row)
     trained = [number for number, segment in enumerate(made.segments) if segment.trained]
     if not trained:
         raise RowProblem("untrained")
@@ -190,11 +191,11 @@ class _Pass:
         self._table, self._data, self._mapping = table, data, mapping
         self._render, self._tokenizer = render, tokenizer
         self._stops = tokens.stop_ids(tokenizer)
-        self._problems: dict[str, Counted] = {}
+        self._problems: dict[str, ProblemCount] = {}
         self._near_rows = near_rows
         self._near = _NearDuplicates(near_rows)
 
-    def run(self, path: Path, going: Going) -> Scanned:
+    def run(self, path: Path, on_progress: OnProgress) -> ScanResult:
         import pyarrow
 
         schema = pyarrow.schema(
@@ -214,10 +215,10 @@ class _Pass:
         seen = 0
         with open(path, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
             while batch := list(islice(rows, BATCH)):
-                going(0.1 + 0.9 * seen / total)
+                on_progress(0.1 + 0.9 * seen / total)
                 writer.write_batch(pyarrow.RecordBatch.from_pylist(self._batch(batch), schema=schema))
                 seen += len(batch)
-        return Scanned(path, seen, self._problems, self._near.pairs, min(self._near_rows, seen))
+        return ScanResult(path, seen, self._problems, self._near.pairs, min(self._near_rows, seen))
 
     def _batch(self, rows: list[tuple[int, Row | BadRow]]) -> list[dict[str, Any]]:
         rendered: list[tuple[int, Row, Conversation, Rendering]] = []
@@ -265,7 +266,7 @@ class _Pass:
         names: Mapping[str, str] | None = None,
         detail: str = "",
     ) -> None:
-        counted = self._problems.setdefault(kind, Counted())
+        counted = self._problems.setdefault(kind, ProblemCount())
         counted.add(number, example_of(row), names, writable(detail))
 
 

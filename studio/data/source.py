@@ -11,9 +11,10 @@ from typing import Any
 
 from studio import presets
 from studio.config import DataConfig, SourceConfig
-from studio.data import encodings, hub, signature
-from studio.data.readers import columnar, delimited, documents, lines, whole
-from studio.data.readers.base import BadRow, Going, Reader, Row
+from studio.data import encodings, hub_datasets, signature
+from studio.data.readers import columnar, delimited, documents, lines
+from studio.data.readers.base import MAX_IN_MEMORY_BYTES, BadRow, OnProgress, Reader, Row
+from studio.data.readers.message_tree import MessageTree
 from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
 from studio.files import own_cache, sha256
@@ -74,9 +75,9 @@ class Table:
         """Number of rows; found in one pass over the file at the first time."""
         return self.reader.index() if self.reader.count is None else self.reader.count
 
-    def index(self, going: Going) -> int:
-        """Find all rows, telling `going` the share done, and return how many there are."""
-        return self.reader.index(going) if self.reader.count is None else self.reader.count
+    def index(self, on_progress: OnProgress) -> int:
+        """Find all rows, telling `on_progress` the share done, and return how many there are."""
+        return self.reader.index(on_progress) if self.reader.count is None else self.reader.count
 
     @property
     def is_small(self) -> bool:
@@ -103,7 +104,7 @@ def path_of(source: SourceConfig, limit: int | None = None) -> Path:
     if source.kind == "bundled":
         return presets.data_file(source.name)
     if source.kind == "hub":
-        return hub.fetch(source, limit)
+        return hub_datasets.fetch(source, limit)
     path = Path(source.name).expanduser()
     if not path.is_file():
         raise DataError("data.no_file", path=source.name)
@@ -121,7 +122,7 @@ def beside(source: SourceConfig, name: str) -> SourceConfig:
 
 def is_here(data: DataConfig) -> bool:
     """Whether the rows can be read without asking the Hub for them."""
-    return data.source.kind != "hub" or hub.is_here(data.source, data.limit if data.pick == "first" else None)
+    return data.source.kind != "hub" or hub_datasets.is_here(data.source, data.limit if data.pick == "first" else None)
 
 
 def open_table(source: SourceConfig) -> Table:
@@ -151,8 +152,8 @@ def open_file(path: Path, source: SourceConfig | None = None) -> Table:
     table = Table(path, file_format, encoding, reader)
     if not table.names:
         _refuse(path, reader)
-    if whole.Tree.COLUMNS.issubset(table.names):
-        table = Table(path, file_format, encoding, whole.Tree(reader))
+    if MessageTree.COLUMNS.issubset(table.names):
+        table = Table(path, file_format, encoding, MessageTree(reader))
         notes.append(message("data.tree"))
     table.notes = [*notes, *reader.notes]
     return table
@@ -212,8 +213,8 @@ def _as_utf8(path: Path, encoding: str) -> Path:
     """Return a copy of a file in UTF-8 with line feeds at the ends of lines; damaged letters stay damaged."""
     kept = own_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
     if not kept.exists():
-        if path.stat().st_size > whole.MAX_WHOLE:
-            size, most = path.stat().st_size >> 20, whole.MAX_WHOLE >> 20
+        if path.stat().st_size > MAX_IN_MEMORY_BYTES:
+            size, most = path.stat().st_size >> 20, MAX_IN_MEMORY_BYTES >> 20
             raise DataError("data.too_large", name=path.name, size=size, most=most)
         content = path.read_bytes()
         try:

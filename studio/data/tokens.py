@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from studio.data import control
+from studio.data import special_tokens
 from studio.data.segments import Segment
 from studio.model.template import ChatTemplate, TemplateRefusal, source_of
 
@@ -110,11 +110,15 @@ def _encode(rows: Sequence[Sequence[Segment]], tokenizer: Any) -> list[_Encoded]
 
 
 def _encode_plain(row: Sequence[Segment], tokenizer: Any) -> tuple[Any, list[int]]:
-    """Encode a row in which control tokens are spelled; return its encoding, and the lengths of the segments in it."""
+    """Encode a row in which special tokens are spelled; return its encoding, and the lengths of the segments in it."""
     texts = []
     for segment in row:
-        texts.append("".join(piece for piece, _ in control.renamed(tokenizer, segment.text, segment.plain)))
-    return control.plain_encoder(tokenizer).encode("".join(texts), add_special_tokens=False), list(map(len, texts))
+        texts.append(
+            "".join(piece for piece, _ in special_tokens.with_private_names(tokenizer, segment.text, segment.plain))
+        )
+    return special_tokens.literal_encoder(tokenizer).encode("".join(texts), add_special_tokens=False), list(
+        map(len, texts)
+    )
 
 
 def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _Encoded:
@@ -139,7 +143,7 @@ def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _En
 def _encode_slowly(row: Sequence[Segment], text: str, tokenizer: Any) -> _Encoded:
     """Encode with a tokenizer that does not tell which characters a token stands for.
 
-    The tokens of each beginning of the text are compared with those of the whole. Where control tokens are spelled,
+    The tokens of each beginning of the text are compared with those of the whole. Where special tokens are spelled,
     the pieces between them are encoded one by one instead.
     """
     if any(segment.plain for segment in row):

@@ -11,10 +11,9 @@ from typing import Any
 
 from studio.config import MappingConfig
 from studio.data import marks
-from studio.data.columns import ASSISTANT, CHAT, SYSTEM, USER, WEAK
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Notes, RowProblem, Turn
-from studio.data.roles import ROLES, TOOL, role_of, suggested
+from studio.data.vocabulary import COLUMNS, ROLES, TOOL, role_of, suggest_roles
 
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "participant", "user_type", "type", "name")
 _WEAK_ROLE_KEYS = ("type", "name")
@@ -55,11 +54,11 @@ class TurnReader:
         if entries is not None:
             return self._list(entries)
         by_name = {str(key).lower(): inner for key, inner in raw.items()}
-        inner = next((by_name[name] for name in CHAT if isinstance(parsed(by_name.get(name)), list)), None)
+        inner = next((by_name[name] for name in COLUMNS.chat if isinstance(parsed(by_name.get(name)), list)), None)
         if inner is None:
             return self._list([raw])
         turns = self._list(parsed(inner))
-        system = next((by_name[name] for name in SYSTEM if by_name.get(name)), None)
+        system = next((by_name[name] for name in COLUMNS.system if by_name.get(name)), None)
         return self.with_system(turns, system)
 
     def with_system(self, turns: list[Turn | None], value: Any) -> list[Turn | None]:
@@ -89,7 +88,7 @@ class TurnReader:
         if not all(isinstance(entry, Mapping) for entry in raw):
             raise RowProblem("not_turns")
         names = [name for entry in raw if (name := speaker_of(entry)) is not None]
-        if unknown := suggested(names, self._roles):
+        if unknown := suggest_roles(names, self._roles):
             raise RowProblem("unknown_role", unknown)
         return [turn for entry in raw for turn in self._entry(entry)]
 
@@ -245,7 +244,7 @@ def holds_turns(value: Any) -> bool:
     if isinstance(raw, str):
         return False
     if isinstance(raw, Mapping):
-        inner = (parsed(part) for key, part in raw.items() if str(key).lower() in CHAT)
+        inner = (parsed(part) for key, part in raw.items() if str(key).lower() in COLUMNS.chat)
         return columnar(raw) is not None or speaker_of(raw) is not None or any(map(_are_turns, inner))
     return _are_turns(raw) or (isinstance(raw, list) and len(raw) == 1 and _are_turns(raw[0]))
 
@@ -305,11 +304,11 @@ def _role_of_key(key: str, own: Mapping[str, Any]) -> str | None:
         return role
     return (
         "user"
-        if name in USER and name not in WEAK
+        if name in COLUMNS.user and name not in COLUMNS.weak
         else "assistant"
-        if name in ASSISTANT
+        if name in COLUMNS.assistant
         else "system"
-        if name in SYSTEM
+        if name in COLUMNS.system
         else None
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, ChangedRow, Going, Reader, Row
+from studio.data.readers.base import BadRow, OnProgress, Reader, RepairedRow, Row
 from studio.errors import DataError
 
 _BATCH = 1000
@@ -21,7 +21,7 @@ class Parquet(Reader):
     """A Parquet file, read one row group at a time."""
 
     @override
-    def index(self, going: Going = lambda share: None) -> int:
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
         with open(self.path, "rb") as file:
             self.count = self._file(file).metadata.num_rows
         return self.count
@@ -59,7 +59,7 @@ class Arrow(Reader):
     """An Arrow file, or a stream as `datasets` writes it."""
 
     @override
-    def index(self, going: Going = lambda share: None) -> int:
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
         with open(self.path, "rb") as file:
             self.count = sum(batch.num_rows for batch in self._batches(file))
         return self.count
@@ -138,7 +138,7 @@ def _rows(batch: Any) -> list[Row]:
         for cells in zip(*(cells for _, cells in columns), strict=True)
     ]
     for place in bad:
-        rows[place] = ChangedRow(rows[place], "unreadable_cell")
+        rows[place] = RepairedRow(rows[place], "unreadable_cell")
     return rows
 
 

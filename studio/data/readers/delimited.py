@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from studio.data.readers import dialect
-from studio.data.readers.base import BadRow, ChangedRow, Going, Row
+from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
 from studio.data.readers.lines import LineReader
 from studio.errors import DataError
 from studio.i18n import message
@@ -82,12 +82,12 @@ class Delimited(LineReader):
         if len(row) == len(cells):
             return row
         lost = any(cell.strip() for name, cell in zip(names, cells, strict=False) if not name)
-        return ChangedRow(row, "cell_without_column") if lost else row
+        return RepairedRow(row, "cell_without_column") if lost else row
 
     @override
-    def _find(self, going: Going) -> tuple[Any, Any]:
+    def _find(self, on_progress: OnProgress) -> tuple[Any, Any]:
         if not self._dialect.quoted and not self._has_lone_returns():
-            return super()._find(going)
+            return super()._find(on_progress)
         import numpy
 
         size = max(self.path.stat().st_size, 1)
@@ -101,7 +101,7 @@ class Delimited(LineReader):
                     lines.append(line)
                 line = self._first_line + record.line_after - 1
                 if number % 10_000 == 0:
-                    going(record.start / size)
+                    on_progress(record.start / size)
         return numpy.asarray(starts), numpy.asarray(lines)
 
     def _has_lone_returns(self) -> bool:

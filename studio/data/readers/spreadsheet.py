@@ -6,8 +6,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, Row
-from studio.data.readers.whole import WholeReader
+from studio.data.readers.base import BadRow, InMemoryReader, Row
 from studio.data.readers.workbook import MAX_CELLS, Cells, Sheet, Workbook, letters, rows_of
 from studio.errors import DataError
 from studio.i18n import message
@@ -16,7 +15,7 @@ _NAMED = 8
 """Row numbers and sheets that a note names."""
 
 
-class Spreadsheet(WholeReader):
+class Spreadsheet(InMemoryReader):
     """A sheet of an .xlsx file: the one called `sheet`, else the first with rows. The first row is the header."""
 
     def __init__(self, path: Path, sheet: str | None = None):

@@ -16,12 +16,12 @@ from typing import Any
 from xml.parsers import expat
 
 from studio.data.readers import number_format
-from studio.data.readers.base import MAX_WHOLE
+from studio.data.readers.base import MAX_IN_MEMORY_BYTES
 from studio.errors import DataError
 
 MAX_CELLS = 20_000_000
 """Cells with something in them that a sheet may have."""
-MAX_LETTERS = MAX_WHOLE
+MAX_LETTERS = MAX_IN_MEMORY_BYTES
 """Characters in all cells of a sheet; one shared text may stand in many of them."""
 _MOST_MERGED = 100_000
 _CHUNK = 1 << 16
@@ -64,8 +64,8 @@ class Workbook:
         with self._telling():
             self._zip = zipfile.ZipFile(path)
             unpacked = sum(part.file_size for part in self._zip.infolist())
-            if unpacked > MAX_WHOLE:
-                raise DataError("data.too_large", name=path.name, size=unpacked >> 20, most=MAX_WHOLE >> 20)
+            if unpacked > MAX_IN_MEMORY_BYTES:
+                raise DataError("data.too_large", name=path.name, size=unpacked >> 20, most=MAX_IN_MEMORY_BYTES >> 20)
             related = self._related("")
             main = next((target for kind, target in related.values() if kind == "officeDocument"), "xl/workbook.xml")
             if main.endswith(".bin"):

@@ -6,26 +6,25 @@ from typing import Any
 
 from studio.config import ANSWER, QUESTION, MappingConfig
 from studio.data import marks, source
-from studio.data.columns import DOCUMENT, MEDIA, TOOLS
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange
-from studio.data.detection import Detected, detect
 from studio.data.readers.base import Row
 from studio.data.turns import TurnReader, holds_turns
+from studio.data.vocabulary import COLUMNS
 from studio.errors import DataError
 
-_BESIDE = marks.ROW_COLUMNS | TOOLS | MEDIA
+_BESIDE = frozenset({*marks.ROW_COLUMNS, *COLUMNS.tools, *COLUMNS.media})
 """Columns that mean something beside those that are read; lower case."""
 
 
-def check(mapping: MappingConfig, columns: list[str]) -> None:
+def check_mapping(mapping: MappingConfig, columns: list[str]) -> None:
     """Raise DataError when the mapping names a column that the table does not have."""
     missing = [column for column in mapping.columns if not {column, column.split(".")[0]} & set(columns)]
     if missing:
         raise DataError("data.no_column", column=missing[0], columns=", ".join(columns))
 
 
-def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conversation:
+def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conversation:
     """Read the conversation of a row; raises RowProblem for a row that cannot be used.
 
     `merge` joins turns of the same speaker that follow each other, and leaves out what the assistant says first.
@@ -87,8 +86,8 @@ def _note_what_is_not_read(beside: Row, mapping: MappingConfig, notes: Notes) ->
     """Note weights, tool definitions and images in columns of their own."""
     if marks.has_fraction(beside):
         notes.add("weights")
-    for kind, names in (("tool_definitions", TOOLS), ("media", MEDIA)):
-        if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names & beside.keys()):
+    for kind, names in (("tool_definitions", COLUMNS.tools), ("media", COLUMNS.media)):
+        if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names if name in beside):
             notes.add(kind)
 
 
@@ -159,7 +158,7 @@ def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | 
 
 def _prompt_text(column: str, value: Any) -> str | None:
     """Return the text of a prompt cell; None where it is empty. Only a document may be a list of texts, its lines."""
-    if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in DOCUMENT:
+    if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in COLUMNS.document:
         raise RowProblem("not_text")
     text = None if value is None else _text_of(value, Notes())
     return text if text and text.strip() else None
@@ -201,17 +200,3 @@ def _text_of(value: Any, notes: Notes) -> str | None:
         return text_of(value, notes)
     except RowProblem as problem:
         raise RowProblem("not_text") from problem
-
-
-__all__ = [
-    "Conversation",
-    "Detected",
-    "RowProblem",
-    "Turn",
-    "answer_column",
-    "check",
-    "columns_for_template",
-    "conversation",
-    "detect",
-    "question_column",
-]
