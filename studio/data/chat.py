@@ -2,7 +2,7 @@
 
 The text of a row is the template's for the whole conversation. Where the contents stand in it is known from what the
 template makes of placeholders; where it treats a content by what it says, it renders the conversation again with a
-placeholder in the place of one turn at a time. The text itself is never searched for what is said.
+placeholder in the place of one turn at a time. The text itself is never searched for the contents.
 """
 
 import re
@@ -68,7 +68,7 @@ class ChatText:
         self._seams: dict[Roles, _Seam] = {}
 
     def knows_system(self) -> bool:
-        """Whether the template has a place for what a system turn says."""
+        """Whether the template has a place for a system turn."""
         try:
             return 0 in self._frame(("system", "user", "assistant"), ask=False).order
         except TemplateRefusal:

@@ -49,8 +49,8 @@ def find(text: str, begin: str = "", end: str = "") -> MarkedUpText | None:
     if not any(sign in text for sign in ("<|", "<start_of_turn>", "<｜", "[INST]", "## ", "USER:")):
         return None
     for family in FAMILIES:
-        if (found := _find(text, family, begin, end)) is not None:
-            return found
+        if (markup := _find(text, family, begin, end)) is not None:
+            return markup
     return None
 
 
@@ -58,8 +58,8 @@ def _find(text: str, family: Family, begin: str, end: str) -> MarkedUpText | Non
     ends = [each for each in (*family.ends, end) if each]
     kinds = {"assistant": family.assistant, "user": family.user, "other": family.other, "end": _any_of(ends)}
     kinds["begin"] = re.escape(begin)
-    wanted = "|".join(f"(?P<{kind}>{expression})" for kind, expression in kinds.items() if expression)
-    marks = list(re.finditer(wanted, text, re.MULTILINE))
+    pattern = "|".join(f"(?P<{kind}>{expression})" for kind, expression in kinds.items() if expression)
+    marks = list(re.finditer(pattern, text, re.MULTILINE))
     openings = [mark.lastgroup for mark in marks]
     if "user" not in openings or "assistant" not in openings[openings.index("user") :]:
         return None

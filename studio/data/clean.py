@@ -1,4 +1,4 @@
-"""Write the rows that would be trained on, mended and without the others, as JSON lines."""
+"""Write the rows that would be trained on, repaired and without the others, as JSON lines."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share:
     try:
         load_tokenizer(config.model)
         kept = {int(number) for number in prepare.inspect(config, on_progress).row_numbers}
-    except ModelError:  # without tokens, what can be told from the rows alone
+    except ModelError:  # without tokens, only what the rows alone show
         kept = None
     draft = path.with_name(f".{path.name}.draft")
     written = 0

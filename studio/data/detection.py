@@ -1,6 +1,6 @@
-"""Find out which columns make the prompt and which the answer, from the first rows and the column names.
+"""Detect which columns are the prompt and which the answer, from the first rows and the column names.
 
-The order: lists of turns, a pair of columns, lists of texts in columns known to hold chats, text that names its
+The order: lists of turns, a pair of columns, lists of texts in columns with the names of chats, text that names its
 speakers, one text. An earlier shape wins unless a later one is in clearly more of the rows. What is not understood is
 refused by name, and never read as plain text.
 """
@@ -120,7 +120,7 @@ class _Shapes:
         return [column for column in columns if any(map(is_readable, self._first.cells(column)))]
 
     def texts(self) -> Detection | None:
-        """Find lists of texts in a column that is known to hold chats."""
+        """Find lists of texts in a column with the name of a chat."""
         is_ultrachat = self._first.top.keys() <= {"id", "idx", "data"}
         for column in self._first.named([*COLUMNS.strings, *(["data"] if is_ultrachat else [])]):
             if any(is_texts(parsed(value)) for value in self._first.cells(column)):
@@ -177,7 +177,7 @@ class _Shapes:
         return next(iter([*answers, *columns]), None)
 
     def _prompt(self, completion: str) -> tuple[str, ...]:
-        """Return the columns before an answer; none where nothing asks."""
+        """Return the columns before an answer; none where no column asks something."""
         first = self._first
         keywords = tuple(name for name in first.table.names if _KEYWORD.fullmatch(name.strip()))
         if keywords:

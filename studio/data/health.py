@@ -1,4 +1,4 @@
-"""What is right and wrong with a data set, counted over all rows, and what it costs to train on."""
+"""The report on a dataset: its problems, counted over all rows, and its lengths in tokens."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,18 +22,18 @@ FIX_OF = {
     "special_text": "drop_special",
     "system_lost": "merge_system",
 }
-"""The setting under `data.fixes` that mends a kind of problem."""
+"""The setting under `data.fixes` that fixes a kind of problem."""
 _USED = NOTES | {
     "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "few_rows", "foreign_marks",
     "half_letter", "joined", "leak", "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost",
     "ready_made", "reasoning_lost", "special_text", "system_lost", "unreadable_cell",
 }  # fmt: skip
-"""Rows with these problems are used all the same, unless they are mended."""
+"""Rows with these problems are used all the same, unless they are fixed."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with some rows."""
+    """A problem of some rows."""
 
     kind: str
     count: int
@@ -43,13 +43,13 @@ class Problem:
     share: float = 0.0
     """Share of all rows."""
     fixed: bool = False
-    """Whether the settings mend it already."""
+    """Whether the settings fix it already."""
     names: str = ""
-    """The names in these rows that are not known, separated by commas."""
+    """The unknown names in these rows, separated by commas."""
     setting: str = ""
     """What to give on the command line so that these rows are read, where a setting of the mapping does it."""
     detail: str = ""
-    """What caused it in the first row, in the words of whatever refused the row; empty for most kinds."""
+    """What caused it in the first row, in the words of the template or parser that refused it; empty for most kinds."""
 
     @property
     def used(self) -> bool:
@@ -58,14 +58,14 @@ class Problem:
 
     @property
     def fix(self) -> str | None:
-        """The setting under `data.fixes` that mends it."""
+        """The setting under `data.fixes` that fixes it."""
         return FIX_OF.get(self.kind)
 
     @property
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
-        shown = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
-        figures = {"count": f"{self.count:,}", "rows": shown, "share": _percent(self.share)}
+        first_rows = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
+        figures = {"count": f"{self.count:,}", "rows": first_rows, "share": _percent(self.share)}
         return message(f"problems.{self.kind}.what", **figures, names=self.names, detail=self.detail)
 
     @property
@@ -99,7 +99,7 @@ def problem(kind: str, counted: ProblemCount, rows: int, fixes: tuple[str, ...],
 
 @dataclass(frozen=True)
 class Report:
-    """What a data set holds, over all its rows."""
+    """The report on all rows of a dataset."""
 
     rows: int
     usable: int
@@ -108,7 +108,7 @@ class Report:
     train: int = 0
     validation: int = 0
     lengths: Any = None
-    """Tokens of each usable row before cutting, as an int array; None while the model's tokenizer is not here."""
+    """Tokens of each usable row before cutting, as an int array; None without the tokenizer of the model."""
     row_numbers: Any = None
     """Number of each usable row in the file, counted from 1, in the order of `lengths`."""
     trained_each: Any = None
@@ -116,9 +116,9 @@ class Report:
     max_length: int = 0
     batch_size: int = 1
     near_rows: int | None = None
-    """Rows among which near duplicates were looked for; None where it was all of them."""
+    """Rows among which near duplicates were searched; None where it was all of them."""
     epoch_seconds: float | None = None
-    """Estimated seconds of an epoch on this device; None where it was not asked for or cannot be told."""
+    """Estimated seconds of an epoch on this device; None where it was not computed or is not known."""
     blocks: list[Message] = field(default_factory=list)
     """Why no run can start on these data."""
 

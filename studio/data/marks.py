@@ -48,12 +48,12 @@ def has_fraction(marks: Mapping[str, Any]) -> bool:
 
 def in_lower_case(values: Mapping[str, Any], names: Collection[str], used: Collection[str] = ()) -> dict[str, Any]:
     """Return the values of some names, which are compared without case and outer space; `used` columns are no such."""
-    found = {}
+    values_by_name = {}
     for key, value in values.items():
         name = _lower(key) if isinstance(key, str) else ""
         if name in names and key not in used:
-            found[name] = value
-    return found
+            values_by_name[name] = value
+    return values_by_name
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""From the settings to what the trainer gets, what the preview shows, and what the report counts."""
+"""Prepare a dataset for training: open, map, tokenize, fix, split, and report."""
 
 import hashlib
 import random
@@ -29,7 +29,7 @@ from studio.model.load import load_tokenizer, locate
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The rows of a run, tokenized and split. The data sets have the columns `input_ids` and `labels`."""
+    """The rows of a run, tokenized and split. The datasets have the columns `input_ids` and `labels`."""
 
     train: Any
     validation: Any | None
@@ -43,7 +43,7 @@ class PreparedData:
 
 
 def table(data: DataConfig) -> Table:
-    """Open a data set; the last ones are remembered until their file changes. Raises DataError."""
+    """Open a dataset; the last ones are remembered until their file changes. Raises DataError."""
     path = source.path_of(data.source, data.limit if data.pick == "first" else None)
     return _table(path, data.source, path.stat().st_mtime_ns, path.stat().st_size)
 
@@ -70,7 +70,7 @@ def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig, today: da
         config.data.prompt,
         tokenizer,
         answer_column(chosen),
-        asked=question_column(chosen),
+        question=question_column(chosen),
         merge_system="merge_system" in config.data.fixes,
         today=today,
     )
@@ -119,16 +119,16 @@ def conversations_at(
     if (own := validation_source(data)) is not None:
         data = data.model_copy(update={"source": own, "limit": None})
     render = renderer(config, tokenizer, chosen, today)
-    found = []
+    conversations = []
     for number in numbers:
         row = table(data).row(number - 1)
         turns = scan.conversation_of(row, data, chosen).turns
-        found.append((turns, scan.render_row(row, turns, data, chosen, render)))
-    return found
+        conversations.append((turns, scan.render_row(row, turns, data, chosen, render)))
+    return conversations
 
 
 def inspect(config: RunConfig, on_progress: OnProgress = lambda share: None) -> Report:
-    """Check all rows of a data set; without the model's tokenizer, what depends on tokens is left out."""
+    """Check all rows of a dataset; without the model's tokenizer, what depends on tokens is left out."""
     try:
         tokenizer = load_tokenizer(config.model)
     except ModelError:
@@ -194,7 +194,7 @@ def validation_source(data: DataConfig) -> SourceConfig | None:
     """Return the source of the validation rows when it is one of its own."""
     chosen = data.validation
     if chosen.kind == "file":
-        return source.beside(data.source, chosen.name or "")
+        return source.sibling(data.source, chosen.name or "")
     if chosen.kind == "split":
         if data.source.kind != "hub":
             raise DataError("data.no_splits", name=data.source.name)
@@ -209,14 +209,14 @@ def _split_and_report(config: RunConfig, detected: Detection, scanned: ScanResul
     rows = scanned.dataset()
     fixes = config.data.fixes
     numbers, lengths, trained, hashes = (column(rows, name) for name in ("number", "length", "trained", "hash"))
-    found = dict(scanned.problems)
+    counts = dict(scanned.problems)
     keep = trained > 0
-    seen_at = _first_seen(hashes)
-    repeated = keep & (seen_at != numpy.arange(len(hashes)))
+    first_index = _first_indices(hashes)
+    repeated = keep & (first_index != numpy.arange(len(hashes)))
     near = numpy.isin(numbers, [number for number, _ in scanned.near]) & keep
     for kind, where in (("duplicate", repeated), ("near_duplicate", near)):
         if where.any():
-            found[kind] = _counted(numbers[where], config)
+            counts[kind] = _counted(numbers[where], config)
     for fix, where in (("drop_cut", lengths > config.data.max_length), ("deduplicate", repeated)):
         if fix in fixes:
             keep &= ~where
@@ -224,10 +224,10 @@ def _split_and_report(config: RunConfig, detected: Detection, scanned: ScanResul
         keep &= ~near
     usable = numpy.flatnonzero(keep)
     train, validation = _split(config, rows, usable, own)
-    train = _without_leaks(config, found, train, validation, rows, own)
+    train = _without_leaks(config, counts, train, validation, rows, own)
     if config.data.validation.kind == "fraction" and not validation:
-        found["few_rows"] = ProblemCount(1, [])
-    problems = [problem(kind, counted, scanned.rows, fixes, detected.mapping) for kind, counted in found.items()]
+        counts["few_rows"] = ProblemCount(1, [])
+    problems = [problem(kind, counted, scanned.rows, fixes, detected.mapping) for kind, counted in counts.items()]
     used = [*train, *([] if own is not None else validation)]
     report = Report(
         rows=scanned.rows,
@@ -270,43 +270,42 @@ def split(groups: Sequence[int], fraction: float, seed: int) -> tuple[list[int],
         members.setdefault(group, []).append(row)
     order = list(members)
     random.Random(seed).shuffle(order)
-    held: list[int] = []
+    chosen: set[int] = set()
     for group in order[:-1]:  # one group at least stays for training
-        if held and len(held) + len(members[group]) / 2 > len(groups) * fraction:
+        if chosen and len(chosen) + len(members[group]) / 2 > len(groups) * fraction:
             break
-        held += members[group]
-    chosen = set(held)
+        chosen.update(members[group])
     return [row for row in range(len(groups)) if row not in chosen], sorted(chosen)
 
 
 def _without_leaks(
     config: RunConfig,
-    found: dict[str, ProblemCount],
+    counts: dict[str, ProblemCount],
     train: list[int],
     validation: list[int],
     rows: Any,
     own: Any | None,
 ) -> list[int]:
-    """Count the validation rows that stand in the training rows too, and leave those out of training if asked to."""
+    """Count the rows in both sides, and leave them out of training where the fixes say so."""
     if not validation:
         return train
     hashes = column(rows, "hash")
     held = set(column(own or rows, "hash")[validation].tolist())
     leaks = [i for i in train if hashes[i] in held]
     if leaks:
-        found["leak"] = _counted(column(rows, "number")[leaks], config)
+        counts["leak"] = _counted(column(rows, "number")[leaks], config)
     if "remove_leaks" not in config.data.fixes:
         return train
-    gone = set(leaks)
-    return [i for i in train if i not in gone]
+    leaked = set(leaks)
+    return [i for i in train if i not in leaked]
 
 
 def column(rows: Any, name: str) -> Any:
-    """Return a column of numbers of a whole data set as an array, without a detour through Python's numbers."""
+    """Return a column of numbers of a whole dataset as an array, without converting it to Python numbers."""
     return rows.data.column(name).to_numpy()
 
 
-def _first_seen(hashes: Any) -> Any:
+def _first_indices(hashes: Any) -> Any:
     """Return for each row the index of the first row with the same hash."""
     import numpy
 
@@ -320,31 +319,31 @@ def _counted(numbers: Any, config: RunConfig) -> ProblemCount:
 
 
 def _block(config: RunConfig, report: Report) -> DataError:
-    kinds = {problem.kind for problem in report.problems}
-    if kinds == {"nothing_trained"}:
+    problem_kinds = {problem.kind for problem in report.problems}
+    if problem_kinds == {"nothing_trained"}:
         return DataError("data.all_too_long", limit=config.data.max_length, rows=report.rows)
-    told = "; ".join(problem.message.text() for problem in report.problems)
-    return DataError("data.none_usable", rows=report.rows, kinds=told)
+    kinds = "; ".join(problem.message.text() for problem in report.problems)
+    return DataError("data.none_usable", rows=report.rows, kinds=kinds)
 
 
 def _inspect_rows(config: RunConfig, on_progress: OnProgress) -> Report:
     opened = table(config.data)
     detected = mapping(config.data)
     count = opened.index(on_progress)
-    found: dict[str, ProblemCount] = {}
+    counts: dict[str, ProblemCount] = {}
     left_out = 0
     for number, row in scan.chosen_rows(opened, config.data, count):
         names: dict[str, str] = {}
         try:
-            odd = scan.conversation_of(row, config.data, detected.mapping).notes
+            kinds = scan.conversation_of(row, config.data, detected.mapping).notes
         except RowProblem as wrong:
-            odd, names = (wrong.kind,), wrong.names
+            kinds, names = (wrong.kind,), wrong.names
             left_out += 1
-        for kind in odd:
-            found.setdefault(kind, ProblemCount()).add(number, scan.example_of(row), names)
+        for kind in kinds:
+            counts.setdefault(kind, ProblemCount()).add(number, scan.example_of(row), names)
     rows = min(count, config.data.limit or count)
     fixes, mapped = config.data.fixes, detected.mapping
-    problems = [problem(kind, counted, rows, fixes, mapped) for kind, counted in found.items()]
+    problems = [problem(kind, counted, rows, fixes, mapped) for kind, counted in counts.items()]
     return Report(rows, rows - left_out, problems, detected, train=rows - left_out)
 
 
@@ -359,7 +358,7 @@ def _sha256(train: Any, validation: Any | None) -> str:
 
 
 def held_out(name: str | None) -> list[str]:
-    """Return the held-out prompts of a bundled data set (its first column); empty without a name."""
+    """Return the held-out prompts of a bundled dataset (its first column); empty without a name."""
     if not name:
         return []
     rows = source.open_table(SourceConfig(kind="bundled", name=name)).rows()

@@ -32,11 +32,11 @@ class Preview:
     problem: Message | None = None
     """Why the row is left out, if it is; then there are no spans."""
     notes: tuple[Message, ...] = ()
-    """What is odd about the row although it is used."""
+    """Its problems, although it is used."""
 
 
 def preview_row(config: RunConfig, row: int) -> Preview:
-    """Show row number `row` (from 0) as the model will see it; raises StudioError.
+    """Return row number `row` (from 0) as the model will see it; raises StudioError.
 
     Numbers beyond the last row begin again at the first.
     """
@@ -47,24 +47,24 @@ def preview_row(config: RunConfig, row: int) -> Preview:
     raw = opened.row(row)
     tokenizer = load_tokenizer(config.model)
     chosen = prepare.mapping(config.data).mapping
-    shown = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else _writable(raw)
+    row_text = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else _writable(raw)
     try:
         conversation = scan.conversation_of(raw, config.data, chosen)
-        made = scan.render_row(
+        rendering = scan.render_row(
             raw, conversation.turns, config.data, chosen, prepare.renderer(config, tokenizer, chosen)
         )
     except RowProblem as wrong:
-        return Preview(shown, [], 0, 0, False, count, problem=_problem_of(wrong, row, count))
-    labelled = tokens.tokenize([made.segments], tokenizer, config.data.max_length, config.data.train_on)[0]
-    notes = dict.fromkeys((*conversation.notes, *made.notes, *(["joined"] if labelled.joined else [])))
+        return Preview(row_text, [], 0, 0, False, count, problem=_problem_of(wrong, row, count))
+    labelled = tokens.tokenize([rendering.segments], tokenizer, config.data.max_length, config.data.train_on)[0]
+    notes = dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if labelled.joined else [])))
     return Preview(
-        row=shown,
+        row=row_text,
         spans=tokens.spans(labelled, tokenizer),
         tokens=len(labelled.ids),
         trained=labelled.trained,
         ends=tokens.ends_by_itself(labelled, tokenizer, tokens.stop_ids(tokenizer)),
         rows=count,
-        text=made.text,
+        text=rendering.text,
         notes=tuple(_problem_of(RowProblem(kind), row, count) for kind in notes),
     )
 

@@ -37,7 +37,7 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
     if beside := marks.in_lower_case(row, _BESIDE, columns):
         if mapping.marks == "follow" and marks.excludes_row(beside, has_answer=mapping.shape != "text"):
             raise RowProblem("marked")
-        _note_what_is_not_read(beside, mapping, notes)
+        _note_unsupported(beside, mapping, notes)
     if any(".0." in column for column in columns):
         _note_further_entries(row, columns, notes)
     if mapping.shape == "text":
@@ -47,9 +47,9 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
         return Conversation(turns, tuple(notes))
     reader = TurnReader(mapping, notes)
     is_chat = mapping.shape == "messages"
-    said = reader.read(_cell(row, mapping.messages or "")) if is_chat else _pair(row, mapping, reader)
-    said = reader.with_system(said, _cell(row, mapping.system) if mapping.system else None)
-    return Conversation(arrange(said, merge, notes), tuple(notes))
+    turns = reader.read(_cell(row, mapping.messages or "")) if is_chat else _pair(row, mapping, reader)
+    turns = reader.with_system(turns, _cell(row, mapping.system) if mapping.system else None)
+    return Conversation(arrange(turns, merge, notes), tuple(notes))
 
 
 def answer_column(mapping: MappingConfig) -> str | None:
@@ -75,14 +75,14 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     reached = {column: _cell(row, column) for column in named if column}
     if not isinstance(answer := reached.get(mapping.completion or ""), str | None):
         reached[mapping.completion or ""] = _last_answer(answer, mapping)
-    turns = _asked(row, mapping, TurnReader(mapping, Notes()))
+    turns = _prompt_turns(row, mapping, TurnReader(mapping, Notes()))
     question = next((turn.content for turn in reversed(turns) if turn and turn.role == "user"), "")
     reached |= {column: question for column in mapping.prompt if holds_turns(reached[column])}
     joined = {mapping.joined: question} if mapping.joined not in row else {}
     return {**row, **reached, **joined}
 
 
-def _note_what_is_not_read(beside: Row, mapping: MappingConfig, notes: Notes) -> None:
+def _note_unsupported(beside: Row, mapping: MappingConfig, notes: Notes) -> None:
     """Note weights, tool definitions and images in columns of their own."""
     if marks.has_fraction(beside):
         notes.add("weights")
@@ -128,25 +128,25 @@ def _text_cell(row: Row, column: str | None) -> str:
 def _pair(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Read prompt and answer, each as text or as a list of turns."""
     answer = _answer(_cell(row, mapping.completion or ""), reader)
-    asked = _asked(row, mapping, reader)
+    prompt = _prompt_turns(row, mapping, reader)
     if isinstance(answer, str):
-        if not asked:
+        if not prompt:
             raise RowProblem("empty_prompt")
         earlier = parsed(_cell(row, mapping.history)) if mapping.history else None
-        return [*(reader.read(earlier) if earlier else []), *asked, Turn("assistant", answer)]
+        return [*(reader.read(earlier) if earlier else []), *prompt, Turn("assistant", answer)]
     if any(turn and turn.role == "user" for turn in answer):
         return answer  # a whole conversation, in which the prompt stands too
     head = next((number for number, turn in enumerate(answer) if not turn or turn.role != "system"), len(answer))
-    return [*answer[:head], *asked, *answer[head:]]
+    return [*answer[:head], *prompt, *answer[head:]]
 
 
-def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
+def _prompt_turns(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Return the turns before the answer: one of the user's, unless a prompt column holds turns."""
     cells = [_cell(row, column) for column in mapping.prompt]
     if not any(holds_turns(value) for value in cells):
         parts = [_prompt_text(column, value) for column, value in zip(mapping.prompt, cells, strict=True)]
-        prompt = mapping.joiner.join(part for part in parts if part)
-        return [Turn("user", prompt)] if prompt else []
+        text = mapping.joiner.join(part for part in parts if part)
+        return [Turn("user", text)] if text else []
     turns: list[Turn | None] = []
     for column, value in zip(mapping.prompt, cells, strict=True):
         if holds_turns(value):

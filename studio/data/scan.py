@@ -1,4 +1,4 @@
-"""One pass over all rows: read, render, tokenize and label them, and note what is odd.
+"""One pass over all rows: read, render, tokenize and label them, and count problems.
 
 The result lies in one Arrow file in the cache, under a name made from everything that it depends on: the same data,
 template and tokenizer are never tokenized twice. Memory does not grow with the rows, but for some bytes each.
@@ -27,14 +27,14 @@ from studio.files import own_cache, replace_file
 from studio.model.template import source_of
 
 BATCH = 1_000
-"""Rows tokenized at a time, between two looks at whether somebody asked to stop."""
+"""Rows tokenized at a time, between two calls of `on_progress`."""
 ROWS_NAMED = 100
 """Row numbers kept for each kind of problem."""
 NAMES_KEPT = 20
-"""Names that are not known kept for each kind of problem."""
+"""Unknown names kept for each kind of problem."""
 NEAR_ROWS = 100_000
-"""Rows among which near duplicates are looked for, unless they are to be removed."""
-_KEPT_BYTES = 20_000_000_000
+"""Rows among which near duplicates are searched, unless they are to be removed."""
+_MAX_CACHE_BYTES = 20_000_000_000
 _RENDERED = {"merge_turns", "merge_system", "drop_special"}
 """The fixes that decide how a row is read or rendered."""
 _VERSION = 3
@@ -43,15 +43,15 @@ _VERSION = 3
 
 @dataclass
 class ProblemCount:
-    """How many rows have a problem, which ones (counted from 1, the first of them), and how one looks."""
+    """How many rows have a problem, which ones (counted from 1, the first of them), and an example."""
 
     count: int = 0
     rows: list[int] = field(default_factory=list)
     example: str = ""
     names: dict[str, str] = field(default_factory=dict)
-    """Names in them that are not known, each with what it may stand for; the first of them."""
+    """The first unknown names in them, each with what it may stand for."""
     detail: str = ""
-    """What caused it in the first row, in the words of whatever refused the row."""
+    """What caused it in the first row, in the words of the template or parser that refused it."""
 
     def add(self, row: int, example: str, names: Mapping[str, str] | None = None, detail: str = "") -> None:
         """Count one more row."""
@@ -73,13 +73,13 @@ class ScanResult:
     near: list[tuple[int, int]]
     """Near duplicates: row, and the earlier row that it is like; both counted from 1."""
     near_rows: int
-    """Rows, from the first on, among which near duplicates were looked for."""
+    """Rows, from the first on, among which near duplicates were searched."""
 
     def dataset(self) -> Any:
         """Return the rows as a memory-mapped `datasets.Dataset`.
 
         Columns: `number` (of the row in the file, from 1), `input_ids` and `labels` (without what is cut), `length`
-        (tokens before cutting), `trained` (tokens with a label), `hash` (of what is said), `group`.
+        (tokens before cutting), `trained` (tokens with a label), `hash` (of the messages), `group`.
         """
         from datasets import Dataset
 
@@ -103,37 +103,39 @@ def scan(
     folder = own_cache("tokens")
     count = table.index(lambda share: on_progress(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
-    name = _name(table, data, mapping, tokenizer, near_rows, today)
+    name = _cache_key(table, data, mapping, tokenizer, near_rows, today)
     path, record = folder / f"{name}.arrow", folder / f"{name}.json"
     if record.exists() and path.exists():
         record.touch()
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        problems = {kind: ProblemCount(**counted) for kind, counted in kept["problems"].items()}
-        return ScanResult(path, kept["rows"], problems, [tuple(pair) for pair in kept["near"]], kept["near_rows"])
+        cached = json.loads(record.read_text(encoding="utf-8"))
+        problems = {kind: ProblemCount(**counted) for kind, counted in cached["problems"].items()}
+        return ScanResult(path, cached["rows"], problems, [tuple(pair) for pair in cached["near"]], cached["near_rows"])
     draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
     try:
-        scanned = _Pass(table, data, mapping, render, tokenizer, near_rows).run(draft, on_progress)
+        scanned = _Scanner(table, data, mapping, render, tokenizer, near_rows).run(draft, on_progress)
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
     scanned.path = path
-    kept = {
+    cached = {
         "rows": scanned.rows,
         "problems": {kind: asdict(counted) for kind, counted in scanned.problems.items()},
         "near": scanned.near,
         "near_rows": scanned.near_rows,
     }
-    replace_file(record, json.dumps(kept, ensure_ascii=False))
+    replace_file(record, json.dumps(cached, ensure_ascii=False))
     _prune(folder)
     return scanned
 
 
 def conversation_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig) -> Conversation:
-    """Return what is said in one row; raises RowProblem."""
+    """Read the conversation of one row; raises RowProblem."""
     if isinstance(row, BadRow):
         raise RowProblem(row.kind)
-    said = read_conversation(row, mapping, merge="merge_turns" in data.fixes)
-    return replace(said, notes=(*said.notes, *row.notes)) if isinstance(row, RepairedRow) else said
+    conversation = read_conversation(row, mapping, merge="merge_turns" in data.fixes)
+    if isinstance(row, RepairedRow):
+        return replace(conversation, notes=(*conversation.notes, *row.notes))
+    return conversation
 
 
 def render_row(
@@ -168,7 +170,7 @@ def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[in
 
 
 def example_of(row: Row | BadRow) -> str:
-    """Return the beginning of a row, to show what is meant."""
+    """Return the beginning of a row, as an example."""
     text = row.text if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False, default=str)[:200]
     return writable(text)
 
@@ -178,7 +180,7 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-class _Pass:
+class _Scanner:
     def __init__(
         self,
         table: Table,
@@ -212,13 +214,13 @@ class _Pass:
         count = self._table.count
         total = min(count, self._data.limit or count)
         rows = chosen_rows(self._table, self._data, count)
-        seen = 0
+        done = 0
         with open(path, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
             while batch := list(islice(rows, BATCH)):
-                on_progress(0.1 + 0.9 * seen / total)
+                on_progress(0.1 + 0.9 * done / total)
                 writer.write_batch(pyarrow.RecordBatch.from_pylist(self._batch(batch), schema=schema))
-                seen += len(batch)
-        return ScanResult(path, seen, self._problems, self._near.pairs, min(self._near_rows, seen))
+                done += len(batch)
+        return ScanResult(path, done, self._problems, self._near.pairs, min(self._near_rows, done))
 
     def _batch(self, rows: list[tuple[int, Row | BadRow]]) -> list[dict[str, Any]]:
         rendered: list[tuple[int, Row, Conversation, Rendering]] = []
@@ -239,22 +241,22 @@ class _Pass:
     def _entry(
         self, number: int, row: Row, conversation: Conversation, rendering: Rendering, made: Tokens
     ) -> dict[str, Any] | None:
-        """Return what is kept of a row; None for one whose end would not be trained."""
+        """Return what is stored of a row; None for one whose end would not be trained."""
         if not made.cut and not tokens.ends_by_itself(made, self._tokenizer, self._stops):
             self._count("no_end", number, row, detail=self._tokenizer.decode(made.ids[-8:]))
             return None
         for note in dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if made.joined else []))):
             self._count(note, number, row)
-        said = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
+        text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
         if made.cut:
             self._count("answer_cut" if made.trained else "nothing_trained", number, row)
-        self._near.add(number, said)
+        self._near.add(number, text)
         return {
             "number": number,
             **made.for_training(),
             "length": len(made.ids),
             "trained": made.trained,
-            "hash": _hash(said),
+            "hash": _hash(text),
             "group": _hash(str(cell(row, self._data.validation.group))) if self._data.validation.group else 0,
         }
 
@@ -280,32 +282,32 @@ class _NearDuplicates:
 
         self._most = most
         self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
-        self._made: list[Any] = []
+        self._hashes: list[Any] = []
         self._numbers: list[int] = []
-        self._exact: set[int] = set()
-        self.seen = 0
-        """Number of rows looked at."""
+        self._seen: set[int] = set()
+        self.rows = 0
+        """Number of rows so far."""
         self.pairs: list[tuple[int, int]] = []
 
     def add(self, number: int, text: str) -> None:
-        """Look whether a row is like an earlier one; equal rows are not counted here."""
+        """Add a row, and pair it with an earlier one that is nearly the same; equal rows are not paired."""
         from rensa import RMinHash
 
-        if self.seen >= self._most:
+        if self.rows >= self._most:
             return
-        self.seen += 1
-        if (exact := _hash(text)) in self._exact:
+        self.rows += 1
+        if (exact := _hash(text)) in self._seen:
             return
-        self._exact.add(exact)
+        self._seen.add(exact)
         words = text.split()
         made = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
         made.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
         for earlier in self._index.query(made):
-            if made.jaccard(self._made[earlier]) >= self.ALIKE:
+            if made.jaccard(self._hashes[earlier]) >= self.ALIKE:
                 self.pairs.append((number, self._numbers[earlier]))
                 break
         self._index.insert(len(self._numbers), made)
-        self._made.append(made)
+        self._hashes.append(made)
         self._numbers.append(number)
 
 
@@ -313,10 +315,10 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 
-def _name(
+def _cache_key(
     table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any, near_rows: int, today: date | None
 ) -> str:
-    """Return the name under which a pass is kept: a hash of all that decides its result."""
+    """Return the name of a result in the cache: a hash of everything that it depends on."""
     writes_date = "strftime_now" in source_of(tokenizer)
     core = getattr(tokenizer, "backend_tokenizer", None)
     parts = {
@@ -340,7 +342,7 @@ def _name(
 
 def _prune(folder: Path) -> None:
     """Remove the passes that were not used for longest, beyond the space that the cache may take."""
-    left = _KEPT_BYTES
+    left = _MAX_CACHE_BYTES
     for record in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         path = record.with_suffix(".arrow")
         left -= path.stat().st_size if path.exists() else 0

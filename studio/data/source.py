@@ -22,7 +22,7 @@ from studio.i18n import Message, message
 
 _SMALL = 32 << 20
 FIRST_ROWS = 200
-"""Rows from which the shape and the columns' types are told."""
+"""Rows from which the shape and the types of columns are detected."""
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet", "arrow", "xlsx", "txt")
 _TEXT_FORMATS = ("csv", "tsv", "json", "jsonl", "txt")
 
@@ -57,8 +57,8 @@ class Table:
     def columns(self) -> list[Column]:
         """The columns of the first rows, in the order in which they appear; parts of nested cells stand behind them."""
         names = dict.fromkeys(name for row in self.first for name in row)
-        found = [Column(name, _type_of(row.get(name) for row in self.first)) for name in names]
-        return found + [Column(name, "text") for name in _nested(self.first)]
+        columns = [Column(name, _type_of(row.get(name) for row in self.first)) for name in names]
+        return columns + [Column(name, "text") for name in _nested(self.first)]
 
     @property
     def names(self) -> list[str]:
@@ -72,11 +72,11 @@ class Table:
 
     @property
     def count(self) -> int:
-        """Number of rows; found in one pass over the file at the first time."""
+        """Number of rows, counted in one pass over the file at first use."""
         return self.reader.index() if self.reader.count is None else self.reader.count
 
     def index(self, on_progress: OnProgress) -> int:
-        """Find all rows, telling `on_progress` the share done, and return how many there are."""
+        """Find all rows, calling `on_progress` with the share done, and return how many there are."""
         return self.reader.index(on_progress) if self.reader.count is None else self.reader.count
 
     @property
@@ -86,8 +86,8 @@ class Table:
 
     def row(self, number: int) -> Row | BadRow:
         """Return row `number` (0 is the first); beyond the last one, they begin again at the first."""
-        found = next(self.reader.rows(number, number + 1), None)
-        return found if found is not None else next(self.reader.rows(number % self.count))
+        row = next(self.reader.rows(number, number + 1), None)
+        return row if row is not None else next(self.reader.rows(number % self.count))
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
         """Yield the rows from `start` to before `stop`."""
@@ -100,7 +100,7 @@ class Table:
 
 
 def path_of(source: SourceConfig, limit: int | None = None) -> Path:
-    """Return the file of a source; of the Hub, the first `limit` rows are fetched if not here. Raises DataError."""
+    """Return the file of a source, the first `limit` rows of a dataset of the Hub; raises DataError."""
     if source.kind == "bundled":
         return presets.data_file(source.name)
     if source.kind == "hub":
@@ -111,7 +111,7 @@ def path_of(source: SourceConfig, limit: int | None = None) -> Path:
     return path
 
 
-def beside(source: SourceConfig, name: str) -> SourceConfig:
+def sibling(source: SourceConfig, name: str) -> SourceConfig:
     """Return another file as a source; the encoding that `source` names stands in where the file's is not clear."""
     try:
         encodings.detect(Path(name).expanduser())
@@ -120,9 +120,10 @@ def beside(source: SourceConfig, name: str) -> SourceConfig:
     return SourceConfig(kind="file", name=name)
 
 
-def is_here(data: DataConfig) -> bool:
-    """Whether the rows can be read without asking the Hub for them."""
-    return data.source.kind != "hub" or hub_datasets.is_here(data.source, data.limit if data.pick == "first" else None)
+def is_local(data: DataConfig) -> bool:
+    """Whether the rows can be read without the Hub."""
+    limit = data.limit if data.pick == "first" else None
+    return data.source.kind != "hub" or hub_datasets.is_cached(data.source, limit)
 
 
 def open_table(source: SourceConfig) -> Table:
@@ -198,7 +199,7 @@ def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
     """Whether a file can be read a line at a time as it is.
 
     Not so where letters have several bytes all of which may be a line feed's, nor with the old Macintosh's line ends;
-    in delimited files these are seen to by their reader where there are line feeds too.
+    in delimited files their reader handles them where there are line feeds too.
     """
     if encoding.startswith(("utf-16", "utf-32", "iso2022", "hz")):
         return False
@@ -230,9 +231,9 @@ def _as_utf8(path: Path, encoding: str) -> Path:
 
 
 def _type_of(cells: Iterator[Any]) -> str:
-    found = dict.fromkeys(_type(cell) for cell in cells)
-    found.pop("empty", None)
-    return " | ".join(found) or "empty"
+    types = dict.fromkeys(_type(cell) for cell in cells)
+    types.pop("empty", None)
+    return " | ".join(types) or "empty"
 
 
 def _type(cell: Any) -> str:
@@ -247,13 +248,13 @@ def _type(cell: Any) -> str:
 
 def _nested(rows: list[Row]) -> list[str]:
     """Return the text cells inside objects, and inside the first object of lists, as dotted paths."""
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for row in rows[:20]:
         for name, cell in row.items():
             inner, prefix = (cell[0], f"{name}.0") if isinstance(cell, list) and cell else (cell, name)
             if isinstance(inner, dict) and not {"role", "from"} & set(inner):
-                found.update(dict.fromkeys(f"{prefix}.{key}" for key, value in inner.items() if isinstance(value, str)))
-    return list(found)
+                paths.update(dict.fromkeys(f"{prefix}.{key}" for key, value in inner.items() if isinstance(value, str)))
+    return list(paths)
 
 
 def cell(row: Row, column: str) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -35,20 +35,13 @@ def find(tokenizer: Any, text: str, start: int = 0, end: int | None = None) -> l
     return [match.span() for match in pattern(tokenizer).finditer(text, start, len(text) if end is None else end)]
 
 
-def with_private_names(tokenizer: Any, text: str, plain: Iterable[Span]) -> Iterator[tuple[str, int]]:
-    """Yield pieces of a text as the tokenizer of `literal_encoder` reads it, each with the number of its characters here.
+def with_private_names(tokenizer: Any, text: str, plain: Iterable[Span]) -> str:
+    """Return a text as the tokenizer of `literal_encoder` reads it.
 
     Special tokens get private names, except in the spans of `plain`, which stay as they are.
     """
-    kept = set(plain)
-    names = _names(tokenizer)
-    done = 0
-    for match in pattern(tokenizer).finditer(text):
-        if match.span() not in kept:
-            yield text[done : match.start()], match.start() - done
-            yield names[match[0]], len(match[0])
-            done = match.end()
-    yield text[done:], len(text) - done
+    kept, names = set(plain), _names(tokenizer)
+    return pattern(tokenizer).sub(lambda match: match[0] if match.span() in kept else names[match[0]], text)
 
 
 @lru_cache(maxsize=2)

@@ -30,7 +30,7 @@ _PREFIX = re.compile(r"\s*(\w+)\s*[:：]\s*(.*)", re.DOTALL)
 
 
 class TurnReader:
-    """Reads the turns of one row and notes what is odd about them."""
+    """Reads the turns of one row and notes their problems."""
 
     def __init__(self, mapping: MappingConfig, notes: Notes):
         self._roles = mapping.roles
@@ -166,7 +166,7 @@ class TurnReader:
         return [turn, None] if calls else [turn]
 
     def _text(self, entry: Mapping[str, Any], role: str, calls: bool, notes: Notes) -> str | None:
-        """Return what a message says; None where it says nothing that is text."""
+        """Return the text of a message; None where it has none."""
         content = next((entry[key] for key in TEXT_KEYS if entry.get(key) is not None), None)
         if content is None and role == "assistant" and isinstance(entry.get("refusal"), str):
             notes.add("refusal")
@@ -181,21 +181,21 @@ class TurnReader:
 
     def _exchange(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read an object whose keys are the speakers, such as `{"user": …, "assistant": …}`."""
-        said: dict[str, list[str]] = {"system": [], "user": [], "assistant": []}
+        texts: dict[str, list[str]] = {"system": [], "user": [], "assistant": []}
         for key, value in entry.items():
             role = _role_of_key(str(key), self._roles)
-            if role in said and value is not None:
+            if role in texts and value is not None:
                 text = text_of(value, self.notes)
                 if text and text.strip():
-                    said[role].append(text)
-        if not said["user"] and not said["assistant"]:
+                    texts[role].append(text)
+        if not texts["user"] and not texts["assistant"]:
             raise _not_understood(entry)
-        turns: list[Turn | None] = [Turn("system", text) for text in said["system"][:1]]
-        if said["user"]:
-            turns.append(Turn("user", "\n".join(said["user"])))
-        if said["assistant"]:
-            turns.append(Turn("assistant", said["assistant"][0], self._trained(entry)))
-            if len(said["assistant"]) > 1:
+        turns: list[Turn | None] = [Turn("system", text) for text in texts["system"][:1]]
+        if texts["user"]:
+            turns.append(Turn("user", "\n".join(texts["user"])))
+        if texts["assistant"]:
+            turns.append(Turn("assistant", texts["assistant"][0], self._trained(entry)))
+            if len(texts["assistant"]) > 1:
                 self.notes.add("extra_answers")
         return turns
 
@@ -204,29 +204,29 @@ class TurnReader:
         return not own or not marks.excludes_message(own)
 
     def _tagged(self, text: str) -> Iterator[Turn]:
-        """Read text that is marked by speakers; other headings in it are part of what is said."""
+        """Read text in which tags name the speakers; other headings in it are part of the messages."""
         known = {**ROLES, **{name.lower(): role for name, role in self._roles.items()}}
-        found = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
-        if not found:
-            found = _plain_marks(text, known)
-        if not found:
+        tags = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
+        if not tags:
+            tags = _plain_tags(text, known)
+        if not tags:
             raise RowProblem("not_turns")
-        for mark, following in zip(found, [*found[1:], None], strict=True):
+        for mark, following in zip(tags, [*tags[1:], None], strict=True):
             content = text[mark.end() : following.start() if following else len(text)].strip()
             role = known[mark[1].lower()]
             if role in ("user", "assistant", "system"):
                 yield Turn(role, content)
 
 
-def _plain_marks(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
+def _plain_tags(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
     """Return the marks of text that begins with one, such as `Human:`; each role has one name, its first."""
-    found: list[re.Match[str]] = []
+    tags: list[re.Match[str]] = []
     names: dict[str, str] = {}
     for mark in _PLAIN_TAG.finditer(text):
         name = mark[1].lower()
         if name in known and names.setdefault(known[name], name) == name:
-            found.append(mark)
-    return found if found and not text[: found[0].start()].strip() else []
+            tags.append(mark)
+    return tags if tags and not text[: tags[0].start()].strip() else []
 
 
 def speaker_of(entry: Mapping[str, Any]) -> str | None:

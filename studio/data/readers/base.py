@@ -19,7 +19,7 @@ MAX_IN_MEMORY_BYTES = 300_000_000
 MAX_DEPTH = 100
 """Lists and objects inside one another in a row: far more than data have, far less than overflows a parser's stack."""
 
-_TO_MEND = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|\d[eE]\+?\d{3}")
+_UNUSUAL = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|\d[eE]\+?\d{3}")
 
 
 class BadRow(Exception):
@@ -55,7 +55,7 @@ class Reader:
         """What a reader of the report should know about how the file was read."""
 
     def index(self, on_progress: OnProgress = lambda share: None) -> int:
-        """Find all rows and return how many there are; `on_progress` gets the share done, and may raise to end it."""
+        """Index all rows and return their number; `on_progress` gets the share done, and may raise to end it."""
         raise NotImplementedError
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
@@ -68,7 +68,7 @@ class InMemoryReader(Reader):
 
     def __init__(self, path: Path):
         super().__init__(path)
-        self._held: list[Any] | None = None
+        self._loaded: list[Any] | None = None
 
     def _load(self) -> list[Any]:
         raise NotImplementedError
@@ -83,19 +83,19 @@ class InMemoryReader(Reader):
         yield from self._all()[start:stop]
 
     def _all(self) -> list[Any]:
-        if self._held is None:
+        if self._loaded is None:
             size = self.path.stat().st_size
             if size > MAX_IN_MEMORY_BYTES:
                 raise DataError("data.too_large", name=self.path.name, size=size >> 20, most=MAX_IN_MEMORY_BYTES >> 20)
-            self._held = self._load()
-        return self._held
+            self._loaded = self._load()
+        return self._loaded
 
 
 def as_row(value: Any, repair: bool = True) -> Row | BadRow:
     """Return a JSON value as a row: an object, or a bare list of turns under `messages`.
 
-    With `mend`, halves of characters and numbers that are none are replaced, since nothing behind the reader can write
-    them; without, the caller knows that there are none.
+    With `repair`, lone surrogates and NaN are replaced, which no later step can write; without, the caller knows that
+    there are none.
     """
     if isinstance(value, list) and value and isinstance(value[0], dict):
         value = {"messages": value}
@@ -111,7 +111,7 @@ def as_row(value: Any, repair: bool = True) -> Row | BadRow:
 
 
 def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
-    """Return a JSON value without lone surrogates and numbers that are none; `notes` gets the kinds of changes."""
+    """Return a JSON value without lone surrogates and NaN; `notes` receives the kinds of changes."""
     if isinstance(value, str):
         if value.isascii() or not _has_surrogates(value):
             return value
@@ -133,8 +133,8 @@ def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
 
 
 def may_need_repair(text: str) -> bool:
-    """Whether a row's JSON may hold what `as_row` mends: a quick look, which says yes rather too often."""
-    return bool(_TO_MEND.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH
+    """Whether a row's JSON may hold what `as_row` repairs; a cheap test with false positives."""
+    return bool(_UNUSUAL.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH
 
 
 def _has_surrogates(text: str) -> bool:

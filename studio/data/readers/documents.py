@@ -16,7 +16,7 @@ _NAMES = VOCABULARY["json"]
 _SPEAKERS, _CONVERSATION_IDS = frozenset(_NAMES["speakers"]), frozenset(_NAMES["conversation_ids"])
 _BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
 """What may stand between two documents: space, commas, and the separators of RFC 7464."""
-_LOOKED_AT = 50
+_PEEK_LINES = 50
 _LONGEST_LINE = 8 << 20
 
 
@@ -59,12 +59,12 @@ def _is_of_lines(first: str) -> bool:
 
 def _first_lines(path: Path, encoding: str) -> list[str]:
     """Return the first lines that are not empty; only the first part of one that is very long."""
-    found: list[str] = []
+    lines: list[str] = []
     with open(path, encoding=encoding, errors="replace") as file:
-        while len(found) < _LOOKED_AT and (line := file.readline(_LONGEST_LINE)):
+        while len(lines) < _PEEK_LINES and (line := file.readline(_LONGEST_LINE)):
             if line.strip("\0 \t\r\n"):
-                found.append(line)
-    return found
+                lines.append(line)
+    return lines
 
 
 def _value(line: str, python: bool = False) -> Any:
@@ -97,12 +97,12 @@ class JsonDocuments(InMemoryReader):
         rows, others = rows_of(values[0]) if len(values) == 1 else (_flat(values), [])
         if others:
             self.notes.append(message("data.other_lists", others=", ".join(others)))
-        found = [as_row(row) for row in rows]
+        rows = [as_row(row) for row in rows]
         if not is_damaged:
-            return found
+            return rows
         return [
             BadRow("bad_letters", str(row)) if isinstance(row, RepairedRow) and "half_letter" in row.notes else row
-            for row in found
+            for row in rows
         ]
 
     def _values(self, text: str) -> Iterator[Any]:

@@ -14,8 +14,8 @@ from studio.data.readers.base import BadRow, OnProgress, Reader, Row, as_row, ma
 MAX_LITERAL = 1_000_000
 """Longest line of Python's literals, in characters: a syntax tree takes some hundred bytes for each."""
 _BATCH = 1 << 20
-_SHORT = 64
-"""Lines of fewer bytes are looked at, whether they are empty."""
+_SHORT_LINE_BYTES = 64
+"""Lines of fewer bytes are read to see whether they are empty."""
 
 
 class LineReader(Reader):
@@ -54,7 +54,7 @@ class LineReader(Reader):
     def _find(self, on_progress: OnProgress) -> tuple[Any, Any]:
         """Return the byte and the line at which each row starts: here, each line that is not empty.
 
-        A gigabyte takes about a second, since only the short lines are looked at one by one.
+        A gigabyte takes about a second, since only the short lines are read one by one.
         """
         import numpy
 
@@ -70,7 +70,7 @@ class LineReader(Reader):
             starts = numpy.concatenate(([self._begin], *ends))
             lengths = numpy.diff(numpy.concatenate((starts, [done])))
             kept = lengths > 0
-            for line in numpy.flatnonzero(kept & (lengths < _SHORT)):
+            for line in numpy.flatnonzero(kept & (lengths < _SHORT_LINE_BYTES)):
                 file.seek(starts[line])
                 kept[line] = bool(file.read(lengths[line]).strip())
         return starts[kept], numpy.flatnonzero(kept) + self._first_line

@@ -63,7 +63,7 @@ class Spreadsheet(InMemoryReader):
         return first or (book.sheets[0], Cells())
 
     def _rows(self, cells: Cells) -> list[tuple[str, ...]]:
-        """Return the rows below the header; their cells are kept as tuples, and named when they are asked for."""
+        """Return the rows below the header; their cells are kept as tuples, and named on demand."""
         rows = list(rows_of(cells))
         if cells.merged:
             self.notes.append(message("data.merged_cells", count=len(cells.merged)))
