@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from studio import safe_yaml
 from studio.config import SourceConfig
 from studio.errors import ConfigError, DataError
-from studio.files import own_cache
+from studio.files import user_cache
 from studio.model.hub import reachable
 
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 def _cached_path(source: SourceConfig, limit: int | None) -> Path:
     parts = (source.name, source.subset, source.split or "train", source.revision, limit)
-    folder = own_cache("hub-data")
+    folder = user_cache("hub-data")
     return folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}.arrow"
 
 

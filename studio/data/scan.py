@@ -23,7 +23,7 @@ from studio.data.rows import columns_for_template, read_conversation
 from studio.data.segments import Rendering
 from studio.data.source import Table, cell
 from studio.data.tokens import Tokens
-from studio.files import own_cache, replace_file
+from studio.files import replace_file, user_cache
 from studio.model.template import source_of
 
 BATCH = 1_000
@@ -100,7 +100,7 @@ def scan(
     `on_progress` gets the share done between two batches, and may raise to end the work. `today` is the date with
     which `render` renders templates that write one.
     """
-    folder = own_cache("tokens")
+    folder = user_cache("tokens")
     count = table.index(lambda share: on_progress(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
     name = _cache_key(table, data, mapping, tokenizer, near_rows, today)

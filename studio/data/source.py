@@ -17,7 +17,7 @@ from studio.data.readers.base import MAX_IN_MEMORY_BYTES, BadRow, OnProgress, Re
 from studio.data.readers.message_tree import MessageTree
 from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
-from studio.files import own_cache, sha256
+from studio.files import sha256, user_cache
 from studio.i18n import Message, message
 
 _SMALL = 32 << 20
@@ -212,7 +212,7 @@ def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
 
 def _as_utf8(path: Path, encoding: str) -> Path:
     """Return a copy of a file in UTF-8 with line feeds at the ends of lines; damaged letters stay damaged."""
-    kept = own_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
+    kept = user_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
     if not kept.exists():
         if path.stat().st_size > MAX_IN_MEMORY_BYTES:
             size, most = path.stat().st_size >> 20, MAX_IN_MEMORY_BYTES >> 20

@@ -72,7 +72,7 @@ def test_a_token_is_handed_on_and_kept_nowhere(asked, cache):
     ("error", "said"),
     [
         (DatasetNotFoundError("Dataset 'a/b' is a gated dataset on the Hub."), "granted first"),
-        (DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub or cannot be accessed."), "no data set"),
+        (DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub or cannot be accessed."), "no dataset"),
         (ValueError("Unknown split 'tset'. Should be one of ['train', 'test']."), "['train', 'test']"),
         (ConnectionError("hf_canary"), "not as expected"),
         (RuntimeError("Dataset scripts are no longer supported"), "not as expected"),

@@ -138,7 +138,7 @@ def test_a_fix_leaves_its_rows_out_and_says_so(tiny_config, style_file, fix, lef
     assert report.row_numbers.tolist() == left
     mended = [problem for problem in report.problems if problem.fix == fix]
     assert all(problem.fixed and not problem.used for problem in mended)
-    assert "Mended" in mended[0].effect.text()
+    assert "Fixed" in mended[0].effect.text()
 
 
 def test_turns_that_do_not_alternate_are_left_out_or_merged(tiny_config, style_file):
