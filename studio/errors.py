@@ -4,9 +4,9 @@
     ├── ConfigError     a setting is unknown, of the wrong type, out of range, or conflicts with another
     ├── DataError       a dataset cannot be read or used
     ├── PromptError     a template cannot be rendered, or does not end as it must
-    ├── ModelError      a model cannot be found, fetched or loaded
+    ├── ModelError      a model cannot be located, downloaded or loaded
     ├── DeviceError     the device is busy, missing or out of memory
-    ├── RunError        a run cannot be found, started, changed or resumed
+    ├── RunError        a run cannot be located, started, changed or resumed
     ├── CompareError    base and adapter cannot be put side by side
     ├── AccessError     a page that others reach is not set up safely, or a request is not permitted
     ├── ExportError     a run's result cannot be exported, or was changed
@@ -58,7 +58,7 @@ class PromptError(StudioError):
 
 
 class ModelError(StudioError):
-    """A model cannot be found, fetched or loaded."""
+    """A model cannot be located, downloaded or loaded."""
 
 
 class DeviceError(StudioError):
@@ -66,7 +66,7 @@ class DeviceError(StudioError):
 
 
 class RunError(StudioError):
-    """A run cannot be found, started, changed or resumed."""
+    """A run cannot be located, started, changed or resumed."""
 
 
 class CompareError(StudioError):

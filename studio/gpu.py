@@ -85,9 +85,9 @@ class GpuThread:
                 resume.require_further(run, changes)
             if checkpoint.all_of(run.path) or run.status().state is State.FINISHED:
                 checkpoint.newest_whole(run.path)
-            taken = RunWriter.take_over(run, devices)
-            trainer.change(taken, changes)
-            return self._enqueue(_QueuedRun(taken, True, token))
+            writer = RunWriter.take_over(run, devices)
+            trainer.change(writer, changes)
+            return self._enqueue(_QueuedRun(writer, True, token))
 
     @contextlib.contextmanager
     def _starting_run(self, wait: bool) -> Iterator[tuple[str, ...]]:
@@ -224,16 +224,16 @@ class GpuThread:
         with self._starting:
             if self._closing.is_set() or not self._queue:
                 return None
-            taken = self._queue.pop(0)
-            self._current = taken.run if isinstance(taken, _QueuedRun) else None
-            return taken
+            first = self._queue.pop(0)
+            self._current = first.run if isinstance(first, _QueuedRun) else None
+            return first
 
     def _run_exclusive(self, job: Job) -> None:
         try:
             with self._device_lock(lambda: job.is_stopping or self._closing.is_set()), estimate.device_in_use():
                 self._host.release()
                 job.run(self._host, None, self._poll_requests)
-        except Exception as error:  # the lock's folder cannot be made, say
+        except Exception as error:  # the folder of the lock cannot be created, say
             log.exception("a job could not start")
             job.refuse(as_studio_error(error))
         self._host.release()
@@ -320,13 +320,13 @@ def _lock_devices() -> Callable[[], None] | None:
     from studio.model.hardware import devices
 
     folder = shared_folder(home(), "locks")
-    with contextlib.ExitStack() as taken:
+    with contextlib.ExitStack() as acquired:
         for name in sorted(devices()):
             lock = locks.try_acquire(folder / f"{name}.lock")
             if lock is None:
                 return None
-            taken.callback(lock)
-        return taken.pop_all().close
+            acquired.callback(lock)
+        return acquired.pop_all().close
 
 
 def _busy(run: Run) -> DeviceError:

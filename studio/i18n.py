@@ -1,12 +1,12 @@
 """The texts of the user interface: one catalogue per language, by key.
 
-Everything that a user reads comes from here. What is kept on disk (events, errors, reasons) is a `Message`, a key with
-its values, so that a run made on a Korean page reads in English on an English one. This module knows no other.
+Everything that a user reads comes from here. What is stored on disk (events, errors, reasons) is a `Message`, a key
+with its values, so that a run of a Korean page reads in English on an English one.
 """
 
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -91,6 +91,12 @@ class Message:
 
     def __str__(self) -> str:
         return self.text()
+
+
+def listed(items: Iterable[Any], limit: int = 8) -> str:
+    """Return the first items, separated by commas, and an ellipsis for the others."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:limit]) + (", …" if len(texts) > limit else "")
 
 
 def message(key: str, /, **values: Any) -> Message:

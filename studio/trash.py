@@ -47,7 +47,7 @@ class DeletedRun:
 
 
 def folder() -> Path:
-    """Return the trash's folder; it is made if missing."""
+    """Return the trash's folder; it is created if missing."""
     return shared_folder(home(), "trash")
 
 

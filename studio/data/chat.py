@@ -126,8 +126,8 @@ class ChatText:
         return Segment(text, False, plain=tuple(span for span in plain if span[1] <= len(text)))
 
     def _has_special(self, turns: Sequence[Message]) -> bool:
-        found = special_tokens.pattern(self._tokenizer)
-        return any(found.search(content) for _, content in turns)
+        pattern = special_tokens.pattern(self._tokenizer)
+        return any(pattern.search(content) for _, content in turns)
 
     def _spelled(self, turns: Sequence[Message], text: str, places: Sequence[_Place]) -> list[Span]:
         if not self._has_special(turns):
@@ -178,10 +178,10 @@ class ChatText:
 
     def _places(self, turns: Sequence[Message], text: str, ask: bool) -> list[_Place]:
         frame = self._frame(tuple(role for role, _ in turns), ask)
-        found = _aligned(frame, turns, text)
-        if found is None:
-            found = sorted(self._located(turns, text, ask), key=lambda place: place.start)
-        return found
+        places = _aligned(frame, turns, text)
+        if places is None:
+            places = sorted(self._located(turns, text, ask), key=lambda place: place.start)
+        return places
 
     def _located(self, turns: Sequence[Message], text: str, ask: bool) -> Iterator[_Place]:
         """Yield where the contents stand, by what changes in the text when a placeholder is in a content's place."""

@@ -22,24 +22,24 @@ def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share:
     """
     try:
         load_tokenizer(config.model)
-        kept = {int(number) for number in prepare.inspect(config, on_progress).row_numbers}
+        usable = {int(number) for number in prepare.inspect(config, on_progress).row_numbers}
     except ModelError:  # without tokens, only what the rows alone show
-        kept = None
+        usable = None
     draft = path.with_name(f".{path.name}.draft")
     written = 0
     with open(draft, "w", encoding="utf-8") as file:
-        for line in _lines(config, kept):
+        for line in _lines(config, usable):
             file.write(line)
             written += 1
     draft.replace(path)
     return written
 
 
-def _lines(config: RunConfig, kept: set[int] | None) -> Iterator[str]:
+def _lines(config: RunConfig, usable: set[int] | None) -> Iterator[str]:
     opened = prepare.table(config.data)
     chosen = prepare.mapping(config.data).mapping
     for number, row in scan.chosen_rows(opened, config.data, opened.count):
-        if kept is not None and number not in kept:
+        if usable is not None and number not in usable:
             continue
         try:
             turns = scan.conversation_of(row, config.data, chosen).turns
@@ -47,8 +47,8 @@ def _lines(config: RunConfig, kept: set[int] | None) -> Iterator[str]:
             continue
         if chosen.shape == "messages":
             group = config.data.validation.group
-            kept = {group: source.cell(row, group)} if group and group != "messages" else {}
-            row = {**kept, "messages": [_message(turn) for turn in turns]}
+            group_cell = {group: source.cell(row, group)} if group and group != "messages" else {}
+            row = {**group_cell, "messages": [_message(turn) for turn in turns]}
         yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
 
 

@@ -6,27 +6,6 @@ from typing import Literal
 
 Speaker = Literal["system", "user", "assistant"]
 
-NOTES = frozenset(
-    {
-        "empty_turn",
-        "extra_answers",
-        "extra_entries",
-        "joined_system",
-        "marked_turn",
-        "media",
-        "names",
-        "reasoning",
-        "refusal",
-        "tool_calls",
-        "tool_definitions",
-        "turns_dropped",
-        "two_systems",
-        "unanswered",
-        "weights",
-    }
-)
-"""Kinds of problems of rows that are used all the same."""
-
 
 @dataclass(frozen=True)
 class Turn:

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.config import MappingConfig
-from studio.data.conversation import NOTES
 from studio.data.detection import Detection
 from studio.data.refusals import as_setting
 from studio.data.scan import ProblemCount
-from studio.i18n import Message, message
+from studio.i18n import Message, listed, message
 
 FIX_OF = {
     "order": "merge_turns",
@@ -23,10 +22,12 @@ FIX_OF = {
     "system_lost": "merge_system",
 }
 """The setting under `data.fixes` that fixes a kind of problem."""
-_USED = NOTES | {
-    "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "few_rows", "foreign_marks",
-    "half_letter", "joined", "leak", "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost",
-    "ready_made", "reasoning_lost", "special_text", "system_lost", "unreadable_cell",
+_USED = {
+    "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "extra_answers", "extra_entries",
+    "few_rows", "foreign_marks", "half_letter", "joined", "joined_system", "leak", "marked_turn", "media", "names",
+    "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost", "ready_made", "reasoning",
+    "reasoning_lost", "refusal", "special_text", "system_lost", "tool_calls", "tool_definitions", "turns_dropped",
+    "two_systems", "unanswered", "unreadable_cell", "weights",
 }  # fmt: skip
 """Rows with these problems are used all the same, unless they are fixed."""
 
@@ -64,8 +65,7 @@ class Problem:
     @property
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
-        first_rows = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
-        figures = {"count": f"{self.count:,}", "rows": first_rows, "share": _percent(self.share)}
+        figures = {"count": f"{self.count:,}", "rows": listed(self.rows), "share": _percent(self.share)}
         return message(f"problems.{self.kind}.what", **figures, names=self.names, detail=self.detail)
 
     @property

@@ -17,12 +17,12 @@ from studio.data.source import FIRST_ROWS, cell
 from studio.data.turns import columnar, speaker_of
 from studio.data.vocabulary import COLUMNS, role_of, suggest_roles
 from studio.errors import DataError
+from studio.i18n import listed
 
 _OFFSETS = {"start", "end", "start_offset", "end_offset", "begin", "offset"}
 """Keys of a span of a text, which is no message."""
 _CLASS_LENGTH = 30
 """Characters of the longest name of a class."""
-_SHOWN = 8
 
 
 def as_setting(mapping: MappingConfig | Mapping[str, Any]) -> str:
@@ -39,7 +39,7 @@ def refuse_single_messages(first: FirstRows) -> None:
     names = {str(speaker_of(row)) for row in flat}
     roles = {role_of(name, {}) for name in names}
     if len(flat) * 2 > len(first.rows) and {"user", "assistant"} <= roles and None not in roles:
-        raise DataError("data.single_messages", columns=_listed(first.table.names))
+        raise DataError("data.single_messages", columns=listed(first.table.names))
 
 
 def refuse_objects(first: FirstRows) -> None:
@@ -63,14 +63,14 @@ def _refuse_messages(first: FirstRows, column: str, number: int, entries: list[M
     names = [name for entry in entries if (name := speaker_of(entry)) is not None]
     if roles := suggest_roles(names, {}):
         setting = as_setting({"shape": "messages", "messages": column, "roles": roles})
-        raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(roles), setting=setting)
+        raise DataError("data.unknown_roles", column=column, row=number, roles=listed(roles), setting=setting)
     answering = [name for name in names if role_of(name, {}) == "system"]
     if answering and names[-1] == answering[-1] and len(names) > 1:  # a dialogue system, as in MultiWOZ
         setting = as_setting({"shape": "messages", "messages": column, "roles": {answering[-1]: "assistant"}})
         raise DataError("data.unknown_roles", column=column, row=number, roles=answering[-1], setting=setting)
     if names:
-        raise DataError("data.no_answers", column=column, row=number, roles=_listed(dict.fromkeys(names)))
-    unknown = {"column": column, "row": number, "keys": _listed(keys)}
+        raise DataError("data.no_answers", column=column, row=number, roles=listed(dict.fromkeys(names)))
+    unknown = {"column": column, "row": number, "keys": listed(keys)}
     if text := next((name for name in first.named(COLUMNS.text) if first.has_strings(name)), None):
         setting = as_setting({"shape": "text", "text": text})
         raise DataError("data.unknown_keys_beside_text", text=text, setting=setting, **unknown)
@@ -81,7 +81,7 @@ def refuse_choice(column: str, columns: list[str]) -> None:
     """Refuse to choose one of several columns of conversations without a known name, such as `conversation_a`."""
     if len(columns) > 1 and column.strip().lower() not in COLUMNS.chat:
         setting = as_setting({"shape": "messages", "messages": column})
-        raise DataError("data.several_chats", columns=_listed(columns), setting=setting)
+        raise DataError("data.several_chats", columns=listed(columns), setting=setting)
 
 
 def refuse_labels(first: FirstRows) -> None:
@@ -91,7 +91,7 @@ def refuse_labels(first: FirstRows) -> None:
     if text and label and words and not _is_number(first, label):
         answer = as_setting({"prompt": [text], "completion": label})
         alone = as_setting({"shape": "text", "text": text})
-        values = _listed(dict.fromkeys(word[:40] for word in words))
+        values = listed(dict.fromkeys(word[:40] for word in words))
         raise DataError("data.label", column=label, text=text, values=values, answer=answer, alone=alone)
 
 
@@ -127,8 +127,3 @@ def _is_number(first: FirstRows, column: str) -> bool:
 
 def _words(value: Any) -> list[str]:
     return [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
-
-
-def _listed(names: Any) -> str:
-    names = list(names)
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -142,20 +142,20 @@ def render_row(
     row: Row, turns: tuple[Turn, ...], data: DataConfig, mapping: MappingConfig, render: PromptRenderer
 ) -> Rendering:
     """Render one row; raises RowProblem for one that cannot be rendered or has nothing to learn."""
-    made = render.example(turns, columns_for_template(row, mapping) if render.reads_columns else row)
-    trained = [number for number, segment in enumerate(made.segments) if segment.trained]
+    rendering = render.example(turns, columns_for_template(row, mapping) if render.reads_columns else row)
+    trained = [number for number, segment in enumerate(rendering.segments) if segment.trained]
     if not trained:
         raise RowProblem("untrained")
-    if "special_text" in made.notes and "drop_special" in data.fixes:
+    if "special_text" in rendering.notes and "drop_special" in data.fixes:
         raise RowProblem("special_text")
     try:
-        made.text.encode()
+        rendering.text.encode()
     except UnicodeEncodeError as error:
-        raise RowProblem("half_character", detail=repr(made.text[error.start])[1:-1]) from error
+        raise RowProblem("half_character", detail=repr(rendering.text[error.start])[1:-1]) from error
     if data.turns == "last":
-        segments = (replace(s, trained=number == trained[-1]) for number, s in enumerate(made.segments))
-        made = replace(made, segments=tuple(segments))
-    return made
+        segments = (replace(s, trained=number == trained[-1]) for number, s in enumerate(rendering.segments))
+        rendering = replace(rendering, segments=tuple(segments))
+    return rendering
 
 
 def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[int, Row | BadRow]]:
@@ -239,23 +239,23 @@ class _Scanner:
         return [entry for entry in entries if entry]
 
     def _entry(
-        self, number: int, row: Row, conversation: Conversation, rendering: Rendering, made: Tokens
+        self, number: int, row: Row, conversation: Conversation, rendering: Rendering, tokenized: Tokens
     ) -> dict[str, Any] | None:
         """Return what is stored of a row; None for one whose end would not be trained."""
-        if not made.cut and not tokens.ends_by_itself(made, self._tokenizer, self._stops):
-            self._count("no_end", number, row, detail=self._tokenizer.decode(made.ids[-8:]))
+        if not tokenized.cut and not tokens.ends_by_itself(tokenized, self._tokenizer, self._stops):
+            self._count("no_end", number, row, detail=self._tokenizer.decode(tokenized.ids[-8:]))
             return None
-        for note in dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if made.joined else []))):
+        for note in dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else []))):
             self._count(note, number, row)
         text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
-        if made.cut:
-            self._count("answer_cut" if made.trained else "nothing_trained", number, row)
+        if tokenized.cut:
+            self._count("answer_cut" if tokenized.trained else "nothing_trained", number, row)
         self._near.add(number, text)
         return {
             "number": number,
-            **made.for_training(),
-            "length": len(made.ids),
-            "trained": made.trained,
+            **tokenized.for_training(),
+            "length": len(tokenized.ids),
+            "trained": tokenized.trained,
             "hash": _hash(text),
             "group": _hash(str(cell(row, self._data.validation.group))) if self._data.validation.group else 0,
         }
@@ -300,14 +300,14 @@ class _NearDuplicates:
             return
         self._seen.add(exact)
         words = text.split()
-        made = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
-        made.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
-        for earlier in self._index.query(made):
-            if made.jaccard(self._hashes[earlier]) >= self.ALIKE:
+        minhash = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
+        minhash.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
+        for earlier in self._index.query(minhash):
+            if minhash.jaccard(self._hashes[earlier]) >= self.ALIKE:
                 self.pairs.append((number, self._numbers[earlier]))
                 break
-        self._index.insert(len(self._numbers), made)
-        self._hashes.append(made)
+        self._index.insert(len(self._numbers), minhash)
+        self._hashes.append(minhash)
         self._numbers.append(number)
 
 

@@ -13,7 +13,7 @@ from studio import presets
 from studio.config import DataConfig, SourceConfig
 from studio.data import encodings, hub_datasets, signature
 from studio.data.readers import columnar, delimited, documents, lines
-from studio.data.readers.base import MAX_IN_MEMORY_BYTES, BadRow, OnProgress, Reader, Row
+from studio.data.readers.base import BadRow, OnProgress, Reader, Row, require_size
 from studio.data.readers.message_tree import MessageTree
 from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
@@ -212,22 +212,20 @@ def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
 
 def _as_utf8(path: Path, encoding: str) -> Path:
     """Return a copy of a file in UTF-8 with line feeds at the ends of lines; damaged letters stay damaged."""
-    kept = user_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
-    if not kept.exists():
-        if path.stat().st_size > MAX_IN_MEMORY_BYTES:
-            size, most = path.stat().st_size >> 20, MAX_IN_MEMORY_BYTES >> 20
-            raise DataError("data.too_large", name=path.name, size=size, most=most)
+    copy = user_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
+    if not copy.exists():
+        require_size(path.name, path.stat().st_size)
         content = path.read_bytes()
         try:
             text = content.decode(encoding, "surrogatepass" if encoding.startswith("utf") else "surrogateescape")
         except UnicodeDecodeError:
             text = content.decode(encoding, "replace").replace("\ufffd", "\udcff")
-        draft = kept.with_suffix(f".{random.randrange(1 << 30)}.draft")
+        draft = copy.with_suffix(f".{random.randrange(1 << 30)}.draft")
         draft.write_text(
             text.replace("\r\n", "\n").replace("\r", "\n"), encoding="utf-8", errors="surrogatepass", newline=""
         )
-        draft.rename(kept)
-    return kept
+        draft.rename(copy)
+    return copy
 
 
 def _type_of(cells: Iterator[Any]) -> str:

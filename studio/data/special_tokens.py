@@ -73,10 +73,10 @@ def literal_encoder(tokenizer: Any) -> Any:
 
 @lru_cache(maxsize=8)
 def _names(tokenizer: Any) -> dict[str, str]:
-    found = pattern(tokenizer)
+    special = pattern(tokenizer)
     vocabulary = getattr(tokenizer, "added_tokens_decoder", {})
     return {
         token.content: _NAME.format(number)
         for number, token in vocabulary.items()
-        if token.content and found.fullmatch(token.content)
+        if token.content and special.fullmatch(token.content)
     }

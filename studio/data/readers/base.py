@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,22 @@ class InMemoryReader(Reader):
 
     def _all(self) -> list[Any]:
         if self._loaded is None:
-            size = self.path.stat().st_size
-            if size > MAX_IN_MEMORY_BYTES:
-                raise DataError("data.too_large", name=self.path.name, size=size >> 20, most=MAX_IN_MEMORY_BYTES >> 20)
+            require_size(self.path.name, self.path.stat().st_size)
             self._loaded = self._load()
         return self._loaded
+
+
+def require_size(name: str, size: int, limit: int = MAX_IN_MEMORY_BYTES) -> None:
+    """Raise DataError for a file that is larger, in bytes, than may be read as a whole."""
+    if size > limit:
+        raise DataError("data.too_large", name=name, size=size >> 20, most=limit >> 20)
+
+
+def require_unique(name: str, columns: Iterable[str]) -> None:
+    """Raise DataError for a file with two columns of one name."""
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError("data.column_twice", name=name, column=twice[0])
 
 
 def as_row(value: Any, repair: bool = True) -> Row | BadRow:

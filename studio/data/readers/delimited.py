@@ -3,7 +3,6 @@
 import csv
 import re
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from studio.data.readers import dialect
-from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
+from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row, require_unique
 from studio.data.readers.lines import LineReader
 from studio.errors import DataError
 from studio.i18n import message
@@ -42,9 +41,7 @@ class Delimited(LineReader):
         if header:
             self._begin, self._first_line = header.end, header.line_after + before
         self._names = [cell.strip() for cell in cells]
-        twice = [column for column, count in Counter(self._names).items() if column and count > 1]
-        if twice:
-            raise DataError("data.column_twice", name=path.name, column=twice[0])
+        require_unique(path.name, filter(None, self._names))
         self._name_columns()
 
     def _name_columns(self) -> None:

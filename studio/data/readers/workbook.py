@@ -18,7 +18,7 @@ from xml.parsers import expat
 from typing_extensions import override
 
 from studio.data.readers import number_format
-from studio.data.readers.base import MAX_IN_MEMORY_BYTES
+from studio.data.readers.base import MAX_IN_MEMORY_BYTES, require_size
 from studio.errors import DataError
 
 MAX_CELLS = 20_000_000
@@ -65,9 +65,7 @@ class Workbook:
         self._path = path
         with self._damage_reported():
             self._zip = zipfile.ZipFile(path)
-            unpacked = sum(part.file_size for part in self._zip.infolist())
-            if unpacked > MAX_IN_MEMORY_BYTES:
-                raise DataError("data.too_large", name=path.name, size=unpacked >> 20, most=MAX_IN_MEMORY_BYTES >> 20)
+            require_size(path.name, sum(part.file_size for part in self._zip.infolist()))
             related = self._related("")
             main = next((target for kind, target in related.values() if kind == "officeDocument"), "xl/workbook.xml")
             if main.endswith(".bin"):
