@@ -71,11 +71,11 @@ def test_a_token_is_handed_on_and_kept_nowhere(asked, cache):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (DatasetNotFoundError("Dataset 'a/b' is a gated dataset on the Hub."), "granted first"),
+        (DatasetNotFoundError("Dataset 'a/b' is a gated dataset on the Hub."), "is gated"),
         (DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub or cannot be accessed."), "no dataset"),
         (ValueError("Unknown split 'tset'. Should be one of ['train', 'test']."), "['train', 'test']"),
-        (ConnectionError("hf_canary"), "not as expected"),
-        (RuntimeError("Dataset scripts are no longer supported"), "not as expected"),
+        (ConnectionError("hf_canary"), "answered with an error"),
+        (RuntimeError("Dataset scripts are no longer supported"), "answered with an error"),
     ],
 )
 def test_what_goes_wrong_is_told_apart_and_the_token_is_never_said(monkeypatch, error, said):
@@ -94,7 +94,7 @@ def test_what_goes_wrong_is_told_apart_and_the_token_is_never_said(monkeypatch, 
     "name", ["https://evil.invalid/x", "/etc/passwd", "../../x", "a/b/c", "zip://x", "x y", "data.csv::z"]
 )
 def test_what_is_no_id_is_refused_before_anything_is_asked(asked, name):
-    with pytest.raises(DataError, match="no id"):
+    with pytest.raises(DataError, match="not a dataset id"):
         hub_datasets.fetch(SourceConfig(kind="hub", name=name))
     assert asked == []
 
