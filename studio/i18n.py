@@ -37,7 +37,7 @@ def _flatten(node: Mapping[str, Any], prefix: str):
 
 
 def text(key: str, language: str = DEFAULT_LANGUAGE, /, **values: Any) -> str:
-    """Return the text of `key` with its `{placeholders}` filled; `{count:row|rows}` is `row` where the count is 1.
+    """Return the text of `key` with its `{placeholders}` filled, and `{count:row|rows}` with the word for the number.
 
     Raises KeyError for an unknown key: a missing text is a defect of the program.
     """
@@ -46,11 +46,13 @@ def text(key: str, language: str = DEFAULT_LANGUAGE, /, **values: Any) -> str:
 
 
 class _Formatter(string.Formatter):
+    """Understands `{count:row|rows}`: the number, then the word that goes with it (`1 row`, `24 rows`)."""
+
     def format_field(self, value: Any, format_spec: str) -> str:
         one, separator, many = format_spec.partition("|")
-        if separator:
-            return one if str(value) == "1" else many
-        return super().format_field(value, format_spec)
+        if not separator:
+            return super().format_field(value, format_spec)
+        return f"{value} {one if str(value) == '1' else many}"
 
 
 _FORMATTER = _Formatter()
