@@ -14,7 +14,7 @@ from studio.model.load import load_tokenizer
 
 
 def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share: None) -> int:
-    """Write the usable rows of a data set to `path` and return how many they are.
+    """Write the usable rows of a dataset to `path` and return how many they are.
 
     Pairs keep their columns, conversations become `{"messages": [{"role", "content"}, …]}` with `weight: 0` at answers
     that are not learned, beside the column that groups rows for validation. Rows are left out as the

@@ -166,15 +166,16 @@ def _require_inside(name: str, path: str, base_path: str) -> None:
 def _load(source: SourceConfig, token: str | None, streaming: bool) -> Any:
     import datasets
 
-    request = functools.partial(
-        datasets.load_dataset,
-        source.name,
-        source.subset,
-        split=source.split or "train",
-        revision=source.revision,
-        token=token,
-        streaming=streaming,
-    )
+    def request() -> Any:
+        return datasets.load_dataset(
+            source.name,
+            source.subset,
+            split=source.split or "train",
+            revision=source.revision,
+            token=token,
+            streaming=streaming,
+        )
+
     return _translate_errors(request, source.name)
 
 

@@ -117,12 +117,8 @@ def scan(
     finally:
         draft.unlink(missing_ok=True)
     scanned.path = path
-    cached = {
-        "rows": scanned.rows,
-        "problems": {kind: asdict(counted) for kind, counted in scanned.problems.items()},
-        "near": scanned.near,
-        "near_rows": scanned.near_rows,
-    }
+    cached = asdict(scanned)
+    del cached["path"]
     replace_file(record, json.dumps(cached, ensure_ascii=False))
     _prune(folder)
     return scanned

@@ -1,4 +1,4 @@
-"""Open a data set: one that ships with the studio, a file, or one of the Hub."""
+"""Open a dataset: one that ships with the studio, a file, or one of the Hub."""
 
 import random
 import re
@@ -37,7 +37,7 @@ class Column:
 
 @dataclass
 class Table:
-    """The rows of a data set, in the order of its file, which stays on the disk."""
+    """The rows of a dataset, in the order of its file, which stays on the disk."""
 
     path: Path
     file_format: str

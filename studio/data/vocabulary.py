@@ -5,13 +5,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from studio import safe_yaml
+import yaml
+
 from studio.config import Role
 
 
 def load(name: str) -> Any:
     """Return the table in the YAML file called `name`."""
-    return safe_yaml.load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8"))
+    text = Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 VOCABULARY: dict[str, dict[str, list[str]]] = load("vocabulary")
