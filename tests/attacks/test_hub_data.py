@@ -143,7 +143,7 @@ def test_an_id_that_is_a_folder_or_a_reader_here_is_no_id(tmp_path, monkeypatch,
     ):
         with pytest.raises(DataError) as raised:
             ask(SourceConfig(kind="hub", name=name))
-        assert ("id of a dataset" in str(raised.value)) == (name in ("presets/data", "set"))
+        assert ("as a dataset id" in str(raised.value)) == (name in ("presets/data", "set"))
 
 
 def test_a_path_in_a_cell_is_not_opened(tmp_path, monkeypatch):
