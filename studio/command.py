@@ -13,8 +13,8 @@ from studio.config import RunConfig, fields, value_of
 
 PROGRAM = ("python", "-m", "studio", "train")
 FILE = "run.yaml"
-LONGEST = 12
-"""Differences from a preset above which the settings' file is the shorter way to say it."""
+MAX_SETTINGS = 12
+"""Differences from a preset above which the command names the settings file instead."""
 MAPPING = "data.mapping"
 
 _PLAIN = re.compile(r"[\w가-힣][\w가-힣./@-]*", re.ASCII)
@@ -23,33 +23,33 @@ _PLAIN = re.compile(r"[\w가-힣][\w가-힣./@-]*", re.ASCII)
 
 def differences(base: RunConfig, config: RunConfig) -> dict[str, Any]:
     """Return the settings in which `config` differs from `base`, by dotted path; the mapping of columns is one."""
-    found: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for path, _ in fields():
         if path.startswith(MAPPING + "."):
             if base.data.mapping != config.data.mapping:
                 mapping = config.data.mapping
-                found[MAPPING] = mapping and mapping.model_dump(exclude_defaults=True)
+                changed[MAPPING] = mapping and mapping.model_dump(exclude_defaults=True)
         elif value_of(base, path) != value_of(config, path):
-            found[path] = value_of(config, path)
-    return found
+            changed[path] = value_of(config, path)
+    return changed
 
 
-def nearest(config: RunConfig) -> str:
+def nearest_preset(config: RunConfig) -> str:
     """Return the preset from which `config` differs in the fewest settings."""
     return min(presets.names(), key=lambda name: len(differences(presets.load(name), config)))
 
 
 def arguments(config: RunConfig) -> list[str]:
     """Return the arguments after `train`: a preset with `--set` for each difference, or the settings' file."""
-    name = nearest(config)
+    name = nearest_preset(config)
     different = differences(presets.load(name), config)
-    if len(different) > LONGEST or not all(map(_can_be_argument, different.values())):
+    if len(different) > MAX_SETTINGS or not all(map(_can_be_argument, different.values())):
         return [FILE]
-    return [name, *(part for path, value in different.items() for part in ("--set", f"{path}={written(value)}"))]
+    return [name, *(part for path, value in different.items() for part in ("--set", f"{path}={format_value(value)}"))]
 
 
 def _can_be_argument(value: Any) -> bool:
-    """Whether a value can be told from one that clears its setting, and holds nothing that ends an argument."""
+    """Whether a value differs from one that clears its setting, and holds nothing that ends an argument."""
     return not isinstance(value, str) or (value not in ("", "null") and "\0" not in value)
 
 
@@ -58,14 +58,14 @@ def needs_file(config: RunConfig) -> bool:
     return arguments(config) == [FILE]
 
 
-def line(config: RunConfig) -> str:
+def shell_line(config: RunConfig) -> str:
     """Return the command for a POSIX shell, a setting a line; a line break in a text stays in its quotation marks."""
     first, *rest = (shlex.quote(part) for part in arguments(config))
     settings = zip(rest[::2], rest[1::2], strict=True)
     return " \\\n  ".join([" ".join([*PROGRAM, first]), *(" ".join(pair) for pair in settings)])
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value as `parse_setting` reads it: text as it stands, lists and mappings as YAML on one line."""
     return value if isinstance(value, str) else _yaml(value)
 

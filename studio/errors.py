@@ -2,14 +2,14 @@
 
     StudioError
     ├── ConfigError     a setting is unknown, of the wrong type, out of range, or conflicts with another
-    ├── DataError       a data set cannot be read or used
+    ├── DataError       a dataset cannot be read or used
     ├── PromptError     a template cannot be rendered, or does not end as it must
-    ├── ModelError      a model cannot be found, fetched or loaded
+    ├── ModelError      a model cannot be located, downloaded or loaded
     ├── DeviceError     the device is busy, missing or out of memory
-    ├── RunError        a run cannot be found, started, changed or resumed
+    ├── RunError        a run cannot be located, started, changed or resumed
     ├── CompareError    base and adapter cannot be put side by side
-    ├── AccessError     a page that others reach is not set up safely, or somebody asks for what is not theirs
-    ├── ExportError     a run's result cannot be given away, or is not what it was
+    ├── AccessError     a page that others reach is not set up safely, or a request is not permitted
+    ├── ExportError     a run's result cannot be exported, or was changed
     └── HomeError       the studio's own folder cannot be written, or its disk is full
 
 Every error says what happened, why, and what to do next: three lines of one text in the catalogues, under
@@ -24,7 +24,7 @@ from studio.i18n import DEFAULT_LANGUAGE, Message
 class StudioError(Exception):
     """An error that is meant to be read by the user.
 
-    `key` is the error's name in the catalogues, `values` fill the placeholders of its words.
+    `key` is the error's name in the catalogues, `values` fill the placeholders of its text.
     """
 
     def __init__(self, key: str, /, **values: Any):
@@ -34,7 +34,7 @@ class StudioError(Exception):
 
     @property
     def message(self) -> Message:
-        """The error's words, to be kept with a run and read in any language: three lines (what, why, what next)."""
+        """The error's text, to be stored with a run and read in any language: three lines (what, why, what next)."""
         return Message(f"errors.{self.key}", self.values)
 
     def text(self, language: str = DEFAULT_LANGUAGE) -> str:
@@ -50,7 +50,7 @@ class ConfigError(StudioError):
 
 
 class DataError(StudioError):
-    """A data set cannot be read or used."""
+    """A dataset cannot be read or used."""
 
 
 class PromptError(StudioError):
@@ -58,7 +58,7 @@ class PromptError(StudioError):
 
 
 class ModelError(StudioError):
-    """A model cannot be found, fetched or loaded."""
+    """A model cannot be located, downloaded or loaded."""
 
 
 class DeviceError(StudioError):
@@ -66,7 +66,7 @@ class DeviceError(StudioError):
 
 
 class RunError(StudioError):
-    """A run cannot be found, started, changed or resumed."""
+    """A run cannot be located, started, changed or resumed."""
 
 
 class CompareError(StudioError):
@@ -74,11 +74,11 @@ class CompareError(StudioError):
 
 
 class AccessError(StudioError):
-    """A page that others reach is not set up safely, or somebody asks for what is not theirs."""
+    """A page that others reach is not set up safely, or a request is not permitted."""
 
 
 class ExportError(StudioError):
-    """A run's result cannot be given away, or is not what it was."""
+    """A run's result cannot be exported, or was changed."""
 
 
 class HomeError(StudioError):

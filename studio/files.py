@@ -1,4 +1,4 @@
-"""Where the studio keeps its things, and how a file is replaced without ever being half there."""
+"""The folders of the studio, and atomic replacement of files."""
 
 import contextlib
 import errno
@@ -17,14 +17,14 @@ from studio.errors import HomeError
 
 
 def home() -> Path:
-    """Return the studio's home: `RESTYLE_HOME`, else a folder in the user's data directory. It is made if missing.
+    """Return the studio's home: `RESTYLE_HOME`, else a folder in the user's data directory. It is created if missing.
 
     Never the working directory: Gradio serves files that lie under it. Raises HomeError when it cannot be written.
     """
     folder = _chosen_folder("RESTYLE_HOME")
     if not os.access(folder, os.W_OK | os.X_OK):
         number = errno.EROFS if _is_read_only(folder) else errno.EACCES
-        raise denied(folder, OSError(number, os.strerror(number)))
+        raise access_error(folder, OSError(number, os.strerror(number)))
     return folder
 
 
@@ -38,15 +38,15 @@ def _chosen_folder(variable: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise denied(folder, error) from error
+        raise access_error(folder, error) from error
     return folder.resolve()
 
 
 def shared_folder(parent: Path, name: str) -> Path:
-    """Return a folder in the home or the cache; it is made if missing, as open to others as `parent` is.
+    """Return a folder in the home or the cache; it is created if missing, as open to others as `parent` is.
 
     In a home that several users share (mode 1777, say), all of them make runs and locks there. Raises HomeError when it
-    cannot be made.
+    cannot be created.
     """
     folder = parent / name
     try:
@@ -54,7 +54,7 @@ def shared_folder(parent: Path, name: str) -> Path:
     except FileExistsError:
         return folder
     except OSError as error:
-        raise denied(folder, error) from error
+        raise access_error(folder, error) from error
     mode = stat.S_IMODE(parent.stat().st_mode)
     if mode & _OTHERS_WRITE:
         folder.chmod(mode)
@@ -64,7 +64,7 @@ def shared_folder(parent: Path, name: str) -> Path:
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def denied(path: Path, error: OSError) -> HomeError:
+def access_error(path: Path, error: OSError) -> HomeError:
     """Return the error for a file or a folder that the system does not let this user open, with whose it is."""
     variable = next((name for name, default in _DEFAULTS.items() if _is_under(path, name, default)), None)
     detail = error.strerror or str(error)
@@ -104,13 +104,13 @@ def owner_of(path: Path) -> str | None:
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_IN_WORDS = ("inline_container", *(f"(os error {number})" for number in _FULL))
-"""How torch and safetensors tell of a write that the system refused: they lose the number, or put it into words."""
+_FULL_MESSAGES = ("inline_container", *(f"(os error {number})" for number in _FULL))
+"""What torch and safetensors raise for a failed write: they lose the error number, or write it as text."""
 
 
 @contextlib.contextmanager
 def space_for(folder: Path, needed: Callable[[], int]) -> Iterator[None]:
-    """Raise HomeError when the disk of `folder` is full, in place of what the system or a library says then.
+    """Raise HomeError when the disk of `folder` is full, in place of the error of the system or a library.
 
     `needed` returns the bytes that were to be written, as far as that is known. What is left half written is the
     caller's to remove, inside.
@@ -119,7 +119,7 @@ def space_for(folder: Path, needed: Callable[[], int]) -> Iterator[None]:
         yield
     except Exception as error:
         refused = isinstance(error, OSError) and error.errno in _FULL
-        if not refused and not any(words in str(error) for words in _FULL_IN_WORDS):
+        if not refused and not any(words in str(error) for words in _FULL_MESSAGES):
             raise
         needs, free = math.ceil(needed() / 1e5) / 10, shutil.disk_usage(folder).free / 1e6
         raise HomeError("home.full", folder=str(folder), needs=f"{needs:,.1f}", free=f"{free:,.1f}") from error
@@ -145,7 +145,7 @@ def replace_file(path: Path, content: str | bytes) -> None:
 
 
 def replace_folder(final: Path, fill: Callable[[Path], None], expected: int = 0) -> None:
-    """Make the folder `final`, or replace it: whole or not at all, also after a kill.
+    """Create or replace the folder `final` atomically, also where the process is killed.
 
     `fill` writes into a hidden folder beside it. Its files are synced before it gets its name, and what stood there
     before goes only then. Raises HomeError when the disk is full; `expected` are the bytes that it takes, if known.
@@ -172,11 +172,11 @@ def replace_folder(final: Path, fill: Callable[[Path], None], expected: int = 0)
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder. It loses its name first, so that a kill leaves no half of it under that."""
-    going = folder.with_name(f".gone-{folder.name}")
-    shutil.rmtree(going, ignore_errors=True)
-    folder.rename(going)
-    shutil.rmtree(going, ignore_errors=True)
+    """Remove a folder. It is renamed first, so that a kill leaves no half of it under its name."""
+    removed = folder.with_name(f".gone-{folder.name}")
+    shutil.rmtree(removed, ignore_errors=True)
+    folder.rename(removed)
+    shutil.rmtree(removed, ignore_errors=True)
 
 
 def size_of(folder: Path) -> int:
@@ -185,7 +185,7 @@ def size_of(folder: Path) -> int:
 
 
 def clear_drafts(folder: Path, name: str = "*") -> None:
-    """Put in order the folders that a kill has left half done in `folder`, for all names or for one.
+    """Repair the folders that a killed process has left half done in `folder`, for all names or for one.
 
     A folder that was put aside, and whose successor did not get its name any more, gets it back; drafts go. Only for
     the one who writes there.
@@ -221,18 +221,18 @@ def sha256(path: Path) -> str:
 
 
 def cache() -> Path:
-    """Return the folder for what can be fetched or made again (models): `RESTYLE_CACHE`, else the user's cache.
+    """Return the folder for what can be downloaded again, such as models: `RESTYLE_CACHE`, else the user's cache.
 
-    Raises HomeError when it is missing and cannot be made.
+    Raises HomeError when it is missing and cannot be created.
     """
     return _chosen_folder("RESTYLE_CACHE")
 
 
-def own_cache(name: str) -> Path:
-    """Return a folder of the cache for what only this user reads; it is made if missing.
+def user_cache(name: str) -> Path:
+    """Return a folder of the cache for what only this user reads; it is created if missing.
 
-    Where the cache belongs to another or is open to others, each user has a folder: nobody meets files there that they
-    may not replace, or that somebody else has filled. Raises HomeError when it cannot be made.
+    Where the cache belongs to another or is open to others, each user has a folder, so that none depends on files that
+    another has written. Raises HomeError when it cannot be created.
     """
     parent = cache()
     if os.name != "nt":
@@ -243,5 +243,5 @@ def own_cache(name: str) -> Path:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise denied(folder, error) from error
+        raise access_error(folder, error) from error
     return folder

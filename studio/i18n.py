@@ -1,12 +1,12 @@
-"""Words: one catalogue per language, looked up by key.
+"""The texts of the user interface: one catalogue per language, by key.
 
-Everything that a user reads comes from here. What is kept on disk (events, errors, reasons) is a `Message`, a key with
-its values, so that a run made on a Korean page reads in English on an English one. This module knows no other.
+Everything that a user reads comes from here. What is stored on disk (events, errors, reasons) is a `Message`, a key
+with its values, so that a run of a Korean page reads in English on an English one.
 """
 
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ LANGUAGES = {"ko": "한국어", "en": "English"}
 """Language code to its own name, in the order in which the page offers them."""
 
 DEFAULT_LANGUAGE = "en"
-"""The language of logs, of `--json` and of whoever asks for one that we do not have."""
+"""The language of logs, of `--json` and of a browser whose languages the studio does not have."""
 
 _LOCALES = Path(__file__).parent / "locales"
 
@@ -39,18 +39,18 @@ def _flatten(node: Mapping[str, Any], prefix: str):
 def text(key: str, language: str = DEFAULT_LANGUAGE, /, **values: Any) -> str:
     """Return the text of `key` with its `{placeholders}` filled, and `{count:row|rows}` with the word for the number.
 
-    Raises KeyError for an unknown key: a missing word is a defect of the program, never of the user.
+    Raises KeyError for an unknown key: a missing text is a defect of the program.
     """
-    words = catalogue(language)[key]
-    return _FORMATTER.format(words, **values) if values else words
+    template = catalogue(language)[key]
+    return _FORMATTER.vformat(template, (), values) if values else template
 
 
 class _Formatter(string.Formatter):
     """Understands `{count:row|rows}`: the number, then the word that goes with it (`1 row`, `24 rows`)."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        one, either, many = format_spec.partition("|")
-        if not either:
+        one, separator, many = format_spec.partition("|")
+        if not separator:
             return super().format_field(value, format_spec)
         return f"{value} {one if str(value) == '1' else many}"
 
@@ -59,7 +59,7 @@ _FORMATTER = _Formatter()
 
 
 def has(key: str) -> bool:
-    """Say whether the catalogues hold `key`."""
+    """Whether the catalogues hold `key`."""
     return key in catalogue(DEFAULT_LANGUAGE)
 
 
@@ -68,31 +68,37 @@ def best_language(accept_language: str) -> str:
 
     Quality values are honoured (RFC 9110, section 12.5.4); an empty or unknown value gives the default language.
     """
-    wanted = []
+    accepted = []
     for position, part in enumerate(accept_language.split(",")):
         tag, _, quality = part.strip().partition(";q=")
         try:
             weight = float(quality) if quality else 1.0
         except ValueError:
             weight = 0.0
-        wanted.append((-weight, position, tag.split("-")[0].lower()))
-    return next((tag for _, _, tag in sorted(wanted) if tag in LANGUAGES), DEFAULT_LANGUAGE)
+        accepted.append((-weight, position, tag.split("-")[0].lower()))
+    return next((tag for _, _, tag in sorted(accepted) if tag in LANGUAGES), DEFAULT_LANGUAGE)
 
 
 @dataclass(frozen=True)
 class Message:
-    """A text that is put into words when somebody reads it, in that reader's language."""
+    """A text that is translated when somebody reads it, in that reader's language."""
 
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, language: str = DEFAULT_LANGUAGE) -> str:
-        """Return the words in `language`; values that are messages are put into it first."""
+        """Return the text in `language`; values that are messages are translated first."""
         values = {name: v.text(language) if isinstance(v, Message) else v for name, v in self.values.items()}
         return text(self.key, language, **values)
 
     def __str__(self) -> str:
         return self.text()
+
+
+def listed(items: Iterable[Any], limit: int = 8) -> str:
+    """Return the first items, separated by commas, and an ellipsis for the others."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:limit]) + (", …" if len(texts) > limit else "")
 
 
 def message(key: str, /, **values: Any) -> Message:

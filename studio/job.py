@@ -1,5 +1,6 @@
-"""Work for the GPU thread that somebody waits for: what it shows on the way, its end, and what went wrong, in words."""
+"""Jobs of the GPU thread: their updates, their end, and their errors."""
 
+import contextlib
 import logging
 import os
 import queue
@@ -11,7 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from studio.errors import DeviceError, StudioError
-from studio.files import denied
+from studio.files import access_error
 from studio.model import lost
 from studio.model.adapter import ModelHost
 from studio.runs import Run
@@ -19,94 +20,106 @@ from studio.runs import Run
 log = logging.getLogger(__name__)
 
 
-class _Stop(threading.Event):
-    """Says when a job is to end. Its asking, between two forward passes, is when the thread looks at what runs want."""
+class _StopEvent(threading.Event):
+    """Tells a job to end. It is read between two forward passes, when the thread also polls the requests to runs."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.between: Callable[[], bool] = lambda: False
-        """Answers what was asked of runs; returns whether the job has to make way for it."""
+        self.poll: Callable[[], bool] = lambda: False
+        """Runs the requests to runs; returns whether the job has to end for them."""
 
     @override
     def is_set(self) -> bool:
-        return self.between() or super().is_set()
+        return self.poll() or super().is_set()
 
 
 class Job:
-    """Interactive work that was asked for, and what it shows on the way; safe to use from any thread.
+    """Work for the GPU thread, and its updates; safe to use from any thread.
 
-    `work` is given the model host, the run that trains if one does, a function to show the newest state with, and an
-    event that says when to end.
+    `work` gets the model host, the run that trains if one does, a function that publishes an update, and an event
+    that says when to end.
     """
 
     def __init__(self, work: Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]):
         self._work = work
-        self._stop = _Stop()
-        self._shown: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._stop = _StopEvent()
+        self._updates: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.done = threading.Event()
         """Set when the work has ended, however it did."""
 
     def updates(self) -> Iterator[Any]:
-        """Yield what the work shows, the newest state each time; raises StudioError when the job failed."""
-        over = False
-        while not over:
-            newest = self._shown.get()
-            while newest is not None and not isinstance(newest, BaseException):
-                try:
-                    later = self._shown.get_nowait()
-                except queue.Empty:
-                    break
-                if later is None or isinstance(later, BaseException):
-                    yield newest
-                newest = later
-            if isinstance(newest, BaseException):
-                raise newest
-            if newest is None:
-                over = True
-            else:
-                yield newest
+        """Yield the newest update each time; raises StudioError when the job failed."""
+        has_ended = False
+        while not has_ended:
+            waiting = [self._updates.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    waiting.append(self._updates.get_nowait())
+            end = waiting.pop() if waiting[-1] is None or isinstance(waiting[-1], BaseException) else False
+            if waiting:
+                yield waiting[-1]
+            if end:
+                raise end
+            has_ended = end is None
 
     def result(self) -> Any:
-        """Wait for the end and return what was shown last; raises StudioError when the job failed."""
+        """Wait for the end and return the last update; raises StudioError when the job failed."""
         *_, last = self.updates()
         return last
 
     def stop(self) -> None:
-        """End the work where it is."""
+        """Tell the work to end."""
         self._stop.set()
 
     def refuse(self, error: StudioError) -> None:
-        """End a job that will not be begun."""
-        self._shown.put(error)
+        """End a job that does not start."""
+        self._updates.put(error)
         self.done.set()
 
     @property
-    def stopping(self) -> bool:
-        """Whether it was asked to end."""
+    def is_stopping(self) -> bool:
+        """Whether it is to end."""
         return self._stop.is_set()
 
-    def run(self, host: ModelHost, training: Run | None, between: Callable[[], bool]) -> None:
-        """Carry the work out on the GPU thread; `between` answers what runs are asked, and says whether to make way."""
-        self._stop.between = between
+    def run(self, host: ModelHost, training: Run | None, poll: Callable[[], bool]) -> None:
+        """Run the work on the GPU thread; `poll` runs the requests to runs, and returns whether to end."""
+        self._stop.poll = poll
         try:
-            self._work(host, training, self._shown.put, self._stop)
-            self._shown.put(None)
+            self._work(host, training, self._updates.put, self._stop)
+            self._updates.put(None)
         except Exception as error:
-            foreseen = isinstance(error, StudioError)  # and told to the one who asked
-            log.log(logging.INFO if foreseen else logging.WARNING, "a job failed", exc_info=True)
-            self._shown.put(readable(error))
+            expected = isinstance(error, StudioError)  # and shown to the user
+            log.log(logging.INFO if expected else logging.WARNING, "a job failed", exc_info=True)
+            self._updates.put(as_studio_error(error))
         finally:
             self.done.set()
 
 
-def readable(error: BaseException) -> StudioError:
-    """Return an error that a user can read; what we did not foresee points to the log."""
+def as_studio_error(error: BaseException) -> StudioError:
+    """Return an error that a user can read; an unexpected one points to the log."""
     if isinstance(error, StudioError):
         return error
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error):
         return DeviceError("device.memory")
     if isinstance(error, PermissionError) and error.filename:
-        return denied(Path(os.fsdecode(error.filename)), error)
+        return access_error(Path(os.fsdecode(error.filename)), error)
     if detail := lost.remember(error):
         return DeviceError("device.lost", detail=detail)
     return StudioError("unexpected", kind=type(error).__name__, detail=str(error)[:300])
+
+
+@contextlib.contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Write what this thread logs to a file too."""
+    me = threading.get_ident()
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: record.thread == me)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        with contextlib.suppress(OSError):  # on a full disk, what could not be written is tried again here
+            handler.close()

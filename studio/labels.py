@@ -1,4 +1,4 @@
-"""What a user calls a run, notes about it, and whether guests may see it.
+"""The label of a run: its name, a note, and whether guests may see it.
 
 A small file in the run's directory, beside what its owner writes.
 """
@@ -15,11 +15,11 @@ from studio.files import home, replace_file
 from studio.runs import Run, require_mine
 
 FILE = "label.json"
-LONGEST_NAME, LONGEST_NOTE = 60, 2000
+MAX_NAME, MAX_NOTE = 60, 2000
 
 
 class Label(BaseModel):
-    """A run's given name (None for that of its settings), the note on it, and whether guests may see it."""
+    """The name of a run (None for that of its settings), the note on it, and whether guests may see it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,20 +37,20 @@ def of(run: Run) -> Label:
 
 
 def name_of(run: Run) -> str:
-    """Return what a run is called: as it was named, else as its settings call it, else as its folder does."""
+    """Return the name of a run: its label's, else that of its settings, else that of its folder."""
     return of(run).name or own_name(run)
 
 
 def own_name(run: Run) -> str:
-    """Return what a run is called without a given name."""
+    """Return the name of a run without a label."""
     try:
-        return _begun_as(run.path)
+        return _configured_name(run.path)
     except (OSError, ConfigError):
         return "-".join(run.id.split("-")[2:-1]) or run.id
 
 
 @functools.lru_cache(4096)
-def _begun_as(path: Path) -> str:
+def _configured_name(path: Path) -> str:
     """Return the name in a run's settings, which stay as they were."""
     return Run(path).started_config().name
 
@@ -61,21 +61,21 @@ def rename(run: Run, name: str) -> None:
     Raises RunError when it is too long, or the run is gone.
     """
     clean = " ".join(name.split())
-    if len(clean) > LONGEST_NAME:
-        raise RunError("run.name", count=len(clean), most=LONGEST_NAME)
+    if len(clean) > MAX_NAME:
+        raise RunError("run.name", count=len(clean), most=MAX_NAME)
     _change(run, name=clean if clean and clean != own_name(run) else None)
 
 
 def annotate(run: Run, note: str) -> None:
     """Write the note on a run, in place of the one before; raises RunError when it is too long, or the run is gone."""
     clean = note.strip()
-    if len(clean) > LONGEST_NOTE:
-        raise RunError("run.note", count=len(clean), most=LONGEST_NOTE)
+    if len(clean) > MAX_NOTE:
+        raise RunError("run.note", count=len(clean), most=MAX_NOTE)
     _change(run, note=clean)
 
 
 def publish(run: Run, published: bool) -> None:
-    """Let guests compare, vote on and present a run, or no more; raises RunError when it is gone."""
+    """Let guests compare, vote on and present a run, or not; raises RunError when it is gone."""
     _change(run, published=published)
 
 
@@ -85,7 +85,7 @@ def is_published(run: Run) -> bool:
 
 
 def _change(run: Run, **changes: str | bool | None) -> None:
-    with locks.held(home() / "labels.lock"):  # a name and a note may come from two browsers at once
+    with locks.acquire(home() / "labels.lock"):  # a name and a note may come from two browsers at once
         label = of(run).model_copy(update=changes)
         if not run.path.is_dir():
             raise RunError("run.unknown", id=run.id)

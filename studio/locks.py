@@ -14,20 +14,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from studio.files import denied
+from studio.files import access_error
 
 POLL_SECONDS = 0.05
-"""Seconds between two tries to take a lock that somebody holds."""
+"""Seconds between two tries to acquire a lock."""
 _BUSY = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 
 
 @contextlib.contextmanager
-def held(path: Path, on_wait: Callable[[], None] = lambda: None, poll_seconds: float = POLL_SECONDS) -> Iterator[None]:
-    """Hold the lock at `path`; `on_wait` is called after every try in vain, and may raise to give up.
+def acquire(
+    path: Path, on_wait: Callable[[], None] = lambda: None, poll_seconds: float = POLL_SECONDS
+) -> Iterator[None]:
+    """Hold the lock at `path`; `on_wait` is called after every failed try, and may raise to give up.
 
     Threads of one process exclude each other too. Raises HomeError for a lock that cannot be opened.
     """
-    while (lock := taken(path)) is None:
+    while (lock := try_acquire(path)) is None:
         on_wait()
         time.sleep(poll_seconds)
     try:
@@ -36,29 +38,29 @@ def held(path: Path, on_wait: Callable[[], None] = lambda: None, poll_seconds: f
         lock()
 
 
-def taken(path: Path) -> Callable[[], None] | None:
-    """Take the lock at `path` if nobody holds it, and return what gives it back; None when it is held.
+def try_acquire(path: Path) -> Callable[[], None] | None:
+    """Acquire the lock at `path` if it is free, and return what releases it; None where it is not.
 
     Raises HomeError for a lock that cannot be opened.
     """
     if os.name == "nt":
-        return _taken_on_windows(path)
+        return _try_acquire_on_windows(path)
     import fcntl
 
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_at(descriptor, path):
-            return lambda: os.close(descriptor)  # which gives it back
+            return lambda: os.close(descriptor)  # which releases it
     except OSError as error:
         if error.errno not in _BUSY:
             os.close(descriptor)
-            raise denied(path, error) from error
+            raise access_error(path, error) from error
     os.close(descriptor)
     return None
 
 
-def _taken_on_windows(path: Path) -> Callable[[], None] | None:
+def _try_acquire_on_windows(path: Path) -> Callable[[], None] | None:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
@@ -70,27 +72,27 @@ def _taken_on_windows(path: Path) -> Callable[[], None] | None:
 
 
 def _open(path: Path) -> int:
-    """Open a lock's file, made if it is missing."""
+    """Open the file of a lock; it is created if missing."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # it may be another's: no link is followed, no pipe waited for
     while True:
         for access in (os.O_RDWR, os.O_RDONLY):
             try:
                 descriptor = os.open(path, access | flags)
             except FileNotFoundError:
-                _make(path)
+                _create(path)
                 break
             except OSError as error:
                 if access == os.O_RDWR and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                     continue
-                raise denied(path, error) from error
+                raise access_error(path, error) from error
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return descriptor
             os.close(descriptor)
-            raise denied(path, OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
+            raise access_error(path, OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
 
 
-def _make(path: Path) -> None:
-    """Make a lock's file: it gets its name with its mode, so that nobody meets one that they may not open yet."""
+def _create(path: Path) -> None:
+    """Create the file of a lock: under its name it has its mode already, so that every user can open it."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -102,7 +104,7 @@ def _make(path: Path) -> None:
             os.close(descriptor)
             draft.unlink(missing_ok=True)
     except OSError as error:
-        raise denied(path, error) from error
+        raise access_error(path, error) from error
 
 
 def _link(draft: Path, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Who works on a run: a process, told apart from all others, on this machine or on another that shares the home.
+"""The process that works on a run, on this machine or on another that shares the home.
 
 A process of this machine is looked up. Of another machine's processes nothing is known but their heartbeat: while a run
-waits or goes on, its process gives one of the run's files a new time, every `BEAT_SECONDS` at least. That is measured
-against the clock of the file system, which gives the times, so the clocks of the machines may differ.
+waits or goes on, its process touches one of the run's files, every `BEAT_SECONDS` at least. That is measured
+against the clock of the file system, which sets the times, so the clocks of the machines may differ.
 """
 
 import functools
@@ -26,7 +26,7 @@ times of files for up to 60 (nfs(5), acregmax)."""
 
 
 class Owner(BaseModel):
-    """A process, told apart from a later one with the same number by when it and the machine started."""
+    """A process, distinguished from a later one with the same number by when it and the machine started."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,15 +34,15 @@ class Owner(BaseModel):
     started: float
     boot: float
     host: str = ""
-    """The machine's name, for people; empty in records of older versions, which knew this machine alone."""
+    """The machine's name, for people; empty in records of older versions, which knew no others."""
     kernel: str = ""
-    """What counts the process numbers: this start of the machine, or a container on it."""
+    """The namespace of the process number: this boot of the machine, or a container on it."""
     devices: tuple[str, ...] = ()
     """The devices that it may use, see `hardware.devices`; empty where that is not known."""
 
     @classmethod
-    def me(cls, devices: Iterable[str] = ()) -> "Owner":
-        """Describe this process."""
+    def current(cls, devices: Iterable[str] = ()) -> "Owner":
+        """Return the owner that is this process."""
         return cls(
             pid=os.getpid(),
             started=psutil.Process().create_time(),
@@ -53,19 +53,19 @@ class Owner(BaseModel):
         )
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the process can be looked up: it runs on this machine, or ran on it since its start."""
         return not self.host or (self.host, self.kernel) == (socket.gethostname(), _kernel())
 
-    def lives(self, beats: Iterable[Path] = ()) -> bool:
-        """Whether the process still runs; `beats` are the files to which it gives new times while it does."""
-        if not self.is_here:
-            return silence(beats) <= GONE_SECONDS
+    def is_alive(self, beats: Iterable[Path] = ()) -> bool:
+        """Whether the process still runs; `beats` are the files that it touches while it does."""
+        if not self.is_local:
+            return seconds_since_heartbeat(beats) <= GONE_SECONDS
         if abs(self.boot - psutil.boot_time()) > 60:  # boot_time is derived from a clock that may be set
             return False
         try:
             process = psutil.Process(self.pid)
-            ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # and nobody has asked how, yet
+            ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # not waited for yet
             return abs(process.create_time() - self.started) < 1 and not ended
         except psutil.NoSuchProcess:
             return False
@@ -75,14 +75,14 @@ class Owner(BaseModel):
         return not self.devices or not devices or bool(set(self.devices) & set(devices))
 
 
-def silence(beats: Iterable[Path]) -> float:
+def seconds_since_heartbeat(beats: Iterable[Path]) -> float:
     """Return the seconds since the newest of some files was written; infinite when none is there."""
     newest = max(map(_written, beats), default=0.0)
     return max(0.0, _now() - newest) if newest else float("inf")
 
 
 def _written(path: Path) -> float:
-    """Return a file's time; 0 for one that is not there. It is opened: a network file system looks anew then."""
+    """Return a file's time; 0 for one that is not there. It is opened: a network file system then reads it again."""
     try:
         with open(path, "rb") as file:
             return os.fstat(file.fileno()).st_mtime

@@ -1,4 +1,4 @@
-"""The presets: one `RunConfig` in YAML each, and the data sets that ship with the studio."""
+"""The presets: one `RunConfig` in YAML each, and the datasets that ship with the studio."""
 
 from pathlib import Path
 
@@ -35,14 +35,14 @@ def offline_sample(config: RunConfig) -> RunConfig:
     return config.with_settings(changes)
 
 
-def data_sets() -> list[str]:
-    """Return the names of the bundled data sets; held-out prompts are not listed."""
+def datasets() -> list[str]:
+    """Return the names of the bundled datasets; held-out prompts are not listed."""
     return sorted(path.stem for path in DATA.iterdir() if path.is_file() and not path.stem.endswith("-heldout"))
 
 
 def data_file(name: str) -> Path:
-    """Return the file of the bundled data set called `name`; raises DataError when there is none."""
+    """Return the file of the bundled dataset called `name`; raises DataError when there is none."""
     for path in DATA.iterdir():
         if path.is_file() and path.stem == name:
             return path
-    raise DataError("data.bundled", name=name, names=", ".join(data_sets()))
+    raise DataError("data.bundled", name=name, names=", ".join(datasets()))

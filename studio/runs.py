@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio.config import RunConfig
 from studio.errors import HomeError, RunError
 from studio.events import Chosen, Level, Note, PhaseChanged, StateChanged, from_line, to_line
-from studio.files import clear_drafts, denied, home, owner_of, replace_file, shared_folder, space_for
+from studio.files import access_error, clear_drafts, home, owner_of, replace_file, shared_folder, space_for
 from studio.i18n import Message
-from studio.owner import GONE_SECONDS, Owner, silence
+from studio.owner import GONE_SECONDS, Owner, seconds_since_heartbeat
 
 
 class State(StrEnum):
@@ -76,7 +76,7 @@ class Status(BaseModel):
 
         `beats` are the files that its owner writes again and again.
         """
-        if not self.state.alive or (self.owner and self.owner.lives(beats)):
+        if not self.state.alive or (self.owner and self.owner.is_alive(beats)):
             return self
         return self.model_copy(update={"state": State.INTERRUPTED, "ended": self.heartbeat})
 
@@ -209,7 +209,7 @@ class RunWriter(Run):
             with open(lines, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
                 file.truncate(file.read().rfind(b"\n") + 1)
         writer = cls(run.path)
-        writer.enter(State.QUEUED, owner=Owner.me(devices), ended=None, error=None)
+        writer.enter(State.QUEUED, owner=Owner.current(devices), ended=None, error=None)
         return writer
 
     def emit(self, event: Any) -> None:
@@ -357,11 +357,11 @@ def _fill(path: Path, config: RunConfig, devices: Sequence[str]) -> None:
     try:
         path.mkdir()
     except PermissionError as error:
-        raise denied(path.parent, error) from error
+        raise access_error(path.parent, error) from error
     now = time.time()
     _set_aside(path)
     replace_file(path / "run.yaml", config.to_yaml())
-    status = Status(state=State.QUEUED, owner=Owner.me(devices), created=now, heartbeat=now)
+    status = Status(state=State.QUEUED, owner=Owner.current(devices), created=now, heartbeat=now)
     replace_file(path / "status.json", status.model_dump_json(indent=1))
 
 
@@ -444,9 +444,9 @@ def alive_runs(devices: Sequence[str] = ()) -> list[Run]:
 def elsewhere(run: Run) -> dict[str, Any] | None:
     """Return the machine that works on a run, and how long it has been silent; None where it is this one."""
     owner = run.status().owner
-    if owner is None or owner.is_here:
+    if owner is None or owner.is_local:
         return None
-    return {"host": owner.host, "seconds": f"{silence(run.beats):.0f}", "most": f"{GONE_SECONDS:.0f}"}
+    return {"host": owner.host, "seconds": f"{seconds_since_heartbeat(run.beats):.0f}", "most": f"{GONE_SECONDS:.0f}"}
 
 
 def readable_status(run: Run) -> Status | None:

@@ -1,4 +1,4 @@
-"""YAML from outside: read without code, and never as more than its text says.
+"""YAML from outside: without code, and with limits on what aliases expand to.
 
 An alias (`*name`) stands for what its anchor holds, which may hold aliases in turn: five kilobytes unfold to gigabytes
 where somebody writes them out, in the message of an error for example.
@@ -10,19 +10,19 @@ import yaml
 
 from studio.errors import ConfigError
 
-LARGEST = 1_000_000
+MAX_CHARACTERS = 1_000_000
 """Characters of the text, and characters and values that its aliases may unfold to."""
-DEEPEST = 50
+MAX_DEPTH = 50
 """Lists and mappings in each other."""
-LONGEST_NUMBER = 100
+MAX_NUMBER_CHARACTERS = 100
 """Characters of what is no text: `1:1:1…` is a number to the base of 60, and takes the square of its length."""
 _TEXT = "tag:yaml.org,2002:str"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same safe loader, ten times as fast where PyYAML came with libyaml: a list of runs reads many files."""
 
 
-def load(text: str, largest: int = LARGEST) -> Any:
-    """Return what a YAML text says; raises ConfigError where it is none, or too much."""
+def load(text: str, largest: int = MAX_CHARACTERS) -> Any:
+    """Load a YAML text; raises ConfigError where it is invalid, or too large."""
     try:
         node = compose(text, largest)
         return None if node is None else _LOADER("").construct_document(node)
@@ -30,8 +30,8 @@ def load(text: str, largest: int = LARGEST) -> Any:
         raise ConfigError("config.yaml", detail=" ".join(str(error).split())[:300]) from error
 
 
-def compose(text: str, largest: int = LARGEST) -> yaml.Node | None:
-    """Return the nodes of a YAML text, None for an empty one; raises YAMLError where it is none, or too much."""
+def compose(text: str, largest: int = MAX_CHARACTERS) -> yaml.Node | None:
+    """Return the nodes of a YAML text, None for an empty one; raises YAMLError where it is invalid, or too large."""
     if len(text) > largest:
         raise yaml.YAMLError(f"{len(text):,} > {largest:,} characters")
     _require_shallow(text)
@@ -46,8 +46,8 @@ def _require_shallow(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise yaml.YAMLError(f"more than {DEEPEST} lists and mappings in each other")
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {MAX_DEPTH} lists and mappings in each other")
 
 
 def _size(node: yaml.Node, largest: int, known: dict[int, int], above: frozenset[int]) -> int:
@@ -57,8 +57,8 @@ def _size(node: yaml.Node, largest: int, known: dict[int, int], above: frozenset
     if id(node) in known:
         return known[id(node)]
     if isinstance(node, yaml.ScalarNode):
-        if len(node.value) > LONGEST_NUMBER and node.tag != _TEXT:
-            raise yaml.YAMLError(f"a number of more than {LONGEST_NUMBER} characters")
+        if len(node.value) > MAX_NUMBER_CHARACTERS and node.tag != _TEXT:
+            raise yaml.YAMLError(f"a number of more than {MAX_NUMBER_CHARACTERS} characters")
         size = 1 + len(node.value)
     else:
         inside = above | {id(node)}

@@ -22,7 +22,7 @@ _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 def read_yaml(text: str, annotation: Any) -> Any:
     """Return what a YAML document holds, each value as `annotation` (a type of pydantic's) wants it where it can be.
 
-    Raises yaml.YAMLError, also for a name that appears twice and for aliases that unfold without measure.
+    Raises yaml.YAMLError, also for a name that appears twice and for aliases that expand without limit.
     """
     node = safe_yaml.compose(text)
     return None if node is None else _read(node, annotation)
@@ -50,13 +50,13 @@ def _read_list(text: str, annotation: Any) -> Any:
     bare = text.strip()
     if bare.startswith(("[", "- ", "-\n")):
         try:
-            found = read_yaml(bare, annotation)
+            value = read_yaml(bare, annotation)
         except yaml.YAMLError:
             if bare.startswith("[") and bare.endswith("]"):  # no doubt meant as a list
                 raise
         else:
-            if isinstance(found, list):
-                return found
+            if isinstance(value, list):
+                return value
     return [read_scalar(text, _item(_options(annotation)))] if bare else []
 
 

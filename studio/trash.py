@@ -1,4 +1,4 @@
-"""Deleted runs: a run is moved into `<home>/trash` as it is, and moved back to undo that.
+"""DeletedRun runs: a run is moved into `<home>/trash` as it is, and moved back to undo that.
 
 A run moves by one rename, whose new name holds the time, so a kill leaves it in one place or the other and whole. What
 lies there goes for good when the trash is emptied, and after thirty days at the next start.
@@ -23,7 +23,7 @@ _NAME = re.compile(r"(\d{10,})~(\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4})")
 
 
 @dataclass(frozen=True)
-class Deleted:
+class DeletedRun:
     """A run in the trash."""
 
     id: str
@@ -33,7 +33,7 @@ class Deleted:
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """The name of the run."""
         run = Run(self.path)
         try:
             return labels.of(run).name or run.started_config().name
@@ -42,65 +42,65 @@ class Deleted:
 
     @property
     def bytes(self) -> int:
-        """What it takes on the disk."""
+        """Its size on the disk."""
         return size_of(self.path)
 
 
 def folder() -> Path:
-    """Return the trash's folder; it is made if missing."""
+    """Return the trash's folder; it is created if missing."""
     return shared_folder(home(), "trash")
 
 
-def deleted() -> list[Deleted]:
+def deleted_runs() -> list[DeletedRun]:
     """Return the runs in the trash, the last one deleted first."""
-    found = ((entry, _NAME.fullmatch(entry.name)) for entry in os.scandir(folder()))
-    listed = [Deleted(match[2], int(match[1]) / 1000, Path(entry.path)) for entry, match in found if match]
+    entries = ((entry, _NAME.fullmatch(entry.name)) for entry in os.scandir(folder()))
+    listed = [DeletedRun(match[2], int(match[1]) / 1000, Path(entry.path)) for entry, match in entries if match]
     return sorted(listed, key=lambda run: run.at, reverse=True)
 
 
-def delete(run: Run) -> Deleted:
+def delete(run: Run) -> DeletedRun:
     """Move a run into the trash. Raises RunError when it is alive, gone, or held open by another program."""
-    with no_start():
-        refuse_alive(run)
+    with block_starts():
+        require_inactive(run)
         now = int(time.time() * 1000)
-        going = Deleted(run.id, now / 1000, folder() / f"{now}~{run.id}")
-        _move(run.path, going.path, run.id)
-    return going
+        moved = DeletedRun(run.id, now / 1000, folder() / f"{now}~{run.id}")
+        _move(run.path, moved.path, run.id)
+    return moved
 
 
 def restore(run_id: str) -> Run:
     """Move a run (`last` for the one deleted last) back to the others. Raises RunError when it is not in the trash."""
-    with no_start():
-        found = next((run for run in deleted() if run_id in (run.id, "last")), None)
-        if found is None:
+    with block_starts():
+        deleted = next((run for run in deleted_runs() if run_id in (run.id, "last")), None)
+        if deleted is None:
             raise RunError("run.not_in_trash", id=run_id[:80])
-        back = Run(runs.folder() / found.id)
-        if back.path.exists():
-            raise RunError("run.in_the_way", run=found.id, folder=str(back.path))
-        _move(found.path, back.path, found.id)
-    return back
+        restored = Run(runs.folder() / deleted.id)
+        if restored.path.exists():
+            raise RunError("run.in_the_way", run=deleted.id, folder=str(restored.path))
+        _move(deleted.path, restored.path, deleted.id)
+    return restored
 
 
 def empty(older_than: float = 0) -> int:
     """Remove for good what was deleted more than `older_than` seconds ago; returns how many runs that were."""
-    with no_start():
-        going = [run for run in deleted() if time.time() - run.at >= older_than]
-        for run in going:
+    with block_starts():
+        removed = [run for run in deleted_runs() if time.time() - run.at >= older_than]
+        for run in removed:
             run.path.rename(folder() / f".gone-{run.path.name}")
     for rest in folder().glob(".gone-*"):  # also what a kill has left
         shutil.rmtree(rest, ignore_errors=True)
-    return len(going)
+    return len(removed)
 
 
 @contextmanager
-def no_start() -> Iterator[None]:
-    """Keep every process from starting or resuming a run meanwhile."""
-    with locks.held(home() / "start.lock"):
+def block_starts() -> Iterator[None]:
+    """Keep every process from starting or resuming a run."""
+    with locks.acquire(home() / "start.lock"):
         yield
 
 
-def refuse_alive(run: Run) -> None:
-    """Raise RunError for a run that some process works on or will, and for one that is gone."""
+def require_inactive(run: Run) -> None:
+    """Raise RunError for a run that is active or queued, and for one that is gone."""
     if not run.path.is_dir():
         raise RunError("run.unknown", id=run.id)
     status = runs.readable_status(run)

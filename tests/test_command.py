@@ -28,7 +28,7 @@ def parsed(line: str) -> RunConfig:
 
 @pytest.mark.parametrize("name", presets.names())
 def test_an_unchanged_preset_is_its_name_alone(name):
-    line = command.line(presets.load(name))
+    line = command.shell_line(presets.load(name))
     assert line == f"python -m studio train {name}"
     assert parsed(line) == presets.load(name)
 
@@ -47,7 +47,7 @@ def test_a_changed_preset_is_read_back_equal(name):
         "train.length_grouping": False,
     }
     config = presets.load(name).with_settings(changes)
-    line = command.line(config)
+    line = command.shell_line(config)
     assert line.startswith("python -m studio train " + name)
     assert parsed(line) == config
 
@@ -63,7 +63,7 @@ def test_every_text_is_read_back_as_it_was(text, tmp_path, monkeypatch):
     config = presets.load("quickstart").with_settings({"data.prompt.system": text, "model.revision": text or None})
     assert command.needs_file(config) == (text in ("", "null"))  # which clear a setting on the command line
     (tmp_path / command.FILE).write_text(config.to_yaml(), encoding="utf-8")
-    assert parsed(command.line(config)) == config
+    assert parsed(command.shell_line(config)) == config
 
 
 def test_random_texts_are_read_back_as_they_were():
@@ -73,7 +73,7 @@ def test_random_texts_are_read_back_as_they_were():
     for text in texts:
         config = RunConfig().with_settings({"data.prompt.template": text, "evaluation.marker": text})
         settings = [
-            f"{path}={command.written(value)}" for path, value in command.differences(RunConfig(), config).items()
+            f"{path}={command.format_value(value)}" for path, value in command.differences(RunConfig(), config).items()
         ]
         from studio.config import parse_setting
 
@@ -82,8 +82,8 @@ def test_random_texts_are_read_back_as_they_were():
 
 def test_a_mapping_that_is_taken_back_is_said():
     config = presets.load("lyrics").with_settings({"data.mapping": None})
-    assert "--set data.mapping=null" in command.line(config)
-    assert parsed(command.line(config)) == config
+    assert "--set data.mapping=null" in command.shell_line(config)
+    assert parsed(command.shell_line(config)) == config
 
 
 def test_many_differences_are_a_file_of_settings(tmp_path, monkeypatch):
@@ -93,11 +93,11 @@ def test_many_differences_are_a_file_of_settings(tmp_path, monkeypatch):
         | {"data.seed": 1, "data.limit": 5, "lora.r": 2, "lora.alpha": 3, "name": "x", "model.id": "a/b"}
     )
     assert command.needs_file(config)
-    assert command.line(config) == "python -m studio train run.yaml"
+    assert command.shell_line(config) == "python -m studio train run.yaml"
     monkeypatch.chdir(tmp_path)
     (tmp_path / command.FILE).write_text(config.to_yaml(), encoding="utf-8")
-    assert parsed(command.line(config)) == config
+    assert parsed(command.shell_line(config)) == config
 
 
 def test_the_nearest_preset_is_the_one_with_the_fewest_differences():
-    assert command.nearest(presets.load("textbook").with_settings({"lora.r": 3})) == "textbook"
+    assert command.nearest_preset(presets.load("textbook").with_settings({"lora.r": 3})) == "textbook"

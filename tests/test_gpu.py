@@ -69,7 +69,7 @@ def test_a_run_that_was_paused_while_it_waited_can_be_resumed(training, tiny_con
 
 
 def test_only_a_run_that_waits_can_be_moved(training):
-    with pytest.raises(RunError, match="does not wait"):
+    with pytest.raises(RunError, match="not in the queue"):
         gpu.thread().move(training.id, 0)
 
 
@@ -175,7 +175,7 @@ def device_is_taken(home):
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as taken:
         for name in hardware.devices():
-            taken.enter_context(locks.held(folder / f"{name}.lock"))
+            taken.enter_context(locks.acquire(folder / f"{name}.lock"))
         yield taken
 
 
@@ -217,18 +217,18 @@ def test_a_card_has_one_name_whatever_its_place(monkeypatch):
 
 def test_two_processes_use_two_cards_and_two_never_one(monkeypatch, home):
     Cards(monkeypatch, "a")
-    first = gpu._taken_devices()
+    first = gpu._lock_devices()
     Cards(monkeypatch, "b")
-    second = gpu._taken_devices()
+    second = gpu._lock_devices()
     assert first
     assert second
     Cards(monkeypatch, "a")
-    assert gpu._taken_devices() is None
+    assert gpu._lock_devices() is None
     second()
     Cards(monkeypatch, "b", "a")  # both or none: what was taken of them is given back
-    assert gpu._taken_devices() is None
+    assert gpu._lock_devices() is None
     Cards(monkeypatch, "b")
-    assert gpu._taken_devices()
+    assert gpu._lock_devices()
 
 
 def test_a_run_begins_beside_one_of_another_process_on_another_card(monkeypatch, tiny_config):

@@ -72,7 +72,7 @@ def test_a_process_that_wakes_up_writes_no_more_into_a_run_that_was_taken_over(r
 
 
 def test_a_container_of_this_machine_is_not_looked_up_by_its_process_numbers(run):
-    me = Owner.me()
+    me = Owner.current()
     assert elsewhere(run, silent=3, host=me.host, kernel="the same boot, other namespace").status().state.alive
 
 

@@ -43,6 +43,6 @@ def test_the_pinned_prompts_are_not_in_the_training_rows(name):
     assert not set(config.samples.prompts) & (cells | said | joined)
 
 
-@pytest.mark.parametrize("name", presets.data_sets())
+@pytest.mark.parametrize("name", presets.datasets())
 def test_every_bundled_set_can_be_read(name):
     assert source.open_table(SourceConfig(name=name)).first

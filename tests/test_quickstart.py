@@ -15,7 +15,7 @@ import pytest
 from studio import presets, runs
 from studio.config import ModelConfig
 from studio.data import prepare, tokens
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.model import builtin, load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -27,11 +27,11 @@ def test_a_deleted_run_is_in_no_list_and_comes_back_as_it_was(run):
     assert runs.all_runs() == []
     with pytest.raises(RunError):
         runs.find(run.id)
-    assert [(found.id, found.name) for found in trash.deleted()] == [(run.id, "captain")]
+    assert [(found.id, found.name) for found in trash.deleted_runs()] == [(run.id, "captain")]
     assert going.bytes > 100
 
     back = trash.restore(run.id)
-    assert trash.deleted() == []
+    assert trash.deleted_runs() == []
     assert back.path == run.path
     assert labels.of(back).note == "keep"
     assert all((back.path / name).read_bytes() == content for name, content in before.items())
@@ -48,7 +48,7 @@ def test_a_damaged_run_can_be_deleted_and_put_back(run):
     (run.path / "status.json").write_text("{")
     (run.path / "run.yaml").unlink()
     trash.delete(run)
-    assert trash.deleted()[0].name == run.id
+    assert trash.deleted_runs()[0].name == run.id
     assert trash.restore("last").id == run.id
 
 
@@ -58,7 +58,7 @@ def test_the_one_deleted_last_is_put_back_first(run):
     trash.delete(run)
     time.sleep(0.002)
     trash.delete(other)
-    assert [found.id for found in trash.deleted()] == [other.id, run.id]
+    assert [found.id for found in trash.deleted_runs()] == [other.id, run.id]
     assert trash.restore("last").id == other.id
 
 
@@ -69,13 +69,13 @@ def test_what_is_not_in_the_trash_or_has_its_place_taken_is_not_put_back(run):
     run.path.mkdir()
     with pytest.raises(RunError, match="stands in its place"):
         trash.restore(run.id)
-    assert len(trash.deleted()) == 1
+    assert len(trash.deleted_runs()) == 1
 
 
 def test_emptying_removes_for_good_and_only_what_is_old_enough(run, home):
     trash.delete(run)
     assert trash.empty(older_than=trash.KEPT_SECONDS) == 0
-    [found] = trash.deleted()
+    [found] = trash.deleted_runs()
     long_ago = int((time.time() - trash.KEPT_SECONDS - 5) * 1000)
     found.path.rename(found.path.with_name(f"{long_ago}~{run.id}"))
     assert trash.empty(older_than=trash.KEPT_SECONDS) == 1
@@ -92,6 +92,6 @@ def test_a_kill_while_emptying_leaves_nothing_that_is_listed_and_the_next_time_r
         patched.setattr("shutil.rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             trash.empty()
-    assert trash.deleted() == []
+    assert trash.deleted_runs() == []
     trash.empty()
     assert os.listdir(home / "trash") == []

@@ -36,9 +36,9 @@ def main() -> None:
     try:
         app()
     except (StudioError, PermissionError) as error:
-        from studio.job import readable
+        from studio.job import as_studio_error
 
-        what, *rest = readable(error).message.text(LANGUAGE).splitlines()
+        what, *rest = as_studio_error(error).message.text(LANGUAGE).splitlines()
         err.print(f"[bold red]{plain(what)}[/]")
         for line in rest:
             err.print(plain(line))

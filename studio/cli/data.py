@@ -27,7 +27,7 @@ def data_config(
     name: str, model: str, settings: list[str] | None = None, encoding: str | None = None, sheet: str | None = None
 ) -> RunConfig:
     """Return settings about the file, the bundled set or the data set of the Hub called `name`."""
-    kind = "bundled" if name in presets.data_sets() and not Path(name).is_file() else "file"
+    kind = "bundled" if name in presets.datasets() and not Path(name).is_file() else "file"
     if kind == "file" and not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         kind = "hub"
     config = RunConfig().with_settings(
@@ -109,9 +109,9 @@ def preview(
 ) -> None:
     from rich.text import Text
 
-    from studio.data import prepare
+    from studio.data.preview import preview_row
 
-    shown = prepare.preview(data_config(name, model, settings, encoding, sheet), row - 1)
+    shown = preview_row(data_config(name, model, settings, encoding, sheet), row - 1)
     if as_json:
         print_json(
             {"row": row, "raw": shown.row, "text": shown.text, "tokens": [list(span) for span in shown.spans]}

@@ -42,7 +42,7 @@ def list_runs(
 
 
 def _list_trash(as_json: bool) -> None:
-    found = trash.deleted()
+    found = trash.deleted_runs()
     if as_json:
         print_json([{"id": run.id, "name": run.name, "deleted": run.at, "bytes": run.bytes} for run in found])
         return
@@ -206,7 +206,7 @@ def restore(run_id: RunId = "last") -> None:
 
 @app.command("empty-trash", help=i18n.text("cli.runs_empty", LANGUAGE))
 def empty_trash(sure: Annotated[bool, typer.Option("--yes", "-y", help=say("cli.yes"))] = False) -> None:
-    found = trash.deleted()
+    found = trash.deleted_runs()
     if not found:
         out.print(say("cli.trash_empty"))
         return

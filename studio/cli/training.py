@@ -18,7 +18,7 @@ from rich.progress import (
 
 from studio import i18n, presets, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, err, out, plain, print_json, say
-from studio.command import written
+from studio.command import format_value
 from studio.config import RunConfig, parse_setting
 from studio.data.encodings import decode
 from studio.errors import RunError, StudioError
@@ -227,7 +227,7 @@ def _show_ways_out(run: Run) -> None:
     err.print(say("cli.ways_out"))
     for way in relief.reliefs(run):
         command = f"resume {run.id}" if way.resumes else f"train {run.path / 'run.yaml'}"
-        changes = " ".join(f"--set {path}={written(value)}" for path, value in way.settings.items())
+        changes = " ".join(f"--set {path}={format_value(value)}" for path, value in way.settings.items())
         err.print(plain(f"- {way.told.text(LANGUAGE)}\n  python -m studio {command} {changes}"), soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from studio.config import GenerationConfig
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, Message, message, text
 from studio.model import hub_adapter, uploaded

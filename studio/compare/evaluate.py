@@ -99,7 +99,7 @@ class _Work:
         self._folder.mkdir(parents=True, exist_ok=True)
         notes = [asdict(note) for note in self._notes]
         self._facts = rests_on | {"total": sum(map(len, self._rows.values())), "notes": notes}
-        self._write(Owner.me())
+        self._write(Owner.current())
         self._found: dict[tuple[Part, int], list[dict[str, Any]]] = {
             (entry["part"], entry["row"]): entry["sides"] for entry in self._journal.entries()
         }

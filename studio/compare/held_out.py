@@ -9,10 +9,12 @@ from typing import Any
 from studio import runs
 from studio.compare.proof import run_renderer
 from studio.config import MappingConfig, SourceConfig
-from studio.data import formats, prepare, source, tokens
-from studio.data.formats import RowProblem, Turn
+from studio.data import prepare, source, tokens
+from studio.data.conversation import RowProblem, Turn
+from studio.data.detection import detect
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
+from studio.data.rows import read_conversation
 from studio.data.segments import Segment
 from studio.data.source import Table
 from studio.errors import CompareError, DataError
@@ -62,7 +64,7 @@ def of_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[Row]:
 def of_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[Row]:
     """Return those of a run's validation rows that have these numbers (see `Prepared.held`)."""
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
-    rows = prepare.said_in(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
+    rows = prepare.conversations_at(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
     return [_row(turns, made.segments, tokenizer) for turns, made in rows]
 
 
@@ -102,7 +104,7 @@ def _of_table(run: Run, table: Table, tokenizer: Any) -> tuple[list[Row], int]:
 def _mapping(table: Table) -> Any:
     """Return how questions and answers are found in a table; None where only its first column counts."""
     try:
-        mapping = formats.detect(table).mapping
+        mapping = detect(table).mapping
     except DataError:
         return None
     return None if mapping.shape == "text" else mapping
@@ -116,7 +118,7 @@ def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None
         first = str(next(iter(row.values()), "") or "").strip()
         return ((Turn("user", first),), None) if first else None
     try:
-        turns = formats.conversation(row, mapping).turns
+        turns = read_conversation(row, mapping).turns
     except RowProblem:
         return None
     return (turns[:-1], turns[-1].content) if turns[-1].role == "assistant" else (turns, None)

@@ -78,7 +78,7 @@ class Journal:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locks.held(Path(f"{self.path}.lock")):
+        with locks.acquire(Path(f"{self.path}.lock")):
             yield
 
     def entries(self) -> list[dict[str, Any]]:

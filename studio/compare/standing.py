@@ -126,7 +126,7 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 def _goes_on(folder: Path, facts: dict[str, Any]) -> bool:
     owner = facts.get("owner")
-    return owner is not None and Owner.model_validate(owner).lives(folder.iterdir())
+    return owner is not None and Owner.model_validate(owner).is_alive(folder.iterdir())
 
 
 def _board(path: Path) -> Scoreboard | None:

@@ -2,7 +2,7 @@
 
 The text of a row is the template's for the whole conversation. Where the contents stand in it is known from what the
 template makes of placeholders; where it treats a content by what it says, it renders the conversation again with a
-placeholder in the place of one turn at a time. The text itself is never searched for what is said.
+placeholder in the place of one turn at a time. The text itself is never searched for the contents.
 """
 
 import re
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from studio.data import control
-from studio.data.control import Span
+from studio.data import special_tokens
 from studio.data.segments import Part, Rendering, Segment, cut
+from studio.data.special_tokens import Span
 from studio.model.template import ChatTemplate, Message, TemplateRefusal
 
 _PLACEHOLDER = "\ue000{}\ue001"
@@ -68,7 +68,7 @@ class ChatText:
         self._seams: dict[Roles, _Seam] = {}
 
     def knows_system(self) -> bool:
-        """Whether the template has a place for what a system turn says."""
+        """Whether the template has a place for a system turn."""
         try:
             return 0 in self._frame(("system", "user", "assistant"), ask=False).order
         except TemplateRefusal:
@@ -126,13 +126,13 @@ class ChatText:
         return Segment(text, False, plain=tuple(span for span in plain if span[1] <= len(text)))
 
     def _has_special(self, turns: Sequence[Message]) -> bool:
-        found = control.pattern(self._tokenizer)
-        return any(found.search(content) for _, content in turns)
+        pattern = special_tokens.pattern(self._tokenizer)
+        return any(pattern.search(content) for _, content in turns)
 
     def _spelled(self, turns: Sequence[Message], text: str, places: Sequence[_Place]) -> list[Span]:
         if not self._has_special(turns):
             return []
-        return [span for place in places for span in control.spelled(self._tokenizer, text, place.start, place.end)]
+        return [span for place in places for span in special_tokens.find(self._tokenizer, text, place.start, place.end)]
 
     def _frame(self, roles: Roles, ask: bool) -> _Frame:
         if (frame := self._frames.get((roles, ask))) is None:
@@ -178,10 +178,10 @@ class ChatText:
 
     def _places(self, turns: Sequence[Message], text: str, ask: bool) -> list[_Place]:
         frame = self._frame(tuple(role for role, _ in turns), ask)
-        found = _aligned(frame, turns, text)
-        if found is None:
-            found = sorted(self._located(turns, text, ask), key=lambda place: place.start)
-        return found
+        places = _aligned(frame, turns, text)
+        if places is None:
+            places = sorted(self._located(turns, text, ask), key=lambda place: place.start)
+        return places
 
     def _located(self, turns: Sequence[Message], text: str, ask: bool) -> Iterator[_Place]:
         """Yield where the contents stand, by what changes in the text when a placeholder is in a content's place."""
@@ -215,11 +215,11 @@ class ChatText:
         """Return how much of what is between an answer and the next turn ends the answer."""
         length = _common(tail, between)
         for text in (tail, between):
-            for start, end in control.spelled(self._tokenizer, text):
+            for start, end in special_tokens.find(self._tokenizer, text):
                 if start < length < end:
                     length = start
         if not between[:length].strip():  # the last answer of a text has another end
-            first = control.pattern(self._tokenizer).match(between, len(between) - len(between.lstrip()))
+            first = special_tokens.pattern(self._tokenizer).match(between, len(between) - len(between.lstrip()))
             if first and first[0] not in begin:
                 return first.end()
         return length

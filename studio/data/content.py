@@ -12,20 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.data.conversation import Notes, RowProblem
+from studio.data.vocabulary import VOCABULARY
 
-# fmt: off
-_REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "thought", "reasoningContent"}
-_TOOLS = {
-    "tool_use", "tool_result", "tool_call", "tool-call", "tool-result", "function_call", "function_call_output",
-    "functionCall", "functionResponse", "function_response", "toolUse", "toolResult", "server_tool_use",
-    "web_search_tool_result", "executableCode", "executable_code", "codeExecutionResult", "code_execution_result",
-}
-_MEDIA = {
-    "image", "image_url", "input_image", "audio", "audio_url", "input_audio", "output_audio", "video", "video_url",
-    "file", "input_file", "document", "inlineData", "inline_data", "fileData", "file_data",
-}
-_TEXT = ("text", "content", "value", "parts", "refusal")
-# fmt: on
+_PARTS = VOCABULARY["parts"]
+_REASONING, _TOOLS, _MEDIA = (frozenset(_PARTS[name]) for name in ("reasoning", "tools", "media"))
 _ARRAY_BREAK = re.compile(r"\}\s*\n\s*\{")
 """What stands between two objects where pandas wrote a NumPy array into a cell; it forgets the comma."""
 _ARRAY = re.compile(r"\barray\((\[[^\]]*\])(?:,\s*dtype=\w+)?\)")
@@ -79,7 +69,7 @@ def _part(part: Any, notes: Notes) -> str | None:
         return notes.add("tool_calls")
     if kinds & _MEDIA:
         return notes.add("media")
-    key = next((key for key in _TEXT if isinstance(part.get(key), str)), None)
+    key = next((key for key in _PARTS["text"] if isinstance(part.get(key), str)), None)
     if key:
         if key == "refusal":
             notes.add("refusal")

@@ -1,31 +1,10 @@
-"""What a row says: turns in an order that can be trained on, and what is odd about them."""
+"""Conversations: turns in an order that can be trained on, and the problems of a row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 Speaker = Literal["system", "user", "assistant"]
-
-NOTES = frozenset(
-    {
-        "empty_turn",
-        "extra_answers",
-        "extra_entries",
-        "joined_system",
-        "marked_turn",
-        "media",
-        "names",
-        "reasoning",
-        "refusal",
-        "tool_calls",
-        "tool_definitions",
-        "turns_dropped",
-        "two_systems",
-        "unanswered",
-        "weights",
-    }
-)
-"""Kinds of problems of rows that are used all the same."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +19,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a row says, and what is odd about it although it is used."""
+    """The turns of a row, and its problems although it is used."""
 
     turns: tuple[Turn, ...]
     """User and assistant by turns, after at most one system turn; the last one is the assistant's."""
@@ -51,8 +30,8 @@ class Conversation:
 class RowProblem(Exception):
     """A row cannot be used; `kind` is the problem's name in the catalogues under `problems`.
 
-    `names` are the names in the row that are not known, each with what it may stand for (`{"wizard": "assistant"}`);
-    `detail` is what caused it, in the words of whatever refused the row.
+    `names` are the names in the row that are unknown, each with what it may stand for (`{"wizard": "assistant"}`);
+    `detail` is what caused it, in the words of the template or parser that refused it.
     """
 
     def __init__(self, kind: str, names: Mapping[str, str] | None = None, detail: str = ""):
@@ -61,7 +40,7 @@ class RowProblem(Exception):
 
 
 class Notes(dict[str, None]):
-    """Kinds of problems of one row, each once, in the order in which they were seen."""
+    """Kinds of problems of one row, each once, in their order."""
 
     def add(self, kind: str) -> None:
         """Count one more kind."""
@@ -72,8 +51,10 @@ def arrange(turns: list[Turn | None], merge: bool, notes: Notes) -> tuple[Turn, 
     """Return the turns by speaker in alternation, after at most one system turn, the last one the assistant's.
 
     None stands for a tool call, its result, or an answer without text. `merge` joins turns of one speaker that follow
-    each other, and leaves out what the assistant says first. Raises RowProblem where the order cannot be trained on.
+    each other, and leaves out answers before the first question. Raises RowProblem where that cannot be trained on.
     """
+    if _is_arranged(turns):
+        return tuple(turn for turn in turns if turn)
     spoken = _without_tools(turns)
     while spoken and spoken[-1].role != "assistant":
         notes.add("unanswered")
@@ -95,8 +76,22 @@ def arrange(turns: list[Turn | None], merge: bool, notes: Notes) -> tuple[Turn, 
     return (*system, *spoken)
 
 
+def _is_arranged(turns: list[Turn | None]) -> bool:
+    """Whether turns are in order, and every answer is text to be trained, as in most rows: the fast path."""
+    expected = "user"
+    for number, turn in enumerate(turns):
+        if turn is None:
+            return False
+        if number == 0 and turn.role == "system" and turn.content.strip():
+            continue
+        if turn.role != expected or (expected == "assistant" and not (turn.trained and turn.content.strip())):
+            return False
+        expected = "user" if expected == "assistant" else "assistant"
+    return len(turns) > 1 and expected == "user"
+
+
 def _without_tools(turns: list[Turn | None]) -> list[Turn]:
-    """Leave out tool calls: what the assistant says around one is one answer, a question that only got one goes too."""
+    """Leave out tool calls: an answer before and one after it are joined, a question that only got one goes too."""
     kept: list[Turn] = []
     called = False
     for turn in turns:

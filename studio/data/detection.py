@@ -1,6 +1,6 @@
-"""Find out which columns make the prompt and which the answer, from the first rows and the column names.
+"""Detect which columns are the prompt and which the answer, from the first rows and the column names.
 
-The order: lists of turns, a pair of columns, lists of texts in columns known to hold chats, text that names its
+The order: lists of turns, a pair of columns, lists of texts in columns with the names of chats, text that names its
 speakers, one text. An earlier shape wins unless a later one is in clearly more of the rows. What is not understood is
 refused by name, and never read as plain text.
 """
@@ -13,24 +13,6 @@ from typing import Any
 
 from studio.config import MappingConfig
 from studio.data import marks
-from studio.data.columns import (
-    ASSISTANT,
-    ATTACHED,
-    CHAT,
-    CONTEXT,
-    DOCUMENT,
-    HISTORY,
-    INSTRUCTION,
-    PREFERRED,
-    REJECTED,
-    STRINGS,
-    SUBJECT,
-    SYSTEM,
-    TEXT,
-    USER,
-    VERSION,
-    WEAK,
-)
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, is_readable, is_tagged, is_texts, roles_of
 from studio.data.refusals import (
@@ -42,6 +24,7 @@ from studio.data.refusals import (
     refuse_single_messages,
 )
 from studio.data.source import Table, cell
+from studio.data.vocabulary import COLUMNS
 from studio.i18n import Message, message
 
 _KEYWORD = re.compile(r"(key|keyword|키워드)[ _-]?\d+", re.IGNORECASE)
@@ -53,14 +36,14 @@ _CLEARLY_MORE = 0.8
 
 
 @dataclass(frozen=True)
-class Detected:
+class Detection:
     """A mapping and why it was chosen."""
 
     mapping: MappingConfig
     reason: Message
 
 
-def detect(table: Table) -> Detected:
+def detect(table: Table) -> Detection:
     """Find the shape of a table; raises DataError that names what is not understood."""
     first = FirstRows(table)
     refuse_single_messages(first)
@@ -83,10 +66,10 @@ class _Shapes:
     def __init__(self, first: FirstRows):
         self._first = first
 
-    def chat(self) -> Detected | None:
+    def chat(self) -> Detection | None:
         """Find a column of turns; one that ends with a question is left to the pair that answers it."""
         first = self._first
-        if (chosen := first.first(PREFERRED)) and first.is_answer(chosen):
+        if (chosen := first.first(COLUMNS.preferred)) and first.is_answer(chosen):
             return self._preferred_chat(chosen)
         for column in self._chat_columns:
             answer = self._completion(chat=column)
@@ -94,14 +77,14 @@ class _Shapes:
                 continue
             answer = self._completion()
             is_pair = answer is not None and bool(self._prompt(answer))
-            if is_pair and answer and (column == answer.split(".")[0] or column.lower() in HISTORY):
+            if is_pair and answer and (column == answer.split(".")[0] or column.lower() in COLUMNS.history):
                 continue
             if any("assistant" in roles_of(value) for value in first.cells(column)):
                 refuse_choice(column, self._chat_columns)
                 return self._messages(column, "messages")
         return None
 
-    def _preferred_chat(self, column: str) -> Detected | None:
+    def _preferred_chat(self, column: str) -> Detection | None:
         """Find preferred conversations that stand alone, without a prompt beside them."""
         is_whole = any({"user", "assistant"} <= set(roles_of(value)) for value in self._first.cells(column))
         return self._messages(column, "preferred_chat") if is_whole and not self._prompt(column) else None
@@ -109,8 +92,8 @@ class _Shapes:
     @cached_property
     def _chat_columns(self) -> list[str]:
         """The columns whose cells are turns, those first that are named for it."""
-        skipped = {*self._first.named([*PREFERRED, *REJECTED, *ATTACHED])}
-        named_first = dict.fromkeys([*self._first.named(CHAT), *self._first.top])
+        skipped = {*self._first.named([*COLUMNS.preferred, *COLUMNS.rejected, *COLUMNS.attached])}
+        named_first = dict.fromkeys([*self._first.named(COLUMNS.chat), *self._first.top])
         columns = [name for name in named_first if name in self._first.top and name not in skipped]
         return [name for name in columns if self._first.is_chat(name)]
 
@@ -118,33 +101,33 @@ class _Shapes:
         last = [roles[-1] for value in self._first.cells(column) if (roles := roles_of(value))]
         return last.count("user") * 2 > len(last)
 
-    def _messages(self, column: str, reason: str) -> Detected:
+    def _messages(self, column: str, reason: str) -> Detection:
         system = self._system(column)
         chosen = message(f"data.found.{reason}", column=column)
         if system:
             chosen = message("data.found.with_system", reason=chosen, system=system)
-        return Detected(MappingConfig(shape="messages", messages=column, system=system), chosen)
+        return Detection(MappingConfig(shape="messages", messages=column, system=system), chosen)
 
     def _system(self, column: str) -> str | None:
         """Return the column of the system prompts; `context` is one beside turns of an `author` (PaLM)."""
         turns = parsed(next(iter(self._first.cells(column)), None))
         has_authors = isinstance(turns, list) and any(isinstance(turn, Mapping) and "author" in turn for turn in turns)
-        names = [*SYSTEM, *(["context"] if has_authors else [])]
+        names = [*COLUMNS.system, *(["context"] if has_authors else [])]
         return next((name for name in self._readable(names, but=column) if name in self._first.top), None)
 
     def _readable(self, names: list[str], but: str = "") -> list[str]:
         columns = self._first.named(names, but=but)
         return [column for column in columns if any(map(is_readable, self._first.cells(column)))]
 
-    def texts(self) -> Detected | None:
-        """Find lists of texts in a column that is known to hold chats."""
+    def texts(self) -> Detection | None:
+        """Find lists of texts in a column with the name of a chat."""
         is_ultrachat = self._first.top.keys() <= {"id", "idx", "data"}
-        for column in self._first.named([*STRINGS, *(["data"] if is_ultrachat else [])]):
+        for column in self._first.named([*COLUMNS.strings, *(["data"] if is_ultrachat else [])]):
             if any(is_texts(parsed(value)) for value in self._first.cells(column)):
                 return self._messages(column, "strings")
         return None
 
-    def tagged(self) -> Detected | None:
+    def tagged(self) -> Detection | None:
         """Find texts, or lists of texts, most of which say who speaks."""
         for column in self._first.top:
             cells = [value for value in self._first.cells(column) if isinstance(value, str) or is_texts(value)]
@@ -152,7 +135,7 @@ class _Shapes:
                 return self._messages(column, "tagged")
         return None
 
-    def pair(self) -> Detected | None:
+    def pair(self) -> Detection | None:
         """Find the columns of a prompt and of its answer."""
         completion = self._completion()
         prompt = completion and self._prompt(completion)
@@ -160,8 +143,10 @@ class _Shapes:
             return self._translation()
         has_keywords = all(_KEYWORD.fullmatch(name.strip()) for name in prompt)
         joined = {"joiner": ", ", "joined": "keywords"} if has_keywords else {}
-        histories = [name for name in self._first.named(HISTORY) if any(map(_is_history, self._first.cells(name)))]
-        beside = {"system": self._readable(SYSTEM), "history": histories}
+        histories = [
+            name for name in self._first.named(COLUMNS.history) if any(map(_is_history, self._first.cells(name)))
+        ]
+        beside = {"system": self._readable(COLUMNS.system), "history": histories}
         free = {
             name: [column for column in columns if column not in (*prompt, completion)]
             for name, columns in beside.items()
@@ -169,10 +154,10 @@ class _Shapes:
         columns = {name: columns[0] for name, columns in free.items() if columns}
         mapping = MappingConfig(prompt=prompt, completion=completion, **joined, **columns)
         reason = "keywords" if has_keywords else self._kind_of_answer(completion)
-        return Detected(mapping, message(f"data.found.{reason}", prompt=" + ".join(prompt), completion=completion))
+        return Detection(mapping, message(f"data.found.{reason}", prompt=" + ".join(prompt), completion=completion))
 
     def _kind_of_answer(self, completion: str) -> str:
-        if completion.strip().lower() in PREFERRED:
+        if completion.strip().lower() in COLUMNS.preferred:
             return "preference"
         if completion not in self._first.top:
             return "nested"
@@ -181,7 +166,9 @@ class _Shapes:
     def _completion(self, chat: str | None = None) -> str | None:
         """Return the column of the answers, or of those to the last question of a `chat`."""
         first = self._first
-        named = first.named([*PREFERRED, *ASSISTANT, *([] if chat else VERSION)], but=chat or "")
+        named = first.named(
+            [*COLUMNS.preferred, *COLUMNS.assistant, *([] if chat else COLUMNS.version)], but=chat or ""
+        )
         ending = [column for column in first.table.names if column.strip().endswith(("답변", "답"))]
         columns = [column for column in (*named, *ending) if not marks.are_verdicts(first.cells(column))]
         labels = [column for column in first.labels if not are_classes(first.cells(column))]
@@ -190,21 +177,23 @@ class _Shapes:
         return next(iter([*answers, *columns]), None)
 
     def _prompt(self, completion: str) -> tuple[str, ...]:
-        """Return the columns before an answer; none where nothing asks."""
+        """Return the columns before an answer; none where no column asks something."""
         first = self._first
         keywords = tuple(name for name in first.table.names if _KEYWORD.fullmatch(name.strip()))
         if keywords:
             return keywords
-        weak = [] if completion.strip().lower() in ("target", "completion", "completions") else WEAK
-        questions = first.named((name for name in USER if name not in weak), but=completion)
+        weak = [] if completion.strip().lower() in ("target", "completion", "completions") else COLUMNS.weak
+        questions = first.named((name for name in COLUMNS.user if name not in weak), but=completion)
         chats = [column for column in self._chat_columns if column != completion and self._ends_with_question(column)]
-        documents = [column for column in first.named(DOCUMENT, but=completion) if first.is_text(column, lists=True)]
+        documents = [
+            column for column in first.named(COLUMNS.document, but=completion) if first.is_text(column, lists=True)
+        ]
         texts = [column for column in questions if first.is_text(column)]
         question = next(iter([*texts, *chats, *questions]), None)
         if question is None:
             return tuple([*documents, *first.named(weak, but=completion)][:1])
         extra = self._beside(question, [column for column in questions if column != question])
-        contexts = [column for column in first.named(CONTEXT) if first.is_text(column)]
+        contexts = [column for column in first.named(COLUMNS.context) if first.is_text(column)]
         name = question.strip().lower()
         if extra is None and name in ("instruction", "prompt"):  # what to do with a text beside it
             contexts += [column for column in documents if column.strip().lower() in ("document", "dialogue")]
@@ -216,17 +205,17 @@ class _Shapes:
 
         A prompt often has the question written out in it; an instruction seldom, and is not enough without it.
         """
-        if _own_name(question) not in INSTRUCTION:
+        if _own_name(question) not in COLUMNS.instruction:
             return None
         rows = self._first.rows
-        for column in (column for column in others if _own_name(column) in SUBJECT):
+        for column in (column for column in others if _own_name(column) in COLUMNS.subject):
             pairs = [(cell(row, question), cell(row, column)) for row in rows]
             apart = sum(isinstance(text, str) and isinstance(part, str) and part not in text for text, part in pairs)
             if _own_name(column) == "input" or apart * 2 > len(rows):
                 return column
         return None
 
-    def _translation(self) -> Detected | None:
+    def _translation(self) -> Detection | None:
         """Find `translation: {"en": …, "ko": …}`: from the first language to the second."""
         column = self._first.names.get("translation")
         cells = self._first.cells(column) if column else []
@@ -235,12 +224,14 @@ class _Shapes:
             return None
         prompt, completion = (f"{column}.{language}" for language in texts)
         mapping = MappingConfig(prompt=(prompt,), completion=completion)
-        return Detected(mapping, message("data.found.translation", prompt=prompt, completion=completion))
+        return Detection(mapping, message("data.found.translation", prompt=prompt, completion=completion))
 
-    def text(self) -> Detected | None:
+    def text(self) -> Detection | None:
         """Find a column of running text, and name the columns that are not read beside it."""
         texts = [
-            column for column in self._first.named(TEXT) if ".0." not in column and self._first.has_strings(column)
+            column
+            for column in self._first.named(COLUMNS.text)
+            if ".0." not in column and self._first.has_strings(column)
         ]
         if not texts:
             return None
@@ -248,7 +239,7 @@ class _Shapes:
         reason = message("data.found.text", column=texts[0])
         if beside:
             reason = message("data.found.beside", reason=reason, columns=", ".join(beside))
-        return Detected(MappingConfig(shape="text", text=texts[0]), reason)
+        return Detection(MappingConfig(shape="text", text=texts[0]), reason)
 
 
 def _own_name(column: str) -> str:

@@ -28,7 +28,7 @@ _USUAL = re.compile(
 )
 """Letters and signs of the scripts that most files are written in."""
 CHUNK = 4 << 20
-"""Bytes from which the encoding is told: the first ones of the file that are not all ASCII."""
+"""Bytes from which the encoding is detected: the first ones of the file that are not all ASCII."""
 _SEARCHED = 256 << 20
 """Bytes in which a letter beyond ASCII is searched: a file of many gigabytes opens in a moment."""
 _SCORED = 2_000
@@ -89,16 +89,16 @@ def decode(content: bytes, name: str) -> str:
 def clearly_other(path: Path, chosen: str) -> str | None:
     """Return the encoding that a file is clearly in, if it is not the chosen one."""
     try:
-        found = detect(path)
+        detected = detect(path)
     except DataError:
         return None
     with open(path, "rb") as file:
         sample = _beyond_ascii(path, file.read(CHUNK))
     try:
-        same = sample.decode(found, "ignore") == sample.decode(chosen, "ignore")
+        same = sample.decode(detected, "ignore") == sample.decode(chosen, "ignore")
     except UnicodeError:
         return None
-    return None if same or found == chosen or found.removesuffix("-sig") == chosen else found
+    return None if same or detected == chosen or detected.removesuffix("-sig") == chosen else detected
 
 
 def _beyond_ascii_in(text: str) -> int:
@@ -158,7 +158,7 @@ def is_utf8(sample: bytes) -> bool:
 
 def _wide(head: bytes) -> str | None:
     """Return the encoding of two or four bytes a letter that bytes without a mark are in; None if they are in none."""
-    found: list[tuple[float, str]] = []
+    candidates: list[tuple[float, str]] = []
     for encoding in _WIDE:
         width = 4 if encoding.startswith("utf-32") else 2
         sample = head[: min(len(head) - len(head) % width, _SCORED * width)]
@@ -168,8 +168,8 @@ def _wide(head: bytes) -> str | None:
             continue
         ascii_share = sum(" " <= letter <= "~" or letter in "\t\r\n" for letter in text) / max(len(text), 1)
         if ascii_share > 0.02 and len(_USUAL.findall(text)) >= 0.95 * len(text):
-            found.append((ascii_share, encoding))
-    return max(found)[1] if found else None
+            candidates.append((ascii_share, encoding))
+    return max(candidates)[1] if candidates else None
 
 
 def _legacy(path: Path, sample: bytes, can_choose: bool) -> str:

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from studio.config import MappingConfig
-from studio.data.columns import ATTACHED, CHAT, LABEL
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Notes, RowProblem
-from studio.data.roles import role_of
 from studio.data.source import Table, cell
 from studio.data.turns import TurnReader, holds_turns, speaker_of
+from studio.data.vocabulary import COLUMNS, role_of
 
 _PLAIN = MappingConfig(shape="messages", messages="messages")
 
@@ -47,7 +46,7 @@ class FirstRows:
     @property
     def labels(self) -> list[str]:
         """The columns of an annotation; labels inside nested cells are of parts of a text."""
-        return [column for column in self.named(LABEL) if column in self.top]
+        return [column for column in self.named(COLUMNS.label) if column in self.top]
 
     def has_strings(self, column: str) -> bool:
         """Whether cells of a column are plain text."""
@@ -64,7 +63,7 @@ class FirstRows:
 
     def is_chat(self, column: str) -> bool:
         """Whether cells of a column hold turns of a user or an assistant; exchanges only in columns named for chats."""
-        named = column.strip().lower() in CHAT
+        named = column.strip().lower() in COLUMNS.chat
         return any(
             (holds_turns(value) or (named and holds_objects(value))) and {"user", "assistant"} & set(roles_of(value))
             for value in self.cells(column)
@@ -118,4 +117,4 @@ def _is_answer(value: Any) -> bool:
 def _is_inside_a_chat(column: str) -> bool:
     """Whether a part of a nested cell is inside a list of messages, whose keys are no columns."""
     root = column.split(".")[0].strip().lower()
-    return ".0." in column and (root in CHAT or root in ATTACHED)
+    return ".0." in column and (root in COLUMNS.chat or root in COLUMNS.attached)

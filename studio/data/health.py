@@ -1,14 +1,13 @@
-"""What is right and wrong with a data set, counted over all rows, and what it costs to train on."""
+"""The report on a dataset: its problems, counted over all rows, and its lengths in tokens."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from studio.config import MappingConfig
-from studio.data.conversation import NOTES
-from studio.data.detection import Detected
+from studio.data.detection import Detection
 from studio.data.refusals import as_setting
-from studio.data.scan import Counted
-from studio.i18n import Message, message
+from studio.data.scan import ProblemCount
+from studio.i18n import Message, listed, message
 
 FIX_OF = {
     "order": "merge_turns",
@@ -22,18 +21,20 @@ FIX_OF = {
     "special_text": "drop_special",
     "system_lost": "merge_system",
 }
-"""The setting under `data.fixes` that mends a kind of problem."""
-_USED = NOTES | {
-    "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "few_rows", "foreign_marks",
-    "half_letter", "joined", "leak", "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost",
-    "ready_made", "reasoning_lost", "special_text", "system_lost", "unreadable_cell",
+"""The setting under `data.fixes` that fixes a kind of problem."""
+_USED = {
+    "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "extra_answers", "extra_entries",
+    "few_rows", "foreign_marks", "half_letter", "joined", "joined_system", "leak", "marked_turn", "media", "names",
+    "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost", "ready_made", "reasoning",
+    "reasoning_lost", "refusal", "special_text", "system_lost", "tool_calls", "tool_definitions", "turns_dropped",
+    "two_systems", "unanswered", "unreadable_cell", "weights",
 }  # fmt: skip
-"""Rows with these problems are used all the same, unless they are mended."""
+"""Rows with these problems are used all the same, unless they are fixed."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with some rows."""
+    """A problem of some rows."""
 
     kind: str
     count: int
@@ -43,13 +44,13 @@ class Problem:
     share: float = 0.0
     """Share of all rows."""
     fixed: bool = False
-    """Whether the settings mend it already."""
+    """Whether the settings fix it already."""
     names: str = ""
-    """The names in these rows that are not known, separated by commas."""
+    """The unknown names in these rows, separated by commas."""
     setting: str = ""
     """What to give on the command line so that these rows are read, where a setting of the mapping does it."""
     detail: str = ""
-    """What caused it in the first row, in the words of whatever refused the row; empty for most kinds."""
+    """What caused it in the first row, in the words of the template or parser that refused it; empty for most kinds."""
 
     @property
     def used(self) -> bool:
@@ -58,14 +59,13 @@ class Problem:
 
     @property
     def fix(self) -> str | None:
-        """The setting under `data.fixes` that mends it."""
+        """The setting under `data.fixes` that fixes it."""
         return FIX_OF.get(self.kind)
 
     @property
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
-        shown = ", ".join(map(str, self.rows[:8])) + (", …" if self.count > 8 else "")
-        figures = {"count": f"{self.count:,}", "rows": shown, "share": f"{self.share:.1%}"}
+        figures = {"count": f"{self.count:,}", "rows": listed(self.rows), "share": _percent(self.share)}
         return message(f"problems.{self.kind}.what", **figures, names=self.names, detail=self.detail)
 
     @property
@@ -74,7 +74,11 @@ class Problem:
         return message("problems.mended" if self.fixed else f"problems.{self.kind}.effect", setting=self.setting)
 
 
-def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.0005 or not share else "<0.1%"
+
+
+def problem(kind: str, counted: ProblemCount, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:
     """Make the report's entry of one kind of problem; `mapping` is that by which the rows were read."""
     share = counted.count / rows if rows else 0.0
     change = {"unknown_role": {"roles": {**mapping.roles, **counted.names}}, "marked": {"marks": "ignore"}}
@@ -95,16 +99,16 @@ def problem(kind: str, counted: Counted, rows: int, fixes: tuple[str, ...], mapp
 
 @dataclass(frozen=True)
 class Report:
-    """What a data set holds, over all its rows."""
+    """The report on all rows of a dataset."""
 
     rows: int
     usable: int
     problems: list[Problem]
-    detected: Detected
+    detected: Detection
     train: int = 0
     validation: int = 0
     lengths: Any = None
-    """Tokens of each usable row before cutting, as an int array; None while the model's tokenizer is not here."""
+    """Tokens of each usable row before cutting, as an int array; None without the tokenizer of the model."""
     row_numbers: Any = None
     """Number of each usable row in the file, counted from 1, in the order of `lengths`."""
     trained_each: Any = None
@@ -112,9 +116,9 @@ class Report:
     max_length: int = 0
     batch_size: int = 1
     near_rows: int | None = None
-    """Rows among which near duplicates were looked for; None where it was all of them."""
+    """Rows among which near duplicates were searched; None where it was all of them."""
     epoch_seconds: float | None = None
-    """Estimated seconds of an epoch on this device; None where it was not asked for or cannot be told."""
+    """Estimated seconds of an epoch on this device; None where it was not computed or is not known."""
     blocks: list[Message] = field(default_factory=list)
     """Why no run can start on these data."""
 

@@ -1,6 +1,6 @@
-"""Which languages a text is in, told by its letters, and for Latin letters by the commonest words of English.
+"""Which languages a text is in, detected by its letters, and for Latin letters by the commonest words of English.
 
-What cannot be told is left out: a label that is missing does less harm than a wrong one.
+What is not clear is left out: a label that is missing does less harm than a wrong one.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 _HANGUL = (("\uac00", "\ud7a3"), ("\u1100", "\u11ff"), ("\u3131", "\u318e"))
 _KANA = (("\u3041", "\u30ff"),)
 _HAN = (("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"))
-_COMMON = re.compile(
+_COMMON_WORDS = re.compile(
     r"\b(?:the|and|of|to|a|in|that|is|was|it|for|on|with|as|be|at|by|this|have|from|or|had|not|but|what|all|were|when|we"
     r"|there|can|an|your|which|their|said|if|do|will|each|about|how|up|out|them|then|she|he|his|her|you|they|i|my|me)\b"
 )
@@ -20,8 +20,8 @@ SHARE = 0.3
 """Share of the letters, or of the words, that a language needs to be named: texts quote names and words of others."""
 COMMON_SHARE = 0.25
 """Share of the commonest words at which text in Latin letters counts as English."""
-FEWEST = 40
-"""Letters below which nothing is said."""
+MIN_LETTERS = 40
+"""Letters below which no language is named."""
 
 
 def is_hangul(character: str) -> bool:
@@ -36,16 +36,16 @@ def languages(texts: Iterable[str]) -> tuple[str, ...]:
     for text in texts:
         scripts.update(_script(letter) for letter in text if letter.isalpha())
         words += len(_WORD.findall(text))
-        common += len(_COMMON.findall(text.lower()))
+        common += len(_COMMON_WORDS.findall(text.lower()))
     total = scripts.total()
-    if total < FEWEST:
+    if total < MIN_LETTERS:
         return ()
     latin = "en" if words and common / words >= COMMON_SHARE else ""
     han = "ja" if scripts["kana"] > 0.05 * (scripts["kana"] + scripts["han"]) else "zh"
-    found: Counter[str] = Counter()
+    by_language: Counter[str] = Counter()
     for script, language in (("hangul", "ko"), ("kana", "ja"), ("han", han), ("latin", latin)):
-        found[language] += scripts[script]
-    return tuple(language for language, count in found.most_common() if language and count >= SHARE * total)
+        by_language[language] += scripts[script]
+    return tuple(language for language, count in by_language.most_common() if language and count >= SHARE * total)
 
 
 def _script(letter: str) -> str:

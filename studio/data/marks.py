@@ -9,39 +9,16 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-# fmt: off
-_LEARN = frozenset({
-    "train", "trainable", "training", "learn", "loss", "keep", "include", "review_result", "accepted", "is_accepted",
-    "approved", "is_approved", "valid", "is_valid", "승인여부", "사용여부", "채택여부",
-})
-"""Not to be learned when false."""
-_SKIP = frozenset({
-    "deleted", "is_deleted", "removed", "rejected", "is_rejected", "discarded", "ignore", "ignored", "skip", "exclude",
-    "excluded", "flagged", "is_flagged", "mask", "masked", "was_cancelled", "삭제여부", "제외여부",
-})
-"""Not to be learned when true."""
-_BY_WORD = frozenset({"loss", "mask"})
-"""A number there is something else: the loss itself, a token's mask."""
-_KTO = ("label", "kto_tag")
-_WEIGHT = frozenset({"weight", "loss_weight", "loss_scale", "sample_weight"})
-_STATUS = (
-    "status", "state", "review", "review_status", "review_result", "annotation_status", "verdict", "decision", "answer",
-    "검수상태", "검수결과", "검수 결과", "상태",
-)
-_REJECTED = frozenset({
-    "rejected", "reject", "discarded", "discard", "deleted", "declined", "disapproved", "ignore", "ignored",
-    "반려", "삭제", "제외", "부적합", "불합격",
-})
-_WORDS = {
-    **dict.fromkeys(("true", "yes", "y", "t", "1", "1.0", "예", "네"), True),
-    **dict.fromkeys(("false", "no", "n", "f", "0", "0.0", "아니오", "아니요"), False),
-}
-# fmt: on
-MESSAGE_KEYS = _LEARN | _SKIP | _WEIGHT | {"train_detail"}
+from studio.data.vocabulary import VOCABULARY
+
+_FLAGS = VOCABULARY["flags"]
+_TRAIN, _SKIP, _WEIGHT, _REJECTED = (frozenset(_FLAGS[name]) for name in ("train", "skip", "weight", "rejected"))
+_WORDS = {word: value for value in (True, False) for word in _FLAGS[str(value).lower()]}
+MESSAGE_KEYS = _TRAIN | _SKIP | _WEIGHT | {"train_detail"}
 """The keys of a message that are marks."""
 
 
-ROW_COLUMNS = MESSAGE_KEYS | {*_KTO, *_STATUS, "annotations", "reviews", "responses"}
+ROW_COLUMNS = MESSAGE_KEYS | {*_FLAGS["kto"], *_FLAGS["status"], "annotations", "reviews", "responses"}
 """The columns of a row that are marks, or hold them."""
 
 
@@ -58,7 +35,7 @@ def excludes_row(marks: Mapping[str, Any], has_answer: bool) -> bool:
 
     In rows with an answer, `label` may be one (KTO).
     """
-    if has_answer and any(_flag(marks.get(name), numbers=False) is False for name in _KTO):
+    if has_answer and any(_flag(marks.get(name), numbers=False) is False for name in _FLAGS["kto"]):
         return True
     return _is_rejected(marks) or _excludes(marks) or _is_rejected_inside(marks)
 
@@ -71,12 +48,12 @@ def has_fraction(marks: Mapping[str, Any]) -> bool:
 
 def in_lower_case(values: Mapping[str, Any], names: Collection[str], used: Collection[str] = ()) -> dict[str, Any]:
     """Return the values of some names, which are compared without case and outer space; `used` columns are no such."""
-    found = {}
+    values_by_name = {}
     for key, value in values.items():
         name = _lower(key) if isinstance(key, str) else ""
         if name in names and key not in used:
-            found[name] = value
-    return found
+            values_by_name[name] = value
+    return values_by_name
 
 
 @lru_cache(maxsize=4096)
@@ -95,15 +72,15 @@ def _excludes(marks: Mapping[str, Any]) -> bool:
             weight = _number(value)
             excludes = weight is not None and weight <= 0
         else:
-            flag = _flag(value, numbers=name not in _BY_WORD)
-            excludes = (flag is False and name in _LEARN) or (flag is True and name in _SKIP)
+            flag = _flag(value, numbers=name not in _FLAGS["words_only"])
+            excludes = (flag is False and name in _TRAIN) or (flag is True and name in _SKIP)
         if excludes:
             return True
     return False
 
 
 def _is_rejected(marks: Mapping[str, Any]) -> bool:
-    words = (marks.get(name) for name in _STATUS)
+    words = (marks.get(name) for name in _FLAGS["status"])
     return any(isinstance(word, str) and word.strip().lower() in _REJECTED for word in words)
 
 

@@ -7,60 +7,21 @@ language in the places where letters stand. Each letter beyond ASCII is scored b
 
 import functools
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from studio.data.vocabulary import load
 
 Scorer = Callable[[str, int], float]
 
-# The most frequent letters of each language, as frequency lists of running text have them.
-# fmt: off
-_HANGUL = frozenset(
-    "이다는의에가을하고지를사은로한기도자서대인리아어시해과나정그보수라전스일부제구있주게요니세안녕습까답변질문것들면"
-    "들와으만여조상장적동원신성경소무마생연진공오비실화계관학국우중내유모방바거했었같러위할미선식명드트말물행간발"
-    "년않없려때더데개회통저두용심속분결치산차체배름열려알금강양각감입오늘날씨람번째작업추천법음직달재교육점님왜"
-    "무엇어떻게처럼당신된될됩됐려네죠봐줘응맞좋싫많적크높낮빠먹잘못월초반단문역표함출력모든태터며던력집후히"
-    "야뭐럼겠엄엔쪽편곳밖앞뒤께씩씨른컴퓨혼취험졌친좀꼭눈손머몸병돈옷색꽃"
+_LETTERS = load("letters")
+_HANGUL, _HANZI, _HANZI_TRADITIONAL, _KANJI = (
+    frozenset(_LETTERS[name]) for name in ("hangul", "hanzi", "hanzi_traditional", "kanji")
 )
-_HANZI = frozenset(
-    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所"
-    "然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实日军者意无力它与"
-    "长把机十民第公此已工使情明性知全三又关点正业外将两高间由问很最重并物手应战向头文体政美相见被利什二等产或新己"
-    "制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原东声提立及比员解水名真论处走义各入几口认条平系"
-    "气题活尔更别打女变四神总何电数安少报才结反受目太量再感建务做接必场件计管期市直德资命山金指克许统区保至队形社"
-    "便空决治展马科司五基眼书非则听白却界达光放强即像难且权思王象完设式色路记南品住告类求据程北边死张该交规万取拉"
-    "请谢您吗呢吧啊哪谁写译句答复问题字词语言模型助帮早晚饭吃喝爱喜欢今昨什怎样让"
-)
-_HANZI_TRADITIONAL = frozenset(
-    "的一是不了在人有我他這個們中來上大為和國地到以說時要就出會可也你對生能而子那得於著下自之年過發後作裡用道行所"
-    "然家種事成方多經麼去法學如都同現當沒動面起看定天分還進好小部其些主樣理心她本前開但因只從想實日軍者意無力它與"
-    "長把機十民第公此已工使情明性知全三又關點正業外將兩高間由問很最重並物手應戰向頭文體政美相見被利什二等產或新己"
-    "制身果加西斯月話合回特代內信表化老給世位次度門任常先海通教兒原東聲提立及比員解水名真論處走義各入幾口認條平系"
-    "氣題活爾更別打女變四神總何電數安少報才結反受目太量再感建務做接必場件計管期市直德資命山金指克許統區保至隊形社"
-    "請謝您嗎呢吧啊哪誰寫譯句答復問題字詞語言模型助幫早晚飯吃喝愛喜歡今昨什怎樣讓臺灣灣"
-)
-_KANJI = frozenset(
-    "日一人年大国会中本三時行事自分者出生十見上下手前間方後今私言何思入気学校語本文英質問答回明電話食飲新古東京"
-    "来週天気元名作用使書読聞話教長高小水火木金土月車駅店買物海山川田外内家部屋子供男女友達先当合同的性動体力員"
-    "代表発対地定主要理化法場度数成強全目心意味実現感知考点取立世界最初次他持続正開始終決変好愛多少早朝夜昼起"
-)
-_WESTERN = (  # a set for each language: letters of several together are a sign of a wrong guess
-    "éèêëàâçîïôùûüœæ", "äöüßé", "áéíóúñü", "áàâãçéêíóôõú", "àèéìòùó", "æøåéèôòó", "åäöéü", "áæðéíóöúýþ", "àçèéíïòóúü",
-    "éèëïóöüä",
-)
-_CENTRAL = ("ąćęłńóśźż", "áčďéěíľĺňóôŕřšťúůýžä", "áéíóöőúüű", "ăâîşţșț", "čćđšž")
-_TURKISH = ("çğıöşüâîûi̇",)
-_BALTIC = ("ąčęėįšųūž", "āčēģīķļņšūž", "äöõüšž")
-_ALPHABETS = {  # letters in the order of their frequency
-    "CYRILLIC": "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфіїєґ",
-    "GREEK": "αοιετσνηυρπκμλςωίάόγήέδώχύθφβξζψ",
-    "HEBREW": "יוהלאמתרבשןםנעדקכפגחסטזצךףץ",
-    "ARABIC": "ايلنمتروبعةدسهفكقحجأشىصطخذزثضغئإءظؤآ",
-    "THAI": "านรอก่เง้ัมยลวีดทสิตะปบค์หแุืจูพชข็ใไโผซธณญถฟศฐำๆ",
-}
-# fmt: on
-
+_WESTERN = _LETTERS["western"]
 _WEIGHT = {
     script: {letter: 1.0 if place < 10 else 0.6 if place < 22 else 0.2 for place, letter in enumerate(letters)}
-    for script, letters in _ALPHABETS.items()
+    for script, letters in _LETTERS["alphabets"].items()
 }
 _VOWELS = "aeiouyáéíóúýàèòâêô"
 _FOLLOWED_BY = {"ñ": _VOWELS, "þ": _VOWELS + "æörjv", "ð": _VOWELS + "æörjvlnsu", "ý": "bcdfghjklmnprstvðþz"}
@@ -99,17 +60,35 @@ def _wide(letter: str) -> float | None:
     return None
 
 
-def _korean_letter(text: str, place: int) -> float:
-    letter = text[place]
+def _east_asian_letter(text: str, place: int, score_of: Callable[[str], float]) -> float:
     if _in_latin_word(text, place):
         return -1.0
-    if (wide := _wide(letter)) is not None:
-        return wide
-    if "가" <= letter <= "힣":
-        if letter in _HANGUL:
-            return 1.0
-        return 0.3 if _is_first_level(letter, "euc-kr", 0xB0, 0xC8) else -0.6
-    return 0.3 if "ㄱ" <= letter <= "ㅣ" else -0.4
+    wide = _wide(text[place])
+    return score_of(text[place]) if wide is None else wide
+
+
+def _korean(letter: str) -> float:
+    if not "가" <= letter <= "힣":
+        return 0.3 if "ㄱ" <= letter <= "ㅣ" else -0.4
+    if letter in _HANGUL:
+        return 1.0
+    return 0.3 if _is_first_level(letter, "euc-kr", 0xB0, 0xC8) else -0.6
+
+
+def _chinese(letter: str, common: frozenset[str], level: tuple[str, int, int]) -> float:
+    if letter in common:
+        return 1.0
+    return (0.3 if _is_first_level(letter, *level) else -0.1) if "一" <= letter <= "鿿" else -0.4
+
+
+def _japanese(letter: str) -> float:
+    if "ぁ" <= letter <= "ん" or "ァ" <= letter <= "ヶ":
+        return 1.0
+    if letter in _KANJI:
+        return 0.9
+    if "一" <= letter <= "鿿":
+        return 0.3 if _is_first_level(letter, "euc_jp", 0xB0, 0xCF) else -0.1
+    return -0.5  # half-width katakana, above all
 
 
 @functools.cache
@@ -123,32 +102,6 @@ def _is_first_level(letter: str, charset: str, first: int, last: int) -> bool:
     except UnicodeEncodeError:
         return False
     return len(encoded) == 2 and first <= encoded[0] <= last
-
-
-def _chinese_letter(text: str, place: int, common: frozenset[str], level: tuple[str, int, int]) -> float:
-    letter = text[place]
-    if _in_latin_word(text, place):
-        return -1.0
-    if (wide := _wide(letter)) is not None:
-        return wide
-    if letter in common:
-        return 1.0
-    return (0.3 if _is_first_level(letter, *level) else -0.1) if "一" <= letter <= "鿿" else -0.4
-
-
-def _japanese_letter(text: str, place: int) -> float:
-    letter = text[place]
-    if _in_latin_word(text, place):
-        return -1.0
-    if "ぁ" <= letter <= "ん" or "ァ" <= letter <= "ヶ":
-        return 1.0
-    if (wide := _wide(letter)) is not None:
-        return wide
-    if letter in _KANJI:
-        return 0.9
-    if "一" <= letter <= "鿿":
-        return 0.3 if _is_first_level(letter, "euc_jp", 0xB0, 0xCF) else -0.1
-    return -0.5  # half-width katakana, above all
 
 
 def _alphabet_letter(text: str, place: int, script: str) -> float:
@@ -212,7 +165,11 @@ def _sign(text: str, place: int) -> float | None:
     return None
 
 
-def _latin(languages: tuple[str, ...]) -> list[Scorer]:
+def _east_asian(score_of: Callable[..., float], **settings: Any) -> list[Scorer]:
+    return [functools.partial(_east_asian_letter, score_of=functools.partial(score_of, **settings))]
+
+
+def _latin(languages: Sequence[str]) -> list[Scorer]:
     return [functools.partial(_latin_letter, common=letters) for letters in languages]
 
 
@@ -221,21 +178,21 @@ def _alphabet(script: str) -> list[Scorer]:
 
 
 _SCORERS: dict[str, list[Scorer]] = {
-    "cp949": [_korean_letter],
+    "cp949": _east_asian(_korean),
     "cp1252": _latin(_WESTERN),
-    "gb18030": [functools.partial(_chinese_letter, common=_HANZI, level=("gb2312", 0xB0, 0xD7))],
-    "big5": [functools.partial(_chinese_letter, common=_HANZI_TRADITIONAL, level=("big5", 0xA4, 0xC6))],
-    "cp932": [_japanese_letter],
-    "euc_jp": [_japanese_letter],
+    "gb18030": _east_asian(_chinese, common=_HANZI, level=("gb2312", 0xB0, 0xD7)),
+    "big5": _east_asian(_chinese, common=_HANZI_TRADITIONAL, level=("big5", 0xA4, 0xC6)),
+    "cp932": _east_asian(_japanese),
+    "euc_jp": _east_asian(_japanese),
     "cp1251": _alphabet("CYRILLIC"),
-    "cp1250": _latin(_CENTRAL),
-    "cp1254": _latin(_TURKISH),
+    "cp1250": _latin(_LETTERS["central"]),
+    "cp1254": _latin(_LETTERS["turkish"]),
     "cp1253": _alphabet("GREEK"),
     "cp1255": _alphabet("HEBREW"),
     "cp1256": _alphabet("ARABIC"),
     "cp874": _alphabet("THAI"),
-    "cp1257": _latin(_BALTIC),
-    "iso8859-2": _latin(_CENTRAL),
+    "cp1257": _latin(_LETTERS["baltic"]),
+    "iso8859-2": _latin(_LETTERS["central"]),
     "koi8-r": _alphabet("CYRILLIC"),
     "cp866": _alphabet("CYRILLIC"),
     "mac_roman": _latin(_WESTERN),

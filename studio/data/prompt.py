@@ -1,4 +1,4 @@
-"""Render rows and questions into text: the one place where prompts are made.
+"""Render rows and questions into text: the one place where prompts are rendered.
 
 Training text, comparison prompts and the preview all come from `PromptRenderer`. A row's text is tokenized as a whole,
 and the prompt of a comparison is, token for token, the prefix of what was trained.
@@ -13,12 +13,12 @@ from typing import Any
 from typing_extensions import override
 
 from studio.config import PromptConfig
-from studio.data import control, ready_made
+from studio.data import chat_markup, special_tokens
 from studio.data.chat import ChatText
-from studio.data.control import Span
-from studio.data.formats import RowProblem, Turn
-from studio.data.ready_made import ReadyMade
+from studio.data.chat_markup import MarkedUpText
+from studio.data.conversation import RowProblem, Turn
 from studio.data.segments import Part, Rendering, Segment, cut
+from studio.data.special_tokens import Span
 from studio.data.tokens import end_of_turn
 from studio.errors import PromptError
 from studio.model.template import TemplateRefusal, source_of
@@ -26,6 +26,9 @@ from studio.model.template import TemplateRefusal, source_of
 
 class PromptRenderer:
     """Renders conversations with a tokenizer's chat template, or rows with a text template."""
+
+    reads_columns = False
+    """Whether `example` reads the columns of a row, see `rows.columns_for_template`, rather than its turns alone."""
 
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         """Render a row for training; raises RowProblem for one that cannot be rendered."""
@@ -36,7 +39,7 @@ class PromptRenderer:
         raise NotImplementedError
 
 
-class _Ends:
+class _TextBounds:
     """The tokens with which a tokenizer's texts begin and end, and texts that bring them along."""
 
     def __init__(self, tokenizer: Any):
@@ -55,22 +58,22 @@ class _Ends:
         stripped = text.rstrip()
         end = next((end for end in self._all if stripped.endswith(end)), None)
         rest = stripped.removesuffix(end).rstrip() if end else text
-        return text if control.spelled(self._tokenizer, rest) else rest  # it may be about such tokens, or be HTML
+        return text if special_tokens.find(self._tokenizer, rest) else rest  # it may be about such tokens, or be HTML
 
     def without_begin(self, text: str) -> str:
         """Return a text without the token that begins it, where it brings one."""
         return text.removeprefix(self.begin) if self.begin else text
 
-    def marks_in(self, text: str) -> ReadyMade | None:
+    def markup_in(self, text: str) -> MarkedUpText | None:
         """Return the marks of a chat template that a text carries; None for a text without."""
-        return ready_made.read(text, self.begin, self.end)
+        return chat_markup.find(text, self.begin, self.end)
 
-    def knows(self, found: ReadyMade) -> bool:
+    def is_known(self, markup: MarkedUpText) -> bool:
         """Whether marks are the tokenizer's or its template's own, or ordinary words."""
-        sign = found.family.sign
+        sign = markup.family.sign
         return not sign or sign in self._known or sign in source_of(self._tokenizer)
 
-    def ready_made(self, text: str, found: ReadyMade) -> Rendering:
+    def render_markup(self, text: str, markup: MarkedUpText) -> Rendering:
         """Render a text that carries the marks of a chat template, of which the answers are trained.
 
         The marks are tokens where the tokenizer has them. Nothing is put in front of a text that begins itself, or
@@ -78,19 +81,19 @@ class _Ends:
         """
         start = "" if self.begin and text.startswith(self.begin) else self.start
         close = ""
-        if not text[found.answers[-1][1] :].strip():
-            ends = (*self._all, *(end for end in found.family.ends if end in self._known))
+        if not text[markup.answers[-1][1] :].strip():
+            ends = (*self._all, *(end for end in markup.family.ends if end in self._known))
             if not text.rstrip().endswith(ends):
-                close = next((end for end in found.family.ends if found.is_open and end in self._known), self.end)
-        answers = [Part(a + len(start), b + len(start)) for a, b in found.answers]
+                close = next((end for end in markup.family.ends if markup.is_open and end in self._known), self.end)
+        answers = [Part(a + len(start), b + len(start)) for a, b in markup.answers]
         if close:
             answers[-1] = replace(answers[-1], end=len(start) + len(text) + len(close))
         plain = [
             (a + len(start), b + len(start))
-            for a, b in control.spelled(self._tokenizer, text)
-            if not any(mark[0] < b and a < mark[1] for mark in found.marks)
+            for a, b in special_tokens.find(self._tokenizer, text)
+            if not any(mark[0] < b and a < mark[1] for mark in markup.marks)
         ]
-        foreign = [] if self.knows(found) else ["foreign_marks"]
+        foreign = [] if self.is_known(markup) else ["foreign_marks"]
         notes = ["ready_made", *foreign, *(["special_text"] if plain else [])]
         return Rendering(cut(start + text + close, answers, plain), tuple(notes))
 
@@ -105,7 +108,7 @@ class ChatRenderer(PromptRenderer):
     def __init__(self, tokenizer: Any, system: str | None, merge_system: bool = False, today: date | None = None):
         """`merge_system` puts what a system turn says in front of the first question, if the template has no place."""
         self._chat = ChatText(tokenizer, today)
-        self._ends = _Ends(tokenizer)
+        self._bounds = _TextBounds(tokenizer)
         self._system = system
         self._merges = merge_system and not self._chat.knows_system()
         if system and system.strip() and not merge_system and not self._chat.knows_system():
@@ -114,29 +117,29 @@ class ChatRenderer(PromptRenderer):
 
     @override
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
-        if (ready := self._ready_made(turns)) is not None:
-            return ready
-        given = self._with_system(turns)
-        used = [self._without_ends(turn) for turn in given]
+        if (rendering := self._markup(turns)) is not None:
+            return rendering
+        original = self._with_system(turns)
+        used = [self._without_ends(turn) for turn in original]
         trained = [turn.role == "assistant" and turn.trained and bool(turn.content.strip()) for turn in used]
         try:
-            made = self._chat.example([(turn.role, turn.content) for turn in used], trained)
+            rendering = self._chat.example([(turn.role, turn.content) for turn in used], trained)
         except TemplateRefusal as refusal:
             has_system = used[0].role == "system" and not self._chat.knows_system()
             raise RowProblem("no_system_role" if has_system else "template_refused", detail=str(refusal)) from refusal
-        notes = list(made.notes)
-        if any(a.content != b.content for a, b in zip(given, used, strict=True)):
+        notes = list(rendering.notes)
+        if any(a.content != b.content for a, b in zip(original, used, strict=True)):
             notes.append("own_end")
         if any(t.role == "assistant" and t.trained and not t.content.strip() for t in used):
             notes.append("empty_turn")
-        if any((found := self._ends.marks_in(t.content)) and not self._ends.knows(found) for t in used):
+        if any((markup := self._bounds.markup_in(t.content)) and not self._bounds.is_known(markup) for t in used):
             notes.append("foreign_marks")
-        return replace(made, notes=tuple(notes))
+        return replace(rendering, notes=tuple(notes))
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
-        if (ready := self._ready_made([*turns, Turn("assistant", "")])) is not None:
-            return [segment for segment in ready.segments if not segment.trained]
+        if (rendering := self._markup([*turns, Turn("assistant", "")])) is not None:
+            return [segment for segment in rendering.segments if not segment.trained]
         used = [self._without_ends(turn) for turn in self._with_system(turns)]
         try:
             return [self._chat.question([(turn.role, turn.content) for turn in used])]
@@ -153,22 +156,22 @@ class ChatRenderer(PromptRenderer):
 
     def _without_ends(self, turn: Turn) -> Turn:
         if turn.role == "assistant":
-            content = self._ends.without_end(turn.content)
+            content = self._bounds.without_end(turn.content)
         else:
-            content = self._ends.without_begin(turn.content)
+            content = self._bounds.without_begin(turn.content)
         return turn if content == turn.content else replace(turn, content=content)
 
-    def _ready_made(self, turns: Sequence[Turn]) -> Rendering | None:
+    def _markup(self, turns: Sequence[Turn]) -> Rendering | None:
         """Render a pair whose prompt ends in the mark of an answer; None for all others."""
         if [turn.role for turn in turns] != ["user", "assistant"]:
             return None
-        asked, answer = turns[0].content, turns[1].content
-        found = self._ends.marks_in(asked + answer)
-        if found is None or not self._ends.knows(found) or not found.family.sign:
+        prompt, answer = turns[0].content, turns[1].content
+        markup = self._bounds.markup_in(prompt + answer)
+        if markup is None or not self._bounds.is_known(markup) or not markup.family.sign:
             return None
-        if not len(asked.rstrip()) <= found.answers[-1][0] <= len(asked):
+        if not len(prompt.rstrip()) <= markup.answers[-1][0] <= len(prompt):
             return None
-        return self._ends.ready_made(asked + answer, found)
+        return self._bounds.render_markup(prompt + answer, markup)
 
 
 class TextRenderer(PromptRenderer):
@@ -178,9 +181,11 @@ class TextRenderer(PromptRenderer):
     because `question: ` and ` What` do not tokenize at the same place. The end of text is trained.
     """
 
+    reads_columns = True
+
     def __init__(self, tokenizer: Any, template: str, answer: str):
         self._tokenizer = tokenizer
-        self._ends = _Ends(tokenizer)
+        self._bounds = _TextBounds(tokenizer)
         parts = _parse(template)
         names = [name for _, name in parts if name]
         if answer not in names:
@@ -198,13 +203,13 @@ class TextRenderer(PromptRenderer):
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         text, plain = self._fill(row)
         begin = len(text)
-        given = _cell(row, self.answer)
-        answer = given if self._after.strip() else self._ends.without_end(given)
-        plain += _moved(control.spelled(self._tokenizer, answer), len(text) + len(self._space))
+        original = _cell(row, self.answer)
+        answer = original if self._after.strip() else self._bounds.without_end(original)
+        plain += _moved(special_tokens.find(self._tokenizer, answer), len(text) + len(self._space))
         text += f"{self._space}{answer}{self._after}"
-        if not self._after.rstrip().endswith(self._ends.end):
-            text += self._ends.end
-        notes = [*(["own_end"] if answer != given else []), *(["special_text"] if plain else [])]
+        if not self._after.rstrip().endswith(self._bounds.end):
+            text += self._bounds.end
+        notes = [*(["own_end"] if answer != original else []), *(["special_text"] if plain else [])]
         return Rendering(cut(text, [Part(begin, len(text), _is_trained(turns))], plain), tuple(notes))
 
     @override
@@ -216,17 +221,17 @@ class TextRenderer(PromptRenderer):
         return list(cut(text, [], plain))
 
     def _fill(self, row: Mapping[str, Any]) -> tuple[str, list[Span]]:
-        """Return the text up to the answer, and where control tokens are spelled in its columns."""
+        """Return the text up to the answer, and where special tokens are spelled in its columns."""
         text, plain = "", []
         for literal, name in self._before:
             text += literal
             if name:
                 value = _cell(row, name)
                 if not text:
-                    value = self._ends.without_begin(value)
-                plain += _moved(control.spelled(self._tokenizer, value), len(text))
+                    value = self._bounds.without_begin(value)
+                plain += _moved(special_tokens.find(self._tokenizer, value), len(text))
                 text += value
-        start = self._ends.start
+        start = self._bounds.start
         if start and text.startswith(start):
             return text, plain
         return start + text, _moved(plain, len(start))
@@ -240,30 +245,32 @@ class PlainRenderer(PromptRenderer):
 
     def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
-        self._ends = _Ends(tokenizer)
+        self._bounds = _TextBounds(tokenizer)
 
     @override
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
-        given = turns[-1].content
-        if (found := self._ends.marks_in(given)) is not None:
-            return self._ends.ready_made(given, found)
-        content = self._ends.without_end(self._ends.without_begin(given))
-        start = len(self._ends.start)
-        plain = _moved(control.spelled(self._tokenizer, content), start)
-        text = self._ends.start + content + self._ends.end
-        notes = [*(["own_end"] if content != given else []), *(["special_text"] if plain else [])]
+        original = turns[-1].content
+        if (markup := self._bounds.markup_in(original)) is not None:
+            return self._bounds.render_markup(original, markup)
+        content = self._bounds.without_end(self._bounds.without_begin(original))
+        start = len(self._bounds.start)
+        plain = _moved(special_tokens.find(self._tokenizer, content), start)
+        text = self._bounds.start + content + self._bounds.end
+        notes = [*(["own_end"] if content != original else []), *(["special_text"] if plain else [])]
         return Rendering(cut(text, [Part(start, len(text), _is_trained(turns))], plain), tuple(notes))
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
         """Render a beginning that the model is to continue."""
         content = turns[-1].content
-        if (found := self._ends.marks_in(content)) is not None and not content[found.answers[-1][0] :].strip():
-            return [replace(s, trained=False) for s in self._ends.ready_made(content, found).segments if not s.trained]
-        content = self._ends.without_begin(content)
-        start = len(self._ends.start)
-        plain = _moved(control.spelled(self._tokenizer, content), start)
-        return list(cut(self._ends.start + content, [], plain))
+        markup = self._bounds.markup_in(content)
+        if markup is not None and not content[markup.answers[-1][0] :].strip():
+            segments = self._bounds.render_markup(content, markup).segments
+            return [segment for segment in segments if not segment.trained]
+        content = self._bounds.without_begin(content)
+        start = len(self._bounds.start)
+        plain = _moved(special_tokens.find(self._tokenizer, content), start)
+        return list(cut(self._bounds.start + content, [], plain))
 
 
 def renderer(
@@ -271,31 +278,31 @@ def renderer(
     tokenizer: Any,
     answer: str | None,
     *,
-    asked: str = "question",
+    question: str = "question",
     merge_system: bool = False,
     today: date | None = None,
 ) -> PromptRenderer:
-    """Make the renderer that the settings ask for; raises PromptError.
+    """Return the renderer of the settings; raises PromptError.
 
-    `auto` takes the chat template where the tokenizer has one, else the text template. `answer` and `asked` are what
-    a text template calls the answer (None for conversations) and the question.
+    `auto` takes the chat template where the tokenizer has one, else the text template. `answer` and `question` are
+    the names that a text template has for the answer (None for conversations) and the question.
     """
     has_template = bool(source_of(tokenizer))
     if prompt.style == "chat" or (prompt.style == "auto" and has_template):
         if not has_template:
-            raise _no_chat_template("prompt.no_chat_template", asked, answer)
+            raise _no_chat_template("prompt.no_chat_template", question, answer)
         return ChatRenderer(tokenizer, prompt.system, merge_system, today)
     if answer is None:
         raise PromptError("prompt.text_needs_pair" if has_template else "prompt.chat_without_template")
     if not prompt.template:
-        raise _no_chat_template("prompt.no_template", asked, answer)
+        raise _no_chat_template("prompt.no_template", question, answer)
     return TextRenderer(tokenizer, prompt.template, answer)
 
 
-def _no_chat_template(key: str, asked: str, answer: str | None) -> PromptError:
+def _no_chat_template(key: str, question: str, answer: str | None) -> PromptError:
     if answer is None:
         return PromptError("prompt.chat_without_template")
-    return PromptError(key, template=f"### question: {{{asked}}} ### answer: {{{answer}}}")
+    return PromptError(key, template=f"### question: {{{question}}} ### answer: {{{answer}}}")
 
 
 def _is_trained(turns: Sequence[Turn]) -> bool:

@@ -10,20 +10,19 @@ from typing import Any, NoReturn
 import yaml
 
 from studio.config import MappingConfig
-from studio.data.columns import ATTACHED, CHAT, DOCUMENT, TEXT, USER
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, holds_objects, is_texts
 from studio.data.readers.base import BadRow
-from studio.data.roles import role_of, suggested
 from studio.data.source import FIRST_ROWS, cell
 from studio.data.turns import columnar, speaker_of
+from studio.data.vocabulary import COLUMNS, role_of, suggest_roles
 from studio.errors import DataError
+from studio.i18n import listed
 
 _OFFSETS = {"start", "end", "start_offset", "end_offset", "begin", "offset"}
 """Keys of a span of a text, which is no message."""
 _CLASS_LENGTH = 30
 """Characters of the longest name of a class."""
-_SHOWN = 8
 
 
 def as_setting(mapping: MappingConfig | Mapping[str, Any]) -> str:
@@ -40,18 +39,18 @@ def refuse_single_messages(first: FirstRows) -> None:
     names = {str(speaker_of(row)) for row in flat}
     roles = {role_of(name, {}) for name in names}
     if len(flat) * 2 > len(first.rows) and {"user", "assistant"} <= roles and None not in roles:
-        raise DataError("data.single_messages", columns=_listed(first.table.names))
+        raise DataError("data.single_messages", columns=listed(first.table.names))
 
 
 def refuse_objects(first: FirstRows) -> None:
     """Refuse lists of objects, or an object in a column named for chats, with the keys or roles that are not known."""
     for column in first.top:
         name = column.strip().lower()
-        if name in ATTACHED:
+        if name in COLUMNS.attached:
             continue
         for number, row in enumerate(first.table.rows(0, FIRST_ROWS), start=1):
             value = None if isinstance(row, BadRow) else parsed(cell(row, column))
-            if isinstance(value, Mapping) and name in CHAT:
+            if isinstance(value, Mapping) and name in COLUMNS.chat:
                 value = columnar(value) or [value]
             if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
                 _refuse_messages(first, column, number, value)
@@ -62,17 +61,17 @@ def _refuse_messages(first: FirstRows, column: str, number: int, entries: list[M
     if _OFFSETS & set(keys):
         return
     names = [name for entry in entries if (name := speaker_of(entry)) is not None]
-    if roles := suggested(names, {}):
+    if roles := suggest_roles(names, {}):
         setting = as_setting({"shape": "messages", "messages": column, "roles": roles})
-        raise DataError("data.unknown_roles", column=column, row=number, roles=_listed(roles), setting=setting)
+        raise DataError("data.unknown_roles", column=column, row=number, roles=listed(roles), setting=setting)
     answering = [name for name in names if role_of(name, {}) == "system"]
     if answering and names[-1] == answering[-1] and len(names) > 1:  # a dialogue system, as in MultiWOZ
         setting = as_setting({"shape": "messages", "messages": column, "roles": {answering[-1]: "assistant"}})
         raise DataError("data.unknown_roles", column=column, row=number, roles=answering[-1], setting=setting)
     if names:
-        raise DataError("data.no_answers", column=column, row=number, roles=_listed(dict.fromkeys(names)))
-    unknown = {"column": column, "row": number, "keys": _listed(keys)}
-    if text := next((name for name in first.named(TEXT) if first.has_strings(name)), None):
+        raise DataError("data.no_answers", column=column, row=number, roles=listed(dict.fromkeys(names)))
+    unknown = {"column": column, "row": number, "keys": listed(keys)}
+    if text := next((name for name in first.named(COLUMNS.text) if first.has_strings(name)), None):
         setting = as_setting({"shape": "text", "text": text})
         raise DataError("data.unknown_keys_beside_text", text=text, setting=setting, **unknown)
     raise DataError("data.unknown_keys", **unknown)
@@ -80,25 +79,25 @@ def _refuse_messages(first: FirstRows, column: str, number: int, entries: list[M
 
 def refuse_choice(column: str, columns: list[str]) -> None:
     """Refuse to choose one of several columns of conversations without a known name, such as `conversation_a`."""
-    if len(columns) > 1 and column.strip().lower() not in CHAT:
+    if len(columns) > 1 and column.strip().lower() not in COLUMNS.chat:
         setting = as_setting({"shape": "messages", "messages": column})
-        raise DataError("data.several_chats", columns=_listed(columns), setting=setting)
+        raise DataError("data.several_chats", columns=listed(columns), setting=setting)
 
 
 def refuse_labels(first: FirstRows) -> None:
     """Refuse to guess whether a label beside a text is its answer or its class."""
-    text, label = first.first([*TEXT, *DOCUMENT, *USER]), next(iter(first.labels), None)
+    text, label = first.first([*COLUMNS.text, *COLUMNS.document, *COLUMNS.user]), next(iter(first.labels), None)
     words = [word for value in first.cells(label) for word in _words(value)] if label else []
     if text and label and words and not _is_number(first, label):
         answer = as_setting({"prompt": [text], "completion": label})
         alone = as_setting({"shape": "text", "text": text})
-        values = _listed(dict.fromkeys(word[:40] for word in words))
+        values = listed(dict.fromkeys(word[:40] for word in words))
         raise DataError("data.label", column=label, text=text, values=values, answer=answer, alone=alone)
 
 
 def refuse(first: FirstRows) -> NoReturn:
     """Refuse a table of which nothing is known, with its columns."""
-    for column in first.named(CHAT):
+    for column in first.named(COLUMNS.chat):
         if any(is_texts(parsed(value)) for value in first.cells(column)):
             setting = as_setting({"shape": "messages", "messages": column})
             raise DataError("data.unknown_texts", column=column, setting=setting)
@@ -128,8 +127,3 @@ def _is_number(first: FirstRows, column: str) -> bool:
 
 def _words(value: Any) -> list[str]:
     return [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
-
-
-def _listed(names: Any) -> str:
-    names = list(names)
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

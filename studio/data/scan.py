@@ -1,4 +1,4 @@
-"""One pass over all rows: read, render, tokenize and label them, and note what is odd.
+"""One pass over all rows: read, render, tokenize and label them, and count problems.
 
 The result lies in one Arrow file in the cache, under a name made from everything that it depends on: the same data,
 template and tokenizer are never tokenized twice. Memory does not grow with the rows, but for some bytes each.
@@ -15,26 +15,27 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import DataConfig, MappingConfig
-from studio.data import formats, tokens
-from studio.data.formats import Conversation, RowProblem, Turn
+from studio.data import tokens
+from studio.data.conversation import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer
-from studio.data.readers.base import BadRow, ChangedRow, Going, Row
+from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
+from studio.data.rows import columns_for_template, read_conversation
 from studio.data.segments import Rendering
 from studio.data.source import Table, cell
 from studio.data.tokens import Tokens
 from studio.errors import ModelError
-from studio.files import own_cache, replace_file
+from studio.files import replace_file, user_cache
 from studio.model.template import source_of
 
 BATCH = 1_000
-"""Rows tokenized at a time, between two looks at whether somebody asked to stop."""
+"""Rows tokenized at a time, between two calls of `on_progress`."""
 ROWS_NAMED = 100
 """Row numbers kept for each kind of problem."""
 NAMES_KEPT = 20
-"""Names that are not known kept for each kind of problem."""
+"""Unknown names kept for each kind of problem."""
 NEAR_ROWS = 100_000
-"""Rows among which near duplicates are looked for, unless they are to be removed."""
-_KEPT_BYTES = 20_000_000_000
+"""Rows among which near duplicates are searched, unless they are to be removed."""
+_MAX_CACHE_BYTES = 20_000_000_000
 _RENDERED = {"merge_turns", "merge_system", "drop_special"}
 """The fixes that decide how a row is read or rendered."""
 _VERSION = 3
@@ -42,16 +43,16 @@ _VERSION = 3
 
 
 @dataclass
-class Counted:
-    """How many rows have a problem, which ones (counted from 1, the first of them), and how one looks."""
+class ProblemCount:
+    """How many rows have a problem, which ones (counted from 1, the first of them), and an example."""
 
     count: int = 0
     rows: list[int] = field(default_factory=list)
     example: str = ""
     names: dict[str, str] = field(default_factory=dict)
-    """Names in them that are not known, each with what it may stand for; the first of them."""
+    """The first unknown names in them, each with what it may stand for."""
     detail: str = ""
-    """What caused it in the first row, in the words of whatever refused the row."""
+    """What caused it in the first row, in the words of the template or parser that refused it."""
 
     def add(self, row: int, example: str, names: Mapping[str, str] | None = None, detail: str = "") -> None:
         """Count one more row."""
@@ -64,22 +65,22 @@ class Counted:
 
 
 @dataclass
-class Scanned:
+class ScanResult:
     """All rows that can be rendered, tokenized, in an Arrow file; and those that cannot."""
 
     path: Path
     rows: int
-    problems: dict[str, Counted]
+    problems: dict[str, ProblemCount]
     near: list[tuple[int, int]]
     """Near duplicates: row, and the earlier row that it is like; both counted from 1."""
     near_rows: int
-    """Rows, from the first on, among which near duplicates were looked for."""
+    """Rows, from the first on, among which near duplicates were searched."""
 
     def dataset(self) -> Any:
         """Return the rows as a memory-mapped `datasets.Dataset`.
 
         Columns: `number` (of the row in the file, from 1), `input_ids` and `labels` (without what is cut), `length`
-        (tokens before cutting), `trained` (tokens with a label), `hash` (of what is said), `group`.
+        (tokens before cutting), `trained` (tokens with a label), `hash` (of the messages), `group`.
         """
         from datasets import Dataset
 
@@ -92,68 +93,66 @@ def scan(
     mapping: MappingConfig,
     render: PromptRenderer,
     tokenizer: Any,
-    going: Going = lambda share: None,
+    on_progress: OnProgress = lambda share: None,
     today: date | None = None,
-) -> Scanned:
+) -> ScanResult:
     """Tokenize all rows that the settings choose, or return what an earlier pass left in the cache.
 
-    `going` is told the share done between two batches, and may raise to end the work. `today` is the date with which
-    `render` renders templates that write one.
+    `on_progress` gets the share done between two batches, and may raise to end the work. `today` is the date with
+    which `render` renders templates that write one.
     """
-    folder = own_cache("tokens")
-    count = table.index(lambda share: going(share * 0.1))
+    folder = user_cache("tokens")
+    count = table.index(lambda share: on_progress(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
-    name = _name(table, data, mapping, tokenizer, near_rows, today)
+    name = _cache_key(table, data, mapping, tokenizer, near_rows, today)
     path, record = folder / f"{name}.arrow", folder / f"{name}.json"
     if record.exists() and path.exists():
         record.touch()
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        problems = {kind: Counted(**counted) for kind, counted in kept["problems"].items()}
-        return Scanned(path, kept["rows"], problems, [tuple(pair) for pair in kept["near"]], kept["near_rows"])
+        cached = json.loads(record.read_text(encoding="utf-8"))
+        problems = {kind: ProblemCount(**counted) for kind, counted in cached["problems"].items()}
+        return ScanResult(path, cached["rows"], problems, [tuple(pair) for pair in cached["near"]], cached["near_rows"])
     draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
     try:
-        scanned = _Pass(table, data, mapping, render, tokenizer, near_rows).run(draft, going)
+        scanned = _Scanner(table, data, mapping, render, tokenizer, near_rows).run(draft, on_progress)
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
     scanned.path = path
-    kept = {
-        "rows": scanned.rows,
-        "problems": {kind: asdict(counted) for kind, counted in scanned.problems.items()},
-        "near": scanned.near,
-        "near_rows": scanned.near_rows,
-    }
-    replace_file(record, json.dumps(kept, ensure_ascii=False))
+    cached = asdict(scanned)
+    del cached["path"]
+    replace_file(record, json.dumps(cached, ensure_ascii=False))
     _prune(folder)
     return scanned
 
 
 def conversation_of(row: Row | BadRow, data: DataConfig, mapping: MappingConfig) -> Conversation:
-    """Return what is said in one row; raises RowProblem."""
+    """Read the conversation of one row; raises RowProblem."""
     if isinstance(row, BadRow):
         raise RowProblem(row.kind)
-    said = formats.conversation(row, mapping, merge="merge_turns" in data.fixes)
-    return replace(said, notes=(*said.notes, *row.notes)) if isinstance(row, ChangedRow) else said
+    conversation = read_conversation(row, mapping, merge="merge_turns" in data.fixes)
+    if isinstance(row, RepairedRow):
+        return replace(conversation, notes=(*conversation.notes, *row.notes))
+    return conversation
 
 
 def render_row(
     row: Row, turns: tuple[Turn, ...], data: DataConfig, mapping: MappingConfig, render: PromptRenderer
 ) -> Rendering:
     """Render one row; raises RowProblem for one that cannot be rendered or has nothing to learn."""
-    made = render.example(turns, formats.columns_for_template(row, mapping))
-    trained = [number for number, segment in enumerate(made.segments) if segment.trained]
+    rendering = render.example(turns, columns_for_template(row, mapping) if render.reads_columns else row)
+    trained = [number for number, segment in enumerate(rendering.segments) if segment.trained]
     if not trained:
         raise RowProblem("untrained")
-    if "special_text" in made.notes and "drop_special" in data.fixes:
+    if "special_text" in rendering.notes and "drop_special" in data.fixes:
         raise RowProblem("special_text")
     try:
-        made.text.encode()
+        rendering.text.encode()
     except UnicodeEncodeError as error:
-        raise RowProblem("half_character", detail=repr(made.text[error.start])[1:-1]) from error
+        raise RowProblem("half_character", detail=repr(rendering.text[error.start])[1:-1]) from error
     if data.turns == "last":
-        segments = (replace(s, trained=number == trained[-1]) for number, s in enumerate(made.segments))
-        made = replace(made, segments=tuple(segments))
-    return made
+        segments = (replace(s, trained=number == trained[-1]) for number, s in enumerate(rendering.segments))
+        rendering = replace(rendering, segments=tuple(segments))
+    return rendering
 
 
 def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[int, Row | BadRow]]:
@@ -168,7 +167,7 @@ def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[in
 
 
 def example_of(row: Row | BadRow) -> str:
-    """Return the beginning of a row, to show what is meant."""
+    """Return the beginning of a row, as an example."""
     text = row.text if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False, default=str)[:200]
     return writable(text)
 
@@ -178,7 +177,7 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-class _Pass:
+class _Scanner:
     def __init__(
         self,
         table: Table,
@@ -191,11 +190,11 @@ class _Pass:
         self._table, self._data, self._mapping = table, data, mapping
         self._render, self._tokenizer = render, tokenizer
         self._stops = tokens.stop_ids(tokenizer)
-        self._problems: dict[str, Counted] = {}
+        self._problems: dict[str, ProblemCount] = {}
         self._near_rows = near_rows
         self._near = _NearDuplicates(near_rows)
 
-    def run(self, path: Path, going: Going) -> Scanned:
+    def run(self, path: Path, on_progress: OnProgress) -> ScanResult:
         import pyarrow
 
         schema = pyarrow.schema(
@@ -212,13 +211,13 @@ class _Pass:
         count = self._table.count
         total = min(count, self._data.limit or count)
         rows = chosen_rows(self._table, self._data, count)
-        seen = 0
+        done = 0
         with open(path, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
             while batch := list(islice(rows, BATCH)):
-                going(0.1 + 0.9 * seen / total)
+                on_progress(0.1 + 0.9 * done / total)
                 writer.write_batch(pyarrow.RecordBatch.from_pylist(self._batch(batch), schema=schema))
-                seen += len(batch)
-        return Scanned(path, seen, self._problems, self._near.pairs, min(self._near_rows, seen))
+                done += len(batch)
+        return ScanResult(path, done, self._problems, self._near.pairs, min(self._near_rows, done))
 
     def _batch(self, rows: list[tuple[int, Row | BadRow]]) -> list[dict[str, Any]]:
         rendered: list[tuple[int, Row, Conversation, Rendering]] = []
@@ -241,24 +240,24 @@ class _Pass:
         return [entry for entry in entries if entry]
 
     def _entry(
-        self, number: int, row: Row, conversation: Conversation, rendering: Rendering, made: Tokens
+        self, number: int, row: Row, conversation: Conversation, rendering: Rendering, tokenized: Tokens
     ) -> dict[str, Any] | None:
-        """Return what is kept of a row; None for one whose end would not be trained."""
-        if not made.cut and not tokens.ends_by_itself(made, self._tokenizer, self._stops):
-            self._count("no_end", number, row, detail=self._tokenizer.decode(made.ids[-8:]))
+        """Return what is stored of a row; None for one whose end would not be trained."""
+        if not tokenized.cut and not tokens.ends_by_itself(tokenized, self._tokenizer, self._stops):
+            self._count("no_end", number, row, detail=self._tokenizer.decode(tokenized.ids[-8:]))
             return None
-        for note in dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if made.joined else []))):
+        for note in dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else []))):
             self._count(note, number, row)
-        said = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
-        if made.cut:
-            self._count("answer_cut" if made.trained else "nothing_trained", number, row)
-        self._near.add(number, said)
+        text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
+        if tokenized.cut:
+            self._count("answer_cut" if tokenized.trained else "nothing_trained", number, row)
+        self._near.add(number, text)
         return {
             "number": number,
-            **made.for_training(),
-            "length": len(made.ids),
-            "trained": made.trained,
-            "hash": _hash(said),
+            **tokenized.for_training(),
+            "length": len(tokenized.ids),
+            "trained": tokenized.trained,
+            "hash": _hash(text),
             "group": _hash(str(cell(row, self._data.validation.group))) if self._data.validation.group else 0,
         }
 
@@ -270,7 +269,7 @@ class _Pass:
         names: Mapping[str, str] | None = None,
         detail: str = "",
     ) -> None:
-        counted = self._problems.setdefault(kind, Counted())
+        counted = self._problems.setdefault(kind, ProblemCount())
         counted.add(number, example_of(row), names, writable(detail))
 
 
@@ -284,32 +283,32 @@ class _NearDuplicates:
 
         self._most = most
         self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
-        self._made: list[Any] = []
+        self._hashes: list[Any] = []
         self._numbers: list[int] = []
-        self._exact: set[int] = set()
-        self.seen = 0
-        """Number of rows looked at."""
+        self._seen: set[int] = set()
+        self.rows = 0
+        """Number of rows so far."""
         self.pairs: list[tuple[int, int]] = []
 
     def add(self, number: int, text: str) -> None:
-        """Look whether a row is like an earlier one; equal rows are not counted here."""
+        """Add a row, and pair it with an earlier one that is nearly the same; equal rows are not paired."""
         from rensa import RMinHash
 
-        if self.seen >= self._most:
+        if self.rows >= self._most:
             return
-        self.seen += 1
-        if (exact := _hash(text)) in self._exact:
+        self.rows += 1
+        if (exact := _hash(text)) in self._seen:
             return
-        self._exact.add(exact)
+        self._seen.add(exact)
         words = text.split()
-        made = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
-        made.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
-        for earlier in self._index.query(made):
-            if made.jaccard(self._made[earlier]) >= self.ALIKE:
+        minhash = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
+        minhash.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
+        for earlier in self._index.query(minhash):
+            if minhash.jaccard(self._hashes[earlier]) >= self.ALIKE:
                 self.pairs.append((number, self._numbers[earlier]))
                 break
-        self._index.insert(len(self._numbers), made)
-        self._made.append(made)
+        self._index.insert(len(self._numbers), minhash)
+        self._hashes.append(minhash)
         self._numbers.append(number)
 
 
@@ -317,10 +316,10 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 
-def _name(
+def _cache_key(
     table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any, near_rows: int, today: date | None
 ) -> str:
-    """Return the name under which a pass is kept: a hash of all that decides its result."""
+    """Return the name of a result in the cache: a hash of everything that it depends on."""
     writes_date = "strftime_now" in source_of(tokenizer)
     core = getattr(tokenizer, "backend_tokenizer", None)
     parts = {
@@ -344,7 +343,7 @@ def _name(
 
 def _prune(folder: Path) -> None:
     """Remove the passes that were not used for longest, beyond the space that the cache may take."""
-    left = _KEPT_BYTES
+    left = _MAX_CACHE_BYTES
     for record in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         path = record.with_suffix(".arrow")
         left -= path.stat().st_size if path.exists() else 0

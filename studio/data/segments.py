@@ -1,9 +1,9 @@
-"""A rendered text in pieces: which of them are trained, and where control tokens in them are only spelled."""
+"""A rendered text in pieces: which of them are trained, and where they spell special tokens."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from studio.data.control import Span
+from studio.data.special_tokens import Span
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Segment:
     withheld: bool = False
     """Whether it is not to be trained on even where prompts are."""
     plain: tuple[Span, ...] = ()
-    """Where a control token is spelled that is not to be encoded as one, in order."""
+    """Where the text spells special tokens that are ordinary text, in order."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a file really is, whatever its name says: told from its first bytes, so that the message can say it."""
+"""The real type of a file, whatever its name says, from its first bytes."""
 
 import zipfile
 from pathlib import Path
@@ -31,7 +31,7 @@ _BINARY = ("parquet", "xlsx")
 
 
 def require(path: Path, file_format: str) -> None:
-    """Raise DataError that says what a file is, and what to do, where it is not of the format that its name says."""
+    """Raise DataError with the real type of a file where that is not the format of its name."""
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     if head.startswith(_LFS):
@@ -52,13 +52,13 @@ def require(path: Path, file_format: str) -> None:
 
 def _kind(path: Path, head: bytes) -> str | None:
     """Return the kind of a file that is not one of the text formats; None for those and for what is not known."""
-    found = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
-    if found == "zip":
+    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    if kind == "zip":
         return _kind_of_zip(path)
-    if found == "ole":
+    if kind == "ole":
         return "locked" if _is_locked(path, head) else "xls"
-    if found is not None:
-        return found
+    if kind is not None:
+        return kind
     return "markup" if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP) else None
 
 
@@ -67,7 +67,7 @@ def _kind_of_zip(path: Path) -> str | None:
         with zipfile.ZipFile(path) as parts:
             names = parts.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return "xlsx" if path.suffix.lower() == ".xlsx" else "zip"  # a damaged one is told by its reader
+        return "xlsx" if path.suffix.lower() == ".xlsx" else "zip"  # a damaged one is reported by its reader
     if any(name.startswith("xl/") for name in names):
         return "xlsx"
     return "ods" if "content.xml" in names else "zip"

@@ -1,4 +1,4 @@
-"""Open a data set: one that ships with the studio, a file, or one of the Hub."""
+"""Open a dataset: one that ships with the studio, a file, or one of the Hub."""
 
 import random
 import re
@@ -11,17 +11,18 @@ from typing import Any
 
 from studio import presets
 from studio.config import DataConfig, SourceConfig
-from studio.data import encodings, hub, signature
-from studio.data.readers import columnar, delimited, documents, lines, whole
-from studio.data.readers.base import BadRow, Going, Reader, Row
+from studio.data import encodings, hub_datasets, signature
+from studio.data.readers import columnar, delimited, documents, lines
+from studio.data.readers.base import BadRow, OnProgress, Reader, Row, require_size
+from studio.data.readers.message_tree import MessageTree
 from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
-from studio.files import own_cache, sha256
+from studio.files import sha256, user_cache
 from studio.i18n import Message, message
 
 _SMALL = 32 << 20
 FIRST_ROWS = 200
-"""Rows from which the shape and the columns' types are told."""
+"""Rows from which the shape and the types of columns are detected."""
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet", "arrow", "xlsx", "txt")
 _TEXT_FORMATS = ("csv", "tsv", "json", "jsonl", "txt")
 
@@ -36,7 +37,7 @@ class Column:
 
 @dataclass
 class Table:
-    """The rows of a data set, in the order of its file, which stays on the disk."""
+    """The rows of a dataset, in the order of its file, which stays on the disk."""
 
     path: Path
     file_format: str
@@ -56,8 +57,8 @@ class Table:
     def columns(self) -> list[Column]:
         """The columns of the first rows, in the order in which they appear; parts of nested cells stand behind them."""
         names = dict.fromkeys(name for row in self.first for name in row)
-        found = [Column(name, _type_of(row.get(name) for row in self.first)) for name in names]
-        return found + [Column(name, "text") for name in _nested(self.first)]
+        columns = [Column(name, _type_of(row.get(name) for row in self.first)) for name in names]
+        return columns + [Column(name, "text") for name in _nested(self.first)]
 
     @property
     def names(self) -> list[str]:
@@ -71,12 +72,12 @@ class Table:
 
     @property
     def count(self) -> int:
-        """Number of rows; found in one pass over the file at the first time."""
+        """Number of rows, counted in one pass over the file at first use."""
         return self.reader.index() if self.reader.count is None else self.reader.count
 
-    def index(self, going: Going) -> int:
-        """Find all rows, telling `going` the share done, and return how many there are."""
-        return self.reader.index(going) if self.reader.count is None else self.reader.count
+    def index(self, on_progress: OnProgress) -> int:
+        """Find all rows, calling `on_progress` with the share done, and return how many there are."""
+        return self.reader.index(on_progress) if self.reader.count is None else self.reader.count
 
     @property
     def is_small(self) -> bool:
@@ -85,8 +86,8 @@ class Table:
 
     def row(self, number: int) -> Row | BadRow:
         """Return row `number` (0 is the first); beyond the last one, they begin again at the first."""
-        found = next(self.reader.rows(number, number + 1), None)
-        return found if found is not None else next(self.reader.rows(number % self.count))
+        row = next(self.reader.rows(number, number + 1), None)
+        return row if row is not None else next(self.reader.rows(number % self.count))
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
         """Yield the rows from `start` to before `stop`."""
@@ -99,18 +100,18 @@ class Table:
 
 
 def path_of(source: SourceConfig, limit: int | None = None) -> Path:
-    """Return the file of a source; of the Hub, the first `limit` rows are fetched if not here. Raises DataError."""
+    """Return the file of a source, the first `limit` rows of a dataset of the Hub; raises DataError."""
     if source.kind == "bundled":
         return presets.data_file(source.name)
     if source.kind == "hub":
-        return hub.fetch(source, limit)
+        return hub_datasets.fetch(source, limit)
     path = Path(source.name).expanduser()
     if not path.is_file():
         raise DataError("data.no_file", path=source.name)
     return path
 
 
-def beside(source: SourceConfig, name: str) -> SourceConfig:
+def sibling(source: SourceConfig, name: str) -> SourceConfig:
     """Return another file as a source; the encoding that `source` names stands in where the file's is not clear."""
     try:
         encodings.detect(Path(name).expanduser())
@@ -119,9 +120,10 @@ def beside(source: SourceConfig, name: str) -> SourceConfig:
     return SourceConfig(kind="file", name=name)
 
 
-def is_here(data: DataConfig) -> bool:
-    """Whether the rows can be read without asking the Hub for them."""
-    return data.source.kind != "hub" or hub.is_here(data.source, data.limit if data.pick == "first" else None)
+def is_local(data: DataConfig) -> bool:
+    """Whether the rows can be read without the Hub."""
+    limit = data.limit if data.pick == "first" else None
+    return data.source.kind != "hub" or hub_datasets.is_cached(data.source, limit)
 
 
 def open_table(source: SourceConfig) -> Table:
@@ -151,8 +153,8 @@ def open_file(path: Path, source: SourceConfig | None = None) -> Table:
     table = Table(path, file_format, encoding, reader)
     if not table.names:
         _refuse(path, reader)
-    if whole.Tree.COLUMNS.issubset(table.names):
-        table = Table(path, file_format, encoding, whole.Tree(reader))
+    if MessageTree.COLUMNS.issubset(table.names):
+        table = Table(path, file_format, encoding, MessageTree(reader))
         notes.append(message("data.tree"))
     table.notes = [*notes, *reader.notes]
     return table
@@ -197,7 +199,7 @@ def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
     """Whether a file can be read a line at a time as it is.
 
     Not so where letters have several bytes all of which may be a line feed's, nor with the old Macintosh's line ends;
-    in delimited files these are seen to by their reader where there are line feeds too.
+    in delimited files their reader handles them where there are line feeds too.
     """
     if encoding.startswith(("utf-16", "utf-32", "iso2022", "hz")):
         return False
@@ -210,28 +212,26 @@ def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
 
 def _as_utf8(path: Path, encoding: str) -> Path:
     """Return a copy of a file in UTF-8 with line feeds at the ends of lines; damaged letters stay damaged."""
-    kept = own_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
-    if not kept.exists():
-        if path.stat().st_size > whole.MAX_WHOLE:
-            size, most = path.stat().st_size >> 20, whole.MAX_WHOLE >> 20
-            raise DataError("data.too_large", name=path.name, size=size, most=most)
+    copy = user_cache("utf-8") / f"{sha256(path)}-{encoding}{path.suffix.lower()}"
+    if not copy.exists():
+        require_size(path.name, path.stat().st_size)
         content = path.read_bytes()
         try:
             text = content.decode(encoding, "surrogatepass" if encoding.startswith("utf") else "surrogateescape")
         except UnicodeDecodeError:
             text = content.decode(encoding, "replace").replace("\ufffd", "\udcff")
-        draft = kept.with_suffix(f".{random.randrange(1 << 30)}.draft")
+        draft = copy.with_suffix(f".{random.randrange(1 << 30)}.draft")
         draft.write_text(
             text.replace("\r\n", "\n").replace("\r", "\n"), encoding="utf-8", errors="surrogatepass", newline=""
         )
-        draft.rename(kept)
-    return kept
+        draft.rename(copy)
+    return copy
 
 
 def _type_of(cells: Iterator[Any]) -> str:
-    found = dict.fromkeys(_type(cell) for cell in cells)
-    found.pop("empty", None)
-    return " | ".join(found) or "empty"
+    types = dict.fromkeys(_type(cell) for cell in cells)
+    types.pop("empty", None)
+    return " | ".join(types) or "empty"
 
 
 def _type(cell: Any) -> str:
@@ -246,13 +246,13 @@ def _type(cell: Any) -> str:
 
 def _nested(rows: list[Row]) -> list[str]:
     """Return the text cells inside objects, and inside the first object of lists, as dotted paths."""
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for row in rows[:20]:
         for name, cell in row.items():
             inner, prefix = (cell[0], f"{name}.0") if isinstance(cell, list) and cell else (cell, name)
             if isinstance(inner, dict) and not {"role", "from"} & set(inner):
-                found.update(dict.fromkeys(f"{prefix}.{key}" for key, value in inner.items() if isinstance(value, str)))
-    return list(found)
+                paths.update(dict.fromkeys(f"{prefix}.{key}" for key, value in inner.items() if isinstance(value, str)))
+    return list(paths)
 
 
 def cell(row: Row, column: str) -> Any:

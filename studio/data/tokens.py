@@ -1,6 +1,6 @@
 """Tokens with a label each: what the model is trained on, what it only reads, and what is cut off.
 
-The preview shows the result of `tokenize`, and the trainer trains on it: there is no second way.
+Both the preview and the trainer use the result of `tokenize`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from studio.data import control
+from studio.data import special_tokens
 from studio.data.segments import Segment
 from studio.model.template import ChatTemplate, TemplateRefusal, source_of
 
@@ -110,11 +110,10 @@ def _encode(rows: Sequence[Sequence[Segment]], tokenizer: Any) -> list[_Encoded]
 
 
 def _encode_plain(row: Sequence[Segment], tokenizer: Any) -> tuple[Any, list[int]]:
-    """Encode a row in which control tokens are spelled; return its encoding, and the lengths of the segments in it."""
-    texts = []
-    for segment in row:
-        texts.append("".join(piece for piece, _ in control.renamed(tokenizer, segment.text, segment.plain)))
-    return control.plain_encoder(tokenizer).encode("".join(texts), add_special_tokens=False), list(map(len, texts))
+    """Encode a row that spells special tokens; return its encoding, and the lengths of its segments."""
+    texts = [special_tokens.with_private_names(tokenizer, segment.text, segment.plain) for segment in row]
+    encoding = special_tokens.literal_encoder(tokenizer).encode("".join(texts), add_special_tokens=False)
+    return encoding, [len(text) for text in texts]
 
 
 def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _Encoded:
@@ -137,9 +136,9 @@ def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _En
 
 
 def _encode_slowly(row: Sequence[Segment], text: str, tokenizer: Any) -> _Encoded:
-    """Encode with a tokenizer that does not tell which characters a token stands for.
+    """Encode with a tokenizer that does not know which characters a token stands for.
 
-    The tokens of each beginning of the text are compared with those of the whole. Where control tokens are spelled,
+    The tokens of each beginning of the text are compared with those of the whole. Where special tokens are spelled,
     the pieces between them are encoded one by one instead.
     """
     if any(segment.plain for segment in row):
@@ -178,7 +177,7 @@ def spans(row: Tokens, tokenizer: Any) -> list[tuple[str, str]]:
     tokenizers drop the space that a text begins with.
     """
     parts: list[tuple[str, str]] = []
-    before = done = 0  # tokens from `before` on are decoded again, those up to `done` are shown
+    before = done = 0  # tokens from `before` on are decoded again, those up to `done` are returned
     known = ""
     for number, label in enumerate(row.labels, start=1):
         text = tokenizer.decode(row.ids[before:number], clean_up_tokenization_spaces=False)
@@ -193,11 +192,11 @@ def spans(row: Tokens, tokenizer: Any) -> list[tuple[str, str]]:
 
 def stop_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:
     """Return the tokens that end an answer: end of text, end of turn, and what the model's own settings add."""
-    found = {tokenizer.eos_token_id}
+    stops = {tokenizer.eos_token_id}
     configured = getattr(generation_config, "eos_token_id", None)
-    found.update(configured if isinstance(configured, (list, tuple)) else [configured])
-    found.add(end_of_turn(tokenizer))
-    return frozenset(token for token in found if token is not None)
+    stops.update(configured if isinstance(configured, (list, tuple)) else [configured])
+    stops.add(end_of_turn(tokenizer))
+    return frozenset(token for token in stops if token is not None)
 
 
 def end_of_turn(tokenizer: Any) -> int | None:

@@ -11,10 +11,9 @@ from typing import Any
 
 from studio.config import MappingConfig
 from studio.data import marks
-from studio.data.columns import ASSISTANT, CHAT, SYSTEM, USER, WEAK
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Notes, RowProblem, Turn
-from studio.data.roles import ROLES, TOOL, role_of, suggested
+from studio.data.vocabulary import COLUMNS, ROLES, TOOL, role_of, suggest_roles
 
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "participant", "user_type", "type", "name")
 _WEAK_ROLE_KEYS = ("type", "name")
@@ -31,7 +30,7 @@ _PREFIX = re.compile(r"\s*(\w+)\s*[:：]\s*(.*)", re.DOTALL)
 
 
 class TurnReader:
-    """Reads the turns of one row and notes what is odd about them."""
+    """Reads the turns of one row and notes their problems."""
 
     def __init__(self, mapping: MappingConfig, notes: Notes):
         self._roles = mapping.roles
@@ -55,11 +54,11 @@ class TurnReader:
         if entries is not None:
             return self._list(entries)
         by_name = {str(key).lower(): inner for key, inner in raw.items()}
-        inner = next((by_name[name] for name in CHAT if isinstance(parsed(by_name.get(name)), list)), None)
+        inner = next((by_name[name] for name in COLUMNS.chat if isinstance(parsed(by_name.get(name)), list)), None)
         if inner is None:
             return self._list([raw])
         turns = self._list(parsed(inner))
-        system = next((by_name[name] for name in SYSTEM if by_name.get(name)), None)
+        system = next((by_name[name] for name in COLUMNS.system if by_name.get(name)), None)
         return self.with_system(turns, system)
 
     def with_system(self, turns: list[Turn | None], value: Any) -> list[Turn | None]:
@@ -75,6 +74,8 @@ class TurnReader:
         return turns
 
     def _list(self, raw: list[Any]) -> list[Turn | None]:
+        if (turns := self._plain_turns(raw)) is not None:
+            return turns
         if raw and all(isinstance(entry, str) for entry in raw):
             objects = [parsed(entry) for entry in raw]
             if not all(isinstance(entry, Mapping) for entry in objects):
@@ -87,9 +88,20 @@ class TurnReader:
         if not all(isinstance(entry, Mapping) for entry in raw):
             raise RowProblem("not_turns")
         names = [name for entry in raw if (name := speaker_of(entry)) is not None]
-        if unknown := suggested(names, self._roles):
+        if unknown := suggest_roles(names, self._roles):
             raise RowProblem("unknown_role", unknown)
         return [turn for entry in raw for turn in self._entry(entry)]
+
+    def _plain_turns(self, raw: list[Any]) -> list[Turn | None] | None:
+        """Read messages that have nothing but a known role and text, as most do; None for others: the fast path."""
+        turns: list[Turn | None] = []
+        for entry in raw:
+            plain = _plain(entry) if isinstance(entry, dict) else None
+            role = role_of(plain[0], self._roles) if plain else None
+            if role not in ("user", "assistant", "system"):
+                return None
+            turns.append(Turn(role, plain[1]))
+        return turns
 
     def _texts(self, raw: list[str]) -> Iterator[Turn]:
         """Read plain texts: by the speakers that they name, else the user's and the assistant's by turns."""
@@ -121,10 +133,6 @@ class TurnReader:
 
     def _entry(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read one message, or one exchange of several speakers."""
-        if plain := _plain(entry):
-            role = role_of(plain[0], self._roles)
-            if role in ("user", "assistant", "system"):
-                return [Turn(role, plain[1])]
         entry = _unwrapped(entry)
         if marks.has_fraction(marks.in_lower_case(entry, marks.MESSAGE_KEYS)):
             self.notes.add("weights")
@@ -158,7 +166,7 @@ class TurnReader:
         return [turn, None] if calls else [turn]
 
     def _text(self, entry: Mapping[str, Any], role: str, calls: bool, notes: Notes) -> str | None:
-        """Return what a message says; None where it says nothing that is text."""
+        """Return the text of a message; None where it has none."""
         content = next((entry[key] for key in TEXT_KEYS if entry.get(key) is not None), None)
         if content is None and role == "assistant" and isinstance(entry.get("refusal"), str):
             notes.add("refusal")
@@ -173,21 +181,21 @@ class TurnReader:
 
     def _exchange(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read an object whose keys are the speakers, such as `{"user": …, "assistant": …}`."""
-        said: dict[str, list[str]] = {"system": [], "user": [], "assistant": []}
+        texts: dict[str, list[str]] = {"system": [], "user": [], "assistant": []}
         for key, value in entry.items():
             role = _role_of_key(str(key), self._roles)
-            if role in said and value is not None:
+            if role in texts and value is not None:
                 text = text_of(value, self.notes)
                 if text and text.strip():
-                    said[role].append(text)
-        if not said["user"] and not said["assistant"]:
+                    texts[role].append(text)
+        if not texts["user"] and not texts["assistant"]:
             raise _not_understood(entry)
-        turns: list[Turn | None] = [Turn("system", text) for text in said["system"][:1]]
-        if said["user"]:
-            turns.append(Turn("user", "\n".join(said["user"])))
-        if said["assistant"]:
-            turns.append(Turn("assistant", said["assistant"][0], self._trained(entry)))
-            if len(said["assistant"]) > 1:
+        turns: list[Turn | None] = [Turn("system", text) for text in texts["system"][:1]]
+        if texts["user"]:
+            turns.append(Turn("user", "\n".join(texts["user"])))
+        if texts["assistant"]:
+            turns.append(Turn("assistant", texts["assistant"][0], self._trained(entry)))
+            if len(texts["assistant"]) > 1:
                 self.notes.add("extra_answers")
         return turns
 
@@ -196,29 +204,29 @@ class TurnReader:
         return not own or not marks.excludes_message(own)
 
     def _tagged(self, text: str) -> Iterator[Turn]:
-        """Read text that is marked by speakers; other headings in it are part of what is said."""
+        """Read text in which tags name the speakers; other headings in it are part of the messages."""
         known = {**ROLES, **{name.lower(): role for name, role in self._roles.items()}}
-        found = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
-        if not found:
-            found = _plain_marks(text, known)
-        if not found:
+        tags = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
+        if not tags:
+            tags = _plain_tags(text, known)
+        if not tags:
             raise RowProblem("not_turns")
-        for mark, following in zip(found, [*found[1:], None], strict=True):
+        for mark, following in zip(tags, [*tags[1:], None], strict=True):
             content = text[mark.end() : following.start() if following else len(text)].strip()
             role = known[mark[1].lower()]
             if role in ("user", "assistant", "system"):
                 yield Turn(role, content)
 
 
-def _plain_marks(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
+def _plain_tags(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
     """Return the marks of text that begins with one, such as `Human:`; each role has one name, its first."""
-    found: list[re.Match[str]] = []
+    tags: list[re.Match[str]] = []
     names: dict[str, str] = {}
     for mark in _PLAIN_TAG.finditer(text):
         name = mark[1].lower()
         if name in known and names.setdefault(known[name], name) == name:
-            found.append(mark)
-    return found if found and not text[: found[0].start()].strip() else []
+            tags.append(mark)
+    return tags if tags and not text[: tags[0].start()].strip() else []
 
 
 def speaker_of(entry: Mapping[str, Any]) -> str | None:
@@ -233,8 +241,10 @@ def speaker_of(entry: Mapping[str, Any]) -> str | None:
 def holds_turns(value: Any) -> bool:
     """Whether a cell holds messages that name their speakers, or an object with such a list."""
     raw = parsed(value)
+    if isinstance(raw, str):
+        return False
     if isinstance(raw, Mapping):
-        inner = (parsed(part) for key, part in raw.items() if str(key).lower() in CHAT)
+        inner = (parsed(part) for key, part in raw.items() if str(key).lower() in COLUMNS.chat)
         return columnar(raw) is not None or speaker_of(raw) is not None or any(map(_are_turns, inner))
     return _are_turns(raw) or (isinstance(raw, list) and len(raw) == 1 and _are_turns(raw[0]))
 
@@ -257,7 +267,7 @@ def columnar(value: Any) -> list[dict[str, Any]] | None:
 
 
 def _plain(entry: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return speaker and text of a message that has nothing else, as most have: the short way for large files."""
+    """Return speaker and text of a message that has nothing else; None for others."""
     if len(entry) != 2:
         return None
     name = entry.get("role") or entry.get("from")
@@ -294,11 +304,11 @@ def _role_of_key(key: str, own: Mapping[str, Any]) -> str | None:
         return role
     return (
         "user"
-        if name in USER and name not in WEAK
+        if name in COLUMNS.user and name not in COLUMNS.weak
         else "assistant"
-        if name in ASSISTANT
+        if name in COLUMNS.assistant
         else "system"
-        if name in SYSTEM
+        if name in COLUMNS.system
         else None
     )
 

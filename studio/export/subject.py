@@ -11,7 +11,7 @@ from studio import labels
 from studio.compare.proof import run_renderer
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.data import tokens
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.data.prompt import ChatRenderer, PromptRenderer, TextRenderer
 from studio.errors import ExportError, ModelError
 from studio.events import Chosen

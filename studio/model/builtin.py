@@ -58,7 +58,7 @@ def fetch(going: Going = lambda share: None) -> Path:
         going(1.0)
         return target
     shared_folder(cache(), "models")
-    with locks.held(Path(f"{target}.lock"), lambda: going(0.0), hub.WAIT_SECONDS):  # two processes fetch it once
+    with locks.acquire(Path(f"{target}.lock"), lambda: going(0.0), hub.WAIT_SECONDS):  # two processes fetch it once
         if not is_here():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
                 _make(Path(draft), going)

@@ -234,7 +234,7 @@ def fetch(
     if listing.gated:
         require_access(model_id, token)
     lock = shared_folder(cache(), "locks") / f"{storage(model_id).name}.lock"
-    with locks.held(lock, lambda: going(0.0), WAIT_SECONDS):  # two processes fetch it once
+    with locks.acquire(lock, lambda: going(0.0), WAIT_SECONDS):  # two processes fetch it once
         require_disk(listing.missing, storage(model_id))
         with _no_halves(storage(model_id) / "blobs"):
             found = _download(listing, revision, wanted, going, token)

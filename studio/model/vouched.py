@@ -19,7 +19,7 @@ def holds(name: str, base: Mapping[str, str | None]) -> bool:
 
 def remember(name: str, base: Mapping[str, str | None], *, same: bool = True) -> None:
     """Keep that the user says that `name` is another name of `base`, or no longer says so."""
-    with locks.held(home() / f"{_FILE}.lock"):
+    with locks.acquire(home() / f"{_FILE}.lock"):
         known = _known()
         names = {each for each in known.get(str(base["weights"]), []) if each != name.casefold()}
         known[str(base["weights"])] = sorted(names | {name.casefold()} if same else names)

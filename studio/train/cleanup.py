@@ -6,7 +6,7 @@ from studio.errors import RunError
 from studio.files import remove_folder, size_of
 from studio.runs import Run, State, readable_status
 from studio.train import checkpoint
-from studio.trash import no_start
+from studio.trash import block_starts
 
 
 def spare(run: Run) -> list[Path]:
@@ -30,7 +30,7 @@ def clean(run: Run) -> int:
     The one that stays is the newest that is whole, so the run can still be made longer. Raises RunError when the run is
     not finished, or has none that is whole.
     """
-    with no_start():
+    with block_starts():
         if (status := readable_status(run)) is None or status.state is not State.FINISHED:
             raise RunError("run.not_finished", run=run.id)
         if not checkpoint.all_of(run.path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from studio.config import RunConfig, value_of
 from studio.data.health import Report, padded
-from studio.data.split import split
+from studio.data.prepare import split
 from studio.i18n import Message
 from studio.model import estimate, hardware
 from studio.model.load import Located

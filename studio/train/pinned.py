@@ -7,7 +7,7 @@ from typing import Any
 from studio.compare import held_out
 from studio.compare.held_out import GENERAL, Row
 from studio.config import RunConfig
-from studio.data.prepare import Prepared
+from studio.data.prepare import PreparedData
 from studio.errors import PromptError
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
@@ -28,7 +28,7 @@ class Pinned:
     """Where they come from, unless the settings say them."""
 
 
-def choose(run: Run, config: RunConfig, prepared: Prepared, tokenizer: Any) -> Pinned:
+def choose(run: Run, config: RunConfig, prepared: PreparedData, tokenizer: Any) -> Pinned:
     """Return the settings' prompts, else up to `PROMPTS` of the held-out list, the validation rows, or ordinary ones.
 
     None that the studio chooses stands in the training rows. Raises PromptError when none can be asked alone.
@@ -38,9 +38,9 @@ def choose(run: Run, config: RunConfig, prepared: Prepared, tokenizer: Any) -> P
     listed = config.evaluation.prompts
     if listed and (rows := _spread(_unseen(held_out.bundled(run, listed, tokenizer), prepared))):
         return _because(rows, message("choice.samples.held_out", name=listed))
-    numbers = _evenly(prepared.held, 4 * PROMPTS)  # some may be too long, or stand in the training rows
+    numbers = _evenly(prepared.validation_numbers, 4 * PROMPTS)  # some may be too long, or stand in the training rows
     if rows := _spread(_unseen(held_out.of_numbers(run, numbers, tokenizer), prepared)):
-        return _because(rows, message("choice.samples.validation", rows=len(prepared.held)))
+        return _because(rows, message("choice.samples.validation", rows=len(prepared.validation_numbers)))
     if rows := _spread(_unseen(held_out.bundled(run, GENERAL, tokenizer), prepared)):
         return _because(rows, message("choice.samples.general"))
     raise PromptError("prompt.nothing_to_pin")
@@ -60,7 +60,7 @@ def _evenly(things: Sequence[Any], most: int) -> list[Any]:
     return [things[place * len(things) // count] for place in range(count)]
 
 
-def _unseen(rows: Sequence[Row], prepared: Prepared) -> list[Row]:
+def _unseen(rows: Sequence[Row], prepared: PreparedData) -> list[Row]:
     """Return the rows whose prompt no training row begins with."""
     asked = {row.ids: len(row.ids) for row in rows}
     seen = set()

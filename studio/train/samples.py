@@ -20,7 +20,7 @@ from studio.compare.held_out import Row
 from studio.compare.placing import BASE, Models
 from studio.config import GenerationConfig, RunConfig
 from studio.data import tokens
-from studio.data.prepare import Prepared
+from studio.data.prepare import PreparedData
 from studio.i18n import message
 from studio.model.adapter import TUNED, ModelHost, untouched
 from studio.runs import Run, RunWriter
@@ -173,7 +173,7 @@ class StripWriter:
 def begin(
     run: RunWriter,
     host: ModelHost,
-    prepared: Prepared,
+    prepared: PreparedData,
     steps: int,
     seconds: float,
     going: Callable[[], None],

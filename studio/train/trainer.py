@@ -8,7 +8,7 @@ from typing import Any
 
 from studio import runs
 from studio.config import RunConfig
-from studio.data.prepare import Prepared, prepare
+from studio.data.prepare import PreparedData, prepare
 from studio.errors import RunError
 from studio.events import Changed
 from studio.files import replace_folder, size_of
@@ -114,7 +114,7 @@ def _prepare(
     going: Callable[[float | None], None],
     token: str | None,
     begun_from: Path | None,
-) -> tuple[Plan, Prepared, Located]:
+) -> tuple[Plan, PreparedData, Located]:
     """Fetch and load the base, read the rows, decide how the run will be carried out, and record all of it."""
     going(None)
     run.begin("fetching")
@@ -146,7 +146,7 @@ def _prepare(
 
 
 def _plan(
-    run: RunWriter, config: RunConfig, located: Located, prepared: Prepared, host: ModelHost, before: dict[str, Any]
+    run: RunWriter, config: RunConfig, located: Located, prepared: PreparedData, host: ModelHost, before: dict[str, Any]
 ) -> Plan:
     rows, free = len(prepared.train), free_memory_each(host.held)
     planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
@@ -160,7 +160,7 @@ def _plan(
     return planned
 
 
-def _as_carried_out(planned: Plan, prepared: Prepared) -> dict[str, Any]:
+def _as_carried_out(planned: Plan, prepared: PreparedData) -> dict[str, Any]:
     """Return what the run does in fact where the settings left it open, for whoever changes it later."""
     return {
         "carried_out": {name: getattr(planned.settings, name) for name in (*plan.CARRIED_OUT, *schedule.FITTED)},
@@ -172,7 +172,7 @@ def _as_carried_out(planned: Plan, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _tell_problems(run: RunWriter, prepared: Prepared) -> None:
+def _tell_problems(run: RunWriter, prepared: PreparedData) -> None:
     report = prepared.report
     run.tell(message("log.rows", rows=report.rows, usable=report.usable, validation=report.validation))
     for problem in report.problems:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from studio import runs
-from studio.data.formats import Turn
+from studio.data.conversation import RowProblem, Turn
 from studio.data.readers.base import BadRow
 from studio.errors import CompareError, StudioError
 from studio.runs import Run
@@ -33,7 +33,8 @@ def of_run(run_id: str, prompt: str = "") -> str:
     Never a row that is held out, nor the `prompt` that is asked: an example would give its answer away.
     """
     from studio.config import MappingConfig
-    from studio.data import formats, prepare
+    from studio.data import prepare
+    from studio.data.rows import read_conversation
 
     try:
         run = runs.find(run_id)
@@ -41,13 +42,13 @@ def of_run(run_id: str, prompt: str = "") -> str:
         unfit = {_plain(prompt), *_held_out(run)}
         found: list[Turn] = []
         for row in islice(prepare.table(data).rows(), 10 * FIRST):
-            turns = () if isinstance(row, BadRow) else formats.conversation(row, mapping).turns
+            turns = () if isinstance(row, BadRow) else read_conversation(row, mapping).turns
             last = turns[-2:]
             if [turn.role for turn in last] == ["user", "assistant"] and _plain(last[0].content) not in unfit:
                 found += last
             if len(found) == 2 * FIRST:
                 break
-    except (StudioError, formats.RowProblem, OSError, KeyError):
+    except (StudioError, RowProblem, OSError, KeyError):
         return ""
     return written(tuple(found))
 

@@ -11,7 +11,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.i18n import Message, has, text
-from studio.job import readable
+from studio.job import as_studio_error
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def unexpected(error: Exception) -> Message:
 def message_of(error: Exception) -> Message:
     """Return the words for any exception."""
     foreseen = isinstance(error, StudioError | PermissionError)
-    return readable(error).message if foreseen else unexpected(error)
+    return as_studio_error(error).message if foreseen else unexpected(error)
 
 
 def shown(handler: Callable[..., Any]) -> Callable[..., Any]:

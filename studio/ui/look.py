@@ -150,10 +150,11 @@ def using(look: Look, mapping: Mapping[str, Any]) -> Look:
 def preview(look: Look, config: Callable[[], RunConfig], row: int) -> Look:
     """Return the look with the preview of `row`, counted from 1; beyond the end it begins again."""
     from studio.data import prepare
+    from studio.data.preview import preview_row
 
     look = replace(look, row=row, preview=None, preview_failure=None, model_missing=False)
     try:
-        shown = prepare.preview(config(), row - 1)
+        shown = preview_row(config(), row - 1)
     except ModelError as error:
         missing = error.key == "model.not_here"
         return replace(look, preview_failure=None if missing else error.message, model_missing=missing)

@@ -46,7 +46,7 @@ def value(path: str, given: Any, language: str) -> str:
     elif isinstance(given, float):
         words = f"{given:g}".replace("e-0", "e-")
     elif isinstance(given, Mapping):
-        words = command.written(given)
+        words = command.format_value(given)
     elif isinstance(given, tuple | list):
         words = ", ".join(value(path, each, language) for each in given)
     else:
@@ -143,6 +143,6 @@ def command_line(config: RunConfig, language: str) -> str:
     """Return the command that starts this run, and what it needs beside it."""
     hint = "ui.recipe.command_file" if command.needs_file(config) else "ui.recipe.command_help"
     label = html.escape(text("ui.recipe.command", language))
-    line = html.escape(command.line(config))
+    line = html.escape(command.shell_line(config))
     shown = f'<pre class="command" tabindex="0" role="region" aria-label="{label}">{line}</pre>'
     return f'{shown}<p class="hint">{html.escape(text(hint, language))}</p>'

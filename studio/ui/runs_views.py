@@ -13,7 +13,7 @@ from studio.config import BUILTIN_MODEL
 from studio.i18n import text
 from studio.runs import State
 from studio.summaries import Summary
-from studio.trash import Deleted
+from studio.trash import DeletedRun
 from studio.ui.views import day_and_time, duration, empty
 
 STATES = ("all", "alive", *(state.value for state in State if not state.alive), "damaged")
@@ -263,7 +263,7 @@ def undo(name: str | None, language: str) -> str:
     return f'<p role="status">{html.escape(text("ui.runs.deleted", language, name=name))}</p>' if name else ""
 
 
-def trash(found: Sequence[Deleted], language: str) -> str:
+def trash(found: Sequence[DeletedRun], language: str) -> str:
     """Return what lies in the trash, each run with the button that puts it back."""
     if not found:
         return empty("ui.runs.trash_empty", language)

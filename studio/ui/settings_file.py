@@ -62,7 +62,7 @@ def as_chosen(config: RunConfig) -> RunConfig:
     from studio.data import prepare, source
 
     data = config.data.model_copy(update={"mapping": None})
-    if config.data.mapping is None or not source.is_here(data):
+    if config.data.mapping is None or not source.is_local(data):
         return config
     try:
         found = prepare.mapping(data).mapping

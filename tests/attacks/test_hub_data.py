@@ -7,7 +7,7 @@ import os
 import pytest
 
 from studio.config import SourceConfig
-from studio.data import hub
+from studio.data import hub_datasets
 from studio.errors import DataError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -48,7 +48,7 @@ def hub_of(tmp_path, monkeypatch):
         return plain(pattern, **settings)
 
     plain = datasets.data_files.url_to_fs
-    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(hub_datasets, "reachable", lambda: True)
     monkeypatch.setattr(datasets.load, "_raise_if_offline_mode_is_enabled", lambda *args: None)
     monkeypatch.setattr(HfApi, "hf_hub_download", download)
     monkeypatch.setattr(datasets.load, "cached_path", functools.partial(_nothing))
@@ -90,7 +90,7 @@ def test_files_outside_of_the_repository_are_refused_before_anything_opens_them(
     source = SourceConfig(kind="hub", name="someone/set")
 
     with pytest.raises(DataError, match="outside of its own repository"):
-        hub.first_rows(source, 3) if streaming else hub.fetch(source)
+        hub_datasets.first_rows(source, 3) if streaming else hub_datasets.fetch(source)
 
     assert not opened
 
@@ -101,9 +101,9 @@ def test_a_folder_outside_of_the_repository_is_refused(hub_of, secret, folder):
     opened = hub_of({"configs": [{"config_name": "default", "data_dir": named}]})
 
     with pytest.raises(DataError):
-        hub.first_rows(SourceConfig(kind="hub", name="someone/set"), 3)
+        hub_datasets.first_rows(SourceConfig(kind="hub", name="someone/set"), 3)
     with pytest.raises(DataError):
-        hub.structure("someone/set")
+        hub_datasets.structure("someone/set")
 
     assert all(each.startswith(f"{BASE}/") and ".." not in each for each in opened)
 
@@ -113,7 +113,7 @@ def test_files_of_the_repository_are_looked_for_there(hub_of, pattern):
     opened = hub_of({"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": pattern}]}]})
 
     with pytest.raises(DataError) as raised:
-        hub.first_rows(SourceConfig(kind="hub", name="someone/set"), 3)
+        hub_datasets.first_rows(SourceConfig(kind="hub", name="someone/set"), 3)
 
     assert "outside" not in str(raised.value)
     assert opened
@@ -123,7 +123,7 @@ def test_files_of_the_repository_are_looked_for_there(hub_of, pattern):
 def test_files_of_this_machine_are_found_as_ever_when_no_data_set_of_the_hub_is_asked_for(secret):
     import datasets
 
-    hub._guard_files()
+    hub_datasets._guard_files()
     rows = datasets.load_dataset("csv", data_files=str(secret), split="train", cache_dir=str(secret.parent / "cache"))
     assert rows[0]["question"] == CANARY
 
@@ -131,15 +131,19 @@ def test_files_of_this_machine_are_found_as_ever_when_no_data_set_of_the_hub_is_
 @pytest.mark.parametrize("name", ["presets/data", "set", "json", "csv", "text", "parquet"])
 def test_an_id_that_is_a_folder_or_a_reader_here_is_no_id(tmp_path, monkeypatch, secret, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(hub_datasets, "reachable", lambda: True)
     if name in ("presets/data", "set"):
         os.makedirs(name)
         os.link(secret, f"{name}/train.csv")
 
-    for ask in (hub.fetch, lambda source: hub.first_rows(source, 1), lambda source: hub.structure(source.name)):
+    for ask in (
+        hub_datasets.fetch,
+        lambda source: hub_datasets.first_rows(source, 1),
+        lambda source: hub_datasets.structure(source.name),
+    ):
         with pytest.raises(DataError) as raised:
             ask(SourceConfig(kind="hub", name=name))
-        assert ("id of a dataset" in str(raised.value)) == (name in ("presets/data", "set"))
+        assert ("as a dataset id" in str(raised.value)) == (name in ("presets/data", "set"))
 
 
 def test_a_path_in_a_cell_is_not_opened(tmp_path, monkeypatch):
@@ -150,14 +154,14 @@ def test_a_path_in_a_cell_is_not_opened(tmp_path, monkeypatch):
     Image.new("RGB", (2, 2)).save(picture)
     features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
     rows = datasets.Dataset.from_dict({"image": [{"path": str(picture), "bytes": None}], "text": ["x"]}, features)
-    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(hub_datasets, "reachable", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **settings: rows.to_iterable_dataset())
     monkeypatch.setattr("builtins.open", functools.partial(_recorded, open, tmp_path))
 
-    row = hub.first_rows(SourceConfig(kind="hub", name="someone/set"), 1)[0]
+    row = hub_datasets.first_rows(SourceConfig(kind="hub", name="someone/set"), 1)[0]
 
     assert row == {"image": {"path": str(picture), "bytes": None}, "text": "x"}
-    hub.fetch(SourceConfig(kind="hub", name="someone/set"), limit=1)
+    hub_datasets.fetch(SourceConfig(kind="hub", name="someone/set"), limit=1)
 
 
 def _recorded(plain, folder, file, *args, **settings):

@@ -31,11 +31,12 @@ def measure(path: Path) -> dict[str, float]:
     """Open and scan `path` in this process, and return the figures."""
     from studio.config import RunConfig
     from studio.data import prepare
+    from studio.data.preview import preview_row
 
     config = RunConfig().with_settings({"data.source": {"kind": "file", "name": str(path)}})
     began = time.perf_counter()
     table = prepare.table(config.data)
-    shown = [table.names, table.first[:50], prepare.mapping(config.data), prepare.preview(config, 0).spans]
+    shown = [table.names, table.first[:50], prepare.mapping(config.data), preview_row(config, 0).spans]
     first = time.perf_counter() - began
     assert all(shown)
     prepare.inspect(config)

@@ -29,7 +29,7 @@ from studio.compare.placing import placed  # noqa: E402
 from studio.compare.proof import run_renderer  # noqa: E402
 from studio.config import GenerationConfig  # noqa: E402
 from studio.data import prepare, tokens  # noqa: E402
-from studio.data.formats import Turn  # noqa: E402
+from studio.data.conversation import Turn  # noqa: E402
 from studio.model import adapter, load  # noqa: E402
 
 TIMES, NEW_TOKENS = 3, 32

@@ -12,7 +12,7 @@ from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, parse
 from studio.compare.generate import processors
 from studio.config import GenerationConfig
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.errors import CompareError
 
 SHOTS = (Turn("user", "What is 1?"), Turn("assistant", "One, matey."))

@@ -4,7 +4,7 @@ import pytest
 from tiny import make_tokenizer
 
 from studio.compare import held_out
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.data.prompt import ChatRenderer, PlainRenderer
 
 MARKED = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\n"

@@ -18,7 +18,7 @@ def test_each_token_has_the_probability_that_plain_transformers_gives_it(tiny_co
     run = trained(tiny_config, **{"lora.dora": dora})
     made = compare(run, "안녕?")
     answer = made.answers[0][1].ids
-    weighed = gpu.thread().weigh(made.request, answer).result()
+    weighed = gpu.thread().score_answer(made.request, answer).result()
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     asked = tokenizer.apply_chat_template([{"role": "user", "content": "안녕?"}], add_generation_prompt=True)
@@ -43,7 +43,7 @@ def test_parts_of_one_character_are_joined(tiny_config):
     tokenizer = gpu.thread()._host.loaded.tokenizer
     answer = tokenizer("a바b", add_special_tokens=False)["input_ids"]
     assert len(answer) == 5
-    weighed = gpu.thread().weigh(request, answer).result()
+    weighed = gpu.thread().score_answer(request, answer).result()
     assert [each.text for each in weighed] == ["a", "바", "b"]
 
 

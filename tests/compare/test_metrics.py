@@ -371,7 +371,7 @@ def test_the_general_set_is_small_of_both_languages_and_hidden():
     assert len(rows) == len({row["instruction"] for row in rows}) == 24
     assert languages.count("ko") == languages.count("en") == 12
     assert all(0 < len(row["output"]) < 60 for row in rows)
-    assert "general-heldout" not in presets.data_sets()
+    assert "general-heldout" not in presets.datasets()
 
 
 def test_the_general_set_has_nothing_of_a_presets_style():

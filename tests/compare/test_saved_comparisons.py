@@ -10,7 +10,7 @@ from following import trained
 from studio.compare import saved
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.journal import Journal
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from studio.data import source
 from studio.data.readers import columnar
-from studio.data.readers.base import ChangedRow
+from studio.data.readers.base import RepairedRow
 from studio.errors import DataError
 
 
@@ -86,7 +86,7 @@ def test_letters_that_are_not_utf_8_are_replaced_and_noted(read):
     )
     rows = list(read(pyarrow.table({"q": damaged})).rows())
     assert rows == [{"q": "ok"}, {"q": "a\ufffd"}, {"q": "z"}]
-    assert isinstance(rows[1], ChangedRow)
+    assert isinstance(rows[1], RepairedRow)
 
 
 def test_a_column_that_is_there_twice_is_refused(read):

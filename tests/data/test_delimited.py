@@ -6,7 +6,7 @@ import pytest
 
 from studio.data import source
 from studio.data.readers import dialect
-from studio.data.readers.base import BadRow, ChangedRow
+from studio.data.readers.base import BadRow, RepairedRow
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_columns_without_a_name_that_hold_something_get_one(read):
 def test_content_far_down_in_a_column_that_was_left_out_is_counted(read):
     table = read("a.csv", "q,a,\n" + "x,y,\n" * 300 + "x,y,z\n")
     last = table.row(300)
-    assert isinstance(last, ChangedRow)
+    assert isinstance(last, RepairedRow)
     assert last.notes == ("cell_without_column",)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from studio.config import MappingConfig, RunConfig, parse_setting
-from studio.data.formats import RowProblem, conversation, detect
+from studio.data.conversation import RowProblem
+from studio.data.detection import detect
+from studio.data.rows import read_conversation
 from studio.data.source import open_file
 from studio.errors import DataError
 
@@ -46,7 +48,7 @@ def csv_table(tmp_path):
 
 def read(opened, row: int = 0) -> list[tuple[str, str]]:
     """Return who says what in a row, as the table is detected."""
-    turns = conversation(opened.row(row), detect(opened).mapping).turns
+    turns = read_conversation(opened.row(row), detect(opened).mapping).turns
     return [(turn.role, turn.content) for turn in turns]
 
 
@@ -91,7 +93,7 @@ def test_lists_of_questions_are_refused_with_the_setting_that_reads_them_as_turn
 def test_of_several_answers_the_first_is_trained_and_the_row_counted(table, row):
     opened = table(row)
     assert read(opened) == PAIR
-    assert conversation(row, detect(opened).mapping).notes == ("extra_answers",)
+    assert read_conversation(row, detect(opened).mapping).notes == ("extra_answers",)
 
 
 @pytest.mark.parametrize("cell", [
@@ -111,7 +113,7 @@ def test_the_reason_says_that_the_first_of_several_answers_is_trained(table):
 def test_a_question_without_any_answer_in_its_list_is_left_out(table):
     opened = table({"question": "Ask.", "answers": {"text": ["Reply."]}}, {"question": "Ask.", "answers": {"text": []}})
     with pytest.raises(RowProblem, match="empty_answer"):
-        conversation(opened.row(1), detect(opened).mapping)
+        read_conversation(opened.row(1), detect(opened).mapping)
 
 
 @pytest.mark.parametrize("row", [
@@ -210,7 +212,7 @@ def test_of_mixed_shapes_the_one_in_most_rows_is_read_and_the_others_are_counted
     opened = table(chat, *[pair] * 4)
     assert detect(opened).mapping.shape == "pair"
     with pytest.raises(RowProblem, match="other_shape"):
-        conversation(opened.row(0), detect(opened).mapping)
+        read_conversation(opened.row(0), detect(opened).mapping)
     assert detect(table(pair, *[chat] * 4)).mapping.shape == "messages"
 
 
@@ -219,7 +221,7 @@ def read_with(opened, setting: str) -> list[tuple[str, str]]:
     flag, text = shlex.split(setting)
     assert flag == "--set"
     mapping = RunConfig().with_settings(dict([parse_setting(text)])).data.mapping
-    return [(turn.role, turn.content) for turn in conversation(opened.row(0), mapping).turns]
+    return [(turn.role, turn.content) for turn in read_conversation(opened.row(0), mapping).turns]
 
 
 @pytest.mark.parametrize(("first", "second"), [("kim", "lee"), ("A", "B"), ("USER", "SYSTEM"), ("학생's", "선생 님")])
@@ -261,7 +263,7 @@ def test_messages_without_text_are_a_chat_whose_rows_are_left_out(table):
     assert mapping.shape == "messages"
     for number in (0, 1):
         with pytest.raises(RowProblem, match="not_text"):
-            conversation(opened.row(number), mapping)
+            read_conversation(opened.row(number), mapping)
 
 
 def test_a_label_studio_export_without_written_answers_is_refused(table):
@@ -288,7 +290,7 @@ def test_verdicts_of_an_annotator_are_no_answers(table):
     opened = table({"text": "Keep.", "answer": "accept"}, {"text": "Drop.", "answer": "reject"})
     assert detect(opened).mapping.shape == "text"
     with pytest.raises(RowProblem, match="marked"):
-        conversation(opened.row(1), detect(opened).mapping)
+        read_conversation(opened.row(1), detect(opened).mapping)
 
 
 def test_one_message_a_row_is_refused_as_such(csv_table):
@@ -317,11 +319,11 @@ def test_rows_without_columns_are_refused_without_an_empty_list(table):
 
 
 def test_a_nested_column_that_is_only_in_later_rows_may_be_chosen(table):
-    from studio.data.formats import check
+    from studio.data.rows import check_mapping
 
-    check(MappingConfig(shape="messages", messages="body.messages"), ["id", "body"])
+    check_mapping(MappingConfig(shape="messages", messages="body.messages"), ["id", "body"])
     with pytest.raises(DataError, match=r"other\.messages"):
-        check(MappingConfig(shape="messages", messages="other.messages"), ["id", "body"])
+        check_mapping(MappingConfig(shape="messages", messages="other.messages"), ["id", "body"])
 
 
 BUNDLED = Path(__file__).parent.parent.parent / "presets" / "data"
@@ -335,7 +337,7 @@ def test_every_bundled_row_is_read(path):
     except DataError:
         assert len(opened.names) == 1, "held-out prompts have one column"
         return
-    assert all(conversation(row, mapping).turns for row in opened.rows())
+    assert all(read_conversation(row, mapping).turns for row in opened.rows())
 
 
 @pytest.mark.parametrize(
@@ -351,7 +353,7 @@ def test_an_instruction_is_read_with_the_question_that_it_does_not_repeat(table,
 
 
 def test_a_chat_before_a_preferred_answer_fills_a_text_template_with_its_last_question(table):
-    from studio.data.formats import columns_for_template
+    from studio.data.rows import columns_for_template
 
     chat = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Aye."}]
     row = {

@@ -101,9 +101,9 @@ def test_the_choice_stands_in_for_validation_rows_whose_encoding_is_not_clear(tm
     chosen = SourceConfig(kind="file", name="train.csv", encoding="cp949")
     path = tmp_path / "a.csv"
     path.write_bytes(UNCLEAR)
-    assert source.beside(chosen, str(path)).encoding == "cp949"
+    assert source.sibling(chosen, str(path)).encoding == "cp949"
     path.write_text("q,a\n안녕,반가워\n", encoding="utf-8")
-    assert source.beside(chosen, str(path)).encoding is None
+    assert source.sibling(chosen, str(path)).encoding is None
 
 
 def test_a_wrong_choice_is_refused_with_its_line(tmp_path):

@@ -7,7 +7,7 @@ import families
 import pytest
 
 from studio.data import tokens
-from studio.data.formats import RowProblem, Turn
+from studio.data.conversation import RowProblem, Turn
 from studio.data.prompt import ChatRenderer
 
 KNOWN = (

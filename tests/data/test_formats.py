@@ -5,7 +5,9 @@ import json
 import pytest
 
 from studio.config import MappingConfig
-from studio.data.formats import RowProblem, check, columns_for_template, conversation, detect
+from studio.data.conversation import RowProblem
+from studio.data.detection import detect
+from studio.data.rows import check_mapping, columns_for_template, read_conversation
 from studio.data.source import open_file
 from studio.errors import DataError
 
@@ -21,7 +23,7 @@ def table(tmp_path):
 
 
 def conversation_turns(row, mapping, merge=False):
-    return conversation(row, mapping, merge).turns
+    return read_conversation(row, mapping, merge).turns
 
 
 def turns(*roles: str) -> list[dict]:
@@ -89,7 +91,7 @@ def test_columns_that_tell_nothing_are_refused_and_listed(table):
 
 def test_a_mapping_to_a_column_that_is_not_there_is_refused():
     with pytest.raises(DataError, match='"reply"'):
-        check(MappingConfig(prompt=("a",), completion="reply"), ["a", "b"])
+        check_mapping(MappingConfig(prompt=("a",), completion="reply"), ["a", "b"])
 
 
 def test_several_prompt_columns_are_joined_and_empty_ones_skipped():

@@ -97,6 +97,12 @@ def test_without_a_tokenizer_the_names_are_counted_too(tiny_config, style_file):
     assert problems(config)["unknown_role"].names == "wizard"
 
 
+def test_every_usable_conversation_is_written_to_the_cleaned_file(tiny_config, style_file, tmp_path):
+    write(style_file, [{"messages": [user(f"q{n}"), assistant(f"a{n}")]} for n in range(4)])
+
+    assert clean.write(tiny_config, tmp_path / "clean.jsonl") == 4
+
+
 def test_cleaned_rows_keep_their_marks_and_their_group(tiny_config, style_file, tmp_path):
     row = {
         "system": "Be brief.",

@@ -7,7 +7,7 @@ import pytest
 from datasets.exceptions import DatasetNotFoundError
 
 from studio.config import DataConfig, SourceConfig
-from studio.data import hub, prepare, source
+from studio.data import hub_datasets, prepare, source
 from studio.errors import DataError
 
 ROWS = [{"input": f"문맥 {n}", "target": f"질문 {n}?"} for n in range(30)]
@@ -23,7 +23,7 @@ def asked(monkeypatch):
         rows = datasets.Dataset.from_list(ROWS)
         return rows.to_iterable_dataset() if streaming else rows
 
-    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(hub_datasets, "reachable", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     return calls
 
@@ -39,8 +39,8 @@ def test_a_split_is_fetched_once_and_read_like_any_file(asked):
 
 def test_what_was_fetched_is_there_without_a_network(asked, monkeypatch):
     wanted = SourceConfig(kind="hub", name="someone/socratic")
-    hub.fetch(wanted)
-    monkeypatch.setattr(hub, "reachable", lambda: False)
+    hub_datasets.fetch(wanted)
+    monkeypatch.setattr(hub_datasets, "reachable", lambda: False)
     assert source.open_table(wanted).count == 30
     with pytest.raises(DataError, match="cannot be reached"):
         source.open_table(wanted.model_copy(update={"split": "test"}))
@@ -56,12 +56,12 @@ def test_a_limit_asks_for_no_more_than_its_rows(asked):
 
 
 def test_the_first_rows_are_streamed(asked):
-    assert hub.first_rows(SourceConfig(kind="hub", name="someone/socratic"), 3) == ROWS[:3]
+    assert hub_datasets.first_rows(SourceConfig(kind="hub", name="someone/socratic"), 3) == ROWS[:3]
     assert asked[0]["streaming"] is True
 
 
 def test_a_token_is_handed_on_and_kept_nowhere(asked, cache):
-    hub.fetch(SourceConfig(kind="hub", name="someone/socratic"), token="hf_canary")
+    hub_datasets.fetch(SourceConfig(kind="hub", name="someone/socratic"), token="hf_canary")
     assert asked[0]["token"] == "hf_canary"
     for path in cache.rglob("*"):
         assert "hf_canary" not in path.name
@@ -71,21 +71,21 @@ def test_a_token_is_handed_on_and_kept_nowhere(asked, cache):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (DatasetNotFoundError("Dataset 'a/b' is a gated dataset on the Hub."), "granted first"),
-        (DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub or cannot be accessed."), "no data set"),
+        (DatasetNotFoundError("Dataset 'a/b' is a gated dataset on the Hub."), "is gated"),
+        (DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub or cannot be accessed."), "no dataset"),
         (ValueError("Unknown split 'tset'. Should be one of ['train', 'test']."), "['train', 'test']"),
-        (ConnectionError("hf_canary"), "not as expected"),
-        (RuntimeError("Dataset scripts are no longer supported"), "not as expected"),
+        (ConnectionError("hf_canary"), "answered with an error"),
+        (RuntimeError("Dataset scripts are no longer supported"), "answered with an error"),
     ],
 )
 def test_what_goes_wrong_is_told_apart_and_the_token_is_never_said(monkeypatch, error, said):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(hub_datasets, "reachable", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(DataError) as caught:
-        hub.fetch(SourceConfig(kind="hub", name="a/b"), token="hf_canary")
+        hub_datasets.fetch(SourceConfig(kind="hub", name="a/b"), token="hf_canary")
     assert said in str(caught.value)
     assert "hf_canary" not in str(caught.value)
 
@@ -94,8 +94,8 @@ def test_what_goes_wrong_is_told_apart_and_the_token_is_never_said(monkeypatch, 
     "name", ["https://evil.invalid/x", "/etc/passwd", "../../x", "a/b/c", "zip://x", "x y", "data.csv::z"]
 )
 def test_what_is_no_id_is_refused_before_anything_is_asked(asked, name):
-    with pytest.raises(DataError, match="no id"):
-        hub.fetch(SourceConfig(kind="hub", name=name))
+    with pytest.raises(DataError, match="not a dataset id"):
+        hub_datasets.fetch(SourceConfig(kind="hub", name=name))
     assert asked == []
 
 
@@ -104,5 +104,5 @@ def test_offline_is_told_within_five_seconds(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://nobody.invalid")
     began = time.monotonic()
     with pytest.raises(DataError, match="cannot be reached"):
-        hub.structure("someone/socratic")
+        hub_datasets.structure("someone/socratic")
     assert time.monotonic() - began < 5

@@ -6,7 +6,8 @@ import pytest
 
 from studio.config import RunConfig, SourceConfig
 from studio.data import clean, prepare, source
-from studio.data.readers.base import MAX_DEPTH, BadRow, ChangedRow
+from studio.data.preview import preview_row
+from studio.data.readers.base import MAX_DEPTH, BadRow, RepairedRow
 from studio.errors import DataError
 
 ROWS = [{"instruction": f"Say {n}.", "output": f"{n}!"} for n in range(3)]
@@ -151,7 +152,7 @@ HALF = r'{"instruction": "Say \ud83d.", "output": "Yes \ud83d\ude00"}'
 )
 def test_half_a_character_is_replaced_and_its_row_noted(read, name, content):
     first, *others = read(name, content).rows()
-    assert isinstance(first, ChangedRow)
+    assert isinstance(first, RepairedRow)
     assert (first, first.notes) == ({"instruction": "Say \ufffd.", "output": "Yes 😀"}, ("half_letter",))
     assert others == ROWS
 
@@ -201,7 +202,7 @@ def test_everything_works_on_halves_of_characters_and_decomposed_text(tmp_path, 
     counted = {problem.kind: (problem.rows, problem.used) for problem in report.problems}
     assert counted["half_letter"] == ([1, 3], True)
     assert counted["not_a_number"] == ([3], True)
-    assert prepare.preview(config, 0).problem is None
+    assert preview_row(config, 0).problem is None
     assert clean.write(config, tmp_path / "clean.jsonl") == 6
     assert json.loads((tmp_path / "clean.jsonl").read_text(encoding="utf-8").splitlines()[2])["output"] == "One \ufffd"
 

@@ -6,7 +6,9 @@ import json
 import pytest
 
 from studio.config import MappingConfig
-from studio.data.formats import RowProblem, conversation, detect
+from studio.data.conversation import RowProblem
+from studio.data.detection import detect
+from studio.data.rows import read_conversation
 from studio.data.source import open_file
 
 PAIR = MappingConfig(prompt=("q",), completion="a")
@@ -32,9 +34,9 @@ MARKS = [
 @pytest.mark.parametrize(("row", "mapping"), [({"q": "q", "a": "a"}, PAIR), ({"m": messages()}, CHAT)])
 def test_a_marked_row_is_left_out_in_every_shape(row, mapping, mark):
     with pytest.raises(RowProblem, match="marked"):
-        conversation({**row, **mark}, mapping)
+        read_conversation({**row, **mark}, mapping)
     ignoring = mapping.model_copy(update={"marks": "ignore"})
-    assert len(conversation({**row, **mark}, ignoring).turns) == 2
+    assert len(read_conversation({**row, **mark}, ignoring).turns) == 2
 
 
 NO_MARKS = [
@@ -50,13 +52,13 @@ NO_MARKS = [
 
 @pytest.mark.parametrize("column", NO_MARKS, ids=str)
 def test_a_column_that_only_looks_like_a_mark_changes_nothing(column):
-    found = conversation({"q": "q", "a": "a", **column}, PAIR)
+    found = read_conversation({"q": "q", "a": "a", **column}, PAIR)
     assert (len(found.turns), found.notes) == (2, ())
 
 
 def test_a_column_that_is_read_is_no_mark():
     mapping = MappingConfig(prompt=("claim",), completion="label")
-    assert conversation({"claim": "The sun is cold.", "label": "false"}, mapping).turns[-1].content == "false"
+    assert read_conversation({"claim": "The sun is cold.", "label": "false"}, mapping).turns[-1].content == "false"
 
 
 @pytest.mark.parametrize("mark", [
@@ -65,29 +67,29 @@ def test_a_column_that_is_read_is_no_mark():
     {"review_result": False}, {"train_detail": [{"begin_offset": 0, "end_offset": 3, "train": False}]},
 ], ids=str)  # fmt: skip
 def test_a_marked_answer_is_context_and_counted(mark):
-    found = conversation({"m": [*messages(**mark), *messages()]}, CHAT)
+    found = read_conversation({"m": [*messages(**mark), *messages()]}, CHAT)
     assert [turn.trained for turn in found.turns if turn.role == "assistant"] == [False, True]
     assert found.notes == ("marked_turn",)
     with pytest.raises(RowProblem, match="marked"):
-        conversation({"m": messages(**mark)}, CHAT)
+        read_conversation({"m": messages(**mark)}, CHAT)
     ignoring = CHAT.model_copy(update={"marks": "ignore"})
-    assert all(turn.trained for turn in conversation({"m": messages(**mark)}, ignoring).turns)
+    assert all(turn.trained for turn in read_conversation({"m": messages(**mark)}, ignoring).turns)
 
 
 def test_a_mark_at_a_question_has_no_effect():
     asked = {"role": "user", "content": "q", "weight": 0}
-    assert conversation({"m": [asked, messages()[1]]}, CHAT).notes == ()
+    assert read_conversation({"m": [asked, messages()[1]]}, CHAT).notes == ()
 
 
 @pytest.mark.parametrize("weight", [0.5, 2, "0.25"])
 def test_other_weights_are_counted_as_not_supported(weight):
-    assert conversation({"m": messages(weight=weight)}, CHAT).notes == ("weights",)
-    assert conversation({"q": "q", "a": "a", "weight": weight}, PAIR).notes == ("weights",)
+    assert read_conversation({"m": messages(weight=weight)}, CHAT).notes == ("weights",)
+    assert read_conversation({"q": "q", "a": "a", "weight": weight}, PAIR).notes == ("weights",)
 
 
 def test_an_answer_joined_from_a_marked_one_is_not_trained():
     row = {"m": [*messages(weight=0), {"role": "assistant", "content": "b"}, *messages()]}
-    turns = conversation(row, CHAT, merge=True).turns
+    turns = read_conversation(row, CHAT, merge=True).turns
     assert [turn.trained for turn in turns if turn.role == "assistant"] == [False, True]
 
 
@@ -117,7 +119,7 @@ def _answers(path) -> list[str | None]:
     mapping, answers = detect(table).mapping, []
     for row in table.rows():
         try:
-            answers.append(conversation(row, mapping).turns[-1].content)
+            answers.append(read_conversation(row, mapping).turns[-1].content)
         except RowProblem:
             answers.append(None)
     return answers

@@ -7,7 +7,8 @@ import pytest
 from tiny import TEMPLATES, make_tokenizer
 
 from studio.config import RunConfig
-from studio.data import clean, prepare, scan, split, tokens
+from studio.data import clean, prepare, scan, tokens
+from studio.data.preview import preview_row
 from studio.data.tokens import IGNORED
 from studio.errors import DataError
 from studio.model.load import load_tokenizer
@@ -22,7 +23,7 @@ def test_the_preview_shows_exactly_what_is_trained(tiny_config):
     prepared = prepare.prepare(tiny_config, tokenizer)
     assert len(prepared.train) == 24
     for number, row in enumerate(prepared.train):
-        shown = prepare.preview(tiny_config, number)
+        shown = preview_row(tiny_config, number)
         trained = [label != IGNORED for label in row["labels"]]
         assert [label == "trained" for _, label in shown.spans] == trained
         assert "".join(text for text, _ in shown.spans) == tokenizer.decode(row["input_ids"]) == shown.text
@@ -71,7 +72,7 @@ def test_what_is_shown_is_what_is_trained_in_every_shape_and_family(tiny_config,
     config = tiny_config.with_settings({"model.id": str(family), **settings})
     tokenizer = load_tokenizer(config.model)
     trained = prepare.prepare(config, tokenizer).train[0]
-    spans = [span for span in prepare.preview(config, 0).spans if span[1] != "cut"]
+    spans = [span for span in preview_row(config, 0).spans if span[1] != "cut"]
     assert "".join(text for text, _ in spans) == tokenizer.decode(trained["input_ids"])
     answer = [token for token, label in zip(trained["input_ids"], trained["labels"], strict=True) if label != IGNORED]
     assert "".join(text for text, label in spans if label == "trained") == tokenizer.decode(answer)
@@ -80,7 +81,7 @@ def test_what_is_shown_is_what_is_trained_in_every_shape_and_family(tiny_config,
 
 def test_a_row_of_a_hundred_thousand_letters_is_shown_and_counted(tiny_config, style_file):
     write(style_file, [{"instruction": "a", "output": "b"}, {"instruction": "long", "output": "바다 " * 33_000}])
-    assert prepare.preview(tiny_config, 1).tokens > 100_000
+    assert preview_row(tiny_config, 1).tokens > 100_000
     report = prepare.inspect(tiny_config)
     assert report.token_figures["longest"] > 100_000
     assert report.histogram()[-1][2] == 1
@@ -88,16 +89,16 @@ def test_a_row_of_a_hundred_thousand_letters_is_shown_and_counted(tiny_config, s
 
 def test_a_character_of_several_tokens_is_shown_whole(tiny_config, style_file):
     write(style_file, [{"instruction": "인사해 🙂", "output": "반갑습니다"}])
-    spans = prepare.preview(tiny_config, 0).spans
+    spans = preview_row(tiny_config, 0).spans
     assert ("🙂", "context") in spans
     assert ("반", "trained") in spans
 
 
 def test_a_row_that_is_left_out_says_why_in_the_preview(tiny_config, style_file):
     write(style_file, [{"instruction": "a", "output": ""}, {"instruction": "a", "output": "b"}])
-    shown = prepare.preview(tiny_config, 0)
+    shown = preview_row(tiny_config, 0)
     assert shown.spans == []
-    assert "Empty answers" in shown.problem.text()
+    assert shown.problem.text() == "Empty answers: 1 (50.0%), rows 1."
 
 
 ODD = [
@@ -137,7 +138,7 @@ def test_a_fix_leaves_its_rows_out_and_says_so(tiny_config, style_file, fix, lef
     assert report.row_numbers.tolist() == left
     mended = [problem for problem in report.problems if problem.fix == fix]
     assert all(problem.fixed and not problem.used for problem in mended)
-    assert "Mended" in mended[0].effect.text()
+    assert "Fixed" in mended[0].effect.text()
 
 
 def test_turns_that_do_not_alternate_are_left_out_or_merged(tiny_config, style_file):
@@ -188,12 +189,12 @@ def test_a_pass_that_was_ended_leaves_nothing_behind(tiny_config, cache, monkeyp
     class Enough(Exception):
         pass
 
-    def going(share: float) -> None:
+    def on_progress(share: float) -> None:
         if share > 0.2:  # in the middle of the rows
             raise Enough
 
     with pytest.raises(Enough):
-        prepare.prepare(tiny_config, make_tokenizer(), going)
+        prepare.prepare(tiny_config, make_tokenizer(), on_progress)
     assert list((cache / "tokens").iterdir()) == []
 
 
@@ -209,8 +210,8 @@ def test_a_limit_takes_the_first_rows_or_some_at_random(tiny_config):
 def test_only_the_last_turn_is_trained_when_asked_to(tiny_config, style_file):
     talk = [{"role": role, "content": f"{role} {n}"} for n, role in enumerate(("user", "assistant") * 2)]
     write(style_file, [{"messages": talk}])
-    every = prepare.preview(tiny_config, 0).trained
-    last = prepare.preview(tiny_config.with_settings({"data.turns": "last"}), 0)
+    every = preview_row(tiny_config, 0).trained
+    last = preview_row(tiny_config.with_settings({"data.turns": "last"}), 0)
     assert last.trained == every / 2
     assert last.ends
 
@@ -218,7 +219,7 @@ def test_only_the_last_turn_is_trained_when_asked_to(tiny_config, style_file):
 def test_raw_text_is_trained_as_a_whole_with_its_end(tiny_config, tmp_path):
     path = tmp_path / "book.txt"
     path.write_text("Once upon a time.\n\nThe end.\n", encoding="utf-8")
-    shown = prepare.preview(tiny_config.with_settings({"data.source.name": str(path)}), 1)
+    shown = preview_row(tiny_config.with_settings({"data.source.name": str(path)}), 1)
     assert shown.text == "The end.<|im_end|>"
     assert shown.trained == shown.tokens - 1  # nothing stands before the first
     assert shown.ends
@@ -229,7 +230,7 @@ def test_keywords_fill_the_lyrics_template(tiny_config, tmp_path):
     path.write_text("key1,key2,key3,Lyric\n바다,,이별,파도가 친다\n", encoding="utf-8")
     template = "질문: 다음 키워드를 포함하는 가사를 작성하세요: {keywords}\n답변: {Lyric}"
     settings = {"data.source.name": str(path), "data.prompt": {"style": "text", "template": template}}
-    shown = prepare.preview(tiny_config.with_settings(settings), 0)
+    shown = preview_row(tiny_config.with_settings(settings), 0)
     assert shown.text == "질문: 다음 키워드를 포함하는 가사를 작성하세요: 바다, 이별\n답변: 파도가 친다<|im_end|>"
 
 
@@ -294,9 +295,9 @@ def test_the_report_tells_what_padding_costs(tiny_config, style_file):
 
 
 def test_a_file_that_was_changed_is_read_again(tiny_config, style_file):
-    assert prepare.preview(tiny_config, 0).rows == 24
+    assert preview_row(tiny_config, 0).rows == 24
     write(style_file, [{"instruction": "new", "output": "row"}])
-    assert prepare.preview(tiny_config, 0).row == {"instruction": "new", "output": "row"}
+    assert preview_row(tiny_config, 0).row == {"instruction": "new", "output": "row"}
 
 
 def test_without_the_models_tokenizer_the_rows_are_inspected_all_the_same(tiny_config):
@@ -307,10 +308,10 @@ def test_without_the_models_tokenizer_the_rows_are_inspected_all_the_same(tiny_c
 
 @pytest.mark.parametrize(("count", "fraction", "held"), [(10, 0.2, 2), (1, 0.5, 0), (3, 0.01, 1), (2, 0.5, 1)])
 def test_a_split_keeps_every_row_once(count, fraction, held):
-    train, validation = split.split(range(count), fraction, seed=1)
+    train, validation = prepare.split(range(count), fraction, seed=1)
     assert sorted(train + validation) == list(range(count))
     assert len(validation) == held
-    assert split.split(range(count), fraction, seed=1) == (train, validation)
+    assert prepare.split(range(count), fraction, seed=1) == (train, validation)
 
 
 def test_held_out_prompts_come_from_the_bundled_file():

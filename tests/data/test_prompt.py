@@ -5,7 +5,7 @@ from tiny import TEMPLATES, make_tokenizer
 
 from studio.config import PromptConfig
 from studio.data import tokens
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.data.prompt import ChatRenderer, TextRenderer, renderer
 from studio.errors import PromptError
 

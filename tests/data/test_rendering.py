@@ -9,7 +9,8 @@ from tiny import CHATML, TEMPLATES, make_tokenizer
 
 from studio.config import PromptConfig
 from studio.data import prepare, prompt, scan, tokens
-from studio.data.formats import RowProblem, Turn
+from studio.data.conversation import RowProblem, Turn
+from studio.data.preview import preview_row
 from studio.data.prompt import ChatRenderer, PlainRenderer, TextRenderer
 from studio.errors import DataError, ModelError, PromptError
 from studio.model.template import ChatTemplate
@@ -319,7 +320,7 @@ def test_every_kind_is_counted_with_its_rows_and_shown_beside_the_preview(tiny_c
     found = {problem.kind: (problem.rows, problem.used) for problem in report.problems}
     assert found == {"special_text": ([2], True), "half_letter": ([3], True)}
     assert report.row_numbers.tolist() == [1, 2, 3, 4]
-    shown = [prepare.preview(tiny_config, row) for row in range(4)]
+    shown = [preview_row(tiny_config, row) for row in range(4)]
     assert [bool(one.notes) for one in shown] == [False, True, True, False]
     assert "control token" in shown[1].notes[0].text()
     assert "\ufffd" in shown[2].text

@@ -10,8 +10,7 @@ import pytest
 
 from studio.config import SourceConfig
 from studio.data import source
-from studio.data.readers import whole
-from studio.data.readers.base import BadRow
+from studio.data.readers.base import MAX_IN_MEMORY_BYTES, BadRow
 from studio.errors import DataError
 
 
@@ -208,7 +207,7 @@ def test_a_bad_file_is_refused_with_the_place(write, name, content, said):
 
 def test_a_spreadsheet_that_unpacks_to_much_is_refused_before_it_does(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as parts:
-        parts.writestr("xl/workbook.xml", b"0" * (whole.MAX_WHOLE + 1))
+        parts.writestr("xl/workbook.xml", b"0" * (MAX_IN_MEMORY_BYTES + 1))
     with pytest.raises(DataError, match="too large"):
         source.open_file(tmp_path / "bomb.xlsx")
 

@@ -12,7 +12,7 @@ import pytest
 from studio.config import SourceConfig
 from studio.data import source
 from studio.data.readers import workbook
-from studio.data.readers.number_format import show
+from studio.data.readers.number_format import format_number
 from studio.errors import DataError
 
 HEADER = ("instruction", "output")
@@ -242,7 +242,7 @@ def test_cells_are_what_the_sheet_shows(book):
     ],
 )
 def test_number_formats(stored, code, text):
-    assert show(stored, code) == text
+    assert format_number(stored, code) == text
 
 
 def test_errors_and_formulas_without_results_are_counted_and_empty(book):

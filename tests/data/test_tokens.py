@@ -4,7 +4,7 @@ from tiny import make_tokenizer
 from transformers import GenerationConfig
 
 from studio.data import tokens
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.data.prompt import ChatRenderer, TextRenderer
 from studio.data.segments import Segment
 from studio.data.tokens import IGNORED, Label

@@ -6,7 +6,8 @@ import random
 import pytest
 
 from studio.config import MappingConfig
-from studio.data.formats import RowProblem, columns_for_template, conversation
+from studio.data.conversation import RowProblem
+from studio.data.rows import columns_for_template, read_conversation
 
 CHAT = MappingConfig(shape="messages", messages="m")
 
@@ -27,11 +28,11 @@ RESULT = {"role": "tool", "tool_call_id": "1", "content": "21"}
 
 
 def contents(messages, mapping=CHAT, merge=False, **columns) -> list[str]:
-    return [turn.content for turn in conversation({"m": messages, **columns}, mapping, merge).turns]
+    return [turn.content for turn in read_conversation({"m": messages, **columns}, mapping, merge).turns]
 
 
 def notes(messages, mapping=CHAT, merge=False, **columns) -> set[str]:
-    return set(conversation({"m": messages, **columns}, mapping, merge).notes)
+    return set(read_conversation({"m": messages, **columns}, mapping, merge).notes)
 
 
 @pytest.mark.parametrize("messages", [
@@ -117,7 +118,7 @@ def test_what_is_odd_in_a_row_that_is_used_is_counted(messages, kind, spoken):
 
 
 def test_an_empty_answer_inside_a_conversation_is_not_trained():
-    turns = conversation({"m": [user("a"), assistant(""), user("c"), assistant("d")]}, CHAT).turns
+    turns = read_conversation({"m": [user("a"), assistant(""), user("c"), assistant("d")]}, CHAT).turns
     assert [turn.trained for turn in turns if turn.role == "assistant"] == [False, True]
 
 
@@ -163,7 +164,7 @@ def test_a_line_in_an_answer_that_looks_like_another_speaker_stays_in_it():
 
 def test_of_several_entries_of_a_list_the_first_is_read_and_the_row_counted():
     mapping = MappingConfig(prompt=("tasks.0.q",), completion="tasks.0.a")
-    found = conversation({"tasks": [{"q": "a", "a": "b"}, {"q": "c", "a": "d"}]}, mapping)
+    found = read_conversation({"tasks": [{"q": "a", "a": "b"}, {"q": "c", "a": "d"}]}, mapping)
     assert [turn.content for turn in found.turns] == ["a", "b"]
     assert found.notes == ("extra_entries",)
 
@@ -178,14 +179,14 @@ def test_a_text_template_sees_the_first_of_several_answers():
 ])  # fmt: skip
 def test_a_history_is_read_in_every_shape_of_turns(history):
     mapping = MappingConfig(prompt=("q",), completion="a", history="h")
-    turns = conversation({"q": "c", "a": "d", "h": history}, mapping).turns
+    turns = read_conversation({"q": "c", "a": "d", "h": history}, mapping).turns
     assert [turn.content for turn in turns] == ["a", "b", "c", "d"]
 
 
 def test_a_history_with_nothing_where_text_belongs_leaves_the_row_out():
     mapping = MappingConfig(prompt=("q",), completion="a", history="h")
     with pytest.raises(RowProblem):
-        conversation({"q": "c", "a": "d", "h": [["a", None]]}, mapping)
+        read_conversation({"q": "c", "a": "d", "h": [["a", None]]}, mapping)
 
 
 NAMES = ["role", "content", "from", "value", "text", "messages", "parts", "type", "data", "user", "assistant", "system",
@@ -220,7 +221,7 @@ def test_whatever_a_row_holds_it_is_read_or_left_out(mapping):
     for _ in range(1_500):
         row = {name: _anything(chance) for name in ("p", "input", "c", "s", "h", "m", "label", "weight", "tools")}
         try:
-            turns = conversation(row, mapping, merge=chance.random() < 0.5).turns
+            turns = read_conversation(row, mapping, merge=chance.random() < 0.5).turns
             columns_for_template(row, mapping)
         except RowProblem:
             continue

@@ -137,7 +137,7 @@ def test_runs_that_an_older_version_kept_closed_are_named(ask, shared):
 def take(user: int, umask: int, path: str, act: str) -> None:
     become(user, umask, reads_everything=False)
     try:
-        lock = locks.taken(Path(path))
+        lock = locks.try_acquire(Path(path))
     except HomeError as error:
         print(error)
         raise SystemExit(2) from error
@@ -160,7 +160,7 @@ def test_a_lock_of_another_is_taken_and_excludes(shared, other_takes, mode):
     path.touch()
     path.chmod(mode)
     assert other_takes(path) == 0
-    with locks.held(path):
+    with locks.acquire(path):
         assert other_takes(path) == 1
     assert other_takes(path) == 0
 
@@ -170,7 +170,7 @@ def test_a_lock_is_made_for_everybody_whatever_the_umask(shared, other_takes):
     assert other_takes(path, OTHER) == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o666
     assert path.stat().st_uid == OTHER
-    with locks.held(path):  # root, in a sticky folder: the kernel refuses to open it as if it were to be made
+    with locks.acquire(path):  # root, in a sticky folder: the kernel refuses to open it as if it were to be made
         assert other_takes(path, USER) == 1
 
 
@@ -185,10 +185,10 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(shared):
     (shared / "target").touch()
     (shared / "start.lock").symlink_to(shared / "target")
     with pytest.raises(HomeError):
-        locks.taken(shared / "start.lock")
+        locks.try_acquire(shared / "start.lock")
     os.mkfifo(shared / "other.lock")
     with pytest.raises(HomeError):
-        locks.taken(shared / "other.lock")
+        locks.try_acquire(shared / "other.lock")
 
 
 def test_the_folders_of_an_open_home_are_open_and_those_of_a_closed_one_are_not(shared, monkeypatch):
@@ -197,6 +197,6 @@ def test_the_folders_of_an_open_home_are_open_and_those_of_a_closed_one_are_not(
     closed.mkdir(0o755)
     assert not files.shared_folder(closed, "runs").stat().st_mode & 0o022
     monkeypatch.setenv("RESTYLE_CACHE", str(shared))
-    assert files.own_cache("tokens").name == "tokens-0"
+    assert files.user_cache("tokens").name == "tokens-0"
     monkeypatch.setenv("RESTYLE_CACHE", str(closed))
-    assert files.own_cache("tokens").name == "tokens"
+    assert files.user_cache("tokens").name == "tokens"

@@ -9,6 +9,7 @@ from tiny import make_tokenizer
 
 from studio.config import ModelConfig
 from studio.data import prepare
+from studio.data.preview import preview_row
 from studio.errors import ModelError
 from studio.model import limits, load
 from studio.train import preflight
@@ -47,7 +48,7 @@ def test_rows_are_cut_at_the_positions_and_counted(tiny_config, gpt2, long_rows)
     chosen = next(choice for choice in found.choices if choice.name == "max_length")
     assert chosen.value == "128"
     assert "128 positions" in chosen.reason.text()
-    assert ("cut" in {kind for _, kind in prepare.preview(config, 5).spans}) is True
+    assert ("cut" in {kind for _, kind in preview_row(config, 5).spans}) is True
 
 
 @pytest.mark.parametrize("length", [64, 128])

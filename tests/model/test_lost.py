@@ -7,7 +7,7 @@ from following import wait_until_over
 from studio import gpu
 from studio.compare.columns import CompareRequest
 from studio.errors import DeviceError
-from studio.job import readable
+from studio.job import as_studio_error
 from studio.model import lost
 from studio.runs import State
 from studio.train.lean import LeanTrainer
@@ -34,7 +34,7 @@ def found_again(monkeypatch):
     ids=lambda error: str(error)[12:40],
 )
 def test_errors_after_which_the_context_is_gone_are_known(error):
-    told = readable(error)
+    told = as_studio_error(error)
     assert told.key == "device.lost"
     assert "Restart the studio" in told.text()
     assert lost.is_lost()
@@ -52,7 +52,7 @@ def test_errors_after_which_the_context_is_gone_are_known(error):
     ids=["memory", "memory of the driver", "kernel image", "shapes", "no error of torch"],
 )
 def test_other_errors_leave_the_device(error, key):
-    assert readable(error).key == key
+    assert as_studio_error(error).key == key
     assert not lost.is_lost()
 
 
@@ -95,5 +95,5 @@ def test_nothing_asks_the_lost_device_for_its_memory_back(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", gone)
-    readable(torch.AcceleratorError(ASSERT))
+    as_studio_error(torch.AcceleratorError(ASSERT))
     ModelHost().release()

@@ -41,7 +41,7 @@ def test_too_little_memory_is_said_with_both_figures(tiny_config):
 def test_what_blocks_is_listed_and_its_markup_is_text():
     block = message("errors.run.target", target="<b>q</b>", modules="q_proj")
     told = before_views.preflight(Preflight(blocks=(block,)), None, "en")
-    assert "Cannot start: 1 to mend." in told
+    assert "Cannot start: 1 problem to fix." in told
     assert "&lt;b&gt;q&lt;/b&gt;" in told
     assert "<b>q</b>" not in told
 

@@ -5,7 +5,7 @@ from following import wait_until_over
 
 from studio import gpu
 from studio.data import prepare
-from studio.data.formats import Turn
+from studio.data.conversation import Turn
 from studio.errors import CompareError
 from studio.model.load import load_tokenizer
 from studio.ui import examples

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from studio import runs
-from studio.data import prepare
+from studio.data import preview
 from studio.i18n import text
 from studio.runs import State
 
@@ -190,15 +190,15 @@ def test_an_uploaded_file_is_read_and_its_columns_are_found(page_url, browser, h
 
 def test_a_row_of_the_file_before_that_is_ready_late_does_not_come_back(page_url, browser, tmp_path, monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
-    preview = prepare.preview
+    preview_row = preview.preview_row
 
     def late(config, row):
         if config.data.source.name.endswith("style.jsonl"):
             begun.set()
             go_on.wait(60)
-        return preview(config, row)
+        return preview_row(config, row)
 
-    monkeypatch.setattr(prepare, "preview", late)
+    monkeypatch.setattr(preview, "preview_row", late)
     file = tmp_path / "other.csv"
     file.write_text("question,answer\nWhere to?,To the harbour.\n", encoding="utf-8")
     page = open_page(browser, page_url)

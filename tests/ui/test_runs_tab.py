@@ -148,10 +148,10 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     page.locator("#trash-card .label-wrap").click()
     page.locator("#empty-trash").click()
     expect(page.locator("#empty-sure")).to_contain_text("1 runs")
-    assert len(trash.deleted()) == 1
+    assert len(trash.deleted_runs()) == 1
     button("ui.runs.empty_now").click()
     expect(page.locator("#trash")).to_contain_text(say("trash_empty"))
-    assert trash.deleted() == []
+    assert trash.deleted_runs() == []
 
     # Ways out: the form holds a clone's settings, Compare and Train show the run
     page.locator(f"#open-{second.id}").click()

@@ -237,7 +237,7 @@ def test_an_open_run_that_goes_on_is_read_on(tab):
 
 def test_what_lies_in_the_trash_is_listed_with_its_way_back(three):
     trash.delete(three[0])
-    shown = runs_views.trash(trash.deleted(), "ko")
+    shown = runs_views.trash(trash.deleted_runs(), "ko")
     assert f'data-run="{three[0].id}"' in shown
     assert text("ui.runs.trash_empty", "ko") in runs_views.trash([], "ko")
 

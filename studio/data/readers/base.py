@@ -3,20 +3,24 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
+from studio.errors import DataError
 from studio.i18n import Message
 
 Row = dict[str, Any]
-Going = Callable[[float], None]
-MAX_WHOLE = 300_000_000
+OnProgress = Callable[[float], None]
+MAX_IN_MEMORY_BYTES = 300_000_000
 """Largest file, in bytes, of a format that can only be read as a whole; what is packed counts unpacked."""
 MAX_DEPTH = 100
 """Lists and objects inside one another in a row: far more than data have, far less than overflows a parser's stack."""
 
-_TO_MEND = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|\d[eE]\+?\d{3}")
+_UNUSUAL = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|\d[eE]\+?\d{3}")
 
 
 class BadRow(Exception):
@@ -30,7 +34,7 @@ class BadRow(Exception):
         super().__init__(kind)
 
 
-class ChangedRow(dict[str, Any]):
+class RepairedRow(dict[str, Any]):
     """A row in which something had to be changed to read it; `notes` are kinds of problems, as of a `Conversation`."""
 
     def __init__(self, row: Row, *notes: str):
@@ -51,8 +55,8 @@ class Reader:
         self.notes: list[Message] = []
         """What a reader of the report should know about how the file was read."""
 
-    def index(self, going: Going = lambda share: None) -> int:
-        """Find all rows and return how many there are; `going` is told the share done, and may raise to end it."""
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
+        """Index all rows and return their number; `on_progress` gets the share done, and may raise to end it."""
         raise NotImplementedError
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
@@ -60,27 +64,66 @@ class Reader:
         raise NotImplementedError
 
 
-def as_row(value: Any, mend: bool = True) -> Row | BadRow:
+class InMemoryReader(Reader):
+    """A reader of a format that is read as a whole."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self._loaded: list[Any] | None = None
+
+    def _load(self) -> list[Any]:
+        raise NotImplementedError
+
+    @override
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
+        self.count = len(self._all())
+        return self.count
+
+    @override
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
+        yield from self._all()[start:stop]
+
+    def _all(self) -> list[Any]:
+        if self._loaded is None:
+            require_size(self.path.name, self.path.stat().st_size)
+            self._loaded = self._load()
+        return self._loaded
+
+
+def require_size(name: str, size: int, limit: int = MAX_IN_MEMORY_BYTES) -> None:
+    """Raise DataError for a file that is larger, in bytes, than may be read as a whole."""
+    if size > limit:
+        raise DataError("data.too_large", name=name, size=size >> 20, most=limit >> 20)
+
+
+def require_unique(name: str, columns: Iterable[str]) -> None:
+    """Raise DataError for a file with two columns of one name."""
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError("data.column_twice", name=name, column=twice[0])
+
+
+def as_row(value: Any, repair: bool = True) -> Row | BadRow:
     """Return a JSON value as a row: an object, or a bare list of turns under `messages`.
 
-    With `mend`, halves of characters and numbers that are none are replaced, since nothing behind the reader can write
-    them; without, the caller knows that there are none.
+    With `repair`, lone surrogates and NaN are replaced, which no later step can write; without, the caller knows that
+    there are none.
     """
     if isinstance(value, list) and value and isinstance(value[0], dict):
         value = {"messages": value}
     if not isinstance(value, dict):
         return BadRow("not_an_object", json.dumps(value, ensure_ascii=False)[:120])
     notes: dict[str, None] = {}
-    if mend:
-        value = _mended(value, notes, 0)
+    if repair:
+        value = _repaired(value, notes, 0)
     if "too_deep" in notes:
         return BadRow("too_deep", next(iter(value), ""))
     row = {str(column).strip(): cell for column, cell in value.items()}
-    return ChangedRow(row, *notes) if notes else row
+    return RepairedRow(row, *notes) if notes else row
 
 
-def _mended(value: Any, notes: dict[str, None], depth: int) -> Any:
-    """Return a JSON value without lone surrogates and numbers that are none; `notes` gets the kinds of changes."""
+def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
+    """Return a JSON value without lone surrogates and NaN; `notes` receives the kinds of changes."""
     if isinstance(value, str):
         if value.isascii() or not _has_surrogates(value):
             return value
@@ -96,14 +139,14 @@ def _mended(value: Any, notes: dict[str, None], depth: int) -> Any:
             notes["too_deep"] = None
             return None
         if isinstance(value, list):
-            return [_mended(inner, notes, depth + 1) for inner in value]
-        return {_mended(str(key), notes, depth): _mended(inner, notes, depth + 1) for key, inner in value.items()}
+            return [_repaired(inner, notes, depth + 1) for inner in value]
+        return {_repaired(str(key), notes, depth): _repaired(inner, notes, depth + 1) for key, inner in value.items()}
     return value
 
 
-def may_need_mending(text: str) -> bool:
-    """Whether a row's JSON may hold what `as_row` mends: a quick look, which says yes rather too often."""
-    return bool(_TO_MEND.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH
+def may_need_repair(text: str) -> bool:
+    """Whether a row's JSON may hold what `as_row` repairs; a cheap test with false positives."""
+    return bool(_UNUSUAL.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH
 
 
 def _has_surrogates(text: str) -> bool:

@@ -3,13 +3,12 @@
 import datetime
 import decimal
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, ChangedRow, Going, Reader, Row
+from studio.data.readers.base import BadRow, OnProgress, Reader, RepairedRow, Row, require_size, require_unique
 from studio.errors import DataError
 
 _BATCH = 1000
@@ -21,7 +20,7 @@ class Parquet(Reader):
     """A Parquet file, read one row group at a time."""
 
     @override
-    def index(self, going: Going = lambda share: None) -> int:
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
         with open(self.path, "rb") as file:
             self.count = self._file(file).metadata.num_rows
         return self.count
@@ -34,9 +33,7 @@ class Parquet(Reader):
             for group in range(opened.num_row_groups):
                 about = opened.metadata.row_group(group)
                 if first + about.num_rows > start and (stop is None or first < stop):
-                    if about.total_byte_size > MAX_GROUP:
-                        size, most = about.total_byte_size >> 20, MAX_GROUP >> 20
-                        raise DataError("data.too_large", name=self.path.name, size=size, most=most)
+                    require_size(self.path.name, about.total_byte_size, MAX_GROUP)
                     for batch in _read(self.path.name, opened.iter_batches(_BATCH, row_groups=[group])):
                         yield from _between(batch, first, start, stop)
                         first += batch.num_rows
@@ -49,7 +46,7 @@ class Parquet(Reader):
 
         try:
             opened = pyarrow.parquet.ParquetFile(file)
-            _require_names(self.path.name, opened.schema_arrow.names)
+            require_unique(self.path.name, opened.schema_arrow.names)
             return opened
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError("data.damaged", name=self.path.name, detail=str(error)[:200]) from error
@@ -59,7 +56,7 @@ class Arrow(Reader):
     """An Arrow file, or a stream as `datasets` writes it."""
 
     @override
-    def index(self, going: Going = lambda share: None) -> int:
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
         with open(self.path, "rb") as file:
             self.count = sum(batch.num_rows for batch in self._batches(file))
         return self.count
@@ -72,7 +69,7 @@ class Arrow(Reader):
                 if stop is not None and first >= stop:
                     return
                 if first + whole.num_rows > start:
-                    _require_names(self.path.name, whole.schema.names)
+                    require_unique(self.path.name, whole.schema.names)
                     for place in range(0, whole.num_rows, _BATCH):
                         yield from _between(whole.slice(place, _BATCH), first + place, start, stop)
                 first += whole.num_rows
@@ -101,12 +98,6 @@ def _read(name: str, batches: Iterator[Any]) -> Iterator[Any]:
         yield from batches
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError("data.damaged", name=name, detail=str(error)[:200]) from error
-
-
-def _require_names(name: str, columns: list[str]) -> None:
-    twice = [column for column, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise DataError("data.column_twice", name=name, column=twice[0])
 
 
 def _between(batch: Any, first: int, start: int, stop: int | None) -> Iterator[Row]:
@@ -138,7 +129,7 @@ def _rows(batch: Any) -> list[Row]:
         for cells in zip(*(cells for _, cells in columns), strict=True)
     ]
     for place in bad:
-        rows[place] = ChangedRow(rows[place], "unreadable_cell")
+        rows[place] = RepairedRow(rows[place], "unreadable_cell")
     return rows
 
 

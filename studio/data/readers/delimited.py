@@ -3,7 +3,6 @@
 import csv
 import re
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from studio.data.readers import dialect
-from studio.data.readers.base import BadRow, ChangedRow, Going, Row
+from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row, require_unique
 from studio.data.readers.lines import LineReader
 from studio.errors import DataError
 from studio.i18n import message
@@ -42,9 +41,7 @@ class Delimited(LineReader):
         if header:
             self._begin, self._first_line = header.end, header.line_after + before
         self._names = [cell.strip() for cell in cells]
-        twice = [column for column, count in Counter(self._names).items() if column and count > 1]
-        if twice:
-            raise DataError("data.column_twice", name=path.name, column=twice[0])
+        require_unique(path.name, filter(None, self._names))
         self._name_columns()
 
     def _name_columns(self) -> None:
@@ -82,12 +79,12 @@ class Delimited(LineReader):
         if len(row) == len(cells):
             return row
         lost = any(cell.strip() for name, cell in zip(names, cells, strict=False) if not name)
-        return ChangedRow(row, "cell_without_column") if lost else row
+        return RepairedRow(row, "cell_without_column") if lost else row
 
     @override
-    def _find(self, going: Going) -> tuple[Any, Any]:
+    def _find(self, on_progress: OnProgress) -> tuple[Any, Any]:
         if not self._dialect.quoted and not self._has_lone_returns():
-            return super()._find(going)
+            return super()._find(on_progress)
         import numpy
 
         size = max(self.path.stat().st_size, 1)
@@ -101,7 +98,7 @@ class Delimited(LineReader):
                     lines.append(line)
                 line = self._first_line + record.line_after - 1
                 if number % 10_000 == 0:
-                    going(record.start / size)
+                    on_progress(record.start / size)
         return numpy.asarray(starts), numpy.asarray(lines)
 
     def _has_lone_returns(self) -> bool:

@@ -21,7 +21,7 @@ _SAMPLE = 1 << 18
 _CHUNK = 16 << 20
 _CONSISTENT = 0.995
 _SEP = re.compile(rb'"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
-"""The line by which Excel is told the separator, above the header."""
+"""The line that tells Excel the separator, above the header."""
 _ERRORS = 100
 """Misplaced quotes after which a way of reading is given up."""
 _RETURN = re.compile(rb"(?<=\r)(?!\n)(?=.)", re.DOTALL)
@@ -145,23 +145,23 @@ class _Reading:
     @classmethod
     def of(cls, lines: list[str], dialect: Dialect) -> "_Reading":
         """Read the lines; behind an error, go on with the line after the one at which the record began."""
-        found = cls()
+        reading = cls()
         at = 0
-        while at < len(lines) and found.errors < _ERRORS:
+        while at < len(lines) and reading.errors < _ERRORS:
             reader, done = dialect.reader(islice(lines, at, None)), 0
             try:
                 for cells in reader:
-                    found.first = found.first or cells
-                    found.rows.append(cells)
-                    found.spanning += reader.line_num - done > 1
-                    found.lines += reader.line_num - done if _fits(cells, found.width) else 0
+                    reading.first = reading.first or cells
+                    reading.rows.append(cells)
+                    reading.spanning += reader.line_num - done > 1
+                    reading.lines += reader.line_num - done if _fits(cells, reading.width) else 0
                     done = reader.line_num
                 break
             except csv.Error:
-                found.errors += 1
+                reading.errors += 1
                 at += done + 1
-        found.share = found.lines / max(len(lines), 1)
-        return found
+        reading.share = reading.lines / max(len(lines), 1)
+        return reading
 
 
 def _fits(cells: list[str], width: int) -> bool:

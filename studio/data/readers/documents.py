@@ -6,39 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from studio.data.readers.base import BadRow, ChangedRow, Row, as_row
+from studio.data.readers.base import BadRow, InMemoryReader, RepairedRow, Row, as_row
 from studio.data.readers.lines import JsonLines, parsed_line
-from studio.data.readers.whole import WholeReader
+from studio.data.vocabulary import VOCABULARY
 from studio.errors import DataError
 from studio.i18n import message
 
-_SPEAKER = ("role", "from", "speaker", "author")
-# fmt: off
-_SPEAKERS = frozenset({
-    "user", "human", "prompter", "usr", "client", "사용자", "assistant", "gpt", "model", "bot", "chatbot", "ai", "챗봇",
-    "system", "시스템", "developer", "tool", "function", "observation", "function_call",
-})
-# fmt: on
-_OF_SEVERAL = frozenset(
-    {"parent_id", "conversation_id", "session_id", "thread_id", "dialog_id", "dialogue_id", "chat_id"}
-)
-"""What a message names where messages of several conversations stand in one list."""
-_CHATS = (
-    "messages",
-    "conversations",
-    "conversation",
-    "dialogue",
-    "dialog",
-    "chat",
-    "contents",
-    "turns",
-    "history",
-    "대화",
-)
-_ROWS = ("data", "train", "rows", "examples", "instances", "items", "records", "dataset", "samples", "results")
+_NAMES = VOCABULARY["json"]
+_SPEAKERS, _CONVERSATION_IDS = frozenset(_NAMES["speakers"]), frozenset(_NAMES["conversation_ids"])
 _BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
 """What may stand between two documents: space, commas, and the separators of RFC 7464."""
-_LOOKED_AT = 50
+_PEEK_LINES = 50
 _LONGEST_LINE = 8 << 20
 
 
@@ -81,12 +59,12 @@ def _is_of_lines(first: str) -> bool:
 
 def _first_lines(path: Path, encoding: str) -> list[str]:
     """Return the first lines that are not empty; only the first part of one that is very long."""
-    found: list[str] = []
+    lines: list[str] = []
     with open(path, encoding=encoding, errors="replace") as file:
-        while len(found) < _LOOKED_AT and (line := file.readline(_LONGEST_LINE)):
+        while len(lines) < _PEEK_LINES and (line := file.readline(_LONGEST_LINE)):
             if line.strip("\0 \t\r\n"):
-                found.append(line)
-    return found
+                lines.append(line)
+    return lines
 
 
 def _value(line: str, python: bool = False) -> Any:
@@ -98,7 +76,7 @@ def _value(line: str, python: bool = False) -> Any:
     return value if isinstance(value, dict | list) else None
 
 
-class JsonDocuments(WholeReader):
+class JsonDocuments(InMemoryReader):
     """JSON documents, one or several after one another: lists of rows, objects with rows in them, or rows."""
 
     def __init__(self, path: Path, encoding: str):
@@ -119,12 +97,12 @@ class JsonDocuments(WholeReader):
         rows, others = rows_of(values[0]) if len(values) == 1 else (_flat(values), [])
         if others:
             self.notes.append(message("data.other_lists", others=", ".join(others)))
-        found = [as_row(row) for row in rows]
+        rows = [as_row(row) for row in rows]
         if not is_damaged:
-            return found
+            return rows
         return [
-            BadRow("bad_letters", str(row)) if isinstance(row, ChangedRow) and "half_letter" in row.notes else row
-            for row in found
+            BadRow("bad_letters", str(row)) if isinstance(row, RepairedRow) and "half_letter" in row.notes else row
+            for row in rows
         ]
 
     def _values(self, text: str) -> Iterator[Any]:
@@ -162,11 +140,11 @@ def rows_of(document: Any) -> tuple[list[Any], list[str]]:
     if columns := _columns(document):
         return columns, []
     lists = {name: value for name, value in document.items() if _is_rows(value)}
-    if any(name.lower() in _CHATS and _are_turns(value) for name, value in lists.items()):
+    if any(name.lower() in _NAMES["chats"] and _are_turns(value) for name, value in lists.items()):
         return [document], []
     lists = {name: value for name, value in lists.items() if not is_conversation(value)}
     if lists:
-        named = next((name for name in _ROWS if name in lists), max(lists, key=lambda name: len(lists[name])))
+        named = next((name for name in _NAMES["rows"] if name in lists), max(lists, key=lambda name: len(lists[name])))
         return lists[named], [name for name in lists if name != named]
     inner = list(document.values())
     if len(inner) > 1 and all(isinstance(row, dict) and row and row.keys() == inner[0].keys() for row in inner):
@@ -184,8 +162,11 @@ def _are_turns(value: Any) -> bool:
     """Whether the entries of a list that is named as a chat are turns, whoever speaks in them."""
     return all(
         isinstance(turn, Mapping)
-        and not _OF_SEVERAL.intersection(turn)
-        and (any(isinstance(turn.get(name), str) for name in _SPEAKER) or _SPEAKERS.issuperset(map(str.lower, turn)))
+        and not _CONVERSATION_IDS.intersection(turn)
+        and (
+            any(isinstance(turn.get(name), str) for name in _NAMES["speaker_keys"])
+            or _SPEAKERS.issuperset(map(str.lower, turn))
+        )
         for turn in value
     )
 
@@ -197,7 +178,7 @@ def is_conversation(value: Any) -> bool:
         and bool(value)
         and all(isinstance(turn, Mapping) and len(turn) > 1 for turn in value)
         and _are_turns(value)
-        and any(all(str(turn.get(name)).lower() in _SPEAKERS for turn in value) for name in _SPEAKER)
+        and any(all(str(turn.get(name)).lower() in _SPEAKERS for turn in value) for name in _NAMES["speaker_keys"])
     )
 
 

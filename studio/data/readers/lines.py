@@ -9,13 +9,13 @@ from typing import Any
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, Going, Reader, Row, as_row, may_need_mending
+from studio.data.readers.base import BadRow, OnProgress, Reader, Row, as_row, may_need_repair
 
 MAX_LITERAL = 1_000_000
 """Longest line of Python's literals, in characters: a syntax tree takes some hundred bytes for each."""
 _BATCH = 1 << 20
-_SHORT = 64
-"""Lines of fewer bytes are looked at, whether they are empty."""
+_SHORT_LINE_BYTES = 64
+"""Lines of fewer bytes are read to see whether they are empty."""
 
 
 class LineReader(Reader):
@@ -45,16 +45,16 @@ class LineReader(Reader):
             pass
 
     @override
-    def index(self, going: Going = lambda share: None) -> int:
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
         if self.count is None:
-            self._starts, self._lines = self._find(going)
+            self._starts, self._lines = self._find(on_progress)
             self.count = len(self._starts)
         return self.count
 
-    def _find(self, going: Going) -> tuple[Any, Any]:
+    def _find(self, on_progress: OnProgress) -> tuple[Any, Any]:
         """Return the byte and the line at which each row starts: here, each line that is not empty.
 
-        A gigabyte takes about a second, since only the short lines are looked at one by one.
+        A gigabyte takes about a second, since only the short lines are read one by one.
         """
         import numpy
 
@@ -66,11 +66,11 @@ class LineReader(Reader):
             while chunk := file.read(16 << 20):
                 ends.append(numpy.flatnonzero(numpy.frombuffer(chunk, dtype=numpy.uint8) == ord("\n")) + done + 1)
                 done += len(chunk)
-                going(done / size)
+                on_progress(done / size)
             starts = numpy.concatenate(([self._begin], *ends))
             lengths = numpy.diff(numpy.concatenate((starts, [done])))
             kept = lengths > 0
-            for line in numpy.flatnonzero(kept & (lengths < _SHORT)):
+            for line in numpy.flatnonzero(kept & (lengths < _SHORT_LINE_BYTES)):
                 file.seek(starts[line])
                 kept[line] = bool(file.read(lengths[line]).strip())
         return starts[kept], numpy.flatnonzero(kept) + self._first_line
@@ -136,7 +136,7 @@ class JsonLines(_LinePerRow):
             return BadRow("bad_json", line, getattr(error, "msg", str(error)))
         except RecursionError:
             return BadRow("too_deep", line)
-        return as_row(value, mend=self._python or may_need_mending(line))
+        return as_row(value, repair=self._python or may_need_repair(line))
 
 
 def parsed_line(line: str, python: bool = False) -> Any:

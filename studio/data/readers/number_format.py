@@ -1,4 +1,4 @@
-"""Numbers and dates as a spreadsheet shows them: ECMA-376, part 1, sections 18.8.30 and 18.8.31, without locales.
+"""Numbers and dates as a spreadsheet displays them: ECMA-376, part 1, sections 18.8.30 and 18.8.31, without locales.
 
 What a format code asks beyond that (fractions, calendars) is left, and the number stays as it is stored.
 """
@@ -44,10 +44,10 @@ def built_in(number: int) -> str:
     return _BUILT_IN.get(number, "")
 
 
-def show(stored: str, code: str, since_1904: bool = False) -> str:
-    """Return a stored number as it is shown in the format `code`; empty means "General".
+def format_number(stored: str, code: str, since_1904: bool = False) -> str:
+    """Return a stored number in the format `code`; empty means "General".
 
-    `since_1904` is the epoch of books that an old Macintosh made. What cannot be shown so stays as it is stored.
+    `since_1904` is the epoch of books that an old Macintosh made. What cannot be formatted stays as it is stored.
     """
     try:
         number = Decimal(f"{float(stored):.15g}")
@@ -71,8 +71,8 @@ def show(stored: str, code: str, since_1904: bool = False) -> str:
     if "slash" in kinds or not kinds & {"digit"}:
         literal = "".join(token.text for token in section if token.kind == "literal").strip()
         return literal if kinds == {"literal"} and literal else general
-    shown = _exponent(number, section) if "exponent" in kinds else _number(abs(number), section)
-    return f"-{shown}" if negative and "exponent" not in kinds and any(d in shown for d in "123456789") else shown
+    text = _exponent(number, section) if "exponent" in kinds else _number(abs(number), section)
+    return f"-{text}" if negative and "exponent" not in kinds and any(d in text for d in "123456789") else text
 
 
 @functools.lru_cache(maxsize=4096)
@@ -123,8 +123,8 @@ def _settled(section: list[_Token]) -> list[_Token]:
 def _general(number: Decimal) -> str:
     if number == number.to_integral_value() and abs(number) < Decimal(10) ** 15:
         return str(int(number))
-    shown = f"{float(number):.15g}"
-    return shown.upper() if "e" in shown else shown
+    text = f"{float(number):.15g}"
+    return text.upper() if "e" in text else text
 
 
 def _number(number: Decimal, section: tuple[_Token, ...]) -> str:
@@ -143,24 +143,24 @@ def _number(number: Decimal, section: tuple[_Token, ...]) -> str:
     rounded = number.quantize(Decimal(1).scaleb(-len(parts)), ROUND_HALF_UP)
     left, _, right = f"{rounded:f}".partition(".")
     left = "" if left == "0" and all(section[place].text != "0" for place in whole) else left
-    shown = dict.fromkeys(digits, "")
+    filled = dict.fromkeys(digits, "")
     for place in reversed(whole[1:]):
-        shown[place] = left[-1:] or ("0" if section[place].text == "0" else "")
+        filled[place] = left[-1:] or ("0" if section[place].text == "0" else "")
         left = left[:-1]
     if whole:
-        shown[whole[0]] = left or ("0" if section[whole[0]].text == "0" else "")
+        filled[whole[0]] = left or ("0" if section[whole[0]].text == "0" else "")
     if grouped:
-        together = "".join(shown[place] for place in whole)
-        shown |= dict.fromkeys(whole, "")
-        shown[whole[0]] = f"{int(together or 0):,}".rjust(0) if together and together[0] != "0" else together
+        together = "".join(filled[place] for place in whole)
+        filled |= dict.fromkeys(whole, "")
+        filled[whole[0]] = f"{int(together or 0):,}".rjust(0) if together and together[0] != "0" else together
     trimmed = len(right)
     while trimmed and section[parts[trimmed - 1]].text != "0" and right[trimmed - 1] == "0":
         trimmed -= 1
-    shown |= {place: right[at] for at, place in enumerate(parts[:trimmed])}
+    filled |= {place: right[at] for at, place in enumerate(parts[:trimmed])}
     text = []
     for place, token in enumerate(section):
         if token.kind == "digit":
-            text.append(shown[place])
+            text.append(filled[place])
         elif token.kind == "point":
             text.append("." if trimmed or place != point else "")
         elif token.kind != "comma":
@@ -177,7 +177,7 @@ def _exponent(number: Decimal, section: tuple[_Token, ...]) -> str:
 
 
 def _date(serial: Decimal, section: tuple[_Token, ...], since_1904: bool) -> str | None:
-    """Return a moment as a section shows it; None for days that no calendar of a spreadsheet has."""
+    """Return a moment in the format of a section; None for days that no calendar of a spreadsheet has."""
     if not 0 <= serial < 2_958_466:
         return None
     tenths = sum(token.kind == "digit" for token in section)

@@ -1,22 +1,17 @@
 """Excel workbooks: the rows of one sheet, every cell as the text that the sheet shows."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, Row
-from studio.data.readers.whole import WholeReader
+from studio.data.readers.base import BadRow, InMemoryReader, Row, require_unique
 from studio.data.readers.workbook import MAX_CELLS, Cells, Sheet, Workbook, letters, rows_of
 from studio.errors import DataError
-from studio.i18n import message
-
-_NAMED = 8
-"""Row numbers and sheets that a note names."""
+from studio.i18n import listed, message
 
 
-class Spreadsheet(WholeReader):
+class Spreadsheet(InMemoryReader):
     """A sheet of an .xlsx file: the one called `sheet`, else the first with rows. The first row is the header."""
 
     def __init__(self, path: Path, sheet: str | None = None):
@@ -37,12 +32,10 @@ class Spreadsheet(WholeReader):
             book.close()
         for kind, hidden in (("other_sheets", False), ("hidden_sheets", True)):
             if named := [other.name for other in others if other.hidden == hidden]:
-                shown = ", ".join(named[:_NAMED]) + (", …" if len(named) > _NAMED else "")
-                self.notes.append(message(f"data.{kind}", sheet=sheet.name, others=shown))
+                self.notes.append(message(f"data.{kind}", sheet=sheet.name, others=listed(named)))
         for kind, numbers in (("sheet_errors", cells.errors), ("sheet_formulas", cells.uncalculated)):
             if numbers:
-                shown = ", ".join(map(str, numbers[:_NAMED])) + (", …" if len(numbers) > _NAMED else "")
-                self.notes.append(message(f"data.{kind}", count=len(numbers), rows=shown))
+                self.notes.append(message(f"data.{kind}", count=len(numbers), rows=listed(numbers)))
         return self._rows(cells)
 
     def _chosen(self, book: Workbook) -> tuple[Sheet, Cells]:
@@ -64,7 +57,7 @@ class Spreadsheet(WholeReader):
         return first or (book.sheets[0], Cells())
 
     def _rows(self, cells: Cells) -> list[tuple[str, ...]]:
-        """Return the rows below the header; their cells are kept as tuples, and named when they are asked for."""
+        """Return the rows below the header; their cells are kept as tuples, and named on demand."""
         rows = list(rows_of(cells))
         if cells.merged:
             self.notes.append(message("data.merged_cells", count=len(cells.merged)))
@@ -75,13 +68,11 @@ class Spreadsheet(WholeReader):
         if not rows:
             return []
         names = {column: name.strip() for column, name in rows[0][1].items()}
-        twice = [name for name, count in Counter(names.values()).items() if count > 1]
-        if twice:
-            raise DataError("data.column_twice", name=self.path.name, column=twice[0])
+        require_unique(self.path.name, names.values())
         unnamed = sorted({column for _, row in rows[1:] for column in row}.difference(names))
         if unnamed:
             names |= {column: f"column {letters(column)}" for column in unnamed}
-            named = ", ".join(names[column] for column in unnamed[:_NAMED]) + (", …" if len(unnamed) > _NAMED else "")
+            named = listed(names[column] for column in unnamed)
             self.notes.append(message("data.columns_named", columns=named))
         if len(names) * len(rows) > MAX_CELLS:
             raise DataError("data.too_many_cells", name=self.path.name, cells=f"{MAX_CELLS:,}", letters="—")

@@ -1,9 +1,10 @@
-"""The parts of an .xlsx file (ECMA-376, part 1, section 18): its sheets, and the cells of one as they are shown.
+"""The parts of an .xlsx file (ECMA-376, part 1, section 18): its sheets, and the cells of one as they are displayed.
 
 Cells are counted while they are read, and nothing is believed of a sheet's size but the cells that are there.
 """
 
 import bisect
+import contextlib
 import posixpath
 import re
 import zipfile
@@ -11,17 +12,18 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from xml.parsers import expat
 
+from typing_extensions import override
+
 from studio.data.readers import number_format
-from studio.data.readers.base import MAX_WHOLE
+from studio.data.readers.base import MAX_IN_MEMORY_BYTES, require_size
 from studio.errors import DataError
 
 MAX_CELLS = 20_000_000
 """Cells with something in them that a sheet may have."""
-MAX_LETTERS = MAX_WHOLE
+MAX_LETTERS = MAX_IN_MEMORY_BYTES
 """Characters in all cells of a sheet; one shared text may stand in many of them."""
 _MOST_MERGED = 100_000
 _CHUNK = 1 << 16
@@ -61,11 +63,9 @@ class Workbook:
 
     def __init__(self, path: Path):
         self._path = path
-        with self._telling():
+        with self._damage_reported():
             self._zip = zipfile.ZipFile(path)
-            unpacked = sum(part.file_size for part in self._zip.infolist())
-            if unpacked > MAX_WHOLE:
-                raise DataError("data.too_large", name=path.name, size=unpacked >> 20, most=MAX_WHOLE >> 20)
+            require_size(path.name, sum(part.file_size for part in self._zip.infolist()))
             related = self._related("")
             main = next((target for kind, target in related.values() if kind == "officeDocument"), "xl/workbook.xml")
             if main.endswith(".bin"):
@@ -77,8 +77,14 @@ class Workbook:
             self._formats = self._read_formats()
             self._texts: list[str] | None = None
 
-    def _telling(self) -> "_Telling":
-        return _Telling(self._path.name)
+    @contextlib.contextmanager
+    def _damage_reported(self) -> Iterator[None]:
+        """Raise DataError for what a damaged file raises."""
+        try:
+            yield
+        except _UNREADABLE as error:
+            detail = str(error)[:200] or type(error).__name__
+            raise DataError("data.damaged", name=self._path.name, detail=detail) from error
 
     def _of_workbook(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "workbookPr":
@@ -92,17 +98,17 @@ class Workbook:
     def _related(self, part: str) -> dict[str, tuple[str, str]]:
         """Return the parts that a part names: kind and path by their ids."""
         folder, name = posixpath.split(part)
-        found: dict[str, tuple[str, str]] = {}
+        parts: dict[str, tuple[str, str]] = {}
 
-        def take(tag: str, attributes: dict[str, str]) -> None:
+        def add_part(tag: str, attributes: dict[str, str]) -> None:
             if tag == "Relationship" and attributes.get("TargetMode") != "External":
                 target = posixpath.normpath(posixpath.join("/", folder, attributes.get("Target", ""))).lstrip("/")
-                found[attributes.get("Id", "")] = (attributes.get("Type", "").rsplit("/", 1)[-1], target)
+                parts[attributes.get("Id", "")] = (attributes.get("Type", "").rsplit("/", 1)[-1], target)
 
         names = posixpath.join(folder, "_rels", f"{name}.rels")
         if self._has(names):
-            self._parse(names, take)
-        return found
+            self._parse(names, add_part)
+        return parts
 
     def _has(self, part: str) -> bool:
         return part in self._zip.namelist()
@@ -117,7 +123,7 @@ class Workbook:
         end: Callable[[str], None] | None = None,
         text: Callable[[str], None] | None = None,
     ) -> None:
-        """Read an XML part, telling of its elements by name without prefix."""
+        """Read an XML part, calling back with the names of elements, without prefix."""
         parser = expat.ParserCreate(namespace_separator="\n")
         parser.buffer_text = True
         local = _Local()
@@ -137,7 +143,7 @@ class Workbook:
     def _read_formats(self) -> list[str]:
         """Return the number format of each style that cells name."""
         codes: dict[int, str] = {}
-        found: list[str] = []
+        formats: list[str] = []
         inside = False
 
         def start(tag: str, attributes: dict[str, str]) -> None:
@@ -148,7 +154,7 @@ class Workbook:
                 inside = True
             elif tag == "xf" and inside:
                 number = int(attributes.get("numFmtId", "0"))
-                found.append(codes.get(number, number_format.built_in(number)))
+                formats.append(codes.get(number, number_format.built_in(number)))
 
         def end(tag: str) -> None:
             nonlocal inside
@@ -157,21 +163,21 @@ class Workbook:
         part = self._part("styles")
         if part and self._has(part):
             self._parse(part, start, end)
-        return found
+        return formats
 
     def _read_texts(self) -> list[str]:
         """Return the texts that cells of all sheets share, once read."""
         if self._texts is None:
-            reader = _Texts()
+            reader = _SharedTexts()
             part = self._part("sharedStrings")
             if part and self._has(part):
-                self._parse(part, reader.start, reader.end, reader.take)
-            self._texts = reader.found
+                self._parse(part, reader.start, reader.end, reader.add_text)
+            self._texts = reader.texts
         return self._texts
 
     def has_cells(self, sheet: Sheet) -> bool:
         """Whether a sheet has any cell, as far as its XML can be read."""
-        with self._telling(), self._zip.open(sheet.part) as file:
+        with self._damage_reported(), self._zip.open(sheet.part) as file:
             before = b""
             while chunk := file.read(_CHUNK):
                 if re.search(rb"<(\w+:)?c[\s>]", before + chunk):
@@ -181,30 +187,14 @@ class Workbook:
 
     def cells(self, sheet: Sheet) -> Cells:
         """Return the cells of a sheet that hold something."""
-        with self._telling():
+        with self._damage_reported():
             reader = _SheetReader(self._path.name, self._read_texts(), self._formats, self._since_1904)
-            self._parse(sheet.part, reader.start, reader.end, reader.take)
-        return reader.found
+            self._parse(sheet.part, reader.start, reader.end, reader.add_text)
+        return reader.cells
 
     def close(self) -> None:
         """Close the file."""
         self._zip.close()
-
-
-class _Telling:
-    """Puts what a damaged file raises into words."""
-
-    def __init__(self, name: str):
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, _UNREADABLE):
-            raise DataError("data.damaged", name=self._name, detail=str(error)[:200] or type(error).__name__) from error
 
 
 class _Local(dict[str, str]):
@@ -219,103 +209,110 @@ def _refuse_doctype(*args: Any) -> None:
     raise ValueError("the XML declares a document type, which no spreadsheet does")
 
 
-class _Texts:
-    """Collects shared texts; what is read aloud above a text (phonetic) is no part of it."""
+class _TextCollector:
+    """Collects the text of elements but for phonetic guides, which stand above a text."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
-        self._parts: list[str] = []
-        self._reads = self._aloud = False
+        self._text: list[str] = []
+        self._collects = self._phonetic = False
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "si":
-            self._parts = []
-        elif tag == "rPh":
-            self._aloud = True
-        elif tag == "t":
-            self._reads = not self._aloud
+        if tag == "rPh":
+            self._phonetic = True
+        elif tag in ("v", "t"):
+            self._collects = not self._phonetic
 
     def end(self, tag: str) -> None:
+        if tag == "rPh":
+            self._phonetic = False
+        elif tag in ("v", "t"):
+            self._collects = False
+
+    def add_text(self, text: str) -> None:
+        if self._collects:
+            self._text.append(text)
+
+
+class _SharedTexts(_TextCollector):
+    """Reads the texts that cells share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    @override
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        super().start(tag, attributes)
         if tag == "si":
-            self.found.append(_plain("".join(self._parts)))
-        elif tag == "rPh":
-            self._aloud = False
-        elif tag == "t":
-            self._reads = False
+            self._text = []
 
-    def take(self, text: str) -> None:
-        if self._reads:
-            self._parts.append(text)
+    @override
+    def end(self, tag: str) -> None:
+        super().end(tag)
+        if tag == "si":
+            self.texts.append(_plain("".join(self._text)))
 
 
-class _SheetReader:
-    """Collects the cells of a sheet."""
+class _SheetReader(_TextCollector):
+    """Reads the cells of a sheet."""
 
     def __init__(self, name: str, texts: list[str], formats: list[str], since_1904: bool):
+        super().__init__()
         self._name, self._texts, self._formats, self._since_1904 = name, texts, formats, since_1904
-        self.found = Cells()
+        self.cells = Cells()
         self._row: dict[int, str] = {}
         self._number = 0
         self._column = -1
         self._cell: dict[str, str] = {}
-        self._value: list[str] = []
-        self._reads = self._aloud = self._has_formula = False
-        self._cells = self._letters = 0
+        self._has_formula = False
+        self._count = self._letters = 0
 
+    @override
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        super().start(tag, attributes)
         if tag == "c":
-            self._cell, self._value, self._has_formula = attributes, [], False
+            self._cell, self._text, self._has_formula = attributes, [], False
             column = _column(attributes.get("r", ""))
             self._column = self._column + 1 if column is None else column
-        elif tag in ("v", "t"):
-            self._reads = not self._aloud
         elif tag == "f":
             self._has_formula = True
         elif tag == "row":
             number = attributes.get("r", "")
             self._number = int(number) if number.isdecimal() and len(number) < 10 else self._number + 1
             self._row, self._column = {}, -1
-        elif tag == "rPh":
-            self._aloud = True
         elif tag == "mergeCell":
             self._merge(attributes.get("ref", ""))
 
+    @override
     def end(self, tag: str) -> None:
-        if tag in ("v", "t"):
-            self._reads = False
-        elif tag == "rPh":
-            self._aloud = False
-        elif tag == "c":
+        super().end(tag)
+        if tag == "c":
             self._take_cell()
         elif tag == "row" and self._row:
-            self.found.rows.append((self._number, self._row))
-
-    def take(self, text: str) -> None:
-        if self._reads:
-            self._value.append(text)
+            self.cells.rows.append((self._number, self._row))
 
     def _take_cell(self) -> None:
-        shown = self._shown("".join(self._value))
-        if not shown.strip():
+        text = self._displayed("".join(self._text))
+        if not text.strip():
             return
-        self._cells += 1
-        self._letters += len(shown)
-        if self._cells > MAX_CELLS or self._letters > MAX_LETTERS:
+        self._count += 1
+        self._letters += len(text)
+        if self._count > MAX_CELLS or self._letters > MAX_LETTERS:
             raise DataError("data.too_many_cells", name=self._name, cells=f"{MAX_CELLS:,}", letters=f"{MAX_LETTERS:,}")
-        self._row[self._column] = shown
+        self._row[self._column] = text
 
-    def _shown(self, stored: str) -> str:
+    def _displayed(self, stored: str) -> str:
         kind = self._cell.get("t", "n")
         if kind == "e":
-            self._note(self.found.errors)
+            self._note(self.cells.errors)
             return ""
         if not stored:
             if self._has_formula and kind != "str":
-                self._note(self.found.uncalculated)
+                self._note(self.cells.uncalculated)
             return ""
         if kind == "s":
             if not stored.strip().isdecimal() or int(stored) >= len(self._texts):
-                self._note(self.found.errors)
+                self._note(self.cells.errors)
                 return ""
             return self._texts[int(stored)]
         if kind == "b":
@@ -324,7 +321,7 @@ class _SheetReader:
             return _plain(stored)
         style = self._cell.get("s", "0")
         code = self._formats[int(style)] if style.isdecimal() and int(style) < len(self._formats) else ""
-        return number_format.show(stored.strip(), code, self._since_1904)
+        return number_format.format_number(stored.strip(), code, self._since_1904)
 
     def _note(self, rows: list[int]) -> None:
         if not rows or rows[-1] != self._number:
@@ -332,8 +329,8 @@ class _SheetReader:
 
     def _merge(self, reference: str) -> None:
         match = re.fullmatch(r"([A-Z]{1,3})(\d{1,9}):([A-Z]{1,3})(\d{1,9})", reference)
-        if match and match[2] != match[4] and len(self.found.merged) < _MOST_MERGED:
-            self.found.merged.append((_column(match[1]) or 0, int(match[2]), int(match[4])))
+        if match and match[2] != match[4] and len(self.cells.merged) < _MOST_MERGED:
+            self.cells.merged.append((_column(match[1]) or 0, int(match[2]), int(match[4])))
 
 
 def _column(reference: str) -> int | None:

@@ -218,7 +218,7 @@ def _look(
 
         if by_itself:
             _settle(going, str(request.session_hash))
-            if not source.is_here(config.data):
+            if not source.is_local(config.data):
                 return message("ui.before.no_data")
         found = preflight.check(config, gpu.thread().free_memory(), going, (token or "").strip() or None)
         if not wanted.measure or found.blocks or found.plan is None:

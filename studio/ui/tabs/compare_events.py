@@ -274,7 +274,7 @@ def _weighed(tab: CompareTab, last: Comparison, language: str, request: gr.Reque
     if len(last.request.columns) < 2 or not last.answers[0][1].ids:
         return {}
     asked = replace(last.request, columns=last.request.columns[:2])
-    job = jobs.keep(request, "weigh", gpu.thread().weigh(asked, last.answers[0][1].ids))
+    job = jobs.keep(request, "weigh", gpu.thread().score_answer(asked, last.answers[0][1].ids))
     weighed = job.result()
     return {**said_again(tab, last, "likelihood", language, weighed), tab.weighed: weighed}
 

@@ -165,7 +165,7 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
     with gr.Column(elem_classes="card"):
         words.heading("ui.source.title")
         kind = _chosen(words, SOURCE + "kind", value=current.kind)
-        names = presets.data_sets()
+        names = presets.datasets()
         bundled = words.make(
             gr.Radio,
             label="ui.source.bundled",

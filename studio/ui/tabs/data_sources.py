@@ -131,17 +131,17 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
 
 def _offer(name: str, revision: str | None, token: str | None) -> tuple[Offer, Look]:
     """Ask the Hub for a data set's parts, and stream its first rows."""
-    from studio.data import hub
+    from studio.data import hub_datasets
 
-    parts = hub.structure(name, revision, token)
+    parts = hub_datasets.structure(name, revision, token)
     subset = next(iter(parts), None)
     splits = list(parts.get(subset or "", ()))
     split = "train" if "train" in splits else next(iter(splits), None)
     source = SourceConfig(kind="hub", name=name, subset=subset, split=split, revision=revision)
-    return Offer(name, parts), looks.of_rows(hub.first_rows(source, FIRST, token))
+    return Offer(name, parts), looks.of_rows(hub_datasets.first_rows(source, FIRST, token))
 
 
 def _fetch(source: SourceConfig, token: str | None) -> Any:
-    from studio.data import hub
+    from studio.data import hub_datasets
 
-    return hub.fetch(source, token)
+    return hub_datasets.fetch(source, token)

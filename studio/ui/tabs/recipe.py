@@ -135,7 +135,7 @@ def connect(
     def reset(language: str, event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
         asked = event._data.get("setting") if isinstance(event._data, dict) else None
         config = _read(values, base)
-        then = presets.load(preset or command.nearest(config or base))
+        then = presets.load(preset or command.nearest_preset(config or base))
         if asked in recipe_views.WHOLE:
             config = config or base
             section = value_of(then, asked)
@@ -158,7 +158,7 @@ def connect(
         if config is None:  # the verdict says why
             return {recipe.changed: gr.skip()}
         chosen = settings_file.as_chosen(config)
-        name = preset or command.nearest(chosen)
+        name = preset or command.nearest_preset(chosen)
         return {
             recipe.changed: recipe_views.differences(name, presets.load(name), chosen, language),
             recipe.text.command: recipe_views.command_line(chosen, language),

@@ -141,7 +141,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
 
     @act(tab.empty.click)
     def ask_empty(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
-        found = trash.deleted()
+        found = trash.deleted_runs()
         words = text("ui.runs.empty_sure", language, count=len(found), size=size(sum(run.bytes for run in found)))
         return {tab.empty_sure: gr.update(visible=True), tab.parts["empty_told"]: f"<p>{words}</p>"}
 

@@ -88,7 +88,7 @@ def _list(
     tab: RunsTab, found: list[Summary], shown: Shown, kind: str, language: str, before: Seen
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     kept = runs_views.listed(found, shown)
-    deleted = trash.deleted()
+    deleted = trash.deleted_runs()
     undone = next((run for run in deleted if run.id == before.deleted), None)
     values = {
         "table": runs_views.table(found, shown, language, time.time()),

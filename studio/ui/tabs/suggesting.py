@@ -167,7 +167,7 @@ def connect(
         from studio.data import source
         from studio.train import suggest
 
-        if not (fetch or source.is_here(config.data)):
+        if not (fetch or source.is_local(config.data)):
             return message("ui.before.no_data")
         return suggest.suggest(config, gpu.thread().free_memory(), going)
 

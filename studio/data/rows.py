@@ -6,26 +6,25 @@ from typing import Any
 
 from studio.config import ANSWER, QUESTION, MappingConfig
 from studio.data import marks, source
-from studio.data.columns import DOCUMENT, MEDIA, TOOLS
 from studio.data.content import parsed, text_of
 from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange
-from studio.data.detection import Detected, detect
 from studio.data.readers.base import Row
 from studio.data.turns import TurnReader, holds_turns
+from studio.data.vocabulary import COLUMNS
 from studio.errors import DataError
 
-_BESIDE = marks.ROW_COLUMNS | TOOLS | MEDIA
+_BESIDE = frozenset({*marks.ROW_COLUMNS, *COLUMNS.tools, *COLUMNS.media})
 """Columns that mean something beside those that are read; lower case."""
 
 
-def check(mapping: MappingConfig, columns: list[str]) -> None:
+def check_mapping(mapping: MappingConfig, columns: list[str]) -> None:
     """Raise DataError when the mapping names a column that the table does not have."""
     missing = [column for column in mapping.columns if not {column, column.split(".")[0]} & set(columns)]
     if missing:
         raise DataError("data.no_column", column=missing[0], columns=", ".join(columns))
 
 
-def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conversation:
+def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conversation:
     """Read the conversation of a row; raises RowProblem for a row that cannot be used.
 
     `merge` joins turns of the same speaker that follow each other, and leaves out what the assistant says first.
@@ -38,8 +37,9 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
     if beside := marks.in_lower_case(row, _BESIDE, columns):
         if mapping.marks == "follow" and marks.excludes_row(beside, has_answer=mapping.shape != "text"):
             raise RowProblem("marked")
-        _note_what_is_not_read(beside, mapping, notes)
-    _note_further_entries(row, columns, notes)
+        _note_unsupported(beside, mapping, notes)
+    if any(".0." in column for column in columns):
+        _note_further_entries(row, columns, notes)
     if mapping.shape == "text":
         turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
         if not turns[-1].content.strip():
@@ -47,9 +47,9 @@ def conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conve
         return Conversation(turns, tuple(notes))
     reader = TurnReader(mapping, notes)
     is_chat = mapping.shape == "messages"
-    said = reader.read(_cell(row, mapping.messages or "")) if is_chat else _pair(row, mapping, reader)
-    said = reader.with_system(said, _cell(row, mapping.system) if mapping.system else None)
-    return Conversation(arrange(said, merge, notes), tuple(notes))
+    turns = reader.read(_cell(row, mapping.messages or "")) if is_chat else _pair(row, mapping, reader)
+    turns = reader.with_system(turns, _cell(row, mapping.system) if mapping.system else None)
+    return Conversation(arrange(turns, merge, notes), tuple(notes))
 
 
 def answer_column(mapping: MappingConfig) -> str | None:
@@ -75,19 +75,19 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     reached = {column: _cell(row, column) for column in named if column}
     if not isinstance(answer := reached.get(mapping.completion or ""), str | None):
         reached[mapping.completion or ""] = _last_answer(answer, mapping)
-    turns = _asked(row, mapping, TurnReader(mapping, Notes()))
+    turns = _prompt_turns(row, mapping, TurnReader(mapping, Notes()))
     question = next((turn.content for turn in reversed(turns) if turn and turn.role == "user"), "")
     reached |= {column: question for column in mapping.prompt if holds_turns(reached[column])}
     joined = {mapping.joined: question} if mapping.joined not in row else {}
     return {**row, **reached, **joined}
 
 
-def _note_what_is_not_read(beside: Row, mapping: MappingConfig, notes: Notes) -> None:
+def _note_unsupported(beside: Row, mapping: MappingConfig, notes: Notes) -> None:
     """Note weights, tool definitions and images in columns of their own."""
     if marks.has_fraction(beside):
         notes.add("weights")
-    for kind, names in (("tool_definitions", TOOLS), ("media", MEDIA)):
-        if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names & beside.keys()):
+    for kind, names in (("tool_definitions", COLUMNS.tools), ("media", COLUMNS.media)):
+        if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names if name in beside):
             notes.add(kind)
 
 
@@ -105,7 +105,7 @@ def _is_filled(value: Any) -> bool:
 
 def _cell(row: Row, column: str) -> Any:
     """Return a row's cell; None where there is nothing, which pandas writes as NaN."""
-    value = source.cell(row, column)
+    value = row[column] if column in row else source.cell(row, column)
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -128,24 +128,25 @@ def _text_cell(row: Row, column: str | None) -> str:
 def _pair(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Read prompt and answer, each as text or as a list of turns."""
     answer = _answer(_cell(row, mapping.completion or ""), reader)
-    asked = _asked(row, mapping, reader)
+    prompt = _prompt_turns(row, mapping, reader)
     if isinstance(answer, str):
-        if not asked:
+        if not prompt:
             raise RowProblem("empty_prompt")
         earlier = parsed(_cell(row, mapping.history)) if mapping.history else None
-        return [*(reader.read(earlier) if earlier else []), *asked, Turn("assistant", answer)]
+        return [*(reader.read(earlier) if earlier else []), *prompt, Turn("assistant", answer)]
     if any(turn and turn.role == "user" for turn in answer):
         return answer  # a whole conversation, in which the prompt stands too
     head = next((number for number, turn in enumerate(answer) if not turn or turn.role != "system"), len(answer))
-    return [*answer[:head], *asked, *answer[head:]]
+    return [*answer[:head], *prompt, *answer[head:]]
 
 
-def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
+def _prompt_turns(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Return the turns before the answer: one of the user's, unless a prompt column holds turns."""
     cells = [_cell(row, column) for column in mapping.prompt]
     if not any(holds_turns(value) for value in cells):
-        prompt = _joined(row, mapping)
-        return [Turn("user", prompt)] if prompt else []
+        parts = [_prompt_text(column, value) for column, value in zip(mapping.prompt, cells, strict=True)]
+        text = mapping.joiner.join(part for part in parts if part)
+        return [Turn("user", text)] if text else []
     turns: list[Turn | None] = []
     for column, value in zip(mapping.prompt, cells, strict=True):
         if holds_turns(value):
@@ -155,14 +156,9 @@ def _asked(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | 
     return turns
 
 
-def _joined(row: Row, mapping: MappingConfig) -> str:
-    parts = [_prompt_text(column, _cell(row, column)) for column in mapping.prompt]
-    return mapping.joiner.join(part for part in parts if part)
-
-
 def _prompt_text(column: str, value: Any) -> str | None:
     """Return the text of a prompt cell; None where it is empty. Only a document may be a list of texts, its lines."""
-    if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in DOCUMENT:
+    if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in COLUMNS.document:
         raise RowProblem("not_text")
     text = None if value is None else _text_of(value, Notes())
     return text if text and text.strip() else None
@@ -204,17 +200,3 @@ def _text_of(value: Any, notes: Notes) -> str | None:
         return text_of(value, notes)
     except RowProblem as problem:
         raise RowProblem("not_text") from problem
-
-
-__all__ = [
-    "Conversation",
-    "Detected",
-    "RowProblem",
-    "Turn",
-    "answer_column",
-    "check",
-    "columns_for_template",
-    "conversation",
-    "detect",
-    "question_column",
-]

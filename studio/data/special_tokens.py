@@ -1,8 +1,8 @@
-"""Control tokens that are spelled in a text: how they are recognized, and how they are encoded as plain text."""
+"""Special tokens that a text spells: how they are recognized, and how they are encoded as ordinary text."""
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,7 @@ Span = tuple[int, int]
 """Start and end of a part of a text, in characters."""
 
 _NAME = "\ue000{}\ue001"
-"""What a control token is called in a copy of a tokenizer; private-use characters, which no text should have."""
+"""The name of a special token in a copy of a tokenizer: private-use characters, which no text should have."""
 
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 """What SentencePiece calls a byte: some tokenizers list these as special, and need them for ordinary text."""
@@ -30,32 +30,25 @@ def pattern(tokenizer: Any) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
 
 
-def spelled(tokenizer: Any, text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """Return where control tokens are spelled in a part of a text."""
+def find(tokenizer: Any, text: str, start: int = 0, end: int | None = None) -> list[Span]:
+    """Return where a part of a text spells special tokens."""
     return [match.span() for match in pattern(tokenizer).finditer(text, start, len(text) if end is None else end)]
 
 
-def renamed(tokenizer: Any, text: str, plain: Iterable[Span]) -> Iterator[tuple[str, int]]:
-    """Yield pieces of a text as the tokenizer of `plain_encoder` reads it, each with the number of its characters here.
+def with_private_names(tokenizer: Any, text: str, plain: Iterable[Span]) -> str:
+    """Return a text as the tokenizer of `literal_encoder` reads it.
 
-    Control tokens get their private names, but for those in the spans of `plain`, which stay as they are spelled.
+    Special tokens get private names, except in the spans of `plain`, which stay as they are.
     """
-    kept = set(plain)
-    names = _names(tokenizer)
-    done = 0
-    for match in pattern(tokenizer).finditer(text):
-        if match.span() not in kept:
-            yield text[done : match.start()], match.start() - done
-            yield names[match[0]], len(match[0])
-            done = match.end()
-    yield text[done:], len(text) - done
+    kept, names = set(plain), _names(tokenizer)
+    return pattern(tokenizer).sub(lambda match: match[0] if match.span() in kept else names[match[0]], text)
 
 
 @lru_cache(maxsize=2)
-def plain_encoder(tokenizer: Any) -> Any:
-    """Return a copy of a fast tokenizer's core whose control tokens have private names; None for a slow tokenizer.
+def literal_encoder(tokenizer: Any) -> Any:
+    """Return a copy of a fast tokenizer's core whose special tokens have private names; None for a slow tokenizer.
 
-    Text that spells a control token is ordinary text to it; all else is encoded as the tokenizer itself does, since
+    Text that spells a special token is ordinary text to it; all else is encoded as the tokenizer itself does, since
     it splits the text at the same places. `split_special_tokens` would not do: it splits the template's tokens too.
     """
     core = getattr(tokenizer, "backend_tokenizer", None)
@@ -80,10 +73,10 @@ def plain_encoder(tokenizer: Any) -> Any:
 
 @lru_cache(maxsize=8)
 def _names(tokenizer: Any) -> dict[str, str]:
-    found = pattern(tokenizer)
+    special = pattern(tokenizer)
     vocabulary = getattr(tokenizer, "added_tokens_decoder", {})
     return {
         token.content: _NAME.format(number)
         for number, token in vocabulary.items()
-        if token.content and found.fullmatch(token.content)
+        if token.content and special.fullmatch(token.content)
     }

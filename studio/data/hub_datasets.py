@@ -1,6 +1,6 @@
-"""Data sets of the Hugging Face Hub: their parts, and their rows as one Arrow file in the cache.
+"""Datasets of the Hugging Face Hub: their parts, and their rows as one Arrow file in the cache.
 
-`datasets` does the reading; data sets that are scripts are refused by it (version 4 and later).
+`datasets` does the reading; it refuses datasets that are scripts (version 4 and later).
 """
 
 import functools
@@ -15,41 +15,42 @@ from typing import Any, TypeVar
 from studio import safe_yaml
 from studio.config import SourceConfig
 from studio.errors import ConfigError, DataError
-from studio.files import own_cache
+from studio.files import user_cache
 from studio.model.hub import reachable
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-_LARGEST_HEAD = 10_000_000
-"""Characters of the YAML in a README: that of a data set with hundreds of subsets has a million."""
+_MAX_YAML_CHARACTERS = 10_000_000
+"""Characters of the YAML in a README: that of a dataset with hundreds of subsets has a million."""
 _ARCHIVED = re.compile(r"(zip|tar|gzip|bz2|lz4|xz|zstd)://")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 
-def _kept(source: SourceConfig, limit: int | None) -> Path:
+def _cached_path(source: SourceConfig, limit: int | None) -> Path:
     parts = (source.name, source.subset, source.split or "train", source.revision, limit)
-    folder = own_cache("hub-data")
+    folder = user_cache("hub-data")
     return folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}.arrow"
 
 
-def is_here(source: SourceConfig, limit: int | None = None) -> bool:
+def is_cached(source: SourceConfig, limit: int | None = None) -> bool:
     """Whether a split's rows, or its first `limit` ones, are on this machine."""
-    return any(kept.exists() for kept in (_kept(source, None), _kept(source, limit)))
+    return any(path.exists() for path in (_cached_path(source, None), _cached_path(source, limit)))
 
 
 def fetch(source: SourceConfig, limit: int | None = None, token: str | None = None) -> Path:
-    """Return a split's rows, or its first `limit` ones, as an Arrow file, fetched if it is not here; raises DataError.
+    """Return a split's rows, or its first `limit` ones, as an Arrow file, from the cache or the Hub.
 
-    With a limit, no more than these rows are asked for. `token` is used for this one call and kept nowhere.
+    With a limit, only these rows are requested. `token` is used for this one call and stored nowhere. Raises
+    DataError.
     """
-    for kept in (_kept(source, None), _kept(source, limit)):
-        if kept.exists():
-            return kept
+    for path in (_cached_path(source, None), _cached_path(source, limit)):
+        if path.exists():
+            return path
     _require(source)
     rows = _load(source, token, streaming=limit is not None)
     if limit is not None:
         rows = rows.take(limit)
-    draft = kept.with_suffix(".draft")
+    draft = path.with_suffix(".draft")
     import pyarrow
 
     table = rows.with_format("arrow")
@@ -61,12 +62,12 @@ def fetch(source: SourceConfig, limit: int | None = None, token: str | None = No
         if writer is None:
             raise DataError("data.empty", name=source.name)
         writer.close()
-    draft.rename(kept)
-    return kept
+    draft.rename(path)
+    return path
 
 
 def first_rows(source: SourceConfig, count: int, token: str | None = None) -> list[dict[str, Any]]:
-    """Return the first rows of a split, streamed, so that a look costs little; raises DataError."""
+    """Return the first rows of a split, streamed, without a download; raises DataError."""
     _require(source)
     rows = _load(source, token, streaming=True)
     if rows.features:  # a picture or a sound is read from the path in its cell, which may be any
@@ -75,15 +76,15 @@ def first_rows(source: SourceConfig, count: int, token: str | None = None) -> li
 
 
 def structure(name: str, revision: str | None = None, token: str | None = None) -> dict[str, list[str]]:
-    """Return the subsets of a data set, each with its splits; raises DataError."""
+    """Return the subsets of a dataset, each with its splits; raises DataError."""
     _require(SourceConfig(kind="hub", name=name))
     import datasets
 
-    def ask() -> dict[str, list[str]]:
+    def request() -> dict[str, list[str]]:
         subsets = datasets.get_dataset_config_names(name, revision=revision, token=token)
         return {s: datasets.get_dataset_split_names(name, s, revision=revision, token=token) for s in subsets}
 
-    return _ask(ask, name)
+    return _translate_errors(request, name)
 
 
 def _require(source: SourceConfig) -> None:
@@ -95,20 +96,20 @@ def _require(source: SourceConfig) -> None:
         raise DataError("data.offline", id=source.name)
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-    if source.name in _PACKAGED_DATASETS_MODULES:  # the name of a reader, which would look for files where we are
+    if source.name in _PACKAGED_DATASETS_MODULES:  # the name of a reader, which would read files of this folder
         raise DataError("data.unknown_id", id=source.name)
 
 
 _repository: ContextVar[str | None] = ContextVar("repository", default=None)
-"""The data set that is being asked about; its files alone may be read meanwhile."""
+"""The dataset of the current request; only its files may be read."""
 
 
 @functools.cache
 def _guard_files() -> None:
-    """Let `datasets` find files of the data set that is asked about, and no others, and read no YAML that unfolds.
+    """Let `datasets` find files of the dataset of the current request, and no others, and load no YAML that unfolds.
 
     Its README says where they are (`data_files`, `data_dir`), which may be a path of this machine, another address or
-    another data set, and its aliases are written out in the message of an error, whether there is one or not.
+    another dataset, and its aliases are written out in the message of an error, whether there is one or not.
     `datasets` has no settings against that: its one way from a pattern to files is checked, and its two to YAML.
     """
     from datasets import data_files
@@ -121,11 +122,11 @@ def _guard_files() -> None:
         @classmethod
         def load(cls, path: Any, *args: Any, **settings: Any) -> Any:
             if block := REGEX_YAML_BLOCK.search(Path(path).read_text(encoding="utf-8", errors="replace")):
-                _head(block.group(2))
+                _load_yaml(block.group(2))
             return super().load(path, *args, **settings)
 
     loading.DatasetCard = Card
-    loading.yaml = SimpleNamespace(safe_load=_head)
+    loading.yaml = SimpleNamespace(safe_load=_load_yaml)
 
     resolve = data_files.resolve_pattern
 
@@ -135,18 +136,18 @@ def _guard_files() -> None:
         if name is None:
             return resolve(pattern, base_path, *args, **settings)
         _require_inside(name, xjoin(base_path, pattern) if is_relative_path(pattern) else pattern, base_path)
-        found = resolve(pattern, base_path, *args, **settings)
-        for path in found:
+        paths = resolve(pattern, base_path, *args, **settings)
+        for path in paths:
             _require_inside(name, path, base_path)
-        return found
+        return paths
 
     data_files.resolve_pattern = guarded
 
 
-def _head(text: str) -> Any:
-    """Return what the YAML of a repository says; raises DataError where that is too much."""
+def _load_yaml(text: str) -> Any:
+    """Load the YAML of a repository; raises DataError where it is too large."""
     try:
-        return safe_yaml.load(text, _LARGEST_HEAD)
+        return safe_yaml.load(text, _MAX_YAML_CHARACTERS)
     except ConfigError as error:
         raise DataError(
             "data.bad_readme", id=_repository.get() or "–", detail=error.message.values["detail"]
@@ -154,7 +155,7 @@ def _head(text: str) -> Any:
 
 
 def _require_inside(name: str, path: str, base_path: str) -> None:
-    """Raise DataError for a file that is not of a data set at the commit that is asked for, nor in an archive of it."""
+    """Raise DataError for a file that is not of a dataset at the commit of the request, nor in an archive of it."""
     *inner, where = path.split("::")
     commit = re.match(rf"hf://datasets/{re.escape(name)}@[0-9a-f]{{40}}(?=/|$)", base_path)
     inside = commit is not None and where.startswith(f"{commit[0]}/") and ".." not in where.split("/")
@@ -165,20 +166,21 @@ def _require_inside(name: str, path: str, base_path: str) -> None:
 def _load(source: SourceConfig, token: str | None, streaming: bool) -> Any:
     import datasets
 
-    ask = functools.partial(
-        datasets.load_dataset,
-        source.name,
-        source.subset,
-        split=source.split or "train",
-        revision=source.revision,
-        token=token,
-        streaming=streaming,
-    )
-    return _ask(ask, source.name)
+    def request() -> Any:
+        return datasets.load_dataset(
+            source.name,
+            source.subset,
+            split=source.split or "train",
+            revision=source.revision,
+            token=token,
+            streaming=streaming,
+        )
+
+    return _translate_errors(request, source.name)
 
 
-def _ask(question: Callable[[], Answer], name: str) -> Answer:
-    """Return what `datasets` answers; what it raises is put into our words.
+def _translate_errors(request: Callable[[], Result], name: str) -> Result:
+    """Return the result of `request`; errors of `datasets` become DataError.
 
     The exception itself, which may hold the request and its token, goes no further: not as a cause or a context either.
     """
@@ -186,19 +188,19 @@ def _ask(question: Callable[[], Answer], name: str) -> Answer:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
     _guard_files()
-    asked_before = _repository.set(name)
+    token_before = _repository.set(name)
     try:
-        return question()
+        return request()
     except (DatasetNotFoundError, ValueError, HfHubHTTPError, OSError, RuntimeError) as error:
         words = str(error)
         if isinstance(error, GatedRepoError) or (isinstance(error, DatasetNotFoundError) and "gated" in words.lower()):
-            told = DataError("data.gated", id=name)
+            translated = DataError("data.gated", id=name)
         elif isinstance(error, DatasetNotFoundError):
-            told = DataError("data.unknown_id", id=name)
+            translated = DataError("data.unknown_id", id=name)
         elif isinstance(error, ValueError):  # an unknown subset or split; the message lists those there are
-            told = DataError("data.hub_part", id=name, detail=words[:200])
+            translated = DataError("data.hub_part", id=name, detail=words[:200])
         else:
-            told = DataError("data.hub_failed", id=name, detail=type(error).__name__)
+            translated = DataError("data.hub_failed", id=name, detail=type(error).__name__)
     finally:
-        _repository.reset(asked_before)
-    raise told
+        _repository.reset(token_before)
+    raise translated

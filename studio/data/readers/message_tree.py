@@ -1,45 +1,13 @@
-"""Formats that can only be read as a whole, and are limited in size; and trees of messages."""
+"""Messages that form trees, as OASST has them, as one conversation for each path to a last answer."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from studio.data.marks import MESSAGE_KEYS
-from studio.data.readers.base import MAX_WHOLE, BadRow, Going, Reader, Row
+from studio.data.readers.base import BadRow, InMemoryReader, Reader, Row
 from studio.errors import DataError
 
 
-class WholeReader(Reader):
-    """A reader of a format that is read as a whole."""
-
-    def __init__(self, path: Path):
-        super().__init__(path)
-        self._held: list[Any] | None = None
-
-    def _load(self) -> list[Any]:
-        raise NotImplementedError
-
-    @override
-    def index(self, going: Going = lambda share: None) -> int:
-        self.count = len(self._all())
-        return self.count
-
-    @override
-    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
-        yield from self._all()[start:stop]
-
-    def _all(self) -> list[Any]:
-        if self._held is None:
-            size = self.path.stat().st_size
-            if size > MAX_WHOLE:
-                raise DataError("data.too_large", name=self.path.name, size=size >> 20, most=MAX_WHOLE >> 20)
-            self._held = self._load()
-        return self._held
-
-
-class Tree(WholeReader):
+class MessageTree(InMemoryReader):
     """Messages that form trees (`message_id, parent_id, role, text`): each path to a last answer is a conversation."""
 
     COLUMNS = frozenset({"message_id", "parent_id", "role", "text"})

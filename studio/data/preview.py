@@ -1,0 +1,84 @@
+"""One row, as it is in the file and as the model will see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from studio.config import RunConfig
+from studio.data import prepare, scan, tokens
+from studio.data.conversation import RowProblem
+from studio.data.health import Problem
+from studio.data.readers.base import BadRow, Row
+from studio.i18n import Message
+from studio.model.limits import within_positions
+from studio.model.load import load_tokenizer
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One row: as it is in the file, and as the model will see it."""
+
+    row: Row
+    spans: list[tuple[str, str]]
+    """Text and label (`context`, `trained`, `cut`) of each token."""
+    tokens: int
+    trained: int
+    ends: bool
+    """Whether the end of the answer is trained, so that the model learns to stop."""
+    rows: int
+    """Number of rows in the file; 0 while that is not known of a large file."""
+    text: str = ""
+    """The rendered text, special tokens included."""
+    problem: Message | None = None
+    """Why the row is left out, if it is; then there are no spans."""
+    notes: tuple[Message, ...] = ()
+    """Its problems, although it is used."""
+
+
+def preview_row(config: RunConfig, row: int) -> Preview:
+    """Return row number `row` (from 0) as the model will see it; raises StudioError.
+
+    Numbers beyond the last row begin again at the first.
+    """
+    config = within_positions(config)
+    opened = prepare.table(config.data)
+    count = opened.reader.count or (opened.count if opened.is_small else 0)
+    row = row % count if count else row
+    raw = opened.row(row)
+    tokenizer = load_tokenizer(config.model)
+    chosen = prepare.mapping(config.data).mapping
+    row_text = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else _writable(raw)
+    try:
+        conversation = scan.conversation_of(raw, config.data, chosen)
+        rendering = scan.render_row(
+            raw, conversation.turns, config.data, chosen, prepare.renderer(config, tokenizer, chosen)
+        )
+    except RowProblem as wrong:
+        return Preview(row_text, [], 0, 0, False, count, problem=_problem_of(wrong, row, count))
+    labelled = tokens.tokenize([rendering.segments], tokenizer, config.data.max_length, config.data.train_on)[0]
+    notes = dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if labelled.joined else [])))
+    return Preview(
+        row=row_text,
+        spans=tokens.spans(labelled, tokenizer),
+        tokens=len(labelled.ids),
+        trained=labelled.trained,
+        ends=tokens.ends_by_itself(labelled, tokenizer, tokens.stop_ids(tokenizer)),
+        rows=count,
+        text=rendering.text,
+        notes=tuple(_problem_of(RowProblem(kind), row, count) for kind in notes),
+    )
+
+
+def _problem_of(wrong: RowProblem, row: int, rows: int) -> Message:
+    """Return the problem of one row in words; a file whose rows are not counted yet is a large one."""
+    share = 1 / (rows or 1_000_000)
+    return Problem(wrong.kind, 1, [row + 1], share=share, names=", ".join(wrong.names), detail=wrong.detail).message
+
+
+def _writable(value: Any) -> Any:
+    """Return a row, or what is in it, with texts that can be written; see `scan.writable`."""
+    if isinstance(value, str):
+        return scan.writable(value)
+    if isinstance(value, Mapping):
+        return {_writable(key): _writable(held) for key, held in value.items()}
+    return [_writable(held) for held in value] if isinstance(value, list) else value
