@@ -90,7 +90,7 @@ def test_the_forecast_is_the_memory_that_the_tensors_take(results, case):
     peak, total = max(held["peak"].values()), sum(forecast.values())
     # Of two layers on two cards each counts for both, and attention without scores is computed with them here.
     most = 1.25 if not spread and case["attention"] != "flash_attention_2" else 4
-    assert peak <= total <= most * peak, held
+    assert 0.95 * peak <= total <= most * peak, held
 
 
 def test_the_plan_of_a_run_over_two_cards_is_that_of_the_card_that_is_filled_most(results):
@@ -112,5 +112,5 @@ def test_where_the_first_card_is_nearly_full_the_other_one_is_planned_with(resul
     made = results[name(FIRST_NEARLY_FULL)]
     assert made["plan_free"] > 10**7
     assert made["fits"]
-    assert set(made["bytes"]["peak"]) <= {"1"}
+    assert not made["bytes"]["peak"].get("0")
     assert not results[name(FIRST_NEARLY_FULL_IN_SPREAD)]["bytes"]["peak"].get("0")
