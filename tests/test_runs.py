@@ -155,3 +155,12 @@ def test_steps_are_written_twice_a_second_at_most_and_none_is_lost_at_the_next_c
     run.advance(step=41)
     run.begin("evaluating")
     assert Run(run.path).status().step == 41
+
+
+def test_the_events_of_a_step_wait_for_no_disk_and_are_there_at_once(monkeypatch):
+    run = runs.create(RunConfig())
+    monkeypatch.setattr(os, "fsync", lambda file: pytest.fail("a step waits for the disk"))
+    for number in range(1, 4):
+        run.emit(step(number))
+        last = Run(run.path).events()[0][-1]
+        assert last.step == number  # the system has it: a kill of this process takes nothing away

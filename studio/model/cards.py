@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+NEARLY_FULL = 0.1
+"""Share of the mean free memory of the cards below which one holds nothing: a layer would hardly fit."""
+
 
 def shares(free: Sequence[float]) -> list[float]:
-    """Return the share of the layers that each card is to hold, given the bytes that are free on each.
+    """Return the share of the layers that each card is to hold, in proportion to the bytes that are free on it.
 
-    A card holds by what it has free, but none except the last holds more than an even part: so transformers' `auto`
-    map balances them.
+    A nearly full card holds none.
     """
-    even = 1 / len(free)
-    held = [min(even, each / max(1.0, sum(free))) for each in free[:-1]]
-    return [*held, 1 - sum(held)]
+    least = NEARLY_FULL * sum(free) / len(free)
+    usable = [each if each >= least else 0.0 for each in free]
+    return [each / max(1.0, sum(usable)) for each in usable]
 
 
 def limits(weights: float, embedding: float, layers: int, free: Sequence[float]) -> dict[int, int]:
@@ -19,9 +21,11 @@ def limits(weights: float, embedding: float, layers: int, free: Sequence[float])
 
     Without limits a small card is filled with weights until nothing is left for training. A layer or an embedding is
     never divided, so each limit has room for one more of the larger; on the first card accelerate holds back that size
-    once more. The last card takes what is left over.
+    once more. The last card that is not nearly full takes what is left over.
     """
     largest = max(embedding, weights / layers)
-    held = [weights * share + largest for share in shares(free)[:-1]]
-    held[0] += largest
-    return {card: int(min(size, free[card])) for card, size in enumerate([*held, free[-1]])}
+    parts = shares(free)
+    last = max(card for card, share in enumerate(parts) if share or not any(parts))
+    held = [weights * share + largest * (2 if card == 0 else 1) for card, share in enumerate(parts)]
+    held[last] = free[last]
+    return {card: int(min(held[card], free[card])) if share or card == last else 0 for card, share in enumerate(parts)}

@@ -231,17 +231,31 @@ ROOM = 1.25
 """Memory for a model in training as a multiple of its weights: adapter, optimizer and the least of activations."""
 
 
-def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
-    """Choose between the first card alone (`one device`) and layers spread over all (`auto`, transformers' device map).
+def single_card(bytes_needed: int, free_per_card: Sequence[float]) -> int | None:
+    """Return the card that can hold a model in training by itself: the first one, else the emptiest; None without any.
 
-    Spreading is slower, since the cards wait for each other, so it is for weights that one card cannot hold. A single
-    card gets them in any case: moved to the processor's memory, they could be read but hardly trained.
+    A single card gets it in any case: moved to the processor's memory, weights could be read but hardly trained.
+    """
+    if len(free_per_card) == 1 or bytes_needed * ROOM <= free_per_card[0]:
+        return 0
+    emptiest = max(range(len(free_per_card)), key=free_per_card.__getitem__)
+    return emptiest if bytes_needed * ROOM <= free_per_card[emptiest] else None
+
+
+def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
+    """Choose between one card (`one device`, see `single_card`) and layers spread over all (`auto`, a device map).
+
+    Spreading is slower, since the cards wait for each other, so it is for weights that no card can hold.
     """
     need, first, everything = bytes_needed * ROOM, free_per_card[0], sum(free_per_card)
     sizes = {"need": f"{need / 1e9:.1f}", "free": f"{first / 1e9:.1f}"}
+    card = single_card(bytes_needed, free_per_card)
+    if card:
+        sizes |= {"card": card, "room": f"{free_per_card[card] / 1e9:.1f}"}
+        return Choice("placement", "one device", message("choice.placement.other_card", **sizes))
     if need <= first:
         return Choice("placement", "one device", message("choice.placement.fits", **sizes))
-    if len(free_per_card) == 1:
+    if card == 0:
         return Choice("placement", "one device", message("choice.placement.tight", **sizes))
     sizes |= {"cards": len(free_per_card), "all": f"{everything / 1e9:.1f}"}
     reason = "choice.placement.spread" if need <= everything else "choice.placement.too_large"

@@ -28,7 +28,7 @@ from studio.model import (
     weights,
 )
 from studio.model.estimate import parameters
-from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision
+from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision, single_card
 
 Going = Callable[[float], None]
 
@@ -184,19 +184,19 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     if sharded and quantized.value != "none":
         raise RunError("run.sharded_quantized", quantization=quantized.value)
     try:
-        placed = _place(located.path, dtype.itemsize, quantized.value)
+        placed, where = _place(located.path, dtype.itemsize, quantized.value)
         own = quantization.of_repository(settings)
         described = AutoConfig.from_pretrained(located.path, trust_remote_code=False, local_files_only=True)
         if own in ("nf4", "fp4"):  # the precision that it was saved with may be one that this device lacks
             described.quantization_config["bnb_4bit_compute_dtype"] = number_format.value
-        split = placed.value == "auto"
+        split = where is None
         model, info = AutoModelForCausalLM.from_pretrained(
             located.path,
             config=described,
             dtype=dtype,
             attn_implementation=None if config.attention == "auto" else config.attention,
             quantization_config=None if own else quantization.told_to_load(quantized.value, dtype),
-            device_map="auto" if split else {"": device()} if quantized.value != "none" else None,
+            device_map="auto" if split else {"": where} if quantized.value != "none" else None,
             max_memory=_limits(located, dtype.itemsize, quantized.value) if split else None,
             use_safetensors=True,
             trust_remote_code=False,
@@ -209,7 +209,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
     weights.judge(model, info, located.id)
     if not split and not sharded and quantized.value == "none":
-        model.to(device())
+        model.to(where)
     for part in model.modules():
         if hasattr(part, "support_avx512bf16_for_cpu"):
             # bitsandbytes packs 4-bit weights at the first pass without gradients, and cannot train on them afterwards
@@ -237,19 +237,22 @@ def _weights(folder: Path, width: int, quantized: str) -> int:
     return int(parameters(folder) * BYTES.get(quantized, width))
 
 
-def spreads(folder: Path, width: int, quantized: str, free: Sequence[float]) -> bool:
-    """Whether `load` will spread the layers over several cards, of which these bytes are free."""
-    return len(free) > 1 and placement(_weights(folder, width, quantized), free).value == "auto"
+def card(folder: Path, width: int, quantized: str, free: Sequence[float]) -> int | None:
+    """Return the card that `load` will take, of these with `free` bytes; None where it will spread the layers."""
+    return single_card(_weights(folder, width, quantized), free)
 
 
-def _place(folder: Path, width: int, quantized: str) -> Choice:
-    """Choose where the weights go; `width` is the bytes of an unquantized one."""
+def _place(folder: Path, width: int, quantized: str) -> tuple[Choice, str | None]:
+    """Choose where the weights go: torch's device, or None for all; `width` is the bytes of an unquantized one."""
     if processes.sharded():
         reason = message("choice.placement.sharded", processes=processes.count())
-        return Choice("placement", "sharded", reason)
+        return Choice("placement", "sharded", reason), device()
     if device() != "cuda":
-        return Choice("placement", "one device", message("choice.placement.only"))
-    return placement(_weights(folder, width, quantized), free_memory_of_cards())
+        return Choice("placement", "one device", message("choice.placement.only")), device()
+    need, free = _weights(folder, width, quantized), free_memory_of_cards()
+    number = single_card(need, free)
+    only = len(free) == 1  # it is the process's own, whatever its number
+    return placement(need, free), device() if only else number if number is None else f"cuda:{number}"
 
 
 def _checked(located: Located) -> Located:

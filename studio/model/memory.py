@@ -119,6 +119,8 @@ def on_fullest_card(memory: Memory, skeleton: Skeleton, free: Sequence[float]) -
     beside = (skeleton.total - skeleton.in_layers) / skeleton.total
     found = []
     for share, room in zip(cards.shares(free), free, strict=True):
+        if not share:
+            continue
         part = min(1.0, share + 1 / skeleton.layers)
         held = replace(
             memory,
@@ -126,4 +128,4 @@ def on_fullest_card(memory: Memory, skeleton: Skeleton, free: Sequence[float]) -
             **{name: getattr(memory, name) * part for name in ("adapter", "optimizer", "activations")},
         )
         found.append((held, room))
-    return max(found, key=lambda card: card[0].total / max(1.0, card[1]))
+    return max(found, key=lambda card: card[0].total / max(1.0, card[1]), default=(memory, free[0]))

@@ -82,6 +82,8 @@ def build(
         report_to="none",
     )
     arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
+    if device() == "cuda" and processes.count() == 1:
+        _use_card_of(loaded.model, arguments)
     steps = RunCallback(run, between, best, resumed)
     steps.gather = host.gather
     trainer = StudioTrainer(
@@ -105,6 +107,17 @@ def build(
     _float32_adapter(wrapped)
     _tell_step(run, trainer, loaded.attention.value)
     return trainer
+
+
+def _use_card_of(model: Any, arguments: Any) -> None:
+    """Let the trainer compute on the card where the model begins; transformers and accelerate always take the first.
+
+    They would move a model to it that lies on another card, or refuse one that is quantized.
+    """
+    import torch
+
+    torch.cuda.set_device(model.device)
+    arguments.distributed_state.device = vars(arguments)["_setup_devices"] = model.device
 
 
 def _scale_gradients_on_processor(accelerator: Any) -> None:

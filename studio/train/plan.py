@@ -107,8 +107,8 @@ def make(
 ) -> Plan:
     """Plan a run over `rows` training rows of at most `longest` tokens with `free` bytes of the device's memory.
 
-    With several cards, `free` has the bytes of each. Where one cannot hold the weights, the layers are spread over all,
-    and `memory` and `free` of the plan are those of the card that is filled most.
+    With several cards, `free` has the bytes of each. Where none can hold the weights, the layers are spread over all,
+    and `memory` and `free` of the plan are those of the card that is filled most; else those of the card that does.
     `before` holds those of `CARRIED_OUT` that a resumed run has decided already: they are not decided again, so that it
     computes the same sums on a day with less memory. Raises RunError for adapter targets that the model does not have.
     """
@@ -123,7 +123,7 @@ def make(
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
     kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
     each = (free,) if isinstance(free, int | float) else tuple(free)
-    spread = load.spreads(located.path, WIDTH[number], small, each)
+    card = load.card(located.path, WIDTH[number], small, each)
 
     def forecast(settings: TrainConfig) -> tuple[Memory, float]:
         needed = memory.forecast(
@@ -139,7 +139,7 @@ def make(
         )
         if processes.sharded():
             needed = memory.divided(needed, processes.count())
-        return memory.on_fullest_card(needed, sizes, each) if spread else (needed, each[0])
+        return memory.on_fullest_card(needed, sizes, each) if card is None else (needed, each[card])
 
     whole = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
     wanted = shared(whole)

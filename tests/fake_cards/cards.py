@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import weakref
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +33,13 @@ class Cards(TorchDispatchMode):
         super().__init__()
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
         self.memory = memory
+        self.cached = [0] * len(memory)
+        """Bytes of each card that torch has freed and not given back to the driver."""
+        self.allocated: Counter[int] = Counter()
+        """Bytes of the tensors that are on each card."""
+        self.peak: Counter[int] = Counter()
+        """The most of them since `reset_peak`."""
+        self._storages: dict[int, Any] = {}
         _tell_torch(self, bfloat16)
         torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor(…, device="cuda")` goes by way of the processor
         torch.autograd.set_multithreading_enabled(False)  # other threads would not be in this mode
@@ -53,7 +62,29 @@ class Cards(TorchDispatchMode):
             made = func(*args, **kwargs)
         if func is torch.ops.aten.copy_.default and not isinstance(args[0], FakeTensor):
             return args[0]
+        for part in tree_flatten(made)[0]:
+            if isinstance(part, FakeTensor) and part.device.type == "cuda":
+                self._count(part.untyped_storage(), part.device.index)
         return tree_map(_real, made)
+
+    def reset_peak(self) -> None:
+        """Count the most bytes from here on."""
+        self.peak = Counter(self.allocated)
+
+    def _count(self, storage: Any, card: int) -> None:
+        """Count the bytes of a storage until it is freed."""
+        key = storage._cdata
+        if key in self._storages:
+            return
+        size = storage.nbytes()
+
+        def freed(_: Any) -> None:
+            del self._storages[key]
+            self.allocated[card] -= size
+
+        self._storages[key] = weakref.ref(storage, freed)
+        self.allocated[card] += size
+        self.peak[card] = max(self.peak[card], self.allocated[card])
 
     def _faked(self, part: Any) -> Any:
         if isinstance(part, torch.Tensor) and not isinstance(part, FakeTensor):
@@ -143,6 +174,10 @@ def _tell_torch(cards: Cards, bfloat16: bool) -> None:
     def use(device: Any) -> None:
         current.card = number(device)
 
+    def free(device: Any) -> int:
+        card = number(device)
+        return max(0, cards.memory[card] - cards.allocated[card] - cards.cached[card])
+
     class Used(contextlib.AbstractContextManager):
         def __init__(self, device: Any):
             self.card = number(device)
@@ -165,11 +200,11 @@ def _tell_torch(cards: Cards, bfloat16: bool) -> None:
         "current_device": lambda: current.card,
         "set_device": use,
         "device": Used,
-        "mem_get_info": lambda device=None: (cards.memory[number(device)], cards.memory[number(device)]),
-        "memory_reserved": lambda device=None: 0,
-        "memory_allocated": lambda device=None: 0,
-        "max_memory_allocated": lambda device=None: 0,
-        "reset_peak_memory_stats": lambda device=None: None,
+        "mem_get_info": lambda device=None: (free(device), cards.memory[number(device)]),
+        "memory_reserved": lambda device=None: cards.allocated[number(device)] + cards.cached[number(device)],
+        "memory_allocated": lambda device=None: cards.allocated[number(device)],
+        "max_memory_allocated": lambda device=None: cards.peak[number(device)],
+        "reset_peak_memory_stats": lambda device=None: cards.reset_peak(),
         "empty_cache": lambda: None,
         "ipc_collect": lambda: None,
         "synchronize": lambda device=None: None,

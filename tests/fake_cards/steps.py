@@ -3,6 +3,7 @@
 `python -m tests.fake_cards.steps` takes a JSON list of cases as its only argument.
 """
 
+import gc
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,10 @@ from tests import fake_cards
 
 CARDS = fake_cards.start([10**9])
 
-import torch  # noqa: E402
 import transformers  # noqa: E402
 
 from tests.fake_cards.cards import prepare_transformers  # noqa: E402
-from tests.tiny import make_config, make_style, make_tokenizer  # noqa: E402
+from tests.tiny import make_config, make_tokenizer  # noqa: E402
 
 SIZES = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -50,15 +51,43 @@ def make_model(folder: Path, family: str) -> Path:
     return folder
 
 
+def set_memory(case: dict[str, Any], model: Path) -> None:
+    """Give the cards the memory that a case names, as multiples of the weights; by default as many hold them."""
+    from studio.model.estimate import parameters
+
+    weights = parameters(model) * (2 if case["precision"] != "float32" else 4)
+    default = [10**4] if case["cards"] == 1 else [1.1] * 2  # one of two cannot hold the weights and train
+    multiples = case.get("memory", default)
+    CARDS.memory[:] = [int(each * weights) for each in multiples]
+    CARDS.cached[:] = [int(case.get("cached", 0) * each) for each in CARDS.memory]
+
+
+def answers(host: Any, run: Any, config: Any, request: Any) -> dict[str, Any]:
+    """Answer with the base and the adapter that trains, on the way of a visit to a training."""
+    from studio.compare import ask, generate
+    from studio.compare.generate import Asked
+    from studio.compare.placing import placed
+    from studio.compare.proof import prove
+
+    with ask.kept(host, run), placed(host, run, config, request.columns, run) as models:
+        prompts = [Asked(((5, 6, 7),) * 2, "a"), Asked(((5, 6),) * 2, "b")]
+        answered = generate.answer(models, prompts, request.generation, threading.Event())
+        proof = prove(request, models, prompts, answered.first)
+    return {
+        "mixes": models.mixes,
+        "notes": [note.text() for note in models.notes],
+        "answers": [[len(side.ids) for side in sides] for sides in answered.sides],
+        "base_is_untouched": proof.base_is_untouched,
+    }
+
+
 def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Plan, place, train a step, evaluate, compare in a mixed batch; return where things were and of which type."""
     from studio import runs
-    from studio.compare import generate
-    from studio.compare.placing import BASE, Models
+    from studio.compare.columns import CompareRequest
     from studio.data.prepare import prepare
-    from studio.model import adapter, load
-    from studio.model.adapter import TUNED, ModelHost
-    from studio.model.estimate import parameters
+    from studio.model import load
+    from studio.model.adapter import ModelHost
     from studio.model.hardware import free_memory_each
     from studio.train import build, plan
     from studio.train.best import Best
@@ -66,66 +95,85 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     model = folder / case["family"]
     if not model.exists():
         make_model(model, case["family"])
-    held = parameters(model) * (2 if case["precision"] != "float32" else 4)
-    CARDS.memory[:] = [10**9] if case["cards"] == 1 else [int(1.1 * held)] * 2  # one cannot hold it and train
+    set_memory(case, model)
     settings = {
         "model.precision": case["precision"],
         "model.attention": case["attention"],
-        "model.quantization": case.get("quantization", "none"),
         "train.max_steps": 1,
         "train.batch_split": "off",
         "train.batch_size": 2,
+        "train.gradient_accumulation": 1,
         "train.gradient_checkpointing": case.get("checkpointing", "off"),
-        "data.limit": 6,
         "data.validation": {"kind": "fraction", "fraction": 0.34},
-        "train.save": case.get("save", "no"),
+        "train.save": "no",
         "samples.mode": "off",
     }
-    config = make_config(model, folder / "style.jsonl").with_settings(settings)
+    config = make_config(model, folder / "rows.jsonl").with_settings(settings)
     located, host = load.locate(config.model), ModelHost()
     prepared = prepare(config, load.load_tokenizer(config.model), lambda share=None: None)
-    free = free_memory_each(host.held)
-    planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
-    with CARDS:
+    planned = plan.make(
+        config, located, rows=len(prepared.train), longest=prepared.longest, free=free_memory_each(host.held)
+    )
+    with CARDS, runs.scratch(config) as run:
         loaded = host.base(config.model, located)
-        with runs.scratch(config) as run:
-            best = Best(run, False, None, lambda made: None)
-            rows = prepared.train, prepared.validation
-            trainer = build.build(run, config, planned, host, *rows, lambda: None, best, resumed=False)
-            trainer.train()
-            metrics = trainer.evaluate()
-        host.peft.eval()
-        models = Models(host.peft, loaded.tokenizer, [1], (BASE, TUNED), mixes=True)
-        prompt = generate.Asked(((5, 6, 7),) * 2, "a")
-        answering = config.generation.model_copy(update={"max_new_tokens": 2, "temperature": 0.7})
-        with adapter.untouched(host.peft), torch.no_grad():
-            answered = generate.answer(models, [prompt, prompt], answering, threading.Event())
+        best = Best(run, False, None, lambda made: None)
+        rows = prepared.train, prepared.validation
+        CARDS.reset_peak()
+        trainer = build.build(run, config, planned, host, *rows, lambda: None, best, resumed=False)
+        trainer.train()
+        peak = dict(CARDS.peak)
+        metrics = trainer.evaluate()
+        answered = {}
+        if case["compare"]:
+            answering = config.generation.model_copy(update={"max_new_tokens": 2, "temperature": 0.7})
+            answered = answers(host, run, config, CompareRequest(run.id, ("What is 3?", "hi"), answering))
         trained = [part for part in host.peft.parameters() if part.requires_grad]
-        held = [part for name, part in host.peft.named_parameters() if ".lora_" not in name]
+        base = [part for name, part in host.peft.named_parameters() if ".lora_" not in name]
         return {
             "placement": loaded.placement.value,
             "cards_used": sorted({str(part.device) for part in host.peft.parameters()}),
             "trained_types": sorted({str(part.dtype) for part in trained}),
             "gradient_places": all(part.grad is None or part.grad.device == part.device for part in trained),
             "moments": sorted({str(s["exp_avg"].dtype) for s in trainer.optimizer.state.values() if "exp_avg" in s}),
-            "base_types": sorted({str(part.dtype) for part in held}),
+            "base_types": sorted({str(part.dtype) for part in base}),
             "rows": "packed" if trainer.packed else "padded",
             "scored": trainer.scored,
             "scales": trainer.accelerator.scaler is not None,
             "eval_loss": metrics["eval_loss"],
-            "answers": [[len(side.ids) for side in sides] for sides in answered.sides],
-            "memory": planned.memory.total,
+            **answered,
+            "forecast": vars(planned.memory),
+            "fits": planned.fits,
             "plan_free": planned.free,
+            "bytes": {
+                "weights": size(base),
+                "adapter": 3 * size(trained),  # with the gradients, and the copy of the last good ones
+                "optimizer": sum(size(state.values()) for state in trainer.optimizer.state.values()),
+                "peak": peak,
+            },
         }
+
+
+def size(tensors: Iterable[Any]) -> int:
+    """Return the bytes of tensors on cards."""
+    return sum(part.numel() * part.element_size() for part in tensors if getattr(part, "is_cuda", False))
+
+
+def make_rows(path: Path) -> None:
+    """Write rows of one length, nearly all of it the answer, so that each step is the one that is forecast."""
+    rows = [{"instruction": "Hm?", "output": f"{n:03} " + "Aye! " * 40} for n in range(6)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def main() -> None:
     """Carry out the cases."""
+    from studio.model import memory
+
     cases = json.loads(sys.argv[1])
     prepare_transformers()
+    memory.STARTED["cuda"] = 0.0  # there are no libraries on these cards
     folder = Path(tempfile.mkdtemp(prefix="fake-cards-"))
     os.environ.update(RESTYLE_HOME=str(folder / "home"), RESTYLE_CACHE=str(folder / "cache"), HF_HUB_OFFLINE="1")
-    make_style(folder / "style.jsonl")
+    make_rows(folder / "rows.jsonl")
     for case in cases:
         began = time.monotonic()
         try:
@@ -134,6 +182,8 @@ def main() -> None:
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/torch/" not in frame.filename]
             trace = "".join(traceback.format_list(frames[-12:]))
             made = {"error": f"{type(error).__name__}: {str(error)[:300]}", "trace": trace}
+        gc.collect()
+        made["left"] = CARDS.allocated.total()
         print(json.dumps({"case": case, **made, "seconds": round(time.monotonic() - began, 2)}), flush=True)
 
 

@@ -10,12 +10,16 @@ tokens: rows × length squared scores, nearly all of them masked. torch has thre
 * `flex_attention` with a block mask of the rows has the soft cap and sliding windows, in a kernel that is compiled for
   each model; with TORCHDYNAMO_DISABLE, as here, it would be computed in full.
 
-So the first is what to try where flash attention is not installed; `packed` below says what there is to gain.
+So the first is what to try where flash attention is not installed; `attention` below times it beside padded rows.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
+
+Times = dict[str, float]
+"""Seconds by what was computed in them."""
 
 
 def seconds(work: Callable[[], Any], times: int = 5) -> float:
@@ -35,55 +39,49 @@ def seconds(work: Callable[[], Any], times: int = 5) -> float:
     return min(once() for _ in range(times))
 
 
-def head(device: str, dtype: Any, tokens: int, hidden: int, vocabulary: int) -> dict[str, float]:
-    """Time the loss of an output layer with its gradient: ours, and all logits at once as transformers computes it."""
+def heads(device: str, dtype: Any, tokens: int, hidden: int, vocabulary: int) -> Times:
+    """Time the loss of an output layer with its gradient: ours, TRL's, and all logits at once.
+
+    TRL's fused head computes the loss alone, or with the entropy and the accuracy that its trainer logs. All must
+    agree.
+    """
     import torch
     from torch.nn import functional
+    from trl.kernels import ChunkedLogProbFunction
+    from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE
 
     from studio.train.lean import HeadLoss
 
     weight = torch.randn(vocabulary, hidden, device=device, dtype=dtype) / hidden**0.5
-    inner = torch.randn(tokens, hidden, device=device, dtype=dtype, requires_grad=True)
+    states = torch.randn(tokens, hidden, device=device, dtype=dtype, requires_grad=True)
     targets = torch.randint(vocabulary, (tokens,), device=device)
 
-    def ours() -> None:
-        HeadLoss.apply(inner, weight, None, targets, None, 1.0).backward()
+    def ours() -> Any:
+        return HeadLoss.apply(states, weight, None, targets, None, 1.0)
 
-    def plain() -> None:
-        functional.cross_entropy(functional.linear(inner, weight).float(), targets, reduction="sum").backward()
+    def trl(*outputs: str) -> Any:
+        settings = 1.0, _CHUNKED_LOGPROB_CHUNK_SIZE, None, 1.0, ("log_probs", *outputs)
+        return -ChunkedLogProbFunction.apply(states, weight, None, targets, *settings)[0].sum()
 
-    return {"our head": seconds(ours), "all logits": seconds(plain)}
+    def plain() -> Any:
+        return functional.cross_entropy(functional.linear(states, weight).float(), targets, reduction="sum")
 
-
-def trl_head(config: Any, located: Any, rows: Any) -> dict[str, float]:
-    """Time a padded step's loss and gradient through TRL's own (fused, chunked) loss, and through ours."""
-    import torch
-
-    from studio.model import load
-    from studio.train import lean
-
-    loaded = load.load(config.model, located)
-    model = loaded.model
-    model.get_input_embeddings().weight.requires_grad_(True)
-    batch = [rows[number] for number in range(min(4, len(rows)))]
-    place = model.device
-    found = {}
-    lean.score_in_forward(model)
-    for name, scored in (("ours", True), ("transformers", False)):
-        (part,) = lean.Collator(10**6, 0, packed=False, scored=scored)(batch)["parts"]
-        part = {key: value.to(place) if torch.is_tensor(value) else value for key, value in part.items()}
-
-        def step(part: Any = part) -> None:
-            made = model(**part)
-            (made if torch.is_tensor(made) else made.loss).backward()
-
-        found[f"step, loss of {name}"] = seconds(step, 3)
-    model.get_input_embeddings().weight.requires_grad_(False)
-    return found
+    ways = {
+        "head: ours": ours,
+        "head: TRL's, loss alone": trl,
+        "head: TRL's, as its trainer calls it": lambda: trl("entropy", "is_top1"),
+        "head: all logits": plain,
+    }
+    losses = torch.stack([loss().detach() for loss in ways.values()])
+    torch.testing.assert_close(losses, losses[-1].expand_as(losses), rtol=1e-2, atol=0.0)
+    return {name: seconds(lambda loss=loss: loss().backward()) for name, loss in ways.items()}
 
 
-def adapters(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) -> dict[str, float]:
-    """Time a LoRA layer with its gradients on NF4 weights: PEFT's own, and our product on the dequantized ones."""
+def products(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) -> Times:
+    """Time a LoRA layer with its gradients: PEFT's own and our product, on 16-bit weights and on NF4.
+
+    On NF4 ours multiplies with the dequantized weights. Both must agree.
+    """
     import bitsandbytes as bnb
     import torch
     from bitsandbytes.functional import dequantize_4bit
@@ -91,44 +89,125 @@ def adapters(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) ->
 
     from studio.train.lean import LoraProduct
 
-    holder = torch.nn.Sequential(bnb.nn.Linear4bit(size, size, bias=False, compute_dtype=dtype, quant_type="nf4"))
-    holder = holder.to(device)
-    holder = inject_adapter_in_model(LoraConfig(r=rank, target_modules=["0"]), holder)
-    layer = holder[0]
-    x = torch.randn(1, tokens, size, device=device, dtype=dtype, requires_grad=True)
-    base, a, b = layer.base_layer, layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    plain = torch.nn.Linear(size, size, bias=False, dtype=dtype)
+    small = bnb.nn.Linear4bit(size, size, bias=False, compute_dtype=dtype, quant_type="nf4")
+    x = torch.randn(tokens, size, device=device, dtype=dtype, requires_grad=True)
+    times: Times = {}
+    for name, base in (("16 bit", plain), ("nf4", small)):
+        base.requires_grad_(False)
+        config = LoraConfig(r=rank, target_modules=["0"], init_lora_weights=False)
+        layer = inject_adapter_in_model(config, torch.nn.Sequential(base).to(device))[0]
+        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
 
-    def peft() -> None:
-        layer(x).float().sum().backward()
+        def weight(base: Any = base, quantized: bool = name == "nf4") -> Any:
+            return dequantize_4bit(base.weight.data, base.weight.quant_state).to(dtype) if quantized else base.weight
 
-    def ours() -> None:
-        weight = dequantize_4bit(base.weight.data, base.weight.quant_state).to(dtype)
-        LoraProduct.apply(x, weight, None, a, b, layer.scaling["default"]).float().sum().backward()
+        def peft(layer: Any = layer) -> Any:
+            with torch.autocast(device, dtype=dtype):
+                return layer(x)
 
-    return {"PEFT on nf4": seconds(peft), "our product on nf4": seconds(ours)}
+        def ours(layer: Any = layer, weight: Any = weight, a: Any = a, b: Any = b) -> Any:
+            return LoraProduct.apply(x, weight(), None, a, b, layer.scaling["default"])
+
+        apart = (peft().float() - ours().float()).norm() / ours().float().norm()
+        assert apart < 0.05, f"{name}: the products differ by {apart:.1%}"
+        for whose, product in (("PEFT's", peft), ("ours", ours)):
+            run = seconds(lambda product=product: product().float().sum().backward())
+            times[f"LoRA product, {name}: {whose}"] = run
+    return times
 
 
-def packing(config: Any, located: Any, rows: Any) -> dict[str, float]:
-    """Time a forward pass over rows of different lengths, padded and packed; packed where the attention takes it."""
+def attention(device: str, dtype: Any, lengths: list[int], heads: int, kv_heads: int, size: int) -> Times:
+    """Time the causal attention of rows of different lengths with its gradient; `size` is that of a head.
+
+    Padded as transformers' `sdpa` is, row by row as `lean.attend_by_row`, and on a card by torch's `varlen_attn`. All
+    must agree.
+    """
     import torch
+    from torch.nn.functional import pad, scaled_dot_product_attention
+    from torch.nn.utils.rnn import pad_sequence
 
-    from studio.model import load
+    tokens = sum(lengths)
+    made = [torch.randn(tokens, count, size, device=device, dtype=dtype) for count in (heads, kv_heads, kv_heads)]
+    parts = [part.requires_grad_() for part in made]
+    counts = torch.tensor(lengths, device=device)
+    real = torch.arange(max(lengths), device=device) < counts[:, None]
+    mask = real[:, None, None, :] & torch.ones(2 * [max(lengths)], dtype=torch.bool, device=device).tril()
+
+    def padded() -> Any:
+        rows = (pad_sequence(part.split(lengths), batch_first=True).transpose(1, 2) for part in parts)
+        return scaled_dot_product_attention(*rows, attn_mask=mask, enable_gqa=True).transpose(1, 2)[real]
+
+    def by_row() -> Any:
+        rows = zip(*(part.transpose(0, 1)[None].split(lengths, dim=2) for part in parts), strict=True)
+        each = [scaled_dot_product_attention(*row, is_causal=True, enable_gqa=True) for row in rows]
+        return torch.cat(each, dim=2)[0].transpose(0, 1)
+
+    def varlen() -> Any:
+        from torch.nn.attention.varlen import varlen_attn
+
+        ends = pad(counts.cumsum(0), (1, 0)).to(torch.int32)
+        return varlen_attn(*parts, ends, ends, *2 * [max(lengths)], window_size=(-1, 0), enable_gqa=True)
+
+    ways = {"padded": padded, "row by row": by_row} | ({"varlen": varlen} if device == "cuda" else {})
+    for name, way in ways.items():
+        torch.testing.assert_close(way(), padded(), rtol=0.05, atol=0.05, msg=lambda text, name=name: f"{name}: {text}")
+    return {f"attention: {name}": seconds(lambda way=way: way().float().sum().backward()) for name, way in ways.items()}
+
+
+def steps(config: Any, located: Any, rows: Any) -> Times:
+    """Time a training step (loss and gradient) of a micro-batch, as plain TRL and PEFT compute it and as we do.
+
+    Each way differs from the one before in one thing: TRL's head or ours, PEFT's LoRA product or ours, padded rows or
+    packed ones (where the attention takes them, on a card also `sdpa` row by row). All losses must agree.
+    """
+    import torch
+    from trl.trainer.utils import add_fused_lm_head
+
+    from studio.model import adapter, load
     from studio.train import lean
 
     loaded = load.load(config.model, located)
-    model, place = loaded.model, loaded.model.device
-    lean.score_in_forward(model)
-    packs, scored = lean.check(model)
+    base, dtype = loaded.model, loaded.model.dtype
+    wrapped = adapter.put_into(base, adapter.lora_config(config.lora, base))
+    wrapped.train()
+    add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
+    lean.name_backbone(base)
+    lean.score_in_forward(base)
     batch = [rows[number] for number in range(min(8, len(rows)))]
-    found = {}
-    for packed in (False, True) if packs else (False,):
-        parts = lean.Collator(10**6, 0, packed=packed, scored=scored)(batch)["parts"]
-        parts = [{k: v.to(place) if torch.is_tensor(v) else v for k, v in part.items()} for part in parts]
 
-        def forward(parts: Any = parts, packed: bool = packed) -> None:
-            with torch.no_grad(), lean.attending_by_row(model) if packed else torch.no_grad():
-                for part in parts:
-                    model(**part)
+    def part(*, packed: bool, scored: bool) -> dict[str, Any]:
+        (made,) = lean.Collator(10**6, 0, packed=packed, scored=scored)(batch)["parts"]
+        return {name: value.to(base.device) if torch.is_tensor(value) else value for name, value in made.items()}
 
-        found["packed" if packed else "padded"] = seconds(forward, 3)
-    return found
+    trained = len(part(packed=False, scored=True)["targets"])
+
+    def trl(given: dict[str, Any]) -> Any:
+        return wrapped(**given, fused_lm_head=True, num_items_in_batch=trained).loss
+
+    def ours(given: dict[str, Any]) -> Any:
+        with lean.attending_by_row(base) if "cu_seq_lens_q" in given else contextlib.nullcontext():
+            return wrapped(**given) / trained
+
+    times: Times = {}
+    losses: list[float] = []
+
+    def measure(name: str, loss: Callable[[dict[str, Any]], Any], given: dict[str, Any]) -> None:
+        def step() -> Any:
+            with torch.autocast(base.device.type, dtype=dtype, enabled=dtype is not torch.float32):
+                total = loss(given)
+            total.backward()
+            wrapped.zero_grad()
+            return total
+
+        losses.append(step().item())
+        times[f"step: {name}"] = seconds(step, 3)
+
+    measure("padded, TRL's head, PEFT's product", trl, part(packed=False, scored=False))
+    measure("padded, our head, PEFT's product", ours, part(packed=False, scored=True))
+    lean.speed_up_adapter(wrapped, wrapped.active_adapter)
+    measure("padded, our head, our product", ours, part(packed=False, scored=True))
+    if base.config.get_text_config()._attn_implementation != "eager":
+        measure("packed, our head, our product", ours, part(packed=True, scored=True))
+    assert max(losses) - min(losses) < 0.01 * max(losses), losses
+    return times

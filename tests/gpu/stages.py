@@ -66,12 +66,12 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
     """Train the same rows with plain TRL and PEFT, in the same order; return its losses and tokens a second."""
     import torch
     from peft import get_peft_model
-    from transformers import TrainerCallback, set_seed
+    from transformers import PrinterCallback, TrainerCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
     from studio.model import adapter, load
     from studio.model.hardware import device
-    from studio.train import record
+    from studio.train import build, record
 
     losses: list[float] = []
     times: list[float] = []
@@ -118,6 +118,9 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
         processing_class=loaded.tokenizer,
         callbacks=[Watch()],
     )
+    trainer.remove_callback(PrinterCallback)
+    if kind == "float16" and device() == "cpu":
+        build._scale_gradients_on_processor(trainer.accelerator)  # as ours: the steps that overflow are skipped
     for weights in model.parameters():
         if weights.requires_grad:
             weights.data = weights.data.to(torch.float32)

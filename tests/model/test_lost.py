@@ -7,6 +7,7 @@ from following import wait_until_over
 from studio import gpu
 from studio.compare.columns import CompareRequest
 from studio.errors import DeviceError
+from studio.export.request import ExportRequest
 from studio.job import as_studio_error
 from studio.model import lost
 from studio.runs import State
@@ -80,6 +81,8 @@ def test_the_run_fails_with_the_reason_the_next_is_paused_and_starts_are_told_to
         assert caught.value.key == "device.restart"
     with pytest.raises(DeviceError, match="restart"):
         thread.compare(CompareRequest(run.id, ("What is 3?",), tiny_config.generation)).result()
+    with pytest.raises(DeviceError, match="restart"):
+        thread.export(ExportRequest(run.id, "adapter")).result()
     thread.close()
     monkeypatch.setattr(lost, "_lost", "")  # another process
     for each in (run, waiting):

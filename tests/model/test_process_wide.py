@@ -112,6 +112,28 @@ def test_a_measurement_that_was_disturbed_is_not_kept(unknown, monkeypatch):
     assert estimate.matmul_speed("float32") == 1e9
 
 
+@pytest.mark.parametrize(
+    ("seconds", "steady"), [((1.0, 1.0, 1.0), True), ((1.0, 1.0, 2.0), True), ((1.0, 1.5, 2.0), False)]
+)
+def test_a_measurement_whose_best_two_speeds_are_apart_was_disturbed(monkeypatch, seconds, steady):
+    ticks = [0.0, 1.0, 0.0]  # the pass that is not counted, and the begin of all
+    for each in seconds:
+        ticks += [0.0, each]
+    moments = iter([*ticks, sum(seconds)])
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(moments))
+    busy = iter([0.0, sum(seconds) * torch.get_num_threads()])
+    monkeypatch.setattr(estimate.time, "process_time", lambda: next(busy))
+    assert estimate._measure_matmul("float32") == (pytest.approx(5 * 2 * 1024**3), steady)
+
+
+def test_a_measurement_during_which_the_cores_were_not_ours_was_disturbed(monkeypatch):
+    moments = iter([0.0, 1.0, 0.0, *3 * [0.0, 1.0], 3.0])
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(moments))
+    busy = iter([0.0, 0.5 * 3 * torch.get_num_threads()])
+    monkeypatch.setattr(estimate.time, "process_time", lambda: next(busy))
+    assert estimate._measure_matmul("float32")[1] is False
+
+
 def test_a_check_while_a_run_trains_says_that_its_time_cannot_be_told(tiny_config, unknown):
     from studio.train import preflight
 

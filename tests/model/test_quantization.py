@@ -104,7 +104,8 @@ def test_quantization_is_refused_where_its_library_has_no_device(monkeypatch, wa
         (10, [16, 16], "one device", "fits"),
         (14, [16], "one device", "tight"),
         (14, [16, 16], "auto", "spread"),
-        (14, [2, 40], "auto", "spread"),
+        (14, [2, 40], "one device", "other_card"),
+        (14, [2, 16, 16], "auto", "spread"),
         (40, [16, 16], "auto", "too_large"),
     ],
 )
@@ -114,7 +115,7 @@ def test_weights_are_spread_only_over_cards_of_which_one_cannot_hold_them(need, 
     assert all(chosen.reason.text(language) for language in ("en", "ko"))
 
 
-@pytest.mark.parametrize(("free", "device_map"), [([10**9], None), ([100, 10**9], "auto")])
+@pytest.mark.parametrize(("free", "device_map"), [([10**9], None), ([100, 10**6], "auto")])
 def test_the_placement_is_what_transformers_is_told(monkeypatch, tiny_model, free, device_map):
     from transformers import AutoModelForCausalLM
 
@@ -125,7 +126,8 @@ def test_the_placement_is_what_transformers_is_told(monkeypatch, tiny_model, fre
         told.update(kwargs)
         return from_pretrained(*args, **kwargs | {"device_map": None})
 
-    monkeypatch.setattr(load, "_place", lambda *_: placement(10**6, free))
+    where = None if device_map == "auto" else "cpu"
+    monkeypatch.setattr(load, "_place", lambda *_: (placement(10**6, free), where))
     monkeypatch.setattr(load, "free_memory_of_cards", lambda: free)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spy)
     found = loaded(tiny_model)

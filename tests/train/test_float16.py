@@ -68,12 +68,12 @@ def test_steps_that_overflow_are_skipped_counted_and_told_from_the_first_one_on(
 
 
 def test_an_overflow_in_mid_run_changes_no_weight_and_does_not_end_the_run(half, scale):
-    scale(2.0**10, growth=3)  # it doubles every three steps, until it is too much
+    scale(2.0**16, growth=1)  # it doubles after every step, until it is too much
     run = gpu.thread().start_run(half.with_settings({"train.max_steps": 60, "train.learning_rate": 1e-3}))
     assert wait_until_over(run) is State.FINISHED, run.log.read_text(encoding="utf-8")[-2000:]
     skipped = [note.message.values["step"] for note in notes(run, "log.skipped_step")]
-    assert skipped
     assert skipped[0] > 3
+    assert len(skipped) > MOST_SKIPPED  # in all, not in a row
     assert all(torch.isfinite(part).all() for part in weights(run).values())
 
 
