@@ -37,7 +37,7 @@ def compare(
     png: Annotated[Path | None, typer.Option("--png", help=say("cli.png"))] = None,
 ) -> None:
     from studio import gpu
-    from studio.compare import card, held_out
+    from studio.compare import card, comparison, held_out
     from studio.compare.columns import NOW, CompareRequest, parse
 
     run = runs.find(run_id)
@@ -60,7 +60,7 @@ def compare(
                 path.write_bytes(written())
                 err.print(plain(say("cli.wrote", path=path)))
     if as_json:
-        print_json(card.as_json(made))
+        print_json(comparison.as_json(made))
     else:
         _show_comparison(made)
 

@@ -13,8 +13,9 @@ from studio.compare.comparison import Comparison
 from studio.compare.generate import Asked, noise_key
 from studio.compare.likelihood import Weighed
 from studio.compare.placing import placed
-from studio.compare.proof import prove, run_renderer
+from studio.compare.proof import prove
 from studio.data import tokens
+from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.errors import CompareError, HomeError
 from studio.i18n import message

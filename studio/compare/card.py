@@ -6,8 +6,7 @@ from datetime import date
 from studio import labels
 from studio.compare import standing
 from studio.compare.columns import ADAPTED, BASE, Column
-from studio.compare.comparison import Comparison
-from studio.compare.journal import Pair
+from studio.compare.comparison import Comparison, Pair
 from studio.compare.metrics import Scoreboard
 from studio.compare.report import Card, Stills
 from studio.config import BUILTIN_MODEL, ModelConfig
@@ -94,37 +93,3 @@ def base_name(model: ModelConfig) -> str:
 def _name(plain: str, column: Column, usual: Column, language: str) -> str:
     """Return a side's name; a column that is not the usual one says what it is."""
     return plain if column == usual else f"{plain} · {column.title(language)}"
-
-
-def as_json(made: Comparison) -> dict[str, object]:
-    """Return a comparison as what `--json` prints, in English."""
-    proof = made.proof
-    return {
-        "run": made.request.run_id,
-        "columns": [column.title() for column in made.request.columns],
-        "answers": [
-            {
-                "prompt": prompt,
-                "sides": [
-                    {
-                        "text": side.text,
-                        "tokens": side.tokens,
-                        "seconds": round(side.seconds, 3),
-                        "first_seconds": side.first_seconds and round(side.first_seconds, 3),
-                        "tokens_a_second": side.tokens_a_second and round(side.tokens_a_second, 1),
-                        "end": side.end,
-                    }
-                    for side in sides
-                ],
-            }
-            for prompt, sides in zip(made.request.prompts, made.answers, strict=True)
-        ],
-        "notes": [note.text() for note in made.notes],
-        "proof": proof
-        and {
-            "verified": proof.verified,
-            **{name: value for name, value in vars(proof).items() if name not in ("problems", "unproven")},
-            "problems": [problem.text() for problem in proof.problems],
-            "unproven": [left.text() for left in proof.unproven],
-        },
-    }

@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from studio import runs
 from studio.compare import generate, held_out, likelihood
-from studio.compare.batches import batches
 from studio.compare.columns import BASE, EvaluationRequest
-from studio.compare.generate import Asked, Side
+from studio.compare.generate import Asked, Side, batches
 from studio.compare.held_out import GENERAL, Row
 from studio.compare.journal import Journal, digest
 from studio.compare.measures import Sample

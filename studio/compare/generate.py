@@ -15,11 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from studio.compare.batches import batches
-from studio.compare.placing import Models
+from studio.compare.model_set import Models
 from studio.config import GenerationConfig
 from studio.errors import CompareError
 from studio.model import limits, probe
+from studio.model.hardware import device
+
+ROWS_AT_ONCE = {"cpu": 8, "mps": 8, "cuda": 32}
+"""Prompts in a batch: eight times two gave five times the token rate of one times two on two processor cores."""
+TOKENS_AT_ONCE = 16384
+"""Tokens of a batch's prompts and answers, padding included."""
 
 End = Literal["turn", "length", "stopped"]
 
@@ -119,6 +124,19 @@ def answer(
     unknown = torch.full_like(next(iter(first.values())), torch.nan)
     logits = torch.stack([first.get(number, unknown) for number in range(len(rows))])
     return Answered(sides, logits.reshape(len(asked), count, -1))
+
+
+def batches(lengths: Sequence[int], answer: int) -> Iterator[list[int]]:
+    """Yield the rows in batches of like length (numbers from 0), given the lengths of prompts and longest answer."""
+    most = ROWS_AT_ONCE[device()]
+    batch: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda number: (lengths[number], number)):
+        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[number] + answer) * 2 > TOKENS_AT_ONCE):
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
 
 
 def _batches(

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from studio import runs
-from studio.compare.proof import run_renderer
 from studio.config import MappingConfig, SourceConfig
 from studio.data import formats, prepare, source, tokens
 from studio.data.formats import RowProblem, Turn
+from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
 from studio.data.segments import Segment

@@ -1,4 +1,4 @@
-"""What is kept of answers, and what people say about them, line by line; many pages and processes write at once."""
+"""Files of JSON lines that many processes append to and read at once."""
 
 import hashlib
 import json
@@ -12,38 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from studio import locks
-from studio.errors import CompareError
 from studio.files import replace_file
-
-LONGEST_NAME = 80
-"""Characters of the name by which a person is known."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Both sides' answers to one prompt."""
-
-    prompt: str
-    before: str
-    after: str
-
-    @property
-    def id(self) -> str:
-        """A name made of the content: what is said about a pair never moves to another one."""
-        return digest(self.prompt, self.before, self.after)[:16]
 
 
 def digest(*parts: str) -> str:
     """Return a hash of some texts in order, as hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
-
-
-def checked_name(name: str) -> str:
-    """Return a person's name without white space around it; raises CompareError when it cannot be used."""
-    trimmed = name.strip()
-    if not 0 < len(trimmed) <= LONGEST_NAME:
-        raise CompareError("compare.voter", most=LONGEST_NAME)
-    return trimmed
 
 
 class Journal:

@@ -9,6 +9,7 @@ from typing import Any
 
 from studio import runs
 from studio.compare.columns import NOW, Column
+from studio.compare.model_set import BASE, Models, using
 from studio.config import RunConfig
 from studio.data import tokens
 from studio.errors import CompareError, ModelError, StudioError
@@ -23,9 +24,6 @@ from studio.model.saved import WEIGHTS
 from studio.runs import Run
 from studio.train import checkpoint
 
-BASE = "__base__"
-"""PEFT's name of the base in a batch."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -38,40 +36,6 @@ class Source:
     made_for: dict[str, Any] | None = None
     """The base it was made for, where its folder does not say so."""
     note: Message | None = None
-
-
-@dataclass(frozen=True)
-class Models:
-    """What answers: base and adapters in one model, on the device."""
-
-    model: Any
-    """A PEFT model, or the base alone where no adapter takes part."""
-    tokenizer: Any
-    stops: list[int]
-    """Tokens that end an answer."""
-    names: tuple[str, ...]
-    """PEFT's name of each column's adapter; `BASE` for the base."""
-    mixes: bool
-    """Whether all columns can be one batch."""
-
-    @contextmanager
-    def using(self, name: str | None) -> Iterator[None]:
-        """Let one adapter (or the base) answer whole batches, where the columns cannot be mixed."""
-        if name is None or not hasattr(self.model, "peft_config"):
-            yield
-            return
-        with _using(self.model, name):
-            yield
-
-
-@contextmanager
-def _using(model: Any, name: str) -> Iterator[None]:
-    before = beside.active(model)
-    beside.use(model, None if name == BASE else name)
-    try:
-        yield
-    finally:
-        beside.put_back(before)
 
 
 @dataclass(frozen=True)
@@ -252,7 +216,7 @@ def _refusal(model: Any, names: Sequence[str], pad: int) -> Message | None:
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         return message("compare.note.in_turn", detail=detail)
     for number, name in enumerate(names):
-        with _using(model, name):
+        with using(model, name):
             alone = probe.logits(model, ids, mask)[:, -1]
         apart = (mixed[number] - alone[number]).abs().max().item()
         if not apart <= _NEAR[model.dtype.itemsize] * alone[number].abs().max().item():

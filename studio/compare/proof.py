@@ -8,19 +8,16 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from studio import runs
 from studio.compare.columns import CompareRequest
 from studio.compare.generate import Asked
-from studio.compare.placing import BASE, Placed, Source
-from studio.config import MappingConfig
+from studio.compare.model_set import BASE
+from studio.compare.placing import Placed, Source
 from studio.data import tokens
-from studio.data.prepare import renderer
-from studio.data.prompt import PromptRenderer
+from studio.data.prepare import run_renderer
 from studio.errors import StudioError
 from studio.i18n import Message, message
 from studio.model import probe
 from studio.model.fit import Known
-from studio.runs import Run
 
 SAME = 1e-6
 """Two probabilities that differ by less are those of one model: float32 rounds to about 1e-7."""
@@ -182,12 +179,6 @@ def _templates(request: CompareRequest, placed: Placed) -> Iterator[Message]:
             own = found.saved.template
             if own is not None and own.strip() != str(used or "").strip():
                 yield message("compare.unproven.template", number=number + 1)
-
-
-def run_renderer(run: Run, tokenizer: Any) -> PromptRenderer:
-    """Return what renders a run's prompts."""
-    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
-    return renderer(run.config(), tokenizer, mapping, runs.day_of(run.id))
 
 
 def _saved_tokenizer(folder: Path) -> Any:

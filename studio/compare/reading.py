@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from studio.compare.journal import Journal, Pair, checked_name
+from studio.compare.comparison import Pair
+from studio.compare.journal import Journal
+from studio.compare.vote import checked_name
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from pydantic import ConfigDict, TypeAdapter
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.metrics import Score, Scoreboard, Verdict
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text

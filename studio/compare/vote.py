@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from studio.compare.journal import Journal, Pair, checked_name, digest
+from studio.compare.comparison import Pair
+from studio.compare.journal import Journal, digest
 from studio.errors import CompareError
 
 Said = Literal["1", "2", "tie", "bad"]
@@ -21,8 +22,18 @@ CHOICES: tuple[Said, ...] = get_args(Said)
 Side = Literal["before", "after"]
 MOST_ENTRIES, MOST_VOTERS, MOST_VOTERS_FROM = 20_000, 1000, 100
 """Lines of the votes' file, voters of a ballot, and those of them from one place, where that is known."""
+LONGEST_NAME = 80
+"""Characters of a voter's name."""
 _Z = 1.959963984540054
 """The normal quantile of a 95 % interval."""
+
+
+def checked_name(name: str) -> str:
+    """Return a person's name without white space around it; raises CompareError when it cannot be used."""
+    trimmed = name.strip()
+    if not 0 < len(trimmed) <= LONGEST_NAME:
+        raise CompareError("compare.voter", most=LONGEST_NAME)
+    return trimmed
 
 
 @dataclass(frozen=True)

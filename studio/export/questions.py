@@ -6,8 +6,8 @@ from typing import Literal
 
 from studio.compare import held_out
 from studio.compare.held_out import Row
-from studio.compare.proof import run_renderer
 from studio.data import tokens
+from studio.data.prepare import run_renderer
 from studio.data.tokens import IGNORED
 from studio.errors import ExportError, StudioError
 from studio.export.subject import Subject

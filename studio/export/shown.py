@@ -6,7 +6,7 @@ from typing import Literal
 
 from studio.compare import card, saved, standing
 from studio.compare.columns import ADAPTED, BASE
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.report import Card
 from studio.export.subject import Subject
 from studio.files import sha256

@@ -12,8 +12,8 @@ from typing import Any
 from studio.compare import card as compare_card
 from studio.compare import generate
 from studio.compare.columns import ADAPTED, BASE
+from studio.compare.comparison import Pair
 from studio.compare.generate import Asked, noise_key
-from studio.compare.journal import Pair
 from studio.compare.placing import placed
 from studio.compare.report import inline
 from studio.errors import ExportError, PromptError

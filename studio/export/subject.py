@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio import labels
-from studio.compare.proof import run_renderer
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.data import tokens
 from studio.data.formats import Turn
+from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer, TextRenderer
 from studio.errors import ExportError, ModelError
 from studio.events import Chosen

@@ -17,7 +17,7 @@ from studio.compare import generate
 from studio.compare.generate import Asked as AskedPrompt
 from studio.compare.generate import Side, Sides, noise_key
 from studio.compare.held_out import Row
-from studio.compare.placing import BASE, Models
+from studio.compare.model_set import BASE, Models
 from studio.config import GenerationConfig, RunConfig
 from studio.data import tokens
 from studio.data.prepare import Prepared

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Sequence
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.i18n import text
 
 MOST_SLIDES = 40

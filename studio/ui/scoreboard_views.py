@@ -6,7 +6,7 @@ Pure functions without Gradio. Whatever comes from rows and answers is escaped b
 import html
 from typing import Literal
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.metrics import Scoreboard
 from studio.compare.report import Card, signed
 from studio.compare.standing import Evaluation

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from studio.compare import reading
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.export import example, pieces, script, subject
 
 NAMES = [

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
 from studio.compare.report import Card, Stills

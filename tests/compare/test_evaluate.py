@@ -7,8 +7,7 @@ from asking import compare
 from following import trained, wait_for
 
 from studio import gpu
-from studio.compare import batches as batching
-from studio.compare import evaluate
+from studio.compare import evaluate, generate
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, EvaluationRequest
 from studio.compare.metrics import Scoreboard
 from studio.config import GenerationConfig
@@ -25,7 +24,7 @@ def run(tiny_config):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setitem(batching.ROWS_AT_ONCE, "cpu", 4)
+    monkeypatch.setitem(generate.ROWS_AT_ONCE, "cpu", 4)
 
 
 def evaluated(run, **settings):
@@ -163,11 +162,11 @@ def test_nothing_is_evaluated_while_a_run_trains(run, tiny_config):
 
 def test_batches_are_of_like_length_and_hold_every_row_once():
     lengths = [5, 900, 7, 6, 8, 5, 1000, 9, 4, 3]
-    made = list(batching.batches(lengths, 100))
+    made = list(generate.batches(lengths, 100))
     assert sorted(number for batch in made for number in batch) == list(range(10))
     assert [lengths[number] for batch in made for number in batch] == sorted(lengths)
-    assert list(batching.batches([9000, 9000], 100)) == [[0], [1]]
-    assert list(batching.batches([], 100)) == []
+    assert list(generate.batches([9000, 9000], 100)) == [[0], [1]]
+    assert list(generate.batches([], 100)) == []
 
 
 def test_the_scoreboard_compares_the_columns_that_were_asked_for(run):

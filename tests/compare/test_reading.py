@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.reading import COLUMNS, LONGEST_NOTE, Sheet, escaped
 from studio.errors import CompareError
 

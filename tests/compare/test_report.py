@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.compare import report
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.report import Card, number, signed, thinned, to_json, to_markdown
 from studio.errors import CompareError
 from studio.i18n import catalogue, text

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.measures import MEASURES
 from studio.compare.report import Card, to_markdown
 from studio.compare.report_html import to_html

@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.compare import fonts
 from studio.compare.canvas import Canvas, wrap
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
 from studio.compare.report_png import SIZES, to_png

@@ -10,8 +10,7 @@ from asking import GREEDY
 from following import trained
 
 from studio import gpu
-from studio.compare import batches as batching
-from studio.compare import standing
+from studio.compare import generate, standing
 from studio.compare.columns import ADAPTED, Column, EvaluationRequest
 from studio.files import sha256
 from studio.owner import Owner
@@ -36,7 +35,7 @@ def test_what_is_on_disk_is_what_was_shown(run):
 
 
 def test_everybody_sees_it_go_on_and_stop(run, monkeypatch):
-    monkeypatch.setitem(batching.ROWS_AT_ONCE, "cpu", 2)
+    monkeypatch.setitem(generate.ROWS_AT_ONCE, "cpu", 2)
     job = evaluate(run)
     steps = []
     for made in job.updates():

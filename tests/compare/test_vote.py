@@ -8,7 +8,8 @@ import pytest
 from filelock import FileLock
 
 from studio.compare import journal, vote
-from studio.compare.journal import Journal, Pair
+from studio.compare.comparison import Pair
+from studio.compare.journal import Journal
 from studio.compare.vote import Ballot, wilson
 from studio.errors import CompareError
 

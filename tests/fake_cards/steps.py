@@ -54,7 +54,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Plan, place, train a step, evaluate, compare in a mixed batch; return where things were and of which type."""
     from studio import runs
     from studio.compare import generate
-    from studio.compare.placing import BASE, Models
+    from studio.compare.model_set import BASE, Models
     from studio.data.prepare import prepare
     from studio.model import adapter, load
     from studio.model.adapter import TUNED, ModelHost

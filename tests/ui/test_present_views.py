@@ -2,7 +2,7 @@
 
 from test_compare_views import comparison
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import Pair
 from studio.ui import present_views
 from studio.ui.tabs import present
 

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from studio.compare.proof import run_renderer
 from studio.data import tokens
 from studio.data.formats import Turn
+from studio.data.prepare import run_renderer
 from studio.export import questions
 from studio.export.questions import TEXTS, Question
 from studio.export.verify import fresh_answers, of_run

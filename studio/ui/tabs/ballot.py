@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from studio import runs
-from studio.compare.journal import Pair, checked_name
+from studio.compare.comparison import Pair
 from studio.compare.standing import Evaluation
-from studio.compare.vote import CHOICES, Ballot
+from studio.compare.vote import CHOICES, Ballot, checked_name
 from studio.errors import CompareError
 from studio.ui import ballot_views as views
 from studio.ui import launch

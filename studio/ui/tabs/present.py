@@ -4,8 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.compare.comparison import Comparison
-from studio.compare.journal import Pair
+from studio.compare.comparison import Comparison, Pair
 from studio.compare.standing import Evaluation
 from studio.errors import CompareError
 from studio.ui import present_views

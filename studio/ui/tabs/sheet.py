@@ -6,9 +6,10 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.journal import checked_name, digest
+from studio.compare.journal import digest
 from studio.compare.reading import LONGEST_NOTE, Sheet
 from studio.compare.standing import Evaluation
+from studio.compare.vote import checked_name
 from studio.errors import CompareError
 from studio.ui import ballot_views as views
 from studio.ui.failures import shown
