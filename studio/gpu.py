@@ -76,7 +76,8 @@ class GpuThread:
         `settings` (new values by dotted path) are changed from there on. Raises RunError, ConfigError or DeviceError
         when that cannot be.
         """
-        from studio.train import checkpoint, resume, trainer
+        from studio import checkpoints
+        from studio.train import resume, trainer
 
         run = runs.find(run_id)
         with self._alone(wait) as devices:
@@ -85,8 +86,8 @@ class GpuThread:
             changes = resume.changed(run, settings or {})
             if run.status().state is State.FINISHED:
                 resume.require_further(run, changes)
-            if checkpoint.all_of(run.path) or run.status().state is State.FINISHED:
-                checkpoint.newest_whole(run.path)
+            if checkpoints.all_of(run.path) or run.status().state is State.FINISHED:
+                checkpoints.newest_whole(run.path)
             taken = RunWriter.take_over(run, devices)
             trainer.change(taken, changes)
             return self._enqueue(_Waiting(taken, True, token))
@@ -156,19 +157,19 @@ class GpuThread:
 
     def compare(self, request: CompareRequest, keep: bool = True) -> Job:
         """Ask for a comparison; it shows a `Comparison` after every token, and its run keeps it, or not."""
-        from studio.compare.ask import ask
+        from studio.compare.compare_job import ask
 
         return self.submit(Job(functools.partial(ask, request, keep=keep)))
 
     def weigh(self, request: CompareRequest, answer: Sequence[int]) -> Job:
         """Ask how likely each column finds the tokens of an answer to the first prompt; it shows `Weighed` ones."""
-        from studio.compare.ask import weigh
+        from studio.compare.compare_job import weigh
 
         return self.submit(Job(functools.partial(weigh, request, answer)))
 
     def evaluate(self, request: EvaluationRequest) -> Job:
         """Ask for the scoreboard of a run; it shows an `Evaluation` after every batch."""
-        from studio.compare.evaluate import evaluate
+        from studio.evaluate.evaluation_job import evaluate
 
         return self.submit(Job(functools.partial(evaluate, request)))
 

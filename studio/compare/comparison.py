@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from studio.compare.columns import CompareRequest
-from studio.compare.generate import Sides
-from studio.compare.journal import digest
 from studio.compare.proof import Proof
+from studio.generation.generate import Sides
 from studio.i18n import Message
+from studio.journal import digest
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from studio.compare.column_loading import Placed, Source
 from studio.compare.columns import CompareRequest
-from studio.compare.generate import Asked
-from studio.compare.model_set import BASE
-from studio.compare.placing import Placed, Source
 from studio.data import tokens
 from studio.data.prepare import run_renderer
 from studio.errors import StudioError
+from studio.generation.generate import Asked
+from studio.generation.model_set import BASE
 from studio.i18n import Message, message
 from studio.model import probe
 from studio.model.fit import Known

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from studio.compare import report, report_html
-from studio.compare.report import inline
 from studio.config import BUILTIN_MODEL, values
 from studio.data.language import languages
 from studio.data.tokens import IGNORED
@@ -19,6 +17,8 @@ from studio.export.subject import Subject
 from studio.files import replace_file
 from studio.i18n import text
 from studio.model import builtin, hub
+from studio.reports import card_html, comparison_card
+from studio.reports.comparison_card import inline
 from studio.train import record
 
 NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
@@ -34,7 +34,7 @@ def write(draft: Path, subject: Subject, kind: str) -> None:
     if picture:
         replace_file(draft / CURVE, picture)
     if shown.card:
-        replace_file(draft / PAGE, report_html.to_html(shown.card))
+        replace_file(draft / PAGE, card_html.to_html(shown.card))
     replace_file(draft / NAME, _Card(subject, kind, shown, picture is not None).text())
 
 
@@ -111,10 +111,10 @@ class _Card:
         steps = len(self._shown.curve.steps) and int(self._shown.curve.steps[-1])
         yield self._say(f"samples_from.{self._shown.where}", step=self._shown.curve.kept or steps, page=PAGE)
         for pair in made.pairs:
-            yield f"**{made.words('prompt')}**\n\n{report.fenced(pair.prompt)}"
+            yield f"**{made.words('prompt')}**\n\n{comparison_card.fenced(pair.prompt)}"
             for side in ("before", "after"):
                 answer = getattr(pair, side).strip()
-                said = report.fenced(answer) if answer else f"*{made.words('empty')}*"
+                said = comparison_card.fenced(answer) if answer else f"*{made.words('empty')}*"
                 yield f"**{made.words(side)}** · {inline(getattr(made, _SIDES[side]))}\n\n{said}"
 
     def _use(self) -> Iterator[str]:
@@ -125,7 +125,7 @@ class _Card:
             yield self._say(f"use_{self._kind}")
             yield example.usage(self._subject, self._kind)
         if self._subject.prompt.system is not None:
-            yield f"{self._say('system')}\n\n{report.fenced(self._subject.prompt.system)}"
+            yield f"{self._say('system')}\n\n{comparison_card.fenced(self._subject.prompt.system)}"
 
     def _data(self) -> Iterator[str]:
         source, run = self._subject.config.data.source, self._subject.run
@@ -147,7 +147,7 @@ class _Card:
 
     def _curve(self) -> Iterator[str]:
         curve = self._shown.curve
-        losses, checks = report.finite(curve.losses), report.finite(curve.check_losses)
+        losses, checks = comparison_card.finite(curve.losses), comparison_card.finite(curve.check_losses)
         if not losses:
             return
         yield f"## {self._say('curve')}"
@@ -162,14 +162,14 @@ class _Card:
         yield _list(inline(line) for line in diagnosis.read(self._subject.run).text(self._subject.language))
 
     def _board(self) -> Iterator[str]:
-        from studio.compare import standing
         from studio.compare.columns import ADAPTED
+        from studio.evaluate import evaluation_store
 
         run, language = self._subject.run, self._subject.language
-        board = standing.board_of(run, ADAPTED, self._shown.adapter_sha256)
+        board = evaluation_store.board_of(run, ADAPTED, self._shown.adapter_sha256)
         if board is not None:
             yield f"## {text('card.scoreboard', language)}"
-            yield report.table(board, language)
+            yield comparison_card.table(board, language)
 
     def _settings(self) -> Iterator[str]:
         subject, language = self._subject, self._subject.language
@@ -233,7 +233,7 @@ def _without_folders(path: str) -> str:
 
 def _code(value: str) -> str:
     """Return a value as code in one line, in a table too."""
-    flat = " ".join(report.clean(value).split())
+    flat = " ".join(comparison_card.clean(value).split())
     return inline(flat) if "`" in flat or "|" in flat else f"`{flat}`"
 
 

@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-from studio.compare import fonts
-from studio.compare.canvas import ACCENT, LINE, QUIET, WARN, Canvas
-from studio.compare.fonts import Faces
 from studio.data.language import is_hangul
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.reports import fonts
+from studio.reports.canvas import ACCENT, LINE, QUIET, WARN, Canvas
+from studio.reports.fonts import Faces
 from studio.train.curve import Curve
 
 SIZE = (1000, 480)

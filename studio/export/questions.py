@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from studio.compare import held_out
-from studio.compare.held_out import Row
 from studio.data import tokens
 from studio.data.prepare import run_renderer
 from studio.data.tokens import IGNORED
 from studio.errors import ExportError, StudioError
 from studio.export.subject import Subject
+from studio.generation import held_out
+from studio.generation.held_out import Row
 from studio.train import pinned, record, samples
 
 COUNT = 8

@@ -4,13 +4,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from studio.compare import card, saved, standing
+from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE
 from studio.compare.comparison import Pair
-from studio.compare.report import Card
+from studio.evaluate import evaluation_store
 from studio.export.subject import Subject
 from studio.files import sha256
 from studio.model.saved import WEIGHTS
+from studio.reports import run_card
+from studio.reports.comparison_card import Card
 from studio.train import samples
 from studio.train.curve import Curve
 
@@ -40,7 +42,7 @@ class Shown:
     def compared(self) -> tuple[Pair, ...]:
         """Saved comparisons of base and this adapter, asked as in the training; the newest of each prompt."""
         found: dict[str, Pair] = {}
-        for one in saved.all_of(self.subject.run):
+        for one in comparison_history.all_of(self.subject.run):
             asked, proof = one.comparison.request, one.comparison.proof
             plain = asked.columns == (BASE, ADAPTED) and not asked.earlier
             if plain and proof and not proof.problems and proof.adapter_sha256[-1] == self.adapter_sha256:
@@ -74,5 +76,5 @@ class Shown:
         """The before/after card, with the scoreboard of this adapter if it has one; None without a pair."""
         if not self.pairs:
             return None
-        made = card.of_run(self.subject.run, self.pairs, self.subject.language)
-        return replace(made, scoreboard=standing.board_of(self.subject.run, ADAPTED, self.adapter_sha256))
+        made = run_card.of_run(self.subject.run, self.pairs, self.subject.language)
+        return replace(made, scoreboard=evaluation_store.board_of(self.subject.run, ADAPTED, self.adapter_sha256))

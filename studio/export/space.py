@@ -9,23 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from studio.compare import card as compare_card
-from studio.compare import generate
+from studio.compare.column_loading import placed
 from studio.compare.columns import ADAPTED, BASE
 from studio.compare.comparison import Pair
-from studio.compare.generate import Asked, noise_key
-from studio.compare.placing import placed
-from studio.compare.report import inline
 from studio.errors import ExportError, PromptError
 from studio.export import adapter, card, pieces, questions, target
 from studio.export.merge import Going
 from studio.export.shown import Shown
 from studio.export.subject import Subject
 from studio.files import replace_file
+from studio.generation import generate
+from studio.generation.generate import Asked, noise_key
 from studio.i18n import text
 from studio.model import hub
 from studio.model.adapter import ModelHost
 from studio.model.saved import BASE_RECORD
+from studio.reports import run_card as compare_card
+from studio.reports.comparison_card import inline
 
 APP, DATA = "app.py", "demo.json"
 _SDK = "gradio"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import psutil
 
 from studio import runs
-from studio.compare.held_out import Row
 from studio.config import RunConfig
 from studio.data.prepare import prepare
 from studio.errors import ModelError
+from studio.generation.held_out import Row
 from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, give_back_memory

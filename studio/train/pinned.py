@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.compare import held_out
-from studio.compare.held_out import GENERAL, Row
 from studio.config import RunConfig
 from studio.data.prepare import Prepared
 from studio.errors import PromptError
+from studio.generation import held_out
+from studio.generation.held_out import GENERAL, Row
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
 from studio.runs import Run

@@ -13,14 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from studio.compare import generate
-from studio.compare.generate import Asked as AskedPrompt
-from studio.compare.generate import Side, Sides, noise_key
-from studio.compare.held_out import Row
-from studio.compare.model_set import BASE, Models
 from studio.config import GenerationConfig, RunConfig
 from studio.data import tokens
 from studio.data.prepare import Prepared
+from studio.generation import generate
+from studio.generation.generate import Asked as AskedPrompt
+from studio.generation.generate import Side, Sides, noise_key
+from studio.generation.held_out import Row
+from studio.generation.model_set import BASE, Models
 from studio.i18n import message
 from studio.model.adapter import TUNED, ModelHost, untouched
 from studio.runs import Run, RunWriter

@@ -13,11 +13,12 @@ from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from typing_extensions import override
 
+from studio import checkpoints
 from studio.i18n import message
 from studio.model import processes
 from studio.model.hardware import random_state, set_random_state
 from studio.runs import RunWriter
-from studio.train import checkpoint, record, shares
+from studio.train import record, shares
 from studio.train.callbacks import RunCallback
 from studio.train.ends import Asked, Enough, NotFinite
 from studio.train.lean import LeanTrainer
@@ -215,9 +216,9 @@ class StudioTrainer(LeanTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self._run.begin("saving")
         if processes.is_first():
-            checkpoint.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
+            checkpoints.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
             processes.tell()
-            checkpoint.prune(self._run.path, self._keep_checkpoints)
+            checkpoints.prune(self._run.path, self._keep_checkpoints)
         else:
             while draft := processes.tell():
                 self._write(draft, model, trial)

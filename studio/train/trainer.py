@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studio import runs
+from studio import checkpoints, runs
 from studio.config import RunConfig
 from studio.data.prepare import Prepared, prepare
 from studio.errors import RunError
@@ -18,7 +18,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
-from studio.train import build, checkpoint, plan, preflight, record, resume, samples, schedule, together
+from studio.train import build, plan, preflight, record, resume, samples, schedule, together
 from studio.train.best import Best
 from studio.train.ends import Asked, NotFinite
 from studio.train.plan import Plan
@@ -40,7 +40,7 @@ def train(
     began with. Where several processes train together, this is the first one's part; see `together.train_along`.
     """
     config = run.config()
-    begun_from = checkpoint.newest_whole(run.path) if resumed and checkpoint.all_of(run.path) else None
+    begun_from = checkpoints.newest_whole(run.path) if resumed and checkpoints.all_of(run.path) else None
     together.forget(run)
     processes.tell(run.path)
 
@@ -89,7 +89,7 @@ def _prepared_trainer(
 ) -> Any:
     with together.told_of_an_early_end():
         planned, prepared, located = _prepare(run, config, host, going, token, begun_from)
-        best.go_back_to(checkpoint.step_of(begun_from) if begun_from else 0)
+        best.go_back_to(checkpoints.step_of(begun_from) if begun_from else 0)
     processes.tell(together.Start(planned, begun_from, resumed))
     rows = prepared.train, prepared.validation
     trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
@@ -97,7 +97,7 @@ def _prepared_trainer(
     if config.samples.mode != "off":  # it measures the device, for half a second
         seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
         seconds /= processes.count()
-    began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
+    began_at = (checkpoints.step_of(begun_from) if begun_from else 0) if resumed else None
     if processes.sharded():
         run.tell(message("log.launch.no_strip"))
     else:

@@ -5,7 +5,7 @@ Pure functions without Gradio. Whatever comes from prompts and answers is escape
 
 import html
 
-from studio.compare.vote import Preferences, Result, Shown
+from studio.evaluate.blind_vote import Preferences, Result, Shown
 from studio.i18n import text
 from studio.ui.views import bar, empty
 

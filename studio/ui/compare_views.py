@@ -12,10 +12,10 @@ from typing import Literal
 from studio.compare import lyrics
 from studio.compare.columns import NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
-from studio.compare.generate import Side
-from studio.compare.likelihood import Weighed
+from studio.compare.comparison_history import Saved
 from studio.compare.proof import Proof
-from studio.compare.saved import Saved
+from studio.generation.generate import Side
+from studio.generation.likelihood import Weighed
 from studio.i18n import Message, text
 from studio.ui import difference
 from studio.ui.difference import Piece

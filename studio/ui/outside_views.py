@@ -3,7 +3,7 @@
 import html
 
 from studio.compare.columns import Column
-from studio.compare.outside import Arrived
+from studio.compare.external_adapters import Arrived
 from studio.i18n import text
 from studio.model import hub
 from studio.model.uploaded import Upload

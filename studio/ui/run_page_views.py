@@ -7,10 +7,10 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from studio.compare.record import Evaluated, Record
-from studio.compare.report import SIGNS
 from studio.events import Chosen
 from studio.i18n import has, text
+from studio.reports.comparison_card import SIGNS
+from studio.reports.run_metadata import Evaluated, Record
 from studio.runs import Status
 from studio.summaries import PARTS
 from studio.ui import views

@@ -7,10 +7,10 @@ import html
 from typing import Literal
 
 from studio.compare.comparison import Pair
-from studio.compare.metrics import Scoreboard
-from studio.compare.report import Card, signed
-from studio.compare.standing import Evaluation
+from studio.evaluate.evaluation_store import Evaluation
+from studio.evaluate.scoreboard import Scoreboard
 from studio.i18n import text
+from studio.reports.comparison_card import Card, signed
 from studio.ui import difference
 from studio.ui.compare_views import pieces
 from studio.ui.views import bar, empty, said

@@ -21,15 +21,15 @@ prepare_process()
 os.environ["RESTYLE_HOME"] = tempfile.mkdtemp()
 
 from studio import presets, runs  # noqa: E402
-from studio.compare import generate  # noqa: E402
-from studio.compare.ask import ask  # noqa: E402
+from studio.compare.column_loading import placed  # noqa: E402
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest  # noqa: E402
-from studio.compare.generate import Asked, noise_key  # noqa: E402
-from studio.compare.placing import placed  # noqa: E402
+from studio.compare.compare_job import ask  # noqa: E402
 from studio.config import GenerationConfig  # noqa: E402
 from studio.data import prepare, tokens  # noqa: E402
 from studio.data.formats import Turn  # noqa: E402
 from studio.data.prepare import run_renderer  # noqa: E402
+from studio.generation import generate  # noqa: E402
+from studio.generation.generate import Asked, noise_key  # noqa: E402
 from studio.model import adapter, load  # noqa: E402
 
 TIMES, NEW_TOKENS = 3, 32

@@ -10,10 +10,10 @@ from following import trained
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, parse
-from studio.compare.generate import processors
 from studio.config import GenerationConfig
 from studio.data.formats import Turn
 from studio.errors import CompareError
+from studio.generation.generate import processors
 
 SHOTS = (Turn("user", "What is 1?"), Turn("assistant", "One, matey."))
 

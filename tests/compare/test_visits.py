@@ -41,7 +41,7 @@ def test_twenty_losses_are_bit_equal_with_and_without_visits(tiny_config, monkey
 
 
 def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, monkeypatch):
-    from studio.compare import generate
+    from studio.generation import generate
 
     other = gpu.thread().start_run(tiny_config.with_settings({"lora.target_modules": ["q_proj", "up_proj"]}))
     wait_until_over(other)
@@ -103,7 +103,7 @@ def evaluations(run):
 
 
 def test_a_visit_that_fails_does_not_end_the_run(tiny_config, monkeypatch):
-    from studio.compare import generate
+    from studio.generation import generate
 
     def fail(*args):
         raise RuntimeError("no luck")

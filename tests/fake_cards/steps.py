@@ -53,9 +53,9 @@ def make_model(folder: Path, family: str) -> Path:
 def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Plan, place, train a step, evaluate, compare in a mixed batch; return where things were and of which type."""
     from studio import runs
-    from studio.compare import generate
-    from studio.compare.model_set import BASE, Models
     from studio.data.prepare import prepare
+    from studio.generation import generate
+    from studio.generation.model_set import BASE, Models
     from studio.model import adapter, load
     from studio.model.adapter import TUNED, ModelHost
     from studio.model.estimate import parameters

@@ -89,7 +89,7 @@ def test_a_resumed_run_answers_each_step_once_and_drops_what_came_later(tiny_con
 def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_comes_at_the_resume(
     tiny_config, monkeypatch
 ):
-    from studio.compare import generate
+    from studio.generation import generate
 
     config = tiny_config.with_settings(SETTINGS)
     whole = trained(config, **SETTINGS)
@@ -117,7 +117,7 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
 
 
 def test_a_frame_that_fails_is_told_and_the_run_goes_on(tiny_config, monkeypatch):
-    from studio.compare import generate
+    from studio.generation import generate
 
     real, counted = generate._First.__call__, []
 

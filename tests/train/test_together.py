@@ -12,12 +12,12 @@ import psutil
 import pytest
 from following import wait_for, wait_until_over
 
-from studio import gpu, runs
+from studio import checkpoints, gpu, runs
 from studio.config import RunConfig
 from studio.errors import DeviceError, ModelError, RunError
 from studio.model import processes
 from studio.runs import State
-from studio.train import checkpoint, plan, shares, together
+from studio.train import plan, shares, together
 from studio.ui import following
 
 LAUNCH = Path(__file__).parents[2] / "presets" / "accelerate" / "processors.yaml"
@@ -132,8 +132,8 @@ def test_two_processes_train_like_one_pause_together_and_go_on_as_one(config, tm
     assert run.status().state is State.PAUSED
     assert following.follow(run.id).can_go_on
     stopped = run.status().step
-    assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == stopped < 24
-    assert {path.name for path in checkpoint.newest_whole(run.path).glob("rng_state_*")} == {
+    assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == stopped < 24
+    assert {path.name for path in checkpoints.newest_whole(run.path).glob("rng_state_*")} == {
         "rng_state_0.pth",
         "rng_state_1.pth",
     }
@@ -197,7 +197,7 @@ def test_sigterm_to_the_launcher_pauses_the_run(config, tmp_path, launch):
     launched.terminate()
     launched.wait(60)
     assert run.status().state is State.PAUSED
-    assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == run.status().step
+    assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == run.status().step
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ import pytest
 
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.compare.comparison import Comparison
-from studio.compare.generate import Side
-from studio.compare.likelihood import Weighed
 from studio.compare.proof import Proof
 from studio.config import GenerationConfig
+from studio.generation.generate import Side
+from studio.generation.likelihood import Weighed
 from studio.i18n import LANGUAGES, message, text
 from studio.ui import compare_views as views
 

@@ -4,14 +4,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from studio.compare import generate, likelihood
+from studio.compare.column_loading import placed
 from studio.compare.columns import ADAPTED, Column
-from studio.compare.generate import Asked
-from studio.compare.placing import placed
 from studio.config import GenerationConfig
 from studio.export.questions import Question
 from studio.export.verify.agreement import Answer, Said
 from studio.export.verify.case import Case
+from studio.generation import generate, likelihood
+from studio.generation.generate import Asked
 
 
 def said(

@@ -14,9 +14,9 @@ import gradio as gr
 
 from studio import runs
 from studio.compare.comparison import Pair
-from studio.compare.standing import Evaluation
-from studio.compare.vote import CHOICES, Ballot, checked_name
 from studio.errors import CompareError
+from studio.evaluate.blind_vote import CHOICES, Ballot, checked_name
+from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import ballot_views as views
 from studio.ui import launch
 from studio.ui.failures import shown

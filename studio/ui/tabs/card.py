@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.card import lacks_board
 from studio.compare.comparison import Comparison
 from studio.i18n import text
+from studio.reports.run_card import lacks_board
 from studio.ui import cards
 from studio.ui.failures import shown
 from studio.ui.frame import Frame

@@ -7,14 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from studio import runs
-from studio.compare import outside as arrived
+from studio import checkpoints, runs
+from studio.compare import external_adapters as arrived
 from studio.compare.columns import ADAPTED, BASE, MOST_COLUMNS, MOST_STRENGTH, NOW, Column
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State
-from studio.train import checkpoint
 from studio.ui import compare_views, limits, views
 from studio.ui.tabs import card, outside
 from studio.ui.words import Words
@@ -70,7 +69,7 @@ class CompareTab:
     """The tab's components that handlers read or change."""
 
     run: gr.Dropdown
-    checkpoint: gr.Dropdown
+    checkpoints: gr.Dropdown
     strength: gr.Slider
     numbers: dict[str, gr.Number]
     none: gr.HTML
@@ -279,7 +278,7 @@ def comparable() -> list[tuple[Run, runs.Status]]:
     for run in runs.all_runs()[:MOST_RUNS]:
         status = runs.readable_status(run)
         if status and (
-            run.has_adapter or checkpoint.all_of(run.path) or (status.state is State.TRAINING and status.step)
+            run.has_adapter or checkpoints.all_of(run.path) or (status.state is State.TRAINING and status.step)
         ):
             found.append((run, status))
     return found
@@ -353,7 +352,7 @@ def _own(run_id: str | None, language: str) -> list[tuple[str, str]]:
 
 
 def _steps(run_id: str, language: str) -> list[tuple[str, str]]:
-    steps = [checkpoint.step_of(path) for path in checkpoint.all_of(runs.folder() / run_id)[:MOST_CHECKPOINTS]]
+    steps = [checkpoints.step_of(path) for path in checkpoints.all_of(runs.folder() / run_id)[:MOST_CHECKPOINTS]]
     return [(text("compare.column.step", language, step=step), f"step-{step:06}") for step in steps]
 
 

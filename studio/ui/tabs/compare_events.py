@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare import saved
+from studio.compare import comparison_history
 from studio.compare.columns import BASE, NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
@@ -333,10 +333,10 @@ def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language
     }
 
 
-def saved_of(run_id: str | None) -> list[saved.Saved]:
+def saved_of(run_id: str | None) -> list[comparison_history.Saved]:
     """Return the comparisons that a run has kept, the newest first."""
     try:
-        return saved.all_of(runs.find(run_id)) if run_id else []
+        return comparison_history.all_of(runs.find(run_id)) if run_id else []
     except RunError:  # its folder was taken away
         return []
 
@@ -344,7 +344,7 @@ def saved_of(run_id: str | None) -> list[saved.Saved]:
 def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
     """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
     choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
-    chosen = saved.name(on_screen) if on_screen else None
+    chosen = comparison_history.name(on_screen) if on_screen else None
     value = chosen if chosen in [name for _, name in choices] else None
     told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
     return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare import outside as adapters
-from studio.compare.outside import Arrived
+from studio.compare import external_adapters as adapters
+from studio.compare.external_adapters import Arrived
 from studio.errors import CompareError
 from studio.model import uploaded
 from studio.ui import outside_views, scanning

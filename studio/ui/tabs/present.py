@@ -5,8 +5,8 @@ from pathlib import Path
 import gradio as gr
 
 from studio.compare.comparison import Comparison, Pair
-from studio.compare.standing import Evaluation
 from studio.errors import CompareError
+from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import present_views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame

@@ -6,11 +6,11 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.journal import digest
-from studio.compare.reading import LONGEST_NOTE, Sheet
-from studio.compare.standing import Evaluation
-from studio.compare.vote import checked_name
 from studio.errors import CompareError
+from studio.evaluate.blind_vote import checked_name
+from studio.evaluate.evaluation_store import Evaluation
+from studio.evaluate.human_reading import LONGEST_NOTE, Sheet
+from studio.journal import digest
 from studio.ui import ballot_views as views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame

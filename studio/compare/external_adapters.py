@@ -1,0 +1,99 @@
+"""Adapters from outside: brought here (a zip, two files, an id of the Hub), and judged against the base on arrival."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.compare.column_loading import located_base, source
+from studio.compare.columns import parse
+from studio.errors import StudioError
+from studio.model import fit, hub_adapter, saved, uploaded, vouched
+from studio.model.fit import Fit
+from studio.model.load import Located
+from studio.runs import Run
+
+Going = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An adapter from outside that is here now."""
+
+    column: str
+    """How a column names it."""
+    fit: Fit
+    """How it is known that it fits the run's base."""
+
+
+def bring(
+    named: str,
+    run: Run,
+    going: Going = lambda share: None,
+    token: str | None = None,
+    *,
+    same_base: bool | None = None,
+) -> str:
+    """Return how a column names the adapter that the user has `named`, which is here and fits after that.
+
+    A zip is kept, an adapter of the Hub is fetched; whatever else it is (a run, a step, a folder) is left to the
+    comparison. With `same_base` the user vouches that it is of the run's base under another name, or (False) takes that
+    back. Raises StudioError.
+    """
+    path = Path(named).expanduser()
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return upload([path], run, same_base=same_base).column
+    if not named.startswith(uploaded.PREFIX) and hub_adapter.is_named(named):
+        fetch(named, run, going, token, same_base=same_base)
+    elif same_base is not None and not parse(named).is_base and (folder := source(run, parse(named), None).folder):
+        _judge(saved.read(folder), located_base(run.config()), same_base)
+    return named
+
+
+def fetch(
+    named: str,
+    run: Run,
+    going: Going = lambda share: None,
+    token: str | None = None,
+    *,
+    same_base: bool | None = None,
+) -> Arrived:
+    """Fetch an adapter of the Hub that fits the run's base; raises StudioError."""
+    located = located_base(run.config())
+    found = saved.read(hub_adapter.fetch(named, going, token))
+    return Arrived(named.strip(), _judge(found, located, same_base))
+
+
+def _judge(found: saved.Saved, located: Located, same_base: bool | None) -> Fit:
+    """Judge an adapter, and remember what the user says of the name of its base."""
+    if same_base is False:
+        vouched.remember(found.base["id"] or fit.NAMELESS, located.identity, same=False)
+    judged = fit.judge(found, located, same_base=bool(same_base))
+    if judged.known == "vouched":
+        vouched.remember(judged.made_for, located.identity)
+    return judged
+
+
+def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) -> Arrived:
+    """Keep an adapter that was uploaded, if it fits the run's base; raises StudioError, and keeps nothing then."""
+    located = located_base(run.config())
+    found: list[Fit] = []
+    kept = uploaded.keep(paths, lambda arrived: found.append(_judge(arrived, located, same_base)))
+    return Arrived(kept.column, found[0])
+
+
+def offered(run: Run) -> list[str]:
+    """Return how columns name the adapters from outside that a run's base may take, as far as names tell.
+
+    Nothing is loaded and nothing hashed: the base is the one that the run has recorded.
+    """
+    base = run.resolved().get("base")
+    there = {each.column: each.folder for each in uploaded.all_kept()} | hub_adapter.fetched()
+    return [column for column, folder in there.items() if base and _may_fit(folder, base)]
+
+
+def _may_fit(folder: Path, base: dict[str, str | None]) -> bool:
+    try:
+        named = saved.recorded_base(folder)
+        return fit.kinship(named, base) is not None or vouched.holds(named["id"] or fit.NAMELESS, base)
+    except (StudioError, OSError):
+        return False

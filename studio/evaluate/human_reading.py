@@ -1,0 +1,108 @@
+"""The reading sheet: people read answers and note whether each sounds natural and whether it is wrong.
+
+What they note is in `<run>/compare/readings.jsonl`, one line each; a reader's last note on an answer counts.
+"""
+
+import csv
+import io
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from studio.compare.comparison import Pair
+from studio.errors import CompareError
+from studio.evaluate.blind_vote import checked_name
+from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.journal import Journal
+
+Side = Literal["before", "after"]
+LONGEST_NOTE = 2000
+COLUMNS = ("item", "prompt", "side", "answer", "reader", "natural", "wrong", "note")
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""What a spreadsheet takes for the beginning of a formula; where Korean or Japanese is typed, also in full width."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reader noted of one answer; None is not said."""
+
+    reader: str
+    item: str
+    side: Side
+    natural: bool | None = None
+    wrong: bool | None = None
+    note: str = ""
+
+
+class Sheet:
+    """The reading sheet of some answer pairs, kept in a folder."""
+
+    def __init__(self, folder: Path, pairs: Iterable[Pair]):
+        """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any."""
+        self._pairs = {pair.id: pair for pair in pairs}
+        if not self._pairs:
+            raise CompareError("compare.no_items")
+        self._journal = Journal(folder / "readings.jsonl")
+
+    def note(
+        self,
+        reader: str,
+        item: str,
+        side: Side,
+        natural: bool | None = None,
+        wrong: bool | None = None,
+        note: str = "",
+    ) -> Reading:
+        """Write down what a reader says of an answer, in place of an earlier note; raises CompareError."""
+        if item not in self._pairs or side not in get_args(Side):
+            raise CompareError("compare.ballot_item", item=item[:40])
+        if len(note) > LONGEST_NOTE:
+            raise CompareError("compare.note", count=len(note), most=LONGEST_NOTE)
+        made = Reading(checked_name(reader), item, side, natural, wrong, note)
+        self._journal.append(vars(made) | {"at": round(time.time(), 3)})
+        return made
+
+    def readings(self) -> list[Reading]:
+        """Return the notes that count: the last one of each reader on each answer of this sheet."""
+        counted = {}
+        for entry in self._journal.entries():
+            reader, item, side = (str(entry.get(name)) for name in ("reader", "item", "side"))
+            if item in self._pairs and side in get_args(Side):
+                natural, wrong = (_answered(entry.get(name)) for name in ("natural", "wrong"))
+                counted[reader, item, side] = Reading(reader, item, side, natural, wrong, str(entry.get("note", "")))
+        return list(counted.values())
+
+    def to_csv(self, language: str = DEFAULT_LANGUAGE) -> bytes:
+        """Return the sheet as CSV: one row for every note, and an empty one for every answer that nobody read.
+
+        UTF-8 with a byte order mark, without which Excel shows Korean as garbage. Cells that a spreadsheet would run
+        as a formula are escaped by an apostrophe.
+        """
+        noted: dict[tuple[str, str], list[Reading]] = {}
+        for reading in self.readings():
+            noted.setdefault((reading.item, reading.side), []).append(reading)
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow([text(f"compare.sheet.{column}", language) for column in COLUMNS])
+        for item, pair in self._pairs.items():
+            for side in get_args(Side):
+                for reading in noted.get((item, side)) or [Reading("", item, side)]:
+                    cells = [item, pair.prompt, text(f"compare.sheet.{side}", language), getattr(pair, side)]
+                    cells += [reading.reader, _said(reading.natural, language), _said(reading.wrong, language)]
+                    writer.writerow([escaped(cell) for cell in [*cells, reading.note]])
+        return file.getvalue().encode("utf-8-sig", "replace")
+
+
+def escaped(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _answered(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _said(answer: bool | None, language: str) -> str:
+    return "" if answer is None else text(f"compare.sheet.{'yes' if answer else 'no'}", language)

@@ -1,0 +1,248 @@
+"""The scoreboard: base against adapter over the same rows, each measure with its difference and how sure that is.
+
+The interval is the paired percentile bootstrap (Efron 1979; for corpus measures Koehn 2004): rows are drawn with
+replacement, the same ones for both sides, and the measure is computed anew from the sums of their statistics.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy
+from pydantic import ConfigDict, TypeAdapter
+
+from studio.errors import CompareError
+from studio.evaluate.metrics import MEASURES, Array, Direction, Measure, Sample, Tools, as_reference, tools
+from studio.i18n import Message, message
+from studio.model.hardware import Choice
+
+RESAMPLES = 1000
+SEED = 20240501
+CONFIDENCE = 0.95
+LEAST_ROWS = 6
+"""Fewer rows give no verdict: even if all of five differ the same way, chance does that once in 16 (2 · 0.5⁵)."""
+
+Verdict = Literal["better", "worse", "unclear"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measure of both sides."""
+
+    name: str
+    direction: Direction
+    rows: int
+    """Rows that say something about the measure, on both sides."""
+    before: float
+    after: float
+    reference: float | None
+    """The references' own figure, where closer to it is better."""
+    difference: float
+    """`after` − `before`."""
+    difference_interval: tuple[float, float] | None
+    gain: float
+    """How much better the adapter is, in the measure's unit; negative when it is worse.
+
+    For `higher` the difference, for `lower` the difference with its sign turned. For `closer`, by how much the mean
+    distance between an answer and its own reference has shrunk: it can shrink while both means stay the same.
+    """
+    gain_interval: tuple[float, float] | None
+    """None for fewer than two rows."""
+    verdict: Verdict
+    """`unclear` while the gain's interval holds 0, and for fewer than `LEAST_ROWS` rows."""
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """All measures of both sides, and by how much each row got better."""
+
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
+
+    rows: int
+    language: str
+    scores: tuple[Score, ...]
+    left_out: Mapping[str, Message]
+    """Measures that these rows say nothing about, and why."""
+    gains: tuple[float | None, ...]
+    """For every row how much better the adapter's answer is, in the unit that `choices` tells; None where unknown."""
+    choices: tuple[Choice, ...]
+    confidence: float = CONFIDENCE
+    resamples: int = RESAMPLES
+    seed: int = SEED
+
+    def score(self, name: str) -> Score | None:
+        """Return the score of a measure; None when it was left out."""
+        return next((score for score in self.scores if score.name == name), None)
+
+    def wins(self, most: int = 5) -> list[int]:
+        """Return the rows (from 0) that got better, the biggest gain first."""
+        return self._sorted(most, sign=1)
+
+    def losses(self, most: int = 5) -> list[int]:
+        """Return the rows (from 0) that got worse, the biggest loss first."""
+        return self._sorted(most, sign=-1)
+
+    def _sorted(self, most: int, sign: int) -> list[int]:
+        known = [(sign * gain, row) for row, gain in enumerate(self.gains) if gain is not None and sign * gain > 0]
+        return [row for _, row in sorted(known, key=lambda pair: (-pair[0], pair[1]))[:most]]
+
+    def to_json(self) -> str:
+        """Write the scoreboard as JSON; `from_json` gives an equal one back."""
+        return _ADAPTER.dump_json(self, indent=1).decode("utf-8")
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Scoreboard":
+        """Read what `to_json` wrote."""
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(Scoreboard)
+
+
+def score(
+    before: Sequence[Sample],
+    after: Sequence[Sample],
+    language: str | None = None,
+    marker: str | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    going: Callable[[float], None] = lambda share: None,
+) -> Scoreboard:
+    """Compare both sides' answers to the same rows by every measure of `MEASURES`.
+
+    `language` (`ko`, `en`) is found from the references when it is not given; `marker` is a regular expression. `going`
+    is told the share done, often, and may raise to end the work. Raises CompareError without rows, when
+    the sides' rows differ, and for a marker that cannot be used.
+    """
+    if not before or not after:
+        raise CompareError("compare.no_rows")
+    if [(s.prompt, s.reference) for s in before] != [(s.prompt, s.reference) for s in after]:
+        raise CompareError("compare.unpaired", before=len(before), after=len(after))
+    done = 0.0
+    shared = tools([s.reference or s.answer for s in before], language, marker, lambda: going(done))
+    draws = _draws(len(before), resamples, seed)
+    scores, left_out = [], {}
+    for number, measure in enumerate(MEASURES):
+        done = number / len(MEASURES)
+        going(done)
+        made = _score(measure, before, after, shared, draws)
+        if made is None:
+            left_out[measure.name] = measure.why_missing
+        else:
+            scores.append(made)
+    gains, unit = _gains(before, after, shared)
+    return Scoreboard(
+        rows=len(before),
+        language=shared.language,
+        scores=tuple(scores),
+        left_out=left_out,
+        gains=gains,
+        choices=(_language_choice(language, shared), shared.tokenizer, unit),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _draws(rows: int, resamples: int, seed: int) -> Array:
+    """Return how often each row is drawn in each sample (samples × rows): a draw with replacement, counted."""
+    return numpy.random.default_rng(seed).multinomial(rows, [1 / rows] * rows, size=resamples)
+
+
+def _score(
+    measure: Measure, before: Sequence[Sample], after: Sequence[Sample], tools: Tools, draws: Array
+) -> Score | None:
+    chosen = [row for row, s in enumerate(before) if not measure.needs_reference or (s.reference or "").strip()]
+    sides = [[side[row] for row in chosen] for side in (before, after)]
+    if not chosen or not measure.applies(sides[0], tools):
+        return None
+    if measure.direction == "closer":
+        sides.append([as_reference(sample) for sample in sides[0]])
+    statistics = [measure.statistics(side, tools) for side in sides]
+    telling = numpy.all([part.any(axis=1) for part in statistics], axis=0)
+    if not telling.any():
+        return None
+    statistics = [part[telling] for part in statistics]
+    drawn = draws[:, [row for row, tells in zip(chosen, telling, strict=True) if tells]]
+
+    figures = [measure.figure(part.sum(axis=0), tools) for part in statistics]
+    samples = [measure.figure(drawn @ part, tools) for part in statistics]
+    if measure.direction == "closer":
+        figure, sample = _nearer(measure, statistics, drawn, tools)
+    else:
+        sign = 1 if measure.direction == "higher" else -1
+        figure, sample = sign * (figures[1] - figures[0]), sign * _minus(samples[1], samples[0])
+    rows = int(telling.sum())
+    gain_interval = _interval(sample, rows)
+    return Score(
+        name=measure.name,
+        direction=measure.direction,
+        rows=rows,
+        before=float(figures[0]),
+        after=float(figures[1]),
+        reference=float(figures[2]) if len(figures) > 2 else None,
+        difference=float(_minus(figures[1], figures[0])),
+        difference_interval=_interval(_minus(samples[1], samples[0]), rows),
+        gain=float(figure),
+        gain_interval=gain_interval,
+        verdict=_verdict(gain_interval, rows),
+    )
+
+
+def _minus(after: Array, before: Array) -> Array:
+    with numpy.errstate(invalid="ignore"):
+        return numpy.subtract(after, before)
+
+
+def _nearer(measure: Measure, statistics: Sequence[Array], drawn: Array, tools: Tools) -> tuple[Array, Array]:
+    """Return by how much the mean distance to the references shrinks: over all rows, and in every sample."""
+    before, after, reference = (part[:, 0] for part in statistics)
+    shrunk = numpy.abs(before - reference) - numpy.abs(after - reference)
+    pairs = numpy.stack([shrunk, numpy.ones(len(shrunk))], axis=1)
+    return measure.figure(pairs.sum(axis=0), tools), measure.figure(drawn @ pairs, tools)
+
+
+def _interval(samples: Array, rows: int) -> tuple[float, float] | None:
+    """Return the percentile interval; samples without any telling row are left out of it."""
+    known = samples[~numpy.isnan(samples)]
+    if rows < 2 or not len(known):
+        return None
+    tail = 100 * (1 - CONFIDENCE) / 2
+    method = "linear" if numpy.isfinite(known).all() else "nearest"
+    low, high = numpy.percentile(known, [tail, 100 - tail], method=method)
+    return float(low), float(high)
+
+
+def _verdict(interval: tuple[float, float] | None, rows: int) -> Verdict:
+    if interval is None or rows < LEAST_ROWS:
+        return "unclear"
+    return "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "unclear"
+
+
+def _gains(before: Sequence[Sample], after: Sequence[Sample], tools: Tools) -> tuple[tuple[float | None, ...], Choice]:
+    """Say how much better each row got, all rows in one unit so that they can be sorted.
+
+    The drop in negative log-likelihood of the reference (nats a token) where every row with a reference has it on
+    both sides, else the gain in sentence chrF (points).
+    """
+    referenced = [row for row, sample in enumerate(before) if (sample.reference or "").strip()]
+    gains: list[float | None] = [None] * len(before)
+    known = [_likely(before[row]) and _likely(after[row]) for row in referenced]
+    if referenced and all(known):
+        for row in referenced:
+            gains[row] = float(before[row].nll - after[row].nll)  # type: ignore[operator]
+        return tuple(gains), Choice("gain", "nll", message("compare.gain.nll"))
+    for row in referenced:
+        sides = (side[row] for side in (before, after))
+        worth = [tools.chrf.sentence_score(side.answer, [side.reference]).score for side in sides]
+        gains[row] = worth[1] - worth[0]
+    return tuple(gains), Choice("gain", "chrf", message("compare.gain.chrf"))
+
+
+def _likely(sample: Sample) -> bool:
+    return sample.nll is not None and bool(numpy.isfinite(sample.nll)) and sample.nll_tokens > 0
+
+
+def _language_choice(asked: str | None, tools: Tools) -> Choice:
+    reason = message("compare.language.asked" if asked else "compare.language.found")
+    return Choice("language", tools.language, reason)

@@ -1,0 +1,161 @@
+"""Everything that a run's directory tells about it: settings, choices, what it rests on, results, files."""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio import checkpoints, presets, summaries
+from studio.config import RunConfig, fields, values
+from studio.errors import ConfigError
+from studio.events import Chosen
+from studio.runs import Run, State
+from studio.summaries import Summary
+from studio.train import cleanup
+
+if TYPE_CHECKING:
+    from studio.evaluate.scoreboard import Scoreboard
+
+NAMES = ("name",)
+"""Settings that tell runs apart and change nothing about them."""
+_FIELDS = dict(fields())
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A scoreboard that was kept with the run."""
+
+    at: float
+    """When it was made, in seconds since the epoch."""
+    adapter: str
+    """What was measured: `now`, or a checkpoint (`step-000100`)."""
+    board: "Scoreboard"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a run."""
+
+    summary: Summary
+    config: RunConfig | None
+    """As the run was started; None when it cannot be read."""
+    from_default: Mapping[str, Any]
+    """The settings that differ from the defaults, by dotted path."""
+    from_preset: Mapping[str, tuple[Any, Any]]
+    """The settings that differ from the preset of today, each with the preset's value."""
+    changes: Sequence[Mapping[str, Any]]
+    """Settings that were changed when the run was resumed: `step` and `settings`."""
+    choices: Sequence[Chosen]
+    """What the studio chose by itself, the last word on each."""
+    resolved: Mapping[str, Any]
+    """What the run rests on: hashes, versions, the base, the device."""
+    checkpoints: Sequence[int]
+    """The steps of the checkpoints, the newest first."""
+    spare_bytes: int
+    """What the clean-up of old checkpoints would free."""
+    evaluations: Sequence[Evaluated]
+    """The scoreboards, the newest first."""
+    votes: int
+    """Votes and readings on its answers."""
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run is over, unfinished, and can go on: from a checkpoint, or from its very start."""
+        status = self.summary.status
+        if status is None or status.state.alive or status.state is State.FINISHED:
+            return False
+        return bool(self.checkpoints) or not status.step
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether there is something to put beside the base."""
+        return self.summary.has_adapter or bool(self.checkpoints)
+
+
+def of(run: Run, chosen: Sequence[Chosen] | None = None) -> Record:
+    """Gather what is known of a run; what is damaged is left out, and the summary says so.
+
+    `chosen` are its automatic choices, for who has read its events already.
+    """
+    config: RunConfig | None = None
+    with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):
+        config = run.started_config()
+    resolved = _resolved(run)
+    if chosen is None:
+        chosen = list({event.name: event for event in _events(run) if isinstance(event, Chosen)}.values())
+    return Record(
+        summary=summaries.of(run),
+        config=config,
+        from_default=from_default(config) if config else {},
+        from_preset=from_preset(config) if config else {},
+        changes=resolved.get("changes", []),
+        choices=chosen,
+        resolved=resolved,
+        checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
+        spare_bytes=cleanup.spare_bytes(run),
+        evaluations=_evaluations(run.path / "compare"),
+        votes=sum(_lines(run.path / "compare" / name) for name in ("votes.jsonl", "readings.jsonl")),
+    )
+
+
+def from_default(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that are not at their defaults, by dotted path."""
+    return {
+        path: value
+        for path, value in values(config).items()
+        if path not in NAMES and value is not None and value != _FIELDS[path].default
+    }
+
+
+def from_preset(config: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which a config differs from its preset, each with the preset's value."""
+    if config.preset not in presets.names():
+        return {}
+    return {
+        path: (first, second)
+        for path, (first, second) in differing([config, presets.load(config.preset)]).items()
+        if path not in NAMES
+    }
+
+
+def differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
+    """Return the settings in which some configs differ, by dotted path, with the value of each."""
+    each = [values(config) for config in configs]
+    rows = {path: tuple(one[path] for one in each) for path in _FIELDS}
+    return {path: row for path, row in rows.items() if any(value != row[0] for value in row)}
+
+
+def _resolved(run: Run) -> dict[str, Any]:
+    try:
+        found = run.resolved()
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _events(run: Run) -> list[Any]:
+    try:
+        return run.events()[0]
+    except OSError:
+        return []
+
+
+def _evaluations(folder: Path) -> list[Evaluated]:
+    from studio.evaluate.scoreboard import Scoreboard
+
+    found = []
+    for path in folder.glob("*/scoreboard.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
+            about = json.loads(path.with_name("evaluation.json").read_bytes())
+            board = Scoreboard.from_json(path.read_bytes())
+            found.append(Evaluated(path.stat().st_mtime, about["column"]["adapter"], board))
+    return sorted(found, key=lambda each: each.at, reverse=True)
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0
