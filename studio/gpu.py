@@ -157,15 +157,15 @@ class GpuThread:
 
     def compare(self, request: CompareRequest, keep: bool = True) -> Job:
         """Ask for a comparison; it shows a `Comparison` after every token, and its run keeps it, or not."""
-        from studio.compare.compare_job import ask
+        from studio.compare.compare_job import compare
 
-        return self.submit(Job(functools.partial(ask, request, keep=keep)))
+        return self.submit(Job(functools.partial(compare, request, keep=keep)))
 
     def weigh(self, request: CompareRequest, answer: Sequence[int]) -> Job:
-        """Ask how likely each column finds the tokens of an answer to the first prompt; it shows `Weighed` ones."""
-        from studio.compare.compare_job import weigh
+        """Ask how likely each column finds the tokens of an answer to the first prompt; it shows `TokenScores`."""
+        from studio.compare.compare_job import score_answer
 
-        return self.submit(Job(functools.partial(weigh, request, answer)))
+        return self.submit(Job(functools.partial(score_answer, request, answer)))
 
     def evaluate(self, request: EvaluationRequest) -> Job:
         """Ask for the scoreboard of a run; it shows an `Evaluation` after every batch."""

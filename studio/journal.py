@@ -57,33 +57,33 @@ class Journal:
 
     def entries(self) -> list[dict[str, Any]]:
         """Return all whole entries, in the order in which they were written; only those that are new are read."""
-        with _reading:
-            read = _read.get(self.path)
+        with _cache_lock:
+            read = _cache.get(self.path)
             try:
                 with open(self.path, "rb") as file:
                     state = os.fstat(file.fileno())
                     if read is None or not read.goes_on(file, state):
-                        read = _Read(state.st_ino)
+                        read = _CachedEntries(state.st_ino)
                     file.seek(read.offset)
                     read.take(file.read())
             except FileNotFoundError:
-                _read.pop(self.path, None)
+                _cache.pop(self.path, None)
                 return []
-            _read[self.path] = read
-            _read.move_to_end(self.path)
-            if len(_read) > _KEPT:
-                _read.popitem(last=False)
+            _cache[self.path] = read
+            _cache.move_to_end(self.path)
+            if len(_cache) > _CACHED_FILES:
+                _cache.popitem(last=False)
             return [*read.entries, *read.unended]
 
 
-_KEPT = 16
+_CACHED_FILES = 16
 """Files whose entries are kept in memory."""
-_TAIL = 256
+_TAIL_BYTES = 256
 """Bytes before the new ones by which a file is known to be the same one, only longer."""
 
 
 @dataclass
-class _Read:
+class _CachedEntries:
     """What was read of a file."""
 
     inode: int
@@ -104,17 +104,17 @@ class _Read:
     def take(self, data: bytes) -> None:
         """Read the bytes from the offset on."""
         ends = data.rfind(b"\n") + 1
-        self.entries += _entries(data[:ends])
-        self.unended = _entries(data[ends:])
+        self.entries += _parse_lines(data[:ends])
+        self.unended = _parse_lines(data[ends:])
         self.offset += ends
-        self.tail = (self.tail + data[:ends])[-_TAIL:]
+        self.tail = (self.tail + data[:ends])[-_TAIL_BYTES:]
 
 
-_read: OrderedDict[Path, _Read] = OrderedDict()
-_reading = threading.Lock()
+_cache: OrderedDict[Path, _CachedEntries] = OrderedDict()
+_cache_lock = threading.Lock()
 
 
-def _entries(data: bytes) -> list[dict[str, Any]]:
+def _parse_lines(data: bytes) -> list[dict[str, Any]]:
     read = []
     for line in data.split(b"\n"):
         try:

@@ -13,7 +13,7 @@ from studio.config import RunConfig
 from studio.data import tokens
 from studio.errors import CompareError, ModelError, StudioError
 from studio.files import sha256
-from studio.generation.model_set import BASE, Models, using
+from studio.generation.model_set import BASE_MODEL, ModelSet, use_adapter
 from studio.i18n import Message, message
 from studio.model import beside, fit, hub_adapter, load, probe, quantization, saved, uploaded
 from studio.model.adapter import TUNED, ModelHost
@@ -25,7 +25,7 @@ from studio.runs import Run
 
 
 @dataclass(frozen=True)
-class Source:
+class AdapterSource:
     """Where a column's adapter comes from."""
 
     folder: Path | None
@@ -38,10 +38,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Placed(Models):
+class LoadedColumns(ModelSet):
     """The models of all columns, and what a comparison of them rests on."""
 
-    sources: tuple[Source | None, ...]
+    sources: tuple[AdapterSource | None, ...]
     """None for the base."""
     hashes: tuple[str | None, ...]
     """SHA-256 of each adapter: of its file, or of its weights in memory while it is trained."""
@@ -63,9 +63,9 @@ class Placed(Models):
 
 
 @contextmanager
-def placed(
+def load_columns(
     host: ModelHost, run: Run, config: RunConfig, columns: Sequence[Column], training: Run | None
-) -> Iterator[Placed]:
+) -> Iterator[LoadedColumns]:
     """Place the columns' models, and take them away again from a model that trains.
 
     The caller keeps the state of the model (`adapter.untouched`). Raises CompareError for an adapter that is not there
@@ -75,9 +75,9 @@ def placed(
         raise CompareError("compare.training_other", run=training.id)
     if training is not None and host.adapter != run.id:
         raise CompareError("compare.not_yet", run=run.id)
-    sources = [None if column.is_base else source(run, column, training) for column in columns]
-    located = host.loaded.located if training is not None and host.loaded else located_base(config)
-    fits = [found and _fit(found, located) for found in sources]
+    sources = [None if column.is_base else find_adapter(run, column, training) for column in columns]
+    located = host.loaded.located if training is not None and host.loaded else locate_base(config)
+    fits = [found and _check_compatibility(found, located) for found in sources]
     if training is None:
         host.base(config.model, located)
     assert host.loaded is not None
@@ -88,21 +88,21 @@ def placed(
     names: list[str] = []
     try:
         for found, column in zip(fits, columns, strict=True):
-            names.append(_name(host, found, column, aliases))
+            names.append(_load_adapter(host, found, column, aliases))
         model = loaded.model if host.peft is None else host.peft
-        refused = _refusal(model, names, loaded.tokenizer.pad_token_id)
+        refused = _batching_obstacle(model, names, loaded.tokenizer.pad_token_id)
         notes = [found.note for found in sources if found and found.note]
         notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
         if refused:
             notes.append(refused)
-        yield Placed(
+        yield LoadedColumns(
             model=model,
             tokenizer=loaded.tokenizer,
             stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
             names=tuple(names),
             sources=tuple(sources),
             hashes=tuple(found and _hash(model, found) for found in sources),
-            mixes=not refused and host.peft is not None and set(names) != {BASE},
+            mixes=not refused and host.peft is not None and set(names) != {BASE_MODEL},
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
             notes=tuple(notes),
@@ -116,7 +116,7 @@ def placed(
             beside.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
 
 
-def located_base(config: RunConfig) -> Located:
+def locate_base(config: RunConfig) -> Located:
     """Return where a run's base is; raises ModelError when it is not on this machine."""
     located = load.locate(config.model)
     if located is None:
@@ -124,43 +124,43 @@ def located_base(config: RunConfig) -> Located:
     return located
 
 
-def _fit(found: Source, located: Located) -> Fit:
+def _check_compatibility(found: AdapterSource, located: Located) -> Fit:
     """Judge an adapter before anything is loaded; the one that is being trained sits in its base."""
     if found.folder is None:
         return Fit(None, located.id, "weights")
     return fit.judge(saved.read(found.folder), located, found.made_for)
 
 
-def source(run: Run, column: Column, training: Run | None) -> Source:
+def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSource:
     """Find the adapter of a column; raises CompareError when there is none."""
     if column.adapter == NOW:
-        return Source(None, run) if training is not None else _result(run)
+        return AdapterSource(None, run) if training is not None else _final_adapter(run)
     if column.step is not None:
         there = checkpoints.all_of(run.path)
         found = next((path for path in there if checkpoints.step_of(path) == column.step), None)
         if found is None:
             steps = ", ".join(str(checkpoints.step_of(path)) for path in there) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
-        return Source(found, run, run.resolved()["base"])
+        return AdapterSource(found, run, run.resolved()["base"])
     if column.adapter.startswith(uploaded.PREFIX):
-        return Source(uploaded.find(column.adapter), None)
+        return AdapterSource(uploaded.find(column.adapter), None)
     if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
-        return _result(runs.find(column.adapter))
+        return _final_adapter(runs.find(column.adapter))
     if hub_adapter.is_named(column.adapter):
-        return Source(hub_adapter.here(column.adapter), None)
-    return Source(Path(column.adapter).expanduser(), _run_of(Path(column.adapter).expanduser()))
+        return AdapterSource(hub_adapter.here(column.adapter), None)
+    return AdapterSource(Path(column.adapter).expanduser(), _run_of(Path(column.adapter).expanduser()))
 
 
-def _result(run: Run) -> Source:
+def _final_adapter(run: Run) -> AdapterSource:
     """Return a run's result, or its newest checkpoint while it has none."""
     if run.has_adapter:
-        return Source(run.adapter, run)
+        return AdapterSource(run.adapter, run)
     there = checkpoints.all_of(run.path)
     if not there:
         raise CompareError("compare.no_adapter", run=run.id)
     newest = checkpoints.newest_whole(run.path)
     note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
-    return Source(newest, run, run.resolved()["base"], note)
+    return AdapterSource(newest, run, run.resolved()["base"], note)
 
 
 def _run_of(folder: Path) -> Run | None:
@@ -171,10 +171,10 @@ def _run_of(folder: Path) -> Run | None:
         return None
 
 
-def _name(host: ModelHost, found: Fit | None, column: Column, aliases: list[str]) -> str:
+def _load_adapter(host: ModelHost, found: Fit | None, column: Column, aliases: list[str]) -> str:
     """Return PEFT's name of a column's adapter, loaded beside the others; another strength is an alias of it."""
     if found is None:
-        return BASE
+        return BASE_MODEL
     name = TUNED if found.saved is None else host.load_adapter(found.saved, found.made_for)
     if column.strength == 1:
         return name
@@ -184,11 +184,11 @@ def _name(host: ModelHost, found: Fit | None, column: Column, aliases: list[str]
     return alias
 
 
-def _hash(model: Any, found: Source) -> str:
+def _hash(model: Any, found: AdapterSource) -> str:
     return beside.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
 
 
-def _refusal(model: Any, names: Sequence[str], pad: int) -> Message | None:
+def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | None:
     """Return why these columns are not one batch: their rows are coupled (LLM.int8), or PEFT does not mix them.
 
     DoRA is not mixed, nor are models that join the batch with the tokens (OPT) or send tokens to experts. So the trial
@@ -197,7 +197,7 @@ def _refusal(model: Any, names: Sequence[str], pad: int) -> Message | None:
     """
     import torch
 
-    if set(names) <= {BASE}:
+    if set(names) <= {BASE_MODEL}:
         return None
     if quantization.couples_rows(model):
         return message("compare.note.in_turn_int8")
@@ -215,13 +215,13 @@ def _refusal(model: Any, names: Sequence[str], pad: int) -> Message | None:
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         return message("compare.note.in_turn", detail=detail)
     for number, name in enumerate(names):
-        with using(model, name):
+        with use_adapter(model, name):
             alone = probe.logits(model, ids, mask)[:, -1]
         apart = (mixed[number] - alone[number]).abs().max().item()
-        if not apart <= _NEAR[model.dtype.itemsize] * alone[number].abs().max().item():
+        if not apart <= _LOGIT_TOLERANCE[model.dtype.itemsize] * alone[number].abs().max().item():
             return message("compare.note.in_turn", detail=f"Δ logits = {apart:.2g}")
     return None
 
 
-_NEAR = {4: 1e-3, 2: 0.1}
+_LOGIT_TOLERANCE = {4: 1e-3, 2: 0.1}
 """How far the logits of a batch may be from those of a column alone, as a share of the largest, by bytes a number."""

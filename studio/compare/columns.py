@@ -14,8 +14,8 @@ from studio.model import hub_adapter, uploaded
 
 NOW = "now"
 """The run's own adapter: its result, or the half-trained one while it trains."""
-MOST_COLUMNS = 4
-MOST_STRENGTH = 1.5
+MAX_COLUMNS = 4
+MAX_STRENGTH = 1.5
 _STEP = re.compile(r"step-(\d+)")
 
 
@@ -38,8 +38,8 @@ class Column:
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        if not 0 <= self.strength <= MOST_STRENGTH:
-            raise CompareError("compare.strength", strength=f"{100 * self.strength:g}", most=f"{100 * MOST_STRENGTH:g}")
+        if not 0 <= self.strength <= MAX_STRENGTH:
+            raise CompareError("compare.strength", strength=f"{100 * self.strength:g}", most=f"{100 * MAX_STRENGTH:g}")
         if [turn.role for turn in self.shots] != ["user", "assistant"] * (len(self.shots) // 2):
             raise CompareError("compare.shots")
 
@@ -88,7 +88,7 @@ BASE = Column("base")
 ADAPTED = Column("adapter")
 
 
-def parse(named: str, strength: float = 1.0) -> Column:
+def parse_column(named: str, strength: float = 1.0) -> Column:
     """Return the column called `base`, `now`, `step-000100` (or its number), or as `Column.adapter` names others."""
     if named == "base":
         return BASE
@@ -111,8 +111,8 @@ class CompareRequest:
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        if not 1 <= len(self.columns) <= MOST_COLUMNS:
-            raise CompareError("compare.columns", count=len(self.columns), most=MOST_COLUMNS)
+        if not 1 <= len(self.columns) <= MAX_COLUMNS:
+            raise CompareError("compare.columns", count=len(self.columns), most=MAX_COLUMNS)
         if not self.prompts:
             raise CompareError("compare.no_prompts")
         if any(len(column.said) != len(self.earlier) for column in self.columns):

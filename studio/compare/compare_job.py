@@ -8,7 +8,7 @@ from typing import Any
 
 from studio import runs
 from studio.compare import comparison_history
-from studio.compare.column_loading import placed
+from studio.compare.column_loading import load_columns
 from studio.compare.columns import CompareRequest
 from studio.compare.comparison import Comparison
 from studio.compare.proof import prove
@@ -17,14 +17,14 @@ from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.errors import CompareError, HomeError
 from studio.generation import generate, likelihood
-from studio.generation.generate import Asked, noise_key
-from studio.generation.likelihood import Weighed
+from studio.generation.generate import PromptBatchItem, noise_key
+from studio.generation.likelihood import TokenScores
 from studio.i18n import message
 from studio.model.adapter import ModelHost, untouched
 from studio.runs import Run
 
 
-def ask(
+def compare(
     request: CompareRequest,
     host: ModelHost,
     training: Run | None,
@@ -40,19 +40,19 @@ def ask(
     """
     run = runs.find(request.run_id)
     config = run.config()
-    with kept(host, training), placed(host, run, config, request.columns, training) as models:
+    with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:
         made = run_renderer(run, models.tokenizer)
-        asked = [_asked(request, made, models.tokenizer, prompt) for prompt in request.prompts]
+        asked = [_batch_item(request, made, models.tokenizer, prompt) for prompt in request.prompts]
         shown = Comparison(request, (), models.notes)
         answered = generate.answer(
             models, asked, request.generation, stop, lambda sides: show(replace(shown, answers=sides))
         )
         proof = prove(request, models, asked, answered.first)
     made = replace(shown, answers=answered.sides, proof=proof)
-    show(_kept_in(run, made) if keep and len(request.prompts) == 1 else made)
+    show(_save(run, made) if keep and len(request.prompts) == 1 else made)
 
 
-def _kept_in(run: Run, made: Comparison) -> Comparison:
+def _save(run: Run, made: Comparison) -> Comparison:
     if not any(side.ids for side in made.answers[0]):  # stopped before its first word
         return made
     try:
@@ -62,34 +62,34 @@ def _kept_in(run: Run, made: Comparison) -> Comparison:
     return made
 
 
-def weigh(
+def score_answer(
     request: CompareRequest,
     answer: Sequence[int],
     host: ModelHost,
     training: Run | None,
-    show: Callable[[tuple[Weighed, ...]], None],
+    show: Callable[[tuple[TokenScores, ...]], None],
     stop: threading.Event,
 ) -> None:
     """Show how likely each column finds the tokens of an answer to the first prompt."""
     run = runs.find(request.run_id)
-    with kept(host, training), placed(host, run, run.config(), request.columns, training) as models:
+    with unchanged_model(host, training), load_columns(host, run, run.config(), request.columns, training) as models:
         made = run_renderer(run, models.tokenizer)
-        asked = _asked(request, made, models.tokenizer, request.prompts[0])
-        show(likelihood.weigh(models, asked, answer))
+        asked = _batch_item(request, made, models.tokenizer, request.prompts[0])
+        show(likelihood.score_answer(models, asked, answer))
 
 
-def kept(host: ModelHost, training: Run | None) -> AbstractContextManager[None]:
+def unchanged_model(host: ModelHost, training: Run | None) -> AbstractContextManager[None]:
     """Keep the state of the model that trains, if one does; no gradients are made in any case."""
     import torch
 
     return untouched(host.peft) if training is not None and host.peft is not None else torch.no_grad()
 
 
-def _asked(request: CompareRequest, made: PromptRenderer, tokenizer: Any, prompt: str) -> Asked:
+def _batch_item(request: CompareRequest, made: PromptRenderer, tokenizer: Any, prompt: str) -> PromptBatchItem:
     each = []
     for column in request.columns:
         turns = request.turns(prompt, column)
         if len(turns) > 1 and not isinstance(made, ChatRenderer):
             raise CompareError("compare.one_turn")
         each.append(tuple(tokens.prompt_ids(made.question(turns), tokenizer)))
-    return Asked(tuple(each), noise_key(prompt, request.earlier))
+    return PromptBatchItem(tuple(each), noise_key(prompt, request.earlier))

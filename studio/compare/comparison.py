@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from studio.compare.columns import CompareRequest
 from studio.compare.proof import Proof
-from studio.generation.generate import Sides
+from studio.generation.generate import Answers
 from studio.i18n import Message
 from studio.journal import digest
 
@@ -14,7 +14,7 @@ class Comparison:
     """A comparison as it goes on."""
 
     request: CompareRequest
-    answers: Sides
+    answers: Answers
     """For each prompt one side for each column."""
     notes: tuple[Message, ...] = ()
     """What was done otherwise than one would think, and why."""
@@ -65,7 +65,7 @@ def as_json(made: Comparison) -> dict[str, object]:
 
 
 @dataclass(frozen=True)
-class Pair:
+class AnswerPair:
     """Both sides' answers to one prompt."""
 
     prompt: str

@@ -20,12 +20,12 @@ from studio.runs import Run
 
 log = logging.getLogger(__name__)
 
-MOST = 40
+MAX_SAVED = 40
 """Comparisons that a run keeps."""
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedComparison:
     """A comparison that was kept."""
 
     id: str
@@ -35,10 +35,10 @@ class Saved:
     comparison: Comparison
 
 
-_ADAPTER, _REQUEST = TypeAdapter(Saved), TypeAdapter(CompareRequest)
+_ADAPTER, _REQUEST = TypeAdapter(SavedComparison), TypeAdapter(CompareRequest)
 
 
-def name(made: Comparison) -> str:
+def comparison_id(made: Comparison) -> str:
     """Return the id under which a comparison is kept."""
     hashes: Sequence[str | None] = made.proof.adapter_sha256 if made.proof else ()
     return digest(json.dumps(_REQUEST.dump_python(made.request, mode="json")), *map(str, hashes))[:16]
@@ -46,11 +46,11 @@ def name(made: Comparison) -> str:
 
 def save(run: Run, made: Comparison) -> None:
     """Keep a comparison of one prompt; raises OSError or HomeError when it cannot be written."""
-    kept = _ADAPTER.dump_python(Saved(name(made), round(time.time(), 3), made), mode="json")
-    _journal(run).replace(lambda entries: [*(one for one in entries if one.get("id") != kept["id"]), kept][-MOST:])
+    kept = _ADAPTER.dump_python(SavedComparison(comparison_id(made), round(time.time(), 3), made), mode="json")
+    _journal(run).replace(lambda entries: [*(one for one in entries if one.get("id") != kept["id"]), kept][-MAX_SAVED:])
 
 
-def all_of(run: Run) -> list[Saved]:
+def load_all(run: Run) -> list[SavedComparison]:
     """Return the comparisons that a run has kept, the newest first; those that cannot be read any more are left out."""
     found = []
     for entry in reversed(_journal(run).entries()):

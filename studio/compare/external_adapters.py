@@ -4,19 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.compare.column_loading import located_base, source
-from studio.compare.columns import parse
+from studio.compare.column_loading import find_adapter, locate_base
+from studio.compare.columns import parse_column
 from studio.errors import StudioError
 from studio.model import fit, hub_adapter, saved, uploaded, vouched
 from studio.model.fit import Fit
 from studio.model.load import Located
 from studio.runs import Run
 
-Going = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Arrived:
+class ExternalAdapter:
     """An adapter from outside that is here now."""
 
     column: str
@@ -25,10 +25,10 @@ class Arrived:
     """How it is known that it fits the run's base."""
 
 
-def bring(
+def make_available(
     named: str,
     run: Run,
-    going: Going = lambda share: None,
+    going: ProgressCallback = lambda share: None,
     token: str | None = None,
     *,
     same_base: bool | None = None,
@@ -44,26 +44,30 @@ def bring(
         return upload([path], run, same_base=same_base).column
     if not named.startswith(uploaded.PREFIX) and hub_adapter.is_named(named):
         fetch(named, run, going, token, same_base=same_base)
-    elif same_base is not None and not parse(named).is_base and (folder := source(run, parse(named), None).folder):
-        _judge(saved.read(folder), located_base(run.config()), same_base)
+    elif (
+        same_base is not None
+        and not parse_column(named).is_base
+        and (folder := find_adapter(run, parse_column(named), None).folder)
+    ):
+        _check_compatibility(saved.read(folder), locate_base(run.config()), same_base)
     return named
 
 
 def fetch(
     named: str,
     run: Run,
-    going: Going = lambda share: None,
+    going: ProgressCallback = lambda share: None,
     token: str | None = None,
     *,
     same_base: bool | None = None,
-) -> Arrived:
+) -> ExternalAdapter:
     """Fetch an adapter of the Hub that fits the run's base; raises StudioError."""
-    located = located_base(run.config())
+    located = locate_base(run.config())
     found = saved.read(hub_adapter.fetch(named, going, token))
-    return Arrived(named.strip(), _judge(found, located, same_base))
+    return ExternalAdapter(named.strip(), _check_compatibility(found, located, same_base))
 
 
-def _judge(found: saved.Saved, located: Located, same_base: bool | None) -> Fit:
+def _check_compatibility(found: saved.Saved, located: Located, same_base: bool | None) -> Fit:
     """Judge an adapter, and remember what the user says of the name of its base."""
     if same_base is False:
         vouched.remember(found.base["id"] or fit.NAMELESS, located.identity, same=False)
@@ -73,25 +77,25 @@ def _judge(found: saved.Saved, located: Located, same_base: bool | None) -> Fit:
     return judged
 
 
-def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) -> Arrived:
+def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) -> ExternalAdapter:
     """Keep an adapter that was uploaded, if it fits the run's base; raises StudioError, and keeps nothing then."""
-    located = located_base(run.config())
+    located = locate_base(run.config())
     found: list[Fit] = []
-    kept = uploaded.keep(paths, lambda arrived: found.append(_judge(arrived, located, same_base)))
-    return Arrived(kept.column, found[0])
+    kept = uploaded.keep(paths, lambda arrived: found.append(_check_compatibility(arrived, located, same_base)))
+    return ExternalAdapter(kept.column, found[0])
 
 
-def offered(run: Run) -> list[str]:
+def available_columns(run: Run) -> list[str]:
     """Return how columns name the adapters from outside that a run's base may take, as far as names tell.
 
     Nothing is loaded and nothing hashed: the base is the one that the run has recorded.
     """
     base = run.resolved().get("base")
     there = {each.column: each.folder for each in uploaded.all_kept()} | hub_adapter.fetched()
-    return [column for column, folder in there.items() if base and _may_fit(folder, base)]
+    return [column for column, folder in there.items() if base and _may_be_compatible(folder, base)]
 
 
-def _may_fit(folder: Path, base: dict[str, str | None]) -> bool:
+def _may_be_compatible(folder: Path, base: dict[str, str | None]) -> bool:
     try:
         named = saved.recorded_base(folder)
         return fit.kinship(named, base) is not None or vouched.holds(named["id"] or fit.NAMELESS, base)

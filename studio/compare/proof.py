@@ -8,18 +8,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from studio.compare.column_loading import Placed, Source
+from studio.compare.column_loading import AdapterSource, LoadedColumns
 from studio.compare.columns import CompareRequest
 from studio.data import tokens
 from studio.data.prepare import run_renderer
 from studio.errors import StudioError
-from studio.generation.generate import Asked
-from studio.generation.model_set import BASE
+from studio.generation.generate import PromptBatchItem
+from studio.generation.model_set import BASE_MODEL
 from studio.i18n import Message, message
 from studio.model import probe
 from studio.model.fit import Known
 
-SAME = 1e-6
+SAME_PROBABILITY = 1e-6
 """Two probabilities that differ by less are those of one model: float32 rounds to about 1e-7."""
 
 
@@ -59,10 +59,10 @@ class Proof:
         return not self.problems and not self.unproven
 
 
-def prove(request: CompareRequest, placed: Placed, asked: Sequence[Asked], first: Any) -> Proof:
+def prove(request: CompareRequest, placed: LoadedColumns, asked: Sequence[PromptBatchItem], first: Any) -> Proof:
     """Check a comparison; `first` are the logits of the first tokens (prompts × columns × vocabulary)."""
-    names = sorted(set(placed.names) - {BASE})
-    base, said = _on_probes(placed, names)
+    names = sorted(set(placed.names) - {BASE_MODEL})
+    base, said = _probe_logits(placed, names)
     wanted = placed.probe
     difference = (base[:, -1] - wanted.last).abs().max().item()
     exact = placed.model.dtype.itemsize == 4 and not getattr(placed.model, "is_quantized", False)
@@ -74,10 +74,10 @@ def prove(request: CompareRequest, placed: Placed, asked: Sequence[Asked], first
         pair: _difference(placed, asked, first, said, *pair) for pair in combinations(range(len(placed.names)), 2)
     }
     for (one, other), differs in differences.items():
-        if differs is not None and differs <= max(SAME, 2 * wanted.chance):
+        if differs is not None and differs <= max(SAME_PROBABILITY, 2 * wanted.chance):
             problems.append(message("compare.wrong.same", first=one + 1, second=other + 1))
     as_trained = {
-        number: _as_trained(request, found, asked, number)
+        number: _matches_training_template(request, found, asked, number)
         for number, found in enumerate(placed.sources)
         if found and request.columns[number].is_plain
     }
@@ -96,11 +96,11 @@ def prove(request: CompareRequest, placed: Placed, asked: Sequence[Asked], first
         template_as_trained=None if None in as_trained.values() else all(as_trained.values()),
         made_for=tuple(found and found.known for found in placed.fits),
         problems=tuple(problems),
-        unproven=(*placed.unproven, *_templates(request, placed)),
+        unproven=(*placed.unproven, *_template_warnings(request, placed)),
     )
 
 
-def _on_probes(placed: Placed, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+def _probe_logits(placed: LoadedColumns, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     """Return the base's logits on the probes, in the batch in which the untouched base had them, and all models' last.
 
     Base and adapter take turns by row; the base's rows are joined from passes with the adapter in odd and even ones.
@@ -108,33 +108,35 @@ def _on_probes(placed: Placed, names: Sequence[str]) -> tuple[Any, dict[str, Any
     ids, mask = placed.probe.ids, placed.probe.mask
     count = len(ids)
     if not placed.mixes or not names:
-        with placed.using(BASE):
+        with placed.using(BASE_MODEL):
             base = probe.logits(placed.model, ids, mask)
-        said = {BASE: base[:, -1]}
+        said = {BASE_MODEL: base[:, -1]}
         for name in names:
             with placed.using(name):
                 said[name] = probe.logits(placed.model, ids, mask)[:, -1]
         return base, said
     base, said = None, {}
     for name in names:
-        even = probe.logits(placed.model, ids, mask, adapter_names=[BASE, name] * (count // 2))
-        odd = probe.logits(placed.model, ids, mask, adapter_names=[name, BASE] * (count // 2))
+        even = probe.logits(placed.model, ids, mask, adapter_names=[BASE_MODEL, name] * (count // 2))
+        odd = probe.logits(placed.model, ids, mask, adapter_names=[name, BASE_MODEL] * (count // 2))
         mixed = even.clone()
         mixed[1::2] = odd[1::2]
         if base is None or (mixed - base).abs().max() > 0:
-            base = mixed if base is None else _further(placed, base, mixed)
+            base = mixed if base is None else _further_from_base(placed, base, mixed)
         said[name] = even[1::2, -1].repeat_interleave(2, 0)
-    said[BASE] = base[:, -1]
+    said[BASE_MODEL] = base[:, -1]
     return base, said
 
 
-def _further(placed: Placed, one: Any, other: Any) -> Any:
+def _further_from_base(placed: LoadedColumns, one: Any, other: Any) -> Any:
     """Return the one of two passes that is further from the untouched base."""
     distances = [(made[:, -1] - placed.probe.last).abs().max() for made in (one, other)]
     return one if distances[0] >= distances[1] else other
 
 
-def _difference(placed: Placed, asked: Sequence[Asked], first: Any, said: Any, one: int, other: int) -> float | None:
+def _difference(
+    placed: LoadedColumns, asked: Sequence[PromptBatchItem], first: Any, said: Any, one: int, other: int
+) -> float | None:
     """Return by how much a first token's probability differs between two columns.
 
     Measured on the prompts that both were asked alike, else on the probes; None for one model asked in two ways.
@@ -149,11 +151,13 @@ def _difference(placed: Placed, asked: Sequence[Asked], first: Any, said: Any, o
     return (said[names[0]].softmax(-1) - said[names[1]].softmax(-1)).abs().max().item()
 
 
-def _as_trained(request: CompareRequest, found: Source, asked: Sequence[Asked], number: int) -> bool | None:
+def _matches_training_template(
+    request: CompareRequest, found: AdapterSource, asked: Sequence[PromptBatchItem], number: int
+) -> bool | None:
     """Say whether the adapter's own template and settings render the prompts into the tokens that were asked."""
     if found.folder is None:
         return True
-    tokenizer = found.run and _saved_tokenizer(found.folder)  # one from outside is not opened: it says too little
+    tokenizer = found.run and _adapter_tokenizer(found.folder)  # one from outside is not opened: it says too little
     if found.run is None or tokenizer is None:
         return None
     column = request.columns[number]
@@ -167,7 +171,7 @@ def _as_trained(request: CompareRequest, found: Source, asked: Sequence[Asked], 
         return False
 
 
-def _templates(request: CompareRequest, placed: Placed) -> Iterator[Message]:
+def _template_warnings(request: CompareRequest, placed: LoadedColumns) -> Iterator[Message]:
     """Yield what is to be said of adapters from outside that came with another chat template than the base's.
 
     The texts of the templates are compared: a template is a program, and one from outside is not run here.
@@ -181,7 +185,7 @@ def _templates(request: CompareRequest, placed: Placed) -> Iterator[Message]:
                 yield message("compare.unproven.template", number=number + 1)
 
 
-def _saved_tokenizer(folder: Path) -> Any:
+def _adapter_tokenizer(folder: Path) -> Any:
     """Return the tokenizer that lies beside an adapter; None without one."""
     files = sorted(path for path in folder.iterdir() if "token" in path.name or "template" in path.name)
     return _tokenizer(folder, tuple((path.name, path.stat().st_mtime_ns) for path in files)) if files else None

@@ -12,32 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.journal import Journal, digest
 
-Said = Literal["1", "2", "tie", "bad"]
+VoteChoice = Literal["1", "2", "tie", "bad"]
 """What a voter can say: the first or the second answer is better, both are equally good, both are bad."""
-CHOICES: tuple[Said, ...] = get_args(Said)
+CHOICES: tuple[VoteChoice, ...] = get_args(VoteChoice)
 Side = Literal["before", "after"]
-MOST_ENTRIES, MOST_VOTERS, MOST_VOTERS_FROM = 20_000, 1000, 100
+MAX_ENTRIES, MAX_VOTERS, MAX_VOTERS_FROM_ONE_PLACE = 20_000, 1000, 100
 """Lines of the votes' file, voters of a ballot, and those of them from one place, where that is known."""
-LONGEST_NAME = 80
+MAX_NAME_CHARACTERS = 80
 """Characters of a voter's name."""
-_Z = 1.959963984540054
+_NORMAL_QUANTILE = 1.959963984540054
 """The normal quantile of a 95 % interval."""
 
 
 def checked_name(name: str) -> str:
     """Return a person's name without white space around it; raises CompareError when it cannot be used."""
     trimmed = name.strip()
-    if not 0 < len(trimmed) <= LONGEST_NAME:
-        raise CompareError("compare.voter", most=LONGEST_NAME)
+    if not 0 < len(trimmed) <= MAX_NAME_CHARACTERS:
+        raise CompareError("compare.voter", most=MAX_NAME_CHARACTERS)
     return trimmed
 
 
 @dataclass(frozen=True)
-class Shown:
+class BallotItem:
     """A pair as a voter sees it, without the sides' names."""
 
     item: str
@@ -47,7 +47,7 @@ class Shown:
     number: int
     """Place on this voter's ballot, from 1."""
     total: int
-    choice: Said | None
+    choice: VoteChoice | None
     """What the voter has said so far."""
 
 
@@ -59,7 +59,7 @@ class Vote:
     item: str
     first: Side
     """The side that was shown as number 1."""
-    choice: Said
+    choice: VoteChoice
 
     @property
     def winner(self) -> Side | None:
@@ -70,7 +70,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Result:
+class VoteResult:
     """The votes counted."""
 
     votes: int
@@ -88,7 +88,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Preferences:
+class PreferenceData:
     """The votes as data for preference training (the columns that DPO trainers read)."""
 
     rows: list[dict[str, str]]
@@ -103,7 +103,7 @@ class Preferences:
 class Ballot:
     """The vote on some pairs, kept in a folder."""
 
-    def __init__(self, folder: Path, pairs: Iterable[Pair]):
+    def __init__(self, folder: Path, pairs: Iterable[AnswerPair]):
         """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any."""
         self._pairs = {pair.id: pair for pair in pairs}
         if not self._pairs:
@@ -123,14 +123,14 @@ class Ballot:
         """Return the side that this voter sees as number 1."""
         return "before" if int(digest("side", voter, item), 16) % 2 else "after"
 
-    def shown(self, voter: str, item: str) -> Shown:
+    def shown(self, voter: str, item: str) -> BallotItem:
         """Return a pair as this voter sees it; raises CompareError when it is not on the ballot."""
         voter, pair = checked_name(voter), self._pair(item)
         order = self.order(voter)
         sides = {"before": pair.before, "after": pair.after}
         first = self.first(voter, item)
         said = self._counted().get((voter, item))
-        return Shown(
+        return BallotItem(
             item=item,
             prompt=pair.prompt,
             one=sides[first],
@@ -140,7 +140,7 @@ class Ballot:
             choice=said.choice if said else None,
         )
 
-    def next(self, voter: str) -> Shown | None:
+    def next(self, voter: str) -> BallotItem | None:
         """Return the first pair that this voter has not voted on; None at the end."""
         voter, counted = checked_name(voter), self._counted()
         waiting = (item for item in self.order(voter) if (voter, item) not in counted)
@@ -168,12 +168,14 @@ class Ballot:
         places = {str(entry.get("voter")): str(entry.get("place", "")) for entry in entries}
         if voter not in places:
             from_here = sum(known == place for known in places.values()) if place else 0
-            if len(places) >= MOST_VOTERS or from_here >= MOST_VOTERS_FROM:
-                raise CompareError("compare.voters", most=MOST_VOTERS if from_here < MOST_VOTERS_FROM else from_here)
-        if len(entries) >= MOST_ENTRIES:
-            self._journal.replace(_newest)
-            if len(self._journal.entries()) >= MOST_ENTRIES:
-                raise CompareError("compare.votes", most=MOST_ENTRIES)
+            if len(places) >= MAX_VOTERS or from_here >= MAX_VOTERS_FROM_ONE_PLACE:
+                raise CompareError(
+                    "compare.voters", most=MAX_VOTERS if from_here < MAX_VOTERS_FROM_ONE_PLACE else from_here
+                )
+        if len(entries) >= MAX_ENTRIES:
+            self._journal.replace(_latest_votes)
+            if len(self._journal.entries()) >= MAX_ENTRIES:
+                raise CompareError("compare.votes", most=MAX_ENTRIES)
 
     def voter_of(self, mark: str) -> str | None:
         """Return the voter whose name ends with a mark; None before they have voted."""
@@ -194,12 +196,12 @@ class Ballot:
         """Return the votes that count: the last one of each voter on each pair of this ballot."""
         return list(self._counted().values())
 
-    def result(self) -> Result:
+    def result(self) -> VoteResult:
         """Count the votes: this reveals the sides, so ask for it at the end."""
         votes = self.votes()
         said = Counter(vote.winner or vote.choice for vote in votes)
         rate, interval = _win_rate(votes)
-        return Result(
+        return VoteResult(
             votes=len(votes),
             voters=len({vote.voter for vote in votes}),
             items=len({vote.item for vote in votes}),
@@ -211,7 +213,7 @@ class Ballot:
             interval=interval,
         )
 
-    def preferences(self) -> Preferences:
+    def preferences(self) -> PreferenceData:
         """Return the decided pairs as preference data; pairs that are not decided are counted."""
         of_pair: dict[str, Counter[str]] = {item: Counter() for item in self._pairs}
         for vote in self.votes():
@@ -228,9 +230,9 @@ class Ballot:
             else:
                 chosen, rejected = (pair.after, pair.before)[:: 1 if said["after"] > said["before"] else -1]
                 rows.append({"prompt": pair.prompt, "chosen": chosen, "rejected": rejected})
-        return Preferences(rows, ties, bad, unvoted)
+        return PreferenceData(rows, ties, bad, unvoted)
 
-    def _pair(self, item: str) -> Pair:
+    def _pair(self, item: str) -> AnswerPair:
         if item not in self._pairs:
             raise CompareError("compare.ballot_item", item=item[:40])
         return self._pairs[item]
@@ -244,7 +246,7 @@ class Ballot:
         return counted
 
 
-def _newest(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _latest_votes(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the last entry of each voter on each pair."""
     return list({(str(entry.get("voter")), str(entry.get("item"))): entry for entry in entries}.values())
 
@@ -271,7 +273,7 @@ def _win_rate(votes: Sequence[Vote]) -> tuple[float | None, tuple[float, float] 
 
 def wilson(rate: float, trials: int) -> tuple[float, float]:
     """Return the 95 % score interval of a rate over some trials (Wilson 1927); it never leaves 0 to 1."""
-    spread = _Z * _Z / trials
+    spread = _NORMAL_QUANTILE * _NORMAL_QUANTILE / trials
     middle = (rate + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials))
+    half = _NORMAL_QUANTILE / (1 + spread) * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials))
     return max(0.0, middle - half), min(1.0, middle + half)

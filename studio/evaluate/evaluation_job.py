@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio import runs
-from studio.compare.column_loading import Placed, placed
+from studio.compare.column_loading import LoadedColumns, load_columns
 from studio.compare.columns import BASE, EvaluationRequest
 from studio.config import RunConfig
 from studio.errors import CompareError, DeviceError, PromptError
-from studio.evaluate.evaluation_store import ANSWERS, BOARD, FACTS, FORGETTING, Evaluation
+from studio.evaluate.evaluation_store import ANSWERS, FORGETTING, METADATA, SCOREBOARD, Evaluation
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard, score
 from studio.files import replace_file
 from studio.generation import generate, held_out, likelihood
-from studio.generation.generate import Asked, Side, batches
-from studio.generation.held_out import GENERAL, Row
+from studio.generation.generate import ColumnAnswer, PromptBatchItem, batches
+from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import message
 from studio.journal import Journal, digest
 from studio.model import hardware
@@ -55,8 +55,8 @@ def evaluate(
         raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
     run = runs.find(request.run_id)
     config = run.config()
-    with torch.no_grad(), placed(host, run, config, (BASE, request.column), None) as models:
-        work = _Work(request, run, config, models, show, stop)
+    with torch.no_grad(), load_columns(host, run, config, (BASE, request.column), None) as models:
+        work = _EvaluationJob(request, run, config, models, show, stop)
         try:
             made = work.carry_out()
         except _Stopped:
@@ -66,13 +66,13 @@ def evaluate(
     show(made)
 
 
-class _Work:
+class _EvaluationJob:
     def __init__(
         self,
         request: EvaluationRequest,
         run: Run,
         config: RunConfig,
-        models: Placed,
+        models: LoadedColumns,
         show: Callable[[Evaluation], None],
         stop: threading.Event,
     ):
@@ -80,7 +80,7 @@ class _Work:
         self._settings = request.generation or config.generation
         self._marker = config.evaluation.marker
         self._notes = [*models.notes, *models.unproven]
-        self._rows: dict[Part, list[Row]] = {"held_out": self._held_out(request, run, config)}
+        self._rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run, config)}
         if request.forgetting:
             self._rows["general"] = self._general(run)
         self._rows = {part: rows[: request.limit] for part, rows in self._rows.items()}
@@ -105,7 +105,7 @@ class _Work:
 
     def _write(self, owner: Owner | None) -> None:
         facts = self._facts | {"owner": owner and owner.model_dump()}
-        replace_file(self._folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=1))
+        replace_file(self._folder / METADATA, json.dumps(facts, ensure_ascii=False, indent=1))
 
     def leave(self) -> None:
         """Say that nobody works on it any more."""
@@ -121,7 +121,7 @@ class _Work:
                     self._show(self.now())
         board = self._score("held_out", self._marker)
         forgetting = self._score("general", None) if self._rows.get("general") else None
-        replace_file(self._folder / BOARD, board.to_json())
+        replace_file(self._folder / SCOREBOARD, board.to_json())
         if forgetting:
             replace_file(self._folder / FORGETTING, forgetting.to_json())
         return replace(self.now(), board=board, forgetting=forgetting)
@@ -143,7 +143,7 @@ class _Work:
         if self._stop.is_set():
             raise _Stopped
         rows = [self._rows[part][number] for number in batch]
-        asked = [Asked((row.ids, row.ids), generate.noise_key(row.prompt)) for row in rows]
+        asked = [PromptBatchItem((row.ids, row.ids), generate.noise_key(row.prompt)) for row in rows]
         answered = generate.answer(self._models, asked, self._settings, self._stop)
         if self._stop.is_set():
             raise _Stopped
@@ -155,7 +155,7 @@ class _Work:
         for place, (number, sides) in enumerate(zip(batch, answered.sides, strict=True)):
             if (part, number) not in self._found:
                 means = [float(-each.mean()) for each in likely[place]] if place in likely else [None, None]
-                entry = [_kept(side, nll, rows[place]) for side, nll in zip(sides, means, strict=True)]
+                entry = [_stored_answer(side, nll, rows[place]) for side, nll in zip(sides, means, strict=True)]
                 row = {"prompt": rows[place].prompt, "reference": rows[place].reference}
                 self._journal.append({"part": part, "row": number, **row, "sides": entry})
                 self._found[part, number] = entry
@@ -174,28 +174,28 @@ class _Work:
         if self._stop.is_set():
             raise _Stopped
 
-    def _held_out(self, request: EvaluationRequest, run: Run, config: RunConfig) -> list[Row]:
+    def _held_out(self, request: EvaluationRequest, run: Run, config: RunConfig) -> list[HeldOutRow]:
         tokenizer = self._models.tokenizer
         if request.rows not in ("auto", "validation", "prompts"):
-            rows, left_out = held_out.of_file(run, Path(request.rows), tokenizer)
+            rows, left_out = held_out.from_file(run, Path(request.rows), tokenizer)
             if left_out:
                 self._notes.append(message("compare.note.left_out", count=left_out))
             return rows
-        if request.rows != "prompts" and (rows := held_out.of_run(run, tokenizer, self._going)):
+        if request.rows != "prompts" and (rows := held_out.from_run(run, tokenizer, self._going)):
             return rows
         if request.rows != "validation" and config.evaluation.prompts:
-            return held_out.bundled(run, config.evaluation.prompts, tokenizer)
+            return held_out.from_bundled(run, config.evaluation.prompts, tokenizer)
         raise CompareError("compare.nothing_held_out", run=run.id)
 
-    def _general(self, run: Run) -> list[Row]:
+    def _general(self, run: Run) -> list[HeldOutRow]:
         try:
-            return held_out.bundled(run, GENERAL, self._models.tokenizer)
+            return held_out.from_bundled(run, GENERAL, self._models.tokenizer)
         except PromptError as error:  # a text template with more columns than a question
             self._notes.append(message("compare.note.no_general", detail=error.text()))
             return []
 
 
-def _kept(side: Side, nll: float | None, row: Row) -> dict[str, Any]:
+def _stored_answer(side: ColumnAnswer, nll: float | None, row: HeldOutRow) -> dict[str, Any]:
     """Return what is kept of a side: what a `Sample` needs besides prompt and reference."""
     return {
         "answer": side.text,

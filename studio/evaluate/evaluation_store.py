@@ -22,9 +22,9 @@ from studio.runs import Run
 
 log = logging.getLogger(__name__)
 
-_NOTES = TypeAdapter(list[Message])
+_notes_adapter = TypeAdapter(list[Message])
 
-FACTS, ANSWERS, BOARD, FORGETTING = "evaluation.json", "answers.jsonl", "scoreboard.json", "forgetting.json"
+METADATA, ANSWERS, SCOREBOARD, FORGETTING = "evaluation.json", "answers.jsonl", "scoreboard.json", "forgetting.json"
 
 Stamp = tuple[str, int, int, bool]
 """Name, time and size of the newest evaluation, and whether it goes on: another one means that there is news."""
@@ -57,7 +57,7 @@ def stamp(run: Run) -> Stamp | None:
         return None
     answers = folder / ANSWERS
     size = answers.stat().st_size if answers.exists() else 0
-    return folder.name, (folder / FACTS).stat().st_mtime_ns, size, _goes_on(folder, _facts(folder))
+    return folder.name, (folder / METADATA).stat().st_mtime_ns, size, _is_running(folder, _read_metadata(folder))
 
 
 def newest(run: Run) -> Evaluation | None:
@@ -68,11 +68,11 @@ def newest(run: Run) -> Evaluation | None:
 
 def read(folder: Path) -> Evaluation:
     """Return an evaluation as it stands on disk."""
-    facts = _facts(folder)
+    facts = _read_metadata(folder)
     found = {(entry.get("part"), entry.get("row")): entry for entry in Journal(folder / ANSWERS).entries()}
     held = {row: entry for (part, row), entry in found.items() if part == "held_out" and isinstance(row, int)}
-    going = _goes_on(folder, facts)
-    board = None if going else _board(folder / BOARD)
+    going = _is_running(folder, facts)
+    board = None if going else _read_scoreboard(folder / SCOREBOARD)
     return Evaluation(
         id=folder.name,
         path=folder,
@@ -80,18 +80,18 @@ def read(folder: Path) -> Evaluation:
         total=int(facts.get("total", len(found))),
         pairs=tuple(sides for row in sorted(held) if (sides := _pair(held[row]))),
         board=board,
-        forgetting=None if going else _board(folder / FORGETTING),
-        notes=tuple(_NOTES.validate_python(facts.get("notes", []))),
+        forgetting=None if going else _read_scoreboard(folder / FORGETTING),
+        notes=tuple(_notes_adapter.validate_python(facts.get("notes", []))),
         stopped=not going and board is None,
         going=going,
     )
 
 
-def board_of(run: Run, column: Column, adapter_sha256: str | None) -> Scoreboard | None:
+def find_scoreboard(run: Run, column: Column, adapter_sha256: str | None) -> Scoreboard | None:
     """Return the newest finished scoreboard of the run that was measured with this adapter at this strength."""
     wanted = json.loads(json.dumps(asdict(column)))
     for folder in _folders(run):
-        facts = _facts(folder)
+        facts = _read_metadata(folder)
         if (facts.get("column"), facts.get("adapter")) == (wanted, adapter_sha256) and (made := read(folder).board):
             return made
     return None
@@ -112,24 +112,24 @@ def _newest(run: Run) -> Path | None:
 
 def _folders(run: Run) -> list[Path]:
     """Return the folders of all evaluations, the newest first."""
-    there = (run.path / "compare").glob(f"*/{FACTS}")
+    there = (run.path / "compare").glob(f"*/{METADATA}")
     return [path.parent for path in sorted(there, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def _read_metadata(folder: Path) -> dict[str, Any]:
     try:
-        facts = json.loads((folder / FACTS).read_bytes())
+        facts = json.loads((folder / METADATA).read_bytes())
     except (OSError, ValueError):  # damaged from outside
         return {}
     return facts if isinstance(facts, dict) else {}
 
 
-def _goes_on(folder: Path, facts: dict[str, Any]) -> bool:
+def _is_running(folder: Path, facts: dict[str, Any]) -> bool:
     owner = facts.get("owner")
     return owner is not None and Owner.model_validate(owner).lives(folder.iterdir())
 
 
-def _board(path: Path) -> Scoreboard | None:
+def _read_scoreboard(path: Path) -> Scoreboard | None:
     try:
         return Scoreboard.from_json(path.read_bytes())
     except FileNotFoundError:

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.evaluate.blind_vote import checked_name
 from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.journal import Journal
 
 Side = Literal["before", "after"]
-LONGEST_NOTE = 2000
+MAX_NOTE_CHARACTERS = 2000
 COLUMNS = ("item", "prompt", "side", "answer", "reader", "natural", "wrong", "note")
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_FORMULA_PREFIXES = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet takes for the beginning of a formula; where Korean or Japanese is typed, also in full width."""
 
 
@@ -39,7 +39,7 @@ class Reading:
 class Sheet:
     """The reading sheet of some answer pairs, kept in a folder."""
 
-    def __init__(self, folder: Path, pairs: Iterable[Pair]):
+    def __init__(self, folder: Path, pairs: Iterable[AnswerPair]):
         """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any."""
         self._pairs = {pair.id: pair for pair in pairs}
         if not self._pairs:
@@ -58,8 +58,8 @@ class Sheet:
         """Write down what a reader says of an answer, in place of an earlier note; raises CompareError."""
         if item not in self._pairs or side not in get_args(Side):
             raise CompareError("compare.ballot_item", item=item[:40])
-        if len(note) > LONGEST_NOTE:
-            raise CompareError("compare.note", count=len(note), most=LONGEST_NOTE)
+        if len(note) > MAX_NOTE_CHARACTERS:
+            raise CompareError("compare.note", count=len(note), most=MAX_NOTE_CHARACTERS)
         made = Reading(checked_name(reader), item, side, natural, wrong, note)
         self._journal.append(vars(made) | {"at": round(time.time(), 3)})
         return made
@@ -70,7 +70,7 @@ class Sheet:
         for entry in self._journal.entries():
             reader, item, side = (str(entry.get(name)) for name in ("reader", "item", "side"))
             if item in self._pairs and side in get_args(Side):
-                natural, wrong = (_answered(entry.get(name)) for name in ("natural", "wrong"))
+                natural, wrong = (_as_boolean(entry.get(name)) for name in ("natural", "wrong"))
                 counted[reader, item, side] = Reading(reader, item, side, natural, wrong, str(entry.get("note", "")))
         return list(counted.values())
 
@@ -90,19 +90,23 @@ class Sheet:
             for side in get_args(Side):
                 for reading in noted.get((item, side)) or [Reading("", item, side)]:
                     cells = [item, pair.prompt, text(f"compare.sheet.{side}", language), getattr(pair, side)]
-                    cells += [reading.reader, _said(reading.natural, language), _said(reading.wrong, language)]
-                    writer.writerow([escaped(cell) for cell in [*cells, reading.note]])
+                    cells += [
+                        reading.reader,
+                        _yes_or_no(reading.natural, language),
+                        _yes_or_no(reading.wrong, language),
+                    ]
+                    writer.writerow([escape_formula(cell) for cell in [*cells, reading.note]])
         return file.getvalue().encode("utf-8-sig", "replace")
 
 
-def escaped(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if cell.startswith(_FORMULA_PREFIXES) else cell
 
 
-def _answered(value: object) -> bool | None:
+def _as_boolean(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _said(answer: bool | None, language: str) -> str:
+def _yes_or_no(answer: bool | None, language: str) -> str:
     return "" if answer is None else text(f"compare.sheet.{'yes' if answer else 'no'}", language)

@@ -46,7 +46,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Tools:
+class MetricContext:
     """What the measures share: the language of the references, its tokenizer, and the marker of the style."""
 
     language: Literal["ko", "en"]
@@ -88,15 +88,15 @@ class Tools:
         return [token for token in self.bleu.tokenizer(text.lower()).split() if _WORD.search(token)]
 
 
-def tools(
+def metric_context(
     texts: Sequence[str],
     language: str | None = None,
     marker: str | None = None,
     between_rows: Callable[[], None] = lambda: None,
-) -> Tools:
+) -> MetricContext:
     """Choose language and tokenizer for some references; raises CompareError for a marker that is no pattern."""
     chosen = "ko" if (language or detect_language(texts)) == "ko" else "en"
-    return Tools(chosen, _tokenizer(chosen), _compiled(marker) if marker else None, between_rows)
+    return MetricContext(chosen, _tokenizer(chosen), _compiled(marker) if marker else None, between_rows)
 
 
 def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:
@@ -126,7 +126,7 @@ def words(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Measure:
+class Metric:
     """One measure: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics).
 
     A row of zeros says nothing about the measure (no reference, say) and is left out on both sides.
@@ -135,11 +135,11 @@ class Measure:
     name: str
     direction: Direction
     needs_reference: bool
-    statistics: Callable[[Sequence[Sample], Tools], Array]
-    figure: Callable[[Array, Tools], Array]
+    statistics: Callable[[Sequence[Sample], MetricContext], Array]
+    figure: Callable[[Array, MetricContext], Array]
     missing: str
     """Key of the words that say why the measure is left out, where it is."""
-    applies: Callable[[Sequence[Sample], Tools], bool] = lambda samples, tools: True
+    applies: Callable[[Sequence[Sample], MetricContext], bool] = lambda samples, tools: True
 
     @property
     def why_missing(self) -> Message:
@@ -152,10 +152,12 @@ def as_reference(sample: Sample) -> Sample:
     return replace(sample, answer=sample.reference or "", ended_by_itself=True)
 
 
-def _each(value: Callable[[Sample, Tools], float | None]) -> Callable[[Sequence[Sample], Tools], Array]:
+def _per_row(
+    value: Callable[[Sample, MetricContext], float | None],
+) -> Callable[[Sequence[Sample], MetricContext], Array]:
     """Make statistics of one value a row: the value and 1, or zeros where there is none."""
 
-    def statistics(samples: Sequence[Sample], tools: Tools) -> Array:
+    def statistics(samples: Sequence[Sample], tools: MetricContext) -> Array:
         values = []
         for sample in samples:
             tools.between_rows()
@@ -165,34 +167,36 @@ def _each(value: Callable[[Sample, Tools], float | None]) -> Callable[[Sequence[
     return statistics
 
 
-def _mean(sums: Array, tools: Tools) -> Array:
+def _mean(sums: Array, tools: MetricContext) -> Array:
     with numpy.errstate(invalid="ignore", divide="ignore"):
         return sums[..., 0] / sums[..., 1]
 
 
-def _share(sums: Array, tools: Tools) -> Array:
+def _share(sums: Array, tools: MetricContext) -> Array:
     return 100 * _mean(sums, tools)
 
 
-def _likelihood(samples: Sequence[Sample], tools: Tools) -> Array:
+def _likelihood(samples: Sequence[Sample], tools: MetricContext) -> Array:
     known = [(s.nll or 0.0, s.nll_tokens if s.nll is not None and numpy.isfinite(s.nll) else 0) for s in samples]
     return numpy.array([(nll * count if count else 0.0, count) for nll, count in known], dtype=float).reshape(-1, 2)
 
 
-def _perplexity(sums: Array, tools: Tools) -> Array:
+def _perplexity(sums: Array, tools: MetricContext) -> Array:
     with numpy.errstate(over="ignore"):
         return numpy.exp(_mean(sums, tools))
 
 
-def _sacrebleu(name: str) -> tuple[Callable[[Sequence[Sample], Tools], Array], Callable[[Array, Tools], Array]]:
+def _sacrebleu(
+    name: str,
+) -> tuple[Callable[[Sequence[Sample], MetricContext], Array], Callable[[Array, MetricContext], Array]]:
     """Return statistics and figure by sacrebleu, in the way in which its own bootstrap (`significance`) works."""
 
-    def statistics(samples: Sequence[Sample], tools: Tools) -> Array:
+    def statistics(samples: Sequence[Sample], tools: MetricContext) -> Array:
         metric = getattr(tools, name)
         answers, references = [s.answer for s in samples], [s.reference or "" for s in samples]
         return numpy.array(metric._extract_corpus_statistics(answers, [references]), dtype=int)
 
-    def figure(sums: Array, tools: Tools) -> Array:
+    def figure(sums: Array, tools: MetricContext) -> Array:
         metric = getattr(tools, name)
         flat = sums.reshape(-1, sums.shape[-1]).astype(int).tolist()
         return numpy.array([metric._compute_score_from_stats(one).score for one in flat]).reshape(sums.shape[:-1])
@@ -200,7 +204,7 @@ def _sacrebleu(name: str) -> tuple[Callable[[Sequence[Sample], Tools], Array], C
     return statistics, figure
 
 
-def _rouge(kind: str) -> Callable[[Sample, Tools], float]:
+def _rouge(kind: str) -> Callable[[Sample, MetricContext], float]:
     return lambda sample, tools: tools.rouge(sample.reference or "", sample.answer)[kind].fmeasure
 
 
@@ -208,7 +212,7 @@ def _normal(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def _exact(sample: Sample, tools: Tools) -> float:
+def _exact(sample: Sample, tools: MetricContext) -> float:
     return _normal(sample.answer) == _normal(sample.reference or "")
 
 
@@ -220,12 +224,12 @@ def is_json(text: str) -> bool:
         return False
 
 
-def _mostly_json(samples: Sequence[Sample], tools: Tools) -> bool:
+def _mostly_json(samples: Sequence[Sample], tools: MetricContext) -> bool:
     return 2 * sum(is_json(sample.reference or "") for sample in samples) > len(samples)
 
 
-def _distinct(n: int) -> Callable[[Sample, Tools], float | None]:
-    def value(sample: Sample, tools: Tools) -> float | None:
+def _distinct(n: int) -> Callable[[Sample, MetricContext], float | None]:
+    def value(sample: Sample, tools: MetricContext) -> float | None:
         said = words(sample.answer)
         grams = [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
         return len(set(grams)) / len(grams) if grams else None
@@ -252,7 +256,7 @@ def longest_loop(text: str) -> int:
     return longest
 
 
-def _has_marker(sample: Sample, tools: Tools) -> float | None:
+def _has_marker(sample: Sample, tools: MetricContext) -> float | None:
     if tools.marker is None:
         return None
     try:
@@ -264,51 +268,51 @@ def _has_marker(sample: Sample, tools: Tools) -> float | None:
 _BLEU, _CHRF = _sacrebleu("bleu"), _sacrebleu("chrf")
 _REFERENCE, _ROWS = "compare.missing.reference", "compare.missing.rows"
 
-MEASURES = (
+METRICS = (
     # exp of the mean negative log-likelihood of the references, weighted by tokens: exp(Σ nllᵢ·tᵢ / Σ tᵢ).
-    Measure("perplexity", "lower", True, _likelihood, _perplexity, "compare.missing.likelihood"),
+    Metric("perplexity", "lower", True, _likelihood, _perplexity, "compare.missing.likelihood"),
     # Brevity penalty × geometric mean of the 1- to 4-gram precisions over all rows, 0 to 100 (Papineni et al. 2002).
-    Measure("bleu", "higher", True, *_BLEU, _REFERENCE),
+    Metric("bleu", "higher", True, *_BLEU, _REFERENCE),
     # F₂ of character 1- to 6-grams over all rows, 0 to 100 (Popović 2015).
-    Measure("chrf", "higher", True, *_CHRF, _REFERENCE),
+    Metric("chrf", "higher", True, *_CHRF, _REFERENCE),
     # Mean F₁ of shared words, word pairs and longest common subsequence, 0 to 100 (Lin 2004).
-    Measure("rouge1", "higher", True, _each(_rouge("rouge1")), _share, _REFERENCE),
-    Measure("rouge2", "higher", True, _each(_rouge("rouge2")), _share, _REFERENCE),
-    Measure("rougeL", "higher", True, _each(_rouge("rougeL")), _share, _REFERENCE),
+    Metric("rouge1", "higher", True, _per_row(_rouge("rouge1")), _share, _REFERENCE),
+    Metric("rouge2", "higher", True, _per_row(_rouge("rouge2")), _share, _REFERENCE),
+    Metric("rougeL", "higher", True, _per_row(_rouge("rougeL")), _share, _REFERENCE),
     # Share of answers that equal their reference when white space is normalized, in percent.
-    Measure("exact_match", "higher", True, _each(_exact), _share, _REFERENCE),
+    Metric("exact_match", "higher", True, _per_row(_exact), _share, _REFERENCE),
     # Share of answers that are a JSON object or array, in percent; where most references are.
-    Measure(
+    Metric(
         "valid_json",
         "higher",
         True,
-        _each(lambda sample, tools: is_json(sample.answer)),
+        _per_row(lambda sample, tools: is_json(sample.answer)),
         _share,
         "compare.missing.json",
         _mostly_json,
     ),
     # Mean number of characters.
-    Measure("length", "closer", True, _each(lambda sample, tools: len(sample.answer)), _mean, _REFERENCE),
+    Metric("length", "closer", True, _per_row(lambda sample, tools: len(sample.answer)), _mean, _REFERENCE),
     # Different n-grams ÷ n-grams, of each answer by itself, averaged (Li et al. 2016 take all answers together).
-    Measure("distinct_1", "closer", True, _each(_distinct(1)), _share, _REFERENCE),
-    Measure("distinct_2", "closer", True, _each(_distinct(2)), _share, _REFERENCE),
+    Metric("distinct_1", "closer", True, _per_row(_distinct(1)), _share, _REFERENCE),
+    Metric("distinct_2", "closer", True, _per_row(_distinct(2)), _share, _REFERENCE),
     # Mean number of words spent on the longest immediate repetition.
-    Measure(
+    Metric(
         "longest_loop",
         "closer",
         True,
-        _each(lambda sample, tools: longest_loop(sample.answer)),
+        _per_row(lambda sample, tools: longest_loop(sample.answer)),
         _mean,
         _REFERENCE,
     ),
     # Share of answers that ended by themselves and not at the limit, in percent.
-    Measure("ends", "higher", False, _each(lambda sample, tools: sample.ended_by_itself), _share, _ROWS),
+    Metric("ends", "higher", False, _per_row(lambda sample, tools: sample.ended_by_itself), _share, _ROWS),
     # Share of answers in which the preset's marker of the style is found, in percent.
-    Measure(
+    Metric(
         "marker",
         "higher",
         False,
-        _each(_has_marker),
+        _per_row(_has_marker),
         _share,
         "compare.missing.marker",
         lambda samples, tools: tools.marker is not None,

@@ -12,14 +12,23 @@ import numpy
 from pydantic import ConfigDict, TypeAdapter
 
 from studio.errors import CompareError
-from studio.evaluate.metrics import MEASURES, Array, Direction, Measure, Sample, Tools, as_reference, tools
+from studio.evaluate.metrics import (
+    METRICS,
+    Array,
+    Direction,
+    Metric,
+    MetricContext,
+    Sample,
+    as_reference,
+    metric_context,
+)
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
 
 RESAMPLES = 1000
 SEED = 20240501
 CONFIDENCE = 0.95
-LEAST_ROWS = 6
+MIN_ROWS = 6
 """Fewer rows give no verdict: even if all of five differ the same way, chance does that once in 16 (2 · 0.5⁵)."""
 
 Verdict = Literal["better", "worse", "unclear"]
@@ -109,7 +118,7 @@ def score(
     seed: int = SEED,
     going: Callable[[float], None] = lambda share: None,
 ) -> Scoreboard:
-    """Compare both sides' answers to the same rows by every measure of `MEASURES`.
+    """Compare both sides' answers to the same rows by every metric of `METRICS`.
 
     `language` (`ko`, `en`) is found from the references when it is not given; `marker` is a regular expression. `going`
     is told the share done, often, and may raise to end the work. Raises CompareError without rows, when
@@ -120,11 +129,11 @@ def score(
     if [(s.prompt, s.reference) for s in before] != [(s.prompt, s.reference) for s in after]:
         raise CompareError("compare.unpaired", before=len(before), after=len(after))
     done = 0.0
-    shared = tools([s.reference or s.answer for s in before], language, marker, lambda: going(done))
+    shared = metric_context([s.reference or s.answer for s in before], language, marker, lambda: going(done))
     draws = _draws(len(before), resamples, seed)
     scores, left_out = [], {}
-    for number, measure in enumerate(MEASURES):
-        done = number / len(MEASURES)
+    for number, measure in enumerate(METRICS):
+        done = number / len(METRICS)
         going(done)
         made = _score(measure, before, after, shared, draws)
         if made is None:
@@ -150,7 +159,7 @@ def _draws(rows: int, resamples: int, seed: int) -> Array:
 
 
 def _score(
-    measure: Measure, before: Sequence[Sample], after: Sequence[Sample], tools: Tools, draws: Array
+    measure: Metric, before: Sequence[Sample], after: Sequence[Sample], tools: MetricContext, draws: Array
 ) -> Score | None:
     chosen = [row for row, s in enumerate(before) if not measure.needs_reference or (s.reference or "").strip()]
     sides = [[side[row] for row in chosen] for side in (before, after)]
@@ -168,10 +177,10 @@ def _score(
     figures = [measure.figure(part.sum(axis=0), tools) for part in statistics]
     samples = [measure.figure(drawn @ part, tools) for part in statistics]
     if measure.direction == "closer":
-        figure, sample = _nearer(measure, statistics, drawn, tools)
+        figure, sample = _distance_reduction(measure, statistics, drawn, tools)
     else:
         sign = 1 if measure.direction == "higher" else -1
-        figure, sample = sign * (figures[1] - figures[0]), sign * _minus(samples[1], samples[0])
+        figure, sample = sign * (figures[1] - figures[0]), sign * _difference(samples[1], samples[0])
     rows = int(telling.sum())
     gain_interval = _interval(sample, rows)
     return Score(
@@ -181,20 +190,22 @@ def _score(
         before=float(figures[0]),
         after=float(figures[1]),
         reference=float(figures[2]) if len(figures) > 2 else None,
-        difference=float(_minus(figures[1], figures[0])),
-        difference_interval=_interval(_minus(samples[1], samples[0]), rows),
+        difference=float(_difference(figures[1], figures[0])),
+        difference_interval=_interval(_difference(samples[1], samples[0]), rows),
         gain=float(figure),
         gain_interval=gain_interval,
         verdict=_verdict(gain_interval, rows),
     )
 
 
-def _minus(after: Array, before: Array) -> Array:
+def _difference(after: Array, before: Array) -> Array:
     with numpy.errstate(invalid="ignore"):
         return numpy.subtract(after, before)
 
 
-def _nearer(measure: Measure, statistics: Sequence[Array], drawn: Array, tools: Tools) -> tuple[Array, Array]:
+def _distance_reduction(
+    measure: Metric, statistics: Sequence[Array], drawn: Array, tools: MetricContext
+) -> tuple[Array, Array]:
     """Return by how much the mean distance to the references shrinks: over all rows, and in every sample."""
     before, after, reference = (part[:, 0] for part in statistics)
     shrunk = numpy.abs(before - reference) - numpy.abs(after - reference)
@@ -214,12 +225,14 @@ def _interval(samples: Array, rows: int) -> tuple[float, float] | None:
 
 
 def _verdict(interval: tuple[float, float] | None, rows: int) -> Verdict:
-    if interval is None or rows < LEAST_ROWS:
+    if interval is None or rows < MIN_ROWS:
         return "unclear"
     return "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "unclear"
 
 
-def _gains(before: Sequence[Sample], after: Sequence[Sample], tools: Tools) -> tuple[tuple[float | None, ...], Choice]:
+def _gains(
+    before: Sequence[Sample], after: Sequence[Sample], tools: MetricContext
+) -> tuple[tuple[float | None, ...], Choice]:
     """Say how much better each row got, all rows in one unit so that they can be sorted.
 
     The drop in negative log-likelihood of the reference (nats a token) where every row with a reference has it on
@@ -227,7 +240,7 @@ def _gains(before: Sequence[Sample], after: Sequence[Sample], tools: Tools) -> t
     """
     referenced = [row for row, sample in enumerate(before) if (sample.reference or "").strip()]
     gains: list[float | None] = [None] * len(before)
-    known = [_likely(before[row]) and _likely(after[row]) for row in referenced]
+    known = [_has_likelihood(before[row]) and _has_likelihood(after[row]) for row in referenced]
     if referenced and all(known):
         for row in referenced:
             gains[row] = float(before[row].nll - after[row].nll)  # type: ignore[operator]
@@ -239,10 +252,10 @@ def _gains(before: Sequence[Sample], after: Sequence[Sample], tools: Tools) -> t
     return tuple(gains), Choice("gain", "chrf", message("compare.gain.chrf"))
 
 
-def _likely(sample: Sample) -> bool:
+def _has_likelihood(sample: Sample) -> bool:
     return sample.nll is not None and bool(numpy.isfinite(sample.nll)) and sample.nll_tokens > 0
 
 
-def _language_choice(asked: str | None, tools: Tools) -> Choice:
+def _language_choice(asked: str | None, tools: MetricContext) -> Choice:
     reason = message("compare.language.asked" if asked else "compare.language.found")
     return Choice("language", tools.language, reason)

@@ -174,8 +174,8 @@ def usage(subject: Subject, kind: str) -> str:
     asked = " ".join(map(pieces.argument, subject.prompt.columns)) or '"How are you?"'
     commands = ["pip install -r requirements.txt", f"python {NAME} {asked}"]
     if kind == "adapter":
-        return comparison_card.fenced("\n".join(commands), "sh")
-    return comparison_card.fenced(merged(subject), "python")
+        return comparison_card.fenced_block("\n".join(commands), "sh")
+    return comparison_card.fenced_block(merged(subject), "python")
 
 
 def merged(subject: Subject, folder: str = ".") -> str:

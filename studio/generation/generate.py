@@ -17,20 +17,20 @@ from typing import Any, Literal
 
 from studio.config import GenerationConfig
 from studio.errors import CompareError
-from studio.generation.model_set import Models
+from studio.generation.model_set import ModelSet
 from studio.model import limits, probe
 from studio.model.hardware import device
 
-ROWS_AT_ONCE = {"cpu": 8, "mps": 8, "cuda": 32}
+MAX_BATCH_ROWS = {"cpu": 8, "mps": 8, "cuda": 32}
 """Prompts in a batch: eight times two gave five times the token rate of one times two on two processor cores."""
-TOKENS_AT_ONCE = 16384
+MAX_BATCH_TOKENS = 16384
 """Tokens of a batch's prompts and answers, padding included."""
 
 End = Literal["turn", "length", "stopped"]
 
 
 @dataclass(frozen=True)
-class Side:
+class ColumnAnswer:
     """One column's answer to one prompt, so far."""
 
     text: str = ""
@@ -56,12 +56,12 @@ class Side:
         return (self.tokens - 1) / (self.seconds - self.first_seconds)
 
 
-Sides = tuple[tuple[Side, ...], ...]
+Answers = tuple[tuple[ColumnAnswer, ...], ...]
 """Answers: one tuple for each prompt, with one side for each column."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptBatchItem:
     """One prompt as each column sees it."""
 
     ids: tuple[tuple[int, ...], ...]
@@ -76,10 +76,10 @@ def noise_key(prompt: str, earlier: Sequence[str] = ()) -> str:
 
 
 @dataclass(frozen=True)
-class Answered:
+class GenerationResult:
     """All answers, and what the columns thought of their first tokens."""
 
-    sides: Sides
+    sides: Answers
     first: Any
     """Logits of the first token before anything was done to them (prompts × columns × vocabulary), in float32.
 
@@ -88,12 +88,12 @@ class Answered:
 
 
 def answer(
-    placed: Models,
-    asked: Sequence[Asked],
+    placed: ModelSet,
+    asked: Sequence[PromptBatchItem],
     settings: GenerationConfig,
     stop: threading.Event,
-    show: Callable[[Sides], None] | None = None,
-) -> Answered:
+    show: Callable[[Answers], None] | None = None,
+) -> GenerationResult:
     """Answer all prompts with all columns; `show` is called with all answers after every token.
 
     Prompts of like length are one batch, with all columns where PEFT can mix their adapters; else these answer one
@@ -105,7 +105,7 @@ def answer(
     count = len(placed.names)
     rows = [row for one in asked for row in one.ids]
     keys = [one.key for one in asked for _ in one.ids]
-    room = _room(placed, asked)
+    room = _answer_limits(placed, asked)
     stream = _Stream(placed, count, len(rows), show)
     first: dict[int, Any] = {}
     for numbers, name, most in _batches(placed, asked, settings.max_new_tokens, room):
@@ -113,7 +113,7 @@ def answer(
             break
         chosen = [rows[number] for number in numbers]
         ids, mask = probe.padded(chosen, placed.tokenizer.pad_token_id)
-        steps = [_First(), *processors(settings, [keys[number] for number in numbers], mask)]
+        steps = [_FirstLogits(), *logits_processors(settings, [keys[number] for number in numbers], mask)]
         with placed.using(name):
             mixed = {"adapter_names": [placed.names[number % count] for number in numbers]} if placed.mixes else {}
             _generate(placed, ids, mask, most, steps, stream.of(numbers), stop, mixed)
@@ -123,15 +123,15 @@ def answer(
         show(sides)
     unknown = torch.full_like(next(iter(first.values())), torch.nan)
     logits = torch.stack([first.get(number, unknown) for number in range(len(rows))])
-    return Answered(sides, logits.reshape(len(asked), count, -1))
+    return GenerationResult(sides, logits.reshape(len(asked), count, -1))
 
 
 def batches(lengths: Sequence[int], answer: int) -> Iterator[list[int]]:
     """Yield the rows in batches of like length (numbers from 0), given the lengths of prompts and longest answer."""
-    most = ROWS_AT_ONCE[device()]
+    most = MAX_BATCH_ROWS[device()]
     batch: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda number: (lengths[number], number)):
-        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[number] + answer) * 2 > TOKENS_AT_ONCE):
+        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[number] + answer) * 2 > MAX_BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(number)
@@ -140,7 +140,7 @@ def batches(lengths: Sequence[int], answer: int) -> Iterator[list[int]]:
 
 
 def _batches(
-    placed: Models, asked: Sequence[Asked], answer: int, room: Sequence[int]
+    placed: ModelSet, asked: Sequence[PromptBatchItem], answer: int, room: Sequence[int]
 ) -> Iterator[tuple[list[int], str | None, int]]:
     """Yield the rows that are generated together, the adapter to use, and the tokens that they may have at most.
 
@@ -160,7 +160,7 @@ def _batches(
                 yield [prompt * count + column for prompt in prompts], name, most
 
 
-def _room(placed: Models, asked: Sequence[Asked]) -> list[int]:
+def _answer_limits(placed: ModelSet, asked: Sequence[PromptBatchItem]) -> list[int]:
     """Return how many tokens the answer to each prompt may have; raises CompareError where there is room for none."""
     most = getattr(placed.model.config.get_text_config(), "max_position_embeddings", None) or 0
     settings = placed.model.config.to_dict()
@@ -172,7 +172,7 @@ def _room(placed: Models, asked: Sequence[Asked]) -> list[int]:
 
 
 def _generate(
-    placed: Models,
+    placed: ModelSet,
     ids: Any,
     mask: Any,
     most: int,
@@ -197,13 +197,13 @@ def _generate(
         eos_token_id=placed.stops,
         pad_token_id=placed.tokenizer.pad_token_id,
         logits_processor=LogitsProcessorList(steps),
-        stopping_criteria=StoppingCriteriaList([_stopper(stop)]),
+        stopping_criteria=StoppingCriteriaList([_stopping_criterion(stop)]),
         streamer=streamer,
         **mixed,
     )
 
 
-def processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:
+def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:
     """Return the steps from logits to the choice of a token, in the order that transformers uses.
 
     `keys` name the noise of each row, `mask` (rows × length) says which tokens of the prompts are real.
@@ -212,7 +212,7 @@ def processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> li
 
     steps: list[Any] = []
     if settings.repetition_penalty != 1.0:
-        steps.append(_Repetition(settings.repetition_penalty, mask))
+        steps.append(_RepetitionPenalty(settings.repetition_penalty, mask))
     if settings.temperature > 0:
         steps.append(TemperatureLogitsWarper(settings.temperature))
         if settings.top_k:
@@ -223,7 +223,7 @@ def processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> li
     return steps
 
 
-class _First:
+class _FirstLogits:
     """Remembers the logits of the first token."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ class _First:
         return scores
 
 
-class _Repetition:
+class _RepetitionPenalty:
     """Makes tokens less likely that were there before (Keskar et al. 2019, CTRL).
 
     transformers' own takes the padding for text, so that a short prompt in a batch would get another answer than alone.
@@ -278,7 +278,7 @@ class _SharedNoise:
         return scores.float() + gumbel.to(scores.device, torch.float32)
 
 
-def _stopper(stop: threading.Event) -> Any:
+def _stopping_criterion(stop: threading.Event) -> Any:
     import torch
     from transformers import StoppingCriteria
 
@@ -292,12 +292,12 @@ def _stopper(stop: threading.Event) -> Any:
 class _Stream:
     """Collects the tokens of all rows; transformers' own streamers take one row only."""
 
-    def __init__(self, placed: Models, columns: int, rows: int, show: Callable[[Sides], None] | None):
+    def __init__(self, placed: ModelSet, columns: int, rows: int, show: Callable[[Answers], None] | None):
         self._tokenizer = placed.tokenizer
         self._stops = frozenset(placed.stops)
         self._columns = columns
         self._show = show
-        self._sides = [Side() for _ in range(rows)]
+        self._sides = [ColumnAnswer() for _ in range(rows)]
         self._ids: list[list[int]] = [[] for _ in range(rows)]
 
     def of(self, rows: Sequence[int]) -> "_Streamer":
@@ -319,17 +319,17 @@ class _Stream:
         if self._show:
             self._show(self._now())
 
-    def finished(self, stopped: bool) -> Sides:
+    def finished(self, stopped: bool) -> Answers:
         """Return all answers with the reason for their end."""
         reason: End = "stopped" if stopped else "length"
         self._sides = [side if side.end else replace(side, end=reason) for side in self._sides]
         return self._now()
 
-    def _now(self) -> Sides:
+    def _now(self) -> Answers:
         sides = [self._in_words(row) for row in range(len(self._sides))]
         return tuple(tuple(sides[at : at + self._columns]) for at in range(0, len(sides), self._columns))
 
-    def _in_words(self, row: int) -> Side:
+    def _in_words(self, row: int) -> ColumnAnswer:
         side, ids = self._sides[row], self._ids[row]
         if len(side.ids) != len(ids):
             shown = ids[:-1] if side.end == "turn" else ids

@@ -23,7 +23,7 @@ GENERAL = "general-heldout"
 
 
 @dataclass(frozen=True)
-class Row:
+class HeldOutRow:
     """A row to answer."""
 
     prompt: str
@@ -35,7 +35,7 @@ class Row:
     """The tokens of the reference, its end included; empty without one, or where no template renders it."""
 
 
-def of_run(run: Run, tokenizer: Any, going: Callable[[float], None] = lambda share: None) -> list[Row]:
+def from_run(run: Run, tokenizer: Any, going: Callable[[float], None] = lambda share: None) -> list[HeldOutRow]:
     """Return the rows that were kept from a run's training; empty when it kept none.
 
     Raises CompareError when the data are no longer those of the run, so that some of the rows may have been trained.
@@ -45,44 +45,44 @@ def of_run(run: Run, tokenizer: Any, going: Callable[[float], None] = lambda sha
     rows, sha256 = prepare.validation_rows(run.config(), tokenizer, going, runs.day_of(run.id))
     if sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
-    return [_row(turns, made.segments, tokenizer) for turns, made in rows]
+    return [_training_row(turns, made.segments, tokenizer) for turns, made in rows]
 
 
-def bundled(run: Run, name: str, tokenizer: Any) -> list[Row]:
+def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:
     """Return the rows of a bundled data set, as the run would be asked."""
-    return _of_table(run, source.open_table(SourceConfig(kind="bundled", name=name)), tokenizer)[0]
+    return _from_table(run, source.open_table(SourceConfig(kind="bundled", name=name)), tokenizer)[0]
 
 
-def of_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[Row]:
+def from_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[HeldOutRow]:
     """Return prompts as the run is asked them; raises PromptError where its template cannot take a prompt alone."""
     made = run_renderer(run, tokenizer)
-    return [_asked(made, (Turn("user", prompt),), None, tokenizer) for prompt in prompts]
+    return [_prompt_row(made, (Turn("user", prompt),), None, tokenizer) for prompt in prompts]
 
 
-def of_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[Row]:
+def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldOutRow]:
     """Return those of a run's validation rows that have these numbers (see `Prepared.held`)."""
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
     rows = prepare.said_in(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
-    return [_row(turns, made.segments, tokenizer) for turns, made in rows]
+    return [_training_row(turns, made.segments, tokenizer) for turns, made in rows]
 
 
-def of_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[Row], int]:
+def from_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
     """Return the rows of a file of prompts, with references where it has them, and how many were left out.
 
     Raises DataError when it cannot be read or holds no prompt.
     """
-    return _of_table(run, _opened(path), tokenizer)
+    return _from_table(run, _open_file(path), tokenizer)
 
 
-def _opened(path: Path) -> Table:
+def _open_file(path: Path) -> Table:
     if not path.is_file():
         raise DataError("data.no_file", path=path.name)
     return source.open_file(path)
 
 
-def prompts_of(path: Path) -> list[str]:
+def read_prompts(path: Path) -> list[str]:
     """Return the prompts of a file: one a line, or one a row."""
-    table = _opened(path)
+    table = _open_file(path)
     mapping = _mapping(table)
     prompts = [turns[0][-1].content for row in table.rows() if (turns := _turns(row, mapping))]
     if not prompts:
@@ -90,10 +90,10 @@ def prompts_of(path: Path) -> list[str]:
     return prompts
 
 
-def _of_table(run: Run, table: Table, tokenizer: Any) -> tuple[list[Row], int]:
+def _from_table(run: Run, table: Table, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
     made, mapping = run_renderer(run, tokenizer), _mapping(table)
     found = [_turns(row, mapping) for row in table.rows()]
-    rows = [_asked(made, *turns, tokenizer) for turns in found if turns]
+    rows = [_prompt_row(made, *turns, tokenizer) for turns in found if turns]
     if not rows:
         raise DataError("data.empty", name=table.path.name)
     return rows, len(found) - len(rows)
@@ -122,7 +122,7 @@ def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None
     return (turns[:-1], turns[-1].content) if turns[-1].role == "assistant" else (turns, None)
 
 
-def _asked(made: PromptRenderer, turns: Sequence[Turn], reference: str | None, tokenizer: Any) -> Row:
+def _prompt_row(made: PromptRenderer, turns: Sequence[Turn], reference: str | None, tokenizer: Any) -> HeldOutRow:
     ids = tuple(tokens.prompt_ids(made.question(turns), tokenizer))
     answer: tuple[int, ...] = ()
     if reference and isinstance(made, ChatRenderer):
@@ -131,14 +131,14 @@ def _asked(made: PromptRenderer, turns: Sequence[Turn], reference: str | None, t
         except RowProblem:  # asked all the same, without a likelihood
             segments = ()
         answer = _split(segments, tokenizer)[1] if segments and segments[-1].trained else ()
-    return Row(_shown(turns), reference, ids, answer)
+    return HeldOutRow(_readable(turns), reference, ids, answer)
 
 
-def _row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> Row:
+def _training_row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> HeldOutRow:
     """Split a row at its last answer; a text without a question is split near its middle, to be gone on with."""
     last = max(number for number, segment in enumerate(segments) if segment.trained)
     segments = segments[: last + 1]
-    prompt, reference = _shown(turns[:-1]), turns[-1].content
+    prompt, reference = _readable(turns[:-1]), turns[-1].content
     before = "".join(segment.text for segment in segments[:last])
     if not prompt and before not in ("", tokenizer.bos_token):  # a text with a template's marks
         prompt, reference = before, segments[last].text
@@ -147,7 +147,7 @@ def _row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> 
         whole = segments[last]
         at = whole.text.find(prompt) + len(prompt)
         segments = [*segments[:last], *_halved(whole, at)]
-    return Row(prompt, reference.strip(), *_split(segments, tokenizer))
+    return HeldOutRow(prompt, reference.strip(), *_split(segments, tokenizer))
 
 
 def _halved(segment: Segment, at: int) -> tuple[Segment, Segment]:
@@ -169,5 +169,5 @@ def _halves(text: str) -> tuple[str, str]:
     return text[:at], text[at:]
 
 
-def _shown(turns: Sequence[Turn]) -> str:
+def _readable(turns: Sequence[Turn]) -> str:
     return "\n\n".join(turn.content for turn in turns if turn.role != "system")

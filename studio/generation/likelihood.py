@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.generation.generate import Asked
-from studio.generation.model_set import Models
+from studio.generation.generate import PromptBatchItem
+from studio.generation.model_set import ModelSet
 from studio.model import probe
 
-MOST_LOGITS = 1 << 26
+MAX_LOGITS = 1 << 26
 """Logits of one pass: 268 MB in float32."""
 
 Ids = Sequence[int]
 
 
 @dataclass(frozen=True)
-class Weighed:
+class TokenScores:
     """A token of an answer (or several that make one character), and how likely each column finds it."""
 
     text: str
@@ -28,18 +28,20 @@ class Weighed:
         return self.log_probabilities[-1] - self.log_probabilities[0]
 
 
-def log_probabilities(placed: Models, asked: Sequence[Asked], answers: Sequence[Ids]) -> list[tuple[Any, ...]]:
+def log_probabilities(
+    placed: ModelSet, asked: Sequence[PromptBatchItem], answers: Sequence[Ids]
+) -> list[tuple[Any, ...]]:
     """Return for each prompt, and each column, the log-probability of every token of the answer (arrays of float32).
 
     The prompts should be of like length: those that are passed together are padded to the longest.
     """
     found: list[tuple[Any, ...]] = []
-    for part in _parts(placed, answers):
-        found += _pass(placed, asked[part], answers[part])
+    for part in _slices(placed, answers):
+        found += _score_slice(placed, asked[part], answers[part])
     return found
 
 
-def _parts(placed: Models, answers: Sequence[Ids]) -> Iterator[slice]:
+def _slices(placed: ModelSet, answers: Sequence[Ids]) -> Iterator[slice]:
     vocabulary = placed.model.config.get_text_config().vocab_size
     start = 0
     while start < len(answers):
@@ -47,14 +49,14 @@ def _parts(placed: Models, answers: Sequence[Ids]) -> Iterator[slice]:
         while stop < len(answers):
             longest = max(longest, len(answers[stop]) + 1)
             rows = (stop + 1 - start) * len(placed.names)
-            if stop > start and rows * longest * vocabulary > MOST_LOGITS:
+            if stop > start and rows * longest * vocabulary > MAX_LOGITS:
                 break
             stop += 1
         yield slice(start, stop)
         start = stop
 
 
-def _pass(placed: Models, asked: Sequence[Asked], answers: Sequence[Ids]) -> list[tuple[Any, ...]]:
+def _score_slice(placed: ModelSet, asked: Sequence[PromptBatchItem], answers: Sequence[Ids]) -> list[tuple[Any, ...]]:
     """Score some prompts in one pass, or in one for each column where they cannot be mixed."""
     count = len(placed.names)
     made: list[Any] = [None] * (len(asked) * count)
@@ -68,11 +70,11 @@ def _pass(placed: Models, asked: Sequence[Asked], answers: Sequence[Ids]) -> lis
         with placed.using(None if placed.mixes else names[0]):
             logits = probe.forward(placed.model, ids, mask, logits_to_keep=kept, **mixed)
         for row, number in enumerate(numbers):
-            made[number] = _of_answer(logits[row], answers[number // count])
+            made[number] = _answer_log_probabilities(logits[row], answers[number // count])
     return [tuple(made[at : at + count]) for at in range(0, len(made), count)]
 
 
-def _of_answer(logits: Any, answer: Ids) -> Any:
+def _answer_log_probabilities(logits: Any, answer: Ids) -> Any:
     """Return the log-probabilities of the last tokens of a row, which are the answer."""
     import torch
 
@@ -81,10 +83,10 @@ def _of_answer(logits: Any, answer: Ids) -> Any:
     return said.gather(-1, wanted[:, None])[:, 0].cpu().numpy()
 
 
-def weigh(placed: Models, asked: Asked, answer: Ids) -> tuple[Weighed, ...]:
+def score_answer(placed: ModelSet, asked: PromptBatchItem, answer: Ids) -> tuple[TokenScores, ...]:
     """Say for each token of an answer how likely each column finds it; parts of one character are joined."""
     columns = log_probabilities(placed, [asked], [answer])[0]
-    found: list[Weighed] = []
+    found: list[TokenScores] = []
     held: list[int] = []
     sums = [0.0] * len(columns)
     for place, token in enumerate(answer):
@@ -92,6 +94,6 @@ def weigh(placed: Models, asked: Asked, answer: Ids) -> tuple[Weighed, ...]:
         sums = [total + float(column[place]) for total, column in zip(sums, columns, strict=True)]
         text = placed.tokenizer.decode(held)
         if not text.endswith("\ufffd") or place + 1 == len(answer):
-            found.append(Weighed(text, tuple(sums)))
+            found.append(TokenScores(text, tuple(sums)))
             held, sums = [], [0.0] * len(columns)
     return tuple(found)

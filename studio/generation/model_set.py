@@ -7,12 +7,12 @@ from typing import Any
 
 from studio.model import beside
 
-BASE = "__base__"
+BASE_MODEL = "__base__"
 """PEFT's name of the base in a batch."""
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelSet:
     """What answers: base and adapters in one model, on the device."""
 
     model: Any
@@ -31,15 +31,15 @@ class Models:
         if name is None or not hasattr(self.model, "peft_config"):
             yield
             return
-        with using(self.model, name):
+        with use_adapter(self.model, name):
             yield
 
 
 @contextmanager
-def using(model: Any, name: str) -> Iterator[None]:
+def use_adapter(model: Any, name: str) -> Iterator[None]:
     """Let one adapter of a PEFT model, or its base, answer whole batches."""
     before = beside.active(model)
-    beside.use(model, None if name == BASE else name)
+    beside.use(model, None if name == BASE_MODEL else name)
     try:
         yield
     finally:

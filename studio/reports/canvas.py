@@ -6,26 +6,26 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from studio.reports.comparison_card import clean, thinned
+from studio.reports.comparison_card import downsample, remove_control_characters
 from studio.reports.fonts import Face, Faces
 
 _SCALE = 2
 """Drawn twice as large and made smaller again, so that corners and the curve are smooth."""
-_LONGEST = 4000
+_MAX_CHARACTERS = 4000
 """Characters of a text that are looked at; no picture holds as many."""
-PAGE, PANEL, LINE, INK, QUIET = "#f8f9fb", "#ffffff", "#e3e7ed", "#202939", "#4b5565"
+PAGE, PANEL, LINE, INK, MUTED = "#f8f9fb", "#ffffff", "#e3e7ed", "#202939", "#4b5565"
 BEFORE, ACCENT, GOOD, WARN = "#98a2b3", "#0d9488", "#0f766e", "#9a4a08"
 _BOX = "□"
-_STAND_INS = {"→": ">", "−": "-", "–": "-", "—": "-", "…": "...", "‘": "'", "’": "'", "“": '"', "”": '"', "·": "-"}
+_SUBSTITUTES = {"→": ">", "−": "-", "–": "-", "—": "-", "…": "...", "‘": "'", "’": "'", "“": '"', "”": '"', "·": "-"}
 """What is drawn instead where a font lacks a sign of typography."""
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\U0001f3fb-\U0001f3ff\U000e0000-\U000e007f]"
 )
 """Marks that only change the character before them (joiners, variants, skin tones) or the direction of text."""
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedText:
     """A text broken into lines that fit."""
 
     lines: list[str]
@@ -35,7 +35,7 @@ class Fitted:
     @property
     def height(self) -> int:
         """Height of all lines, in pixels."""
-        return len(self.lines) * leading(self.size)
+        return len(self.lines) * line_height(self.size)
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, size: int, colour: str = INK, bold: bool = False) -> float:
         """Draw one line with its top left corner at x, y; return its right edge."""
-        baseline = y + leading(size) / 2 + 0.36 * size  # capitals and Hangul stand in the middle, whatever the font
+        baseline = y + line_height(size) / 2 + 0.36 * size  # capitals and Hangul stand in the middle, whatever the font
         font = self._face(bold).at(size * _SCALE)
         self._draw.text((x * _SCALE, baseline * _SCALE), words, font=font, fill=colour, anchor="ls")
         return x + self.measure(words, size, bold)
@@ -66,35 +66,35 @@ class Canvas:
 
     def drawable(self, words: str, bold: bool = False) -> str:
         """Return a text in which every character that the font lacks is a box; those are remembered."""
-        content = unicodedata.normalize("NFC", clean(words[:_LONGEST])).expandtabs(4)
-        return "".join(self._drawable(character, self._face(bold)) for character in _UNSEEN.sub("", content))
+        content = unicodedata.normalize("NFC", remove_control_characters(words[:_MAX_CHARACTERS])).expandtabs(4)
+        return "".join(self._drawable(character, self._face(bold)) for character in _INVISIBLE.sub("", content))
 
     def _drawable(self, character: str, face: Face) -> str:
         if face.draws(character):
             return character
-        if character in _STAND_INS:
-            return _STAND_INS[character]
+        if character in _SUBSTITUTES:
+            return _SUBSTITUTES[character]
         self.undrawn.add(character)
         return _BOX if face.draws(_BOX) else "?"
 
-    def fit(self, words: str, width: float, height: float, sizes: Sequence[int], bold: bool = False) -> Fitted:
+    def fit(self, words: str, width: float, height: float, sizes: Sequence[int], bold: bool = False) -> FittedText:
         """Break a text into lines in the largest size that fits; in the smallest one it is cut."""
         content = self.drawable(words.strip(), bold)
-        longer = len(words.strip()) > _LONGEST
+        longer = len(words.strip()) > _MAX_CHARACTERS
         for size in sizes:
-            room = max(1, int(height // leading(size)))
+            room = max(1, int(height // line_height(size)))
             lines = wrap(content, width, lambda text, size=size: self.measure(text, size, bold))
             if len(lines) <= room and not longer:
-                return Fitted(lines, size, cut=False)
+                return FittedText(lines, size, cut=False)
         last, dots = lines[:room][-1].rstrip(" ,.;:"), self._drawable("…", self._face(bold))
         while last and self.measure(last + dots, size, bold) > width:
             last = last[:-1].rstrip()
-        return Fitted([*lines[: room - 1], last + dots], size, cut=True)
+        return FittedText([*lines[: room - 1], last + dots], size, cut=True)
 
-    def lines(self, x: float, y: float, fitted: Fitted, colour: str = INK, bold: bool = False) -> None:
+    def lines(self, x: float, y: float, fitted: FittedText, colour: str = INK, bold: bool = False) -> None:
         """Draw what `fit` has broken into lines."""
         for number, line in enumerate(fitted.lines):
-            self.text(x, y + number * leading(fitted.size), line, fitted.size, colour, bold)
+            self.text(x, y + number * line_height(fitted.size), line, fitted.size, colour, bold)
 
     def panel(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """Draw a white panel with a bar of `colour` along its top."""
@@ -110,7 +110,7 @@ class Canvas:
 
     def curve(self, x: float, y: float, width: float, height: float, losses: Sequence[float]) -> None:
         """Draw the sparkline."""
-        points = thinned(losses, 90)
+        points = downsample(losses, 90)
         low, high = min(points), max(points)
         across, down = width / max(len(points) - 1, 1), height / ((high - low) or 1)
         places = [(x + i * across, y + (high - point) * down) for i, point in enumerate(points)]
@@ -193,6 +193,6 @@ def _widest(word: str, width: float, measure: Callable[[str], float]) -> int:
     return low
 
 
-def leading(size: int) -> int:
+def line_height(size: int) -> int:
     """Return the height of a line of a type size, in pixels."""
     return round(size * 1.5)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from studio.reports.comparison_card import Card, clean, thinned
+from studio.reports.comparison_card import Card, downsample, remove_control_characters
 
 _POINTS = 120
 _WIDTH, _HEIGHT = 240, 48
@@ -20,36 +20,36 @@ def to_html(card: Card) -> str:
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     body = "".join(
         [
-            _head(card),
+            _header(card),
             *_pairs(card),
             _stills(card),
             _facts(card),
             _reading(card),
             _scoreboard(card),
-            _foot(card),
+            _footer(card),
         ]
     )
     return (
-        f'<!doctype html>\n<html lang="{_text(card.language)}">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{_escape(card.language)}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{_text(card.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>{body}</main>\n"
+        f"<title>{_escape(card.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>{body}</main>\n"
         "</body>\n</html>\n"
     )
 
 
-def _text(content: str) -> str:
-    return escape(clean(content), quote=True)
+def _escape(content: str) -> str:
+    return escape(remove_control_characters(content), quote=True)
 
 
-def _head(card: Card) -> str:
+def _header(card: Card) -> str:
     mark = (
         '<svg viewBox="0 0 30 30" aria-hidden="true"><rect width="30" height="30" fill="#ccd3dd"/>'
         '<rect x="15" width="15" height="30" fill="#0d9488"/></svg>'
     )
-    date = f"<time>{_text(card.date)}</time>" if card.date else ""
-    return f'<header>{mark}<h1 dir="auto">{_text(card.title)}</h1>{date}</header>'
+    date = f"<time>{_escape(card.date)}</time>" if card.date else ""
+    return f'<header>{mark}<h1 dir="auto">{_escape(card.title)}</h1>{date}</header>'
 
 
 def _pairs(card: Card) -> list[str]:
@@ -57,23 +57,23 @@ def _pairs(card: Card) -> list[str]:
     articles = []
     for place, pair in enumerate(card.pairs, 1):
         panels = "".join(
-            f'<section class="side {side}"><p class="label">{_text(card.words(side))}'
-            f'<span class="name" dir="auto">{_text(name)}</span></p>{_answer(card, getattr(pair, side))}</section>'
+            f'<section class="side {side}"><p class="label">{_escape(card.words(side))}'
+            f'<span class="name" dir="auto">{_escape(name)}</span></p>{_answer(card, getattr(pair, side))}</section>'
             for side, name in sides
         )
         total = len(card.pairs)
         count = card.words("one_of", number=place, total=total) if total > 1 else ""
         articles.append(
-            f'<article><p class="label">{_text(card.words("prompt"))}<span class="count">{_text(count)}</span></p>'
-            f'<p class="prompt" dir="auto">{_text(pair.prompt)}</p><div class="sides">{panels}</div></article>'
+            f'<article><p class="label">{_escape(card.words("prompt"))}<span class="count">{_escape(count)}</span></p>'
+            f'<p class="prompt" dir="auto">{_escape(pair.prompt)}</p><div class="sides">{panels}</div></article>'
         )
     return articles
 
 
 def _answer(card: Card, answer: str) -> str:
     if not answer.strip():
-        return f'<p class="answer empty">{_text(card.words("empty"))}</p>'
-    return f'<p class="answer" dir="auto">{_text(answer.strip())}</p>'
+        return f'<p class="answer empty">{_escape(card.words("empty"))}</p>'
+    return f'<p class="answer" dir="auto">{_escape(answer.strip())}</p>'
 
 
 def _stills(card: Card) -> str:
@@ -84,33 +84,33 @@ def _stills(card: Card) -> str:
         last = len(still.answers) - 1
         panels = "".join(
             f'<section class="then {"last" if place == last else ""}"><p class="label">'
-            f"{_text(card.words('step', step=step))}</p>{_answer(card, answer)}</section>"
+            f"{_escape(card.words('step', step=step))}</p>{_answer(card, answer)}</section>"
             for place, (step, answer) in enumerate(still.answers)
         )
-        shown.append(f'<p class="label still">{_text(still.prompt)}</p><div class="stills">{panels}</div>')
-    return f"<h2>{_text(card.words('stills'))}</h2>{''.join(shown)}"
+        shown.append(f'<p class="label still">{_escape(still.prompt)}</p><div class="stills">{panels}</div>')
+    return f"<h2>{_escape(card.words('stills'))}</h2>{''.join(shown)}"
 
 
 def _facts(card: Card) -> str:
-    lines = [f"<li>{_text(line)}</li>" for line in card.recipe]
+    lines = [f"<li>{_escape(line)}</li>" for line in card.recipe]
     if card.data_hash:
-        lines.append(f"<li>{_text(card.words('data'))} <code>{_text(card.data_hash)}</code></li>")
+        lines.append(f"<li>{_escape(card.words('data'))} <code>{_escape(card.data_hash)}</code></li>")
     chart = ""
     if card.loss_line:
-        words = _text(card.loss_line)
+        words = _escape(card.loss_line)
         chart = f"<figure>{_sparkline(card.losses, words)}<figcaption>{words}</figcaption></figure>"
     if not lines and not chart:
         return ""
-    return f'<h2>{_text(card.words("recipe"))}</h2><div class="facts"><ul>{"".join(lines)}</ul>{chart}</div>'
+    return f'<h2>{_escape(card.words("recipe"))}</h2><div class="facts"><ul>{"".join(lines)}</ul>{chart}</div>'
 
 
 def _reading(card: Card) -> str:
-    lines = "".join(f"<li>{_text(line)}</li>" for line in card.reading_lines)
-    return f'<h2>{_text(card.words("reading"))}</h2><ul class="reading">{lines}</ul>' if lines else ""
+    lines = "".join(f"<li>{_escape(line)}</li>" for line in card.reading_lines)
+    return f'<h2>{_escape(card.words("reading"))}</h2><ul class="reading">{lines}</ul>' if lines else ""
 
 
 def _sparkline(losses: Sequence[float], words: str) -> str:
-    points = thinned(losses, _POINTS)
+    points = downsample(losses, _POINTS)
     low, high = min(points), max(points)
     across, down = (_WIDTH - 8) / max(len(points) - 1, 1), (_HEIGHT - 8) / ((high - low) or 1)
     places = [(4 + i * across, 4 + (high - point) * down) for i, point in enumerate(points)]
@@ -127,22 +127,22 @@ def _scoreboard(card: Card) -> str:
     if card.scoreboard is None:
         return ""
     names = ("measure", "before", "after", "reference", "gain", "verdict")
-    heads = {name: _text(card.words(name)) for name in names}
+    heads = {name: _escape(card.words(name)) for name in names}
     rows = []
     for row in card.rows:
         cells = {"before": row.before, "after": row.after, "reference": row.reference, "gain": row.gain}
         rows.append(
-            f'<tr><th scope="row">{_text(row.title)}<small>{_text(row.direction)}</small></th>'
-            + "".join(f'<td data-head="{heads[name]}">{_text(cell)}</td>' for name, cell in cells.items())
-            + f'<td class="{row.verdict}">{_text(row.verdict_words)}</td></tr>'
+            f'<tr><th scope="row">{_escape(row.title)}<small>{_escape(row.direction)}</small></th>'
+            + "".join(f'<td data-head="{heads[name]}">{_escape(cell)}</td>' for name, cell in cells.items())
+            + f'<td class="{row.verdict}">{_escape(row.verdict_words)}</td></tr>'
         )
     head = "".join(f'<th scope="col">{words}</th>' for words in heads.values())
     return (
-        f"<h2>{_text(card.words('scoreboard'))}</h2>"
+        f"<h2>{_escape(card.words('scoreboard'))}</h2>"
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-        + "".join(f'<p class="hint">{_text(note)}</p>' for note in card.notes)
+        + "".join(f'<p class="hint">{_escape(note)}</p>' for note in card.notes)
     )
 
 
-def _foot(card: Card) -> str:
-    return f"<footer>{_text(card.words('made'))}</footer>"
+def _footer(card: Card) -> str:
+    return f"<footer>{_escape(card.words('made'))}</footer>"

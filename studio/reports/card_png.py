@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from studio.data.language import is_hangul
 from studio.errors import CompareError
 from studio.reports import fonts
-from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, QUIET, WARN, Canvas, Fitted, leading
+from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, MUTED, WARN, Canvas, FittedText, line_height
 from studio.reports.comparison_card import Card, ScoreRow
 
 SIZES = {"square": (1080, 1080), "landscape": (1200, 675), "portrait": (1080, 1350)}
 """Width and height in pixels."""
 
-HEADLINES = ("perplexity", "marker", "chrf", "ends")
+HEADLINE_METRICS = ("perplexity", "marker", "chrf", "ends")
 """The first three of these that were taken are shown on the picture, whether they got better or not."""
 
-_SIZES = (84, 72, 60, 50, 43, 38, 34, 30, 27, 24, 22, 20)
+_ANSWER_FONT_SIZES = (84, 72, 60, 50, 43, 38, 34, 30, 27, 24, 22, 20)
 """Type sizes of an answer in pixels, the largest first."""
 _RECIPE_LINES = 2
-_INSIDE, _PANEL_HEAD = 26, 58
+_PANEL_PADDING, _PANEL_HEAD = 26, 58
 """Space beside an answer, and from the top of its panel to its first line."""
-_COLOURS = {"better": GOOD, "worse": WARN, "unclear": QUIET}
+_COLOURS = {"better": GOOD, "worse": WARN, "unclear": MUTED}
 
 
 def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
@@ -68,27 +68,27 @@ class _Drawing:
         canvas, card, size = self.canvas, self.card, 30 if self.wide else 36
         date = canvas.drawable(card.date)[:40]
         date_width = canvas.measure(date, 20)
-        canvas.mark(left, top + (leading(size) - size) / 2, size)
+        canvas.mark(left, top + (line_height(size) - size) / 2, size)
         room = width - size - 16 - (date_width + 24 if date else 0)
-        title = canvas.fit(" ".join(card.title.split()), room, leading(size), [size], bold=True)
+        title = canvas.fit(" ".join(card.title.split()), room, line_height(size), [size], bold=True)
         canvas.lines(left + size + 16, top, title, bold=True)
-        canvas.text(left + width - date_width, top + (leading(size) - leading(20)) / 2, date, 20, QUIET)
-        return top + leading(size) + (12 if self.wide else 24)
+        canvas.text(left + width - date_width, top + (line_height(size) - line_height(20)) / 2, date, 20, MUTED)
+        return top + line_height(size) + (12 if self.wide else 24)
 
     def _prompt(self, left: float, top: float, width: float) -> float:
         canvas, card, total = self.canvas, self.card, len(self.card.pairs)
         label = canvas.drawable(card.words("prompt"))
-        canvas.text(left, top, label, 18, QUIET, bold=True)
+        canvas.text(left, top, label, 18, MUTED, bold=True)
         if total > 1:
             count = canvas.drawable(card.words("one_of", number=self.pair + 1, total=total))
-            canvas.text(left + width - canvas.measure(count, 18), top, count, 18, QUIET)
-        top += leading(18) + 2
+            canvas.text(left + width - canvas.measure(count, 18), top, count, 18, MUTED)
+        top += line_height(18) + 2
         sizes = [26, 24, 22] if self.wide else [32, 28, 25]
-        fitted = canvas.fit(card.pairs[self.pair].prompt, width, 2 * leading(sizes[0]), sizes, bold=True)
+        fitted = canvas.fit(card.pairs[self.pair].prompt, width, 2 * line_height(sizes[0]), sizes, bold=True)
         canvas.lines(left, top, fitted, bold=True)
         if fitted.cut:
             right = left + canvas.measure(label, 18, bold=True) + 14
-            canvas.text(right, top - leading(18) - 2, self._cut_words(), 18, WARN)
+            canvas.text(right, top - line_height(18) - 2, self._cut_words(), 18, WARN)
         return top + fitted.height + (16 if self.wide else 24)
 
     def _sides(self, left: float, top: float, width: float, height: float) -> None:
@@ -98,12 +98,13 @@ class _Drawing:
         heights = [height, height]
         if self.stacked:
             needs = [
-                self._fitted(answer, each, height, _SIZES[-2:]).height + 90 for answer in (shown.before, shown.after)
+                self._fitted(answer, each, height, _ANSWER_FONT_SIZES[-2:]).height + 90
+                for answer in (shown.before, shown.after)
             ]
             share = min(max(needs[0] / sum(needs), 0.3), 0.7)
             heights = [(height - gap) * share, (height - gap) * (1 - share)]
         rooms = list(zip((shown.before, shown.after), heights, strict=True))
-        size = min(self._fitted(answer, each, tall, _SIZES).size for answer, tall in rooms)
+        size = min(self._fitted(answer, each, tall, _ANSWER_FONT_SIZES).size for answer, tall in rooms)
         spare = min(tall - self._fitted(answer, each, tall, [size]).height for answer, tall in rooms)
         lead = max(0, spare - _PANEL_HEAD - 16) / 3  # short answers stand a little above the middle, on one line
         y = top
@@ -112,10 +113,10 @@ class _Drawing:
             self._panel(x, y, each, tall, side, name, answer, size, lead)
             y += tall + gap if self.stacked else 0
 
-    def _fitted(self, answer: str, width: float, height: float, sizes: Sequence[int]) -> Fitted:
+    def _fitted(self, answer: str, width: float, height: float, sizes: Sequence[int]) -> FittedText:
         """Fit an answer into a panel."""
         content = answer if answer.strip() else self.card.words("empty")
-        return self.canvas.fit(content, width - 2 * _INSIDE, height - _PANEL_HEAD - 16, sizes)
+        return self.canvas.fit(content, width - 2 * _PANEL_PADDING, height - _PANEL_HEAD - 16, sizes)
 
     def _panel(
         self,
@@ -131,14 +132,14 @@ class _Drawing:
     ) -> None:
         canvas, after = self.canvas, side == "after"
         canvas.panel(x, y, width, height, ACCENT if after else BEFORE)
-        left, edge, top = x + _INSIDE, x + width - _INSIDE, y + 18
+        left, edge, top = x + _PANEL_PADDING, x + width - _PANEL_PADDING, y + 18
         fitted = self._fitted(answer, width, height, [size])
         note = self._cut_words() if fitted.cut else ""
-        label = canvas.text(left, top, self.card.words(side), 20, GOOD if after else QUIET, bold=True)
+        label = canvas.text(left, top, self.card.words(side), 20, GOOD if after else MUTED, bold=True)
         room = edge - label - 14 - (canvas.measure(note, 18) + 14 if note else 0)
-        canvas.lines(label + 14, top + 1.5, canvas.fit(name, room, leading(18), [18]), QUIET)
+        canvas.lines(label + 14, top + 1.5, canvas.fit(name, room, line_height(18), [18]), MUTED)
         canvas.text(edge - canvas.measure(note, 18), top + 1.5, note, 18, WARN)
-        canvas.lines(left, y + _PANEL_HEAD + lead, fitted, INK if answer.strip() else QUIET)
+        canvas.lines(left, y + _PANEL_HEAD + lead, fitted, INK if answer.strip() else MUTED)
 
     def _cut_words(self) -> str:
         return f"✂ {self.card.words('cut')}" if self.canvas.has("✂") else self.card.words("cut")
@@ -156,16 +157,16 @@ class _Drawing:
         if len(recipe) > _RECIPE_LINES:
             recipe = [*recipe[: _RECIPE_LINES - 1], f"{recipe[_RECIPE_LINES - 1]} · …"]
         lines = [*recipe, *self._packed(about, room, size)]
-        fitted = [canvas.fit(line, room, leading(size), [size]) for line in lines]
+        fitted = [canvas.fit(line, room, line_height(size), [size]) for line in lines]
         height = max(sum(part.height for part in fitted), 84 if chart else 0)
         top = bottom - height
         if chart:
             words = canvas.drawable(card.loss_line.split(". ")[0])
             canvas.curve(left + width - chart, bottom - 78, chart - 6, 40, card.losses)
-            canvas.text(left + width - max(chart, canvas.measure(words, size)), bottom - 30, words, size, QUIET)
+            canvas.text(left + width - max(chart, canvas.measure(words, size)), bottom - 30, words, size, MUTED)
         line = bottom - sum(part.height for part in fitted)
         for part in fitted:
-            canvas.lines(left, line, part, QUIET)
+            canvas.lines(left, line, part, MUTED)
             line += part.height
         return top - (16 if self.wide else 22)
 
@@ -182,7 +183,7 @@ class _Drawing:
 
     def _scores(self, left: float, bottom: float, width: float) -> float:
         """Draw the headline measures side by side above `bottom`, and return where they begin."""
-        rows = [row for name in HEADLINES for row in self.card.rows if row.name == name][:3]
+        rows = [row for name in HEADLINE_METRICS for row in self.card.rows if row.name == name][:3]
         if not rows:
             return bottom
         height, gap = (62 if self.wide else 96), 24
@@ -193,11 +194,11 @@ class _Drawing:
 
     def _score(self, x: float, y: float, width: float, row: ScoreRow) -> None:
         canvas, size = self.canvas, 22 if self.wide else 28
-        canvas.lines(x, y, canvas.fit(row.title, width, leading(18), [18, 16]), QUIET)
-        y += leading(18)
+        canvas.lines(x, y, canvas.fit(row.title, width, line_height(18), [18, 16]), MUTED)
+        y += line_height(18)
         figures = canvas.drawable(f"{row.before} → {row.after}", bold=True)
         right = canvas.text(x, y, figures, size, bold=True)
         sign, words = row.verdict_words.split(" ", 1)
         verdict = f"{sign} {words}" if self.canvas.has(sign) else words
-        place = (right + 10, y + (leading(size) - leading(18)) / 2) if self.wide else (x, y + leading(size))
-        canvas.lines(*place, canvas.fit(verdict, x + width - place[0], leading(18), [18]), _COLOURS[row.verdict])
+        place = (right + 10, y + (line_height(size) - line_height(18)) / 2) if self.wide else (x, y + line_height(size))
+        canvas.lines(*place, canvas.fit(verdict, x + width - place[0], line_height(18), [18]), _COLOURS[row.verdict])

@@ -10,20 +10,20 @@ from itertools import pairwise
 
 from pydantic import ConfigDict, TypeAdapter
 
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.evaluate.scoreboard import Score, Scoreboard, Verdict
 from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.train.diagnosis import Reading
 
-SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "="}
+VERDICT_SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "="}
 """What stands beside a verdict, so that colour is never the only sign."""
 _BARS = "▁▂▃▄▅▆▇█"
 _BAR_COUNT = 32
 
 
 @dataclass(frozen=True)
-class Stills:
+class SampleTimeline:
     """A few frames of the film strip of one prompt."""
 
     prompt: str
@@ -42,7 +42,7 @@ class Card:
     """Name of the base model."""
     adapter: str
     """Name of the adapter or its run."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[AnswerPair, ...]
     recipe: tuple[str, ...] = ()
     """The settings worth telling, one line each."""
     data_hash: str = ""
@@ -50,7 +50,7 @@ class Card:
     """Training losses in order, for the sparkline."""
     reading: Reading | None = None
     """What the run's curves say."""
-    stills: tuple[Stills, ...] = ()
+    stills: tuple[SampleTimeline, ...] = ()
     """How answers changed during the training."""
     scoreboard: Scoreboard | None = None
     date: str = ""
@@ -83,12 +83,12 @@ class Card:
     @property
     def rows(self) -> "list[ScoreRow]":
         """The scoreboard in words; empty without one."""
-        return rows_of(self.scoreboard, self.language) if self.scoreboard else []
+        return scoreboard_rows(self.scoreboard, self.language) if self.scoreboard else []
 
     @property
     def notes(self) -> list[str]:
         """What belongs under the scoreboard: rows, intervals, choices, and what was left out; empty without one."""
-        return notes_of(self.scoreboard, self.language) if self.scoreboard else []
+        return scoreboard_notes(self.scoreboard, self.language) if self.scoreboard else []
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ class ScoreRow:
     verdict_words: str
 
 
-def rows_of(board: Scoreboard, language: str) -> list[ScoreRow]:
+def scoreboard_rows(board: Scoreboard, language: str) -> list[ScoreRow]:
     """Return a scoreboard in words."""
     return [_row(score, language) for score in board.scores]
 
 
-def notes_of(board: Scoreboard, language: str) -> list[str]:
+def scoreboard_notes(board: Scoreboard, language: str) -> list[str]:
     """Return what belongs under a scoreboard: rows, intervals, choices, and what was left out."""
     percent, resamples = f"{100 * board.confidence:.0f}", f"{board.resamples:,}"
     rows = text("card.rows", language, rows=board.rows)
@@ -128,21 +128,21 @@ def notes_of(board: Scoreboard, language: str) -> list[str]:
 def _row(score: Score, language: str) -> ScoreRow:
     interval = ""
     if score.gain_interval:
-        interval = " [{}, {}]".format(*(signed(value) for value in score.gain_interval))
+        interval = " [{}, {}]".format(*(format_signed(value) for value in score.gain_interval))
     return ScoreRow(
         name=score.name,
         title=text(f"compare.measures.{score.name}.name", language),
         direction=text(f"compare.direction.{score.direction}", language),
-        before=number(score.before),
-        after=number(score.after),
-        reference=number(score.reference) if score.direction == "closer" and score.reference is not None else "",
-        gain=signed(score.gain) + interval,
+        before=format_number(score.before),
+        after=format_number(score.after),
+        reference=format_number(score.reference) if score.direction == "closer" and score.reference is not None else "",
+        gain=format_signed(score.gain) + interval,
         verdict=score.verdict,
-        verdict_words=f"{SIGNS[score.verdict]} {text(f'compare.verdict.{score.verdict}', language)}",
+        verdict_words=f"{VERDICT_SIGNS[score.verdict]} {text(f'compare.verdict.{score.verdict}', language)}",
     )
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a figure with about three digits (`0.53`, `12.0`, `1,204`)."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
@@ -152,9 +152,9 @@ def number(value: float) -> str:
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 
-def signed(value: float) -> str:
+def format_signed(value: float) -> str:
     """Return a figure with its sign."""
-    return f"+{number(value)}" if value > 0 else number(value)
+    return f"+{format_number(value)}" if value > 0 else format_number(value)
 
 
 def finite(losses: Sequence[float]) -> list[float]:
@@ -162,7 +162,7 @@ def finite(losses: Sequence[float]) -> list[float]:
     return [loss for loss in losses if math.isfinite(loss)]
 
 
-def thinned(losses: Sequence[float], most: int) -> list[float]:
+def downsample(losses: Sequence[float], most: int) -> list[float]:
     """Return at most `most` points of a curve, each the mean of its stretch; what is no number is left out."""
     known = finite(losses)
     count = min(most, len(known))
@@ -171,7 +171,7 @@ def thinned(losses: Sequence[float], most: int) -> list[float]:
     return [sum(stretch) / len(stretch) for stretch in stretches]
 
 
-def clean(content: str) -> str:
+def remove_control_characters(content: str) -> str:
     """Return a text without what no format can hold: control characters and halves of surrogate pairs."""
     kept = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", content.replace("\r\n", "\n"))
     return kept.encode("utf-8", "replace").decode("utf-8")
@@ -187,28 +187,30 @@ def to_json(card: Card) -> str:
 
 def to_markdown(card: Card) -> str:
     """Return the card as Markdown. Prompts and answers are in fences longer than any inside them."""
-    parts = [f"# {inline(card.title)}"]
+    parts = [f"# {escape_inline(card.title)}"]
     sides = [(card.words("before"), card.base), (card.words("after"), card.adapter)]
     for place, pair in enumerate(card.pairs, 1):
         if len(card.pairs) > 1:
             parts.append(f"## {card.words('one_of', number=place, total=len(card.pairs))}")
-        parts.append(f"**{card.words('prompt')}**\n\n{fenced(pair.prompt)}")
+        parts.append(f"**{card.words('prompt')}**\n\n{fenced_block(pair.prompt)}")
         for (side, name), answer in zip(sides, (pair.before, pair.after), strict=True):
-            shown = fenced(answer) if answer.strip() else f"*{card.words('empty')}*"
-            parts.append(f"**{side}** · {inline(name)}\n\n{shown}")
+            shown = fenced_block(answer) if answer.strip() else f"*{card.words('empty')}*"
+            parts.append(f"**{side}** · {escape_inline(name)}\n\n{shown}")
     if card.scoreboard:
         parts.append(f"## {card.words('scoreboard')}\n\n{table(card.scoreboard, card.language)}")
-    facts = [inline(line) for line in card.recipe]
+    facts = [escape_inline(line) for line in card.recipe]
     if card.data_hash:
-        facts.append(f"{card.words('data')}: {inline(card.data_hash)}")
+        facts.append(f"{card.words('data')}: {escape_inline(card.data_hash)}")
     if card.loss_line:
-        facts.append(f"{card.loss_line} {_spark(card.losses)}")
+        facts.append(f"{card.loss_line} {_sparkline(card.losses)}")
     if card.date:
-        facts.append(f"{card.words('date')}: {inline(card.date)}")
+        facts.append(f"{card.words('date')}: {escape_inline(card.date)}")
     if facts:
         parts.append(f"## {card.words('recipe')}\n\n" + "\n".join(f"- {fact}" for fact in facts))
     if card.reading_lines:
-        parts.append(f"## {card.words('reading')}\n\n" + "\n".join(f"- {inline(line)}" for line in card.reading_lines))
+        parts.append(
+            f"## {card.words('reading')}\n\n" + "\n".join(f"- {escape_inline(line)}" for line in card.reading_lines)
+        )
     parts.append(f"*{card.words('made')}*")
     return "\n\n".join(parts) + "\n"
 
@@ -217,29 +219,29 @@ def table(board: Scoreboard, language: str) -> str:
     """Return a scoreboard as a Markdown table, with its notes under it."""
     heads = ("measure", "before", "after", "reference", "gain", "verdict")
     rows = [[text(f"card.{name}", language) for name in heads], [":--", "--:", "--:", "--:", "--:", ":--"]]
-    for row in rows_of(board, language):
+    for row in scoreboard_rows(board, language):
         rows.append(
             [f"{row.title} ({row.direction})", row.before, row.after, row.reference, row.gain, row.verdict_words]
         )
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes_of(board, language))])
+    return "\n".join([*lines, "", *(f"- {note}" for note in scoreboard_notes(board, language))])
 
 
-def _spark(losses: Sequence[float]) -> str:
-    points = thinned(losses, _BAR_COUNT)
+def _sparkline(losses: Sequence[float]) -> str:
+    points = downsample(losses, _BAR_COUNT)
     low, span = min(points), max(points) - min(points)
     return "".join(_BARS[round((point - low) / span * (len(_BARS) - 1)) if span else 0] for point in points)
 
 
-def fenced(content: str, language: str = "text") -> str:
+def fenced_block(content: str, language: str = "text") -> str:
     """Return a text in a fence longer than any inside it; `language` is what it is written in."""
     longest = max((len(run) for run in re.findall(r"`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{clean(content)}\n{fence}"
+    return f"{fence}{language}\n{remove_control_characters(content)}\n{fence}"
 
 
-def inline(content: str) -> str:
+def escape_inline(content: str) -> str:
     """Return a text as one line of Markdown in which nothing has a meaning of its own."""
-    line = " ".join(clean(content).split())
+    line = " ".join(remove_control_characters(content).split())
     line = re.sub(r"([\\`*_\[\]<>#|~&@!$])", r"\\\1", line)
     return re.sub(r"^(\d+(?=[.)])|(?=[-+=]))", r"\1\\", line)  # what would begin a list or underline a heading

@@ -32,9 +32,9 @@ _LATIN = (
 """Regular and bold, the best first; the Korean ones have Latin too."""
 
 _ENDINGS = (".ttf", ".otf", ".ttc")
-_MOST_FACES = 64
+_MAX_FACES = 64
 """Faces that are looked at in one collection."""
-_NOWHERE = "\U0010ffff"
+_MISSING_CHARACTER = "\U0010ffff"
 """A code point that no font draws, which shows what a font does with those that it lacks."""
 
 
@@ -116,7 +116,7 @@ def _face(path: Path, style: str) -> Face | None:
     from PIL import ImageFont
 
     faces: list[tuple[int, str]] = []
-    for index in range(_MOST_FACES):
+    for index in range(_MAX_FACES):
         try:
             family, named = ImageFont.FreeTypeFont(str(path), 16, index).getname()
         except OSError:
@@ -137,7 +137,7 @@ def _font(face: Face, size: int) -> Any:
 
 @lru_cache(maxsize=8192)
 def _draws(face: Face, character: str) -> bool:
-    drawn, missing = (_bitmap(face, each) for each in (character, _NOWHERE))
+    drawn, missing = (_bitmap(face, each) for each in (character, _MISSING_CHARACTER))
     return drawn != missing
 
 

@@ -5,38 +5,40 @@ from datetime import date
 
 from studio import labels
 from studio.compare.columns import ADAPTED, BASE, Column
-from studio.compare.comparison import Comparison, Pair
+from studio.compare.comparison import AnswerPair, Comparison
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.evaluate import evaluation_store
 from studio.evaluate.scoreboard import Scoreboard
 from studio.i18n import text
 from studio.model import builtin
-from studio.reports.comparison_card import Card, Stills
+from studio.reports.comparison_card import Card, SampleTimeline
 from studio.runs import Run
 from studio.train import diagnosis, samples
 from studio.train.curve import Curve
 
-PROMPTS_SHOWN = 2
+MAX_TIMELINE_PROMPTS = 2
 """Prompts of the film strip on a card."""
 
 
-def card_of(run: Run, made: Comparison, language: str) -> Card:
+def comparison_card_of(run: Run, made: Comparison, language: str) -> Card:
     """Return the card of a comparison: its first column is the before, its last the after.
 
     The scoreboard is on it if the run has one that was measured with the adapter of the last column.
     """
     columns = made.request.columns
     prompts = zip(made.request.prompts, made.answers, strict=True)
-    card = of_run(run, tuple(Pair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts), language)
+    card = card_of_run(
+        run, tuple(AnswerPair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts), language
+    )
     return replace(
         card,
-        base=_name(card.base, columns[0], BASE, language),
-        adapter=_name(card.adapter, columns[-1], ADAPTED, language),
-        scoreboard=_board(run, made),
+        base=_side_name(card.base, columns[0], BASE, language),
+        adapter=_side_name(card.adapter, columns[-1], ADAPTED, language),
+        scoreboard=_matching_scoreboard(run, made),
     )
 
 
-def of_run(run: Run, pairs: tuple[Pair, ...], language: str) -> Card:
+def card_of_run(run: Run, pairs: tuple[AnswerPair, ...], language: str) -> Card:
     """Return the card of a run's own adapter beside its base, with these answers and without a scoreboard."""
     config = run.config()
     curve = Curve().after(run.events()[0])
@@ -53,35 +55,35 @@ def of_run(run: Run, pairs: tuple[Pair, ...], language: str) -> Card:
         data_hash=str(run.resolved().get("data", "")),
         losses=tuple(curve.losses.tolist()),
         reading=diagnosis.read(run) if len(curve.steps) else None,
-        stills=_stills(run),
+        stills=_sample_timelines(run),
         date=date.today().isoformat(),
         language=language,
     )
 
 
-def _board(run: Run, made: Comparison) -> Scoreboard | None:
+def _matching_scoreboard(run: Run, made: Comparison) -> Scoreboard | None:
     """Return the scoreboard of what the card shows: the base against this very adapter."""
     columns = made.request.columns
     last = len(columns) - 1
     if made.proof is None or columns[0].kind != "base" or not columns[0].is_plain:
         return None
-    return evaluation_store.board_of(run, replace(columns[last], said=()), made.proof.adapter_sha256[last])
+    return evaluation_store.find_scoreboard(run, replace(columns[last], said=()), made.proof.adapter_sha256[last])
 
 
-def lacks_board(run: Run, card: Card) -> bool:
+def is_scoreboard_missing(run: Run, card: Card) -> bool:
     """Whether the run's newest scoreboard is not on a card, since it is of another adapter, strength or question."""
     newest = evaluation_store.newest(run)
     return card.scoreboard is None and newest is not None and newest.board is not None
 
 
-def _stills(run: Run) -> tuple[Stills, ...]:
+def _sample_timelines(run: Run) -> tuple[SampleTimeline, ...]:
     """Return the first, the middle and the last frame of a run's film strip; empty for fewer than two frames."""
     strip = samples.read(run)
     places = sorted({0, len(strip.frames) // 2, len(strip.frames) - 1}) if len(strip.frames) > 1 else ()
     frames = [strip.frames[place] for place in places]
     return tuple(
-        Stills(prompt, tuple((frame.step, frame.answers[number].text) for frame in frames))
-        for number, prompt in enumerate(strip.prompts[:PROMPTS_SHOWN] if frames else ())
+        SampleTimeline(prompt, tuple((frame.step, frame.answers[number].text) for frame in frames))
+        for number, prompt in enumerate(strip.prompts[:MAX_TIMELINE_PROMPTS] if frames else ())
     )
 
 
@@ -90,6 +92,6 @@ def base_name(model: ModelConfig) -> str:
     return builtin.NAME if model.id == BUILTIN_MODEL else model.id.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _name(plain: str, column: Column, usual: Column, language: str) -> str:
+def _side_name(plain: str, column: Column, usual: Column, language: str) -> str:
     """Return a side's name; a column that is not the usual one says what it is."""
     return plain if column == usual else f"{plain} · {column.title(language)}"

@@ -24,7 +24,7 @@ _FIELDS = dict(fields())
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class SavedScoreboard:
     """A scoreboard that was kept with the run."""
 
     at: float
@@ -35,7 +35,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Record:
+class RunMetadata:
     """What is known of a run."""
 
     summary: Summary
@@ -55,7 +55,7 @@ class Record:
     """The steps of the checkpoints, the newest first."""
     spare_bytes: int
     """What the clean-up of old checkpoints would free."""
-    evaluations: Sequence[Evaluated]
+    evaluations: Sequence[SavedScoreboard]
     """The scoreboards, the newest first."""
     votes: int
     """Votes and readings on its answers."""
@@ -74,7 +74,7 @@ class Record:
         return self.summary.has_adapter or bool(self.checkpoints)
 
 
-def of(run: Run, chosen: Sequence[Chosen] | None = None) -> Record:
+def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
     """Gather what is known of a run; what is damaged is left out, and the summary says so.
 
     `chosen` are its automatic choices, for who has read its events already.
@@ -85,7 +85,7 @@ def of(run: Run, chosen: Sequence[Chosen] | None = None) -> Record:
     resolved = _resolved(run)
     if chosen is None:
         chosen = list({event.name: event for event in _events(run) if isinstance(event, Chosen)}.values())
-    return Record(
+    return RunMetadata(
         summary=summaries.of(run),
         config=config,
         from_default=from_default(config) if config else {},
@@ -96,7 +96,7 @@ def of(run: Run, chosen: Sequence[Chosen] | None = None) -> Record:
         checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
         spare_bytes=cleanup.spare_bytes(run),
         evaluations=_evaluations(run.path / "compare"),
-        votes=sum(_lines(run.path / "compare" / name) for name in ("votes.jsonl", "readings.jsonl")),
+        votes=sum(_count_lines(run.path / "compare" / name) for name in ("votes.jsonl", "readings.jsonl")),
     )
 
 
@@ -142,7 +142,7 @@ def _events(run: Run) -> list[Any]:
         return []
 
 
-def _evaluations(folder: Path) -> list[Evaluated]:
+def _evaluations(folder: Path) -> list[SavedScoreboard]:
     from studio.evaluate.scoreboard import Scoreboard
 
     found = []
@@ -150,11 +150,11 @@ def _evaluations(folder: Path) -> list[Evaluated]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
             about = json.loads(path.with_name("evaluation.json").read_bytes())
             board = Scoreboard.from_json(path.read_bytes())
-            found.append(Evaluated(path.stat().st_mtime, about["column"]["adapter"], board))
+            found.append(SavedScoreboard(path.stat().st_mtime, about["column"]["adapter"], board))
     return sorted(found, key=lambda each: each.at, reverse=True)
 
 
-def _lines(path: Path) -> int:
+def _count_lines(path: Path) -> int:
     try:
         return path.read_bytes().count(b"\n")
     except OSError:

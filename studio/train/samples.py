@@ -17,10 +17,10 @@ from studio.config import GenerationConfig, RunConfig
 from studio.data import tokens
 from studio.data.prepare import Prepared
 from studio.generation import generate
-from studio.generation.generate import Asked as AskedPrompt
-from studio.generation.generate import Side, Sides, noise_key
-from studio.generation.held_out import Row
-from studio.generation.model_set import BASE, Models
+from studio.generation.generate import Answers, ColumnAnswer, noise_key
+from studio.generation.generate import PromptBatchItem as AskedPrompt
+from studio.generation.held_out import HeldOutRow
+from studio.generation.model_set import BASE_MODEL, ModelSet
 from studio.i18n import message
 from studio.model.adapter import TUNED, ModelHost, untouched
 from studio.runs import Run, RunWriter
@@ -135,7 +135,7 @@ class StripWriter:
         self,
         run: RunWriter,
         host: ModelHost,
-        rows: Sequence[Row],
+        rows: Sequence[HeldOutRow],
         settings: GenerationConfig,
         every: int,
         going: Callable[[], None],
@@ -231,21 +231,21 @@ def _first(
 
 
 def answer(
-    host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None], *, base: bool
-) -> list[Side]:
+    host: ModelHost, rows: Sequence[HeldOutRow], settings: GenerationConfig, going: Callable[[], None], *, base: bool
+) -> list[ColumnAnswer]:
     """Answer all rows with the adapter as it is, or with the base, and leave no trace in the training."""
     assert host.loaded is not None
     loaded = host.loaded
-    models = Models(
+    models = ModelSet(
         model=host.peft,
         tokenizer=loaded.tokenizer,
         stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
-        names=(BASE if base else TUNED,),
+        names=(BASE_MODEL if base else TUNED,),
         mixes=False,
     )
     asked = [AskedPrompt((row.ids,), noise_key(row.prompt)) for row in rows]
 
-    def show(sides: Sides) -> None:
+    def show(sides: Answers) -> None:
         going()
 
     with untouched(host.peft):
@@ -253,7 +253,9 @@ def answer(
     return [side for (side,) in made.sides]
 
 
-def measure(host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None]) -> Speed:
+def measure(
+    host: ModelHost, rows: Sequence[HeldOutRow], settings: GenerationConfig, going: Callable[[], None]
+) -> Speed:
     """Answer all rows with a few tokens, and return how fast that went."""
     few = settings.model_copy(update={"max_new_tokens": TRIED_TOKENS})
     began = time.perf_counter()

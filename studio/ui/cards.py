@@ -9,7 +9,7 @@ from studio.compare.comparison import Comparison
 from studio.errors import CompareError
 from studio.reports import card_html, card_png, comparison_card
 from studio.reports.comparison_card import Card
-from studio.reports.run_card import card_of
+from studio.reports.run_card import comparison_card_of
 from studio.ui import launch
 
 PICTURES = {f"png-{size}": size for size in card_png.SIZES}
@@ -37,7 +37,7 @@ def card(comparison: Comparison | None, names: tuple[str, str], language: str) -
     base, run = names
     is_whole = columns[1].strength == 1 and columns[1].adapter == "now"
     adapter = run if is_whole else f"{run} · {columns[1].title(language)}"
-    made = card_of(runs.find(request.run_id), two, language)
+    made = comparison_card_of(runs.find(request.run_id), two, language)
     return replace(made, base=base, adapter=adapter)
 
 

@@ -3,7 +3,7 @@
 import html
 
 from studio.compare.columns import Column
-from studio.compare.external_adapters import Arrived
+from studio.compare.external_adapters import ExternalAdapter
 from studio.i18n import text
 from studio.model import hub
 from studio.model.uploaded import Upload
@@ -28,7 +28,7 @@ def going(key: str, share: float | None, language: str) -> str:
     return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}{done}</div>'
 
 
-def here(arrived: Arrived, language: str) -> str:
+def here(arrived: ExternalAdapter, language: str) -> str:
     """Return that an adapter is here, and how it is known that it was made for the base."""
     title = html.escape(Column(adapter=arrived.column).title(language))
     known = html.escape(text(f"ui.outside.known.{arrived.fit.known}", language, made_for=arrived.fit.made_for))

@@ -62,7 +62,7 @@ def test_a_guest_compares_a_published_run_and_leaves_nothing_in_it(guest, two_ru
     sent = json.dumps(ask(guest, two_runs.published.id), ensure_ascii=False)
 
     assert text("ui.proof.verified") in sent, sent[-2000:]
-    assert not comparison_history.all_of(two_runs.published)
+    assert not comparison_history.load_all(two_runs.published)
     assert {path: path.stat().st_mtime_ns for path in two_runs.published.path.rglob("*") if path.is_file()} == before
 
 
@@ -75,7 +75,7 @@ def test_the_owner_keeps_what_they_compare(owner, two_runs):
     request = CompareRequest(two_runs.published.id, (QUESTION,), two_runs.published.config().generation)
     gpu.thread().compare(request).result()
 
-    assert len(comparison_history.all_of(two_runs.published)) == 1
+    assert len(comparison_history.load_all(two_runs.published)) == 1
 
 
 @pytest.mark.parametrize("way", ["compare", "open_run", "vote"])

@@ -24,24 +24,24 @@ def test_what_is_kept_is_what_was_shown_the_newest_first(run):
     chat = compare(run, "What is 4?")
     assert compare(run, ("many", "prompts")).notes == ()
 
-    found = comparison_history.all_of(run)
+    found = comparison_history.load_all(run)
     assert [one.comparison for one in found] == [chat, first]
-    assert found[0].id == comparison_history.name(chat)
+    assert found[0].id == comparison_history.comparison_id(chat)
     assert found[0].comparison.followed("And 5?").earlier == ("What is 4?",)
     assert found[0].comparison.proof.verified
 
     again = compare(run, "What is <b>3</b>?", SAMPLED, columns)
-    assert [one.comparison.request for one in comparison_history.all_of(run)] == [again.request, chat.request]
+    assert [one.comparison.request for one in comparison_history.load_all(run)] == [again.request, chat.request]
 
 
 def test_the_oldest_go_first_and_what_cannot_be_read_takes_nothing_with_it(run, monkeypatch, caplog):
-    monkeypatch.setattr(comparison_history, "MOST", 2)
+    monkeypatch.setattr(comparison_history, "MAX_SAVED", 2)
     made = [compare(run, prompt) for prompt in ("one", "two", "three")]
-    assert [one.comparison for one in comparison_history.all_of(run)] == [made[2], made[1]]
+    assert [one.comparison for one in comparison_history.load_all(run)] == [made[2], made[1]]
 
     journal = Journal(run.path / "compare" / "comparisons.jsonl")
     journal.append({"id": "of another version", "at": 0, "comparison": {"request": None}})
-    assert [one.comparison for one in comparison_history.all_of(run)] == [made[2], made[1]]
+    assert [one.comparison for one in comparison_history.load_all(run)] == [made[2], made[1]]
     assert "cannot be read" in caplog.text
 
 
@@ -53,4 +53,4 @@ def test_a_full_disk_takes_nobodys_answers_away(run, monkeypatch):
     made = compare(run, "hi", GREEDY)
     assert made.proof is not None
     assert "No space left" in made.notes[-1].text()
-    assert comparison_history.all_of(run) == []
+    assert comparison_history.load_all(run) == []

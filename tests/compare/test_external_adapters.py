@@ -66,8 +66,8 @@ def test_a_foreign_adapter_answers_as_peft_alone_would(run, tmp_path, tiny_model
 
 def test_an_upload_and_an_adapter_of_the_hub_are_columns(run, folder, hub_stand_in, tmp_path):
     hub_stand_in.add("someone/captain", folder)
-    upload = arriving.bring(str(outside.zipped(folder, tmp_path / "captain.zip")), run)
-    fetched = arriving.bring("someone/captain", run)
+    upload = arriving.make_available(str(outside.zipped(folder, tmp_path / "captain.zip")), run)
+    fetched = arriving.make_available("someone/captain", run)
     columns = [Column("adapter", named) for named in (str(folder), upload, fetched)]
     made = compare(run, PROMPTS, columns=[BASE, *columns])
     assert all(one == two == three for _, one, two, three in ids(made))
@@ -75,7 +75,7 @@ def test_an_upload_and_an_adapter_of_the_hub_are_columns(run, folder, hub_stand_
         f"Adapter {upload.removeprefix('upload:')} (uploaded)",
         "Adapter someone/captain (Hub)",
     ]
-    assert arriving.offered(run) == [upload, fetched]
+    assert arriving.available_columns(run) == [upload, fetched]
     uploaded.remove(upload)
     with pytest.raises(CompareError, match="no uploaded adapter"):
         beside(run, upload)
@@ -126,14 +126,14 @@ def test_what_arrives_for_another_base_is_not_kept_and_not_offered(run, tmp_path
     hub_stand_in.add("someone/captain", folder)
     for named in (str(outside.zipped(folder, tmp_path / "made.zip")), "someone/captain"):
         with pytest.raises(CompareError, match="someone/else"):
-            arriving.bring(named, run)
+            arriving.make_available(named, run)
     assert uploaded.all_kept() == []
-    assert arriving.offered(run) == []
+    assert arriving.available_columns(run) == []
 
 
 def test_the_studios_own_adapter_is_known_by_its_hash_wherever_it_comes_from(run, tmp_path):
     zipped = outside.zipped(run.adapter, tmp_path / "own.zip")
-    made = beside(run, arriving.bring(str(zipped), run))
+    made = beside(run, arriving.make_available(str(zipped), run))
     assert made.proof.made_for[2] == "weights"
     assert all(now == again for _, now, again in ids(made))
     assert [problem.key for problem in made.proof.problems] == ["compare.wrong.same"]
@@ -143,25 +143,25 @@ def test_an_adapter_that_names_a_fork_is_compared_on_the_users_word_and_every_pr
     outside.change(folder, base_model_name_or_path="someone/fork")
     with pytest.raises(CompareError, match="--same-base"):
         beside(run, str(folder))
-    arriving.bring(str(folder), run, same_base=True)
+    arriving.make_available(str(folder), run, same_base=True)
     made = beside(run, str(folder))
     assert made.proof.made_for == (None, "weights", "vouched")
     assert [left.key for left in made.proof.unproven] == ["compare.unproven.vouched"]
     assert not made.proof.verified
     assert run_card.as_json(made)["proof"]["made_for"][2] == "vouched"
     hub_stand_in.add("someone/captain", folder)
-    arriving.bring("someone/captain", run)
-    assert arriving.offered(run) == ["someone/captain"]
-    arriving.bring(str(folder), run, same_base=None)
+    arriving.make_available("someone/captain", run)
+    assert arriving.available_columns(run) == ["someone/captain"]
+    arriving.make_available(str(folder), run, same_base=None)
     with pytest.raises(CompareError, match="someone/fork"):
-        arriving.bring(str(folder), run, same_base=False)
-    assert arriving.offered(run) == []
+        arriving.make_available(str(folder), run, same_base=False)
+    assert arriving.available_columns(run) == []
 
 
 def test_a_comparison_that_was_vouched_for_is_kept_as_such(run, folder):
     outside.change(folder, base_model_name_or_path="someone/fork")
-    arriving.bring(str(folder), run, same_base=True)
+    arriving.make_available(str(folder), run, same_base=True)
     compare(run, PROMPTS[:1], columns=[BASE, ADAPTED, Column("adapter", str(folder))])
-    (kept,) = saved_comparisons.all_of(run)
+    (kept,) = saved_comparisons.load_all(run)
     assert kept.comparison.proof.made_for[2] == "vouched"
     assert kept.comparison.proof.unproven[0].key == "compare.unproven.vouched"

@@ -50,7 +50,7 @@ def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, 
     quiet = gpu.thread().start_run(config)
     wait_until_over(quiet)
 
-    counted, real = [], generate._First.__call__
+    counted, real = [], generate._FirstLogits.__call__
 
     def fail_now_and_then(self, *args):
         counted.append(args)
@@ -58,7 +58,7 @@ def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, 
             raise RuntimeError("no luck")
         return real(self, *args)
 
-    monkeypatch.setattr(generate._First, "__call__", fail_now_and_then)
+    monkeypatch.setattr(generate._FirstLogits, "__call__", fail_now_and_then)
     columns = (BASE, ADAPTED, replace(ADAPTED, strength=0.5), Column("adapter", other.id))
     visited, answers = visit_at_every_chance(config, monkeypatch, columns)
     assert "no luck" in answers

@@ -8,13 +8,13 @@ import pytest
 from filelock import FileLock
 
 from studio import journal
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.evaluate import blind_vote
 from studio.evaluate.blind_vote import Ballot, wilson
 from studio.journal import Journal
 
-PAIRS = [Pair(f"Question {n}?", f"plain {n}", f"styled {n}") for n in range(10)]
+PAIRS = [AnswerPair(f"Question {n}?", f"plain {n}", f"styled {n}") for n in range(10)]
 
 
 @pytest.fixture
@@ -181,7 +181,9 @@ def test_only_what_is_new_is_read(folder, monkeypatch):
         choose(ballot, f"voter {number}", PAIRS[0].id, "after")
     ballot.votes()
     parsed = []
-    monkeypatch.setattr(journal, "_entries", lambda data, read=journal._entries: parsed.append(data) or read(data))
+    monkeypatch.setattr(
+        journal, "_parse_lines", lambda data, read=journal._parse_lines: parsed.append(data) or read(data)
+    )
 
     choose(ballot, "ann", PAIRS[0].id, "after")
     for _ in range(5):
@@ -208,7 +210,7 @@ def test_a_file_that_is_another_one_is_read_anew(folder, change):
 
 
 def test_a_file_of_votes_has_an_end_and_old_votes_make_way_first(folder, monkeypatch):
-    monkeypatch.setattr(blind_vote, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(blind_vote, "MAX_ENTRIES", 20)
     ballot = Ballot(folder, PAIRS)
     for _ in range(100):
         choose(ballot, "ann", PAIRS[0].id, "after")
@@ -224,8 +226,8 @@ def test_a_file_of_votes_has_an_end_and_old_votes_make_way_first(folder, monkeyp
 
 
 def test_voters_are_bounded_in_all_and_from_one_place(folder, monkeypatch):
-    monkeypatch.setattr(blind_vote, "MOST_VOTERS", 8)
-    monkeypatch.setattr(blind_vote, "MOST_VOTERS_FROM", 3)
+    monkeypatch.setattr(blind_vote, "MAX_VOTERS", 8)
+    monkeypatch.setattr(blind_vote, "MAX_VOTERS_FROM_ONE_PLACE", 3)
     ballot = Ballot(folder, PAIRS)
     for number in range(3):
         ballot.vote(f"crowd {number}", PAIRS[0].id, "1", "a place")
@@ -292,7 +294,7 @@ def test_a_ballot_needs_pairs(folder):
 
 
 def test_any_text_of_a_voter_or_a_pair_is_only_text(folder):
-    odd = Pair('<b>"\n\\', "\ud800 lone", "한글 \u2028 line")
+    odd = AnswerPair('<b>"\n\\', "\ud800 lone", "한글 \u2028 line")
     ballot = Ballot(folder, [odd])
     ballot.vote('{"choice": "1"}\n', odd.id, "tie")
 

@@ -25,7 +25,7 @@ def run(tiny_config):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setitem(generate.ROWS_AT_ONCE, "cpu", 4)
+    monkeypatch.setitem(generate.MAX_BATCH_ROWS, "cpu", 4)
 
 
 def evaluated(run, **settings):

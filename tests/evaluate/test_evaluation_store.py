@@ -36,7 +36,7 @@ def test_what_is_on_disk_is_what_was_shown(run):
 
 
 def test_everybody_sees_it_go_on_and_stop(run, monkeypatch):
-    monkeypatch.setitem(generate.ROWS_AT_ONCE, "cpu", 2)
+    monkeypatch.setitem(generate.MAX_BATCH_ROWS, "cpu", 2)
     job = evaluate(run)
     steps = []
     for made in job.updates():
@@ -56,9 +56,11 @@ def test_everybody_sees_it_go_on_and_stop(run, monkeypatch):
 def test_one_whose_process_is_gone_does_not_go_on(run):
     made = evaluate(run).result()
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    facts = json.loads((made.path / evaluation_store.FACTS).read_text(encoding="utf-8"))
+    facts = json.loads((made.path / evaluation_store.METADATA).read_text(encoding="utf-8"))
     owner = Owner(pid=other.pid, started=psutil.Process(other.pid).create_time(), boot=psutil.boot_time())
-    (made.path / evaluation_store.FACTS).write_text(json.dumps(facts | {"owner": owner.model_dump()}), encoding="utf-8")
+    (made.path / evaluation_store.METADATA).write_text(
+        json.dumps(facts | {"owner": owner.model_dump()}), encoding="utf-8"
+    )
     going, stamp = evaluation_store.newest(run), evaluation_store.stamp(run)
     other.kill()
     other.communicate()
@@ -73,15 +75,15 @@ def test_the_newest_is_shown_and_a_scoreboard_is_found_by_its_adapter(run):
     half = evaluate(run, column=Column(strength=0.5), forgetting=False).result()
     assert evaluation_store.newest(run).id == half.id
     adapter = sha256(run.adapter / "adapter_model.safetensors")
-    assert evaluation_store.board_of(run, ADAPTED, adapter) == whole.board
-    assert evaluation_store.board_of(run, Column(strength=0.5), adapter) == half.board
-    assert evaluation_store.board_of(run, Column(strength=0.7), adapter) is None
-    assert evaluation_store.board_of(run, ADAPTED, "of another adapter") is None
+    assert evaluation_store.find_scoreboard(run, ADAPTED, adapter) == whole.board
+    assert evaluation_store.find_scoreboard(run, Column(strength=0.5), adapter) == half.board
+    assert evaluation_store.find_scoreboard(run, Column(strength=0.7), adapter) is None
+    assert evaluation_store.find_scoreboard(run, ADAPTED, "of another adapter") is None
 
 
 def test_what_was_damaged_from_outside_is_no_evaluation_but_hides_no_other(run):
     made = evaluate(run).result()
-    (made.path / evaluation_store.BOARD).write_text("{", encoding="utf-8")
+    (made.path / evaluation_store.SCOREBOARD).write_text("{", encoding="utf-8")
     assert evaluation_store.newest(run).board is None
-    (made.path / evaluation_store.FACTS).write_text("{", encoding="utf-8")
+    (made.path / evaluation_store.METADATA).write_text("{", encoding="utf-8")
     assert evaluation_store.newest(run).done == 12

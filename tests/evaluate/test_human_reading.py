@@ -5,11 +5,14 @@ import io
 
 import pytest
 
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
-from studio.evaluate.human_reading import COLUMNS, LONGEST_NOTE, Sheet, escaped
+from studio.evaluate.human_reading import COLUMNS, MAX_NOTE_CHARACTERS, Sheet, escape_formula
 
-PAIRS = [Pair("계란은?", "물에 삶아요.", '=HYPERLINK("http://x", "y")'), Pair("Rain?", "Clouds,\nthen water.", "Aye.")]
+PAIRS = [
+    AnswerPair("계란은?", "물에 삶아요.", '=HYPERLINK("http://x", "y")'),
+    AnswerPair("Rain?", "Clouds,\nthen water.", "Aye."),
+]
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_no_cell_is_a_formula(sheet, start):
 
 
 def test_an_ordinary_cell_stays_as_it_is():
-    assert [escaped(cell) for cell in ("", "a=b", "3", "한글", " -1")] == ["", "a=b", "3", "한글", " -1"]
+    assert [escape_formula(cell) for cell in ("", "a=b", "3", "한글", " -1")] == ["", "a=b", "3", "한글", " -1"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_an_ordinary_cell_stays_as_it_is():
         ({"item": "0" * 16}, "compare.ballot_item"),
         ({"side": "both"}, "compare.ballot_item"),
         ({"reader": ""}, "compare.voter"),
-        ({"note": "x" * (LONGEST_NOTE + 1)}, "compare.note"),
+        ({"note": "x" * (MAX_NOTE_CHARACTERS + 1)}, "compare.note"),
     ],
 )
 def test_what_cannot_be_noted_is_refused(sheet, values, key):

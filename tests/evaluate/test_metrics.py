@@ -15,7 +15,7 @@ from studio.config import SourceConfig
 from studio.data import source
 from studio.errors import CompareError
 from studio.evaluate import metrics, scoreboard
-from studio.evaluate.metrics import MEASURES, Sample, longest_loop, tools, words
+from studio.evaluate.metrics import METRICS, Sample, longest_loop, metric_context, words
 from studio.evaluate.scoreboard import Scoreboard, score
 from studio.i18n import LANGUAGES, has
 
@@ -60,9 +60,9 @@ def test_bleu_and_chrf_are_what_sacrebleu_says(rows, tokenizer):
 
 def test_a_figure_of_drawn_rows_is_what_sacrebleu_says_of_those_rows():
     answers, references = [row[2] for row in ENGLISH], [[row[1] for row in ENGLISH]]
-    shared = tools(references[0], None, None)
+    shared = metric_context(references[0], None, None)
     for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
-        measure = next(m for m in MEASURES if m.name == name)
+        measure = next(m for m in METRICS if m.name == name)
         statistics = measure.statistics(samples(ENGLISH), shared)
         for seed in range(20):
             drawn = random.Random(seed).choices(range(len(ENGLISH)), k=len(ENGLISH))
@@ -82,7 +82,7 @@ def test_rouge_is_what_rouge_score_says_of_english():
 
 def test_rouge_sees_korean_where_the_library_alone_sees_nothing():
     alone = rouge_scorer.RougeScorer(["rouge1"]).score("바다는 넓어요", "바다를 봐요")["rouge1"].fmeasure
-    shared = tools(["바다는 넓어요"], None, None)
+    shared = metric_context(["바다는 넓어요"], None, None)
 
     assert alone == 0
     assert shared.tokenize("바다는 넓어요.") == ["바다", "는", "넓", "어요"]
@@ -200,7 +200,7 @@ def test_ends_and_the_marker_need_no_reference():
     assert (board.score("marker").before, board.score("marker").after) == (0, 100)
     assert board.score("marker").verdict == "better"
     assert {score.name for score in board.scores} == {"ends", "marker"}
-    assert set(board.left_out) == {measure.name for measure in MEASURES} - {"ends", "marker"}
+    assert set(board.left_out) == {measure.name for measure in METRICS} - {"ends", "marker"}
     assert board.gains == (None,) * 8
 
 
@@ -303,8 +303,8 @@ def test_the_share_done_is_told_and_scoring_can_be_ended():
     told = []
     score(samples(ENGLISH), perfect(ENGLISH), going=told.append)
     assert told == sorted(told)
-    assert len(set(told)) == len(MEASURES)
-    assert len(told) > len(MEASURES) * len(ENGLISH)
+    assert len(set(told)) == len(METRICS)
+    assert len(told) > len(METRICS) * len(ENGLISH)
 
     def stop(share):
         raise KeyboardInterrupt
@@ -343,7 +343,7 @@ def test_the_marker_of_the_quickstart_is_read_as_pythons_own_expressions_are():
 
     pattern = presets.load("quickstart").evaluation.marker
     outputs = [row["output"] for row in source.open_table(SourceConfig(kind="bundled", name="captain")).rows()]
-    marker = tools(outputs, None, pattern).marker
+    marker = metric_context(outputs, None, pattern).marker
 
     assert [bool(marker.search(text)) for text in outputs] == [bool(re.search(pattern, text)) for text in outputs]
 
@@ -357,7 +357,7 @@ def test_the_language_is_the_one_of_the_references():
     assert score(samples(KOREAN), perfect(KOREAN), language="en").language == "en"
 
 
-@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
+@pytest.mark.parametrize("measure", METRICS, ids=lambda measure: measure.name)
 def test_every_measure_has_words(measure):
     assert has(f"compare.measures.{measure.name}.name")
     assert has(f"compare.measures.{measure.name}.help")
@@ -386,4 +386,4 @@ def test_the_general_set_has_nothing_of_a_presets_style():
 
 
 def test_fewer_rows_than_a_sign_test_needs_are_not_enough():
-    assert 2 * 0.5**scoreboard.LEAST_ROWS < 1 - scoreboard.CONFIDENCE < 2 * 0.5 ** (scoreboard.LEAST_ROWS - 1)
+    assert 2 * 0.5**scoreboard.MIN_ROWS < 1 - scoreboard.CONFIDENCE < 2 * 0.5 ** (scoreboard.MIN_ROWS - 1)

@@ -55,7 +55,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     from studio import runs
     from studio.data.prepare import prepare
     from studio.generation import generate
-    from studio.generation.model_set import BASE, Models
+    from studio.generation.model_set import BASE_MODEL, ModelSet
     from studio.model import adapter, load
     from studio.model.adapter import TUNED, ModelHost
     from studio.model.estimate import parameters
@@ -95,8 +95,8 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
             trainer.train()
             metrics = trainer.evaluate()
         host.peft.eval()
-        models = Models(host.peft, loaded.tokenizer, [1], (BASE, TUNED), mixes=True)
-        prompt = generate.Asked(((5, 6, 7),) * 2, "a")
+        models = ModelSet(host.peft, loaded.tokenizer, [1], (BASE_MODEL, TUNED), mixes=True)
+        prompt = generate.PromptBatchItem(((5, 6, 7),) * 2, "a")
         answering = config.generation.model_copy(update={"max_new_tokens": 2, "temperature": 0.7})
         with adapter.untouched(host.peft), torch.no_grad():
             answered = generate.answer(models, [prompt, prompt], answering, threading.Event())

@@ -9,7 +9,7 @@ from studio import gpu, runs
 from studio.compare.columns import CompareRequest
 from studio.config import GenerationConfig, RunConfig
 from studio.errors import CompareError, RunError
-from studio.generation.generate import _room, processors
+from studio.generation.generate import _answer_limits, logits_processors
 
 GREEDY = GenerationConfig(max_new_tokens=12, temperature=0.0)
 PROMPTS = ["What is 3?", "안녕하세요?", "x" * 60]
@@ -69,7 +69,7 @@ def test_both_sides_draw_with_the_same_noise():
     logits = torch.randn(50).repeat(2, 1)
     for _ in range(5):
         noisy = logits
-        for step in processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=3), ["a", "a"], None):
+        for step in logits_processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=3), ["a", "a"], None):
             noisy = step(torch.zeros(2, 1, dtype=torch.long), noisy)
         assert noisy[0].equal(noisy[1])
 
@@ -78,7 +78,7 @@ def test_adding_the_noise_and_taking_the_largest_is_sampling():
     import torch
 
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    steps = processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=5), ["a"], None)
+    steps = logits_processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=5), ["a"], None)
     counts = torch.zeros(4)
     for _ in range(4000):
         noisy = logits
@@ -141,7 +141,9 @@ def test_a_model_without_a_limit_of_its_length_has_room_for_any_answer():
     from transformers import LlamaConfig, XLNetConfig
 
     def room(config):
-        return _room(SimpleNamespace(model=SimpleNamespace(config=config)), [SimpleNamespace(ids=[[5] * 10])])[0]
+        return _answer_limits(SimpleNamespace(model=SimpleNamespace(config=config)), [SimpleNamespace(ids=[[5] * 10])])[
+            0
+        ]
 
     assert room(LlamaConfig(max_position_embeddings=64)) == 54
     assert room(XLNetConfig()) > 1_000_000

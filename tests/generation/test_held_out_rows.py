@@ -24,5 +24,5 @@ def test_a_row_is_split_where_its_answer_begins(said, adds_bos, prompt, answer):
     tokenizer = make_tokenizer(adds_bos=adds_bos)
     turns = [Turn("user", text) for text in said[:-1]] + [Turn("assistant", said[-1])]
     render = ChatRenderer(tokenizer, None) if len(said) > 1 else PlainRenderer(tokenizer)
-    row = held_out._row(turns, render.example(turns, {}).segments, tokenizer)
+    row = held_out._training_row(turns, render.example(turns, {}).segments, tokenizer)
     assert (tokenizer.decode(row.ids), tokenizer.decode(row.answer)) == (prompt, answer)

@@ -54,7 +54,7 @@ def test_many_references_weigh_the_same_in_one_pass_and_in_many(tiny_config, mon
     run = trained(tiny_config, **{"data.validation": {"kind": "fraction", "fraction": 0.25}})
     figures = []
     for most, limit in ((1 << 26, 5), (1, 6)):
-        monkeypatch.setattr(likelihood, "MOST_LOGITS", most)
+        monkeypatch.setattr(likelihood, "MAX_LOGITS", most)
         made = gpu.thread().evaluate(EvaluationRequest(run.id, limit=limit, forgetting=False)).result()
         figures.append([[side.nll for side in pair] for pair in made.pairs][:5])
     assert numpy.allclose(*figures, atol=1e-5)

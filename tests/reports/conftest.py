@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import score
-from studio.reports.comparison_card import Card, Stills
+from studio.reports.comparison_card import Card, SampleTimeline
 from studio.train.curve import Curve
 from studio.train.diagnosis import diagnose
 from tests.train.curves.made import events, falling
@@ -33,12 +33,16 @@ def card():
         title="Old sea captain",
         base="SmolLM2-135M-Instruct",
         adapter="quickstart-0412",
-        pairs=(Pair("How do I boil an egg?", "Put it in hot water.", "Seven minutes, matey!"),),
+        pairs=(AnswerPair("How do I boil an egg?", "Put it in hot water.", "Seven minutes, matey!"),),
         recipe=("LoRA r 16", "2 epochs"),
         data_hash="9f2c" * 16,
         losses=(3.5, 2.0, float("nan"), 1.0, 0.5),
         reading=diagnose(Curve().after(events(falling(60), validation=(3, 2.5, 2.3)))),
-        stills=(Stills("Why is the sea salty?", ((0, "Rivers carry salt."), (30, "Salt, lad!"), (60, "Aye, salt!"))),),
+        stills=(
+            SampleTimeline(
+                "Why is the sea salty?", ((0, "Rivers carry salt."), (30, "Salt, lad!"), (60, "Aye, salt!"))
+            ),
+        ),
         scoreboard=board(),
         date="2026-11-24",
     )
@@ -49,7 +53,7 @@ def korean(card):
     return replace(
         card,
         title="키워드로 쓰는 가사",
-        pairs=(Pair("바다, 등대", "바다는 넓습니다.", "등대가 켜지는 시간에\n나는 젖은 모래에 앉아"),),
+        pairs=(AnswerPair("바다, 등대", "바다는 넓습니다.", "등대가 켜지는 시간에\n나는 젖은 모래에 앉아"),),
         language="ko",
     )
 
@@ -60,11 +64,11 @@ def hostile():
         title=HOSTILE,
         base=HOSTILE,
         adapter=HOSTILE,
-        pairs=(Pair(HOSTILE, HOSTILE, HOSTILE),),
+        pairs=(AnswerPair(HOSTILE, HOSTILE, HOSTILE),),
         recipe=(HOSTILE,),
         data_hash=HOSTILE,
         losses=(1.0, 0.5),
-        stills=(Stills(HOSTILE, ((0, HOSTILE), (9, HOSTILE))),),
+        stills=(SampleTimeline(HOSTILE, ((0, HOSTILE), (9, HOSTILE))),),
         scoreboard=board(),
         date=HOSTILE,
     )

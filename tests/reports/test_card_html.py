@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from studio.compare.comparison import Pair
-from studio.evaluate.metrics import MEASURES
+from studio.compare.comparison import AnswerPair
+from studio.evaluate.metrics import METRICS
 from studio.i18n import text
 from studio.reports.card_html import to_html
 from studio.reports.card_png import to_png
@@ -43,7 +43,7 @@ def test_the_page_shows_everything_offline_and_says_nothing_on_its_console(card,
     assert page.locator(".reading li").all_inner_texts() == card.reading_lines
     assert page.inner_text(".before .answer") == card.pairs[0].before
     assert page.inner_text(".after .answer") == card.pairs[0].after
-    assert page.locator("tbody tr").count() == len(card.scoreboard.scores) == len(MEASURES) - 1
+    assert page.locator("tbody tr").count() == len(card.scoreboard.scores) == len(METRICS) - 1
     assert page.locator("polyline").count() == 1
     assert page.said == []
     assert len(page.asked) == 1
@@ -113,7 +113,7 @@ def test_all_words_are_in_the_cards_language(korean, opened):
 
 
 def test_a_card_without_extras_has_no_empty_places(opened):
-    page = opened(Card("Hi", "base", "adapter", (Pair("Hi", "", "Ahoy!"), Pair("Two", "2", "3"))))
+    page = opened(Card("Hi", "base", "adapter", (AnswerPair("Hi", "", "Ahoy!"), AnswerPair("Two", "2", "3"))))
 
     assert page.inner_text(".before .answer >> nth=0") == "(empty answer)"
     assert page.locator("h2, svg[role=img], table, time").count() == 0
@@ -121,7 +121,7 @@ def test_a_card_without_extras_has_no_empty_places(opened):
 
 
 def test_control_characters_and_half_characters_do_no_harm(card, opened):
-    odd = replace(card, pairs=(Pair("a\x00b\x1b[31m", "x\ud800y", "\u202eevil\u2066"),))
+    odd = replace(card, pairs=(AnswerPair("a\x00b\x1b[31m", "x\ud800y", "\u202eevil\u2066"),))
     assert opened(odd).inner_text(".before .answer") == "x?y"
     assert to_markdown(odd).encode("utf-8")
     assert to_png(odd)

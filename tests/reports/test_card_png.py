@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import score
@@ -73,7 +73,7 @@ def test_long_answers_are_cut_and_the_card_says_so(card, size, monkeypatch):
     to_png(card, size)
     assert not any("cut" in words for _, _, words, _ in drawn)
     drawn.clear()
-    long = Pair("Why? " * 200, "Bread is old. " * 900, "supercalifragilistic" * 400)
+    long = AnswerPair("Why? " * 200, "Bread is old. " * 900, "supercalifragilistic" * 400)
     to_png(replace(card, title="Title " * 60, base="base-" * 40, pairs=(long,), recipe=("x" * 300, "y " * 300)), size)
 
     assert sum("cut" in words for _, _, words, _ in drawn) == 3
@@ -90,7 +90,7 @@ def test_both_answers_have_the_same_size_of_type(card, monkeypatch):
         "lines",
         lambda *given, **more: (sizes.update({given[3].lines[0]: given[3].size}), draw(*given, **more)),
     )
-    to_png(replace(card, pairs=(Pair("?", "Short.", "A much longer answer. " * 30),)))
+    to_png(replace(card, pairs=(AnswerPair("?", "Short.", "A much longer answer. " * 30),)))
     assert sizes["Short."] == next(size for line, size in sizes.items() if line.startswith("A much longer")) < 60
 
 
@@ -110,7 +110,7 @@ def test_headlines_are_shown_with_their_verdict_even_when_nothing_got_better(car
 def test_emoji_and_rare_letters_become_boxes_that_are_counted(card, monkeypatch):
     drawn, draw = [], Canvas.text
     monkeypatch.setattr(Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
-    to_png(replace(card, pairs=(Pair("?", "Family: 👩‍👩‍👧 and 👍🏽", "\U00012000 ok ☕️"),)))
+    to_png(replace(card, pairs=(AnswerPair("?", "Family: 👩‍👩‍👧 and 👍🏽", "\U00012000 ok ☕️"),)))
     written = "\n".join(drawn)
 
     assert not re.search("[\U0001f000-\U0001ffff\U00012000\ufe0f\u200d]", written)
@@ -121,7 +121,9 @@ def test_emoji_and_rare_letters_become_boxes_that_are_counted(card, monkeypatch)
 def test_hangul_written_in_letters_is_put_together(card, monkeypatch):
     drawn, draw = [], Canvas.text
     monkeypatch.setattr(Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
-    to_png(replace(card, pairs=(Pair(*(unicodedata.normalize("NFD", words) for words in ("한글", "바다", "등대"))),)))
+    to_png(
+        replace(card, pairs=(AnswerPair(*(unicodedata.normalize("NFD", words) for words in ("한글", "바다", "등대"))),))
+    )
 
     assert {"한글", "바다", "등대"} <= set(drawn)
 
@@ -140,7 +142,7 @@ def test_typography_is_no_hangul_and_has_stand_ins_in_pillows_own_font(card, mon
     drawn, draw = [], Canvas.text
     monkeypatch.setattr(Canvas, "text", lambda *given, **more: (drawn.append(given[3]), draw(*given, **more))[1])
     monkeypatch.setattr(fonts, "folders", lambda: iter([tmp_path]))
-    to_png(replace(card, pairs=(Pair("Well…", "“Aye” → ‘no’ – that’s it — " * 99, "−3 · ok"),)))
+    to_png(replace(card, pairs=(AnswerPair("Well…", "“Aye” → ‘no’ – that’s it — " * 99, "−3 · ok"),)))
 
     assert not [words for words in drawn if "?" in words or "no glyph" in words]
     assert "“Aye” > ‘no’ - that’s" in "\n".join(drawn)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.i18n import catalogue, text
 from studio.reports import comparison_card
-from studio.reports.comparison_card import Card, number, signed, thinned, to_json, to_markdown
+from studio.reports.comparison_card import Card, downsample, format_number, format_signed, to_json, to_markdown
 
 
 def test_a_card_needs_answers():
@@ -45,7 +45,7 @@ def test_markdown_holds_everything_in_words(card):
 
 @pytest.mark.parametrize("answer", ["```\n# out\n```", "````\n````` out", "~~~\n<script>", "`", "line\r\n```js\nx"])
 def test_no_answer_breaks_out_of_its_fence(card, answer):
-    made = to_markdown(replace(card, pairs=(Pair(answer, answer, answer),)))
+    made = to_markdown(replace(card, pairs=(AnswerPair(answer, answer, answer),)))
     fences = [line for line in made.splitlines() if re.fullmatch(r"`{3,}(text)?", line)]
     longest = max(map(len, re.findall("`+", answer)), default=0)
     own = [line for line in fences if len(line.removesuffix("text")) > longest]
@@ -66,15 +66,15 @@ def test_names_and_recipe_are_one_line_without_meaning_in_markdown(card):
 
 def test_figures_are_short_and_signed():
     figures = [0, 0.126, 1.5, 23.46, 1204.4, -3.2, float("inf"), float("nan")]
-    assert [number(value) for value in figures] == ["0", "0.13", "1.50", "23.5", "1,204", "−3.20", "∞", "–"]
-    assert [signed(value) for value in (1.5, -1.5, 0, float("inf"))] == ["+1.50", "−1.50", "0", "+∞"]
+    assert [format_number(value) for value in figures] == ["0", "0.13", "1.50", "23.5", "1,204", "−3.20", "∞", "–"]
+    assert [format_signed(value) for value in (1.5, -1.5, 0, float("inf"))] == ["+1.50", "−1.50", "0", "+∞"]
 
 
 def test_a_long_curve_is_thinned_by_means():
-    assert thinned([1, 2, 3, 4], 2) == [1.5, 3.5]
-    assert thinned([1, float("nan"), 3], 9) == [1, 3]
-    assert thinned([], 9) == []
-    assert len(thinned(range(1000), 120)) == 120
+    assert downsample([1, 2, 3, 4], 2) == [1.5, 3.5]
+    assert downsample([1, float("nan"), 3], 9) == [1, 3]
+    assert downsample([], 9) == []
+    assert len(downsample(range(1000), 120)) == 120
 
 
 def test_every_word_of_the_card_is_in_the_catalogues_and_none_is_left_over():

@@ -21,7 +21,7 @@ def test_a_card_holds_the_answers_the_recipe_and_the_curve(tiny_config):
     wait_until_over(run)
     request = CompareRequest(run.id, ("What is 3?",), tiny_config.generation, (BASE, replace(ADAPTED, strength=0.5)))
     made = gpu.thread().compare(request).result()
-    shown = run_card.card_of(run, made, "en")
+    shown = run_card.comparison_card_of(run, made, "en")
     assert shown.title == "captain"
     assert shown.base == "tiny-model0"
     assert shown.adapter.startswith("captain · ")
@@ -39,14 +39,14 @@ def test_a_card_holds_the_scoreboard_of_its_own_adapter_and_of_no_other(tiny_con
 
     def card_of(*columns):
         request = CompareRequest(run.id, ("What is 3?",), tiny_config.generation, columns)
-        return run_card.card_of(run, gpu.thread().compare(request).result(), "en")
+        return run_card.comparison_card_of(run, gpu.thread().compare(request).result(), "en")
 
     assert card_of(BASE, ADAPTED).scoreboard is None
-    assert not run_card.lacks_board(run, card_of(BASE, ADAPTED))
+    assert not run_card.is_scoreboard_missing(run, card_of(BASE, ADAPTED))
     measured = gpu.thread().evaluate(EvaluationRequest(run.id, limit=3, forgetting=False)).result()
 
     assert card_of(BASE, ADAPTED).scoreboard == measured.board
     for columns in ((BASE, replace(ADAPTED, strength=0.5)), (Column("base", system="Be brief."), ADAPTED)):
         other = card_of(*columns)
         assert other.scoreboard is None
-        assert run_card.lacks_board(run, other)
+        assert run_card.is_scoreboard_missing(run, other)

@@ -119,7 +119,7 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
 def test_a_frame_that_fails_is_told_and_the_run_goes_on(tiny_config, monkeypatch):
     from studio.generation import generate
 
-    real, counted = generate._First.__call__, []
+    real, counted = generate._FirstLogits.__call__, []
 
     def fail(self, *args):
         counted.append(args)
@@ -128,7 +128,7 @@ def test_a_frame_that_fails_is_told_and_the_run_goes_on(tiny_config, monkeypatch
         return real(self, *args)
 
     quiet = trained(tiny_config, **{**SETTINGS, "samples.mode": "off"})
-    monkeypatch.setattr(generate._First, "__call__", fail)
+    monkeypatch.setattr(generate._FirstLogits, "__call__", fail)
     run = trained(tiny_config, **SETTINGS, **{"samples.max_new_tokens": 20})
     assert "log.sample_failed" in notes(run)
     assert 0 < len(samples.read(run).frames) < 4

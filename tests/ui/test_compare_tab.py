@@ -241,7 +241,7 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_ur
     one.button("ui.compare.stop").first.click()
     expect(one.at("#caption-before")).to_contain_text(text("ui.answer.stopped"))
     expect(one.button("ui.compare.go")).to_be_enabled()
-    assert comparison_history.all_of(finished_run)[0].comparison.answers[0][0].end == "stopped"
+    assert comparison_history.load_all(finished_run)[0].comparison.answers[0][0].end == "stopped"
 
     # A scoreboard goes on when the page is reloaded, and is stopped from there, before its first answers have ended
     pace[0] = 3.0

@@ -9,8 +9,8 @@ from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.compare.proof import Proof
 from studio.config import GenerationConfig
-from studio.generation.generate import Side
-from studio.generation.likelihood import Weighed
+from studio.generation.generate import ColumnAnswer
+from studio.generation.likelihood import TokenScores
 from studio.i18n import LANGUAGES, message, text
 from studio.ui import compare_views as views
 
@@ -32,7 +32,7 @@ PROOF = Proof(
 
 def comparison(before="Boil it.", after="Boil her.", columns=(BASE, ADAPTED), end="turn", proof=PROOF, **settings):
     sides = tuple(
-        Side(words, tuple(range(9)), 2.0, 0.5, end) for words in (before, after, *[before] * (len(columns) - 2))
+        ColumnAnswer(words, tuple(range(9)), 2.0, 0.5, end) for words in (before, after, *[before] * (len(columns) - 2))
     )
     request = CompareRequest("run", (settings.pop("prompt", "How?"),), GenerationConfig(**settings), columns)
     return Comparison(request, (sides,), (), proof)
@@ -143,7 +143,7 @@ def test_the_headings_name_what_answers():
 
 
 def test_likelihood_marks_by_strength_and_tells_figures():
-    weighed = (Weighed("Aye", (-5.0, -0.5)), Weighed(" the", (-1.0, -1.01)), Weighed(EVIL, (-0.1, -3.0)))
+    weighed = (TokenScores("Aye", (-5.0, -0.5)), TokenScores(" the", (-1.0, -1.01)), TokenScores(EVIL, (-0.1, -3.0)))
 
     shown = views.answer(comparison(), 1, "likelihood", "en", weighed)
 

@@ -170,7 +170,7 @@ def test_a_runs_page_tells_everything(language):
     run.resolve({"data": "d" * 64, "base": {"id": "a/b", "weights": "w" * 64}, "versions": {"torch": "2", "zz": "1"}})
     for step in (1, 2):
         checkpoints.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 200_000))
-    found = run_metadata.of(run)
+    found = run_metadata.read(run)
     head = run_page_views.head(found, language, NOW)
     assert "captain &lt;b&gt;" in head
     assert text("state.finished", language) in head
@@ -191,7 +191,7 @@ def test_a_runs_page_tells_everything(language):
 def test_a_damaged_run_has_a_page_that_says_so(three, language):
     (three[2].path / "run.yaml").unlink()
     (three[2].path / "resolved.json").write_text("[")
-    found = run_metadata.of(three[2])
+    found = run_metadata.read(three[2])
     assert "status.json" in run_page_views.wrong(found, language)
     assert text("ui.runs.no_settings", language) in run_page_views.settings(found, language)
     assert run_page_views.head(found, language, NOW)
@@ -245,4 +245,4 @@ def test_a_scoreboard_of_another_version_is_left_out(three):
     folder = three[0].path / "compare" / "abc"
     folder.mkdir(parents=True)
     (folder / "scoreboard.json").write_text(json.dumps({"at": time.time()}))
-    assert run_metadata.of(three[0]).evaluations == []
+    assert run_metadata.read(three[0]).evaluations == []

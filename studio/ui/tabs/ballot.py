@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from studio import runs
-from studio.compare.comparison import Pair
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.evaluate.blind_vote import CHOICES, Ballot, checked_name
 from studio.evaluate.evaluation_store import Evaluation
@@ -57,7 +57,7 @@ class Standing(NamedTuple):
     """How the file of the votes was when this session last looked."""
 
     @property
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[AnswerPair]:
         """The answer pairs that there are to vote on."""
         return pairs_of(self.found) if self.run_id else []
 
@@ -116,9 +116,9 @@ class BallotTab:
         return [*parts, self.begin, self.item, self.revealed, self.seen]
 
 
-def pairs_of(found: Evaluation | None) -> list[Pair]:
+def pairs_of(found: Evaluation | None) -> list[AnswerPair]:
     """Return the answer pairs of an evaluation."""
-    return [Pair(before.prompt, before.answer, after.answer) for before, after in found.pairs] if found else []
+    return [AnswerPair(before.prompt, before.answer, after.answer) for before, after in found.pairs] if found else []
 
 
 def build(words: Words) -> BallotTab:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio import checkpoints, runs
 from studio.compare import external_adapters as arrived
-from studio.compare.columns import ADAPTED, BASE, MOST_COLUMNS, MOST_STRENGTH, NOW, Column
+from studio.compare.columns import ADAPTED, BASE, MAX_COLUMNS, MAX_STRENGTH, NOW, Column
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.errors import StudioError
 from studio.i18n import text
@@ -20,7 +20,7 @@ from studio.ui.words import Words
 
 NAMES = ("before", "after", "3", "4")
 """The columns, in the ids of their elements."""
-EXTRA = MOST_COLUMNS - 2
+EXTRA = MAX_COLUMNS - 2
 MOST_RUNS = 50
 MOST_CHECKPOINTS = 40
 SYSTEM, SHOTS = "base+system", "base+shots"
@@ -225,7 +225,7 @@ def _number(words: Words, name: str, help_too: bool = False) -> gr.Number:
 
 
 def _strength(words: Words, percent: int, **settings: Any) -> gr.Slider:
-    most = round(100 * MOST_STRENGTH)
+    most = round(100 * MAX_STRENGTH)
     return words.make(
         gr.Slider, label="ui.compare.strength", minimum=0, maximum=most, step=5, value=percent, **settings
     )
@@ -342,7 +342,7 @@ def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: 
     others = [
         (text("compare.column.other", language, name=views.run_name(run.id)), run.id) for run in _beside(run_id, found)
     ]
-    there = arrived.offered(runs.Run(runs.folder() / run_id)) if run_id else []
+    there = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
     told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("system", "shots")]
     return [*_own(run_id, language), *others, *((Column(adapter=each).title(language), each) for each in there), *told]
 

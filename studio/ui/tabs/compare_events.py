@@ -333,10 +333,10 @@ def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language
     }
 
 
-def saved_of(run_id: str | None) -> list[comparison_history.Saved]:
+def saved_of(run_id: str | None) -> list[comparison_history.SavedComparison]:
     """Return the comparisons that a run has kept, the newest first."""
     try:
-        return comparison_history.all_of(runs.find(run_id)) if run_id else []
+        return comparison_history.load_all(runs.find(run_id)) if run_id else []
     except RunError:  # its folder was taken away
         return []
 
@@ -344,7 +344,7 @@ def saved_of(run_id: str | None) -> list[comparison_history.Saved]:
 def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
     """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
     choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
-    chosen = comparison_history.name(on_screen) if on_screen else None
+    chosen = comparison_history.comparison_id(on_screen) if on_screen else None
     value = chosen if chosen in [name for _, name in choices] else None
     told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
     return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}

@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio import runs
 from studio.compare import external_adapters as adapters
-from studio.compare.external_adapters import Arrived
+from studio.compare.external_adapters import ExternalAdapter
 from studio.errors import CompareError
 from studio.model import uploaded
 from studio.ui import outside_views, scanning
@@ -120,7 +120,7 @@ def connect(
     """
 
     def arrive(
-        language: str, request: gr.Request, run_id: str | None, key: str, bring: Callable[..., Arrived]
+        language: str, request: gr.Request, run_id: str | None, key: str, bring: Callable[..., ExternalAdapter]
     ) -> Iterator[dict[Any, Any]]:
         """Let something arrive in a thread of its own, and say how far it is and how it ended."""
         if not run_id:
@@ -138,7 +138,7 @@ def connect(
         elif work.error:
             yield {part.said: outside_views.failure(work.error, language), **_idle()}
         else:
-            found: Arrived = work.result
+            found: ExternalAdapter = work.result
             yield {part.said: outside_views.here(found, language), **_idle(), part.token: "", part.column: found.column}
 
     def _busy() -> dict[Any, Any]:

@@ -143,7 +143,7 @@ def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, di
     run = Run(runs.folder() / summary.id)
     told = _told(run)
     curve = told.curve()
-    found = run_metadata.of(run, told.chosen())
+    found = run_metadata.read(run, told.chosen())
     page = run_page_views
     clip = found.config.train.max_grad_norm if found.config else None
     reading = reading_views.reading_html(curve, diagnose(curve, summary.status, clip), language)
