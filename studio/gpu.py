@@ -24,7 +24,7 @@ from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
 from studio.i18n import message
 from studio.job import Job, readable
-from studio.model import estimate, lost, processes
+from studio.model import device_loss, estimate, processes
 from studio.model.adapter import ModelHost
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
@@ -97,7 +97,7 @@ class GpuThread:
         """Keep others, in this process or another, from starting a run meanwhile; gives the devices that it may use."""
         from studio.model.hardware import devices
 
-        if lost.is_lost():
+        if device_loss.is_lost():
             raise DeviceError("device.restart")
         here = devices()
         with self._starting, locks.held(home() / "start.lock"):
@@ -129,7 +129,7 @@ class GpuThread:
 
     def submit(self, job: Job) -> Job:
         """Take an interactive job; it begins when the device is free, or at the next micro-batch."""
-        if lost.is_lost():
+        if device_loss.is_lost():
             job.refuse(DeviceError("device.restart"))
             return job
         self._visits.put(job)
@@ -141,7 +141,7 @@ class GpuThread:
 
         The models are released first, and no other process trains meanwhile.
         """
-        if lost.is_lost():
+        if device_loss.is_lost():
             job.refuse(DeviceError("device.restart"))
             return job
         with self._starting:
@@ -267,12 +267,12 @@ class GpuThread:
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
 
     def _train(self, waiting: _Waiting) -> None:
-        from studio.model.hardware import give_back_memory
+        from studio.model.hardware import release_memory
         from studio.train import pulse, together
         from studio.train.trainer import train
 
         run = waiting.run
-        if lost.is_lost():  # since it began to wait
+        if device_loss.is_lost():  # since it began to wait
             run.tell(message("log.device_lost"), "warning")
             run.enter(State.PAUSED)
             return
@@ -282,7 +282,7 @@ class GpuThread:
                 with (
                     pulse.beating(run),
                     self._device_lock(run.requested, lambda: run.begin("waiting")),
-                    processes.noticing(),
+                    processes.translate_lost_peer(),
                 ):
                     self._training = run
                     train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
@@ -293,7 +293,7 @@ class GpuThread:
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
         else:
-            give_back_memory()  # of the passes; the base stays
+            release_memory()  # of the passes; the base stays
 
     @contextlib.contextmanager
     def _device_lock(self, enough: Callable[[], Any], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -367,19 +367,19 @@ def train_along() -> None:
     from studio.train import together
 
     try:
-        path = processes.tell()
+        path = processes.broadcast()
     except DeviceError:  # the first one has ended before there was something to train
         return
     if path is None:
         return
     run = together.Onlooker(path)
     try:
-        with processes.noticing():
+        with processes.translate_lost_peer():
             together.train_along(run, ModelHost())
     except Exception as error:
         told = readable(error)
-        if told.key != processes.GONE:
-            log.error("process %s of run %s failed\n%s", processes.number() + 1, run.id, traceback.format_exc())
+        if told.key != processes.LOST_PEER:
+            log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
             together.say_why(run, told)
         raise told from error
 

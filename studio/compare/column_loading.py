@@ -15,12 +15,21 @@ from studio.errors import CompareError, ModelError, StudioError
 from studio.files import sha256
 from studio.generation.model_set import BASE_MODEL, ModelSet, use_adapter
 from studio.i18n import Message, message
-from studio.model import beside, fit, hub_adapter, load, probe, quantization, saved, uploaded
+from studio.model import (
+    adapter_files,
+    compatibility,
+    hub_adapters,
+    load,
+    multi_adapter,
+    probe,
+    quantization,
+    uploaded_adapters,
+)
 from studio.model.adapter import TUNED, ModelHost
-from studio.model.fit import Fit
+from studio.model.adapter_files import WEIGHTS
+from studio.model.compatibility import Compatibility
 from studio.model.load import Located
 from studio.model.probe import Probe
-from studio.model.saved import WEIGHTS
 from studio.runs import Run
 
 
@@ -48,7 +57,7 @@ class LoadedColumns(ModelSet):
     base_sha256: str
     probe: Probe
     notes: tuple[Message, ...]
-    fits: tuple[Fit | None, ...]
+    fits: tuple[Compatibility | None, ...]
     """How it is known of each column's adapter that it was made for this base; None for the base."""
 
     @property
@@ -110,10 +119,10 @@ def load_columns(
         )
     finally:
         if host.peft is not None:
-            beside.forget_names(host.peft)
+            multi_adapter.remove_batch_hooks(host.peft)
             used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
             kept = mine if training is not None or not used else used  # what is used is likely to be asked again
-            beside.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
+            multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
 
 
 def locate_base(config: RunConfig) -> Located:
@@ -124,11 +133,11 @@ def locate_base(config: RunConfig) -> Located:
     return located
 
 
-def _check_compatibility(found: AdapterSource, located: Located) -> Fit:
+def _check_compatibility(found: AdapterSource, located: Located) -> Compatibility:
     """Judge an adapter before anything is loaded; the one that is being trained sits in its base."""
     if found.folder is None:
-        return Fit(None, located.id, "weights")
-    return fit.judge(saved.read(found.folder), located, found.made_for)
+        return Compatibility(None, located.id, "weights")
+    return compatibility.check(adapter_files.read(found.folder), located, found.made_for)
 
 
 def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSource:
@@ -142,12 +151,12 @@ def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSourc
             steps = ", ".join(str(checkpoints.step_of(path)) for path in there) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
         return AdapterSource(found, run, run.resolved()["base"])
-    if column.adapter.startswith(uploaded.PREFIX):
-        return AdapterSource(uploaded.find(column.adapter), None)
+    if column.adapter.startswith(uploaded_adapters.PREFIX):
+        return AdapterSource(uploaded_adapters.find(column.adapter), None)
     if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
         return _final_adapter(runs.find(column.adapter))
-    if hub_adapter.is_named(column.adapter):
-        return AdapterSource(hub_adapter.here(column.adapter), None)
+    if hub_adapters.is_hub_id(column.adapter):
+        return AdapterSource(hub_adapters.local_folder(column.adapter), None)
     return AdapterSource(Path(column.adapter).expanduser(), _run_of(Path(column.adapter).expanduser()))
 
 
@@ -171,7 +180,7 @@ def _run_of(folder: Path) -> Run | None:
         return None
 
 
-def _load_adapter(host: ModelHost, found: Fit | None, column: Column, aliases: list[str]) -> str:
+def _load_adapter(host: ModelHost, found: Compatibility | None, column: Column, aliases: list[str]) -> str:
     """Return PEFT's name of a column's adapter, loaded beside the others; another strength is an alias of it."""
     if found is None:
         return BASE_MODEL
@@ -179,13 +188,13 @@ def _load_adapter(host: ModelHost, found: Fit | None, column: Column, aliases: l
     if column.strength == 1:
         return name
     alias = f"{name}~{len(aliases)}"
-    beside.add_alias(host.peft, name, alias, column.strength)
+    multi_adapter.add_alias(host.peft, name, alias, column.strength)
     aliases.append(alias)
     return alias
 
 
 def _hash(model: Any, found: AdapterSource) -> str:
-    return beside.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
+    return multi_adapter.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
 
 
 def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | None:
@@ -211,7 +220,7 @@ def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | 
     except (ValueError, NotImplementedError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        beside.forget_names(model)
+        multi_adapter.remove_batch_hooks(model)
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         return message("compare.note.in_turn", detail=detail)
     for number, name in enumerate(names):

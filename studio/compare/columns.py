@@ -10,7 +10,7 @@ from studio.config import GenerationConfig
 from studio.data.formats import Turn
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, Message, message, text
-from studio.model import hub_adapter, uploaded
+from studio.model import hub_adapters, uploaded_adapters
 
 NOW = "now"
 """The run's own adapter: its result, or the half-trained one while it trains."""
@@ -77,9 +77,9 @@ class Column:
             return message("compare.column.now")
         if self.step is not None:
             return message("compare.column.step", step=self.step)
-        if self.adapter.startswith(uploaded.PREFIX):
-            return message("compare.column.upload", name=self.adapter.removeprefix(uploaded.PREFIX))
-        if hub_adapter.is_named(self.adapter):
+        if self.adapter.startswith(uploaded_adapters.PREFIX):
+            return message("compare.column.upload", name=self.adapter.removeprefix(uploaded_adapters.PREFIX))
+        if hub_adapters.is_hub_id(self.adapter):
             return message("compare.column.hub", name=self.adapter)
         return message("compare.column.other", name=Path(self.adapter).name)
 

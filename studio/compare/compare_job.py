@@ -20,7 +20,7 @@ from studio.generation import generate, likelihood
 from studio.generation.generate import PromptBatchItem, noise_key
 from studio.generation.likelihood import TokenScores
 from studio.i18n import message
-from studio.model.adapter import ModelHost, untouched
+from studio.model.adapter import ModelHost, preserve_state
 from studio.runs import Run
 
 
@@ -82,7 +82,7 @@ def unchanged_model(host: ModelHost, training: Run | None) -> AbstractContextMan
     """Keep the state of the model that trains, if one does; no gradients are made in any case."""
     import torch
 
-    return untouched(host.peft) if training is not None and host.peft is not None else torch.no_grad()
+    return preserve_state(host.peft) if training is not None and host.peft is not None else torch.no_grad()
 
 
 def _batch_item(request: CompareRequest, made: PromptRenderer, tokenizer: Any, prompt: str) -> PromptBatchItem:

@@ -7,8 +7,8 @@ from pathlib import Path
 from studio.compare.column_loading import find_adapter, locate_base
 from studio.compare.columns import parse_column
 from studio.errors import StudioError
-from studio.model import fit, hub_adapter, saved, uploaded, vouched
-from studio.model.fit import Fit
+from studio.model import adapter_files, compatibility, hub_adapters, uploaded_adapters
+from studio.model.compatibility import Compatibility
 from studio.model.load import Located
 from studio.runs import Run
 
@@ -21,7 +21,7 @@ class ExternalAdapter:
 
     column: str
     """How a column names it."""
-    fit: Fit
+    compatibility: Compatibility
     """How it is known that it fits the run's base."""
 
 
@@ -42,14 +42,14 @@ def make_available(
     path = Path(named).expanduser()
     if path.suffix.lower() == ".zip" and path.is_file():
         return upload([path], run, same_base=same_base).column
-    if not named.startswith(uploaded.PREFIX) and hub_adapter.is_named(named):
+    if not named.startswith(uploaded_adapters.PREFIX) and hub_adapters.is_hub_id(named):
         fetch(named, run, going, token, same_base=same_base)
     elif (
         same_base is not None
         and not parse_column(named).is_base
         and (folder := find_adapter(run, parse_column(named), None).folder)
     ):
-        _check_compatibility(saved.read(folder), locate_base(run.config()), same_base)
+        _check_compatibility(adapter_files.read(folder), locate_base(run.config()), same_base)
     return named
 
 
@@ -63,25 +63,27 @@ def fetch(
 ) -> ExternalAdapter:
     """Fetch an adapter of the Hub that fits the run's base; raises StudioError."""
     located = locate_base(run.config())
-    found = saved.read(hub_adapter.fetch(named, going, token))
+    found = adapter_files.read(hub_adapters.fetch(named, going, token))
     return ExternalAdapter(named.strip(), _check_compatibility(found, located, same_base))
 
 
-def _check_compatibility(found: saved.Saved, located: Located, same_base: bool | None) -> Fit:
+def _check_compatibility(found: adapter_files.SavedAdapter, located: Located, same_base: bool | None) -> Compatibility:
     """Judge an adapter, and remember what the user says of the name of its base."""
     if same_base is False:
-        vouched.remember(found.base["id"] or fit.NAMELESS, located.identity, same=False)
-    judged = fit.judge(found, located, same_base=bool(same_base))
+        compatibility.confirm(found.base["id"] or compatibility.UNNAMED, located.identity, same=False)
+    judged = compatibility.check(found, located, same_base=bool(same_base))
     if judged.known == "vouched":
-        vouched.remember(judged.made_for, located.identity)
+        compatibility.confirm(judged.made_for, located.identity)
     return judged
 
 
 def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) -> ExternalAdapter:
     """Keep an adapter that was uploaded, if it fits the run's base; raises StudioError, and keeps nothing then."""
     located = locate_base(run.config())
-    found: list[Fit] = []
-    kept = uploaded.keep(paths, lambda arrived: found.append(_check_compatibility(arrived, located, same_base)))
+    found: list[Compatibility] = []
+    kept = uploaded_adapters.store(
+        paths, lambda arrived: found.append(_check_compatibility(arrived, located, same_base))
+    )
     return ExternalAdapter(kept.column, found[0])
 
 
@@ -91,13 +93,15 @@ def available_columns(run: Run) -> list[str]:
     Nothing is loaded and nothing hashed: the base is the one that the run has recorded.
     """
     base = run.resolved().get("base")
-    there = {each.column: each.folder for each in uploaded.all_kept()} | hub_adapter.fetched()
+    there = {each.column: each.folder for each in uploaded_adapters.all_uploads()} | hub_adapters.fetched()
     return [column for column, folder in there.items() if base and _may_be_compatible(folder, base)]
 
 
 def _may_be_compatible(folder: Path, base: dict[str, str | None]) -> bool:
     try:
-        named = saved.recorded_base(folder)
-        return fit.kinship(named, base) is not None or vouched.holds(named["id"] or fit.NAMELESS, base)
+        named = adapter_files.recorded_base(folder)
+        return compatibility.compare_identities(named, base) is not None or compatibility.is_confirmed(
+            named["id"] or compatibility.UNNAMED, base
+        )
     except (StudioError, OSError):
         return False

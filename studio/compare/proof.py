@@ -17,7 +17,7 @@ from studio.generation.generate import PromptBatchItem
 from studio.generation.model_set import BASE_MODEL
 from studio.i18n import Message, message
 from studio.model import probe
-from studio.model.fit import Known
+from studio.model.compatibility import Evidence
 
 SAME_PROBABILITY = 1e-6
 """Two probabilities that differ by less are those of one model: float32 rounds to about 1e-7."""
@@ -46,7 +46,7 @@ class Proof:
     """Largest difference of the first token's probability, between the two columns that are the most alike."""
     template_as_trained: bool | None
     """Whether the prompts have the tokens that they had in training; None where the adapter does not say so."""
-    made_for: tuple[Known | None, ...] = ()
+    made_for: tuple[Evidence | None, ...] = ()
     """How it is known of each column's adapter that it was made for this base; None for the base."""
     problems: tuple[Message, ...] = ()
     """What is wrong; empty when the comparison is verified."""

@@ -16,7 +16,7 @@ from studio.export.shown import Shown
 from studio.export.subject import Subject
 from studio.files import replace_file
 from studio.i18n import text
-from studio.model import builtin, hub
+from studio.model import builtin, hub_models
 from studio.reports import card_html, comparison_card
 from studio.reports.comparison_card import escape_inline
 from studio.train import record
@@ -211,7 +211,7 @@ class _Card:
 
     def _licence(self) -> Iterator[str]:
         yield f"## {self._say('licence')}"
-        known = hub.licence_of(self._subject.base.licence)
+        known = hub_models.licence_of(self._subject.base.licence)
         yield self._say("licence_known", licence=escape_inline(known)) if known else self._say("licence_unknown")
 
 
@@ -224,7 +224,7 @@ def licence_head(subject: Subject) -> dict[str, Any]:
     link = str(head.get("license_link", ""))
     if link and "://" not in link:
         if subject.base.origin == "hub":
-            head["license_link"] = f"{hub.page(subject.base.id)}/blob/{subject.base.revision or 'main'}/{link}"
+            head["license_link"] = f"{hub_models.page(subject.base.id)}/blob/{subject.base.revision or 'main'}/{link}"
         else:
             head.pop("license_link")
     return head

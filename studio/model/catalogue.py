@@ -11,7 +11,7 @@ from studio import safe_yaml
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
 from studio.i18n import Message, message
-from studio.model import architecture, builtin, hub, load, quantization
+from studio.model import architecture, builtin, hub_models, load, quantization
 from studio.model.estimate import parameters
 
 Where = Literal["builtin", "folder", "cache", "hub", "nowhere"]
@@ -75,14 +75,14 @@ def _in_cache() -> Iterator[KnownModel]:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir(hub.cache_folder()).repos
+        repositories = scan_cache_dir(hub_models.cache_folder()).repos
     except (CacheNotFound, OSError):
         return
     for repository in repositories:
         if repository.repo_type != "model":
             continue
         revision = repository.refs.get("main") or max(repository.revisions, key=lambda r: r.last_modified, default=None)
-        if revision is None or not hub.is_whole(revision.snapshot_path):
+        if revision is None or not hub_models.is_whole(revision.snapshot_path):
             continue
         settings = _read_json(revision.snapshot_path / "config.json")
         if settings:
@@ -127,7 +127,7 @@ def _builtin() -> ModelFacts:
         here=False,
         bytes=builtin.DOWNLOAD_BYTES,
         needs=builtin.DISK_BYTES,
-        free=hub.free_disk(builtin.folder()),
+        free=hub_models.free_disk(builtin.folder()),
         licence=builtin.LICENCE,
         chat_template=True,
     )
@@ -135,7 +135,7 @@ def _builtin() -> ModelFacts:
 
 def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = None) -> ModelFacts:
     settings = _read_json(folder / "config.json")
-    quantized = quantization.of_repository(settings)
+    quantized = quantization.saved_quantization(settings)
     template = (folder / "chat_template.jinja").is_file() or _read_json(folder / "tokenizer_config.json").get(
         "chat_template"
     )
@@ -154,24 +154,24 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
         quantized=quantized,
         chat_template=bool(template),
         architecture=architecture.named(settings),
-        problem=_unusable(model_id, settings, quantized),
+        problem=_problem(model_id, settings, quantized),
     )
 
 
 def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
     try:
-        found = hub.look(config.id, config.revision, token)
+        found = hub_models.describe(config.id, config.revision, token)
     except ModelError as error:
         return ModelFacts(config.id, "nowhere", here=False, problem=error.message)
     problem = None
     try:
-        hub.require_usable(found)
+        hub_models.require_usable(found)
         if found.gated:
-            hub.require_access(config.id, token)
-        hub.require_disk(found.missing, hub.storage(config.id))
+            hub_models.require_access(config.id, token)
+        hub_models.require_disk(found.missing, hub_models.storage(config.id))
     except ModelError as error:
         problem = error.message
-    quantized = quantization.of_repository(found.config)
+    quantized = quantization.saved_quantization(found.config)
     tokenizer = found.config.get("tokenizer_config") or {}
     return ModelFacts(
         config.id,
@@ -179,18 +179,18 @@ def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
         here=False,
         bytes=found.missing,
         needs=found.missing,
-        free=hub.free_disk(hub.storage(config.id)),
+        free=hub_models.free_disk(hub_models.storage(config.id)),
         parameters=None if quantized else sum(found.parameters.values()) or None,  # packed ones would be miscounted
         licence=found.licence,
         gated=found.gated,
         quantized=quantized,
         chat_template="chat_template.jinja" in found.files or bool(tokenizer.get("chat_template")),
         architecture=architecture.named(found.config),
-        problem=problem or _unusable(config.id, found.config, quantized),
+        problem=problem or _problem(config.id, found.config, quantized),
     )
 
 
-def _unusable(model_id: str, settings: dict[str, Any], quantized: str | None) -> Message | None:
+def _problem(model_id: str, settings: dict[str, Any], quantized: str | None) -> Message | None:
     """Return why a model that is or could be here cannot be trained, as far as its settings tell."""
     if quantized and quantized not in quantization.BITSANDBYTES:
         return ModelError("model.other_quantization", id=model_id, method=quantized).message
@@ -201,7 +201,7 @@ def _unusable(model_id: str, settings: dict[str, Any], quantized: str | None) ->
     return None
 
 
-def told(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
+def describe_facts(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
     """Yield what is known of a model as titles with values, in the order in which they matter to who chooses."""
     if facts.where != "nowhere":
         place = facts.where if facts.here or facts.where == "hub" else "not_here"
@@ -226,7 +226,7 @@ def told(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
 
 def size(count: int) -> str:
     """Return a number of bytes as people say it."""
-    return hub.size(count)
+    return hub_models.size(count)
 
 
 def _count(number: int) -> str:
@@ -238,7 +238,7 @@ def _count(number: int) -> str:
 
 def licence_in(folder: Path) -> str | None:
     """Return the licence in the head of a model card, if there is one that can be read."""
-    return hub.licence_of(licence_head(folder))
+    return hub_models.licence_of(licence_head(folder))
 
 
 def licence_head(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The program that downloads a model's files: `python -m studio.model.download`, spoken to by `studio.model.hub`.
+"""The program that downloads a model's files: `python -m studio.model.download`, used by `hub_models`.
 
 The libraries that download (HTTP, and Xet in Rust) cannot be interrupted between two of their chunks, so they work in a
 process of its own, which can. It reads one line of JSON, `{id, revision, token, endpoint, cache, allow, ignore}`, and
@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-EVERY = 0.1
+REPORT_SECONDS = 0.1
 """Seconds between two words about the progress."""
 
 
@@ -38,9 +38,9 @@ def main() -> None:
         response = getattr(error, "response", None)
         status = getattr(response, "status_code", None)
         kinds = [kind.__name__ for kind in type(error).__mro__]
-        _say({"error": kinds, "status": status, "errno": getattr(error, "errno", None)})
+        _report({"error": kinds, "status": status, "errno": getattr(error, "errno", None)})
         os._exit(1)
-    _say({"path": path})
+    _report({"path": path})
 
 
 def _counter() -> type:
@@ -55,14 +55,14 @@ def _counter() -> type:
 
         def update(self, n: float | None = 1) -> None:
             self._bytes += int(n or 0)
-            if self._counts and time.monotonic() - self._told > EVERY:
+            if self._counts and time.monotonic() - self._told > REPORT_SECONDS:
                 self._told = time.monotonic()
-                _say({"bytes": self._bytes})
+                _report({"bytes": self._bytes})
 
     return Counter
 
 
-def _say(told: dict[str, Any]) -> None:
+def _report(told: dict[str, Any]) -> None:
     print(json.dumps(told), flush=True)
 
 

@@ -27,7 +27,7 @@ class Choice:
     reason: Message
 
 
-SPINS = 2000
+GOMP_SPINS = 2000
 """How often a thread looks for work before it sleeps.
 
 Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0, 1,000, 2,000 and 20,000 looks: 34.9,
@@ -47,7 +47,7 @@ def prepare_process() -> None:
     """
     _quiet_libraries()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    os.environ.setdefault("GOMP_SPINCOUNT", str(GOMP_SPINS))
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -146,7 +146,7 @@ def device_name() -> str:
     return "Apple GPU" if kind == "mps" else f"CPU · {cores()}"
 
 
-OVERFLOWING = ("gemma3", "gemma4", "glm4_moe", "gpt_oss", "qwen3_5", "qwen3_moe")
+FLOAT16_OVERFLOWS = ("gemma3", "gemma4", "glm4_moe", "gpt_oss", "qwen3_5", "qwen3_moe")
 """Architectures whose activations or gradients leave float16's range, as transformers' issue 39972 and those who train
 on older cards report (unsloth keeps such a list). Gemma 2, whose logits and attention are capped, is none of them: it
 is trained in float16 on a T4. A run that overflows all the same ends, and its words name float32."""
@@ -166,7 +166,7 @@ def precision(wanted: str, model_type: str = "") -> Choice:
     if kind == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Choice("precision", "bfloat16", message("choice.precision.gpu_bfloat16"))
-        if model_type.startswith(OVERFLOWING):
+        if model_type.startswith(FLOAT16_OVERFLOWS):
             return Choice("precision", "float32", message("choice.precision.overflows", model=model_type))
         return Choice("precision", "float16", message("choice.precision.gpu_float16"))
     if kind == "mps":
@@ -187,7 +187,7 @@ def free_memory() -> int:
     """Return the free memory of the device (the first card), in bytes: the share of this process, where many run."""
     if device() == "cuda":
         return free_memory_of_cards()[0]
-    return psutil.virtual_memory().available // processes.on_this_machine()
+    return psutil.virtual_memory().available // processes.local_world_size()
 
 
 def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[float, ...]:
@@ -201,7 +201,7 @@ def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[
     return tuple(float(room + held.get(card, 0)) for card, room in enumerate(free))
 
 
-def give_back_memory() -> None:
+def release_memory() -> None:
     """Give what is free in the process back to the system, so that what is taken next can be seen (glibc only)."""
     import ctypes
     import gc
@@ -223,11 +223,11 @@ def free_memory_of_cards() -> list[int]:
         kept = torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)
         return torch.cuda.mem_get_info(card)[0] + kept
 
-    own = [torch.cuda.current_device()] if processes.count() > 1 else range(torch.cuda.device_count())
+    own = [torch.cuda.current_device()] if processes.world_size() > 1 else range(torch.cuda.device_count())
     return [free(card) for card in own]
 
 
-ROOM = 1.25
+TRAINING_MEMORY_FACTOR = 1.25
 """Memory for a model in training as a multiple of its weights: adapter, optimizer and the least of activations."""
 
 
@@ -237,7 +237,7 @@ def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
     Spreading is slower, since the cards wait for each other, so it is for weights that one card cannot hold. A single
     card gets them in any case: moved to the processor's memory, they could be read but hardly trained.
     """
-    need, first, everything = bytes_needed * ROOM, free_per_card[0], sum(free_per_card)
+    need, first, everything = bytes_needed * TRAINING_MEMORY_FACTOR, free_per_card[0], sum(free_per_card)
     sizes = {"need": f"{need / 1e9:.1f}", "free": f"{first / 1e9:.1f}"}
     if need <= first:
         return Choice("placement", "one device", message("choice.placement.fits", **sizes))
@@ -246,6 +246,30 @@ def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
     sizes |= {"cards": len(free_per_card), "all": f"{everything / 1e9:.1f}"}
     reason = "choice.placement.spread" if need <= everything else "choice.placement.too_large"
     return Choice("placement", "auto", message(reason, **sizes))
+
+
+def layer_shares(free: Sequence[float]) -> list[float]:
+    """Return the share of the layers that each card is to hold, given the bytes that are free on each.
+
+    A card holds by what it has free, but none except the last holds more than an even part: so transformers' `auto`
+    map balances them.
+    """
+    even = 1 / len(free)
+    held = [min(even, each / max(1.0, sum(free))) for each in free[:-1]]
+    return [*held, 1 - sum(held)]
+
+
+def max_memory(weights: float, embedding: float, layers: int, free: Sequence[float]) -> dict[int, int]:
+    """Return how many bytes of weights each card may take, for transformers' `max_memory`.
+
+    Without limits a small card is filled with weights until nothing is left for training. A layer or an embedding is
+    never divided, so each limit has room for one more of the larger; on the first card accelerate holds back that size
+    once more. The last card takes what is left over.
+    """
+    largest = max(embedding, weights / layers)
+    held = [weights * share + largest for share in layer_shares(free)[:-1]]
+    held[0] += largest
+    return {card: int(min(size, free[card])) for card, size in enumerate([*held, free[-1]])}
 
 
 def describe(wanted_precision: str = "auto") -> list[Choice]:
@@ -278,7 +302,7 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        own = processes.count() > 1
+        own = processes.world_size() > 1
         state["cuda"] = [torch.cuda.get_rng_state()] if own else torch.cuda.get_rng_state_all()
     return state
 
@@ -293,7 +317,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     numpy.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and processes.count() > 1:
+    if "cuda" in state and processes.world_size() > 1:
         torch.cuda.set_rng_state(state["cuda"][0])
     elif "cuda" in state:
         torch.cuda.set_rng_state_all(state["cuda"])

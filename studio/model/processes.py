@@ -14,13 +14,13 @@ from typing import Any
 
 from studio.errors import DeviceError
 
-PATIENCE = timedelta(days=7)
+COLLECTIVE_TIMEOUT = timedelta(days=7)
 """How long one process waits for another that lives: a run may wait for its turn. One that dies is noticed at once."""
 
-GONE = "device.process_gone"
+LOST_PEER = "device.process_gone"
 """Key of the error of a run that has lost one of its processes."""
 
-_channel: Any = None
+_group: Any = None
 
 
 def launched() -> bool:
@@ -33,88 +33,88 @@ def join() -> None:
 
     The numbers are computed in the precision of the run's settings, whatever the launch file says.
     """
-    global _channel
+    global _group
     import torch
     from accelerate import PartialState
 
     os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
     PartialState(cpu=not torch.cuda.is_available())
-    _channel = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+    _group = torch.distributed.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
 
 
 def leave() -> None:
     """Part from the others, when all have come to their end."""
-    global _channel
-    if _channel is None:
+    global _group
+    if _group is None:
         return
     import torch
 
-    _channel = None
+    _group = None
     with suppress(RuntimeError):
         torch.distributed.destroy_process_group()
 
 
-def count() -> int:
+def world_size() -> int:
     """Return how many processes carry out a run together; 1 before they have met."""
-    return int(os.environ["WORLD_SIZE"]) if _channel else 1
+    return int(os.environ["WORLD_SIZE"]) if _group else 1
 
 
-def on_this_machine() -> int:
+def local_world_size() -> int:
     """Return how many of them share this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _channel else 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _group else 1
 
 
-def number() -> int:
+def rank() -> int:
     """Return the number of this process, from 0."""
-    return int(os.environ["RANK"]) if _channel else 0
+    return int(os.environ["RANK"]) if _group else 0
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this is the process that writes."""
-    return number() == 0
+    return rank() == 0
 
 
 def sharded() -> bool:
     """Whether each process holds a part of the weights only (FSDP), so that they compute and save together."""
-    return count() > 1 and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    return world_size() > 1 and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def tell(value: Any = None) -> Any:
+def broadcast(value: Any = None) -> Any:
     """Return the `value` of the first process, in all of them; each waits until the first has come here."""
-    if _channel is None:
+    if _group is None:
         return value
     import torch
 
     told = [value]
-    with noticing():
-        torch.distributed.broadcast_object_list(told, src=0, group=_channel)
+    with translate_lost_peer():
+        torch.distributed.broadcast_object_list(told, src=0, group=_group)
     return told[0]
 
 
-def agree(code: int) -> int:
+def all_reduce_max(code: int) -> int:
     """Return the largest code that any process has, in all of them; each waits until all have come here."""
-    if _channel is None:
+    if _group is None:
         return code
     import torch
 
     codes = torch.tensor([code])
-    with noticing():
-        torch.distributed.all_reduce(codes, op=torch.distributed.ReduceOp.MAX, group=_channel)
+    with translate_lost_peer():
+        torch.distributed.all_reduce(codes, op=torch.distributed.ReduceOp.MAX, group=_group)
     return int(codes)
 
 
 @contextmanager
-def noticing() -> Iterator[None]:
+def translate_lost_peer() -> Iterator[None]:
     """Raise DeviceError when another process is gone, in place of what the library says then."""
     try:
         yield
     except RuntimeError as error:
-        if count() == 1 or not _tells_of_the_others(error):
+        if world_size() == 1 or not _comes_from_a_collective(error):
             raise
-        raise DeviceError(GONE, count=count()) from error
+        raise DeviceError(LOST_PEER, count=world_size()) from error
 
 
-def _tells_of_the_others(error: RuntimeError) -> bool:
+def _comes_from_a_collective(error: RuntimeError) -> bool:
     import torch
 
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()

@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.errors import ModelError
 from studio.model import render
-from studio.model.child import environment
+from studio.model.subprocess_worker import environment
 
 WAIT = render.SECONDS + 3
 """Seconds until a child that does not end is ended: its own limit counts only what it computes."""

@@ -14,7 +14,7 @@ from studio.errors import ModelError
 from studio.generation.held_out import HeldOutRow
 from studio.model import load
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory_each, give_back_memory
+from studio.model.hardware import device, free_memory_each, release_memory
 from studio.train import build, cadence, pinned, plan, samples
 from studio.train.best import Best
 from studio.train.ends import Asked
@@ -105,7 +105,7 @@ def _peak(held: dict[int, float]) -> Iterator[_Peak]:
         yield found
         found.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
         return
-    give_back_memory()
+    release_memory()
     process, over = psutil.Process(), threading.Event()
     before = process.memory_info().rss - sum(held.values())
 

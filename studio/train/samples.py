@@ -22,7 +22,7 @@ from studio.generation.generate import PromptBatchItem as AskedPrompt
 from studio.generation.held_out import HeldOutRow
 from studio.generation.model_set import BASE_MODEL, ModelSet
 from studio.i18n import message
-from studio.model.adapter import TUNED, ModelHost, untouched
+from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.runs import Run, RunWriter
 from studio.train import cadence, pinned
 from studio.train.cadence import Speed
@@ -248,7 +248,7 @@ def answer(
     def show(sides: Answers) -> None:
         going()
 
-    with untouched(host.peft):
+    with preserve_state(host.peft):
         made = generate.answer(models, asked, settings, threading.Event(), show)
     return [side for (side,) in made.sides]
 

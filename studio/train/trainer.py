@@ -42,7 +42,7 @@ def train(
     config = run.config()
     begun_from = checkpoints.newest_whole(run.path) if resumed and checkpoints.all_of(run.path) else None
     together.forget(run)
-    processes.tell(run.path)
+    processes.broadcast(run.path)
 
     def going(share: float | None = None) -> None:
         if action := run.requested():
@@ -90,13 +90,13 @@ def _prepared_trainer(
     with together.told_of_an_early_end():
         planned, prepared, located = _prepare(run, config, host, going, token, begun_from)
         best.go_back_to(checkpoints.step_of(begun_from) if begun_from else 0)
-    processes.tell(together.Start(planned, begun_from, resumed))
+    processes.broadcast(together.Start(planned, begun_from, resumed))
     rows = prepared.train, prepared.validation
     trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
     seconds = 0.0
     if config.samples.mode != "off":  # it measures the device, for half a second
         seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
-        seconds /= processes.count()
+        seconds /= processes.world_size()
     began_at = (checkpoints.step_of(begun_from) if begun_from else 0) if resumed else None
     if processes.sharded():
         run.tell(message("log.launch.no_strip"))
@@ -119,7 +119,7 @@ def _prepare(
     going(None)
     run.begin("fetching")
     located = load.fetch(config.model, going, token)
-    processes.tell(located.id)
+    processes.broadcast(located.id)
     going(None)
     run.begin("reading")
     prepared = prepare(config, load.load_tokenizer(config.model), going, runs.day_of(run.id))
@@ -152,7 +152,7 @@ def _plan(
     planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
     build.tell(run, planned)
     if not planned.memory.is_whole:
-        skeleton.require_steps(located.path, config.lora)
+        skeleton.require_trainable(located.path, config.lora)
     run.resolve(_as_carried_out(planned, prepared))
     room = shutil.disk_usage(run.path).free + size_of(run.path)  # what a resumed run has kept is in its need
     if full := preflight.too_large_for(planned, room):

@@ -5,8 +5,8 @@ import html
 from studio.compare.columns import Column
 from studio.compare.external_adapters import ExternalAdapter
 from studio.i18n import text
-from studio.model import hub
-from studio.model.uploaded import Upload
+from studio.model import hub_models
+from studio.model.uploaded_adapters import Upload
 from studio.ui.failures import box, message_of
 from studio.ui.views import bar
 
@@ -44,7 +44,7 @@ def failure(error: Exception, language: str) -> str:
 
 def kept(upload: Upload) -> tuple[str, str]:
     """Return an uploaded adapter as the list of what can be removed offers it: its name and size, and its column."""
-    return f"{upload.name} · {hub.size(upload.bytes)}", upload.column
+    return f"{upload.name} · {hub_models.size(upload.bytes)}", upload.column
 
 
 def _quiet(key: str, language: str) -> str:

@@ -14,7 +14,7 @@ from tiny import make_tokenizer
 from studio import checkpoints
 from studio.errors import ModelError, StudioError
 from studio.files import sha256
-from studio.model import child, load, render, template
+from studio.model import load, render, subprocess_worker, template
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "studio").rglob("*.py"))]
@@ -129,8 +129,14 @@ def test_a_program_gets_no_token_unless_it_calls_the_hub(monkeypatch):
         monkeypatch.setenv(name, value)
     tell = [sys.executable, "-c", "import os, json; print(json.dumps(dict(os.environ)))"]
 
-    plain = json.loads(next(filter(None, child.Child(tell, variables={"LIVE": "on"}).lines())))
-    trusted = json.loads(next(filter(None, child.Child(tell, secrets=child.TOKENS).lines())))
+    plain = json.loads(next(filter(None, subprocess_worker.SubprocessWorker(tell, variables={"LIVE": "on"}).lines())))
+    trusted = json.loads(
+        next(
+            filter(
+                None, subprocess_worker.SubprocessWorker(tell, secrets=subprocess_worker.HUB_TOKEN_VARIABLES).lines()
+            )
+        )
+    )
 
     assert "canary" not in json.dumps(plain)
     assert plain["LIVE"] == "on"

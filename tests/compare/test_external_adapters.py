@@ -9,12 +9,12 @@ from following import trained
 from tiny import TEMPLATES, make_tiny_model
 
 from studio import gpu
+from studio.compare import comparison
 from studio.compare import comparison_history as saved_comparisons
 from studio.compare import external_adapters as arriving
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.errors import CompareError
-from studio.model import uploaded
-from studio.reports import run_card
+from studio.model import uploaded_adapters
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_an_upload_and_an_adapter_of_the_hub_are_columns(run, folder, hub_stand_
         "Adapter someone/captain (Hub)",
     ]
     assert arriving.available_columns(run) == [upload, fetched]
-    uploaded.remove(upload)
+    uploaded_adapters.remove(upload)
     with pytest.raises(CompareError, match="no uploaded adapter"):
         beside(run, upload)
     with pytest.raises(CompareError, match="never fetched"):
@@ -91,7 +91,7 @@ def test_an_adapter_that_only_fits_by_its_shapes_is_answered_and_not_verified(ru
     assert [left.key for left in proof.unproven] == ["compare.unproven.base"]
     assert "/home/bob/base" in proof.unproven[0].text()
     assert not proof.verified
-    told = run_card.as_json(beside(run, str(folder)))["proof"]
+    told = comparison.as_json(beside(run, str(folder)))["proof"]
     assert told["verified"] is False
     assert "not proven to be of this base" in told["unproven"][0]
 
@@ -127,7 +127,7 @@ def test_what_arrives_for_another_base_is_not_kept_and_not_offered(run, tmp_path
     for named in (str(outside.zipped(folder, tmp_path / "made.zip")), "someone/captain"):
         with pytest.raises(CompareError, match="someone/else"):
             arriving.make_available(named, run)
-    assert uploaded.all_kept() == []
+    assert uploaded_adapters.all_uploads() == []
     assert arriving.available_columns(run) == []
 
 
@@ -148,7 +148,7 @@ def test_an_adapter_that_names_a_fork_is_compared_on_the_users_word_and_every_pr
     assert made.proof.made_for == (None, "weights", "vouched")
     assert [left.key for left in made.proof.unproven] == ["compare.unproven.vouched"]
     assert not made.proof.verified
-    assert run_card.as_json(made)["proof"]["made_for"][2] == "vouched"
+    assert comparison.as_json(made)["proof"]["made_for"][2] == "vouched"
     hub_stand_in.add("someone/captain", folder)
     arriving.make_available("someone/captain", run)
     assert arriving.available_columns(run) == ["someone/captain"]

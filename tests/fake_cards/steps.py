@@ -98,7 +98,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         models = ModelSet(host.peft, loaded.tokenizer, [1], (BASE_MODEL, TUNED), mixes=True)
         prompt = generate.PromptBatchItem(((5, 6, 7),) * 2, "a")
         answering = config.generation.model_copy(update={"max_new_tokens": 2, "temperature": 0.7})
-        with adapter.untouched(host.peft), torch.no_grad():
+        with adapter.preserve_state(host.peft), torch.no_grad():
             answered = generate.answer(models, [prompt, prompt], answering, threading.Event())
         trained = [part for part in host.peft.parameters() if part.requires_grad]
         held = [part for name, part in host.peft.named_parameters() if ".lora_" not in name]

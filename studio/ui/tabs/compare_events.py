@@ -16,8 +16,8 @@ from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
 from studio.errors import CompareError, ModelError, RunError, StudioError
 from studio.i18n import text
-from studio.model import hub_adapter
-from studio.model.uploaded import PREFIX
+from studio.model import hub_adapters
+from studio.model.uploaded_adapters import PREFIX
 from studio.ui import compare_views, examples, jobs, limits
 from studio.ui.compare_views import View
 from studio.ui.failures import box, shown
@@ -66,7 +66,7 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
 
 def _refuse_path(named: str) -> None:
     """Raise ModelError for a folder: the page offers none, and others may reach it."""
-    if not re.fullmatch(r"[\w-]+", named) and not named.startswith(PREFIX) and not hub_adapter.is_named(named):
+    if not re.fullmatch(r"[\w-]+", named) and not named.startswith(PREFIX) and not hub_adapters.is_hub_id(named):
         raise ModelError("ui.no_folders")
 
 

@@ -11,7 +11,7 @@ from studio import runs
 from studio.compare import external_adapters as adapters
 from studio.compare.external_adapters import ExternalAdapter
 from studio.errors import CompareError
-from studio.model import uploaded
+from studio.model import uploaded_adapters
 from studio.ui import outside_views, scanning
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
@@ -157,7 +157,7 @@ def connect(
         }
 
     def _offer() -> dict[Any, Any]:
-        choices = [outside_views.kept(upload) for upload in uploaded.all_kept()]
+        choices = [outside_views.kept(upload) for upload in uploaded_adapters.all_uploads()]
         first = choices[0][1] if choices else None
         return {
             part.kept: gr.update(choices=choices, value=first, interactive=bool(choices)),
@@ -195,7 +195,7 @@ def connect(
     def remove(language: str, chosen: str | None) -> dict[Any, Any]:
         if not chosen:
             return {part.said: outside_views.hint(language)}
-        uploaded.remove(chosen)
+        uploaded_adapters.remove(chosen)
         return {part.said: outside_views.hint(language), part.column: chosen, **_offer()}
 
     @shown

@@ -7,18 +7,21 @@ the name of a mirror or of a quantized copy tells its original only by custom: t
 comparison says that it is not proven.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from studio import locks
 from studio.errors import CompareError
-from studio.model import builtin, skeleton, vouched
+from studio.files import home, replace_file
+from studio.model import builtin, skeleton
+from studio.model.adapter_files import SavedAdapter
 from studio.model.load import Located
-from studio.model.saved import Saved
 
-Known = Literal["weights", "name", "shapes", "vouched"]
+Evidence = Literal["weights", "name", "shapes", "vouched"]
 """How it is known: the hash of the weights, the same name, no more than that the shapes fit, or that and the user's
 word for it that two names are one base."""
 
@@ -31,45 +34,47 @@ _COPY = re.compile(
 """The end of the names of quantized and converted copies: `-unsloth-bnb-4bit`, `-GPTQ-Int4`."""
 _MIRRORS = ("unsloth",)
 """Owners whose repositories have the names of their originals."""
-NAMELESS = "–"
+UNNAMED = "–"
+_CONFIRMED = "vouched.json"
+"""File in the home: for each base, by the hash of its weights, the other names that the user has confirmed for it."""
 
 
 @dataclass(frozen=True)
-class Fit:
+class Compatibility:
     """That an adapter may be put into a base, and how that is known."""
 
-    saved: Saved | None
+    saved: SavedAdapter | None
     """None for the adapter that is being trained, which is in no folder."""
     made_for: str
     """The base that it names."""
-    known: Known
+    known: Evidence
 
 
-def judge(
-    saved: Saved, located: Located, made_for: Mapping[str, str | None] | None = None, *, same_base: bool = False
-) -> Fit:
+def check(
+    saved: SavedAdapter, located: Located, made_for: Mapping[str, str | None] | None = None, *, same_base: bool = False
+) -> Compatibility:
     """Say how it is known that an adapter fits a base; raises CompareError when it was made for another one.
 
     `made_for` is the base that it was made for, where its folder does not say so. With `same_base` the user vouches
-    that the name it gives is another one of this base, as they may have done before (`vouched`).
+    that the name it gives is another one of this base, as they may have done before (`confirm`).
     """
     named = made_for or saved.base
-    known = kinship(named, located.identity, located.path)
-    shown = named["id"] or NAMELESS
+    known = compare_identities(named, located.identity, located.path)
+    shown = named["id"] or UNNAMED
     if known is None and named["weights"] is not None:
         raise CompareError("compare.other_base", made_for=shown, loaded=located.id)
-    if known is None and (same_base or vouched.holds(shown, located.identity)):
+    if known is None and (same_base or is_confirmed(shown, located.identity)):
         known = "vouched"
     if known is None:
         raise CompareError("compare.other_name", made_for=shown, loaded=located.id)
     if known != "weights":
         _require_shapes(saved, located, shown)
-    return Fit(saved, shown, known)
+    return Compatibility(saved, shown, known)
 
 
-def kinship(
+def compare_identities(
     made_for: Mapping[str, str | None], base: Mapping[str, str | None], place: Path | None = None
-) -> Known | None:
+) -> Evidence | None:
     """Say what two names of a base tell: the best that can be known without the shapes; None for two bases.
 
     `place` is the folder that the base is loaded from, which PEFT writes down as its name.
@@ -128,7 +133,7 @@ def _another_edition(theirs: str | None, ours: str | None) -> bool:
     return ours == builtin.PACKAGE or (all(commits) and theirs != ours)
 
 
-def _require_shapes(saved: Saved, located: Located, made_for: str) -> None:
+def _require_shapes(saved: SavedAdapter, located: Located, made_for: str) -> None:
     """Raise CompareError unless the base has the adapter's modules, in its sizes; both bases are named."""
     ours = skeleton.modules(located.path)
     names = {"folder": saved.folder.name, "made_for": made_for, "loaded": located.id}
@@ -140,3 +145,25 @@ def _require_shapes(saved: Saved, located: Located, made_for: str) -> None:
         if (theirs.inputs, theirs.outputs) != ours[path]:
             sizes = {"theirs": f"{theirs.inputs} × {theirs.outputs}", "ours": "{} × {}".format(*ours[path])}
             raise CompareError("compare.other_shapes", module=path, **sizes, **names)
+
+
+def is_confirmed(name: str, base: Mapping[str, str | None]) -> bool:
+    """Whether the user has confirmed that `name` is another name of `base`: a mirror, a fork or a copy."""
+    return name.casefold() in _read_confirmed().get(str(base["weights"]), [])
+
+
+def confirm(name: str, base: Mapping[str, str | None], *, same: bool = True) -> None:
+    """Store that the user confirms that `name` is another name of `base`, or (not `same`) no longer does."""
+    with locks.held(home() / f"{_CONFIRMED}.lock"):
+        known = _read_confirmed()
+        names = {each for each in known.get(str(base["weights"]), []) if each != name.casefold()}
+        known[str(base["weights"])] = sorted(names | {name.casefold()} if same else names)
+        replace_file(home() / _CONFIRMED, json.dumps(known, ensure_ascii=False, indent=1))
+
+
+def _read_confirmed() -> dict[str, list[str]]:
+    try:
+        names_by_base = json.loads((home() / _CONFIRMED).read_bytes())
+    except (OSError, ValueError):  # none yet, or damaged from outside
+        return {}
+    return names_by_base if isinstance(names_by_base, dict) else {}

@@ -12,7 +12,7 @@ import pytest
 
 from studio.config import ModelConfig
 from studio.errors import ModelError
-from studio.model import child, hub, load
+from studio.model import hub_models, load, subprocess_worker
 
 CANARY = "hf_canarycanarycanary"
 
@@ -56,7 +56,7 @@ def test_only_what_a_model_needs_is_fetched(hub_stand_in, tiny_model, tmp_path):
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
     hub_stand_in.add("someone/full", folder)
 
-    path = hub.fetch("someone/full", None)
+    path = hub_models.fetch("someone/full", None)
 
     assert {file.name for file in path.iterdir()} == {"README.md", *(file.name for file in tiny_model.iterdir())}
 
@@ -116,7 +116,7 @@ def test_a_download_ends_with_the_process_that_wanted_it(hub_stand_in, tmp_path)
 
 
 def test_a_full_disk_is_told_before_anything_is_fetched(hub_stand_in, monkeypatch):
-    monkeypatch.setattr(hub, "free_disk", lambda folder: 10**6)
+    monkeypatch.setattr(hub_models, "free_disk", lambda folder: 10**6)
     with pytest.raises(ModelError, match="needs 100 MB, and 1 MB are free"):
         load.fetch(ModelConfig(id="someone/tiny"))
     assert hub_stand_in.fetched() == []
@@ -190,9 +190,9 @@ def test_without_a_token_the_environment_or_the_login_is_used(hub_stand_in, monk
     login = tmp_path / "huggingface" / "token"
     login.parent.mkdir(exist_ok=True)
     login.write_text("hf_login")
-    hub.look("someone/tiny")
+    hub_models.describe("someone/tiny")
     monkeypatch.setenv("HF_TOKEN", "hf_environment")
-    hub.fetch("someone/tiny", None)
+    hub_models.fetch("someone/tiny", None)
 
     first, *others = (request.token for request in hub_stand_in.requests if "someone/tiny" in request.path)
     assert first == "hf_login"
@@ -211,16 +211,16 @@ def test_a_hub_that_accepts_and_never_answers_is_told_in_time(monkeypatch):
         monkeypatch.delenv("HF_HUB_OFFLINE")
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setattr(hub, "PATIENCE", 1.0)
+        monkeypatch.setattr(hub_models, "ANSWER_SECONDS", 1.0)
         began = time.monotonic()
         with pytest.raises(ModelError, match="cannot be reached"):
-            hub.look("someone/tiny")
+            hub_models.describe("someone/tiny")
         assert time.monotonic() - began < 15
-    assert hub.TIMEOUT < 5
+    assert hub_models.CONNECT_SECONDS < 5
 
 
 def test_the_time_outs_add_up_to_less_than_five_seconds():
-    assert hub.TIMEOUT < hub.PATIENCE < 5
+    assert hub_models.CONNECT_SECONDS < hub_models.ANSWER_SECONDS < 5
 
 
 def test_a_snapshot_that_lacks_a_part_of_its_weights_is_not_taken_for_a_model(hub_stand_in, tiny_model, tmp_path):
@@ -229,13 +229,13 @@ def test_a_snapshot_that_lacks_a_part_of_its_weights_is_not_taken_for_a_model(hu
     parts = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
 
-    assert not hub.is_whole(folder)
+    assert not hub_models.is_whole(folder)
     (folder / parts["b"]).write_bytes(b"")
-    assert hub.is_whole(folder)
+    assert hub_models.is_whole(folder)
 
 
 def test_a_program_that_says_nothing_for_too_long_is_ended():
-    stuck = child.Child([sys.executable, "-c", "import time; time.sleep(60)"], silence=0.5)
-    with pytest.raises(child.Stuck):
+    stuck = subprocess_worker.SubprocessWorker([sys.executable, "-c", "import time; time.sleep(60)"], silence=0.5)
+    with pytest.raises(subprocess_worker.WorkerSilent):
         list(stuck.lines())
     assert stuck.failed

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-_PER_ADAPTER = ("lora_variant", "frozen_peft_weight_names")
+_EXTRA_TABLES = ("lora_variant", "frozen_peft_weight_names")
 """What a LoRA layer keeps by adapter, besides what it lists itself."""
 
 
-def layers(model: Any) -> list[tuple[str, Any]]:
+def lora_layers(model: Any) -> list[tuple[str, Any]]:
     """Return the LoRA layers of a model with their paths."""
     from peft.tuners.lora import LoraLayer
 
@@ -17,16 +17,16 @@ def layers(model: Any) -> list[tuple[str, Any]]:
 
 def add_alias(model: Any, name: str, alias: str, strength: float) -> None:
     """Let `alias` be the adapter `name` at another strength; the weights are the same ones, not copies."""
-    for _, layer in layers(model):
-        for held in _held(layer):
+    for _, layer in lora_layers(model):
+        for held in _per_adapter_tables(layer):
             if name in held:
                 held[alias] = held[name]
         if alias in layer.scaling:
             layer.scaling[alias] = strength * layer.scaling[name]
 
 
-def _held(layer: Any) -> Iterable[Any]:
-    names = (*layer.adapter_layer_names, *layer.other_param_names, *_PER_ADAPTER)
+def _per_adapter_tables(layer: Any) -> Iterable[Any]:
+    names = (*layer.adapter_layer_names, *layer.other_param_names, *_EXTRA_TABLES)
     return [held for name in names if hasattr(held := getattr(layer, name, None), "keys")]
 
 
@@ -35,8 +35,8 @@ def remove(model: Any, names: Iterable[str]) -> None:
     gone = set(names)
     for name in gone:
         model.peft_config.pop(name, None)
-    for _, layer in layers(model):
-        for held in _held(layer):
+    for _, layer in lora_layers(model):
+        for held in _per_adapter_tables(layer):
             for name in gone & set(held.keys()):
                 del held[name]
     unwrap(model, lambda layer: not len(layer.lora_A) and not len(layer.lora_embedding_A))
@@ -46,37 +46,37 @@ def remove(model: Any, names: Iterable[str]) -> None:
 
 def unwrap(model: Any, chosen: Callable[[Any], bool] = lambda layer: True) -> None:
     """Put the base's own modules back where LoRA layers sit around them."""
-    for path, layer in layers(model):
+    for path, layer in lora_layers(model):
         if chosen(layer):
             parent, _, own = path.rpartition(".")
             setattr(model.get_submodule(parent), own, layer.get_base_layer())
 
 
-def forget_names(model: Any) -> None:
+def remove_batch_hooks(model: Any) -> None:
     """Take off the hooks by which PEFT tells each layer the adapters of a batch; after an error it leaves them."""
     from peft.tuners.lora.model import _adapter_names_pre_forward_hook
 
-    for _, layer in layers(model):
+    for _, layer in lora_layers(model):
         for key, hook in list(layer._forward_pre_hooks.items()):
             if getattr(hook, "func", None) is _adapter_names_pre_forward_hook:
                 del layer._forward_pre_hooks[key]
                 layer._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
-def use(model: Any, name: str | None) -> None:
+def activate(model: Any, name: str | None) -> None:
     """Make one adapter the active one; None makes the base answer. For models that cannot mix them in a batch."""
-    for _, layer in layers(model):
+    for _, layer in lora_layers(model):
         layer._disable_adapters = name is None
         if name is not None:
             layer._active_adapter = [name]
 
 
-def active(model: Any) -> Mapping[Any, Any]:
+def active_state(model: Any) -> Mapping[Any, Any]:
     """Return what `use` changes, to be put back by `put_back`."""
-    return {layer: (layer._disable_adapters, layer._active_adapter) for _, layer in layers(model)}
+    return {layer: (layer._disable_adapters, layer._active_adapter) for _, layer in lora_layers(model)}
 
 
-def put_back(before: Mapping[Any, Any]) -> None:
+def restore(before: Mapping[Any, Any]) -> None:
     """Undo what `use` has changed."""
     for layer, (disabled, names) in before.items():
         layer._disable_adapters, layer._active_adapter = disabled, names

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import studio
 
-GLANCE = 0.2
+POLL_SECONDS = 0.2
 """Seconds between two looks at whether the work is still wanted."""
-SILENCE = 120.0
+SILENCE_SECONDS = 120.0
 """Seconds without a word after which a program counts as stuck."""
 
 
-TOKENS = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
+HUB_TOKEN_VARIABLES = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
 """Variables with the user's token of the Hub, for those programs alone that call it."""
 _PASSED = re.compile(
     r"PATH|PATHEXT|HOME|USER|LOGNAME|SHELL|USERPROFILE|USERNAME|HOMEDRIVE|HOMEPATH|(LOCAL)?APPDATA|PROGRAMDATA|PROGRAMFILES.*"
@@ -41,18 +41,18 @@ def environment(also: Sequence[str] = ()) -> dict[str, str]:
     }
 
 
-class Stuck(Exception):
+class WorkerSilent(Exception):
     """The program said nothing for too long."""
 
 
-class Child:
+class SubprocessWorker:
     """A running program. Its standard input stays open, so that it can see when this process is gone."""
 
     def __init__(
         self,
         command: Sequence[str],
         said: str = "",
-        silence: float = SILENCE,
+        silence: float = SILENCE_SECONDS,
         variables: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
     ):
@@ -89,16 +89,16 @@ class Child:
     def lines(self) -> Iterator[str | None]:
         """Yield what the program prints, line by line, and None whenever it has printed nothing for a moment.
 
-        It is killed when the iterator is closed before its end. Raises Stuck after too long a silence.
+        It is killed when the iterator is closed before its end. Raises WorkerSilent after too long a silence.
         """
         heard = time.monotonic()
         try:
             while True:
                 try:
-                    line = self._lines.get(timeout=GLANCE)
+                    line = self._lines.get(timeout=POLL_SECONDS)
                 except queue.Empty:
                     if time.monotonic() - heard > self._silence:
-                        raise Stuck from None
+                        raise WorkerSilent from None
                     yield None
                     continue
                 if line is None:

@@ -22,28 +22,28 @@ from typing import IO
 
 from studio.errors import CompareError
 from studio.files import home, remove_folder, sha256, shared_folder, size_of, space_for
-from studio.model import hub
-from studio.model import saved as adapters
-from studio.model.saved import BASE_RECORD, MOST_BYTES, SETTINGS, WEIGHTS, Saved
+from studio.model import adapter_files as adapters
+from studio.model import hub_models
+from studio.model.adapter_files import BASE_RECORD, MAX_WEIGHT_BYTES, SETTINGS, WEIGHTS, SavedAdapter
 
 PREFIX = "upload:"
 """Before the name of an uploaded adapter, where a column is named."""
 
-_SMALL = 2 * 10**6
-_KEPT = {SETTINGS: _SMALL, WEIGHTS: MOST_BYTES, BASE_RECORD: _SMALL}
-_KEPT |= {"chat_template.jinja": _SMALL, "tokenizer_config.json": _SMALL}
+_SMALL_FILE_BYTES = 2 * 10**6
+_STORED_FILES = {SETTINGS: _SMALL_FILE_BYTES, WEIGHTS: MAX_WEIGHT_BYTES, BASE_RECORD: _SMALL_FILE_BYTES}
+_STORED_FILES |= {"chat_template.jinja": _SMALL_FILE_BYTES, "tokenizer_config.json": _SMALL_FILE_BYTES}
 """What is kept, and the bytes that each may have."""
-_LEFT_OUT = {"README.md", "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json"}
-_LEFT_OUT |= {"tokenizer.model", "vocab.json", ".gitattributes", ".DS_Store"}
+_IGNORED_FILES = {"README.md", "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json"}
+_IGNORED_FILES |= {"tokenizer.model", "vocab.json", ".gitattributes", ".DS_Store"}
 """What else lies in the folder of an adapter, and is not needed: it stays in the zip."""
-_MOST_ENTRIES = 64
-_MOST_DIRECTORY = 64 * 1024
+_MAX_ENTRIES = 64
+_MAX_DIRECTORY_BYTES = 64 * 1024
 """Bytes of a zip's list of files: it is read whole."""
-_MOST_RATIO = 200
+_MAX_COMPRESSION_RATIO = 200
 """How many times smaller than its content a part of a zip may be; weights shrink to a half at best."""
-_PART = 2**20
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError)
-_OLD = 3600.0
+_CHUNK_BYTES = 2**20
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError)
+_STALE_SECONDS = 3600.0
 """Seconds after which what is half arrived is nobody's any more."""
 
 
@@ -65,16 +65,16 @@ class Upload:
         return size_of(self.folder)
 
 
-def all_kept() -> list[Upload]:
+def all_uploads() -> list[Upload]:
     """Return the adapters that are kept, by name."""
-    there = (path for path in _place().iterdir() if path.is_dir() and not path.name.startswith("."))
+    there = (path for path in _folder().iterdir() if path.is_dir() and not path.name.startswith("."))
     return [Upload(path.name, path) for path in sorted(there)]
 
 
 def find(column: str) -> Path:
     """Return the folder of an uploaded adapter; raises CompareError when it is not kept (any more)."""
     name = column.removeprefix(PREFIX)
-    for upload in all_kept():  # a name from outside is compared, never made into a path
+    for upload in all_uploads():  # a name from outside is compared, never made into a path
         if upload.name == name:
             return upload.folder
     raise CompareError("compare.upload.gone", name=name[:120])
@@ -85,7 +85,7 @@ def remove(column: str) -> None:
     remove_folder(find(column))
 
 
-def keep(paths: Sequence[Path], check: Callable[[Saved], object] = lambda saved: None) -> Upload:
+def store(paths: Sequence[Path], check: Callable[[SavedAdapter], object] = lambda saved: None) -> Upload:
     """Check what was uploaded, and keep it; the same content is kept once.
 
     `check` is given the adapter before it is kept, and may raise. Raises CompareError for what is no adapter, or is
@@ -103,25 +103,25 @@ def keep(paths: Sequence[Path], check: Callable[[Saved], object] = lambda saved:
             raise CompareError("compare.upload.incomplete", missing=", ".join(missing))
         check(adapters.read(draft))
         digest = _hash(draft)
-        for kept in all_kept():
+        for kept in all_uploads():
             if kept.name.endswith(f"-{digest}"):
                 return kept
         safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[-40:] or "adapter"
         name = f"{safe}-{digest}"
-        draft.rename(_place() / name)
-        return Upload(name, _place() / name)
+        draft.rename(_folder() / name)
+        return Upload(name, _folder() / name)
 
 
-def _place() -> Path:
+def _folder() -> Path:
     return shared_folder(home(), "adapters")
 
 
 @contextmanager
 def _draft() -> Iterator[Path]:
     """Make a folder for what arrives; it goes unless it got a name of its own."""
-    place = _place()
+    place = _folder()
     for old in place.glob(".arriving-*"):
-        if time.time() - old.stat().st_mtime > _OLD:
+        if time.time() - old.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
     draft = Path(tempfile.mkdtemp(prefix=".arriving-", dir=place))
     try:
@@ -140,7 +140,7 @@ def _copy(paths: Sequence[Path], draft: Path) -> None:
     names = [path.name for path in paths]
     _require_names(names)
     for path in paths:
-        if path.name in _KEPT:
+        if path.name in _STORED_FILES:
             _require_size(path.name, path.stat().st_size)
             try:
                 os.link(path, draft / path.name)  # at once, also for a gigabyte
@@ -149,17 +149,17 @@ def _copy(paths: Sequence[Path], draft: Path) -> None:
 
 
 def _require_names(names: Sequence[str]) -> None:
-    strange = [name for name in names if name not in _KEPT and name not in _LEFT_OUT]
+    strange = [name for name in names if name not in _STORED_FILES and name not in _IGNORED_FILES]
     if strange:
-        raise CompareError("compare.upload.names", names=_some(strange), known=f"{SETTINGS}, {WEIGHTS}")
+        raise CompareError("compare.upload.names", names=_list_names(strange), known=f"{SETTINGS}, {WEIGHTS}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise CompareError("compare.upload.twice", names=_some(twice))
+        raise CompareError("compare.upload.twice", names=_list_names(twice))
 
 
 def _require_size(name: str, size: int) -> None:
-    if size > _KEPT[name]:
-        raise CompareError("compare.too_large", name=name, most=hub.size(_KEPT[name]))
+    if size > _STORED_FILES[name]:
+        raise CompareError("compare.too_large", name=name, most=hub_models.size(_STORED_FILES[name]))
 
 
 def _unpack(path: Path, draft: Path) -> None:
@@ -168,20 +168,20 @@ def _unpack(path: Path, draft: Path) -> None:
         _require_short_list(path)
         with zipfile.ZipFile(path) as archive:
             for name, entry in _entries(archive).items():
-                if name in _KEPT:
+                if name in _STORED_FILES:
                     _require_size(name, entry.file_size)
-                    if entry.file_size > _MOST_RATIO * max(entry.compress_size, 1) + _PART:
+                    if entry.file_size > _MAX_COMPRESSION_RATIO * max(entry.compress_size, 1) + _CHUNK_BYTES:
                         raise CompareError("compare.upload.bomb", name=name)
                     with archive.open(entry) as packed, open(draft / name, "wb") as file:
-                        _pour(packed, file, name)
-    except (*_BROKEN, NotImplementedError, RuntimeError) as error:  # the last are other ways to pack, and passwords
+                        _extract(packed, file, name)
+    except (*_ZIP_ERRORS, NotImplementedError, RuntimeError) as error:  # the last are other ways to pack, and passwords
         raise CompareError("compare.upload.bad_zip", detail=" ".join(str(error).split())[:120]) from error
 
 
-def _pour(packed: IO[bytes], file: IO[bytes], name: str) -> None:
+def _extract(packed: IO[bytes], file: IO[bytes], name: str) -> None:
     """Write what a zip holds of a file, and no more than it may have, whatever its list says."""
     written = 0
-    while part := packed.read(_PART):
+    while part := packed.read(_CHUNK_BYTES):
         written += len(part)
         _require_size(name, written)
         file.write(part)
@@ -197,8 +197,8 @@ def _require_short_list(path: Path) -> None:
     if at < 0 or len(end) < at + 22:
         raise zipfile.BadZipFile("no end")
     _, count, length = struct.unpack("<HHL", end[at + 8 : at + 16])
-    if count > _MOST_ENTRIES or length > _MOST_DIRECTORY or b"PK\6\7" in end[max(0, at - 20) : at]:
-        raise CompareError("compare.upload.many", most=_MOST_ENTRIES)
+    if count > _MAX_ENTRIES or length > _MAX_DIRECTORY_BYTES or b"PK\6\7" in end[max(0, at - 20) : at]:
+        raise CompareError("compare.upload.many", most=_MAX_ENTRIES)
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -220,5 +220,5 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return dict(zip(names, files, strict=True))
 
 
-def _some(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     return ", ".join([name[:80] for name in names[:4]] + ["…"] * (len(names) > 4))

@@ -20,18 +20,18 @@ from studio.errors import CompareError
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 BASE_RECORD = "restyle.json"
 """File in an adapter's folder that says which base it was made for."""
-MOST_BYTES = 2 * 10**9
+MAX_WEIGHT_BYTES = 2 * 10**9
 """Bytes of an adapter's weights at most."""
-MOST_RANK = 1024
-_MOST_SETTINGS, _MOST_HEADER = 2 * 10**6, 16 * 10**6
+MAX_RANK = 1024
+_MAX_SETTINGS_BYTES, _MAX_HEADER_BYTES = 2 * 10**6, 16 * 10**6
 """Bytes of a settings file and of the head of the weights: both are read whole."""
 
-_LONGEST_NAME = 1000
+_MAX_NAME_CHARACTERS = 1000
 """Characters of the name of a base: names are searched with patterns of ours."""
 
-_KEEPS_THE_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
+_SUPPORTED_INITS = (True, False, None, "gaussian", "orthogonal", "eva")
 """Ways to begin an adapter that leave the base's own weights alone; others (PiSSA, OLoRA, …) change them."""
-_MORE = (
+_UNSUPPORTED = (
     "modules_to_save",
     "trainable_token_indices",
     "layer_replication",
@@ -56,7 +56,7 @@ _NAME = re.compile(r"\^?(?:\w|[-.]|\\\.)+")
 
 
 @dataclass(frozen=True)
-class Matrices:
+class LoraShape:
     """The sizes of one module's two matrices, and so of the module."""
 
     inputs: int
@@ -65,14 +65,14 @@ class Matrices:
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedAdapter:
     """An adapter in a folder."""
 
     folder: Path
     settings: Mapping[str, Any]
     base: Mapping[str, str | None]
     """What it was made for: `id`, `revision`, and the hash of its `weights` where the studio has saved it."""
-    modules: Mapping[str, Matrices]
+    modules: Mapping[str, LoraShape]
     """The modules that it sits in, by their path in the base."""
 
     @property
@@ -92,27 +92,27 @@ class Saved:
             r=self.settings["r"],
             lora_alpha=self.settings["lora_alpha"],
             target_modules=list(self.modules),
-            rank_pattern={_exactly(path): rank for path, rank in ranks.items()},
-            alpha_pattern={_exactly(path): alpha for path, alpha in alphas.items() if alpha is not None},
+            rank_pattern={_exact_pattern(path): rank for path, rank in ranks.items()},
+            alpha_pattern={_exact_pattern(path): alpha for path, alpha in alphas.items() if alpha is not None},
             inference_mode=True,
             task_type="CAUSAL_LM",
             **asked,
         )
 
 
-def read(folder: Path) -> Saved:
+def read(folder: Path) -> SavedAdapter:
     """Return what a folder holds; raises CompareError unless it is a LoRA adapter that only adds to the base.
 
     Only the settings and the head of the weights are read: nothing is loaded.
     """
-    settings = settings_of(folder)
+    settings = read_settings(folder)
     if not (folder / WEIGHTS).is_file():
         raise CompareError("compare.no_safetensors", folder=folder.name)
     _require_lora(folder, settings)
-    return Saved(folder, settings, recorded_base(folder), _modules(folder, settings))
+    return SavedAdapter(folder, settings, recorded_base(folder), _modules(folder, settings))
 
 
-def settings_of(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path) -> dict[str, Any]:
     """Return what an adapter's `adapter_config.json` says; raises CompareError when there is none that can be read."""
     found = _json(folder / SETTINGS)
     if not isinstance(found, dict) or "peft_type" not in found:
@@ -126,31 +126,33 @@ def recorded_base(folder: Path) -> dict[str, str | None]:
     The studio's own record holds the hash of the base's weights; PEFT's settings name an id or a path, and a revision.
     """
     if not (folder / BASE_RECORD).is_file():
-        settings = settings_of(folder)
+        settings = read_settings(folder)
         named, revision = (settings.get(name) for name in ("base_model_name_or_path", "revision"))
         for field, value in (("base_model_name_or_path", named), ("revision", revision)):
-            if len(str(value)) > _LONGEST_NAME:
+            if len(str(value)) > _MAX_NAME_CHARACTERS:
                 raise CompareError(
-                    "compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=_cut(value)
+                    "compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=_shorten(value)
                 )
         return {"id": str(named or ""), "revision": str(revision) if revision else None, "weights": None}
     found = _json(folder / BASE_RECORD)
     base = found.get("base") if isinstance(found, dict) else None
     texts = [base.get(name) for name in ("id", "weights")] if isinstance(base, dict) else [None]
-    if not all(isinstance(text, str) and len(text) <= _LONGEST_NAME for text in texts):
-        raise CompareError("compare.bad_settings", folder=folder.name, file=BASE_RECORD, field="base", value=_cut(base))
+    if not all(isinstance(text, str) and len(text) <= _MAX_NAME_CHARACTERS for text in texts):
+        raise CompareError(
+            "compare.bad_settings", folder=folder.name, file=BASE_RECORD, field="base", value=_shorten(base)
+        )
     return {"id": base["id"], "revision": str(base.get("revision") or "") or None, "weights": base["weights"]}
 
 
 def _require_lora(folder: Path, settings: Mapping[str, Any]) -> None:
-    more = [name for name in _MORE if settings.get(name)]
+    more = [name for name in _UNSUPPORTED if settings.get(name)]
     if settings.get("bias") not in (None, "none"):
         more.append("bias")
-    if settings.get("init_lora_weights", True) not in _KEEPS_THE_BASE:
+    if settings.get("init_lora_weights", True) not in _SUPPORTED_INITS:
         more.append("init_lora_weights")
     kind = settings["peft_type"]
     if kind != "LORA" or more:
-        raise CompareError("compare.more_than_lora", folder=folder.name, kind=", ".join([_cut(kind), *more]))
+        raise CompareError("compare.more_than_lora", folder=folder.name, kind=", ".join([_shorten(kind), *more]))
     for field, is_right in (
         ("r", _is_rank),
         ("lora_alpha", _is_positive),
@@ -159,7 +161,7 @@ def _require_lora(folder: Path, settings: Mapping[str, Any]) -> None:
         ("lora_dropout", lambda value: value is None or (_is_number(value) and 0 <= value < 1)),
     ):
         if not is_right(settings.get(field)):
-            value = _cut(settings.get(field))
+            value = _shorten(settings.get(field))
             raise CompareError("compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=value)
 
 
@@ -168,7 +170,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_rank(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_RANK
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_RANK
 
 
 def _is_positive(value: Any) -> bool:
@@ -193,17 +195,17 @@ def _of_module(path: str, table: Mapping[str, Any]) -> Any:
     return None
 
 
-def _exactly(path: str) -> str:
+def _exact_pattern(path: str) -> str:
     """Return the pattern by which PEFT finds this module and no other."""
     return f"^{re.escape(path)}"
 
 
-def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, Matrices]:
+def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:
     parts: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes(folder).items():
         found = _PARTS.fullmatch(name.removeprefix(_PREFIX))
         if found is None or not name.startswith(_PREFIX):
-            raise CompareError("compare.more_than_lora", folder=folder.name, kind=_cut(name))
+            raise CompareError("compare.more_than_lora", folder=folder.name, kind=_shorten(name))
         parts.setdefault(found[1], {})[found[2]] = shape
     modules = {path: _matrices(folder, path, of, settings) for path, of in sorted(parts.items())}
     if not modules:
@@ -211,27 +213,29 @@ def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, Matrices]:
     targets = settings.get("target_modules")
     if isinstance(targets, list | tuple):  # PEFT takes a text for a pattern, which is not asked here
         ends = {target for target in targets if isinstance(target, str)}
-        stray = [path for path in modules if ends.isdisjoint(_ends(path))]
+        stray = [path for path in modules if ends.isdisjoint(_suffixes(path))]
         if stray:
-            raise CompareError("compare.contradicts", folder=folder.name, detail=f"target_modules ∌ {_some(stray)}")
+            raise CompareError(
+                "compare.contradicts", folder=folder.name, detail=f"target_modules ∌ {_list_names(stray)}"
+            )
     return modules
 
 
-def _ends(path: str) -> list[str]:
+def _suffixes(path: str) -> list[str]:
     """Return the name of a module, and its last parts of every length."""
     parts = path.split(".")
     return [".".join(parts[first:]) for first in range(len(parts))]
 
 
-def _matrices(folder: Path, path: str, parts: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) -> Matrices:
+def _matrices(folder: Path, path: str, parts: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) -> LoraShape:
     first, second = (parts.get(f"lora_{side}.weight", parts.get(f"lora_embedding_{side}")) for side in "AB")
     if first is None or second is None or len(first) != 2 or len(second) != 2 or first[0] != second[1]:
-        raise CompareError("compare.damaged", folder=folder.name, detail=f"{_cut(path)}: {first}, {second}")
+        raise CompareError("compare.damaged", folder=folder.name, detail=f"{_shorten(path)}: {first}, {second}")
     rank = first[0]
-    if not 1 <= rank <= MOST_RANK or (not settings.get("rank_pattern") and rank != settings["r"]):
-        detail = f"r = {settings['r']}, {_cut(path)}: {rank}"
+    if not 1 <= rank <= MAX_RANK or (not settings.get("rank_pattern") and rank != settings["r"]):
+        detail = f"r = {settings['r']}, {_shorten(path)}: {rank}"
         raise CompareError("compare.contradicts", folder=folder.name, detail=detail)
-    return Matrices(inputs=first[1], outputs=second[0], rank=rank)
+    return LoraShape(inputs=first[1], outputs=second[0], rank=rank)
 
 
 def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -244,21 +248,21 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     file = folder / WEIGHTS
     try:
         size = file.stat().st_size
-        if size > MOST_BYTES:
-            raise CompareError("compare.too_large", name=WEIGHTS, most=f"{MOST_BYTES / 1e9:g} GB")
+        if size > MAX_WEIGHT_BYTES:
+            raise CompareError("compare.too_large", name=WEIGHTS, most=f"{MAX_WEIGHT_BYTES / 1e9:g} GB")
         with open(file, "rb") as opened:
             head = opened.read(8)
-        if len(head) < 8 or struct.unpack("<Q", head)[0] > min(_MOST_HEADER, size):
+        if len(head) < 8 or struct.unpack("<Q", head)[0] > min(_MAX_HEADER_BYTES, size):
             raise CompareError("compare.damaged", folder=folder.name, detail=f"{size:,} B")
         with safe_open(file, framework="numpy") as tensors:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise CompareError("compare.damaged", folder=folder.name, detail=_cut(error)) from error
+        raise CompareError("compare.damaged", folder=folder.name, detail=_shorten(error)) from error
 
 
 def _template(folder: Path) -> str | None:
     alone = folder / "chat_template.jinja"
-    if alone.is_file() and alone.stat().st_size <= _MOST_SETTINGS:
+    if alone.is_file() and alone.stat().st_size <= _MAX_SETTINGS_BYTES:
         return alone.read_text(encoding="utf-8", errors="replace")
     found = _json(folder / "tokenizer_config.json")
     named = found.get("chat_template") if isinstance(found, dict) else None
@@ -268,18 +272,18 @@ def _template(folder: Path) -> str | None:
 def _json(path: Path) -> Any:
     """Return what a small JSON file holds; None for one that is missing, too large or damaged."""
     try:
-        if path.stat().st_size > _MOST_SETTINGS:
+        if path.stat().st_size > _MAX_SETTINGS_BYTES:
             return None
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
 
 
-def _some(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     names = list(names)
-    return ", ".join([_cut(name) for name in names[:3]] + ["…"] * (len(names) > 3))
+    return ", ".join([_shorten(name) for name in names[:3]] + ["…"] * (len(names) > 3))
 
 
-def _cut(value: Any) -> str:
+def _shorten(value: Any) -> str:
     """Return a value from outside as one short line."""
     return " ".join(str(value).split())[:120]

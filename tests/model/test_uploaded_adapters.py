@@ -10,7 +10,7 @@ import outside
 import pytest
 
 from studio.errors import CompareError, HomeError
-from studio.model import uploaded
+from studio.model import uploaded_adapters
 
 NAMES = outside.FILES
 
@@ -43,28 +43,28 @@ def link(name):
 def test_two_files_and_zips_of_them_are_one_adapter(folder, tmp_path, home):
     zipped = outside.zipped(folder, tmp_path / "늙은 선장.zip")
     inside = outside.zipped(folder, tmp_path / "another name.zip", top="captain/")
-    kept = uploaded.keep([zipped])
+    kept = uploaded_adapters.store([zipped])
     assert kept.name.startswith("늙은-선장-")
-    assert uploaded.keep([inside]) == kept == uploaded.keep([folder / name for name in NAMES])
+    assert uploaded_adapters.store([inside]) == kept == uploaded_adapters.store([folder / name for name in NAMES])
     assert left(home) == [kept.name]
-    assert uploaded.find(kept.column) == kept.folder
+    assert uploaded_adapters.find(kept.column) == kept.folder
     assert {path.name for path in kept.folder.iterdir()} == set(NAMES)
     assert (kept.folder / NAMES[1]).read_bytes() == (folder / NAMES[1]).read_bytes()
 
 
 def test_it_stays_when_the_upload_goes_and_is_removed_when_asked(folder, home):
-    kept = uploaded.keep([folder / name for name in NAMES])
+    kept = uploaded_adapters.store([folder / name for name in NAMES])
     shutil.rmtree(folder)
-    assert uploaded.all_kept() == [kept]
-    uploaded.remove(kept.column)
+    assert uploaded_adapters.all_uploads() == [kept]
+    uploaded_adapters.remove(kept.column)
     assert left(home) == []
     with pytest.raises(CompareError, match="no uploaded adapter"):
-        uploaded.find(kept.column)
+        uploaded_adapters.find(kept.column)
 
 
 @pytest.mark.parametrize("name", ["../runs", ".", "..", "/etc", "", "%2e%2e", "a\0b", "runs/../../x"])
 def test_a_name_from_outside_is_never_a_path(home, name):
-    for act in (uploaded.find, uploaded.remove):
+    for act in (uploaded_adapters.find, uploaded_adapters.remove):
         with pytest.raises(CompareError, match="no uploaded adapter"):
             act(f"upload:{name}")
 
@@ -74,7 +74,7 @@ def test_what_the_check_refuses_is_not_kept(folder, home):
         raise CompareError("compare.other_base", made_for="a/b", loaded="c/d")
 
     with pytest.raises(CompareError, match="another base"):
-        uploaded.keep([folder / name for name in NAMES], check)
+        uploaded_adapters.store([folder / name for name in NAMES], check)
     assert left(home) == []
 
 
@@ -100,7 +100,7 @@ def test_a_hostile_zip_is_refused_and_leaves_nothing(folder, tmp_path, home, ent
     file = pack(folder, tmp_path / "evil.zip", (entry, content))
     before = {path for path in tmp_path.rglob("*") if home not in path.parents}
     with pytest.raises(CompareError, match=said):
-        uploaded.keep([file])
+        uploaded_adapters.store([file])
     assert left(home) == []
     assert {path for path in tmp_path.rglob("*") if home not in path.parents} == before | {home}
 
@@ -109,7 +109,7 @@ def test_a_zip_of_thousands_of_files_is_refused_before_its_list_is_read(folder, 
     file = pack(folder, tmp_path / "many.zip", *((f"{n}.json", "") for n in range(2000)))
     monkeypatch.setattr(zipfile, "ZipFile", lambda *given: pytest.fail("the list was read"))
     with pytest.raises(CompareError, match="too many files"):
-        uploaded.keep([file])
+        uploaded_adapters.store([file])
 
 
 def test_a_zip_that_lies_about_a_size_is_refused(folder, tmp_path, home):
@@ -118,7 +118,7 @@ def test_a_zip_that_lies_about_a_size_is_refused(folder, tmp_path, home):
     content = outside.zipped(folder, file).read_bytes()
     file.write_bytes(content.replace(struct.pack("<L", size), struct.pack("<L", size // 2)))
     with pytest.raises(CompareError):
-        uploaded.keep([file])
+        uploaded_adapters.store([file])
     assert left(home) == []
 
 
@@ -127,13 +127,13 @@ def test_a_damaged_zip_is_told(folder, tmp_path, home, cut):
     file = outside.zipped(folder, tmp_path / "torn.zip")
     file.write_bytes(file.read_bytes()[:cut])
     with pytest.raises(CompareError, match="cannot be read"):
-        uploaded.keep([file])
+        uploaded_adapters.store([file])
     assert left(home) == []
 
 
 def test_a_file_alone_is_told_what_is_missing(folder, home):
     with pytest.raises(CompareError, match=r"adapter_model\.safetensors"):
-        uploaded.keep([folder / NAMES[0]])
+        uploaded_adapters.store([folder / NAMES[0]])
     assert left(home) == []
 
 
@@ -143,7 +143,7 @@ def test_a_full_disk_is_told_and_nothing_stays(folder, tmp_path, home, monkeypat
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(uploaded, "_pour", full)
+    monkeypatch.setattr(uploaded_adapters, "_extract", full)
     with pytest.raises(HomeError, match="full"):
-        uploaded.keep([outside.zipped(folder, tmp_path / "a.zip")])
+        uploaded_adapters.store([outside.zipped(folder, tmp_path / "a.zip")])
     assert left(home) == []

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from studio.model import vitals
-from studio.model.vitals import Card
+from studio.model import resource_usage
+from studio.model.resource_usage import GpuUsage
 
 
 class Refused(Exception):
@@ -54,7 +54,7 @@ def card(monkeypatch):
 
 
 def test_the_process_and_the_machine_are_looked_at():
-    found = vitals.look()
+    found = resource_usage.measure()
 
     assert 0 < found.memory <= found.machine == psutil.virtual_memory().total
 
@@ -62,34 +62,34 @@ def test_the_process_and_the_machine_are_looked_at():
 def test_without_a_card_there_is_none(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
 
-    assert vitals.look().card is None
+    assert resource_usage.measure().card is None
     assert "torch" not in sys.modules
 
 
 def test_a_card_tells_what_it_knows(card, monkeypatch):
     memory = SimpleNamespace(used=4, total=10)
     full = library(memory=memory, temperature=61, rates=SimpleNamespace(gpu=97))
-    monkeypatch.setattr(vitals, "_library", lambda: full)
-    assert vitals.look().card == Card(used=4, total=10, temperature=61, utilization=97)
+    monkeypatch.setattr(resource_usage, "_nvml", lambda: full)
+    assert resource_usage.measure().card == GpuUsage(used=4, total=10, temperature=61, utilization=97)
 
-    monkeypatch.setattr(vitals, "_library", lambda: library(memory=memory))
-    assert vitals.look().card == Card(used=4, total=10)
+    monkeypatch.setattr(resource_usage, "_nvml", lambda: library(memory=memory))
+    assert resource_usage.measure().card == GpuUsage(used=4, total=10)
 
 
 @pytest.mark.parametrize("there", [None, library()])
 def test_without_the_library_torch_tells_the_memory(card, monkeypatch, there):
-    monkeypatch.setattr(vitals, "_library", lambda: there)
+    monkeypatch.setattr(resource_usage, "_nvml", lambda: there)
 
-    assert vitals.look().card == Card(used=7, total=10)
+    assert resource_usage.measure().card == GpuUsage(used=7, total=10)
 
 
 def test_a_card_that_nobody_uses_yet_is_left_alone(card, monkeypatch):
     card.is_initialized = lambda: False
 
-    assert vitals.look().card is None
+    assert resource_usage.measure().card is None
 
 
 def test_a_machine_without_the_package_is_no_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
 
-    assert vitals._library.__wrapped__() is None
+    assert resource_usage._nvml.__wrapped__() is None

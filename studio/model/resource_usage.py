@@ -12,7 +12,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 
-class Card(BaseModel):
+class GpuUsage(BaseModel):
     """A graphics card; what it does not tell is None."""
 
     model_config = ConfigDict(frozen=True)
@@ -26,7 +26,7 @@ class Card(BaseModel):
     """Share of the last moments in which it computed, in percent."""
 
 
-class Vitals(BaseModel):
+class ResourceUsage(BaseModel):
     """One look at the process that carries out a run."""
 
     model_config = ConfigDict(frozen=True)
@@ -37,38 +37,38 @@ class Vitals(BaseModel):
     """Resident bytes of the process."""
     machine: int
     """Bytes of memory that the machine has."""
-    card: Card | None = None
+    card: GpuUsage | None = None
 
 
-def look() -> Vitals:
+def measure() -> ResourceUsage:
     """Look at this process and the first card that torch uses."""
     memory, machine = psutil.Process().memory_info().rss, psutil.virtual_memory().total
-    return Vitals(at=time.time(), memory=memory, machine=machine, card=_card())
+    return ResourceUsage(at=time.time(), memory=memory, machine=machine, card=_gpu_usage())
 
 
-def _card() -> Card | None:
+def _gpu_usage() -> GpuUsage | None:
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
     if cuda is None or not cuda.is_available() or not cuda.is_initialized():
         return None
-    if (told := _told_by_driver(str(cuda.get_device_properties(0).uuid))) is not None:
+    if (told := _query_nvml(str(cuda.get_device_properties(0).uuid))) is not None:
         return told
     free, total = cuda.mem_get_info(0)
-    return Card(used=total - free, total=total)
+    return GpuUsage(used=total - free, total=total)
 
 
-def _told_by_driver(uuid: str) -> Card | None:
+def _query_nvml(uuid: str) -> GpuUsage | None:
     """Ask NVIDIA's management library; None where it is not there, or does not know the card (a part of one, say)."""
-    if (library := _library()) is None:
+    if (library := _nvml()) is None:
         return None
     try:
         handle = library.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}".encode())
         memory = library.nvmlDeviceGetMemoryInfo(handle)
     except library.NVMLError:
         return None
-    temperature = _asked(library, library.nvmlDeviceGetTemperature, handle, library.NVML_TEMPERATURE_GPU)
-    rates = _asked(library, library.nvmlDeviceGetUtilizationRates, handle)
-    return Card(
+    temperature = _query(library, library.nvmlDeviceGetTemperature, handle, library.NVML_TEMPERATURE_GPU)
+    rates = _query(library, library.nvmlDeviceGetUtilizationRates, handle)
+    return GpuUsage(
         used=memory.used,
         total=memory.total,
         temperature=temperature,
@@ -76,7 +76,7 @@ def _told_by_driver(uuid: str) -> Card | None:
     )
 
 
-def _asked(library: Any, question: Any, *arguments: Any) -> Any:
+def _query(library: Any, question: Any, *arguments: Any) -> Any:
     try:
         return question(*arguments)
     except library.NVMLError:  # not every card answers every question
@@ -84,7 +84,7 @@ def _asked(library: Any, question: Any, *arguments: Any) -> Any:
 
 
 @functools.cache
-def _library() -> Any:
+def _nvml() -> Any:
     """Return the management library, started; None without the package or the driver. Looked for once."""
     try:
         import pynvml

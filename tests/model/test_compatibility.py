@@ -8,7 +8,7 @@ from tiny import make_tiny_model
 
 from studio.config import ModelConfig
 from studio.errors import CompareError
-from studio.model import builtin, fit, load, saved, vouched
+from studio.model import adapter_files, builtin, compatibility, load
 from studio.model.load import Located
 
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
@@ -61,14 +61,17 @@ FOLDER = named("/models/Tiny-1B", None, "hash")
     ],
 )
 def test_what_two_names_of_a_base_tell(made_for, base, known):
-    assert fit.kinship(made_for, base) == known
+    assert compatibility.compare_identities(made_for, base) == known
 
 
 def test_the_folder_that_a_base_is_loaded_from_names_it_whatever_its_id(tmp_path):
     (tmp_path / "folder").mkdir()
     packaged = named(builtin.HUB_ID, builtin.PACKAGE, "hash")
-    assert fit.kinship(named(f"{tmp_path}/../{tmp_path.name}/folder"), packaged, tmp_path / "folder") == "name"
-    assert fit.kinship(named(f"{tmp_path}/another"), packaged, tmp_path / "folder") == "shapes"
+    assert (
+        compatibility.compare_identities(named(f"{tmp_path}/../{tmp_path.name}/folder"), packaged, tmp_path / "folder")
+        == "name"
+    )
+    assert compatibility.compare_identities(named(f"{tmp_path}/another"), packaged, tmp_path / "folder") == "shapes"
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def located(tiny_model):
 
 
 def judged(folder, located):
-    return fit.judge(saved.read(folder), located)
+    return compatibility.check(adapter_files.read(folder), located)
 
 
 def test_a_path_of_another_machine_is_judged_by_the_shapes(tmp_path, tiny_model, located):
@@ -121,13 +124,13 @@ def test_the_same_shape_under_another_hub_id_is_refused_with_both_names(tmp_path
 def test_embeddings_and_every_linear_module_fit(tmp_path, tiny_model, located):
     folder = outside.make(tmp_path / "made", tiny_model, str(tiny_model), target_modules="all-linear")
     assert judged(folder, located).known == "name"
-    assert len(saved.read(Path(folder)).modules) == 14
+    assert len(adapter_files.read(Path(folder)).modules) == 14
 
 
 @pytest.fixture
 def mirror(tmp_path, tiny_model):
     """An adapter that names a fork of the tiny model."""
-    return saved.read(outside.make(tmp_path / "made", tiny_model, "someone/fork-of-tiny"))
+    return adapter_files.read(outside.make(tmp_path / "made", tiny_model, "someone/fork-of-tiny"))
 
 
 def located_at(model):
@@ -136,12 +139,12 @@ def located_at(model):
 
 def test_another_name_is_refused_until_the_user_vouches_for_it_and_the_shapes_are_checked(mirror, tiny_model, tmp_path):
     with pytest.raises(CompareError, match="--same-base") as caught:
-        fit.judge(mirror, located_at(tiny_model))
+        compatibility.check(mirror, located_at(tiny_model))
     assert caught.value.key == "compare.other_name"
-    assert fit.judge(mirror, located_at(tiny_model), same_base=True).known == "vouched"
+    assert compatibility.check(mirror, located_at(tiny_model), same_base=True).known == "vouched"
     wide = make_wide(tmp_path / "wide")
     with pytest.raises(CompareError, match="it is for 32"):
-        fit.judge(mirror, located_at(wide), same_base=True)
+        compatibility.check(mirror, located_at(wide), same_base=True)
 
 
 def make_wide(folder):
@@ -154,17 +157,17 @@ def make_wide(folder):
 
 def test_what_is_vouched_for_is_remembered_for_that_base_and_can_be_taken_back(mirror, tiny_model, tmp_path):
     located, other = located_at(tiny_model), located_at(make_tiny_model(tmp_path / "other", seed=3))
-    vouched.remember("Someone/Fork-of-Tiny", located.identity)
-    assert fit.judge(mirror, located).known == "vouched"
+    compatibility.confirm("Someone/Fork-of-Tiny", located.identity)
+    assert compatibility.check(mirror, located).known == "vouched"
     with pytest.raises(CompareError):
-        fit.judge(mirror, other)
-    vouched.remember("someone/fork-of-tiny", located.identity, same=False)
+        compatibility.check(mirror, other)
+    compatibility.confirm("someone/fork-of-tiny", located.identity, same=False)
     with pytest.raises(CompareError):
-        fit.judge(mirror, located)
+        compatibility.check(mirror, located)
 
 
 def test_nobody_vouches_against_the_hash_of_the_weights(mirror, tiny_model):
     made_for = named("someone/tiny", None, "another")
     with pytest.raises(CompareError) as caught:
-        fit.judge(mirror, located_at(tiny_model), made_for, same_base=True)
+        compatibility.check(mirror, located_at(tiny_model), made_for, same_base=True)
     assert caught.value.key == "compare.other_base"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from studio.errors import CompareError
-from studio.model import saved
+from studio.model import adapter_files
 
 WEIGHTS = "adapter_model.safetensors"
 ENDLESS = (
@@ -35,21 +35,21 @@ def rewrite(folder, change):
 
 
 def test_an_adapter_of_peft_is_read_with_its_base_and_its_modules(folder):
-    found = saved.read(folder)
+    found = adapter_files.read(folder)
     assert found.base == {"id": "someone/tiny", "revision": None, "weights": None}
     assert set(found.modules) == {f"model.layers.{n}.self_attn.{part}_proj" for n in (0, 1) for part in "qv"}
-    assert found.modules["model.layers.0.self_attn.q_proj"] == saved.Matrices(32, 32, 4)
-    assert found.modules["model.layers.0.self_attn.v_proj"] == saved.Matrices(32, 16, 4)
+    assert found.modules["model.layers.0.self_attn.q_proj"] == adapter_files.LoraShape(32, 32, 4)
+    assert found.modules["model.layers.0.self_attn.v_proj"] == adapter_files.LoraShape(32, 16, 4)
 
 
 def test_sixteen_bit_weights_are_read_too(folder):
     rewrite(folder, lambda weights: {name: part.to(torch.bfloat16) for name, part in weights.items()})
-    assert len(saved.read(folder).modules) == 4
+    assert len(adapter_files.read(folder).modules) == 4
 
 
 def test_dora_and_ranks_by_module_are_read(tmp_path, tiny_model):
     settings = {"use_dora": True, "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 16}}
-    found = saved.read(outside.make(tmp_path / "made", tiny_model, "someone/tiny", **settings))
+    found = adapter_files.read(outside.make(tmp_path / "made", tiny_model, "someone/tiny", **settings))
     assert found.modules["model.layers.1.self_attn.q_proj"].rank == 2
     config = found.lora_config()
     assert config.use_dora
@@ -63,13 +63,13 @@ def test_weights_that_are_cut_off_are_damaged(folder, size):
     file = folder / WEIGHTS
     file.write_bytes(file.read_bytes()[:size])
     with pytest.raises(CompareError, match="damaged"):
-        saved.read(folder)
+        adapter_files.read(folder)
 
 
 def test_a_head_that_claims_gigabytes_is_not_read(folder):
     (folder / WEIGHTS).write_bytes(struct.pack("<Q", 10**12) + b"{}")
     with pytest.raises(CompareError, match="damaged"):
-        saved.read(folder)
+        adapter_files.read(folder)
 
 
 def test_a_matrix_without_its_other_half_is_damaged(folder):
@@ -80,7 +80,7 @@ def test_a_matrix_without_its_other_half_is_damaged(folder):
         },
     )
     with pytest.raises(CompareError, match="damaged"):
-        saved.read(folder)
+        adapter_files.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_matrix_without_its_other_half_is_damaged(folder):
 def test_weights_that_are_no_lora_matrices_are_refused(folder, name):
     rewrite(folder, lambda weights: weights | {name: torch.zeros(4, 4)})
     with pytest.raises(CompareError, match="more than add") as caught:
-        saved.read(folder)
+        adapter_files.read(folder)
     assert name in str(caught.value)
 
 
@@ -107,7 +107,7 @@ def test_weights_that_are_no_lora_matrices_are_refused(folder, name):
 )
 def test_what_does_more_than_add_is_refused(folder, settings):
     with pytest.raises(CompareError, match="more than add"):
-        saved.read(outside.change(folder, **settings))
+        adapter_files.read(outside.change(folder, **settings))
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_what_does_more_than_add_is_refused(folder, settings):
 )
 def test_settings_that_cannot_be_right_are_named(folder, field, value):
     with pytest.raises(CompareError, match=field):
-        saved.read(outside.change(folder, **{field: value}))
+        adapter_files.read(outside.change(folder, **{field: value}))
 
 
 def test_a_pattern_of_modules_is_never_searched_with(folder):
     outside.change(folder, target_modules="(.*)*" * 30 + "x", exclude_modules="(a+)+$", layers_pattern="(a+)+")
-    found = saved.read(folder)
+    found = adapter_files.read(folder)
     assert set(found.lora_config().target_modules) == set(found.modules)
     assert found.lora_config().layers_pattern is None
 
@@ -141,29 +141,29 @@ def test_settings_that_cannot_be_read_are_no_adapter(folder, content):
     path = folder / "adapter_config.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CompareError, match="holds no adapter"):
-        saved.read(folder)
+        adapter_files.read(folder)
 
 
 @pytest.mark.parametrize("record", ["{}", '{"base": "x"}', '{"base": {"id": 1, "weights": "a"}}', "nothing"])
 def test_a_record_that_cannot_be_right_is_told(folder, record):
     (folder / "restyle.json").write_text(record)
     with pytest.raises(CompareError, match=r"restyle\.json"):
-        saved.read(folder)
+        adapter_files.read(folder)
 
 
 def test_the_template_beside_it_is_found_in_both_places(folder):
-    assert saved.read(folder).template is None
+    assert adapter_files.read(folder).template is None
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "one"}))
-    assert saved.read(folder).template == "one"
+    assert adapter_files.read(folder).template == "one"
     (folder / "chat_template.jinja").write_text("two")
-    assert saved.read(folder).template == "two"
+    assert adapter_files.read(folder).template == "two"
 
 
 def test_a_table_by_module_names_whole_modules_or_their_last_parts_and_the_first_entry_holds(tmp_path, tiny_model):
     table = {r"^model\.layers\.0\.self_attn\.q_proj": 3, "layers.1.self_attn.q_proj": 5, "q_proj": 7, "proj": 9}
     folder = outside.make(tmp_path / "made", tiny_model, "someone/tiny")
-    found = saved.read(outside.change(folder, alpha_pattern=table))
-    by_module = {path: saved._of_module(path, table) for path in found.modules}
+    found = adapter_files.read(outside.change(folder, alpha_pattern=table))
+    by_module = {path: adapter_files._of_module(path, table) for path in found.modules}
     assert by_module == {
         "model.layers.0.self_attn.q_proj": 3,
         "model.layers.1.self_attn.q_proj": 5,
@@ -190,15 +190,15 @@ def test_peft_scales_each_module_as_the_file_says(tmp_path, tiny_model):
             if isinstance(getattr(part, "scaling", None), dict)
         }
 
-    assert scales(saved.read(folder).lora_config()) == scales(None)
+    assert scales(adapter_files.read(folder).lora_config()) == scales(None)
     assert len(set(scales(None).values())) == 3
 
 
 def test_ranks_are_those_of_the_weights_whatever_the_table_says(tmp_path, tiny_model):
     folder = outside.make(tmp_path / "made", tiny_model, "someone/tiny", rank_pattern={"q_proj": 2})
     outside.change(folder, rank_pattern={"nothing": 7})
-    assert saved.read(folder).modules["model.layers.0.self_attn.q_proj"].rank == 2
-    assert set(saved.read(folder).lora_config().rank_pattern.values()) == {2}
+    assert adapter_files.read(folder).modules["model.layers.0.self_attn.q_proj"].rank == 2
+    assert set(adapter_files.read(folder).lora_config().rank_pattern.values()) == {2}
 
 
 def test_many_targets_beside_many_modules_are_looked_through_once(tmp_path):
@@ -217,10 +217,10 @@ def test_many_targets_beside_many_modules_are_looked_through_once(tmp_path):
         "target_modules": [f"x{n}" for n in range(50_000)] + ["q_proj"],
     }
     (folder / "adapter_config.json").write_text(json.dumps(settings))
-    assert len(saved.read(folder).modules) == 8000
+    assert len(adapter_files.read(folder).modules) == 8000
 
 
 @pytest.mark.parametrize("name", ["a/" + "-4bit" * 100_000 + "x", "models--" * 100_000, "/" * 10**6])
 def test_a_name_without_measure_is_refused_before_it_is_searched(folder, name):
     with pytest.raises(CompareError, match="base_model_name_or_path"):
-        saved.read(outside.change(folder, base_model_name_or_path=name))
+        adapter_files.read(outside.change(folder, base_model_name_or_path=name))

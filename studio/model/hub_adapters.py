@@ -5,25 +5,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import CompareError, ModelError
-from studio.model import hub
-from studio.model.hub import Listing, Wanted
-from studio.model.saved import BASE_RECORD, MOST_BYTES, SETTINGS, WEIGHTS
+from studio.model import hub_models
+from studio.model.adapter_files import BASE_RECORD, MAX_WEIGHT_BYTES, SETTINGS, WEIGHTS
+from studio.model.hub_models import FileSelection, Listing
 
-_NAMED = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
+_HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
 _STORAGE = re.compile(r"models--([^/]+?)--([^/]+)")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-_OURS = ("offline", "unknown", "bad_id", "disk", "fetch_failed")
+_REWORDED = ("offline", "unknown", "bad_id", "disk", "fetch_failed")
 """Errors of fetching that are said in other words of an adapter than of a model."""
 
 
-def is_named(named: str) -> bool:
+def is_hub_id(named: str) -> bool:
     """Whether this is an id of the Hub, and no folder of that name is here."""
-    return bool(_NAMED.fullmatch(named)) and not Path(named).is_dir()
+    return bool(_HUB_ID.fullmatch(named)) and not Path(named).is_dir()
 
 
-def parsed(named: str) -> tuple[str, str | None]:
+def parse_id(named: str) -> tuple[str, str | None]:
     """Return id and revision; raises CompareError for what is neither."""
-    found = _NAMED.fullmatch(named.strip())
+    found = _HUB_ID.fullmatch(named.strip())
     if found is None:
         raise CompareError("compare.hub.bad_id", id=named.strip()[:120])
     return found[1], found[2]
@@ -35,21 +35,21 @@ def fetch(named: str, going: Callable[[float], None] = lambda share: None, token
     `going` is told the share of bytes done, and may raise to end the download. `token` is for this one call. Raises
     CompareError, or the ModelError of a token or of access.
     """
-    adapter_id, revision = parsed(named)
+    adapter_id, revision = parse_id(named)
     try:
-        return hub.fetch(adapter_id, revision, going, token, ADAPTER)
+        return hub_models.fetch(adapter_id, revision, going, token, ADAPTER)
     except ModelError as error:
         reason = error.key.removeprefix("model.")
-        if reason not in _OURS:
+        if reason not in _REWORDED:
             raise
         key, values = f"compare.hub.{reason}", error.values
     raise CompareError(key, **values)
 
 
-def here(named: str) -> Path:
+def local_folder(named: str) -> Path:
     """Return the folder of an adapter that was fetched before; raises CompareError when it was not."""
-    adapter_id, revision = parsed(named)
-    found = hub.local(adapter_id, revision, ADAPTER)
+    adapter_id, revision = parse_id(named)
+    found = hub_models.local(adapter_id, revision, ADAPTER)
     if found is None:
         raise CompareError("compare.hub.not_here", id=named)
     return found
@@ -58,7 +58,7 @@ def here(named: str) -> Path:
 def fetched() -> dict[str, Path]:
     """Return the folders of the adapters that are in the cache, by the names that they are asked for."""
     found = {}
-    for folder in hub.cache_folder().glob("models--*/snapshots/*"):
+    for folder in hub_models.cache_folder().glob("models--*/snapshots/*"):
         owner_and_name = _STORAGE.fullmatch(folder.parent.parent.name)
         if owner_and_name and _is_whole(folder):
             adapter_id = "/".join(owner_and_name.groups())
@@ -85,11 +85,11 @@ def _require_usable(listing: Listing) -> None:
         pickled = [name for name in listing.others if name.endswith(_PICKLED)]
         key = "compare.hub.pickled" if pickled else "compare.hub.no_weights"
         raise CompareError(key, id=listing.id, files=", ".join(pickled[:3]))
-    if listing.files[WEIGHTS] > MOST_BYTES:
-        raise CompareError("compare.too_large", name=listing.id, most=hub.size(MOST_BYTES))
+    if listing.files[WEIGHTS] > MAX_WEIGHT_BYTES:
+        raise CompareError("compare.too_large", name=listing.id, most=hub_models.size(MAX_WEIGHT_BYTES))
 
 
-ADAPTER = Wanted(
+ADAPTER = FileSelection(
     allow=(SETTINGS, WEIGHTS, BASE_RECORD, "chat_template.jinja", "tokenizer_config.json"),
     ignore=(),
     is_whole=_is_whole,

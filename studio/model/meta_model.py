@@ -17,7 +17,7 @@ def read_config(path: Path) -> Any:
         raise _cannot_load(path.name, error) from error
 
 
-def empty(config: Any, dtype: Any = None, attention: str | None = None) -> Any:
+def build(config: Any, dtype: Any = None, attention: str | None = None) -> Any:
     """Return a frozen model on the meta device, with weights of `dtype`, or of torch's default; raises ModelError.
 
     Given a dtype, transformers makes it torch's default of the whole process while it builds, and a run that trains in

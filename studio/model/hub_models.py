@@ -26,26 +26,26 @@ from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, shared_folder
 from studio.model import architecture
-from studio.model.child import TOKENS, Child, Stuck
+from studio.model.subprocess_worker import HUB_TOKEN_VARIABLES, SubprocessWorker, WorkerSilent
 
 log = logging.getLogger(__name__)
 
-Going = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
-TIMEOUT = 4.0
+CONNECT_SECONDS = 4.0
 """Seconds until the Hub counts as out of reach. The library's own retries take 47 seconds without a network."""
-PATIENCE = 4.8
+ANSWER_SECONDS = 4.8
 """Seconds until a question to the Hub is answered, the knock included; a single answer gets at least one."""
 
 _FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md")
 """What a model needs, and its card. Pickled weights and code are not among it."""
 _NOT = ("*/*", "consolidated*")
 """What else matches: copies of the weights for other programs, in folders or under another name."""
-_SPARE = 100 * 10**6
+_SPARE_BYTES = 100 * 10**6
 """Bytes that stay free on the disk."""
 WAIT_SECONDS = 0.3
 """Seconds between two looks whether another process has fetched a model."""
-_OLD = 3600.0
+_STALE_SECONDS = 3600.0
 """Seconds after which half a file is nobody's download any more."""
 
 
@@ -70,7 +70,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FileSelection:
     """Which files of a repository are fetched, and what must hold of them."""
 
     allow: tuple[str, ...]
@@ -108,18 +108,18 @@ def reachable() -> bool:
 
     def knock() -> None:  # in a thread, since looking up a name has no time-out of its own
         try:
-            socket.create_connection((host, port), timeout=TIMEOUT).close()
+            socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
             answered.set()
         except OSError:
             pass
 
     thread = threading.Thread(target=knock, daemon=True)
     thread.start()
-    thread.join(TIMEOUT)
+    thread.join(CONNECT_SECONDS)
     return answered.is_set()
 
 
-def local(model_id: str, revision: str | None, wanted: Wanted | None = None) -> Path | None:
+def local(model_id: str, revision: str | None, wanted: FileSelection | None = None) -> Path | None:
     """Return the folder of a model that was fetched before and is whole, or None."""
     wanted = wanted or MODEL
     from huggingface_hub import snapshot_download
@@ -152,7 +152,9 @@ def is_whole(folder: Path) -> bool:
     return all((folder / part).is_file() for part in set(parts))
 
 
-def look(model_id: str, revision: str | None = None, token: str | None = None, wanted: Wanted | None = None) -> Listing:
+def describe(
+    model_id: str, revision: str | None = None, token: str | None = None, wanted: FileSelection | None = None
+) -> Listing:
     """Return what the Hub tells of a model, within about five seconds; raises ModelError."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
@@ -160,10 +162,10 @@ def look(model_id: str, revision: str | None = None, token: str | None = None, w
     began = time.monotonic()
     if not reachable():
         raise ModelError("model.offline", id=model_id)
-    left = max(1.0, PATIENCE - (time.monotonic() - began))
+    left = max(1.0, ANSWER_SECONDS - (time.monotonic() - began))
     try:
         api = HfApi(endpoint=endpoint())
-        info = _ask(
+        info = _call_hub(
             lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=left, token=token),
             model_id,
             revision,
@@ -208,17 +210,17 @@ def require_access(model_id: str, token: str | None = None) -> None:
     address = f"{endpoint()}/api/models/{model_id}/auth-check"
 
     def check() -> None:
-        hf_raise_for_status(get_session().get(address, headers=build_hf_headers(token=token), timeout=PATIENCE))
+        hf_raise_for_status(get_session().get(address, headers=build_hf_headers(token=token), timeout=ANSWER_SECONDS))
 
-    _ask(check, model_id, None, token)
+    _call_hub(check, model_id, None, token)
 
 
 def fetch(
     model_id: str,
     revision: str | None,
-    going: Going = lambda share: None,
+    going: ProgressCallback = lambda share: None,
     token: str | None = None,
-    wanted: Wanted | None = None,
+    wanted: FileSelection | None = None,
 ) -> Path:
     """Return the folder of a model, fetched if it is not here yet; raises ModelError.
 
@@ -229,14 +231,14 @@ def fetch(
     if found := local(model_id, revision, wanted):
         return found
     going(0.0)
-    listing = look(model_id, revision, token, wanted)
+    listing = describe(model_id, revision, token, wanted)
     wanted.require_usable(listing)
     if listing.gated:
         require_access(model_id, token)
     lock = shared_folder(cache(), "locks") / f"{storage(model_id).name}.lock"
     with locks.held(lock, lambda: going(0.0), WAIT_SECONDS):  # two processes fetch it once
         require_disk(listing.missing, storage(model_id))
-        with _no_halves(storage(model_id) / "blobs"):
+        with _remove_partial_files(storage(model_id) / "blobs"):
             found = _download(listing, revision, wanted, going, token)
     going(1.0)
     return found
@@ -251,18 +253,18 @@ def require_usable(listing: Listing) -> None:
         raise ModelError("model.no_safetensors", id=listing.id)
 
 
-MODEL = Wanted(_FILES, _NOT, is_whole, require_usable)
+MODEL = FileSelection(_FILES, _NOT, is_whole, require_usable)
 
 
 def require_disk(needed: int, folder: Path) -> None:
     """Raise ModelError unless `needed` bytes fit on the disk where `folder` is, or will be."""
-    if needed and needed + _SPARE > free_disk(folder):
-        raise _full(needed, folder)
+    if needed and needed + _SPARE_BYTES > free_disk(folder):
+        raise _disk_full(needed, folder)
 
 
-def _full(needed: int, folder: Path) -> ModelError:
+def _disk_full(needed: int, folder: Path) -> ModelError:
     key = "model.cache_disk" if folder.is_relative_to(cache()) else "model.disk"  # ours holds the built-in model
-    return ModelError(key, need=size(needed + _SPARE), free=size(free_disk(folder)), path=str(folder))
+    return ModelError(key, need=size(needed + _SPARE_BYTES), free=size(free_disk(folder)), path=str(folder))
 
 
 def free_disk(folder: Path) -> int:
@@ -291,7 +293,9 @@ def storage(model_id: str) -> Path:
     return cache_folder() / f"models--{model_id.replace('/', '--')}"
 
 
-def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Going, token: str | None) -> Path:
+def _download(
+    listing: Listing, revision: str | None, wanted: FileSelection, going: ProgressCallback, token: str | None
+) -> Path:
     """Let a process of its own download, and tell how far it is; the process ends when `going` raises."""
     asked = {
         "id": listing.id,
@@ -303,7 +307,9 @@ def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Goi
         "ignore": wanted.ignore,
     }
     share, told = 0.0, {"error": []}
-    child = Child([sys.executable, "-m", "studio.model.download"], json.dumps(asked), secrets=TOKENS)
+    child = SubprocessWorker(
+        [sys.executable, "-m", "studio.model.download"], json.dumps(asked), secrets=HUB_TOKEN_VARIABLES
+    )
     try:
         with contextlib.closing(child.lines()) as lines:
             for line in lines:
@@ -311,13 +317,13 @@ def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Goi
                     told = json.loads(line)
                     share = min(told.get("bytes", 0) / max(listing.missing, 1), 1.0) if "bytes" in told else share
                 going(share)
-    except Stuck as error:
+    except WorkerSilent as error:
         raise ModelError("model.fetch_failed", id=listing.id, detail="time-out") from error
     if "path" in told:
         return Path(told["path"])
     log.warning("the download of %s ended with %s", listing.id, told)
     if told.get("errno") == errno.ENOSPC:
-        raise _full(listing.missing, storage(listing.id))
+        raise _disk_full(listing.missing, storage(listing.id))
     if told.get("errno") in (errno.EACCES, errno.EPERM, errno.EROFS):
         raise ModelError("model.cache_denied", id=listing.id, path=str(cache_folder()))
     kinds = told.get("error") or ["no answer"]
@@ -325,7 +331,7 @@ def _download(listing: Listing, revision: str | None, wanted: Wanted, going: Goi
 
 
 @contextlib.contextmanager
-def _no_halves(blobs: Path) -> Iterator[None]:
+def _remove_partial_files(blobs: Path) -> Iterator[None]:
     """Remove half files: old ones first, and those that a killed download leaves behind."""
 
     def halves() -> set[Path]:
@@ -333,7 +339,7 @@ def _no_halves(blobs: Path) -> Iterator[None]:
 
     for path in halves():
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _OLD:
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 path.unlink()
     before = halves()
     try:
@@ -343,7 +349,7 @@ def _no_halves(blobs: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _ask(question: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
+def _call_hub(question: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
     """Return the Hub's answer; what the library raises is put into our words.
 
     The exception itself, which holds the request and its token, goes no further: not as a cause or a context either.

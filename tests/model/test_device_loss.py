@@ -8,7 +8,7 @@ from studio import gpu
 from studio.compare.columns import CompareRequest
 from studio.errors import DeviceError
 from studio.job import readable
-from studio.model import lost
+from studio.model import device_loss
 from studio.runs import State
 from studio.train.lean import LeanTrainer
 
@@ -18,7 +18,7 @@ ASSERT = "CUDA error: device-side assert triggered\nCUDA kernel errors might be 
 @pytest.fixture(autouse=True)
 def found_again(monkeypatch):
     """Each test begins with a device, and leaves one."""
-    monkeypatch.setattr(lost, "_lost", "")
+    monkeypatch.setattr(device_loss, "_lost", "")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_errors_after_which_the_context_is_gone_are_known(error):
     told = readable(error)
     assert told.key == "device.lost"
     assert "Restart the studio" in told.text()
-    assert lost.is_lost()
+    assert device_loss.is_lost()
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_errors_after_which_the_context_is_gone_are_known(error):
 )
 def test_other_errors_leave_the_device(error, key):
     assert readable(error).key == key
-    assert not lost.is_lost()
+    assert not device_loss.is_lost()
 
 
 def test_the_run_fails_with_the_reason_the_next_is_paused_and_starts_are_told_to_restart(tiny_config, monkeypatch):
@@ -81,7 +81,7 @@ def test_the_run_fails_with_the_reason_the_next_is_paused_and_starts_are_told_to
     with pytest.raises(DeviceError, match="restart"):
         thread.compare(CompareRequest(run.id, ("What is 3?",), tiny_config.generation)).result()
     thread.close()
-    monkeypatch.setattr(lost, "_lost", "")  # another process
+    monkeypatch.setattr(device_loss, "_lost", "")  # another process
     for each in (run, waiting):
         gpu.thread().resume_run(each.id)
         assert wait_until_over(each) is State.FINISHED

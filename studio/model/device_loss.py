@@ -26,7 +26,7 @@ _STICKY = (
 _lost = ""
 
 
-def remember(error: BaseException) -> str:
+def record(error: BaseException) -> str:
     """Return what the device says when `error` means that it is lost to this process, and remember it; else empty."""
     global _lost
     said = str(error)
