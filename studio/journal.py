@@ -28,44 +28,44 @@ class Journal:
 
     @property
     def stamp(self) -> tuple[int, int] | None:
-        """What changes with every entry: time and size of the file; None before the first."""
+        """Time and size of the file, which change with every entry; None before the first."""
         try:
-            found = self.path.stat()
+            state = self.path.stat()
         except FileNotFoundError:
             return None
-        return found.st_mtime_ns, found.st_size
+        return state.st_mtime_ns, state.st_size
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write one entry, whole."""
         line = _line(entry)
-        with self._alone(), open(self.path, "ab+") as file:
+        with self._locked(), open(self.path, "ab+") as file:
             if file.tell():
                 file.seek(-1, 2)
                 line = line if file.read(1) == b"\n" else b"\n" + line
             file.write(line)
 
     def replace(self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
-        """Write all entries anew, as `change` makes them of those that are there; other writers wait meanwhile."""
-        with self._alone():
+        """Replace all entries by `change` of them, while other writers wait."""
+        with self._locked():
             replace_file(self.path, b"".join(map(_line, change(self.entries()))))
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locks.held(Path(f"{self.path}.lock")):
             yield
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return all whole entries, in the order in which they were written; only those that are new are read."""
+        """Return all complete entries in order; only those that are new are read from the file."""
         with _cache_lock:
             read = _cache.get(self.path)
             try:
                 with open(self.path, "rb") as file:
                     state = os.fstat(file.fileno())
-                    if read is None or not read.goes_on(file, state):
+                    if read is None or not read.continues(file, state):
                         read = _CachedEntries(state.st_ino)
                     file.seek(read.offset)
-                    read.take(file.read())
+                    read.extend(file.read())
             except FileNotFoundError:
                 _cache.pop(self.path, None)
                 return []
@@ -94,14 +94,14 @@ class _CachedEntries:
     entries: list[dict[str, Any]] = field(default_factory=list)
     unended: list[dict[str, Any]] = field(default_factory=list)
 
-    def goes_on(self, file: BinaryIO, state: os.stat_result) -> bool:
+    def continues(self, file: BinaryIO, state: os.stat_result) -> bool:
         """Whether a file is the one that was read, with or without more lines at its end."""
         if state.st_ino != self.inode or state.st_size < self.offset:
             return False
         file.seek(self.offset - len(self.tail))
         return file.read(len(self.tail)) == self.tail
 
-    def take(self, data: bytes) -> None:
+    def extend(self, data: bytes) -> None:
         """Read the bytes from the offset on."""
         ends = data.rfind(b"\n") + 1
         self.entries += _parse_lines(data[:ends])

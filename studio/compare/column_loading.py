@@ -1,4 +1,4 @@
-"""Put the models of all columns onto the device, for the length of a visit."""
+"""Load the models of all columns onto the device, and unload them afterwards."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ class AdapterSource:
 
 @dataclass(frozen=True)
 class LoadedColumns(ModelSet):
-    """The models of all columns, and what a comparison of them rests on."""
+    """The models of all columns, with what the proof of a comparison needs."""
 
     sources: tuple[AdapterSource | None, ...]
     """None for the base."""
@@ -62,12 +62,12 @@ class LoadedColumns(ModelSet):
 
     @property
     def unproven(self) -> tuple[Message, ...]:
-        """What is not known of the adapters, and would have to be."""
-        words = {"shapes": "compare.unproven.base", "vouched": "compare.unproven.vouched"}
+        """What is not known of the adapters, and would have to be for a proof."""
+        keys = {"shapes": "compare.unproven.base", "vouched": "compare.unproven.vouched"}
         return tuple(
-            message(words[found.known], number=number, made_for=found.made_for)
-            for number, found in enumerate(self.fits, 1)
-            if found and found.known in words
+            message(keys[fit.known], number=number, made_for=fit.made_for)
+            for number, fit in enumerate(self.fits, 1)
+            if fit and fit.known in keys
         )
 
 
@@ -75,10 +75,10 @@ class LoadedColumns(ModelSet):
 def load_columns(
     host: ModelHost, run: Run, config: RunConfig, columns: Sequence[Column], training: Run | None
 ) -> Iterator[LoadedColumns]:
-    """Place the columns' models, and take them away again from a model that trains.
+    """Load the columns' models, and remove them afterwards from a model that trains.
 
-    The caller keeps the state of the model (`adapter.untouched`). Raises CompareError for an adapter that is not there
-    or that was made for another base.
+    The caller preserves the state of the model (`adapter.preserve_state`). Raises CompareError for an adapter that is
+    missing or was made for another base.
     """
     if training is not None and training.id != run.id:
         raise CompareError("compare.training_other", run=training.id)
@@ -86,21 +86,21 @@ def load_columns(
         raise CompareError("compare.not_yet", run=run.id)
     sources = [None if column.is_base else find_adapter(run, column, training) for column in columns]
     located = host.loaded.located if training is not None and host.loaded else locate_base(config)
-    fits = [found and _check_compatibility(found, located) for found in sources]
+    fits = [source and _check_compatibility(source, located) for source in sources]
     if training is None:
         host.base(config.model, located)
     assert host.loaded is not None
     assert host.probe is not None
     loaded = host.loaded
-    mine = set(host.peft.peft_config) if host.peft is not None else set()
+    loaded_before = set(host.peft.peft_config) if host.peft is not None else set()
     aliases: list[str] = []
     names: list[str] = []
     try:
-        for found, column in zip(fits, columns, strict=True):
-            names.append(_load_adapter(host, found, column, aliases))
+        for fit, column in zip(fits, columns, strict=True):
+            names.append(_load_adapter(host, fit, column, aliases))
         model = loaded.model if host.peft is None else host.peft
         refused = _batching_obstacle(model, names, loaded.tokenizer.pad_token_id)
-        notes = [found.note for found in sources if found and found.note]
+        notes = [source.note for source in sources if source and source.note]
         notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
         if refused:
             notes.append(refused)
@@ -110,7 +110,7 @@ def load_columns(
             stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
             names=tuple(names),
             sources=tuple(sources),
-            hashes=tuple(found and _hash(model, found) for found in sources),
+            hashes=tuple(source and _hash(model, source) for source in sources),
             mixes=not refused and host.peft is not None and set(names) != {BASE_MODEL},
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
@@ -121,7 +121,9 @@ def load_columns(
         if host.peft is not None:
             multi_adapter.remove_batch_hooks(host.peft)
             used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
-            kept = mine if training is not None or not used else used  # what is used is likely to be asked again
+            kept = (
+                loaded_before if training is not None or not used else used
+            )  # what was used is likely to be used again
             multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
 
 
@@ -133,11 +135,11 @@ def locate_base(config: RunConfig) -> Located:
     return located
 
 
-def _check_compatibility(found: AdapterSource, located: Located) -> Compatibility:
-    """Judge an adapter before anything is loaded; the one that is being trained sits in its base."""
-    if found.folder is None:
+def _check_compatibility(source: AdapterSource, located: Located) -> Compatibility:
+    """Check an adapter before anything is loaded; the one in training is in its base already."""
+    if source.folder is None:
         return Compatibility(None, located.id, "weights")
-    return compatibility.check(adapter_files.read(found.folder), located, found.made_for)
+    return compatibility.check(adapter_files.read(source.folder), located, source.made_for)
 
 
 def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSource:
@@ -145,12 +147,12 @@ def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSourc
     if column.adapter == NOW:
         return AdapterSource(None, run) if training is not None else _final_adapter(run)
     if column.step is not None:
-        there = checkpoints.all_of(run.path)
-        found = next((path for path in there if checkpoints.step_of(path) == column.step), None)
-        if found is None:
-            steps = ", ".join(str(checkpoints.step_of(path)) for path in there) or "–"
+        steps_on_disk = checkpoints.all_of(run.path)
+        folder = next((path for path in steps_on_disk if checkpoints.step_of(path) == column.step), None)
+        if folder is None:
+            steps = ", ".join(str(checkpoints.step_of(path)) for path in steps_on_disk) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
-        return AdapterSource(found, run, run.resolved()["base"])
+        return AdapterSource(folder, run, run.resolved()["base"])
     if column.adapter.startswith(uploaded_adapters.PREFIX):
         return AdapterSource(uploaded_adapters.find(column.adapter), None)
     if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
@@ -164,8 +166,8 @@ def _final_adapter(run: Run) -> AdapterSource:
     """Return a run's result, or its newest checkpoint while it has none."""
     if run.has_adapter:
         return AdapterSource(run.adapter, run)
-    there = checkpoints.all_of(run.path)
-    if not there:
+    steps_on_disk = checkpoints.all_of(run.path)
+    if not steps_on_disk:
         raise CompareError("compare.no_adapter", run=run.id)
     newest = checkpoints.newest_whole(run.path)
     note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
@@ -180,11 +182,11 @@ def _run_of(folder: Path) -> Run | None:
         return None
 
 
-def _load_adapter(host: ModelHost, found: Compatibility | None, column: Column, aliases: list[str]) -> str:
+def _load_adapter(host: ModelHost, fit: Compatibility | None, column: Column, aliases: list[str]) -> str:
     """Return PEFT's name of a column's adapter, loaded beside the others; another strength is an alias of it."""
-    if found is None:
+    if fit is None:
         return BASE_MODEL
-    name = TUNED if found.saved is None else host.load_adapter(found.saved, found.made_for)
+    name = TUNED if fit.saved is None else host.load_adapter(fit.saved, fit.made_for)
     if column.strength == 1:
         return name
     alias = f"{name}~{len(aliases)}"
@@ -193,8 +195,8 @@ def _load_adapter(host: ModelHost, found: Compatibility | None, column: Column, 
     return alias
 
 
-def _hash(model: Any, found: AdapterSource) -> str:
-    return multi_adapter.fingerprint(model, TUNED) if found.folder is None else sha256(found.folder / WEIGHTS)
+def _hash(model: Any, source: AdapterSource) -> str:
+    return multi_adapter.fingerprint(model, TUNED) if source.folder is None else sha256(source.folder / WEIGHTS)
 
 
 def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | None:
@@ -216,7 +218,7 @@ def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | 
     settings = {"max_new_tokens": 2, "min_new_tokens": 2, "do_sample": False, "pad_token_id": pad}
     try:
         model.generate(input_ids=ids, attention_mask=mask, adapter_names=list(names), **settings)
-        mixed = probe.logits(model, ids, mask, adapter_names=list(names))[:, -1]
+        together = probe.logits(model, ids, mask, adapter_names=list(names))[:, -1]
     except (ValueError, NotImplementedError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -226,9 +228,9 @@ def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | 
     for number, name in enumerate(names):
         with use_adapter(model, name):
             alone = probe.logits(model, ids, mask)[:, -1]
-        apart = (mixed[number] - alone[number]).abs().max().item()
-        if not apart <= _LOGIT_TOLERANCE[model.dtype.itemsize] * alone[number].abs().max().item():
-            return message("compare.note.in_turn", detail=f"Δ logits = {apart:.2g}")
+        difference = (together[number] - alone[number]).abs().max().item()
+        if not difference <= _LOGIT_TOLERANCE[model.dtype.itemsize] * alone[number].abs().max().item():
+            return message("compare.note.in_turn", detail=f"Δ logits = {difference:.2g}")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Ask the columns of a run: the job behind every comparison."""
+"""The jobs of comparing: answer prompts with all columns, or score a given answer."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -35,31 +35,33 @@ def compare(
 ) -> None:
     """Answer the prompts with all columns, and prove what was compared; `show` is called after every token.
 
-    A comparison of one prompt is kept in the run's directory, unless it is not to be kept. Raises StudioError when a
-    column's model or the prompt cannot be used.
+    With `keep`, a comparison of one prompt is stored in the run's directory. Raises StudioError when a column's model
+    or the prompt cannot be used.
     """
     run = runs.find(request.run_id)
     config = run.config()
     with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:
-        made = run_renderer(run, models.tokenizer)
-        asked = [_batch_item(request, made, models.tokenizer, prompt) for prompt in request.prompts]
-        shown = Comparison(request, (), models.notes)
-        answered = generate.answer(
-            models, asked, request.generation, stop, lambda sides: show(replace(shown, answers=sides))
+        renderer = run_renderer(run, models.tokenizer)
+        items = [_batch_item(request, renderer, models.tokenizer, prompt) for prompt in request.prompts]
+        pending = Comparison(request, (), models.notes)
+        result = generate.answer(
+            models, items, request.generation, stop, lambda sides: show(replace(pending, answers=sides))
         )
-        proof = prove(request, models, asked, answered.first)
-    made = replace(shown, answers=answered.sides, proof=proof)
-    show(_save(run, made) if keep and len(request.prompts) == 1 else made)
+        proof = prove(request, models, items, result.first_logits)
+    renderer = replace(pending, answers=result.answers, proof=proof)
+    show(_save(run, renderer) if keep and len(request.prompts) == 1 else renderer)
 
 
-def _save(run: Run, made: Comparison) -> Comparison:
-    if not any(side.ids for side in made.answers[0]):  # stopped before its first word
-        return made
+def _save(run: Run, comparison: Comparison) -> Comparison:
+    if not any(side.ids for side in comparison.answers[0]):  # stopped before the first token
+        return comparison
     try:
-        comparison_history.save(run, made)
-    except (OSError, HomeError) as error:  # a full disk takes nobody's answers away
-        return replace(made, notes=(*made.notes, message("compare.note.not_saved", detail=str(error)[:200])))
-    return made
+        comparison_history.save(run, comparison)
+    except (OSError, HomeError) as error:  # the answers are shown all the same
+        return replace(
+            comparison, notes=(*comparison.notes, message("compare.note.not_saved", detail=str(error)[:200]))
+        )
+    return comparison
 
 
 def score_answer(
@@ -70,26 +72,26 @@ def score_answer(
     show: Callable[[tuple[TokenScores, ...]], None],
     stop: threading.Event,
 ) -> None:
-    """Show how likely each column finds the tokens of an answer to the first prompt."""
+    """Show the likelihood of an answer's tokens under each column, given the first prompt."""
     run = runs.find(request.run_id)
     with unchanged_model(host, training), load_columns(host, run, run.config(), request.columns, training) as models:
-        made = run_renderer(run, models.tokenizer)
-        asked = _batch_item(request, made, models.tokenizer, request.prompts[0])
-        show(likelihood.score_answer(models, asked, answer))
+        renderer = run_renderer(run, models.tokenizer)
+        item = _batch_item(request, renderer, models.tokenizer, request.prompts[0])
+        show(likelihood.score_answer(models, item, answer))
 
 
 def unchanged_model(host: ModelHost, training: Run | None) -> AbstractContextManager[None]:
-    """Keep the state of the model that trains, if one does; no gradients are made in any case."""
+    """Preserve the state of a model in training, if there is one; no gradients are computed in any case."""
     import torch
 
     return preserve_state(host.peft) if training is not None and host.peft is not None else torch.no_grad()
 
 
-def _batch_item(request: CompareRequest, made: PromptRenderer, tokenizer: Any, prompt: str) -> PromptBatchItem:
-    each = []
+def _batch_item(request: CompareRequest, renderer: PromptRenderer, tokenizer: Any, prompt: str) -> PromptBatchItem:
+    prompt_ids = []
     for column in request.columns:
         turns = request.turns(prompt, column)
-        if len(turns) > 1 and not isinstance(made, ChatRenderer):
+        if len(turns) > 1 and not isinstance(renderer, ChatRenderer):
             raise CompareError("compare.one_turn")
-        each.append(tuple(tokens.prompt_ids(made.question(turns), tokenizer)))
-    return PromptBatchItem(tuple(each), noise_key(prompt, request.earlier))
+        prompt_ids.append(tuple(tokens.prompt_ids(renderer.question(turns), tokenizer)))
+    return PromptBatchItem(tuple(prompt_ids), noise_key(prompt, request.earlier))

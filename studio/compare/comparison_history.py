@@ -1,7 +1,6 @@
-"""The comparisons of single prompts that a run has kept, so that they can be opened again.
+"""The comparisons of single prompts that a run has stored, to be opened again.
 
-They are in `<run>/compare/comparisons.jsonl`, one line each; the oldest go first. Many prompts at once are not kept
-here: those of the scoreboard have a folder of their own.
+They are in `<run>/compare/comparisons.jsonl`, one line each; the oldest are dropped first.
 """
 
 import json
@@ -26,10 +25,10 @@ MAX_SAVED = 40
 
 @dataclass(frozen=True)
 class SavedComparison:
-    """A comparison that was kept."""
+    """A comparison that was stored."""
 
     id: str
-    """Made of what was asked of which adapters: the same comparison made again takes the place of the earlier one."""
+    """A hash of request and adapters: the same comparison, made again, replaces the earlier one."""
     at: float
     """When it was made, in seconds since the epoch."""
     comparison: Comparison
@@ -38,27 +37,31 @@ class SavedComparison:
 _ADAPTER, _REQUEST = TypeAdapter(SavedComparison), TypeAdapter(CompareRequest)
 
 
-def comparison_id(made: Comparison) -> str:
-    """Return the id under which a comparison is kept."""
-    hashes: Sequence[str | None] = made.proof.adapter_sha256 if made.proof else ()
-    return digest(json.dumps(_REQUEST.dump_python(made.request, mode="json")), *map(str, hashes))[:16]
+def comparison_id(comparison: Comparison) -> str:
+    """Return the id under which a comparison is stored."""
+    hashes: Sequence[str | None] = comparison.proof.adapter_sha256 if comparison.proof else ()
+    return digest(json.dumps(_REQUEST.dump_python(comparison.request, mode="json")), *map(str, hashes))[:16]
 
 
-def save(run: Run, made: Comparison) -> None:
-    """Keep a comparison of one prompt; raises OSError or HomeError when it cannot be written."""
-    kept = _ADAPTER.dump_python(SavedComparison(comparison_id(made), round(time.time(), 3), made), mode="json")
-    _journal(run).replace(lambda entries: [*(one for one in entries if one.get("id") != kept["id"]), kept][-MAX_SAVED:])
+def save(run: Run, comparison: Comparison) -> None:
+    """Store a comparison of one prompt; raises OSError or HomeError when it cannot be written."""
+    entry = _ADAPTER.dump_python(
+        SavedComparison(comparison_id(comparison), round(time.time(), 3), comparison), mode="json"
+    )
+    _journal(run).replace(
+        lambda entries: [*(other for other in entries if other.get("id") != entry["id"]), entry][-MAX_SAVED:]
+    )
 
 
 def load_all(run: Run) -> list[SavedComparison]:
-    """Return the comparisons that a run has kept, the newest first; those that cannot be read any more are left out."""
-    found = []
+    """Return the stored comparisons of a run, the newest first, without those that cannot be read any more."""
+    comparisons = []
     for entry in reversed(_journal(run).entries()):
         try:
-            found.append(_ADAPTER.validate_python(entry))
+            comparisons.append(_ADAPTER.validate_python(entry))
         except (ValidationError, StudioError):  # written by another version
             log.warning("a saved comparison of %s cannot be read", run.id, exc_info=True)
-    return found
+    return comparisons
 
 
 def _journal(run: Run) -> Journal:

@@ -1,4 +1,4 @@
-"""Adapters from outside: brought here (a zip, two files, an id of the Hub), and judged against the base on arrival."""
+"""External adapters: uploaded (a zip, two files) or fetched from the Hub, and checked against the run's base."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ProgressCallback = Callable[[float], None]
 
 @dataclass(frozen=True)
 class ExternalAdapter:
-    """An adapter from outside that is here now."""
+    """An external adapter on this machine."""
 
     column: str
     """How a column names it."""
@@ -28,22 +28,22 @@ class ExternalAdapter:
 def make_available(
     named: str,
     run: Run,
-    going: ProgressCallback = lambda share: None,
+    on_progress: ProgressCallback = lambda share: None,
     token: str | None = None,
     *,
     same_base: bool | None = None,
 ) -> str:
-    """Return how a column names the adapter that the user has `named`, which is here and fits after that.
+    """Return how a column names the adapter that the user has `named`, which is available and compatible after that.
 
-    A zip is kept, an adapter of the Hub is fetched; whatever else it is (a run, a step, a folder) is left to the
-    comparison. With `same_base` the user vouches that it is of the run's base under another name, or (False) takes that
-    back. Raises StudioError.
+    A zip is stored, an adapter of the Hub is fetched; whatever else it is (a run, a step, a folder) is left to the
+    comparison. With `same_base` the user confirms that it is of the run's base under another name, or (False) takes
+    that back. Raises StudioError.
     """
     path = Path(named).expanduser()
     if path.suffix.lower() == ".zip" and path.is_file():
         return upload([path], run, same_base=same_base).column
     if not named.startswith(uploaded_adapters.PREFIX) and hub_adapters.is_hub_id(named):
-        fetch(named, run, going, token, same_base=same_base)
+        fetch(named, run, on_progress, token, same_base=same_base)
     elif (
         same_base is not None
         and not parse_column(named).is_base
@@ -56,52 +56,54 @@ def make_available(
 def fetch(
     named: str,
     run: Run,
-    going: ProgressCallback = lambda share: None,
+    on_progress: ProgressCallback = lambda share: None,
     token: str | None = None,
     *,
     same_base: bool | None = None,
 ) -> ExternalAdapter:
     """Fetch an adapter of the Hub that fits the run's base; raises StudioError."""
     located = locate_base(run.config())
-    found = adapter_files.read(hub_adapters.fetch(named, going, token))
-    return ExternalAdapter(named.strip(), _check_compatibility(found, located, same_base))
+    adapter = adapter_files.read(hub_adapters.fetch(named, on_progress, token))
+    return ExternalAdapter(named.strip(), _check_compatibility(adapter, located, same_base))
 
 
-def _check_compatibility(found: adapter_files.SavedAdapter, located: Located, same_base: bool | None) -> Compatibility:
-    """Judge an adapter, and remember what the user says of the name of its base."""
+def _check_compatibility(
+    adapter: adapter_files.SavedAdapter, located: Located, same_base: bool | None
+) -> Compatibility:
+    """Check an adapter, and store what the user confirms of the name of its base."""
     if same_base is False:
-        compatibility.confirm(found.base["id"] or compatibility.UNNAMED, located.identity, same=False)
-    judged = compatibility.check(found, located, same_base=bool(same_base))
-    if judged.known == "vouched":
-        compatibility.confirm(judged.made_for, located.identity)
-    return judged
+        compatibility.confirm(adapter.base["id"] or compatibility.UNNAMED, located.identity, same=False)
+    result = compatibility.check(adapter, located, same_base=bool(same_base))
+    if result.known == "vouched":
+        compatibility.confirm(result.made_for, located.identity)
+    return result
 
 
 def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) -> ExternalAdapter:
-    """Keep an adapter that was uploaded, if it fits the run's base; raises StudioError, and keeps nothing then."""
+    """Store an uploaded adapter if it fits the run's base; else raises StudioError and stores nothing."""
     located = locate_base(run.config())
-    found: list[Compatibility] = []
-    kept = uploaded_adapters.store(
-        paths, lambda arrived: found.append(_check_compatibility(arrived, located, same_base))
+    results: list[Compatibility] = []
+    stored = uploaded_adapters.store(
+        paths, lambda adapter: results.append(_check_compatibility(adapter, located, same_base))
     )
-    return ExternalAdapter(kept.column, found[0])
+    return ExternalAdapter(stored.column, results[0])
 
 
 def available_columns(run: Run) -> list[str]:
-    """Return how columns name the adapters from outside that a run's base may take, as far as names tell.
+    """Return how columns name the external adapters that a run's base may take, as far as names tell.
 
     Nothing is loaded and nothing hashed: the base is the one that the run has recorded.
     """
     base = run.resolved().get("base")
-    there = {each.column: each.folder for each in uploaded_adapters.all_uploads()} | hub_adapters.fetched()
-    return [column for column, folder in there.items() if base and _may_be_compatible(folder, base)]
+    folders = {each.column: each.folder for each in uploaded_adapters.all_uploads()} | hub_adapters.fetched()
+    return [column for column, folder in folders.items() if base and _may_be_compatible(folder, base)]
 
 
 def _may_be_compatible(folder: Path, base: dict[str, str | None]) -> bool:
     try:
-        named = adapter_files.recorded_base(folder)
-        return compatibility.compare_identities(named, base) is not None or compatibility.is_confirmed(
-            named["id"] or compatibility.UNNAMED, base
+        made_for = adapter_files.recorded_base(folder)
+        return compatibility.compare_identities(made_for, base) is not None or compatibility.is_confirmed(
+            made_for["id"] or compatibility.UNNAMED, base
         )
     except (StudioError, OSError):
         return False

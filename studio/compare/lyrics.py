@@ -146,17 +146,17 @@ def _split_long_line(text: str) -> list[str]:
 
 def _section(line: str) -> Section | None:
     """Return the section that a line names, when it does nothing else (`[Verse 1]`, `후렴:`, `**Chorus**`, `2절`)."""
-    found = _BRACKETS.match(line)
-    if not found:
+    match = _BRACKETS.match(line)
+    if not match:
         return None
-    name = (found[1] or found[2] or "").strip()
+    name = (match[1] or match[2] or "").strip()
     return next((section for section, words in _NAMED.items() if words.fullmatch(name)), None)
 
 
 def _repetition_key(line: str) -> str:
     """Return what two lines share when one repeats the other: letters and digits, in lower case."""
-    kept = "".join(letter for letter in line.casefold() if letter.isalnum())
-    return kept or line
+    letters = "".join(letter for letter in line.casefold() if letter.isalnum())
+    return letters or line
 
 
 def _split_at_hooks(lines: Sequence[Line]) -> list[tuple[Section, tuple[Line, ...]]]:

@@ -1,7 +1,7 @@
-"""A blind vote on answer pairs: nobody knows which side is which until the votes are counted.
+"""A blind vote on answer pairs: no voter knows which side is which until the votes are counted.
 
-The votes of a run are in `<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts. Many vote at
-once: everybody has an order and sides of their own, and the result covers all.
+The votes of a run are in `<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts. Every voter
+has an order and sides of their own, and many can vote at once.
 """
 
 import math
@@ -17,7 +17,7 @@ from studio.errors import CompareError
 from studio.journal import Journal, digest
 
 VoteChoice = Literal["1", "2", "tie", "bad"]
-"""What a voter can say: the first or the second answer is better, both are equally good, both are bad."""
+"""The first or the second answer is better, both are equally good, both are bad."""
 CHOICES: tuple[VoteChoice, ...] = get_args(VoteChoice)
 Side = Literal["before", "after"]
 MAX_ENTRIES, MAX_VOTERS, MAX_VOTERS_FROM_ONE_PLACE = 20_000, 1000, 100
@@ -48,12 +48,12 @@ class BallotItem:
     """Place on this voter's ballot, from 1."""
     total: int
     choice: VoteChoice | None
-    """What the voter has said so far."""
+    """The voter's choice so far."""
 
 
 @dataclass(frozen=True)
 class Vote:
-    """What one voter says of one pair."""
+    """One voter's choice on one pair."""
 
     voter: str
     item: str
@@ -96,7 +96,7 @@ class PreferenceData:
     ties: int
     """Pairs left out because the sides had as many votes."""
     bad: int
-    """Pairs left out because most votes said that both are bad."""
+    """Pairs left out because most votes were for both bad."""
     unvoted: int
 
 
@@ -123,13 +123,13 @@ class Ballot:
         """Return the side that this voter sees as number 1."""
         return "before" if int(digest("side", voter, item), 16) % 2 else "after"
 
-    def shown(self, voter: str, item: str) -> BallotItem:
+    def item(self, voter: str, item: str) -> BallotItem:
         """Return a pair as this voter sees it; raises CompareError when it is not on the ballot."""
         voter, pair = checked_name(voter), self._pair(item)
         order = self.order(voter)
         sides = {"before": pair.before, "after": pair.after}
         first = self.first(voter, item)
-        said = self._counted().get((voter, item))
+        vote = self._counted().get((voter, item))
         return BallotItem(
             item=item,
             prompt=pair.prompt,
@@ -137,7 +137,7 @@ class Ballot:
             two=sides[_other(first)],
             number=order.index(item) + 1,
             total=len(order),
-            choice=said.choice if said else None,
+            choice=vote.choice if vote else None,
         )
 
     def next(self, voter: str) -> BallotItem | None:
@@ -145,29 +145,29 @@ class Ballot:
         voter, counted = checked_name(voter), self._counted()
         waiting = (item for item in self.order(voter) if (voter, item) not in counted)
         item = next(waiting, None)
-        return None if item is None else self.shown(voter, item)
+        return None if item is None else self.item(voter, item)
 
     def vote(self, voter: str, item: str, choice: str, place: str = "") -> Vote:
-        """Write down a vote, in place of an earlier one; `place` tells apart where voters of unknown honesty come from.
+        """Store a vote, in place of an earlier one; `place` is where the voter connects from, to limit voters by it.
 
-        Raises CompareError for what is no vote or no pair, and where no more voters or votes are taken.
+        Raises CompareError for an unknown choice or pair, and where no more voters or votes are accepted.
         """
         if choice not in CHOICES:
             raise CompareError("compare.ballot_choice", choice=choice[:20], allowed=", ".join(CHOICES))
         voter = checked_name(voter)
         self._pair(item)
-        made = Vote(voter, item, self.first(voter, item), choice)
-        entry = {"voter": voter, "item": item, "first": made.first, "choice": made.choice, "at": round(time.time(), 3)}
+        vote = Vote(voter, item, self.first(voter, item), choice)
+        entry = {"voter": voter, "item": item, "first": vote.first, "choice": vote.choice, "at": round(time.time(), 3)}
         self._require_room(voter, place)
         self._journal.append(entry | ({"place": place} if place else {}))
-        return made
+        return vote
 
     def _require_room(self, voter: str, place: str) -> None:
-        """Raise CompareError where a vote is one too many; votes that count no more make way first."""
+        """Raise CompareError where a vote is one too many; votes that no longer count are dropped first."""
         entries = self._journal.entries()
         places = {str(entry.get("voter")): str(entry.get("place", "")) for entry in entries}
         if voter not in places:
-            from_here = sum(known == place for known in places.values()) if place else 0
+            from_here = sum(other == place for other in places.values()) if place else 0
             if len(places) >= MAX_VOTERS or from_here >= MAX_VOTERS_FROM_ONE_PLACE:
                 raise CompareError(
                     "compare.voters", most=MAX_VOTERS if from_here < MAX_VOTERS_FROM_ONE_PLACE else from_here
@@ -188,7 +188,7 @@ class Ballot:
         return sum(name == voter for name, _ in self._counted()), len(self._pairs)
 
     def turnout(self) -> tuple[int, int]:
-        """Return how many votes there are, of all voters together, and how many voters; it tells no side."""
+        """Return the number of votes and of voters, without revealing a side."""
         counted = self._counted()
         return len(counted), len({voter for voter, _ in counted})
 
@@ -197,38 +197,38 @@ class Ballot:
         return list(self._counted().values())
 
     def result(self) -> VoteResult:
-        """Count the votes: this reveals the sides, so ask for it at the end."""
+        """Count the votes; this reveals the sides."""
         votes = self.votes()
-        said = Counter(vote.winner or vote.choice for vote in votes)
+        counts = Counter(vote.winner or vote.choice for vote in votes)
         rate, interval = _win_rate(votes)
         return VoteResult(
             votes=len(votes),
             voters=len({vote.voter for vote in votes}),
             items=len({vote.item for vote in votes}),
-            after=said["after"],
-            before=said["before"],
-            tie=said["tie"],
-            bad=said["bad"],
+            after=counts["after"],
+            before=counts["before"],
+            tie=counts["tie"],
+            bad=counts["bad"],
             win_rate=rate,
             interval=interval,
         )
 
     def preferences(self) -> PreferenceData:
         """Return the decided pairs as preference data; pairs that are not decided are counted."""
-        of_pair: dict[str, Counter[str]] = {item: Counter() for item in self._pairs}
+        votes_by_pair: dict[str, Counter[str]] = {item: Counter() for item in self._pairs}
         for vote in self.votes():
-            of_pair[vote.item][vote.winner or vote.choice] += 1
+            votes_by_pair[vote.item][vote.winner or vote.choice] += 1
         rows, ties, bad, unvoted = [], 0, 0, 0
-        for item, said in of_pair.items():
+        for item, counts in votes_by_pair.items():
             pair = self._pairs[item]
-            if not said:
+            if not counts:
                 unvoted += 1
-            elif 2 * said["bad"] > said.total():
+            elif 2 * counts["bad"] > counts.total():
                 bad += 1
-            elif said["after"] == said["before"]:
+            elif counts["after"] == counts["before"]:
                 ties += 1
             else:
-                chosen, rejected = (pair.after, pair.before)[:: 1 if said["after"] > said["before"] else -1]
+                chosen, rejected = (pair.after, pair.before)[:: 1 if counts["after"] > counts["before"] else -1]
                 rows.append({"prompt": pair.prompt, "chosen": chosen, "rejected": rejected})
         return PreferenceData(rows, ties, bad, unvoted)
 
@@ -262,13 +262,13 @@ def _win_rate(votes: Sequence[Vote]) -> tuple[float | None, tuple[float, float] 
     voters it has. Wilson's interval for that many trials is then on the safe side: no mean of values between 0 and 1
     varies more than one of zeros and ones.
     """
-    of_pair: dict[str, list[float]] = {}
+    scores_by_pair: dict[str, list[float]] = {}
     for vote in votes:
-        of_pair.setdefault(vote.item, []).append({"after": 1.0, "before": 0.0, None: 0.5}[vote.winner])
-    if not of_pair:
+        scores_by_pair.setdefault(vote.item, []).append({"after": 1.0, "before": 0.0, None: 0.5}[vote.winner])
+    if not scores_by_pair:
         return None, None
-    rate = sum(sum(said) / len(said) for said in of_pair.values()) / len(of_pair)
-    return rate, wilson(rate, len(of_pair))
+    rate = sum(sum(scores) / len(scores) for scores in scores_by_pair.values()) / len(scores_by_pair)
+    return rate, wilson(rate, len(scores_by_pair))
 
 
 def wilson(rate: float, trials: int) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """The scoreboard of a run: base against adapter over held-out rows, in batches of like length.
 
-Every batch is appended to the evaluation's folder (see `standing`). Its name is made of all that its answers depend
-on, so the same one goes on where it was stopped, and another one never mixes with it.
+Every batch is appended to the evaluation's folder (see `evaluation_store`). Its name is a hash of all that its answers
+depend on: the same evaluation resumes where it was stopped, and another one never mixes with it.
 """
 
 import json
@@ -34,7 +34,7 @@ Part = Literal["held_out", "general"]
 
 
 class _Stopped(Exception):
-    """The evaluation was asked to stop."""
+    """A stop was requested."""
 
 
 def evaluate(
@@ -46,7 +46,7 @@ def evaluate(
 ) -> None:
     """Answer the rows that are not answered yet and score all; `show` is called after every batch.
 
-    Raises DeviceError while a run is going on, CompareError when there is nothing to evaluate.
+    Raises DeviceError while a run is active, CompareError when there is nothing to evaluate.
     """
     import torch
 
@@ -56,14 +56,14 @@ def evaluate(
     run = runs.find(request.run_id)
     config = run.config()
     with torch.no_grad(), load_columns(host, run, config, (BASE, request.column), None) as models:
-        work = _EvaluationJob(request, run, config, models, show, stop)
+        job = _EvaluationJob(request, run, config, models, show, stop)
         try:
-            made = work.carry_out()
+            evaluation = job.run()
         except _Stopped:
-            made = work.now(stopped=True)
+            evaluation = job.progress(stopped=True)
         finally:
-            work.leave()
-    show(made)
+            job.release()
+    show(evaluation)
 
 
 class _EvaluationJob:
@@ -84,7 +84,7 @@ class _EvaluationJob:
         if request.forgetting:
             self._rows["general"] = self._general(run)
         self._rows = {part: rows[: request.limit] for part, rows in self._rows.items()}
-        rests_on = {
+        depends_on = {
             "run": run.id,
             "base": models.base_sha256,
             "adapter": models.hashes[1],
@@ -92,46 +92,46 @@ class _EvaluationJob:
             "generation": self._settings.model_dump(mode="json"),
             "rows": {part: digest(*(json.dumps(asdict(row)) for row in rows)) for part, rows in self._rows.items()},
         }
-        self._id = digest(json.dumps(rests_on, sort_keys=True))[:16]
+        self._id = digest(json.dumps(depends_on, sort_keys=True))[:16]
         self._folder = run.path / "compare" / self._id
         self._journal = Journal(self._folder / ANSWERS)
         self._folder.mkdir(parents=True, exist_ok=True)
         notes = [asdict(note) for note in self._notes]
-        self._facts = rests_on | {"total": sum(map(len, self._rows.values())), "notes": notes}
+        self._metadata = depends_on | {"total": sum(map(len, self._rows.values())), "notes": notes}
         self._write(Owner.me())
-        self._found: dict[tuple[Part, int], list[dict[str, Any]]] = {
+        self._answered: dict[tuple[Part, int], list[dict[str, Any]]] = {
             (entry["part"], entry["row"]): entry["sides"] for entry in self._journal.entries()
         }
 
     def _write(self, owner: Owner | None) -> None:
-        facts = self._facts | {"owner": owner and owner.model_dump()}
-        replace_file(self._folder / METADATA, json.dumps(facts, ensure_ascii=False, indent=1))
+        metadata = self._metadata | {"owner": owner and owner.model_dump()}
+        replace_file(self._folder / METADATA, json.dumps(metadata, ensure_ascii=False, indent=1))
 
-    def leave(self) -> None:
-        """Say that nobody works on it any more."""
+    def release(self) -> None:
+        """Record that no process works on it any more."""
         self._write(None)
 
-    def carry_out(self) -> Evaluation:
+    def run(self) -> Evaluation:
         """Answer, then score."""
-        self._show(self.now())
+        self._show(self.progress())
         for part in self._rows:
             for batch in batches([len(row.ids) for row in self._rows[part]], self._settings.max_new_tokens):
-                if any((part, number) not in self._found for number in batch):
+                if any((part, number) not in self._answered for number in batch):
                     self._answer(part, batch)
-                    self._show(self.now())
+                    self._show(self.progress())
         board = self._score("held_out", self._marker)
         forgetting = self._score("general", None) if self._rows.get("general") else None
         replace_file(self._folder / SCOREBOARD, board.to_json())
         if forgetting:
             replace_file(self._folder / FORGETTING, forgetting.to_json())
-        return replace(self.now(), board=board, forgetting=forgetting)
+        return replace(self.progress(), board=board, forgetting=forgetting)
 
-    def now(self, stopped: bool = False) -> Evaluation:
-        """Return how far it is."""
+    def progress(self, stopped: bool = False) -> Evaluation:
+        """Return the evaluation so far."""
         return Evaluation(
             id=self._id,
             path=self._folder,
-            done=len(self._found),
+            done=len(self._answered),
             total=sum(map(len, self._rows.values())),
             pairs=tuple(self._pairs("held_out")),
             notes=tuple(self._notes),
@@ -143,34 +143,38 @@ class _EvaluationJob:
         if self._stop.is_set():
             raise _Stopped
         rows = [self._rows[part][number] for number in batch]
-        asked = [PromptBatchItem((row.ids, row.ids), generate.noise_key(row.prompt)) for row in rows]
-        answered = generate.answer(self._models, asked, self._settings, self._stop)
+        items = [PromptBatchItem((row.ids, row.ids), generate.noise_key(row.prompt)) for row in rows]
+        result = generate.answer(self._models, items, self._settings, self._stop)
         if self._stop.is_set():
             raise _Stopped
-        known = [number for number, row in enumerate(rows) if row.answer]
-        weighed = likelihood.log_probabilities(
-            self._models, [asked[number] for number in known], [rows[number].answer for number in known]
+        with_reference = [number for number, row in enumerate(rows) if row.answer]
+        scores = likelihood.log_probabilities(
+            self._models,
+            [items[number] for number in with_reference],
+            [rows[number].answer for number in with_reference],
         )
-        likely = dict(zip(known, weighed, strict=True))
-        for place, (number, sides) in enumerate(zip(batch, answered.sides, strict=True)):
-            if (part, number) not in self._found:
-                means = [float(-each.mean()) for each in likely[place]] if place in likely else [None, None]
+        scores_by_row = dict(zip(with_reference, scores, strict=True))
+        for place, (number, sides) in enumerate(zip(batch, result.answers, strict=True)):
+            if (part, number) not in self._answered:
+                means = (
+                    [float(-each.mean()) for each in scores_by_row[place]] if place in scores_by_row else [None, None]
+                )
                 entry = [_stored_answer(side, nll, rows[place]) for side, nll in zip(sides, means, strict=True)]
                 row = {"prompt": rows[place].prompt, "reference": rows[place].reference}
                 self._journal.append({"part": part, "row": number, **row, "sides": entry})
-                self._found[part, number] = entry
+                self._answered[part, number] = entry
 
     def _pairs(self, part: Part) -> Iterator[tuple[Sample, Sample]]:
         for number, row in enumerate(self._rows.get(part, ())):
-            if sides := self._found.get((part, number)):
+            if sides := self._answered.get((part, number)):
                 before, after = (Sample(row.prompt, row.reference, **side) for side in sides)
                 yield before, after
 
     def _score(self, part: Part, marker: str | None) -> Scoreboard:
         before, after = zip(*self._pairs(part), strict=True)
-        return score(before, after, marker=marker, going=self._going)
+        return score(before, after, marker=marker, on_progress=self._check_stop)
 
-    def _going(self, share: float) -> None:
+    def _check_stop(self, share: float) -> None:
         if self._stop.is_set():
             raise _Stopped
 
@@ -181,7 +185,7 @@ class _EvaluationJob:
             if left_out:
                 self._notes.append(message("compare.note.left_out", count=left_out))
             return rows
-        if request.rows != "prompts" and (rows := held_out.from_run(run, tokenizer, self._going)):
+        if request.rows != "prompts" and (rows := held_out.from_run(run, tokenizer, self._check_stop)):
             return rows
         if request.rows != "validation" and config.evaluation.prompts:
             return held_out.from_bundled(run, config.evaluation.prompts, tokenizer)
@@ -196,7 +200,7 @@ class _EvaluationJob:
 
 
 def _stored_answer(side: ColumnAnswer, nll: float | None, row: HeldOutRow) -> dict[str, Any]:
-    """Return what is kept of a side: what a `Sample` needs besides prompt and reference."""
+    """Return what is stored of an answer: what a `Sample` needs besides prompt and reference."""
     return {
         "answer": side.text,
         "ended_by_itself": side.end == "turn",

@@ -1,7 +1,7 @@
-"""How the evaluations of a run stand, read from its directory: whoever looks, sees the same.
+"""The evaluations of a run, read from its directory.
 
-An evaluation has a folder `<run>/compare/<its name>`: `evaluation.json` (what it rests on, how many rows it has, and
-who works on it), `answers.jsonl`, and in the end `scoreboard.json` and `forgetting.json`.
+An evaluation has a folder `<run>/compare/<its name>`: `evaluation.json` (what its answers depend on, the number of
+rows, and the process that works on it), `answers.jsonl`, and in the end `scoreboard.json` and `forgetting.json`.
 """
 
 import json
@@ -27,12 +27,12 @@ _notes_adapter = TypeAdapter(list[Message])
 METADATA, ANSWERS, SCOREBOARD, FORGETTING = "evaluation.json", "answers.jsonl", "scoreboard.json", "forgetting.json"
 
 Stamp = tuple[str, int, int, bool]
-"""Name, time and size of the newest evaluation, and whether it goes on: another one means that there is news."""
+"""Name, time and size of the newest evaluation, and whether it is running: differs whenever there is news."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation as it goes on."""
+    """An evaluation, finished or so far."""
 
     id: str
     path: Path
@@ -46,12 +46,12 @@ class Evaluation:
     """Over the ordinary questions."""
     notes: tuple[Message, ...] = ()
     stopped: bool = False
-    going: bool = False
-    """Whether somebody works on it, in this process or another; only known of one that was read from disk."""
+    running: bool = False
+    """Whether a process works on it; only known of one that was read from disk."""
 
 
 def stamp(run: Run) -> Stamp | None:
-    """Return what changes with every step of the run's newest evaluation; None without one. It costs little."""
+    """Return what changes with every batch of the run's newest evaluation; None without one. Cheap enough to poll."""
     folder = _newest(run)
     if folder is None:
         return None
@@ -61,29 +61,29 @@ def stamp(run: Run) -> Stamp | None:
 
 
 def newest(run: Run) -> Evaluation | None:
-    """Return the run's newest evaluation as it stands; None without one."""
+    """Return the run's newest evaluation; None without one."""
     folder = _newest(run)
     return None if folder is None else read(folder)
 
 
 def read(folder: Path) -> Evaluation:
-    """Return an evaluation as it stands on disk."""
-    facts = _read_metadata(folder)
-    found = {(entry.get("part"), entry.get("row")): entry for entry in Journal(folder / ANSWERS).entries()}
-    held = {row: entry for (part, row), entry in found.items() if part == "held_out" and isinstance(row, int)}
-    going = _is_running(folder, facts)
-    board = None if going else _read_scoreboard(folder / SCOREBOARD)
+    """Read an evaluation from its folder."""
+    metadata = _read_metadata(folder)
+    entries = {(entry.get("part"), entry.get("row")): entry for entry in Journal(folder / ANSWERS).entries()}
+    held_out = {row: entry for (part, row), entry in entries.items() if part == "held_out" and isinstance(row, int)}
+    running = _is_running(folder, metadata)
+    board = None if running else _read_scoreboard(folder / SCOREBOARD)
     return Evaluation(
         id=folder.name,
         path=folder,
-        done=len(found),
-        total=int(facts.get("total", len(found))),
-        pairs=tuple(sides for row in sorted(held) if (sides := _pair(held[row]))),
+        done=len(entries),
+        total=int(metadata.get("total", len(entries))),
+        pairs=tuple(sides for row in sorted(held_out) if (sides := _pair(held_out[row]))),
         board=board,
-        forgetting=None if going else _read_scoreboard(folder / FORGETTING),
-        notes=tuple(_notes_adapter.validate_python(facts.get("notes", []))),
-        stopped=not going and board is None,
-        going=going,
+        forgetting=None if running else _read_scoreboard(folder / FORGETTING),
+        notes=tuple(_notes_adapter.validate_python(metadata.get("notes", []))),
+        stopped=not running and board is None,
+        running=running,
     )
 
 
@@ -91,14 +91,16 @@ def find_scoreboard(run: Run, column: Column, adapter_sha256: str | None) -> Sco
     """Return the newest finished scoreboard of the run that was measured with this adapter at this strength."""
     wanted = json.loads(json.dumps(asdict(column)))
     for folder in _folders(run):
-        facts = _read_metadata(folder)
-        if (facts.get("column"), facts.get("adapter")) == (wanted, adapter_sha256) and (made := read(folder).board):
-            return made
+        metadata = _read_metadata(folder)
+        if (metadata.get("column"), metadata.get("adapter")) == (wanted, adapter_sha256) and (
+            board := read(folder).board
+        ):
+            return board
     return None
 
 
 def _pair(entry: dict[str, Any]) -> tuple[Sample, Sample] | None:
-    """Return both sides of a row as it was kept; None for one of a version that kept less."""
+    """Return both samples of a stored row; None for a row of a version that stored less."""
     try:
         before, after = (Sample(entry["prompt"], entry["reference"], **side) for side in entry["sides"])
     except (KeyError, TypeError, ValueError):
@@ -112,20 +114,20 @@ def _newest(run: Run) -> Path | None:
 
 def _folders(run: Run) -> list[Path]:
     """Return the folders of all evaluations, the newest first."""
-    there = (run.path / "compare").glob(f"*/{METADATA}")
-    return [path.parent for path in sorted(there, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+    files = (run.path / "compare").glob(f"*/{METADATA}")
+    return [path.parent for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
 
 def _read_metadata(folder: Path) -> dict[str, Any]:
     try:
-        facts = json.loads((folder / METADATA).read_bytes())
+        metadata = json.loads((folder / METADATA).read_bytes())
     except (OSError, ValueError):  # damaged from outside
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
-def _is_running(folder: Path, facts: dict[str, Any]) -> bool:
-    owner = facts.get("owner")
+def _is_running(folder: Path, metadata: dict[str, Any]) -> bool:
+    owner = metadata.get("owner")
     return owner is not None and Owner.model_validate(owner).lives(folder.iterdir())
 
 

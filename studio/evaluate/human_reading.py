@@ -1,6 +1,6 @@
 """The reading sheet: people read answers and note whether each sounds natural and whether it is wrong.
 
-What they note is in `<run>/compare/readings.jsonl`, one line each; a reader's last note on an answer counts.
+Their notes are in `<run>/compare/readings.jsonl`, one line each; a reader's last note on an answer counts.
 """
 
 import csv
@@ -21,12 +21,12 @@ Side = Literal["before", "after"]
 MAX_NOTE_CHARACTERS = 2000
 COLUMNS = ("item", "prompt", "side", "answer", "reader", "natural", "wrong", "note")
 _FORMULA_PREFIXES = tuple("=+-@\t\r\n＝＋－＠")
-"""What a spreadsheet takes for the beginning of a formula; where Korean or Japanese is typed, also in full width."""
+"""First characters of a formula in a spreadsheet, also in the full width of Korean and Japanese input methods."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one reader noted of one answer; None is not said."""
+    """One reader's notes on one answer; None is left open."""
 
     reader: str
     item: str
@@ -55,14 +55,14 @@ class Sheet:
         wrong: bool | None = None,
         note: str = "",
     ) -> Reading:
-        """Write down what a reader says of an answer, in place of an earlier note; raises CompareError."""
+        """Store a reader's notes on an answer, in place of earlier ones; raises CompareError."""
         if item not in self._pairs or side not in get_args(Side):
             raise CompareError("compare.ballot_item", item=item[:40])
         if len(note) > MAX_NOTE_CHARACTERS:
             raise CompareError("compare.note", count=len(note), most=MAX_NOTE_CHARACTERS)
-        made = Reading(checked_name(reader), item, side, natural, wrong, note)
-        self._journal.append(vars(made) | {"at": round(time.time(), 3)})
-        return made
+        reading = Reading(checked_name(reader), item, side, natural, wrong, note)
+        self._journal.append(vars(reading) | {"at": round(time.time(), 3)})
+        return reading
 
     def readings(self) -> list[Reading]:
         """Return the notes that count: the last one of each reader on each answer of this sheet."""

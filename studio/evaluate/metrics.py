@@ -1,6 +1,6 @@
-"""What is measured of answers, as one table: a measure more is an entry more.
+"""The metrics of answers, as one table.
 
-Each measure turns rows into statistics that add up over rows, and the sum into a figure. So a figure over any choice of
+Each metric turns rows into statistics that add up over rows, and the sum into a figure. So a figure over any choice of
 rows, a bootstrap sample too, is one sum away, and equals what the library gives for those rows.
 """
 
@@ -25,13 +25,13 @@ Direction = Literal["higher", "lower", "closer"]
 """Which way is better; `closer` is closer to the references."""
 
 MARKER_SECONDS = 2.0
-"""Longest search of the style marker in one answer: a pattern can be made to take forever."""
+"""Time limit of the style marker's search in one answer: a pattern can take forever."""
 _WORD = regex.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One row as one side answered it."""
+    """One row with the answer of one side."""
 
     prompt: str
     reference: str | None
@@ -47,7 +47,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class MetricContext:
-    """What the measures share: the language of the references, its tokenizer, and the marker of the style."""
+    """What the metrics share: the language of the references, its tokenizer, and the style marker."""
 
     language: Literal["ko", "en"]
     tokenizer: Choice
@@ -127,9 +127,9 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measure: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics).
+    """One metric: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics).
 
-    A row of zeros says nothing about the measure (no reference, say) and is left out on both sides.
+    A row of zeros does not count for the metric (no reference, say) and is left out on both sides.
     """
 
     name: str
@@ -138,17 +138,17 @@ class Metric:
     statistics: Callable[[Sequence[Sample], MetricContext], Array]
     figure: Callable[[Array, MetricContext], Array]
     missing: str
-    """Key of the words that say why the measure is left out, where it is."""
-    applies: Callable[[Sequence[Sample], MetricContext], bool] = lambda samples, tools: True
+    """Message key of the reason, where the metric is left out."""
+    applies: Callable[[Sequence[Sample], MetricContext], bool] = lambda samples, context: True
 
     @property
     def why_missing(self) -> Message:
-        """Why the measure is left out, where it is."""
+        """The reason, where the metric is left out."""
         return message(self.missing)
 
 
 def as_reference(sample: Sample) -> Sample:
-    """Return the sample that answers with its reference: what a measure is to be close to."""
+    """Return the sample that answers with its reference, for metrics that should be close to it."""
     return replace(sample, answer=sample.reference or "", ended_by_itself=True)
 
 
@@ -157,33 +157,33 @@ def _per_row(
 ) -> Callable[[Sequence[Sample], MetricContext], Array]:
     """Make statistics of one value a row: the value and 1, or zeros where there is none."""
 
-    def statistics(samples: Sequence[Sample], tools: MetricContext) -> Array:
+    def statistics(samples: Sequence[Sample], context: MetricContext) -> Array:
         values = []
         for sample in samples:
-            tools.between_rows()
-            values.append(value(sample, tools))
+            context.between_rows()
+            values.append(value(sample, context))
         return numpy.array([(0.0, 0.0) if v is None else (float(v), 1.0) for v in values]).reshape(-1, 2)
 
     return statistics
 
 
-def _mean(sums: Array, tools: MetricContext) -> Array:
+def _mean(sums: Array, context: MetricContext) -> Array:
     with numpy.errstate(invalid="ignore", divide="ignore"):
         return sums[..., 0] / sums[..., 1]
 
 
-def _share(sums: Array, tools: MetricContext) -> Array:
-    return 100 * _mean(sums, tools)
+def _share(sums: Array, context: MetricContext) -> Array:
+    return 100 * _mean(sums, context)
 
 
-def _likelihood(samples: Sequence[Sample], tools: MetricContext) -> Array:
+def _likelihood(samples: Sequence[Sample], context: MetricContext) -> Array:
     known = [(s.nll or 0.0, s.nll_tokens if s.nll is not None and numpy.isfinite(s.nll) else 0) for s in samples]
     return numpy.array([(nll * count if count else 0.0, count) for nll, count in known], dtype=float).reshape(-1, 2)
 
 
-def _perplexity(sums: Array, tools: MetricContext) -> Array:
+def _perplexity(sums: Array, context: MetricContext) -> Array:
     with numpy.errstate(over="ignore"):
-        return numpy.exp(_mean(sums, tools))
+        return numpy.exp(_mean(sums, context))
 
 
 def _sacrebleu(
@@ -191,13 +191,13 @@ def _sacrebleu(
 ) -> tuple[Callable[[Sequence[Sample], MetricContext], Array], Callable[[Array, MetricContext], Array]]:
     """Return statistics and figure by sacrebleu, in the way in which its own bootstrap (`significance`) works."""
 
-    def statistics(samples: Sequence[Sample], tools: MetricContext) -> Array:
-        metric = getattr(tools, name)
+    def statistics(samples: Sequence[Sample], context: MetricContext) -> Array:
+        metric = getattr(context, name)
         answers, references = [s.answer for s in samples], [s.reference or "" for s in samples]
         return numpy.array(metric._extract_corpus_statistics(answers, [references]), dtype=int)
 
-    def figure(sums: Array, tools: MetricContext) -> Array:
-        metric = getattr(tools, name)
+    def figure(sums: Array, context: MetricContext) -> Array:
+        metric = getattr(context, name)
         flat = sums.reshape(-1, sums.shape[-1]).astype(int).tolist()
         return numpy.array([metric._compute_score_from_stats(one).score for one in flat]).reshape(sums.shape[:-1])
 
@@ -205,14 +205,14 @@ def _sacrebleu(
 
 
 def _rouge(kind: str) -> Callable[[Sample, MetricContext], float]:
-    return lambda sample, tools: tools.rouge(sample.reference or "", sample.answer)[kind].fmeasure
+    return lambda sample, context: context.rouge(sample.reference or "", sample.answer)[kind].fmeasure
 
 
 def _normal(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def _exact(sample: Sample, tools: MetricContext) -> float:
+def _exact(sample: Sample, context: MetricContext) -> float:
     return _normal(sample.answer) == _normal(sample.reference or "")
 
 
@@ -224,14 +224,14 @@ def is_json(text: str) -> bool:
         return False
 
 
-def _mostly_json(samples: Sequence[Sample], tools: MetricContext) -> bool:
+def _mostly_json(samples: Sequence[Sample], context: MetricContext) -> bool:
     return 2 * sum(is_json(sample.reference or "") for sample in samples) > len(samples)
 
 
 def _distinct(n: int) -> Callable[[Sample, MetricContext], float | None]:
-    def value(sample: Sample, tools: MetricContext) -> float | None:
-        said = words(sample.answer)
-        grams = [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
+    def value(sample: Sample, context: MetricContext) -> float | None:
+        tokens = words(sample.answer)
+        grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
         return len(set(grams)) / len(grams) if grams else None
 
     return value
@@ -240,11 +240,11 @@ def _distinct(n: int) -> Callable[[Sample, MetricContext], float | None]:
 def longest_loop(text: str) -> int:
     """Return how many words a text spends on its longest immediate repetition, the first time not counted.
 
-    `la la la` gives 2, `to the sea, to the sea` gives 3, text that says nothing twice in a row gives 0.
+    `la la la` gives 2, `to the sea, to the sea` gives 3, text without a repetition 0.
     """
-    said = words(text)
-    numbers = {word: number for number, word in enumerate(dict.fromkeys(said))}
-    ids = numpy.array([numbers[word] for word in said])
+    tokens = words(text)
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(tokens))}
+    ids = numpy.array([numbers[word] for word in tokens])
     longest = 0
     for period in range(1, len(ids) // 2 + 1):
         same = ids[period:] == ids[:-period]
@@ -256,13 +256,13 @@ def longest_loop(text: str) -> int:
     return longest
 
 
-def _has_marker(sample: Sample, tools: MetricContext) -> float | None:
-    if tools.marker is None:
+def _has_marker(sample: Sample, context: MetricContext) -> float | None:
+    if context.marker is None:
         return None
     try:
-        return tools.marker.search(sample.answer, timeout=MARKER_SECONDS) is not None
+        return context.marker.search(sample.answer, timeout=MARKER_SECONDS) is not None
     except TimeoutError as error:
-        raise CompareError("compare.marker_slow", marker=tools.marker.pattern[:200], s=MARKER_SECONDS) from error
+        raise CompareError("compare.marker_slow", marker=context.marker.pattern[:200], s=MARKER_SECONDS) from error
 
 
 _BLEU, _CHRF = _sacrebleu("bleu"), _sacrebleu("chrf")
@@ -286,13 +286,13 @@ METRICS = (
         "valid_json",
         "higher",
         True,
-        _per_row(lambda sample, tools: is_json(sample.answer)),
+        _per_row(lambda sample, context: is_json(sample.answer)),
         _share,
         "compare.missing.json",
         _mostly_json,
     ),
     # Mean number of characters.
-    Metric("length", "closer", True, _per_row(lambda sample, tools: len(sample.answer)), _mean, _REFERENCE),
+    Metric("length", "closer", True, _per_row(lambda sample, context: len(sample.answer)), _mean, _REFERENCE),
     # Different n-grams ÷ n-grams, of each answer by itself, averaged (Li et al. 2016 take all answers together).
     Metric("distinct_1", "closer", True, _per_row(_distinct(1)), _share, _REFERENCE),
     Metric("distinct_2", "closer", True, _per_row(_distinct(2)), _share, _REFERENCE),
@@ -301,12 +301,12 @@ METRICS = (
         "longest_loop",
         "closer",
         True,
-        _per_row(lambda sample, tools: longest_loop(sample.answer)),
+        _per_row(lambda sample, context: longest_loop(sample.answer)),
         _mean,
         _REFERENCE,
     ),
     # Share of answers that ended by themselves and not at the limit, in percent.
-    Metric("ends", "higher", False, _per_row(lambda sample, tools: sample.ended_by_itself), _share, _ROWS),
+    Metric("ends", "higher", False, _per_row(lambda sample, context: sample.ended_by_itself), _share, _ROWS),
     # Share of answers in which the preset's marker of the style is found, in percent.
     Metric(
         "marker",
@@ -315,6 +315,6 @@ METRICS = (
         _per_row(_has_marker),
         _share,
         "compare.missing.marker",
-        lambda samples, tools: tools.marker is not None,
+        lambda samples, context: context.marker is not None,
     ),
 )

@@ -1,7 +1,7 @@
-"""The scoreboard: base against adapter over the same rows, each measure with its difference and how sure that is.
+"""The scoreboard: base against adapter over the same rows, each metric with its difference and an interval.
 
 The interval is the paired percentile bootstrap (Efron 1979; for corpus measures Koehn 2004): rows are drawn with
-replacement, the same ones for both sides, and the measure is computed anew from the sums of their statistics.
+replacement, the same ones for both sides, and the metric is computed anew from the sums of their statistics.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,19 +29,19 @@ RESAMPLES = 1000
 SEED = 20240501
 CONFIDENCE = 0.95
 MIN_ROWS = 6
-"""Fewer rows give no verdict: even if all of five differ the same way, chance does that once in 16 (2 · 0.5⁵)."""
+"""Fewer rows give no verdict: by chance, all of five differ the same way once in 16 (2 · 0.5⁵)."""
 
 Verdict = Literal["better", "worse", "unclear"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """One measure of both sides."""
+    """One metric of both sides."""
 
     name: str
     direction: Direction
     rows: int
-    """Rows that say something about the measure, on both sides."""
+    """Rows that count for the metric, on both sides."""
     before: float
     after: float
     reference: float | None
@@ -50,7 +50,7 @@ class Score:
     """`after` − `before`."""
     difference_interval: tuple[float, float] | None
     gain: float
-    """How much better the adapter is, in the measure's unit; negative when it is worse.
+    """How much better the adapter is, in the metric's unit; negative when it is worse.
 
     For `higher` the difference, for `lower` the difference with its sign turned. For `closer`, by how much the mean
     distance between an answer and its own reference has shrunk: it can shrink while both means stay the same.
@@ -63,7 +63,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """All measures of both sides, and by how much each row got better."""
+    """All metrics of both sides, and by how much each row got better."""
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
 
@@ -71,16 +71,16 @@ class Scoreboard:
     language: str
     scores: tuple[Score, ...]
     left_out: Mapping[str, Message]
-    """Measures that these rows say nothing about, and why."""
+    """Metrics for which no row counts, and why."""
     gains: tuple[float | None, ...]
-    """For every row how much better the adapter's answer is, in the unit that `choices` tells; None where unknown."""
+    """For every row how much better the adapter's answer is, in the unit given in `choices`; None where unknown."""
     choices: tuple[Choice, ...]
     confidence: float = CONFIDENCE
     resamples: int = RESAMPLES
     seed: int = SEED
 
     def score(self, name: str) -> Score | None:
-        """Return the score of a measure; None when it was left out."""
+        """Return the score of a metric; None when it was left out."""
         return next((score for score in self.scores if score.name == name), None)
 
     def wins(self, most: int = 5) -> list[int]:
@@ -116,38 +116,38 @@ def score(
     *,
     resamples: int = RESAMPLES,
     seed: int = SEED,
-    going: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> Scoreboard:
     """Compare both sides' answers to the same rows by every metric of `METRICS`.
 
-    `language` (`ko`, `en`) is found from the references when it is not given; `marker` is a regular expression. `going`
-    is told the share done, often, and may raise to end the work. Raises CompareError without rows, when
-    the sides' rows differ, and for a marker that cannot be used.
+    `language` (`ko`, `en`) is detected from the references by default; `marker` is a regular expression. `on_progress`
+    gets the share done, often, and may raise to end the work. Raises CompareError without rows, when the sides' rows
+    differ, and for an invalid marker.
     """
     if not before or not after:
         raise CompareError("compare.no_rows")
     if [(s.prompt, s.reference) for s in before] != [(s.prompt, s.reference) for s in after]:
         raise CompareError("compare.unpaired", before=len(before), after=len(after))
     done = 0.0
-    shared = metric_context([s.reference or s.answer for s in before], language, marker, lambda: going(done))
+    context = metric_context([s.reference or s.answer for s in before], language, marker, lambda: on_progress(done))
     draws = _draws(len(before), resamples, seed)
     scores, left_out = [], {}
-    for number, measure in enumerate(METRICS):
+    for number, metric in enumerate(METRICS):
         done = number / len(METRICS)
-        going(done)
-        made = _score(measure, before, after, shared, draws)
-        if made is None:
-            left_out[measure.name] = measure.why_missing
+        on_progress(done)
+        metric_score = _score(metric, before, after, context, draws)
+        if metric_score is None:
+            left_out[metric.name] = metric.why_missing
         else:
-            scores.append(made)
-    gains, unit = _gains(before, after, shared)
+            scores.append(metric_score)
+    gains, unit = _gains(before, after, context)
     return Scoreboard(
         rows=len(before),
-        language=shared.language,
+        language=context.language,
         scores=tuple(scores),
         left_out=left_out,
         gains=gains,
-        choices=(_language_choice(language, shared), shared.tokenizer, unit),
+        choices=(_language_choice(language, context), context.tokenizer, unit),
         resamples=resamples,
         seed=seed,
     )
@@ -159,33 +159,33 @@ def _draws(rows: int, resamples: int, seed: int) -> Array:
 
 
 def _score(
-    measure: Metric, before: Sequence[Sample], after: Sequence[Sample], tools: MetricContext, draws: Array
+    metric: Metric, before: Sequence[Sample], after: Sequence[Sample], context: MetricContext, draws: Array
 ) -> Score | None:
-    chosen = [row for row, s in enumerate(before) if not measure.needs_reference or (s.reference or "").strip()]
+    chosen = [row for row, s in enumerate(before) if not metric.needs_reference or (s.reference or "").strip()]
     sides = [[side[row] for row in chosen] for side in (before, after)]
-    if not chosen or not measure.applies(sides[0], tools):
+    if not chosen or not metric.applies(sides[0], context):
         return None
-    if measure.direction == "closer":
+    if metric.direction == "closer":
         sides.append([as_reference(sample) for sample in sides[0]])
-    statistics = [measure.statistics(side, tools) for side in sides]
-    telling = numpy.all([part.any(axis=1) for part in statistics], axis=0)
-    if not telling.any():
+    statistics = [metric.statistics(side, context) for side in sides]
+    informative = numpy.all([part.any(axis=1) for part in statistics], axis=0)
+    if not informative.any():
         return None
-    statistics = [part[telling] for part in statistics]
-    drawn = draws[:, [row for row, tells in zip(chosen, telling, strict=True) if tells]]
+    statistics = [part[informative] for part in statistics]
+    draws_of_rows = draws[:, [row for row, counts in zip(chosen, informative, strict=True) if counts]]
 
-    figures = [measure.figure(part.sum(axis=0), tools) for part in statistics]
-    samples = [measure.figure(drawn @ part, tools) for part in statistics]
-    if measure.direction == "closer":
-        figure, sample = _distance_reduction(measure, statistics, drawn, tools)
+    figures = [metric.figure(part.sum(axis=0), context) for part in statistics]
+    samples = [metric.figure(draws_of_rows @ part, context) for part in statistics]
+    if metric.direction == "closer":
+        figure, sample = _distance_reduction(metric, statistics, draws_of_rows, context)
     else:
-        sign = 1 if measure.direction == "higher" else -1
+        sign = 1 if metric.direction == "higher" else -1
         figure, sample = sign * (figures[1] - figures[0]), sign * _difference(samples[1], samples[0])
-    rows = int(telling.sum())
+    rows = int(informative.sum())
     gain_interval = _interval(sample, rows)
     return Score(
-        name=measure.name,
-        direction=measure.direction,
+        name=metric.name,
+        direction=metric.direction,
         rows=rows,
         before=float(figures[0]),
         after=float(figures[1]),
@@ -204,17 +204,17 @@ def _difference(after: Array, before: Array) -> Array:
 
 
 def _distance_reduction(
-    measure: Metric, statistics: Sequence[Array], drawn: Array, tools: MetricContext
+    metric: Metric, statistics: Sequence[Array], drawn: Array, context: MetricContext
 ) -> tuple[Array, Array]:
     """Return by how much the mean distance to the references shrinks: over all rows, and in every sample."""
     before, after, reference = (part[:, 0] for part in statistics)
     shrunk = numpy.abs(before - reference) - numpy.abs(after - reference)
     pairs = numpy.stack([shrunk, numpy.ones(len(shrunk))], axis=1)
-    return measure.figure(pairs.sum(axis=0), tools), measure.figure(drawn @ pairs, tools)
+    return metric.figure(pairs.sum(axis=0), context), metric.figure(drawn @ pairs, context)
 
 
 def _interval(samples: Array, rows: int) -> tuple[float, float] | None:
-    """Return the percentile interval; samples without any telling row are left out of it."""
+    """Return the percentile interval; samples without any row that counts are left out of it."""
     known = samples[~numpy.isnan(samples)]
     if rows < 2 or not len(known):
         return None
@@ -231,9 +231,9 @@ def _verdict(interval: tuple[float, float] | None, rows: int) -> Verdict:
 
 
 def _gains(
-    before: Sequence[Sample], after: Sequence[Sample], tools: MetricContext
+    before: Sequence[Sample], after: Sequence[Sample], context: MetricContext
 ) -> tuple[tuple[float | None, ...], Choice]:
-    """Say how much better each row got, all rows in one unit so that they can be sorted.
+    """Return how much better each row got, all rows in one unit so that they can be sorted.
 
     The drop in negative log-likelihood of the reference (nats a token) where every row with a reference has it on
     both sides, else the gain in sentence chrF (points).
@@ -247,7 +247,7 @@ def _gains(
         return tuple(gains), Choice("gain", "nll", message("compare.gain.nll"))
     for row in referenced:
         sides = (side[row] for side in (before, after))
-        worth = [tools.chrf.sentence_score(side.answer, [side.reference]).score for side in sides]
+        worth = [context.chrf.sentence_score(side.answer, [side.reference]).score for side in sides]
         gains[row] = worth[1] - worth[0]
     return tuple(gains), Choice("gain", "chrf", message("compare.gain.chrf"))
 
@@ -256,6 +256,6 @@ def _has_likelihood(sample: Sample) -> bool:
     return sample.nll is not None and bool(numpy.isfinite(sample.nll)) and sample.nll_tokens > 0
 
 
-def _language_choice(asked: str | None, tools: MetricContext) -> Choice:
-    reason = message("compare.language.asked" if asked else "compare.language.found")
-    return Choice("language", tools.language, reason)
+def _language_choice(chosen: str | None, context: MetricContext) -> Choice:
+    reason = message("compare.language.asked" if chosen else "compare.language.found")
+    return Choice("language", context.language, reason)

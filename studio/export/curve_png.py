@@ -52,7 +52,7 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
         for point in checks:
             canvas.dot(*place(point), 5, WARN)
         canvas.text(right + 32, 16, f"● {names[1]}" if canvas.has("●") else names[1], 20, WARN, bold=True)
-    return canvas.finished()
+    return canvas.to_png()
 
 
 def _words(language: str) -> tuple[list[str], Faces]:

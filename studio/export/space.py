@@ -66,7 +66,7 @@ def _answered(subject: Subject, host: ModelHost, stop: threading.Event, going: G
             [prompt] = row.asked
             asked = [PromptBatchItem((row.ids, row.ids), noise_key(prompt))]
             made = generate.answer(models, asked, config.generation, stop, lambda sides: going("answering", None))
-            before, after = made.sides[0]
+            before, after = made.answers[0]
             pairs.append(AnswerPair(prompt, before.text, after.text))
     host.release()
     return tuple(pairs)

@@ -57,7 +57,7 @@ class ColumnAnswer:
 
 
 Answers = tuple[tuple[ColumnAnswer, ...], ...]
-"""Answers: one tuple for each prompt, with one side for each column."""
+"""One tuple for each prompt, with one answer for each column."""
 
 
 @dataclass(frozen=True)
@@ -67,139 +67,142 @@ class PromptBatchItem:
     ids: tuple[tuple[int, ...], ...]
     """The tokens of the prompt, for each column."""
     key: str
-    """What the noise of the prompt is made of, besides the seed: the same for all columns (see `noise_key`)."""
+    """Seeds the sampling noise, together with the seed: the same for all columns (see `noise_key`)."""
 
 
 def noise_key(prompt: str, earlier: Sequence[str] = ()) -> str:
-    """Return the noise's name for a prompt and what was asked before it."""
+    """Return the key of the noise for a prompt and the user's earlier turns."""
     return json.dumps([*earlier, prompt])
 
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """All answers, and what the columns thought of their first tokens."""
+    """All answers, and the logits of their first tokens."""
 
-    sides: Answers
-    first: Any
-    """Logits of the first token before anything was done to them (prompts × columns × vocabulary), in float32.
-
-    Not a number for prompts that a stop has left out.
-    """
+    answers: Answers
+    first_logits: Any
+    """Unprocessed logits (prompts × columns × vocabulary), in float32; NaN for prompts that a stop has left out."""
 
 
 def answer(
-    placed: ModelSet,
-    asked: Sequence[PromptBatchItem],
+    models: ModelSet,
+    items: Sequence[PromptBatchItem],
     settings: GenerationConfig,
     stop: threading.Event,
     show: Callable[[Answers], None] | None = None,
 ) -> GenerationResult:
     """Answer all prompts with all columns; `show` is called with all answers after every token.
 
-    Prompts of like length are one batch, with all columns where PEFT can mix their adapters; else these answer one
-    after the other. The model is in evaluation mode. An answer ends where the model
-    has no more positions; raises CompareError for a prompt that leaves none.
+    Prompts of like length are one batch, with all columns where PEFT can mix their adapters; else the columns answer
+    in turn. The model is in evaluation mode. An answer ends at the model's last position; raises CompareError for a
+    prompt that leaves none.
     """
     import torch
 
-    count = len(placed.names)
-    rows = [row for one in asked for row in one.ids]
-    keys = [one.key for one in asked for _ in one.ids]
-    room = _answer_limits(placed, asked)
-    stream = _Stream(placed, count, len(rows), show)
+    count = len(models.names)
+    rows = [row for item in items for row in item.ids]
+    keys = [item.key for item in items for _ in item.ids]
+    limits = _answer_limits(models, items)
+    stream = _Stream(models, count, len(rows), show)
     first: dict[int, Any] = {}
-    for numbers, name, most in _batches(placed, asked, settings.max_new_tokens, room):
+    for row_numbers, name, most in _batches(models, items, settings.max_new_tokens, limits):
         if first and stop.is_set():
             break
-        chosen = [rows[number] for number in numbers]
-        ids, mask = probe.padded(chosen, placed.tokenizer.pad_token_id)
-        steps = [_FirstLogits(), *logits_processors(settings, [keys[number] for number in numbers], mask)]
-        with placed.using(name):
-            mixed = {"adapter_names": [placed.names[number % count] for number in numbers]} if placed.mixes else {}
-            _generate(placed, ids, mask, most, steps, stream.of(numbers), stop, mixed)
-        first.update(zip(numbers, steps[0].logits, strict=True))
-    sides = stream.finished(stopped=stop.is_set())
+        prompts = [rows[number] for number in row_numbers]
+        ids, mask = probe.padded(prompts, models.tokenizer.pad_token_id)
+        processors = [_FirstLogits(), *logits_processors(settings, [keys[number] for number in row_numbers], mask)]
+        with models.using(name):
+            adapters = (
+                {"adapter_names": [models.names[number % count] for number in row_numbers]} if models.mixes else {}
+            )
+            _generate(models, ids, mask, most, processors, stream.streamer(row_numbers), stop, adapters)
+        first.update(zip(row_numbers, processors[0].logits, strict=True))
+    sides = stream.finish(stopped=stop.is_set())
     if show:
         show(sides)
     unknown = torch.full_like(next(iter(first.values())), torch.nan)
     logits = torch.stack([first.get(number, unknown) for number in range(len(rows))])
-    return GenerationResult(sides, logits.reshape(len(asked), count, -1))
+    return GenerationResult(sides, logits.reshape(len(items), count, -1))
 
 
-def batches(lengths: Sequence[int], answer: int) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], answer_tokens: int) -> Iterator[list[int]]:
     """Yield the rows in batches of like length (numbers from 0), given the lengths of prompts and longest answer."""
-    most = MAX_BATCH_ROWS[device()]
+    max_rows = MAX_BATCH_ROWS[device()]
     batch: list[int] = []
-    for number in sorted(range(len(lengths)), key=lambda number: (lengths[number], number)):
-        if batch and (len(batch) == most or (len(batch) + 1) * (lengths[number] + answer) * 2 > MAX_BATCH_TOKENS):
+    for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
+        if batch and (
+            len(batch) == max_rows or (len(batch) + 1) * (lengths[row] + answer_tokens) * 2 > MAX_BATCH_TOKENS
+        ):
             yield batch
             batch = []
-        batch.append(number)
+        batch.append(row)
     if batch:
         yield batch
 
 
 def _batches(
-    placed: ModelSet, asked: Sequence[PromptBatchItem], answer: int, room: Sequence[int]
+    models: ModelSet, items: Sequence[PromptBatchItem], answer_tokens: int, limits: Sequence[int]
 ) -> Iterator[tuple[list[int], str | None, int]]:
     """Yield the rows that are generated together, the adapter to use, and the tokens that they may have at most.
 
     Rows are all columns of some prompts, or one column where they are not mixed (else the adapter is None). A prompt
     that leaves less room than an answer may have is alone, so that no other answer is shorter for it.
     """
-    count = len(placed.names)
-    wide = [number for number, left in enumerate(room) if left >= answer]
-    lengths = [max(map(len, asked[number].ids)) for number in wide]
-    groups = [([wide[place] for place in group], answer) for group in batches(lengths, answer)]
-    groups += [([number], left) for number, left in enumerate(room) if left < answer]
-    for prompts, most in groups:
-        if placed.mixes:
-            yield [prompt * count + column for prompt in prompts for column in range(count)], None, most
+    count = len(models.names)
+    wide = [number for number, limit in enumerate(limits) if limit >= answer_tokens]
+    lengths = [max(map(len, items[number].ids)) for number in wide]
+    groups = [([wide[place] for place in group], answer_tokens) for group in batches(lengths, answer_tokens)]
+    groups += [([number], limit) for number, limit in enumerate(limits) if limit < answer_tokens]
+    for prompts, max_new_tokens in groups:
+        if models.mixes:
+            yield [prompt * count + column for prompt in prompts for column in range(count)], None, max_new_tokens
         else:
-            for column, name in enumerate(placed.names):
-                yield [prompt * count + column for prompt in prompts], name, most
+            for column, name in enumerate(models.names):
+                yield [prompt * count + column for prompt in prompts], name, max_new_tokens
 
 
-def _answer_limits(placed: ModelSet, asked: Sequence[PromptBatchItem]) -> list[int]:
-    """Return how many tokens the answer to each prompt may have; raises CompareError where there is room for none."""
-    most = getattr(placed.model.config.get_text_config(), "max_position_embeddings", None) or 0
-    settings = placed.model.config.to_dict()
-    most = limits.positions(settings) or (most if most > 0 else sys.maxsize)  # XLNet says -1: there is no limit
-    longest = [max(map(len, one.ids)) for one in asked]
-    if max(longest) >= most:
-        raise CompareError("compare.too_long", tokens=max(longest), most=most)
-    return [most - length for length in longest]
+def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[int]:
+    """Return the longest possible answer to each prompt, in tokens; raises CompareError where that is none."""
+    max_positions = getattr(models.model.config.get_text_config(), "max_position_embeddings", None) or 0
+    settings = models.model.config.to_dict()
+    max_positions = limits.positions(settings) or (
+        max_positions if max_positions > 0 else sys.maxsize
+    )  # XLNet says -1: there is no limit
+    longest = [max(map(len, item.ids)) for item in items]
+    if max(longest) >= max_positions:
+        raise CompareError("compare.too_long", tokens=max(longest), max_positions=max_positions)
+    return [max_positions - length for length in longest]
 
 
 def _generate(
-    placed: ModelSet,
+    models: ModelSet,
     ids: Any,
     mask: Any,
-    most: int,
-    steps: list[Any],
+    max_new_tokens: int,
+    processors: list[Any],
     streamer: Any,
     stop: threading.Event,
-    mixed: dict[str, Any],
+    adapters: dict[str, Any],
 ) -> None:
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    model = placed.model
+    model = models.model
     model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
-        max_new_tokens=most,
+        max_new_tokens=max_new_tokens,
         do_sample=False,  # sampling is done by the processors, so that all columns share the noise
         temperature=None,
         top_k=None,
         top_p=None,
         repetition_penalty=1.0,
         use_cache=True,
-        eos_token_id=placed.stops,
-        pad_token_id=placed.tokenizer.pad_token_id,
-        logits_processor=LogitsProcessorList(steps),
+        eos_token_id=models.stops,
+        pad_token_id=models.tokenizer.pad_token_id,
+        logits_processor=LogitsProcessorList(processors),
         stopping_criteria=StoppingCriteriaList([_stopping_criterion(stop)]),
         streamer=streamer,
-        **mixed,
+        **adapters,
     )
 
 
@@ -210,21 +213,21 @@ def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any
     """
     from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-    steps: list[Any] = []
+    processors: list[Any] = []
     if settings.repetition_penalty != 1.0:
-        steps.append(_RepetitionPenalty(settings.repetition_penalty, mask))
+        processors.append(_RepetitionPenalty(settings.repetition_penalty, mask))
     if settings.temperature > 0:
-        steps.append(TemperatureLogitsWarper(settings.temperature))
+        processors.append(TemperatureLogitsWarper(settings.temperature))
         if settings.top_k:
-            steps.append(TopKLogitsWarper(settings.top_k))
+            processors.append(TopKLogitsWarper(settings.top_k))
         if settings.top_p < 1:
-            steps.append(TopPLogitsWarper(settings.top_p))
-        steps.append(_SharedNoise(settings.seed, keys))
-    return steps
+            processors.append(TopPLogitsWarper(settings.top_p))
+        processors.append(_SharedNoise(settings.seed, keys))
+    return processors
 
 
 class _FirstLogits:
-    """Remembers the logits of the first token."""
+    """Stores the logits of the first token."""
 
     def __init__(self) -> None:
         self.logits: Any = None
@@ -236,9 +239,9 @@ class _FirstLogits:
 
 
 class _RepetitionPenalty:
-    """Makes tokens less likely that were there before (Keskar et al. 2019, CTRL).
+    """The repetition penalty (Keskar et al. 2019, CTRL) without the padding.
 
-    transformers' own takes the padding for text, so that a short prompt in a batch would get another answer than alone.
+    transformers' own penalizes padding tokens too: a short prompt would get another answer in a batch than alone.
     """
 
     def __init__(self, penalty: float, mask: Any) -> None:
@@ -247,11 +250,11 @@ class _RepetitionPenalty:
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         import torch
 
-        real = torch.ones_like(input_ids, dtype=torch.float32)
-        real[:, : self._mask.shape[1]] = self._mask.to(real)
-        seen = torch.zeros(scores.shape, device=scores.device).scatter_add_(1, input_ids, real) > 0
-        changed = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
-        return torch.where(seen, changed, scores)
+        is_real = torch.ones_like(input_ids, dtype=torch.float32)
+        is_real[:, : self._mask.shape[1]] = self._mask.to(is_real)
+        present = torch.zeros(scores.shape, device=scores.device).scatter_add_(1, input_ids, is_real) > 0
+        penalized = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
+        return torch.where(present, penalized, scores)
 
 
 class _SharedNoise:
@@ -269,11 +272,11 @@ class _SharedNoise:
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         import torch
 
-        drawn = {
+        draws = {
             key: torch.rand(scores.shape[-1], generator=generator, dtype=torch.float64)
             for key, generator in self._generators.items()
         }
-        uniform = torch.stack([drawn[key] for key in self._keys])
+        uniform = torch.stack([draws[key] for key in self._keys])
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
         return scores.float() + gumbel.to(scores.device, torch.float32)
 
@@ -292,19 +295,19 @@ def _stopping_criterion(stop: threading.Event) -> Any:
 class _Stream:
     """Collects the tokens of all rows; transformers' own streamers take one row only."""
 
-    def __init__(self, placed: ModelSet, columns: int, rows: int, show: Callable[[Answers], None] | None):
-        self._tokenizer = placed.tokenizer
-        self._stops = frozenset(placed.stops)
+    def __init__(self, models: ModelSet, columns: int, rows: int, show: Callable[[Answers], None] | None):
+        self._tokenizer = models.tokenizer
+        self._stops = frozenset(models.stops)
         self._columns = columns
         self._show = show
         self._sides = [ColumnAnswer() for _ in range(rows)]
         self._ids: list[list[int]] = [[] for _ in range(rows)]
 
-    def of(self, rows: Sequence[int]) -> "_Streamer":
-        """Return what transformers puts the tokens of some rows into."""
+    def streamer(self, rows: Sequence[int]) -> "_Streamer":
+        """Return the streamer of a batch of rows, for transformers."""
         return _Streamer(self, rows)
 
-    def take(self, row: int, token: int, seconds: float) -> None:
+    def append(self, row: int, token: int, seconds: float) -> None:
         """Take the next token of a row; those after its end are padding."""
         side = self._sides[row]
         if side.end is not None:
@@ -315,32 +318,32 @@ class _Stream:
         self._sides[row] = replace(side, seconds=seconds, first_seconds=first, end=end)
 
     def show(self) -> None:
-        """Show all rows as they are, if somebody looks."""
+        """Call the callback with all answers so far, if there is one."""
         if self._show:
-            self._show(self._now())
+            self._show(self._answers())
 
-    def finished(self, stopped: bool) -> Answers:
+    def finish(self, stopped: bool) -> Answers:
         """Return all answers with the reason for their end."""
         reason: End = "stopped" if stopped else "length"
         self._sides = [side if side.end else replace(side, end=reason) for side in self._sides]
-        return self._now()
+        return self._answers()
 
-    def _now(self) -> Answers:
-        sides = [self._in_words(row) for row in range(len(self._sides))]
+    def _answers(self) -> Answers:
+        sides = [self._decode(row) for row in range(len(self._sides))]
         return tuple(tuple(sides[at : at + self._columns]) for at in range(0, len(sides), self._columns))
 
-    def _in_words(self, row: int) -> ColumnAnswer:
+    def _decode(self, row: int) -> ColumnAnswer:
         side, ids = self._sides[row], self._ids[row]
         if len(side.ids) != len(ids):
-            shown = ids[:-1] if side.end == "turn" else ids
-            text = self._tokenizer.decode(shown, skip_special_tokens=True)
+            visible = ids[:-1] if side.end == "turn" else ids
+            text = self._tokenizer.decode(visible, skip_special_tokens=True)
             text = text.rstrip("\ufffd").lstrip()  # the first bytes of a character whose others are to come
             self._sides[row] = side = replace(side, text=text, ids=tuple(ids))
         return side
 
 
 class _Streamer:
-    """What transformers calls with the tokens of a batch."""
+    """Receives the tokens of a batch from transformers."""
 
     def __init__(self, stream: _Stream, rows: Sequence[int]):
         self._stream, self._rows = stream, rows
@@ -353,7 +356,7 @@ class _Streamer:
             return
         seconds = time.perf_counter() - self._started
         for row, token in zip(self._rows, value.reshape(-1).tolist(), strict=True):
-            self._stream.take(row, token, seconds)
+            self._stream.append(row, token, seconds)
         self._stream.show()
 
     def end(self) -> None:

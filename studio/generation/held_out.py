@@ -19,7 +19,7 @@ from studio.errors import CompareError, DataError
 from studio.runs import Run
 
 GENERAL = "general-heldout"
-"""The bundled set of ordinary questions, which shows what an adapter has forgotten."""
+"""The bundled set of ordinary questions, which measures what an adapter has forgotten."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class HeldOutRow:
     """A row to answer."""
 
     prompt: str
-    """What is asked, for people."""
+    """As text."""
     reference: str | None
     ids: tuple[int, ...]
     """The tokens of the prompt."""
@@ -35,35 +35,35 @@ class HeldOutRow:
     """The tokens of the reference, its end included; empty without one, or where no template renders it."""
 
 
-def from_run(run: Run, tokenizer: Any, going: Callable[[float], None] = lambda share: None) -> list[HeldOutRow]:
+def from_run(run: Run, tokenizer: Any, on_progress: Callable[[float], None] = lambda share: None) -> list[HeldOutRow]:
     """Return the rows that were kept from a run's training; empty when it kept none.
 
     Raises CompareError when the data are no longer those of the run, so that some of the rows may have been trained.
     """
     if run.config().data.validation.kind == "none":
         return []
-    rows, sha256 = prepare.validation_rows(run.config(), tokenizer, going, runs.day_of(run.id))
+    rows, sha256 = prepare.validation_rows(run.config(), tokenizer, on_progress, runs.day_of(run.id))
     if sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
-    return [_training_row(turns, made.segments, tokenizer) for turns, made in rows]
+    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows]
 
 
 def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:
-    """Return the rows of a bundled data set, as the run would be asked."""
+    """Return the rows of a bundled dataset, rendered as in the run's training."""
     return _from_table(run, source.open_table(SourceConfig(kind="bundled", name=name)), tokenizer)[0]
 
 
 def from_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[HeldOutRow]:
-    """Return prompts as the run is asked them; raises PromptError where its template cannot take a prompt alone."""
-    made = run_renderer(run, tokenizer)
-    return [_prompt_row(made, (Turn("user", prompt),), None, tokenizer) for prompt in prompts]
+    """Return rows for some prompts; raises PromptError where the run's template cannot take a prompt alone."""
+    renderer = run_renderer(run, tokenizer)
+    return [_prompt_row(renderer, (Turn("user", prompt),), None, tokenizer) for prompt in prompts]
 
 
 def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldOutRow]:
     """Return those of a run's validation rows that have these numbers (see `Prepared.held`)."""
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
     rows = prepare.said_in(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
-    return [_training_row(turns, made.segments, tokenizer) for turns, made in rows]
+    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows]
 
 
 def from_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
@@ -91,16 +91,16 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def _from_table(run: Run, table: Table, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
-    made, mapping = run_renderer(run, tokenizer), _mapping(table)
-    found = [_turns(row, mapping) for row in table.rows()]
-    rows = [_prompt_row(made, *turns, tokenizer) for turns in found if turns]
+    renderer, mapping = run_renderer(run, tokenizer), _mapping(table)
+    read = [_turns(row, mapping) for row in table.rows()]
+    rows = [_prompt_row(renderer, *turns, tokenizer) for turns in read if turns]
     if not rows:
         raise DataError("data.empty", name=table.path.name)
-    return rows, len(found) - len(rows)
+    return rows, len(read) - len(rows)
 
 
 def _mapping(table: Table) -> Any:
-    """Return how questions and answers are found in a table; None where only its first column counts."""
+    """Return the mapping of a table to prompts and answers; None where only its first column counts."""
     try:
         mapping = formats.detect(table).mapping
     except DataError:
@@ -109,7 +109,7 @@ def _mapping(table: Table) -> Any:
 
 
 def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None:
-    """Return what is asked in a row and its reference; None for a row that asks nothing."""
+    """Return the prompt of a row and its reference; None for a row without a prompt."""
     if isinstance(row, BadRow):
         return None
     if mapping is None:
@@ -122,13 +122,13 @@ def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None
     return (turns[:-1], turns[-1].content) if turns[-1].role == "assistant" else (turns, None)
 
 
-def _prompt_row(made: PromptRenderer, turns: Sequence[Turn], reference: str | None, tokenizer: Any) -> HeldOutRow:
-    ids = tuple(tokens.prompt_ids(made.question(turns), tokenizer))
+def _prompt_row(renderer: PromptRenderer, turns: Sequence[Turn], reference: str | None, tokenizer: Any) -> HeldOutRow:
+    ids = tuple(tokens.prompt_ids(renderer.question(turns), tokenizer))
     answer: tuple[int, ...] = ()
-    if reference and isinstance(made, ChatRenderer):
+    if reference and isinstance(renderer, ChatRenderer):
         try:
-            segments = made.example([*turns, Turn("assistant", reference)], {}).segments
-        except RowProblem:  # asked all the same, without a likelihood
+            segments = renderer.example([*turns, Turn("assistant", reference)], {}).segments
+        except RowProblem:  # answered all the same, without a likelihood
             segments = ()
         answer = _split(segments, tokenizer)[1] if segments and segments[-1].trained else ()
     return HeldOutRow(_readable(turns), reference, ids, answer)

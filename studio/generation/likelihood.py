@@ -1,4 +1,4 @@
-"""How likely a model finds an answer that is given, token by token: one forward pass, nothing is generated."""
+"""The likelihood of a given answer, token by token: one forward pass, nothing is generated."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Ids = Sequence[int]
 
 @dataclass(frozen=True)
 class TokenScores:
-    """A token of an answer (or several that make one character), and how likely each column finds it."""
+    """A token of an answer (or several that make one character), with its likelihood under each column."""
 
     text: str
     log_probabilities: tuple[float, ...]
@@ -24,31 +24,31 @@ class TokenScores:
 
     @property
     def gain(self) -> float:
-        """By how much likelier the last column finds it than the first, in nats; the ratio is its exponential."""
+        """Log-probability of the last column minus that of the first, in nats."""
         return self.log_probabilities[-1] - self.log_probabilities[0]
 
 
 def log_probabilities(
-    placed: ModelSet, asked: Sequence[PromptBatchItem], answers: Sequence[Ids]
+    models: ModelSet, items: Sequence[PromptBatchItem], answers: Sequence[Ids]
 ) -> list[tuple[Any, ...]]:
     """Return for each prompt, and each column, the log-probability of every token of the answer (arrays of float32).
 
     The prompts should be of like length: those that are passed together are padded to the longest.
     """
-    found: list[tuple[Any, ...]] = []
-    for part in _slices(placed, answers):
-        found += _score_slice(placed, asked[part], answers[part])
-    return found
+    scores: list[tuple[Any, ...]] = []
+    for span in _slices(models, answers):
+        scores += _score_slice(models, items[span], answers[span])
+    return scores
 
 
-def _slices(placed: ModelSet, answers: Sequence[Ids]) -> Iterator[slice]:
-    vocabulary = placed.model.config.get_text_config().vocab_size
+def _slices(models: ModelSet, answers: Sequence[Ids]) -> Iterator[slice]:
+    vocabulary = models.model.config.get_text_config().vocab_size
     start = 0
     while start < len(answers):
         stop, longest = start, 0
         while stop < len(answers):
             longest = max(longest, len(answers[stop]) + 1)
-            rows = (stop + 1 - start) * len(placed.names)
+            rows = (stop + 1 - start) * len(models.names)
             if stop > start and rows * longest * vocabulary > MAX_LOGITS:
                 break
             stop += 1
@@ -56,44 +56,44 @@ def _slices(placed: ModelSet, answers: Sequence[Ids]) -> Iterator[slice]:
         start = stop
 
 
-def _score_slice(placed: ModelSet, asked: Sequence[PromptBatchItem], answers: Sequence[Ids]) -> list[tuple[Any, ...]]:
+def _score_slice(models: ModelSet, items: Sequence[PromptBatchItem], answers: Sequence[Ids]) -> list[tuple[Any, ...]]:
     """Score some prompts in one pass, or in one for each column where they cannot be mixed."""
-    count = len(placed.names)
-    made: list[Any] = [None] * (len(asked) * count)
-    rows = [(*ids, *answer) for one, answer in zip(asked, answers, strict=True) for ids in one.ids]
-    whole = [list(range(len(rows)))] if placed.mixes else [list(range(c, len(rows), count)) for c in range(count)]
-    for numbers in whole:
-        ids, mask = probe.padded([rows[number] for number in numbers], placed.tokenizer.pad_token_id)
-        names = [placed.names[number % count] for number in numbers]
-        kept = max(len(answers[number // count]) for number in numbers) + 1
-        mixed = {"adapter_names": names} if placed.mixes else {}
-        with placed.using(None if placed.mixes else names[0]):
-            logits = probe.forward(placed.model, ids, mask, logits_to_keep=kept, **mixed)
+    count = len(models.names)
+    scores: list[Any] = [None] * (len(items) * count)
+    rows = [(*ids, *answer) for item, answer in zip(items, answers, strict=True) for ids in item.ids]
+    passes = [list(range(len(rows)))] if models.mixes else [list(range(c, len(rows), count)) for c in range(count)]
+    for numbers in passes:
+        ids, mask = probe.padded([rows[number] for number in numbers], models.tokenizer.pad_token_id)
+        names = [models.names[number % count] for number in numbers]
+        logits_to_keep = max(len(answers[number // count]) for number in numbers) + 1
+        adapters = {"adapter_names": names} if models.mixes else {}
+        with models.using(None if models.mixes else names[0]):
+            logits = probe.forward(models.model, ids, mask, logits_to_keep=logits_to_keep, **adapters)
         for row, number in enumerate(numbers):
-            made[number] = _answer_log_probabilities(logits[row], answers[number // count])
-    return [tuple(made[at : at + count]) for at in range(0, len(made), count)]
+            scores[number] = _answer_log_probabilities(logits[row], answers[number // count])
+    return [tuple(scores[at : at + count]) for at in range(0, len(scores), count)]
 
 
 def _answer_log_probabilities(logits: Any, answer: Ids) -> Any:
     """Return the log-probabilities of the last tokens of a row, which are the answer."""
     import torch
 
-    wanted = torch.tensor(list(answer), dtype=torch.long, device=logits.device)
-    said = logits[len(logits) - len(answer) - 1 : len(logits) - 1].float().log_softmax(-1)
-    return said.gather(-1, wanted[:, None])[:, 0].cpu().numpy()
+    targets = torch.tensor(list(answer), dtype=torch.long, device=logits.device)
+    log_probabilities = logits[len(logits) - len(answer) - 1 : len(logits) - 1].float().log_softmax(-1)
+    return log_probabilities.gather(-1, targets[:, None])[:, 0].cpu().numpy()
 
 
-def score_answer(placed: ModelSet, asked: PromptBatchItem, answer: Ids) -> tuple[TokenScores, ...]:
-    """Say for each token of an answer how likely each column finds it; parts of one character are joined."""
-    columns = log_probabilities(placed, [asked], [answer])[0]
-    found: list[TokenScores] = []
-    held: list[int] = []
+def score_answer(models: ModelSet, item: PromptBatchItem, answer: Ids) -> tuple[TokenScores, ...]:
+    """Return each token of an answer with its likelihood under each column; parts of one character are joined."""
+    columns = log_probabilities(models, [item], [answer])[0]
+    scores: list[TokenScores] = []
+    pending: list[int] = []
     sums = [0.0] * len(columns)
     for place, token in enumerate(answer):
-        held.append(token)
+        pending.append(token)
         sums = [total + float(column[place]) for total, column in zip(sums, columns, strict=True)]
-        text = placed.tokenizer.decode(held)
+        text = models.tokenizer.decode(pending)
         if not text.endswith("\ufffd") or place + 1 == len(answer):
-            found.append(TokenScores(text, tuple(sums)))
-            held, sums = [], [0.0] * len(columns)
-    return tuple(found)
+            scores.append(TokenScores(text, tuple(sums)))
+            pending, sums = [], [0.0] * len(columns)
+    return tuple(scores)

@@ -130,7 +130,7 @@ class Canvas:
         """Whether the regular font draws a character."""
         return self.faces.regular.draws(character)
 
-    def finished(self) -> bytes:
+    def to_png(self) -> bytes:
         """Return the picture as PNG."""
         from PIL import Image
 

@@ -79,7 +79,7 @@ def _answer(card: Card, answer: str) -> str:
 def _stills(card: Card) -> str:
     if not card.stills:
         return ""
-    shown = []
+    timelines = []
     for still in card.stills:
         last = len(still.answers) - 1
         panels = "".join(
@@ -87,8 +87,8 @@ def _stills(card: Card) -> str:
             f"{_escape(card.words('step', step=step))}</p>{_answer(card, answer)}</section>"
             for place, (step, answer) in enumerate(still.answers)
         )
-        shown.append(f'<p class="label still">{_escape(still.prompt)}</p><div class="stills">{panels}</div>')
-    return f"<h2>{_escape(card.words('stills'))}</h2>{''.join(shown)}"
+        timelines.append(f'<p class="label still">{_escape(still.prompt)}</p><div class="stills">{panels}</div>')
+    return f"<h2>{_escape(card.words('stills'))}</h2>{''.join(timelines)}"
 
 
 def _facts(card: Card) -> str:

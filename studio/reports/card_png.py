@@ -13,7 +13,7 @@ SIZES = {"square": (1080, 1080), "landscape": (1200, 675), "portrait": (1080, 13
 """Width and height in pixels."""
 
 HEADLINE_METRICS = ("perplexity", "marker", "chrf", "ends")
-"""The first three of these that were taken are shown on the picture, whether they got better or not."""
+"""The picture shows the first three of these that the scoreboard has, better or not."""
 
 _ANSWER_FONT_SIZES = (84, 72, 60, 50, 43, 38, 34, 30, 27, 24, 22, 20)
 """Type sizes of an answer in pixels, the largest first."""
@@ -32,12 +32,12 @@ def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
     if size not in SIZES:
         raise CompareError("compare.card_size", size=str(size)[:40], sizes=", ".join(SIZES))
     canvas = Canvas(*SIZES[size], fonts.find(_has_hangul(card, pair)))
-    return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").drawn()
+    return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").draw()
 
 
 def _has_hangul(card: Card, pair: int) -> bool:
-    shown = card.pairs[pair]
-    texts = [card.title, card.base, card.adapter, card.words("before"), shown.prompt, shown.before, shown.after]
+    answers = card.pairs[pair]
+    texts = [card.title, card.base, card.adapter, card.words("before"), answers.prompt, answers.before, answers.after]
     return any(map(is_hangul, "".join([*texts, *card.recipe])))
 
 
@@ -51,10 +51,10 @@ class _Drawing:
     wide: bool
     stacked: bool
 
-    def drawn(self) -> bytes:
+    def draw(self) -> bytes:
         """Draw everything and return the picture."""
-        shown, margin = self.card.pairs[self.pair], 48 if self.wide else 56
-        for words in (self.card.title, shown.prompt, shown.before, shown.after, *self.card.recipe):
+        answers, margin = self.card.pairs[self.pair], 48 if self.wide else 56
+        for words in (self.card.title, answers.prompt, answers.before, answers.after, *self.card.recipe):
             self.canvas.drawable(words)  # so that the foot can say what has no glyph
         left, width = margin, self.canvas.width - 2 * margin
         top = self._head(left, margin - 10, width)
@@ -62,7 +62,7 @@ class _Drawing:
         bottom = self._foot(left, self.canvas.height - margin + 8, width)
         bottom = self._scores(left, bottom, width)
         self._sides(left, top, width, bottom - top)
-        return self.canvas.finished()
+        return self.canvas.to_png()
 
     def _head(self, left: float, top: float, width: float) -> float:
         canvas, card, size = self.canvas, self.card, 30 if self.wide else 36
@@ -93,17 +93,17 @@ class _Drawing:
 
     def _sides(self, left: float, top: float, width: float, height: float) -> None:
         """Draw both answers in one size of type, side by side or one above the other."""
-        card, shown, gap = self.card, self.card.pairs[self.pair], 24
+        card, answers, gap = self.card, self.card.pairs[self.pair], 24
         each = width if self.stacked else (width - gap) / 2
         heights = [height, height]
         if self.stacked:
             needs = [
                 self._fitted(answer, each, height, _ANSWER_FONT_SIZES[-2:]).height + 90
-                for answer in (shown.before, shown.after)
+                for answer in (answers.before, answers.after)
             ]
             share = min(max(needs[0] / sum(needs), 0.3), 0.7)
             heights = [(height - gap) * share, (height - gap) * (1 - share)]
-        rooms = list(zip((shown.before, shown.after), heights, strict=True))
+        rooms = list(zip((answers.before, answers.after), heights, strict=True))
         size = min(self._fitted(answer, each, tall, _ANSWER_FONT_SIZES).size for answer, tall in rooms)
         spare = min(tall - self._fitted(answer, each, tall, [size]).height for answer, tall in rooms)
         lead = max(0, spare - _PANEL_HEAD - 16) / 3  # short answers stand a little above the middle, on one line

@@ -1,5 +1,5 @@
-"""A before/after card: what was asked, what base and adapter say, and what the run was. Here its content, as Markdown
-and as JSON; `report_html` makes the page and `report_png` the pictures.
+"""A before/after card: prompts, the answers of base and adapter, and the run. Here its content, as Markdown and JSON;
+`card_html` makes the page and `card_png` the pictures.
 """
 
 import math
@@ -17,14 +17,14 @@ from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.train.diagnosis import Reading
 
 VERDICT_SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "="}
-"""What stands beside a verdict, so that colour is never the only sign."""
+"""Shown beside a verdict, so that colour is never the only sign."""
 _BARS = "▁▂▃▄▅▆▇█"
 _BAR_COUNT = 32
 
 
 @dataclass(frozen=True)
 class SampleTimeline:
-    """A few frames of the film strip of one prompt."""
+    """A few answers to one prompt during the training."""
 
     prompt: str
     answers: tuple[tuple[int, str], ...]
@@ -33,7 +33,7 @@ class SampleTimeline:
 
 @dataclass(frozen=True)
 class Card:
-    """What a card shows. All texts are shown as they are: nothing in them is taken for markup."""
+    """The content of a card. All texts are plain: nothing in them is taken for markup."""
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
 
@@ -44,12 +44,12 @@ class Card:
     """Name of the adapter or its run."""
     pairs: tuple[AnswerPair, ...]
     recipe: tuple[str, ...] = ()
-    """The settings worth telling, one line each."""
+    """The main settings, one line each."""
     data_hash: str = ""
     losses: tuple[float, ...] = ()
     """Training losses in order, for the sparkline."""
     reading: Reading | None = None
-    """What the run's curves say."""
+    """The diagnosis of the run's curves."""
     stills: tuple[SampleTimeline, ...] = ()
     """How answers changed during the training."""
     scoreboard: Scoreboard | None = None
@@ -194,8 +194,8 @@ def to_markdown(card: Card) -> str:
             parts.append(f"## {card.words('one_of', number=place, total=len(card.pairs))}")
         parts.append(f"**{card.words('prompt')}**\n\n{fenced_block(pair.prompt)}")
         for (side, name), answer in zip(sides, (pair.before, pair.after), strict=True):
-            shown = fenced_block(answer) if answer.strip() else f"*{card.words('empty')}*"
-            parts.append(f"**{side}** · {escape_inline(name)}\n\n{shown}")
+            block = fenced_block(answer) if answer.strip() else f"*{card.words('empty')}*"
+            parts.append(f"**{side}** · {escape_inline(name)}\n\n{block}")
     if card.scoreboard:
         parts.append(f"## {card.words('scoreboard')}\n\n{table(card.scoreboard, card.language)}")
     facts = [escape_inline(line) for line in card.recipe]

@@ -68,9 +68,9 @@ def find(needs_hangul: bool) -> Faces:
     for regular, bold in _KOREAN if needs_hangul else (*_KOREAN, *_LATIN):
         if (path := files.get(regular.lower())) and (face := _face(path, "regular")):
             heavier = files.get(bold.lower())
-            found = Faces(face, (heavier and _face(heavier, "bold")) or face)
-            if not needs_hangul or (found.regular.draws("한") and found.bold.draws("한")):
-                return found
+            faces = Faces(face, (heavier and _face(heavier, "bold")) or face)
+            if not needs_hangul or (faces.regular.draws("한") and faces.bold.draws("한")):
+                return faces
     if not needs_hangul:
         return Faces(Face(), Face())
     for path in files.values():  # a font that we don't know by name is better than none
@@ -98,13 +98,13 @@ def folders() -> Iterator[Path]:
 @lru_cache(maxsize=4)
 def _files(where: tuple[Path, ...]) -> dict[str, Path]:
     """Return the font files in some folders by their names in lower case."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for folder in where:
         for base, _, names in os.walk(folder):
             for name in sorted(names):
                 if name.lower().endswith(_ENDINGS):
-                    found.setdefault(name.lower(), Path(base) / name)
-    return found
+                    files.setdefault(name.lower(), Path(base) / name)
+    return files
 
 
 @lru_cache(maxsize=64)

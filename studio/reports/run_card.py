@@ -17,16 +17,16 @@ from studio.train import diagnosis, samples
 from studio.train.curve import Curve
 
 MAX_TIMELINE_PROMPTS = 2
-"""Prompts of the film strip on a card."""
+"""Sample timelines on a card."""
 
 
-def comparison_card_of(run: Run, made: Comparison, language: str) -> Card:
+def comparison_card_of(run: Run, comparison: Comparison, language: str) -> Card:
     """Return the card of a comparison: its first column is the before, its last the after.
 
     The scoreboard is on it if the run has one that was measured with the adapter of the last column.
     """
-    columns = made.request.columns
-    prompts = zip(made.request.prompts, made.answers, strict=True)
+    columns = comparison.request.columns
+    prompts = zip(comparison.request.prompts, comparison.answers, strict=True)
     card = card_of_run(
         run, tuple(AnswerPair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts), language
     )
@@ -34,7 +34,7 @@ def comparison_card_of(run: Run, made: Comparison, language: str) -> Card:
         card,
         base=_side_name(card.base, columns[0], BASE, language),
         adapter=_side_name(card.adapter, columns[-1], ADAPTED, language),
-        scoreboard=_matching_scoreboard(run, made),
+        scoreboard=_matching_scoreboard(run, comparison),
     )
 
 
@@ -61,13 +61,13 @@ def card_of_run(run: Run, pairs: tuple[AnswerPair, ...], language: str) -> Card:
     )
 
 
-def _matching_scoreboard(run: Run, made: Comparison) -> Scoreboard | None:
-    """Return the scoreboard of what the card shows: the base against this very adapter."""
-    columns = made.request.columns
+def _matching_scoreboard(run: Run, comparison: Comparison) -> Scoreboard | None:
+    """Return the scoreboard of the base against the adapter on the card."""
+    columns = comparison.request.columns
     last = len(columns) - 1
-    if made.proof is None or columns[0].kind != "base" or not columns[0].is_plain:
+    if comparison.proof is None or columns[0].kind != "base" or not columns[0].is_plain:
         return None
-    return evaluation_store.find_scoreboard(run, replace(columns[last], said=()), made.proof.adapter_sha256[last])
+    return evaluation_store.find_scoreboard(run, replace(columns[last], said=()), comparison.proof.adapter_sha256[last])
 
 
 def is_scoreboard_missing(run: Run, card: Card) -> bool:
@@ -77,10 +77,10 @@ def is_scoreboard_missing(run: Run, card: Card) -> bool:
 
 
 def _sample_timelines(run: Run) -> tuple[SampleTimeline, ...]:
-    """Return the first, the middle and the last frame of a run's film strip; empty for fewer than two frames."""
+    """Return the first, the middle and the last answers of a run's sample timeline; empty for fewer than two steps."""
     strip = samples.read(run)
-    places = sorted({0, len(strip.frames) // 2, len(strip.frames) - 1}) if len(strip.frames) > 1 else ()
-    frames = [strip.frames[place] for place in places]
+    indices = sorted({0, len(strip.frames) // 2, len(strip.frames) - 1}) if len(strip.frames) > 1 else ()
+    frames = [strip.frames[index] for index in indices]
     return tuple(
         SampleTimeline(prompt, tuple((frame.step, frame.answers[number].text) for frame in frames))
         for number, prompt in enumerate(strip.prompts[:MAX_TIMELINE_PROMPTS] if frames else ())

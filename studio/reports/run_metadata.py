@@ -1,4 +1,4 @@
-"""Everything that a run's directory tells about it: settings, choices, what it rests on, results, files."""
+"""The metadata of a run, from its directory: settings, choices, versions, results, files."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ _FIELDS = dict(fields())
 
 @dataclass(frozen=True)
 class SavedScoreboard:
-    """A scoreboard that was kept with the run."""
+    """A scoreboard in the run's directory."""
 
     at: float
     """When it was made, in seconds since the epoch."""
@@ -36,7 +36,7 @@ class SavedScoreboard:
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What is known of a run."""
+    """The metadata of a run."""
 
     summary: Summary
     config: RunConfig | None
@@ -48,9 +48,9 @@ class RunMetadata:
     changes: Sequence[Mapping[str, Any]]
     """Settings that were changed when the run was resumed: `step` and `settings`."""
     choices: Sequence[Chosen]
-    """What the studio chose by itself, the last word on each."""
+    """The automatic choices, the latest of each."""
     resolved: Mapping[str, Any]
-    """What the run rests on: hashes, versions, the base, the device."""
+    """Hashes, versions, the base, the device."""
     checkpoints: Sequence[int]
     """The steps of the checkpoints, the newest first."""
     spare_bytes: int
@@ -62,7 +62,7 @@ class RunMetadata:
 
     @property
     def can_resume(self) -> bool:
-        """Whether the run is over, unfinished, and can go on: from a checkpoint, or from its very start."""
+        """Whether the run is stopped, unfinished, and can continue: from a checkpoint, or from the start."""
         status = self.summary.status
         if status is None or status.state.alive or status.state is State.FINISHED:
             return False
@@ -77,7 +77,7 @@ class RunMetadata:
 def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
     """Gather what is known of a run; what is damaged is left out, and the summary says so.
 
-    `chosen` are its automatic choices, for who has read its events already.
+    `chosen` are its automatic choices, where its events were read already.
     """
     config: RunConfig | None = None
     with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):
@@ -129,10 +129,10 @@ def differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
 
 def _resolved(run: Run) -> dict[str, Any]:
     try:
-        found = run.resolved()
+        resolved = run.resolved()
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return resolved if isinstance(resolved, dict) else {}
 
 
 def _events(run: Run) -> list[Any]:
@@ -145,13 +145,13 @@ def _events(run: Run) -> list[Any]:
 def _evaluations(folder: Path) -> list[SavedScoreboard]:
     from studio.evaluate.scoreboard import Scoreboard
 
-    found = []
+    scoreboards = []
     for path in folder.glob("*/scoreboard.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
             about = json.loads(path.with_name("evaluation.json").read_bytes())
             board = Scoreboard.from_json(path.read_bytes())
-            found.append(SavedScoreboard(path.stat().st_mtime, about["column"]["adapter"], board))
-    return sorted(found, key=lambda each: each.at, reverse=True)
+            scoreboards.append(SavedScoreboard(path.stat().st_mtime, about["column"]["adapter"], board))
+    return sorted(scoreboards, key=lambda each: each.at, reverse=True)
 
 
 def _count_lines(path: Path) -> int:

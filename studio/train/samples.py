@@ -250,7 +250,7 @@ def answer(
 
     with preserve_state(host.peft):
         made = generate.answer(models, asked, settings, threading.Event(), show)
-    return [side for (side,) in made.sides]
+    return [side for (side,) in made.answers]
 
 
 def measure(

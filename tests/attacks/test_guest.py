@@ -189,12 +189,12 @@ def test_a_chat_of_a_guest_has_an_end(monkeypatch, finished_run):
     request = CompareRequest(finished_run.id, ("x" * 4000,), finished_run.config().generation, (BASE,))
     labels.publish(finished_run, True)
     for _ in range(3):
-        request = request.followed(["y" * 4000], "x" * 4000)
+        request = request.next_turn(["y" * 4000], "x" * 4000)
     with runs.only(labels.is_published):
         limits.require_small(request)
         with pytest.raises(AccessError, match="32000"):
-            limits.require_small(request.followed(["y" * 4000], "x"))
-    limits.require_small(request.followed(["y" * 4000], "x"))  # the owner's
+            limits.require_small(request.next_turn(["y" * 4000], "x"))
+    limits.require_small(request.next_turn(["y" * 4000], "x"))  # the owner's
 
 
 def test_nothing_of_the_owners_data_reaches_a_guest(guest, two_runs):

@@ -118,7 +118,7 @@ def main() -> None:
                 PromptBatchItem((ids,) * len(columns), noise_key(one)) for one, ids in zip(asked, each, strict=True)
             ]
             began = clock()
-            sides = generate.answer(models, rows, settings, threading.Event()).sides
+            sides = generate.answer(models, rows, settings, threading.Event()).answers
             return clock() - began, [[side.ids for side in row] for row in sides]
 
     def rates():

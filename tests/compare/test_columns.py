@@ -88,12 +88,12 @@ def test_a_system_prompt_and_examples_change_what_is_asked(run):
 
 def test_a_chat_goes_on_with_each_columns_own_answers(run):
     first = compare(run, "What is 3?")
-    asked = first.followed("And 4?")
+    asked = first.next_turn("And 4?")
     assert [column.said for column in asked.columns] == [(text,) for text in first.texts()]
     second = gpu.thread().compare(asked).result()
     assert len(set(second.proof.prompt_sha256)) == 2
     assert second.proof.verified, second.proof
-    third = second.followed("And 5?")
+    third = second.next_turn("And 5?")
     assert third.earlier == ("What is 3?", "And 4?")
     assert [turn.role for turn in third.turns("And 5?", third.columns[0])] == ["user", "assistant"] * 2 + ["user"]
 

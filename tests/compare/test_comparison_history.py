@@ -27,7 +27,7 @@ def test_what_is_kept_is_what_was_shown_the_newest_first(run):
     found = comparison_history.load_all(run)
     assert [one.comparison for one in found] == [chat, first]
     assert found[0].id == comparison_history.comparison_id(chat)
-    assert found[0].comparison.followed("And 5?").earlier == ("What is 4?",)
+    assert found[0].comparison.next_turn("And 5?").earlier == ("What is 4?",)
     assert found[0].comparison.proof.verified
 
     again = compare(run, "What is <b>3</b>?", SAMPLED, columns)

@@ -33,8 +33,8 @@ def test_a_reload_shows_the_same_ballot_and_another_voter_another(folder):
     assert first.order("ann") == again.order("ann")
     assert first.order("ann") != first.order("ben")
     assert sorted(first.order("ann")) == sorted(pair.id for pair in PAIRS)
-    assert [first.shown("ann", item) for item in first.order("ann")] == [
-        again.shown("ann", item) for item in again.order("ann")
+    assert [first.item("ann", item) for item in first.order("ann")] == [
+        again.item("ann", item) for item in again.order("ann")
     ]
 
 
@@ -76,7 +76,7 @@ def test_a_vote_can_be_changed_and_the_last_one_counts(folder):
 
     assert [each.winner for each in ballot.votes()] == ["after"]
     assert ballot.progress("ann") == (1, 10)
-    assert ballot.shown("ann", PAIRS[0].id).choice is not None
+    assert ballot.item("ann", PAIRS[0].id).choice is not None
     assert len((folder / "votes.jsonl").read_text(encoding="utf-8").splitlines()) == 2
 
 
@@ -143,7 +143,7 @@ def test_twenty_threads_lose_no_vote(folder):
             choose(ballot, f"voter {number}", item, "after")
 
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(blind_vote, range(20)))
+        list(pool.map(vote, range(20)))
     lines = (folder / "votes.jsonl").read_text(encoding="utf-8").splitlines()
 
     assert len([json.loads(line) for line in lines]) == 200

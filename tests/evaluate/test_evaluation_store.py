@@ -30,7 +30,7 @@ def test_what_is_on_disk_is_what_was_shown(run):
     assert evaluation_store.newest(run) is evaluation_store.stamp(run) is None
     made = evaluate(run).result()
     found = evaluation_store.newest(run)
-    assert (found.id, found.done, found.total, found.going, found.stopped) == (made.id, 12, 12, False, False)
+    assert (found.id, found.done, found.total, found.running, found.stopped) == (made.id, 12, 12, False, False)
     assert (found.pairs, found.notes, found.board) == (made.pairs, made.notes, made.board)
     assert found.forgetting == made.forgetting
 
@@ -44,11 +44,11 @@ def test_everybody_sees_it_go_on_and_stop(run, monkeypatch):
             steps.append((evaluation_store.newest(run), evaluation_store.stamp(run)))
             job.stop()
     (found, stamp), over = steps[0], evaluation_store.newest(run)
-    assert found.going
+    assert found.running
     assert not found.stopped
     assert found.done >= 2
     assert found.pairs[:2] == made.pairs[:2]
-    assert (over.going, over.stopped, over.board) == (False, True, None)
+    assert (over.running, over.stopped, over.board) == (False, True, None)
     assert evaluation_store.stamp(run) != stamp
     assert evaluate(run).result().board == evaluation_store.newest(run).board
 
@@ -61,12 +61,12 @@ def test_one_whose_process_is_gone_does_not_go_on(run):
     (made.path / evaluation_store.METADATA).write_text(
         json.dumps(facts | {"owner": owner.model_dump()}), encoding="utf-8"
     )
-    going, stamp = evaluation_store.newest(run), evaluation_store.stamp(run)
+    running, stamp = evaluation_store.newest(run), evaluation_store.stamp(run)
     other.kill()
     other.communicate()
-    assert going.going
-    assert going.board is None
-    assert not evaluation_store.newest(run).going
+    assert running.running
+    assert running.board is None
+    assert not evaluation_store.newest(run).running
     assert evaluation_store.stamp(run) != stamp
 
 

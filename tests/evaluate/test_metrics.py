@@ -299,18 +299,18 @@ def test_texts_are_read_once_however_often_rows_are_drawn(monkeypatch):
     assert read == [len(ENGLISH)] * 2
 
 
-def test_the_share_done_is_told_and_scoring_can_be_ended():
-    told = []
-    score(samples(ENGLISH), perfect(ENGLISH), going=told.append)
-    assert told == sorted(told)
-    assert len(set(told)) == len(METRICS)
-    assert len(told) > len(METRICS) * len(ENGLISH)
+def test_the_share_done_is_reported_and_scoring_can_be_ended():
+    shares = []
+    score(samples(ENGLISH), perfect(ENGLISH), on_progress=shares.append)
+    assert shares == sorted(shares)
+    assert len(set(shares)) == len(METRICS)
+    assert len(shares) > len(METRICS) * len(ENGLISH)
 
     def stop(share):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score(samples(ENGLISH), perfect(ENGLISH), going=stop)
+        score(samples(ENGLISH), perfect(ENGLISH), on_progress=stop)
 
 
 @pytest.mark.parametrize(

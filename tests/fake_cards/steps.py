@@ -113,7 +113,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
             "scored": trainer.scored,
             "scales": trainer.accelerator.scaler is not None,
             "eval_loss": metrics["eval_loss"],
-            "answers": [[len(side.ids) for side in sides] for sides in answered.sides],
+            "answers": [[len(side.ids) for side in sides] for sides in answered.answers],
             "memory": planned.memory.total,
             "plan_free": planned.free,
         }

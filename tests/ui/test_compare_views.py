@@ -41,7 +41,7 @@ def comparison(before="Boil it.", after="Boil her.", columns=(BASE, ADAPTED), en
 @pytest.mark.parametrize("view", views.VIEWS)
 def test_nothing_of_an_answer_is_taken_for_markup(view):
     made = comparison(EVIL, f"{EVIL}\n{EVIL}\nsecond line", prompt=EVIL)
-    chat = replace(made, request=made.followed(EVIL))
+    chat = replace(made, request=made.next_turn(EVIL))
     for language in LANGUAGES:
         for shown in (made, chat):
             assert "<img" not in "".join(views.answer(shown, number, view, language) for number in range(2))
@@ -79,7 +79,7 @@ def test_a_caption_tells_tokens_speed_first_token_and_end():
 
 def test_a_chat_shows_what_each_column_said_before():
     made = comparison("one", "two")
-    chat = Comparison(made.followed("And then?"), made.answers)
+    chat = Comparison(made.next_turn("And then?"), made.answers)
 
     assert [words in views.answer(chat, 1, "plain", "en") for words in ("How?", "two", "And then?")] == [True] * 3
     assert "earlier" not in views.answer(made, 1, "plain", "en")

@@ -34,7 +34,7 @@ def said(
             case.going(None if not number else number / len(rows))
             asked = PromptBatchItem((row.ids,) * len(columns), str(number))
             for held, side in zip(
-                answers, generate.answer(models, [asked], settings, threading.Event()).sides[0], strict=True
+                answers, generate.answer(models, [asked], settings, threading.Event()).answers[0], strict=True
             ):
                 held.append(Answer(side.ids))
             if row.answer:

@@ -180,7 +180,7 @@ def said_again(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
         }
     ballot = now.ballot()
     over = bool(now.who) and now.item is None and ballot.next(now.who) is None
-    on_paper = views.pair(ballot.shown(now.who, now.item), lang) if now.who and now.item else ""
+    on_paper = views.pair(ballot.item(now.who, now.item), lang) if now.who and now.item else ""
     return updates | {
         tab.pair: on_paper or views.empty("ui.vote.over" if over else "ui.vote.ready", lang),
         **counted(tab, now, ballot, lang),

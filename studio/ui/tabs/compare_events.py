@@ -93,7 +93,7 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
         if last is None or not (follow or "").strip():
             raise CompareError("ui.no_prompt")
         yield {tab.follow: ""}
-        yield from _ask(tab, last.followed(follow.strip()), view, language, request)
+        yield from _ask(tab, last.next_turn(follow.strip()), view, language, request)
 
     @shown
     def again(

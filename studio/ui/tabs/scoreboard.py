@@ -123,7 +123,7 @@ def stands(tab: ScoreTab, run_id: str | None, found: Evaluation | None, order: O
     While another one goes on, the measures and the rows stay those of `found`, which may be voted on.
     """
     now, seen = _on_disk(run_id)
-    going = now is not None and now.going
+    going = now is not None and now.running
     known = now if found is None or not going else found
     return {
         **said_again(tab, known, order, language, going),
