@@ -58,7 +58,7 @@ class Score:
     gain_interval: tuple[float, float] | None
     """None for fewer than two rows."""
     verdict: Verdict
-    """`unclear` while the gain's interval holds 0, and for fewer than `LEAST_ROWS` rows."""
+    """`unclear` while the gain's interval holds 0, and for fewer than `MIN_ROWS` rows."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class ModelSet:
     stops: list[int]
     """Tokens that end an answer."""
     names: tuple[str, ...]
-    """PEFT's name of each column's adapter; `BASE` for the base."""
+    """PEFT's name of each column's adapter; `BASE_MODEL` for the base."""
     mixes: bool
     """Whether all columns can be one batch."""
 

@@ -1,4 +1,4 @@
-"""LoRA adapters: made for training, saved, and loaded beside the base for comparing."""
+"""LoRA adapters: created for training, saved, and loaded next to each other for comparing."""
 
 import difflib
 import json
@@ -33,7 +33,7 @@ class ModelHost:
         self.adapter: str | None = None
         """What the adapter is: a run's id while it trains, the name of a saved one otherwise."""
         self.probe: probe.Probe | None = None
-        """What the base said before any adapter was put into it; None too where no process has all of it."""
+        """The base's logits before any adapter was loaded; None too where no process has the whole base."""
         self.whole: dict[str, Any] | None = None
         """The adapter's weights as they were last gathered, where each process has a part only."""
         self.held: dict[int, float] = {}
@@ -60,15 +60,15 @@ class ModelHost:
         self.peft, self.adapter = peft_model, name
 
     def gather(self) -> None:
-        """Gather the adapter's weights where they are spread over processes, which have to ask for it together."""
+        """Gather the adapter's weights where they are sharded over processes; a collective call."""
         if processes.sharded():
             trained = ((name, part) for name, part in self.peft.named_parameters() if part.requires_grad)
             self.whole = {n: part.full_tensor() if hasattr(part, "full_tensor") else part for n, part in trained}
 
     def load_adapter(self, saved: SavedAdapter, made_for: str) -> str:
-        """Put a saved adapter beside those that are there, and return its name in the PEFT model.
+        """Load a saved adapter next to those that are loaded, and return its name in the PEFT model.
 
-        It was judged before that it fits (`fit.judge`); `made_for` is the base that it names. Raises CompareError when
+        It was checked before (`compatibility.check`); `made_for` is the base that it names. Raises CompareError when
         the base does not take it all the same.
         """
         from peft import PeftModel
@@ -306,7 +306,7 @@ def _return_router_logits(model: Any, wanted: bool | None) -> bool | None:
 
 @contextmanager
 def preserve_state(model: Any):
-    """Put everything back that a visit to a training model might change.
+    """Restore everything that answering with a model in training might change.
 
     That is random state, train or eval mode, what is trained, and which adapter is active.
     """

@@ -1,4 +1,4 @@
-"""What an adapter's folder says, read without trusting it: its settings, the base it names, the shapes of its matrices.
+"""The files of an adapter, read without trusting them: its settings, the base it names, the shapes of its matrices.
 
 A folder may come from anywhere. Its settings reach PEFT only as far as they are known here: PEFT would import a module
 that a file names (`megatron_core`), and search with patterns that a file holds and that may never end. So the modules
@@ -71,7 +71,7 @@ class SavedAdapter:
     folder: Path
     settings: Mapping[str, Any]
     base: Mapping[str, str | None]
-    """What it was made for: `id`, `revision`, and the hash of its `weights` where the studio has saved it."""
+    """The base it was made for: `id`, `revision`, and the hash of its `weights` where the studio has saved it."""
     modules: Mapping[str, LoraShape]
     """The modules that it sits in, by their path in the base."""
 
@@ -81,11 +81,11 @@ class SavedAdapter:
         return _template(self.folder)
 
     def lora_config(self) -> Any:
-        """Return PEFT's configuration for it, made from what was checked and nothing else."""
+        """Return PEFT's configuration, from checked settings alone."""
         from peft import LoraConfig
 
         known = ("lora_dropout", "use_rslora", "use_dora", "lora_bias", "fan_in_fan_out")
-        asked = {name: self.settings[name] for name in known if self.settings.get(name)}
+        options = {name: self.settings[name] for name in known if self.settings.get(name)}
         alphas = {path: _of_module(path, self.settings.get("alpha_pattern") or {}) for path in self.modules}
         ranks = {path: of.rank for path, of in self.modules.items() if of.rank != self.settings["r"]}
         return LoraConfig(
@@ -96,7 +96,7 @@ class SavedAdapter:
             alpha_pattern={_exact_pattern(path): alpha for path, alpha in alphas.items() if alpha is not None},
             inference_mode=True,
             task_type="CAUSAL_LM",
-            **asked,
+            **options,
         )
 
 
@@ -114,10 +114,10 @@ def read(folder: Path) -> SavedAdapter:
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """Return what an adapter's `adapter_config.json` says; raises CompareError when there is none that can be read."""
-    found = _json(folder / SETTINGS)
-    if not isinstance(found, dict) or "peft_type" not in found:
+    settings = _json(folder / SETTINGS)
+    if not isinstance(settings, dict) or "peft_type" not in settings:
         raise CompareError("compare.not_an_adapter", folder=folder.name)
-    return found
+    return settings
 
 
 def recorded_base(folder: Path) -> dict[str, str | None]:
@@ -134,8 +134,8 @@ def recorded_base(folder: Path) -> dict[str, str | None]:
                     "compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=_shorten(value)
                 )
         return {"id": str(named or ""), "revision": str(revision) if revision else None, "weights": None}
-    found = _json(folder / BASE_RECORD)
-    base = found.get("base") if isinstance(found, dict) else None
+    record = _json(folder / BASE_RECORD)
+    base = record.get("base") if isinstance(record, dict) else None
     texts = [base.get(name) for name in ("id", "weights")] if isinstance(base, dict) else [None]
     if not all(isinstance(text, str) and len(text) <= _MAX_NAME_CHARACTERS for text in texts):
         raise CompareError(
@@ -203,20 +203,20 @@ def _exact_pattern(path: str) -> str:
 def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:
     parts: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes(folder).items():
-        found = _PARTS.fullmatch(name.removeprefix(_PREFIX))
-        if found is None or not name.startswith(_PREFIX):
+        match = _PARTS.fullmatch(name.removeprefix(_PREFIX))
+        if match is None or not name.startswith(_PREFIX):
             raise CompareError("compare.more_than_lora", folder=folder.name, kind=_shorten(name))
-        parts.setdefault(found[1], {})[found[2]] = shape
+        parts.setdefault(match[1], {})[match[2]] = shape
     modules = {path: _matrices(folder, path, of, settings) for path, of in sorted(parts.items())}
     if not modules:
         raise CompareError("compare.damaged", folder=folder.name, detail="0 × lora_A")
     targets = settings.get("target_modules")
-    if isinstance(targets, list | tuple):  # PEFT takes a text for a pattern, which is not asked here
+    if isinstance(targets, list | tuple):  # PEFT takes a string for a pattern, which is not evaluated here
         ends = {target for target in targets if isinstance(target, str)}
-        stray = [path for path in modules if ends.isdisjoint(_suffixes(path))]
-        if stray:
+        unlisted = [path for path in modules if ends.isdisjoint(_suffixes(path))]
+        if unlisted:
             raise CompareError(
-                "compare.contradicts", folder=folder.name, detail=f"target_modules ∌ {_list_names(stray)}"
+                "compare.contradicts", folder=folder.name, detail=f"target_modules ∌ {_list_names(unlisted)}"
             )
     return modules
 
@@ -261,12 +261,12 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _template(folder: Path) -> str | None:
-    alone = folder / "chat_template.jinja"
-    if alone.is_file() and alone.stat().st_size <= _MAX_SETTINGS_BYTES:
-        return alone.read_text(encoding="utf-8", errors="replace")
-    found = _json(folder / "tokenizer_config.json")
-    named = found.get("chat_template") if isinstance(found, dict) else None
-    return named if isinstance(named, str) else None
+    file = folder / "chat_template.jinja"
+    if file.is_file() and file.stat().st_size <= _MAX_SETTINGS_BYTES:
+        return file.read_text(encoding="utf-8", errors="replace")
+    config = _json(folder / "tokenizer_config.json")
+    template = config.get("chat_template") if isinstance(config, dict) else None
+    return template if isinstance(template, str) else None
 
 
 def _json(path: Path) -> Any:

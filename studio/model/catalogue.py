@@ -36,7 +36,7 @@ class ModelFacts:
 
     id: str
     where: Where
-    """`nowhere`: it was not found, or could not be asked for; `problem` says why."""
+    """`nowhere`: not found, or not reachable; `problem` says why."""
     here: bool
     bytes: int | None = None
     """On the disk if it is here, else to be fetched."""
@@ -142,7 +142,7 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
     try:
         count = parameters(folder)
     except (ModelError, KeyError, TypeError, ArithmeticError):
-        count = None  # damaged: told when it is loaded
+        count = None  # damaged: reported when it is loaded
     return ModelFacts(
         model_id,
         where,
@@ -160,33 +160,33 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
 
 def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
     try:
-        found = hub_models.describe(config.id, config.revision, token)
+        listing = hub_models.describe(config.id, config.revision, token)
     except ModelError as error:
         return ModelFacts(config.id, "nowhere", here=False, problem=error.message)
     problem = None
     try:
-        hub_models.require_usable(found)
-        if found.gated:
+        hub_models.require_usable(listing)
+        if listing.gated:
             hub_models.require_access(config.id, token)
-        hub_models.require_disk(found.missing, hub_models.storage(config.id))
+        hub_models.require_disk(listing.missing, hub_models.storage(config.id))
     except ModelError as error:
         problem = error.message
-    quantized = quantization.saved_quantization(found.config)
-    tokenizer = found.config.get("tokenizer_config") or {}
+    quantized = quantization.saved_quantization(listing.config)
+    tokenizer = listing.config.get("tokenizer_config") or {}
     return ModelFacts(
         config.id,
         "hub",
         here=False,
-        bytes=found.missing,
-        needs=found.missing,
+        bytes=listing.missing,
+        needs=listing.missing,
         free=hub_models.free_disk(hub_models.storage(config.id)),
-        parameters=None if quantized else sum(found.parameters.values()) or None,  # packed ones would be miscounted
-        licence=found.licence,
-        gated=found.gated,
+        parameters=None if quantized else sum(listing.parameters.values()) or None,  # packed ones would be miscounted
+        licence=listing.licence,
+        gated=listing.gated,
         quantized=quantized,
-        chat_template="chat_template.jinja" in found.files or bool(tokenizer.get("chat_template")),
-        architecture=architecture.named(found.config),
-        problem=problem or _problem(config.id, found.config, quantized),
+        chat_template="chat_template.jinja" in listing.files or bool(tokenizer.get("chat_template")),
+        architecture=architecture.named(listing.config),
+        problem=problem or _problem(config.id, listing.config, quantized),
     )
 
 
@@ -255,10 +255,10 @@ def licence_head(folder: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _bytes(folder: Path) -> int:

@@ -1,8 +1,8 @@
-"""Whether an adapter was made for a base: by the identity it carries, by the name it gives, by the shapes it has.
+"""Whether an adapter was made for a base: by the recorded hash, by the base's name, by the shapes.
 
 All of it is known before anything is loaded. Only the first proves it: an adapter that the studio saved carries the
 hash of its base's weights. Another's settings name an id or a path. The same id of the Hub is the same base; another
-one is another base, whatever the shapes, unless the user vouches for it. A path says nothing on another machine, and
+one is another base, whatever the shapes, unless the user confirms it. A path says nothing on another machine, and
 the name of a mirror or of a quantized copy tells its original only by custom: there the shapes decide, and the
 comparison says that it is not proven.
 """
@@ -22,8 +22,7 @@ from studio.model.adapter_files import SavedAdapter
 from studio.model.load import Located
 
 Evidence = Literal["weights", "name", "shapes", "vouched"]
-"""How it is known: the hash of the weights, the same name, no more than that the shapes fit, or that and the user's
-word for it that two names are one base."""
+"""The hash of the weights, the same name, fitting shapes alone, or these and the user's confirmation."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SNAPSHOT = re.compile(r".*models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]*")
@@ -53,29 +52,29 @@ class Compatibility:
 def check(
     saved: SavedAdapter, located: Located, made_for: Mapping[str, str | None] | None = None, *, same_base: bool = False
 ) -> Compatibility:
-    """Say how it is known that an adapter fits a base; raises CompareError when it was made for another one.
+    """Return how it is known that an adapter fits a base; raises CompareError when it was made for another one.
 
-    `made_for` is the base that it was made for, where its folder does not say so. With `same_base` the user vouches
-    that the name it gives is another one of this base, as they may have done before (`confirm`).
+    `made_for` is the base that it was made for, where its folder does not say so. With `same_base` the user confirms
+    that it names this base by another name, as they may have done before (`confirm`).
     """
     named = made_for or saved.base
-    known = compare_identities(named, located.identity, located.path)
-    shown = named["id"] or UNNAMED
-    if known is None and named["weights"] is not None:
-        raise CompareError("compare.other_base", made_for=shown, loaded=located.id)
-    if known is None and (same_base or is_confirmed(shown, located.identity)):
-        known = "vouched"
-    if known is None:
-        raise CompareError("compare.other_name", made_for=shown, loaded=located.id)
-    if known != "weights":
-        _require_shapes(saved, located, shown)
-    return Compatibility(saved, shown, known)
+    evidence = compare_identities(named, located.identity, located.path)
+    base_name = named["id"] or UNNAMED
+    if evidence is None and named["weights"] is not None:
+        raise CompareError("compare.other_base", made_for=base_name, loaded=located.id)
+    if evidence is None and (same_base or is_confirmed(base_name, located.identity)):
+        evidence = "vouched"
+    if evidence is None:
+        raise CompareError("compare.other_name", made_for=base_name, loaded=located.id)
+    if evidence != "weights":
+        _require_shapes(saved, located, base_name)
+    return Compatibility(saved, base_name, evidence)
 
 
 def compare_identities(
     made_for: Mapping[str, str | None], base: Mapping[str, str | None], place: Path | None = None
 ) -> Evidence | None:
-    """Say what two names of a base tell: the best that can be known without the shapes; None for two bases.
+    """Compare two identities of a base: the best evidence that there is without the shapes; None for two bases.
 
     `place` is the folder that the base is loaded from, which PEFT writes down as its name.
     """
@@ -114,8 +113,8 @@ def _original(name: str) -> str:
 def _parsed(made_for: Mapping[str, str | None]) -> tuple[str, str | None]:
     """Return id and revision; a path into the Hub's cache holds both."""
     named = str(made_for["id"] or "")
-    if found := _SNAPSHOT.fullmatch(named):
-        return f"{found[1]}/{found[2]}", found[3]
+    if match := _SNAPSHOT.fullmatch(named):
+        return f"{match[1]}/{match[2]}", match[3]
     return named, made_for.get("revision")
 
 

@@ -1,7 +1,7 @@
-"""A CUDA device that a failed kernel has taken from this process: nothing can be computed on it here any more.
+"""Sticky CUDA errors, after which this process can no longer use its device.
 
-After a device-side assert or an illegal memory access, every later CUDA call of the process fails, whatever it is asked
-(CUDA's programming guide calls such errors sticky). Only a new process gets a working context.
+After a device-side assert or an illegal memory access, every later CUDA call of the process fails (CUDA's programming
+guide calls such errors sticky). Only a new process gets a working context.
 """
 
 _STICKY = (
@@ -21,21 +21,21 @@ _STICKY = (
     "mps client",
     "unknown error",
 )
-"""What CUDA says of errors after which its context is gone (cudaErrorAssert, cudaErrorIllegalAddress, …)."""
+"""Parts of the messages of sticky errors (cudaErrorAssert, cudaErrorIllegalAddress, …)."""
 
 _lost = ""
 
 
 def record(error: BaseException) -> str:
-    """Return what the device says when `error` means that it is lost to this process, and remember it; else empty."""
+    """Record that the device is lost if `error` is a sticky one, and return its first line; else an empty text."""
     global _lost
-    said = str(error)
-    lowered = said.lower()
+    text = str(error)
+    lowered = text.lower()
     if not isinstance(error, RuntimeError) or ("cuda error" not in lowered and "cuda kernel" not in lowered):
         return ""
     if not any(words in lowered for words in _STICKY):
         return ""
-    _lost = next(line for line in said.splitlines() if line.strip())[:200]
+    _lost = next(line for line in text.splitlines() if line.strip())[:200]
     return _lost
 
 

@@ -28,9 +28,9 @@ class Choice:
 
 
 GOMP_SPINS = 2000
-"""How often a thread looks for work before it sleeps.
+"""How often a thread checks for work before it sleeps.
 
-Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0, 1,000, 2,000 and 20,000 looks: 34.9,
+Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0, 1,000, 2,000 and 20,000 checks: 34.9,
 29.7, 26.3 and 24.2 on an idle machine; 42, 47, 56 and 127 where another process kept one core busy.
 """
 
@@ -38,8 +38,8 @@ Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0
 def prepare_process() -> None:
     """Set what must be set before torch is imported; what the user has set stays.
 
-    OpenMP's threads wait passively, after `SPINS` looks: with busy waiting, a second process on the machine can stop
-    training altogether.
+    OpenMP's threads wait passively, after `GOMP_SPINS` checks: with busy waiting, a second process on the machine can
+    stop training altogether.
     Nothing is compiled by torch: bitsandbytes, which PEFT imports, would load its compiler for kernels that are used
     only where its own library is missing. That is 1.2 of the 5.5 seconds that all imports of a training take.
     The C library keeps what is freed, see `_keep_freed_memory`. CUDA's allocator grows its segments, so that
@@ -59,10 +59,10 @@ _LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft
 
 
 def _quiet_libraries() -> None:
-    """Let the libraries say errors only: what they warn of (an option, a missing kernel) is no fault of the user's.
+    """Let the libraries log errors only.
 
-    What would matter in it the studio finds out and says itself: weights that are missing, a padding token that is
-    chosen. transformers sets its level from the environment as it is imported.
+    The studio itself reports what matters of their warnings: missing weights, a chosen padding token. transformers sets
+    its level from the environment when it is imported.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in _LIBRARIES:
@@ -76,7 +76,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next passes (glibc only), until `give_back_memory`.
+    """Let the C library keep freed memory for the next passes (glibc only), until `release_memory`.
 
     Otherwise a training step maps and clears the pages of its activations anew: 65,000 page faults a step of 512 tokens
     through 135 M parameters, 12 % of its processor time in a thread.
@@ -156,7 +156,7 @@ def precision(wanted: str, model_type: str = "") -> Choice:
     """Choose the number format of weights and activations.
 
     bfloat16 where the device computes in it natively. float32 on processors without it: on AVX2 bfloat16 is four to
-    eight times slower than float32. float16 on older GPUs, but not for `OVERFLOWING` models.
+    eight times slower than float32. float16 on older GPUs, but not for `FLOAT16_OVERFLOWS` models.
     """
     if wanted != "auto":
         return Choice("precision", wanted, message("choice.precision.asked"))
@@ -202,7 +202,7 @@ def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[
 
 
 def release_memory() -> None:
-    """Give what is free in the process back to the system, so that what is taken next can be seen (glibc only)."""
+    """Return the process's free memory to the system, so that later allocations can be measured (glibc only)."""
     import ctypes
     import gc
 

@@ -13,7 +13,7 @@ _HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
 _STORAGE = re.compile(r"models--([^/]+?)--([^/]+)")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _REWORDED = ("offline", "unknown", "bad_id", "disk", "fetch_failed")
-"""Errors of fetching that are said in other words of an adapter than of a model."""
+"""Errors of fetching that have messages of their own for adapters."""
 
 
 def is_hub_id(named: str) -> bool:
@@ -23,21 +23,21 @@ def is_hub_id(named: str) -> bool:
 
 def parse_id(named: str) -> tuple[str, str | None]:
     """Return id and revision; raises CompareError for what is neither."""
-    found = _HUB_ID.fullmatch(named.strip())
-    if found is None:
+    match = _HUB_ID.fullmatch(named.strip())
+    if match is None:
         raise CompareError("compare.hub.bad_id", id=named.strip()[:120])
-    return found[1], found[2]
+    return match[1], match[2]
 
 
-def fetch(named: str, going: Callable[[float], None] = lambda share: None, token: str | None = None) -> Path:
+def fetch(named: str, on_progress: Callable[[float], None] = lambda share: None, token: str | None = None) -> Path:
     """Return the folder of an adapter, fetched if it is not here yet: its settings, its weights, its chat template.
 
-    `going` is told the share of bytes done, and may raise to end the download. `token` is for this one call. Raises
+    `going` gets the share of bytes done, and may raise to end the download. `token` is for this one call. Raises
     CompareError, or the ModelError of a token or of access.
     """
     adapter_id, revision = parse_id(named)
     try:
-        return hub_models.fetch(adapter_id, revision, going, token, ADAPTER)
+        return hub_models.fetch(adapter_id, revision, on_progress, token, ADAPTER)
     except ModelError as error:
         reason = error.key.removeprefix("model.")
         if reason not in _REWORDED:
@@ -49,25 +49,25 @@ def fetch(named: str, going: Callable[[float], None] = lambda share: None, token
 def local_folder(named: str) -> Path:
     """Return the folder of an adapter that was fetched before; raises CompareError when it was not."""
     adapter_id, revision = parse_id(named)
-    found = hub_models.local(adapter_id, revision, ADAPTER)
-    if found is None:
+    folder = hub_models.local(adapter_id, revision, ADAPTER)
+    if folder is None:
         raise CompareError("compare.hub.not_here", id=named)
-    return found
+    return folder
 
 
 def fetched() -> dict[str, Path]:
-    """Return the folders of the adapters that are in the cache, by the names that they are asked for."""
-    found = {}
+    """Return the folders of the adapters in the cache, by name."""
+    folders = {}
     for folder in hub_models.cache_folder().glob("models--*/snapshots/*"):
         owner_and_name = _STORAGE.fullmatch(folder.parent.parent.name)
         if owner_and_name and _is_whole(folder):
             adapter_id = "/".join(owner_and_name.groups())
-            found[adapter_id + _revision_of(folder)] = folder
-    return dict(sorted(found.items()))
+            folders[adapter_id + _revision_of(folder)] = folder
+    return dict(sorted(folders.items()))
 
 
 def _revision_of(snapshot: Path) -> str:
-    """Return how a snapshot is asked for: by a branch or tag where one names it, else by its commit."""
+    """Return the revision of a snapshot: a branch or tag where one points to it, else its commit."""
     refs = snapshot.parent.parent / "refs"
     names = [file.relative_to(refs).as_posix() for file in refs.rglob("*") if file.is_file()]
     of_it = [name for name in names if (refs / name).read_text(encoding="utf-8").strip() == snapshot.name]

@@ -1,7 +1,7 @@
-"""The Hugging Face Hub: whether it answers, what it tells of a model, and a model's files from it.
+"""Models of the Hugging Face Hub: whether it is reachable, a model's metadata, and its files.
 
-A token is handed to the one call that needs it. Without one, the library takes `HF_TOKEN` or the login. What the Hub
-answers becomes a ModelError that holds names, never a token or the text of an exception.
+A token is passed to the one call that needs it. Without one, the library takes `HF_TOKEN` or the login. An error of the
+Hub becomes a ModelError that holds names, never a token or the text of an exception.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ ProgressCallback = Callable[[float], None]
 CONNECT_SECONDS = 4.0
 """Seconds until the Hub counts as out of reach. The library's own retries take 47 seconds without a network."""
 ANSWER_SECONDS = 4.8
-"""Seconds until a question to the Hub is answered, the knock included; a single answer gets at least one."""
+"""Time limit of a request to the Hub, the check of the connection included; the request itself gets at least 1 s."""
 
 _FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md")
 """What a model needs, and its card. Pickled weights and code are not among it."""
@@ -44,14 +44,14 @@ _NOT = ("*/*", "consolidated*")
 _SPARE_BYTES = 100 * 10**6
 """Bytes that stay free on the disk."""
 WAIT_SECONDS = 0.3
-"""Seconds between two looks whether another process has fetched a model."""
+"""Seconds between two checks whether another process has fetched a model."""
 _STALE_SECONDS = 3600.0
 """Seconds after which half a file is nobody's download any more."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What the Hub tells of a model at a revision."""
+    """The Hub's metadata of a model at a revision."""
 
     id: str
     commit: str
@@ -96,7 +96,7 @@ def page(model_id: str) -> str:
 
 
 def reachable() -> bool:
-    """Say within `TIMEOUT` seconds whether the Hub can be reached; False when the user has set offline mode."""
+    """Return within `CONNECT_SECONDS` whether the Hub is reachable; False in offline mode."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
         return False
     address = urlsplit(endpoint())
@@ -104,40 +104,40 @@ def reachable() -> bool:
     if proxy and not proxy_bypass(address.hostname or ""):
         address = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
     host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
-    answered = threading.Event()
+    connected = threading.Event()
 
-    def knock() -> None:  # in a thread, since looking up a name has no time-out of its own
+    def connect() -> None:  # in a thread, since a DNS lookup has no timeout of its own
         try:
             socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
-            answered.set()
+            connected.set()
         except OSError:
             pass
 
-    thread = threading.Thread(target=knock, daemon=True)
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(CONNECT_SECONDS)
-    return answered.is_set()
+    return connected.is_set()
 
 
-def local(model_id: str, revision: str | None, wanted: FileSelection | None = None) -> Path | None:
+def local(model_id: str, revision: str | None, selection: FileSelection | None = None) -> Path | None:
     """Return the folder of a model that was fetched before and is whole, or None."""
-    wanted = wanted or MODEL
+    selection = selection or MODEL
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(
+        folder = snapshot_download(
             model_id,
             revision=revision,
-            allow_patterns=list(wanted.allow),
-            ignore_patterns=list(wanted.ignore),
+            allow_patterns=list(selection.allow),
+            ignore_patterns=list(selection.ignore),
             local_files_only=True,
         )
     except (LocalEntryNotFoundError, HfHubHTTPError):
         return None
     except HFValidationError as error:
         raise ModelError("model.bad_id", id=model_id) from error
-    return Path(found) if wanted.is_whole(Path(found)) else None
+    return Path(folder) if selection.is_whole(Path(folder)) else None
 
 
 def is_whole(folder: Path) -> bool:
@@ -153,31 +153,31 @@ def is_whole(folder: Path) -> bool:
 
 
 def describe(
-    model_id: str, revision: str | None = None, token: str | None = None, wanted: FileSelection | None = None
+    model_id: str, revision: str | None = None, token: str | None = None, selection: FileSelection | None = None
 ) -> Listing:
-    """Return what the Hub tells of a model, within about five seconds; raises ModelError."""
+    """Return the Hub's metadata of a model, within about five seconds; raises ModelError."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
     began = time.monotonic()
     if not reachable():
         raise ModelError("model.offline", id=model_id)
-    left = max(1.0, ANSWER_SECONDS - (time.monotonic() - began))
+    timeout = max(1.0, ANSWER_SECONDS - (time.monotonic() - began))
     try:
         api = HfApi(endpoint=endpoint())
         info = _call_hub(
-            lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=left, token=token),
+            lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=timeout, token=token),
             model_id,
             revision,
             token,
         )
     except HFValidationError as error:
         raise ModelError("model.bad_id", id=model_id) from error
-    all_of_it = info.siblings or []
-    fetched = [file for file in all_of_it if (wanted or MODEL).has(file.rfilename)]
+    siblings = info.siblings or []
+    selected = [file for file in siblings if (selection or MODEL).has(file.rfilename)]
     blobs = storage(model_id) / "blobs"
-    etags = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in fetched}
-    files = {file.rfilename: file.size or 0 for file in fetched}
+    etags = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in selected}
+    files = {file.rfilename: file.size or 0 for file in selected}
     card = info.card_data.to_dict() if info.card_data else {}
     return Listing(
         id=info.id,
@@ -188,7 +188,7 @@ def describe(
         licence=licence_of(card),
         parameters=dict(info.safetensors.parameters) if info.safetensors else {},
         gated=bool(info.gated),
-        others=tuple(file.rfilename for file in all_of_it if file.rfilename not in files),
+        others=tuple(file.rfilename for file in siblings if file.rfilename not in files),
     )
 
 
@@ -218,30 +218,30 @@ def require_access(model_id: str, token: str | None = None) -> None:
 def fetch(
     model_id: str,
     revision: str | None,
-    going: ProgressCallback = lambda share: None,
+    on_progress: ProgressCallback = lambda share: None,
     token: str | None = None,
-    wanted: FileSelection | None = None,
+    selection: FileSelection | None = None,
 ) -> Path:
     """Return the folder of a model, fetched if it is not here yet; raises ModelError.
 
-    `going` is told the share of bytes done, several times a second, and may raise to end the download: what was
-    complete stays, what was half goes.
+    `going` gets the share of bytes done, several times a second, and may raise to end the download: complete
+    files stay, partial ones are removed.
     """
-    wanted = wanted or MODEL
-    if found := local(model_id, revision, wanted):
-        return found
-    going(0.0)
-    listing = describe(model_id, revision, token, wanted)
-    wanted.require_usable(listing)
+    selection = selection or MODEL
+    if folder := local(model_id, revision, selection):
+        return folder
+    on_progress(0.0)
+    listing = describe(model_id, revision, token, selection)
+    selection.require_usable(listing)
     if listing.gated:
         require_access(model_id, token)
     lock = shared_folder(cache(), "locks") / f"{storage(model_id).name}.lock"
-    with locks.held(lock, lambda: going(0.0), WAIT_SECONDS):  # two processes fetch it once
+    with locks.held(lock, lambda: on_progress(0.0), WAIT_SECONDS):  # two processes fetch it once
         require_disk(listing.missing, storage(model_id))
         with _remove_partial_files(storage(model_id) / "blobs"):
-            found = _download(listing, revision, wanted, going, token)
-    going(1.0)
-    return found
+            folder = _download(listing, revision, selection, on_progress, token)
+    on_progress(1.0)
+    return folder
 
 
 def require_usable(listing: Listing) -> None:
@@ -275,7 +275,7 @@ def free_disk(folder: Path) -> int:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes as people say it."""
+    """Return a number of bytes for people (`1.2 GB`)."""
     if count >= 1e9:
         return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
@@ -294,63 +294,63 @@ def storage(model_id: str) -> Path:
 
 
 def _download(
-    listing: Listing, revision: str | None, wanted: FileSelection, going: ProgressCallback, token: str | None
+    listing: Listing, revision: str | None, selection: FileSelection, on_progress: ProgressCallback, token: str | None
 ) -> Path:
-    """Let a process of its own download, and tell how far it is; the process ends when `going` raises."""
-    asked = {
+    """Download in a process of its own, and report the progress; the process ends when `going` raises."""
+    request = {
         "id": listing.id,
         "revision": revision,
         "token": token,
         "endpoint": endpoint(),
         "cache": str(cache_folder()),
-        "allow": wanted.allow,
-        "ignore": wanted.ignore,
+        "allow": selection.allow,
+        "ignore": selection.ignore,
     }
-    share, told = 0.0, {"error": []}
-    child = SubprocessWorker(
-        [sys.executable, "-m", "studio.model.download"], json.dumps(asked), secrets=HUB_TOKEN_VARIABLES
+    share, answer = 0.0, {"error": []}
+    worker = SubprocessWorker(
+        [sys.executable, "-m", "studio.model.download"], json.dumps(request), secrets=HUB_TOKEN_VARIABLES
     )
     try:
-        with contextlib.closing(child.lines()) as lines:
+        with contextlib.closing(worker.lines()) as lines:
             for line in lines:
                 if line and line.startswith("{"):
-                    told = json.loads(line)
-                    share = min(told.get("bytes", 0) / max(listing.missing, 1), 1.0) if "bytes" in told else share
-                going(share)
+                    answer = json.loads(line)
+                    share = min(answer.get("bytes", 0) / max(listing.missing, 1), 1.0) if "bytes" in answer else share
+                on_progress(share)
     except WorkerSilent as error:
         raise ModelError("model.fetch_failed", id=listing.id, detail="time-out") from error
-    if "path" in told:
-        return Path(told["path"])
-    log.warning("the download of %s ended with %s", listing.id, told)
-    if told.get("errno") == errno.ENOSPC:
+    if "path" in answer:
+        return Path(answer["path"])
+    log.warning("the download of %s ended with %s", listing.id, answer)
+    if answer.get("errno") == errno.ENOSPC:
         raise _disk_full(listing.missing, storage(listing.id))
-    if told.get("errno") in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if answer.get("errno") in (errno.EACCES, errno.EPERM, errno.EROFS):
         raise ModelError("model.cache_denied", id=listing.id, path=str(cache_folder()))
-    kinds = told.get("error") or ["no answer"]
-    raise _error(kinds, told.get("status"), listing.id, revision, token)
+    error_names = answer.get("error") or ["no answer"]
+    raise _error(error_names, answer.get("status"), listing.id, revision, token)
 
 
 @contextlib.contextmanager
 def _remove_partial_files(blobs: Path) -> Iterator[None]:
-    """Remove half files: old ones first, and those that a killed download leaves behind."""
+    """Remove partial files: old ones first, and those that a killed download leaves behind."""
 
-    def halves() -> set[Path]:
+    def partial_files() -> set[Path]:
         return set(blobs.glob("*.incomplete"))
 
-    for path in halves():
+    for path in partial_files():
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 path.unlink()
-    before = halves()
+    before = partial_files()
     try:
         yield
     finally:
-        for path in halves() - before:
+        for path in partial_files() - before:
             path.unlink(missing_ok=True)
 
 
-def _call_hub(question: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
-    """Return the Hub's answer; what the library raises is put into our words.
+def _call_hub(call: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
+    """Call the Hub's library, and translate its errors.
 
     The exception itself, which holds the request and its token, goes no further: not as a cause or a context either.
     """
@@ -358,31 +358,33 @@ def _call_hub(question: Callable[[], Any], model_id: str, revision: str | None, 
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return question()
+        return call()
     except HFValidationError:
         raise
     except (httpx.HTTPError, OSError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        told = _error([kind.__name__ for kind in type(error).__mro__], status, model_id, revision, token)
-    raise told
+        translated = _error([kind.__name__ for kind in type(error).__mro__], status, model_id, revision, token)
+    raise translated
 
 
 def _error(
-    kinds: Sequence[str], status: int | None, model_id: str, revision: str | None, token: str | None
+    error_names: Sequence[str], status: int | None, model_id: str, revision: str | None, token: str | None
 ) -> ModelError:
     """Return the error for an exception of the library, given by the names of its classes."""
-    if "GatedRepoError" in kinds:
+    if "GatedRepoError" in error_names:
         return ModelError("model.gated", id=model_id, page=page(model_id))
-    if "RepositoryNotFoundError" in kinds or "RevisionNotFoundError" in kinds:
+    if "RepositoryNotFoundError" in error_names or "RevisionNotFoundError" in error_names:
         return ModelError("model.unknown", id=model_id, revision=revision or "main")
     if status == 401 and _sends_a_token(token):  # the library tells it from a 401 for what is not there
         return ModelError("model.bad_token", id=model_id)
     if status in (401, 403):
         return ModelError("model.forbidden", id=model_id, page=page(model_id))
     offline = ("ConnectError", "TimeoutException", "OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionError")
-    if status is None and any(kind in offline for kind in kinds):
+    if status is None and any(kind in offline for kind in error_names):
         return ModelError("model.offline", id=model_id)
-    return ModelError("model.fetch_failed", id=model_id, detail=f"{status} {kinds[0]}" if status else kinds[0])
+    return ModelError(
+        "model.fetch_failed", id=model_id, detail=f"{status} {error_names[0]}" if status else error_names[0]
+    )
 
 
 def _sends_a_token(token: str | None) -> bool:

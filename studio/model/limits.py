@@ -56,7 +56,7 @@ def choices(config: RunConfig) -> tuple[Choice, ...]:
 def _positions_here(config: ModelConfig) -> int | None:
     try:
         located = load.locate(config)
-    except ModelError:  # said where the model is looked at
+    except ModelError:  # reported where the model is shown
         return None
     return located and positions(located.settings)
 

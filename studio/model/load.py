@@ -80,11 +80,11 @@ def locate(config: ModelConfig) -> Located | None:
     folder = Path(config.id).expanduser()
     if folder.is_dir():
         return _checked(Located(str(folder), folder, None))
-    found = hub_models.local(config.id, config.revision)
-    return found and _checked(Located(config.id, found, found.name))
+    folder_in_cache = hub_models.local(config.id, config.revision)
+    return folder_in_cache and _checked(Located(config.id, folder_in_cache, folder_in_cache.name))
 
 
-def fetch(config: ModelConfig, going: ProgressCallback = lambda share: None, token: str | None = None) -> Located:
+def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Located:
     """Return where a model is, fetched first if it is not on this machine; raises ModelError.
 
     `token` is for this one call; without it, the library takes `HF_TOKEN` or the login.
@@ -92,9 +92,9 @@ def fetch(config: ModelConfig, going: ProgressCallback = lambda share: None, tok
     if located := locate(config):
         return located
     if config.id == BUILTIN_MODEL:
-        builtin.fetch(going)
+        builtin.fetch(on_progress)
     else:
-        hub_models.fetch(config.id, config.revision, going, token)
+        hub_models.fetch(config.id, config.revision, on_progress, token)
     located = locate(config)
     if located is None:
         raise ModelError("model.no_safetensors", id=config.id)
@@ -252,7 +252,7 @@ def _place(folder: Path, width: int, quantized: str) -> Choice:
 
 
 def _checked(located: Located) -> Located:
-    """Refuse a repository that needs code of its own, and one whose files are missing, cut off or not fetched."""
+    """Refuse a repository that needs its own code, and one whose files are missing, cut off or not fetched."""
     if (located.path / "config.json").is_file() and weight_files.is_pointer(located.path / "config.json"):
         raise ModelError("model.lfs_pointer", id=located.id, files="config.json")
     try:

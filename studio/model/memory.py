@@ -116,14 +116,14 @@ def on_fullest_card(memory: Memory, skeleton: Skeleton, free: Sequence[float]) -
     with their adapter, gradients, optimizer and activations. Embedding and output layer are on the first card and on
     the last: each counts for both, since a tied one lies on the first. The libraries take their part on every card.
     """
-    beside = (skeleton.total - skeleton.in_layers) / skeleton.total
-    found = []
-    for share, room in zip(layer_shares(free), free, strict=True):
+    outside_layers = (skeleton.total - skeleton.in_layers) / skeleton.total
+    cards = []
+    for share, free_bytes in zip(layer_shares(free), free, strict=True):
         part = min(1.0, share + 1 / skeleton.layers)
         held = replace(
             memory,
-            weights=memory.weights * (beside + (1 - beside) * part),
+            weights=memory.weights * (outside_layers + (1 - outside_layers) * part),
             **{name: getattr(memory, name) * part for name in ("adapter", "optimizer", "activations")},
         )
-        found.append((held, room))
-    return max(found, key=lambda card: card[0].total / max(1.0, card[1]))
+        cards.append((held, free_bytes))
+    return max(cards, key=lambda card: card[0].total / max(1.0, card[1]))

@@ -72,12 +72,12 @@ def activate(model: Any, name: str | None) -> None:
 
 
 def active_state(model: Any) -> Mapping[Any, Any]:
-    """Return what `use` changes, to be put back by `put_back`."""
+    """Return what `activate` changes, to be put back by `restore`."""
     return {layer: (layer._disable_adapters, layer._active_adapter) for _, layer in lora_layers(model)}
 
 
 def restore(before: Mapping[Any, Any]) -> None:
-    """Undo what `use` has changed."""
+    """Undo what `activate` has changed."""
     for layer, (disabled, names) in before.items():
         layer._disable_adapters, layer._active_adapter = disabled, names
 

@@ -1,6 +1,6 @@
-"""What the untouched base says to fixed prompts, kept to show later that nothing has changed it.
+"""The untouched base's logits of fixed prompts, recorded to prove later that nothing has changed it.
 
-Padding and the shape of the batch alone move a model's logits in 16 bit, so the base is asked again in the very same
+Padding and the shape of the batch alone move a model's logits in 16 bit, so the base answers again in the very same
 batch: each prompt in two rows, of which the second is later an adapter's.
 """
 
@@ -17,7 +17,7 @@ MIN_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Probe:
-    """The prompts as one left-padded batch, and the answer of the untouched base."""
+    """The prompts as one left-padded batch, and the logits of the untouched base."""
 
     ids: Any
     mask: Any
@@ -27,13 +27,13 @@ class Probe:
     """The logits after the last token (rows × vocabulary), in float32."""
     tolerance: float
     """Largest difference of two logits that should be equal: of the two rows of a prompt, of two passes, one unit of
-    the last place that the model's numbers have, and `LEAST`."""
+    the last place that the model's numbers have, and `MIN_TOLERANCE`."""
     chance: float
     """Largest difference of two probabilities that should be equal."""
 
 
 def record(model: Any, tokenizer: Any) -> Probe:
-    """Ask a model that no adapter has been put into."""
+    """Record the probe of a model without any adapter."""
     import torch
 
     each = [tokenizer(text, add_special_tokens=False)["input_ids"][:MAX_TOKENS] for text in PROMPTS]
@@ -60,14 +60,14 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
 
 def forward(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
     """Return the logits of one forward pass over a left-padded batch, as they are and where they are."""
-    place = model.device
+    device = model.device
     if accepts(model, "position_ids"):
-        settings["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(place)
+        settings["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(device)
     kept = settings.pop("logits_to_keep", 0)
     if kept and accepts(model, "logits_to_keep"):
         settings["logits_to_keep"] = kept
-    made = model(input_ids=ids.to(place), attention_mask=mask.to(place), use_cache=False, **settings)
-    return made.logits[:, -kept:] if kept else made.logits
+    output = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False, **settings)
+    return output.logits[:, -kept:] if kept else output.logits
 
 
 def accepts(model: Any, argument: str) -> bool:

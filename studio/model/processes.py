@@ -1,9 +1,8 @@
-"""The processes that carry out one run together, one for each GPU, as `accelerate launch` or `torchrun` starts them.
+"""The processes of one distributed run, one for each GPU, as `accelerate launch` or `torchrun` starts them.
 
-All take the same way through the run, and what only one of them knows (a request, a plan, a file that was read) it
-tells the others here. The first one writes, all others look on. A process by itself is the first and the only one, so
-that nothing above has to ask how many there are. The talk has a channel of its own, on the processors, where it does
-not mix with the gradients, and where one may be waited for as long as loading a model takes.
+All execute the same code; the main process writes, and broadcasts what it alone knows (a request, a plan, a file). A
+single process is the main process of a world of one. The messages have a gloo group of their own on the CPU, apart from
+the gradients, with a timeout that is long enough for loading a model.
 """
 
 import os
@@ -15,23 +14,23 @@ from typing import Any
 from studio.errors import DeviceError
 
 COLLECTIVE_TIMEOUT = timedelta(days=7)
-"""How long one process waits for another that lives: a run may wait for its turn. One that dies is noticed at once."""
+"""Timeout of a collective: a run may wait for its turn. A process that dies is noticed at once."""
 
 LOST_PEER = "device.process_gone"
-"""Key of the error of a run that has lost one of its processes."""
+"""Message key of a run that has lost one of its processes."""
 
 _group: Any = None
 
 
 def launched() -> bool:
-    """Whether this process was started as one of several, by what the launcher has set for it."""
+    """Whether a launcher has started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and {"RANK", "MASTER_ADDR"} <= os.environ.keys()
 
 
 def join() -> None:
-    """Meet the other processes; from here on this one has its number, and a card of its own.
+    """Join the process group; from here on this process has its rank, and a GPU of its own.
 
-    The numbers are computed in the precision of the run's settings, whatever the launch file says.
+    Mixed precision follows the run's settings, whatever the launch file says.
     """
     global _group
     import torch
@@ -43,7 +42,7 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part from the others, when all have come to their end."""
+    """Leave the process group at the end."""
     global _group
     if _group is None:
         return
@@ -55,17 +54,17 @@ def leave() -> None:
 
 
 def world_size() -> int:
-    """Return how many processes carry out a run together; 1 before they have met."""
+    """Return the number of processes of the run; 1 before `join`."""
     return int(os.environ["WORLD_SIZE"]) if _group else 1
 
 
 def local_world_size() -> int:
-    """Return how many of them share this machine."""
+    """Return the number of processes of the run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if _group else 1
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, from 0."""
     return int(os.environ["RANK"]) if _group else 0
 
 
@@ -80,19 +79,19 @@ def sharded() -> bool:
 
 
 def broadcast(value: Any = None) -> Any:
-    """Return the `value` of the first process, in all of them; each waits until the first has come here."""
+    """Return the `value` of the main process in all processes; each waits for the main process."""
     if _group is None:
         return value
     import torch
 
-    told = [value]
+    values = [value]
     with translate_lost_peer():
-        torch.distributed.broadcast_object_list(told, src=0, group=_group)
-    return told[0]
+        torch.distributed.broadcast_object_list(values, src=0, group=_group)
+    return values[0]
 
 
 def all_reduce_max(code: int) -> int:
-    """Return the largest code that any process has, in all of them; each waits until all have come here."""
+    """Return the largest code of any process in all processes; each waits for all."""
     if _group is None:
         return code
     import torch
@@ -105,7 +104,7 @@ def all_reduce_max(code: int) -> int:
 
 @contextmanager
 def translate_lost_peer() -> Iterator[None]:
-    """Raise DeviceError when another process is gone, in place of what the library says then."""
+    """Raise DeviceError in place of the library's error when another process is gone."""
     try:
         yield
     except RuntimeError as error:

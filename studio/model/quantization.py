@@ -1,4 +1,4 @@
-"""Weights in 4 or 8 bits: what a repository already is, what is chosen, and what bitsandbytes is told."""
+"""Weights in 4 or 8 bits: what a repository already is, what is chosen, and the settings of bitsandbytes."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def saved_quantization(settings: dict[str, Any]) -> str | None:
 
 
 def choose(wanted: str, settings: dict[str, Any], model_id: str) -> Choice:
-    """Choose the quantization: the repository's own if it has one, else what was asked for.
+    """Choose the quantization: the repository's own if it has one, else the setting.
 
     Raises ModelError for a method other than bitsandbytes, and on devices that bitsandbytes does not support.
     """
@@ -42,7 +42,7 @@ def choose(wanted: str, settings: dict[str, Any], model_id: str) -> Choice:
 
 
 def quantization_config(value: str, dtype: Any) -> Any:
-    """Return what transformers is told to quantize with while it loads, or None.
+    """Return the quantization settings for transformers while it loads, or None.
 
     NF4 with double quantization, computed in the chosen precision (Dettmers et al. 2023, QLoRA); or 8-bit weights
     (Dettmers et al. 2022, LLM.int8()).

@@ -1,6 +1,6 @@
-"""What a run's process and its card take at a moment: memory, temperature, utilization.
+"""Resource usage of a run's process and its GPU: memory, temperature, utilization.
 
-Nothing here imports torch: before it is loaded there is no card to look at.
+Nothing here imports torch: before it is loaded no GPU is in use.
 """
 
 import functools
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class GpuUsage(BaseModel):
-    """A graphics card; what it does not tell is None."""
+    """A GPU; unknown values are None."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,7 +27,7 @@ class GpuUsage(BaseModel):
 
 
 class ResourceUsage(BaseModel):
-    """One look at the process that carries out a run."""
+    """One measurement of a run's process."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +41,7 @@ class ResourceUsage(BaseModel):
 
 
 def measure() -> ResourceUsage:
-    """Look at this process and the first card that torch uses."""
+    """Measure this process and the first card that torch uses."""
     memory, machine = psutil.Process().memory_info().rss, psutil.virtual_memory().total
     return ResourceUsage(at=time.time(), memory=memory, machine=machine, card=_gpu_usage())
 
@@ -51,14 +51,14 @@ def _gpu_usage() -> GpuUsage | None:
     cuda = getattr(torch, "cuda", None)
     if cuda is None or not cuda.is_available() or not cuda.is_initialized():
         return None
-    if (told := _query_nvml(str(cuda.get_device_properties(0).uuid))) is not None:
-        return told
+    if (usage := _query_nvml(str(cuda.get_device_properties(0).uuid))) is not None:
+        return usage
     free, total = cuda.mem_get_info(0)
     return GpuUsage(used=total - free, total=total)
 
 
 def _query_nvml(uuid: str) -> GpuUsage | None:
-    """Ask NVIDIA's management library; None where it is not there, or does not know the card (a part of one, say)."""
+    """Query NVIDIA's management library; None without it, or where it does not know the card (a part of one, say)."""
     if (library := _nvml()) is None:
         return None
     try:

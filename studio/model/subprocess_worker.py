@@ -1,4 +1,4 @@
-"""A program of its own for long work that cannot be interrupted from within: listened to, and ended at any moment."""
+"""A subprocess for long work that cannot be interrupted from within: its output is read, and it can be killed."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from pathlib import Path
 import studio
 
 POLL_SECONDS = 0.2
-"""Seconds between two looks at whether the work is still wanted."""
+"""Seconds between two checks whether the work is still wanted."""
 SILENCE_SECONDS = 120.0
-"""Seconds without a word after which a program counts as stuck."""
+"""Seconds without output after which a program counts as stuck."""
 
 
 HUB_TOKEN_VARIABLES = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
@@ -42,7 +42,7 @@ def environment(also: Sequence[str] = ()) -> dict[str, str]:
 
 
 class WorkerSilent(Exception):
-    """The program said nothing for too long."""
+    """The program printed nothing for too long."""
 
 
 class SubprocessWorker:
@@ -51,12 +51,12 @@ class SubprocessWorker:
     def __init__(
         self,
         command: Sequence[str],
-        said: str = "",
+        first_line: str = "",
         silence: float = SILENCE_SECONDS,
         variables: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
     ):
-        """Start `command` and say a line to it.
+        """Start `command` and write a line to its standard input.
 
         It gets what it needs of this process's environment, the `secrets` that are named, and the `variables`. After so
         many seconds of silence it counts as stuck.
@@ -75,10 +75,10 @@ class SubprocessWorker:
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="child-output", daemon=True).start()
-        if said:
+        if first_line:
             assert self._process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write(said + "\n")
+                self._process.stdin.write(first_line + "\n")
                 self._process.stdin.flush()
 
     @property
@@ -91,20 +91,20 @@ class SubprocessWorker:
 
         It is killed when the iterator is closed before its end. Raises WorkerSilent after too long a silence.
         """
-        heard = time.monotonic()
+        last_output = time.monotonic()
         try:
             while True:
                 try:
                     line = self._lines.get(timeout=POLL_SECONDS)
                 except queue.Empty:
-                    if time.monotonic() - heard > self._silence:
+                    if time.monotonic() - last_output > self._silence:
                         raise WorkerSilent from None
                     yield None
                     continue
                 if line is None:
                     self._process.wait()
                     return
-                heard = time.monotonic()
+                last_output = time.monotonic()
                 yield line
         finally:
             self._end()

@@ -62,10 +62,10 @@ def require_whole(folder: Path, model_id: str) -> None:
 
 def headers(folder: Path, model_id: str = "") -> dict[str, dict[str, Any]]:
     """Return all tensors of a model by name: `dtype`, `shape`, `data_offsets`; raises ModelError for damaged files."""
-    found: dict[str, dict[str, Any]] = {}
+    tensors: dict[str, dict[str, Any]] = {}
     for path in weight_files(folder):
-        found |= header(path, model_id or folder.name)
-    return found
+        tensors |= header(path, model_id or folder.name)
+    return tensors
 
 
 def header(path: Path, model_id: str) -> dict[str, dict[str, Any]]:

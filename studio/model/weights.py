@@ -69,13 +69,13 @@ def _tensors(entries: Mapping[str, Any], expected: Mapping[str, Any], quantized:
 
     packed = {name for name in entries if f"{name}.quant_map" in entries} if quantized in ("nf4", "fp4") else set()
     scales = tuple(f"{name}." for name in packed)
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for name, entry in entries.items():
         if quantized and (name.endswith((".SCB", ".weight_format")) or (scales and name.startswith(scales))):
             continue
         shape = expected[name].shape if name in packed and name in expected else entry["shape"]
-        found[name] = torch.empty(shape, device="meta")
-    return found
+        tensors[name] = torch.empty(shape, device="meta")
+    return tensors
 
 
 def check_loading(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def test_a_download_ends_with_the_process_that_wanted_it(hub_stand_in, tmp_path)
     import psutil
 
     hub_stand_in.hold = threading.Event()
-    program = "from studio.model import hub; hub.fetch('someone/tiny', None)"
+    program = "from studio.model import hub_models; hub_models.fetch('someone/tiny', None)"
     wanting = subprocess.Popen([sys.executable, "-c", program], env=None)
     assert hub_stand_in.halfway.wait(60)
     (download,) = psutil.Process(wanting.pid).children()
