@@ -9,6 +9,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 Section = Literal["intro", "verse", "pre-chorus", "chorus", "bridge", "outro"]
@@ -163,24 +165,10 @@ def _split_at_hooks(lines: Sequence[Line]) -> list[tuple[Section, tuple[Line, ..
     """Split a stanza without a name into verses and choruses."""
     if all(line.hook for line in lines):
         return [("chorus", tuple(lines))]
-    split: list[tuple[Section, list[Line]]] = []
-    for section, run in _runs(lines):
-        if split and split[-1][0] == section:
-            split[-1][1].extend(run)
-        else:
-            split.append((section, list(run)))
-    return [(section, tuple(run)) for section, run in split]
-
-
-def _runs(lines: Sequence[Line]) -> list[tuple[Section, list[Line]]]:
-    runs: list[tuple[bool, list[Line]]] = []
-    for line in lines:
-        hook = line.hook is not None
-        if runs and runs[-1][0] == hook:
-            runs[-1][1].append(line)
-        else:
-            runs.append((hook, [line]))
-    return [("chorus" if hook and len(run) >= HOOK_LINES else "verse", run) for hook, run in runs]
+    runs = [(is_hook, list(run)) for is_hook, run in groupby(lines, key=lambda line: line.hook is not None)]
+    named = [("chorus" if is_hook and len(run) >= HOOK_LINES else "verse", run) for is_hook, run in runs]
+    joined = groupby(named, key=itemgetter(0))  # a single repeated line belongs to the verse around it
+    return [(section, tuple(line for _, run in parts for line in run)) for section, parts in joined]
 
 
 def _number_verses(stanzas: Iterable[tuple[Section, tuple[Line, ...]]]) -> Iterable[Stanza]:

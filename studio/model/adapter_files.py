@@ -7,13 +7,14 @@ or by their last parts: nothing from a file is ever a pattern here.
 """
 
 import json
-import math
 import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from studio.errors import CompareError
 
@@ -51,8 +52,24 @@ _PARTS = re.compile(
     r"(.+)\.(lora_A\.weight|lora_B\.weight|lora_B\.bias|lora_embedding_A|lora_embedding_B"
     r"|lora_magnitude_vector(?:\.weight)?)"
 )
-_NAME = re.compile(r"\^?(?:\w|[-.]|\\\.)+")
+_ModuleName = Annotated[str, StringConstraints(max_length=200, pattern=r"^(?:\^?(?:\w|[-.]|\\\.)+)$")]
 """A module's name, or the last parts of it, also as a pattern that means just that: `^model\.layers\.0`."""
+
+
+_Rank = Annotated[int, Field(ge=1, le=MAX_RANK)]
+_Alpha = Annotated[float, Field(gt=0, le=10**6)]
+
+
+class _LoraSettings(BaseModel):
+    """The checks of an adapter's settings. The keys of a table are patterns to PEFT: only plain names are accepted."""
+
+    model_config = ConfigDict(strict=True)
+
+    r: _Rank
+    lora_alpha: _Alpha
+    rank_pattern: dict[_ModuleName, _Rank] | None = None
+    alpha_pattern: dict[_ModuleName, _Alpha] | None = None
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,37 +170,14 @@ def _require_lora(folder: Path, settings: Mapping[str, Any]) -> None:
     kind = settings["peft_type"]
     if kind != "LORA" or more:
         raise CompareError("compare.more_than_lora", folder=folder.name, kind=", ".join([_shorten(kind), *more]))
-    for field, is_right in (
-        ("r", _is_rank),
-        ("lora_alpha", _is_positive),
-        ("rank_pattern", lambda value: _is_pattern(value, _is_rank)),
-        ("alpha_pattern", lambda value: _is_pattern(value, _is_positive)),
-        ("lora_dropout", lambda value: value is None or (_is_number(value) and 0 <= value < 1)),
-    ):
-        if not is_right(settings.get(field)):
-            value = _shorten(settings.get(field))
-            raise CompareError("compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_rank(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_RANK
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_number(value) and 0 < value <= 10**6
-
-
-def _is_pattern(value: Any, is_right: Any) -> bool:
-    """Whether a table by module is one. Its keys are patterns to PEFT: those that are not plain names are refused."""
-    if not value:
-        return value in (None, {})
-    if not isinstance(value, dict):
-        return False
-    return all(len(key) <= 200 and _NAME.fullmatch(key) and is_right(each) for key, each in value.items())
+    try:
+        _LoraSettings.model_validate(settings)
+    except ValidationError as error:
+        field = str(error.errors()[0]["loc"][0])
+        value = _shorten(settings.get(field))
+        raise CompareError(
+            "compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=value
+        ) from error
 
 
 def _of_module(path: str, table: Mapping[str, Any]) -> Any:

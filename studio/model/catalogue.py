@@ -13,6 +13,7 @@ from studio.errors import ModelError
 from studio.i18n import Message, message
 from studio.model import architecture, builtin, hub_models, load, quantization
 from studio.model.estimate import parameters
+from studio.model.hub_models import size
 
 Where = Literal["builtin", "folder", "cache", "hub", "nowhere"]
 
@@ -222,11 +223,6 @@ def describe_facts(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]
         yield message("model.quantized"), facts.quantized
     if facts.chat_template is not None:
         yield message("model.chat_template"), message("model.yes" if facts.chat_template else "model.no")
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people say it."""
-    return hub_models.size(count)
 
 
 def _count(number: int) -> str:

@@ -42,22 +42,20 @@ def require_whole(folder: Path, model_id: str) -> None:
     texts = {path for pattern in _TEXTS for path in folder.glob(pattern) if path.is_file()}
     here = sorted(texts | {path for path in (*weight_files(folder), folder / INDEX) if path.is_file()})
     if pointers := [path.name for path in here if is_pointer(path)]:
-        raise ModelError("model.lfs_pointer", id=model_id, files=_list_names(pointers))
+        raise ModelError("model.lfs_pointer", id=model_id, files=list_names(pointers))
     if empty := [path.name for path in here if not path.stat().st_size]:
-        raise ModelError("model.empty_file", id=model_id, files=_list_names(empty))
+        raise ModelError("model.empty_file", id=model_id, files=list_names(empty))
     files = weight_files(folder)
     if not files:
         raise ModelError("model.no_safetensors", id=model_id)
     if missing := [path.name for path in files if not path.is_file()]:
-        values = {"count": len(missing), "total": len(files), "files": _list_names(missing)}
+        values = {"count": len(missing), "total": len(files), "files": list_names(missing)}
         raise ModelError("model.missing_shards", id=model_id, **values)
     held = {path.name: header(path, model_id) for path in files}
     elsewhere = [name for name, file in _index(folder).items() if file in held and name not in held[file]]
     if len(files) > 1 and elsewhere:
         file = _index(folder)[elsewhere[0]]
-        raise ModelError(
-            "model.wrong_shard", id=model_id, file=file, count=len(elsewhere), names=_list_names(elsewhere)
-        )
+        raise ModelError("model.wrong_shard", id=model_id, file=file, count=len(elsewhere), names=list_names(elsewhere))
 
 
 def headers(folder: Path, model_id: str = "") -> dict[str, dict[str, Any]]:
@@ -107,5 +105,6 @@ def _index(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _list_names(names: list[str]) -> str:
+def list_names(names: list[str]) -> str:
+    """Return the first three of some names for a message."""
     return ", ".join(name[:120] for name in names[:3]) + " …" * (len(names) > 3)

@@ -14,7 +14,7 @@ from typing import Any
 
 from studio.errors import ModelError
 from studio.model import meta_model, quantization
-from studio.model.weight_files import file_states, headers
+from studio.model.weight_files import file_states, headers, list_names
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def check_loading(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[s
     total = len(model.state_dict())
     if missing := sorted(info["missing_keys"], key=_natural):
         raise ModelError(
-            "model.missing_weights", id=model_id, count=len(missing), total=total, names=_list_names(missing)
+            "model.missing_weights", id=model_id, count=len(missing), total=total, names=list_names(missing)
         )
     if wrong := sorted(info["mismatched_keys"], key=lambda each: _natural(each[0])):
         name, theirs, ours = wrong[0]
@@ -99,7 +99,7 @@ def check_loading(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[s
     left = sorted(info["unexpected_keys"], key=_natural)
     needed = [name for name in left if _is_needed(name, model)]
     if needed:
-        raise ModelError("model.left_over_weights", id=model_id, count=len(needed), names=_list_names(needed))
+        raise ModelError("model.left_over_weights", id=model_id, count=len(needed), names=list_names(needed))
     return tuple(left)
 
 
@@ -126,7 +126,3 @@ def _natural(name: str) -> list[Any]:
 
 def _format_shape(shape: Iterable[int]) -> str:
     return " × ".join(map(str, shape))
-
-
-def _list_names(names: list[str]) -> str:
-    return ", ".join(name[:120] for name in names[:3]) + " …" * (len(names) > 3)

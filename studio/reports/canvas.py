@@ -3,6 +3,7 @@
 import io
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -177,20 +178,11 @@ def wrap(content: str, width: float, measure: Callable[[str], float]) -> list[st
                 lines.append(line)
             line = word.lstrip()
             while measure(line) > width and len(line) > 1:
-                fits = _widest(line, width, measure)
+                fits = max(1, bisect_right(range(1, len(line) + 1), width, key=lambda n, line=line: measure(line[:n])))
                 lines.append(line[:fits])
                 line = line[fits:]
         lines.append(line)
     return lines
-
-
-def _widest(word: str, width: float, measure: Callable[[str], float]) -> int:
-    """Return how many characters of a word fit in a line, at least one."""
-    low, high = 1, len(word)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if measure(word[:middle]) <= width else (low, middle - 1)
-    return low
 
 
 def line_height(size: int) -> int:
