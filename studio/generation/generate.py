@@ -170,7 +170,7 @@ def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[i
     )  # XLNet says -1: there is no limit
     longest = [max(map(len, item.ids)) for item in items]
     if max(longest) >= max_positions:
-        raise CompareError("compare.too_long", tokens=max(longest), max_positions=max_positions)
+        raise CompareError("compare.too_long", tokens=max(longest), most=max_positions)
     return [max_positions - length for length in longest]
 
 
