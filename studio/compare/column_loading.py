@@ -99,11 +99,11 @@ def load_columns(
         for fit, column in zip(fits, columns, strict=True):
             names.append(_load_adapter(host, fit, column, aliases))
         model = loaded.model if host.peft is None else host.peft
-        refused = _batching_obstacle(model, names, loaded.tokenizer.pad_token_id)
+        obstacle = _batching_obstacle(model, names, loaded.tokenizer.pad_token_id)
         notes = [source.note for source in sources if source and source.note]
         notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
-        if refused:
-            notes.append(refused)
+        if obstacle:
+            notes.append(obstacle)
         yield LoadedColumns(
             model=model,
             tokenizer=loaded.tokenizer,
@@ -111,7 +111,7 @@ def load_columns(
             names=tuple(names),
             sources=tuple(sources),
             hashes=tuple(source and _hash(model, source) for source in sources),
-            mixes=not refused and host.peft is not None and set(names) != {BASE_MODEL},
+            mixes=not obstacle and host.peft is not None and set(names) != {BASE_MODEL},
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
             notes=tuple(notes),
@@ -121,9 +121,8 @@ def load_columns(
         if host.peft is not None:
             multi_adapter.remove_batch_hooks(host.peft)
             used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
-            kept = (
-                loaded_before if training is not None or not used else used
-            )  # what was used is likely to be used again
+            # what was used is likely to be used again
+            kept = loaded_before if training is not None or not used else used
             multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
 
 
@@ -147,10 +146,10 @@ def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSourc
     if column.adapter == NOW:
         return AdapterSource(None, run) if training is not None else _final_adapter(run)
     if column.step is not None:
-        steps_on_disk = checkpoints.all_of(run.path)
-        folder = next((path for path in steps_on_disk if checkpoints.step_of(path) == column.step), None)
+        saved_checkpoints = checkpoints.all_of(run.path)
+        folder = next((path for path in saved_checkpoints if checkpoints.step_of(path) == column.step), None)
         if folder is None:
-            steps = ", ".join(str(checkpoints.step_of(path)) for path in steps_on_disk) or "–"
+            steps = ", ".join(str(checkpoints.step_of(path)) for path in saved_checkpoints) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
         return AdapterSource(folder, run, run.resolved()["base"])
     if column.adapter.startswith(uploaded_adapters.PREFIX):
@@ -166,8 +165,8 @@ def _final_adapter(run: Run) -> AdapterSource:
     """Return a run's result, or its newest checkpoint while it has none."""
     if run.has_adapter:
         return AdapterSource(run.adapter, run)
-    steps_on_disk = checkpoints.all_of(run.path)
-    if not steps_on_disk:
+    saved_checkpoints = checkpoints.all_of(run.path)
+    if not saved_checkpoints:
         raise CompareError("compare.no_adapter", run=run.id)
     newest = checkpoints.newest_whole(run.path)
     note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))

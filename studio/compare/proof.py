@@ -86,18 +86,16 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
         if verdict is False:
             problems.append(message("compare.wrong.template", number=number + 1))
     return Proof(
-        prompt_sha256=tuple(
-            _sha256([first_column.ids[number] for first_column in items]) for number in range(len(columns.names))
-        ),
+        prompt_sha256=tuple(_sha256([item.ids[number] for item in items]) for number in range(len(columns.names))),
         adapter_sha256=columns.hashes,
         base_sha256=columns.base_sha256,
         precision=str(columns.model.dtype).removeprefix("torch."),
         base_is_untouched=untouched,
         base_difference=difference,
         tolerance=recorded.tolerance,
-        sides_differ=min((source for source in differences.values() if source is not None), default=0.0),
+        sides_differ=min((value for value in differences.values() if value is not None), default=0.0),
         template_as_trained=None if None in as_trained.values() else all(as_trained.values()),
-        made_for=tuple(source and source.known for source in columns.fits),
+        made_for=tuple(fit and fit.known for fit in columns.fits),
         problems=tuple(problems),
         unproven=(*columns.unproven, *_template_warnings(request, columns)),
     )

@@ -156,9 +156,8 @@ class _EvaluationJob:
         scores_by_row = dict(zip(with_reference, scores, strict=True))
         for place, (number, sides) in enumerate(zip(batch, result.answers, strict=True)):
             if (part, number) not in self._answered:
-                means = (
-                    [float(-each.mean()) for each in scores_by_row[place]] if place in scores_by_row else [None, None]
-                )
+                scores = scores_by_row.get(place)
+                means = [float(-each.mean()) for each in scores] if scores else [None, None]
                 entry = [_stored_answer(side, nll, rows[place]) for side, nll in zip(sides, means, strict=True)]
                 row = {"prompt": rows[place].prompt, "reference": rows[place].reference}
                 self._journal.append({"part": part, "row": number, **row, "sides": entry})

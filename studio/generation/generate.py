@@ -102,19 +102,18 @@ def answer(
     count = len(models.names)
     rows = [row for item in items for row in item.ids]
     keys = [item.key for item in items for _ in item.ids]
-    limits = _answer_limits(models, items)
+    answer_limits = _answer_limits(models, items)
     stream = _Stream(models, count, len(rows), show)
     first: dict[int, Any] = {}
-    for row_numbers, name, most in _batches(models, items, settings.max_new_tokens, limits):
+    for row_numbers, name, most in _batches(models, items, settings.max_new_tokens, answer_limits):
         if first and stop.is_set():
             break
         prompts = [rows[number] for number in row_numbers]
         ids, mask = probe.padded(prompts, models.tokenizer.pad_token_id)
         processors = [_FirstLogits(), *logits_processors(settings, [keys[number] for number in row_numbers], mask)]
         with models.using(name):
-            adapters = (
-                {"adapter_names": [models.names[number % count] for number in row_numbers]} if models.mixes else {}
-            )
+            names = [models.names[number % count] for number in row_numbers]
+            adapters = {"adapter_names": names} if models.mixes else {}
             _generate(models, ids, mask, most, processors, stream.streamer(row_numbers), stop, adapters)
         first.update(zip(row_numbers, processors[0].logits, strict=True))
     sides = stream.finish(stopped=stop.is_set())
@@ -130,9 +129,8 @@ def batches(lengths: Sequence[int], answer_tokens: int) -> Iterator[list[int]]:
     max_rows = MAX_BATCH_ROWS[device()]
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
-        if batch and (
-            len(batch) == max_rows or (len(batch) + 1) * (lengths[row] + answer_tokens) * 2 > MAX_BATCH_TOKENS
-        ):
+        padded_tokens = 2 * (len(batch) + 1) * (lengths[row] + answer_tokens)
+        if batch and (len(batch) == max_rows or padded_tokens > MAX_BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(row)
@@ -141,7 +139,7 @@ def batches(lengths: Sequence[int], answer_tokens: int) -> Iterator[list[int]]:
 
 
 def _batches(
-    models: ModelSet, items: Sequence[PromptBatchItem], answer_tokens: int, limits: Sequence[int]
+    models: ModelSet, items: Sequence[PromptBatchItem], answer_tokens: int, answer_limits: Sequence[int]
 ) -> Iterator[tuple[list[int], str | None, int]]:
     """Yield the rows that are generated together, the adapter to use, and the tokens that they may have at most.
 
@@ -149,10 +147,10 @@ def _batches(
     that leaves less room than an answer may have is alone, so that no other answer is shorter for it.
     """
     count = len(models.names)
-    wide = [number for number, limit in enumerate(limits) if limit >= answer_tokens]
+    wide = [number for number, limit in enumerate(answer_limits) if limit >= answer_tokens]
     lengths = [max(map(len, items[number].ids)) for number in wide]
     groups = [([wide[place] for place in group], answer_tokens) for group in batches(lengths, answer_tokens)]
-    groups += [([number], limit) for number, limit in enumerate(limits) if limit < answer_tokens]
+    groups += [([number], limit) for number, limit in enumerate(answer_limits) if limit < answer_tokens]
     for prompts, max_new_tokens in groups:
         if models.mixes:
             yield [prompt * count + column for prompt in prompts for column in range(count)], None, max_new_tokens
@@ -163,11 +161,10 @@ def _batches(
 
 def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[int]:
     """Return the longest possible answer to each prompt, in tokens; raises CompareError where that is none."""
-    max_positions = getattr(models.model.config.get_text_config(), "max_position_embeddings", None) or 0
-    settings = models.model.config.to_dict()
-    max_positions = limits.positions(settings) or (
-        max_positions if max_positions > 0 else sys.maxsize
-    )  # XLNet says -1: there is no limit
+    config = models.model.config
+    embeddings = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
+    unlimited = embeddings <= 0  # XLNet has -1
+    max_positions = limits.positions(config.to_dict()) or (sys.maxsize if unlimited else embeddings)
     longest = [max(map(len, item.ids)) for item in items]
     if max(longest) >= max_positions:
         raise CompareError("compare.too_long", tokens=max(longest), most=max_positions)
