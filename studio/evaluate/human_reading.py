@@ -75,7 +75,7 @@ class Sheet:
         return list(counted.values())
 
     def to_csv(self, language: str = DEFAULT_LANGUAGE) -> bytes:
-        """Return the sheet as CSV: one row for every note, and an empty one for every answer that nobody read.
+        """Return the sheet as CSV: one row for every note, and an empty one for every answer without a note.
 
         UTF-8 with a byte order mark, without which Excel shows Korean as garbage. Cells that a spreadsheet would run
         as a formula are escaped by an apostrophe.

@@ -41,7 +41,7 @@ class ColumnAnswer:
     first_seconds: float | None = None
     """Time to the first token."""
     end: End | None = None
-    """Why the answer is over; None while it goes on."""
+    """Why the answer is over; None while it is being generated."""
 
     @property
     def tokens(self) -> int:

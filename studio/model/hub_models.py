@@ -46,7 +46,7 @@ _SPARE_BYTES = 100 * 10**6
 WAIT_SECONDS = 0.3
 """Seconds between two checks whether another process has fetched a model."""
 _STALE_SECONDS = 3600.0
-"""Seconds after which half a file is nobody's download any more."""
+"""Seconds after which a partial file is abandoned."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ _POSITIONS: Mapping[str, tuple[str, int]] = {
 }
 """Where the config.json of a model type says how many positions it has in a table, and transformers' default.
 
-A longer row raises an error in these; rotary and other computed positions go on (`tests/model/test_limits.py`)."""
+A longer row raises an error in these; rotary and other computed positions have no such limit (see
+`tests/model/test_limits.py`)."""
 
 _NOT_TEXT = re.compile(r"image|img|vision|video|audio|speech", re.IGNORECASE)
 """Tokens that stand for what is not text. Gemma 3 of 1 B has one that its embeddings lack."""
@@ -67,7 +68,7 @@ def embedding_rows(model: Any) -> int:
 
 
 def require_embeddings(tokenizer: Any, rows: int, model_id: str) -> None:
-    """Raise ModelError for a tokenizer with a token that may stand in a text and that has no row in the embeddings.
+    """Raise ModelError for a tokenizer with a token that may occur in a text and has no row in the embeddings.
 
     Special tokens for pictures and sound may lack one, unless the chat template writes them.
     """

@@ -148,7 +148,7 @@ def _numbers(vocabulary: dict[str, int] | list[Any]) -> Iterable[int]:
 
 
 def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
-    """Give a tokenizer a padding token if it has none; raises ModelError when nothing can stand in.
+    """Give a tokenizer a padding token if it has none; raises ModelError when no token can be used.
 
     The end token may: TRL's collator masks by length, so that a true end is still learned.
     """

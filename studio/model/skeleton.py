@@ -101,7 +101,7 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
     try:
         with _quiet_fake_tensors():
             one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
-    except Exception as error:  # a forecast never stands in the way of a run, whatever a model does to fake tensors
+    except Exception as error:  # a failed forecast never stops a run, whatever a model does to fake tensors
         log.info("no forecast of the memory of %s: %s: %s", config.model_type, type(error).__name__, error)
         return None
     return two - one if two > one else None

@@ -44,7 +44,7 @@ _MAX_COMPRESSION_RATIO = 200
 _CHUNK_BYTES = 2**20
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError)
 _STALE_SECONDS = 3600.0
-"""Seconds after which what is half arrived is nobody's any more."""
+"""Seconds after which a partial upload is abandoned."""
 
 
 @dataclass(frozen=True)

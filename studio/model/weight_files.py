@@ -99,7 +99,7 @@ def file_states(folder: Path) -> tuple[tuple[str, int, int], ...]:
 def _index(folder: Path) -> dict[str, str]:
     try:
         table = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        # a shard stands beside its index: no path is followed out of the folder
+        # a shard lies beside its index: no path is followed out of the folder
         return {str(name): file for name, file in table.items() if Path(str(file)).name == file}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -56,7 +56,7 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, size: int, colour: str = INK, bold: bool = False) -> float:
         """Draw one line with its top left corner at x, y; return its right edge."""
-        baseline = y + line_height(size) / 2 + 0.36 * size  # capitals and Hangul stand in the middle, whatever the font
+        baseline = y + line_height(size) / 2 + 0.36 * size  # capitals and Hangul are centred, whatever the font
         font = self._face(bold).at(size * _SCALE)
         self._draw.text((x * _SCALE, baseline * _SCALE), words, font=font, fill=colour, anchor="ls")
         return x + self.measure(words, size, bold)
@@ -150,7 +150,7 @@ class Canvas:
         areas: Sequence[tuple[float, float, float, float, str]],
         below: float = 0,
     ) -> None:
-        """Fill areas, clipped to a rounded rectangle that goes on for `below` pixels under what is seen."""
+        """Fill areas, clipped to a rounded rectangle that extends `below` pixels under the visible part."""
         from PIL import Image, ImageDraw
 
         size = (round(width * _SCALE), round(height * _SCALE))
