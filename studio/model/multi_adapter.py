@@ -1,11 +1,11 @@
-"""More adapters beside the one in a PEFT model, and out again without a trace."""
+"""Several adapters in one PEFT model: added, activated, and removed without a trace."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 _EXTRA_TABLES = ("lora_variant", "frozen_peft_weight_names")
-"""What a LoRA layer keeps by adapter, besides what it lists itself."""
+"""Tables by adapter of a LoRA layer, besides those that it lists itself."""
 
 
 def lora_layers(model: Any) -> list[tuple[str, Any]]:
@@ -18,34 +18,34 @@ def lora_layers(model: Any) -> list[tuple[str, Any]]:
 def add_alias(model: Any, name: str, alias: str, strength: float) -> None:
     """Let `alias` be the adapter `name` at another strength; the weights are the same ones, not copies."""
     for _, layer in lora_layers(model):
-        for held in _per_adapter_tables(layer):
-            if name in held:
-                held[alias] = held[name]
+        for table in _per_adapter_tables(layer):
+            if name in table:
+                table[alias] = table[name]
         if alias in layer.scaling:
             layer.scaling[alias] = strength * layer.scaling[name]
 
 
 def _per_adapter_tables(layer: Any) -> Iterable[Any]:
     names = (*layer.adapter_layer_names, *layer.other_param_names, *_EXTRA_TABLES)
-    return [held for name in names if hasattr(held := getattr(layer, name, None), "keys")]
+    return [table for name in names if hasattr(table := getattr(layer, name, None), "keys")]
 
 
 def remove(model: Any, names: Iterable[str]) -> None:
-    """Take adapters and aliases out of a PEFT model, and the layers that were made for them alone."""
-    gone = set(names)
-    for name in gone:
+    """Remove adapters and aliases from a PEFT model, and the layers that were added for them alone."""
+    removed = set(names)
+    for name in removed:
         model.peft_config.pop(name, None)
     for _, layer in lora_layers(model):
-        for held in _per_adapter_tables(layer):
-            for name in gone & set(held.keys()):
-                del held[name]
+        for table in _per_adapter_tables(layer):
+            for name in removed & set(table.keys()):
+                del table[name]
     unwrap(model, lambda layer: not len(layer.lora_A) and not len(layer.lora_embedding_A))
-    if model.active_adapter in gone and model.peft_config:
+    if model.active_adapter in removed and model.peft_config:
         model.set_adapter(next(iter(model.peft_config)), inference_mode=True)
 
 
 def unwrap(model: Any, chosen: Callable[[Any], bool] = lambda layer: True) -> None:
-    """Put the base's own modules back where LoRA layers sit around them."""
+    """Restore the base's own modules in the place of LoRA layers."""
     for path, layer in lora_layers(model):
         if chosen(layer):
             parent, _, own = path.rpartition(".")
@@ -53,7 +53,7 @@ def unwrap(model: Any, chosen: Callable[[Any], bool] = lambda layer: True) -> No
 
 
 def remove_batch_hooks(model: Any) -> None:
-    """Take off the hooks by which PEFT tells each layer the adapters of a batch; after an error it leaves them."""
+    """Remove the hooks that pass each layer the adapters of a batch; PEFT leaves them after an error."""
     from peft.tuners.lora.model import _adapter_names_pre_forward_hook
 
     for _, layer in lora_layers(model):
@@ -64,7 +64,7 @@ def remove_batch_hooks(model: Any) -> None:
 
 
 def activate(model: Any, name: str | None) -> None:
-    """Make one adapter the active one; None makes the base answer. For models that cannot mix them in a batch."""
+    """Activate one adapter, or with None the base, in models that cannot mix them in a batch."""
     for _, layer in lora_layers(model):
         layer._disable_adapters = name is None
         if name is not None:
@@ -72,7 +72,7 @@ def activate(model: Any, name: str | None) -> None:
 
 
 def active_state(model: Any) -> Mapping[Any, Any]:
-    """Return what `activate` changes, to be put back by `restore`."""
+    """Return what `activate` changes, for `restore`."""
     return {layer: (layer._disable_adapters, layer._active_adapter) for _, layer in lora_layers(model)}
 
 
