@@ -44,12 +44,11 @@ def make_available(
         return upload([path], run, same_base=same_base).column
     if not named.startswith(uploaded_adapters.PREFIX) and hub_adapters.is_hub_id(named):
         fetch(named, run, on_progress, token, same_base=same_base)
-    elif (
-        same_base is not None
-        and not parse_column(named).is_base
-        and (folder := find_adapter(run, parse_column(named), None).folder)
-    ):
-        _check_compatibility(adapter_files.read(folder), locate_base(run.config()), same_base)
+    elif same_base is not None:
+        column = parse_column(named)
+        folder = None if column.is_base else find_adapter(run, column, None).folder
+        if folder is not None:
+            _check_compatibility(adapter_files.read(folder), locate_base(run.config()), same_base)
     return named
 
 
@@ -102,8 +101,7 @@ def available_columns(run: Run) -> list[str]:
 def _may_be_compatible(folder: Path, base: dict[str, str | None]) -> bool:
     try:
         made_for = adapter_files.recorded_base(folder)
-        return compatibility.compare_identities(made_for, base) is not None or compatibility.is_confirmed(
-            made_for["id"] or compatibility.UNNAMED, base
-        )
+        evidence = compatibility.compare_identities(made_for, base)
+        return evidence is not None or compatibility.is_confirmed(made_for["id"] or compatibility.UNNAMED, base)
     except (StudioError, OSError):
         return False
