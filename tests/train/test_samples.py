@@ -93,7 +93,7 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
 
     config = tiny_config.with_settings(SETTINGS)
     whole = trained(config, **SETTINGS)
-    real, seen = generate._Stream.take, []
+    real, seen = generate._Stream.append, []
 
     def pause_in_the_frame_of_step_5(self, row, token, seconds):
         run = gpu.thread()._training
@@ -103,12 +103,12 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
                 run.request("pause")
         real(self, row, token, seconds)
 
-    monkeypatch.setattr(generate._Stream, "take", pause_in_the_frame_of_step_5)
+    monkeypatch.setattr(generate._Stream, "append", pause_in_the_frame_of_step_5)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.PAUSED
     assert len(seen) == 4  # two prompts, two tokens: the second forward pass was the last
     assert list(texts(run)) == [0]
-    monkeypatch.setattr(generate._Stream, "take", real)
+    monkeypatch.setattr(generate._Stream, "append", real)
     gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
     assert texts(run) == texts(whole)
