@@ -35,7 +35,7 @@ def test_markdown_holds_everything_in_words(card):
 
     for words in (card.title, card.base, card.pairs[0].prompt, card.pairs[0].after, "LoRA r 16", card.data_hash):
         assert words in made
-    assert "Loss: 3.50 → 0.50. 1 values that are no numbers are left out. █▅▂▁" in made
+    assert "Loss: 3.50 → 0.50. 1 value that is not a number is left out. █▅▂▁" in made
     for one in card.scoreboard.scores:
         assert f"| {text(f'compare.measures.{one.name}.name')} (" in made
     assert "Not measured: Valid JSON. Most references are not JSON." in made
