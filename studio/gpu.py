@@ -23,7 +23,7 @@ from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
 from studio.i18n import message
 from studio.job import Job, as_studio_error, log_to
-from studio.model import estimate, lost, processes
+from studio.model import device_loss, estimate, processes
 from studio.model.adapter import ModelHost
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
@@ -74,7 +74,8 @@ class GpuThread:
 
         `settings` (new values by dotted path) apply from there on. Raises RunError, ConfigError or DeviceError.
         """
-        from studio.train import checkpoint, resume, trainer
+        from studio import checkpoints
+        from studio.train import resume, trainer
 
         run = runs.find(run_id)
         with self._starting_run(wait) as devices:
@@ -83,8 +84,8 @@ class GpuThread:
             changes = resume.changed(run, settings or {})
             if run.status().state is State.FINISHED:
                 resume.require_further(run, changes)
-            if checkpoint.all_of(run.path) or run.status().state is State.FINISHED:
-                checkpoint.newest_whole(run.path)
+            if checkpoints.all_of(run.path) or run.status().state is State.FINISHED:
+                checkpoints.newest_whole(run.path)
             writer = RunWriter.take_over(run, devices)
             trainer.change(writer, changes)
             return self._enqueue(_QueuedRun(writer, True, token))
@@ -94,7 +95,7 @@ class GpuThread:
         """Keep others, in this process or another, from starting a run; yields the devices that it may use."""
         from studio.model.hardware import devices
 
-        if lost.is_lost():
+        if device_loss.is_lost():
             raise DeviceError("device.restart")
         here = devices()
         with self._starting, locks.acquire(home() / "start.lock"):
@@ -129,7 +130,7 @@ class GpuThread:
         return self._accept(job, self._interactive.put)
 
     def _accept(self, job: Job, enqueue: Callable[[Job], None]) -> Job:
-        if lost.is_lost():
+        if device_loss.is_lost():
             job.refuse(DeviceError("device.restart"))
             return job
         enqueue(job)
@@ -152,19 +153,19 @@ class GpuThread:
 
     def compare(self, request: CompareRequest, keep: bool = True) -> Job:
         """Queue a comparison, to be saved with its run or not; its updates are a `Comparison` after every token."""
-        from studio.compare.ask import ask
+        from studio.compare.compare_job import compare
 
-        return self.submit(Job(functools.partial(ask, request, keep=keep)))
+        return self.submit(Job(functools.partial(compare, request, keep=keep)))
 
     def score_answer(self, request: CompareRequest, answer: Sequence[int]) -> Job:
-        """Queue the scores of an answer's tokens in each column, given the first prompt; its updates are `Weighed`."""
-        from studio.compare.ask import weigh
+        """Queue the scores of an answer's tokens in each column, for the first prompt; its updates are `TokenScores`."""
+        from studio.compare.compare_job import score_answer
 
-        return self.submit(Job(functools.partial(weigh, request, answer)))
+        return self.submit(Job(functools.partial(score_answer, request, answer)))
 
     def evaluate(self, request: EvaluationRequest) -> Job:
         """Queue the evaluation of a run; its updates are an `Evaluation` after every batch."""
-        from studio.compare.evaluate import evaluate
+        from studio.evaluate.evaluation_job import evaluate
 
         return self.submit(Job(functools.partial(evaluate, request)))
 
@@ -262,12 +263,12 @@ class GpuThread:
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
 
     def _train(self, waiting: _QueuedRun) -> None:
-        from studio.model.hardware import give_back_memory
+        from studio.model.hardware import release_memory
         from studio.train import pulse, together
         from studio.train.trainer import train
 
         run = waiting.run
-        if lost.is_lost():  # while it was queued
+        if device_loss.is_lost():  # while it was queued
             run.tell(message("log.device_lost"), "warning")
             run.enter(State.PAUSED)
             return
@@ -277,7 +278,7 @@ class GpuThread:
                 with (
                     pulse.beating(run),
                     self._device_lock(run.requested, lambda: run.begin("waiting")),
-                    processes.noticing(),
+                    processes.translate_lost_peer(),
                 ):
                     self._training = run
                     train(run, self._host, self._run_interactive, resumed=waiting.resumed, token=waiting.token)
@@ -288,7 +289,7 @@ class GpuThread:
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
         else:
-            give_back_memory()  # of the passes; the base stays
+            release_memory()  # of the passes; the base stays
 
     @contextlib.contextmanager
     def _device_lock(self, give_up: Callable[[], Any], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -362,19 +363,19 @@ def train_along() -> None:
     from studio.train import together
 
     try:
-        path = processes.tell()
+        path = processes.broadcast()
     except DeviceError:  # rank 0 has ended before there was something to train
         return
     if path is None:
         return
     run = together.Onlooker(path)
     try:
-        with processes.noticing():
+        with processes.translate_lost_peer():
             together.train_along(run, ModelHost())
     except Exception as error:
         failure = as_studio_error(error)
-        if failure.key != processes.GONE:
-            log.error("process %s of run %s failed\n%s", processes.number() + 1, run.id, traceback.format_exc())
+        if failure.key != processes.LOST_PEER:
+            log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
             together.say_why(run, failure)
         raise failure from error
 

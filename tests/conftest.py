@@ -24,7 +24,7 @@ WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7900 + 100 * WORKER))
 
 
-DEAR = ("ui", "faults", "tests", "export", "train", "compare", "attacks")
+DEAR = ("ui", "faults", "tests", "export", "train", "compare", "evaluate", "generation", "attacks")
 """Folders whose files take longest: begun first, so that no process is left with one when the others are done."""
 
 

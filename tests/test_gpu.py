@@ -9,10 +9,10 @@ import pytest
 from following import wait_for, wait_until_over
 
 from studio import gpu, locks
-from studio.compare import generate
 from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import GenerationConfig
 from studio.errors import DeviceError, RunError
+from studio.generation import generate
 from studio.model import hardware
 from studio.runs import State
 
@@ -96,7 +96,7 @@ def slow_answers(monkeypatch):
     """Let every answer take most of a minute, a token at a time."""
     put = generate._Streamer.put
     monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(0.05), put(self, value)))
-    monkeypatch.setattr("studio.compare.placing.tokens", SimpleNamespace(stop_ids=lambda *given: {2}))
+    monkeypatch.setattr("studio.compare.column_loading.tokens", SimpleNamespace(stop_ids=lambda *given: {2}))
     return GenerationConfig(max_new_tokens=900, temperature=0.0)
 
 

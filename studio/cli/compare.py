@@ -37,42 +37,44 @@ def compare(
     png: Annotated[Path | None, typer.Option("--png", help=say("cli.png"))] = None,
 ) -> None:
     from studio import gpu
-    from studio.compare import card, held_out
-    from studio.compare.columns import NOW, CompareRequest, parse
+    from studio.compare import comparison
+    from studio.compare.columns import NOW, CompareRequest, parse_column
+    from studio.generation import held_out
+    from studio.reports import run_card
 
     run = runs.find(run_id)
-    asked = [*(prompts or []), *(held_out.prompts_of(prompts_file) if prompts_file else [])]
+    asked = [*(prompts or []), *(held_out.read_prompts(prompts_file) if prompts_file else [])]
     generation = run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
     named = [_brought(each, run, same_base) for each in against or ["base"]]
-    columns = (*map(parse, named), parse(NOW, strength))
+    columns = (*map(parse_column, named), parse_column(NOW, strength))
     made = gpu.thread().compare(CompareRequest(run.id, tuple(asked), generation, columns)).result()
     if html or png:
-        from studio.compare import report_html, report_png
+        from studio.reports import card_html, card_png
 
-        shown = card.card_of(run, made, LANGUAGE)
-        if card.lacks_board(run, shown):
+        shown = run_card.comparison_card_of(run, made, LANGUAGE)
+        if run_card.is_scoreboard_missing(run, shown):
             err.print(plain(say("ui.card.no_board")))
         for path, written in (
-            (html, lambda: report_html.to_html(shown).encode()),
-            (png, lambda: report_png.to_png(shown)),
+            (html, lambda: card_html.to_html(shown).encode()),
+            (png, lambda: card_png.to_png(shown)),
         ):
             if path:
                 path.write_bytes(written())
                 err.print(plain(say("cli.wrote", path=path)))
     if as_json:
-        print_json(card.as_json(made))
+        print_json(comparison.as_json(made))
     else:
         _show_comparison(made)
 
 
 def _brought(named: str, run: runs.Run, same_base: bool | None) -> str:
     """Return how a column names what was given, fetched or kept first where it comes from outside."""
-    from studio.compare import outside
+    from studio.compare import external_adapters
 
     with Progress(*_FETCHING, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(say("phase.fetching"), total=1.0, visible=False)
         try:
-            brought = outside.bring(
+            brought = external_adapters.make_available(
                 named, run, lambda share: progress.update(task, completed=share, visible=True), same_base=same_base
             )
         except KeyboardInterrupt:
@@ -161,11 +163,11 @@ def _show_evaluation(made: Any) -> None:
 
 
 def _show_board(title: str, board: Any) -> None:
-    from studio.compare.report import number, signed
+    from studio.reports.comparison_card import format_number, format_signed
 
     heads = [say(f"card.{name}") for name in ("measure", "before", "after", "gain", "verdict")]
     table = Table(*heads, title=title, box=None)
     for score in board.scores:
         name, verdict = say(f"compare.measures.{score.name}.name"), say(f"compare.verdict.{score.verdict}")
-        table.add_row(name, number(score.before), number(score.after), signed(score.gain), verdict)
+        table.add_row(name, format_number(score.before), format_number(score.after), format_signed(score.gain), verdict)
     out.print(table)

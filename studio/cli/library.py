@@ -10,7 +10,7 @@ from studio import i18n, labels, runs, summaries, trash
 from studio.cli.words import LANGUAGE, AsJson, RunId, out, plain, print_json, say
 
 if TYPE_CHECKING:
-    from studio.compare.record import Record
+    from studio.reports.run_metadata import RunMetadata
     from studio.summaries import Summary
 
 app = typer.Typer(help=say("cli.runs"), invoke_without_command=True)
@@ -108,16 +108,16 @@ def _as_json(summary: "Summary") -> dict[str, Any]:
 
 @app.command("show", help=i18n.text("cli.runs_show", LANGUAGE))
 def show(run_id: RunId = "last", as_json: AsJson = False) -> None:
-    from studio.compare import record
+    from studio.reports import run_metadata
 
-    found = record.of(runs.find(run_id))
+    found = run_metadata.read(runs.find(run_id))
     if as_json:
         print_json(_record_as_json(found))
     else:
         _show(found)
 
 
-def _record_as_json(found: "Record") -> dict[str, Any]:
+def _record_as_json(found: "RunMetadata") -> dict[str, Any]:
     config = found.config
     return {
         **_as_json(found.summary),
@@ -146,7 +146,7 @@ def _record_as_json(found: "Record") -> dict[str, Any]:
     }
 
 
-def _show(found: "Record") -> None:
+def _show(found: "RunMetadata") -> None:
     summary = found.summary
     rows = dict(zip(_COLUMNS, _cells(summary), strict=True))
     rows |= {name: str(value) for name in ("preset", "model", "data") if (value := getattr(summary, name))}

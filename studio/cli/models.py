@@ -78,7 +78,7 @@ def info(model_id: ModelId = "builtin", revision: Revision = None, as_json: AsJs
     if as_json:
         print_json(facts.as_json())
     else:
-        for title, value in catalogue.told(facts):
+        for title, value in catalogue.describe_facts(facts):
             out.print(
                 plain(f"{title.text(LANGUAGE)}: {value.text(LANGUAGE) if isinstance(value, i18n.Message) else value}")
             )
@@ -99,7 +99,7 @@ def doctor(
     import shutil
 
     from studio.files import cache, home
-    from studio.model import builtin, hub
+    from studio.model import builtin, hub_models
 
     if accelerate:
         _show_launch(accelerate, preset, as_json)
@@ -111,7 +111,7 @@ def doctor(
         "home": str(home()),
         "cache": str(cache()),
         "disk_free_gb": round(shutil.disk_usage(home()).free / 1e9, 1),
-        "hub_reachable": hub.reachable(),
+        "hub_reachable": hub_models.reachable(),
         "builtin_model": builtin.is_here(),
     }
     if as_json:

@@ -58,7 +58,7 @@ def train(
         if measure:
             raise RunError("run.measured_alone")
         processes.join()
-        if not processes.is_first():
+        if not processes.is_main_process():
             along(trains=not check)
             return
     config = read_config(preset, settings or [], offline_sample)
@@ -82,7 +82,7 @@ def along(*, trains: bool = True) -> None:
     try:
         gpu.train_along()
     except StudioError as error:
-        err.print(plain(say("cli.along", number=processes.number() + 1, told=error.text(LANGUAGE))))
+        err.print(plain(say("cli.along", number=processes.rank() + 1, told=error.text(LANGUAGE))))
         os._exit(1)  # at once: the libraries would wait for processes that are gone
     processes.leave()
 
@@ -95,7 +95,7 @@ def _begin(begin: Callable[[], Run], config: RunConfig) -> Run:
         plan.shared(config.train)
         return begin()
     except StudioError:
-        processes.tell(None)
+        processes.broadcast(None)
         raise
 
 
@@ -242,7 +242,7 @@ def resume(
 
     if processes.launched():
         processes.join()
-        if not processes.is_first():
+        if not processes.is_main_process():
             along()
             return
     changes = dict(parse_setting(setting) for setting in settings or [])

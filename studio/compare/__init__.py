@@ -1,1 +1,1 @@
-"""Base and adapter side by side, from one loaded model."""
+"""Base and adapters side by side, from one loaded model, with the proof of what was compared."""

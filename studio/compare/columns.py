@@ -1,4 +1,4 @@
-"""What is put side by side: up to four columns, each a model and what it is told before the prompt; and what to ask."""
+"""The columns of a comparison, each a model with its own context, and the requests to compare and to evaluate them."""
 
 import re
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from studio.config import GenerationConfig
 from studio.data.conversation import Turn
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, Message, message, text
-from studio.model import hub_adapter, uploaded
+from studio.model import hub_adapters, uploaded_adapters
 
 NOW = "now"
 """The run's own adapter: its result, or the half-trained one while it trains."""
-MOST_COLUMNS = 4
-MOST_STRENGTH = 1.5
+MAX_COLUMNS = 4
+MAX_STRENGTH = 1.5
 _STEP = re.compile(r"step-(\d+)")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the base or an adapter, and how it is asked. Raises CompareError for what cannot be."""
+    """One column: the base or an adapter, with a context of its own; raises CompareError for invalid values."""
 
     kind: Literal["base", "adapter"] = "adapter"
     adapter: str = NOW
@@ -30,34 +30,34 @@ class Column:
     system: str | None = None
     """A system prompt of this column's own; None takes the run's."""
     shots: tuple[Turn, ...] = ()
-    """Examples that are shown before the prompt: turns of user and assistant, in pairs."""
+    """Few-shot examples before the prompt: turns of user and assistant, in pairs."""
     strength: float = 1.0
-    """By how much the adapter's change of the base is multiplied; 0 is exactly the base."""
+    """Factor of the adapter's LoRA scaling; 0 is exactly the base."""
     said: tuple[str, ...] = ()
-    """In a chat, what this column has answered so far."""
+    """In a chat, the answers of this column so far."""
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        if not 0 <= self.strength <= MOST_STRENGTH:
-            raise CompareError("compare.strength", strength=f"{100 * self.strength:g}", most=f"{100 * MOST_STRENGTH:g}")
+        if not 0 <= self.strength <= MAX_STRENGTH:
+            raise CompareError("compare.strength", strength=f"{100 * self.strength:g}", most=f"{100 * MAX_STRENGTH:g}")
         if [turn.role for turn in self.shots] != ["user", "assistant"] * (len(self.shots) // 2):
             raise CompareError("compare.shots")
 
     @property
     def is_base(self) -> bool:
-        """Whether the base answers: it is asked for, or the adapter's strength is 0."""
+        """Whether the base answers: by its kind, or since the adapter's strength is 0."""
         return self.kind == "base" or self.strength == 0
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is asked as the run was trained: without a system prompt or examples of its own."""
+        """Whether it gets the context of the training: no system prompt or examples of its own."""
         return self.system is None and not self.shots
 
     @property
     def step(self) -> int | None:
         """The step of a checkpoint of the run; None for all others."""
-        found = _STEP.fullmatch(self.adapter) if self.kind == "adapter" else None
-        return int(found[1]) if found else None
+        match = _STEP.fullmatch(self.adapter) if self.kind == "adapter" else None
+        return int(match[1]) if match else None
 
     def title(self, language: str = DEFAULT_LANGUAGE) -> str:
         """Return the column's name for people."""
@@ -77,9 +77,9 @@ class Column:
             return message("compare.column.now")
         if self.step is not None:
             return message("compare.column.step", step=self.step)
-        if self.adapter.startswith(uploaded.PREFIX):
-            return message("compare.column.upload", name=self.adapter.removeprefix(uploaded.PREFIX))
-        if hub_adapter.is_named(self.adapter):
+        if self.adapter.startswith(uploaded_adapters.PREFIX):
+            return message("compare.column.upload", name=self.adapter.removeprefix(uploaded_adapters.PREFIX))
+        if hub_adapters.is_hub_id(self.adapter):
             return message("compare.column.hub", name=self.adapter)
         return message("compare.column.other", name=Path(self.adapter).name)
 
@@ -88,7 +88,7 @@ BASE = Column("base")
 ADAPTED = Column("adapter")
 
 
-def parse(named: str, strength: float = 1.0) -> Column:
+def parse_column(named: str, strength: float = 1.0) -> Column:
     """Return the column called `base`, `now`, `step-000100` (or its number), or as `Column.adapter` names others."""
     if named == "base":
         return BASE
@@ -97,7 +97,7 @@ def parse(named: str, strength: float = 1.0) -> Column:
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """What to ask the columns of a run: one prompt or many, all of them in one batch.
+    """Prompts for the columns of a run.
 
     Raises CompareError unless there are one to four columns, and each has answered all `earlier` turns.
     """
@@ -107,28 +107,28 @@ class CompareRequest:
     generation: GenerationConfig
     columns: tuple[Column, ...] = (BASE, ADAPTED)
     earlier: tuple[str, ...] = ()
-    """In a chat, what was asked before; the columns' `said` are the answers."""
+    """In a chat, the user's turns before; the columns' `said` are the answers."""
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        if not 1 <= len(self.columns) <= MOST_COLUMNS:
-            raise CompareError("compare.columns", count=len(self.columns), most=MOST_COLUMNS)
+        if not 1 <= len(self.columns) <= MAX_COLUMNS:
+            raise CompareError("compare.columns", count=len(self.columns), most=MAX_COLUMNS)
         if not self.prompts:
             raise CompareError("compare.no_prompts")
         if any(len(column.said) != len(self.earlier) for column in self.columns):
             raise CompareError("compare.chat")
 
     def turns(self, prompt: str, column: Column) -> tuple[Turn, ...]:
-        """Return the conversation that a column is to go on with."""
+        """Return the conversation that a column is to continue."""
         system = () if column.system is None else (Turn("system", column.system),)
         chat = [
             turn
-            for asked, said in zip(self.earlier, column.said, strict=True)
-            for turn in (Turn("user", asked), Turn("assistant", said))
+            for question, said in zip(self.earlier, column.said, strict=True)
+            for turn in (Turn("user", question), Turn("assistant", said))
         ]
         return (*system, *column.shots, *chat, Turn("user", prompt))
 
-    def followed(self, answers: Sequence[str], prompt: str) -> "CompareRequest":
+    def next_turn(self, answers: Sequence[str], prompt: str) -> "CompareRequest":
         """Return the next turn of a chat of one prompt, given what each column has answered to this one."""
         said = zip(self.columns, answers, strict=True)
         columns = tuple(replace(column, said=(*column.said, answer)) for column, answer in said)
@@ -147,6 +147,6 @@ class EvaluationRequest:
     column: Column = ADAPTED
     """What is compared with the base."""
     generation: GenerationConfig | None = None
-    """How to answer; None takes the run's own settings."""
+    """None takes the run's own settings."""
     forgetting: bool = True
-    """Whether to ask ordinary questions too."""
+    """Whether to answer the ordinary questions too."""

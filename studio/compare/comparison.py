@@ -1,29 +1,78 @@
-"""A comparison: what was asked, what every column answered, and what that rests on."""
+"""A comparison: its request, the answers of every column, and the proof."""
 
 from dataclasses import dataclass
 
 from studio.compare.columns import CompareRequest
-from studio.compare.generate import Sides
 from studio.compare.proof import Proof
+from studio.generation.generate import Answers
 from studio.i18n import Message
+from studio.journal import digest
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison as it goes on."""
+    """A comparison, finished or so far."""
 
     request: CompareRequest
-    answers: Sides
+    answers: Answers
     """For each prompt one side for each column."""
     notes: tuple[Message, ...] = ()
-    """What was done otherwise than one would think, and why."""
+    """What was done in another way than expected, and why."""
     proof: Proof | None = None
-    """What it rests on; None until all answers are there."""
+    """None until all answers are there."""
 
     def texts(self, prompt: int = 0) -> tuple[str, ...]:
         """Return the columns' answers to a prompt."""
         return tuple(side.text for side in self.answers[prompt])
 
-    def followed(self, prompt: str) -> CompareRequest:
-        """Return the request that goes on with this chat."""
-        return self.request.followed(self.texts(), prompt)
+    def next_turn(self, prompt: str) -> CompareRequest:
+        """Return the request for the next turn of this chat."""
+        return self.request.next_turn(self.texts(), prompt)
+
+
+def as_json(comparison: Comparison) -> dict[str, object]:
+    """Return a comparison as what `--json` prints, in English."""
+    proof = comparison.proof
+    return {
+        "run": comparison.request.run_id,
+        "columns": [column.title() for column in comparison.request.columns],
+        "answers": [
+            {
+                "prompt": prompt,
+                "sides": [
+                    {
+                        "text": side.text,
+                        "tokens": side.tokens,
+                        "seconds": round(side.seconds, 3),
+                        "first_seconds": side.first_seconds and round(side.first_seconds, 3),
+                        "tokens_a_second": side.tokens_a_second and round(side.tokens_a_second, 1),
+                        "end": side.end,
+                    }
+                    for side in sides
+                ],
+            }
+            for prompt, sides in zip(comparison.request.prompts, comparison.answers, strict=True)
+        ],
+        "notes": [note.text() for note in comparison.notes],
+        "proof": proof
+        and {
+            "verified": proof.verified,
+            **{name: value for name, value in vars(proof).items() if name not in ("problems", "unproven")},
+            "problems": [problem.text() for problem in proof.problems],
+            "unproven": [message.text() for message in proof.unproven],
+        },
+    }
+
+
+@dataclass(frozen=True)
+class AnswerPair:
+    """Both sides' answers to one prompt."""
+
+    prompt: str
+    before: str
+    after: str
+
+    @property
+    def id(self) -> str:
+        """A hash of the content, so that no vote or note moves to another pair."""
+        return digest(self.prompt, self.before, self.after)[:16]

@@ -9,6 +9,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 Section = Literal["intro", "verse", "pre-chorus", "chorus", "bridge", "outro"]
@@ -72,25 +74,25 @@ def shape(answer: str) -> tuple[Stanza, ...]:
     lines in a row, or a whole stanza, that come back in the song.
     """
     parts = _parts(answer)
-    sung = Counter(_same(line) for _, lines in parts for line in lines)
+    sung = Counter(_repetition_key(line) for _, lines in parts for line in lines)
     hooks: dict[str, int] = {}
     for _, lines in parts:
         for line in lines:
-            if sung[_same(line)] > 1:
-                hooks.setdefault(_same(line), len(hooks) + 1)
+            if sung[_repetition_key(line)] > 1:
+                hooks.setdefault(_repetition_key(line), len(hooks) + 1)
     stanzas: list[tuple[Section, tuple[Line, ...]]] = []
     for named, lines in parts:
-        marked = [Line(line, hooks.get(_same(line)), sung[_same(line)]) for line in lines]
+        marked = [Line(line, hooks.get(_repetition_key(line)), sung[_repetition_key(line)]) for line in lines]
         stanzas += [(named, tuple(marked))] if named else _split_at_hooks(marked)
-    return tuple(_numbered(stanzas))
+    return tuple(_number_verses(stanzas))
 
 
-def tagged(stanzas: Iterable[Stanza]) -> str:
+def tagged_text(stanzas: Iterable[Stanza]) -> str:
     """Return the text for a music tool: every stanza under its tag (`[Verse 1]`, `[Chorus]`), a blank line between."""
     return "\n\n".join("\n".join([f"[{stanza.tag}]", *(line.text for line in stanza.lines)]) for stanza in stanzas)
 
 
-def plain(stanzas: Iterable[Stanza]) -> str:
+def plain_text(stanzas: Iterable[Stanza]) -> str:
     """Return the lyrics alone: lines, and a blank line between stanzas."""
     return "\n\n".join("\n".join(line.text for line in stanza.lines) for stanza in stanzas)
 
@@ -125,10 +127,12 @@ def _lines(answer: str) -> list[str]:
     """Return the lines without white space around them; blank ones stand between stanzas."""
     text = _BREAK.sub("\n", unicodedata.normalize("NFC", answer)).strip()
     lines = (" ".join(line.split()) for line in text.splitlines())
-    return [part for line in lines for part in (_cut(line) if len(line) > LONG_LINE else [_RULE.sub("", line)])]
+    return [
+        part for line in lines for part in (_split_long_line(line) if len(line) > LONG_LINE else [_RULE.sub("", line)])
+    ]
 
 
-def _cut(text: str) -> list[str]:
+def _split_long_line(text: str) -> list[str]:
     """Cut a long line: at bars or slashes (double ones end a stanza), else at ends of sentences, else at commas."""
     if _BARS.search(text):
         blocks = [[line for line in _BAR.split(block) if line] for block in _BARS.split(text)]
@@ -144,44 +148,30 @@ def _cut(text: str) -> list[str]:
 
 def _section(line: str) -> Section | None:
     """Return the section that a line names, when it does nothing else (`[Verse 1]`, `후렴:`, `**Chorus**`, `2절`)."""
-    found = _BRACKETS.match(line)
-    if not found:
+    match = _BRACKETS.match(line)
+    if not match:
         return None
-    name = (found[1] or found[2] or "").strip()
+    name = (match[1] or match[2] or "").strip()
     return next((section for section, words in _NAMED.items() if words.fullmatch(name)), None)
 
 
-def _same(line: str) -> str:
+def _repetition_key(line: str) -> str:
     """Return what two lines share when one repeats the other: letters and digits, in lower case."""
-    kept = "".join(letter for letter in line.casefold() if letter.isalnum())
-    return kept or line
+    letters = "".join(letter for letter in line.casefold() if letter.isalnum())
+    return letters or line
 
 
 def _split_at_hooks(lines: Sequence[Line]) -> list[tuple[Section, tuple[Line, ...]]]:
     """Split a stanza without a name into verses and choruses."""
     if all(line.hook for line in lines):
         return [("chorus", tuple(lines))]
-    split: list[tuple[Section, list[Line]]] = []
-    for section, run in _runs(lines):
-        if split and split[-1][0] == section:
-            split[-1][1].extend(run)
-        else:
-            split.append((section, list(run)))
-    return [(section, tuple(run)) for section, run in split]
+    runs = [(is_hook, list(run)) for is_hook, run in groupby(lines, key=lambda line: line.hook is not None)]
+    named = [("chorus" if is_hook and len(run) >= HOOK_LINES else "verse", run) for is_hook, run in runs]
+    joined = groupby(named, key=itemgetter(0))  # a single repeated line belongs to the verse around it
+    return [(section, tuple(line for _, run in parts for line in run)) for section, parts in joined]
 
 
-def _runs(lines: Sequence[Line]) -> list[tuple[Section, list[Line]]]:
-    runs: list[tuple[bool, list[Line]]] = []
-    for line in lines:
-        hook = line.hook is not None
-        if runs and runs[-1][0] == hook:
-            runs[-1][1].append(line)
-        else:
-            runs.append((hook, [line]))
-    return [("chorus" if hook and len(run) >= HOOK_LINES else "verse", run) for hook, run in runs]
-
-
-def _numbered(stanzas: Iterable[tuple[Section, tuple[Line, ...]]]) -> Iterable[Stanza]:
+def _number_verses(stanzas: Iterable[tuple[Section, tuple[Line, ...]]]) -> Iterable[Stanza]:
     verses = 0
     for section, lines in stanzas:
         verses += section == "verse"

@@ -16,7 +16,7 @@ from studio import safe_yaml
 from studio.config import SourceConfig
 from studio.errors import ConfigError, DataError
 from studio.files import user_cache
-from studio.model.hub import reachable
+from studio.model.hub_models import reachable
 
 Result = TypeVar("Result")
 

@@ -8,6 +8,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from studio import runs
 from studio.config import DataConfig, MappingConfig, RunConfig, SourceConfig
 from studio.data import prompt, scan, source
 from studio.data.conversation import RowProblem, Turn
@@ -74,6 +75,12 @@ def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig, today: da
         merge_system="merge_system" in config.data.fixes,
         today=today,
     )
+
+
+def run_renderer(run: runs.Run, tokenizer: Any) -> PromptRenderer:
+    """Return the renderer of a run's prompts, with the mapping and the date of its training."""
+    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
+    return renderer(run.config(), tokenizer, mapping, runs.day_of(run.id))
 
 
 def prepare(

@@ -6,7 +6,7 @@ from pathlib import Path
 from studio.export import card, example, pieces, target
 from studio.export.subject import Subject
 from studio.files import replace_file
-from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS
+from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS
 
 TEXT_TEMPLATE = "prompt_template.txt"
 """The run's text template as it was written."""

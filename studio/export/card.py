@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from studio.compare import report, report_html
-from studio.compare.report import inline
 from studio.config import BUILTIN_MODEL, values
 from studio.data.language import languages
 from studio.data.tokens import IGNORED
@@ -18,7 +16,9 @@ from studio.export.shown import Shown
 from studio.export.subject import Subject
 from studio.files import replace_file
 from studio.i18n import text
-from studio.model import builtin, hub
+from studio.model import builtin, hub_models
+from studio.reports import card_html, comparison_card
+from studio.reports.comparison_card import escape_inline
 from studio.train import record
 
 NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
@@ -34,7 +34,7 @@ def write(draft: Path, subject: Subject, kind: str) -> None:
     if picture:
         replace_file(draft / CURVE, picture)
     if shown.card:
-        replace_file(draft / PAGE, report_html.to_html(shown.card))
+        replace_file(draft / PAGE, card_html.to_html(shown.card))
     replace_file(draft / NAME, _Card(subject, kind, shown, picture is not None).text())
 
 
@@ -62,7 +62,7 @@ class _Card:
         """Return the card as Markdown, with its head."""
         parts = [
             f"---\n{self._head()}\n---",
-            f"# {inline(self._subject.name)}",
+            f"# {escape_inline(self._subject.name)}",
             *self._intro(),
             *self._samples(),
             *self._use(),
@@ -99,8 +99,8 @@ class _Card:
     def _intro(self) -> Iterator[str]:
         subject, base = self._subject, self._subject.base
         told = "adapter" if self._kind == "adapter" else "merged"
-        yield self._say(told, base=inline(base.id), rank=subject.config.lora.r)
-        named = {"base": inline(base.id), "revision": base.revision or "–", "weights": base.weights}
+        yield self._say(told, base=escape_inline(base.id), rank=subject.config.lora.r)
+        named = {"base": escape_inline(base.id), "revision": base.revision or "–", "weights": base.weights}
         yield self._say(f"base.{base.origin}", package=builtin.PACKAGE, **named)
 
     def _samples(self) -> Iterator[str]:
@@ -111,11 +111,11 @@ class _Card:
         steps = len(self._shown.curve.steps) and int(self._shown.curve.steps[-1])
         yield self._say(f"samples_from.{self._shown.where}", step=self._shown.curve.kept or steps, page=PAGE)
         for pair in made.pairs:
-            yield f"**{made.words('prompt')}**\n\n{report.fenced(pair.prompt)}"
+            yield f"**{made.words('prompt')}**\n\n{comparison_card.fenced_block(pair.prompt)}"
             for side in ("before", "after"):
                 answer = getattr(pair, side).strip()
-                said = report.fenced(answer) if answer else f"*{made.words('empty')}*"
-                yield f"**{made.words(side)}** · {inline(getattr(made, _SIDES[side]))}\n\n{said}"
+                said = comparison_card.fenced_block(answer) if answer else f"*{made.words('empty')}*"
+                yield f"**{made.words(side)}** · {escape_inline(getattr(made, _SIDES[side]))}\n\n{said}"
 
     def _use(self) -> Iterator[str]:
         yield f"## {self._say('use')}"
@@ -125,29 +125,29 @@ class _Card:
             yield self._say(f"use_{self._kind}")
             yield example.usage(self._subject, self._kind)
         if self._subject.prompt.system is not None:
-            yield f"{self._say('system')}\n\n{report.fenced(self._subject.prompt.system)}"
+            yield f"{self._say('system')}\n\n{comparison_card.fenced_block(self._subject.prompt.system)}"
 
     def _data(self) -> Iterator[str]:
         source, run = self._subject.config.data.source, self._subject.run
         yield f"## {self._say('data')}"
-        name = inline(_without_folders(source.name) if source.kind == "file" else source.name)
+        name = escape_inline(_without_folders(source.name) if source.kind == "file" else source.name)
         parts = [part for part in (source.subset, source.split) if part]
-        facts = [self._say(f"source.{source.kind}", name=" · ".join([name, *map(inline, parts)]))]
+        facts = [self._say(f"source.{source.kind}", name=" · ".join([name, *map(escape_inline, parts)]))]
         if source.kind == "hub":
-            facts.append(self._say("revision", revision=inline(source.revision or "main")))
+            facts.append(self._say("revision", revision=escape_inline(source.revision or "main")))
         facts.append(self._say("hash", sha256=run.resolved().get("data", "–")))
         if found := languages_of(self._subject):
             facts.append(self._say("language", languages=", ".join(found)))
         notes = [event.message for event in self._events if isinstance(event, Note)]
         health = {note.text(): note for note in notes if note.key == "log.rows" or note.key.startswith("problems.")}
-        facts += [inline(note.text(self._subject.language)) for note in health.values()]
+        facts += [escape_inline(note.text(self._subject.language)) for note in health.values()]
         if not any(note.key.startswith("problems.") for note in health.values()):
             facts.append(self._say("healthy"))
         yield _list(facts)
 
     def _curve(self) -> Iterator[str]:
         curve = self._shown.curve
-        losses, checks = report.finite(curve.losses), report.finite(curve.check_losses)
+        losses, checks = comparison_card.finite(curve.losses), comparison_card.finite(curve.check_losses)
         if not losses:
             return
         yield f"## {self._say('curve')}"
@@ -159,24 +159,24 @@ class _Card:
         yield words
         from studio.train import diagnosis
 
-        yield _list(inline(line) for line in diagnosis.read(self._subject.run).text(self._subject.language))
+        yield _list(escape_inline(line) for line in diagnosis.read(self._subject.run).text(self._subject.language))
 
     def _board(self) -> Iterator[str]:
-        from studio.compare import standing
         from studio.compare.columns import ADAPTED
+        from studio.evaluate import evaluation_store
 
         run, language = self._subject.run, self._subject.language
-        board = standing.board_of(run, ADAPTED, self._shown.adapter_sha256)
+        board = evaluation_store.find_scoreboard(run, ADAPTED, self._shown.adapter_sha256)
         if board is not None:
             yield f"## {text('card.scoreboard', language)}"
-            yield report.table(board, language)
+            yield comparison_card.table(board, language)
 
     def _settings(self) -> Iterator[str]:
         subject, language = self._subject, self._subject.language
         yield f"## {self._say('settings')}"
         rows = [(path, self._value(path, value)) for path, value in values(subject.config).items() if path != "name"]
         lines = [
-            f"| {inline(text(f'config.{path}.title', language))} | `{path}` | {_code(shown)} |"
+            f"| {escape_inline(text(f'config.{path}.title', language))} | `{path}` | {_code(shown)} |"
             for path, shown in rows
             if shown
         ]
@@ -185,12 +185,15 @@ class _Card:
         chosen = {event.name: event for event in self._events if isinstance(event, Chosen)}
         if chosen:
             told = [
-                f"- `{name}`: {_code(one.value)}. {inline(one.reason.text(language))}" for name, one in chosen.items()
+                f"- `{name}`: {_code(one.value)}. {escape_inline(one.reason.text(language))}"
+                for name, one in chosen.items()
             ]
             yield _folded(self._say("chosen"), told)
         had = subject.run.resolved().get("versions", {})
         if had:
-            yield self._say("versions", versions=", ".join(f"{name} {inline(said)}" for name, said in had.items()))
+            yield self._say(
+                "versions", versions=", ".join(f"{name} {escape_inline(said)}" for name, said in had.items())
+            )
 
     def _value(self, path: str, value: Any) -> str:
         """Return a setting for the card, without folders of this machine."""
@@ -208,8 +211,8 @@ class _Card:
 
     def _licence(self) -> Iterator[str]:
         yield f"## {self._say('licence')}"
-        known = hub.licence_of(self._subject.base.licence)
-        yield self._say("licence_known", licence=inline(known)) if known else self._say("licence_unknown")
+        known = hub_models.licence_of(self._subject.base.licence)
+        yield self._say("licence_known", licence=escape_inline(known)) if known else self._say("licence_unknown")
 
 
 _SIDES = {"before": "base", "after": "adapter"}
@@ -221,7 +224,7 @@ def licence_head(subject: Subject) -> dict[str, Any]:
     link = str(head.get("license_link", ""))
     if link and "://" not in link:
         if subject.base.origin == "hub":
-            head["license_link"] = f"{hub.page(subject.base.id)}/blob/{subject.base.revision or 'main'}/{link}"
+            head["license_link"] = f"{hub_models.page(subject.base.id)}/blob/{subject.base.revision or 'main'}/{link}"
         else:
             head.pop("license_link")
     return head
@@ -233,8 +236,8 @@ def _without_folders(path: str) -> str:
 
 def _code(value: str) -> str:
     """Return a value as code in one line, in a table too."""
-    flat = " ".join(report.clean(value).split())
-    return inline(flat) if "`" in flat or "|" in flat else f"`{flat}`"
+    flat = " ".join(comparison_card.remove_control_characters(value).split())
+    return escape_inline(flat) if "`" in flat or "|" in flat else f"`{flat}`"
 
 
 def _list(lines: Any) -> str:

@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-from studio.compare import fonts
-from studio.compare.canvas import ACCENT, LINE, QUIET, WARN, Canvas
-from studio.compare.fonts import Faces
 from studio.data.language import is_hangul
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.reports import fonts
+from studio.reports.canvas import ACCENT, LINE, MUTED, WARN, Canvas
+from studio.reports.fonts import Faces
 from studio.train.curve import Curve
 
 SIZE = (1000, 480)
@@ -43,7 +43,7 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
         _, y = place((first, value))
         canvas.line([(_LEFT, y), (SIZE[0] - _RIGHT, y)], LINE, 1)
         words = f"{value:.{max(0, -math.floor(math.log10(step)))}f}"
-        canvas.text(_LEFT - 12 - canvas.measure(words, 18), y - 14, words, 18, QUIET)
+        canvas.text(_LEFT - 12 - canvas.measure(words, 18), y - 14, words, 18, MUTED)
     _steps(canvas, first, losses[-1][0], names[2])
     canvas.line([place(point) for point in _thinned(losses)], ACCENT, 3)
     right = canvas.text(_LEFT, 16, names[0], 20, ACCENT, bold=True)
@@ -52,7 +52,7 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
         for point in checks:
             canvas.dot(*place(point), 5, WARN)
         canvas.text(right + 32, 16, f"● {names[1]}" if canvas.has("●") else names[1], 20, WARN, bold=True)
-    return canvas.finished()
+    return canvas.to_png()
 
 
 def _words(language: str) -> tuple[list[str], Faces]:
@@ -66,9 +66,9 @@ def _words(language: str) -> tuple[list[str], Faces]:
 
 def _steps(canvas: Canvas, first: float, last: float, name: str) -> None:
     top = SIZE[1] - _BOTTOM + 10
-    canvas.text(_LEFT, top, f"{first:.0f}", 18, QUIET)
+    canvas.text(_LEFT, top, f"{first:.0f}", 18, MUTED)
     words = f"{name} {last:.0f}"
-    canvas.text(SIZE[0] - _RIGHT - canvas.measure(words, 18), top, words, 18, QUIET)
+    canvas.text(SIZE[0] - _RIGHT - canvas.measure(words, 18), top, words, 18, MUTED)
 
 
 def nice_step(span: float, most: int) -> float:

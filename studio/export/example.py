@@ -1,9 +1,9 @@
 """The example that goes with an adapter: a short script that loads it with its base and streams an answer."""
 
-from studio.compare import report
 from studio.export import pieces
 from studio.export.pieces import literal
 from studio.export.subject import Prompt, Subject
+from studio.reports import comparison_card
 
 NAME = "ask.py"
 
@@ -174,8 +174,8 @@ def usage(subject: Subject, kind: str) -> str:
     asked = " ".join(map(pieces.argument, subject.prompt.columns)) or '"How are you?"'
     commands = ["pip install -r requirements.txt", f"python {NAME} {asked}"]
     if kind == "adapter":
-        return report.fenced("\n".join(commands), "sh")
-    return report.fenced(merged(subject), "python")
+        return comparison_card.fenced_block("\n".join(commands), "sh")
+    return comparison_card.fenced_block(merged(subject), "python")
 
 
 def merged(subject: Subject, folder: str = ".") -> str:

@@ -17,9 +17,9 @@ from typing import Any, Literal
 from studio.errors import ExportError
 from studio.export.request import Kind
 from studio.i18n import Message, message
-from studio.model import hub
-from studio.model.child import TOKENS, Child, Stuck
-from studio.model.saved import BASE_RECORD
+from studio.model import hub_models
+from studio.model.adapter_files import BASE_RECORD
+from studio.model.subprocess_worker import HUB_TOKEN_VARIABLES, SubprocessWorker, WorkerSilent
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Target:
     @property
     def page(self) -> str:
         """The address of its page."""
-        return hub.page(self.id if self.type == "model" else f"spaces/{self.id}")
+        return hub_models.page(self.id if self.type == "model" else f"spaces/{self.id}")
 
     @property
     def arrived(self) -> list[Message]:
@@ -73,12 +73,12 @@ def look(kind: Kind, repository: str, *, public: bool = False, token: str | None
     with contextlib.suppress(HFValidationError):
         validate_repo_id(named)
         if named.count("/") == 1:
-            return _look(HfApi(endpoint=hub.endpoint()), named, kind, public, token or get_token())
+            return _look(HfApi(endpoint=hub_models.endpoint()), named, kind, public, token or get_token())
     raise ExportError("export.hub.bad_id", id=named[:120])
 
 
 def _look(api: Any, repository: str, kind: Kind, public: bool, token: str | None) -> Target:
-    if not hub.reachable():
+    if not hub_models.reachable():
         raise ExportError("export.hub.offline", id=repository)
     if not token:
         raise ExportError("export.hub.no_token", id=repository)
@@ -107,7 +107,7 @@ def _info(api: Any, repository: str, repository_type: str, token: str) -> Any:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        return api.repo_info(repository, repo_type=repository_type, token=token, timeout=hub.PATIENCE)
+        return api.repo_info(repository, repo_type=repository_type, token=token, timeout=hub_models.ANSWER_SECONDS)
     except RepositoryNotFoundError:
         return None
 
@@ -136,18 +136,20 @@ def push(folder: Path, target: Target, going: Going) -> str:
         "type": target.type,
         "private": target.private,
         "token": target.token,
-        "endpoint": hub.endpoint(),
+        "endpoint": hub_models.endpoint(),
         "message": f"Restyle Studio: {folder.name}",
     }
     told: dict[str, Any] = {}
-    child = Child([sys.executable, "-m", "studio.export.upload"], json.dumps(asked), secrets=TOKENS)
+    child = SubprocessWorker(
+        [sys.executable, "-m", "studio.export.upload"], json.dumps(asked), secrets=HUB_TOKEN_VARIABLES
+    )
     try:
         with contextlib.closing(child.lines()) as lines:
             for line in lines:
                 if line and line.startswith("{"):
                     told = json.loads(line)
                 going("pushing", told.get("share"))
-    except Stuck as error:
+    except WorkerSilent as error:
         raise ExportError("export.hub.cut", id=target.id) from error
     if "commit" not in told:
         log.warning("the push to %s ended with %s", target.id, told)

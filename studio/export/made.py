@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from studio.export import target
 from studio.export.request import KINDS, Kind
 from studio.files import size_of
-from studio.model.saved import BASE_RECORD, WEIGHTS
+from studio.model.adapter_files import BASE_RECORD, WEIGHTS
 from studio.runs import Run
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from studio.export import adapter, card, target
 from studio.export.request import Kind
 from studio.export.subject import Subject
 from studio.i18n import message
-from studio.model import beside, quantization
+from studio.model import multi_adapter, quantization
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice
 
@@ -89,7 +89,7 @@ def merged(subject: Subject, number_format: str, going: Going) -> Any:
     from peft import PeftModel
 
     wrapped = PeftModel.from_pretrained(base(subject.base.path, number_format), subject.run.adapter)
-    layers = beside.layers(wrapped)
+    layers = multi_adapter.lora_layers(wrapped)
     require_separate_weights(layers, subject.base.id)
     for number, (_, layer) in enumerate(layers):
         going("merging", number / len(layers))
@@ -126,7 +126,7 @@ def base(folder: Path, number_format: str) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
     )
-    if quantization.of_repository(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
+    if quantization.saved_quantization(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
         model = model.dequantize(dtype)
     return model
 

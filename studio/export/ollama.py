@@ -14,7 +14,7 @@ from studio.export.request import Kind
 from studio.export.subject import Subject
 from studio.files import replace_file
 from studio.i18n import Message, message
-from studio.model.child import Child, Stuck
+from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 CONVERTED = frozenset(
     {
@@ -117,7 +117,7 @@ def export_gguf(subject: Subject, folder: Path, number_format: str, converter: P
 
 def _convert(converter: Path, merged: Path, gguf: Path, number_format: str, going: Going) -> None:
     command = [sys.executable, str(converter), str(merged), "--outfile", str(gguf)]
-    child = Child([*command, "--outtype", _TYPES[number_format]], silence=_SILENCE)
+    child = SubprocessWorker([*command, "--outtype", _TYPES[number_format]], silence=_SILENCE)
     last = ""
     try:
         with contextlib.closing(child.lines()) as lines:
@@ -125,7 +125,7 @@ def _convert(converter: Path, merged: Path, gguf: Path, number_format: str, goin
                 going("converting", None)
                 if line and line.strip():
                     last = line.strip()
-    except Stuck as error:
+    except WorkerSilent as error:
         raise ExportError("export.converter_failed", path=str(converter), detail="time-out") from error
     if child.failed or not gguf.is_file():
         raise ExportError("export.converter_failed", path=str(converter), detail=last[:300] or "–")

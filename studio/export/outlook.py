@@ -11,8 +11,8 @@ from studio.export.request import MERGED, Kind
 from studio.files import size_of
 from studio.i18n import Message
 from studio.model import load
+from studio.model.adapter_files import SETTINGS, WEIGHTS
 from studio.model.hardware import Choice
-from studio.model.saved import SETTINGS, WEIGHTS
 from studio.runs import Run
 from studio.train import record
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from studio.compare import held_out
-from studio.compare.held_out import Row
-from studio.compare.proof import run_renderer
 from studio.data import tokens
+from studio.data.prepare import run_renderer
 from studio.data.tokens import IGNORED
 from studio.errors import ExportError, StudioError
 from studio.export.subject import Subject
+from studio.generation import held_out
+from studio.generation.held_out import HeldOutRow
 from studio.train import pinned, record, samples
 
 COUNT = 8
@@ -57,13 +57,13 @@ def pinned_prompts(subject: Subject) -> list[Question]:
     prompts = samples.read(run).prompts or subject.config.samples.prompts
     return in_words(subject, prompts) or [
         Question(row.ids, asked=(row.prompt,))
-        for row in held_out.bundled(run, held_out.GENERAL, tokenizer)[: pinned.PROMPTS]
+        for row in held_out.from_bundled(run, held_out.GENERAL, tokenizer)[: pinned.PROMPTS]
     ]
 
 
 def in_words(subject: Subject, prompts: Sequence[str]) -> list[Question]:
     """Return prompts as the run is asked them; raises PromptError where its template takes no prompt alone."""
-    rows = held_out.of_prompts(subject.run, prompts, subject.tokenizer)
+    rows = held_out.from_prompts(subject.run, prompts, subject.tokenizer)
     return [Question(row.ids, asked=(row.prompt,)) for row in rows]
 
 
@@ -82,9 +82,9 @@ def of_columns(subject: Subject) -> list[Question]:
 def _held_out(subject: Subject) -> list[Question]:
     run, tokenizer = subject.run, subject.tokenizer
     try:
-        rows: Sequence[Row] = held_out.of_run(run, tokenizer)
+        rows: Sequence[HeldOutRow] = held_out.from_run(run, tokenizer)
         if not rows and subject.config.evaluation.prompts:
-            rows = held_out.bundled(run, subject.config.evaluation.prompts, tokenizer)
+            rows = held_out.from_bundled(run, subject.config.evaluation.prompts, tokenizer)
     except StudioError:  # the data are gone or changed, or the template takes more than a question
         return []
     return [Question(row.ids, row.answer) for row in rows]

@@ -4,13 +4,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from studio.compare import card, saved, standing
+from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE
-from studio.compare.journal import Pair
-from studio.compare.report import Card
+from studio.compare.comparison import AnswerPair
+from studio.evaluate import evaluation_store
 from studio.export.subject import Subject
 from studio.files import sha256
-from studio.model.saved import WEIGHTS
+from studio.model.adapter_files import WEIGHTS
+from studio.reports import run_card
+from studio.reports.comparison_card import Card
 from studio.train import samples
 from studio.train.curve import Curve
 
@@ -37,19 +39,19 @@ class Shown:
         return sha256(self.subject.run.adapter / WEIGHTS)
 
     @cached_property
-    def compared(self) -> tuple[Pair, ...]:
+    def compared(self) -> tuple[AnswerPair, ...]:
         """Saved comparisons of base and this adapter, asked as in the training; the newest of each prompt."""
-        found: dict[str, Pair] = {}
-        for one in saved.all_of(self.subject.run):
+        found: dict[str, AnswerPair] = {}
+        for one in comparison_history.load_all(self.subject.run):
             asked, proof = one.comparison.request, one.comparison.proof
             plain = asked.columns == (BASE, ADAPTED) and not asked.earlier
             if plain and proof and not proof.problems and proof.adapter_sha256[-1] == self.adapter_sha256:
                 before, after = one.comparison.texts()
-                found.setdefault(asked.prompts[0], Pair(asked.prompts[0], before, after))
+                found.setdefault(asked.prompts[0], AnswerPair(asked.prompts[0], before, after))
         return tuple(found.values())[:MOST]
 
     @cached_property
-    def strip(self) -> tuple[Pair, ...]:
+    def strip(self) -> tuple[AnswerPair, ...]:
         """The film strip's answers of the base and of this adapter."""
         strip = samples.read(self.subject.run)
         frames = {frame.step: frame for frame in strip.frames}
@@ -57,7 +59,7 @@ class Shown:
         if before is None or after is None or before is after:
             return ()
         answers = zip(strip.prompts, before.answers, after.answers, strict=True)
-        return tuple(Pair(prompt, one.text, other.text) for prompt, one, other in answers)[:MOST]
+        return tuple(AnswerPair(prompt, one.text, other.text) for prompt, one, other in answers)[:MOST]
 
     @property
     def where(self) -> Where:
@@ -65,7 +67,7 @@ class Shown:
         return "compared" if self.compared else "strip"
 
     @property
-    def pairs(self) -> tuple[Pair, ...]:
+    def pairs(self) -> tuple[AnswerPair, ...]:
         """The answers before and after that are shown."""
         return self.compared or self.strip
 
@@ -74,5 +76,7 @@ class Shown:
         """The before/after card, with the scoreboard of this adapter if it has one; None without a pair."""
         if not self.pairs:
             return None
-        made = card.of_run(self.subject.run, self.pairs, self.subject.language)
-        return replace(made, scoreboard=standing.board_of(self.subject.run, ADAPTED, self.adapter_sha256))
+        made = run_card.card_of_run(self.subject.run, self.pairs, self.subject.language)
+        return replace(
+            made, scoreboard=evaluation_store.find_scoreboard(self.subject.run, ADAPTED, self.adapter_sha256)
+        )

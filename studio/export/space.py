@@ -9,23 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from studio.compare import card as compare_card
-from studio.compare import generate
+from studio.compare.column_loading import load_columns
 from studio.compare.columns import ADAPTED, BASE
-from studio.compare.generate import Asked, noise_key
-from studio.compare.journal import Pair
-from studio.compare.placing import placed
-from studio.compare.report import inline
+from studio.compare.comparison import AnswerPair
 from studio.errors import ExportError, PromptError
 from studio.export import adapter, card, pieces, questions, target
 from studio.export.merge import Going
 from studio.export.shown import Shown
 from studio.export.subject import Subject
 from studio.files import replace_file
+from studio.generation import generate
+from studio.generation.generate import PromptBatchItem, noise_key
 from studio.i18n import text
-from studio.model import hub
+from studio.model import hub_models
 from studio.model.adapter import ModelHost
-from studio.model.saved import BASE_RECORD
+from studio.model.adapter_files import BASE_RECORD
+from studio.reports import run_card as compare_card
+from studio.reports.comparison_card import escape_inline
 
 APP, DATA = "app.py", "demo.json"
 _SDK = "gradio"
@@ -49,7 +49,7 @@ def export(subject: Subject, folder: Path, host: ModelHost, stop: threading.Even
     return target.write(folder, "space", subject.record, lambda draft: _fill(draft, subject, pairs))
 
 
-def _answered(subject: Subject, host: ModelHost, stop: threading.Event, going: Going) -> tuple[Pair, ...]:
+def _answered(subject: Subject, host: ModelHost, stop: threading.Event, going: Going) -> tuple[AnswerPair, ...]:
     """Let base and adapter answer the prompts of the film strip, else of the settings, as in a comparison."""
     import torch
 
@@ -59,20 +59,20 @@ def _answered(subject: Subject, host: ModelHost, stop: threading.Event, going: G
     except PromptError as error:
         raise ExportError("export.no_space", run=run.id, columns=", ".join(subject.prompt.columns)) from error
     going("loading", None)
-    with torch.no_grad(), placed(host, run, config, (BASE, ADAPTED), None) as models:
+    with torch.no_grad(), load_columns(host, run, config, (BASE, ADAPTED), None) as models:
         pairs = []
         for number, row in enumerate(found):
             going("answering", number / len(found))
             [prompt] = row.asked
-            asked = [Asked((row.ids, row.ids), noise_key(prompt))]
+            asked = [PromptBatchItem((row.ids, row.ids), noise_key(prompt))]
             made = generate.answer(models, asked, config.generation, stop, lambda sides: going("answering", None))
-            before, after = made.sides[0]
-            pairs.append(Pair(prompt, before.text, after.text))
+            before, after = made.answers[0]
+            pairs.append(AnswerPair(prompt, before.text, after.text))
     host.release()
     return tuple(pairs)
 
 
-def _fill(draft: Path, subject: Subject, pairs: tuple[Pair, ...]) -> None:
+def _fill(draft: Path, subject: Subject, pairs: tuple[AnswerPair, ...]) -> None:
     (draft / "adapter").mkdir()
     adapter.fill(draft / "adapter", subject)
     record = json.dumps({"export": "adapter", **subject.record}, indent=1)
@@ -90,7 +90,7 @@ def _fill(draft: Path, subject: Subject, pairs: tuple[Pair, ...]) -> None:
     replace_file(draft / "README.md", _readme(subject))
 
 
-def _demo(subject: Subject, pairs: tuple[Pair, ...]) -> dict[str, Any]:
+def _demo(subject: Subject, pairs: tuple[AnswerPair, ...]) -> dict[str, Any]:
     """Return all that the app shows and needs."""
     language, settings = subject.language, subject.generation
     sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
@@ -100,8 +100,8 @@ def _demo(subject: Subject, pairs: tuple[Pair, ...]) -> dict[str, Any]:
     words = {name: text(f"export.space.{name}", language) for name in _WORDS}
     return {
         "title": subject.name,
-        "heading": inline(subject.name),
-        "about": text("export.space.about", language, base=inline(subject.base.id)),
+        "heading": escape_inline(subject.name),
+        "about": text("export.space.about", language, base=escape_inline(subject.base.id)),
         "sides": [
             f"{text('card.before', language)} · {base}",
             f"{text('card.after', language)} · {subject.name}",
@@ -137,8 +137,10 @@ def _readme(subject: Subject) -> str:
         short_description=text("export.space.short", language),
         suggested_hardware=_HARDWARE,
     )
-    known = hub.licence_of(subject.base.licence)
-    licence = text("export.card.licence_known", language, licence=inline(known)) if known else ""
-    told = text("export.space.readme", language, base=inline(subject.base.id), hardware=_HARDWARE, sdk=version(_SDK))
-    parts = [f"---\n{head.to_yaml()}\n---", f"# {inline(subject.name)}", told, licence]
+    known = hub_models.licence_of(subject.base.licence)
+    licence = text("export.card.licence_known", language, licence=escape_inline(known)) if known else ""
+    told = text(
+        "export.space.readme", language, base=escape_inline(subject.base.id), hardware=_HARDWARE, sdk=version(_SDK)
+    )
+    parts = [f"---\n{head.to_yaml()}\n---", f"# {escape_inline(subject.name)}", told, licence]
     return "\n\n".join(part for part in parts if part) + "\n"

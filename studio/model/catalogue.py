@@ -11,8 +11,9 @@ from studio import safe_yaml
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
 from studio.i18n import Message, message
-from studio.model import architecture, builtin, hub, load, quantization
+from studio.model import architecture, builtin, hub_models, load, quantization
 from studio.model.estimate import parameters
+from studio.model.hub_models import size
 
 Where = Literal["builtin", "folder", "cache", "hub", "nowhere"]
 
@@ -36,7 +37,7 @@ class ModelFacts:
 
     id: str
     where: Where
-    """`nowhere`: it was not found, or could not be asked for; `problem` says why."""
+    """`nowhere`: not found, or not reachable; `problem` says why."""
     here: bool
     bytes: int | None = None
     """On the disk if it is here, else to be fetched."""
@@ -75,14 +76,14 @@ def _in_cache() -> Iterator[KnownModel]:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir(hub.cache_folder()).repos
+        repositories = scan_cache_dir(hub_models.cache_folder()).repos
     except (CacheNotFound, OSError):
         return
     for repository in repositories:
         if repository.repo_type != "model":
             continue
         revision = repository.refs.get("main") or max(repository.revisions, key=lambda r: r.last_modified, default=None)
-        if revision is None or not hub.is_whole(revision.snapshot_path):
+        if revision is None or not hub_models.is_whole(revision.snapshot_path):
             continue
         settings = _read_json(revision.snapshot_path / "config.json")
         if settings:
@@ -127,7 +128,7 @@ def _builtin() -> ModelFacts:
         here=False,
         bytes=builtin.DOWNLOAD_BYTES,
         needs=builtin.DISK_BYTES,
-        free=hub.free_disk(builtin.folder()),
+        free=hub_models.free_disk(builtin.folder()),
         licence=builtin.LICENCE,
         chat_template=True,
     )
@@ -135,14 +136,14 @@ def _builtin() -> ModelFacts:
 
 def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = None) -> ModelFacts:
     settings = _read_json(folder / "config.json")
-    quantized = quantization.of_repository(settings)
+    quantized = quantization.saved_quantization(settings)
     template = (folder / "chat_template.jinja").is_file() or _read_json(folder / "tokenizer_config.json").get(
         "chat_template"
     )
     try:
         count = parameters(folder)
     except (ModelError, KeyError, TypeError, ArithmeticError):
-        count = None  # damaged: told when it is loaded
+        count = None  # damaged: reported when it is loaded
     return ModelFacts(
         model_id,
         where,
@@ -154,43 +155,43 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
         quantized=quantized,
         chat_template=bool(template),
         architecture=architecture.named(settings),
-        problem=_unusable(model_id, settings, quantized),
+        problem=_problem(model_id, settings, quantized),
     )
 
 
 def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
     try:
-        found = hub.look(config.id, config.revision, token)
+        listing = hub_models.describe(config.id, config.revision, token)
     except ModelError as error:
         return ModelFacts(config.id, "nowhere", here=False, problem=error.message)
     problem = None
     try:
-        hub.require_usable(found)
-        if found.gated:
-            hub.require_access(config.id, token)
-        hub.require_disk(found.missing, hub.storage(config.id))
+        hub_models.require_usable(listing)
+        if listing.gated:
+            hub_models.require_access(config.id, token)
+        hub_models.require_disk(listing.missing, hub_models.storage(config.id))
     except ModelError as error:
         problem = error.message
-    quantized = quantization.of_repository(found.config)
-    tokenizer = found.config.get("tokenizer_config") or {}
+    quantized = quantization.saved_quantization(listing.config)
+    tokenizer = listing.config.get("tokenizer_config") or {}
     return ModelFacts(
         config.id,
         "hub",
         here=False,
-        bytes=found.missing,
-        needs=found.missing,
-        free=hub.free_disk(hub.storage(config.id)),
-        parameters=None if quantized else sum(found.parameters.values()) or None,  # packed ones would be miscounted
-        licence=found.licence,
-        gated=found.gated,
+        bytes=listing.missing,
+        needs=listing.missing,
+        free=hub_models.free_disk(hub_models.storage(config.id)),
+        parameters=None if quantized else sum(listing.parameters.values()) or None,  # packed ones would be miscounted
+        licence=listing.licence,
+        gated=listing.gated,
         quantized=quantized,
-        chat_template="chat_template.jinja" in found.files or bool(tokenizer.get("chat_template")),
-        architecture=architecture.named(found.config),
-        problem=problem or _unusable(config.id, found.config, quantized),
+        chat_template="chat_template.jinja" in listing.files or bool(tokenizer.get("chat_template")),
+        architecture=architecture.named(listing.config),
+        problem=problem or _problem(config.id, listing.config, quantized),
     )
 
 
-def _unusable(model_id: str, settings: dict[str, Any], quantized: str | None) -> Message | None:
+def _problem(model_id: str, settings: dict[str, Any], quantized: str | None) -> Message | None:
     """Return why a model that is or could be here cannot be trained, as far as its settings tell."""
     if quantized and quantized not in quantization.BITSANDBYTES:
         return ModelError("model.other_quantization", id=model_id, method=quantized).message
@@ -201,7 +202,7 @@ def _unusable(model_id: str, settings: dict[str, Any], quantized: str | None) ->
     return None
 
 
-def told(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
+def describe_facts(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
     """Yield what is known of a model as titles with values, in the order in which they matter to who chooses."""
     if facts.where != "nowhere":
         place = facts.where if facts.here or facts.where == "hub" else "not_here"
@@ -224,11 +225,6 @@ def told(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]:
         yield message("model.chat_template"), message("model.yes" if facts.chat_template else "model.no")
 
 
-def size(count: int) -> str:
-    """Return a number of bytes as people say it."""
-    return hub.size(count)
-
-
 def _count(number: int) -> str:
     for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
         if number >= unit:
@@ -238,7 +234,7 @@ def _count(number: int) -> str:
 
 def licence_in(folder: Path) -> str | None:
     """Return the licence in the head of a model card, if there is one that can be read."""
-    return hub.licence_of(licence_head(folder))
+    return hub_models.licence_of(licence_head(folder))
 
 
 def licence_head(folder: Path) -> dict[str, Any]:
@@ -255,10 +251,10 @@ def licence_head(folder: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _bytes(folder: Path) -> int:

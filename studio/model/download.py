@@ -1,4 +1,4 @@
-"""The program that downloads a model's files: `python -m studio.model.download`, spoken to by `studio.model.hub`.
+"""The program that downloads a model's files: `python -m studio.model.download`, used by `hub_models`.
 
 The libraries that download (HTTP, and Xet in Rust) cannot be interrupted between two of their chunks, so they work in a
 process of its own, which can. It reads one line of JSON, `{id, revision, token, endpoint, cache, allow, ignore}`, and
@@ -13,57 +13,57 @@ import threading
 import time
 from typing import Any
 
-EVERY = 0.1
-"""Seconds between two words about the progress."""
+REPORT_SECONDS = 0.1
+"""Seconds between two reports of the progress."""
 
 
 def main() -> None:
     """Carry out one download."""
-    asked = json.loads(sys.stdin.readline())
+    request = json.loads(sys.stdin.readline())
     threading.Thread(target=end_with_parent, daemon=True).start()
     from huggingface_hub import snapshot_download
 
     try:
         path = snapshot_download(
-            asked["id"],
-            revision=asked["revision"],
-            token=asked["token"],
-            endpoint=asked["endpoint"],
-            cache_dir=asked["cache"],
-            allow_patterns=asked["allow"],
-            ignore_patterns=asked["ignore"],
+            request["id"],
+            revision=request["revision"],
+            token=request["token"],
+            endpoint=request["endpoint"],
+            cache_dir=request["cache"],
+            allow_patterns=request["allow"],
+            ignore_patterns=request["ignore"],
             tqdm_class=_counter(),
         )
-    except Exception as error:  # the boundary: told by its kind, since its text may hold anything
+    except Exception as error:  # the boundary: its class alone is reported, since its text may hold anything
         response = getattr(error, "response", None)
         status = getattr(response, "status_code", None)
         kinds = [kind.__name__ for kind in type(error).__mro__]
-        _say({"error": kinds, "status": status, "errno": getattr(error, "errno", None)})
+        _report({"error": kinds, "status": status, "errno": getattr(error, "errno", None)})
         os._exit(1)
-    _say({"path": path})
+    _report({"path": path})
 
 
 def _counter() -> type:
-    """Return a progress bar that shows nothing and tells the bytes that are on the disk."""
+    """Return a progress bar that prints nothing and reports the bytes that are on the disk."""
     from huggingface_hub.utils import tqdm
 
     class Counter(tqdm):
         def __init__(self, *args: Any, **kwargs: Any):
             self._counts = kwargs.get("name") == "huggingface_hub.snapshot_download"
-            self._bytes, self._told = 0, 0.0
+            self._bytes, self._reported = 0, 0.0
             super().__init__(*args, **kwargs | {"disable": True})
 
         def update(self, n: float | None = 1) -> None:
             self._bytes += int(n or 0)
-            if self._counts and time.monotonic() - self._told > EVERY:
-                self._told = time.monotonic()
-                _say({"bytes": self._bytes})
+            if self._counts and time.monotonic() - self._reported > REPORT_SECONDS:
+                self._reported = time.monotonic()
+                _report({"bytes": self._bytes})
 
     return Counter
 
 
-def _say(told: dict[str, Any]) -> None:
-    print(json.dumps(told), flush=True)
+def _report(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
 
 
 def end_with_parent() -> None:

@@ -27,10 +27,10 @@ class Choice:
     reason: Message
 
 
-SPINS = 2000
-"""How often a thread looks for work before it sleeps.
+GOMP_SPINS = 2000
+"""How often a thread checks for work before it sleeps.
 
-Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0, 1,000, 2,000 and 20,000 looks: 34.9,
+Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0, 1,000, 2,000 and 20,000 checks: 34.9,
 29.7, 26.3 and 24.2 on an idle machine; 42, 47, 56 and 127 where another process kept one core busy.
 """
 
@@ -38,8 +38,8 @@ Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0
 def prepare_process() -> None:
     """Set what must be set before torch is imported; what the user has set stays.
 
-    OpenMP's threads wait passively, after `SPINS` looks: with busy waiting, a second process on the machine can stop
-    training altogether.
+    OpenMP's threads wait passively, after `GOMP_SPINS` checks: with busy waiting, a second process on the machine can
+    stop training altogether.
     Nothing is compiled by torch: bitsandbytes, which PEFT imports, would load its compiler for kernels that are used
     only where its own library is missing. That is 1.2 of the 5.5 seconds that all imports of a training take.
     The C library keeps what is freed, see `_keep_freed_memory`. CUDA's allocator grows its segments, so that
@@ -47,7 +47,7 @@ def prepare_process() -> None:
     """
     _quiet_libraries()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    os.environ.setdefault("GOMP_SPINCOUNT", str(GOMP_SPINS))
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -59,10 +59,10 @@ _LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft
 
 
 def _quiet_libraries() -> None:
-    """Let the libraries say errors only: what they warn of (an option, a missing kernel) is no fault of the user's.
+    """Let the libraries log errors only.
 
-    What would matter in it the studio finds out and says itself: weights that are missing, a padding token that is
-    chosen. transformers sets its level from the environment as it is imported.
+    The studio itself reports what matters of their warnings: missing weights, a chosen padding token. transformers sets
+    its level from the environment when it is imported.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in _LIBRARIES:
@@ -76,7 +76,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next passes (glibc only), until `give_back_memory`.
+    """Let the C library keep freed memory for the next passes (glibc only), until `release_memory`.
 
     Otherwise a training step maps and clears the pages of its activations anew: 65,000 page faults a step of 512 tokens
     through 135 M parameters, 12 % of its processor time in a thread.
@@ -146,7 +146,7 @@ def device_name() -> str:
     return "Apple GPU" if kind == "mps" else f"CPU · {cores()}"
 
 
-OVERFLOWING = ("gemma3", "gemma4", "glm4_moe", "gpt_oss", "qwen3_5", "qwen3_moe")
+FLOAT16_OVERFLOWS = ("gemma3", "gemma4", "glm4_moe", "gpt_oss", "qwen3_5", "qwen3_moe")
 """Architectures whose activations or gradients leave float16's range, as transformers' issue 39972 and those who train
 on older cards report (unsloth keeps such a list). Gemma 2, whose logits and attention are capped, is none of them: it
 is trained in float16 on a T4. A run that overflows all the same ends, and its words name float32."""
@@ -156,7 +156,7 @@ def precision(wanted: str, model_type: str = "") -> Choice:
     """Choose the number format of weights and activations.
 
     bfloat16 where the device computes in it natively. float32 on processors without it: on AVX2 bfloat16 is four to
-    eight times slower than float32. float16 on older GPUs, but not for `OVERFLOWING` models.
+    eight times slower than float32. float16 on older GPUs, but not for `FLOAT16_OVERFLOWS` models.
     """
     if wanted != "auto":
         return Choice("precision", wanted, message("choice.precision.asked"))
@@ -166,7 +166,7 @@ def precision(wanted: str, model_type: str = "") -> Choice:
     if kind == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Choice("precision", "bfloat16", message("choice.precision.gpu_bfloat16"))
-        if model_type.startswith(OVERFLOWING):
+        if model_type.startswith(FLOAT16_OVERFLOWS):
             return Choice("precision", "float32", message("choice.precision.overflows", model=model_type))
         return Choice("precision", "float16", message("choice.precision.gpu_float16"))
     if kind == "mps":
@@ -187,7 +187,7 @@ def free_memory() -> int:
     """Return the free memory of the device (the first card), in bytes: the share of this process, where many run."""
     if device() == "cuda":
         return free_memory_of_cards()[0]
-    return psutil.virtual_memory().available // processes.on_this_machine()
+    return psutil.virtual_memory().available // processes.local_world_size()
 
 
 def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[float, ...]:
@@ -201,8 +201,8 @@ def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[
     return tuple(float(room + held.get(card, 0)) for card, room in enumerate(free))
 
 
-def give_back_memory() -> None:
-    """Give what is free in the process back to the system, so that what is taken next can be seen (glibc only)."""
+def release_memory() -> None:
+    """Return the process's free memory to the system, so that later allocations can be measured (glibc only)."""
     import ctypes
     import gc
 
@@ -223,11 +223,11 @@ def free_memory_of_cards() -> list[int]:
         kept = torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)
         return torch.cuda.mem_get_info(card)[0] + kept
 
-    own = [torch.cuda.current_device()] if processes.count() > 1 else range(torch.cuda.device_count())
+    own = [torch.cuda.current_device()] if processes.world_size() > 1 else range(torch.cuda.device_count())
     return [free(card) for card in own]
 
 
-ROOM = 1.25
+TRAINING_MEMORY_FACTOR = 1.25
 """Memory for a model in training as a multiple of its weights: adapter, optimizer and the least of activations."""
 
 
@@ -236,10 +236,10 @@ def single_card(bytes_needed: int, free_per_card: Sequence[float]) -> int | None
 
     A single card gets it in any case: moved to the processor's memory, weights could be read but hardly trained.
     """
-    if len(free_per_card) == 1 or bytes_needed * ROOM <= free_per_card[0]:
+    if len(free_per_card) == 1 or bytes_needed * TRAINING_MEMORY_FACTOR <= free_per_card[0]:
         return 0
     emptiest = max(range(len(free_per_card)), key=free_per_card.__getitem__)
-    return emptiest if bytes_needed * ROOM <= free_per_card[emptiest] else None
+    return emptiest if bytes_needed * TRAINING_MEMORY_FACTOR <= free_per_card[emptiest] else None
 
 
 def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
@@ -247,7 +247,7 @@ def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
 
     Spreading is slower, since the cards wait for each other, so it is for weights that no card can hold.
     """
-    need, first, everything = bytes_needed * ROOM, free_per_card[0], sum(free_per_card)
+    need, first, everything = bytes_needed * TRAINING_MEMORY_FACTOR, free_per_card[0], sum(free_per_card)
     sizes = {"need": f"{need / 1e9:.1f}", "free": f"{first / 1e9:.1f}"}
     card = single_card(bytes_needed, free_per_card)
     if card:
@@ -260,6 +260,35 @@ def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
     sizes |= {"cards": len(free_per_card), "all": f"{everything / 1e9:.1f}"}
     reason = "choice.placement.spread" if need <= everything else "choice.placement.too_large"
     return Choice("placement", "auto", message(reason, **sizes))
+
+
+NEARLY_FULL = 0.1
+"""Share of the mean free memory of the cards below which one holds nothing: a layer would hardly fit."""
+
+
+def layer_shares(free: Sequence[float]) -> list[float]:
+    """Return the share of the layers that each card is to hold, in proportion to the bytes that are free on it.
+
+    A nearly full card holds none.
+    """
+    least = NEARLY_FULL * sum(free) / len(free)
+    usable = [each if each >= least else 0.0 for each in free]
+    return [each / max(1.0, sum(usable)) for each in usable]
+
+
+def max_memory(weights: float, embedding: float, layers: int, free: Sequence[float]) -> dict[int, int]:
+    """Return how many bytes of weights each card may take, for transformers' `max_memory`.
+
+    Without limits a small card is filled with weights until nothing is left for training. A layer or an embedding is
+    never divided, so each limit has room for one more of the larger; on the first card accelerate holds back that size
+    once more. The last card that is not nearly full takes what is left over.
+    """
+    largest = max(embedding, weights / layers)
+    parts = layer_shares(free)
+    last = max(card for card, share in enumerate(parts) if share or not any(parts))
+    held = [weights * share + largest * (2 if card == 0 else 1) for card, share in enumerate(parts)]
+    held[last] = free[last]
+    return {card: int(min(held[card], free[card])) if share or card == last else 0 for card, share in enumerate(parts)}
 
 
 def describe(wanted_precision: str = "auto") -> list[Choice]:
@@ -292,7 +321,7 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        own = processes.count() > 1
+        own = processes.world_size() > 1
         state["cuda"] = [torch.cuda.get_rng_state()] if own else torch.cuda.get_rng_state_all()
     return state
 
@@ -307,7 +336,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     numpy.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and processes.count() > 1:
+    if "cuda" in state and processes.world_size() > 1:
         torch.cuda.set_rng_state(state["cuda"][0])
     elif "cuda" in state:
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -25,9 +25,10 @@ _POSITIONS: Mapping[str, tuple[str, int]] = {
 }
 """Where the config.json of a model type says how many positions it has in a table, and transformers' default.
 
-A longer row raises an error in these; rotary and other computed positions go on (`tests/model/test_limits.py`)."""
+A longer row raises an error in these; rotary and other computed positions have no such limit (see
+`tests/model/test_limits.py`)."""
 
-_OF_PICTURES = re.compile(r"image|img|vision|video|audio|speech", re.IGNORECASE)
+_NOT_TEXT = re.compile(r"image|img|vision|video|audio|speech", re.IGNORECASE)
 """Tokens that stand for what is not text. Gemma 3 of 1 B has one that its embeddings lack."""
 
 
@@ -56,7 +57,7 @@ def choices(config: RunConfig) -> tuple[Choice, ...]:
 def _positions_here(config: ModelConfig) -> int | None:
     try:
         located = load.locate(config)
-    except ModelError:  # said where the model is looked at
+    except ModelError:  # reported where the model is shown
         return None
     return located and positions(located.settings)
 
@@ -67,7 +68,7 @@ def embedding_rows(model: Any) -> int:
 
 
 def require_embeddings(tokenizer: Any, rows: int, model_id: str) -> None:
-    """Raise ModelError for a tokenizer with a token that may stand in a text and that has no row in the embeddings.
+    """Raise ModelError for a tokenizer with a token that may occur in a text and has no row in the embeddings.
 
     Special tokens for pictures and sound may lack one, unless the chat template writes them.
     """
@@ -78,13 +79,13 @@ def require_embeddings(tokenizer: Any, rows: int, model_id: str) -> None:
     may_occur = {
         number: token
         for number, token in beyond.items()
-        if number not in special or number in roles or token in template or not _OF_PICTURES.search(token)
+        if number not in special or number in roles or token in template or not _NOT_TEXT.search(token)
     }
     if may_occur:
-        count, names = max(beyond) + 1, _some(may_occur[number] for number in sorted(may_occur))
+        count, names = max(beyond) + 1, _list_names(may_occur[number] for number in sorted(may_occur))
         raise ModelError("model.fewer_embeddings", id=model_id, tokens=count, rows=rows, names=names)
 
 
-def _some(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(repr(name[:40]) for name in names[:3]) + " …" * (len(names) > 3)

@@ -18,8 +18,7 @@ from studio.i18n import message
 from studio.model import (
     architecture,
     builtin,
-    cards,
-    hub,
+    hub_models,
     processes,
     quantization,
     template,
@@ -28,9 +27,9 @@ from studio.model import (
     weights,
 )
 from studio.model.estimate import parameters
-from studio.model.hardware import Choice, device, free_memory_of_cards, placement, precision, single_card
+from studio.model.hardware import Choice, device, free_memory_of_cards, max_memory, placement, precision, single_card
 
-Going = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,11 @@ def locate(config: ModelConfig) -> Located | None:
     folder = Path(config.id).expanduser()
     if folder.is_dir():
         return _checked(Located(str(folder), folder, None))
-    found = hub.local(config.id, config.revision)
-    return found and _checked(Located(config.id, found, found.name))
+    folder_in_cache = hub_models.local(config.id, config.revision)
+    return folder_in_cache and _checked(Located(config.id, folder_in_cache, folder_in_cache.name))
 
 
-def fetch(config: ModelConfig, going: Going = lambda share: None, token: str | None = None) -> Located:
+def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Located:
     """Return where a model is, fetched first if it is not on this machine; raises ModelError.
 
     `token` is for this one call; without it, the library takes `HF_TOKEN` or the login.
@@ -93,9 +92,9 @@ def fetch(config: ModelConfig, going: Going = lambda share: None, token: str | N
     if located := locate(config):
         return located
     if config.id == BUILTIN_MODEL:
-        builtin.fetch(going)
+        builtin.fetch(on_progress)
     else:
-        hub.fetch(config.id, config.revision, going, token)
+        hub_models.fetch(config.id, config.revision, on_progress, token)
     located = locate(config)
     if located is None:
         raise ModelError("model.no_safetensors", id=config.id)
@@ -149,7 +148,7 @@ def _numbers(vocabulary: dict[str, int] | list[Any]) -> Iterable[int]:
 
 
 def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
-    """Give a tokenizer a padding token if it has none; raises ModelError when nothing can stand in.
+    """Give a tokenizer a padding token if it has none; raises ModelError when no token can be used.
 
     The end token may: TRL's collator masks by length, so that a true end is still learned.
     """
@@ -185,7 +184,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
         raise RunError("run.sharded_quantized", quantization=quantized.value)
     try:
         placed, where = _place(located.path, dtype.itemsize, quantized.value)
-        own = quantization.of_repository(settings)
+        own = quantization.saved_quantization(settings)
         described = AutoConfig.from_pretrained(located.path, trust_remote_code=False, local_files_only=True)
         if own in ("nf4", "fp4"):  # the precision that it was saved with may be one that this device lacks
             described.quantization_config["bnb_4bit_compute_dtype"] = number_format.value
@@ -195,7 +194,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
             config=described,
             dtype=dtype,
             attn_implementation=None if config.attention == "auto" else config.attention,
-            quantization_config=None if own else quantization.told_to_load(quantized.value, dtype),
+            quantization_config=None if own else quantization.quantization_config(quantized.value, dtype),
             device_map="auto" if split else {"": where} if quantized.value != "none" else None,
             max_memory=_limits(located, dtype.itemsize, quantized.value) if split else None,
             use_safetensors=True,
@@ -207,7 +206,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
         raise
     except Exception as error:  # files from outside can break a library in any way
         raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
-    weights.judge(model, info, located.id)
+    weights.check_loading(model, info, located.id)
     if not split and not sharded and quantized.value == "none":
         model.to(where)
     for part in model.modules():
@@ -221,7 +220,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     return Loaded(model, tokenizer, located, number_format, attention, quantized, placed, pad_token)
 
 
-BYTES = {"int8": 1.1, "nf4": 0.65, "fp4": 0.65}
+QUANTIZED_BYTES = {"int8": 1.1, "nf4": 0.65, "fp4": 0.65}
 """Bytes per quantized weight; embeddings and norms, which stay in the chosen precision, are reckoned in."""
 
 
@@ -230,11 +229,11 @@ def _limits(located: Located, width: int, quantized: str) -> dict[int, int]:
     text = located.settings.get("text_config") or located.settings
     embedding = width * text.get("vocab_size", 0) * text.get("hidden_size", 0)
     layers = text.get("num_hidden_layers") or 1
-    return cards.limits(_weights(located.path, width, quantized), embedding, layers, free_memory_of_cards())
+    return max_memory(_weights(located.path, width, quantized), embedding, layers, free_memory_of_cards())
 
 
 def _weights(folder: Path, width: int, quantized: str) -> int:
-    return int(parameters(folder) * BYTES.get(quantized, width))
+    return int(parameters(folder) * QUANTIZED_BYTES.get(quantized, width))
 
 
 def card(folder: Path, width: int, quantized: str, free: Sequence[float]) -> int | None:
@@ -245,7 +244,7 @@ def card(folder: Path, width: int, quantized: str, free: Sequence[float]) -> int
 def _place(folder: Path, width: int, quantized: str) -> tuple[Choice, str | None]:
     """Choose where the weights go: torch's device, or None for all; `width` is the bytes of an unquantized one."""
     if processes.sharded():
-        reason = message("choice.placement.sharded", processes=processes.count())
+        reason = message("choice.placement.sharded", processes=processes.world_size())
         return Choice("placement", "sharded", reason), device()
     if device() != "cuda":
         return Choice("placement", "one device", message("choice.placement.only")), device()
@@ -256,7 +255,7 @@ def _place(folder: Path, width: int, quantized: str) -> tuple[Choice, str | None
 
 
 def _checked(located: Located) -> Located:
-    """Refuse a repository that needs code of its own, and one whose files are missing, cut off or not fetched."""
+    """Refuse a repository that needs its own code, and one whose files are missing, cut off or not fetched."""
     if (located.path / "config.json").is_file() and weight_files.is_pointer(located.path / "config.json"):
         raise ModelError("model.lfs_pointer", id=located.id, files="config.json")
     try:

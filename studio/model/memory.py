@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from studio.model import cards
+from studio.model.hardware import layer_shares
 from studio.model.skeleton import Skeleton
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes a weight in NF4 with double quantization: 4 bits, one 8-bit scale for 64 weights, one 32-bit scale for 256 of
 these (Dettmers et al. 2023, QLoRA, section 3)."""
 
-WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a number."""
 
 OPTIMIZER_BYTES = {
@@ -25,7 +25,7 @@ OPTIMIZER_BYTES = {
 """Bytes of state a trained weight: two moments of 32 or of 8 bits (Dettmers et al. 2021, 8-bit optimizers: with a scale
 for 256 weights each), or a row and a column of one (Shazeer and Stern 2018, Adafactor), or none."""
 
-LOGITS_AT_ONCE = 256
+LOGITS_PER_CHUNK = 256
 """Tokens whose logits exist at the same time; see `train.lean.HeadLoss`."""
 LOGIT_BYTES = 12
 """Bytes of a logit at the peak: in 16 bits as it is computed, in float32, and once more while they are summed."""
@@ -35,7 +35,7 @@ CPU_RESIDENT = 1.4
 holes; measured on Linux with glibc, two sizes of model, 1.25 to 1.4 (1.6 to 2.3 where TRL computed all logits)."""
 CPU_RECOMPUTED = 0.5
 """Share of the above that is left with gradient checkpointing; measured, for the same reason as `CPU_RESIDENT`."""
-STARTED = {"cpu": 200e6, "cuda": 300e6, "mps": 300e6}
+LIBRARY_BYTES = {"cpu": 200e6, "cuda": 300e6, "mps": 300e6}
 """Bytes that the libraries take for themselves when they first compute; on a processor also what the C library keeps of
 the passes (see `hardware.prepare_process`)."""
 
@@ -83,7 +83,7 @@ def forecast(
     (Chen et al. 2016, sublinear memory cost). None for `kept_per_layer` leaves the activations out. A quantized base is
     dequantized one module at a time, into 16 bits.
     """
-    width = WIDTH[precision]
+    width = BYTES_PER_NUMBER[precision]
     small = {"none": width, "nf4": NF4_BYTES, "fp4": NF4_BYTES, "int8": 1.0}[quantization]
     weights = (skeleton.total - skeleton.in_layers) * width + skeleton.in_layers * small
     if quantization != "none":
@@ -98,12 +98,12 @@ def forecast(
         adapter=12.0 * skeleton.trained,
         optimizer=OPTIMIZER_BYTES[optimizer] * skeleton.trained,
         activations=kept * (CPU_RESIDENT if device == "cpu" else 1.0),
-        logits=float(LOGIT_BYTES * min(rows * length, LOGITS_AT_ONCE) * skeleton.vocabulary),
-        libraries=STARTED[device],
+        logits=float(LOGIT_BYTES * min(rows * length, LOGITS_PER_CHUNK) * skeleton.vocabulary),
+        libraries=LIBRARY_BYTES[device],
     )
 
 
-def divided(memory: Memory, processes: int) -> Memory:
+def sharded(memory: Memory, processes: int) -> Memory:
     """Return the forecast for one of several processes over which all weights and the optimizer's state are spread."""
     spread = {name: getattr(memory, name) / processes for name in ("weights", "adapter", "optimizer")}
     return replace(memory, **spread)
@@ -116,16 +116,16 @@ def on_fullest_card(memory: Memory, skeleton: Skeleton, free: Sequence[float]) -
     with their adapter, gradients, optimizer and activations. Embedding and output layer are on the first card and on
     the last: each counts for both, since a tied one lies on the first. The libraries take their part on every card.
     """
-    beside = (skeleton.total - skeleton.in_layers) / skeleton.total
-    found = []
-    for share, room in zip(cards.shares(free), free, strict=True):
+    outside_layers = (skeleton.total - skeleton.in_layers) / skeleton.total
+    cards = []
+    for share, free_bytes in zip(layer_shares(free), free, strict=True):
         if not share:
             continue
         part = min(1.0, share + 1 / skeleton.layers)
         held = replace(
             memory,
-            weights=memory.weights * (beside + (1 - beside) * part),
+            weights=memory.weights * (outside_layers + (1 - outside_layers) * part),
             **{name: getattr(memory, name) * part for name in ("adapter", "optimizer", "activations")},
         )
-        found.append((held, room))
-    return max(found, key=lambda card: card[0].total / max(1.0, card[1]), default=(memory, free[0]))
+        cards.append((held, free_bytes))
+    return max(cards, key=lambda card: card[0].total / max(1.0, card[1]), default=(memory, free[0]))

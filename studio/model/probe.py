@@ -1,6 +1,6 @@
-"""What the untouched base says to fixed prompts, kept to show later that nothing has changed it.
+"""The untouched base's logits of fixed prompts, recorded to prove later that nothing has changed it.
 
-Padding and the shape of the batch alone move a model's logits in 16 bit, so the base is asked again in the very same
+Padding and the shape of the batch alone move a model's logits in 16 bit, so the base answers again in the very same
 batch: each prompt in two rows, of which the second is later an adapter's.
 """
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 PROMPTS = ("The capital of France is", "바다는", "def add(a, b):\n    return")
-MOST_TOKENS = 16
-LEAST = 1e-5
+MAX_TOKENS = 16
+MIN_TOLERANCE = 1e-5
 """Differences of logits below this are rounding, also in float32."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The prompts as one left-padded batch, and the answer of the untouched base."""
+    """The prompts as one left-padded batch, and the logits of the untouched base."""
 
     ids: Any
     mask: Any
@@ -27,16 +27,16 @@ class Probe:
     """The logits after the last token (rows × vocabulary), in float32."""
     tolerance: float
     """Largest difference of two logits that should be equal: of the two rows of a prompt, of two passes, one unit of
-    the last place that the model's numbers have, and `LEAST`."""
+    the last place that the model's numbers have, and `MIN_TOLERANCE`."""
     chance: float
     """Largest difference of two probabilities that should be equal."""
 
 
-def take(model: Any, tokenizer: Any) -> Probe:
-    """Ask a model that no adapter has been put into."""
+def record(model: Any, tokenizer: Any) -> Probe:
+    """Record the probe of a model without any adapter."""
     import torch
 
-    each = [tokenizer(text, add_special_tokens=False)["input_ids"][:MOST_TOKENS] for text in PROMPTS]
+    each = [tokenizer(text, add_special_tokens=False)["input_ids"][:MAX_TOKENS] for text in PROMPTS]
     ids, mask = padded([row for row in each for _ in range(2)], tokenizer.pad_token_id or 0)
     with torch.no_grad():
         first, second = (logits(model, ids, mask) for _ in range(2))
@@ -45,7 +45,7 @@ def take(model: Any, tokenizer: Any) -> Probe:
     spread = max((first[:, -1] - second[:, -1]).abs().max().item(), (last[0::2] - last[1::2]).abs().max().item())
     place = torch.finfo(model.dtype).eps * last.abs().max().item()
     chance = (chances[0::2] - chances[1::2]).abs().max().item()
-    return Probe(ids, mask, first.argmax(-1), last, max(spread, place, LEAST), chance)
+    return Probe(ids, mask, first.argmax(-1), last, max(spread, place, MIN_TOLERANCE), chance)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
@@ -60,17 +60,17 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
 
 def forward(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
     """Return the logits of one forward pass over a left-padded batch, as they are and where they are."""
-    place = model.device
-    if takes(model, "position_ids"):
-        settings["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(place)
+    device = model.device
+    if accepts(model, "position_ids"):
+        settings["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(device)
     kept = settings.pop("logits_to_keep", 0)
-    if kept and takes(model, "logits_to_keep"):
+    if kept and accepts(model, "logits_to_keep"):
         settings["logits_to_keep"] = kept
-    made = model(input_ids=ids.to(place), attention_mask=mask.to(place), use_cache=False, **settings)
-    return made.logits[:, -kept:] if kept else made.logits
+    output = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False, **settings)
+    return output.logits[:, -kept:] if kept else output.logits
 
 
-def takes(model: Any, argument: str) -> bool:
+def accepts(model: Any, argument: str) -> bool:
     """Whether a model's forward pass has an argument; an adapter around the model hands all on."""
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     return argument in inspect.signature(type(base).forward).parameters

@@ -1,4 +1,4 @@
-"""Weights in 4 or 8 bits: what a repository already is, what is chosen, and what bitsandbytes is told."""
+"""Weights in 4 or 8 bits: what a repository already is, what is chosen, and the settings of bitsandbytes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from studio.model.hardware import Choice, device
 BITSANDBYTES = ("nf4", "fp4", "int8")
 
 
-def of_repository(settings: dict[str, Any]) -> str | None:
+def saved_quantization(settings: dict[str, Any]) -> str | None:
     """Return how a repository is quantized, from its config.json (`nf4`, `int8`, `gptq`); None if it is not."""
     quantized = settings.get("quantization_config")
     if not quantized:
@@ -22,11 +22,11 @@ def of_repository(settings: dict[str, Any]) -> str | None:
 
 
 def choose(wanted: str, settings: dict[str, Any], model_id: str) -> Choice:
-    """Choose the quantization: the repository's own if it has one, else what was asked for.
+    """Choose the quantization: the repository's own if it has one, else the setting.
 
     Raises ModelError for a method other than bitsandbytes, and on devices that bitsandbytes does not support.
     """
-    own = of_repository(settings)
+    own = saved_quantization(settings)
     if own is not None and own not in BITSANDBYTES:
         raise ModelError("model.other_quantization", id=model_id, method=own)
     value = own or wanted
@@ -41,8 +41,8 @@ def choose(wanted: str, settings: dict[str, Any], model_id: str) -> Choice:
     return Choice("quantization", value, reason)
 
 
-def told_to_load(value: str, dtype: Any) -> Any:
-    """Return what transformers is told to quantize with while it loads, or None.
+def quantization_config(value: str, dtype: Any) -> Any:
+    """Return the quantization settings for transformers while it loads, or None.
 
     NF4 with double quantization, computed in the chosen precision (Dettmers et al. 2023, QLoRA); or 8-bit weights
     (Dettmers et al. 2022, LLM.int8()).

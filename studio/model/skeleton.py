@@ -15,7 +15,7 @@ from typing import Any
 
 from studio.config import LoraSettings
 from studio.errors import ModelError, StudioError
-from studio.model import adapter, blueprint, limits
+from studio.model import adapter, limits, meta_model
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +48,13 @@ def build(path: Path, lora: LoraSettings) -> Skeleton:
     """Return the sizes of the model in a folder with an adapter; raises RunError for a target that it does not have."""
     import torch
 
-    model = blueprint.empty(blueprint.read_config(path))
+    model = meta_model.build(meta_model.read_config(path))
     settings = adapter.lora_config(lora, model)
     linear = [part.weight.numel() for part in adapter.linear_parts(model)]
     total = sum(weights.numel() for weights in model.parameters())
     embeddings = limits.embedding_rows(model)
     with torch.device("meta"):  # nothing is drawn from the random numbers of a run in another thread
-        wrapped = adapter.put_into(model, settings)
+        wrapped = adapter.wrap_model(model, settings)
     text = model.config.get_text_config()
     first = min(settings.layers_to_transform or [0])
     return Skeleton(
@@ -78,7 +78,7 @@ def modules(path: Path) -> dict[str, tuple[int, int]]:
     from transformers.pytorch_utils import Conv1D
 
     sizes: dict[str, tuple[int, int]] = {}
-    for name, part in blueprint.empty(blueprint.read_config(path)).named_modules():
+    for name, part in meta_model.build(meta_model.read_config(path)).named_modules():
         if isinstance(part, torch.nn.Linear):
             sizes[name] = part.in_features, part.out_features
         elif isinstance(part, torch.nn.Embedding):
@@ -97,22 +97,22 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
     keep: once with one layer and once with two, and the difference is a layer's. What goes by the data (the experts
     that a token is sent to, say) has no such pass.
     """
-    config = blueprint.read_config(path)
+    config = meta_model.read_config(path)
     try:
         with _quiet_fake_tensors():
             one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
-    except Exception as error:  # a forecast never stands in the way of a run, whatever a model does to fake tensors
+    except Exception as error:  # a failed forecast never stops a run, whatever a model does to fake tensors
         log.info("no forecast of the memory of %s: %s: %s", config.model_type, type(error).__name__, error)
         return None
     return two - one if two > one else None
 
 
-MOST_TRIED = 50 * 10**6
+MAX_TRIAL_WEIGHTS = 50 * 10**6
 """Weights of a model that a trial is made of at most: 0.2 GB and a second."""
 
 
 @lru_cache(maxsize=8)
-def require_steps(path: Path, lora: LoraSettings) -> None:
+def require_trainable(path: Path, lora: LoraSettings) -> None:
     """Raise ModelError where a small model cannot carry out a training step with random weights.
 
     For models whose step fake tensors cannot carry out: whether that is their fault, only a real one tells.
@@ -120,14 +120,14 @@ def require_steps(path: Path, lora: LoraSettings) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    if build(path, lora).total > MOST_TRIED:
+    if build(path, lora).total > MAX_TRIAL_WEIGHTS:
         return
-    config = blueprint.read_config(path)
+    config = meta_model.read_config(path)
     try:
         with torch.random.fork_rng(devices=[]):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, dtype=torch.float32)
             model.requires_grad_(False)
-            wrapped = adapter.put_into(model, adapter.lora_config(lora, model))
+            wrapped = adapter.wrap_model(model, adapter.lora_config(lora, model))
             ids = torch.arange(8)[None]
             wrapped(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids, use_cache=False).loss.backward()
     except StudioError:
@@ -156,12 +156,12 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
     from studio.model.hardware import device
 
     dtype, where = getattr(torch, precision), device()
-    model = blueprint.empty(config, dtype, None if attention == "auto" else attention)
+    model = meta_model.build(config, dtype, None if attention == "auto" else attention)
     if model.config._attn_implementation.startswith("flash_"):
         model.config._attn_implementation = _as_flash_attention()
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
     with torch.device("meta"):
-        wrapped = adapter.put_into(model, settings, autocast_adapter_dtype=False)
+        wrapped = adapter.wrap_model(model, settings, autocast_adapter_dtype=False)
     for weights in wrapped.parameters():
         if weights.requires_grad:
             weights.data = weights.data.to(torch.float32)

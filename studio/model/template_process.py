@@ -12,7 +12,7 @@ from typing import Any
 
 from studio.errors import ModelError
 from studio.model import render
-from studio.model.child import TOO_MUCH, environment
+from studio.model.subprocess_worker import TOO_MUCH, environment
 
 WAIT_SECONDS = render.SECONDS + 25
 """Seconds until a process that does not answer is ended: its own limit counts only what it computes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from studio.errors import ModelError
 from studio.files import sha256
 from studio.model import tokenizer_trial
-from studio.model.child import is_bearable
+from studio.model.subprocess_worker import is_bearable
 
 WAIT = tokenizer_trial.SECONDS + 30
 """Seconds until a child that does not end is ended: its own limit counts only what it computes."""

@@ -17,7 +17,7 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _TEXTS = ("config.json", "generation_config.json", "tokenizer*", "vocab*", "merges.txt", "*.model", "chat_template*")
 """What else transformers reads of a model's folder."""
-_MOST_HEADER = 100 * 10**6
+_MAX_HEADER_BYTES = 100 * 10**6
 """Bytes of a table at most; the format's own limit."""
 
 
@@ -42,28 +42,28 @@ def require_whole(folder: Path, model_id: str) -> None:
     texts = {path for pattern in _TEXTS for path in folder.glob(pattern) if path.is_file()}
     here = sorted(texts | {path for path in (*weight_files(folder), folder / INDEX) if path.is_file()})
     if pointers := [path.name for path in here if is_pointer(path)]:
-        raise ModelError("model.lfs_pointer", id=model_id, files=_some(pointers))
+        raise ModelError("model.lfs_pointer", id=model_id, files=list_names(pointers))
     if empty := [path.name for path in here if not path.stat().st_size]:
-        raise ModelError("model.empty_file", id=model_id, files=_some(empty))
+        raise ModelError("model.empty_file", id=model_id, files=list_names(empty))
     files = weight_files(folder)
     if not files:
         raise ModelError("model.no_safetensors", id=model_id)
     if missing := [path.name for path in files if not path.is_file()]:
-        values = {"count": len(missing), "total": len(files), "files": _some(missing)}
+        values = {"count": len(missing), "total": len(files), "files": list_names(missing)}
         raise ModelError("model.missing_shards", id=model_id, **values)
     held = {path.name: header(path, model_id) for path in files}
     elsewhere = [name for name, file in _index(folder).items() if file in held and name not in held[file]]
     if len(files) > 1 and elsewhere:
         file = _index(folder)[elsewhere[0]]
-        raise ModelError("model.wrong_shard", id=model_id, file=file, count=len(elsewhere), names=_some(elsewhere))
+        raise ModelError("model.wrong_shard", id=model_id, file=file, count=len(elsewhere), names=list_names(elsewhere))
 
 
 def headers(folder: Path, model_id: str = "") -> dict[str, dict[str, Any]]:
     """Return all tensors of a model by name: `dtype`, `shape`, `data_offsets`; raises ModelError for damaged files."""
-    found: dict[str, dict[str, Any]] = {}
+    tensors: dict[str, dict[str, Any]] = {}
     for path in weight_files(folder):
-        found |= header(path, model_id or folder.name)
-    return found
+        tensors |= header(path, model_id or folder.name)
+    return tensors
 
 
 def header(path: Path, model_id: str) -> dict[str, dict[str, Any]]:
@@ -80,7 +80,7 @@ def header(path: Path, model_id: str) -> dict[str, dict[str, Any]]:
 def _header(path: Path, size: int, changed: int) -> dict[str, dict[str, Any]]:
     with open(path, "rb") as opened:
         (length,) = struct.unpack("<Q", opened.read(8))
-        if length > min(_MOST_HEADER, size - 8):
+        if length > min(_MAX_HEADER_BYTES, size - 8):
             raise ValueError(f"{size:,} B < {8 + length:,} B")
         table = json.loads(opened.read(length))
     table.pop("__metadata__", None)
@@ -90,7 +90,7 @@ def _header(path: Path, size: int, changed: int) -> dict[str, dict[str, Any]]:
     return table
 
 
-def states(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def file_states(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a model's settings or weights do: name, size and time of each file."""
     paths = [folder / "config.json", folder / INDEX, *weight_files(folder)]
     return tuple((os.path.realpath(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if p.is_file())
@@ -99,11 +99,12 @@ def states(folder: Path) -> tuple[tuple[str, int, int], ...]:
 def _index(folder: Path) -> dict[str, str]:
     try:
         table = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        # a shard stands beside its index: no path is followed out of the folder
+        # a shard lies beside its index: no path is followed out of the folder
         return {str(name): file for name, file in table.items() if Path(str(file)).name == file}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _some(names: list[str]) -> str:
+def list_names(names: list[str]) -> str:
+    """Return the first three of some names for a message."""
     return ", ".join(name[:120] for name in names[:3]) + " …" * (len(names) > 3)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import ModelError
-from studio.model import blueprint, quantization
-from studio.model.weight_files import headers, states
+from studio.model import meta_model, quantization
+from studio.model.weight_files import file_states, headers, list_names
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +26,21 @@ def check(folder: Path, model_id: str) -> tuple[str, ...]:
 
     Raises ModelError for weights that are missing, of another shape, or left over although the model needs them.
     """
-    return _check(folder, model_id, states(folder))
+    return _check(folder, model_id, file_states(folder))
 
 
 @lru_cache(maxsize=8)
 def _check(folder: Path, model_id: str, state: Any) -> tuple[str, ...]:
-    config = blueprint.read_config(folder)
-    model = blueprint.empty(config)
+    config = meta_model.read_config(folder)
+    model = meta_model.build(config)
     entries = headers(folder, model_id)
     expected = dict(model.state_dict())
     try:
-        info = _load_shapes(model, _tensors(entries, expected, quantization.of_repository(config.to_dict())))
+        info = _load_shapes(model, _tensors(entries, expected, quantization.saved_quantization(config.to_dict())))
     except Exception as error:  # transformers' conversion of a rare family may want data: it is checked when loading
         log.info("the weights of %s were not checked before loading: %s", model_id, error)
         return ()
-    return judge(model, info.to_dict(), model_id)
+    return check_loading(model, info.to_dict(), model_id)
 
 
 def _load_shapes(model: Any, tensors: Mapping[str, Any]) -> Any:
@@ -69,16 +69,16 @@ def _tensors(entries: Mapping[str, Any], expected: Mapping[str, Any], quantized:
 
     packed = {name for name in entries if f"{name}.quant_map" in entries} if quantized in ("nf4", "fp4") else set()
     scales = tuple(f"{name}." for name in packed)
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for name, entry in entries.items():
         if quantized and (name.endswith((".SCB", ".weight_format")) or (scales and name.startswith(scales))):
             continue
         shape = expected[name].shape if name in packed and name in expected else entry["shape"]
-        found[name] = torch.empty(shape, device="meta")
-    return found
+        tensors[name] = torch.empty(shape, device="meta")
+    return tensors
 
 
-def judge(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[str, ...]:
+def check_loading(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[str, ...]:
     """Return the names of weights that a model has no use for, from what transformers tells of a loading.
 
     Raises ModelError where a weight is missing or has another shape, and where one is left over that belongs to a
@@ -86,32 +86,34 @@ def judge(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[str, ...]
     """
     total = len(model.state_dict())
     if missing := sorted(info["missing_keys"], key=_natural):
-        raise ModelError("model.missing_weights", id=model_id, count=len(missing), total=total, names=_some(missing))
+        raise ModelError(
+            "model.missing_weights", id=model_id, count=len(missing), total=total, names=list_names(missing)
+        )
     if wrong := sorted(info["mismatched_keys"], key=lambda each: _natural(each[0])):
         name, theirs, ours = wrong[0]
-        sizes = {"name": name, "theirs": _size(theirs), "ours": _size(ours)}
+        sizes = {"name": name, "theirs": _format_shape(theirs), "ours": _format_shape(ours)}
         raise ModelError("model.wrong_shapes", id=model_id, count=len(wrong), **sizes)
     if errors := info.get("conversion_errors"):
         detail = " ".join(str(next(iter(errors.values()))).split())[:200]
         raise ModelError("model.cannot_load", id=model_id, detail=detail)
     left = sorted(info["unexpected_keys"], key=_natural)
-    needed = [name for name in left if _belongs(name, model)]
+    needed = [name for name in left if _is_needed(name, model)]
     if needed:
-        raise ModelError("model.left_over_weights", id=model_id, count=len(needed), names=_some(needed))
+        raise ModelError("model.left_over_weights", id=model_id, count=len(needed), names=list_names(needed))
     return tuple(left)
 
 
-def _belongs(name: str, model: Any) -> bool:
+def _is_needed(name: str, model: Any) -> bool:
     """Whether a weight that is left over would have changed what the model computes."""
     parent, _, _ = name.rpartition(".")
     modules = {path for path, part in model.named_modules() if not any(part.children())}
     if parent in modules and any(True for _ in model.get_submodule(parent).parameters(recurse=False)):
         return True
     known = {_NUMBER.sub("*", path) for path in model.state_dict()}
-    return _NUMBER.sub("*", name) in known and not _predicts_more(name, model.config.get_text_config())
+    return _NUMBER.sub("*", name) in known and not _is_next_token_layer(name, model.config.get_text_config())
 
 
-def _predicts_more(name: str, config: Any) -> bool:
+def _is_next_token_layer(name: str, config: Any) -> bool:
     """Whether a weight lies in a layer after the last, which predicts further tokens (DeepSeek V3) and is not used."""
     layers, more = getattr(config, "num_hidden_layers", 0), getattr(config, "num_nextn_predict_layers", 0) or 0
     numbers = [int(number) for number in _NUMBER.findall(name)]
@@ -122,9 +124,5 @@ def _natural(name: str) -> list[Any]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split(".")]
 
 
-def _size(shape: Iterable[int]) -> str:
+def _format_shape(shape: Iterable[int]) -> str:
     return " × ".join(map(str, shape))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(name[:120] for name in names[:3]) + " …" * (len(names) > 3)

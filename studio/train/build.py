@@ -44,7 +44,7 @@ def build(
     rows = settings.batch_size * settings.gradient_accumulation
     lora = adapter.lora_config(config.lora, loaded.model)
     set_seed(settings.seed)
-    wrapped = adapter.put_into(loaded.model, lora, adapter_name=adapter.TUNED)
+    wrapped = adapter.wrap_model(loaded.model, lora, adapter_name=adapter.TUNED)
     host.put_adapter(wrapped, run.id)
     arguments = SFTConfig(
         output_dir=str(run.path / "checkpoints"),
@@ -55,7 +55,7 @@ def build(
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
-        per_device_train_batch_size=rows // processes.count(),  # all at once: `LeanTrainer` cuts them up
+        per_device_train_batch_size=rows // processes.world_size(),  # all at once: `LeanTrainer` cuts them up
         per_device_eval_batch_size=plan.evaluated_at_once,
         average_tokens_across_devices=True,
         ddp_find_unused_parameters=False,
@@ -82,7 +82,7 @@ def build(
         report_to="none",
     )
     arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
-    if device() == "cuda" and processes.count() == 1:
+    if device() == "cuda" and processes.world_size() == 1:
         _use_card_of(loaded.model, arguments)
     steps = RunCallback(run, between, best, resumed)
     steps.gather = host.gather
@@ -92,7 +92,7 @@ def build(
         settings.length_grouping,
         steps,
         most_tokens=plan.most_tokens,
-        most_rows=settings.batch_size if processes.count() > 1 else None,
+        most_rows=settings.batch_size if processes.world_size() > 1 else None,
         model=wrapped,
         args=arguments,
         train_dataset=train,
@@ -102,7 +102,7 @@ def build(
     if loaded.precision.value == "float16" and device() == "cpu":
         _scale_gradients_on_processor(trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
-    for tracker in settings.trackers if processes.is_first() else ():
+    for tracker in settings.trackers if processes.is_main_process() else ():
         trainer.add_callback(_tracker(tracker, run.path))
     _float32_adapter(wrapped)
     _tell_step(run, trainer, loaded.attention.value)

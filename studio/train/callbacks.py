@@ -47,15 +47,15 @@ class RunCallback(TrainerCallback):
         self._run.enter(State.TRAINING)
         self._evaluating = False
         self._run.begin("training")
-        if processes.number() and not state.global_step:
-            set_seed(args.seed + processes.number())  # each has noise of its own; weights and order are alike by now
+        if processes.rank() and not state.global_step:
+            set_seed(args.seed + processes.rank())  # each has noise of its own; weights and order are alike by now
         if self._is_due(args, state):  # the run was left in the middle of this evaluation
             self.evaluate()
 
     def _is_due(self, args: Any, state: Any) -> bool:
         if not state.global_step or args.eval_strategy == "no":
             return False
-        if processes.tell(self._best.has_seen(state.global_step)):
+        if processes.broadcast(self._best.has_seen(state.global_step)):
             return False
         return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
@@ -106,7 +106,7 @@ class RunCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
         self.gather()
-        if processes.tell(processes.is_first() and self._best.saw(state.global_step, metrics["eval_loss"])):
+        if processes.broadcast(processes.is_main_process() and self._best.saw(state.global_step, metrics["eval_loss"])):
             self._enough = True
         self._evaluating = False
         if state.global_step < state.max_steps:

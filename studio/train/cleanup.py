@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from studio import checkpoints
 from studio.errors import RunError
 from studio.files import remove_folder, size_of
 from studio.runs import Run, State, readable_status
-from studio.train import checkpoint
 from studio.trash import block_starts
 
 
@@ -16,7 +16,7 @@ def spare(run: Run) -> list[Path]:
     best adapter is not among the checkpoints, and the result is neither.
     """
     status = readable_status(run)
-    return checkpoint.all_of(run.path)[1:] if status and status.state is State.FINISHED else []
+    return checkpoints.all_of(run.path)[1:] if status and status.state is State.FINISHED else []
 
 
 def spare_bytes(run: Run) -> int:
@@ -33,10 +33,10 @@ def clean(run: Run) -> int:
     with block_starts():
         if (status := readable_status(run)) is None or status.state is not State.FINISHED:
             raise RunError("run.not_finished", run=run.id)
-        if not checkpoint.all_of(run.path):
+        if not checkpoints.all_of(run.path):
             return 0
-        kept = checkpoint.newest_whole(run.path)
-        going = [path for path in checkpoint.all_of(run.path) if path != kept]
+        kept = checkpoints.newest_whole(run.path)
+        going = [path for path in checkpoints.all_of(run.path) if path != kept]
         freed = sum(map(size_of, going))
         for path in going:
             remove_folder(path)

@@ -113,7 +113,7 @@ def _weights(config: RunConfig, located: load.Located) -> float:
     """Return the bytes of a base's weights as a run loads them."""
     number = precision(config.model.precision, located.settings.get("model_type", "")).value
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
-    return estimate.parameters(located.path) * load.BYTES.get(small, _BYTES[number])
+    return estimate.parameters(located.path) * load.QUANTIZED_BYTES.get(small, _BYTES[number])
 
 
 def _commands(path: Path, machines: int, run: str) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import psutil
 
 from studio import runs
-from studio.compare.held_out import Row
 from studio.config import RunConfig
 from studio.data.prepare import prepare
 from studio.errors import ModelError
+from studio.generation.held_out import HeldOutRow
 from studio.model import load
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory_each, give_back_memory
+from studio.model.hardware import device, free_memory_each, release_memory
 from studio.train import build, cadence, pinned, plan, samples
 from studio.train.best import Best
 from studio.train.ends import Asked
@@ -67,7 +67,9 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
         trainer = build.build(run, config, short, host, rows, None, going, best, resumed=False)
         trainer.train()
         steps = [event.at for event in run.events()[0] if event.type == "step"]
-        prompts = [Row("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]]
+        prompts = [
+            HeldOutRow("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]
+        ]
         speed = samples.measure(host, prompts, config.generation, going)
     step_seconds = steps[1] - steps[0]
     tokens = config.train.epochs * sum(lengths) if not config.train.max_steps else planned.steps * size * _mean(lengths)
@@ -103,7 +105,7 @@ def _peak(held: dict[int, float]) -> Iterator[_Peak]:
         yield found
         found.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
         return
-    give_back_memory()
+    release_memory()
     process, over = psutil.Process(), threading.Event()
     before = process.memory_info().rss - sum(held.values())
 

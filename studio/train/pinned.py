@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.compare import held_out
-from studio.compare.held_out import GENERAL, Row
 from studio.config import RunConfig
 from studio.data.prepare import PreparedData
 from studio.errors import PromptError
+from studio.generation import held_out
+from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
 from studio.runs import Run
@@ -23,7 +23,7 @@ LONGEST = 256
 class Pinned:
     """The prompts of a film strip, as the run is asked them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[HeldOutRow, ...]
     choices: tuple[Choice, ...]
     """Where they come from, unless the settings say them."""
 
@@ -34,23 +34,23 @@ def choose(run: Run, config: RunConfig, prepared: PreparedData, tokenizer: Any) 
     None that the studio chooses stands in the training rows. Raises PromptError when none can be asked alone.
     """
     if config.samples.prompts:
-        return Pinned(tuple(held_out.of_prompts(run, config.samples.prompts, tokenizer)), ())
+        return Pinned(tuple(held_out.from_prompts(run, config.samples.prompts, tokenizer)), ())
     listed = config.evaluation.prompts
-    if listed and (rows := _spread(_unseen(held_out.bundled(run, listed, tokenizer), prepared))):
+    if listed and (rows := _spread(_unseen(held_out.from_bundled(run, listed, tokenizer), prepared))):
         return _because(rows, message("choice.samples.held_out", name=listed))
     numbers = _evenly(prepared.validation_numbers, 4 * PROMPTS)  # some may be too long, or stand in the training rows
-    if rows := _spread(_unseen(held_out.of_numbers(run, numbers, tokenizer), prepared)):
+    if rows := _spread(_unseen(held_out.from_numbers(run, numbers, tokenizer), prepared)):
         return _because(rows, message("choice.samples.validation", rows=len(prepared.validation_numbers)))
-    if rows := _spread(_unseen(held_out.bundled(run, GENERAL, tokenizer), prepared)):
+    if rows := _spread(_unseen(held_out.from_bundled(run, GENERAL, tokenizer), prepared)):
         return _because(rows, message("choice.samples.general"))
     raise PromptError("prompt.nothing_to_pin")
 
 
-def _because(rows: Sequence[Row], reason: Message) -> Pinned:
+def _because(rows: Sequence[HeldOutRow], reason: Message) -> Pinned:
     return Pinned(tuple(rows), (Choice("samples_prompts", str(len(rows)), reason),))
 
 
-def _spread(rows: Sequence[Row]) -> list[Row]:
+def _spread(rows: Sequence[HeldOutRow]) -> list[HeldOutRow]:
     """Return some rows from all over a list, none of them long if that can be."""
     return _evenly([row for row in rows if len(row.ids) <= LONGEST] or rows, PROMPTS)
 
@@ -60,7 +60,7 @@ def _evenly(things: Sequence[Any], most: int) -> list[Any]:
     return [things[place * len(things) // count] for place in range(count)]
 
 
-def _unseen(rows: Sequence[Row], prepared: PreparedData) -> list[Row]:
+def _unseen(rows: Sequence[HeldOutRow], prepared: PreparedData) -> list[HeldOutRow]:
     """Return the rows whose prompt no training row begins with."""
     asked = {row.ids: len(row.ids) for row in rows}
     seen = set()

@@ -12,7 +12,7 @@ from studio.i18n import Message, message
 from studio.model import limits, load, memory, processes, quantization, skeleton
 from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
-from studio.model.memory import WIDTH, Memory
+from studio.model.memory import BYTES_PER_NUMBER, Memory
 from studio.model.skeleton import Skeleton
 from studio.train import schedule
 
@@ -123,7 +123,7 @@ def make(
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
     kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
     each = (free,) if isinstance(free, int | float) else tuple(free)
-    card = load.card(located.path, WIDTH[number], small, each)
+    card = load.card(located.path, BYTES_PER_NUMBER[number], small, each)
 
     def forecast(settings: TrainConfig) -> tuple[Memory, float]:
         needed = memory.forecast(
@@ -138,7 +138,7 @@ def make(
             checkpointing=settings.gradient_checkpointing == "on",
         )
         if processes.sharded():
-            needed = memory.divided(needed, processes.count())
+            needed = memory.sharded(needed, processes.world_size())
         return memory.on_fullest_card(needed, sizes, each) if card is None else (needed, each[card])
 
     whole = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
@@ -169,7 +169,7 @@ def shared(settings: TrainConfig, count: int | None = None) -> TrainConfig:
     `count` is how many processes there are, by default those that have met.
     Raises RunError when the rows of a step cannot be divided among them.
     """
-    together, count = settings.batch_size * settings.gradient_accumulation, count or processes.count()
+    together, count = settings.batch_size * settings.gradient_accumulation, count or processes.world_size()
     if together % count:
         less, fewer = together // count * count, [n for n in range(1, count) if together % n == 0]
         near = " / ".join(str(rows) for rows in (less, less + count) if rows)
@@ -226,7 +226,7 @@ def _with_optimizer(settings: TrainConfig) -> tuple[TrainConfig, tuple[Choice, .
 
 
 def _processes(chosen: TrainConfig) -> tuple[Choice, ...]:
-    count = processes.count()
+    count = processes.world_size()
     if count == 1:
         return ()
     size, times = chosen.batch_size, chosen.gradient_accumulation

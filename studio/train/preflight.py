@@ -78,7 +78,7 @@ def check(
         blocks.append(full.message)
     warnings += planned.warnings
     if not planned.memory.is_whole:
-        _found(lambda: skeleton.require_steps(located.path, config.lora), blocks)
+        _found(lambda: skeleton.require_trainable(located.path, config.lora), blocks)
     facts.append(planned.trained)
     number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from studio.model import vitals
-from studio.model.vitals import Vitals
+from studio.model import resource_usage
+from studio.model.resource_usage import ResourceUsage
 from studio.runs import VITALS, Run
 
 EVERY = 1.0
@@ -32,10 +32,10 @@ def beating(run: Run) -> Iterator[None]:
         thread.join()
 
 
-def newest(run: Run) -> Vitals | None:
+def newest(run: Run) -> ResourceUsage | None:
     """Return a run's newest sign of life; None when there is none, or it cannot be read."""
     try:
-        return Vitals.model_validate_json((run.path / VITALS).read_bytes())
+        return ResourceUsage.model_validate_json((run.path / VITALS).read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -44,7 +44,7 @@ def _beat(run: Run, over: threading.Event) -> None:
     path, draft = run.path / VITALS, run.path / f".{VITALS}.draft"
     while True:
         with contextlib.suppress(OSError):
-            draft.write_text(vitals.look().model_dump_json())
+            draft.write_text(resource_usage.measure().model_dump_json())
             os.replace(draft, path)
         if over.wait(EVERY):
             break

@@ -13,16 +13,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from studio.compare import generate
-from studio.compare.generate import Asked as AskedPrompt
-from studio.compare.generate import Side, Sides, noise_key
-from studio.compare.held_out import Row
-from studio.compare.placing import BASE, Models
 from studio.config import GenerationConfig, RunConfig
 from studio.data import tokens
 from studio.data.prepare import PreparedData
+from studio.generation import generate
+from studio.generation.generate import Answers, ColumnAnswer, noise_key
+from studio.generation.generate import PromptBatchItem as AskedPrompt
+from studio.generation.held_out import HeldOutRow
+from studio.generation.model_set import BASE_MODEL, ModelSet
 from studio.i18n import message
-from studio.model.adapter import TUNED, ModelHost, untouched
+from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.runs import Run, RunWriter
 from studio.train import cadence, pinned
 from studio.train.cadence import Speed
@@ -135,7 +135,7 @@ class StripWriter:
         self,
         run: RunWriter,
         host: ModelHost,
-        rows: Sequence[Row],
+        rows: Sequence[HeldOutRow],
         settings: GenerationConfig,
         every: int,
         going: Callable[[], None],
@@ -231,29 +231,31 @@ def _first(
 
 
 def answer(
-    host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None], *, base: bool
-) -> list[Side]:
+    host: ModelHost, rows: Sequence[HeldOutRow], settings: GenerationConfig, going: Callable[[], None], *, base: bool
+) -> list[ColumnAnswer]:
     """Answer all rows with the adapter as it is, or with the base, and leave no trace in the training."""
     assert host.loaded is not None
     loaded = host.loaded
-    models = Models(
+    models = ModelSet(
         model=host.peft,
         tokenizer=loaded.tokenizer,
         stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
-        names=(BASE if base else TUNED,),
+        names=(BASE_MODEL if base else TUNED,),
         mixes=False,
     )
     asked = [AskedPrompt((row.ids,), noise_key(row.prompt)) for row in rows]
 
-    def show(sides: Sides) -> None:
+    def show(sides: Answers) -> None:
         going()
 
-    with untouched(host.peft):
+    with preserve_state(host.peft):
         made = generate.answer(models, asked, settings, threading.Event(), show)
-    return [side for (side,) in made.sides]
+    return [side for (side,) in made.answers]
 
 
-def measure(host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None]) -> Speed:
+def measure(
+    host: ModelHost, rows: Sequence[HeldOutRow], settings: GenerationConfig, going: Callable[[], None]
+) -> Speed:
     """Answer all rows with a few tokens, and return how fast that went."""
     few = settings.model_copy(update={"max_new_tokens": TRIED_TOKENS})
     began = time.perf_counter()

@@ -13,11 +13,12 @@ from transformers.integrations.neftune import deactivate_neftune
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from typing_extensions import override
 
+from studio import checkpoints
 from studio.i18n import message
 from studio.model import processes
 from studio.model.hardware import random_state, set_random_state
 from studio.runs import RunWriter
-from studio.train import checkpoint, record, shares
+from studio.train import record, shares
 from studio.train.callbacks import RunCallback
 from studio.train.ends import Asked, Enough, NotFinite
 from studio.train.lean import LeanTrainer
@@ -86,7 +87,7 @@ class StudioTrainer(LeanTrainer):
 
     def sample(self, *, last: bool = False) -> None:
         """Answer the pinned prompts, where that is due after the steps so far; the other processes wait meanwhile."""
-        if processes.count() == 1:
+        if processes.world_size() == 1:
             self._take_frame(last)
             return
         with contextlib.suppress(Asked):  # all processes end together, below
@@ -121,14 +122,14 @@ class StudioTrainer(LeanTrainer):
         loss = super().training_step(*args, **kwargs)
         if not torch.isfinite(loss):
             self._broken = True  # the other processes have to know before they end with this one
-            if processes.count() == 1:
+            if processes.world_size() == 1:
                 raise NotFinite
         return loss
 
     @override
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Look at the gradient just before the weights are changed; they have shown to be good by then."""
-        if processes.agree(self._broken):
+        if processes.all_reduce_max(self._broken):
             raise NotFinite
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if math.isfinite(norm):
@@ -189,7 +190,7 @@ class StudioTrainer(LeanTrainer):
     def get_train_dataloader(self) -> Any:
         loader = super().get_train_dataloader()
         batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)  # over many processes: a part
-        if processes.is_first():
+        if processes.is_main_process():
             batches.sampler = record.Recorded(batches.sampler, self._run.path)
         return self._share(loader, batches.sampler, self.args.train_batch_size)
 
@@ -199,7 +200,7 @@ class StudioTrainer(LeanTrainer):
         return self._share(loader, range(len(loader.dataset)), self.args.eval_batch_size)
 
     def _share(self, loader: Any, rows: Any, size: int) -> Any:
-        if processes.count() == 1:
+        if processes.world_size() == 1:
             return loader
         return shares.ShareLoader(loader, rows, size, self.processing_class.pad_token_id)
 
@@ -214,19 +215,19 @@ class StudioTrainer(LeanTrainer):
     @override
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self._run.begin("saving")
-        if processes.is_first():
-            checkpoint.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
-            processes.tell()
-            checkpoint.prune(self._run.path, self._keep_checkpoints)
+        if processes.is_main_process():
+            checkpoints.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
+            processes.broadcast()
+            checkpoints.prune(self._run.path, self._keep_checkpoints)
         else:
-            while draft := processes.tell():
+            while draft := processes.broadcast():
                 self._write(draft, model, trial)
         if self.state.global_step < self.state.max_steps:
             self._run.begin("training")
 
     def _fill(self, draft: Path, model: Any, trial: Any) -> None:
         """Let transformers write its checkpoint, and move the files into `draft`."""
-        self._write(processes.tell(draft), model, trial)
+        self._write(processes.broadcast(draft), model, trial)
         made = draft / f"checkpoint-{self.state.global_step}"
         for path in made.iterdir():
             path.rename(draft / path.name)
@@ -239,14 +240,14 @@ class StudioTrainer(LeanTrainer):
             Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card that is not wanted here
         finally:
             self._draft = None
-        processes.agree(0)  # all have written
+        processes.all_reduce_max(0)  # all have written
 
     @override
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Go on with the random numbers of a checkpoint; draw new ones where another number of processes made it."""
-        name = f"rng_state_{processes.number()}.pth" if processes.count() > 1 else "rng_state.pth"
+        name = f"rng_state_{processes.rank()}.pth" if processes.world_size() > 1 else "rng_state.pth"
         if checkpoint and not (Path(checkpoint) / name).exists():
-            set_seed((self.args.seed + _APART * (self.state.global_step + 1) + processes.number()) % 2**32)
+            set_seed((self.args.seed + _APART * (self.state.global_step + 1) + processes.rank()) % 2**32)
         else:
             super()._load_rng_state(checkpoint)
 

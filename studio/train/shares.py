@@ -21,7 +21,7 @@ class Share(Sampler[list[int]]):
 
     def __init__(self, rows: Sequence[int] | Sampler[int], size: int):
         self._rows, self._size = rows, size
-        self._together = size * processes.count()
+        self._together = size * processes.world_size()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
@@ -33,7 +33,7 @@ class Share(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         rows = list(self._rows)
-        own = processes.number() * self._size
+        own = processes.rank() * self._size
         for begin in range(0, len(rows), self._together):
             dealt = rows[begin : begin + self._together]
             dealt += [len(rows)] * (self._together - len(dealt))

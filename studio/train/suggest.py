@@ -182,7 +182,7 @@ def _memory(draft: Draft) -> None:
         return
     if draft.facts.korean and draft.config.model.id == BUILTIN_MODEL:
         draft.warnings.append(message("suggest.warn.korean_builtin"))
-    if quantization.of_repository(draft.facts.located.settings) is None:
+    if quantization.saved_quantization(draft.facts.located.settings) is None:
         _quantization(draft)
     _checkpointing(draft)
     _shorten(draft)

@@ -72,7 +72,7 @@ _ACTIONS: tuple[Action, ...] = get_args(Action)
 def ask(run: Run) -> None:
     """Raise Asked in all processes when something was asked of the run; each waits until all have come here."""
     asked = run.requested()
-    if code := processes.agree(_ACTIONS.index(asked) + 1 if asked else 0):
+    if code := processes.all_reduce_max(_ACTIONS.index(asked) + 1 if asked else 0):
         raise Asked(_ACTIONS[code - 1])
 
 
@@ -82,7 +82,7 @@ def told_of_an_early_end() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        processes.tell(None)
+        processes.broadcast(None)
         raise
 
 
@@ -92,13 +92,13 @@ def train_along(run: Onlooker, host: ModelHost) -> None:
     Raises StudioError as the first process does, and RunError where this machine does not see the run's directory.
     """
     if not (run.path / "run.yaml").exists():
-        raise RunError("run.not_seen", folder=str(run.path), number=processes.number() + 1)
+        raise RunError("run.not_seen", folder=str(run.path), number=processes.rank() + 1)
     config = run.config()
-    if processes.tell() is None:
+    if processes.broadcast() is None:
         return
     located = load.fetch(config.model)
     host.base(config.model, located)
-    start = processes.tell()
+    start = processes.broadcast()
     if start is None:
         return
     rows = record.read_rows(run.path)
@@ -135,7 +135,7 @@ def require_readable(run: Run, begun_from: Path) -> None:
 def say_why(run: Run, error: StudioError) -> None:
     """Leave the error that ends this process where the first one finds it."""
     content = {"key": error.key, "values": {name: str(value) for name, value in error.values.items()}}
-    replace_file(run.path / f"process-{processes.number()}.json", json.dumps(content, ensure_ascii=False))
+    replace_file(run.path / f"process-{processes.rank()}.json", json.dumps(content, ensure_ascii=False))
 
 
 def forget(run: Run) -> None:
@@ -146,7 +146,7 @@ def forget(run: Run) -> None:
 
 def cause(run: Run, error: StudioError) -> StudioError:
     """Return why a run has failed: where another process is gone, what that one has said, if it could."""
-    if error.key != processes.GONE:
+    if error.key != processes.LOST_PEER:
         return error
     end = time.monotonic() + LINGERS
     while time.monotonic() < end:

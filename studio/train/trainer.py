@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studio import runs
+from studio import checkpoints, runs
 from studio.config import RunConfig
 from studio.data.prepare import PreparedData, prepare
 from studio.errors import RunError
@@ -18,7 +18,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State
-from studio.train import build, checkpoint, plan, preflight, record, resume, samples, schedule, together
+from studio.train import build, plan, preflight, record, resume, samples, schedule, together
 from studio.train.best import Best
 from studio.train.ends import Asked, NotFinite
 from studio.train.plan import Plan
@@ -40,9 +40,9 @@ def train(
     began with. Where several processes train together, this is the first one's part; see `together.train_along`.
     """
     config = run.config()
-    begun_from = checkpoint.newest_whole(run.path) if resumed and checkpoint.all_of(run.path) else None
+    begun_from = checkpoints.newest_whole(run.path) if resumed and checkpoints.all_of(run.path) else None
     together.forget(run)
-    processes.tell(run.path)
+    processes.broadcast(run.path)
 
     def going(share: float | None = None) -> None:
         if action := run.requested():
@@ -89,15 +89,15 @@ def _prepared_trainer(
 ) -> Any:
     with together.told_of_an_early_end():
         planned, prepared, located = _prepare(run, config, host, going, token, begun_from)
-        best.go_back_to(checkpoint.step_of(begun_from) if begun_from else 0)
-    processes.tell(together.Start(planned, begun_from, resumed))
+        best.go_back_to(checkpoints.step_of(begun_from) if begun_from else 0)
+    processes.broadcast(together.Start(planned, begun_from, resumed))
     rows = prepared.train, prepared.validation
     trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
     seconds = 0.0
     if config.samples.mode != "off":  # it measures the device, for half a second
         seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
-        seconds /= processes.count()
-    began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
+        seconds /= processes.world_size()
+    began_at = (checkpoints.step_of(begun_from) if begun_from else 0) if resumed else None
     if processes.sharded():
         run.tell(message("log.launch.no_strip"))
     else:
@@ -119,7 +119,7 @@ def _prepare(
     going(None)
     run.begin("fetching")
     located = load.fetch(config.model, going, token)
-    processes.tell(located.id)
+    processes.broadcast(located.id)
     going(None)
     run.begin("reading")
     prepared = prepare(config, load.load_tokenizer(config.model), going, runs.day_of(run.id))
@@ -152,7 +152,7 @@ def _plan(
     planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
     build.tell(run, planned)
     if not planned.memory.is_whole:
-        skeleton.require_steps(located.path, config.lora)
+        skeleton.require_trainable(located.path, config.lora)
     run.resolve(_as_carried_out(planned, prepared))
     room = shutil.disk_usage(run.path).free + size_of(run.path)  # what a resumed run has kept is in its need
     if full := preflight.too_large_for(planned, room):

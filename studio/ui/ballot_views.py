@@ -5,12 +5,12 @@ Pure functions without Gradio. Whatever comes from prompts and answers is escape
 
 import html
 
-from studio.compare.vote import Preferences, Result, Shown
+from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
 from studio.i18n import text
 from studio.ui.views import bar, empty
 
 
-def pair(shown: Shown, language: str) -> str:
+def pair(shown: BallotItem, language: str) -> str:
     """Return a pair to vote on: the prompt, and both answers under their numbers."""
     sides = "".join(
         f'<div class="blind"><small>{html.escape(text(f"ui.vote.answer.{number}", language))}</small>'
@@ -33,7 +33,7 @@ def turnout(votes: int, voters: int, language: str) -> str:
     return f'<p class="hint">{html.escape(text("ui.vote.turnout", language, votes=votes, voters=voters))}</p>'
 
 
-def result(counted: Result, preferences: Preferences, language: str) -> str:
+def result(counted: VoteResult, preferences: PreferenceData, language: str) -> str:
     """Return the votes counted: which side won, and how sure that is."""
     if counted.win_rate is None or counted.interval is None:
         return empty("ui.vote.no_votes", language)

@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from studio import runs
-from studio.compare import report, report_html, report_png
-from studio.compare.card import card_of
 from studio.compare.comparison import Comparison
-from studio.compare.report import Card
 from studio.errors import CompareError
+from studio.reports import card_html, card_png, comparison_card
+from studio.reports.comparison_card import Card
+from studio.reports.run_card import comparison_card_of
 from studio.ui import launch
 
-PICTURES = {f"png-{size}": size for size in report_png.SIZES}
+PICTURES = {f"png-{size}": size for size in card_png.SIZES}
 KINDS = (*PICTURES, "html", "markdown", "json")
 _ENDINGS = {"html": "html", "markdown": "md", "json": "json"}
-_WRITERS = {"html": report_html.to_html, "markdown": report.to_markdown, "json": report.to_json}
+_WRITERS = {"html": card_html.to_html, "markdown": comparison_card.to_markdown, "json": comparison_card.to_json}
 
 
 def card(comparison: Comparison | None, names: tuple[str, str], language: str) -> Card:
@@ -37,7 +37,7 @@ def card(comparison: Comparison | None, names: tuple[str, str], language: str) -
     base, run = names
     is_whole = columns[1].strength == 1 and columns[1].adapter == "now"
     adapter = run if is_whole else f"{run} · {columns[1].title(language)}"
-    made = card_of(runs.find(request.run_id), two, language)
+    made = comparison_card_of(runs.find(request.run_id), two, language)
     return replace(made, base=base, adapter=adapter)
 
 
@@ -47,7 +47,7 @@ def write(made: Card, kind: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if kind in PICTURES:
         path = folder / f"before-after-{PICTURES[kind]}.png"
-        path.write_bytes(report_png.to_png(made, PICTURES[kind]))
+        path.write_bytes(card_png.to_png(made, PICTURES[kind]))
         return path
     path = folder / f"before-after.{_ENDINGS[kind]}"
     path.write_text(_WRITERS[kind](made), encoding="utf-8")

@@ -12,10 +12,10 @@ from typing import Literal
 from studio.compare import lyrics
 from studio.compare.columns import NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
-from studio.compare.generate import Side
-from studio.compare.likelihood import Weighed
+from studio.compare.comparison_history import SavedComparison
 from studio.compare.proof import Proof
-from studio.compare.saved import Saved
+from studio.generation.generate import ColumnAnswer
+from studio.generation.likelihood import TokenScores
 from studio.i18n import Message, text
 from studio.ui import difference
 from studio.ui.difference import Piece
@@ -36,7 +36,7 @@ _STRONG = 2.0
 
 
 def answer(
-    comparison: Comparison, column: int, view: View, language: str, weighed: Sequence[Weighed] | None = None
+    comparison: Comparison, column: int, view: View, language: str, weighed: Sequence[TokenScores] | None = None
 ) -> str:
     """Return what a column has said so far: the chat before, and the answer in the chosen view."""
     side = comparison.answers[0][column]
@@ -50,7 +50,7 @@ def answer(
     return earlier + _answer(comparison, column, side, view, language, weighed)
 
 
-def saved_choice(kept: Saved, language: str) -> str:
+def saved_choice(kept: SavedComparison, language: str) -> str:
     """Return the line that offers a saved comparison: when, what was asked, and of whom."""
     asked = " ".join(kept.comparison.request.prompts[0].split())
     short = asked if len(asked) <= _SHORT else asked[:_SHORT] + " …"
@@ -60,7 +60,7 @@ def saved_choice(kept: Saved, language: str) -> str:
 
 def waiting(request: CompareRequest, language: str) -> tuple[str, ...]:
     """Return what stands in each column until its first token is there."""
-    going = tuple(Side() for _ in request.columns)
+    going = tuple(ColumnAnswer() for _ in request.columns)
     shown = Comparison(request, (going,))
     return tuple(answer(shown, number, "plain", language) for number in range(len(going)))
 
@@ -72,10 +72,10 @@ def _asked(prompt: str) -> str:
 def _answer(
     comparison: Comparison,
     column: int,
-    side: Side,
+    side: ColumnAnswer,
     view: View,
     language: str,
-    weighed: Sequence[Weighed] | None,
+    weighed: Sequence[TokenScores] | None,
 ) -> str:
     if not side.text:
         return empty("ui.compare.waiting" if side.end is None else "ui.compare.said_nothing", language)
@@ -119,7 +119,7 @@ def song(answer: str, language: str) -> str:
     for stanza in stanzas:
         lines = "".join(_line(line, language) for line in stanza.lines)
         parts.append(f"<section><h3>[{html.escape(stanza.tag)}]</h3>{lines}</section>")
-    copied = html.escape(lyrics.tagged(stanzas), quote=True)
+    copied = html.escape(lyrics.tagged_text(stanzas), quote=True)
     words, done = (html.escape(text(f"ui.lyrics.{name}", language), quote=True) for name in ("copy", "copied"))
     button = f'<button type="button" class="act" data-copy="{copied}" data-done="{done}">{words}</button>'
     return f'<div class="answer song">{"".join(parts)}</div>{button}'
@@ -133,7 +133,7 @@ def _line(line: lyrics.Line, language: str) -> str:
     return f'<p class="hook">{words} <span class="times" title="{told}">♪{line.hook} ×{line.times}</span></p>'
 
 
-def _weighed_html(weighed: Sequence[Weighed], language: str) -> str:
+def _weighed_html(weighed: Sequence[TokenScores], language: str) -> str:
     """Return an answer token by token: the stronger a mark, the likelier (or less likely) the adapter made it."""
     parts = []
     for token in weighed:
@@ -155,7 +155,7 @@ def times(gain: float) -> str:
     return f"{'×' if gain >= 0 else '÷'}{shown}"
 
 
-def weighed_line(weighed: Sequence[Weighed], language: str) -> str:
+def weighed_line(weighed: Sequence[TokenScores], language: str) -> str:
     """Say in words what the likelihood view shows."""
     gain = sum(token.gain for token in weighed) / max(1, len(weighed))
     most = max(weighed, key=lambda token: token.gain, default=None)
@@ -165,7 +165,7 @@ def weighed_line(weighed: Sequence[Weighed], language: str) -> str:
     return text("ui.likelihood.line", language, times=times(gain), token=quoted, most=times(most.gain))
 
 
-def caption(side: Side, language: str) -> str:
+def caption(side: ColumnAnswer, language: str) -> str:
     """Say how long an answer is, how fast it came and how it ended."""
     facts = [text("ui.answer.tokens", language, n=side.tokens)]
     if side.tokens_a_second is not None:

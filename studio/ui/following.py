@@ -3,9 +3,9 @@
 import time
 from dataclasses import dataclass, field, replace
 
-from studio import runs
+from studio import checkpoints, runs
 from studio.runs import State, Status
-from studio.train import checkpoint, relief
+from studio.train import relief
 from studio.train.relief import Relief
 from studio.ui import living, story
 from studio.ui.living import Living
@@ -81,7 +81,7 @@ class Following:
         """Whether the followed run is over, unfinished, and can go on: from a checkpoint, or from its very start."""
         if self.status is None or self.run_id is None or self.alive or self.status.state is State.FINISHED:
             return False
-        return bool(checkpoint.all_of(runs.folder() / self.run_id)) or not self.status.step
+        return bool(checkpoints.all_of(runs.folder() / self.run_id)) or not self.status.step
 
     @property
     def ways_out(self) -> list[Relief]:

@@ -19,7 +19,7 @@ def choice(model: KnownModel, language: str) -> tuple[str, str]:
 def facts(found: ModelFacts, language: str) -> str:
     """Return the card of a model: what is known of it, and why it cannot be had or used."""
     items = []
-    for title, value in catalogue.told(found):
+    for title, value in catalogue.describe_facts(found):
         words = value.text(language) if isinstance(value, Message) else value
         items.append(f"<dt>{html.escape(title.text(language))}</dt><dd>{html.escape(words)}</dd>")
     return f'<dl class="model-facts">{"".join(items)}</dl>' * bool(items) + box(found.problem, language)

@@ -3,10 +3,10 @@
 import html
 
 from studio.compare.columns import Column
-from studio.compare.outside import Arrived
+from studio.compare.external_adapters import ExternalAdapter
 from studio.i18n import text
-from studio.model import hub
-from studio.model.uploaded import Upload
+from studio.model import hub_models
+from studio.model.uploaded_adapters import Upload
 from studio.ui.failures import box, message_of
 from studio.ui.views import bar
 
@@ -28,7 +28,7 @@ def going(key: str, share: float | None, language: str) -> str:
     return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}{done}</div>'
 
 
-def here(arrived: Arrived, language: str) -> str:
+def here(arrived: ExternalAdapter, language: str) -> str:
     """Return that an adapter is here, and how it is known that it was made for the base."""
     title = html.escape(Column(adapter=arrived.column).title(language))
     known = html.escape(text(f"ui.outside.known.{arrived.fit.known}", language, made_for=arrived.fit.made_for))
@@ -44,7 +44,7 @@ def failure(error: Exception, language: str) -> str:
 
 def kept(upload: Upload) -> tuple[str, str]:
     """Return an uploaded adapter as the list of what can be removed offers it: its name and size, and its column."""
-    return f"{upload.name} · {hub.size(upload.bytes)}", upload.column
+    return f"{upload.name} · {hub_models.size(upload.bytes)}", upload.column
 
 
 def _quiet(key: str, language: str) -> str:

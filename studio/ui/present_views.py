@@ -3,7 +3,7 @@
 import html
 from collections.abc import Sequence
 
-from studio.compare.journal import Pair
+from studio.compare.comparison import AnswerPair
 from studio.i18n import text
 
 MOST_SLIDES = 40
@@ -11,7 +11,7 @@ _LONG, _LONGER = 280, 700
 """Characters from which on an answer is set smaller."""
 
 
-def stage(pairs: Sequence[Pair], base: str, run: str, language: str) -> str:
+def stage(pairs: Sequence[AnswerPair], base: str, run: str, language: str) -> str:
     """Return the slides in a dialog that is not open yet; `base` and `run` are what the sides are called."""
     slides = "".join(_slide(pair, base, run, language) for pair in pairs[:MOST_SLIDES])
     words = {name: html.escape(text(f"ui.present.{name}", language), quote=True) for name in ("back", "on", "close")}
@@ -27,7 +27,7 @@ def stage(pairs: Sequence[Pair], base: str, run: str, language: str) -> str:
     )
 
 
-def _slide(pair: Pair, base: str, run: str, language: str) -> str:
+def _slide(pair: AnswerPair, base: str, run: str, language: str) -> str:
     sides = "".join(
         f'<div class="shown {side}"><h3>{html.escape(text(f"ui.compare.{side}", language))}'
         f"<small>{html.escape(name)}</small></h3><p>{html.escape(words) or '–'}</p></div>"

@@ -7,10 +7,10 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from studio.compare.record import Evaluated, Record
-from studio.compare.report import SIGNS
 from studio.events import Chosen
 from studio.i18n import has, text
+from studio.reports.comparison_card import VERDICT_SIGNS
+from studio.reports.run_metadata import RunMetadata, SavedScoreboard
 from studio.runs import Status
 from studio.summaries import PARTS
 from studio.ui import views
@@ -23,7 +23,7 @@ _RECEIPT = ("python", "torch", "transformers", "trl", "peft", "datasets", "accel
 _SHORT_HASH = 16
 
 
-def head(record: Record, language: str, now: float) -> str:
+def head(record: RunMetadata, language: str, now: float) -> str:
     """Return the run's name, state, progress and the few figures that everybody asks for."""
     run = record.summary
     status = run.status
@@ -50,7 +50,7 @@ def _progress(status: Status | None, language: str) -> str:
     return bar(views.share(status), views.doing(status, language)) if status and status.state.alive else ""
 
 
-def wrong(record: Record, language: str) -> str:
+def wrong(record: RunMetadata, language: str) -> str:
     """Return what is wrong with a run: its failure, or that its folder was damaged; empty when nothing is."""
     run = record.summary
     told = box(run.status.error, language) if run.status else ""
@@ -63,7 +63,7 @@ def wrong(record: Record, language: str) -> str:
     return told
 
 
-def why(record: Record, language: str) -> str:
+def why(record: RunMetadata, language: str) -> str:
     """Say why a button of the run cannot be pressed; empty when all can."""
     reasons = []
     if record.summary.alive:
@@ -75,7 +75,7 @@ def why(record: Record, language: str) -> str:
     return "".join(f'<p class="hint">{html.escape(text(f"ui.runs.why.{reason}", language))}</p>' for reason in reasons)
 
 
-def settings(record: Record, language: str) -> str:
+def settings(record: RunMetadata, language: str) -> str:
     """Return the settings that say something: what differs from preset and defaults, and what was changed later."""
     if record.config is None:
         return empty("ui.runs.no_settings", language)
@@ -133,7 +133,7 @@ def log_file(tail: str, language: str) -> str:
     return f'<details class="log-file"><summary>{title}</summary><pre tabindex="0">{html.escape(tail)}</pre></details>'
 
 
-def rests_on(record: Record, language: str) -> str:
+def rests_on(record: RunMetadata, language: str) -> str:
     """Return what the run rests on: model, data and their hashes, trained part, device, versions."""
     run, resolved = record.summary, record.resolved
     base = resolved.get("base") if isinstance(resolved.get("base"), dict) else {}
@@ -165,7 +165,7 @@ def _count(known: Any) -> str | None:
     return f"{known:,}" if isinstance(known, int) else None
 
 
-def results(record: Record, language: str) -> str:
+def results(record: RunMetadata, language: str) -> str:
     """Return what the run has left: its adapter, the scoreboards, votes."""
     parts = []
     run = record.summary
@@ -184,7 +184,7 @@ def results(record: Record, language: str) -> str:
     return f'<ul class="left">{told}</ul>{boards}{hint}'
 
 
-def _board(evaluation: Evaluated, language: str) -> str:
+def _board(evaluation: SavedScoreboard, language: str) -> str:
     board = evaluation.board
     name = evaluation.adapter.removeprefix("step-").lstrip("0")
     column = (
@@ -197,7 +197,7 @@ def _board(evaluation: Evaluated, language: str) -> str:
     for score in board.scores:
         key = f"compare.measures.{score.name}.name"
         measure = html.escape(text(key, language) if has(key) else score.name)
-        verdict = html.escape(f"{SIGNS[score.verdict]} {text(f'compare.verdict.{score.verdict}', language)}")
+        verdict = html.escape(f"{VERDICT_SIGNS[score.verdict]} {text(f'compare.verdict.{score.verdict}', language)}")
         lines.append(
             f'<tr><th scope="row">{measure}</th><td>{score.before:.3g}</td><td>{score.after:.3g}</td>'
             f'<td class="verdict {score.verdict}">{verdict}</td></tr>'
@@ -210,7 +210,7 @@ def _board(evaluation: Evaluated, language: str) -> str:
     return _titled(title, f'<div class="scrolls" tabindex="0">{body}</div>')
 
 
-def disk(record: Record, language: str) -> str:
+def disk(record: RunMetadata, language: str) -> str:
     """Return what the run takes on the disk, part by part, and what the clean-up would free."""
     run = record.summary
     total = run.bytes or 1
@@ -226,7 +226,7 @@ def disk(record: Record, language: str) -> str:
     return f'<dl class="disk">{"".join(items)}</dl><p class="caption">{html.escape(told)}</p>'
 
 
-def spare(record: Record, language: str) -> str:
+def spare(record: RunMetadata, language: str) -> str:
     """Say what the clean-up of old checkpoints would free and what stays, or why there is nothing to clean."""
     if record.spare_bytes:
         count = len(record.checkpoints) - 1

@@ -6,11 +6,11 @@ Pure functions without Gradio. Whatever comes from rows and answers is escaped b
 import html
 from typing import Literal
 
-from studio.compare.journal import Pair
-from studio.compare.metrics import Scoreboard
-from studio.compare.report import Card, signed
-from studio.compare.standing import Evaluation
+from studio.compare.comparison import AnswerPair
+from studio.evaluate.evaluation_store import Evaluation
+from studio.evaluate.scoreboard import Scoreboard
 from studio.i18n import text
+from studio.reports.comparison_card import Card, format_signed
 from studio.ui import difference
 from studio.ui.compare_views import pieces
 from studio.ui.views import bar, empty, said
@@ -44,7 +44,7 @@ def measures(board: Scoreboard | None, language: str) -> str:
     """Return the measures of both sides as a table, the verdicts in words; empty without a scoreboard."""
     if board is None:
         return ""
-    card = Card("", "", "", (Pair("", "", ""),), scoreboard=board, language=language)
+    card = Card("", "", "", (AnswerPair("", "", ""),), scoreboard=board, language=language)
     heads = "".join(f'<th scope="col">{html.escape(text(f"card.{name}", language))}</th>' for name in _HEADS)
     lines = []
     for row in card.rows:
@@ -120,7 +120,7 @@ def _row(evaluation: Evaluation, number: int, language: str) -> str:
 
 
 def _signed(gain: float) -> str:
-    return f"{'▲' if gain > 0 else '▼' if gain < 0 else '='} {signed(gain)}"
+    return f"{'▲' if gain > 0 else '▼' if gain < 0 else '='} {format_signed(gain)}"
 
 
 def unit(evaluation: Evaluation | None, language: str) -> str:

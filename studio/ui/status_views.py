@@ -7,7 +7,7 @@ import html
 from collections.abc import Sequence
 
 from studio.i18n import text
-from studio.model.vitals import Vitals
+from studio.model.resource_usage import ResourceUsage
 from studio.runs import State
 from studio.ui.curve_views import short
 from studio.ui.story import Glance
@@ -53,7 +53,7 @@ def _time(seconds: float | None, language: str) -> str:
     return NOT_KNOWN if seconds is None else duration(seconds, language)
 
 
-def _taken(vitals: Vitals | None) -> list[tuple[str, str]]:
+def _taken(vitals: ResourceUsage | None) -> list[tuple[str, str]]:
     if vitals is None:
         return [("memory", NOT_KNOWN)]
     if vitals.card is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from studio import runs
 from studio.events import Chosen, Evaluated, Resumed, StateChanged, Step
-from studio.model.vitals import Vitals
+from studio.model.resource_usage import ResourceUsage
 from studio.runs import Run, Status
 from studio.train import pulse, samples
 from studio.train.curve import Curve
@@ -32,7 +32,7 @@ class Glance:
     status: Status
     asked: str | None = None
     """`pause`, `stop` or `cancel` while the run was asked to and has not yet."""
-    vitals: Vitals | None = None
+    vitals: ResourceUsage | None = None
     curves: int = 0
     """Grows with every point of the curves."""
     marks: int = 0

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from studio import checkpoints
 from studio.errors import StudioError
 from studio.files import sha256
-from studio.model import child
-from studio.train import checkpoint
+from studio.model import subprocess_worker
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "studio").rglob("*.py"))]
@@ -82,7 +82,7 @@ def test_a_pickle_in_a_checkpoint_is_not_run(finished_run, tmp_path, name, liste
     from studio import gpu
 
     marker = tmp_path / "run by a pickle"
-    for folder in checkpoint.all_of(finished_run.path):
+    for folder in checkpoints.all_of(finished_run.path):
         (folder / name).write_bytes(pickle.dumps(Bomb(marker)))
         if listed:
             names = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "complete.json")
@@ -101,7 +101,7 @@ def test_no_other_pickle_in_a_run_is_run_at_a_resume(finished_run, tmp_path):
 
     marker = tmp_path / "run by a pickle"
     names = ("training_args.bin", "scaler.pt", "pytorch_model.bin", "adapter_model.bin", "scheduler.bin", "sampler.bin")
-    for folder in [finished_run.path, finished_run.adapter, *checkpoint.all_of(finished_run.path)]:
+    for folder in [finished_run.path, finished_run.adapter, *checkpoints.all_of(finished_run.path)]:
         for name in names:
             (folder / name).write_bytes(pickle.dumps(Bomb(marker)))
     with contextlib.suppress(StudioError):
@@ -128,8 +128,14 @@ def test_a_program_gets_no_token_unless_it_calls_the_hub(monkeypatch):
         monkeypatch.setenv(name, value)
     tell = [sys.executable, "-c", "import os, json; print(json.dumps(dict(os.environ)))"]
 
-    plain = json.loads(next(filter(None, child.Child(tell, variables={"LIVE": "on"}).lines())))
-    trusted = json.loads(next(filter(None, child.Child(tell, secrets=child.TOKENS).lines())))
+    plain = json.loads(next(filter(None, subprocess_worker.SubprocessWorker(tell, variables={"LIVE": "on"}).lines())))
+    trusted = json.loads(
+        next(
+            filter(
+                None, subprocess_worker.SubprocessWorker(tell, secrets=subprocess_worker.HUB_TOKEN_VARIABLES).lines()
+            )
+        )
+    )
 
     assert "canary" not in json.dumps(plain)
     assert plain["LIVE"] == "on"
@@ -142,9 +148,9 @@ def test_only_what_calls_the_hub_asks_for_tokens():
         path.name: ast.unparse(words["secrets"]) if "secrets" in words else None
         for path in SOURCES
         for name, words, call in calls(path)
-        if name == "Child"
+        if name == "SubprocessWorker"
     }
-    assert {name for name, secrets in asks.items() if secrets} == {"hub.py"}
+    assert {name for name, secrets in asks.items() if secrets} == {"hub.py", "hub_models.py"}
     for path in SOURCES:
         for name, words, call in calls(path):
             if name in ("subprocess.run", "subprocess.Popen") and path.name != "pieces.py":

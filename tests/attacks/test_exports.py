@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from studio.compare import reading
-from studio.compare.journal import Pair
+from studio.compare.comparison import AnswerPair
+from studio.evaluate import human_reading
 from studio.export import example, pieces, script, subject
 
 NAMES = [
@@ -65,10 +65,10 @@ def test_a_column_is_one_word_of_the_command_that_is_copied(column):
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1+1", "＋1", "－1", "＠A1"])
 def test_no_cell_of_an_exported_sheet_is_a_formula(tmp_path, cell):
-    pair = Pair(f"{cell} ?", cell, f"{cell}!")
-    sheet = reading.Sheet(tmp_path, [pair])
+    pair = AnswerPair(f"{cell} ?", cell, f"{cell}!")
+    sheet = human_reading.Sheet(tmp_path, [pair])
     sheet.note(f"{cell}n", pair.id, "after", note=cell)
 
     rows = list(csv.reader(io.StringIO(sheet.to_csv("en").decode("utf-8-sig"), newline="")))
     assert len(rows) == 3
-    assert not [each for row in rows for each in row if each.startswith(reading._FORMULA)]
+    assert not [each for row in rows for each in row if each.startswith(human_reading._FORMULA_PREFIXES)]

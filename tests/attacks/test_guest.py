@@ -6,7 +6,8 @@ import pytest
 from visitors import Visitor
 
 from studio import labels, runs
-from studio.compare import saved, standing
+from studio.compare import comparison_history
+from studio.evaluate import evaluation_store
 from studio.i18n import text
 
 QUESTION = "What is 3?"
@@ -61,7 +62,7 @@ def test_a_guest_compares_a_published_run_and_leaves_nothing_in_it(guest, two_ru
     sent = json.dumps(ask(guest, two_runs.published.id), ensure_ascii=False)
 
     assert text("ui.proof.verified") in sent, sent[-2000:]
-    assert not saved.all_of(two_runs.published)
+    assert not comparison_history.load_all(two_runs.published)
     assert {path: path.stat().st_mtime_ns for path in two_runs.published.path.rglob("*") if path.is_file()} == before
 
 
@@ -74,7 +75,7 @@ def test_the_owner_keeps_what_they_compare(owner, two_runs):
     request = CompareRequest(two_runs.published.id, (QUESTION,), two_runs.published.config().generation)
     gpu.thread().compare(request).result()
 
-    assert len(saved.all_of(two_runs.published)) == 1
+    assert len(comparison_history.load_all(two_runs.published)) == 1
 
 
 @pytest.mark.parametrize("way", ["compare", "open_run", "vote"])
@@ -150,7 +151,7 @@ def kept_with(run, tokens):
     )
     kept = made.result()
     longer = replace(kept.request, generation=generation.model_copy(update={"max_new_tokens": tokens}))
-    saved.save(run, replace(kept, request=longer))
+    comparison_history.save(run, replace(kept, request=longer))
 
 
 @pytest.mark.parametrize("way", ["compare", "ask_on", "again"])
@@ -188,12 +189,12 @@ def test_a_chat_of_a_guest_has_an_end(monkeypatch, finished_run):
     request = CompareRequest(finished_run.id, ("x" * 4000,), finished_run.config().generation, (BASE,))
     labels.publish(finished_run, True)
     for _ in range(3):
-        request = request.followed(["y" * 4000], "x" * 4000)
+        request = request.next_turn(["y" * 4000], "x" * 4000)
     with runs.only(labels.is_published):
         limits.require_small(request)
         with pytest.raises(AccessError, match="32000"):
-            limits.require_small(request.followed(["y" * 4000], "x"))
-    limits.require_small(request.followed(["y" * 4000], "x"))  # the owner's
+            limits.require_small(request.next_turn(["y" * 4000], "x"))
+    limits.require_small(request.next_turn(["y" * 4000], "x"))  # the owner's
 
 
 def test_nothing_of_the_owners_data_reaches_a_guest(guest, two_runs):
@@ -221,7 +222,7 @@ def evaluated(run):
     from studio.compare.columns import EvaluationRequest
 
     gpu.thread().evaluate(EvaluationRequest(run.id, limit=2, forgetting=False)).result()
-    assert standing.newest(run)
+    assert evaluation_store.newest(run)
 
 
 def vote(visitor, run, name, mark=""):

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from visitors import PASSWORDS
 
 from studio import gpu, labels
-from studio.compare import saved
+from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
 from studio.i18n import text
 
@@ -64,7 +64,7 @@ def test_no_kept_answer_or_prompt_runs_in_any_view(shared, two_runs, browser):
     labels.rename(run, HOSTILE[:60])
     made = gpu.thread().compare(CompareRequest(run.id, (HOSTILE,), run.config().generation, (BASE, ADAPTED))).result()
     sides = tuple(tuple(replace(side, text=f"[Verse]\n{HOSTILE}\n**x**") for side in prompt) for prompt in made.answers)
-    saved.save(run, replace(made, answers=sides))
+    comparison_history.save(run, replace(made, answers=sides))
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
     page.goto(shared.url)
     page.locator("input:not([type=password]), textarea").first.fill("guest")

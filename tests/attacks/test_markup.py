@@ -10,10 +10,10 @@ from test_guest_page import HOSTILE, SLOW
 from visitors import PASSWORDS
 
 from studio import labels
-from studio.compare import report, report_html
-from studio.compare.journal import Pair
+from studio.compare.comparison import AnswerPair
 from studio.export import card, space, subject
 from studio.i18n import text
+from studio.reports import card_html, comparison_card
 
 pytestmark = pytest.mark.timeout(300)
 NAMES = (
@@ -84,11 +84,13 @@ def rendered(markdown):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_no_markup_on_a_card(name, browser):
-    stills = (report.Stills(name, ((1, name),)),)
-    made = report.Card(name, name, name, (Pair(name, name, name),), (name,), name, (1.0, 0.5), None, stills, date=name)
+    stills = (comparison_card.SampleTimeline(name, ((1, name),)),)
+    made = comparison_card.Card(
+        name, name, name, (AnswerPair(name, name, name),), (name,), name, (1.0, 0.5), None, stills, date=name
+    )
     usual = replace(made, title="x", base="x", adapter="x", recipe=("x",), data_hash="x", stills=(), date="x")
-    usual = replace(usual, pairs=(Pair("x", "x", "x"),))
-    for write in (report_html.to_html, lambda card: rendered(report.to_markdown(card))):
+    usual = replace(usual, pairs=(AnswerPair("x", "x", "x"),))
+    for write in (card_html.to_html, lambda card: rendered(comparison_card.to_markdown(card))):
         assert opened(browser, write(made)) == opened(browser, write(usual)) == (None, 0, 0)
 
 
@@ -102,7 +104,7 @@ def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_ru
     card.write(tmp_path, whole, "adapter")
     made = (tmp_path / card.NAME).read_text(encoding="utf-8")
     assert opened(browser, rendered(made)) == (None, 0, 0)
-    demo = space._demo(whole, (Pair(name, name, name),))
+    demo = space._demo(whole, (AnswerPair(name, name, name),))
     assert opened(browser, rendered("\n\n".join((f"# {demo['heading']}", demo["about"])))) == (None, 0, 0)
     if (page := tmp_path / card.PAGE).is_file():
         assert opened(browser, page.read_text(encoding="utf-8")) == (None, 0, 0)

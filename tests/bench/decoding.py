@@ -21,15 +21,15 @@ prepare_process()
 os.environ["RESTYLE_HOME"] = tempfile.mkdtemp()
 
 from studio import presets, runs  # noqa: E402
-from studio.compare import generate  # noqa: E402
-from studio.compare.ask import ask  # noqa: E402
+from studio.compare.column_loading import load_columns  # noqa: E402
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest  # noqa: E402
-from studio.compare.generate import Asked, noise_key  # noqa: E402
-from studio.compare.placing import placed  # noqa: E402
-from studio.compare.proof import run_renderer  # noqa: E402
+from studio.compare.compare_job import compare  # noqa: E402
 from studio.config import GenerationConfig  # noqa: E402
 from studio.data import prepare, tokens  # noqa: E402
 from studio.data.conversation import Turn  # noqa: E402
+from studio.data.prepare import run_renderer  # noqa: E402
+from studio.generation import generate  # noqa: E402
+from studio.generation.generate import PromptBatchItem, noise_key  # noqa: E402
 from studio.model import adapter, load  # noqa: E402
 
 TIMES, NEW_TOKENS = 3, 32
@@ -68,7 +68,7 @@ def first_token(host, run):
     shown = []
     request = CompareRequest(run.id, ("How do I boil an egg?",), GenerationConfig(max_new_tokens=2), (BASE, ADAPTED))
     began = clock()
-    ask(request, host, None, lambda comparison: shown.append(clock() - began), threading.Event())
+    compare(request, host, None, lambda comparison: shown.append(clock() - began), threading.Event())
     return shown[0]
 
 
@@ -111,17 +111,19 @@ def main() -> None:
     prompts = prepare.held_out("captain-heldout")[:8]
 
     def answers(asked, columns):
-        with torch.no_grad(), placed(host, run, run.config(), columns, None) as models:
+        with torch.no_grad(), load_columns(host, run, run.config(), columns, None) as models:
             made = run_renderer(run, models.tokenizer)
             each = [tuple(tokens.prompt_ids(made.question([Turn("user", one)]), models.tokenizer)) for one in asked]
-            rows = [Asked((ids,) * len(columns), noise_key(one)) for one, ids in zip(asked, each, strict=True)]
+            rows = [
+                PromptBatchItem((ids,) * len(columns), noise_key(one)) for one, ids in zip(asked, each, strict=True)
+            ]
             began = clock()
-            sides = generate.answer(models, rows, settings, threading.Event()).sides
+            sides = generate.answer(models, rows, settings, threading.Event()).answers
             return clock() - began, [[side.ids for side in row] for row in sides]
 
     def rates():
         """Return the tokens a second that each number of columns makes of one prompt, and transformers alone."""
-        with torch.no_grad(), placed(host, run, run.config(), (ADAPTED,), None) as models:
+        with torch.no_grad(), load_columns(host, run, run.config(), (ADAPTED,), None) as models:
             made = run_renderer(run, models.tokenizer)
             ids, stops = tokens.prompt_ids(made.question([Turn("user", prompts[0])]), models.tokenizer), models.stops
         seconds, said = alone_with(ids, stops)

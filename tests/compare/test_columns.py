@@ -9,11 +9,11 @@ from asking import GREEDY, PROMPTS, SAMPLED, compare, ids
 from following import trained
 
 from studio import gpu
-from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, parse
-from studio.compare.generate import processors
+from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, parse_column
 from studio.config import GenerationConfig
 from studio.data.conversation import Turn
 from studio.errors import CompareError
+from studio.generation.generate import logits_processors
 
 SHOTS = (Turn("user", "What is 1?"), Turn("assistant", "One, matey."))
 
@@ -88,12 +88,12 @@ def test_a_system_prompt_and_examples_change_what_is_asked(run):
 
 def test_a_chat_goes_on_with_each_columns_own_answers(run):
     first = compare(run, "What is 3?")
-    asked = first.followed("And 4?")
+    asked = first.next_turn("And 4?")
     assert [column.said for column in asked.columns] == [(text,) for text in first.texts()]
     second = gpu.thread().compare(asked).result()
     assert len(set(second.proof.prompt_sha256)) == 2
     assert second.proof.verified, second.proof
-    third = second.followed("And 5?")
+    third = second.next_turn("And 5?")
     assert third.earlier == ("What is 3?", "And 4?")
     assert [turn.role for turn in third.turns("And 5?", third.columns[0])] == ["user", "assistant"] * 2 + ["user"]
 
@@ -102,7 +102,7 @@ def test_the_noise_is_that_of_the_prompt_and_nothing_else():
     import torch
 
     def noise(keys, seed=3):
-        steps = processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=seed), keys, None)
+        steps = logits_processors(GenerationConfig(temperature=1.0, top_k=0, top_p=1.0, seed=seed), keys, None)
         zeros, before = torch.zeros(len(keys), 50), torch.zeros(len(keys), 1, dtype=torch.long)
         return torch.stack([steps[-1](before, zeros) for _ in range(3)])
 
@@ -119,7 +119,7 @@ def test_padding_is_not_taken_for_text_by_the_repetition_penalty():
 
     mask = torch.tensor([[0, 0, 1], [1, 1, 1]])
     ids = torch.tensor([[7, 7, 2, 4], [7, 1, 2, 4]])
-    step = processors(GenerationConfig(temperature=0.0, repetition_penalty=2.0), ["a", "b"], mask)[0]
+    step = logits_processors(GenerationConfig(temperature=0.0, repetition_penalty=2.0), ["a", "b"], mask)[0]
     scores = step(ids, torch.ones(2, 9))
     assert [(row < 1).nonzero().flatten().tolist() for row in scores] == [[2, 4], [1, 2, 4, 7]]
 
@@ -226,8 +226,8 @@ def test_a_prompt_that_leaves_no_room_is_refused(run):
 
 
 def test_columns_are_named_on_the_command_line():
-    assert parse("base") == BASE
-    assert parse("now") == ADAPTED
-    assert parse("100") == parse("step-000100") == Column("adapter", "step-000100")
-    assert parse("now", 0.5).title("en") == "Adapter of this run at 50 %"
-    assert parse("100").title("ko") == "100스텝 체크포인트"
+    assert parse_column("base") == BASE
+    assert parse_column("now") == ADAPTED
+    assert parse_column("100") == parse_column("step-000100") == Column("adapter", "step-000100")
+    assert parse_column("now", 0.5).title("en") == "Adapter of this run at 50 %"
+    assert parse_column("100").title("ko") == "100스텝 체크포인트"

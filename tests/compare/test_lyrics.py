@@ -2,7 +2,7 @@
 
 import pytest
 
-from studio.compare.lyrics import plain, shape, tagged
+from studio.compare.lyrics import plain_text, shape, tagged_text
 from studio.config import SourceConfig
 from studio.data import source
 
@@ -26,7 +26,7 @@ def words_of(text):
 
 def test_a_refrain_becomes_the_chorus_and_what_is_around_it_the_verses():
     assert (
-        tagged(shape(SONG))
+        tagged_text(shape(SONG))
         == """[Verse 1]
 등대가 켜지는 시간에
 나는 젖은 모래에 앉아
@@ -81,7 +81,7 @@ def test_sections_that_the_answer_names_are_kept(written, found):
 
 
 def test_a_line_that_only_holds_a_sections_word_is_a_line():
-    assert plain(shape("후렴처럼 부르던 이름\nBuild a bridge to me\nverse by verse, I go")) == (
+    assert plain_text(shape("후렴처럼 부르던 이름\nBuild a bridge to me\nverse by verse, I go")) == (
         "후렴처럼 부르던 이름\nBuild a bridge to me\nverse by verse, I go"
     )
 
@@ -94,7 +94,7 @@ def test_one_long_line_is_cut_at_its_bars_and_double_bars_end_a_stanza(bar):
     )
 
     assert sections(song) == ["Verse 1", "Chorus", "Verse 2", "Chorus"]
-    assert plain(shape(song)).splitlines()[:2] == ["Walk down to the water", "count the waves"]
+    assert plain_text(shape(song)).splitlines()[:2] == ["Walk down to the water", "count the waves"]
 
 
 def test_one_long_line_without_bars_is_cut_at_sentences_else_at_commas():
@@ -106,20 +106,20 @@ def test_one_long_line_without_bars_is_cut_at_sentences_else_at_commas():
     )
 
     assert len(shape(sentences)[0].lines) == 6
-    assert plain(shape(commas)).splitlines()[:2] == ["바다로 가자", "파도를 세며"]
-    assert plain(shape("안녕, 나의 방")) == "안녕, 나의 방"
+    assert plain_text(shape(commas)).splitlines()[:2] == ["바다로 가자", "파도를 세며"]
+    assert plain_text(shape("안녕, 나의 방")) == "안녕, 나의 방"
     assert len(shape("and/or " * 20)[0].lines) == 1
 
 
 def test_breaks_and_rules_of_a_web_page_are_line_breaks():
-    assert plain(shape("One line<br>two lines<br />\n---\nthree lines\r\nfour")) == (
+    assert plain_text(shape("One line<br>two lines<br />\n---\nthree lines\r\nfour")) == (
         "One line\ntwo lines\n\nthree lines\nfour"
     )
 
 
 def test_nothing_gives_nothing():
     assert shape("") == shape(" \n\n ") == shape("[Chorus]\n\n") == ()
-    assert tagged(()) == plain(()) == ""
+    assert tagged_text(()) == plain_text(()) == ""
 
 
 def test_no_word_of_a_real_song_is_lost_or_moved():
@@ -128,11 +128,11 @@ def test_no_word_of_a_real_song_is_lost_or_moved():
     assert len(rows) == 24
     for row in rows:
         stanzas = shape(row["Lyric"])
-        assert words_of(plain(stanzas)) == words_of(row["Lyric"])
-        assert shape(tagged(stanzas)) == stanzas
+        assert words_of(plain_text(stanzas)) == words_of(row["Lyric"])
+        assert shape(tagged_text(stanzas)) == stanzas
     choruses = [row for row in rows if any(stanza.section == "chorus" for stanza in shape(row["Lyric"]))]
     assert len(choruses) >= 20
 
 
 def test_markup_in_lyrics_is_text():
-    assert plain(shape("<script>alert(1)</script>\nsecond")) == "<script>alert(1)</script>\nsecond"
+    assert plain_text(shape("<script>alert(1)</script>\nsecond")) == "<script>alert(1)</script>\nsecond"

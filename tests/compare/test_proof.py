@@ -119,7 +119,7 @@ def test_the_first_pass_is_of_the_same_shape_as_the_later_ones(tiny_model):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32").eval()
-    taken = probe.take(model, AutoTokenizer.from_pretrained(tiny_model))
+    taken = probe.record(model, AutoTokenizer.from_pretrained(tiny_model))
     assert len(taken.ids) == 2 * len(probe.PROMPTS)
     assert len(set(taken.mask.sum(-1).tolist())) > 1  # left padding is part of it
     assert taken.ids[0::2].equal(taken.ids[1::2])

@@ -41,7 +41,7 @@ def test_twenty_losses_are_bit_equal_with_and_without_visits(tiny_config, monkey
 
 
 def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, monkeypatch):
-    from studio.compare import generate
+    from studio.generation import generate
 
     other = gpu.thread().start_run(tiny_config.with_settings({"lora.target_modules": ["q_proj", "up_proj"]}))
     wait_until_over(other)
@@ -50,7 +50,7 @@ def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, 
     quiet = gpu.thread().start_run(config)
     wait_until_over(quiet)
 
-    counted, real = [], generate._First.__call__
+    counted, real = [], generate._FirstLogits.__call__
 
     def fail_now_and_then(self, *args):
         counted.append(args)
@@ -58,7 +58,7 @@ def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, 
             raise RuntimeError("no luck")
         return real(self, *args)
 
-    monkeypatch.setattr(generate._First, "__call__", fail_now_and_then)
+    monkeypatch.setattr(generate._FirstLogits, "__call__", fail_now_and_then)
     columns = (BASE, ADAPTED, replace(ADAPTED, strength=0.5), Column("adapter", other.id))
     visited, answers = visit_at_every_chance(config, monkeypatch, columns)
     assert "no luck" in answers
@@ -103,7 +103,7 @@ def evaluations(run):
 
 
 def test_a_visit_that_fails_does_not_end_the_run(tiny_config, monkeypatch):
-    from studio.compare import generate
+    from studio.generation import generate
 
     def fail(*args):
         raise RuntimeError("no luck")

@@ -150,12 +150,12 @@ def test_layers_that_share_their_weights_are_not_merged(tiny_model):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from studio.model import beside
+    from studio.model import multi_adapter
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     first, second = (layer.self_attn for layer in model.model.layers)
     second.q_proj.weight = first.q_proj.weight
-    layers = beside.layers(get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "k_proj"])))
+    layers = multi_adapter.lora_layers(get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "k_proj"])))
     merge.require_separate_weights([pair for pair in layers if "k_proj" in pair[0]], "some/model")
     with pytest.raises(
         ExportError, match=r"layers\.0\.self_attn\.q_proj, model\.layers\.1\.self_attn\.q_proj"

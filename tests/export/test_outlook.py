@@ -11,7 +11,7 @@ from studio.export.verify.agreement import Agreement
 from studio.export.verify.result import Verification
 from studio.files import size_of
 from studio.i18n import has
-from studio.model.saved import BASE_RECORD, WEIGHTS
+from studio.model.adapter_files import BASE_RECORD, WEIGHTS
 
 
 def going(phase, share):

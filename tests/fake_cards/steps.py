@@ -64,19 +64,20 @@ def set_memory(case: dict[str, Any], model: Path) -> None:
 
 def answers(host: Any, run: Any, config: Any, request: Any) -> dict[str, Any]:
     """Answer with the base and the adapter that trains, on the way of a visit to a training."""
-    from studio.compare import ask, generate
-    from studio.compare.generate import Asked
-    from studio.compare.placing import placed
+    from studio.compare import compare_job
+    from studio.compare.column_loading import load_columns
     from studio.compare.proof import prove
+    from studio.generation import generate
+    from studio.generation.generate import PromptBatchItem
 
-    with ask.kept(host, run), placed(host, run, config, request.columns, run) as models:
-        prompts = [Asked(((5, 6, 7),) * 2, "a"), Asked(((5, 6),) * 2, "b")]
+    with compare_job.unchanged_model(host, run), load_columns(host, run, config, request.columns, run) as models:
+        prompts = [PromptBatchItem(((5, 6, 7),) * 2, "a"), PromptBatchItem(((5, 6),) * 2, "b")]
         answered = generate.answer(models, prompts, request.generation, threading.Event())
-        proof = prove(request, models, prompts, answered.first)
+        proof = prove(request, models, prompts, answered.first_logits)
     return {
         "mixes": models.mixes,
         "notes": [note.text() for note in models.notes],
-        "answers": [[len(side.ids) for side in sides] for sides in answered.sides],
+        "answers": [[len(side.ids) for side in sides] for sides in answered.answers],
         "base_is_untouched": proof.base_is_untouched,
     }
 
@@ -170,7 +171,7 @@ def main() -> None:
 
     cases = json.loads(sys.argv[1])
     prepare_transformers()
-    memory.STARTED["cuda"] = 0.0  # there are no libraries on these cards
+    memory.LIBRARY_BYTES["cuda"] = 0.0  # there are no libraries on these cards
     folder = Path(tempfile.mkdtemp(prefix="fake-cards-"))
     os.environ.update(RESTYLE_HOME=str(folder / "home"), RESTYLE_CACHE=str(folder / "cache"), HF_HUB_OFFLINE="1")
     make_rows(folder / "rows.jsonl")

@@ -10,9 +10,8 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 from trl import SFTTrainer
 
-from studio import gpu
+from studio import checkpoints, gpu
 from studio.runs import State
-from studio.train import checkpoint
 from studio.train.lean import LeanTrainer
 from tests.faults.conftest import weights
 
@@ -71,7 +70,7 @@ def test_a_number_that_is_none_stops_the_run_and_says_at_which_step_and_what_to_
     assert error.values["step"] == len(losses(run)) + 1
     assert "learning rate" in error.text()
     assert f"{error.values['rate']}" in error.text()
-    assert all(checkpoint.is_whole(folder) for folder in checkpoint.all_of(run.path))
+    assert all(checkpoints.is_whole(folder) for folder in checkpoints.all_of(run.path))
 
 
 def test_the_best_adapter_from_before_is_kept(config, monkeypatch):

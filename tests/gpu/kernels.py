@@ -169,7 +169,7 @@ def steps(config: Any, located: Any, rows: Any) -> Times:
 
     loaded = load.load(config.model, located)
     base, dtype = loaded.model, loaded.model.dtype
-    wrapped = adapter.put_into(base, adapter.lora_config(config.lora, base))
+    wrapped = adapter.wrap_model(base, adapter.lora_config(config.lora, base))
     wrapped.train()
     add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
     lean.name_backbone(base)

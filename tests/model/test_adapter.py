@@ -27,7 +27,7 @@ def test_a_visit_leaves_no_trace(model):
     expected = [random.random(), numpy.random.rand(), torch.rand(1).item()]
     for seed in (random.seed, numpy.random.seed, torch.manual_seed):
         seed(7)
-    with adapter.untouched(model):
+    with adapter.preserve_state(model):
         assert not any(part.training for part in model.modules())
         assert not torch.is_grad_enabled()
         random.random(), numpy.random.rand(), torch.rand(9)
@@ -45,7 +45,7 @@ def test_a_visit_that_fails_leaves_no_trace_either(model):
     expected = torch.get_rng_state()
 
     def visit() -> None:
-        with adapter.untouched(model):
+        with adapter.preserve_state(model):
             torch.rand(9)
             raise ValueError("no luck")
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from studio.errors import ModelError
-from studio.model import builtin, hub
+from studio.model import builtin, hub_models
 
 
 class Cancelled(Exception):
@@ -41,7 +41,7 @@ def test_a_cancelled_fetch_leaves_no_program_and_no_folder(silent_index, cache):
 
 
 def test_a_full_disk_is_told_before_anything_is_fetched(monkeypatch):
-    monkeypatch.setattr(hub, "free_disk", lambda folder: 10**8)
+    monkeypatch.setattr(hub_models, "free_disk", lambda folder: 10**8)
     with pytest.raises(ModelError, match="needs 850 MB, and 100 MB are free"):
         builtin.fetch()
 

@@ -9,7 +9,7 @@ import pytest
 
 from studio.config import ModelConfig
 from studio.model import architecture as architecture_of
-from studio.model import builtin, catalogue, hub, load
+from studio.model import builtin, catalogue, hub_models, load
 
 PARAMETERS = 35168
 CARD = "---\nlicense: {}\n---\n# A model\n"
@@ -56,7 +56,7 @@ def test_a_model_on_the_hub_is_described_before_it_is_fetched(hub_stand_in, tiny
 
 
 def test_a_fetched_model_is_described_and_listed_without_the_hub(hub_stand_in):
-    hub.fetch("someone/tiny", None)
+    hub_models.fetch("someone/tiny", None)
     asked = len(hub_stand_in.requests)
     facts = catalogue.describe(ModelConfig(id="someone/tiny"))
     built_in, cached = catalogue.cached()
@@ -94,7 +94,7 @@ def test_what_cannot_be_reached_is_described_as_such(hub_stand_in, monkeypatch):
 
 
 def test_a_full_disk_is_told_with_the_facts(hub_stand_in, monkeypatch):
-    monkeypatch.setattr(hub, "free_disk", lambda folder: 10**6)
+    monkeypatch.setattr(hub_models, "free_disk", lambda folder: 10**6)
     facts = catalogue.describe(ModelConfig(id="someone/tiny"))
 
     assert facts.problem.key == "errors.model.disk"

@@ -18,7 +18,7 @@ before = faults()
 for _ in range(20):
     bytearray(2**25)
 passed = faults() - before
-hardware.give_back_memory()
+hardware.release_memory()
 before = faults()
 bytearray(2**25)
 print(passed, faults() - before)

@@ -8,7 +8,7 @@ import pytest
 
 from studio.config import ModelConfig
 from studio.errors import ModelError
-from studio.model import hardware, hub, load
+from studio.model import hardware, hub_models, load
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_offline_is_told_within_five_seconds(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://nobody.invalid")
     began = time.monotonic()
-    assert not hub.reachable()
+    assert not hub_models.reachable()
     assert time.monotonic() - began < 5
     with pytest.raises(ModelError, match="cannot be reached"):
         load.fetch(ModelConfig(id="nobody/nothing"))
@@ -98,8 +98,8 @@ def test_a_silent_host_counts_as_out_of_reach(monkeypatch):
             knock.connect_ex(silent.getsockname())
         monkeypatch.delenv("HF_HUB_OFFLINE")
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setattr(hub, "TIMEOUT", 0.3)
-        assert not hub.reachable()
+        monkeypatch.setattr(hub_models, "CONNECT_SECONDS", 0.3)
+        assert not hub_models.reachable()
         for knock in waiting:
             knock.close()
 

@@ -149,7 +149,7 @@ def test_a_check_while_a_run_trains_says_that_its_time_cannot_be_told(tiny_confi
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_torch_keeps_of_freed_memory_counts_as_free(monkeypatch, processes):
-    monkeypatch.setattr(hardware.processes, "count", lambda: processes)
+    monkeypatch.setattr(hardware.processes, "world_size", lambda: processes)
     cuda = {"device_count": lambda: 2, "current_device": lambda: 1, "mem_get_info": lambda card: (10 * (card + 1), 99)}
     cuda |= {"memory_reserved": lambda card: 7 + card, "memory_allocated": lambda card: 4}
     for name, answer in cuda.items():

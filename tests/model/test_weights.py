@@ -176,7 +176,7 @@ def test_weights_that_bitsandbytes_has_packed_are_taken_and_missed(tiny_model, t
 
     from studio.model import quantization
 
-    how = quantization.told_to_load(kind, torch.float32)
+    how = quantization.quantization_config(kind, torch.float32)
     model = AutoModelForCausalLM.from_pretrained(tiny_model, quantization_config=how, device_map={"": "cpu"})
     model.save_pretrained(tmp_path / "packed")
     make_tokenizer().save_pretrained(tmp_path / "packed")

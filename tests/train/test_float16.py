@@ -5,9 +5,9 @@ import torch
 from following import losses, wait_until_over
 from safetensors.torch import load_file
 
-from studio import gpu
+from studio import checkpoints, gpu
 from studio.runs import State
-from studio.train import build, checkpoint
+from studio.train import build
 from studio.train.lean import LeanTrainer
 from studio.train.sft import MOST_SKIPPED
 
@@ -126,8 +126,8 @@ def test_a_resumed_run_goes_on_with_its_scale_and_is_bit_equal(half, scale, at, 
         patched.setattr(LeanTrainer, "training_step", step)
         cut = gpu.thread().start_run(config)
         assert wait_until_over(cut) is State.PAUSED
-    paused_at = checkpoint.step_of(checkpoint.newest_whole(cut.path))
-    assert (checkpoint.newest_whole(cut.path) / "scaler.pt").exists()
+    paused_at = checkpoints.step_of(checkpoints.newest_whole(cut.path))
+    assert (checkpoints.newest_whole(cut.path) / "scaler.pt").exists()
     gpu.thread().resume_run(cut.id)
     assert wait_until_over(cut) is State.FINISHED, cut.log.read_text(encoding="utf-8")[-2000:]
     assert paused_at in (at, at + 1)

@@ -125,7 +125,7 @@ def test_logits_are_computed_for_trained_tokens_alone(monkeypatch):
 
 
 def test_the_forecast_knows_how_many_logits_there_are_at_once():
-    assert memory.LOGITS_AT_ONCE == lean.LOGITS_AT_ONCE
+    assert memory.LOGITS_PER_CHUNK == lean.LOGITS_AT_ONCE
 
 
 def test_packed_rows_have_no_padding_and_padded_ones_are_of_like_length():

@@ -89,11 +89,11 @@ def test_a_resumed_run_answers_each_step_once_and_drops_what_came_later(tiny_con
 def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_comes_at_the_resume(
     tiny_config, monkeypatch
 ):
-    from studio.compare import generate
+    from studio.generation import generate
 
     config = tiny_config.with_settings(SETTINGS)
     whole = trained(config, **SETTINGS)
-    real, seen = generate._Stream.take, []
+    real, seen = generate._Stream.append, []
 
     def pause_in_the_frame_of_step_5(self, row, token, seconds):
         run = gpu.thread()._training
@@ -103,12 +103,12 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
                 run.request("pause")
         real(self, row, token, seconds)
 
-    monkeypatch.setattr(generate._Stream, "take", pause_in_the_frame_of_step_5)
+    monkeypatch.setattr(generate._Stream, "append", pause_in_the_frame_of_step_5)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.PAUSED
     assert len(seen) == 4  # two prompts, two tokens: the second forward pass was the last
     assert list(texts(run)) == [0]
-    monkeypatch.setattr(generate._Stream, "take", real)
+    monkeypatch.setattr(generate._Stream, "append", real)
     gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
     assert texts(run) == texts(whole)
@@ -117,9 +117,9 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
 
 
 def test_a_frame_that_fails_is_told_and_the_run_goes_on(tiny_config, monkeypatch):
-    from studio.compare import generate
+    from studio.generation import generate
 
-    real, counted = generate._First.__call__, []
+    real, counted = generate._FirstLogits.__call__, []
 
     def fail(self, *args):
         counted.append(args)
@@ -128,7 +128,7 @@ def test_a_frame_that_fails_is_told_and_the_run_goes_on(tiny_config, monkeypatch
         return real(self, *args)
 
     quiet = trained(tiny_config, **{**SETTINGS, "samples.mode": "off"})
-    monkeypatch.setattr(generate._First, "__call__", fail)
+    monkeypatch.setattr(generate._FirstLogits, "__call__", fail)
     run = trained(tiny_config, **SETTINGS, **{"samples.max_new_tokens": 20})
     assert "log.sample_failed" in notes(run)
     assert 0 < len(samples.read(run).frames) < 4

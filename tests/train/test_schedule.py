@@ -94,7 +94,7 @@ def test_what_has_an_effect_is_not_told(make, settings):
 
 
 def test_several_processes_make_no_other_number_of_steps(make, monkeypatch):
-    monkeypatch.setattr("studio.model.processes.count", lambda: 4)
+    monkeypatch.setattr("studio.model.processes.world_size", lambda: 4)
     planned = make({"train.max_steps": None, "train.epochs": 1, "train.batch_size": 8, "train.warmup_steps": 3})
     assert (planned.steps, planned.settings.warmup_steps) == (3, 0)
 

@@ -12,12 +12,12 @@ import psutil
 import pytest
 from following import wait_for, wait_until_over
 
-from studio import gpu, runs
+from studio import checkpoints, gpu, runs
 from studio.config import RunConfig
 from studio.errors import DeviceError, ModelError, RunError
 from studio.model import processes
 from studio.runs import State
-from studio.train import checkpoint, plan, shares, together
+from studio.train import plan, shares, together
 from studio.ui import following
 
 LAUNCH = Path(__file__).parents[2] / "presets" / "accelerate" / "processors.yaml"
@@ -132,8 +132,8 @@ def test_two_processes_train_like_one_pause_together_and_go_on_as_one(config, tm
     assert run.status().state is State.PAUSED
     assert following.follow(run.id).can_go_on
     stopped = run.status().step
-    assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == stopped < 24
-    assert {path.name for path in checkpoint.newest_whole(run.path).glob("rng_state_*")} == {
+    assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == stopped < 24
+    assert {path.name for path in checkpoints.newest_whole(run.path).glob("rng_state_*")} == {
         "rng_state_0.pth",
         "rng_state_1.pth",
     }
@@ -197,7 +197,7 @@ def test_sigterm_to_the_launcher_pauses_the_run(config, tmp_path, launch):
     launched.terminate()
     launched.wait(60)
     assert run.status().state is State.PAUSED
-    assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == run.status().step
+    assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == run.status().step
 
 
 @pytest.mark.slow
@@ -245,10 +245,10 @@ def test_rows_that_do_not_divide_are_refused_before_there_is_a_run(config, tmp_p
 @pytest.mark.parametrize(("count", "size"), [(2, 2), (4, 1), (3, 4), (1, 5)])
 def test_all_rows_are_dealt_once_in_steps_of_the_same_length(monkeypatch, rows, count, size):
     order = list(reversed(range(rows)))
-    monkeypatch.setattr(processes, "count", lambda: count)
+    monkeypatch.setattr(processes, "world_size", lambda: count)
     dealt = []
     for number in range(count):
-        monkeypatch.setattr(processes, "number", lambda number=number: number)
+        monkeypatch.setattr(processes, "rank", lambda number=number: number)
         share = shares.Share(order, size)
         dealt.append(list(share))
         assert len(dealt[-1]) == len(share) == -(-rows // (size * count))
@@ -263,7 +263,7 @@ def test_all_rows_are_dealt_once_in_steps_of_the_same_length(monkeypatch, rows, 
     [(1, (4, 2), (4, 2)), (2, (4, 2), (4, 2)), (2, (4, 1), (2, 2)), (4, (4, 3), (3, 4)), (3, (4, 3), (4, 3))],
 )
 def test_a_step_keeps_its_rows_and_the_largest_micro_batch_that_divides(monkeypatch, count, asked, found):
-    monkeypatch.setattr(processes, "count", lambda: count)
+    monkeypatch.setattr(processes, "world_size", lambda: count)
     settings = RunConfig().train.model_copy(update={"batch_size": asked[0], "gradient_accumulation": asked[1]})
     divided = plan.shared(settings)
     assert (divided.batch_size, divided.gradient_accumulation) == found
@@ -271,7 +271,7 @@ def test_a_step_keeps_its_rows_and_the_largest_micro_batch_that_divides(monkeypa
 
 
 def test_what_does_not_divide_is_refused_with_what_would(monkeypatch):
-    monkeypatch.setattr(processes, "count", lambda: 8)
+    monkeypatch.setattr(processes, "world_size", lambda: 8)
     settings = RunConfig().train.model_copy(update={"batch_size": 4, "gradient_accumulation": 3})
     with pytest.raises(RunError) as refused:
         plan.shared(settings)
@@ -279,9 +279,9 @@ def test_what_does_not_divide_is_refused_with_what_would(monkeypatch):
 
 
 def test_the_error_of_another_process_becomes_that_of_the_run(finished_run, monkeypatch):
-    monkeypatch.setattr(processes, "number", lambda: 1)
+    monkeypatch.setattr(processes, "rank", lambda: 1)
     monkeypatch.setattr(together, "LINGERS", 0.1)
-    gone = DeviceError(processes.GONE, count=2)
+    gone = DeviceError(processes.LOST_PEER, count=2)
     assert together.cause(finished_run, gone) is gone
     together.say_why(together.Onlooker(finished_run.path), DeviceError("device.memory"))
     assert together.cause(finished_run, gone).message.key == "errors.device.memory"

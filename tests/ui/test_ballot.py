@@ -7,8 +7,8 @@ import gradio as gr
 import pytest
 
 from studio import runs
-from studio.compare.measures import Sample
-from studio.compare.standing import Evaluation
+from studio.evaluate.evaluation_store import Evaluation
+from studio.evaluate.metrics import Sample
 from studio.i18n import text
 from studio.ui.tabs import ballot
 from studio.ui.tabs.ballot import Standing

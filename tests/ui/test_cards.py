@@ -35,7 +35,7 @@ def test_every_kind_is_written_below_the_temporary_folder(made, kind):
     assert path.is_relative_to(launch.temporary())
     if kind in cards.PICTURES:
         with Image.open(path) as picture:
-            assert picture.size == cards.report_png.SIZES[cards.PICTURES[kind]]
+            assert picture.size == cards.card_png.SIZES[cards.PICTURES[kind]]
     elif kind == "json":
         assert json.loads(path.read_text(encoding="utf-8"))["pairs"][0]["before"] == "Boil it."
     else:

@@ -9,8 +9,9 @@ import outside
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from studio.compare import generate, saved
+from studio.compare import comparison_history
 from studio.errors import ModelError
+from studio.generation import generate
 from studio.i18n import text
 from studio.ui.tabs import compare_events
 
@@ -232,7 +233,7 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_ur
     put, pace = generate._Streamer.put, [0.1]
     monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(pace[0]), put(self, value)))
     endless = SimpleNamespace(stop_ids=lambda *given: {2})  # it never comes to its end by itself
-    monkeypatch.setattr("studio.compare.placing.tokens", endless)
+    monkeypatch.setattr("studio.compare.column_loading.tokens", endless)
     one = Session(browser, page_url, "en")
     one.page.get_by_label(text("ui.compare.max_new_tokens"), exact=True).fill("900")
     one.compare("Tell me all.")
@@ -240,7 +241,7 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_ur
     one.button("ui.compare.stop").first.click()
     expect(one.at("#caption-before")).to_contain_text(text("ui.answer.stopped"))
     expect(one.button("ui.compare.go")).to_be_enabled()
-    assert saved.all_of(finished_run)[0].comparison.answers[0][0].end == "stopped"
+    assert comparison_history.load_all(finished_run)[0].comparison.answers[0][0].end == "stopped"
 
     # A scoreboard goes on when the page is reloaded, and is stopped from there, before its first answers have ended
     pace[0] = 3.0

@@ -7,10 +7,10 @@ import pytest
 
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.compare.comparison import Comparison
-from studio.compare.generate import Side
-from studio.compare.likelihood import Weighed
 from studio.compare.proof import Proof
 from studio.config import GenerationConfig
+from studio.generation.generate import ColumnAnswer
+from studio.generation.likelihood import TokenScores
 from studio.i18n import LANGUAGES, message, text
 from studio.ui import compare_views as views
 
@@ -32,7 +32,7 @@ PROOF = Proof(
 
 def comparison(before="Boil it.", after="Boil her.", columns=(BASE, ADAPTED), end="turn", proof=PROOF, **settings):
     sides = tuple(
-        Side(words, tuple(range(9)), 2.0, 0.5, end) for words in (before, after, *[before] * (len(columns) - 2))
+        ColumnAnswer(words, tuple(range(9)), 2.0, 0.5, end) for words in (before, after, *[before] * (len(columns) - 2))
     )
     request = CompareRequest("run", (settings.pop("prompt", "How?"),), GenerationConfig(**settings), columns)
     return Comparison(request, (sides,), (), proof)
@@ -41,7 +41,7 @@ def comparison(before="Boil it.", after="Boil her.", columns=(BASE, ADAPTED), en
 @pytest.mark.parametrize("view", views.VIEWS)
 def test_nothing_of_an_answer_is_taken_for_markup(view):
     made = comparison(EVIL, f"{EVIL}\n{EVIL}\nsecond line", prompt=EVIL)
-    chat = replace(made, request=made.followed(EVIL))
+    chat = replace(made, request=made.next_turn(EVIL))
     for language in LANGUAGES:
         for shown in (made, chat):
             assert "<img" not in "".join(views.answer(shown, number, view, language) for number in range(2))
@@ -79,7 +79,7 @@ def test_a_caption_tells_tokens_speed_first_token_and_end():
 
 def test_a_chat_shows_what_each_column_said_before():
     made = comparison("one", "two")
-    chat = Comparison(made.followed("And then?"), made.answers)
+    chat = Comparison(made.next_turn("And then?"), made.answers)
 
     assert [words in views.answer(chat, 1, "plain", "en") for words in ("How?", "two", "And then?")] == [True] * 3
     assert "earlier" not in views.answer(made, 1, "plain", "en")
@@ -143,7 +143,7 @@ def test_the_headings_name_what_answers():
 
 
 def test_likelihood_marks_by_strength_and_tells_figures():
-    weighed = (Weighed("Aye", (-5.0, -0.5)), Weighed(" the", (-1.0, -1.01)), Weighed(EVIL, (-0.1, -3.0)))
+    weighed = (TokenScores("Aye", (-5.0, -0.5)), TokenScores(" the", (-1.0, -1.01)), TokenScores(EVIL, (-0.1, -3.0)))
 
     shown = views.answer(comparison(), 1, "likelihood", "en", weighed)
 

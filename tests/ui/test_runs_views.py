@@ -7,12 +7,11 @@ import gradio as gr
 import pytest
 from numpy import arange, array
 
-from studio import labels, presets, runs, summaries, trash
-from studio.compare import record
+from studio import checkpoints, labels, presets, runs, summaries, trash
 from studio.events import Chosen, Evaluated, Step
 from studio.i18n import LANGUAGES, message, text
+from studio.reports import run_metadata
 from studio.runs import State
-from studio.train import checkpoint
 from studio.train.curve import Curve
 from studio.ui import overlay_views, run_page_views, runs_views
 from studio.ui.curve_views import TRAIN, VALIDATION
@@ -155,7 +154,7 @@ def test_the_charts_dashes_are_those_of_the_legend():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_only_settings_that_differ_are_in_the_table(three, language):
-    rows = record.differing([run.config() for run in three[:2]])
+    rows = run_metadata.differing([run.config() for run in three[:2]])
     rows.pop("name")
     assert rows == {"lora.r": (16, 4)}
     table = overlay_views.differences(laid([1.0], [1.0]), rows, language)
@@ -170,8 +169,8 @@ def test_a_runs_page_tells_everything(language):
     run.emit(Chosen(name="precision", value="float32", reason=message("log.usable", rows=3, usable=2)))
     run.resolve({"data": "d" * 64, "base": {"id": "a/b", "weights": "w" * 64}, "versions": {"torch": "2", "zz": "1"}})
     for step in (1, 2):
-        checkpoint.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 200_000))
-    found = record.of(run)
+        checkpoints.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 200_000))
+    found = run_metadata.read(run)
     head = run_page_views.head(found, language, NOW)
     assert "captain &lt;b&gt;" in head
     assert text("state.finished", language) in head
@@ -192,7 +191,7 @@ def test_a_runs_page_tells_everything(language):
 def test_a_damaged_run_has_a_page_that_says_so(three, language):
     (three[2].path / "run.yaml").unlink()
     (three[2].path / "resolved.json").write_text("[")
-    found = record.of(three[2])
+    found = run_metadata.read(three[2])
     assert "status.json" in run_page_views.wrong(found, language)
     assert text("ui.runs.no_settings", language) in run_page_views.settings(found, language)
     assert run_page_views.head(found, language, NOW)
@@ -246,4 +245,4 @@ def test_a_scoreboard_of_another_version_is_left_out(three):
     folder = three[0].path / "compare" / "abc"
     folder.mkdir(parents=True)
     (folder / "scoreboard.json").write_text(json.dumps({"at": time.time()}))
-    assert record.of(three[0]).evaluations == []
+    assert run_metadata.read(three[0]).evaluations == []

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.compare.measures import Sample
-from studio.compare.metrics import score
-from studio.compare.standing import Evaluation
+from studio.evaluate.evaluation_store import Evaluation
+from studio.evaluate.metrics import Sample
+from studio.evaluate.scoreboard import score
 from studio.i18n import LANGUAGES, text
 from studio.ui import scoreboard_views as views
 

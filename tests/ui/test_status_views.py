@@ -3,7 +3,7 @@
 import pytest
 
 from studio.i18n import LANGUAGES, text
-from studio.model.vitals import Card, Vitals
+from studio.model.resource_usage import GpuUsage, ResourceUsage
 from studio.runs import State, Status
 from studio.ui import status_views
 from studio.ui.story import Glance
@@ -25,7 +25,7 @@ def test_the_time_left_follows_the_speed_of_the_last_steps():
 
 
 def test_the_panel_tells_phase_step_time_and_figures():
-    vitals = Vitals(at=99.0, memory=1_900_000_000, machine=8_000_000_000)
+    vitals = ResourceUsage(at=99.0, memory=1_900_000_000, machine=8_000_000_000)
     now = glance(seconds_per_step=4.0, loss=1.4, rate=2e-4, tokens_per_second=148.4, vitals=vitals)
 
     panel = status_views.status_panel(RUN, now, "en")
@@ -36,9 +36,9 @@ def test_the_panel_tells_phase_step_time_and_figures():
 
 
 def test_a_card_shows_its_own_memory_and_what_else_it_tells():
-    card = Card(used=4_000_000_000, total=16_000_000_000, temperature=61)
+    card = GpuUsage(used=4_000_000_000, total=16_000_000_000, temperature=61)
 
-    panel = status_views.status_panel(RUN, glance(vitals=Vitals(at=1.0, memory=1, machine=2, card=card)), "en")
+    panel = status_views.status_panel(RUN, glance(vitals=ResourceUsage(at=1.0, memory=1, machine=2, card=card)), "en")
 
     assert "4.0 / 16.0 GB" in panel
     assert "61 °C" in panel

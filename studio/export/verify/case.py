@@ -8,7 +8,7 @@ from pathlib import Path
 from studio.errors import ExportError
 from studio.export.subject import Subject
 from studio.model.adapter import ModelHost
-from studio.model.child import Child, Stuck
+from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 MOST_TOKENS = 48
 """Tokens of an answer that is compared, at most."""
@@ -39,14 +39,14 @@ class Case:
         self, command: Sequence[str], told: str = "", environment: Mapping[str, str] | None = None
     ) -> Iterator[str | None]:
         """Yield what a fresh process prints, as `Child.lines` does; raises ExportError when it fails or hangs."""
-        child = Child(command, told, SILENCE, environment)
+        child = SubprocessWorker(command, told, SILENCE, environment)
         last = ""
         try:
             with contextlib.closing(child.lines()) as lines:
                 for line in lines:
                     last = line.strip() if line and line.strip() else last
                     yield line
-        except Stuck as error:
+        except WorkerSilent as error:
             raise self.does_not_load("time-out") from error
         if child.failed:
             raise self.does_not_load(last)

@@ -10,7 +10,7 @@ from studio.export.verify import gguf, model, script, words
 from studio.export.verify.case import Case
 from studio.export.verify.result import Verification
 from studio.model.adapter import ModelHost
-from studio.model.saved import BASE_RECORD
+from studio.model.adapter_files import BASE_RECORD
 
 _CHECKS: dict[Kind, Callable[[Case], Verification]] = {
     "adapter": model.adapter,

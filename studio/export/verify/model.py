@@ -3,18 +3,18 @@
 import json
 from pathlib import Path
 
-from studio.compare.proof import run_renderer
 from studio.data import tokens
 from studio.data.conversation import Turn
+from studio.data.prepare import run_renderer
 from studio.export import questions
 from studio.export.questions import TEXTS, Question
 from studio.export.verify import fresh_answers, of_run
 from studio.export.verify.agreement import NEAR, Said, agreement
 from studio.export.verify.case import Case
 from studio.export.verify.result import Verification
+from studio.model.adapter_files import BASE_RECORD
 from studio.model.hardware import device
-from studio.model.quantization import of_repository
-from studio.model.saved import BASE_RECORD
+from studio.model.quantization import saved_quantization
 
 Rendered = tuple[int, int] | None
 """How many prompts the export's template has rendered rightly, of how many; None without a template."""
@@ -69,7 +69,7 @@ def answered(
     subject = case.subject
     texts = TEXTS if subject.prompt.kind == "chat" or subject.prompt.chat_template() else ()
     system = [] if subject.prompt.system is None else [{"role": "system", "content": subject.prompt.system}]
-    own = bool(of_repository(subject.base.settings))
+    own = bool(saved_quantization(subject.base.settings))
     request = {
         "use": "model",
         "model": str(model),

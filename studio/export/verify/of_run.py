@@ -4,14 +4,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from studio.compare import generate, likelihood
+from studio.compare.column_loading import load_columns
 from studio.compare.columns import ADAPTED, Column
-from studio.compare.generate import Asked
-from studio.compare.placing import placed
 from studio.config import GenerationConfig
 from studio.export.questions import Question
 from studio.export.verify.agreement import Answer, Said
 from studio.export.verify.case import Case
+from studio.generation import generate, likelihood
+from studio.generation.generate import PromptBatchItem
 
 
 def said(
@@ -28,13 +28,13 @@ def said(
     settings = GenerationConfig(max_new_tokens=case.most, temperature=0.0, repetition_penalty=repetition_penalty)
     answers: list[list[Answer]] = [[] for _ in columns]
     nll: list[list[float]] = [[] for _ in columns]
-    with torch.no_grad(), placed(case.host, subject.run, subject.config, columns, None) as models:
+    with torch.no_grad(), load_columns(case.host, subject.run, subject.config, columns, None) as models:
         models = replace(models, mixes=False)
         for number, row in enumerate(rows):
             case.going(None if not number else number / len(rows))
-            asked = Asked((row.ids,) * len(columns), str(number))
+            asked = PromptBatchItem((row.ids,) * len(columns), str(number))
             for held, side in zip(
-                answers, generate.answer(models, [asked], settings, threading.Event()).sides[0], strict=True
+                answers, generate.answer(models, [asked], settings, threading.Event()).answers[0], strict=True
             ):
                 held.append(Answer(side.ids))
             if row.answer:

@@ -11,7 +11,7 @@ from studio.export.verify.agreement import Agreement
 from studio.export.verify.losses import Losses
 from studio.files import replace_file
 from studio.i18n import Message, message
-from studio.model.saved import BASE_RECORD
+from studio.model.adapter_files import BASE_RECORD
 
 Checked = Literal["adapter", "merged", "script", "example", "space", "gguf"]
 """What is checked; the model that Ollama is given is a merged one."""

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from studio import runs
-from studio.compare.journal import Pair, checked_name
-from studio.compare.standing import Evaluation
-from studio.compare.vote import CHOICES, Ballot
+from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
+from studio.evaluate.blind_vote import CHOICES, Ballot, checked_name
+from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import ballot_views as views
 from studio.ui import launch
 from studio.ui.failures import shown
@@ -57,7 +57,7 @@ class Standing(NamedTuple):
     """How the file of the votes was when this session last looked."""
 
     @property
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[AnswerPair]:
         """The answer pairs that there are to vote on."""
         return pairs_of(self.found) if self.run_id else []
 
@@ -116,9 +116,9 @@ class BallotTab:
         return [*parts, self.begin, self.item, self.revealed, self.seen]
 
 
-def pairs_of(found: Evaluation | None) -> list[Pair]:
+def pairs_of(found: Evaluation | None) -> list[AnswerPair]:
     """Return the answer pairs of an evaluation."""
-    return [Pair(before.prompt, before.answer, after.answer) for before, after in found.pairs] if found else []
+    return [AnswerPair(before.prompt, before.answer, after.answer) for before, after in found.pairs] if found else []
 
 
 def build(words: Words) -> BallotTab:
@@ -180,7 +180,7 @@ def said_again(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
         }
     ballot = now.ballot()
     over = bool(now.who) and now.item is None and ballot.next(now.who) is None
-    on_paper = views.pair(ballot.shown(now.who, now.item), lang) if now.who and now.item else ""
+    on_paper = views.pair(ballot.item(now.who, now.item), lang) if now.who and now.item else ""
     return updates | {
         tab.pair: on_paper or views.empty("ui.vote.over" if over else "ui.vote.ready", lang),
         **counted(tab, now, ballot, lang),

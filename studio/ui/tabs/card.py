@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.card import lacks_board
 from studio.compare.comparison import Comparison
 from studio.i18n import text
+from studio.reports.run_card import is_scoreboard_missing
 from studio.ui import cards
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
@@ -56,7 +56,7 @@ def connect(
     def make(language: str, kind: str, comparison: Comparison | None) -> dict[Any, Any]:
         called = names(comparison and comparison.request.run_id, language)
         card = cards.card(comparison, called, language)
-        if comparison and lacks_board(runs.find(comparison.request.run_id), card):
+        if comparison and is_scoreboard_missing(runs.find(comparison.request.run_id), card):
             gr.Info(text("ui.card.no_board", language), title=text("ui.card.kind", language))
         path = str(cards.write(card, kind))
         return {maker.file: gr.update(value=path), maker.made: Path(path).name}

@@ -7,21 +7,20 @@ from typing import Any
 
 import gradio as gr
 
-from studio import runs
-from studio.compare import outside as arrived
-from studio.compare.columns import ADAPTED, BASE, MOST_COLUMNS, MOST_STRENGTH, NOW, Column
+from studio import checkpoints, runs
+from studio.compare import external_adapters as arrived
+from studio.compare.columns import ADAPTED, BASE, MAX_COLUMNS, MAX_STRENGTH, NOW, Column
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State
-from studio.train import checkpoint
 from studio.ui import compare_views, limits, views
 from studio.ui.tabs import card, outside
 from studio.ui.words import Words
 
 NAMES = ("before", "after", "3", "4")
 """The columns, in the ids of their elements."""
-EXTRA = MOST_COLUMNS - 2
+EXTRA = MAX_COLUMNS - 2
 MOST_RUNS = 50
 MOST_CHECKPOINTS = 40
 SYSTEM, SHOTS = "base+system", "base+shots"
@@ -70,7 +69,7 @@ class CompareTab:
     """The tab's components that handlers read or change."""
 
     run: gr.Dropdown
-    checkpoint: gr.Dropdown
+    checkpoints: gr.Dropdown
     strength: gr.Slider
     numbers: dict[str, gr.Number]
     none: gr.HTML
@@ -226,7 +225,7 @@ def _number(words: Words, name: str, help_too: bool = False) -> gr.Number:
 
 
 def _strength(words: Words, percent: int, **settings: Any) -> gr.Slider:
-    most = round(100 * MOST_STRENGTH)
+    most = round(100 * MAX_STRENGTH)
     return words.make(
         gr.Slider, label="ui.compare.strength", minimum=0, maximum=most, step=5, value=percent, **settings
     )
@@ -279,7 +278,7 @@ def comparable() -> list[tuple[Run, runs.Status]]:
     for run in runs.all_runs()[:MOST_RUNS]:
         status = runs.readable_status(run)
         if status and (
-            run.has_adapter or checkpoint.all_of(run.path) or (status.state is State.TRAINING and status.step)
+            run.has_adapter or checkpoints.all_of(run.path) or (status.state is State.TRAINING and status.step)
         ):
             found.append((run, status))
     return found
@@ -343,7 +342,7 @@ def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: 
     others = [
         (text("compare.column.other", language, name=views.run_name(run.id)), run.id) for run in _beside(run_id, found)
     ]
-    there = arrived.offered(runs.Run(runs.folder() / run_id)) if run_id else []
+    there = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
     told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("system", "shots")]
     return [*_own(run_id, language), *others, *((Column(adapter=each).title(language), each) for each in there), *told]
 
@@ -353,7 +352,7 @@ def _own(run_id: str | None, language: str) -> list[tuple[str, str]]:
 
 
 def _steps(run_id: str, language: str) -> list[tuple[str, str]]:
-    steps = [checkpoint.step_of(path) for path in checkpoint.all_of(runs.folder() / run_id)[:MOST_CHECKPOINTS]]
+    steps = [checkpoints.step_of(path) for path in checkpoints.all_of(runs.folder() / run_id)[:MOST_CHECKPOINTS]]
     return [(text("compare.column.step", language, step=step), f"step-{step:06}") for step in steps]
 
 

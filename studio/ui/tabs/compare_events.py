@@ -10,14 +10,14 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare import saved
+from studio.compare import comparison_history
 from studio.compare.columns import BASE, NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
 from studio.errors import CompareError, ModelError, RunError, StudioError
 from studio.i18n import text
-from studio.model import hub_adapter
-from studio.model.uploaded import PREFIX
+from studio.model import hub_adapters
+from studio.model.uploaded_adapters import PREFIX
 from studio.ui import compare_views, examples, jobs, limits
 from studio.ui.compare_views import View
 from studio.ui.failures import box, shown
@@ -66,7 +66,7 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
 
 def _refuse_path(named: str) -> None:
     """Raise ModelError for a folder: the page offers none, and others may reach it."""
-    if not re.fullmatch(r"[\w-]+", named) and not named.startswith(PREFIX) and not hub_adapter.is_named(named):
+    if not re.fullmatch(r"[\w-]+", named) and not named.startswith(PREFIX) and not hub_adapters.is_hub_id(named):
         raise ModelError("ui.no_folders")
 
 
@@ -93,7 +93,7 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
         if last is None or not (follow or "").strip():
             raise CompareError("ui.no_prompt")
         yield {tab.follow: ""}
-        yield from _ask(tab, last.followed(follow.strip()), view, language, request)
+        yield from _ask(tab, last.next_turn(follow.strip()), view, language, request)
 
     @shown
     def again(
@@ -333,10 +333,10 @@ def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language
     }
 
 
-def saved_of(run_id: str | None) -> list[saved.Saved]:
+def saved_of(run_id: str | None) -> list[comparison_history.SavedComparison]:
     """Return the comparisons that a run has kept, the newest first."""
     try:
-        return saved.all_of(runs.find(run_id)) if run_id else []
+        return comparison_history.load_all(runs.find(run_id)) if run_id else []
     except RunError:  # its folder was taken away
         return []
 
@@ -344,7 +344,7 @@ def saved_of(run_id: str | None) -> list[saved.Saved]:
 def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
     """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
     choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
-    chosen = saved.name(on_screen) if on_screen else None
+    chosen = comparison_history.comparison_id(on_screen) if on_screen else None
     value = chosen if chosen in [name for _, name in choices] else None
     told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
     return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from studio.compare.comparison import Comparison
-from studio.compare.standing import Evaluation, Stamp
+from studio.evaluate.evaluation_store import Evaluation, Stamp
 from studio.ui import clock
 from studio.ui.compare_views import VIEWS, View
 from studio.ui.failures import shown

@@ -16,7 +16,7 @@ from studio.export import made as exports
 from studio.export.made import Made
 from studio.export.request import ExportRequest, Kind
 from studio.i18n import text
-from studio.model.saved import BASE_RECORD
+from studio.model.adapter_files import BASE_RECORD
 from studio.ui import clock, exporting, launch
 from studio.ui.failures import shown
 from studio.ui.following import Following

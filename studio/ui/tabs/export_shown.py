@@ -12,7 +12,7 @@ from studio.export.hub import PUSHED
 from studio.export.made import Made, Stamp
 from studio.export.request import Kind, can_verify
 from studio.i18n import text
-from studio.model.saved import WEIGHTS
+from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run
 from studio.ui import export_views as page
 from studio.ui import exporting, launch, living, story, views

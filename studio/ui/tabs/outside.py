@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare import outside as adapters
-from studio.compare.outside import Arrived
+from studio.compare import external_adapters as adapters
+from studio.compare.external_adapters import ExternalAdapter
 from studio.errors import CompareError
-from studio.model import uploaded
+from studio.model import uploaded_adapters
 from studio.ui import outside_views, scanning
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
@@ -120,7 +120,7 @@ def connect(
     """
 
     def arrive(
-        language: str, request: gr.Request, run_id: str | None, key: str, bring: Callable[..., Arrived]
+        language: str, request: gr.Request, run_id: str | None, key: str, bring: Callable[..., ExternalAdapter]
     ) -> Iterator[dict[Any, Any]]:
         """Let something arrive in a thread of its own, and say how far it is and how it ended."""
         if not run_id:
@@ -138,7 +138,7 @@ def connect(
         elif work.error:
             yield {part.said: outside_views.failure(work.error, language), **_idle()}
         else:
-            found: Arrived = work.result
+            found: ExternalAdapter = work.result
             yield {part.said: outside_views.here(found, language), **_idle(), part.token: "", part.column: found.column}
 
     def _busy() -> dict[Any, Any]:
@@ -157,7 +157,7 @@ def connect(
         }
 
     def _offer() -> dict[Any, Any]:
-        choices = [outside_views.kept(upload) for upload in uploaded.all_kept()]
+        choices = [outside_views.kept(upload) for upload in uploaded_adapters.all_uploads()]
         first = choices[0][1] if choices else None
         return {
             part.kept: gr.update(choices=choices, value=first, interactive=bool(choices)),
@@ -195,7 +195,7 @@ def connect(
     def remove(language: str, chosen: str | None) -> dict[Any, Any]:
         if not chosen:
             return {part.said: outside_views.hint(language)}
-        uploaded.remove(chosen)
+        uploaded_adapters.remove(chosen)
         return {part.said: outside_views.hint(language), part.column: chosen, **_offer()}
 
     @shown

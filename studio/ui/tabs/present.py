@@ -4,10 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.compare.comparison import Comparison
-from studio.compare.journal import Pair
-from studio.compare.standing import Evaluation
+from studio.compare.comparison import AnswerPair, Comparison
 from studio.errors import CompareError
+from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import present_views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
@@ -24,11 +23,11 @@ def build() -> gr.HTML:
     return gr.HTML(elem_id="stage", js_on_load=code)
 
 
-def pairs(last: Comparison | None, found: Evaluation | None) -> list[Pair]:
+def pairs(last: Comparison | None, found: Evaluation | None) -> list[AnswerPair]:
     """Return what there is to present: the last comparison, then the scoreboard's rows; each once."""
     there = []
     if last is not None and last.answers and len(last.answers[0]) > 1:
-        there.append(Pair(last.request.prompts[0], *last.texts()[:2]))
+        there.append(AnswerPair(last.request.prompts[0], *last.texts()[:2]))
     return list({pair.id: pair for pair in [*there, *pairs_of(found)]}.values())
 
 

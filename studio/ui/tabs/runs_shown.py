@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from studio import labels, runs, summaries, trash
-from studio.compare import record
 from studio.config import RunConfig
 from studio.errors import ConfigError
+from studio.reports import run_metadata
 from studio.runs import Run
 from studio.summaries import Summary
 from studio.train.curve import Curve
@@ -108,7 +108,7 @@ def _list(
     if len(chosen) > 1:
         laid = [_laid(letter, run) for letter, run in zip(LETTERS, chosen, strict=False)]
         configs = [run.config for run in laid]
-        differing = record.differing([config for config in configs if config]) if all(configs) else {}
+        differing = run_metadata.differing([config for config in configs if config]) if all(configs) else {}
         differing.pop("name", None)
         values["legend"] = overlay_views.legend(laid, kind, language)
         values["overlay_told"] = f'<p class="caption">{overlay_views.sentence(laid, kind, language)}</p>'
@@ -143,7 +143,7 @@ def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, di
     run = Run(runs.folder() / summary.id)
     told = _told(run)
     curve = told.curve()
-    found = record.of(run, told.chosen())
+    found = run_metadata.read(run, told.chosen())
     page = run_page_views
     clip = found.config.train.max_grad_norm if found.config else None
     reading = reading_views.reading_html(curve, diagnose(curve, summary.status, clip), language)

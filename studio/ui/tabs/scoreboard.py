@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare import standing
 from studio.compare.columns import EvaluationRequest
-from studio.compare.standing import Evaluation
 from studio.errors import CompareError, RunError
+from studio.evaluate import evaluation_store
+from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import jobs
 from studio.ui import scoreboard_views as views
 from studio.ui.failures import shown
@@ -123,7 +123,7 @@ def stands(tab: ScoreTab, run_id: str | None, found: Evaluation | None, order: O
     While another one goes on, the measures and the rows stay those of `found`, which may be voted on.
     """
     now, seen = _on_disk(run_id)
-    going = now is not None and now.going
+    going = now is not None and now.running
     known = now if found is None or not going else found
     return {
         **said_again(tab, known, order, language, going),
@@ -143,25 +143,27 @@ def buttons(tab: ScoreTab, run_id: str | None, going: bool) -> dict[Any, Any]:
     }
 
 
-def stamp(run_id: str | None, seen: standing.Stamp | None, request: gr.Request) -> standing.Stamp | None:
+def stamp(
+    run_id: str | None, seen: evaluation_store.Stamp | None, request: gr.Request
+) -> evaluation_store.Stamp | None:
     """Return how the run's newest evaluation stands; as it was `seen` while it streams into this session anyway."""
     if run_id is None or jobs.busy(request, _streaming(run_id)):
         return seen
     try:
-        return standing.stamp(runs.find(run_id))
+        return evaluation_store.stamp(runs.find(run_id))
     except RunError:
         return seen
 
 
-def _on_disk(run_id: str | None) -> tuple[Evaluation | None, standing.Stamp | None]:
+def _on_disk(run_id: str | None) -> tuple[Evaluation | None, evaluation_store.Stamp | None]:
     try:
         run = runs.find(run_id) if run_id else None
     except RunError:  # its folder was taken away
         run = None
     if run is None:
         return None, None
-    seen = standing.stamp(run)  # first: what comes in between is news the next time
-    return standing.newest(run), seen
+    seen = evaluation_store.stamp(run)  # first: what comes in between is news the next time
+    return evaluation_store.newest(run), seen
 
 
 def _streaming(run_id: str) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.journal import checked_name, digest
-from studio.compare.reading import LONGEST_NOTE, Sheet
-from studio.compare.standing import Evaluation
 from studio.errors import CompareError
+from studio.evaluate.blind_vote import checked_name
+from studio.evaluate.evaluation_store import Evaluation
+from studio.evaluate.human_reading import MAX_NOTE_CHARACTERS, Sheet
+from studio.journal import digest
 from studio.ui import ballot_views as views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
@@ -76,7 +77,9 @@ def build(words: Words) -> SheetTab:
                 )
                 for name in ("natural", "wrong")
             )
-        note = words.make(gr.Textbox, label="ui.sheet.note", lines=2, max_length=LONGEST_NOTE, elem_id="sheet-note")
+        note = words.make(
+            gr.Textbox, label="ui.sheet.note", lines=2, max_length=MAX_NOTE_CHARACTERS, elem_id="sheet-note"
+        )
         save = words.make(gr.Button, text="ui.sheet.save", interactive=False, elem_id="sheet-save")
         file = words.make(gr.DownloadButton, label="ui.sheet.export", visible="hidden", elem_id="sheet-file")
     return SheetTab(reader, begin, progress, answer, natural, wrong, note, save, export, file, gr.State(None))

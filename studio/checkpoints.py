@@ -1,0 +1,78 @@
+"""Checkpoints that are complete or absent, never half.
+
+A checkpoint is written into a folder with a hidden name, every file is synced to the disk and listed with its hash, and
+only then the folder gets its name. Old ones lose their name before they are removed. So a kill at any moment leaves
+whole checkpoints, and a damaged one is told from its hashes.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.errors import RunError
+from studio.files import remove_folder, replace_file, replace_folder, sha256, size_of
+
+_MANIFEST = "complete.json"
+_NEVER_KEPT = ("training_args.bin", "README.md")
+"""Files of the trainer that nobody needs; the first is a pickle of settings."""
+
+
+def folder_of(run: Path) -> Path:
+    """Return the folder of a run's checkpoints."""
+    return run / "checkpoints"
+
+
+def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
+    """Make the checkpoint of `step`: `fill` writes its files into the folder it is given. Returns the checkpoint.
+
+    One of the same step that is whole stays: to replace it would leave a moment without it.
+    """
+    folder_of(run).mkdir(exist_ok=True)
+
+    def fill_and_list(draft: Path) -> None:
+        fill(draft)
+        for name in _NEVER_KEPT:
+            (draft / name).unlink(missing_ok=True)
+        files = sorted(path for path in draft.rglob("*") if path.is_file())
+        replace_file(draft / _MANIFEST, json.dumps({str(p.relative_to(draft)): sha256(p) for p in files}, indent=1))
+
+    final = folder_of(run) / f"step-{step:06}"
+    if not is_whole(final):
+        replace_folder(final, fill_and_list, max(map(size_of, all_of(run)), default=0))
+    return final
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step at which a checkpoint was made."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def all_of(run: Path) -> list[Path]:
+    """Return a run's checkpoints, the newest first; they are whole unless somebody damaged them later."""
+    return sorted(folder_of(run).glob("step-*"), key=step_of, reverse=True)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file of a checkpoint is there as it was written."""
+    try:
+        listed = json.loads((checkpoint / _MANIFEST).read_text(encoding="utf-8"))
+        return bool(listed) and all(sha256(checkpoint / name) == known for name, known in listed.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def newest_whole(run: Path) -> Path:
+    """Return the newest checkpoint that is whole; raises RunError when there is none."""
+    newest = next((checkpoint for checkpoint in all_of(run) if is_whole(checkpoint)), None)
+    if newest is None:
+        raise RunError("run.no_checkpoint", run=run.name)
+    return newest
+
+
+def prune(run: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, and what a kill has left half done."""
+    for checkpoint in all_of(run)[keep:]:
+        remove_folder(checkpoint)
+    for rest in folder_of(run).glob(".*"):
+        shutil.rmtree(rest, ignore_errors=True)

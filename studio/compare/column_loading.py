@@ -1,0 +1,237 @@
+"""Load the models of all columns onto the device, and unload them afterwards."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio import checkpoints, runs
+from studio.compare.columns import NOW, Column
+from studio.config import RunConfig
+from studio.data import tokens
+from studio.errors import CompareError, ModelError, StudioError
+from studio.files import sha256
+from studio.generation.model_set import BASE_MODEL, ModelSet, use_adapter
+from studio.i18n import Message, message
+from studio.model import (
+    adapter_files,
+    compatibility,
+    hub_adapters,
+    load,
+    multi_adapter,
+    probe,
+    quantization,
+    uploaded_adapters,
+)
+from studio.model.adapter import TUNED, ModelHost
+from studio.model.adapter_files import WEIGHTS
+from studio.model.compatibility import Compatibility
+from studio.model.load import Located
+from studio.model.probe import Probe
+from studio.runs import Run
+
+
+@dataclass(frozen=True)
+class AdapterSource:
+    """Where a column's adapter comes from."""
+
+    folder: Path | None
+    """None for the one that is being trained."""
+    run: Run | None
+    """The run that made it, where that is known."""
+    made_for: dict[str, Any] | None = None
+    """The base it was made for, where its folder does not say so."""
+    note: Message | None = None
+
+
+@dataclass(frozen=True)
+class LoadedColumns(ModelSet):
+    """The models of all columns, with what the proof of a comparison needs."""
+
+    sources: tuple[AdapterSource | None, ...]
+    """None for the base."""
+    hashes: tuple[str | None, ...]
+    """SHA-256 of each adapter: of its file, or of its weights in memory while it is trained."""
+    base_sha256: str
+    probe: Probe
+    notes: tuple[Message, ...]
+    fits: tuple[Compatibility | None, ...]
+    """How it is known of each column's adapter that it was made for this base; None for the base."""
+
+    @property
+    def unproven(self) -> tuple[Message, ...]:
+        """What is not known of the adapters, and would have to be for a proof."""
+        keys = {"shapes": "compare.unproven.base", "vouched": "compare.unproven.vouched"}
+        return tuple(
+            message(keys[fit.known], number=number, made_for=fit.made_for)
+            for number, fit in enumerate(self.fits, 1)
+            if fit and fit.known in keys
+        )
+
+
+@contextmanager
+def load_columns(
+    host: ModelHost, run: Run, config: RunConfig, columns: Sequence[Column], training: Run | None
+) -> Iterator[LoadedColumns]:
+    """Load the columns' models, and remove them afterwards from a model that trains.
+
+    The caller preserves the state of the model (`adapter.preserve_state`). Raises CompareError for an adapter that is
+    missing or was made for another base.
+    """
+    if training is not None and training.id != run.id:
+        raise CompareError("compare.training_other", run=training.id)
+    if training is not None and host.adapter != run.id:
+        raise CompareError("compare.not_yet", run=run.id)
+    sources = [None if column.is_base else find_adapter(run, column, training) for column in columns]
+    located = host.loaded.located if training is not None and host.loaded else locate_base(config)
+    fits = [source and _check_compatibility(source, located) for source in sources]
+    if training is None:
+        host.base(config.model, located)
+    assert host.loaded is not None
+    assert host.probe is not None
+    loaded = host.loaded
+    loaded_before = set(host.peft.peft_config) if host.peft is not None else set()
+    aliases: list[str] = []
+    names: list[str] = []
+    try:
+        for fit, column in zip(fits, columns, strict=True):
+            names.append(_load_adapter(host, fit, column, aliases))
+        model = loaded.model if host.peft is None else host.peft
+        obstacle = _batching_obstacle(model, names, loaded.tokenizer.pad_token_id)
+        notes = [source.note for source in sources if source and source.note]
+        notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
+        if obstacle:
+            notes.append(obstacle)
+        yield LoadedColumns(
+            model=model,
+            tokenizer=loaded.tokenizer,
+            stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
+            names=tuple(names),
+            sources=tuple(sources),
+            hashes=tuple(source and _hash(model, source) for source in sources),
+            mixes=not obstacle and host.peft is not None and set(names) != {BASE_MODEL},
+            base_sha256=str(loaded.located.identity["weights"]),
+            probe=host.probe,
+            notes=tuple(notes),
+            fits=tuple(fits),
+        )
+    finally:
+        if host.peft is not None:
+            multi_adapter.remove_batch_hooks(host.peft)
+            used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
+            # what was used is likely to be used again
+            kept = loaded_before if training is not None or not used else used
+            multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
+
+
+def locate_base(config: RunConfig) -> Located:
+    """Return where a run's base is; raises ModelError when it is not on this machine."""
+    located = load.locate(config.model)
+    if located is None:
+        raise ModelError("model.not_here", id=config.model.id)
+    return located
+
+
+def _check_compatibility(source: AdapterSource, located: Located) -> Compatibility:
+    """Check an adapter before anything is loaded; the one in training is in its base already."""
+    if source.folder is None:
+        return Compatibility(None, located.id, "weights")
+    return compatibility.check(adapter_files.read(source.folder), located, source.made_for)
+
+
+def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSource:
+    """Find the adapter of a column; raises CompareError when there is none."""
+    if column.adapter == NOW:
+        return AdapterSource(None, run) if training is not None else _final_adapter(run)
+    if column.step is not None:
+        saved_checkpoints = checkpoints.all_of(run.path)
+        folder = next((path for path in saved_checkpoints if checkpoints.step_of(path) == column.step), None)
+        if folder is None:
+            steps = ", ".join(str(checkpoints.step_of(path)) for path in saved_checkpoints) or "–"
+            raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
+        return AdapterSource(folder, run, run.resolved()["base"])
+    if column.adapter.startswith(uploaded_adapters.PREFIX):
+        return AdapterSource(uploaded_adapters.find(column.adapter), None)
+    if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
+        return _final_adapter(runs.find(column.adapter))
+    if hub_adapters.is_hub_id(column.adapter):
+        return AdapterSource(hub_adapters.local_folder(column.adapter), None)
+    return AdapterSource(Path(column.adapter).expanduser(), _run_of(Path(column.adapter).expanduser()))
+
+
+def _final_adapter(run: Run) -> AdapterSource:
+    """Return a run's result, or its newest checkpoint while it has none."""
+    if run.has_adapter:
+        return AdapterSource(run.adapter, run)
+    saved_checkpoints = checkpoints.all_of(run.path)
+    if not saved_checkpoints:
+        raise CompareError("compare.no_adapter", run=run.id)
+    newest = checkpoints.newest_whole(run.path)
+    note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
+    return AdapterSource(newest, run, run.resolved()["base"], note)
+
+
+def _run_of(folder: Path) -> Run | None:
+    """Return the run that a folder lies in, if it does."""
+    try:
+        return runs.find(folder.resolve().relative_to(runs.folder()).parts[0])
+    except (ValueError, IndexError, StudioError):
+        return None
+
+
+def _load_adapter(host: ModelHost, fit: Compatibility | None, column: Column, aliases: list[str]) -> str:
+    """Return PEFT's name of a column's adapter, loaded beside the others; another strength is an alias of it."""
+    if fit is None:
+        return BASE_MODEL
+    name = TUNED if fit.saved is None else host.load_adapter(fit.saved, fit.made_for)
+    if column.strength == 1:
+        return name
+    alias = f"{name}~{len(aliases)}"
+    multi_adapter.add_alias(host.peft, name, alias, column.strength)
+    aliases.append(alias)
+    return alias
+
+
+def _hash(model: Any, source: AdapterSource) -> str:
+    return multi_adapter.fingerprint(model, TUNED) if source.folder is None else sha256(source.folder / WEIGHTS)
+
+
+def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | None:
+    """Return why these columns are not one batch: their rows are coupled (LLM.int8), or PEFT does not mix them.
+
+    DoRA is not mixed, nor are models that join the batch with the tokens (OPT) or send tokens to experts. So the trial
+    has several tokens, padding, and a second pass with a cache, as answers have. In others PEFT's names reach the wrong
+    rows without an error (MPT), so each column must say alone what it says in the batch.
+    """
+    import torch
+
+    if set(names) <= {BASE_MODEL}:
+        return None
+    if quantization.couples_rows(model):
+        return message("compare.note.in_turn_int8")
+    ids = torch.arange(3, device=model.device).repeat(len(names), 1)
+    mask = torch.ones_like(ids)
+    mask[:, 0], ids[:, 0] = 0, pad
+    settings = {"max_new_tokens": 2, "min_new_tokens": 2, "do_sample": False, "pad_token_id": pad}
+    try:
+        model.generate(input_ids=ids, attention_mask=mask, adapter_names=list(names), **settings)
+        together = probe.logits(model, ids, mask, adapter_names=list(names))[:, -1]
+    except (ValueError, NotImplementedError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        multi_adapter.remove_batch_hooks(model)
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        return message("compare.note.in_turn", detail=detail)
+    for number, name in enumerate(names):
+        with use_adapter(model, name):
+            alone = probe.logits(model, ids, mask)[:, -1]
+        difference = (together[number] - alone[number]).abs().max().item()
+        if not difference <= _LOGIT_TOLERANCE[model.dtype.itemsize] * alone[number].abs().max().item():
+            return message("compare.note.in_turn", detail=f"Δ logits = {difference:.2g}")
+    return None
+
+
+_LOGIT_TOLERANCE = {4: 1e-3, 2: 0.1}
+"""How far the logits of a batch may be from those of a column alone, as a share of the largest, by bytes a number."""

@@ -1,0 +1,97 @@
+"""The jobs of comparing: answer prompts with all columns, or score a given answer."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from studio import runs
+from studio.compare import comparison_history
+from studio.compare.column_loading import load_columns
+from studio.compare.columns import CompareRequest
+from studio.compare.comparison import Comparison
+from studio.compare.proof import prove
+from studio.data import tokens
+from studio.data.prepare import run_renderer
+from studio.data.prompt import ChatRenderer, PromptRenderer
+from studio.errors import CompareError, HomeError
+from studio.generation import generate, likelihood
+from studio.generation.generate import PromptBatchItem, noise_key
+from studio.generation.likelihood import TokenScores
+from studio.i18n import message
+from studio.model.adapter import ModelHost, preserve_state
+from studio.runs import Run
+
+
+def compare(
+    request: CompareRequest,
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[Comparison], None],
+    stop: threading.Event,
+    *,
+    keep: bool = True,
+) -> None:
+    """Answer the prompts with all columns, and prove what was compared; `show` is called after every token.
+
+    With `keep`, a comparison of one prompt is stored in the run's directory. Raises StudioError when a column's model
+    or the prompt cannot be used.
+    """
+    run = runs.find(request.run_id)
+    config = run.config()
+    with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:
+        renderer = run_renderer(run, models.tokenizer)
+        items = [_batch_item(request, renderer, models.tokenizer, prompt) for prompt in request.prompts]
+        pending = Comparison(request, (), models.notes)
+        result = generate.answer(
+            models, items, request.generation, stop, lambda sides: show(replace(pending, answers=sides))
+        )
+        proof = prove(request, models, items, result.first_logits)
+    renderer = replace(pending, answers=result.answers, proof=proof)
+    show(_save(run, renderer) if keep and len(request.prompts) == 1 else renderer)
+
+
+def _save(run: Run, comparison: Comparison) -> Comparison:
+    if not any(side.ids for side in comparison.answers[0]):  # stopped before the first token
+        return comparison
+    try:
+        comparison_history.save(run, comparison)
+    except (OSError, HomeError) as error:  # the answers are shown all the same
+        return replace(
+            comparison, notes=(*comparison.notes, message("compare.note.not_saved", detail=str(error)[:200]))
+        )
+    return comparison
+
+
+def score_answer(
+    request: CompareRequest,
+    answer: Sequence[int],
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[tuple[TokenScores, ...]], None],
+    stop: threading.Event,
+) -> None:
+    """Show the likelihood of an answer's tokens under each column, given the first prompt."""
+    run = runs.find(request.run_id)
+    with unchanged_model(host, training), load_columns(host, run, run.config(), request.columns, training) as models:
+        renderer = run_renderer(run, models.tokenizer)
+        item = _batch_item(request, renderer, models.tokenizer, request.prompts[0])
+        show(likelihood.score_answer(models, item, answer))
+
+
+def unchanged_model(host: ModelHost, training: Run | None) -> AbstractContextManager[None]:
+    """Preserve the state of a model in training, if there is one; no gradients are computed in any case."""
+    import torch
+
+    return preserve_state(host.peft) if training is not None and host.peft is not None else torch.no_grad()
+
+
+def _batch_item(request: CompareRequest, renderer: PromptRenderer, tokenizer: Any, prompt: str) -> PromptBatchItem:
+    prompt_ids = []
+    for column in request.columns:
+        turns = request.turns(prompt, column)
+        if len(turns) > 1 and not isinstance(renderer, ChatRenderer):
+            raise CompareError("compare.one_turn")
+        prompt_ids.append(tuple(tokens.prompt_ids(renderer.question(turns), tokenizer)))
+    return PromptBatchItem(tuple(prompt_ids), noise_key(prompt, request.earlier))

@@ -1,0 +1,209 @@
+"""The scoreboard of a run: base against adapter over held-out rows, in batches of like length.
+
+Every batch is appended to the evaluation's folder (see `evaluation_store`). Its name is a hash of all that its answers
+depend on: the same evaluation resumes where it was stopped, and another one never mixes with it.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from studio import runs
+from studio.compare.column_loading import LoadedColumns, load_columns
+from studio.compare.columns import BASE, EvaluationRequest
+from studio.config import RunConfig
+from studio.errors import CompareError, DeviceError, PromptError
+from studio.evaluate.evaluation_store import ANSWERS, FORGETTING, METADATA, SCOREBOARD, Evaluation
+from studio.evaluate.metrics import Sample
+from studio.evaluate.scoreboard import Scoreboard, score
+from studio.files import replace_file
+from studio.generation import generate, held_out, likelihood
+from studio.generation.generate import ColumnAnswer, PromptBatchItem, batches
+from studio.generation.held_out import GENERAL, HeldOutRow
+from studio.i18n import message
+from studio.journal import Journal, digest
+from studio.model import hardware
+from studio.model.adapter import ModelHost
+from studio.owner import Owner
+from studio.runs import Run
+
+Part = Literal["held_out", "general"]
+
+
+class _Stopped(Exception):
+    """A stop was requested."""
+
+
+def evaluate(
+    request: EvaluationRequest,
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[Evaluation], None],
+    stop: threading.Event,
+) -> None:
+    """Answer the rows that are not answered yet and score all; `show` is called after every batch.
+
+    Raises DeviceError while a run is active, CompareError when there is nothing to evaluate.
+    """
+    import torch
+
+    alive = runs.alive_runs(hardware.devices())
+    if training is not None or alive:
+        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
+    run = runs.find(request.run_id)
+    config = run.config()
+    with torch.no_grad(), load_columns(host, run, config, (BASE, request.column), None) as models:
+        job = _EvaluationJob(request, run, config, models, show, stop)
+        try:
+            evaluation = job.run()
+        except _Stopped:
+            evaluation = job.progress(stopped=True)
+        finally:
+            job.release()
+    show(evaluation)
+
+
+class _EvaluationJob:
+    def __init__(
+        self,
+        request: EvaluationRequest,
+        run: Run,
+        config: RunConfig,
+        models: LoadedColumns,
+        show: Callable[[Evaluation], None],
+        stop: threading.Event,
+    ):
+        self._models, self._show, self._stop = models, show, stop
+        self._settings = request.generation or config.generation
+        self._marker = config.evaluation.marker
+        self._notes = [*models.notes, *models.unproven]
+        self._rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run, config)}
+        if request.forgetting:
+            self._rows["general"] = self._general(run)
+        self._rows = {part: rows[: request.limit] for part, rows in self._rows.items()}
+        depends_on = {
+            "run": run.id,
+            "base": models.base_sha256,
+            "adapter": models.hashes[1],
+            "column": asdict(request.column),
+            "generation": self._settings.model_dump(mode="json"),
+            "rows": {part: digest(*(json.dumps(asdict(row)) for row in rows)) for part, rows in self._rows.items()},
+        }
+        self._id = digest(json.dumps(depends_on, sort_keys=True))[:16]
+        self._folder = run.path / "compare" / self._id
+        self._journal = Journal(self._folder / ANSWERS)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        notes = [asdict(note) for note in self._notes]
+        self._metadata = depends_on | {"total": sum(map(len, self._rows.values())), "notes": notes}
+        self._write(Owner.current())
+        self._answered: dict[tuple[Part, int], list[dict[str, Any]]] = {
+            (entry["part"], entry["row"]): entry["sides"] for entry in self._journal.entries()
+        }
+
+    def _write(self, owner: Owner | None) -> None:
+        metadata = self._metadata | {"owner": owner and owner.model_dump()}
+        replace_file(self._folder / METADATA, json.dumps(metadata, ensure_ascii=False, indent=1))
+
+    def release(self) -> None:
+        """Record that no process works on it any more."""
+        self._write(None)
+
+    def run(self) -> Evaluation:
+        """Answer, then score."""
+        self._show(self.progress())
+        for part in self._rows:
+            for batch in batches([len(row.ids) for row in self._rows[part]], self._settings.max_new_tokens):
+                if any((part, number) not in self._answered for number in batch):
+                    self._answer(part, batch)
+                    self._show(self.progress())
+        board = self._score("held_out", self._marker)
+        forgetting = self._score("general", None) if self._rows.get("general") else None
+        replace_file(self._folder / SCOREBOARD, board.to_json())
+        if forgetting:
+            replace_file(self._folder / FORGETTING, forgetting.to_json())
+        return replace(self.progress(), board=board, forgetting=forgetting)
+
+    def progress(self, stopped: bool = False) -> Evaluation:
+        """Return the evaluation so far."""
+        return Evaluation(
+            id=self._id,
+            path=self._folder,
+            done=len(self._answered),
+            total=sum(map(len, self._rows.values())),
+            pairs=tuple(self._pairs("held_out")),
+            notes=tuple(self._notes),
+            stopped=stopped,
+        )
+
+    def _answer(self, part: Part, batch: Sequence[int]) -> None:
+        """Answer a batch, in the same shape also where some of its rows are answered already."""
+        if self._stop.is_set():
+            raise _Stopped
+        rows = [self._rows[part][number] for number in batch]
+        items = [PromptBatchItem((row.ids, row.ids), generate.noise_key(row.prompt)) for row in rows]
+        result = generate.answer(self._models, items, self._settings, self._stop)
+        if self._stop.is_set():
+            raise _Stopped
+        with_reference = [number for number, row in enumerate(rows) if row.answer]
+        scores = likelihood.log_probabilities(
+            self._models,
+            [items[number] for number in with_reference],
+            [rows[number].answer for number in with_reference],
+        )
+        scores_by_row = dict(zip(with_reference, scores, strict=True))
+        for place, (number, sides) in enumerate(zip(batch, result.answers, strict=True)):
+            if (part, number) not in self._answered:
+                scores = scores_by_row.get(place)
+                means = [float(-each.mean()) for each in scores] if scores else [None, None]
+                entry = [_stored_answer(side, nll, rows[place]) for side, nll in zip(sides, means, strict=True)]
+                row = {"prompt": rows[place].prompt, "reference": rows[place].reference}
+                self._journal.append({"part": part, "row": number, **row, "sides": entry})
+                self._answered[part, number] = entry
+
+    def _pairs(self, part: Part) -> Iterator[tuple[Sample, Sample]]:
+        for number, row in enumerate(self._rows.get(part, ())):
+            if sides := self._answered.get((part, number)):
+                before, after = (Sample(row.prompt, row.reference, **side) for side in sides)
+                yield before, after
+
+    def _score(self, part: Part, marker: str | None) -> Scoreboard:
+        before, after = zip(*self._pairs(part), strict=True)
+        return score(before, after, marker=marker, on_progress=self._check_stop)
+
+    def _check_stop(self, share: float) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+
+    def _held_out(self, request: EvaluationRequest, run: Run, config: RunConfig) -> list[HeldOutRow]:
+        tokenizer = self._models.tokenizer
+        if request.rows not in ("auto", "validation", "prompts"):
+            rows, left_out = held_out.from_file(run, Path(request.rows), tokenizer)
+            if left_out:
+                self._notes.append(message("compare.note.left_out", count=left_out))
+            return rows
+        if request.rows != "prompts" and (rows := held_out.from_run(run, tokenizer, self._check_stop)):
+            return rows
+        if request.rows != "validation" and config.evaluation.prompts:
+            return held_out.from_bundled(run, config.evaluation.prompts, tokenizer)
+        raise CompareError("compare.nothing_held_out", run=run.id)
+
+    def _general(self, run: Run) -> list[HeldOutRow]:
+        try:
+            return held_out.from_bundled(run, GENERAL, self._models.tokenizer)
+        except PromptError as error:  # a text template with more columns than a question
+            self._notes.append(message("compare.note.no_general", detail=error.text()))
+            return []
+
+
+def _stored_answer(side: ColumnAnswer, nll: float | None, row: HeldOutRow) -> dict[str, Any]:
+    """Return what is stored of an answer: what a `Sample` needs besides prompt and reference."""
+    return {
+        "answer": side.text,
+        "ended_by_itself": side.end == "turn",
+        "tokens": side.tokens,
+        "nll": nll,
+        "nll_tokens": len(row.answer) if nll is not None else 0,
+    }

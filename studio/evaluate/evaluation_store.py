@@ -1,0 +1,141 @@
+"""The evaluations of a run, read from its directory.
+
+An evaluation has a folder `<run>/compare/<its name>`: `evaluation.json` (what its answers depend on, the number of
+rows, and the process that works on it), `answers.jsonl`, and in the end `scoreboard.json` and `forgetting.json`.
+"""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from studio.compare.columns import Column
+from studio.evaluate.metrics import Sample
+from studio.evaluate.scoreboard import Scoreboard
+from studio.i18n import Message
+from studio.journal import Journal
+from studio.owner import Owner
+from studio.runs import Run
+
+log = logging.getLogger(__name__)
+
+_notes_adapter = TypeAdapter(list[Message])
+
+METADATA, ANSWERS, SCOREBOARD, FORGETTING = "evaluation.json", "answers.jsonl", "scoreboard.json", "forgetting.json"
+
+Stamp = tuple[str, int, int, bool]
+"""Name, time and size of the newest evaluation, and whether it is running: differs whenever there is news."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation, finished or so far."""
+
+    id: str
+    path: Path
+    done: int
+    total: int
+    pairs: tuple[tuple[Sample, Sample], ...] = ()
+    """The held-out rows that are answered, base and adapter, in the order of the rows."""
+    board: Scoreboard | None = None
+    """Over the held-out rows; None until all are answered."""
+    forgetting: Scoreboard | None = None
+    """Over the ordinary questions."""
+    notes: tuple[Message, ...] = ()
+    stopped: bool = False
+    running: bool = False
+    """Whether a process works on it; only known of one that was read from disk."""
+
+
+def stamp(run: Run) -> Stamp | None:
+    """Return what changes with every batch of the run's newest evaluation; None without one. Cheap enough to poll."""
+    folder = _newest(run)
+    if folder is None:
+        return None
+    answers = folder / ANSWERS
+    size = answers.stat().st_size if answers.exists() else 0
+    return folder.name, (folder / METADATA).stat().st_mtime_ns, size, _is_running(folder, _read_metadata(folder))
+
+
+def newest(run: Run) -> Evaluation | None:
+    """Return the run's newest evaluation; None without one."""
+    folder = _newest(run)
+    return None if folder is None else read(folder)
+
+
+def read(folder: Path) -> Evaluation:
+    """Read an evaluation from its folder."""
+    metadata = _read_metadata(folder)
+    entries = {(entry.get("part"), entry.get("row")): entry for entry in Journal(folder / ANSWERS).entries()}
+    held_out = {row: entry for (part, row), entry in entries.items() if part == "held_out" and isinstance(row, int)}
+    running = _is_running(folder, metadata)
+    board = None if running else _read_scoreboard(folder / SCOREBOARD)
+    return Evaluation(
+        id=folder.name,
+        path=folder,
+        done=len(entries),
+        total=int(metadata.get("total", len(entries))),
+        pairs=tuple(sides for row in sorted(held_out) if (sides := _pair(held_out[row]))),
+        board=board,
+        forgetting=None if running else _read_scoreboard(folder / FORGETTING),
+        notes=tuple(_notes_adapter.validate_python(metadata.get("notes", []))),
+        stopped=not running and board is None,
+        running=running,
+    )
+
+
+def find_scoreboard(run: Run, column: Column, adapter_sha256: str | None) -> Scoreboard | None:
+    """Return the newest finished scoreboard of the run that was measured with this adapter at this strength."""
+    wanted = json.loads(json.dumps(asdict(column)))
+    for folder in _folders(run):
+        metadata = _read_metadata(folder)
+        if (metadata.get("column"), metadata.get("adapter")) == (wanted, adapter_sha256) and (
+            board := read(folder).board
+        ):
+            return board
+    return None
+
+
+def _pair(entry: dict[str, Any]) -> tuple[Sample, Sample] | None:
+    """Return both samples of a stored row; None for a row of a version that stored less."""
+    try:
+        before, after = (Sample(entry["prompt"], entry["reference"], **side) for side in entry["sides"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return before, after
+
+
+def _newest(run: Run) -> Path | None:
+    return next(iter(_folders(run)), None)
+
+
+def _folders(run: Run) -> list[Path]:
+    """Return the folders of all evaluations, the newest first."""
+    files = (run.path / "compare").glob(f"*/{METADATA}")
+    return [path.parent for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+
+def _read_metadata(folder: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads((folder / METADATA).read_bytes())
+    except (OSError, ValueError):  # damaged from outside
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _is_running(folder: Path, metadata: dict[str, Any]) -> bool:
+    owner = metadata.get("owner")
+    return owner is not None and Owner.model_validate(owner).is_alive(folder.iterdir())
+
+
+def _read_scoreboard(path: Path) -> Scoreboard | None:
+    try:
+        return Scoreboard.from_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        log.warning("the scoreboard %s cannot be read", path, exc_info=True)
+        return None

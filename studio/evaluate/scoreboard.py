@@ -1,0 +1,261 @@
+"""The scoreboard: base against adapter over the same rows, each metric with its difference and an interval.
+
+The interval is the paired percentile bootstrap (Efron 1979; for corpus measures Koehn 2004): rows are drawn with
+replacement, the same ones for both sides, and the metric is computed anew from the sums of their statistics.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy
+from pydantic import ConfigDict, TypeAdapter
+
+from studio.errors import CompareError
+from studio.evaluate.metrics import (
+    METRICS,
+    Array,
+    Direction,
+    Metric,
+    MetricContext,
+    Sample,
+    as_reference,
+    metric_context,
+)
+from studio.i18n import Message, message
+from studio.model.hardware import Choice
+
+RESAMPLES = 1000
+SEED = 20240501
+CONFIDENCE = 0.95
+MIN_ROWS = 6
+"""Fewer rows give no verdict: by chance, all of five differ the same way once in 16 (2 · 0.5⁵)."""
+
+Verdict = Literal["better", "worse", "unclear"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of both sides."""
+
+    name: str
+    direction: Direction
+    rows: int
+    """Rows that count for the metric, on both sides."""
+    before: float
+    after: float
+    reference: float | None
+    """The references' own figure, where closer to it is better."""
+    difference: float
+    """`after` − `before`."""
+    difference_interval: tuple[float, float] | None
+    gain: float
+    """How much better the adapter is, in the metric's unit; negative when it is worse.
+
+    For `higher` the difference, for `lower` the difference with its sign turned. For `closer`, by how much the mean
+    distance between an answer and its own reference has shrunk: it can shrink while both means stay the same.
+    """
+    gain_interval: tuple[float, float] | None
+    """None for fewer than two rows."""
+    verdict: Verdict
+    """`unclear` while the gain's interval holds 0, and for fewer than `MIN_ROWS` rows."""
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """All metrics of both sides, and by how much each row got better."""
+
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
+
+    rows: int
+    language: str
+    scores: tuple[Score, ...]
+    left_out: Mapping[str, Message]
+    """Metrics for which no row counts, and why."""
+    gains: tuple[float | None, ...]
+    """For every row how much better the adapter's answer is, in the unit given in `choices`; None where unknown."""
+    choices: tuple[Choice, ...]
+    confidence: float = CONFIDENCE
+    resamples: int = RESAMPLES
+    seed: int = SEED
+
+    def score(self, name: str) -> Score | None:
+        """Return the score of a metric; None when it was left out."""
+        return next((score for score in self.scores if score.name == name), None)
+
+    def wins(self, most: int = 5) -> list[int]:
+        """Return the rows (from 0) that got better, the biggest gain first."""
+        return self._sorted(most, sign=1)
+
+    def losses(self, most: int = 5) -> list[int]:
+        """Return the rows (from 0) that got worse, the biggest loss first."""
+        return self._sorted(most, sign=-1)
+
+    def _sorted(self, most: int, sign: int) -> list[int]:
+        known = [(sign * gain, row) for row, gain in enumerate(self.gains) if gain is not None and sign * gain > 0]
+        return [row for _, row in sorted(known, key=lambda pair: (-pair[0], pair[1]))[:most]]
+
+    def to_json(self) -> str:
+        """Write the scoreboard as JSON; `from_json` gives an equal one back."""
+        return _ADAPTER.dump_json(self, indent=1).decode("utf-8")
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Scoreboard":
+        """Read what `to_json` wrote."""
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(Scoreboard)
+
+
+def score(
+    before: Sequence[Sample],
+    after: Sequence[Sample],
+    language: str | None = None,
+    marker: str | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Scoreboard:
+    """Compare both sides' answers to the same rows by every metric of `METRICS`.
+
+    `language` (`ko`, `en`) is detected from the references by default; `marker` is a regular expression. `on_progress`
+    gets the share done, often, and may raise to end the work. Raises CompareError without rows, when the sides' rows
+    differ, and for an invalid marker.
+    """
+    if not before or not after:
+        raise CompareError("compare.no_rows")
+    if [(s.prompt, s.reference) for s in before] != [(s.prompt, s.reference) for s in after]:
+        raise CompareError("compare.unpaired", before=len(before), after=len(after))
+    done = 0.0
+    context = metric_context([s.reference or s.answer for s in before], language, marker, lambda: on_progress(done))
+    draws = _draws(len(before), resamples, seed)
+    scores, left_out = [], {}
+    for number, metric in enumerate(METRICS):
+        done = number / len(METRICS)
+        on_progress(done)
+        metric_score = _score(metric, before, after, context, draws)
+        if metric_score is None:
+            left_out[metric.name] = metric.why_missing
+        else:
+            scores.append(metric_score)
+    gains, unit = _gains(before, after, context)
+    return Scoreboard(
+        rows=len(before),
+        language=context.language,
+        scores=tuple(scores),
+        left_out=left_out,
+        gains=gains,
+        choices=(_language_choice(language, context), context.tokenizer, unit),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _draws(rows: int, resamples: int, seed: int) -> Array:
+    """Return how often each row is drawn in each sample (samples × rows): a draw with replacement, counted."""
+    return numpy.random.default_rng(seed).multinomial(rows, [1 / rows] * rows, size=resamples)
+
+
+def _score(
+    metric: Metric, before: Sequence[Sample], after: Sequence[Sample], context: MetricContext, draws: Array
+) -> Score | None:
+    chosen = [row for row, s in enumerate(before) if not metric.needs_reference or (s.reference or "").strip()]
+    sides = [[side[row] for row in chosen] for side in (before, after)]
+    if not chosen or not metric.applies(sides[0], context):
+        return None
+    if metric.direction == "closer":
+        sides.append([as_reference(sample) for sample in sides[0]])
+    statistics = [metric.statistics(side, context) for side in sides]
+    informative = numpy.all([part.any(axis=1) for part in statistics], axis=0)
+    if not informative.any():
+        return None
+    statistics = [part[informative] for part in statistics]
+    draws_of_rows = draws[:, [row for row, counts in zip(chosen, informative, strict=True) if counts]]
+
+    figures = [metric.figure(part.sum(axis=0), context) for part in statistics]
+    samples = [metric.figure(draws_of_rows @ part, context) for part in statistics]
+    if metric.direction == "closer":
+        figure, sample = _distance_reduction(metric, statistics, draws_of_rows, context)
+    else:
+        sign = 1 if metric.direction == "higher" else -1
+        figure, sample = sign * (figures[1] - figures[0]), sign * _difference(samples[1], samples[0])
+    rows = int(informative.sum())
+    gain_interval = _interval(sample, rows)
+    return Score(
+        name=metric.name,
+        direction=metric.direction,
+        rows=rows,
+        before=float(figures[0]),
+        after=float(figures[1]),
+        reference=float(figures[2]) if len(figures) > 2 else None,
+        difference=float(_difference(figures[1], figures[0])),
+        difference_interval=_interval(_difference(samples[1], samples[0]), rows),
+        gain=float(figure),
+        gain_interval=gain_interval,
+        verdict=_verdict(gain_interval, rows),
+    )
+
+
+def _difference(after: Array, before: Array) -> Array:
+    with numpy.errstate(invalid="ignore"):
+        return numpy.subtract(after, before)
+
+
+def _distance_reduction(
+    metric: Metric, statistics: Sequence[Array], drawn: Array, context: MetricContext
+) -> tuple[Array, Array]:
+    """Return by how much the mean distance to the references shrinks: over all rows, and in every sample."""
+    before, after, reference = (part[:, 0] for part in statistics)
+    shrunk = numpy.abs(before - reference) - numpy.abs(after - reference)
+    pairs = numpy.stack([shrunk, numpy.ones(len(shrunk))], axis=1)
+    return metric.figure(pairs.sum(axis=0), context), metric.figure(drawn @ pairs, context)
+
+
+def _interval(samples: Array, rows: int) -> tuple[float, float] | None:
+    """Return the percentile interval; samples without any row that counts are left out of it."""
+    known = samples[~numpy.isnan(samples)]
+    if rows < 2 or not len(known):
+        return None
+    tail = 100 * (1 - CONFIDENCE) / 2
+    method = "linear" if numpy.isfinite(known).all() else "nearest"
+    low, high = numpy.percentile(known, [tail, 100 - tail], method=method)
+    return float(low), float(high)
+
+
+def _verdict(interval: tuple[float, float] | None, rows: int) -> Verdict:
+    if interval is None or rows < MIN_ROWS:
+        return "unclear"
+    return "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "unclear"
+
+
+def _gains(
+    before: Sequence[Sample], after: Sequence[Sample], context: MetricContext
+) -> tuple[tuple[float | None, ...], Choice]:
+    """Return how much better each row got, all rows in one unit so that they can be sorted.
+
+    The drop in negative log-likelihood of the reference (nats a token) where every row with a reference has it on
+    both sides, else the gain in sentence chrF (points).
+    """
+    referenced = [row for row, sample in enumerate(before) if (sample.reference or "").strip()]
+    gains: list[float | None] = [None] * len(before)
+    known = [_has_likelihood(before[row]) and _has_likelihood(after[row]) for row in referenced]
+    if referenced and all(known):
+        for row in referenced:
+            gains[row] = float(before[row].nll - after[row].nll)  # type: ignore[operator]
+        return tuple(gains), Choice("gain", "nll", message("compare.gain.nll"))
+    for row in referenced:
+        sides = (side[row] for side in (before, after))
+        worth = [context.chrf.sentence_score(side.answer, [side.reference]).score for side in sides]
+        gains[row] = worth[1] - worth[0]
+    return tuple(gains), Choice("gain", "chrf", message("compare.gain.chrf"))
+
+
+def _has_likelihood(sample: Sample) -> bool:
+    return sample.nll is not None and bool(numpy.isfinite(sample.nll)) and sample.nll_tokens > 0
+
+
+def _language_choice(chosen: str | None, context: MetricContext) -> Choice:
+    reason = message("compare.language.asked" if chosen else "compare.language.found")
+    return Choice("language", context.language, reason)

@@ -1,0 +1,360 @@
+"""Generate with base and adapters in one batch, streamed together.
+
+All columns of a prompt get the same noise when sampling: seeded Gumbel noise is added to the processed logits and the
+largest wins, which is exact sampling (the Gumbel-max trick; Gumbel 1954, Maddison et al. 2014). So what differs between
+the columns is the model and not luck. The noise depends on the seed, the prompt and the number of the token alone, so
+that a prompt gets the same answer by itself and among others.
+"""
+
+import hashlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from studio.config import GenerationConfig
+from studio.errors import CompareError
+from studio.generation.model_set import ModelSet
+from studio.model import limits, probe
+from studio.model.hardware import device
+
+MAX_BATCH_ROWS = {"cpu": 8, "mps": 8, "cuda": 32}
+"""Prompts in a batch: eight times two gave five times the token rate of one times two on two processor cores."""
+MAX_BATCH_TOKENS = 16384
+"""Tokens of a batch's prompts and answers, padding included."""
+
+End = Literal["turn", "length", "stopped"]
+
+
+@dataclass(frozen=True)
+class ColumnAnswer:
+    """One column's answer to one prompt, so far."""
+
+    text: str = ""
+    ids: tuple[int, ...] = ()
+    """The tokens, the end of turn included."""
+    seconds: float = 0.0
+    """Time since the first forward pass began."""
+    first_seconds: float | None = None
+    """Time to the first token."""
+    end: End | None = None
+    """Why the answer is over; None while it is being generated."""
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, the end of turn included."""
+        return len(self.ids)
+
+    @property
+    def tokens_a_second(self) -> float | None:
+        """Tokens a second after the first one; None for fewer than two."""
+        if self.first_seconds is None or self.tokens < 2 or self.seconds <= self.first_seconds:
+            return None
+        return (self.tokens - 1) / (self.seconds - self.first_seconds)
+
+
+Answers = tuple[tuple[ColumnAnswer, ...], ...]
+"""One tuple for each prompt, with one answer for each column."""
+
+
+@dataclass(frozen=True)
+class PromptBatchItem:
+    """One prompt as each column sees it."""
+
+    ids: tuple[tuple[int, ...], ...]
+    """The tokens of the prompt, for each column."""
+    key: str
+    """Seeds the sampling noise, together with the seed: the same for all columns (see `noise_key`)."""
+
+
+def noise_key(prompt: str, earlier: Sequence[str] = ()) -> str:
+    """Return the key of the noise for a prompt and the user's earlier turns."""
+    return json.dumps([*earlier, prompt])
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """All answers, and the logits of their first tokens."""
+
+    answers: Answers
+    first_logits: Any
+    """Unprocessed logits (prompts × columns × vocabulary), in float32; NaN for prompts that a stop has left out."""
+
+
+def answer(
+    models: ModelSet,
+    items: Sequence[PromptBatchItem],
+    settings: GenerationConfig,
+    stop: threading.Event,
+    show: Callable[[Answers], None] | None = None,
+) -> GenerationResult:
+    """Answer all prompts with all columns; `show` is called with all answers after every token.
+
+    Prompts of like length are one batch, with all columns where PEFT can mix their adapters; else the columns answer
+    in turn. The model is in evaluation mode. An answer ends at the model's last position; raises CompareError for a
+    prompt that leaves none.
+    """
+    import torch
+
+    count = len(models.names)
+    rows = [row for item in items for row in item.ids]
+    keys = [item.key for item in items for _ in item.ids]
+    answer_limits = _answer_limits(models, items)
+    stream = _Stream(models, count, len(rows), show)
+    first: dict[int, Any] = {}
+    for row_numbers, name, most in _batches(models, items, settings.max_new_tokens, answer_limits):
+        if first and stop.is_set():
+            break
+        prompts = [rows[number] for number in row_numbers]
+        ids, mask = probe.padded(prompts, models.tokenizer.pad_token_id)
+        processors = [_FirstLogits(), *logits_processors(settings, [keys[number] for number in row_numbers], mask)]
+        with models.using(name):
+            names = [models.names[number % count] for number in row_numbers]
+            adapters = {"adapter_names": names} if models.mixes else {}
+            _generate(models, ids, mask, most, processors, stream.streamer(row_numbers), stop, adapters)
+        first.update(zip(row_numbers, processors[0].logits, strict=True))
+    sides = stream.finish(stopped=stop.is_set())
+    if show:
+        show(sides)
+    unknown = torch.full_like(next(iter(first.values())), torch.nan)
+    logits = torch.stack([first.get(number, unknown) for number in range(len(rows))])
+    return GenerationResult(sides, logits.reshape(len(items), count, -1))
+
+
+def batches(lengths: Sequence[int], answer_tokens: int) -> Iterator[list[int]]:
+    """Yield the rows in batches of like length (numbers from 0), given the lengths of prompts and longest answer."""
+    max_rows = MAX_BATCH_ROWS[device()]
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
+        padded_tokens = 2 * (len(batch) + 1) * (lengths[row] + answer_tokens)
+        if batch and (len(batch) == max_rows or padded_tokens > MAX_BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _batches(
+    models: ModelSet, items: Sequence[PromptBatchItem], answer_tokens: int, answer_limits: Sequence[int]
+) -> Iterator[tuple[list[int], str | None, int]]:
+    """Yield the rows that are generated together, the adapter to use, and the tokens that they may have at most.
+
+    Rows are all columns of some prompts, or one column where they are not mixed (else the adapter is None). A prompt
+    that leaves less room than an answer may have is alone, so that no other answer is shorter for it.
+    """
+    count = len(models.names)
+    wide = [number for number, limit in enumerate(answer_limits) if limit >= answer_tokens]
+    lengths = [max(map(len, items[number].ids)) for number in wide]
+    groups = [([wide[place] for place in group], answer_tokens) for group in batches(lengths, answer_tokens)]
+    groups += [([number], limit) for number, limit in enumerate(answer_limits) if limit < answer_tokens]
+    for prompts, max_new_tokens in groups:
+        if models.mixes:
+            yield [prompt * count + column for prompt in prompts for column in range(count)], None, max_new_tokens
+        else:
+            for column, name in enumerate(models.names):
+                yield [prompt * count + column for prompt in prompts], name, max_new_tokens
+
+
+def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[int]:
+    """Return the longest possible answer to each prompt, in tokens; raises CompareError where that is none."""
+    config = models.model.config
+    embeddings = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
+    unlimited = embeddings <= 0  # XLNet has -1
+    max_positions = limits.positions(config.to_dict()) or (sys.maxsize if unlimited else embeddings)
+    longest = [max(map(len, item.ids)) for item in items]
+    if max(longest) >= max_positions:
+        raise CompareError("compare.too_long", tokens=max(longest), most=max_positions)
+    return [max_positions - length for length in longest]
+
+
+def _generate(
+    models: ModelSet,
+    ids: Any,
+    mask: Any,
+    max_new_tokens: int,
+    processors: list[Any],
+    streamer: Any,
+    stop: threading.Event,
+    adapters: dict[str, Any],
+) -> None:
+    from transformers import LogitsProcessorList, StoppingCriteriaList
+
+    model = models.model
+    model.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,  # sampling is done by the processors, so that all columns share the noise
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        repetition_penalty=1.0,
+        use_cache=True,
+        eos_token_id=models.stops,
+        pad_token_id=models.tokenizer.pad_token_id,
+        logits_processor=LogitsProcessorList(processors),
+        stopping_criteria=StoppingCriteriaList([_stopping_criterion(stop)]),
+        streamer=streamer,
+        **adapters,
+    )
+
+
+def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:
+    """Return the steps from logits to the choice of a token, in the order that transformers uses.
+
+    `keys` name the noise of each row, `mask` (rows × length) says which tokens of the prompts are real.
+    """
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    processors: list[Any] = []
+    if settings.repetition_penalty != 1.0:
+        processors.append(_RepetitionPenalty(settings.repetition_penalty, mask))
+    if settings.temperature > 0:
+        processors.append(TemperatureLogitsWarper(settings.temperature))
+        if settings.top_k:
+            processors.append(TopKLogitsWarper(settings.top_k))
+        if settings.top_p < 1:
+            processors.append(TopPLogitsWarper(settings.top_p))
+        processors.append(_SharedNoise(settings.seed, keys))
+    return processors
+
+
+class _FirstLogits:
+    """Stores the logits of the first token."""
+
+    def __init__(self) -> None:
+        self.logits: Any = None
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        if self.logits is None:
+            self.logits = scores.float().cpu()
+        return scores
+
+
+class _RepetitionPenalty:
+    """The repetition penalty (Keskar et al. 2019, CTRL) without the padding.
+
+    transformers' own penalizes padding tokens too: a short prompt would get another answer in a batch than alone.
+    """
+
+    def __init__(self, penalty: float, mask: Any) -> None:
+        self._penalty, self._mask = penalty, mask
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        is_real = torch.ones_like(input_ids, dtype=torch.float32)
+        is_real[:, : self._mask.shape[1]] = self._mask.to(is_real)
+        present = torch.zeros(scores.shape, device=scores.device).scatter_add_(1, input_ids, is_real) > 0
+        penalized = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
+        return torch.where(present, penalized, scores)
+
+
+class _SharedNoise:
+    """Adds Gumbel noise: draw n of the seed and the row's key for token n."""
+
+    def __init__(self, seed: int, keys: Sequence[str]) -> None:
+        import torch
+
+        self._keys = keys
+        self._generators = {
+            key: torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:7]))
+            for key in keys
+        }
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        draws = {
+            key: torch.rand(scores.shape[-1], generator=generator, dtype=torch.float64)
+            for key, generator in self._generators.items()
+        }
+        uniform = torch.stack([draws[key] for key in self._keys])
+        gumbel = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
+        return scores.float() + gumbel.to(scores.device, torch.float32)
+
+
+def _stopping_criterion(stop: threading.Event) -> Any:
+    import torch
+    from transformers import StoppingCriteria
+
+    class Stopper(StoppingCriteria):
+        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+            return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
+
+    return Stopper()
+
+
+class _Stream:
+    """Collects the tokens of all rows; transformers' own streamers take one row only."""
+
+    def __init__(self, models: ModelSet, columns: int, rows: int, show: Callable[[Answers], None] | None):
+        self._tokenizer = models.tokenizer
+        self._stops = frozenset(models.stops)
+        self._columns = columns
+        self._show = show
+        self._sides = [ColumnAnswer() for _ in range(rows)]
+        self._ids: list[list[int]] = [[] for _ in range(rows)]
+
+    def streamer(self, rows: Sequence[int]) -> "_Streamer":
+        """Return the streamer of a batch of rows, for transformers."""
+        return _Streamer(self, rows)
+
+    def append(self, row: int, token: int, seconds: float) -> None:
+        """Take the next token of a row; those after its end are padding."""
+        side = self._sides[row]
+        if side.end is not None:
+            return
+        self._ids[row].append(token)
+        first = seconds if side.first_seconds is None else side.first_seconds
+        end: End | None = "turn" if token in self._stops else None
+        self._sides[row] = replace(side, seconds=seconds, first_seconds=first, end=end)
+
+    def show(self) -> None:
+        """Call the callback with all answers so far, if there is one."""
+        if self._show:
+            self._show(self._answers())
+
+    def finish(self, stopped: bool) -> Answers:
+        """Return all answers with the reason for their end."""
+        reason: End = "stopped" if stopped else "length"
+        self._sides = [side if side.end else replace(side, end=reason) for side in self._sides]
+        return self._answers()
+
+    def _answers(self) -> Answers:
+        sides = [self._decode(row) for row in range(len(self._sides))]
+        return tuple(tuple(sides[at : at + self._columns]) for at in range(0, len(sides), self._columns))
+
+    def _decode(self, row: int) -> ColumnAnswer:
+        side, ids = self._sides[row], self._ids[row]
+        if len(side.ids) != len(ids):
+            visible = ids[:-1] if side.end == "turn" else ids
+            text = self._tokenizer.decode(visible, skip_special_tokens=True)
+            text = text.rstrip("\ufffd").lstrip()  # the first bytes of a character whose others are to come
+            self._sides[row] = side = replace(side, text=text, ids=tuple(ids))
+        return side
+
+
+class _Streamer:
+    """Receives the tokens of a batch from transformers."""
+
+    def __init__(self, stream: _Stream, rows: Sequence[int]):
+        self._stream, self._rows = stream, rows
+        self._started: float | None = None
+
+    def put(self, value: Any) -> None:
+        """Take the prompts first, then one token for each row."""
+        if self._started is None:
+            self._started = time.perf_counter()
+            return
+        seconds = time.perf_counter() - self._started
+        for row, token in zip(self._rows, value.reshape(-1).tolist(), strict=True):
+            self._stream.append(row, token, seconds)
+        self._stream.show()
+
+    def end(self) -> None:
+        """Nothing is held back, so there is nothing to flush."""

@@ -1,0 +1,175 @@
+"""The rows that a run is evaluated on: those kept from its training, or a list of prompts."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio import runs
+from studio.config import MappingConfig, SourceConfig
+from studio.data import prepare, source, tokens
+from studio.data.conversation import RowProblem, Turn
+from studio.data.detection import detect
+from studio.data.prepare import run_renderer
+from studio.data.prompt import ChatRenderer, PromptRenderer
+from studio.data.readers.base import BadRow
+from studio.data.rows import read_conversation
+from studio.data.segments import Segment
+from studio.data.source import Table
+from studio.errors import CompareError, DataError
+from studio.runs import Run
+
+GENERAL = "general-heldout"
+"""The bundled set of ordinary questions, which measures what an adapter has forgotten."""
+
+
+@dataclass(frozen=True)
+class HeldOutRow:
+    """A row to answer."""
+
+    prompt: str
+    """As text."""
+    reference: str | None
+    ids: tuple[int, ...]
+    """The tokens of the prompt."""
+    answer: tuple[int, ...]
+    """The tokens of the reference, its end included; empty without one, or where no template renders it."""
+
+
+def from_run(run: Run, tokenizer: Any, on_progress: Callable[[float], None] = lambda share: None) -> list[HeldOutRow]:
+    """Return the rows that were kept from a run's training; empty when it kept none.
+
+    Raises CompareError when the data are no longer those of the run, so that some of the rows may have been trained.
+    """
+    if run.config().data.validation.kind == "none":
+        return []
+    rows, sha256 = prepare.validation_rows(run.config(), tokenizer, on_progress, runs.day_of(run.id))
+    if sha256 != run.resolved()["data"]:
+        raise CompareError("compare.data_changed", run=run.id)
+    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows]
+
+
+def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:
+    """Return the rows of a bundled dataset, rendered as in the run's training."""
+    return _from_table(run, source.open_table(SourceConfig(kind="bundled", name=name)), tokenizer)[0]
+
+
+def from_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[HeldOutRow]:
+    """Return rows for some prompts; raises PromptError where the run's template cannot take a prompt alone."""
+    renderer = run_renderer(run, tokenizer)
+    return [_prompt_row(renderer, (Turn("user", prompt),), None, tokenizer) for prompt in prompts]
+
+
+def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldOutRow]:
+    """Return those of a run's validation rows that have these numbers (see `Prepared.held`)."""
+    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
+    rows = prepare.conversations_at(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
+    return [_training_row(turns, made.segments, tokenizer) for turns, made in rows]
+
+
+def from_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
+    """Return the rows of a file of prompts, with references where it has them, and how many were left out.
+
+    Raises DataError when it cannot be read or holds no prompt.
+    """
+    return _from_table(run, _open_file(path), tokenizer)
+
+
+def _open_file(path: Path) -> Table:
+    if not path.is_file():
+        raise DataError("data.no_file", path=path.name)
+    return source.open_file(path)
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Return the prompts of a file: one a line, or one a row."""
+    table = _open_file(path)
+    mapping = _mapping(table)
+    prompts = [turns[0][-1].content for row in table.rows() if (turns := _turns(row, mapping))]
+    if not prompts:
+        raise DataError("data.empty", name=path.name)
+    return prompts
+
+
+def _from_table(run: Run, table: Table, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
+    renderer, mapping = run_renderer(run, tokenizer), _mapping(table)
+    read = [_turns(row, mapping) for row in table.rows()]
+    rows = [_prompt_row(renderer, *turns, tokenizer) for turns in read if turns]
+    if not rows:
+        raise DataError("data.empty", name=table.path.name)
+    return rows, len(read) - len(rows)
+
+
+def _mapping(table: Table) -> Any:
+    """Return the mapping of a table to prompts and answers; None where only its first column counts."""
+    try:
+        mapping = detect(table).mapping
+    except DataError:
+        return None
+    return None if mapping.shape == "text" else mapping
+
+
+def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None:
+    """Return the prompt of a row and its reference; None for a row without a prompt."""
+    if isinstance(row, BadRow):
+        return None
+    if mapping is None:
+        first = str(next(iter(row.values()), "") or "").strip()
+        return ((Turn("user", first),), None) if first else None
+    try:
+        turns = read_conversation(row, mapping).turns
+    except RowProblem:
+        return None
+    return (turns[:-1], turns[-1].content) if turns[-1].role == "assistant" else (turns, None)
+
+
+def _prompt_row(renderer: PromptRenderer, turns: Sequence[Turn], reference: str | None, tokenizer: Any) -> HeldOutRow:
+    ids = tuple(tokens.prompt_ids(renderer.question(turns), tokenizer))
+    answer: tuple[int, ...] = ()
+    if reference and isinstance(renderer, ChatRenderer):
+        try:
+            segments = renderer.example([*turns, Turn("assistant", reference)], {}).segments
+        except RowProblem:  # answered all the same, without a likelihood
+            segments = ()
+        answer = _split(segments, tokenizer)[1] if segments and segments[-1].trained else ()
+    return HeldOutRow(_readable(turns), reference, ids, answer)
+
+
+def _training_row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> HeldOutRow:
+    """Split a row at its last answer; a text without a question is split near its middle, to be gone on with."""
+    last = max(number for number, segment in enumerate(segments) if segment.trained)
+    segments = segments[: last + 1]
+    prompt, reference = _readable(turns[:-1]), turns[-1].content
+    before = "".join(segment.text for segment in segments[:last])
+    if not prompt and before not in ("", tokenizer.bos_token):  # a text with a template's marks
+        prompt, reference = before, segments[last].text
+    elif not prompt:
+        prompt, reference = _halves(reference)
+        whole = segments[last]
+        at = whole.text.find(prompt) + len(prompt)
+        segments = [*segments[:last], *_halved(whole, at)]
+    return HeldOutRow(prompt, reference.strip(), *_split(segments, tokenizer))
+
+
+def _halved(segment: Segment, at: int) -> tuple[Segment, Segment]:
+    before = tuple(span for span in segment.plain if span[1] <= at)
+    behind = tuple((start - at, end - at) for start, end in segment.plain if start >= at)
+    return Segment(segment.text[:at], False, plain=before), Segment(segment.text[at:], True, plain=behind)
+
+
+def _split(segments: Sequence[Segment], tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the tokens of a prompt, and those of the answer that is its last segment."""
+    [row] = tokens.tokenize([segments], tokenizer, sys.maxsize, "completion")
+    first = len(row.ids) - next((n for n, label in enumerate(reversed(row.labels)) if label != "trained"), len(row.ids))
+    return row.ids[:first], row.ids[first:]
+
+
+def _halves(text: str) -> tuple[str, str]:
+    middle = max(text.find(" ", len(text) // 2), text.find("\n", len(text) // 2))
+    at = middle if 0 < middle < len(text) - 1 else max(1, len(text) // 2)
+    return text[:at], text[at:]
+
+
+def _readable(turns: Sequence[Turn]) -> str:
+    return "\n\n".join(turn.content for turn in turns if turn.role != "system")

@@ -1,0 +1,98 @@
+"""Adapters of the Hub: named `owner/name`, or `owner/name@revision`, fetched as models are, and into the same cache."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.errors import CompareError, ModelError
+from studio.model import hub_models
+from studio.model.adapter_files import BASE_RECORD, MAX_WEIGHT_BYTES, SETTINGS, WEIGHTS
+from studio.model.hub_models import FileSelection, Listing
+
+_HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
+_STORAGE = re.compile(r"models--([^/]+?)--([^/]+)")
+_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_REWORDED = ("offline", "unknown", "bad_id", "disk", "fetch_failed")
+"""Errors of fetching that have messages of their own for adapters."""
+
+
+def is_hub_id(named: str) -> bool:
+    """Whether this is an id of the Hub, and no folder of that name is here."""
+    return bool(_HUB_ID.fullmatch(named)) and not Path(named).is_dir()
+
+
+def parse_id(named: str) -> tuple[str, str | None]:
+    """Return id and revision; raises CompareError for what is neither."""
+    match = _HUB_ID.fullmatch(named.strip())
+    if match is None:
+        raise CompareError("compare.hub.bad_id", id=named.strip()[:120])
+    return match[1], match[2]
+
+
+def fetch(named: str, on_progress: Callable[[float], None] = lambda share: None, token: str | None = None) -> Path:
+    """Return the folder of an adapter, fetched if it is not here yet: its settings, its weights, its chat template.
+
+    `going` gets the share of bytes done, and may raise to end the download. `token` is for this one call. Raises
+    CompareError, or the ModelError of a token or of access.
+    """
+    adapter_id, revision = parse_id(named)
+    try:
+        return hub_models.fetch(adapter_id, revision, on_progress, token, ADAPTER)
+    except ModelError as error:
+        reason = error.key.removeprefix("model.")
+        if reason not in _REWORDED:
+            raise
+        key, values = f"compare.hub.{reason}", error.values
+    raise CompareError(key, **values)
+
+
+def local_folder(named: str) -> Path:
+    """Return the folder of an adapter that was fetched before; raises CompareError when it was not."""
+    adapter_id, revision = parse_id(named)
+    folder = hub_models.local(adapter_id, revision, ADAPTER)
+    if folder is None:
+        raise CompareError("compare.hub.not_here", id=named)
+    return folder
+
+
+def fetched() -> dict[str, Path]:
+    """Return the folders of the adapters in the cache, by name."""
+    folders = {}
+    for folder in hub_models.cache_folder().glob("models--*/snapshots/*"):
+        owner_and_name = _STORAGE.fullmatch(folder.parent.parent.name)
+        if owner_and_name and _is_whole(folder):
+            adapter_id = "/".join(owner_and_name.groups())
+            folders[adapter_id + _revision_of(folder)] = folder
+    return dict(sorted(folders.items()))
+
+
+def _revision_of(snapshot: Path) -> str:
+    """Return the revision of a snapshot: a branch or tag where one points to it, else its commit."""
+    refs = snapshot.parent.parent / "refs"
+    names = [file.relative_to(refs).as_posix() for file in refs.rglob("*") if file.is_file()]
+    of_it = [name for name in names if (refs / name).read_text(encoding="utf-8").strip() == snapshot.name]
+    return "" if "main" in of_it else f"@{min(of_it, default=snapshot.name)}"
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / SETTINGS).is_file() and (folder / WEIGHTS).is_file()
+
+
+def _require_usable(listing: Listing) -> None:
+    if SETTINGS not in listing.files:
+        raise CompareError("compare.hub.no_adapter", id=listing.id)
+    if WEIGHTS not in listing.files:
+        pickled = [name for name in listing.others if name.endswith(_PICKLED)]
+        key = "compare.hub.pickled" if pickled else "compare.hub.no_weights"
+        raise CompareError(key, id=listing.id, files=", ".join(pickled[:3]))
+    if listing.files[WEIGHTS] > MAX_WEIGHT_BYTES:
+        raise CompareError("compare.too_large", name=listing.id, most=hub_models.size(MAX_WEIGHT_BYTES))
+
+
+ADAPTER = FileSelection(
+    allow=(SETTINGS, WEIGHTS, BASE_RECORD, "chat_template.jinja", "tokenizer_config.json"),
+    ignore=(),
+    is_whole=_is_whole,
+    require_usable=_require_usable,
+)
+"""The template is for the proof: the comparison says so when the adapter came with another one."""

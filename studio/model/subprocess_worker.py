@@ -1,0 +1,152 @@
+"""A subprocess for long work that cannot be interrupted from within: its output is read, and it can be killed."""
+
+import contextlib
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import studio
+from studio.errors import ModelError
+
+TOO_MUCH = 7
+"""Exit code of a child that was tried out and needed more than its limits."""
+POLL_SECONDS = 0.2
+"""Seconds between two checks whether the work is still wanted."""
+SILENCE_SECONDS = 120.0
+"""Seconds without output after which a program counts as stuck."""
+
+
+HUB_TOKEN_VARIABLES = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
+"""Variables with the user's token of the Hub, for those programs alone that call it."""
+_PASSED = re.compile(
+    r"PATH|PATHEXT|HOME|USER|LOGNAME|SHELL|USERPROFILE|USERNAME|HOMEDRIVE|HOMEPATH|(LOCAL)?APPDATA|PROGRAMDATA|PROGRAMFILES.*"
+    r"|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|TEMP|TMP|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|XDG_.*|PYTHON.*|VIRTUAL_ENV|CONDA_.*"
+    r"|(DY)?LD_.*|CUDA_.*|NVIDIA_.*|HIP_.*|ROC[MR]_.*|HSA_.*|(G?OMP|MKL|KMP|OPENBLAS|NUMEXPR|BLIS|VECLIB)_.*|MALLOC_.*"
+    r"|(PY)?TORCH.*|TRITON_.*|BNB_.*|TOKENIZERS_PARALLELISM|TRANSFORMERS_.*|HF_.*|HUGGINGFACE_.*|SAFETENSORS_.*"
+    r"|RESTYLE_(HOME|CACHE)|PIP_.*|(HTTPS?|ALL|NO|FTP)_PROXY|SSL_CERT_.*|(REQUESTS|CURL)_CA_BUNDLE",
+    re.IGNORECASE,
+)
+"""Variables that a program needs to run as this one does."""
+_SECRET = re.compile(r"(?<!_DISABLE_IMPLICIT_)TOKEN(?!IZERS)|SECRET|PASSW|CREDENTIAL|_KEY", re.IGNORECASE)
+
+
+def environment(also: Sequence[str] = ()) -> dict[str, str]:
+    """Return this process's environment as far as a program needs it: no keys and tokens, but for those `also`."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in also or (_PASSED.fullmatch(name) and not _SECRET.search(name))
+    }
+
+
+def is_bearable(program: str, *arguments: str, seconds: float, text: str = "", bearable: Sequence[int] = (0,)) -> bool:
+    """Try something out in a limited child process: `python PROGRAM ARGUMENTS < text`.
+
+    Return whether it ended with one of the `bearable` exit codes. False stands for its limits: it was ended by a signal
+    (the system's, at a limit), by `TOO_MUCH`, or took more than `seconds`. Raises ModelError where it could not run.
+    """
+    command = [sys.executable, "-P", program, *arguments]
+    try:
+        done = subprocess.run(
+            command, input=text.encode(), capture_output=True, timeout=seconds, check=False, env=environment()
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    except OSError as error:
+        raise ModelError("model.trial", program=sys.executable, detail=str(error)) from error
+    if done.returncode in bearable:
+        return True
+    if done.returncode == TOO_MUCH or done.returncode < 0:
+        return False
+    lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+    raise ModelError("model.trial", program=sys.executable, detail=lines[-1][:300])
+
+
+class WorkerSilent(Exception):
+    """The program printed nothing for too long."""
+
+
+class SubprocessWorker:
+    """A running program. Its standard input stays open, so that it can see when this process is gone."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        first_line: str = "",
+        silence: float = SILENCE_SECONDS,
+        variables: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
+    ):
+        """Start `command` and write a line to its standard input.
+
+        It gets what it needs of this process's environment, the `secrets` that are named, and the `variables`. After so
+        many seconds of silence it counts as stuck.
+        """
+        self._silence = silence
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**environment(secrets), **(variables or {})},
+            cwd=Path(studio.__file__).parent.parent,  # where `-m studio…` finds the package
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, name="child-output", daemon=True).start()
+        if first_line:
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(first_line + "\n")
+                self._process.stdin.flush()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with an error; waits for its end."""
+        return self._process.wait() != 0
+
+    def lines(self) -> Iterator[str | None]:
+        """Yield what the program prints, line by line, and None whenever it has printed nothing for a moment.
+
+        It is killed when the iterator is closed before its end. Raises WorkerSilent after too long a silence.
+        """
+        last_output = time.monotonic()
+        try:
+            while True:
+                try:
+                    line = self._lines.get(timeout=POLL_SECONDS)
+                except queue.Empty:
+                    if time.monotonic() - last_output > self._silence:
+                        raise WorkerSilent from None
+                    yield None
+                    continue
+                if line is None:
+                    self._process.wait()
+                    return
+                last_output = time.monotonic()
+                yield line
+        finally:
+            self._end()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as printed:
+            for line in printed:
+                self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()

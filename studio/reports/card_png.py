@@ -1,0 +1,204 @@
+"""The card as a picture of a fixed size for social posts: the first prompt, both answers, and what the run was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from studio.data.language import is_hangul
+from studio.errors import CompareError
+from studio.reports import fonts
+from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, MUTED, WARN, Canvas, FittedText, line_height
+from studio.reports.comparison_card import Card, ScoreRow
+
+SIZES = {"square": (1080, 1080), "landscape": (1200, 675), "portrait": (1080, 1350)}
+"""Width and height in pixels."""
+
+HEADLINE_METRICS = ("perplexity", "marker", "chrf", "ends")
+"""The picture shows the first three of these that the scoreboard has, better or not."""
+
+_ANSWER_FONT_SIZES = (84, 72, 60, 50, 43, 38, 34, 30, 27, 24, 22, 20)
+"""Type sizes of an answer in pixels, the largest first."""
+_RECIPE_LINES = 2
+_PANEL_PADDING, _PANEL_HEAD = 26, 58
+"""Space beside an answer, and from the top of its panel to its first line."""
+_COLOURS = {"better": GOOD, "worse": WARN, "unclear": MUTED}
+
+
+def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
+    """Return the card as a picture of one of `SIZES`, with the pair at index `pair`.
+
+    Text that does not fit ends in an ellipsis, and the panel says that it is cut; characters that no font here has are
+    drawn as boxes, and counted. Raises CompareError for an unknown size, and for Korean text without a Korean font.
+    """
+    if size not in SIZES:
+        raise CompareError("compare.card_size", size=str(size)[:40], sizes=", ".join(SIZES))
+    canvas = Canvas(*SIZES[size], fonts.find(_has_hangul(card, pair)))
+    return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").draw()
+
+
+def _has_hangul(card: Card, pair: int) -> bool:
+    answers = card.pairs[pair]
+    texts = [card.title, card.base, card.adapter, card.words("before"), answers.prompt, answers.before, answers.after]
+    return any(map(is_hangul, "".join([*texts, *card.recipe])))
+
+
+@dataclass
+class _Drawing:
+    """One card on one canvas, from top to bottom."""
+
+    card: Card
+    pair: int
+    canvas: Canvas
+    wide: bool
+    stacked: bool
+
+    def draw(self) -> bytes:
+        """Draw everything and return the picture."""
+        answers, margin = self.card.pairs[self.pair], 48 if self.wide else 56
+        for words in (self.card.title, answers.prompt, answers.before, answers.after, *self.card.recipe):
+            self.canvas.drawable(words)  # so that the foot can say what has no glyph
+        left, width = margin, self.canvas.width - 2 * margin
+        top = self._head(left, margin - 10, width)
+        top = self._prompt(left, top, width)
+        bottom = self._foot(left, self.canvas.height - margin + 8, width)
+        bottom = self._scores(left, bottom, width)
+        self._sides(left, top, width, bottom - top)
+        return self.canvas.to_png()
+
+    def _head(self, left: float, top: float, width: float) -> float:
+        canvas, card, size = self.canvas, self.card, 30 if self.wide else 36
+        date = canvas.drawable(card.date)[:40]
+        date_width = canvas.measure(date, 20)
+        canvas.mark(left, top + (line_height(size) - size) / 2, size)
+        room = width - size - 16 - (date_width + 24 if date else 0)
+        title = canvas.fit(" ".join(card.title.split()), room, line_height(size), [size], bold=True)
+        canvas.lines(left + size + 16, top, title, bold=True)
+        canvas.text(left + width - date_width, top + (line_height(size) - line_height(20)) / 2, date, 20, MUTED)
+        return top + line_height(size) + (12 if self.wide else 24)
+
+    def _prompt(self, left: float, top: float, width: float) -> float:
+        canvas, card, total = self.canvas, self.card, len(self.card.pairs)
+        label = canvas.drawable(card.words("prompt"))
+        canvas.text(left, top, label, 18, MUTED, bold=True)
+        if total > 1:
+            count = canvas.drawable(card.words("one_of", number=self.pair + 1, total=total))
+            canvas.text(left + width - canvas.measure(count, 18), top, count, 18, MUTED)
+        top += line_height(18) + 2
+        sizes = [26, 24, 22] if self.wide else [32, 28, 25]
+        fitted = canvas.fit(card.pairs[self.pair].prompt, width, 2 * line_height(sizes[0]), sizes, bold=True)
+        canvas.lines(left, top, fitted, bold=True)
+        if fitted.cut:
+            right = left + canvas.measure(label, 18, bold=True) + 14
+            canvas.text(right, top - line_height(18) - 2, self._cut_words(), 18, WARN)
+        return top + fitted.height + (16 if self.wide else 24)
+
+    def _sides(self, left: float, top: float, width: float, height: float) -> None:
+        """Draw both answers in one size of type, side by side or one above the other."""
+        card, answers, gap = self.card, self.card.pairs[self.pair], 24
+        each = width if self.stacked else (width - gap) / 2
+        heights = [height, height]
+        if self.stacked:
+            needs = [
+                self._fitted(answer, each, height, _ANSWER_FONT_SIZES[-2:]).height + 90
+                for answer in (answers.before, answers.after)
+            ]
+            share = min(max(needs[0] / sum(needs), 0.3), 0.7)
+            heights = [(height - gap) * share, (height - gap) * (1 - share)]
+        rooms = list(zip((answers.before, answers.after), heights, strict=True))
+        size = min(self._fitted(answer, each, tall, _ANSWER_FONT_SIZES).size for answer, tall in rooms)
+        spare = min(tall - self._fitted(answer, each, tall, [size]).height for answer, tall in rooms)
+        lead = max(0, spare - _PANEL_HEAD - 16) / 3  # short answers stand a little above the middle, on one line
+        y = top
+        for side, name, (answer, tall) in zip(("before", "after"), (card.base, card.adapter), rooms, strict=True):
+            x = left + (each + gap if side == "after" and not self.stacked else 0)
+            self._panel(x, y, each, tall, side, name, answer, size, lead)
+            y += tall + gap if self.stacked else 0
+
+    def _fitted(self, answer: str, width: float, height: float, sizes: Sequence[int]) -> FittedText:
+        """Fit an answer into a panel."""
+        content = answer if answer.strip() else self.card.words("empty")
+        return self.canvas.fit(content, width - 2 * _PANEL_PADDING, height - _PANEL_HEAD - 16, sizes)
+
+    def _panel(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        side: str,
+        name: str,
+        answer: str,
+        size: int,
+        lead: float,
+    ) -> None:
+        canvas, after = self.canvas, side == "after"
+        canvas.panel(x, y, width, height, ACCENT if after else BEFORE)
+        left, edge, top = x + _PANEL_PADDING, x + width - _PANEL_PADDING, y + 18
+        fitted = self._fitted(answer, width, height, [size])
+        note = self._cut_words() if fitted.cut else ""
+        label = canvas.text(left, top, self.card.words(side), 20, GOOD if after else MUTED, bold=True)
+        room = edge - label - 14 - (canvas.measure(note, 18) + 14 if note else 0)
+        canvas.lines(label + 14, top + 1.5, canvas.fit(name, room, line_height(18), [18]), MUTED)
+        canvas.text(edge - canvas.measure(note, 18), top + 1.5, note, 18, WARN)
+        canvas.lines(left, y + _PANEL_HEAD + lead, fitted, INK if answer.strip() else MUTED)
+
+    def _cut_words(self) -> str:
+        return f"✂ {self.card.words('cut')}" if self.canvas.has("✂") else self.card.words("cut")
+
+    def _foot(self, left: float, bottom: float, width: float) -> float:
+        """Draw recipe, data and loss above `bottom`, and return where they begin."""
+        canvas, card, size = self.canvas, self.card, 18
+        about = [card.words("rows", rows=card.scoreboard.rows)] if card.scoreboard else []
+        about += [f"{card.words('data')} {card.data_hash[:12]}"] if card.data_hash else []
+        about += [card.words("undrawn", count=len(canvas.undrawn))] if canvas.undrawn else []
+        about.append(card.words("made"))
+        chart = 200 if card.loss_line else 0
+        room = width - (chart + 40 if chart else 0)
+        recipe = self._packed(card.recipe, room, size)
+        if len(recipe) > _RECIPE_LINES:
+            recipe = [*recipe[: _RECIPE_LINES - 1], f"{recipe[_RECIPE_LINES - 1]} · …"]
+        lines = [*recipe, *self._packed(about, room, size)]
+        fitted = [canvas.fit(line, room, line_height(size), [size]) for line in lines]
+        height = max(sum(part.height for part in fitted), 84 if chart else 0)
+        top = bottom - height
+        if chart:
+            words = canvas.drawable(card.loss_line.split(". ")[0])
+            canvas.curve(left + width - chart, bottom - 78, chart - 6, 40, card.losses)
+            canvas.text(left + width - max(chart, canvas.measure(words, size)), bottom - 30, words, size, MUTED)
+        line = bottom - sum(part.height for part in fitted)
+        for part in fitted:
+            canvas.lines(left, line, part, MUTED)
+            line += part.height
+        return top - (16 if self.wide else 22)
+
+    def _packed(self, items: Sequence[str], width: float, size: int) -> list[str]:
+        """Put items into lines, as many as fit in each."""
+        lines: list[str] = []
+        for item in (" ".join(item.split()) for item in items):
+            longer = f"{lines[-1]} · {item}" if lines else item
+            if lines and self.canvas.measure(self.canvas.drawable(longer), size) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(item)
+        return lines
+
+    def _scores(self, left: float, bottom: float, width: float) -> float:
+        """Draw the headline measures side by side above `bottom`, and return where they begin."""
+        rows = [row for name in HEADLINE_METRICS for row in self.card.rows if row.name == name][:3]
+        if not rows:
+            return bottom
+        height, gap = (62 if self.wide else 96), 24
+        each = (width - gap * (len(rows) - 1)) / len(rows)
+        for place, row in enumerate(rows):
+            self._score(left + place * (each + gap), bottom - height, each, row)
+        return bottom - height - (16 if self.wide else 22)
+
+    def _score(self, x: float, y: float, width: float, row: ScoreRow) -> None:
+        canvas, size = self.canvas, 22 if self.wide else 28
+        canvas.lines(x, y, canvas.fit(row.title, width, line_height(18), [18, 16]), MUTED)
+        y += line_height(18)
+        figures = canvas.drawable(f"{row.before} → {row.after}", bold=True)
+        right = canvas.text(x, y, figures, size, bold=True)
+        sign, words = row.verdict_words.split(" ", 1)
+        verdict = f"{sign} {words}" if self.canvas.has(sign) else words
+        place = (right + 10, y + (line_height(size) - line_height(18)) / 2) if self.wide else (x, y + line_height(size))
+        canvas.lines(*place, canvas.fit(verdict, x + width - place[0], line_height(18), [18]), _COLOURS[row.verdict])

@@ -1,0 +1,161 @@
+"""The metadata of a run, from its directory: settings, choices, versions, results, files."""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio import checkpoints, presets, summaries
+from studio.config import RunConfig, fields, values
+from studio.errors import ConfigError
+from studio.events import Chosen
+from studio.runs import Run, State
+from studio.summaries import Summary
+from studio.train import cleanup
+
+if TYPE_CHECKING:
+    from studio.evaluate.scoreboard import Scoreboard
+
+NAMES = ("name",)
+"""Settings that tell runs apart and change nothing about them."""
+_FIELDS = dict(fields())
+
+
+@dataclass(frozen=True)
+class SavedScoreboard:
+    """A scoreboard in the run's directory."""
+
+    at: float
+    """When it was made, in seconds since the epoch."""
+    adapter: str
+    """What was measured: `now`, or a checkpoint (`step-000100`)."""
+    board: "Scoreboard"
+
+
+@dataclass(frozen=True)
+class RunMetadata:
+    """The metadata of a run."""
+
+    summary: Summary
+    config: RunConfig | None
+    """As the run was started; None when it cannot be read."""
+    from_default: Mapping[str, Any]
+    """The settings that differ from the defaults, by dotted path."""
+    from_preset: Mapping[str, tuple[Any, Any]]
+    """The settings that differ from the preset of today, each with the preset's value."""
+    changes: Sequence[Mapping[str, Any]]
+    """Settings that were changed when the run was resumed: `step` and `settings`."""
+    choices: Sequence[Chosen]
+    """The automatic choices, the latest of each."""
+    resolved: Mapping[str, Any]
+    """Hashes, versions, the base, the device."""
+    checkpoints: Sequence[int]
+    """The steps of the checkpoints, the newest first."""
+    spare_bytes: int
+    """What the clean-up of old checkpoints would free."""
+    evaluations: Sequence[SavedScoreboard]
+    """The scoreboards, the newest first."""
+    votes: int
+    """Votes and readings on its answers."""
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run is stopped, unfinished, and can continue: from a checkpoint, or from the start."""
+        status = self.summary.status
+        if status is None or status.state.alive or status.state is State.FINISHED:
+            return False
+        return bool(self.checkpoints) or not status.step
+
+    @property
+    def can_compare(self) -> bool:
+        """Whether there is something to put beside the base."""
+        return self.summary.has_adapter or bool(self.checkpoints)
+
+
+def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
+    """Gather what is known of a run; what is damaged is left out, and the summary says so.
+
+    `chosen` are its automatic choices, where its events were read already.
+    """
+    config: RunConfig | None = None
+    with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):
+        config = run.started_config()
+    resolved = _resolved(run)
+    if chosen is None:
+        chosen = list({event.name: event for event in _events(run) if isinstance(event, Chosen)}.values())
+    return RunMetadata(
+        summary=summaries.of(run),
+        config=config,
+        from_default=from_default(config) if config else {},
+        from_preset=from_preset(config) if config else {},
+        changes=resolved.get("changes", []),
+        choices=chosen,
+        resolved=resolved,
+        checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
+        spare_bytes=cleanup.spare_bytes(run),
+        evaluations=_evaluations(run.path / "compare"),
+        votes=sum(_count_lines(run.path / "compare" / name) for name in ("votes.jsonl", "readings.jsonl")),
+    )
+
+
+def from_default(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that are not at their defaults, by dotted path."""
+    return {
+        path: value
+        for path, value in values(config).items()
+        if path not in NAMES and value is not None and value != _FIELDS[path].default
+    }
+
+
+def from_preset(config: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which a config differs from its preset, each with the preset's value."""
+    if config.preset not in presets.names():
+        return {}
+    return {
+        path: (first, second)
+        for path, (first, second) in differing([config, presets.load(config.preset)]).items()
+        if path not in NAMES
+    }
+
+
+def differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
+    """Return the settings in which some configs differ, by dotted path, with the value of each."""
+    each = [values(config) for config in configs]
+    rows = {path: tuple(one[path] for one in each) for path in _FIELDS}
+    return {path: row for path, row in rows.items() if any(value != row[0] for value in row)}
+
+
+def _resolved(run: Run) -> dict[str, Any]:
+    try:
+        resolved = run.resolved()
+    except (OSError, ValueError):
+        return {}
+    return resolved if isinstance(resolved, dict) else {}
+
+
+def _events(run: Run) -> list[Any]:
+    try:
+        return run.events()[0]
+    except OSError:
+        return []
+
+
+def _evaluations(folder: Path) -> list[SavedScoreboard]:
+    from studio.evaluate.scoreboard import Scoreboard
+
+    scoreboards = []
+    for path in folder.glob("*/scoreboard.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
+            about = json.loads(path.with_name("evaluation.json").read_bytes())
+            board = Scoreboard.from_json(path.read_bytes())
+            scoreboards.append(SavedScoreboard(path.stat().st_mtime, about["column"]["adapter"], board))
+    return sorted(scoreboards, key=lambda each: each.at, reverse=True)
+
+
+def _count_lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0

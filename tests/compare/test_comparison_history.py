@@ -1,0 +1,56 @@
+"""A run keeps its single comparisons: they open again as they were, and the oldest go first."""
+
+import errno
+from dataclasses import replace
+
+import pytest
+from asking import GREEDY, SAMPLED, compare
+from following import trained
+
+from studio.compare import comparison_history
+from studio.compare.columns import ADAPTED, BASE, Column
+from studio.data.conversation import Turn
+from studio.journal import Journal
+
+
+@pytest.fixture
+def run(tiny_config):
+    return trained(tiny_config)
+
+
+def test_what_is_kept_is_what_was_shown_the_newest_first(run):
+    columns = (BASE, replace(ADAPTED, strength=0.5), Column("base", shots=(Turn("user", "a"), Turn("assistant", "b"))))
+    first = compare(run, "What is <b>3</b>?", SAMPLED, columns)
+    chat = compare(run, "What is 4?")
+    assert compare(run, ("many", "prompts")).notes == ()
+
+    found = comparison_history.load_all(run)
+    assert [one.comparison for one in found] == [chat, first]
+    assert found[0].id == comparison_history.comparison_id(chat)
+    assert found[0].comparison.next_turn("And 5?").earlier == ("What is 4?",)
+    assert found[0].comparison.proof.verified
+
+    again = compare(run, "What is <b>3</b>?", SAMPLED, columns)
+    assert [one.comparison.request for one in comparison_history.load_all(run)] == [again.request, chat.request]
+
+
+def test_the_oldest_go_first_and_what_cannot_be_read_takes_nothing_with_it(run, monkeypatch, caplog):
+    monkeypatch.setattr(comparison_history, "MAX_SAVED", 2)
+    made = [compare(run, prompt) for prompt in ("one", "two", "three")]
+    assert [one.comparison for one in comparison_history.load_all(run)] == [made[2], made[1]]
+
+    journal = Journal(run.path / "compare" / "comparisons.jsonl")
+    journal.append({"id": "of another version", "at": 0, "comparison": {"request": None}})
+    assert [one.comparison for one in comparison_history.load_all(run)] == [made[2], made[1]]
+    assert "cannot be read" in caplog.text
+
+
+def test_a_full_disk_takes_nobodys_answers_away(run, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("studio.journal.replace_file", full)
+    made = compare(run, "hi", GREEDY)
+    assert made.proof is not None
+    assert "No space left" in made.notes[-1].text()
+    assert comparison_history.load_all(run) == []
