@@ -149,7 +149,7 @@ class GpuThread:
         return job
 
     def export(self, request: ExportRequest) -> Job:
-        """Ask for an export of a run; it shows an `Exporting` as it goes on."""
+        """Ask for an export of a run; it shows an `ExportProgress` as it goes on."""
         from studio.export.job import export
 
         return self.submit_alone(Job(functools.partial(export, request)))

@@ -76,10 +76,10 @@ def export(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         differs = made.verification is not None and not made.verification.passed
         if goes_to and not differs:
-            from studio.export import hub
+            from studio.export import hub_push
 
             try:
-                page = hub.push(made.folder, goes_to, going)
+                page = hub_push.push(made.folder, goes_to, going)
             except KeyboardInterrupt:
                 err.print(say("cli.push_cancelled", folder=str(made.folder)))
                 raise typer.Exit(130) from None
@@ -94,12 +94,12 @@ def export(
 
 def _target(kind: str, repository: str, public: bool, ask_token: bool) -> Any:
     """Return where the export goes on the Hub; a token that is asked for is in no argument and no history."""
-    from studio.export import hub
+    from studio.export import hub_push
 
     token = None
     if ask_token:
         token = getpass.getpass(f"{say('cli.token')}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
-    return hub.look(kind, repository, public=public, token=token)
+    return hub_push.resolve_target(kind, repository, public=public, token=token)
 
 
 def _of_push(goes_to: Any, page: str | None) -> list[Message]:
@@ -107,7 +107,7 @@ def _of_push(goes_to: Any, page: str | None) -> list[Message]:
         return []
     if page is None:
         return [message("export.note.not_pushed", id=goes_to.id)]
-    return goes_to.arrived
+    return goes_to.push_notes
 
 
 def _as_json(run_id: str, kind: str, made: Any, notes: list[Message]) -> dict[str, Any]:
