@@ -5,13 +5,17 @@ import os
 import queue
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import studio
+from studio.errors import ModelError
 
+TOO_MUCH = 7
+"""Exit code of a child that was tried out and needed more than its limits."""
 GLANCE = 0.2
 """Seconds between two looks at whether the work is still wanted."""
 SILENCE = 120.0
@@ -39,6 +43,29 @@ def environment(also: Sequence[str] = ()) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in also or (_PASSED.fullmatch(name) and not _SECRET.search(name))
     }
+
+
+def is_bearable(program: str, *arguments: str, seconds: float, text: str = "", bearable: Sequence[int] = (0,)) -> bool:
+    """Try something out in a limited child process: `python PROGRAM ARGUMENTS < text`.
+
+    Return whether it ended with one of the `bearable` exit codes. False stands for its limits: it was ended by a signal
+    (the system's, at a limit), by `TOO_MUCH`, or took more than `seconds`. Raises ModelError where it could not run.
+    """
+    command = [sys.executable, "-P", program, *arguments]
+    try:
+        done = subprocess.run(
+            command, input=text.encode(), capture_output=True, timeout=seconds, check=False, env=environment()
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    except OSError as error:
+        raise ModelError("model.trial", program=sys.executable, detail=str(error)) from error
+    if done.returncode in bearable:
+        return True
+    if done.returncode == TOO_MUCH or done.returncode < 0:
+        return False
+    lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+    raise ModelError("model.trial", program=sys.executable, detail=lines[-1][:300])
 
 
 class Stuck(Exception):

@@ -1,15 +1,13 @@
 """A chat template is a program of whoever made the model: it is tried out in a child process before it runs here."""
 
 import functools
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 from studio.errors import ModelError
 from studio.model import render
-from studio.model.child import environment
+from studio.model.child import is_bearable
 
 WAIT = render.SECONDS + 3
 """Seconds until a child that does not end is ended: its own limit counts only what it computes."""
@@ -90,11 +88,4 @@ def check(template: str | dict[str, str] | None, name: str) -> None:
 
 @functools.lru_cache(64)
 def _is_bearable(template: str) -> bool:
-    command = [sys.executable, "-P", render.__file__]
-    try:
-        done = subprocess.run(
-            command, input=template.encode(), capture_output=True, timeout=WAIT, check=False, env=environment()
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    return is_bearable(render.__file__, seconds=WAIT, text=template)

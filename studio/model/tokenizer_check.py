@@ -1,14 +1,12 @@
 """A tokenizer is a program of whoever made the model: it is tried out in a child process before it runs here."""
 
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 from studio.errors import ModelError
 from studio.files import sha256
 from studio.model import tokenizer_trial
-from studio.model.child import environment
+from studio.model.child import is_bearable
 
 WAIT = tokenizer_trial.SECONDS + 30
 """Seconds until a child that does not end is ended: its own limit counts only what it computes."""
@@ -24,7 +22,9 @@ def check(folder: Path) -> None:
     known = "".join(f"{file.name} {sha256(file)} " for file in files if file.is_file())
     content = hashlib.sha256(known.encode()).hexdigest()
     if content not in _tried:
-        _tried[content] = _is_bearable(folder)
+        _tried[content] = is_bearable(
+            tokenizer_trial.__file__, str(folder), seconds=WAIT, bearable=(0, tokenizer_trial.BROKEN)
+        )
     if not _tried[content]:
         raise ModelError(
             "model.tokenizer",
@@ -37,12 +37,3 @@ def check(folder: Path) -> None:
 
 _tried: dict[str, bool] = {}
 """Whether what was tried is bearable, by what is in its files."""
-
-
-def _is_bearable(folder: Path) -> bool:
-    command = [sys.executable, "-P", tokenizer_trial.__file__, str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=WAIT, check=False, env=environment())
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode in (0, tokenizer_trial.BROKEN)

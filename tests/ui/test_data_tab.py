@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+import threading
 
 import openpyxl
 import pytest
 from playwright.sync_api import Page, expect
 
 from studio.config import MappingConfig, RunConfig, SourceConfig
+from studio.data import prepare
 from studio.i18n import text
 from studio.ui import launch, templates
 from studio.ui import look as looks
@@ -156,6 +158,32 @@ def test_an_encoding_that_is_not_clear_is_asked_for_and_chosen_on_the_page(page_
     page.locator("#upload input[type=file]").set_input_files(path)
     expect(page.locator("#structure")).to_contain_text("UTF-8", timeout=SLOW)
     expect(choice).to_have_value("")
+    assert page.errors == []
+
+
+def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, browser, tmp_path, monkeypatch):
+    page = open_page(browser, page_url, "en-US")
+    paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
+    for path in paths:
+        path.write_text(f"question,answer\nWhich?,The {path.stem}.\n", encoding="utf-8")
+    reading, read_on, table = threading.Event(), threading.Event(), prepare.table
+
+    def slow(data):
+        if "first" in data.source.name:
+            reading.set()
+            read_on.wait(60)
+        return table(data)
+
+    monkeypatch.setattr(prepare, "table", slow)
+    upload(page, paths[0], "en")
+    assert reading.wait(60)
+    page.locator("#upload").get_by_label(re.compile("clear|remove", re.IGNORECASE)).first.click()
+    page.locator("#upload input[type=file]").set_input_files(paths[1])
+    expect(page.locator("#upload")).to_contain_text("second", timeout=SLOW)
+    page.wait_for_timeout(1000)  # the page has sent what it sends of the second file
+    read_on.set()
+    expect(page.locator("#rows")).to_contain_text("The second.", timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
     assert page.errors == []
 
 

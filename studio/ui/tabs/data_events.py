@@ -24,6 +24,10 @@ from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _SHARED = {**QUIET, "concurrency_limit": 8}
 """Several sessions read and scan at once."""
+_LAST = {"trigger_mode": "always_last"}
+"""A change during the event before it is not lost, as it is by default: the event comes once more."""
+_EACH = {"trigger_mode": "multiple"}
+"""Each change begins the event at once; its work takes the place of the work before it (`scanning.begin`)."""
 _DOWNLOAD = "(said) => { if (said) setTimeout(() => document.querySelector('#cleaned').click(), 300); }"
 
 
@@ -210,11 +214,12 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
 
     def show_again(event: Any) -> Any:
         outputs = [tab.look, row.number, *tab.of_row]
-        return event.then(show_row, [*settings, tab.look, row.number, *form.components], outputs, **_SHARED)
+        return event.then(show_row, [*settings, tab.look, row.number, *form.components], outputs, **_SHARED, **_EACH)
 
     def scan_again(event: Any) -> Any:
         outputs = [tab.checked, *tab.of_scan, health.written, controls.structure]
-        return event.then(scan, [*settings, tab.look, *form.components], outputs, **QUIET, concurrency_limit=None)
+        inputs = [*settings, tab.look, *form.components]
+        return event.then(scan, inputs, outputs, **QUIET, **_EACH, concurrency_limit=None)
 
     def look_again(event: Any) -> Any:
         return scan_again(show_again(event))
@@ -234,13 +239,13 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             row.number,
         ]
         outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.worded]
-        return look_again(event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED))
+        return look_again(event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST))
 
     def nothing() -> None:
         """Begin a chain of events."""
 
     chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
-    read_again(gr.on([*chosen_again, controls.upload.upload, controls.upload.clear], nothing, **QUIET))
+    read_again(gr.on([*chosen_again, controls.upload.upload, controls.upload.clear], nothing, **QUIET, **_LAST))
     taken = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
     read_again(controls.path.submit(take_path, [frame.language, controls.path], taken, **QUIET))
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
@@ -265,7 +270,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         )
     )
     chosen.remove(parts["data.prompt.style"].input)
-    look_again(gr.on([*chosen, *(part.blur for part in typed), *(part.submit for part in typed)], nothing, **QUIET))
+    changed = [*chosen, *(part.blur for part in typed), *(part.submit for part in typed)]
+    look_again(gr.on(changed, nothing, **QUIET, **_LAST))
     parts["data.prompt.style"].change(
         lambda style: [gr.update(visible=style == "text")] * 2,
         parts["data.prompt.style"],
@@ -280,7 +286,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     for kind, button in row.jumps.items():
         asked = [frame.language, tab.look, tab.checked, gr.State(kind)]
         show_again(button.click(jump, asked, row.number, **QUIET))
-    show_again(row.number.submit(nothing, **QUIET))
+    show_again(row.number.submit(nothing, **QUIET, **_LAST))
     show_again(health.report.select(row_of_problem, None, row.number, **QUIET))
     look_again(health.report.click(mend, parts["data.fixes"], parts["data.fixes"], **QUIET))
     look_again(
