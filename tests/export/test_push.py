@@ -82,7 +82,7 @@ def test_a_new_export_replaces_the_one_before(account, export):
 def test_a_cut_connection_is_taken_up_again(account, export):
     account.cuts = 1
     shares = []
-    pushed(export, going=lambda phase, share: shares.append(share))
+    pushed(export, on_progress=lambda phase, share: shares.append(share))
     holds(account.repositories["me/captain"], export)
     assert account.cuts == 0
     assert shares[-1] is None
@@ -106,7 +106,7 @@ def test_a_broken_upload_goes_on_where_it_was(account, export):
             raise Enough
 
     with pytest.raises(Enough):
-        pushed(export, going=stop_at_the_second)
+        pushed(export, on_progress=stop_at_the_second)
     repository = account.repositories["me/captain"]
     assert set(repository.files()) == {".gitattributes"}
     arrived = set(account.store)
