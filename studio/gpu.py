@@ -146,7 +146,7 @@ class GpuThread:
             return self._accept(job, self._queue.append)
 
     def export(self, request: ExportRequest) -> Job:
-        """Queue an export of a run; its updates are `Exporting`."""
+        """Queue an export of a run; its updates are `ExportProgress`."""
         from studio.export.job import export
 
         return self.submit_exclusive(Job(functools.partial(export, request)))
@@ -158,7 +158,7 @@ class GpuThread:
         return self.submit(Job(functools.partial(compare, request, keep=keep)))
 
     def score_answer(self, request: CompareRequest, answer: Sequence[int]) -> Job:
-        """Queue the scores of an answer's tokens in each column, for the first prompt; its updates are `TokenScores`."""
+        """Queue the scores of an answer's tokens in each column, for the first prompt; updates are `TokenScores`."""
         from studio.compare.compare_job import score_answer
 
         return self.submit(Job(functools.partial(score_answer, request, answer)))

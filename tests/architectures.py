@@ -352,7 +352,8 @@ def _merge(run) -> str:
 
     from studio import gpu
     from studio.errors import StudioError
-    from studio.export import merge, subject
+    from studio.export import merge
+    from studio.export.export_context import load_context
     from studio.export.request import ExportRequest
 
     try:
@@ -360,7 +361,7 @@ def _merge(run) -> str:
         ids = torch.tensor([[5, 9, 40, 80, 33]])
         with torch.no_grad():
             alone = AutoModelForCausalLM.from_pretrained(made.folder).eval()(input_ids=ids).logits
-            base = merge.base(subject.of(run).base.path, "float32")
+            base = merge.base(load_context(run).base.path, "float32")
             wanted = PeftModel.from_pretrained(base, run.adapter).eval()(input_ids=ids).logits
     except StudioError as error:
         return f"{error.key} {error.values.get('kind', '')} {error.values.get('detail', '')}".strip()[:200]

@@ -1,10 +1,11 @@
-"""Commands about models, and about this machine."""
+"""The commands about models, and doctor."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -16,44 +17,45 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from studio import i18n, presets
-from studio.cli.words import LANGUAGE, AsJson, err, out, plain, print_json, say
+from studio import presets
+from studio.cli.console import LANGUAGE, AsJson, err, out, print_json, print_messages, print_path, print_plain, text
 from studio.errors import ModelError
+from studio.i18n import Message
 from studio.model import hardware
 
-app = typer.Typer(help=say("cli.model"), no_args_is_help=True)
+app = typer.Typer(help=text("cli.model"), no_args_is_help=True)
 machine = typer.Typer()
 
-ModelId = Annotated[str, typer.Argument(metavar="MODEL", help=say("cli.model_id"))]
-Revision = Annotated[str | None, typer.Option("--revision", help=say("cli.revision"))]
+ModelId = Annotated[str, typer.Argument(metavar="MODEL", help=text("cli.model_id"))]
+Revision = Annotated[str | None, typer.Option("--revision", help=text("cli.revision"))]
 
 
-@app.command(help=i18n.text("cli.pull", LANGUAGE))
+@app.command(help=text("cli.pull"))
 def pull(model_id: ModelId = "builtin", revision: Revision = None) -> None:
     from studio.config import BUILTIN_MODEL, ModelConfig
     from studio.model import catalogue, load
 
     config = ModelConfig(id=model_id, revision=revision)
     facts = catalogue.describe(config)
-    if facts.problem and facts.where == "nowhere":  # asked once, so that the answer comes in five seconds
+    if facts.problem and facts.where == "nowhere":
         raise ModelError(facts.problem.key.removeprefix("errors."), **facts.problem.values)
     # The built-in model is also converted, so its share is not one of bytes.
     in_bytes = bool(facts.bytes and not facts.here and model_id != BUILTIN_MODEL)
     total = float(facts.bytes or 1) if in_bytes else 1.0
-    shown = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) if in_bytes else (TaskProgressColumn(),)
-    with Progress(TextColumn("{task.description}"), BarColumn(), *shown, console=err, transient=True) as progress:
-        task = progress.add_task(say("phase.fetching"), total=total)
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) if in_bytes else (TaskProgressColumn(),)
+    with Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=err, transient=True) as progress:
+        task = progress.add_task(text("phase.fetching"), total=total)
         try:
             located = load.fetch(config, lambda share: progress.update(task, completed=share * total))
         except KeyboardInterrupt:
             progress.stop()
-            err.print(say("cli.cancelled"))
+            err.print(text("cli.cancelled"))
             raise typer.Exit(130) from None
-    out.print(str(located.path), soft_wrap=True, highlight=False)
+    print_path(located.path)
     out.print(f"sha256 {located.identity['weights']}", soft_wrap=True, highlight=False)
 
 
-@app.command("list", help=i18n.text("cli.model_list", LANGUAGE))
+@app.command("list", help=text("cli.model_list"))
 def list_models(as_json: AsJson = False) -> None:
     from studio.model import catalogue
 
@@ -61,15 +63,15 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([{**asdict(model), "path": str(model.path)} for model in models])
         return
-    table = Table(*(say(f"cli.{name}") for name in ("column_model", "column_size", "column_path")), box=None)
+    table = Table(*(text(f"cli.{name}") for name in ("column_model", "column_size", "column_path")), box=None)
     for model in models:
-        name = model.id if model.loadable else say("cli.not_loadable", id=model.id)
-        where = str(model.path) if model.here else say("model.not_here")
-        table.add_row(plain(name), catalogue.size(model.bytes) if model.here else "", plain(where))
+        name = model.id if model.loadable else text("cli.not_loadable", id=model.id)
+        where = str(model.path) if model.here else text("model.not_here")
+        table.add_row(escape(name), catalogue.size(model.bytes) if model.here else "", escape(where))
     out.print(table)
 
 
-@app.command(help=i18n.text("cli.model_info", LANGUAGE))
+@app.command(help=text("cli.model_info"))
 def info(model_id: ModelId = "builtin", revision: Revision = None, as_json: AsJson = False) -> None:
     from studio.config import ModelConfig
     from studio.model import catalogue
@@ -79,21 +81,20 @@ def info(model_id: ModelId = "builtin", revision: Revision = None, as_json: AsJs
         print_json(facts.as_json())
     else:
         for title, value in catalogue.describe_facts(facts):
-            out.print(
-                plain(f"{title.text(LANGUAGE)}: {value.text(LANGUAGE) if isinstance(value, i18n.Message) else value}")
-            )
+            value = value.text(LANGUAGE) if isinstance(value, Message) else value
+            print_plain(f"{title.text(LANGUAGE)}: {value}")
         if facts.path:
-            out.print(plain(f"{say('cli.column_path')}: {facts.path}"), soft_wrap=True)
+            print_plain(f"{text('cli.column_path')}: {facts.path}", wrap=False)
         if facts.problem:
-            out.print(plain(facts.problem.text(LANGUAGE)), style="red")
+            print_plain(facts.problem, "red")
     if facts.where == "nowhere":
         raise typer.Exit(1)
 
 
-@machine.command(help=i18n.text("cli.doctor", LANGUAGE))
+@machine.command(help=text("cli.doctor"))
 def doctor(
-    accelerate: Annotated[Path | None, typer.Option("--accelerate", help=say("cli.accelerate"))] = None,
-    preset: Annotated[str, typer.Option("--for", help=say("cli.accelerate_for"))] = presets.QUICKSTART,
+    accelerate: Annotated[Path | None, typer.Option("--accelerate", help=text("cli.accelerate"))] = None,
+    preset: Annotated[str, typer.Option("--for", help=text("cli.accelerate_for"))] = presets.QUICKSTART,
     as_json: AsJson = False,
 ) -> None:
     import shutil
@@ -119,29 +120,28 @@ def doctor(
         print_json(facts | {"choices": reasons})
         return
     for choice in choices:
-        out.print(plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}"))
+        print_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}")
     for name, value in facts["versions"].items():
         out.print(f"{name} {value}", highlight=False)
-    out.print(say("cli.home", path=facts["home"], free=facts["disk_free_gb"]))
-    out.print(say("cli.hub_yes" if facts["hub_reachable"] else "cli.hub_no"))
-    out.print(say("cli.builtin_yes" if facts["builtin_model"] else "cli.builtin_no"))
+    out.print(text("cli.home", path=facts["home"], free=facts["disk_free_gb"]))
+    out.print(text("cli.hub_yes" if facts["hub_reachable"] else "cli.hub_no"))
+    out.print(text("cli.builtin_yes" if facts["builtin_model"] else "cli.builtin_no"))
 
 
 def _show_launch(path: Path, preset: str, as_json: bool) -> None:
-    """Say what a launch file would do with a run; the exit code is 1 when it cannot."""
+    """Print what a launch file does with a run; the exit code is 1 when it cannot be used."""
     from studio.cli.training import read_config
     from studio.train import launch_file
 
-    found = launch_file.check(path, read_config(preset, []), preset)
+    plan = launch_file.check(path, read_config(preset, []), preset)
     if as_json:
-        told = {name: [each.text() for each in getattr(found, name)] for name in ("facts", "warnings", "blocks")}
-        shape = {"kind": found.kind, "processes": found.processes, "machines": found.machines}
-        print_json({**shape, **told, "commands": found.commands})
+        messages = {name: [each.text() for each in getattr(plan, name)] for name in ("facts", "warnings", "blocks")}
+        shape = {"kind": plan.kind, "processes": plan.processes, "machines": plan.machines}
+        print_json({**shape, **messages, "commands": plan.commands})
     else:
-        for style, messages in (("", found.facts), ("yellow", found.warnings), ("red", found.blocks)):
-            for told in messages:
-                out.print(plain(told.text(LANGUAGE)), style=style)
-        for command in found.commands:
-            out.print(plain(command), soft_wrap=True, highlight=False)
-    if found.blocks:
+        for style, messages in (("", plan.facts), ("yellow", plan.warnings), ("red", plan.blocks)):
+            print_messages(messages, style)
+        for command in plan.commands:
+            out.print(escape(command), soft_wrap=True, highlight=False)
+    if plan.blocks:
         raise typer.Exit(1)

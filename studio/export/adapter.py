@@ -1,61 +1,61 @@
-"""The adapter as a folder that PEFT loads without the studio, with all that is needed to ask it rightly."""
+"""Export the adapter as a folder that PEFT loads, with its tokenizer, model card and example."""
 
 import json
+import shutil
+from copy import deepcopy
 from pathlib import Path
 
-from studio.export import card, example, pieces, target
-from studio.export.subject import Subject
+from studio.export import code_snippets, example, export_folder, model_card
+from studio.export.export_context import ExportContext
 from studio.files import replace_file
-from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS
+from studio.model.adapter_files import SETTINGS, WEIGHTS
 
 TEXT_TEMPLATE = "prompt_template.txt"
-"""The run's text template as it was written."""
-_OF_THIS_MACHINE = ("is_local", "local_files_only")
+"""Holds the run's text template."""
+_LOCAL_SETTINGS = ("is_local", "local_files_only")
 
 
-def export(subject: Subject, folder: Path) -> Path:
-    """Write the adapter's folder and return it; raises ExportError when something else is there."""
-    return target.write(folder, "adapter", subject.record, lambda draft: fill(draft, subject))
+def export(context: ExportContext, folder: Path) -> Path:
+    """Write the adapter's folder and return it; raises ExportError when the folder holds something else."""
+    return export_folder.write(folder, "adapter", context.metadata, lambda draft: fill(draft, context))
 
 
-def fill(draft: Path, subject: Subject) -> None:
-    """Put the adapter's files into a folder."""
-    target.copy([subject.run.adapter / WEIGHTS], draft)
-    settings = json.loads((subject.run.adapter / SETTINGS).read_text(encoding="utf-8"))
-    settings |= {"base_model_name_or_path": subject.base.id, "revision": subject.base.revision}
+def fill(draft: Path, context: ExportContext) -> None:
+    """Write the adapter's files into a folder."""
+    shutil.copy2(context.run.adapter / WEIGHTS, draft / WEIGHTS)
+    settings = json.loads((context.run.adapter / SETTINGS).read_text(encoding="utf-8"))
+    settings |= {"base_model_name_or_path": context.base.id, "revision": context.base.revision}
     replace_file(draft / SETTINGS, json.dumps(settings, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
-    save_tokenizer(draft, subject)
-    card.write(draft, subject, "adapter")
-    replace_file(draft / example.NAME, example.script(subject))
-    replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=False)) + "\n")
+    save_tokenizer(draft, context)
+    model_card.write(draft, context, "adapter")
+    replace_file(draft / example.NAME, example.script(context))
+    replace_file(draft / "requirements.txt", "\n".join(code_snippets.requirements(context, training=False)) + "\n")
 
 
-def save_tokenizer(draft: Path, subject: Subject) -> None:
-    """Save the tokenizer with a template that asks as the run did, and no other."""
-    from copy import deepcopy
-
-    tokenizer = deepcopy(subject.tokenizer)
-    if subject.prompt.kind != "chat":
-        tokenizer.chat_template = subject.prompt.chat_template()
+def save_tokenizer(draft: Path, context: ExportContext) -> None:
+    """Save the tokenizer with a chat template that renders prompts as the run does, or none."""
+    tokenizer = deepcopy(context.tokenizer)
+    if context.prompt.kind != "chat":
+        tokenizer.chat_template = context.prompt.chat_template()
     tokenizer.save_pretrained(draft)
     path = draft / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    for name in _OF_THIS_MACHINE:
+    for name in _LOCAL_SETTINGS:
         settings.pop(name, None)
     replace_file(path, json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
-    if subject.prompt.kind == "text":
-        replace_file(draft / TEXT_TEMPLATE, subject.config.data.prompt.template or "")
+    if context.prompt.kind == "text":
+        replace_file(draft / TEXT_TEMPLATE, context.config.data.prompt.template or "")
 
 
-def export_example(subject: Subject, folder: Path) -> Path:
-    """Write a folder with the example script, and the adapter in a folder beside it."""
+def export_example(context: ExportContext, folder: Path) -> Path:
+    """Write a folder with the example script and the adapter in a subfolder."""
 
     def fill_both(draft: Path) -> None:
         (draft / "adapter").mkdir()
-        fill(draft / "adapter", subject)
-        replace_file(draft / "adapter" / BASE_RECORD, json.dumps({"export": "adapter", **subject.record}, indent=1))
+        fill(draft / "adapter", context)
+        export_folder.write_metadata(draft / "adapter", "adapter", context.metadata)
         (draft / "adapter" / example.NAME).unlink()
         (draft / "adapter" / "requirements.txt").rename(draft / "requirements.txt")
-        replace_file(draft / example.NAME, example.script(subject, "adapter"))
+        replace_file(draft / example.NAME, example.script(context, "adapter"))
 
-    return target.write(folder, "example", subject.record, fill_both)
+    return export_folder.write(folder, "example", context.metadata, fill_both)

@@ -1,4 +1,4 @@
-"""The curve of a run as a picture: training loss and validation losses by step, with axes that can be read."""
+"""The loss curves of a run as a PNG: training and validation loss by step."""
 
 import math
 from typing import Any
@@ -14,21 +14,20 @@ from studio.train.curve import Curve
 SIZE = (1000, 480)
 """Width and height in pixels."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 32, 64, 64
-_LINES = 5
-"""Lines across, at most."""
-_MOST = 600
-"""Points of the training loss that are drawn; more have no pixel of their own."""
+_MAX_GRID_LINES = 5
+_MAX_POINTS = 600
+"""Points of the training loss: more would share a pixel."""
 
 
 def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
-    """Return the picture; None for a curve without a point. Losses are in nats a trained token."""
+    """Return the picture; None for a curve without a point. Losses are in nats per trained token."""
     losses, checks = _finite(curve.steps, curve.losses), _finite(curve.check_steps, curve.check_losses)
     if not losses:
         return None
     names, faces = _words(language)
     canvas = Canvas(*SIZE, faces)
     values = [value for _, value in (*losses, *checks)]
-    step = nice_step((max(values) - min(values)) or abs(values[0]) or 1.0, _LINES - 1)
+    step = nice_step((max(values) - min(values)) or abs(values[0]) or 1.0, _MAX_GRID_LINES - 1)
     low, high = math.floor(min(values) / step) * step, math.ceil(max(values) / step) * step
     high = high if high > low else low + step
     first, last = losses[0][0], max(losses[-1][0], losses[0][0] + 1)
@@ -45,7 +44,7 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
         words = f"{value:.{max(0, -math.floor(math.log10(step)))}f}"
         canvas.text(_LEFT - 12 - canvas.measure(words, 18), y - 14, words, 18, MUTED)
     _steps(canvas, first, losses[-1][0], names[2])
-    canvas.line([place(point) for point in _thinned(losses)], ACCENT, 3)
+    canvas.line([place(point) for point in _downsample(losses)], ACCENT, 3)
     right = canvas.text(_LEFT, 16, names[0], 20, ACCENT, bold=True)
     if checks:
         canvas.line([place(point) for point in checks], WARN, 2)
@@ -56,7 +55,7 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
 
 
 def _words(language: str) -> tuple[list[str], Faces]:
-    """Return the words on the picture, and fonts that have them; English ones where no font here has Hangul."""
+    """Return the labels and fonts for them; English labels where no installed font has Hangul."""
     names = [text(f"export.card.axes.{name}", language) for name in ("training", "validation", "step")]
     try:
         return names, fonts.find(any(map(is_hangul, "".join(names))))
@@ -72,7 +71,7 @@ def _steps(canvas: Canvas, first: float, last: float, name: str) -> None:
 
 
 def nice_step(span: float, most: int) -> float:
-    """Return the least of 1, 2 or 5 times a power of ten that divides a span into at most `most` parts."""
+    """Return the smallest of 1, 2 or 5 times a power of ten that divides a span into at most `most` parts."""
     rough = span / most
     power = 10.0 ** math.floor(math.log10(rough))
     return next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))
@@ -83,11 +82,11 @@ def _finite(steps: Any, values: Any) -> list[tuple[float, float]]:
     return [pair for pair in pairs if math.isfinite(pair[1])]
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return at most some of the points, the lowest and the highest of each stretch among them."""
-    if len(points) <= _MOST:
+def _downsample(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return at most `_MAX_POINTS` points: the first, the last, and the extremes of each interval."""
+    if len(points) <= _MAX_POINTS:
         return points
-    width = -(-2 * len(points) // _MOST)
+    width = -(-2 * len(points) // _MAX_POINTS)
     kept = {points[0], points[-1]}
     for start in range(0, len(points), width):
         stretch = sorted(points[start : start + width], key=lambda point: point[1])

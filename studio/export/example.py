@@ -1,44 +1,44 @@
-"""The example that goes with an adapter: a short script that loads it with its base and streams an answer."""
+"""The example script of an adapter: it loads the adapter with its base and streams an answer."""
 
-from studio.export import pieces
-from studio.export.pieces import literal
-from studio.export.subject import Prompt, Subject
+from studio.export import code_snippets
+from studio.export.code_snippets import escape_docstring, literal
+from studio.export.export_context import ExportContext, PromptFormat
 from studio.reports import comparison_card
 
 NAME = "ask.py"
 
 
-def script(subject: Subject, adapter: str = ".") -> str:
-    """Return the script's text; `adapter` is the adapter's folder as seen from the script's own."""
+def script(context: ExportContext, adapter: str = ".") -> str:
+    """Return the script; `adapter` is the adapter's folder, relative to the script."""
     parts = (
-        _head(subject, adapter),
-        pieces.packaged(subject.base),
-        _load(subject),
-        _PROMPT[subject.prompt.kind],
+        _head(context, adapter),
+        code_snippets.base_from_package(context.base),
+        _load(context),
+        _PROMPT_FUNCTION[context.prompt.kind],
         _STREAM,
-        _main(subject.prompt),
+        _main(context.prompt),
     )
     return "\n\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def _head(subject: Subject, adapter: str) -> str:
-    prompt, settings = subject.prompt, subject.generation
-    asked = " ".join(map(pieces.argument, prompt.columns)) or '"How are you?"'
-    needs = " ".join(sorted(name.partition("==")[0] for name in pieces.requirements(subject, training=False)))
+def _head(context: ExportContext, adapter: str) -> str:
+    prompt, settings = context.prompt, context.generation
+    asked = " ".join(map(code_snippets.quote_argument, prompt.columns)) or '"How are you?"'
+    needs = " ".join(sorted(name.partition("==")[0] for name in code_snippets.requirements(context, training=False)))
     classes = ["AutoModelForCausalLM", "AutoTokenizer", "TextIteratorStreamer"]
-    classes += ["BitsAndBytesConfig"] if subject.quantization != "none" else []
-    classes += ["GgufConfig"] if subject.base.origin == "package" else []
+    classes += ["BitsAndBytesConfig"] if context.quantization != "none" else []
+    classes += ["GgufConfig"] if context.base.origin == "package" else []
     lines = [
-        f'"""Ask "{pieces.safe(subject.name)}" and see its answer as it comes.',
+        f'"""Ask "{escape_docstring(context.name)}" and see its answer as it comes.',
         "",
         f"    pip install {needs}",
-        f"    python {NAME} {pieces.safe(asked)}",
+        f"    python {NAME} {escape_docstring(asked)}",
         "",
-        pieces.wrapped(pieces.safe(pieces.origin(subject.base))),
-        f'Written by Restyle Studio for its run {subject.run.id}; nothing of the studio is needed."""',
+        code_snippets.wrap(escape_docstring(code_snippets.base_description(context.base))),
+        f'Written by Restyle Studio for its run {context.run.id}; nothing of the studio is needed."""',
         "",
         "import argparse",
-        *sorted(pieces.imports_of_packaged(subject.base)),
+        *sorted(code_snippets.base_from_package_imports(context.base)),
         "from pathlib import Path",
         "from threading import Thread",
         "",
@@ -47,27 +47,28 @@ def _head(subject: Subject, adapter: str) -> str:
         f"from transformers import {', '.join(sorted(classes))}",
         "",
         f"ADAPTER = Path(__file__).parent{'' if adapter == '.' else f' / {literal(adapter)}'}",
-        pieces.constants(subject.base),
-        f"PRECISION = torch.{subject.precision}  # as in the training",
+        code_snippets.base_constants(context.base),
+        f"PRECISION = torch.{context.precision}  # as in the training",
     ]
-    if quantized := pieces.quantization(subject):
+    if quantized := code_snippets.quantization_config(context):
         lines.append(f"QUANTIZATION = {quantized}")
     if prompt.kind == "chat":
         lines.append(f"SYSTEM = {literal(prompt.system)}")
     else:
         lines.append(f"PROMPT = {literal(prompt.before)}")
-    lines.append(f"STOPS = {list(subject.stops)}  # {literal(subject.tokenizer.convert_ids_to_tokens(subject.stops))}")
-    made = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": settings.repetition_penalty}
+    stops = context.tokenizer.convert_ids_to_tokens(context.stop_ids)
+    lines.append(f"STOPS = {list(context.stop_ids)}  # {literal(stops)}")
+    answer = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": settings.repetition_penalty}
     sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
-    lines.append(f"ANSWER = {literal(made)}")
+    lines.append(f"ANSWER = {literal(answer)}")
     lines.append(f"SAMPLED = {literal(sampled if settings.temperature else {})}")
     return "\n".join(lines)
 
 
-def _load(subject: Subject) -> str:
-    quantized = subject.quantization != "none"
+def _load(context: ExportContext) -> str:
+    quantized = context.quantization != "none"
     how = "quantized as in the training" if quantized else "in the training's precision"
-    found = "base or base_from_package()" if subject.base.origin == "package" else "base or BASE"
+    source = "base or base_from_package()" if context.base.origin == "package" else "base or BASE"
     lines = [
         "def load(base, sixteen_bit):",
         f'    """Return the model with its adapter: {how}, or in 16 bit."""',
@@ -75,21 +76,21 @@ def _load(subject: Subject) -> str:
         '    old_card = device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)',
         "    sixteen = torch.float16 if old_card else torch.bfloat16",
         "    model = AutoModelForCausalLM.from_pretrained(",
-        f"        {found},",
+        f"        {source},",
         "        revision=None if base else REVISION,",
         "        dtype=sixteen if sixteen_bit else PRECISION,",
-        f"        attn_implementation={literal(subject.attention)},",
+        f"        attn_implementation={literal(context.attention)},",
     ]
     if quantized:
         lines.append("        quantization_config=None if sixteen_bit else QUANTIZATION,")
     lines += ['        device_map={"": device},', "    )"]
     if quantized:
-        lines += pieces.UNPACKED
+        lines += code_snippets.KEEP_4BIT_LAYOUT
     lines.append("    return PeftModel.from_pretrained(model, ADAPTER).eval()")
     return "\n".join(lines)
 
 
-_PROMPT = {
+_PROMPT_FUNCTION = {
     "chat": '''def prompt_of(tokenizer, asked):
     """Return the text of a chat with one question, as the training had it."""
     system = [] if SYSTEM is None else [{"role": "system", "content": SYSTEM}]
@@ -139,7 +140,7 @@ _STREAM = '''def stream(model, tokenizer, prompt, greedy):
 '''
 
 
-def _main(prompt: Prompt) -> str:
+def _main(prompt: PromptFormat) -> str:
     asked = [
         f'    parser.add_argument("asked", nargs={len(prompt.columns)}, metavar={literal(prompt.columns)})'
         if len(prompt.columns) > 1
@@ -169,22 +170,21 @@ def _main(prompt: Prompt) -> str:
     )
 
 
-def usage(subject: Subject, kind: str) -> str:
-    """Return what a card shows of the use of an adapter or a merged model, as Markdown: commands, then code."""
-    asked = " ".join(map(pieces.argument, subject.prompt.columns)) or '"How are you?"'
+def usage(context: ExportContext, kind: str) -> str:
+    """Return the usage of an adapter or a merged model for its model card, as Markdown."""
+    asked = " ".join(map(code_snippets.quote_argument, context.prompt.columns)) or '"How are you?"'
     commands = ["pip install -r requirements.txt", f"python {NAME} {asked}"]
     if kind == "adapter":
         return comparison_card.fenced_block("\n".join(commands), "sh")
-    return comparison_card.fenced_block(merged(subject), "python")
+    return comparison_card.fenced_block(_merged_usage(context), "python")
 
 
-def merged(subject: Subject, folder: str = ".") -> str:
-    """Return code that asks a merged model as the run did; `folder` is where it lies, or its id on the Hub."""
-    prompt = subject.prompt
+def _merged_usage(context: ExportContext) -> str:
+    prompt = context.prompt
     lines = [
         "from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer",
         "",
-        f"FOLDER = {literal(folder)}  # or its id on the Hub",
+        'FOLDER = "."  # or its id on the Hub',
         "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
         'model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype="auto", device_map="auto")',
     ]

@@ -1,4 +1,4 @@
-"""An export from the request to the checked result: the job of the GPU thread."""
+"""The GPU thread's job that writes, verifies and packs an export."""
 
 import threading
 from collections.abc import Callable
@@ -6,95 +6,93 @@ from pathlib import Path
 
 from studio import runs
 from studio.errors import ExportError
-from studio.export import adapter, merge, ollama, script, space, subject, target
-from studio.export.request import RUNNER, Exporting, ExportRequest, can_verify
-from studio.export.subject import Subject
+from studio.export import adapter, export_folder, merge, ollama, script, space
+from studio.export.export_context import ExportContext, load_context
+from studio.export.request import RUNNER, ExportProgress, ExportRequest, can_verify
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost
 from studio.runs import Run
 
 
-class Stopped(Exception):
-    """The export was asked to stop."""
+class ExportStopped(Exception):
+    """The user stopped the export."""
 
 
 def export(
     request: ExportRequest,
     host: ModelHost,
     training: Run | None,
-    show: Callable[[Exporting], None],
+    show: Callable[[ExportProgress], None],
     stop: threading.Event,
 ) -> None:
-    """Make the export that is asked for; `show` is called whenever something changes, the last time at the end.
+    """Run an export; `show` is called on every change.
 
-    Raises ExportError when it cannot be made or was stopped; what stood in its place before is still there then.
+    Raises ExportError when it fails or is stopped; an earlier export in the same folder is then unchanged.
     """
     try:
-        _Work(request, host, show, stop).carry_out()
-    except Stopped as stopped:
+        _ExportJob(request, host, show, stop).run()
+    except ExportStopped as stopped:
         raise ExportError("export.stopped", run=request.run_id) from stopped
 
 
-class _Work:
+class _ExportJob:
     def __init__(
-        self, request: ExportRequest, host: ModelHost, show: Callable[[Exporting], None], stop: threading.Event
+        self, request: ExportRequest, host: ModelHost, show: Callable[[ExportProgress], None], stop: threading.Event
     ):
         self._request, self._host, self._show, self._stop = request, host, show, stop
         self._notes: list[Message] = []
         self._folder: Path | None = None
 
-    def carry_out(self) -> None:
-        """Write, pack, verify."""
-        self._going("reading", None)
-        found = subject.of(runs.find(self._request.run_id), self._request.language)
-        folder = target.place(found.run, self._request.kind, self._request.out)
-        self._folder = self._written(found, folder) if self._request.write else target.require_made(folder)
-        verification = None
-        if self._request.verify and not can_verify(self._request.kind):
+    def run(self) -> None:
+        """Write, verify and pack the export."""
+        request = self._request
+        self._on_progress("reading", None)
+        context = load_context(runs.find(request.run_id), request.language)
+        folder = export_folder.place(context.run, request.kind, request.out)
+        self._folder = self._write(context, folder) if request.write else export_folder.require_export(folder)
+        result = packed = None
+        if request.verify and not can_verify(request.kind):
             self._notes.append(message("export.note.needs_runner", package=RUNNER))
-        elif self._request.verify:
-            from studio.export.verify import check, result
+        elif request.verify:
+            from studio.export.verify import checks, verification
 
-            verification = check.verify(found, self._folder, self._host, self._going)
-            result.save(verification, self._folder)
-        packed = None
-        if self._request.zip:
-            self._going("packing", None)
-            packed = target.zipped(self._folder)
-        self._show(Exporting("done", 1.0, self._folder, packed, tuple(self._notes), verification))
+            result = checks.verify(context, self._folder, self._host, self._on_progress)
+            verification.save(result, self._folder)
+        if request.zip:
+            self._on_progress("packing", None)
+            packed = export_folder.zipped(self._folder)
+        self._show(ExportProgress("done", 1.0, self._folder, packed, tuple(self._notes), result))
 
-    def _written(self, found: Subject, folder: Path) -> Path:
-        target.require_free(folder)
-        if found.base.origin != "hub":
-            told = "export.note.base_package" if found.base.origin == "package" else "export.note.base_folder"
-            self._notes.append(message(told, base=found.base.id))
-        return self._write(found, folder)
+    def _write(self, context: ExportContext, folder: Path) -> Path:
+        kind = self._request.kind
+        export_folder.require_writable(folder)
+        if context.base.origin != "hub":
+            key = "export.note.base_package" if context.base.origin == "package" else "export.note.base_folder"
+            self._notes.append(message(key, base=context.base.id))
+        if kind == "example":
+            return adapter.export_example(context, folder)
+        if kind == "script":
+            return script.export(context, folder)
+        if kind == "space":
+            return space.export(context, folder, self._host, self._stop, self._on_progress)
+        if kind == "adapter":
+            return adapter.export(context, folder)
+        if kind == "merged":
+            return merge.export(context, folder, self._precision(context, folder), self._on_progress)
+        converter = ollama.require_converter(self._request.converter) if kind == "gguf" else None
+        self._notes += ollama.notes(context, kind)
+        precision = self._precision(context, folder)
+        if converter:
+            return ollama.export_gguf(context, folder, precision, converter, self._on_progress)
+        return ollama.export(context, folder, precision, self._on_progress)
 
-    def _write(self, found: Subject, folder: Path) -> Path:
-        if self._request.kind == "example":
-            return adapter.export_example(found, folder)
-        if self._request.kind == "script":
-            return script.export(found, folder)
-        if self._request.kind == "merged":
-            return merge.export(found, folder, self._chosen(found, folder), self._going)
-        if self._request.kind == "ollama":
-            self._notes += ollama.notes(found, "ollama")
-            return ollama.export(found, folder, self._chosen(found, folder), self._going)
-        if self._request.kind == "gguf":
-            converter = ollama.require_converter(self._request.converter)
-            self._notes += ollama.notes(found, "gguf")
-            return ollama.export_gguf(found, folder, self._chosen(found, folder), converter, self._going)
-        if self._request.kind == "space":
-            return space.export(found, folder, self._host, self._stop, self._going)
-        return adapter.export(found, folder)
+    def _precision(self, context: ExportContext, folder: Path) -> str:
+        choice = merge.choose_precision(context.precision, context.base.settings, self._request.precision)
+        merge.require_room(context, folder, choice.value)
+        self._notes.append(message("export.note.precision", value=choice.value, reason=choice.reason))
+        return choice.value
 
-    def _chosen(self, found: Subject, folder: Path) -> str:
-        chosen = merge.precision(found, self._request.precision)
-        merge.require_room(found, folder, chosen.value)
-        self._notes.append(message("export.note.precision", value=chosen.value, reason=chosen.reason))
-        return chosen.value
-
-    def _going(self, phase: str, share: float | None) -> None:
+    def _on_progress(self, phase: str, share: float | None) -> None:
         if self._stop.is_set():
-            raise Stopped
-        self._show(Exporting(phase, share, self._folder, notes=tuple(self._notes)))
+            raise ExportStopped
+        self._show(ExportProgress(phase, share, self._folder, notes=tuple(self._notes)))

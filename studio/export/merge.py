@@ -1,98 +1,93 @@
-"""The base with the adapter merged into it: a model of its own, in 16 bit or float32."""
+"""Export the base with the adapter merged into it, in 16 bit or float32."""
 
+import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from studio.errors import ExportError, HomeError
-from studio.export import adapter, card, target
-from studio.export.request import Kind
-from studio.export.subject import Subject
+from studio.export import adapter, export_folder, model_card
+from studio.export.export_context import ExportContext
+from studio.export.request import Kind, OnProgress
 from studio.i18n import message
 from studio.model import multi_adapter, quantization
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice
 
 SHARD = "5GB"
-"""Size at which the weights go on in another file."""
 _16_BIT = ("bfloat16", "float16")
 
-Going = Callable[[str, float | None], None]
-"""Told the phase and the share of it that is done; raises to end the work."""
 
+def choose_precision(run_precision: str, settings: Mapping[str, Any], wanted: str) -> Choice:
+    """Choose the dtype of a merged model: `wanted`, else the run's or the base's 16 bit, else bfloat16.
 
-def precision(subject: Subject, wanted: str) -> Choice:
-    """Choose the number format of a merged model: what was asked for, else 16 bit as near as can be to the run."""
-    return precision_of(subject.precision, subject.base.settings, wanted)
-
-
-def precision_of(of_run: str, settings: Mapping[str, Any], wanted: str) -> Choice:
-    """Choose it from the format that the run computed in and the base's own settings."""
+    `settings` are the base's `config.json`.
+    """
     if wanted != "auto":
         return Choice("precision", wanted, message("choice.precision.asked"))
-    if of_run in _16_BIT:
-        return Choice("precision", of_run, message("choice.precision.merged_as_run"))
+    if run_precision in _16_BIT:
+        return Choice("precision", run_precision, message("choice.precision.merged_as_run"))
     own = str(settings.get("dtype") or settings.get("torch_dtype"))
     if own in _16_BIT:
         return Choice("precision", own, message("choice.precision.merged_as_base"))
     return Choice("precision", "bfloat16", message("choice.precision.merged_bfloat16"))
 
 
-def size(subject: Subject, number_format: str) -> int:
-    """Return the bytes that the merged model takes on the disk, about."""
-    return weights(subject.base.path, number_format) + 20_000_000
+def size(context: ExportContext, dtype: str) -> int:
+    """Estimate the size of the merged model on disk in bytes."""
+    return weight_bytes(context.base.path, dtype) + 20_000_000
 
 
-def weights(base: Path, number_format: str) -> int:
-    """Return the bytes of a base's weights in a number format."""
-    return parameters(base) * (4 if number_format == "float32" else 2)
+def weight_bytes(base: Path, dtype: str) -> int:
+    """Return the size of a base's weights in bytes."""
+    return parameters(base) * (4 if dtype == "float32" else 2)
 
 
-def export(subject: Subject, folder: Path, number_format: str, going: Going, shard: str = SHARD) -> Path:
-    """Write the merged model and return its folder; raises ExportError when something else is there, HomeError.
+def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProgress, shard: str = SHARD) -> Path:
+    """Write the merged model and return its folder; raises ExportError when the folder holds something else, HomeError.
 
-    Everything happens on the processor, and each weight is merged in float32 and rounded once.
+    Everything runs on the CPU; each weight is merged in float32 and rounded once.
     """
-    return target.write(
+    return export_folder.write(
         folder,
         "merged",
-        subject.record | {"precision": number_format},
-        lambda draft: fill(draft, subject, number_format, going, shard),
-        size(subject, number_format),
+        context.metadata | {"precision": dtype},
+        lambda draft: fill(draft, context, dtype, on_progress, shard),
+        size(context, dtype),
     )
 
 
-def require_room(subject: Subject, folder: Path, number_format: str) -> None:
-    """Raise HomeError when the disk has no room for the merged model."""
+def require_room(context: ExportContext, folder: Path, dtype: str) -> None:
+    """Raise HomeError when the disk is too full for the merged model."""
     parent = next(path for path in folder.parents if path.exists())
-    need, free = size(subject, number_format), shutil.disk_usage(parent).free
+    need, free = size(context, dtype), shutil.disk_usage(parent).free
     if need > free:
         raise HomeError("home.full", folder=str(folder), needs=f"{need / 1e6:,.1f}", free=f"{free / 1e6:,.1f}")
 
 
 def fill(
-    draft: Path, subject: Subject, number_format: str, going: Going, shard: str = SHARD, kind: Kind = "merged"
+    draft: Path, context: ExportContext, dtype: str, on_progress: OnProgress, shard: str = SHARD, kind: Kind = "merged"
 ) -> None:
-    """Put the merged model's files into a folder; `kind` is what the card calls the export."""
-    going("loading", None)
-    model = merged(subject, number_format, going)
-    going("saving", None)
-    model.generation_config = generation_config(subject, model.generation_config)
+    """Write the merged model's files into a folder; `kind` is for the model card."""
+    on_progress("loading", None)
+    model = merged(context, dtype, on_progress)
+    on_progress("saving", None)
+    model.generation_config = generation_config(context, model.generation_config)
     model.save_pretrained(draft, max_shard_size=shard)
-    adapter.save_tokenizer(draft, subject)
-    card.write(draft, subject, kind)
+    adapter.save_tokenizer(draft, context)
+    model_card.write(draft, context, kind)
 
 
-def merged(subject: Subject, number_format: str, going: Going) -> Any:
-    """Return the base in `number_format`, on the processor, with the adapter merged into it; raises ExportError."""
+def merged(context: ExportContext, dtype: str, on_progress: OnProgress) -> Any:
+    """Return the base in a dtype, on the CPU, with the adapter merged into it; raises ExportError."""
     from peft import PeftModel
 
-    wrapped = PeftModel.from_pretrained(base(subject.base.path, number_format), subject.run.adapter)
+    wrapped = PeftModel.from_pretrained(base(context.base.path, dtype), context.run.adapter)
     layers = multi_adapter.lora_layers(wrapped)
-    require_separate_weights(layers, subject.base.id)
+    require_separate_weights(layers, context.base.id)
     for number, (_, layer) in enumerate(layers):
-        going("merging", number / len(layers))
+        on_progress("merging", number / len(layers))
         weight = layer.get_base_layer().weight
         rounded = weight.dtype
         weight.data = weight.data.float()
@@ -104,7 +99,7 @@ def merged(subject: Subject, number_format: str, going: Going) -> Any:
 def require_separate_weights(layers: Sequence[tuple[str, Any]], model_id: str) -> None:
     """Raise ExportError where layers with an adapter share their weights, as the attention blocks of Zamba do.
 
-    The adapter treats each differently: merged into the shared weights, their sum would be in all of them.
+    Each layer has an adapter of its own: merged, their sum would be in all of them.
     """
     names: dict[int, list[str]] = {}
     for path, layer in layers:
@@ -113,34 +108,32 @@ def require_separate_weights(layers: Sequence[tuple[str, Any]], model_id: str) -
         raise ExportError("export.shared_weights", id=model_id, modules=", ".join(shared[:2]))
 
 
-def base(folder: Path, number_format: str) -> Any:
-    """Load a base in a number format, on the processor; one whose own weights are quantized is unpacked."""
-    import json
-
+def base(folder: Path, dtype: str) -> Any:
+    """Load a base in a dtype, on the CPU; quantized weights are dequantized."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    dtype = getattr(torch, number_format)
+    torch_dtype = getattr(torch, dtype)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        folder, dtype=torch_dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
     )
     if quantization.saved_quantization(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
-        model = model.dequantize(dtype)
+        model = model.dequantize(torch_dtype)
     return model
 
 
-def generation_config(subject: Subject, own: Any) -> Any:
-    """Return the defaults by which the merged model answers: the run's, with every token that ends an answer."""
+def generation_config(context: ExportContext, own: Any) -> Any:
+    """Return the merged model's generation config: the run's settings, with every stop token."""
     from transformers import GenerationConfig
 
-    settings = subject.generation
+    settings = context.generation
     sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
     return GenerationConfig(
         bos_token_id=own.bos_token_id,
-        pad_token_id=subject.tokenizer.pad_token_id,
-        eos_token_id=list(subject.stops),
+        pad_token_id=context.tokenizer.pad_token_id,
+        eos_token_id=list(context.stop_ids),
         max_new_tokens=settings.max_new_tokens,
         repetition_penalty=settings.repetition_penalty,
         do_sample=settings.temperature > 0,

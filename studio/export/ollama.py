@@ -1,4 +1,4 @@
-"""A folder that Ollama imports: the merged model, as safetensors or as one GGUF file, with its Modelfile."""
+"""Export a folder that Ollama imports: the merged model as safetensors or GGUF, with its Modelfile."""
 
 import contextlib
 import json
@@ -8,15 +8,14 @@ from pathlib import Path
 
 from studio.data.prompt import adds_bos
 from studio.errors import ExportError
-from studio.export import card, merge, modelfile, target
-from studio.export.merge import Going
-from studio.export.request import Kind
-from studio.export.subject import Subject
+from studio.export import export_folder, merge, model_card, modelfile
+from studio.export.export_context import ExportContext
+from studio.export.request import Kind, OnProgress
 from studio.files import replace_file
 from studio.i18n import Message, message
 from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
-CONVERTED = frozenset(
+CONVERTED_BY_OLLAMA = frozenset(
     {
         "CohereForCausalLM",
         "Gemma2ForCausalLM",
@@ -33,59 +32,56 @@ CONVERTED = frozenset(
 )
 """Architectures whose safetensors Ollama's own converter reads (`convert/convert.go`, as of early 2026).
 
-Its later documentation says that `ollama create` no longer makes GGUF of safetensors, and runs those of `ON_MLX` alone.
+Its later documentation says that `ollama create` no longer converts safetensors, and runs only those of `MLX_ONLY`.
 """
-ON_MLX = frozenset({"Gemma4ForCausalLM", "Gemma4ForConditionalGeneration", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM"})
-
-_TAKES = {
-    "safetensors": "export.note.ollama_converted",
-    "mlx": "export.note.ollama_mlx",
-    "unknown": "export.note.ollama_unknown",
-}
+MLX_ONLY = frozenset({"Gemma4ForCausalLM", "Gemma4ForConditionalGeneration", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM"})
 
 GGUF = "model.gguf"
 _TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
-_SILENCE = 1800.0
-"""Seconds that the converter may work without a word."""
+_TIMEOUT_SECONDS = 1800.0
+"""How long the converter may print nothing."""
 
 
-def notes(subject: Subject, kind: Kind) -> list[Message]:
-    """Say what is to be known of the import: how far the template holds, and which Ollama takes it."""
-    found, in_chats = modelfile.pieces(subject)
-    told = []
-    if found is None:
-        told.append(message("export.note.no_template"))
-    elif not in_chats:
-        told.append(message("export.note.one_turn"))
+def notes(context: ExportContext, kind: Kind) -> list[Message]:
+    """Return notes on the import: the limits of the template, and the Ollama versions that read the model."""
+    template, multi_turn = modelfile.template_parts(context)
+    limits = []
+    if template is None:
+        limits.append(message("export.note.no_template"))
+    elif not multi_turn:
+        limits.append(message("export.note.one_turn"))
     if kind == "gguf":
-        return told
-    architecture = str((subject.base.settings.get("architectures") or ["?"])[0])
-    known = _TAKES["safetensors" if architecture in CONVERTED else "mlx" if architecture in ON_MLX else "unknown"]
-    return [*told, message(known, architecture=architecture)]
+        return limits
+    architecture = str((context.base.settings.get("architectures") or ["?"])[0])
+    if architecture in CONVERTED_BY_OLLAMA:
+        support = "export.note.ollama_converted"
+    else:
+        support = "export.note.ollama_mlx" if architecture in MLX_ONLY else "export.note.ollama_unknown"
+    return [*limits, message(support, architecture=architecture)]
 
 
-def export(subject: Subject, folder: Path, number_format: str, going: Going) -> Path:
+def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProgress) -> Path:
     """Write the merged model with its Modelfile, and return the folder."""
 
     def fill(draft: Path) -> None:
-        merge.fill(draft, subject, number_format, going, kind="ollama")
-        _say_who_begins(draft, subject)
-        replace_file(draft / "Modelfile", modelfile.text(subject, modelfile.pieces(subject)[0], "."))
+        merge.fill(draft, context, dtype, on_progress, kind="ollama")
+        _set_add_bos_token(draft, context)
+        replace_file(draft / "Modelfile", modelfile.text(context, modelfile.template_parts(context)[0], "."))
 
-    record = subject.record | {"precision": number_format}
-    return target.write(folder, "ollama", record, fill, merge.size(subject, number_format))
+    metadata = context.metadata | {"precision": dtype}
+    return export_folder.write(folder, "ollama", metadata, fill, merge.size(context, dtype))
 
 
-def _say_who_begins(draft: Path, subject: Subject) -> None:
-    """Tell Ollama whether it is to add the token that begins a text; it takes silence for no."""
+def _set_add_bos_token(draft: Path, context: ExportContext) -> None:
+    """Say whether Ollama adds the BOS token; by default it does not."""
     path = draft / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["add_bos_token"] = adds_bos(subject.tokenizer)
+    settings["add_bos_token"] = adds_bos(context.tokenizer)
     replace_file(path, json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
 
 
 def require_converter(converter: Path | None) -> Path:
-    """Return the converter; raises ExportError when none is given, or it is not there."""
+    """Return the converter script; raises ExportError when there is none."""
     if converter is None:
         raise ExportError("export.needs_converter")
     path = converter.expanduser().absolute()
@@ -96,33 +92,30 @@ def require_converter(converter: Path | None) -> Path:
     return path
 
 
-def export_gguf(subject: Subject, folder: Path, number_format: str, converter: Path, going: Going) -> Path:
-    """Write one GGUF file, made by the user's own llama.cpp, with a Modelfile; return the folder.
-
-    Raises ExportError when the converter fails.
-    """
+def export_gguf(context: ExportContext, folder: Path, dtype: str, converter: Path, on_progress: OnProgress) -> Path:
+    """Write a GGUF file with the user's llama.cpp, and a Modelfile; raises ExportError when the converter fails."""
 
     def fill(draft: Path) -> None:
         merged = draft / "merged"
         merged.mkdir()
-        merge.fill(merged, subject, number_format, going)
-        _convert(converter, merged, draft / GGUF, number_format, going)
+        merge.fill(merged, context, dtype, on_progress)
+        _convert(converter, merged, draft / GGUF, dtype, on_progress)
         shutil.rmtree(merged)
-        replace_file(draft / "Modelfile", modelfile.text(subject, modelfile.pieces(subject)[0], f"./{GGUF}"))
-        card.write(draft, subject, "gguf")
+        replace_file(draft / "Modelfile", modelfile.text(context, modelfile.template_parts(context)[0], f"./{GGUF}"))
+        model_card.write(draft, context, "gguf")
 
-    record = subject.record | {"precision": number_format}
-    return target.write(folder, "gguf", record, fill, 2 * merge.size(subject, number_format))
+    metadata = context.metadata | {"precision": dtype}
+    return export_folder.write(folder, "gguf", metadata, fill, 2 * merge.size(context, dtype))
 
 
-def _convert(converter: Path, merged: Path, gguf: Path, number_format: str, going: Going) -> None:
+def _convert(converter: Path, merged: Path, gguf: Path, dtype: str, on_progress: OnProgress) -> None:
     command = [sys.executable, str(converter), str(merged), "--outfile", str(gguf)]
-    child = SubprocessWorker([*command, "--outtype", _TYPES[number_format]], silence=_SILENCE)
+    child = SubprocessWorker([*command, "--outtype", _TYPES[dtype]], silence=_TIMEOUT_SECONDS)
     last = ""
     try:
         with contextlib.closing(child.lines()) as lines:
             for line in lines:
-                going("converting", None)
+                on_progress("converting", None)
                 if line and line.strip():
                     last = line.strip()
     except WorkerSilent as error:

@@ -1,5 +1,6 @@
-"""What is asked of an export, and how it goes on."""
+"""The request for an export, and its progress."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,18 +9,22 @@ from typing import TYPE_CHECKING, Literal
 from studio.i18n import DEFAULT_LANGUAGE, Message
 
 if TYPE_CHECKING:
-    from studio.export.verify.result import Verification
+    from studio.export.verify.verification import Verification
 
 Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "space"]
 KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
+PRECISIONS = ("auto", "bfloat16", "float16", "float32")
 MERGED: tuple[Kind, ...] = ("merged", "ollama", "gguf")
-"""Kinds that hold the base with the adapter merged into it, in a number format."""
+"""Kinds that hold the base with the adapter merged into it."""
 RUNNER = "xllamacpp"
-"""The Python package that runs GGUF files; no requirement."""
+"""The optional Python package that runs GGUF files."""
+
+OnProgress = Callable[[str, float | None], None]
+"""Called with the phase and the share of it that is done; raises to stop."""
 
 
 def can_verify(kind: Kind) -> bool:
-    """Whether a kind can be checked here: GGUF only where llama.cpp's Python package is installed."""
+    """Whether a kind can be verified here: GGUF only where `RUNNER` is installed."""
     return kind != "gguf" or find_spec(RUNNER) is not None
 
 
@@ -32,30 +37,27 @@ class ExportRequest:
     out: Path | None = None
     """The folder to write; None takes one in the run's directory."""
     zip: bool = False
-    """Whether to pack it into a zip too."""
     verify: bool = False
-    """Whether a fresh process loads it, and its answers are compared with the run's."""
     precision: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Number format of a merged model."""
+    """The dtype of a merged model."""
     converter: Path | None = None
-    """The file `convert_hf_to_gguf.py` of the user's own llama.cpp, for GGUF."""
+    """`convert_hf_to_gguf.py` of the user's llama.cpp, for GGUF."""
     language: str = DEFAULT_LANGUAGE
-    """The language of the model card and of what else is written for people."""
+    """The language of the model card."""
     write: bool = True
-    """Whether it is made, or made anew; else the one that stands there is taken as it is."""
+    """Whether to write the export; else the existing one is verified or packed."""
 
 
 @dataclass(frozen=True)
-class Exporting:
-    """An export as it goes on."""
+class ExportProgress:
+    """The state of an export."""
 
     phase: str
-    """Name of its words in the catalogues, under `phase.`; `done` at the end."""
+    """Its words are in the catalogues, under `phase.`; `done` at the end."""
     share: float | None = None
-    """Share of the phase that is done (0 to 1), where that is known."""
+    """The share of the phase that is done (0 to 1), if known."""
     folder: Path | None = None
-    """The export, once it is there."""
     zip: Path | None = None
     notes: tuple[Message, ...] = ()
-    """What was chosen, and what is to be known about the export."""
+    """Choices and warnings."""
     verification: "Verification | None" = None

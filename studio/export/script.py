@@ -1,98 +1,98 @@
-"""The run as a Python script of TRL, PEFT and transformers, with its rows in their order: it needs no studio."""
+"""Export the run as a Python script for TRL, PEFT and transformers, with its tokenized rows in their order."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from studio.errors import ExportError
 from studio.events import Step
-from studio.export import adapter, pieces, target
-from studio.export.pieces import literal
-from studio.export.subject import Subject
+from studio.export import adapter, code_snippets, export_folder
+from studio.export.code_snippets import escape_docstring, literal
+from studio.export.export_context import ExportContext
 from studio.files import replace_file
 from studio.runs import Run, State
 from studio.train import record
 
 NAME = "train.py"
 STEP = "lean.py"
-"""The studio's trainer, as it is: its file needs no other."""
+"""A copy of the studio's trainer, which imports no other module of it."""
 LOSSES = "losses.csv"
-"""The run's own losses, for comparison."""
 
 
-def export(subject: Subject, folder: Path) -> Path:
+def export(context: ExportContext, folder: Path) -> Path:
     """Write the script, its requirements, the rows, their order and the run's losses; return the folder.
 
-    Raises ExportError for a run that kept no rows, or when something else is there.
+    Raises ExportError for a run without stored rows, or when the folder holds something else.
     """
-    kept = require_record(subject.run)
-    return target.write(folder, "script", subject.record, lambda draft: _fill(draft, subject, kept))
+    rows = require_record(context.run)
+    return export_folder.write(folder, "script", context.metadata, lambda draft: _fill(draft, context, rows))
 
 
 def require_record(run: Run) -> Path:
-    """Return the folder of the rows that a run kept; raises ExportError when it kept none."""
-    kept = record.folder_of(run.path)
-    if not all((kept / name).is_file() for name in ("train.parquet", "order.npy")):
+    """Return the folder of a run's stored rows; raises ExportError when there is none."""
+    rows = record.folder_of(run.path)
+    if not all((rows / name).is_file() for name in ("train.parquet", "order.npy")):
         raise ExportError("export.no_record", run=run.id)
-    return kept
+    return rows
 
 
-def _fill(draft: Path, subject: Subject, kept: Path) -> None:
-    shutil.copytree(kept, draft / "data", ignore=shutil.ignore_patterns(".*"))
+def _fill(draft: Path, context: ExportContext, rows: Path) -> None:
+    shutil.copytree(rows, draft / "data", ignore=shutil.ignore_patterns(".*"))
     (draft / "tokenizer").mkdir()
-    adapter.save_tokenizer(draft / "tokenizer", subject)
-    replace_file(draft / NAME, text(subject))
+    adapter.save_tokenizer(draft / "tokenizer", context)
+    replace_file(draft / NAME, text(context))
     shutil.copyfile(Path(record.__file__).parent / STEP, draft / STEP)
-    replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=True)) + "\n")
-    lines = [f"{step},{loss!r}" for step, loss in losses(subject.run).items()]
+    replace_file(draft / "requirements.txt", "\n".join(code_snippets.requirements(context, training=True)) + "\n")
+    lines = [f"{step},{loss!r}" for step, loss in losses(context.run).items()]
     replace_file(draft / LOSSES, "step,loss\n" + "\n".join(lines) + "\n")
 
 
 def losses(run: Run) -> dict[int, float]:
-    """Return the losses of a run by step, in order; of a resumed one the newest."""
+    """Return the losses of a run by step; for a resumed run the latest."""
     return dict(sorted({event.step: event.loss for event in run.events()[0] if isinstance(event, Step)}.items()))
 
 
-def text(subject: Subject) -> str:
+def text(context: ExportContext) -> str:
     """Return the script."""
     parts = (
-        _head(subject),
-        pieces.packaged(subject.base),
+        _head(context),
+        code_snippets.base_from_package(context.base),
         _BATCHES,
-        _trainer(subject),
-        _base(subject),
-        _adapter(subject),
-        _arguments(subject),
-        _main(subject),
+        _trainer(context),
+        _base(context),
+        _adapter(context),
+        _arguments(context),
+        _main(context),
     )
     return "\n\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def _settings(subject: Subject) -> Any:
-    """Return the training settings with what the studio decided in them."""
-    return subject.config.train.model_copy(update=subject.run.resolved().get("carried_out", {}))
+def _settings(context: ExportContext) -> Any:
+    """Return the training settings with the studio's automatic choices."""
+    return context.config.train.model_copy(update=context.run.resolved().get("carried_out", {}))
 
 
-def _has_validation(subject: Subject) -> bool:
-    return (record.folder_of(subject.run.path) / "validation.parquet").is_file()
+def _has_validation(context: ExportContext) -> bool:
+    return (record.folder_of(context.run.path) / "validation.parquet").is_file()
 
 
-def _last_step(subject: Subject) -> int | None:
-    """Return the step at which the run ended, where that was before its last one."""
-    status = subject.run.status()
+def _last_step(context: ExportContext) -> int | None:
+    """Return the step at which the run ended early; None if it did not."""
+    status = context.run.status()
     return status.step if status.state is not State.FINISHED or status.step < status.total else None
 
 
-def _head(subject: Subject) -> str:
-    settings = _settings(subject)
-    most = subject.run.resolved().get("most_tokens", settings.batch_size * subject.config.data.max_length)
+def _head(context: ExportContext) -> str:
+    settings = _settings(context)
+    most = context.run.resolved().get("most_tokens", settings.batch_size * context.config.data.max_length)
     classes = ["AutoModelForCausalLM", "AutoTokenizer", "set_seed"]
-    classes += ["BitsAndBytesConfig"] if subject.quantization != "none" else []
-    classes += ["GgufConfig"] if subject.base.origin == "package" else []
-    classes += ["EarlyStoppingCallback"] if subject.config.train.early_stopping else []
+    classes += ["BitsAndBytesConfig"] if context.quantization != "none" else []
+    classes += ["GgufConfig"] if context.base.origin == "package" else []
+    classes += ["EarlyStoppingCallback"] if context.config.train.early_stopping else []
     classes += ["TrainerCallback"]
-    told = [
-        f'"""Train "{pieces.safe(subject.name)}" again, as Restyle Studio did in its run {subject.run.id}.',
+    docstring = [
+        f'"""Train "{escape_docstring(context.name)}" again, as Restyle Studio did in its run {context.run.id}.',
         "",
         "    pip install -r requirements.txt",
         f"    python {NAME}",
@@ -101,26 +101,26 @@ def _head(subject: Subject) -> str:
         f"epoch. {STEP} computes a step. On the same machine the losses are those of {LOSSES}, the adapter is in",
         "adapter/ at the end.",
         "",
-        pieces.wrapped(pieces.safe(pieces.origin(subject.base))),
+        code_snippets.wrap(escape_docstring(code_snippets.base_description(context.base))),
     ]
-    if changes := subject.run.resolved().get("changes"):
+    if changes := context.run.resolved().get("changes"):
         steps = ", ".join(str(change["step"]) for change in changes)
-        told += [
+        docstring += [
             "",
-            pieces.wrapped(
+            code_snippets.wrap(
                 f"The run was resumed with other settings at step {steps}. This script has the last ones from the "
                 "start, so its losses need not be those of the run before that."
             ),
         ]
     return "\n".join(
         [
-            *told[:-1],
-            f'{told[-1]}"""',
+            *docstring[:-1],
+            f'{docstring[-1]}"""',
             "",
             "import argparse",
             "import csv",
             "import math",
-            *sorted(pieces.imports_of_packaged(subject.base)),
+            *sorted(code_snippets.base_from_package_imports(context.base)),
             "from pathlib import Path",
             "",
             "import numpy",
@@ -133,8 +133,8 @@ def _head(subject: Subject) -> str:
             "from trl import SFTConfig",
             "",
             "HERE = Path(__file__).parent",
-            pieces.constants(subject.base),
-            f"SEED = {subject.config.train.seed}",
+            code_snippets.base_constants(context.base),
+            f"SEED = {context.config.train.seed}",
             f"BATCH = {settings.batch_size * settings.gradient_accumulation}  # rows of a step",
             f"MOST_TOKENS = {most}  # in a forward pass",
         ]
@@ -160,7 +160,7 @@ _BATCHES = '''class RecordedBatches(Sampler):
 '''
 
 
-def _trainer(subject: Subject) -> str:
+def _trainer(context: ExportContext) -> str:
     lines = [
         "class Trainer(LeanTrainer):",
         '    """Is fed with the recorded batches."""',
@@ -170,7 +170,7 @@ def _trainer(subject: Subject) -> str:
         "        loader = DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)",
         "        return self.accelerator.prepare(loader)",
     ]
-    if _has_validation(subject):
+    if _has_validation(context):
         lines += [
             "",
             "    def evaluate(self, *args, **settings):",
@@ -200,40 +200,38 @@ def _trainer(subject: Subject) -> str:
     return "\n".join(lines)
 
 
-def _base(subject: Subject) -> str:
-    found = "base or base_from_package()" if subject.base.origin == "package" else "base or BASE"
+def _base(context: ExportContext) -> str:
+    source = "base or base_from_package()" if context.base.origin == "package" else "base or BASE"
     lines = [
         "def load(base):",
         '    """Return the base as the run loaded it."""',
         "    model = AutoModelForCausalLM.from_pretrained(",
-        f"        {found},",
+        f"        {source},",
         "        revision=None if base else REVISION,",
-        f"        dtype=torch.{subject.precision},",
-        f"        attn_implementation={literal(subject.attention)},",
+        f"        dtype=torch.{context.precision},",
+        f"        attn_implementation={literal(context.attention)},",
     ]
-    if quantized := pieces.quantization(subject):
+    if quantized := code_snippets.quantization_config(context):
         lines.append(f"        quantization_config={quantized.replace(chr(10), chr(10) + ' ' * 8)},")
         lines.append('        device_map={"": "cuda" if torch.cuda.is_available() else "cpu"},')
-    elif subject.chosen.get("placement") == "auto":
+    elif context.choices.get("placement") == "auto":
         lines.append('        device_map="auto",')
     lines.append("    )")
     if quantized:
-        lines += pieces.UNPACKED
+        lines += code_snippets.KEEP_4BIT_LAYOUT
     lines += ["    model.requires_grad_(False)", "    return model"]
     return "\n".join(lines)
 
 
-def _adapter(subject: Subject) -> str:
-    import json
-
-    lora = subject.config.lora
-    made = json.loads((subject.run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
+def _adapter(context: ExportContext) -> str:
+    lora = context.config.lora
+    adapter_config = json.loads((context.run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
     settings = {
         "r": lora.r,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
-        "target_modules": subject.run.resolved()["trained_modules"],
-        "layers_to_transform": made["layers_to_transform"],
+        "target_modules": context.run.resolved()["trained_modules"],
+        "layers_to_transform": adapter_config["layers_to_transform"],
         "use_rslora": lora.rslora,
         "use_dora": lora.dora,
         "init_lora_weights": True if lora.init == "default" else lora.init,
@@ -243,8 +241,8 @@ def _adapter(subject: Subject) -> str:
     return "\n".join(["LORA = LoraConfig(", *lines, ")"])
 
 
-def _arguments(subject: Subject) -> str:
-    settings, kinds = _settings(subject), subject.precision
+def _arguments(context: ExportContext) -> str:
+    settings, precision = _settings(context), context.precision
     best = settings.keep == "best"
     values: dict[str, Any] = {
         "num_train_epochs": settings.epochs,
@@ -257,13 +255,13 @@ def _arguments(subject: Subject) -> str:
         "max_grad_norm": settings.max_grad_norm,
         "neftune_noise_alpha": settings.neftune_alpha,
         "activation_checkpointing": settings.gradient_checkpointing == "on",
-        "bf16": kinds == "bfloat16",
-        "fp16": kinds == "float16",
+        "bf16": precision == "bfloat16",
+        "fp16": precision == "float16",
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
         "logging_nan_inf_filter": False,
-        "eval_strategy": "steps" if _has_validation(subject) else "no",
-        "eval_steps": settings.eval_steps if _has_validation(subject) else None,
+        "eval_strategy": "steps" if _has_validation(context) else "no",
+        "eval_steps": settings.eval_steps if _has_validation(context) else None,
         "save_strategy": "steps" if best else "no",
         "save_steps": settings.eval_steps if best else None,
         "save_total_limit": 1 if best else None,
@@ -294,12 +292,12 @@ def _arguments(subject: Subject) -> str:
     )
 
 
-def _main(subject: Subject) -> str:
-    patience = subject.config.train.early_stopping
+def _main(context: ExportContext) -> str:
+    patience = context.config.train.early_stopping
     callbacks = f"Losses(chosen.steps), EarlyStoppingCallback({patience})" if patience else "Losses(chosen.steps)"
-    last = _last_step(subject)
+    last = _last_step(context)
     end = f'default={last}, help="end after so many; the run ended there"' if last else 'help="end after so many"'
-    held = 'rows("validation")' if _has_validation(subject) else "None"
+    validation = 'rows("validation")' if _has_validation(context) else "None"
     return f"""def rows(name):
     return Dataset.from_parquet(str(HERE / "data" / f"{{name}}.parquet"), cache_dir=ARGUMENTS.output_dir)
 
@@ -320,7 +318,7 @@ def main():
         model=model,
         args=ARGUMENTS,
         train_dataset=rows("train"),
-        eval_dataset={held},
+        eval_dataset={validation},
         processing_class=tokenizer,
         callbacks=[{callbacks}],
     )

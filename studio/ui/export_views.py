@@ -6,8 +6,8 @@ Pure functions without Gradio. Whatever comes from names, files or programs is e
 import html
 from collections.abc import Sequence
 
-from studio.export.made import Made
-from studio.export.outlook import Outlook
+from studio.export.estimate import ExportEstimate
+from studio.export.inventory import SavedExport
 from studio.export.request import KINDS, MERGED, RUNNER, Kind
 from studio.i18n import has, text
 from studio.ui import views
@@ -29,7 +29,7 @@ def title(kind: Kind, language: str) -> str:
     return text(f"ui.export.kinds.{kind}.name", language)
 
 
-def choices(made: Sequence[Made], language: str) -> list[tuple[str, str]]:
+def choices(made: Sequence[SavedExport], language: str) -> list[tuple[str, str]]:
     """Return the list of kinds: what each is called, whether it is there and verified, and in a line what it is for."""
     there = {each.kind: each for each in made}
     told = []
@@ -39,8 +39,8 @@ def choices(made: Sequence[Made], language: str) -> list[tuple[str, str]]:
     return told
 
 
-def _standing(made: Made) -> str:
-    if made.is_old:
+def _standing(made: SavedExport) -> str:
+    if made.is_outdated:
         return "ui.export.marks.old"
     if made.verification is None:
         return "ui.export.marks.made"
@@ -58,10 +58,10 @@ def weights(kept: int | None, last: int, language: str) -> str:
     return text("ui.export.best" if kept else "ui.export.last", language, step=kept or last)
 
 
-def holds(found: Outlook, language: str) -> str:
+def holds(found: ExportEstimate, language: str) -> str:
     """Return what an export will hold and weigh, and why it cannot be made if so."""
-    if found.hindrance and not found.parts:
-        return box(found.hindrance, language)
+    if found.blocker and not found.parts:
+        return box(found.blocker, language)
     rows = []
     for part in found.parts:
         name = html.escape(text(f"ui.export.parts.{part.name}", language))
@@ -69,14 +69,14 @@ def holds(found: Outlook, language: str) -> str:
         rows.append(f"<dt>{name} <code>{html.escape(part.files)}</code></dt><dd>{html.escape(weighs)}</dd>")
     if not rows:
         return ""
-    total = text("ui.export.together", language, size=size(found.bytes), free=size(found.free))
+    total = text("ui.export.together", language, size=size(found.bytes), free=size(found.free_bytes))
     told = [f'<dl class="holds">{"".join(rows)}</dl>', f'<p class="caption">{html.escape(total)}</p>']
     if found.precision and found.precision.reason.key != "choice.precision.asked":
         note = text(
             "ui.export.will_be", language, value=found.precision.value, reason=said(found.precision.reason, language)
         )
         told.append(f'<p class="hint">{html.escape(note)}</p>')
-    return "".join(told) + box(found.hindrance, language)
+    return "".join(told) + box(found.blocker, language)
 
 
 def progress(going: Going | None, kind: Kind, at_work: Sequence[str], language: str) -> str:
@@ -106,7 +106,7 @@ def _doing(going: Going, at_work: Sequence[str], language: str) -> str:
     return text("ui.export.doing", language, kind=name, phase=text(f"phase.{going.phase}", language))
 
 
-def verified(made: Made, can_be: bool, is_going: bool, language: str) -> str:
+def verified(made: SavedExport, can_be: bool, is_going: bool, language: str) -> str:
     """Return what a fresh process made of an export, with its figures; else whether one is at it, or could be."""
     if is_going:
         return f'<p class="hint" role="status">{html.escape(text("ui.export.checking", language))}</p>'
@@ -121,10 +121,10 @@ def verified(made: Made, can_be: bool, is_going: bool, language: str) -> str:
     return f'<div class="finding{"" if found.passed else " differs"}">{head}<ul>{told}</ul></div>'
 
 
-def result(made: Made, place: str, language: str) -> str:
+def result(made: SavedExport, place: str, language: str) -> str:
     """Return when an export was made, where it lies (`place`) and what is in it."""
-    when = text("ui.export.made", language, time=day_and_time(made.at), size=size(made.bytes))
-    old = f'<p class="bad">{html.escape(text("ui.export.old", language))}</p>' if made.is_old else ""
+    when = text("ui.export.made", language, time=day_and_time(made.created_at), size=size(made.bytes))
+    old = f'<p class="bad">{html.escape(text("ui.export.old", language))}</p>' if made.is_outdated else ""
     lies = f"<span>{html.escape(text('ui.export.where', language))}</span> <code>{html.escape(place)}</code>"
     where = f'<p class="where">{lies}{_copy_button(place, language)}</p>'
     files = "".join(
@@ -141,7 +141,7 @@ def _copy_button(code: str, language: str) -> str:
     return f'<button type="button" class="act" data-copy="{code}" data-done="{done}">{words}</button>'
 
 
-def usage(made: Made, lines: str, language: str) -> str:
+def usage(made: SavedExport, lines: str, language: str) -> str:
     """Return how an export is used: `lines` to copy into a terminal, or into Python; empty without any."""
     if not lines:
         return ""

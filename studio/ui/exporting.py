@@ -12,9 +12,9 @@ from typing import Any
 
 from studio import gpu
 from studio.errors import ExportError, StudioError
-from studio.export import hub
-from studio.export.hub import Target
-from studio.export.made import Made
+from studio.export import hub_push
+from studio.export.hub_push import PushTarget
+from studio.export.inventory import SavedExport
 from studio.export.request import ExportRequest, Kind
 from studio.i18n import Message
 from studio.job import Job
@@ -71,7 +71,7 @@ def start(request: ExportRequest) -> None:
     threading.Thread(target=_follow, args=(asked, job), name="export", daemon=True).start()
 
 
-def push(run_id: str, made: Made, target: Target) -> None:
+def push(run_id: str, made: SavedExport, target: PushTarget) -> None:
     """Begin to send an export to the Hub; raises ExportError while another push of this run, or an export, goes on.
 
     It takes no device, so it is done beside the runs.
@@ -110,15 +110,15 @@ def _follow(asked: _Asked, job: Job) -> None:
             _change(asked, phase=made.phase, share=made.share, notes=made.notes)
 
 
-def _push(asked: _Asked, run_id: str, made: Made, target: Target, ended: threading.Event) -> None:
+def _push(asked: _Asked, run_id: str, made: SavedExport, target: PushTarget, ended: threading.Event) -> None:
     def going(phase: str, share: float | None) -> None:
         if ended.is_set():
             raise ExportError("export.stopped", run=run_id)
         _change(asked, phase=phase, share=share)
 
     with _noting_the_end(asked):
-        hub.push(made.folder, target, going)
-        _change(asked, notes=tuple(target.arrived))
+        hub_push.push(made.folder, target, going)
+        _change(asked, notes=tuple(target.push_notes))
 
 
 @contextlib.contextmanager

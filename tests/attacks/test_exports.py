@@ -11,7 +11,8 @@ import pytest
 
 from studio.compare.comparison import AnswerPair
 from studio.evaluate import human_reading
-from studio.export import example, pieces, script, subject
+from studio.export import code_snippets, example, script
+from studio.export.export_context import ExportContext, load_context
 
 NAMES = [
     'say "hi"',
@@ -33,12 +34,12 @@ NAMES = [
 
 @pytest.fixture
 def whole(finished_run):
-    return subject.of(finished_run)
+    return load_context(finished_run)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_stays_within_the_docstring_of_an_exported_script(whole, name, monkeypatch):
-    monkeypatch.setattr(subject.Subject, "name", name)
+    monkeypatch.setattr(ExportContext, "name", name)
     whole = replace(whole, base=replace(whole.base, id=name, origin="folder"))
     for made in (script.text(whole), example.script(whole)):
         first, *others = ast.parse(made).body
@@ -59,8 +60,10 @@ def test_a_token_stays_within_its_comment(whole, token):
 
 @pytest.mark.parametrize("column", ["$(touch x)", "`touch x`", '"; touch x; "', "a b", "it's", "질문", "$HOME", "a!b"])
 def test_a_column_is_one_word_of_the_command_that_is_copied(column):
-    assert shlex.split(pieces.argument(column)) == [column]
-    assert "$" not in pieces.argument(column).strip("'") or pieces.argument(column).startswith("'")
+    assert shlex.split(code_snippets.quote_argument(column)) == [column]
+    assert "$" not in code_snippets.quote_argument(column).strip("'") or code_snippets.quote_argument(
+        column
+    ).startswith("'")
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1+1", "＋1", "－1", "＠A1"])

@@ -11,7 +11,7 @@ from visitors import PASSWORDS
 
 from studio import labels
 from studio.compare.comparison import AnswerPair
-from studio.export import card, space, subject
+from studio.export import export_context, model_card, space
 from studio.i18n import text
 from studio.reports import card_html, comparison_card
 
@@ -97,16 +97,15 @@ def test_a_name_is_no_markup_on_a_card(name, browser):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_run, tmp_path):
     labels.rename(finished_run, " ".join(name.split())[:60])
-    whole = subject.of(finished_run)
-    whole = replace(
-        whole, base=replace(whole.base, id=name, origin="folder"), prompt=subject.Prompt("chat", system=name)
-    )
-    card.write(tmp_path, whole, "adapter")
-    made = (tmp_path / card.NAME).read_text(encoding="utf-8")
+    whole = export_context.load_context(finished_run)
+    prompt = export_context.PromptFormat("chat", system=name)
+    whole = replace(whole, base=replace(whole.base, id=name, origin="folder"), prompt=prompt)
+    model_card.write(tmp_path, whole, "adapter")
+    made = (tmp_path / model_card.NAME).read_text(encoding="utf-8")
     assert opened(browser, rendered(made)) == (None, 0, 0)
     demo = space._demo(whole, (AnswerPair(name, name, name),))
     assert opened(browser, rendered("\n\n".join((f"# {demo['heading']}", demo["about"])))) == (None, 0, 0)
-    if (page := tmp_path / card.PAGE).is_file():
+    if (page := tmp_path / model_card.PAGE).is_file():
         assert opened(browser, page.read_text(encoding="utf-8")) == (None, 0, 0)
 
 

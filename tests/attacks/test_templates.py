@@ -115,7 +115,7 @@ def test_training_comparing_and_exporting_render_nothing_here(tiny_config, monke
     from following import wait_until_over
 
     from studio import gpu
-    from studio.export import modelfile, subject
+    from studio.export import export_context, modelfile
     from studio.runs import State
 
     def never(*given, **settings):
@@ -124,7 +124,7 @@ def test_training_comparing_and_exporting_render_nothing_here(tiny_config, monke
     monkeypatch.setattr(jinja2.sandbox.SandboxedEnvironment, "__init__", never)
     run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 3}))
     assert wait_until_over(run) is State.FINISHED
-    assert modelfile.pieces(subject.of(run))[0] is not None
+    assert modelfile.template_parts(export_context.load_context(run))[0] is not None
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from following import trained
 
 from studio.data import tokens
 from studio.errors import ExportError
-from studio.export import adapter, subject, target
+from studio.export import adapter, export_folder
+from studio.export.export_context import load_context
 
 
 def exported(run, folder):
-    return adapter.export(subject.of(run), folder)
+    return adapter.export(load_context(run), folder)
 
 
 def test_peft_loads_it_with_the_base_and_finds_every_weight(tiny_config, tiny_model, tmp_path):
@@ -120,22 +121,22 @@ def test_a_break_leaves_the_export_that_was_there(tiny_config, tmp_path, monkeyp
 
 def test_the_zip_holds_every_file_and_replaces_only_its_like(tiny_config, tmp_path):
     folder = exported(trained(tiny_config), tmp_path / "mine")
-    packed = target.zipped(folder)
+    packed = export_folder.zipped(folder)
     with zipfile.ZipFile(packed) as file:
         assert file.testzip() is None
         assert sorted(file.namelist()) == sorted(f"mine/{path.name}" for path in folder.iterdir())
         assert file.read("mine/README.md") == (folder / "README.md").read_bytes()
-    assert target.zipped(folder) == packed
+    assert export_folder.zipped(folder) == packed
     packed.write_bytes(b"something else")
     with pytest.raises(ExportError):
-        target.zipped(folder)
+        export_folder.zipped(folder)
 
 
 @pytest.mark.parametrize("style", ["chat", pytest.param("text", marks=pytest.mark.slow)])
 def test_the_example_streams_the_runs_answer_in_a_fresh_process(tiny_config, tmp_path, style):
     settings = {"data.prompt.system": "Speak old."} if style == "chat" else without_chat_template(tmp_path / "base")
     run = trained(tiny_config, **settings)
-    folder = adapter.export_example(subject.of(run), tmp_path / "mine")
+    folder = adapter.export_example(load_context(run), tmp_path / "mine")
     said = fresh(folder / "ask.py", "What is 3?", "--greedy", "--base", run.config().model.id)
     wanted = answer(run, "What is 3?")
     assert wanted.text
@@ -145,14 +146,14 @@ def test_the_example_streams_the_runs_answer_in_a_fresh_process(tiny_config, tmp
 @pytest.mark.slow
 def test_the_example_of_a_quantized_run_loads_the_base_quantized(tiny_config, tmp_path):
     run = trained(tiny_config, **{"model.quantization": "nf4"})
-    folder = adapter.export_example(subject.of(run), tmp_path / "mine")
+    folder = adapter.export_example(load_context(run), tmp_path / "mine")
     assert "bitsandbytes==" in (folder / "requirements.txt").read_text()
     said = fresh(folder / "ask.py", "What is 3?", "--greedy", "--base", run.config().model.id)
     assert said.strip() == answer(run, "What is 3?").text.strip()
 
 
 def test_an_example_that_fails_says_so(tiny_config, tmp_path):
-    folder = adapter.export_example(subject.of(trained(tiny_config)), tmp_path / "mine")
+    folder = adapter.export_example(load_context(trained(tiny_config)), tmp_path / "mine")
     broken = (folder / "ask.py").read_text(encoding="utf-8").replace('max_new_tokens": 12', 'max_new_tokens": -1')
     (folder / "ask.py").write_text(broken, encoding="utf-8")
     with pytest.raises(AssertionError, match="max_new_tokens"):
@@ -162,7 +163,7 @@ def test_an_example_that_fails_says_so(tiny_config, tmp_path):
 @pytest.mark.slow
 def test_an_example_with_more_columns_asks_for_each(tiny_config, tmp_path):
     run = trained(tiny_config, **two_columns(tmp_path))
-    made = subject.of(run)
+    made = load_context(run)
     assert made.prompt.columns == ("genre", "title")
     assert made.prompt.before.format("a", "b") == "a: b"
     assert made.prompt.chat_template() is None
@@ -172,14 +173,14 @@ def test_an_example_with_more_columns_asks_for_each(tiny_config, tmp_path):
 
 
 def test_the_stops_are_those_that_end_a_turn(tiny_config):
-    made = subject.of(trained(tiny_config))
-    assert made.stops == tuple(sorted(tokens.stop_ids(made.tokenizer)))
-    assert made.stops == (1,)
+    made = load_context(trained(tiny_config))
+    assert made.stop_ids == tuple(sorted(tokens.stop_ids(made.tokenizer)))
+    assert made.stop_ids == (1,)
 
 
 def test_a_run_without_a_result_has_nothing_to_export(tiny_config):
     from studio import runs
 
     with pytest.raises(ExportError) as raised:
-        subject.of(runs.create(tiny_config))
+        load_context(runs.create(tiny_config))
     assert raised.value.key == "export.no_adapter"

@@ -9,9 +9,9 @@ from following import trained
 
 from studio import gpu, presets
 from studio.errors import ExportError
-from studio.export import subject
+from studio.export.export_context import load_context
 from studio.export.request import ExportRequest
-from studio.export.verify import check
+from studio.export.verify.checks import verify
 from studio.model.adapter import ModelHost
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -88,7 +88,7 @@ def test_llama_cpp_answers_as_the_merged_model(installed, tmp_path, monkeypatch)
     assert checked.agreement.equal >= 7
     (made.folder / "model.gguf").write_bytes((made.folder / "model.gguf").read_bytes()[:1000])
     with pytest.raises(ExportError) as raised:
-        check.verify(subject.of(run), made.folder, ModelHost(), lambda phase, share: None)
+        verify(load_context(run), made.folder, ModelHost(), lambda phase, share: None)
     assert raised.value.key == "export.does_not_load"
 
 

@@ -8,16 +8,17 @@ from following import trained
 
 from studio import gpu
 from studio.errors import ExportError, HomeError
-from studio.export import merge, subject
+from studio.export import merge
+from studio.export.export_context import load_context
 from studio.export.request import ExportRequest
 
 
-def going(phase, share):
+def on_progress(phase, share):
     pass
 
 
 def merged(run, folder, number_format="float32", **settings):
-    return merge.export(subject.of(run), folder, number_format, going, **settings)
+    return merge.export(load_context(run), folder, number_format, on_progress, **settings)
 
 
 def logits(model, ids):
@@ -31,7 +32,7 @@ def on_its_base(run, number_format):
     """Return the adapter on its base in a number format, computed in float32."""
     from peft import PeftModel
 
-    model = merge.base(subject.of(run).base.path, number_format).float()
+    model = merge.base(load_context(run).base.path, number_format).float()
     return PeftModel.from_pretrained(model, run.adapter).eval()
 
 
@@ -47,10 +48,10 @@ def alone(folder):
 def test_it_says_what_the_adapter_says_on_the_same_base(tiny_config, tmp_path, settings, number_format, tolerance):
     run = trained(tiny_config, **settings)
     folder = merged(run, tmp_path / "mine", number_format)
-    ids = subject.of(run).tokenizer("What is 3?")["input_ids"]
+    ids = load_context(run).tokenizer("What is 3?")["input_ids"]
     wanted, said = logits(on_its_base(run, number_format), ids), logits(alone(folder), ids)
     assert (wanted - said).abs().max().item() < tolerance
-    untouched = logits(merge.base(subject.of(run).base.path, "float32"), ids)
+    untouched = logits(merge.base(load_context(run).base.path, "float32"), ids)
     assert (untouched - said).abs().max().item() > 0.5
     assert json.loads((folder / "config.json").read_text())["dtype"] == number_format
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())
@@ -102,23 +103,19 @@ def test_a_base_whose_own_weights_are_quantized_is_unpacked(tiny_config, tiny_mo
     run = trained(tiny_config, **{"model.id": str(tmp_path / "nf4")})
     folder = merged(run, tmp_path / "mine")
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())
-    ids = subject.of(run).tokenizer("What is 3?")["input_ids"]
+    ids = load_context(run).tokenizer("What is 3?")["input_ids"]
     assert (logits(on_its_base(run, "float32"), ids) - logits(alone(folder), ids)).abs().max().item() < 1e-3
 
 
-def test_its_number_format_is_the_runs_else_the_bases_else_bfloat16(tiny_config, tmp_path):
-    from dataclasses import replace
-
-    found = subject.of(trained(tiny_config))
-    assert merge.precision(found, "auto").value == "bfloat16"
-    assert merge.precision(found, "float32").value == "float32"
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"dtype": "float16"}))
-    assert merge.precision(replace(found, base=replace(found.base, path=tmp_path)), "auto").value == "float16"
+def test_its_number_format_is_the_runs_else_the_bases_else_bfloat16():
+    assert merge.choose_precision("float32", {}, "auto").value == "bfloat16"
+    assert merge.choose_precision("float32", {}, "float32").value == "float32"
+    assert merge.choose_precision("float32", {"dtype": "float16"}, "auto").value == "float16"
+    assert merge.choose_precision("bfloat16", {"dtype": "float16"}, "auto").value == "bfloat16"
 
 
 def test_a_disk_without_room_is_told_before_anything_is_loaded(tiny_config, tmp_path, monkeypatch):
-    found = subject.of(trained(tiny_config))
+    found = load_context(trained(tiny_config))
     monkeypatch.setattr(merge, "size", lambda *_: 1 << 60)
     with pytest.raises(HomeError):
         merge.require_room(found, tmp_path / "a" / "b", "bfloat16")

@@ -13,12 +13,13 @@ from huggingface_hub import ModelCard
 
 from studio import gpu, labels
 from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
-from studio.export import adapter, card, example, merge, subject
-from studio.export.shown import Shown
+from studio.export import adapter, example, merge, model_card
+from studio.export.export_context import load_context
+from studio.export.sample_answers import SampleAnswers
 
 
 def written(run, folder, language="en"):
-    adapter.export(subject.of(run, language), folder)
+    adapter.export(load_context(run, language), folder)
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
@@ -38,7 +39,7 @@ def test_it_tells_the_run_from_its_directory(finished_run, tiny_model, tmp_path)
     assert "What is 3?" in text
     assert str(tiny_model.parent) not in text
     assert str(finished_run.path.parent.parent.parent) not in text
-    shown = Shown(subject.of(finished_run))
+    shown = SampleAnswers(load_context(finished_run))
     assert [pair.prompt for pair in shown.pairs] == ["What is 3?"]
     assert shown.pairs[0].after in text
 
@@ -48,24 +49,24 @@ def test_the_curve_and_the_page_lie_beside_it(finished_run, tmp_path):
 
     text = written(finished_run, tmp_path / "mine", "ko")
     assert "학습 손실" in text
-    assert f"]({card.CURVE})" in text
-    with Image.open(tmp_path / "mine" / card.CURVE) as picture:
+    assert f"]({model_card.CURVE})" in text
+    with Image.open(tmp_path / "mine" / model_card.CURVE) as picture:
         assert picture.size == (1000, 480)
         assert len(set(picture.convert("RGB").getdata())) > 20
-    page = (tmp_path / "mine" / card.PAGE).read_text(encoding="utf-8")
-    strip = Shown(subject.of(finished_run)).strip
+    page = (tmp_path / "mine" / model_card.PAGE).read_text(encoding="utf-8")
+    strip = SampleAnswers(load_context(finished_run)).from_timeline
     assert strip
     assert all(pair.prompt in page for pair in strip)
-    assert f"[{card.PAGE}]({card.PAGE})" in text
+    assert f"[{model_card.PAGE}]({model_card.PAGE})" in text
 
 
 def test_answers_of_another_adapter_are_not_shown(finished_run, tmp_path):
     gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
-    assert Shown(subject.of(finished_run)).compared
+    assert SampleAnswers(load_context(finished_run)).from_comparisons
     weights = finished_run.adapter / "adapter_model.safetensors"
     held = weights.read_bytes()
     weights.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
-    assert Shown(subject.of(finished_run)).compared == ()
+    assert SampleAnswers(load_context(finished_run)).from_comparisons == ()
 
 
 @pytest.mark.parametrize(
@@ -87,10 +88,10 @@ def test_the_licence_is_the_bases_or_none(tiny_config, finished_run, tmp_path, s
     (base / "README.md").write_text(f"---\n{said}\n---\n# Base\n", encoding="utf-8")
     from studio.model import catalogue
 
-    found = subject.of(finished_run)
+    found = load_context(finished_run)
     own = dataclasses.replace(found.base, licence=catalogue.licence_head(base))
     found = dataclasses.replace(found, base=own)
-    assert card.licence_head(found) == head
+    assert model_card.licence_head(found) == head
     adapter.export(found, tmp_path / "mine")
     data = ModelCard.load(tmp_path / "mine" / "README.md").data.to_dict()
     assert {name: data[name] for name in data if name.startswith("license")} == head
@@ -106,7 +107,7 @@ def test_a_base_and_data_of_the_hub_are_in_the_head(tiny_config, hub_stand_in, t
     assert data.base_model_relation == "adapter"
     assert data.library_name == "peft"
     assert data.language == ["en"]
-    found = subject.of(run)
+    found = load_context(run)
     source = found.config.data.source.model_copy(update={"kind": "hub", "name": "someone/rows"})
     config = found.config.model_copy(update={"data": found.config.data.model_copy(update={"source": source})})
     adapter.export(dataclasses.replace(found, config=config), tmp_path / "other")
@@ -128,10 +129,10 @@ def test_the_code_for_a_merged_model_asks_as_the_run_did(tiny_config, tmp_path, 
 
     settings = {"data.prompt.system": "Speak old."} if style == "chat" else without_chat_template(tmp_path / "base")
     run = trained(tiny_config, **settings)
-    found = subject.of(run)
+    found = load_context(run)
     folder = merge.export(found, tmp_path / "mine", "float32", lambda phase, share: None)
     shown = re.search(r"```python\n(.*?)\n```", (folder / "README.md").read_text(encoding="utf-8"), re.S)[1]
-    assert shown == example.merged(found)
+    assert f"```python\n{shown}\n```" == example.usage(found, "merged")
     (folder / "use.py").write_text(shown, encoding="utf-8")
     done = subprocess.run([sys.executable, "use.py"], cwd=folder, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr

@@ -13,8 +13,9 @@ from huggingface_hub import constants
 
 from studio import gpu
 from studio.errors import ExportError, StudioError
-from studio.export import adapter, hub, subject
-from studio.export.request import Exporting, ExportRequest
+from studio.export import adapter, hub_push
+from studio.export.export_context import load_context
+from studio.export.request import ExportProgress, ExportRequest
 
 ROOT = Path(__file__).parent.parent.parent
 TOKEN = "hf_canary5f0c1d"
@@ -33,11 +34,11 @@ def account(hub_stand_in):
 
 @pytest.fixture
 def export(finished_run, tmp_path):
-    return adapter.export(subject.of(finished_run), tmp_path / "mine")
+    return adapter.export(load_context(finished_run), tmp_path / "mine")
 
 
-def pushed(folder, name="me/captain", going=silent, **settings):
-    return hub.push(folder, hub.look("adapter", name, token=TOKEN, **settings), going)
+def pushed(folder, name="me/captain", on_progress=silent, **settings):
+    return hub_push.push(folder, hub_push.resolve_target("adapter", name, token=TOKEN, **settings), on_progress)
 
 
 def holds(repository, folder):
@@ -47,7 +48,7 @@ def holds(repository, folder):
 
 def refused(kind="adapter", name="me/captain", **settings):
     with pytest.raises(StudioError) as raised:
-        hub.look(kind, name, **{"token": TOKEN, **settings})
+        hub_push.resolve_target(kind, name, **{"token": TOKEN, **settings})
     assert TOKEN not in str(raised.value) + repr(raised.value)
     return raised.value.key.removeprefix("export.hub.")
 
@@ -81,7 +82,7 @@ def test_a_new_export_replaces_the_one_before(account, export):
 def test_a_cut_connection_is_taken_up_again(account, export):
     account.cuts = 1
     shares = []
-    pushed(export, going=lambda phase, share: shares.append(share))
+    pushed(export, on_progress=lambda phase, share: shares.append(share))
     holds(account.repositories["me/captain"], export)
     assert account.cuts == 0
     assert shares[-1] is None
@@ -105,7 +106,7 @@ def test_a_broken_upload_goes_on_where_it_was(account, export):
             raise Enough
 
     with pytest.raises(Enough):
-        pushed(export, going=stop_at_the_second)
+        pushed(export, on_progress=stop_at_the_second)
     repository = account.repositories["me/captain"]
     assert set(repository.files()) == {".gitattributes"}
     arrived = set(account.store)
@@ -151,7 +152,7 @@ def test_what_keeps_it_from_being_sent_is_told_before_anything_is_made(account, 
     ],
 )
 def test_an_upload_that_ends_early_is_told_by_its_reason(kinds, status, key):
-    assert hub._error(kinds, status, "me/captain", begun=True).key == f"export.hub.{key}"
+    assert hub_push._error(kinds, status, "me/captain", begun=True).key == f"export.hub.{key}"
 
 
 def test_metadata_that_the_hub_refuses_change_nothing(account, export):
@@ -164,7 +165,7 @@ def test_metadata_that_the_hub_refuses_change_nothing(account, export):
 
 def test_a_private_repository_is_not_made_public_by_the_way(account, export):
     pushed(export)
-    target = hub.look("adapter", "me/captain", public=True, token=TOKEN)
+    target = hub_push.resolve_target("adapter", "me/captain", public=True, token=TOKEN)
     assert target.private
     assert [note.key for note in target.notes] == ["export.note.stays_private"]
 
@@ -178,18 +179,18 @@ def test_the_token_is_the_environments_or_the_logins(account, export, monkeypatc
         path.parent.mkdir(exist_ok=True)
         path.write_text(TOKEN)
         assert str(path) == constants.HF_TOKEN_PATH
-    assert hub.look("adapter", "me/captain").token == TOKEN
+    assert hub_push.resolve_target("adapter", "me/captain").token == TOKEN
 
 
 def test_the_token_is_in_no_file_and_no_log(account, finished_run, tmp_path, caplog, home):
     caplog.set_level(logging.DEBUG)
     made = gpu.thread().export(ExportRequest(finished_run.id, "adapter")).result()
-    assert isinstance(made, Exporting)
-    target = hub.look("adapter", "me/captain", token=TOKEN)
-    hub.push(made.folder, target, silent)
+    assert isinstance(made, ExportProgress)
+    target = hub_push.resolve_target("adapter", "me/captain", token=TOKEN)
+    hub_push.push(made.folder, target, silent)
     account.failure = 500
     with pytest.raises(StudioError) as raised:
-        hub.look("adapter", "me/captain", token=TOKEN)
+        hub_push.resolve_target("adapter", "me/captain", token=TOKEN)
     error = raised.value
     assert error.__cause__ is None
     assert error.__context__ is None

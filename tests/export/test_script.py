@@ -12,14 +12,15 @@ from following import losses, trained, wait_for, wait_until_over
 
 from studio import gpu
 from studio.errors import ExportError
-from studio.export import script, subject
+from studio.export import script
+from studio.export.export_context import load_context
 from studio.runs import State
 
 LINE = re.compile(r"step (\d+) loss (\S+) run (\S+)")
 
 
 def exported(run, tmp_path):
-    return script.export(subject.of(run), tmp_path / "mine")
+    return script.export(load_context(run), tmp_path / "mine")
 
 
 def repeated(run, tmp_path):

@@ -8,17 +8,18 @@ from following import trained
 
 from studio import gpu
 from studio.errors import ExportError
-from studio.export import adapter, questions, subject
-from studio.export.questions import Question
+from studio.export import adapter
+from studio.export.export_context import load_context
 from studio.export.request import ExportRequest
-from studio.export.verify import check, gguf, result
-from studio.export.verify.agreement import Answer, Said, agreement
+from studio.export.verify import reference_answers, verification
+from studio.export.verify.checks import verify, without_stop_token
+from studio.export.verify.verification import Answer, EvalPrompt, ModelAnswers, compare_answers
 from studio.model.adapter import ModelHost
 
 
 def checked(run, kind, **settings):
     made = gpu.thread().export(ExportRequest(run.id, kind, verify=True, **settings)).result()
-    assert made.verification == result.saved(made.folder)
+    assert made.verification == verification.read(made.folder)
     return made.verification
 
 
@@ -66,9 +67,9 @@ def test_the_distance_from_a_quantized_run_to_its_merged_model_is_shown(tiny_con
 
 
 def spoiled(run, tmp_path, spoil):
-    folder = adapter.export(subject.of(run), tmp_path / "mine")
+    folder = adapter.export(load_context(run), tmp_path / "mine")
     spoil(folder)
-    return check.verify(subject.of(run), folder, ModelHost(), lambda phase, share: None)
+    return verify(load_context(run), folder, ModelHost(), lambda phase, share: None)
 
 
 def test_another_adapter_is_found(tiny_config, tmp_path):
@@ -104,13 +105,13 @@ def test_an_adapter_that_cannot_be_loaded_is_told_with_the_reason(tiny_config, t
 
 
 def test_answers_that_part_at_a_tie_are_rounding_and_others_are_not():
-    rows = [Question((1,), (5, 6))] * 3
-    first = Said(
+    rows = [EvalPrompt((1,), (5, 6))] * 3
+    first = ModelAnswers(
         (Answer((5, 6), (9, 9), (3.0, 3.0)), Answer((5, 6), (9, 7), (3.0, 0.1)), Answer((5, 6), (9, 8), (3.0, 2.0))),
         (2.0, 2.0, 2.0),
     )
-    second = Said((Answer((5, 6)), Answer((5, 7)), Answer((5, 8))), (2.0, 2.0, 2.0))
-    found = agreement(first, second, rows, near=0.2)
+    second = ModelAnswers((Answer((5, 6)), Answer((5, 7)), Answer((5, 8))), (2.0, 2.0, 2.0))
+    found = compare_answers(first, second, rows, tolerance=0.2)
     assert (found.equal, found.near, found.gap) == (1, 1, 2.0)
     assert not found.holds
     assert found.tokens == pytest.approx(4 / 6)
@@ -118,21 +119,21 @@ def test_answers_that_part_at_a_tie_are_rounding_and_others_are_not():
 
 
 def test_the_token_that_ends_an_answer_is_not_compared_where_llama_cpp_may_not_tell_it():
-    ended = gguf.without_end(Answer((5, 6, 1), (9, 9, 7), (3.0, 3.0, 0.1)), (1, 2))
+    ended = without_stop_token(Answer((5, 6, 1), (9, 9, 7), (3.0, 3.0, 0.1)), (1, 2))
     assert ended.ids == (5, 6)
-    assert gguf.without_end(Answer((5, 6)), (1, 2)).ids == (5, 6)
+    assert without_stop_token(Answer((5, 6)), (1, 2)).ids == (5, 6)
     longer = Answer((5, 6, 7))
-    found = agreement(Said((ended,)), Said((longer,)), [Question((1,))], near=0.2)
+    found = compare_answers(ModelAnswers((ended,)), ModelAnswers((longer,)), [EvalPrompt((1,))], tolerance=0.2)
     assert (found.equal, found.near, found.gap) == (0, 1, 0.1)
 
 
 def test_the_questions_are_the_prompts_of_the_rows(tiny_config):
-    found = subject.of(trained(tiny_config))
-    rows, where = questions.of(found, 12)
+    found = load_context(trained(tiny_config))
+    rows, where = reference_answers.prompts_with_references(found, 12)
     assert where == "trained"
     text = found.tokenizer.decode(list(rows[0].ids))
     assert text.endswith("<|im_start|>assistant\n")
-    assert found.tokenizer.decode(list(rows[0].answer)).startswith("Aye")
+    assert found.tokenizer.decode(list(rows[0].reference)).startswith("Aye")
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from playwright.sync_api import Page, expect
 from test_journey import SLOW
 
 from studio import runs
-from studio.export import adapter, subject, target
+from studio.export import adapter, export_folder
+from studio.export.export_context import load_context
 from studio.i18n import text
 from studio.runs import State
 
@@ -146,7 +147,7 @@ def test_a_run_is_left_and_come_back_to(app, browser, finished_run, language):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_tab_has_a_serious_fault_of_access(page_url, browser, finished_run, scheme):
     adapter.export(
-        subject.of(finished_run), target.place(finished_run, "adapter", None)
+        load_context(finished_run), export_folder.place(finished_run, "adapter", None)
     )  # so that there is one to show
     page = open_page(browser, page_url, "en", color_scheme=scheme)
     faults = []

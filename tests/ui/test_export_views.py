@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from studio.errors import ExportError
-from studio.export.made import Made
-from studio.export.outlook import Outlook, Part
-from studio.export.verify.agreement import Agreement
-from studio.export.verify.result import Verification
+from studio.export.estimate import ExportEstimate, Part
+from studio.export.inventory import SavedExport
+from studio.export.verify.verification import Agreement, Verification
 from studio.i18n import LANGUAGES, message, text
 from studio.model.hardware import Choice
 from studio.ui import export_views as views
@@ -17,10 +16,10 @@ from studio.ui.exporting import Going
 from studio.ui.tabs import export_shown
 
 
-def made(kind="adapter", equal=8, is_old=False, checked=True, files=(("a<b>.bin", 2_000_000),)):
+def made(kind="adapter", equal=8, is_outdated=False, checked=True, files=(("a<b>.bin", 2_000_000),)):
     agreement = Agreement(8, equal, 0, 0.5, None, (2.5, 2.625))
     verification = Verification("adapter", "float32", agreement, "held_out", (3, 3), made=1.0) if checked else None
-    return Made(kind, Path("/x") / kind, 1.0, files, verification, is_old)
+    return SavedExport(kind, Path("/x") / kind, 1.0, files, verification, is_outdated)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -60,7 +59,7 @@ def test_a_look_sees_that_the_export_on_the_screen_is_being_checked(finished_run
         (made(), "verified"),
         (made(equal=1), "differs"),
         (made(checked=False), "made"),
-        (made(is_old=True), "old"),
+        (made(is_outdated=True), "old"),
     ],
 )
 def test_the_list_says_of_each_kind_what_it_is_for_and_how_it_stands(there, mark):
@@ -74,13 +73,15 @@ def test_the_list_says_of_each_kind_what_it_is_for_and_how_it_stands(there, mark
 
 def test_what_it_will_hold_is_told_with_sizes_and_what_is_in_the_way():
     precision = Choice("precision", "bfloat16", message("choice.precision.merged_as_base"))
-    found = Outlook((Part("model", "model.safetensors", 270_000_000), Part("about", "README.md")), precision, 0, 10**9)
+    found = ExportEstimate(
+        (Part("model", "model.safetensors", 270_000_000), Part("about", "README.md")), precision, 0, 10**9
+    )
     told = views.holds(found, "en")
     assert "270.0 MB" in told
     assert text("ui.export.small") in told
     assert "1.00 GB" in told
     assert "bfloat16" in told
-    hindered = views.holds(Outlook(hindrance=ExportError("export.no_record", run="r<1>").message), "en")
+    hindered = views.holds(ExportEstimate(blocker=ExportError("export.no_record", run="r<1>").message), "en")
     assert "r&lt;1&gt;" in hindered
     assert 'role="alert"' in hindered
 

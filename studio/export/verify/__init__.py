@@ -1,1 +1,1 @@
-"""Check an export: a fresh process uses it as its owner will, and what it says is laid beside what the run said."""
+"""Verify an export: an isolated process uses it, and its answers are compared with those of the run."""

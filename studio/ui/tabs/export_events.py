@@ -11,9 +11,9 @@ import gradio as gr
 
 from studio import labels, runs
 from studio.errors import ExportError
-from studio.export import hub, target
-from studio.export import made as exports
-from studio.export.made import Made
+from studio.export import export_folder, hub_push
+from studio.export import inventory as exports
+from studio.export.inventory import SavedExport
 from studio.export.request import ExportRequest, Kind
 from studio.i18n import text
 from studio.model.adapter_files import BASE_RECORD
@@ -102,7 +102,9 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
         if made.verification and not made.verification.passed:
             raise ExportError("export.hub.differs", id=repository)
         given = (token or "").strip() or (login.token if login else None)
-        exporting.push(chosen(run_id).id, made, hub.look(kind, repository or "", public=bool(public), token=given))
+        exporting.push(
+            chosen(run_id).id, made, hub_push.resolve_target(kind, repository or "", public=bool(public), token=given)
+        )
         return {**show(tab, run_id, kind, wanted, language), tab.push.token: ""}
 
     @shown
@@ -166,19 +168,19 @@ def chosen(run_id: str | None) -> runs.Run:
     return runs.find(run_id)
 
 
-def there(run_id: str | None, kind: Kind) -> Made:
+def there(run_id: str | None, kind: Kind) -> SavedExport:
     """Return the export that lies there; raises ExportError when there is none, or no more."""
     run = chosen(run_id)
-    if found := exports.one(run, kind):
+    if found := exports.find_export(run, kind):
         return found
-    raise ExportError("export.not_made", folder=str(target.place(run, kind, None).name))
+    raise ExportError("export.not_made", folder=str(export_folder.place(run, kind, None).name))
 
 
-def served(made: Made, name: str) -> Path:
+def served(made: SavedExport, name: str) -> Path:
     """Return an export's zip where the page may serve it from, packed anew unless it is newer than the export."""
     packed = made.folder.with_name(f"{made.folder.name}.zip")
     if not packed.exists() or packed.stat().st_mtime < (made.folder / BASE_RECORD).stat().st_mtime:
-        packed = target.zipped(made.folder)
+        packed = export_folder.zipped(made.folder)
     mine = f"export-{made.folder.parent.parent.name}-{made.kind}"
     for before in launch.temporary().glob(f"{mine}-*"):  # a large one takes no place for longer than it is wanted
         shutil.rmtree(before, ignore_errors=True)

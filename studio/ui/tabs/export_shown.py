@@ -6,10 +6,11 @@ from typing import Any
 import gradio as gr
 
 from studio import labels, runs
-from studio.export import made as exports
-from studio.export import outlook, usage
-from studio.export.hub import PUSHED
-from studio.export.made import Made, Stamp
+from studio.export import inventory as exports
+from studio.export.estimate import ExportEstimate, estimate_export
+from studio.export.hub_push import PUSHED
+from studio.export.instructions import instructions
+from studio.export.inventory import SavedExport, Stamp
 from studio.export.request import Kind, can_verify
 from studio.i18n import text
 from studio.model.adapter_files import WEIGHTS
@@ -78,7 +79,7 @@ def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: 
     now = seen(run_id, kind)
     offered = [(views.run_choice(run.id, status, language), run.id) for run in exportable() if (status := _status(run))]
     run = Run(runs.folder() / run_id) if run_id in now.ids else None
-    there = exports.of(run) if run else []
+    there = exports.list_exports(run) if run else []
     made = next((each for each in there if each.kind == kind), None)
     updates = {
         tab.run: gr.update(choices=offered, value=run.id if run else None),
@@ -109,13 +110,13 @@ def _facts(run: Run, language: str) -> str:
 
 
 def _asked(
-    tab: ExportTab, run: Run | None, kind: Kind, wanted: str, made: Made | None, now: Seen, language: str
+    tab: ExportTab, run: Run | None, kind: Kind, wanted: str, made: SavedExport | None, now: Seen, language: str
 ) -> dict[Any, Any]:
     """Return what shows an export that may be made."""
-    found = outlook.of(run, kind, _precision(run), wanted) if run else outlook.Outlook()
-    ready = run is not None and not now.is_going and found.hindrance is None
+    found = estimate_export(run, kind, _precision(run), wanted) if run else ExportEstimate()
+    ready = run is not None and not now.is_going and found.blocker is None
     served = kind != "gguf" or launch.is_local()
-    again = made is not None and not made.is_old
+    again = made is not None and not made.is_outdated
     return {
         tab.holds: page.holds(found, language),
         tab.go: gr.update(
@@ -134,7 +135,7 @@ def _precision(run: Run) -> str:
     return next((choice.value for choice in told.chosen() if choice.name == "precision"), "")
 
 
-def _made(tab: ExportTab, run: Run | None, made: Made | None, now: Seen, language: str) -> dict[Any, Any]:
+def _made(tab: ExportTab, run: Run | None, made: SavedExport | None, now: Seen, language: str) -> dict[Any, Any]:
     """Return what shows the export that lies there; nothing of it without one."""
     if run is None or made is None:
         return {tab.result_card: gr.update(elem_classes=["card", "away"])}
@@ -144,18 +145,18 @@ def _made(tab: ExportTab, run: Run | None, made: Made | None, now: Seen, languag
         tab.verified: page.verified(made, can_be, now.is_checking, language),
         tab.check: gr.update(visible=can_be and made.verification is None, interactive=not now.is_going),
         tab.result: page.result(made, place(made), language),
-        tab.download: gr.update(variant="secondary" if made.is_old else "primary", interactive=not now.is_going),
+        tab.download: gr.update(variant="secondary" if made.is_outdated else "primary", interactive=not now.is_going),
         tab.push.panel: gr.update(visible=made.kind in PUSHED),
         tab.push.go: gr.update(interactive=not now.is_going),
-        tab.usage: page.usage(made, usage.lines(made, _from(made), labels.name_of(run)), language),
+        tab.usage: page.usage(made, instructions(made, _from(made), labels.name_of(run)), language),
     }
 
 
-def place(made: Made) -> str:
+def place(made: SavedExport) -> str:
     """Return where an export lies: as a path on this machine, and only its end on a page that others reach too."""
     return str(made.folder) if launch.is_local() else f"{made.folder.parent.name}/{made.folder.name}"
 
 
-def _from(made: Made) -> str:
+def _from(made: SavedExport) -> str:
     """Return the folder for whoever uses it: the one here, or the one that the downloaded zip unpacks to."""
     return str(made.folder) if launch.is_local() else made.folder.name

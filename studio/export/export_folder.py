@@ -1,0 +1,99 @@
+"""The folder of an export: written atomically, and never over something that is not an export."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from studio.errors import ExportError
+from studio.export.request import Kind
+from studio.files import replace_file, replace_folder, space_for
+from studio.model.adapter_files import BASE_RECORD
+from studio.runs import Run
+
+
+def place(run: Run, kind: Kind, out: Path | None) -> Path:
+    """Return the folder of an export: `out`, else one in the run's directory."""
+    if out is not None:
+        return out.expanduser().absolute()
+    return run.path / "exports" / kind
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ExportError when `folder` holds something that is not an export."""
+    if not folder.exists() or _is_export(folder) or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    raise ExportError("export.not_ours", folder=str(folder))
+
+
+def require_export(folder: Path) -> Path:
+    """Return the folder of an existing export; raises ExportError when there is none."""
+    if not _is_export(folder):
+        raise ExportError("export.not_made", folder=str(folder))
+    return folder
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        return "export" in json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def write(folder: Path, kind: Kind, metadata: dict[str, Any], fill: Callable[[Path], None], expected: int = 0) -> Path:
+    """Write an export, replacing an earlier one, and return its folder; `fill` writes the files into a draft.
+
+    `metadata` goes into `restyle.json`; `expected` is the size in bytes, if known. Raises ExportError when the folder
+    holds something else, HomeError when it cannot be written.
+    """
+    require_writable(folder)
+
+    def fill_with_metadata(draft: Path) -> None:
+        fill(draft)
+        write_metadata(draft, kind, metadata)
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError("export.no_folder", folder=str(folder.parent), detail=str(error.strerror)) from error
+    replace_folder(folder, fill_with_metadata, expected)
+    return folder
+
+
+def write_metadata(folder: Path, kind: Kind, metadata: dict[str, Any]) -> None:
+    """Write the `restyle.json` of an export."""
+    replace_file(folder / BASE_RECORD, json.dumps({"export": kind, **metadata}, ensure_ascii=False, indent=1))
+
+
+_INCOMPRESSIBLE = (".safetensors", ".gguf", ".parquet")
+
+
+def zipped(folder: Path) -> Path:
+    """Pack an export into a zip file beside it and return that; raises ExportError when another file is there."""
+    final = folder.with_name(f"{folder.name}.zip")
+    if final.exists() and not _is_zipped_export(final, folder.name):
+        raise ExportError("export.not_ours", folder=str(final))
+    draft = final.with_name(f".{final.name}.draft")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with space_for(final.parent, lambda: sum(path.stat().st_size for path in files)):
+        try:
+            with zipfile.ZipFile(draft, "w") as packed:
+                for path in files:
+                    method = zipfile.ZIP_STORED if path.suffix in _INCOMPRESSIBLE else zipfile.ZIP_DEFLATED
+                    packed.write(path, Path(folder.name) / path.relative_to(folder), method)
+            with open(draft, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(draft, final)
+        finally:
+            draft.unlink(missing_ok=True)
+    return final
+
+
+def _is_zipped_export(path: Path, name: str) -> bool:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return "export" in json.loads(packed.read(f"{name}/{BASE_RECORD}"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False

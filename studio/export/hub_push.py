@@ -1,0 +1,162 @@
+"""Push an export to the Hugging Face Hub: into a repository of one's own, private by default, in one commit.
+
+Large files are uploaded one by one, then a single commit names them all: an interrupted push leaves the repository
+unchanged and resumes. (`upload_folder` splits a large folder into several commits.) The token goes to the uploading
+process through standard input only.
+"""
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from studio.errors import ExportError
+from studio.export.request import Kind, OnProgress
+from studio.i18n import Message, message
+from studio.model import hub_models
+from studio.model.adapter_files import BASE_RECORD
+from studio.model.subprocess_worker import HUB_TOKEN_VARIABLES, SubprocessWorker, WorkerSilent
+
+log = logging.getLogger(__name__)
+
+PUSHED: tuple[Kind, ...] = ("adapter", "merged", "space")
+"""Kinds that can be pushed."""
+_CONNECTION_ERRORS = (
+    "ConnectError",
+    "TimeoutException",
+    "NetworkError",
+    "RemoteProtocolError",
+    "OfflineModeIsEnabled",
+)
+
+
+@dataclass(frozen=True)
+class PushTarget:
+    """A repository that an export may be pushed to."""
+
+    id: str
+    type: Literal["model", "space"]
+    private: bool
+    token: str = field(repr=False)
+    notes: tuple[Message, ...] = ()
+
+    @property
+    def page(self) -> str:
+        """The URL of its page."""
+        return hub_models.page(self.id if self.type == "model" else f"spaces/{self.id}")
+
+    @property
+    def push_notes(self) -> list[Message]:
+        """Notes for after a push."""
+        return [*self.notes, message("export.note.private" if self.private else "export.note.public", page=self.page)]
+
+
+def resolve_target(kind: Kind, repository: str, *, public: bool = False, token: str | None = None) -> PushTarget:
+    """Check that an export can be pushed to a repository; creates nothing. Raises ExportError.
+
+    Without `token`, uses the one of the environment or the login.
+    """
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if kind not in PUSHED:
+        raise ExportError("export.hub.kind", kind=kind, kinds=", ".join(PUSHED))
+    name = repository.strip()
+    with contextlib.suppress(HFValidationError):
+        validate_repo_id(name)
+        if name.count("/") == 1:
+            return _check_access(name, kind, public, token or get_token())
+    raise ExportError("export.hub.bad_id", id=name[:120])
+
+
+def _check_access(repository: str, kind: Kind, public: bool, token: str | None) -> PushTarget:
+    from huggingface_hub import HfApi
+
+    if not hub_models.reachable():
+        raise ExportError("export.hub.offline", id=repository)
+    if not token:
+        raise ExportError("export.hub.no_token", id=repository)
+    api = HfApi(endpoint=hub_models.endpoint(), token=token)
+    me = _call(api.whoami, repository)
+    role = ((me.get("auth") or {}).get("accessToken") or {}).get("role")
+    owners = [me.get("name", ""), *(each.get("name", "") for each in me.get("orgs") or ())]
+    if role == "read" or repository.split("/")[0].lower() not in [name.lower() for name in owners]:
+        raise ExportError("export.hub.no_right", id=repository, account=me.get("name", "?"))
+    repo_type: Literal["model", "space"] = "space" if kind == "space" else "model"
+    info = _call(lambda: _repo_info(api, repository, repo_type), repository)
+    if info is None:
+        return PushTarget(repository, repo_type, not public, token)
+    names = {file.rfilename for file in info.siblings or ()} - {".gitattributes"}
+    if names and BASE_RECORD not in names:
+        raise ExportError("export.hub.taken", id=repository)
+    if not info.private and not public:
+        raise ExportError("export.hub.is_public", id=repository)
+    notes = [message("export.note.stays_private", id=repository)] if info.private and public else []
+    return PushTarget(repository, repo_type, info.private, token, tuple(notes))
+
+
+def _repo_info(api: Any, repository: str, repo_type: str) -> Any:
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return api.repo_info(repository, repo_type=repo_type, timeout=hub_models.ANSWER_SECONDS)
+    except RepositoryNotFoundError:
+        return None
+
+
+def _call(request: Callable[[], Any], repository: str) -> Any:
+    """Return the Hub's answer; the library's exception is dropped since it holds the request with its token."""
+    import httpx
+
+    try:
+        return request()
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        failure = _error([kind.__name__ for kind in type(error).__mro__], status, repository, begun=False)
+    raise failure
+
+
+def push(folder: Path, target: PushTarget, on_progress: OnProgress) -> str:
+    """Push an export, and return the URL of its page; raises ExportError.
+
+    `on_progress` gets the share of bytes that are uploaded, and may raise to stop; the next push resumes.
+    """
+    request = {
+        "folder": str(folder),
+        "id": target.id,
+        "type": target.type,
+        "private": target.private,
+        "token": target.token,
+        "endpoint": hub_models.endpoint(),
+        "message": f"Restyle Studio: {folder.name}",
+    }
+    result: dict[str, Any] = {}
+    command = [sys.executable, "-m", "studio.export.upload"]
+    child = SubprocessWorker(command, json.dumps(request), secrets=HUB_TOKEN_VARIABLES)
+    try:
+        with contextlib.closing(child.lines()) as lines:
+            for line in lines:
+                if line and line.startswith("{"):
+                    result = json.loads(line)
+                on_progress("pushing", result.get("share"))
+    except WorkerSilent as error:
+        raise ExportError("export.hub.cut", id=target.id) from error
+    if "commit" not in result:
+        log.warning("the push to %s ended with %s", target.id, result)
+        raise _error(result.get("error") or ["no answer"], result.get("status"), target.id, begun=True)
+    return target.page
+
+
+def _error(kinds: Sequence[str], status: int | None, repository: str, *, begun: bool) -> ExportError:
+    """Return the error for an exception of the library, given by the names of its classes."""
+    keys = {401: "bad_token", 403: "no_right", 404: "no_right", 409: "taken"}
+    if status in keys:
+        return ExportError(f"export.hub.{keys[status]}", id=repository, account="–")
+    if status is None and any(kind in _CONNECTION_ERRORS for kind in kinds):
+        return ExportError("export.hub.cut" if begun else "export.hub.offline", id=repository)
+    return ExportError("export.hub.failed", id=repository, detail=f"{status} {kinds[0]}" if status else kinds[0])

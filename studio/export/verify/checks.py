@@ -1,0 +1,345 @@
+"""Verify an export of any kind: an isolated process uses it, and its answers are compared with the run's."""
+
+import contextlib
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from studio.compare.columns import ADAPTED, BASE
+from studio.data import tokens
+from studio.data.conversation import Turn
+from studio.data.prepare import run_renderer
+from studio.data.prompt import adds_bos
+from studio.errors import ExportError
+from studio.export import example, merge, ollama, script, space
+from studio.export.export_context import ExportContext
+from studio.export.request import Kind, OnProgress
+from studio.export.verify import reference_answers
+from studio.export.verify.reference_answers import TEMPLATE_TEXTS, run_answers
+from studio.export.verify.verification import (
+    LOGPROB_TOLERANCE,
+    Answer,
+    EvalPrompt,
+    ModelAnswers,
+    Verification,
+    compare_answers,
+    compare_losses,
+)
+from studio.model.adapter import ModelHost
+from studio.model.adapter_files import BASE_RECORD
+from studio.model.hardware import device
+from studio.model.quantization import saved_quantization
+from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
+
+MAX_NEW_TOKENS = 48
+SCRIPT_STEPS = 3
+"""Steps of a script that are repeated."""
+_TIMEOUT_SECONDS = 1800.0
+"""How long loading a large model, or one answer, may take."""
+_EXTRA_CONTEXT = 16
+"""Tokens of context for what llama.cpp's tokenizer may add."""
+_LOSS_LINE = re.compile(r"step (\d+) loss (\S+) run \S+")
+
+Events = dict[str, list[dict[str, Any]]]
+"""What the isolated process has printed, by kind: see `isolated_process.py`."""
+
+
+@dataclass(frozen=True)
+class VerificationCase:
+    """An export to verify."""
+
+    context: ExportContext
+    folder: Path
+    host: ModelHost
+    on_progress: Callable[[float | None], None]
+    """Called with the share that is done; raises to stop."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The longest answer that is compared."""
+        return min(MAX_NEW_TOKENS, self.context.generation.max_new_tokens)
+
+    def load_error(self, detail: str) -> ExportError:
+        """Return the error for an export that cannot be used."""
+        return ExportError("export.does_not_load", folder=str(self.folder), detail=detail[:300])
+
+    def lines(
+        self, command: Sequence[str], request: str = "", environment: Mapping[str, str] | None = None
+    ) -> Iterator[str | None]:
+        """Yield the output of a process, as `Child.lines` does; raises ExportError when it fails or hangs."""
+        child = SubprocessWorker(command, request, _TIMEOUT_SECONDS, environment)
+        last = ""
+        try:
+            with contextlib.closing(child.lines()) as lines:
+                for line in lines:
+                    last = line.strip() if line and line.strip() else last
+                    yield line
+        except WorkerSilent as error:
+            raise self.load_error("time-out") from error
+        if child.failed:
+            raise self.load_error(last)
+
+    def run_isolated(self, request: dict[str, Any], count: int) -> Events:
+        """Run `isolated_process.py`; raises ExportError unless it gives `count` answers."""
+        program = Path(__file__).with_name("isolated_process.py")
+        events: Events = {"answer": []}
+        command = [sys.executable, "-B", "-P", str(program)]
+        request |= {"max_new_tokens": self.max_new_tokens}
+        with contextlib.closing(self.lines(command, json.dumps(request))) as lines:
+            for line in lines:
+                self.on_progress(len(events["answer"]) / count if events["answer"] else None)
+                if line and line.startswith('{"kind"'):
+                    event = json.loads(line)
+                    events.setdefault(event.pop("kind"), []).append(event)
+        if len(events["answer"]) != count:
+            raise self.load_error(f"{len(events['answer'])} / {count}")
+        return events
+
+
+def verify(context: ExportContext, folder: Path, host: ModelHost, on_progress: OnProgress) -> Verification:
+    """Verify the export in `folder`; releases the models of the host.
+
+    Raises ExportError when the isolated process cannot use it.
+    """
+    kind = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["export"]
+    return _CHECKS[kind](VerificationCase(context, folder, host, lambda share: on_progress("verifying", share)))
+
+
+def check_adapter(case: VerificationCase) -> Verification:
+    """Compare the exported adapter with the run's own answers."""
+    context = case.context
+    prompts, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
+    [expected] = run_answers(case, prompts)
+    answers, rendered = _model_answers(
+        case, prompts, model=context.base.path, adapter=case.folder, dtype=context.precision
+    )
+    tolerance = LOGPROB_TOLERANCE[context.precision] if context.precision != "float32" else 0.0
+    agreement = compare_answers(expected, answers, prompts, tolerance)
+    return Verification("adapter", context.precision, agreement, source, rendered)
+
+
+def check_merged(case: VerificationCase) -> Verification:
+    """Compare the merged model with the adapter on the same base in the same dtype, and with a quantized run."""
+    context, dtype = case.context, _precision(case.folder)
+    prompts, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
+    as_trained = run_answers(case, prompts) if context.quantization != "none" else None
+    expected, _ = _model_answers(
+        case,
+        prompts,
+        model=context.base.path,
+        adapter=context.run.adapter,
+        dtype=dtype,
+        quantization="none",
+        dequantize=True,
+    )
+    answers, rendered = _model_answers(case, prompts, model=case.folder, adapter=None, dtype=dtype, quantization="none")
+    return Verification(
+        "merged",
+        dtype,
+        compare_answers(expected, answers, prompts, LOGPROB_TOLERANCE[dtype]),
+        source,
+        rendered,
+        trained_as=context.quantization if as_trained else None,
+        distance=compare_answers(as_trained[0], answers, prompts, 0.0) if as_trained else None,
+    )
+
+
+def _precision(folder: Path) -> str:
+    return json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["precision"]
+
+
+def _model_answers(
+    case: VerificationCase,
+    prompts: list[EvalPrompt],
+    *,
+    model: Path,
+    adapter: Path | None,
+    dtype: str,
+    quantization: str | None = None,
+    dequantize: bool = False,
+) -> tuple[ModelAnswers, tuple[int, int] | None]:
+    """Return a model's answers, and how many prompts its template renders as the run does, of how many."""
+    context = case.context
+    texts = TEMPLATE_TEXTS if context.prompt.kind == "chat" or context.prompt.chat_template() else ()
+    system = [] if context.prompt.system is None else [{"role": "system", "content": context.prompt.system}]
+    quantized_base = bool(saved_quantization(context.base.settings))
+    request = {
+        "use": "model",
+        "model": str(model),
+        "adapter": adapter and str(adapter),
+        "tokenizer": str(case.folder),
+        "dtype": dtype,
+        "device": device(),
+        "attention": context.attention,
+        "quantization": "none" if quantized_base else quantization or context.quantization,
+        "dequantize": dequantize and quantized_base,
+        "in_float32": quantization == "none" and device() != "cuda",
+        "prompts": [prompt.ids for prompt in prompts],
+        "references": [(prompt.ids, prompt.reference) for prompt in prompts if prompt.reference],
+        "chats": [[*system, {"role": "user", "content": text}] for text in texts],
+        "stop_ids": context.stop_ids,
+        "pad_id": context.tokenizer.pad_token_id,
+    }
+    events = case.run_isolated(request, len(prompts))
+    if adapter and not events["loaded"][0]["modules"]:
+        raise case.load_error("0 LoRA modules")
+    renderer = run_renderer(context.run, context.tokenizer)
+    expected = [tokens.prompt_ids(renderer.question([Turn("user", text)]), context.tokenizer) for text in texts]
+    equal = sum(one["ids"] == ids for one, ids in zip(events.get("prompt", ()), expected, strict=True))
+    answers = ModelAnswers(_answers(events), tuple(one["nll"] for one in events.get("reference", ())))
+    return answers, (equal, len(texts)) if texts else None
+
+
+def _answers(events: Events) -> tuple[Answer, ...]:
+    return tuple(Answer(*(tuple(one[name]) for name in ("ids", "second", "gap"))) for one in events["answer"])
+
+
+def check_gguf(case: VerificationCase) -> Verification:
+    """Compare llama.cpp's answers with those of the merged model, which is written to a temporary folder."""
+    context, dtype = case.context, _precision(case.folder)
+    prompts = _as_text(context, reference_answers.prompts_with_references(context, case.max_new_tokens)[0])
+    expected = _merged_answers(case, prompts, dtype)
+    request = {
+        "use": "gguf",
+        "model": str(case.folder / ollama.GGUF),
+        "prompts": [prompt.texts[0] for prompt in prompts],
+        "context_length": max(len(prompt.ids) for prompt in prompts) + case.max_new_tokens + _EXTRA_CONTEXT,
+    }
+    answers = _answers(case.run_isolated(request, len(prompts)))
+    first, second = (
+        ModelAnswers(tuple(without_stop_token(one, context.stop_ids) for one in each))
+        for each in (expected.answers, answers)
+    )
+    tolerance = max(LOGPROB_TOLERANCE["float16"], LOGPROB_TOLERANCE[dtype])  # llama.cpp's KV cache is float16
+    return Verification("gguf", dtype, compare_answers(first, second, prompts, tolerance))
+
+
+def _as_text(context: ExportContext, prompts: list[EvalPrompt]) -> list[EvalPrompt]:
+    """Return the prompts as text without the BOS token, which llama.cpp adds; leaves out what tokenizes differently."""
+    tokenizer = context.tokenizer
+    bos = tokenizer.bos_token if adds_bos(tokenizer) else ""
+    decoded = []
+    for prompt in prompts:
+        text = tokenizer.decode(prompt.ids, clean_up_tokenization_spaces=False)
+        if tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) == prompt.ids:
+            decoded.append(EvalPrompt(prompt.ids, texts=(text.removeprefix(bos),)))
+    if not decoded:
+        raise ExportError("export.no_questions", run=context.run.id)
+    return decoded
+
+
+def _merged_answers(case: VerificationCase, prompts: list[EvalPrompt], dtype: str) -> ModelAnswers:
+    case.host.release()
+    merge.require_room(case.context, case.folder, dtype)
+    with tempfile.TemporaryDirectory(prefix=".merged-", dir=case.folder.parent) as name:
+        folder = Path(name)
+        merge.fill(folder, case.context, dtype, lambda phase, share: case.on_progress(None))
+        merged = replace(case, folder=folder)
+        return _model_answers(merged, prompts, model=folder, adapter=None, dtype=dtype, quantization="none")[0]
+
+
+def without_stop_token(answer: Answer, stop_ids: tuple[int, ...]) -> Answer:
+    """Return an answer up to its stop token, which llama.cpp need not return."""
+    end = next((at for at, token in enumerate(answer.ids) if token in stop_ids), len(answer.ids))
+    return replace(answer, ids=answer.ids[:end])
+
+
+def check_script(case: VerificationCase) -> Verification:
+    """Compare the first losses of the script with those of the run; its output goes to a temporary folder."""
+    case.host.release()
+    case.on_progress(None)
+    expected = dict(list(script.losses(case.context.run).items())[:SCRIPT_STEPS])
+    actual: dict[int, float] = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as out:
+        command = [sys.executable, "-B", str(case.folder / script.NAME), "--base", str(case.context.base.path)]
+        command += ["--steps", str(max(expected)), "--out", out]
+        with contextlib.closing(case.lines(command, environment={"HF_HUB_OFFLINE": "1"})) as lines:
+            for line in lines:
+                case.on_progress(len(actual) / len(expected) if actual else None)
+                if match := _LOSS_LINE.fullmatch(line or ""):
+                    actual[int(match[1])] = float(match[2])
+    precision = case.context.precision
+    return Verification("script", precision, losses=compare_losses(expected, actual, precision))
+
+
+def check_example(case: VerificationCase) -> Verification:
+    """Compare the answers of an example with the run's own."""
+    context = case.context
+    if len(context.prompt.columns) > 1:
+        prompts = _fitting(case, reference_answers.column_prompts(context))
+    else:
+        prompts = _fitting(case, reference_answers.sample_prompts(context))
+    [expected] = run_answers(case, prompts, repetition_penalty=context.generation.repetition_penalty)
+    events = _run_program(case, "example", example.NAME, prompts, sides=1)
+    precision, tolerance = _dtype_and_tolerance(case, events)
+    agreement = compare_answers(expected, ModelAnswers(_answers(events)), prompts, tolerance)
+    return Verification("example", precision, agreement, prompts=_rendered(events, prompts))
+
+
+def check_space(case: VerificationCase) -> Verification:
+    """Compare the answers of a Space's app, with and without the adapter, with the run's; and its recorded answers."""
+    recorded = json.loads((case.folder / space.DATA).read_text(encoding="utf-8"))["recorded"]
+    texts = [one["prompt"] for one in recorded]
+    prompts = _fitting(case, reference_answers.encode_prompts(case.context, texts))
+    expected = run_answers(case, prompts, (BASE, ADAPTED), case.context.generation.repetition_penalty)
+    events = _run_program(case, "space", space.APP, prompts, sides=2)
+    precision, tolerance = _dtype_and_tolerance(case, events)
+    answers = _answers(events)
+    base, adapter = (
+        compare_answers(one, ModelAnswers(answers[side::2]), prompts, tolerance) for side, one in enumerate(expected)
+    )
+    known = {one["prompt"]: one["answers"] for one in recorded}
+    equal = sum(one["answers"] == known[row.texts[0]] for one, row in zip(events["recorded"], prompts, strict=True))
+    return Verification(
+        "space",
+        precision,
+        adapter,
+        base=base,
+        prompts=_rendered(events, [prompt for prompt in prompts for _ in range(2)]),
+        recorded=(equal, len(prompts)),
+    )
+
+
+def _fitting(case: VerificationCase, prompts: list[EvalPrompt]) -> list[EvalPrompt]:
+    fitting = reference_answers.fit_context_length(case.context, prompts, case.max_new_tokens)
+    if not fitting:
+        raise ExportError("export.no_questions", run=case.context.run.id)
+    return fitting
+
+
+def _run_program(case: VerificationCase, use: str, name: str, prompts: list[EvalPrompt], sides: int) -> Events:
+    request = {
+        "use": use,
+        "program": str(case.folder / name),
+        "base": str(case.context.base.path),
+        "prompts": [prompt.texts for prompt in prompts],
+    }
+    return case.run_isolated(request, sides * len(prompts))
+
+
+def _dtype_and_tolerance(case: VerificationCase, events: Events) -> tuple[str, float]:
+    """Return the dtype that the program computed in, and the tolerance of log-probabilities."""
+    precision = events["loaded"][0]["precision"]
+    used = {case.context.precision, precision} - {"float32"}
+    return precision, max((LOGPROB_TOLERANCE[name] for name in used), default=0.0)
+
+
+def _rendered(events: Events, prompts: list[EvalPrompt]) -> tuple[int, int]:
+    equal = sum(tuple(one["ids"]) == prompt.ids for one, prompt in zip(events["prompt"], prompts, strict=True))
+    return equal, len(prompts)
+
+
+_CHECKS: dict[Kind, Callable[[VerificationCase], Verification]] = {
+    "adapter": check_adapter,
+    "merged": check_merged,
+    "ollama": check_merged,
+    "script": check_script,
+    "example": check_example,
+    "space": check_space,
+    "gguf": check_gguf,
+}

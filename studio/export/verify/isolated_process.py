@@ -1,0 +1,206 @@
+"""Generate with an export in a process that does not import the studio. Run as a file, not imported.
+
+Reads one JSON request from standard input and prints one JSON object per line: what is loaded, the token ids of each
+rendered prompt, the greedy answer to each prompt, the negative log-likelihood of each reference.
+"""
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+
+WITH_SCORES = {"output_scores": True, "return_dict_in_generate": True}
+GREEDY = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+TEMPLATE_MEMORY, TEMPLATE_SECONDS = 512 * 1024**2, 5
+
+
+def main() -> None:
+    """Run the request."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    request = json.loads(sys.stdin.readline())
+    if request["use"] != "gguf":
+        limit_templates()
+    uses = {"model": use_model, "example": use_example, "space": use_space, "gguf": use_gguf}
+    uses[request["use"]](request)
+
+
+def limit_templates() -> None:
+    """End this process when a chat template needs more than its limits; it may tell this use from the run's own."""
+    try:
+        import resource
+    except ImportError:  # Windows: whoever started this ends it when it says nothing for long
+        return
+    from transformers import PreTrainedTokenizerBase
+
+    render = PreTrainedTokenizerBase.apply_chat_template
+    usual = resource.getrlimit(resource.RLIMIT_AS)
+
+    def limited(*given: object, **settings: object) -> object:
+        if sys.platform == "linux":
+            with open("/proc/self/statm", encoding="ascii") as file:
+                held = int(file.read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (held + TEMPLATE_MEMORY, usual[1]))
+        signal.setitimer(signal.ITIMER_PROF, TEMPLATE_SECONDS)  # its signal ends the process
+        try:
+            return render(*given, **settings)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            resource.setrlimit(resource.RLIMIT_AS, usual)
+
+    PreTrainedTokenizerBase.apply_chat_template = limited
+
+
+def use_model(request: dict) -> None:
+    """Load a model with transformers and PEFT, and generate from token ids."""
+    import torch
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(request["tokenizer"])
+    for messages in request["chats"]:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        emit(kind="prompt", ids=tokenizer(text, add_special_tokens=False)["input_ids"])
+    model = load(request)
+    emit(kind="loaded", modules=len([name for name, _ in model.named_parameters() if ".lora_A." in name]))
+    with torch.inference_mode():
+        for ids in request["prompts"]:
+            inputs = torch.tensor([ids], device=model.device)
+            output = model.generate(
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
+                max_new_tokens=request["max_new_tokens"],
+                repetition_penalty=1.0,
+                eos_token_id=request["stop_ids"],
+                pad_token_id=request["pad_id"],
+                **GREEDY,
+                **WITH_SCORES,
+            )
+            emit(kind="answer", **answer_of(output, len(ids)))
+        for ids, reference in request["references"]:
+            emit(kind="reference", nll=negative_log_likelihood(model, ids, reference))
+
+
+def use_example(request: dict) -> None:
+    """Generate from text with the functions of an exported example."""
+    from transformers import AutoTokenizer
+
+    example = import_file(request["program"])
+    tokenizer = AutoTokenizer.from_pretrained(example.ADAPTER)
+    model = example.load(request["base"], False)
+    emit_generations(model, request)
+    for texts in request["prompts"]:
+        for _ in example.stream(model, tokenizer, example.prompt_of(tokenizer, texts), True):
+            pass
+
+
+def use_space(request: dict) -> None:
+    """Read a Space app's recorded answers and generate with its model: the base first, then the adapter."""
+    os.environ |= {"LIVE": "on", "BASE": request["base"]}
+    app = import_file(request["program"])
+    for (prompt,) in request["prompts"]:
+        emit(kind="recorded", answers=app.recorded(prompt))
+    _, model = app.MODEL.load()
+    emit_generations(model, request)
+    for (prompt,) in request["prompts"]:
+        for _ in app.MODEL.answers(prompt):
+            pass
+
+
+def use_gguf(request: dict) -> None:
+    """Generate with a GGUF file and its own tokenizer in llama.cpp."""
+    import xllamacpp
+
+    settings = xllamacpp.CommonParams()
+    settings.model.path, settings.n_ctx, settings.n_parallel = request["model"], request["context_length"], 1
+    settings.cache_prompt = settings.warmup = False
+    settings.verbosity = 1  # errors only
+    server = xllamacpp.Server(settings)
+    for prompt in request["prompts"]:
+        body = {"prompt": prompt, "max_tokens": request["max_new_tokens"], "temperature": 0, "logprobs": 2}
+        output = (server.handle_completions(body)["choices"][0].get("logprobs") or {}).get("content", [])
+        top = [token["top_logprobs"] for token in output]
+        gaps = [best["logprob"] - second["logprob"] for best, second in top]
+        emit(kind="answer", ids=[token["id"] for token in output], second=[second["id"] for _, second in top], gap=gaps)
+
+
+def import_file(path: str) -> object:
+    """Import an exported file as a module."""
+    spec = importlib.util.spec_from_file_location("exported", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def emit_generations(model: object, request: dict) -> None:
+    """Make `model.generate` greedy and short, whoever calls it, and print each prompt and answer."""
+    generate = model.generate
+
+    def emitting(**settings: object) -> object:
+        output = generate(**settings | GREEDY | WITH_SCORES | {"max_new_tokens": request["max_new_tokens"]})
+        ids = settings["input_ids"][0].tolist()
+        emit(kind="prompt", ids=ids)
+        emit(kind="answer", **answer_of(output, len(ids)))
+        return output.sequences
+
+    emit(kind="loaded", precision=str(model.dtype).removeprefix("torch."))
+    model.generate = emitting
+
+
+def emit(**fields: object) -> None:
+    """Print one object."""
+    print(json.dumps(fields), flush=True)
+
+
+def load(request: dict) -> object:
+    """Load a model, with its adapter if there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    dtype = getattr(torch, request["dtype"])
+    settings = {"dtype": dtype, "use_safetensors": True, "attn_implementation": request["attention"]}
+    if request["quantization"] == "int8":
+        settings["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    elif request["quantization"] != "none":
+        settings["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=request["quantization"],
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    device = "cpu" if request["dequantize"] else request["device"]
+    model = AutoModelForCausalLM.from_pretrained(request["model"], device_map={"": device}, **settings)
+    if request["dequantize"]:
+        model = model.dequantize(dtype).to(request["device"])
+    if request["in_float32"]:
+        model = model.float()
+    for part in model.modules():
+        if hasattr(part, "support_avx512bf16_for_cpu"):
+            part.support_avx512bf16_for_cpu = False  # else 4-bit weights are repacked, for bfloat16
+    if request["adapter"]:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, request["adapter"], use_safetensors=True)
+    return model.eval()
+
+
+def answer_of(output: object, prompt_length: int) -> dict:
+    """Return the new token ids, and at each position the second-best token and its log-probability gap."""
+    top = [scores[0].float().log_softmax(-1).topk(2) for scores in output.scores]
+    return {
+        "ids": output.sequences[0, prompt_length:].tolist(),
+        "second": [int(two.indices[1]) for two in top],
+        "gap": [float(two.values[0] - two.values[1]) for two in top],
+    }
+
+
+def negative_log_likelihood(model: object, ids: list[int], reference: list[int]) -> float:
+    """Return the negative log-likelihood of a reference after its prompt, summed over its tokens, in nats."""
+    import torch
+
+    inputs = torch.tensor([[*ids, *reference]], device=model.device)
+    logits = model(input_ids=inputs, use_cache=False, logits_to_keep=len(reference) + 1).logits[0, :-1].float()
+    return float(-logits.log_softmax(-1).gather(-1, inputs[0, len(ids) :, None]).sum())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The result of verifying an export: how far answers and losses agree, in figures and sentences, and its file."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from studio.files import replace_file
+from studio.i18n import Message, message
+from studio.model.adapter_files import BASE_RECORD
+
+LOGPROB_TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.2}
+"""The largest difference of log-probability (nats) between two tokens that rounding alone can reverse.
+
+bfloat16 keeps 8 bits: a logit of 16 to 32 is precise to 0.06 to 0.13.
+"""
+LOSS_TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}
+"""The largest relative difference of two losses that rounding alone explains; zero on the run's own machine."""
+
+RowSource = Literal["held_out", "trained"]
+VerifiedKind = Literal["adapter", "merged", "script", "example", "space", "gguf"]
+"""An export for Ollama is verified as a merged model."""
+
+
+@dataclass(frozen=True)
+class EvalPrompt:
+    """The token ids of a prompt, and of a reference answer (with its end token) if there is one."""
+
+    ids: tuple[int, ...]
+    reference: tuple[int, ...] = ()
+    texts: tuple[str, ...] = ()
+    """The prompt as text, one for each prompt column; empty for a row of a dataset."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A greedy answer: its token ids, and at each position the second-best token and its log-probability gap (nats)."""
+
+    ids: tuple[int, ...]
+    second: tuple[int, ...] = ()
+    gap: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """A model's answers to all prompts, and each reference's negative log-likelihood (nats, summed over tokens)."""
+
+    answers: tuple[Answer, ...]
+    nll: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the greedy answers of two models agree."""
+
+    questions: int
+    equal: int
+    """Answers that are identical, token for token."""
+    near: int
+    """Answers that differ from a token on that rounding alone can change."""
+    tokens: float
+    """Share of the tokens before the first difference."""
+    gap: float | None
+    """The largest known difference of log-probability (nats) where two answers diverge."""
+    perplexity: tuple[float, float] | None
+    """Of the first and the second model on the reference answers."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the answers are the same except for rounding."""
+        return self.equal + self.near == self.questions
+
+
+def compare_answers(
+    first: ModelAnswers, second: ModelAnswers, prompts: Sequence[EvalPrompt], tolerance: float
+) -> Agreement:
+    """Compare two models' answers; differences of log-probability up to `tolerance` count as rounding."""
+    equal, near, agreeing, length = 0, 0, 0, 0
+    gaps: list[float] = []
+    for one, other in zip(first.answers, second.answers, strict=True):
+        common = _common_prefix(one.ids, other.ids)
+        agreeing += common
+        length += max(len(one.ids), len(other.ids))
+        if one.ids == other.ids:
+            equal += 1
+        elif (gap := _gap(one, other, common)) is not None:
+            near += gap <= tolerance
+            gaps.append(gap)
+    count = sum(len(prompt.reference) for prompt in prompts)
+    perplexity = (math.exp(sum(first.nll) / count), math.exp(sum(second.nll) / count)) if count else None
+    return Agreement(len(first.answers), equal, near, agreeing / max(length, 1), max(gaps, default=None), perplexity)
+
+
+def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _gap(one: Answer, other: Answer, at: int) -> float | None:
+    """Return how much less likely one model rates the other's token at a position; None where it is not known."""
+    gaps = [
+        own.gap[at]
+        for own, peer in ((one, other), (other, one))
+        if at < len(own.second) and at < len(peer.ids) and own.second[at] == peer.ids[at]
+    ]
+    return min(gaps, default=None)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """How far the losses of an exported script agree with those of the run."""
+
+    last: int
+    """The last step that was compared."""
+    tried: int
+    equal: int
+    """Losses that are identical to the last bit."""
+    near: int
+    """Losses that differ by rounding alone."""
+    apart: float
+    """The largest relative difference."""
+    tolerance: float
+    """Relative difference that counts as rounding."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the losses are the same except for rounding."""
+        return self.equal + self.near == self.tried
+
+    def sentences(self) -> list[Message]:
+        """Return the result in sentences."""
+        sentences = [message("export.verified.script", equal=self.equal, tried=self.tried, last=self.last)]
+        if self.equal < self.tried:
+            shares = {"apart": f"{self.apart:.2g}", "tolerance": f"{self.tolerance:g}"}
+            sentences.append(message("export.verified.losses_near", near=self.near, **shares))
+        if not self.holds:
+            sentences.append(message("export.verified.parted", parted=self.tried - self.equal - self.near))
+        return sentences
+
+
+def compare_losses(expected: Mapping[int, float], actual: Mapping[int, float], precision: str) -> Losses:
+    """Compare the losses of a run with those of its script, by step; a missing one counts as different."""
+    tolerance = LOSS_TOLERANCE[precision]
+    equal = sum(actual.get(step) == loss for step, loss in expected.items())
+    apart = [abs(actual[step] - loss) / max(abs(loss), 1e-12) for step, loss in expected.items() if step in actual]
+    near = sum(share <= tolerance for share in apart) - equal
+    return Losses(max(expected), len(expected), equal, near, max(apart, default=0.0), tolerance)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The result of verifying an export."""
+
+    kind: VerifiedKind
+    precision: str
+    """The dtype that the export computed in."""
+    agreement: Agreement | None = None
+    """With the run's own answers; for a merged model with the adapter on the same base in the same dtype; for a GGUF
+    file with the merged model. None for a script."""
+    rows: RowSource | None = None
+    """Where the prompts with reference answers come from."""
+    prompts: tuple[int, int] | None = None
+    """Prompts that the export's own template renders as the run does, of how many; None without such a template."""
+    trained_as: str | None = None
+    """Quantization of the base in training, where the merged model has none."""
+    distance: Agreement | None = None
+    """Of the run on its quantized base with the merged model."""
+    base: Agreement | None = None
+    """Of a Space's base with the run's base."""
+    recorded: tuple[int, int] | None = None
+    """Recorded answers that a Space's app shows, of how many."""
+    losses: Losses | None = None
+    made: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the export behaves as the run does."""
+        compared = (self.agreement, self.base, self.losses)
+        counted = (self.prompts, self.recorded)
+        return all(each.holds for each in compared if each) and all(each[0] == each[1] for each in counted if each)
+
+    def sentences(self) -> list[Message]:
+        """Return the result in sentences."""
+        sentences = self.losses.sentences() if self.losses else []
+        if self.agreement:
+            sentences += _agreement_sentences(f"export.verified.{self.kind}", self.agreement)
+        if self.base:
+            sentences += _agreement_sentences("export.verified.space_base", self.base)
+        for name in ("prompts", "recorded"):
+            if counts := getattr(self, name):
+                sentences.append(message(f"export.verified.{name}", right=counts[0], tried=counts[1]))
+        if self.agreement and self.agreement.perplexity:
+            sentences.append(_perplexity(f"export.verified.perplexity.{self.rows}", self.agreement.perplexity))
+        if self.distance:
+            values = {"trained": self.trained_as, "precision": self.precision, **_counts(self.distance)}
+            sentences.append(message("export.verified.distance", **values))
+        if self.distance and self.distance.perplexity:
+            sentences.append(_perplexity("export.verified.distance_perplexity", self.distance.perplexity))
+        return sentences
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as it is stored, with its sentences in English."""
+        return {"passed": self.passed, **asdict(self), "said": [sentence.text() for sentence in self.sentences()]}
+
+
+def _agreement_sentences(key: str, agreement: Agreement) -> list[Message]:
+    sentences = [message(key, **_counts(agreement))]
+    if agreement.near:
+        sentences.append(message("export.verified.near", near=agreement.near, gap=f"{agreement.gap:.2g}"))
+    if not agreement.holds:
+        differing = agreement.questions - agreement.equal - agreement.near
+        sentences.append(message("export.verified.parted", parted=differing))
+    return sentences
+
+
+def _counts(agreement: Agreement) -> dict[str, Any]:
+    return {"equal": agreement.equal, "questions": agreement.questions, "share": f"{agreement.tokens:.0%}"}
+
+
+def _perplexity(key: str, pair: tuple[float, float]) -> Message:
+    before, after = (f"{value:.4g}" for value in pair)
+    return message(key, before=before, after=after)
+
+
+def path_of(folder: Path) -> Path:
+    """Return the file of an export's result: beside its folder, which stays unchanged."""
+    return folder.with_name(f"{folder.name}.verified.json")
+
+
+def save(verification: Verification, folder: Path) -> None:
+    """Store the result for an export."""
+    replace_file(path_of(folder), json.dumps(verification.as_json(), ensure_ascii=False, indent=1))
+
+
+def read(folder: Path) -> Verification | None:
+    """Return the stored result of an export; None if there is none, or the export is newer."""
+    try:
+        if path_of(folder).stat().st_mtime < (folder / BASE_RECORD).stat().st_mtime:
+            return None
+        stored = json.loads(path_of(folder).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    fields = {name: value for name, value in stored.items() if name not in ("passed", "said")}
+    return Verification(**{name: _field(name, value) for name, value in fields.items()})
+
+
+def _field(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        kind = Losses if name == "losses" else Agreement
+        return kind(**{inner: _field(inner, held) for inner, held in value.items()})
+    return tuple(value) if isinstance(value, list) else value
