@@ -9,7 +9,7 @@ from studio.train import preflight
 from studio.train.measure import Measured
 from studio.train.preflight import Preflight
 from studio.train.relief import Relief
-from studio.ui import before_views, scanning
+from studio.ui import before_views
 from studio.ui.before_views import Rate
 from studio.ui.tabs import before
 
