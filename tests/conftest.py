@@ -24,14 +24,20 @@ WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7900 + 100 * WORKER))
 
 
+WITH_BROWSER = pytest.StashKey[set[Path]]()
+"""The files that have a test in a browser."""
+SHARED_BROWSER = pytest.StashKey["SharedBrowser"]()
+
 DEAR = ("ui", "faults", "tests", "export", "train", "compare", "evaluate", "generation", "attacks")
 """Folders whose files take longest: begun first, so that no process is left with one when the others are done."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the dear files first; the order within a file stays."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the files with a browser first, then the dear ones; the order within a file stays."""
     folders = {name: place for place, name in enumerate(DEAR)}
-    items.sort(key=lambda item: folders.get(item.path.parent.name, len(DEAR)))
+    with_browser = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
+    config.stash[WITH_BROWSER] = with_browser
+    items.sort(key=lambda item: (item.path not in with_browser, folders.get(item.path.parent.name, len(DEAR))))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -141,27 +147,32 @@ def chromium() -> str:
     return pytest.skip(reason)
 
 
-@pytest.fixture(scope="module")
-def playwright():
-    """The driver of browsers, for all tests of a module."""
-    from playwright.sync_api import sync_playwright
+@pytest.fixture(scope="session")
+def shared_browser(chromium, pytestconfig):
+    """This process's Chromium, which starts when it is first needed."""
+    from browsing import SharedBrowser
 
-    with sync_playwright() as playwright:
-        yield playwright
+    shared = pytestconfig.stash[SHARED_BROWSER] = SharedBrowser(chromium)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_event_loop_of_a_browser(request) -> None:
+    """End the browser before a file that does not use it: while it runs, this thread has a running event loop.
+
+    A test that calls `asyncio.run` would fail. The files with a browser come first, so it seldom starts again.
+    """
+    shared = request.config.stash.get(SHARED_BROWSER, None)
+    if shared is not None and request.path not in request.config.stash[WITH_BROWSER]:
+        shared.close()
 
 
 @pytest.fixture
-def browser(playwright, chromium):
-    """A Chromium without a window, of this test's own: closing one is bounded, closing a shared one's windows is not.
-
-    Once a shared browser did not answer for five minutes. One that does not close is killed after half a minute, and
-    starting one takes a quarter of a second.
-    """
-    browser = playwright.chromium.launch(
-        executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
-    )
-    yield browser
-    browser.close()
+def browser(shared_browser):
+    """A Chromium without a window; what the test leaves open in it is closed."""
+    yield shared_browser.ready()
+    shared_browser.close_contexts()
 
 
 @pytest.fixture

@@ -251,6 +251,7 @@ def _connect(
             *views_tab.kept,
         ],
         said,
+        trigger_mode="always_last",
         **_QUIET,
     )
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)

@@ -97,9 +97,8 @@ def _connect(page: gr.Blocks, frame: Frame, views: comparing.Views, none: gr.HTM
     page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
     opened = page.load(open_page, frame.remembered, outputs, **_QUIET)
     opened.then(None, frame.language, None, js=_SET_LANGUAGE)
-    spoken = frame.language.input(
-        say_again, [frame.language, answers.run, *views.kept], list(dict.fromkeys(said)), **_QUIET
-    )
+    kept = [frame.language, answers.run, *views.kept]
+    spoken = frame.language.input(say_again, kept, list(dict.fromkeys(said)), trigger_mode="always_last", **_QUIET)
     spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
 
 

@@ -1,29 +1,44 @@
-"""A page of its own for each test that needs one."""
+"""A page for each test that needs one: launched once for the tests of a file that load the same settings."""
 
 from collections.abc import Iterator
 
 import pytest
+from tiny import make_style
+
+
+@pytest.fixture(scope="session")
+def style_of_pages(tmp_path_factory) -> str:
+    """The data set of the pages, which no test changes: a page's settings name it."""
+    return str(make_style(tmp_path_factory.mktemp("style") / "style.jsonl"))
 
 
 @pytest.fixture
-def preset(tiny_config, monkeypatch):
+def preset(tiny_config, style_of_pages, monkeypatch):
     """Let the quickstart preset be the tiny run, so that a first visit has it loaded."""
     from studio import presets
 
+    tiny = tiny_config.with_settings({"data.source.name": style_of_pages})
     load = presets.load
-    monkeypatch.setattr(presets, "load", lambda name: tiny_config if name == presets.QUICKSTART else load(name))
-    return tiny_config
+    monkeypatch.setattr(presets, "load", lambda name: tiny if name == presets.QUICKSTART else load(name))
+    return tiny
+
+
+@pytest.fixture(scope="module")
+def launched() -> Iterator[dict[str, tuple]]:
+    """The pages that the tests of a file have launched, and their addresses, by the settings that they load."""
+    pages = {}
+    yield pages
+    for page, _ in pages.values():
+        page.close(verbose=False)
 
 
 @pytest.fixture
-def page_url(home, preset) -> Iterator[str]:
-    """The address of a launched page with the tiny run loaded.
-
-    Ask for it before `browser`: a server that is closed waits five seconds for the pages that are open.
-    """
+def page_url(home, preset, launched) -> str:
+    """The address of a page with the tiny run loaded; the home behind it is the test's own."""
     from studio.ui import app, launch
 
-    page = app.build()
-    _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
-    yield url
-    page.close(verbose=False)
+    key = preset.to_yaml()
+    if key not in launched:
+        page = app.build()
+        launched[key] = page, launch.launch(page, prevent_thread_lock=True, quiet=True)[1]
+    return launched[key][1]

@@ -1,5 +1,7 @@
 """What is known of a run before it starts, as the page says it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from studio.i18n import message
@@ -9,6 +11,7 @@ from studio.train.preflight import Preflight
 from studio.train.relief import Relief
 from studio.ui import before_views
 from studio.ui.before_views import Rate
+from studio.ui.tabs import before
 
 
 @pytest.fixture
@@ -90,3 +93,21 @@ def test_the_ways_out_stand_in_their_order():
     told = before_views.ways_out(ways, "en")
     assert told.index("micro-batches of 2") < told.index("4 bit")
     assert before_views.ways_out([], "en") == ""
+
+
+def test_the_buttons_come_back_when_other_work_takes_the_place_of_what_was_begun_by_hand(tiny_config, monkeypatch):
+    monkeypatch.setattr(preflight, "check", lambda *_: Preflight())
+    card = SimpleNamespace(**{name: name for name in before.Before.__dataclass_fields__})
+    frame, request = SimpleNamespace(form=SimpleNamespace(reasons={})), SimpleNamespace(session_hash="buttons")
+
+    def look(config, by_hand):
+        wanted = before._Wanted(config, measure=False, by_hand=by_hand)
+        return before._look(card, frame, wanted, None, None, "en", request)
+
+    pressed = look(tiny_config, by_hand=True)
+    assert not next(pressed)["check"]["visible"]
+    changed = look(tiny_config.with_settings({"lora.r": 2}), by_hand=False)
+    seen = [next(changed), *pressed, *changed]
+
+    assert [update["check"]["visible"] for update in seen if "check" in update][-1]
+    assert all("check" not in update for update in seen[1:-1])

@@ -32,6 +32,7 @@ def preset(preset, monkeypatch):
 def open_page(browser, url: str, language: str = "en-US", width: int = 1280) -> Page:
     context = browser.new_context(viewport={"width": width, "height": 900}, locale=language)
     page = context.new_page()
+    page.set_default_timeout(SLOW)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(url)

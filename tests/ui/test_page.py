@@ -6,12 +6,14 @@ import sys
 import time
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from gradio_client import Client
 
 from studio import runs
 from studio.i18n import text
 from studio.runs import State
+from studio.ui import app, guest
 
 ROOT = Path(__file__).parent.parent.parent
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
@@ -35,6 +37,19 @@ def test_the_page_is_built_without_the_heavy_libraries():
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize("build", [app.build, guest.build])
+def test_a_change_while_the_one_before_is_handled_is_not_lost(build):
+    page = build()
+    lost = [
+        f"{fn.api_name}: {page.blocks[block].__class__.__name__}.{event}"
+        for fn in page.fns.values()
+        if fn.fn is not None and fn.trigger_mode == "once"
+        for block, event in fn.targets
+        if event in ("input", "change") or (event == "select" and isinstance(page.blocks.get(block), gr.Tabs))
+    ]
+    assert lost == []
 
 
 def test_the_page_is_served_without_the_heavy_libraries(page_url):

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def preset(tiny_config, monkeypatch):
+def preset(preset, monkeypatch):
     """The tiny run with a setting that does not suit it, as the quickstart."""
-    unsuited = tiny_config.with_settings({"train.logging_steps": 50})
+    unsuited = preset.with_settings({"train.logging_steps": 50})
     load = presets.load
     monkeypatch.setattr(presets, "load", lambda name: unsuited if name == presets.QUICKSTART else load(name))
     return unsuited

@@ -226,14 +226,14 @@ def _look(
         return found, _result(gpu.thread().measure(config), going)
 
     work = scanning.begin(session, check, wanted)
-    yield {card.progress: _waiting(None, language), **(_buttons(card, looking=True) if wanted.by_hand else {})}
+    yield {card.progress: _waiting(None, language), **_buttons(card, looking=wanted.by_hand)}
     for share in scanning.follow(session, work):
         if not work.replaced:
             yield {card.progress: _waiting(share, language)}
     if work.replaced:
         yield {card.progress: gr.skip()}
         return
-    done = {card.progress: "", **(_buttons(card, looking=False) if wanted.by_hand else {})}
+    done = {card.progress: "", **_buttons(card, looking=False)}
     if work.cancelled:
         yield done
     else:

@@ -148,19 +148,21 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
 
     streaming = {**QUIET, "concurrency_limit": None}
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
-    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET)
+    last = {"trigger_mode": "always_last"}
+    tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET, **last)
     asked = [frame.language, tab.view, tab.prompt, *tab.settings, *tab.columns]
     going = [gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming)]
     on = [frame.language, tab.view, tab.last, tab.follow]
     going.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
     kept = [frame.language, tab.view, tab.run, tab.saved]
-    tab.saved.input(reopen, kept, [*tab.of_answers, tab.prompt], **streaming).then(*ends, **QUIET)
+    tab.saved.input(reopen, kept, [*tab.of_answers, tab.prompt], **streaming, **last).then(*ends, **QUIET)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
         inputs = [frame.language, tab.view, tab.last, tab.run, column, slider]
-        going.append(slider.release(again, inputs, tab.of_answers, trigger_mode="always_last", **streaming))
-    tab.view.input(change_view, [frame.language, tab.view, tab.last, tab.weighed], tab.of_answers, **streaming)
+        going.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
+    weighed = [frame.language, tab.view, tab.last, tab.weighed]
+    tab.view.input(change_view, weighed, tab.of_answers, **streaming, **last)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
     card.connect(tab.card, frame, tab.last, tabs.names)
@@ -229,6 +231,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             change_who,
             [frame.language, tab.run, tab.prompt, extra.who, extra.shots],
             [extra.strength, extra.system, extra.shots],
+            trigger_mode="always_last",
             **QUIET,
         )
 

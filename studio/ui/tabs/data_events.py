@@ -259,6 +259,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         [frame.language, gr.State(None), parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
         parts["data.prompt.template"],
         **QUIET,
+        **_LAST,
     )
     look_again(filled)
     look_again(
@@ -267,6 +268,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             [frame.language, tab.variant, parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
             parts["data.prompt.template"],
             **QUIET,
+            **_LAST,
         )
     )
     chosen.remove(parts["data.prompt.style"].input)

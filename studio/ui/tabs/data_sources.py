@@ -101,7 +101,8 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
     offered = [controls.offer, tab.look, tab.checked, controls.hub_said, controls.get, controls.subset, controls.split]
     answered = list(dict.fromkeys([*offered, tab.split.own, *tab.worded]))
     gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, asked, answered, **QUIET)
-    controls.subset.input(_splits, [controls.offer, controls.subset], [controls.split, tab.split.own], **QUIET)
+    splits = [controls.split, tab.split.own]
+    controls.subset.input(_splits, [controls.offer, controls.subset], splits, trigger_mode="always_last", **QUIET)
     got = controls.get.click(
         get_hub,
         [*asked, controls.subset, controls.split],

@@ -174,7 +174,7 @@ def connect(
         config, preset, told = settings_text.taken(text)
         return {**fill(config), recipe.preset: preset, **settings_text.applied(recipe.text, config, told, language)}
 
-    recipe.preset.input(load, [frame.language, recipe.preset], filled, **QUIET)
+    recipe.preset.input(load, [frame.language, recipe.preset], filled, trigger_mode="always_last", **QUIET)
     everything = [frame.base, recipe.preset, *form.components]
     recipe.changed.click(reset, [frame.language, *everything], [*filled, recipe.changed], **QUIET)
     events = [part.change for part in form.components]

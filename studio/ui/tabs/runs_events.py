@@ -167,7 +167,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
         return gr.Timer(active=event.value == text("ui.tabs.runs", language))
 
     item.select(arrive, looked[:3], tab.shown, **QUIET)
-    tabs.select(watch, frame.language, tab.timer, **QUIET)
+    tabs.select(watch, frame.language, tab.timer, trigger_mode="multiple", **QUIET)
     clock.look_at([tab.timer.tick], clock.Watch(find_news, looked, show_news, looked, tab.shown))
     return lambda event: event.then(say_again, looked, tab.shown, **QUIET)
 

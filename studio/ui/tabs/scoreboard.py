@@ -214,5 +214,5 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
         **QUIET,
     )
     tab.stop.click(stop, head.run, None, concurrency_limit=None, **QUIET)
-    tab.order.input(sort, [frame.language, tab.order, tab.found], tab.rows, **QUIET)
+    tab.order.input(sort, [frame.language, tab.order, tab.found], tab.rows, trigger_mode="always_last", **QUIET)
     return measured
