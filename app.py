@@ -8,8 +8,9 @@ from studio.model import hardware
 
 hardware.prepare_process()  # before anything imports torch
 
-from studio import gpu, presets, trash  # noqa: E402
+from studio import gpu, presets  # noqa: E402
 from studio.errors import StudioError  # noqa: E402
+from studio.runs import trash  # noqa: E402
 from studio.ui import app, guest, hosts, launch, logins  # noqa: E402
 from studio.ui.access import Door, space  # noqa: E402
 

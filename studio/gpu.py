@@ -76,19 +76,20 @@ class GpuThread:
         `settings` (new values by dotted path) are changed from there on. Raises RunError, ConfigError or DeviceError
         when that cannot be.
         """
-        from studio.train import checkpoint, resume, trainer
+        from studio.runs import checkpoints
+        from studio.train import resume, run_training
 
         run = runs.find(run_id)
         with self._alone(wait) as devices:
             if run.status().state.alive:
                 raise _busy(run)
-            changes = resume.changed(run, settings or {})
+            changes = resume.checked_changes(run, settings or {})
             if run.status().state is State.FINISHED:
-                resume.require_further(run, changes)
-            if checkpoint.all_of(run.path) or run.status().state is State.FINISHED:
-                checkpoint.newest_whole(run.path)
+                resume.require_longer(run, changes)
+            if checkpoints.all_of(run.path) or run.status().state is State.FINISHED:
+                checkpoints.newest_complete(run.path)
             taken = RunWriter.take_over(run, devices)
-            trainer.change(taken, changes)
+            run_training.record_changes(taken, changes)
             return self._enqueue(_Waiting(taken, True, token))
 
     @contextlib.contextmanager
@@ -199,7 +200,7 @@ class GpuThread:
             with self._starting:
                 waiting = self._runs_waiting()
             for each in waiting:
-                each.run.beat()
+                each.run.touch_heartbeat()
 
     def _loop(self) -> None:
         while not self._closing.is_set():
@@ -267,27 +268,27 @@ class GpuThread:
 
     def _train(self, waiting: _Waiting) -> None:
         from studio.model.hardware import give_back_memory
-        from studio.train import pulse, together
-        from studio.train.trainer import train
+        from studio.train import distributed, heartbeat
+        from studio.train.run_training import train
 
         run = waiting.run
         if lost.is_lost():  # since it began to wait
-            run.tell(message("log.device_lost"), "warning")
+            run.note(message("log.device_lost"), "warning")
             run.enter(State.PAUSED)
             return
         failure: StudioError | None = None
         with _log_to(run), estimate.device_in_use():
             try:
                 with (
-                    pulse.beating(run),
-                    self._device_lock(run.requested, lambda: run.begin("waiting")),
+                    heartbeat.writing(run),
+                    self._device_lock(run.requested, lambda: run.enter_phase("waiting")),
                     processes.noticing(),
                 ):
                     self._training = run
                     train(run, self._host, self._visit, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
-                failure = together.cause(run, readable(error))
+                failure = distributed.failure_cause(run, readable(error))
         if failure:  # outside of the handler, where the traceback no longer holds the model
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
@@ -335,7 +336,7 @@ def _taken_devices() -> Callable[[], None] | None:
 
 def _busy(run: Run) -> DeviceError:
     """Return the error that names a run that goes on, and its machine where that is another."""
-    there = runs.elsewhere(run)
+    there = runs.remote_owner(run)
     return DeviceError("device.elsewhere", run=run.id, **there) if there else DeviceError("device.busy", run=run.id)
 
 
@@ -363,7 +364,7 @@ def shutdown() -> None:
 
 def train_along() -> None:
     """Carry out a run as one of its processes that is not the first; raises StudioError, of which the first is told."""
-    from studio.train import together
+    from studio.train import distributed
 
     try:
         path = processes.tell()
@@ -371,15 +372,15 @@ def train_along() -> None:
         return
     if path is None:
         return
-    run = together.Onlooker(path)
+    run = distributed.NullRunWriter(path)
     try:
         with processes.noticing():
-            together.train_along(run, ModelHost())
+            distributed.train_worker(run, ModelHost())
     except Exception as error:
         told = readable(error)
         if told.key != processes.GONE:
             log.error("process %s of run %s failed\n%s", processes.number() + 1, run.id, traceback.format_exc())
-            together.say_why(run, told)
+            distributed.write_failure(run, told)
         raise told from error
 
 

@@ -15,7 +15,7 @@ import yaml
 from studio import runs
 from studio.config import RunConfig
 from studio.events import Step
-from studio.train import checkpoint
+from studio.runs import checkpoints
 
 
 def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
@@ -81,7 +81,7 @@ def test_runs_are_named_noted_shown_cleaned_deleted_and_put_back():
     run = runs.create(RunConfig(name="captain", preset="quickstart"))
     run.emit(Step(step=1, total=1, epoch=1, loss=2.5, learning_rate=1e-3, tokens=5))
     for step in (1, 2):
-        checkpoint.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 1000))
+        checkpoints.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 1000))
     assert "still going on" in studio("runs", "delete", run.id).stderr
     run.enter(runs.State.FINISHED, step=1, total=1)
 
@@ -95,7 +95,7 @@ def test_runs_are_named_noted_shown_cleaned_deleted_and_put_back():
     assert shown["checkpoints"] == [2, 1]
     assert f"runs clean {run.id}" in studio("runs", "show").stdout
     assert "newest checkpoint" in studio("runs", "clean", run.id).stdout
-    assert [path.name for path in checkpoint.all_of(run.path)] == ["step-000002"]
+    assert [path.name for path in checkpoints.all_of(run.path)] == ["step-000002"]
 
     assert f"runs restore {run.id}" in studio("runs", "delete", run.id).stdout
     assert json.loads(studio("runs", "--json").stdout) == []

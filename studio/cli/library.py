@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from studio import i18n, labels, runs, summaries, trash
+from studio import i18n, runs
 from studio.cli.words import LANGUAGE, AsJson, RunId, out, plain, print_json, say
+from studio.runs import history, metadata, trash
 
 if TYPE_CHECKING:
     from studio.compare.record import Record
-    from studio.summaries import Summary
+    from studio.runs.history import Summary
 
 app = typer.Typer(help=say("cli.runs"), invoke_without_command=True)
 
@@ -31,7 +32,7 @@ def list_runs(
     if in_trash:
         _list_trash(as_json)
         return
-    found = summaries.all_of()
+    found = history.all_summaries()
     if as_json:
         print_json([_as_json(summary) for summary in found])
         return
@@ -89,7 +90,7 @@ def _as_json(summary: "Summary") -> dict[str, Any]:
         "path": str(runs.folder() / summary.id),
         "name": summary.name,
         "note": summary.note,
-        "published": labels.is_published(runs.Run(runs.folder() / summary.id)),
+        "published": metadata.is_published(runs.Run(runs.folder() / summary.id)),
         "state": summary.state,
         "damaged": summary.damaged or None,
         "step": status.step if status else 0,
@@ -173,15 +174,15 @@ def _show(found: "Record") -> None:
 @app.command("rename", help=i18n.text("cli.runs_rename", LANGUAGE))
 def rename(run_id: RunId, name: Annotated[str, typer.Argument(metavar="NAME", help=say("cli.run_name"))]) -> None:
     run = runs.find(run_id)
-    labels.rename(run, name)
-    out.print(plain(say("cli.renamed", run=run.id, name=labels.name_of(run))))
+    metadata.rename(run, name)
+    out.print(plain(say("cli.renamed", run=run.id, name=metadata.name_of(run))))
 
 
 @app.command("note", help=i18n.text("cli.runs_note", LANGUAGE))
 def note(run_id: RunId, text: Annotated[str, typer.Argument(metavar="TEXT", help=say("cli.run_note"))]) -> None:
     run = runs.find(run_id)
-    labels.annotate(run, text)
-    out.print(plain(say("cli.noted" if labels.of(run).note else "cli.note_gone", run=run.id)))
+    metadata.annotate(run, text)
+    out.print(plain(say("cli.noted" if metadata.load(run).note else "cli.note_gone", run=run.id)))
 
 
 @app.command("publish", help=i18n.text("cli.runs_publish", LANGUAGE))
@@ -189,7 +190,7 @@ def publish(
     run_id: RunId = "last", off: Annotated[bool, typer.Option("--off", help=say("cli.publish_off"))] = False
 ) -> None:
     run = runs.find(run_id)
-    labels.publish(run, not off)
+    metadata.publish(run, not off)
     out.print(plain(say("cli.unpublished" if off else "cli.published", run=run.id)), soft_wrap=True)
 
 
@@ -222,4 +223,4 @@ def clean(run_id: RunId) -> None:
     from studio.train import cleanup
 
     run = runs.find(run_id)
-    out.print(plain(say("cli.cleaned", size=size(cleanup.clean(run)), run=run.id)))
+    out.print(plain(say("cli.cleaned", size=size(cleanup.remove_old(run)), run=run.id)))

@@ -92,7 +92,7 @@ def _begin(begin: Callable[[], Run], config: RunConfig) -> Run:
     from studio.train import plan
 
     try:
-        plan.shared(config.train)
+        plan.divide_batch(config.train)
         return begin()
     except StudioError:
         processes.tell(None)
@@ -200,7 +200,7 @@ def carry_out(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
         out.print(str(run.path), soft_wrap=True, highlight=False)
     state = follow(run, quiet=as_json)
     status = run.status()
-    reading = diagnosis.read(run)
+    reading = diagnosis.diagnose_run(run)
     if as_json:
         told = {"id": run.id, "path": str(run.path), "state": state.value, "step": status.step}
         print_json({**told, "reading": reading.as_json(), **_advice_json(advice)})
@@ -220,12 +220,12 @@ def carry_out(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
 
 def _show_ways_out(run: Run) -> None:
     """After a lack of memory, say what helps, each with the command that does it."""
-    from studio.train import relief
+    from studio.train import oom_advice
 
-    if not relief.out_of_memory(run):
+    if not oom_advice.is_out_of_memory(run):
         return
     err.print(say("cli.ways_out"))
-    for way in relief.reliefs(run):
+    for way in oom_advice.advice(run):
         command = f"resume {run.id}" if way.resumes else f"train {run.path / 'run.yaml'}"
         changes = " ".join(f"--set {path}={written(value)}" for path, value in way.settings.items())
         err.print(plain(f"- {way.told.text(LANGUAGE)}\n  python -m studio {command} {changes}"), soft_wrap=True)

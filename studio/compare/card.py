@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import date
 
-from studio import labels
 from studio.compare import standing
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.comparison import Comparison
@@ -13,9 +12,9 @@ from studio.compare.report import Card, Stills
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.i18n import text
 from studio.model import builtin
-from studio.runs import Run
+from studio.runs import Run, metadata
+from studio.runs.curve import Curve
 from studio.train import diagnosis, samples
-from studio.train.curve import Curve
 
 PROMPTS_SHOWN = 2
 """Prompts of the film strip on a card."""
@@ -46,14 +45,14 @@ def of_run(run: Run, pairs: tuple[Pair, ...], language: str) -> Card:
         rate = f"{config.train.learning_rate:g}"
         recipe.append(text("card.steps", language, steps=int(curve.steps[-1]), rate=rate))
     return Card(
-        title=labels.name_of(run),
+        title=metadata.name_of(run),
         base=base_name(config.model),
-        adapter=labels.name_of(run),
+        adapter=metadata.name_of(run),
         pairs=pairs,
         recipe=tuple(recipe),
         data_hash=str(run.resolved().get("data", "")),
         losses=tuple(curve.losses.tolist()),
-        reading=diagnosis.read(run) if len(curve.steps) else None,
+        reading=diagnosis.diagnose_run(run) if len(curve.steps) else None,
         stills=_stills(run),
         date=date.today().isoformat(),
         language=language,

@@ -20,8 +20,7 @@ from studio.model.fit import Fit
 from studio.model.load import Located
 from studio.model.probe import Probe
 from studio.model.saved import WEIGHTS
-from studio.runs import Run
-from studio.train import checkpoint
+from studio.runs import Run, checkpoints
 
 BASE = "__base__"
 """PEFT's name of the base in a batch."""
@@ -173,10 +172,10 @@ def source(run: Run, column: Column, training: Run | None) -> Source:
     if column.adapter == NOW:
         return Source(None, run) if training is not None else _result(run)
     if column.step is not None:
-        there = checkpoint.all_of(run.path)
-        found = next((path for path in there if checkpoint.step_of(path) == column.step), None)
+        there = checkpoints.all_of(run.path)
+        found = next((path for path in there if checkpoints.step_of(path) == column.step), None)
         if found is None:
-            steps = ", ".join(str(checkpoint.step_of(path)) for path in there) or "–"
+            steps = ", ".join(str(checkpoints.step_of(path)) for path in there) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
         return Source(found, run, run.resolved()["base"])
     if column.adapter.startswith(uploaded.PREFIX):
@@ -192,11 +191,11 @@ def _result(run: Run) -> Source:
     """Return a run's result, or its newest checkpoint while it has none."""
     if run.has_adapter:
         return Source(run.adapter, run)
-    there = checkpoint.all_of(run.path)
+    there = checkpoints.all_of(run.path)
     if not there:
         raise CompareError("compare.no_adapter", run=run.id)
-    newest = checkpoint.newest_whole(run.path)
-    note = message("compare.note.checkpoint", run=run.id, step=checkpoint.step_of(newest))
+    newest = checkpoints.newest_complete(run.path)
+    note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
     return Source(newest, run, run.resolved()["base"], note)
 
 

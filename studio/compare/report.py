@@ -14,7 +14,7 @@ from studio.compare.journal import Pair
 from studio.compare.metrics import Score, Scoreboard, Verdict
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text
-from studio.train.diagnosis import Reading
+from studio.train.diagnosis import Diagnosis
 
 SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "="}
 """What stands beside a verdict, so that colour is never the only sign."""
@@ -48,7 +48,7 @@ class Card:
     data_hash: str = ""
     losses: tuple[float, ...] = ()
     """Training losses in order, for the sparkline."""
-    reading: Reading | None = None
+    reading: Diagnosis | None = None
     """What the run's curves say."""
     stills: tuple[Stills, ...] = ()
     """How answers changed during the training."""

@@ -19,7 +19,7 @@ from studio.export.subject import Subject
 from studio.files import replace_file
 from studio.i18n import text
 from studio.model import builtin, hub
-from studio.train import record
+from studio.train import recorded_rows
 
 NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
 _ROWS = 400
@@ -42,7 +42,7 @@ def languages_of(subject: Subject) -> tuple[str, ...]:
     """Return the languages that the answers of the training rows are in; empty where that cannot be told."""
     from pyarrow import parquet
 
-    path = record.folder_of(subject.run.path) / "train.parquet"
+    path = recorded_rows.folder_of(subject.run.path) / "train.parquet"
     if not path.is_file():
         return ()
     rows = next(parquet.ParquetFile(path).iter_batches(_ROWS), None)
@@ -147,7 +147,7 @@ class _Card:
 
     def _curve(self) -> Iterator[str]:
         curve = self._shown.curve
-        losses, checks = report.finite(curve.losses), report.finite(curve.check_losses)
+        losses, checks = report.finite(curve.losses), report.finite(curve.validation_losses)
         if not losses:
             return
         yield f"## {self._say('curve')}"
@@ -159,7 +159,7 @@ class _Card:
         yield words
         from studio.train import diagnosis
 
-        yield _list(inline(line) for line in diagnosis.read(self._subject.run).text(self._subject.language))
+        yield _list(inline(line) for line in diagnosis.diagnose_run(self._subject.run).text(self._subject.language))
 
     def _board(self) -> Iterator[str]:
         from studio.compare import standing

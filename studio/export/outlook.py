@@ -14,7 +14,7 @@ from studio.model import load
 from studio.model.hardware import Choice
 from studio.model.saved import SETTINGS, WEIGHTS
 from studio.runs import Run
-from studio.train import record
+from studio.train import recorded_rows
 
 _OWN = (WEIGHTS, SETTINGS, "README.md")
 """Files of an adapter's folder that are not its tokenizer's."""
@@ -105,7 +105,7 @@ def _merged(run: Run, base: Path, number_format: str) -> list[Part]:
 
 def _script(run: Run, base: Path, number_format: str) -> list[Part]:
     script.require_record(run)
-    rows = Part("rows", "data/", size_of(record.folder_of(run.path)))
+    rows = Part("rows", "data/", size_of(recorded_rows.folder_of(run.path)))
     losses = Part("losses", script.LOSSES)
     return [Part("script", f"{script.NAME}, {script.STEP}, requirements.txt"), rows, _tokenizer(run), losses]
 

@@ -11,7 +11,7 @@ from studio.data import tokens
 from studio.data.tokens import IGNORED
 from studio.errors import ExportError, StudioError
 from studio.export.subject import Subject
-from studio.train import pinned, record, samples
+from studio.train import pinned, recorded_rows, samples
 
 COUNT = 8
 """Questions that are asked."""
@@ -94,7 +94,7 @@ def _trained(subject: Subject) -> list[Question]:
     """Return rows of the training, each split before its last answer; text that is trained as a whole in its middle."""
     from pyarrow import parquet
 
-    path = record.folder_of(subject.run.path) / "train.parquet"
+    path = recorded_rows.folder_of(subject.run.path) / "train.parquet"
     if not path.is_file():
         return []
     rows = next(parquet.ParquetFile(path).iter_batches(COUNT * 4)).to_pylist()

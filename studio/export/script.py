@@ -11,10 +11,10 @@ from studio.export.pieces import literal
 from studio.export.subject import Subject
 from studio.files import replace_file
 from studio.runs import Run, State
-from studio.train import record
+from studio.train import recorded_rows
 
 NAME = "train.py"
-STEP = "lean.py"
+STEP = "packed_trainer.py"
 """The studio's trainer, as it is: its file needs no other."""
 LOSSES = "losses.csv"
 """The run's own losses, for comparison."""
@@ -31,7 +31,7 @@ def export(subject: Subject, folder: Path) -> Path:
 
 def require_record(run: Run) -> Path:
     """Return the folder of the rows that a run kept; raises ExportError when it kept none."""
-    kept = record.folder_of(run.path)
+    kept = recorded_rows.folder_of(run.path)
     if not all((kept / name).is_file() for name in ("train.parquet", "order.npy")):
         raise ExportError("export.no_record", run=run.id)
     return kept
@@ -42,7 +42,7 @@ def _fill(draft: Path, subject: Subject, kept: Path) -> None:
     (draft / "tokenizer").mkdir()
     adapter.save_tokenizer(draft / "tokenizer", subject)
     replace_file(draft / NAME, text(subject))
-    shutil.copyfile(Path(record.__file__).parent / STEP, draft / STEP)
+    shutil.copyfile(Path(recorded_rows.__file__).parent / STEP, draft / STEP)
     replace_file(draft / "requirements.txt", "\n".join(pieces.requirements(subject, training=True)) + "\n")
     lines = [f"{step},{loss!r}" for step, loss in losses(subject.run).items()]
     replace_file(draft / LOSSES, "step,loss\n" + "\n".join(lines) + "\n")
@@ -74,7 +74,7 @@ def _settings(subject: Subject) -> Any:
 
 
 def _has_validation(subject: Subject) -> bool:
-    return (record.folder_of(subject.run.path) / "validation.parquet").is_file()
+    return (recorded_rows.folder_of(subject.run.path) / "validation.parquet").is_file()
 
 
 def _last_step(subject: Subject) -> int | None:
@@ -126,7 +126,7 @@ def _head(subject: Subject) -> str:
             "import numpy",
             "import torch",
             "from datasets import Dataset",
-            "from lean import LeanTrainer",
+            "from packed_trainer import PackedTrainer",
             "from peft import LoraConfig, get_peft_model",
             "from torch.utils.data import DataLoader, Sampler",
             f"from transformers import {', '.join(sorted(classes))}",
@@ -162,7 +162,7 @@ _BATCHES = '''class RecordedBatches(Sampler):
 
 def _trainer(subject: Subject) -> str:
     lines = [
-        "class Trainer(LeanTrainer):",
+        "class Trainer(PackedTrainer):",
         '    """Is fed with the recorded batches."""',
         "",
         "    def get_train_dataloader(self):",

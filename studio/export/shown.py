@@ -11,8 +11,8 @@ from studio.compare.report import Card
 from studio.export.subject import Subject
 from studio.files import sha256
 from studio.model.saved import WEIGHTS
+from studio.runs.curve import Curve
 from studio.train import samples
-from studio.train.curve import Curve
 
 MOST = 6
 """Pairs that are shown."""

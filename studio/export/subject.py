@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from studio import labels
 from studio.compare.proof import run_renderer
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.data import tokens
@@ -17,7 +16,7 @@ from studio.errors import ExportError, ModelError
 from studio.events import Chosen
 from studio.i18n import DEFAULT_LANGUAGE
 from studio.model import builtin, catalogue, fit, load, saved
-from studio.runs import Run
+from studio.runs import Run, metadata
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Subject:
     @property
     def name(self) -> str:
         """What people call the result."""
-        return labels.name_of(self.run)
+        return metadata.name_of(self.run)
 
     @property
     def generation(self) -> GenerationConfig:

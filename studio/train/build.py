@@ -12,11 +12,11 @@ from studio.model import adapter, processes
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device
 from studio.runs import RunWriter
-from studio.train.best import Best
+from studio.train.best_adapter import BestAdapter
 from studio.train.plan import Plan
 
 
-def build(
+def build_trainer(
     run: RunWriter,
     config: RunConfig,
     plan: Plan,
@@ -24,7 +24,7 @@ def build(
     train: Any,
     validation: Any | None,
     between: Callable[[], None],
-    best: Best,
+    best: BestAdapter,
     *,
     resumed: bool,
 ) -> Any:
@@ -37,7 +37,7 @@ def build(
     from trl import SFTConfig
 
     from studio.train.callbacks import RunCallback
-    from studio.train.sft import StudioTrainer
+    from studio.train.trainer import StudioTrainer
 
     assert host.loaded is not None
     settings, loaded = plan.settings, host.loaded
@@ -103,7 +103,7 @@ def build(
     for tracker in settings.trackers if processes.is_first() else ():
         trainer.add_callback(_tracker(tracker, run.path))
     _float32_adapter(wrapped)
-    _tell_step(run, trainer, loaded.attention.value)
+    _record_step_choices(run, trainer, loaded.attention.value)
     return trainer
 
 
@@ -118,16 +118,16 @@ def _scale_gradients_on_processor(accelerator: Any) -> None:
     accelerator.scaler = torch.amp.GradScaler("cpu")
 
 
-def _tell_step(run: RunWriter, trainer: Any, attention: str) -> None:
+def _record_step_choices(run: RunWriter, trainer: Any, attention: str) -> None:
     """Record what the model's steps leave out."""
     noise = trainer.neftune_noise_alpha is not None
     reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
     rows = "packed" if trainer.packed else "padded"
-    run.choose("rows", rows, message(f"choice.rows.{reason}", attention=attention))
+    run.record_choice("rows", rows, message(f"choice.rows.{reason}", attention=attention))
     if trainer.router_loss_fails:
-        run.tell(message("log.no_router_loss"), "warning")
+        run.note(message("log.no_router_loss"), "warning")
     logits = "trained" if trainer.scored else "all"
-    run.choose("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
+    run.record_choice("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
 
 
 def _tracker(name: str, folder: Path) -> Any:
@@ -158,10 +158,10 @@ def _float32_adapter(model: Any) -> None:
             weights.data = weights.data.to(torch.float32)
 
 
-def tell(run: RunWriter, plan: Plan) -> None:
+def record_plan(run: RunWriter, plan: Plan) -> None:
     """Record what the plan has chosen, what it expects, and what will be trained."""
     for choice in plan.choices:
-        run.choose(choice.name, choice.value, choice.reason)
-    run.tell(plan.trained)
+        run.record_choice(choice.name, choice.value, choice.reason)
+    run.note(plan.trained)
     for warning in plan.warnings:
-        run.tell(warning, "warning")
+        run.note(warning, "warning")

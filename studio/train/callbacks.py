@@ -11,8 +11,8 @@ from studio.events import Evaluated, Resumed, Step
 from studio.model import processes
 from studio.model.hardware import random_state
 from studio.runs import RunWriter, State
-from studio.train.best import Best
-from studio.train.ends import Enough
+from studio.train.best_adapter import BestAdapter
+from studio.train.interrupts import EarlyStop
 
 
 class RunCallback(TrainerCallback):
@@ -21,7 +21,7 @@ class RunCallback(TrainerCallback):
     `between` may run short jobs, and raises to end the training.
     """
 
-    def __init__(self, run: RunWriter, between: Callable[[], None], best: Best, resumed: bool):
+    def __init__(self, run: RunWriter, between: Callable[[], None], best: BestAdapter, resumed: bool):
         self._run = run
         self._between = between
         self._best = best
@@ -46,7 +46,7 @@ class RunCallback(TrainerCallback):
         self._run.update(step=state.global_step, total=state.max_steps, started=time.time())
         self._run.enter(State.TRAINING)
         self._evaluating = False
-        self._run.begin("training")
+        self._run.enter_phase("training")
         if processes.number() and not state.global_step:
             set_seed(args.seed + processes.number())  # each has noise of its own; weights and order are alike by now
         if self._is_due(args, state):  # the run was left in the middle of this evaluation
@@ -55,7 +55,7 @@ class RunCallback(TrainerCallback):
     def _is_due(self, args: Any, state: Any) -> bool:
         if not state.global_step or args.eval_strategy == "no":
             return False
-        if processes.tell(self._best.has_seen(state.global_step)):
+        if processes.tell(self._best.is_evaluated(state.global_step)):
             return False
         return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
@@ -66,7 +66,7 @@ class RunCallback(TrainerCallback):
     @override
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._enough:
-            raise Enough
+            raise EarlyStop
         self._between()
         self.sample()
 
@@ -83,7 +83,7 @@ class RunCallback(TrainerCallback):
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._evaluating:
             self._evaluating = True
-            self._run.begin("evaluating")
+            self._run.enter_phase("evaluating")
         self._between()
 
     @override
@@ -106,11 +106,11 @@ class RunCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
         self.gather()
-        if processes.tell(processes.is_first() and self._best.saw(state.global_step, metrics["eval_loss"])):
+        if processes.tell(processes.is_first() and self._best.add_loss(state.global_step, metrics["eval_loss"])):
             self._enough = True
         self._evaluating = False
         if state.global_step < state.max_steps:
-            self._run.begin("training")
+            self._run.enter_phase("training")
 
 
 def _tokens_at(run: RunWriter, step: int) -> int:

@@ -47,7 +47,7 @@ def check(path: Path, config: RunConfig, run: str) -> Launch:
     facts = [message(f"log.launch.{kind}", processes=processes, machines=machines, each=each)]
     blocks = list(_blocks(settings, kind, config))
     try:
-        divided = plan.shared(config.train, processes)
+        divided = plan.divide_batch(config.train, processes)
         size, times = divided.batch_size, divided.gradient_accumulation // processes
         facts.append(message("log.launch.batch", run=run, rows=size * times * processes, size=size, times=times))
     except RunError as error:

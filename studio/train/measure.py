@@ -15,17 +15,17 @@ from studio.errors import ModelError
 from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, give_back_memory
-from studio.train import build, cadence, pinned, plan, samples
-from studio.train.best import Best
-from studio.train.ends import Asked
+from studio.train import build, pinned, plan, samples, sampling_schedule
+from studio.train.best_adapter import BestAdapter
+from studio.train.interrupts import StopRequested
 from studio.train.plan import Plan
 
-LOOK = 0.005
+POLL_SECONDS = 0.005
 """Seconds between two looks at the process's memory."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrialResult:
     """What two steps on the longest rows took."""
 
     plan: Plan
@@ -37,7 +37,7 @@ class Measured:
     """Seconds of all steps, if the other rows cost as much a token as the longest did, and of the film strip."""
 
 
-def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measured:
+def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialResult:
     """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind.
 
     The adapter is the caller's to remove. Raises Asked when `stop` is set, and StudioError as the run would.
@@ -45,7 +45,7 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
 
     def going(share: float | None = None) -> None:
         if stop.is_set():
-            raise Asked("cancel")
+            raise StopRequested("cancel")
 
     located = load.locate(config.model)
     if located is None:
@@ -62,9 +62,9 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
     with runs.scratch(config) as run, _peak(dict(host.held)) as peak:
         host.base(config.model, located)
         short = replace(planned, settings=planned.settings.model_copy(update=trial))
-        best = Best(run, False, None, lambda folder: None)
+        best = BestAdapter(run, False, None, lambda folder: None)
         rows = prepared.train.select(longest)
-        trainer = build.build(run, config, short, host, rows, None, going, best, resumed=False)
+        trainer = build.build_trainer(run, config, short, host, rows, None, going, best, resumed=False)
         trainer.train()
         steps = [event.at for event in run.events()[0] if event.type == "step"]
         prompts = [Row("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]]
@@ -75,8 +75,10 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
     seconds = each * tokens
     if config.samples.mode == "auto":
         longest_answer = config.generation.max_new_tokens
-        seconds *= 1 + cadence.choose(config.samples, longest_answer, planned.steps, seconds, speed).share
-    return Measured(planned, int(peak.bytes), step_seconds, seconds)
+        seconds *= (
+            1 + sampling_schedule.choose_schedule(config.samples, longest_answer, planned.steps, seconds, speed).share
+        )
+    return TrialResult(planned, int(peak.bytes), step_seconds, seconds)
 
 
 def _mean(numbers: list[int]) -> float:
@@ -108,7 +110,7 @@ def _peak(held: dict[int, float]) -> Iterator[_Peak]:
     before = process.memory_info().rss - sum(held.values())
 
     def look() -> None:
-        while not over.wait(LOOK):
+        while not over.wait(POLL_SECONDS):
             found.bytes = max(found.bytes, process.memory_info().rss - before)
 
     thread = threading.Thread(target=look, name="memory", daemon=True)

@@ -15,7 +15,7 @@ from studio.runs import Run
 
 PROMPTS = 4
 """Prompts that are chosen by the studio: as one batch they take hardly longer than one."""
-LONGEST = 256
+MAX_PROMPT_TOKENS = 256
 """Tokens of a prompt that is chosen by the studio, if shorter ones are there."""
 
 
@@ -36,23 +36,23 @@ def choose(run: Run, config: RunConfig, prepared: Prepared, tokenizer: Any) -> P
     if config.samples.prompts:
         return Pinned(tuple(held_out.of_prompts(run, config.samples.prompts, tokenizer)), ())
     listed = config.evaluation.prompts
-    if listed and (rows := _spread(_unseen(held_out.bundled(run, listed, tokenizer), prepared))):
-        return _because(rows, message("choice.samples.held_out", name=listed))
+    if listed and (rows := _spread(_not_in_training(held_out.bundled(run, listed, tokenizer), prepared))):
+        return _with_reason(rows, message("choice.samples.held_out", name=listed))
     numbers = _evenly(prepared.held, 4 * PROMPTS)  # some may be too long, or stand in the training rows
-    if rows := _spread(_unseen(held_out.of_numbers(run, numbers, tokenizer), prepared)):
-        return _because(rows, message("choice.samples.validation", rows=len(prepared.held)))
-    if rows := _spread(_unseen(held_out.bundled(run, GENERAL, tokenizer), prepared)):
-        return _because(rows, message("choice.samples.general"))
+    if rows := _spread(_not_in_training(held_out.of_numbers(run, numbers, tokenizer), prepared)):
+        return _with_reason(rows, message("choice.samples.validation", rows=len(prepared.held)))
+    if rows := _spread(_not_in_training(held_out.bundled(run, GENERAL, tokenizer), prepared)):
+        return _with_reason(rows, message("choice.samples.general"))
     raise PromptError("prompt.nothing_to_pin")
 
 
-def _because(rows: Sequence[Row], reason: Message) -> Pinned:
+def _with_reason(rows: Sequence[Row], reason: Message) -> Pinned:
     return Pinned(tuple(rows), (Choice("samples_prompts", str(len(rows)), reason),))
 
 
 def _spread(rows: Sequence[Row]) -> list[Row]:
     """Return some rows from all over a list, none of them long if that can be."""
-    return _evenly([row for row in rows if len(row.ids) <= LONGEST] or rows, PROMPTS)
+    return _evenly([row for row in rows if len(row.ids) <= MAX_PROMPT_TOKENS] or rows, PROMPTS)
 
 
 def _evenly(things: Sequence[Any], most: int) -> list[Any]:
@@ -60,7 +60,7 @@ def _evenly(things: Sequence[Any], most: int) -> list[Any]:
     return [things[place * len(things) // count] for place in range(count)]
 
 
-def _unseen(rows: Sequence[Row], prepared: Prepared) -> list[Row]:
+def _not_in_training(rows: Sequence[Row], prepared: Prepared) -> list[Row]:
     """Return the rows whose prompt no training row begins with."""
     asked = {row.ids: len(row.ids) for row in rows}
     seen = set()

@@ -45,7 +45,7 @@ def _at(config: RunConfig, path: str) -> Any:
     return value
 
 
-def changed(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
+def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `settings` (new values by dotted path) that change something.
 
     Raises ConfigError for values that cannot be, RunError for settings that may not change at a resume.
@@ -62,22 +62,22 @@ def changed(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     shorter = after.train.max_steps is None or after.train.max_steps < steps
     if after.train.epochs < before.train.epochs or ("train.max_steps" in found and shorter):
         epochs = f"{before.train.epochs:g}"
-        raise RunError("run.shorter", run=run.id, steps=steps, epochs=epochs, setting=length(before))
+        raise RunError("run.shorter", run=run.id, steps=steps, epochs=epochs, setting=length_setting(before))
     if "train.epochs" in found and after.train.max_steps:
         raise RunError("run.counts_steps", run=run.id, steps=after.train.max_steps)
     return found
 
 
-def length(config: RunConfig) -> str:
+def length_setting(config: RunConfig) -> str:
     """Return the setting that says how long a run is."""
     return "train.max_steps" if config.train.max_steps else "train.epochs"
 
 
-def require_further(run: Run, settings: Mapping[str, Any]) -> None:
-    """Raise RunError unless `settings`, which were checked by `changed`, make a finished run longer than it was."""
+def require_longer(run: Run, settings: Mapping[str, Any]) -> None:
+    """Raise RunError unless `settings`, from `checked_changes`, make a finished run longer."""
     if not any(path in settings for path in LONGER):
         config = run.config()
-        setting = length(config)
+        setting = length_setting(config)
         raise RunError("run.finished", run=run.id, setting=setting, now=f"{setting}={value_of(config, setting):g}")
 
 

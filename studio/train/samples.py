@@ -24,14 +24,14 @@ from studio.data.prepare import Prepared
 from studio.i18n import message
 from studio.model.adapter import TUNED, ModelHost, untouched
 from studio.runs import Run, RunWriter
-from studio.train import cadence, pinned
-from studio.train.cadence import Speed
-from studio.train.ends import Asked
+from studio.train import pinned, sampling_schedule
+from studio.train.interrupts import StopRequested
+from studio.train.sampling_schedule import GenerationSpeed
 
 log = logging.getLogger(__name__)
 
 FILE = "samples.jsonl"
-TRIED_TOKENS = 4
+PROBE_TOKENS = 4
 """Tokens of the answers by which the speed is measured."""
 
 
@@ -42,7 +42,7 @@ class _Line(BaseModel):
     """Seconds since the epoch."""
 
 
-class Begun(_Line):
+class SamplingStarted(_Line):
     """What is asked in all frames."""
 
     type: Literal["begun"] = "begun"
@@ -81,11 +81,11 @@ class Resumed(_Line):
     step: int
 
 
-_lines: TypeAdapter[Any] = TypeAdapter(Annotated[Begun | Frame | Resumed, Field(discriminator="type")])
+_lines: TypeAdapter[Any] = TypeAdapter(Annotated[SamplingStarted | Frame | Resumed, Field(discriminator="type")])
 
 
 @dataclass(frozen=True)
-class Strip:
+class SampleTimeline:
     """A film strip as far as it is there."""
 
     prompts: tuple[str, ...] = ()
@@ -95,13 +95,13 @@ class Strip:
     """Bytes of the file that were read."""
 
 
-def read(run: Run, before: Strip | None = None) -> Strip:
+def read(run: Run, before: SampleTimeline | None = None) -> SampleTimeline:
     """Return a run's film strip, given what was read of it `before`; the same object when nothing is new."""
-    before = before or Strip()
+    before = before or SampleTimeline()
     lines, offset = run.lines(FILE, before.offset)
     if not lines:
         return before
-    return replace(_joined(before, map(_line, lines)), offset=offset)
+    return replace(_folded(before, map(_line, lines)), offset=offset)
 
 
 def _line(line: bytes) -> Any:
@@ -112,9 +112,9 @@ def _line(line: bytes) -> Any:
         return None
 
 
-def _joined(strip: Strip, lines: Iterable[Any]) -> Strip:
+def _folded(strip: SampleTimeline, lines: Iterable[Any]) -> SampleTimeline:
     for line in lines:
-        if isinstance(line, Begun):
+        if isinstance(line, SamplingStarted):
             strip = replace(strip, prompts=line.prompts, every=line.every)
         elif isinstance(line, Frame):
             frames = (frame for frame in strip.frames if frame.step != line.step)
@@ -124,7 +124,7 @@ def _joined(strip: Strip, lines: Iterable[Any]) -> Strip:
     return strip
 
 
-class StripWriter:
+class SampleWriter:
     """Takes a run's frames when they are due.
 
     `going` is called after every token and raises to end the training. A frame that fails is told, and ends the strip
@@ -152,13 +152,13 @@ class StripWriter:
         self._run.update(phase="sampling")
         try:
             self._take(step)
-        except Asked:
+        except StopRequested:
             raise
         except Exception as error:
             log.warning("the frame at step %s failed", step, exc_info=True)
             self._over = True
             detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            self._run.tell(message("log.sample_failed", step=step, detail=detail), "warning")
+            self._run.note(message("log.sample_failed", step=step, detail=detail), "warning")
         self._run.update(phase="training")
 
     def _take(self, step: int) -> None:
@@ -170,7 +170,7 @@ class StripWriter:
         self._taken.add(step)
 
 
-def begin(
+def start(
     run: RunWriter,
     host: ModelHost,
     prepared: Prepared,
@@ -178,7 +178,7 @@ def begin(
     seconds: float,
     going: Callable[[], None],
     resumed_at: int | None,
-) -> StripWriter | None:
+) -> SampleWriter | None:
     """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.
 
     The training is estimated to take `seconds` for all `steps`. A run that is resumed keeps what it had chosen.
@@ -189,27 +189,27 @@ def begin(
     assert host.loaded is not None
     try:
         chosen = pinned.choose(run, config, prepared, host.loaded.tokenizer)
-        begun = _begun(run, config) if resumed_at is not None else None
+        begun = _started(run, config) if resumed_at is not None else None
         if begun is None:
             begun = _first(run, host, config, chosen, steps, seconds, going)
         elif config.samples.every:
             begun = begun.model_copy(update={"every": config.samples.every})
-    except Asked:
+    except StopRequested:
         raise
     except Exception as error:
         log.warning("there is no film strip", exc_info=True)
         detail = " ".join(str(error).split())[:300] or type(error).__name__
-        run.tell(message("log.no_samples", detail=detail), "warning")
+        run.note(message("log.no_samples", detail=detail), "warning")
         return None
     if resumed_at is not None:
         run.append(FILE, Resumed(step=resumed_at).model_dump_json() + "\n")
     settings = config.generation.model_copy(update={"max_new_tokens": begun.tokens})
-    return StripWriter(run, host, chosen.rows, settings, begun.every, going)
+    return SampleWriter(run, host, chosen.rows, settings, begun.every, going)
 
 
-def _begun(run: Run, config: RunConfig) -> Begun | None:
+def _started(run: Run, config: RunConfig) -> SamplingStarted | None:
     lines, _ = run.lines(FILE)
-    return next((line for line in map(_line, lines) if isinstance(line, Begun)), None)
+    return next((line for line in map(_line, lines) if isinstance(line, SamplingStarted)), None)
 
 
 def _first(
@@ -220,12 +220,12 @@ def _first(
     steps: int,
     seconds: float,
     going: Callable[[], None],
-) -> Begun:
+) -> SamplingStarted:
     speed = measure(host, chosen.rows, config.generation, going)
-    paced = cadence.choose(config.samples, config.generation.max_new_tokens, steps, seconds, speed)
+    paced = sampling_schedule.choose_schedule(config.samples, config.generation.max_new_tokens, steps, seconds, speed)
     for choice in (*chosen.choices, *paced.choices):
-        run.choose(choice.name, choice.value, choice.reason)
-    begun = Begun(prompts=tuple(row.prompt for row in chosen.rows), every=paced.every, tokens=paced.tokens)
+        run.record_choice(choice.name, choice.value, choice.reason)
+    begun = SamplingStarted(prompts=tuple(row.prompt for row in chosen.rows), every=paced.every, tokens=paced.tokens)
     run.append(FILE, begun.model_dump_json() + "\n")
     return begun
 
@@ -253,11 +253,13 @@ def answer(
     return [side for (side,) in made.sides]
 
 
-def measure(host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None]) -> Speed:
+def measure(
+    host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None]
+) -> GenerationSpeed:
     """Answer all rows with a few tokens, and return how fast that went."""
-    few = settings.model_copy(update={"max_new_tokens": TRIED_TOKENS})
+    few = settings.model_copy(update={"max_new_tokens": PROBE_TOKENS})
     began = time.perf_counter()
     sides = answer(host, rows, few, going, base=False)
     took = time.perf_counter() - began
-    each = max((1 / speed for side in sides if (speed := side.tokens_a_second)), default=took / TRIED_TOKENS)
-    return Speed(max(0.0, took - (TRIED_TOKENS - 1) * each), each)
+    each = max((1 / speed for side in sides if (speed := side.tokens_a_second)), default=took / PROBE_TOKENS)
+    return GenerationSpeed(max(0.0, took - (PROBE_TOKENS - 1) * each), each)

@@ -1,225 +1,255 @@
-"""One run, from its settings to a saved adapter."""
+"""The trainer of a run: `PackedTrainer` with our checkpoints."""
 
 import contextlib
-import shutil
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from studio import runs
-from studio.config import RunConfig
-from studio.data.prepare import Prepared, prepare
-from studio.errors import RunError
-from studio.events import Changed
-from studio.files import replace_folder, size_of
+import torch
+from torch.utils.data import Sampler
+from transformers import Trainer, set_seed
+from transformers.integrations.neftune import deactivate_neftune
+from transformers.trainer_pt_utils import get_length_grouped_indices
+from typing_extensions import override
+
 from studio.i18n import message
-from studio.model import adapter, load, processes, skeleton
-from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory_each, versions
-from studio.model.load import Located
-from studio.runs import RunWriter, State
-from studio.train import build, checkpoint, plan, preflight, record, resume, samples, schedule, together
-from studio.train.best import Best
-from studio.train.ends import Asked, NotFinite
-from studio.train.plan import Plan
+from studio.model import processes
+from studio.model.hardware import random_state, set_random_state
+from studio.runs import RunWriter, checkpoints
+from studio.train import distributed_loader, recorded_rows
+from studio.train.callbacks import RunCallback
+from studio.train.interrupts import EarlyStop, NonFiniteLoss, StopRequested
+from studio.train.packed_trainer import PackedTrainer
+from studio.train.samples import SampleWriter
 
 
-def train(
-    run: RunWriter,
-    host: ModelHost,
-    visits: Callable[[], None],
-    *,
-    resumed: bool = False,
-    token: str | None = None,
-) -> None:
-    """Carry out a run, or go on with it from its newest checkpoint; its directory says how it ended.
+class LengthGroupedSampler(Sampler):
+    """Rows of like length together, in an order that depends on the seed and the epoch alone.
 
-    `visits` is called between two micro-batches and runs short jobs of others. A stop that is asked for keeps the
-    adapter as it is then, a pause makes a checkpoint, a cancel keeps what is kept already. `token` is for fetching the
-    model. Errors are the caller's to record; RunError when a resumed run's settings, data or base are not those it
-    began with. Where several processes train together, this is the first one's part; see `together.train_along`.
+    transformers' own sampler draws from the global random state at the start of an epoch, which a resumed run no longer
+    has; so a run that goes on would see other batches.
     """
-    config = run.config()
-    begun_from = checkpoint.newest_whole(run.path) if resumed and checkpoint.all_of(run.path) else None
-    together.forget(run)
-    processes.tell(run.path)
 
-    def going(share: float | None = None) -> None:
-        if action := run.requested():
-            raise Asked(action)
-        if share is not None:
-            run.advance(progress=share)
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
+        self._epoch = 0
 
-    def between() -> None:
-        visits()
-        together.ask(run)
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self._epoch = epoch
 
-    run.enter(State.PREPARING)
-    best = Best(run, config.train.keep == "best", config.train.early_stopping, lambda folder: _save(folder, host))
-    trainer = None
-    keep = True
-    try:
-        trainer = _prepared_trainer(run, config, host, going, between, best, token, begun_from, resumed)
-        trainer.train_to_the_end(begun_from)
-        ended = State.FINISHED
-    except NotFinite as error:
-        raise _not_finite(run, trainer, host) from error
-    except Asked as asked:
-        ended, keep = (State.PAUSED if asked.action == "pause" else State.STOPPED), asked.action == "stop"
-        if asked.action == "pause" and trainer:
-            trainer.save_last_step()
-    if keep:
-        if trainer:
-            host.gather()
-        _save_result(run, host, best, trainer, begun_from)
-    host.remove_adapter()
-    run.enter(ended)
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
 
 
-def _prepared_trainer(
-    run: RunWriter,
-    config: RunConfig,
-    host: ModelHost,
-    going: Callable[[float | None], None],
-    between: Callable[[], None],
-    best: Best,
-    token: str | None,
-    begun_from: Path | None,
-    resumed: bool,
-) -> Any:
-    with together.told_of_an_early_end():
-        planned, prepared, located = _prepare(run, config, host, going, token, begun_from)
-        best.go_back_to(checkpoint.step_of(begun_from) if begun_from else 0)
-    processes.tell(together.Start(planned, begun_from, resumed))
-    rows = prepared.train, prepared.validation
-    trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
-    seconds = 0.0
-    if config.samples.mode != "off":  # it measures the device, for half a second
-        seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
-        seconds /= processes.count()
-    began_at = (checkpoint.step_of(begun_from) if begun_from else 0) if resumed else None
-    if processes.sharded():
-        run.tell(message("log.launch.no_strip"))
-    else:
-        with contextlib.suppress(Asked):  # all processes are asked right after
-            trainer.strip = samples.begin(run, host, prepared, planned.steps, seconds, going, began_at)
-    together.ask(run)
-    return trainer
+MAX_SKIPPED_STEPS = 20
+"""Steps in a row that float16's gradient scaler may skip. It halves its scale of 65,536 at each, so that 16 are enough
+for any finite gradient."""
 
 
-def _prepare(
-    run: RunWriter,
-    config: RunConfig,
-    host: ModelHost,
-    going: Callable[[float | None], None],
-    token: str | None,
-    begun_from: Path | None,
-) -> tuple[Plan, Prepared, Located]:
-    """Fetch and load the base, read the rows, decide how the run will be carried out, and record all of it."""
-    going(None)
-    run.begin("fetching")
-    located = load.fetch(config.model, going, token)
-    processes.tell(located.id)
-    going(None)
-    run.begin("reading")
-    prepared = prepare(config, load.load_tokenizer(config.model), going, runs.day_of(run.id))
-    rests_on = {"data": prepared.sha256, "base": located.identity}
-    if begun_from:
-        resume.require_same(run, rests_on)
-        together.require_readable(run, begun_from)
-    _tell_problems(run, prepared)
-    record.write_rows(run.path, prepared.train, prepared.validation)
-    going(None)
-    decided = run.resolved().get("carried_out", {}) if begun_from else {}
-    before = {name: value for name, value in decided.items() if name in plan.CARRIED_OUT}
-    planned = _plan(run, config, located, prepared, host, before)
-    run.begin("loading")
-    host.remove_adapter()
-    loaded = host.base(config.model, located)
-    for choice in loaded.choices:
-        run.choose(choice.name, choice.value, choice.reason)
-    going(None)
-    mapping = prepared.report.detected.mapping.model_dump(mode="json")
-    begun_with = run.started_config().model_dump(mode="json")
-    run.resolve({**rests_on, "config": begun_with, "mapping": mapping, "versions": versions(), "device": device()})
-    return planned, prepared, located
+_SEED_STRIDE = 1_000_003
+"""Between the seeds of two steps: a prime, larger than any number of processes."""
 
 
-def _plan(
-    run: RunWriter, config: RunConfig, located: Located, prepared: Prepared, host: ModelHost, before: dict[str, Any]
-) -> Plan:
-    rows, free = len(prepared.train), free_memory_each(host.held)
-    planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
-    build.tell(run, planned)
-    if not planned.memory.is_whole:
-        skeleton.require_steps(located.path, config.lora)
-    run.resolve(_as_carried_out(planned, prepared))
-    room = shutil.disk_usage(run.path).free + size_of(run.path)  # what a resumed run has kept is in its need
-    if full := preflight.too_large_for(planned, room):
-        raise full
-    return planned
+class StudioTrainer(PackedTrainer):
+    """Trains adapters under a run's directory.
 
+    Writes each checkpoint whole or not at all; groups rows by length if asked to; ends at the first loss or gradient
+    that is not a number, and still holds the weights that were good. Of several processes, each trains on its share of
+    a step's rows, and the first one writes.
+    """
 
-def _as_carried_out(planned: Plan, prepared: Prepared) -> dict[str, Any]:
-    """Return what the run does in fact where the settings left it open, for whoever changes it later."""
-    return {
-        "carried_out": {name: getattr(planned.settings, name) for name in (*plan.CARRIED_OUT, *schedule.FITTED)},
-        "trained_parameters": planned.skeleton.trained,
-        "trained_modules": planned.skeleton.modules,
-        "memory_bytes": round(planned.memory.total),
-        "most_tokens": planned.most_tokens,
-        "cut_at": prepared.report.cut_at,
-    }
+    def __init__(
+        self, run: RunWriter, keep_checkpoints: int, length_grouping: bool, steps: RunCallback, **settings: Any
+    ):
+        self._length_grouping = length_grouping
+        self._run = run
+        self._keep_checkpoints = keep_checkpoints
+        self._steps = steps
+        self._draft: Path | None = None
+        self._good: list[torch.Tensor] = []
+        self._good_step = 0
+        self._skipped = 0
+        self._broken = False
+        self.skipped = 0
+        """Steps since the start or the resume that float16's gradient scaler has left out."""
+        super().__init__(callbacks=[steps], **settings)
+        steps.evaluate = self.evaluate
+        steps.sample = self.sample
+        self.strip: SampleWriter | None = None
+        """Takes the frames of the film strip, once there is one."""
 
+    def sample(self, *, last: bool = False) -> None:
+        """Answer the pinned prompts, where that is due after the steps so far; the other processes wait meanwhile."""
+        if processes.count() == 1:
+            self._take_frame(last)
+            return
+        with contextlib.suppress(StopRequested):  # all processes end together, below
+            self._take_frame(last)
+        self._steps.look()
 
-def _tell_problems(run: RunWriter, prepared: Prepared) -> None:
-    report = prepared.report
-    run.tell(message("log.rows", rows=report.rows, usable=report.usable, validation=report.validation))
-    for problem in report.problems:
-        run.tell(problem.message, "warning")
+    def _take_frame(self, last: bool) -> None:
+        if self.strip:
+            self.strip.look(self.state.global_step, last=last)
 
+    @override
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; when that ends before the last step, let the trackers close their files and take the noise off."""
+        try:
+            return super().train(*args, **kwargs)
+        except BaseException:
+            self.callback_handler.on_train_end(self.args, self.state, self.control)
+            if (hook := getattr(self, "neftune_hook_handle", None)) is not None:
+                deactivate_neftune(self.model, hook, self.accelerator)
+            raise
 
-def change(run: RunWriter, settings: dict[str, Any]) -> None:
-    """Record settings that are changed as the run is resumed, as an event and in `resolved.json`."""
-    if settings:
-        decided = {n: v for n, v in run.resolved().get("carried_out", {}).items() if f"train.{n}" not in settings}
-        run.resolve({"carried_out": decided})
-        step = run.status().step
-        changes = [*run.resolved().get("changes", []), {"step": step, "settings": settings}]
-        run.resolve({"changes": changes})
-        run.emit(Changed(step=step, settings=settings))
+    def fit(self, begun_from: Path | None) -> None:
+        """Train to the last step, or until early stopping has had enough, and take the last frame of the strip."""
+        with contextlib.suppress(EarlyStop):
+            self.train(resume_from_checkpoint=str(begun_from) if begun_from else None)
+        if self.skipped:
+            self._run.note(message("log.skipped_steps", count=self.skipped, total=self.state.global_step), "warning")
+        self.sample(last=True)
 
+    @override
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            self._broken = True  # the other processes have to know before they end with this one
+            if processes.count() == 1:
+                raise NonFiniteLoss
+        return loss
 
-def _save(folder: Path, host: ModelHost) -> None:
-    assert host.loaded is not None
-    adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity, host.whole)
+    @override
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Look at the gradient just before the weights are changed; they have shown to be good by then."""
+        if processes.agree(self._broken):
+            raise NonFiniteLoss
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if math.isfinite(norm):
+            self._skipped = 0
+            self._remember()
+        else:
+            self._skipped += 1
+            self.skipped += 1
+            if self.accelerator.scaler is None or self._skipped > MAX_SKIPPED_STEPS:
+                raise NonFiniteLoss
+            step = self.state.global_step + 1
+            self._run.note(message("log.skipped_step", step=step, count=self.skipped), "warning")
+        return norm
 
+    @property
+    def overflowed(self) -> int:
+        """Steps in a row, up to now, that float16 could not hold."""
+        return self._skipped if self.accelerator.scaler is not None else 0
 
-def _save_result(run: RunWriter, host: ModelHost, best: Best, trainer: Any, begun_from: Path | None) -> None:
-    """Save the best adapter where that is to be kept, else the one as it is, else the one that the run went on from."""
-    run.begin("saving")
-    if best.adapter.exists():
-        _copy(best.adapter, run.adapter)
-        run.tell(message("log.best", step=best.step, loss=f"{best.loss:.3f}"))
-    elif trainer and trainer.state.global_step:
-        _save(run.adapter, host)
-    elif begun_from and not run.has_adapter:
-        adapter.save_from_checkpoint(begun_from, run.adapter, run.resolved()["base"])
+    def _trained(self) -> list[torch.Tensor]:
+        """Return the trained weights: this process's part of them, where they are spread."""
+        found = (weights.data for weights in self.model.parameters() if weights.requires_grad)
+        return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in found]
 
+    def _remember(self) -> None:
+        self._good_step = self.state.global_step
+        if self._good:
+            torch._foreach_copy_(self._good, self._trained())
+        else:
+            self._good = [weights.clone() for weights in self._trained()]
 
-def _copy(folder: Path, to: Path) -> None:
-    replace_folder(to, lambda draft: shutil.copytree(folder, draft, dirs_exist_ok=True))
+    def restore_last_finite(self) -> int | None:
+        """Put back the last weights that gave a finite loss and gradient; return their step, or None without any."""
+        if not self._good:
+            return None
+        torch._foreach_copy_(self._trained(), self._good)
+        return self._good_step
 
+    @override
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Score the validation rows without a trace: how often that is done does not change the training."""
+        self._steps.look()
+        before = random_state()
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            set_random_state(before)
 
-def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
-    """Keep the last adapter that was good, and return the error to raise."""
-    step = trainer.state.global_step + 1
-    rate = run.config().train.learning_rate
-    good = trainer.go_back_to_good()
-    host.gather()
-    if good:
-        _save(run.adapter, host)
-        run.tell(message("log.kept_good", step=good), "warning")
-    if skipped := trainer.overflowed:
-        return RunError("run.not_finite_float16", step=step, rate=rate, skipped=skipped)
-    return RunError("run.not_finite", step=step, rate=rate)
+    @override
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self._length_grouping:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        size = self.get_total_train_batch_size(self.args)
+        return LengthGroupedSampler([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
+
+    @override
+    def get_train_dataloader(self) -> Any:
+        loader = super().get_train_dataloader()
+        batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)  # over many processes: a part
+        if processes.is_first():
+            batches.sampler = recorded_rows.RecordedSampler(batches.sampler, self._run.path)
+        return self._share(loader, batches.sampler, self.args.train_batch_size)
+
+    @override
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        loader = super().get_eval_dataloader(eval_dataset)
+        return self._share(loader, range(len(loader.dataset)), self.args.eval_batch_size)
+
+    def _share(self, loader: Any, rows: Any, size: int) -> Any:
+        if processes.count() == 1:
+            return loader
+        return distributed_loader.DistributedLoader(loader, rows, size, self.processing_class.pad_token_id)
+
+    def save_last_checkpoint(self) -> None:
+        """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""
+        if not self._steps.after_step:  # nothing was done since the start, or since the checkpoint it went on from
+            return
+        set_random_state(self._steps.after_step)
+        self.model.zero_grad()
+        self._save_checkpoint(self.model, None)
+
+    @override
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._run.enter_phase("saving")
+        if processes.is_first():
+            checkpoints.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
+            processes.tell()
+            checkpoints.prune(self._run.path, self._keep_checkpoints)
+        else:
+            while draft := processes.tell():
+                self._write(draft, model, trial)
+        if self.state.global_step < self.state.max_steps:
+            self._run.enter_phase("training")
+
+    def _fill(self, draft: Path, model: Any, trial: Any) -> None:
+        """Let transformers write its checkpoint, and move the files into `draft`."""
+        self._write(processes.tell(draft), model, trial)
+        made = draft / f"checkpoint-{self.state.global_step}"
+        for path in made.iterdir():
+            path.rename(draft / path.name)
+        made.rmdir()
+
+    def _write(self, draft: Path, model: Any, trial: Any) -> None:
+        """Write this process's part: the first one all but the random states of the others."""
+        self._draft = draft
+        try:
+            Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card that is not wanted here
+        finally:
+            self._draft = None
+        processes.agree(0)  # all have written
+
+    @override
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Go on with the random numbers of a checkpoint; draw new ones where another number of processes made it."""
+        name = f"rng_state_{processes.number()}.pth" if processes.count() > 1 else "rng_state.pth"
+        if checkpoint and not (Path(checkpoint) / name).exists():
+            set_seed((self.args.seed + _SEED_STRIDE * (self.state.global_step + 1) + processes.number()) % 2**32)
+        else:
+            super()._load_rng_state(checkpoint)
+
+    @override
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._draft) if self._draft else super()._get_output_dir(trial)

@@ -12,7 +12,7 @@ from studio.compare.report import SIGNS
 from studio.events import Chosen
 from studio.i18n import has, text
 from studio.runs import Status
-from studio.summaries import PARTS
+from studio.runs.history import PARTS
 from studio.ui import views
 from studio.ui.failures import box
 from studio.ui.overlay_views import setting, value

@@ -14,7 +14,7 @@ from tiny import make_tokenizer
 from studio.errors import ModelError, StudioError
 from studio.files import sha256
 from studio.model import child, load, render, template
-from studio.train import checkpoint
+from studio.runs import checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "studio").rglob("*.py"))]
@@ -83,7 +83,7 @@ def test_a_pickle_in_a_checkpoint_is_not_run(finished_run, tmp_path, name, liste
     from studio import gpu
 
     marker = tmp_path / "run by a pickle"
-    for folder in checkpoint.all_of(finished_run.path):
+    for folder in checkpoints.all_of(finished_run.path):
         (folder / name).write_bytes(pickle.dumps(Bomb(marker)))
         if listed:
             names = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "complete.json")
@@ -102,7 +102,7 @@ def test_no_other_pickle_in_a_run_is_run_at_a_resume(finished_run, tmp_path):
 
     marker = tmp_path / "run by a pickle"
     names = ("training_args.bin", "scaler.pt", "pytorch_model.bin", "adapter_model.bin", "scheduler.bin", "sampler.bin")
-    for folder in [finished_run.path, finished_run.adapter, *checkpoint.all_of(finished_run.path)]:
+    for folder in [finished_run.path, finished_run.adapter, *checkpoints.all_of(finished_run.path)]:
         for name in names:
             (folder / name).write_bytes(pickle.dumps(Bomb(marker)))
     with contextlib.suppress(StudioError):

@@ -8,7 +8,7 @@ from studio.compare.journal import Pair
 from studio.compare.measures import Sample
 from studio.compare.metrics import score
 from studio.compare.report import Card, Stills
-from studio.train.curve import Curve
+from studio.runs.curve import Curve
 from studio.train.diagnosis import diagnose
 from tests.train.curves.made import events, falling
 

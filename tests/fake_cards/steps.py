@@ -61,7 +61,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     from studio.model.estimate import parameters
     from studio.model.hardware import free_memory_each
     from studio.train import build, plan
-    from studio.train.best import Best
+    from studio.train.best_adapter import BestAdapter
 
     model = folder / case["family"]
     if not model.exists():
@@ -89,9 +89,9 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     with CARDS:
         loaded = host.base(config.model, located)
         with runs.scratch(config) as run:
-            best = Best(run, False, None, lambda made: None)
+            best = BestAdapter(run, False, None, lambda made: None)
             rows = prepared.train, prepared.validation
-            trainer = build.build(run, config, planned, host, *rows, lambda: None, best, resumed=False)
+            trainer = build.build_trainer(run, config, planned, host, *rows, lambda: None, best, resumed=False)
             trainer.train()
             metrics = trainer.evaluate()
         host.peft.eval()

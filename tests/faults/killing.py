@@ -14,8 +14,7 @@ from safetensors.numpy import load as load_weights
 from studio import runs
 from studio.config import RunConfig
 from studio.events import from_line
-from studio.runs import Run, State
-from studio.train import checkpoint
+from studio.runs import Run, State, checkpoints
 from tests.faults import children
 from tests.faults.dying import PLACES, train_and_count, train_and_die, train_slowly
 
@@ -173,7 +172,7 @@ class Killing:
     def _ended(self, code: int) -> None:
         run = self._run
         self._leave()
-        if code == children.NOTHING_SAVED and run and not checkpoint.all_of(run.path):
+        if code == children.NOTHING_SAVED and run and not checkpoints.all_of(run.path):
             return  # it ended before the first save, and the next one starts anew
         if code != 0 or run is None:
             self._problem(f"the run did not go on: {self._out.read_text()[-3000:]}")
@@ -229,8 +228,8 @@ class Killing:
 
     def _step(self) -> int:
         """Return the step of the newest whole checkpoint, 0 while there is none."""
-        found = checkpoint.all_of(self._run.path) if self._run else []
-        return max((checkpoint.step_of(folder) for folder in found if checkpoint.is_whole(folder)), default=0)
+        found = checkpoints.all_of(self._run.path) if self._run else []
+        return max((checkpoints.step_of(folder) for folder in found if checkpoints.is_complete(folder)), default=0)
 
     def _all(self) -> list[Run]:
         folder = self._folder / "killed" / "runs"
@@ -282,7 +281,7 @@ def _last_place(run: Run) -> str:
     for place in ("best", "checkpoints"):
         if any((run.path / place).glob(".*")):
             return place
-    done = {checkpoint.step_of(folder) for folder in checkpoint.all_of(run.path)}
+    done = {checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path)}
     return "adapter" if STEPS in done or any(run.path.glob(".adapter.*")) else ""
 
 
@@ -292,8 +291,8 @@ def _examine(run: Run, reference: Run) -> tuple[list[str], int]:
     status = run.status()
     if status.state is not State.INTERRUPTED:
         problems.append(f"it reads as {status.state.value}")
-    whole = [checkpoint.step_of(folder) for folder in checkpoint.all_of(run.path) if checkpoint.is_whole(folder)]
-    if len(whole) < len(checkpoint.all_of(run.path)):
+    whole = [checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path) if checkpoints.is_complete(folder)]
+    if len(whole) < len(checkpoints.all_of(run.path)):
         problems.append("a half checkpoint has a real name")
     events = run.path / "events.jsonl"
     lines = events.read_bytes().split(b"\n")[:-1] if events.exists() else []

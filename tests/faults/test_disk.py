@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from studio.files import home as the_home
-from studio.runs import State
-from studio.train import checkpoint
+from studio.runs import State, checkpoints
 from tests.faults import children
 from tests.faults.conftest import only_run, weights
 from tests.faults.dying import PLACES, at_each_call
@@ -69,8 +68,8 @@ def assert_stopped_by_a_full_disk(run):
     assert status.error.key == "errors.home.full"
     assert len(status.error.text().splitlines()) == 3
     assert run.events()[0][-1].state == "failed"
-    assert [checkpoint.step_of(folder) for folder in checkpoint.all_of(run.path)] == [2]
-    assert checkpoint.is_whole(checkpoint.newest_whole(run.path))
+    assert [checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path)] == [2]
+    assert checkpoints.is_complete(checkpoints.newest_complete(run.path))
     assert not list((run.path / "checkpoints").glob(".*"))
 
 
@@ -138,14 +137,14 @@ def train_until_all_calls_pass(settings: str, first: int, step: int) -> None:
         left[0] = number
         run = gpu.thread().start_run(config)
         state = wait_until_over(run)
-        assert all(checkpoint.is_whole(folder) for folder in checkpoint.all_of(run.path)), number
+        assert all(checkpoints.is_complete(folder) for folder in checkpoints.all_of(run.path)), number
         if left[0] > 0:
             break
         if state is State.FAILED:
             failed += 1
             error = run.status().error.text()
             assert "Input/output error" in error, error
-            if not checkpoint.all_of(run.path):
+            if not checkpoints.all_of(run.path):
                 continue
             state = wait_until_over(gpu.thread().resume_run(run.id))
         assert state is State.FINISHED, (number, run.status())  # also when what could not be removed is left behind

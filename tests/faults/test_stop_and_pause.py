@@ -6,8 +6,7 @@ from trl import SFTTrainer
 
 from studio import gpu, runs
 from studio.model import load
-from studio.runs import Run, RunWriter, State
-from studio.train import checkpoint
+from studio.runs import Run, RunWriter, State, checkpoints
 from tests.faults.conftest import weights
 
 BEFORE_TRAINING = ("fetching", "reading", "tokenizing", "loading")
@@ -28,16 +27,16 @@ class Asked:
         elif phase == "training":
             self._ask_before(SFTTrainer, "training_step")
         elif phase == "saving":
-            self._ask_before(checkpoint, "write")
+            self._ask_before(checkpoints, "write")
         else:
-            real_begin = RunWriter.begin
+            real_begin = RunWriter.enter_phase
 
             def begin(run, phase):
                 real_begin(run, phase)
                 if phase == self.phase:
                     self._ask()
 
-            monkeypatch.setattr(RunWriter, "begin", begin)
+            monkeypatch.setattr(RunWriter, "enter_phase", begin)
         for name in ("training_step", "prediction_step"):
             self._count(name)
 
@@ -94,9 +93,9 @@ def test_a_stop_is_answered_within_a_forward_pass_and_keeps_the_adapter(config, 
     assert asked.at_step in (2, 3)
     assert asked.forward_passes <= MOST_PASSES
     assert run.has_adapter
-    assert all(checkpoint.is_whole(folder) for folder in checkpoint.all_of(run.path))
+    assert all(checkpoints.is_complete(folder) for folder in checkpoints.all_of(run.path))
     if phase == "saving":  # it was finished first
-        assert checkpoint.step_of(checkpoint.newest_whole(run.path)) == asked.at_step
+        assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == asked.at_step
 
 
 @pytest.mark.parametrize("phase", TRAINING)
@@ -109,7 +108,7 @@ def test_a_pause_is_answered_within_a_forward_pass_and_goes_on_to_the_same_bits(
         assert wait_until_over(run) is State.PAUSED
     assert asked.forward_passes <= MOST_PASSES
     status = run.status()
-    newest = checkpoint.step_of(checkpoint.newest_whole(run.path))
+    newest = checkpoints.step_of(checkpoints.newest_complete(run.path))
     assert newest == status.step
     assert newest >= asked.at_step
     assert wait_until_over(gpu.thread().resume_run(run.id)) is State.FINISHED

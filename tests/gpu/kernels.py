@@ -40,14 +40,14 @@ def head(device: str, dtype: Any, tokens: int, hidden: int, vocabulary: int) -> 
     import torch
     from torch.nn import functional
 
-    from studio.train.lean import HeadLoss
+    from studio.train.packed_trainer import ChunkedCrossEntropy
 
     weight = torch.randn(vocabulary, hidden, device=device, dtype=dtype) / hidden**0.5
     inner = torch.randn(tokens, hidden, device=device, dtype=dtype, requires_grad=True)
     targets = torch.randint(vocabulary, (tokens,), device=device)
 
     def ours() -> None:
-        HeadLoss.apply(inner, weight, None, targets, None, 1.0).backward()
+        ChunkedCrossEntropy.apply(inner, weight, None, targets, None, 1.0).backward()
 
     def plain() -> None:
         functional.cross_entropy(functional.linear(inner, weight).float(), targets, reduction="sum").backward()
@@ -60,7 +60,7 @@ def trl_head(config: Any, located: Any, rows: Any) -> dict[str, float]:
     import torch
 
     from studio.model import load
-    from studio.train import lean
+    from studio.train import packed_trainer
 
     loaded = load.load(config.model, located)
     model = loaded.model
@@ -68,9 +68,9 @@ def trl_head(config: Any, located: Any, rows: Any) -> dict[str, float]:
     batch = [rows[number] for number in range(min(4, len(rows)))]
     place = model.device
     found = {}
-    lean.score_in_forward(model)
+    packed_trainer.patch_fused_loss(model)
     for name, scored in (("ours", True), ("transformers", False)):
-        (part,) = lean.Collator(10**6, 0, packed=False, scored=scored)(batch)["parts"]
+        (part,) = packed_trainer.Collator(10**6, 0, packed=False, scored=scored)(batch)["parts"]
         part = {key: value.to(place) if torch.is_tensor(value) else value for key, value in part.items()}
 
         def step(part: Any = part) -> None:
@@ -89,7 +89,7 @@ def adapters(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) ->
     from bitsandbytes.functional import dequantize_4bit
     from peft import LoraConfig, inject_adapter_in_model
 
-    from studio.train.lean import LoraProduct
+    from studio.train.packed_trainer import FusedLoraLinear
 
     holder = torch.nn.Sequential(bnb.nn.Linear4bit(size, size, bias=False, compute_dtype=dtype, quant_type="nf4"))
     holder = holder.to(device)
@@ -103,7 +103,7 @@ def adapters(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) ->
 
     def ours() -> None:
         weight = dequantize_4bit(base.weight.data, base.weight.quant_state).to(dtype)
-        LoraProduct.apply(x, weight, None, a, b, layer.scaling["default"]).float().sum().backward()
+        FusedLoraLinear.apply(x, weight, None, a, b, layer.scaling["default"]).float().sum().backward()
 
     return {"PEFT on nf4": seconds(peft), "our product on nf4": seconds(ours)}
 
@@ -113,20 +113,20 @@ def packing(config: Any, located: Any, rows: Any) -> dict[str, float]:
     import torch
 
     from studio.model import load
-    from studio.train import lean
+    from studio.train import packed_trainer
 
     loaded = load.load(config.model, located)
     model, place = loaded.model, loaded.model.device
-    lean.score_in_forward(model)
-    packs, scored = lean.check(model)
+    packed_trainer.patch_fused_loss(model)
+    packs, scored = packed_trainer.capabilities(model)
     batch = [rows[number] for number in range(min(8, len(rows)))]
     found = {}
     for packed in (False, True) if packs else (False,):
-        parts = lean.Collator(10**6, 0, packed=packed, scored=scored)(batch)["parts"]
+        parts = packed_trainer.Collator(10**6, 0, packed=packed, scored=scored)(batch)["parts"]
         parts = [{k: v.to(place) if torch.is_tensor(v) else v for k, v in part.items()} for part in parts]
 
         def forward(parts: Any = parts, packed: bool = packed) -> None:
-            with torch.no_grad(), lean.attending_by_row(model) if packed else torch.no_grad():
+            with torch.no_grad(), packed_trainer.varlen_attention(model) if packed else torch.no_grad():
                 for part in parts:
                     model(**part)
 

@@ -71,7 +71,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
 
     from studio.model import adapter, load
     from studio.model.hardware import device
-    from studio.train import record
+    from studio.train import recorded_rows
 
     losses: list[float] = []
     times: list[float] = []
@@ -89,7 +89,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
     settings, kind = config.train, loaded.precision.value
     set_seed(settings.seed)
     model = get_peft_model(loaded.model, adapter.lora_config(config.lora, loaded.model))
-    rows, _ = record.read_rows(run.path)
+    rows, _ = recorded_rows.read_rows(run.path)
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(

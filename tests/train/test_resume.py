@@ -12,8 +12,7 @@ from following import losses, trained, wait_for, wait_until_over
 
 from studio import gpu, runs
 from studio.errors import RunError, StudioError
-from studio.runs import State
-from studio.train import checkpoint
+from studio.runs import State, checkpoints
 
 SETTINGS = {
     "train.max_steps": 120,
@@ -62,7 +61,7 @@ def wait_for_step(name: str, step: int, seconds: float = 120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for run in runs.all_runs():
-            if f"-{name}-" in run.id and (status := runs.readable_status(run)) and status.step >= step:
+            if f"-{name}-" in run.id and (status := runs.try_status(run)) and status.step >= step:
                 return run
         time.sleep(0.005)
     raise AssertionError(f"step {step} was not reached in {seconds} s")
@@ -112,7 +111,7 @@ def test_a_pause_within_a_step_or_an_evaluation_leaves_no_trace(config, uninterr
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.PAUSED
     assert passes == [1]
-    assert [checkpoint.step_of(folder) for folder in checkpoint.all_of(run.path)][:1] == ([step] if step else [])
+    assert [checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path)][:1] == ([step] if step else [])
     gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
     assert curve(run) == curve(uninterrupted)
@@ -188,8 +187,8 @@ def test_a_run_that_was_cut_off_before_its_first_checkpoint_begins_again(config,
 
 
 def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, uninterrupted, monkeypatch):
-    from studio.train import relief
-    from studio.train.sft import StudioTrainer
+    from studio.train import oom_advice
+    from studio.train.trainer import StudioTrainer
 
     real = StudioTrainer.training_step
 
@@ -201,8 +200,8 @@ def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, unin
     monkeypatch.setattr(StudioTrainer, "training_step", full)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.FAILED
-    assert relief.out_of_memory(run)
-    first, *others = relief.reliefs(run)
+    assert oom_advice.is_out_of_memory(run)
+    first, *others = oom_advice.advice(run)
     assert first.settings == {"train.batch_size": 2, "train.gradient_accumulation": 4}
     assert first.resumes
     assert not any(way.resumes for way in others)
@@ -223,19 +222,19 @@ def interrupted(config):
 
 
 def test_old_checkpoints_are_pruned(interrupted):
-    found = checkpoint.all_of(interrupted.path)
+    found = checkpoints.all_of(interrupted.path)
     assert len(found) == 2
-    assert all(checkpoint.is_whole(folder) for folder in found)
-    assert not list(checkpoint.folder_of(interrupted.path).glob(".*"))
+    assert all(checkpoints.is_complete(folder) for folder in found)
+    assert not list(checkpoints.folder_of(interrupted.path).glob(".*"))
     assert not list(interrupted.path.rglob("training_args.bin"))
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(interrupted):
-    newest, older = checkpoint.all_of(interrupted.path)
+    newest, older = checkpoints.all_of(interrupted.path)
     with open(newest / "optimizer.pt", "rb+") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"\0\1")
-    assert checkpoint.newest_whole(interrupted.path) == older
+    assert checkpoints.newest_complete(interrupted.path) == older
     for folder in (newest, older):
         (folder / "complete.json").unlink()
     with pytest.raises(RunError, match="no whole checkpoint"):
@@ -285,7 +284,7 @@ def test_whatever_write_fails_the_older_checkpoint_stays_whole(tmp_path, monkeyp
         (folder / "a.bin").write_bytes(b"a" * 1000)
         (folder / "b.bin").write_bytes(b"b" * 1000)
 
-    checkpoint.write(tmp_path, 1, fill)
+    checkpoints.write(tmp_path, 1, fill)
     real = getattr(os, failing)
     for allowed in range(20):
         calls = []
@@ -298,16 +297,16 @@ def test_whatever_write_fails_the_older_checkpoint_stays_whole(tmp_path, monkeyp
 
         monkeypatch.setattr(os, failing, sometimes)
         try:
-            checkpoint.write(tmp_path, 2, fill)
+            checkpoints.write(tmp_path, 2, fill)
         except OSError:
-            assert checkpoint.is_whole(tmp_path / "checkpoints" / "step-000001")
-            assert all(checkpoint.is_whole(folder) for folder in checkpoint.all_of(tmp_path))
+            assert checkpoints.is_complete(tmp_path / "checkpoints" / "step-000001")
+            assert all(checkpoints.is_complete(folder) for folder in checkpoints.all_of(tmp_path))
         else:
             break
         finally:
             monkeypatch.setattr(os, failing, real)
     assert allowed > 0
-    assert [folder.name for folder in checkpoint.all_of(tmp_path)] == ["step-000002", "step-000001"]
+    assert [folder.name for folder in checkpoints.all_of(tmp_path)] == ["step-000002", "step-000001"]
 
 
 def test_the_best_adapter_is_kept_and_training_ends_early(tiny_config):

@@ -6,11 +6,10 @@ import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
 
-from studio import gpu, labels, runs, trash
+from studio import gpu, runs
 from studio.events import Step
 from studio.i18n import text
-from studio.runs import State
-from studio.train import checkpoint
+from studio.runs import State, checkpoints, metadata, trash
 
 SLOW = 60_000
 
@@ -45,7 +44,7 @@ def made(config, name: str, rank: int):
     for number in range(1, 9):
         run.emit(Step(step=number, total=8, epoch=1, loss=3 / number, learning_rate=1e-3, tokens=5))
     for step in (4, 8):
-        checkpoint.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 200_000))
+        checkpoints.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 200_000))
     run.enter(State.FINISHED, step=8, total=8, started=1_000.0, ended=1_090.0)
     return run
 
@@ -126,11 +125,11 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     page.locator("#run-note textarea").fill("for the talk")
     button("ui.runs.save").click()
     expect(page.locator("#run-head")).to_contain_text("Renamed <b>")
-    assert labels.of(first) == labels.Label(name="Renamed <b>", note="for the talk")
+    assert metadata.load(first) == metadata.Metadata(name="Renamed <b>", note="for the talk")
     button("ui.runs.clean").click()
     button("ui.runs.clean_now").click()
     expect(page.locator("#run-spare")).to_contain_text(say("nothing_spare"))
-    assert [path.name for path in checkpoint.all_of(first.path)] == ["step-000008"]
+    assert [path.name for path in checkpoints.all_of(first.path)] == ["step-000008"]
     other = open_tab(browser, page_url, width=390)
     expect(other.locator("#runs-table")).to_contain_text("Renamed <b>")
     assert other.evaluate("document.documentElement.scrollWidth") <= 390

@@ -13,8 +13,7 @@ from studio.compare.columns import ADAPTED, BASE, MOST_COLUMNS, MOST_STRENGTH, N
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.errors import StudioError
 from studio.i18n import text
-from studio.runs import Run, State
-from studio.train import checkpoint
+from studio.runs import Run, State, checkpoints
 from studio.ui import compare_views, limits, views
 from studio.ui.tabs import card, outside
 from studio.ui.words import Words
@@ -277,9 +276,9 @@ def comparable() -> list[tuple[Run, runs.Status]]:
     """Return the runs that have an adapter to compare, the newest first: finished ones, and one that trains."""
     found = []
     for run in runs.all_runs()[:MOST_RUNS]:
-        status = runs.readable_status(run)
+        status = runs.try_status(run)
         if status and (
-            run.has_adapter or checkpoint.all_of(run.path) or (status.state is State.TRAINING and status.step)
+            run.has_adapter or checkpoints.all_of(run.path) or (status.state is State.TRAINING and status.step)
         ):
             found.append((run, status))
     return found
@@ -308,7 +307,7 @@ def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | Non
 
 def generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
     """Return what shows a run's own settings for comparing, to a guest with no longer answers than they may ask for."""
-    if runs.is_narrowed():
+    if runs.is_restricted():
         settings = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
     return {part: getattr(settings, name) for name, part in tab.numbers.items()}
 
@@ -353,7 +352,7 @@ def _own(run_id: str | None, language: str) -> list[tuple[str, str]]:
 
 
 def _steps(run_id: str, language: str) -> list[tuple[str, str]]:
-    steps = [checkpoint.step_of(path) for path in checkpoint.all_of(runs.folder() / run_id)[:MOST_CHECKPOINTS]]
+    steps = [checkpoints.step_of(path) for path in checkpoints.all_of(runs.folder() / run_id)[:MOST_CHECKPOINTS]]
     return [(text("compare.column.step", language, step=step), f"step-{step:06}") for step in steps]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.files import replace_file, replace_folder
 
-ROWS_AT_ONCE = 1_000
+ROWS_PER_BATCH = 1_000
 
 
 def folder_of(run: Path) -> Path:
@@ -36,7 +36,7 @@ def _write(rows: Any, path: Path) -> None:
     numbers = pyarrow.list_(pyarrow.int32())
     schema = pyarrow.schema([("input_ids", numbers), ("labels", numbers)])
     with parquet.ParquetWriter(path, schema, compression="zstd") as file:
-        for batch in rows.with_format("arrow").iter(ROWS_AT_ONCE):
+        for batch in rows.with_format("arrow").iter(ROWS_PER_BATCH):
             file.write_table(batch.select(schema.names).cast(schema))
 
 
@@ -50,7 +50,7 @@ def read_rows(run: Path) -> tuple[Any, Any | None]:
     return train, validation
 
 
-class Recorded:
+class RecordedSampler:
     """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins.
 
     `order.npy` holds one line of row numbers for each epoch.

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy
 
 from studio.i18n import Message, message
+from studio.runs.curve import Curve
 from studio.train import phases
-from studio.train.curve import Curve
 from studio.train.phases import Phase, noise_of, trend
 
 Severity = Literal["good", "note", "warning", "error"]
@@ -50,7 +50,7 @@ def finding(kind: str, severity: Severity, figures: dict[str, float], *, now: bo
 
     `now` is for a run that still goes on, where the advice is another one.
     """
-    values = {name: shown(value) for name, value in figures.items()} | words
+    values = {name: format_figure(value) for name, value in figures.items()} | words
     what, advice = message(f"diagnosis.{kind}.what", **values), message(f"diagnosis.{kind}.try{_now(now)}", **values)
     return Finding(kind, severity, what, advice, {name: float(value) for name, value in figures.items()})
 
@@ -59,7 +59,7 @@ def _now(now: bool) -> str:
     return "_now" if now else ""
 
 
-def shown(value: float) -> str:
+def format_figure(value: float) -> str:
     """Return a figure as people read it: steps whole, losses with two decimals."""
     return f"{value:,}" if isinstance(value, int | numpy.integer) else f"{value:,.2f}"
 
@@ -70,7 +70,7 @@ def pace(per_100: float, steps: int) -> dict[str, str]:
     return {"pace": f"{abs(per_100) * unit / 100:.2g}", "unit": str(unit)}
 
 
-class Seen:
+class Measurements:
     """A curve with what is measured of it once and used by several signs."""
 
     def __init__(self, curve: Curve, over: bool, clip: float | None = None):
@@ -82,8 +82,8 @@ class Seen:
         self.rates = curve.rates[known]
         self.epochs = curve.epochs[known]
         self.norms = curve.norms[known]
-        checked = numpy.isfinite(curve.check_losses)
-        self.check_steps, self.checks = curve.check_steps[checked].astype(int), curve.check_losses[checked]
+        checked = numpy.isfinite(curve.validation_losses)
+        self.evaluated_steps, self.checks = curve.evaluated_steps[checked].astype(int), curve.validation_losses[checked]
 
     @property
     def count(self) -> int:
@@ -142,7 +142,7 @@ def _rates(rate: float, times: float) -> dict[str, str]:
     return {"rate": f"{rate:.3g}", "other": f"{rate * times:.2g}"}
 
 
-def broken(seen: Seen, step: int | None) -> Finding | None:
+def broken(seen: Measurements, step: int | None) -> Finding | None:
     """Losses or gradients that are no numbers; `step` is what the run itself has told."""
     at = step if step is not None else seen.not_finite
     if at is None:
@@ -151,7 +151,7 @@ def broken(seen: Seen, step: int | None) -> Finding | None:
     return finding("broken", "error", {"step": at, "rate": rate}, **_rates(rate, 0.1))
 
 
-def diverged(seen: Seen) -> Finding | None:
+def diverged(seen: Measurements) -> Finding | None:
     """The loss has risen for good: its level is far above the lowest one before, or above its start."""
     steps, levels = seen.levels(seen.window)
     place = int(levels.argmin())
@@ -166,7 +166,7 @@ def diverged(seen: Seen) -> Finding | None:
     return finding("diverged", "error", figures, now=not seen.over, **_rates(seen.rate, 0.1))
 
 
-def rate_too_high(seen: Seen) -> Finding | None:
+def rate_too_high(seen: Measurements) -> Finding | None:
     """The loss rose far and came back (`rate_too_high`), or swings, or has begun to jump about (`rate_swings`).
 
     The figures tell how gradients have grown; they decide nothing, since large ones are usual in small models.
@@ -189,7 +189,7 @@ def rate_too_high(seen: Seen) -> Finding | None:
     return finding("rate_swings" if not rose else "rate_too_high", "warning", figures, **_rates(seen.rate, 1 / 3))
 
 
-def _gradients(seen: Seen) -> dict[str, float]:
+def _gradients(seen: Measurements) -> dict[str, float]:
     """Return by how much the norm of the gradient has grown since the first third, and how often it was clipped."""
     norms = seen.norms[numpy.isfinite(seen.norms)]
     if len(norms) < 9:
@@ -199,7 +199,7 @@ def _gradients(seen: Seen) -> dict[str, float]:
     return figures | ({"clipped": float((norms > seen.clip).mean())} if seen.clip else {})
 
 
-def clipped(seen: Seen) -> Finding | None:
+def clipped(seen: Measurements) -> Finding | None:
     """Nearly every gradient is clipped, and by far: the clipping sets the size of the steps, not the rate."""
     norms = seen.norms[numpy.isfinite(seen.norms)]
     if not seen.clip or len(norms) < _JUDGED:
@@ -211,7 +211,7 @@ def clipped(seen: Seen) -> Finding | None:
     return finding("clipped", "note", figures, percent=f"{share:.0%}", limit=f"{seen.clip:g}")
 
 
-def rate_too_low(seen: Seen) -> Finding | None:
+def rate_too_low(seen: Measurements) -> Finding | None:
     """The loss has hardly moved, and the rate is below the usual ones (`rate_too_low`), or not (`unmoved`)."""
     if seen.count < _JUDGED or (seen.curve.total and seen.steps[-1] < 0.25 * seen.curve.total):
         return None
@@ -227,7 +227,7 @@ def rate_too_low(seen: Seen) -> Finding | None:
     return finding("rate_too_low" if low else "unmoved", "warning" if low else "note", figures, **words)
 
 
-def over_fitting(seen: Seen) -> Finding | None:
+def over_fitting(seen: Measurements) -> Finding | None:
     """Validation has turned up from its lowest loss, beyond its noise, while training goes on falling.
 
     The noise is taken from third differences of the validation losses, which a smooth curve hardly has (their variance
@@ -242,11 +242,11 @@ def over_fitting(seen: Seen) -> Finding | None:
     figures |= {"train": seen.end, "gap": now - seen.end}
     made = finding("over_fitting", "warning", figures, now=not seen.over)
     if seen.curve.kept == best:
-        return replace(made, advice=message("diagnosis.over_fitting.kept", best=shown(best)))
+        return replace(made, advice=message("diagnosis.over_fitting.kept", best=format_figure(best)))
     return made
 
 
-def _turned(seen: Seen) -> tuple[int, float, int, float] | None:
+def _turned(seen: Measurements) -> tuple[int, float, int, float] | None:
     if len(seen.checks) < 3:
         return None
     place = int(seen.checks.argmin())
@@ -259,10 +259,10 @@ def _turned(seen: Seen) -> tuple[int, float, int, float] | None:
     needed = 4 * noise if len(later) > 1 else max(6 * noise, 0.1 * abs(lowest))
     if now - lowest <= needed:
         return None
-    return int(seen.check_steps[place]), lowest, int(seen.check_steps[-1]), now
+    return int(seen.evaluated_steps[place]), lowest, int(seen.evaluated_steps[-1]), now
 
 
-def by_heart(seen: Seen) -> Finding | None:
+def by_heart(seen: Measurements) -> Finding | None:
     """Without validation: the loss is next to nothing after several epochs, so the rows are known word for word."""
     if len(seen.checks) or seen.count < 8 or seen.epochs[-1] < 2 or seen.end >= 0.1 * seen.start or seen.end > 0.3:
         return None
@@ -271,7 +271,7 @@ def by_heart(seen: Seen) -> Finding | None:
     return finding("by_heart", "warning", figures)
 
 
-def staircase(seen: Seen) -> Finding | None:
+def staircase(seen: Measurements) -> Finding | None:
     """The loss falls where rows are seen again, at the borders of epochs, more than within them.
 
     Howard and Whitaker (2023), "Can LLMs learn from a single example?", show such stairs: a model that remembers rows.
@@ -295,7 +295,7 @@ def staircase(seen: Seen) -> Finding | None:
     return finding("staircase", "note", figures)
 
 
-def too_few_steps(seen: Seen) -> Finding | None:
+def too_few_steps(seen: Measurements) -> Finding | None:
     """A finished run whose loss was still falling at a good pace: validation where there is one, else within an epoch.
 
     A good pace is a fifth of the whole fall, and a twenty-fifth of the loss, in the last third of the run: an
@@ -304,7 +304,7 @@ def too_few_steps(seen: Seen) -> Finding | None:
     if not seen.over or seen.count < 8:
         return None
     if len(seen.checks) >= 4:
-        steps, losses = seen.check_steps, seen.checks
+        steps, losses = seen.evaluated_steps, seen.checks
         sure = trend(losses) < -2 and losses.argmin() == len(losses) - 1
         whole = float(losses[0] - losses[-1])
     else:
@@ -323,7 +323,7 @@ def too_few_steps(seen: Seen) -> Finding | None:
         return None
     steps_done = int(seen.steps[-1])
     figures = {"per_100": -100 * slope, "end": float(losses[-1]), "steps": steps_done}
-    words = pace(100 * slope, steps_done) | {"more": shown(round(1.5 * steps_done))}
+    words = pace(100 * slope, steps_done) | {"more": format_figure(round(1.5 * steps_done))}
     return finding("too_few_steps", "warning", figures, **words)
 
 
@@ -340,7 +340,7 @@ def theil_sen(x: Sequence[float], y: Sequence[float], most: int = 80) -> float:
     return float(numpy.median((down[second] - down[first]) / (across[second] - across[first]))) if groups > 1 else 0.0
 
 
-def plateau(seen: Seen) -> Finding | None:
+def plateau(seen: Measurements) -> Finding | None:
     """After a fall, nothing more for a third of the run, while the rate was still at work."""
     if not seen.phases or seen.phases[-1].kind != "plateau" or len(seen.phases) < 2:
         return None
@@ -352,7 +352,7 @@ def plateau(seen: Seen) -> Finding | None:
     return finding("plateau", "note", figures, now=not seen.over)
 
 
-def spikes(seen: Seen) -> Finding | None:
+def spikes(seen: Measurements) -> Finding | None:
     """Single losses far out of the noise, from which the curve came back.
 
     Far is ten times the distance below which 95 of 100 losses stay above their neighbours: it grows with the noise's

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio import labels, locks, runs
+from studio import locks, runs
 from studio.errors import RunError, StudioError
 from studio.files import home, shared_folder, size_of, sync_folder
-from studio.runs import Run
+from studio.runs import Run, metadata
 
-KEPT_SECONDS = 30 * 24 * 3600
+KEEP_SECONDS = 30 * 24 * 3600
 _NAME = re.compile(r"(\d{10,})~(\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4})")
 
 
@@ -36,7 +36,7 @@ class Deleted:
         """What the run is called."""
         run = Run(self.path)
         try:
-            return labels.of(run).name or run.started_config().name
+            return metadata.load(run).name or run.started_config().name
         except (OSError, StudioError):  # damaged, and perhaps deleted for that
             return self.id
 
@@ -60,7 +60,7 @@ def deleted() -> list[Deleted]:
 
 def delete(run: Run) -> Deleted:
     """Move a run into the trash. Raises RunError when it is alive, gone, or held open by another program."""
-    with no_start():
+    with starts_blocked():
         refuse_alive(run)
         now = int(time.time() * 1000)
         going = Deleted(run.id, now / 1000, folder() / f"{now}~{run.id}")
@@ -70,7 +70,7 @@ def delete(run: Run) -> Deleted:
 
 def restore(run_id: str) -> Run:
     """Move a run (`last` for the one deleted last) back to the others. Raises RunError when it is not in the trash."""
-    with no_start():
+    with starts_blocked():
         found = next((run for run in deleted() if run_id in (run.id, "last")), None)
         if found is None:
             raise RunError("run.not_in_trash", id=run_id[:80])
@@ -83,7 +83,7 @@ def restore(run_id: str) -> Run:
 
 def empty(older_than: float = 0) -> int:
     """Remove for good what was deleted more than `older_than` seconds ago; returns how many runs that were."""
-    with no_start():
+    with starts_blocked():
         going = [run for run in deleted() if time.time() - run.at >= older_than]
         for run in going:
             run.path.rename(folder() / f".gone-{run.path.name}")
@@ -93,7 +93,7 @@ def empty(older_than: float = 0) -> int:
 
 
 @contextmanager
-def no_start() -> Iterator[None]:
+def starts_blocked() -> Iterator[None]:
     """Keep every process from starting or resuming a run meanwhile."""
     with locks.held(home() / "start.lock"):
         yield
@@ -103,9 +103,9 @@ def refuse_alive(run: Run) -> None:
     """Raise RunError for a run that some process works on or will, and for one that is gone."""
     if not run.path.is_dir():
         raise RunError("run.unknown", id=run.id)
-    status = runs.readable_status(run)
+    status = runs.try_status(run)
     if status and status.state.alive:
-        if there := runs.elsewhere(run):
+        if there := runs.remote_owner(run):
             raise RunError("run.alive_elsewhere", run=run.id, **there)
         raise RunError("run.alive", run=run.id)
 

@@ -1,4 +1,4 @@
-"""A run as this process has read it: its events are read once, and every session looks at the same story.
+"""A run as this process has read it: its events are read once, and every session looks at the same reader.
 
 Sessions keep what they have shown (`Following`); what there is to show is here, and can be read again at any time.
 """
@@ -13,26 +13,26 @@ from studio import runs
 from studio.events import Chosen, Evaluated, Resumed, StateChanged, Step
 from studio.model.vitals import Vitals
 from studio.runs import Run, Status
-from studio.train import pulse, samples
-from studio.train.curve import Curve
-from studio.train.samples import Strip
+from studio.runs.curve import Curve
+from studio.train import heartbeat, samples
+from studio.train.samples import SampleTimeline
 from studio.ui.log_views import Line, log_lines
 
-MOST_LINES = 1_000
+MAX_LINES = 1_000
 """Lines of the log that are kept; of a longer one, the newest."""
-MOST_STORIES = 16
+MAX_READERS = 16
 PACE_STEPS = 64
 """Logged steps over which the speed is taken: enough to hold an evaluation now and then, few enough to follow."""
 
 
 @dataclass(frozen=True)
-class Glance:
+class RunSnapshot:
     """How a run stands at one moment."""
 
     status: Status
-    asked: str | None = None
+    requested: str | None = None
     """`pause`, `stop` or `cancel` while the run was asked to and has not yet."""
-    vitals: Vitals | None = None
+    usage: Vitals | None = None
     curves: int = 0
     """Grows with every point of the curves."""
     marks: int = 0
@@ -49,12 +49,12 @@ class Glance:
     seconds_per_step: float | None = None
 
     @property
-    def sign_of_life(self) -> float:
+    def last_heartbeat(self) -> float:
         """When the run's process was last heard of, in seconds since the epoch."""
-        return max(self.status.heartbeat, self.vitals.at if self.vitals else 0.0)
+        return max(self.status.heartbeat, self.usage.at if self.usage else 0.0)
 
 
-class Story:
+class RunReader:
     """One run, read as far as it has been written; safe to use from any thread."""
 
     def __init__(self, run: Run):
@@ -62,24 +62,24 @@ class Story:
         self._lock = threading.Lock()
         self._offset = 0
         self._curve = Curve()
-        self._strip = Strip()
+        self._strip = SampleTimeline()
         self._chosen: dict[str, Chosen] = {}
-        self._lines: deque[Line] = deque(maxlen=MOST_LINES)
+        self._lines: deque[Line] = deque(maxlen=MAX_LINES)
         self._pace: deque[tuple[int, float, int]] = deque(maxlen=PACE_STEPS)
-        self._glance: Glance | None = None
+        self._snapshot: RunSnapshot | None = None
 
-    def look(self) -> Glance | None:
+    def refresh(self) -> RunSnapshot | None:
         """Read what is new and return how the run stands; None when its folder is gone or damaged."""
         with self._lock:
-            self._glance = self._read()
-            return self._glance
+            self._snapshot = self._read()
+            return self._snapshot
 
     def curve(self) -> Curve:
         """Return the run's curves as they were at the last look."""
         with self._lock:
             return self._curve
 
-    def strip(self) -> Strip:
+    def strip(self) -> SampleTimeline:
         """Return the run's film strip as it was at the last look."""
         with self._lock:
             return self._strip
@@ -94,8 +94,8 @@ class Story:
         with self._lock:
             return list(self._lines)
 
-    def _read(self) -> Glance | None:
-        status = runs.readable_status(self._run)
+    def _read(self) -> RunSnapshot | None:
+        status = runs.try_status(self._run)
         events, self._offset = self._run.events(self._offset)  # after the status: the last events are never missed
         lines = log_lines(events)
         self._lines.extend(lines)
@@ -104,29 +104,31 @@ class Story:
         self._strip = samples.read(self._run, self._strip)
         if status is None:
             return None
-        before = self._glance or Glance(status)
-        found = replace(before, status=status, lines=before.lines + len(lines))
+        before = self._snapshot or RunSnapshot(status)
+        snapshot = replace(before, status=status, lines=before.lines + len(lines))
         for event in events:
-            found = self._take_in(event, found)
+            snapshot = self._apply(event, snapshot)
         return replace(
-            found,
+            snapshot,
             strip=self._strip.offset,
-            asked=self._run.requested() if status.state.alive else None,
-            vitals=pulse.newest(self._run) if status.state.alive else None,
+            requested=self._run.requested() if status.state.alive else None,
+            usage=heartbeat.latest(self._run) if status.state.alive else None,
             **self._speed(),
         )
 
-    def _take_in(self, event: Any, found: Glance) -> Glance:
+    def _apply(self, event: Any, snapshot: RunSnapshot) -> RunSnapshot:
         if isinstance(event, Step):
             self._pace.append((event.step, event.at, event.tokens))
-            return replace(found, curves=found.curves + 1, step=event.step, loss=event.loss, rate=event.learning_rate)
+            return replace(
+                snapshot, curves=snapshot.curves + 1, step=event.step, loss=event.loss, rate=event.learning_rate
+            )
         if isinstance(event, Evaluated):
-            return replace(found, curves=found.curves + 1, marks=found.marks + 1)
+            return replace(snapshot, curves=snapshot.curves + 1, marks=snapshot.marks + 1)
         if isinstance(event, Resumed):
-            return replace(found, curves=found.curves + 1, marks=found.marks + 1, step=event.step)
+            return replace(snapshot, curves=snapshot.curves + 1, marks=snapshot.marks + 1, step=event.step)
         if isinstance(event, StateChanged):
             self._pace.clear()
-        return found
+        return snapshot
 
     def _speed(self) -> dict[str, float | None]:
         if len(self._pace) < 2:
@@ -139,16 +141,16 @@ class Story:
         }
 
 
-_stories: "OrderedDict[Path, Story]" = OrderedDict()
+_readers: "OrderedDict[Path, RunReader]" = OrderedDict()
 _guard = threading.Lock()
 
 
-def of(run_id: str) -> Story:
-    """Return the story of a run; those that nobody has asked for in the longest time are forgotten."""
+def reader_of(run_id: str) -> RunReader:
+    """Return the reader of a run; those that nobody has asked for in the longest time are forgotten."""
     path = runs.folder() / run_id
     with _guard:
-        story = _stories.setdefault(path, Story(Run(path)))
-        _stories.move_to_end(path)
-        while len(_stories) > MOST_STORIES:
-            _stories.popitem(last=False)
-        return story
+        reader = _readers.setdefault(path, RunReader(Run(path)))
+        _readers.move_to_end(path)
+        while len(_readers) > MAX_READERS:
+            _readers.popitem(last=False)
+        return reader

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio import locks
 from studio.errors import ConfigError, RunError
 from studio.files import home, replace_file
-from studio.runs import Run, require_mine
+from studio.runs import Run, require_writable
 
 FILE = "label.json"
-LONGEST_NAME, LONGEST_NOTE = 60, 2000
+MAX_NAME, MAX_NOTE = 60, 2000
 
 
-class Label(BaseModel):
+class Metadata(BaseModel):
     """A run's given name (None for that of its settings), the note on it, and whether guests may see it."""
 
     model_config = ConfigDict(frozen=True)
@@ -28,29 +28,29 @@ class Label(BaseModel):
     published: bool = False
 
 
-def of(run: Run) -> Label:
+def load(run: Run) -> Metadata:
     """Return a run's label; an empty one where none was given, or its file was damaged from outside."""
     try:
-        return Label.model_validate_json((run.path / FILE).read_bytes())
+        return Metadata.model_validate_json((run.path / FILE).read_bytes())
     except (OSError, ValidationError):
-        return Label()
+        return Metadata()
 
 
 def name_of(run: Run) -> str:
     """Return what a run is called: as it was named, else as its settings call it, else as its folder does."""
-    return of(run).name or own_name(run)
+    return load(run).name or own_name(run)
 
 
 def own_name(run: Run) -> str:
     """Return what a run is called without a given name."""
     try:
-        return _begun_as(run.path)
+        return _configured_name(run.path)
     except (OSError, ConfigError):
         return "-".join(run.id.split("-")[2:-1]) or run.id
 
 
 @functools.lru_cache(4096)
-def _begun_as(path: Path) -> str:
+def _configured_name(path: Path) -> str:
     """Return the name in a run's settings, which stay as they were."""
     return Run(path).started_config().name
 
@@ -61,16 +61,16 @@ def rename(run: Run, name: str) -> None:
     Raises RunError when it is too long, or the run is gone.
     """
     clean = " ".join(name.split())
-    if len(clean) > LONGEST_NAME:
-        raise RunError("run.name", count=len(clean), most=LONGEST_NAME)
+    if len(clean) > MAX_NAME:
+        raise RunError("run.name", count=len(clean), most=MAX_NAME)
     _change(run, name=clean if clean and clean != own_name(run) else None)
 
 
 def annotate(run: Run, note: str) -> None:
     """Write the note on a run, in place of the one before; raises RunError when it is too long, or the run is gone."""
     clean = note.strip()
-    if len(clean) > LONGEST_NOTE:
-        raise RunError("run.note", count=len(clean), most=LONGEST_NOTE)
+    if len(clean) > MAX_NOTE:
+        raise RunError("run.note", count=len(clean), most=MAX_NOTE)
     _change(run, note=clean)
 
 
@@ -81,13 +81,13 @@ def publish(run: Run, published: bool) -> None:
 
 def is_published(run: Run) -> bool:
     """Whether guests may compare, vote on and present a run."""
-    return of(run).published
+    return load(run).published
 
 
 def _change(run: Run, **changes: str | bool | None) -> None:
     with locks.held(home() / "labels.lock"):  # a name and a note may come from two browsers at once
-        label = of(run).model_copy(update=changes)
+        label = load(run).model_copy(update=changes)
         if not run.path.is_dir():
             raise RunError("run.unknown", id=run.id)
-        require_mine(run)
+        require_writable(run)
         replace_file(run.path / FILE, json.dumps(label.model_dump(), ensure_ascii=False))

@@ -10,7 +10,7 @@ import numpy
 from studio.events import Best, Evaluated, Resumed, Step
 
 
-def _none() -> Any:
+def _empty() -> Any:
     return numpy.zeros(0)
 
 
@@ -18,15 +18,15 @@ def _none() -> Any:
 class Curve:
     """The curves of a run so far, as arrays; `after` gives the curve with later events."""
 
-    steps: Any = field(default_factory=_none)
-    epochs: Any = field(default_factory=_none)
-    losses: Any = field(default_factory=_none)
+    steps: Any = field(default_factory=_empty)
+    epochs: Any = field(default_factory=_empty)
+    losses: Any = field(default_factory=_empty)
     """Mean cross-entropy per trained token, in nats."""
-    rates: Any = field(default_factory=_none)
-    norms: Any = field(default_factory=_none)
+    rates: Any = field(default_factory=_empty)
+    norms: Any = field(default_factory=_empty)
     """Norm of the gradient before clipping; NaN where it was not logged."""
-    check_steps: Any = field(default_factory=_none)
-    check_losses: Any = field(default_factory=_none)
+    evaluated_steps: Any = field(default_factory=_empty)
+    validation_losses: Any = field(default_factory=_empty)
     """Losses of the validation rows."""
     total: int = 0
     """Steps that the run will take; 0 before that is known."""
@@ -54,18 +54,18 @@ class Curve:
             return self
         return replace(
             self,
-            steps=_longer(self.steps, [event.step for event in logged]),
-            epochs=_longer(self.epochs, [event.epoch for event in logged]),
-            losses=_longer(self.losses, [event.loss for event in logged]),
-            rates=_longer(self.rates, [event.learning_rate for event in logged]),
-            norms=_longer(self.norms, [math.nan if e.grad_norm is None else e.grad_norm for e in logged]),
-            check_steps=_longer(self.check_steps, [event.step for event in checks]),
-            check_losses=_longer(self.check_losses, [event.loss for event in checks]),
+            steps=_extended(self.steps, [event.step for event in logged]),
+            epochs=_extended(self.epochs, [event.epoch for event in logged]),
+            losses=_extended(self.losses, [event.loss for event in logged]),
+            rates=_extended(self.rates, [event.learning_rate for event in logged]),
+            norms=_extended(self.norms, [math.nan if e.grad_norm is None else e.grad_norm for e in logged]),
+            evaluated_steps=_extended(self.evaluated_steps, [event.step for event in checks]),
+            validation_losses=_extended(self.validation_losses, [event.loss for event in checks]),
             total=logged[-1].total if logged else self.total,
         )
 
     def _until(self, step: int) -> "Curve":
-        kept, checks = self.steps <= step, self.check_steps <= step
+        kept, checks = self.steps <= step, self.evaluated_steps <= step
         return replace(
             self,
             steps=self.steps[kept],
@@ -73,10 +73,10 @@ class Curve:
             losses=self.losses[kept],
             rates=self.rates[kept],
             norms=self.norms[kept],
-            check_steps=self.check_steps[checks],
-            check_losses=self.check_losses[checks],
+            evaluated_steps=self.evaluated_steps[checks],
+            validation_losses=self.validation_losses[checks],
         )
 
 
-def _longer(known: Any, more: Sequence[float]) -> Any:
+def _extended(known: Any, more: Sequence[float]) -> Any:
     return numpy.concatenate((known, numpy.asarray(more, dtype=float))) if more else known

@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from studio import labels, runs
 from studio.errors import ConfigError, HomeError
 from studio.events import Evaluated, Resumed, Step
 from studio.files import home, replace_file
-from studio.runs import Run, Status
+from studio.runs import Run, Status, metadata
+from studio.runs import directory as runs
 
 SPARKLINE = 40
 """The most points of a sparkline."""
@@ -28,7 +28,7 @@ PARTS = ("checkpoints", "best", "adapter", "exports", "data", "compare", "rest")
 """What takes a run's place on the disk, part by part."""
 
 _FORMAT = 1
-_WATCHED = ("", "status.json", "events.jsonl", labels.FILE, "checkpoints", "best", "compare", "exports")
+_WATCHED = ("", "status.json", "events.jsonl", metadata.FILE, "checkpoints", "best", "compare", "exports")
 """Whatever else changes is replaced as a whole, and so changes the run's own folder."""
 
 _Signature = tuple[tuple[int, int, int] | None, ...]
@@ -143,7 +143,7 @@ def _halved(means: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
 
 
 @dataclass
-class _Known:
+class _Cached:
     """What was read of a run, and the state of its files then."""
 
     signature: _Signature
@@ -152,60 +152,60 @@ class _Known:
     """Kept for live runs only: the others are not likely to go on."""
 
 
-class _Kept(BaseModel):
+class _Stored(BaseModel):
     """A line of the file that outlives the process."""
 
     signature: _Signature
     summary: Summary
 
 
-_file: TypeAdapter[dict[str, _Kept]] = TypeAdapter(dict[str, _Kept])
+_file: TypeAdapter[dict[str, _Stored]] = TypeAdapter(dict[str, _Stored])
 _lock = threading.Lock()
-_known: dict[Path, dict[str, _Known]] = {}
+_cache: dict[Path, dict[str, _Cached]] = {}
 """By the home's folder of runs, then by the run's id."""
 
 
-def all_of() -> list[Summary]:
+def all_summaries() -> list[Summary]:
     """Return the summaries of all runs, the newest first. A damaged run is among them and says what is wrong."""
     folder = runs.folder()
     with _lock:
-        if (known := _known.get(folder)) is None:
-            known = _known[folder] = _read_kept()
+        if (known := _cache.get(folder)) is None:
+            known = _cache[folder] = _load_stored()
         there = runs.all_runs()
-        fresh = [run for run in there if _look(run, known)]
+        fresh = [run for run in there if _refresh(run, known)]
         gone = known.keys() - {run.id for run in there}
         for run_id in gone:
             del known[run_id]
-        listed = {run.id: _as_now(run, known[run.id].summary) for run in there}
+        listed = {run.id: _with_current_state(run, known[run.id].summary) for run in there}
         if gone or any(not listed[run.id].alive for run in fresh):
-            _keep(known)
+            _store(known)
         return list(listed.values())
 
 
-def of(run: Run) -> Summary:
+def summary_of(run: Run) -> Summary:
     """Return the summary of one run."""
     with _lock:
-        known = _known.get(run.path.parent, {})
-        _look(run, known)
-        return _as_now(run, known[run.id].summary)
+        known = _cache.get(run.path.parent, {})
+        _refresh(run, known)
+        return _with_current_state(run, known[run.id].summary)
 
 
-def _look(run: Run, known: dict[str, _Known]) -> bool:
+def _refresh(run: Run, known: dict[str, _Cached]) -> bool:
     """Read a run if its files have changed since it is known; returns whether they had."""
     signature = _signature(str(run.path))
     before = known.get(run.id)
     if before and before.signature == signature:
         return False
-    curve = _read_on(run, before.curve if before else None)
+    curve = _read_more(run, before.curve if before else None)
     summary = _summary(run, curve)
-    known[run.id] = _Known(signature, summary, curve if summary.alive else None)
+    known[run.id] = _Cached(signature, summary, curve if summary.alive else None)
     return True
 
 
-def _as_now(run: Run, summary: Summary) -> Summary:
+def _with_current_state(run: Run, summary: Summary) -> Summary:
     """Return a summary with the state that the run has at this moment: its owner may be gone since it was written."""
     status = summary.status
-    now = status.as_now(run.beats) if status else None
+    now = status.as_now(run.heartbeat_files) if status else None
     return summary if now is status else summary.model_copy(update={"status": now})
 
 
@@ -221,7 +221,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read_on(run: Run, before: _Curve | None) -> _Curve:
+def _read_more(run: Run, before: _Curve | None) -> _Curve:
     """Return the curve with what is new in the run's events."""
     curve = before or _Curve()
     try:
@@ -263,7 +263,7 @@ def _summary(run: Run, curve: _Curve) -> Summary:
         about = {"name": config.name, "preset": config.preset, "model": config.model.id, "data": name}
     except (OSError, ConfigError, UnicodeDecodeError):
         damaged = damaged or "run.yaml"
-    label = labels.of(run)
+    label = metadata.load(run)
     about |= {"name": label.name} if label.name else {}
     return Summary(
         id=run.id,
@@ -297,7 +297,7 @@ def disk_use(run: Run) -> dict[str, int]:
     return {part: size for part, size in used.items() if size}
 
 
-def _read_kept() -> dict[str, _Known]:
+def _load_stored() -> dict[str, _Cached]:
     """Return what an earlier process knew; nothing when its file is missing, damaged or of another version."""
     try:
         content = json.loads((home() / "summaries.json").read_bytes())
@@ -306,11 +306,11 @@ def _read_kept() -> dict[str, _Known]:
         kept = _file.validate_python(content["runs"])
     except (OSError, ValueError, KeyError, AttributeError):
         return {}
-    return {run_id: _Known(each.signature, each.summary) for run_id, each in kept.items()}
+    return {run_id: _Cached(each.signature, each.summary) for run_id, each in kept.items()}
 
 
-def _keep(known: dict[str, _Known]) -> None:
-    lines = {run_id: _Kept(signature=each.signature, summary=each.summary) for run_id, each in known.items()}
+def _store(known: dict[str, _Cached]) -> None:
+    lines = {run_id: _Stored(signature=each.signature, summary=each.summary) for run_id, each in known.items()}
     content = json.dumps({"format": _FORMAT, "runs": _file.dump_python(lines, mode="json")}, ensure_ascii=False)
     with contextlib.suppress(HomeError, OSError):  # only a cache: without it, the next start reads the runs again
         replace_file(home() / "summaries.json", content)
