@@ -11,7 +11,7 @@ from studio import gpu, owner, runs
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError
 from studio.owner import GONE_SECONDS, Owner
-from studio.runs import State, trash
+from studio.runs import State, trash, writer
 
 
 def elsewhere(run: runs.Run, silent: float, **changes) -> runs.Run:

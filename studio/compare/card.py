@@ -13,7 +13,7 @@ from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.i18n import text
 from studio.model import builtin
 from studio.runs import Run, metadata
-from studio.runs.curve import Curve
+from studio.runs.curve import read_curve
 from studio.train import diagnosis, samples
 
 PROMPTS_SHOWN = 2
@@ -39,7 +39,7 @@ def card_of(run: Run, made: Comparison, language: str) -> Card:
 def of_run(run: Run, pairs: tuple[Pair, ...], language: str) -> Card:
     """Return the card of a run's own adapter beside its base, with these answers and without a scoreboard."""
     config = run.config()
-    curve = Curve().after(run.events()[0])
+    curve = read_curve(run)
     recipe = [text("card.lora", language, r=config.lora.r, alpha=config.lora.alpha)]
     if len(curve.steps):
         rate = f"{config.train.learning_rate:g}"

@@ -109,7 +109,7 @@ class _Card:
             return
         yield f"## {self._say('samples')}"
         steps = len(self._shown.curve.steps) and int(self._shown.curve.steps[-1])
-        yield self._say(f"samples_from.{self._shown.where}", step=self._shown.curve.kept or steps, page=PAGE)
+        yield self._say(f"samples_from.{self._shown.where}", step=self._shown.curve.best_step or steps, page=PAGE)
         for pair in made.pairs:
             yield f"**{made.words('prompt')}**\n\n{report.fenced(pair.prompt)}"
             for side in ("before", "after"):

@@ -11,7 +11,7 @@ from studio.compare.report import Card
 from studio.export.subject import Subject
 from studio.files import sha256
 from studio.model.saved import WEIGHTS
-from studio.runs.curve import Curve
+from studio.runs.curve import Curve, read_curve
 from studio.train import samples
 
 MOST = 6
@@ -29,7 +29,7 @@ class Shown:
     @cached_property
     def curve(self) -> Curve:
         """The curves of the run."""
-        return Curve().after(self.subject.run.events()[0])
+        return read_curve(self.subject.run)
 
     @cached_property
     def adapter_sha256(self) -> str:
@@ -53,7 +53,7 @@ class Shown:
         """The film strip's answers of the base and of this adapter."""
         strip = samples.read(self.subject.run)
         frames = {frame.step: frame for frame in strip.frames}
-        before, after = frames.get(0), frames.get(self.curve.kept or self.subject.run.status().step)
+        before, after = frames.get(0), frames.get(self.curve.best_step or self.subject.run.status().step)
         if before is None or after is None or before is after:
             return ()
         answers = zip(strip.prompts, before.answers, after.answers, strict=True)

@@ -1,13 +1,26 @@
-"""What a run's events say of its curves: losses, validation losses, learning rates and gradient norms, by step."""
+"""A run's events as curves: the one place that folds them, for charts, summaries, the diagnosis and the live page."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
 
-from studio.events import Best, Evaluated, Resumed, Step
+from studio.events import Best, Evaluated, Resumed, StateChanged, Step
+from studio.runs.directory import Run
+
+SPEED_STEPS = 64
+"""Logged steps over which the speed is taken: enough to hold an evaluation now and then, few enough to follow."""
+_STEP = {
+    "steps": "step",
+    "epochs": "epoch",
+    "losses": "loss",
+    "rates": "learning_rate",
+    "norms": "grad_norm",
+    "times": "at",
+    "tokens": "tokens",
+}
+_EVALUATION = {"evaluated_steps": "step", "validation_losses": "loss"}
 
 
 def _empty() -> Any:
@@ -25,58 +38,74 @@ class Curve:
     rates: Any = field(default_factory=_empty)
     norms: Any = field(default_factory=_empty)
     """Norm of the gradient before clipping; NaN where it was not logged."""
+    times: Any = field(default_factory=_empty)
+    """When each step was logged, in seconds since the epoch."""
+    tokens: Any = field(default_factory=_empty)
+    """Tokens since the start of the run, padding not counted."""
     evaluated_steps: Any = field(default_factory=_empty)
     validation_losses: Any = field(default_factory=_empty)
-    """Losses of the validation rows."""
     total: int = 0
     """Steps that the run will take; 0 before that is known."""
-    kept: int | None = None
+    best_step: int | None = None
     """Step of the best adapter, where the run keeps that one."""
+    session: int = 0
+    """Index of the first logged step since the run last entered a state."""
+    updates: int = 0
+    """Number of events that changed a curve."""
+    jumps: int = 0
+    """Those of them that are not one more step: evaluations and resumes."""
 
     def after(self, events: Iterable[Any]) -> "Curve":
-        """Return this curve with what some later events add. Where a run was resumed, what came after its checkpoint is
-        not part of the curve any more.
-        """
-        found, logged, checks = self, [], []
+        """Return this curve extended by later events; a resume drops what was logged after its checkpoint."""
+        curve, steps, evaluations = self, [], []
         for event in events:
             if isinstance(event, Step):
-                logged.append(event)
+                steps.append(event)
             elif isinstance(event, Evaluated):
-                checks.append(event)
+                evaluations.append(event)
             elif isinstance(event, Resumed):
-                found, logged, checks = found._with(logged, checks)._until(event.step), [], []
+                curve, steps, evaluations = curve._extended(steps, evaluations)._until(event.step), [], []
             elif isinstance(event, Best):
-                found = replace(found, kept=event.step)
-        return found._with(logged, checks)
+                curve = replace(curve, best_step=event.step)
+            elif isinstance(event, StateChanged):
+                curve = replace(curve, session=len(curve.steps) + len(steps))
+        return curve._extended(steps, evaluations)
 
-    def _with(self, logged: Sequence[Step], checks: Sequence[Evaluated]) -> "Curve":
-        if not logged and not checks:
+    def _extended(self, steps: Sequence[Step], evaluations: Sequence[Evaluated]) -> "Curve":
+        if not steps and not evaluations:
             return self
+        changes: dict[str, Any] = {}
+        for columns, events in ((_STEP, steps), (_EVALUATION, evaluations)):
+            for column, name in columns.items() if events else ():
+                more = numpy.asarray([getattr(event, name) for event in events], dtype=float)  # None becomes NaN
+                changes[column] = numpy.concatenate((getattr(self, column), more))
         return replace(
             self,
-            steps=_extended(self.steps, [event.step for event in logged]),
-            epochs=_extended(self.epochs, [event.epoch for event in logged]),
-            losses=_extended(self.losses, [event.loss for event in logged]),
-            rates=_extended(self.rates, [event.learning_rate for event in logged]),
-            norms=_extended(self.norms, [math.nan if e.grad_norm is None else e.grad_norm for e in logged]),
-            evaluated_steps=_extended(self.evaluated_steps, [event.step for event in checks]),
-            validation_losses=_extended(self.validation_losses, [event.loss for event in checks]),
-            total=logged[-1].total if logged else self.total,
+            **changes,
+            total=steps[-1].total if steps else self.total,
+            updates=self.updates + len(steps) + len(evaluations),
+            jumps=self.jumps + len(evaluations),
         )
 
     def _until(self, step: int) -> "Curve":
-        kept, checks = self.steps <= step, self.evaluated_steps <= step
-        return replace(
-            self,
-            steps=self.steps[kept],
-            epochs=self.epochs[kept],
-            losses=self.losses[kept],
-            rates=self.rates[kept],
-            norms=self.norms[kept],
-            evaluated_steps=self.evaluated_steps[checks],
-            validation_losses=self.validation_losses[checks],
+        logged, evaluated = self.steps <= step, self.evaluated_steps <= step
+        kept = {column: getattr(self, column)[logged] for column in _STEP}
+        kept |= {column: getattr(self, column)[evaluated] for column in _EVALUATION}
+        session = min(self.session, int(logged.sum()))
+        return replace(self, **kept, session=session, updates=self.updates + 1, jumps=self.jumps + 1)
+
+    def speed(self) -> tuple[float | None, float | None]:
+        """Return tokens per second and seconds per step over the last logged steps; None before there are two."""
+        recent = slice(max(self.session, len(self.steps) - SPEED_STEPS), None)
+        if len(self.steps[recent]) < 2:
+            return None, None
+        steps, seconds, tokens = (
+            float(part[-1] - part[0]) for part in (self.steps[recent], self.times[recent], self.tokens[recent])
         )
+        seconds = max(seconds, 1e-9)
+        return tokens / seconds, seconds / max(steps, 1.0)
 
 
-def _extended(known: Any, more: Sequence[float]) -> Any:
-    return numpy.concatenate((known, numpy.asarray(more, dtype=float))) if more else known
+def read_curve(run: Run) -> Curve:
+    """Return the curves of a run from its directory."""
+    return Curve().after(run.events()[0])

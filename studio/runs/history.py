@@ -6,21 +6,21 @@ events only from where they were read to, and what is known of the others is kep
 
 import contextlib
 import json
-import math
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from studio.errors import ConfigError, HomeError
-from studio.events import Evaluated, Resumed, Step
 from studio.files import home, replace_file
 from studio.runs import Run, Status, metadata
 from studio.runs import directory as runs
+
+if TYPE_CHECKING:
+    from studio.runs.curve import Curve
 
 SPARKLINE = 40
 """The most points of a sparkline."""
@@ -94,62 +94,15 @@ class Summary(BaseModel):
 
 
 @dataclass
-class _Curve:
-    """The losses as far as they were read: means of equal stretches, which grow with the run."""
-
-    offset: int = 0
-    first: float | None = None
-    last: float | None = None
-    lowest: float | None = None
-    validated: float | None = None
-    best: float | None = None
-    best_step: int | None = None
-    stretch: int = 1
-    means: list[tuple[float, int]] = field(default_factory=list)
-    """Mean and count of each stretch."""
-
-    def add(self, event: Any) -> None:
-        if isinstance(event, Evaluated) and math.isfinite(event.loss):
-            self.validated = event.loss
-            if self.best is None or event.loss < self.best:
-                self.best, self.best_step = event.loss, event.step
-        elif isinstance(event, Step) and math.isfinite(event.loss):
-            self.first = event.loss if self.first is None else self.first
-            self.last = event.loss
-            self.lowest = event.loss if self.lowest is None else min(self.lowest, event.loss)
-            if self.means and self.means[-1][1] < self.stretch:
-                mean, count = self.means[-1]
-                self.means[-1] = (mean + (event.loss - mean) / (count + 1), count + 1)
-            else:
-                self.means.append((event.loss, 1))
-            if len(self.means) > 2 * SPARKLINE:
-                self.means, self.stretch = _halved(self.means), 2 * self.stretch
-
-    def sparkline(self) -> tuple[float, ...]:
-        means = self.means
-        while len(means) > SPARKLINE:
-            means = _halved(means)
-        return tuple(round(mean, 4) for mean, _ in means)
-
-
-def _halved(means: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Join neighbours two by two, weighted by what they stand for."""
-    joined = []
-    for start in range(0, len(means), 2):
-        pair = means[start : start + 2]
-        count = sum(each for _, each in pair)
-        joined.append((sum(mean * each for mean, each in pair) / count, count))
-    return joined
-
-
-@dataclass
 class _Cached:
     """What was read of a run, and the state of its files then."""
 
     signature: _Signature
     summary: Summary
-    curve: _Curve | None = None
+    curve: "Curve | None" = None
     """Kept for live runs only: the others are not likely to go on."""
+    offset: int = 0
+    """Bytes of the events that are in the curve."""
 
 
 class _Stored(BaseModel):
@@ -196,9 +149,9 @@ def _refresh(run: Run, known: dict[str, _Cached]) -> bool:
     before = known.get(run.id)
     if before and before.signature == signature:
         return False
-    curve = _read_more(run, before.curve if before else None)
+    curve, offset = _read_more(run, before)
     summary = _summary(run, curve)
-    known[run.id] = _Cached(signature, summary, curve if summary.alive else None)
+    known[run.id] = _Cached(signature, summary, curve, offset) if summary.alive else _Cached(signature, summary)
     return True
 
 
@@ -221,34 +174,40 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read_more(run: Run, before: _Curve | None) -> _Curve:
-    """Return the curve with what is new in the run's events."""
-    curve = before or _Curve()
+def _read_more(run: Run, before: _Cached | None) -> tuple["Curve", int]:
+    """Return the curve with what is new in the run's events, and how far they were read."""
+    from studio.runs.curve import Curve  # numpy takes longer to import than a list of known runs to show
+
+    curve, offset = (before.curve, before.offset) if before and before.curve else (Curve(), 0)
     try:
-        events, offset = run.events(curve.offset)
-        if curve.offset and any(isinstance(event, Resumed) for event in events):  # some of what is known is void
-            curve = _Curve()
-            events, offset = run.events()
+        events, offset = run.events(offset)
     except OSError:
-        return curve
-    for event in _surviving(events):
-        curve.add(event)
-    curve.offset = offset
-    return curve
+        return curve, offset
+    return curve.after(events), offset
 
 
-def _surviving(events: Sequence[Any]) -> list[Any]:
-    """Return the losses among some events, without those that a resume from an earlier step has made void."""
-    kept: list[Any] = []
-    for event in events:
-        if isinstance(event, Resumed):
-            kept = [known for known in kept if known.step <= event.step]
-        elif isinstance(event, Step | Evaluated):
-            kept.append(event)
-    return kept
+def _loss_figures(curve: "Curve") -> dict[str, Any]:
+    """Return the fields of a summary that come from the curve; losses that are not finite are left out."""
+    import numpy
+
+    losses = curve.losses[numpy.isfinite(curve.losses)]
+    evaluated = numpy.isfinite(curve.validation_losses)
+    validation, at = curve.validation_losses[evaluated], curve.evaluated_steps[evaluated]
+    figures: dict[str, Any] = {}
+    if len(losses):
+        stretch = 1
+        while -(-len(losses) // stretch) > SPARKLINE:
+            stretch *= 2
+        means = [losses[start : start + stretch].mean() for start in range(0, len(losses), stretch)]
+        figures |= {"first": float(losses[0]), "last": float(losses[-1]), "lowest": float(losses.min())}
+        figures["sparkline"] = tuple(round(float(mean), 4) for mean in means)
+    if len(validation):
+        best = int(validation.argmin())
+        figures |= {"validated": float(validation[-1]), "best": float(validation[best]), "best_step": int(at[best])}
+    return figures
 
 
-def _summary(run: Run, curve: _Curve) -> Summary:
+def _summary(run: Run, curve: "Curve") -> Summary:
     damaged = ""
     status = None
     try:
@@ -271,16 +230,10 @@ def _summary(run: Run, curve: _Curve) -> Summary:
         created=status.created if status else runs.created_at(run.id),
         status=status,
         damaged=damaged,
-        first=curve.first,
-        last=curve.last,
-        lowest=curve.lowest,
-        validated=curve.validated,
-        best=curve.best,
-        best_step=curve.best_step,
-        sparkline=curve.sparkline(),
         disk=disk_use(run),
         has_adapter=run.has_adapter,
         **about,
+        **_loss_figures(curve),
     )
 
 

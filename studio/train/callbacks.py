@@ -11,6 +11,7 @@ from studio.events import Evaluated, Resumed, Step
 from studio.model import processes
 from studio.model.hardware import random_state
 from studio.runs import RunWriter, State
+from studio.runs.curve import read_curve
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import EarlyStop
 
@@ -115,5 +116,5 @@ class RunCallback(TrainerCallback):
 
 def _tokens_at(run: RunWriter, step: int) -> int:
     """Return the tokens that a run had seen at `step`, as far as its events tell."""
-    seen = [event.tokens for event in run.events()[0] if isinstance(event, Step) and event.step <= step]
-    return max(seen, default=0)
+    curve = read_curve(run)
+    return int(curve.tokens[curve.steps <= step].max(initial=0))

@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.i18n import DEFAULT_LANGUAGE, Message, message
 from studio.runs import Run, State, Status
-from studio.runs.curve import Curve
+from studio.runs.curve import Curve, read_curve
 from studio.train import diagnosis_rules
 from studio.train.diagnosis_rules import Finding, Measurements, Severity, finding, format_figure, pace
 from studio.train.phases import Phase
@@ -118,4 +118,4 @@ def _good_finding(seen: Measurements) -> Finding:
 
 def diagnose_run(run: Run) -> Diagnosis:
     """Read the curves of a run from its directory."""
-    return diagnose(Curve().after(run.events()[0]), run.status(), run.config().train.max_grad_norm)
+    return diagnose(read_curve(run), run.status(), run.config().train.max_grad_norm)

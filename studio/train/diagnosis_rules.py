@@ -241,7 +241,7 @@ def over_fitting(seen: Measurements) -> Finding | None:
     figures = {"best": best, "lowest": lowest, "now": now, "rise": now - lowest, "last": last}
     figures |= {"train": seen.end, "gap": now - seen.end}
     made = finding("over_fitting", "warning", figures, now=not seen.over)
-    if seen.curve.kept == best:
+    if seen.curve.best_step == best:
         return replace(made, advice=message("diagnosis.over_fitting.kept", best=format_figure(best)))
     return made
 

@@ -15,6 +15,7 @@ from studio.errors import ModelError
 from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, give_back_memory
+from studio.runs.curve import read_curve
 from studio.train import build, pinned, plan, samples, sampling_schedule
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import StopRequested
@@ -66,10 +67,10 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
         rows = prepared.train.select(longest)
         trainer = build.build_trainer(run, config, short, host, rows, None, going, best, resumed=False)
         trainer.train()
-        steps = [event.at for event in run.events()[0] if event.type == "step"]
+        first, second = read_curve(run).times
         prompts = [Row("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]]
         speed = samples.measure(host, prompts, config.generation, going)
-    step_seconds = steps[1] - steps[0]
+    step_seconds = float(second - first)
     tokens = config.train.epochs * sum(lengths) if not config.train.max_steps else planned.steps * size * _mean(lengths)
     each = step_seconds / max(1, sum(lengths[row] for row in longest))
     seconds = each * tokens

@@ -5,12 +5,11 @@ Sessions keep what they have shown (`Following`); what there is to show is here,
 
 import threading
 from collections import OrderedDict, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from studio import runs
-from studio.events import Chosen, Evaluated, Resumed, StateChanged, Step
+from studio.events import Chosen
 from studio.model.vitals import Vitals
 from studio.runs import Run, Status
 from studio.runs.curve import Curve
@@ -21,8 +20,6 @@ from studio.ui.log_views import Line, log_lines
 MAX_LINES = 1_000
 """Lines of the log that are kept; of a longer one, the newest."""
 MAX_READERS = 16
-PACE_STEPS = 64
-"""Logged steps over which the speed is taken: enough to hold an evaluation now and then, few enough to follow."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +62,12 @@ class RunReader:
         self._strip = SampleTimeline()
         self._chosen: dict[str, Chosen] = {}
         self._lines: deque[Line] = deque(maxlen=MAX_LINES)
-        self._pace: deque[tuple[int, float, int]] = deque(maxlen=PACE_STEPS)
-        self._snapshot: RunSnapshot | None = None
+        self._line_count = 0
 
     def refresh(self) -> RunSnapshot | None:
         """Read what is new and return how the run stands; None when its folder is gone or damaged."""
         with self._lock:
-            self._snapshot = self._read()
-            return self._snapshot
+            return self._read()
 
     def curve(self) -> Curve:
         """Return the run's curves as they were at the last look."""
@@ -99,46 +94,28 @@ class RunReader:
         events, self._offset = self._run.events(self._offset)  # after the status: the last events are never missed
         lines = log_lines(events)
         self._lines.extend(lines)
+        self._line_count += len(lines)
         self._chosen |= {event.name: event for event in events if isinstance(event, Chosen)}
-        self._curve = self._curve.after(events)
+        self._curve = curve = self._curve.after(events)
         self._strip = samples.read(self._run, self._strip)
         if status is None:
             return None
-        before = self._snapshot or RunSnapshot(status)
-        snapshot = replace(before, status=status, lines=before.lines + len(lines))
-        for event in events:
-            snapshot = self._apply(event, snapshot)
-        return replace(
-            snapshot,
-            strip=self._strip.offset,
+        tokens_per_second, seconds_per_step = curve.speed()
+        logged = len(curve.steps) > 0
+        return RunSnapshot(
+            status=status,
             requested=self._run.requested() if status.state.alive else None,
             usage=heartbeat.latest(self._run) if status.state.alive else None,
-            **self._speed(),
+            curves=curve.updates,
+            marks=curve.jumps,
+            strip=self._strip.offset,
+            lines=self._line_count,
+            step=int(curve.steps[-1]) if logged else 0,
+            loss=float(curve.losses[-1]) if logged else None,
+            rate=float(curve.rates[-1]) if logged else None,
+            tokens_per_second=tokens_per_second,
+            seconds_per_step=seconds_per_step,
         )
-
-    def _apply(self, event: Any, snapshot: RunSnapshot) -> RunSnapshot:
-        if isinstance(event, Step):
-            self._pace.append((event.step, event.at, event.tokens))
-            return replace(
-                snapshot, curves=snapshot.curves + 1, step=event.step, loss=event.loss, rate=event.learning_rate
-            )
-        if isinstance(event, Evaluated):
-            return replace(snapshot, curves=snapshot.curves + 1, marks=snapshot.marks + 1)
-        if isinstance(event, Resumed):
-            return replace(snapshot, curves=snapshot.curves + 1, marks=snapshot.marks + 1, step=event.step)
-        if isinstance(event, StateChanged):
-            self._pace.clear()
-        return snapshot
-
-    def _speed(self) -> dict[str, float | None]:
-        if len(self._pace) < 2:
-            return {"tokens_per_second": None, "seconds_per_step": None}
-        (first, began, before), (last, ended, after) = self._pace[0], self._pace[-1]
-        seconds = max(ended - began, 1e-9)
-        return {
-            "tokens_per_second": (after - before) / seconds,
-            "seconds_per_step": seconds / max(last - first, 1),
-        }
 
 
 _readers: "OrderedDict[Path, RunReader]" = OrderedDict()
