@@ -228,7 +228,7 @@ def _show_ways_out(run: Run) -> None:
     for way in oom_advice.advice(run):
         command = f"resume {run.id}" if way.resumes else f"train {run.path / 'run.yaml'}"
         changes = " ".join(f"--set {path}={written(value)}" for path, value in way.settings.items())
-        err.print(plain(f"- {way.told.text(LANGUAGE)}\n  python -m studio {command} {changes}"), soft_wrap=True)
+        err.print(plain(f"- {way.summary.text(LANGUAGE)}\n  python -m studio {command} {changes}"), soft_wrap=True)
 
 
 @app.command(help=i18n.text("cli.resume", LANGUAGE))

@@ -17,14 +17,14 @@ from studio.train.interrupts import EarlyStop
 
 
 class RunCallback(TrainerCallback):
-    """Writes what the trainer reports into the run, and calls `between` whenever a forward pass is done.
+    """Writes what the trainer reports into the run, and calls `on_micro_batch` whenever a forward pass is done.
 
-    `between` may run short jobs, and raises to end the training.
+    `on_micro_batch` may run short jobs, and raises to end the training.
     """
 
-    def __init__(self, run: RunWriter, between: Callable[[], None], best: BestAdapter, resumed: bool):
+    def __init__(self, run: RunWriter, on_micro_batch: Callable[[], None], best: BestAdapter, resumed: bool):
         self._run = run
-        self._between = between
+        self._on_micro_batch = on_micro_batch
         self._best = best
         self._resumed = resumed
         self._tokens_before = 0
@@ -60,20 +60,20 @@ class RunCallback(TrainerCallback):
             return False
         return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Look at once whether anything is asked or waits, before an evaluation begins."""
-        self._between()
+        self._on_micro_batch()
 
     @override
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._enough:
             raise EarlyStop
-        self._between()
+        self._on_micro_batch()
         self.sample()
 
     @override
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._between()
+        self._on_micro_batch()
 
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -85,7 +85,7 @@ class RunCallback(TrainerCallback):
         if not self._evaluating:
             self._evaluating = True
             self._run.enter_phase("evaluating")
-        self._between()
+        self._on_micro_batch()
 
     @override
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:

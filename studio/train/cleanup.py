@@ -35,8 +35,8 @@ def remove_old(run: Run) -> int:
         if not checkpoints.all_of(run.path):
             return 0
         kept = checkpoints.newest_complete(run.path)
-        going = [path for path in checkpoints.all_of(run.path) if path != kept]
-        freed = sum(map(size_of, going))
-        for path in going:
+        on_progress = [path for path in checkpoints.all_of(run.path) if path != kept]
+        freed = sum(map(size_of, on_progress))
+        for path in on_progress:
             remove_folder(path)
     return freed

@@ -18,7 +18,7 @@ from studio.files import replace_file
 from studio.model import load, processes
 from studio.model.adapter import ModelHost
 from studio.runs import Action, Run, RunWriter, State
-from studio.train import build, recorded_rows
+from studio.train import recorded_rows
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
@@ -33,7 +33,7 @@ class Start:
     """What the other processes need to know for training along."""
 
     plan: Plan
-    begun_from: Path | None
+    resume_from: Path | None
     """The checkpoint that a resumed run goes on from."""
     resumed: bool
 
@@ -71,8 +71,8 @@ _ACTIONS: tuple[Action, ...] = get_args(Action)
 
 def raise_if_requested(run: Run) -> None:
     """Raise Asked in all processes when something was asked of the run; each waits until all have come here."""
-    asked = run.requested()
-    if code := processes.agree(_ACTIONS.index(asked) + 1 if asked else 0):
+    action = run.requested()
+    if code := processes.agree(_ACTIONS.index(action) + 1 if action else 0):
         raise StopRequested(_ACTIONS[code - 1])
 
 
@@ -93,6 +93,8 @@ def train_worker(run: NullRunWriter, host: ModelHost) -> None:
     """
     if not (run.path / "run.yaml").exists():
         raise RunError("run.not_seen", folder=str(run.path), number=processes.number() + 1)
+    from studio.train.trainer import build_trainer
+
     config = run.config()
     if processes.tell() is None:
         return
@@ -103,34 +105,34 @@ def train_worker(run: NullRunWriter, host: ModelHost) -> None:
         return
     rows = recorded_rows.read_rows(run.path)
     best = BestAdapter(run, False, None, lambda folder: None)  # the first one knows the best
-    trainer = build.build_trainer(
+    trainer = build_trainer(
         run, config, start.plan, host, *rows, lambda: raise_if_requested(run), best, resumed=start.resumed
     )
     with suppress(StopRequested):
         raise_if_requested(run)
-        _fit_worker(trainer, start.begun_from, host)
+        _fit_worker(trainer, start.resume_from, host)
 
 
-def _fit_worker(trainer: Any, begun_from: Path | None, host: ModelHost) -> None:
+def _fit_worker(trainer: Any, resume_from: Path | None, host: ModelHost) -> None:
     """Train, and take part in what the first process saves at the end."""
     try:
-        trainer.fit(begun_from)
+        trainer.fit(resume_from)
         host.gather()
-    except StopRequested as asked:
-        if asked.action == "pause":
+    except StopRequested as stop:
+        if stop.action == "pause":
             trainer.save_last_checkpoint()
-        elif asked.action == "stop":
+        elif stop.action == "stop":
             host.gather()
     except NonFiniteLoss:  # the first one tells it
         trainer.restore_last_finite()
         host.gather()
 
 
-def require_same_sharding(run: Run, begun_from: Path) -> None:
+def require_same_sharding(run: Run, resume_from: Path) -> None:
     """Raise RunError for a checkpoint whose optimizer's state would not be found, since it was spread or is to be."""
-    if processes.sharded() and not (begun_from / "optimizer.bin").exists():
+    if processes.sharded() and not (resume_from / "optimizer.bin").exists():
         raise RunError("run.was_whole", run=run.id)
-    if not processes.sharded() and not (begun_from / "optimizer.pt").exists():
+    if not processes.sharded() and not (resume_from / "optimizer.pt").exists():
         raise RunError("run.was_sharded", run=run.id)
 
 

@@ -92,8 +92,8 @@ def _blocks(settings: Any, kind: Kind, config: RunConfig) -> Any:
         yield message("log.launch.no_port")
     if kind == "sharded":
         for name, wanted in (("fsdp_version", 2), ("fsdp_state_dict_type", "FULL_STATE_DICT")):
-            if (found := settings.fsdp_config.get(name)) != wanted:
-                yield message("log.launch.fsdp", name=name, wanted=wanted, found=str(found))
+            if (actual := settings.fsdp_config.get(name)) != wanted:
+                yield message("log.launch.fsdp", name=name, wanted=wanted, found=str(actual))
         if config.model.quantization != "none":
             yield RunError("run.sharded_quantized", quantization=config.model.quantization).message
 

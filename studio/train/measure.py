@@ -16,7 +16,7 @@ from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, give_back_memory
 from studio.runs.curve import read_curve
-from studio.train import build, pinned, plan, samples, sampling_schedule
+from studio.train import pinned, plan, samples, sampling_schedule
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import StopRequested
 from studio.train.plan import Plan
@@ -43,8 +43,9 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
 
     The adapter is the caller's to remove. Raises Asked when `stop` is set, and StudioError as the run would.
     """
+    from studio.train.trainer import build_trainer
 
-    def going(share: float | None = None) -> None:
+    def on_progress(share: float | None = None) -> None:
         if stop.is_set():
             raise StopRequested("cancel")
 
@@ -52,7 +53,7 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
     if located is None:
         raise ModelError("model.not_here", id=config.model.id)
     host.remove_adapter()
-    prepared = prepare(config, load.load_tokenizer(config.model), going)
+    prepared = prepare(config, load.load_tokenizer(config.model), on_progress)
     free = free_memory_each(host.held)
     planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
     lengths = [len(ids) for ids in prepared.train["input_ids"]]
@@ -65,11 +66,11 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
         short = replace(planned, settings=planned.settings.model_copy(update=trial))
         best = BestAdapter(run, False, None, lambda folder: None)
         rows = prepared.train.select(longest)
-        trainer = build.build_trainer(run, config, short, host, rows, None, going, best, resumed=False)
+        trainer = build_trainer(run, config, short, host, rows, None, on_progress, best, resumed=False)
         trainer.train()
         first, second = read_curve(run).times
         prompts = [Row("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]]
-        speed = samples.measure(host, prompts, config.generation, going)
+        speed = samples.measure(host, prompts, config.generation, on_progress)
     step_seconds = float(second - first)
     tokens = config.train.epochs * sum(lengths) if not config.train.max_steps else planned.steps * size * _mean(lengths)
     each = step_seconds / max(1, sum(lengths[row] for row in longest))
@@ -97,27 +98,27 @@ class _Peak:
 def _peak(held: dict[int, float]) -> Iterator[_Peak]:
     import torch
 
-    found = _Peak()
+    measured = _Peak()
     if device() == "cuda":
         cards = range(torch.cuda.device_count())
         before = [torch.cuda.memory_allocated(card) - held.get(card, 0) for card in cards]
         for card in cards:
             torch.cuda.reset_peak_memory_stats(card)
-        yield found
-        found.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
+        yield measured
+        measured.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
         return
     give_back_memory()
     process, over = psutil.Process(), threading.Event()
     before = process.memory_info().rss - sum(held.values())
 
-    def look() -> None:
+    def poll() -> None:
         while not over.wait(POLL_SECONDS):
-            found.bytes = max(found.bytes, process.memory_info().rss - before)
+            measured.bytes = max(measured.bytes, process.memory_info().rss - before)
 
-    thread = threading.Thread(target=look, name="memory", daemon=True)
+    thread = threading.Thread(target=poll, name="memory", daemon=True)
     thread.start()
     try:
-        yield found
+        yield measured
     finally:
         over.set()
         thread.join()

@@ -17,7 +17,7 @@ class OomAdvice:
 
     settings: dict[str, Any]
     """New values by dotted path."""
-    told: Message
+    summary: Message
     resumes: bool
     """Whether the run can go on with it; else it is for a new run."""
 
@@ -38,16 +38,16 @@ def advice(run: Run) -> list[OomAdvice]:
     resolved = run.resolved()
     config = run.config()
     settings = config.train.model_copy(update=resolved.get("carried_out", {}))
-    found: list[OomAdvice] = []
+    options: list[OomAdvice] = []
     if smaller := plan.next_smaller(settings):
         halved = smaller.batch_size != settings.batch_size
         changed = ("batch_size", "gradient_accumulation") if halved else ("gradient_checkpointing",)
         words = "log.relief.split" if halved else "log.relief.checkpointing"
-        told = message(words, batch=smaller.batch_size, accumulation=smaller.gradient_accumulation)
-        found.append(OomAdvice({f"train.{name}": getattr(smaller, name) for name in changed}, told, resumes=True))
+        summary = message(words, batch=smaller.batch_size, accumulation=smaller.gradient_accumulation)
+        options.append(OomAdvice({f"train.{name}": getattr(smaller, name) for name in changed}, summary, resumes=True))
     if config.model.quantization == "none":
-        found.append(OomAdvice({"model.quantization": "nf4"}, message("log.relief.nf4"), resumes=False))
+        options.append(OomAdvice({"model.quantization": "nf4"}, message("log.relief.nf4"), resumes=False))
     for length, share in resolved.get("cut_at", {}).items():
-        told = message("log.relief.shorter", length=length, share=f"{share:.0%}")
-        found.append(OomAdvice({"data.max_length": int(length)}, told, resumes=False))
-    return found
+        summary = message("log.relief.shorter", length=length, share=f"{share:.0%}")
+        options.append(OomAdvice({"data.max_length": int(length)}, summary, resumes=False))
+    return options

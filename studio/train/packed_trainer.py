@@ -40,25 +40,25 @@ def micro_batches(
     """
     longest_first = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     if padded:
-        found: list[list[int]] = []
+        batches: list[list[int]] = []
         for row in longest_first:
-            full = found and (
-                len(found[-1]) >= most_rows if most_rows else (len(found[-1]) + 1) * lengths[found[-1][0]] > most
+            full = batches and (
+                len(batches[-1]) >= most_rows if most_rows else (len(batches[-1]) + 1) * lengths[batches[-1][0]] > most
             )
-            if full or not found:
-                found.append([])
-            found[-1].append(row)
-        return found
+            if full or not batches:
+                batches.append([])
+            batches[-1].append(row)
+        return batches
     count = -(-len(lengths) // most_rows) if most_rows else max(1, -(-sum(lengths) // most))
     while True:
-        found, filled = [[] for _ in range(count)], [0] * count
+        batches, filled = [[] for _ in range(count)], [0] * count
         for row in longest_first:
-            open_ones = [n for n in range(count) if not most_rows or len(found[n]) < most_rows]
+            open_ones = [n for n in range(count) if not most_rows or len(batches[n]) < most_rows]
             emptiest = min(open_ones, key=filled.__getitem__)
-            found[emptiest].append(row)
+            batches[emptiest].append(row)
             filled[emptiest] += lengths[row]
-        if most_rows or all(tokens <= most or len(part) == 1 for part, tokens in zip(found, filled, strict=True)):
-            return [sorted(part) for part in found if part]
+        if most_rows or all(tokens <= most or len(part) == 1 for part, tokens in zip(batches, filled, strict=True)):
+            return [sorted(part) for part in batches if part]
         count += 1
 
 
@@ -205,7 +205,7 @@ def _scale_and_cap(config: Any) -> tuple[float, float | None]:
     names = ["logit_scale", "output_multiplier", "lm_head_multiplier"]
     if config.model_type.startswith("hyperclovax"):
         names.append("logits_scaling")
-    named = next((found for name in names if (found := getattr(config, name, None)) is not None), None)
+    named = next((batches for name in names if (batches := getattr(config, name, None)) is not None), None)
     divides = getattr(config, "logits_scaling", None)
     scale = named if named is not None else 1 / divides if divides else 1.0
     return scale, getattr(config, "final_logit_softcapping", None)
@@ -297,9 +297,9 @@ def _packed_attentions(device: str) -> tuple[str, ...]:
 
 def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
     unseen = [{"input_ids": row, "labels": [IGNORE_INDEX] * len(row)} for row in rows[:-1]]
-    made = Collator(1_000, 0, packed=packed, scored=True)([*unseen, {"input_ids": rows[-1], "labels": rows[-1]}])
+    output = Collator(1_000, 0, packed=packed, scored=True)([*unseen, {"input_ids": rows[-1], "labels": rows[-1]}])
     device = model.get_output_embeddings().weight.device
-    part = {name: value.to(device) if torch.is_tensor(value) else value for name, value in made["parts"][0].items()}
+    part = {name: value.to(device) if torch.is_tensor(value) else value for name, value in output["parts"][0].items()}
     try:
         return float(model(**part))
     except _UNSUPPORTED:
@@ -357,15 +357,15 @@ def patch_adapter_forward(model: Any, name: str) -> int:
     """
     from peft.tuners.lora import Linear
 
-    found = 0
+    batches = 0
     for module in model.modules():
         if not (type(module) is Linear and type(module.base_layer) is torch.nn.Linear and name in module.lora_A):
             continue
         plain = isinstance(module.lora_dropout[name], torch.nn.Identity) and name not in module.lora_variant
         if plain and module.lora_A[name].bias is None and module.lora_B[name].bias is None:
             module.forward = types.MethodType(_fused_forward(name, module.forward), module)
-            found += 1
-    return found
+            batches += 1
+    return batches
 
 
 def _fused_forward(name: str, before: Any) -> Any:
@@ -451,15 +451,15 @@ class PackedTrainer(SFTTrainer):
         transformers takes the mean of the batches' means, by rows: it moves with the size of a batch.
         """
         self._scored_loss, self._scored_tokens = 0.0, 0
-        made = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         sums = torch.tensor([self._scored_loss, self._scored_tokens], dtype=torch.float64)
         if self.accelerator.num_processes > 1:
             place = self.args.device if self.args.device.type != "mps" else "cpu"
             sums = self.accelerator.gather(sums[None].to(place)).sum(0).cpu()
         loss, tokens = sums.tolist()
         if tokens:
-            made.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
-        return made
+            output.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
+        return output
 
     @override
     def prediction_step(

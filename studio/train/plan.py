@@ -117,7 +117,7 @@ def make(
     changes, shortened = schedule.shorten(config.train, steps)
     fitted, optimizer = _with_optimizer(config.train.model_copy(update=changes))
     validates = config.data.validation.kind != "none"
-    told = tuple(schedule.warnings(fitted, steps, validates=validates))
+    ignored = tuple(schedule.warnings(fitted, steps, validates=validates))
     where, number = device(), precision(config.model.precision, located.settings.get("model_type", "")).value
     attention = config.model.attention
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
@@ -160,7 +160,7 @@ def make(
     )
     at_once = whole.batch_size if chosen.batch_size == wanted.batch_size else chosen.batch_size
     most = chosen.batch_size * longest
-    return Plan(chosen, choices, sizes, taken, room, steps, told, _tokenizer_bytes(located), most, at_once)
+    return Plan(chosen, choices, sizes, taken, room, steps, ignored, _tokenizer_bytes(located), most, at_once)
 
 
 def divide_batch(settings: TrainConfig, count: int | None = None) -> TrainConfig:

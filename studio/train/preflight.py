@@ -45,12 +45,12 @@ class Preflight:
 def check(
     config: RunConfig,
     free: float | Sequence[float],
-    going: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
     token: str | None = None,
 ) -> Preflight:
     """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk.
 
-    `going` is told the share of the rows done, and may raise to end the work; `token` is for asking the Hub about a
+    `on_progress` gets the share of the rows done and may raise to end the work; `token` is for asking the Hub about a
     model that is not here. What stands in the way of the run is in the result, not raised.
     """
     blocks: list[Message] = []
@@ -59,7 +59,7 @@ def check(
     for tracker in config.train.trackers:
         if importlib.util.find_spec(TRACKER_PACKAGES[tracker]) is None:
             blocks.append(RunError("run.no_tracker", tracker=tracker).message)
-    report = _attempt(lambda: prepare.inspect(config, going), blocks)
+    report = _attempt(lambda: prepare.inspect(config, on_progress), blocks)
     if report:
         blocks += report.blocks
         warnings += [problem.message for problem in report.problems]
@@ -83,9 +83,9 @@ def check(
     number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)
     if config.samples.mode == "auto" and seconds is not None:
-        strip = _sampling_estimate(config, planned, located, seconds)
-        facts.append(strip.told)
-        seconds *= 1 + strip.share
+        timeline = _sampling_estimate(config, planned, located, seconds)
+        facts.append(timeline.summary)
+        seconds *= 1 + timeline.share
     return Preflight(
         tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), (number, *planned.choices)
     )
@@ -124,10 +124,10 @@ def _check_files(config: RunConfig, located: load.Located, blocks: list[Message]
         warnings.append(message("log.beyond_positions", length=config.data.max_length, most=rotary))
 
 
-def _attempt(look: Callable[[], Result], blocks: list[Message]) -> Result | None:
-    """Return what `look` finds; what it raises stands in the way of the run."""
+def _attempt(poll: Callable[[], Result], blocks: list[Message]) -> Result | None:
+    """Return what `poll` finds; what it raises stands in the way of the run."""
     try:
-        return look()
+        return poll()
     except StudioError as error:
         blocks.append(error.message)
         return None

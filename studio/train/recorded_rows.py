@@ -50,6 +50,32 @@ def read_rows(run: Path) -> tuple[Any, Any | None]:
     return train, validation
 
 
+class LengthGroupedSampler:
+    """Rows of like length together, in an order that depends on the seed and the epoch alone.
+
+    transformers' own sampler draws from the global random state at the start of an epoch, which a resumed run no longer
+    has; so a run that goes on would see other batches.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        import torch
+        from transformers.trainer_pt_utils import get_length_grouped_indices
+
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+
+
 class RecordedSampler:
     """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins.
 

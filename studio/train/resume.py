@@ -52,20 +52,20 @@ def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     before = run.config()
     after = before.with_settings(settings)
-    found = differences(before, after)
-    refused = [path for path in found if path not in MAY_CHANGE]
+    changes = differences(before, after)
+    refused = [path for path in changes if path not in MAY_CHANGE]
     if refused:
         raise RunError("run.may_not_change", run=run.id, what=", ".join(refused), may=", ".join(MAY_CHANGE))
     if _batch(before) != _batch(after):
         raise RunError("run.other_batch", run=run.id, before=_batch(before), after=_batch(after))
     steps = run.status().total
     shorter = after.train.max_steps is None or after.train.max_steps < steps
-    if after.train.epochs < before.train.epochs or ("train.max_steps" in found and shorter):
+    if after.train.epochs < before.train.epochs or ("train.max_steps" in changes and shorter):
         epochs = f"{before.train.epochs:g}"
         raise RunError("run.shorter", run=run.id, steps=steps, epochs=epochs, setting=length_setting(before))
-    if "train.epochs" in found and after.train.max_steps:
+    if "train.epochs" in changes and after.train.max_steps:
         raise RunError("run.counts_steps", run=run.id, steps=after.train.max_steps)
-    return found
+    return changes
 
 
 def length_setting(config: RunConfig) -> str:
@@ -85,10 +85,10 @@ def _batch(config: RunConfig) -> int:
     return config.train.batch_size * config.train.gradient_accumulation
 
 
-def require_same(run: Run, rests_on: Mapping[str, Any]) -> None:
+def require_same(run: Run, fingerprints: Mapping[str, Any]) -> None:
     """Raise RunError that names what has changed since the run began: settings in its file, its data, its base."""
     known = run.resolved()
     what = list(differences(RunConfig.from_mapping(known["config"]), run.started_config()))
-    what += [name for name, value in rests_on.items() if known.get(name) != value]
+    what += [name for name, value in fingerprints.items() if known.get(name) != value]
     if what:
         raise RunError("run.changed", run=run.id, what=", ".join(what))

@@ -18,7 +18,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State, checkpoints
-from studio.train import build, distributed, plan, preflight, recorded_rows, resume, samples, schedule
+from studio.train import distributed, plan, preflight, recorded_rows, resume, samples, schedule
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
@@ -27,31 +27,31 @@ from studio.train.plan import Plan
 def train(
     run: RunWriter,
     host: ModelHost,
-    visits: Callable[[], None],
+    run_jobs: Callable[[], None],
     *,
     resumed: bool = False,
     token: str | None = None,
 ) -> None:
     """Carry out a run, or go on with it from its newest checkpoint; its directory says how it ended.
 
-    `visits` is called between two micro-batches and runs short jobs of others. A stop that is asked for keeps the
+    `run_jobs` is called between two micro-batches and runs short jobs of others. A stop that is asked for keeps the
     adapter as it is then, a pause makes a checkpoint, a cancel keeps what is kept already. `token` is for fetching the
     model. Errors are the caller's to record; RunError when a resumed run's settings, data or base are not those it
     began with. Where several processes train together, this is the first one's part; see `together.train_along`.
     """
     config = run.config()
-    begun_from = checkpoints.newest_complete(run.path) if resumed and checkpoints.all_of(run.path) else None
+    resume_from = checkpoints.newest_complete(run.path) if resumed and checkpoints.all_of(run.path) else None
     distributed.clear_failures(run)
     processes.tell(run.path)
 
-    def going(share: float | None = None) -> None:
+    def on_progress(share: float | None = None) -> None:
         if action := run.requested():
             raise StopRequested(action)
         if share is not None:
             run.advance(progress=share)
 
-    def between() -> None:
-        visits()
+    def on_micro_batch() -> None:
+        run_jobs()
         distributed.raise_if_requested(run)
 
     run.enter(State.PREPARING)
@@ -61,19 +61,19 @@ def train(
     trainer = None
     keep = True
     try:
-        trainer = _prepared_trainer(run, config, host, going, between, best, token, begun_from, resumed)
-        trainer.fit(begun_from)
+        trainer = _prepared_trainer(run, config, host, on_progress, on_micro_batch, best, token, resume_from, resumed)
+        trainer.fit(resume_from)
         ended = State.FINISHED
     except NonFiniteLoss as error:
         raise _non_finite_error(run, trainer, host) from error
-    except StopRequested as asked:
-        ended, keep = (State.PAUSED if asked.action == "pause" else State.STOPPED), asked.action == "stop"
-        if asked.action == "pause" and trainer:
+    except StopRequested as stop:
+        ended, keep = (State.PAUSED if stop.action == "pause" else State.STOPPED), stop.action == "stop"
+        if stop.action == "pause" and trainer:
             trainer.save_last_checkpoint()
     if keep:
         if trainer:
             host.gather()
-        _save_result(run, host, best, trainer, begun_from)
+        _save_result(run, host, best, trainer, resume_from)
     host.remove_adapter()
     run.enter(ended)
 
@@ -82,29 +82,31 @@ def _prepared_trainer(
     run: RunWriter,
     config: RunConfig,
     host: ModelHost,
-    going: Callable[[float | None], None],
-    between: Callable[[], None],
+    on_progress: Callable[[float | None], None],
+    on_micro_batch: Callable[[], None],
     best: BestAdapter,
     token: str | None,
-    begun_from: Path | None,
+    resume_from: Path | None,
     resumed: bool,
 ) -> Any:
     with distributed.broadcast_on_failure():
-        planned, prepared, located = _prepare(run, config, host, going, token, begun_from)
-        best.rewind_to(checkpoints.step_of(begun_from) if begun_from else 0)
-    processes.tell(distributed.Start(planned, begun_from, resumed))
+        planned, prepared, located = _prepare(run, config, host, on_progress, token, resume_from)
+        best.rewind_to(checkpoints.step_of(resume_from) if resume_from else 0)
+    processes.tell(distributed.Start(planned, resume_from, resumed))
     rows = prepared.train, prepared.validation
-    trainer = build.build_trainer(run, config, planned, host, *rows, between, best, resumed=resumed)
+    from studio.train.trainer import build_trainer
+
+    trainer = build_trainer(run, config, planned, host, *rows, on_micro_batch, best, resumed=resumed)
     seconds = 0.0
     if config.samples.mode != "off":  # it measures the device, for half a second
         seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
         seconds /= processes.count()
-    began_at = (checkpoints.step_of(begun_from) if begun_from else 0) if resumed else None
+    began_at = (checkpoints.step_of(resume_from) if resume_from else 0) if resumed else None
     if processes.sharded():
         run.note(message("log.launch.no_strip"))
     else:
         with contextlib.suppress(StopRequested):  # all processes are asked right after
-            trainer.strip = samples.start(run, host, prepared, planned.steps, seconds, going, began_at)
+            trainer.strip = samples.start(run, host, prepared, planned.steps, seconds, on_progress, began_at)
     distributed.raise_if_requested(run)
     return trainer
 
@@ -113,26 +115,26 @@ def _prepare(
     run: RunWriter,
     config: RunConfig,
     host: ModelHost,
-    going: Callable[[float | None], None],
+    on_progress: Callable[[float | None], None],
     token: str | None,
-    begun_from: Path | None,
+    resume_from: Path | None,
 ) -> tuple[Plan, Prepared, Located]:
     """Fetch and load the base, read the rows, decide how the run will be carried out, and record all of it."""
-    going(None)
+    on_progress(None)
     run.enter_phase("fetching")
-    located = load.fetch(config.model, going, token)
+    located = load.fetch(config.model, on_progress, token)
     processes.tell(located.id)
-    going(None)
+    on_progress(None)
     run.enter_phase("reading")
-    prepared = prepare(config, load.load_tokenizer(config.model), going, runs.day_of(run.id))
-    rests_on = {"data": prepared.sha256, "base": located.identity}
-    if begun_from:
-        resume.require_same(run, rests_on)
-        distributed.require_same_sharding(run, begun_from)
+    prepared = prepare(config, load.load_tokenizer(config.model), on_progress, runs.day_of(run.id))
+    fingerprints = {"data": prepared.sha256, "base": located.identity}
+    if resume_from:
+        resume.require_same(run, fingerprints)
+        distributed.require_same_sharding(run, resume_from)
     _note_problems(run, prepared)
     recorded_rows.write_rows(run.path, prepared.train, prepared.validation)
-    going(None)
-    decided = run.resolved().get("carried_out", {}) if begun_from else {}
+    on_progress(None)
+    decided = run.resolved().get("carried_out", {}) if resume_from else {}
     before = {name: value for name, value in decided.items() if name in plan.DECIDED}
     planned = _plan(run, config, located, prepared, host, before)
     run.enter_phase("loading")
@@ -140,10 +142,12 @@ def _prepare(
     loaded = host.base(config.model, located)
     for choice in loaded.choices:
         run.record_choice(choice.name, choice.value, choice.reason)
-    going(None)
+    on_progress(None)
     mapping = prepared.report.detected.mapping.model_dump(mode="json")
-    begun_with = run.started_config().model_dump(mode="json")
-    run.resolve({**rests_on, "config": begun_with, "mapping": mapping, "versions": versions(), "device": device()})
+    config_at_start = run.started_config().model_dump(mode="json")
+    run.resolve(
+        {**fingerprints, "config": config_at_start, "mapping": mapping, "versions": versions(), "device": device()}
+    )
     return planned, prepared, located
 
 
@@ -152,7 +156,7 @@ def _plan(
 ) -> Plan:
     rows, free = len(prepared.train), free_memory_each(host.held)
     planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
-    build.record_plan(run, planned)
+    _record_plan(run, planned)
     if not planned.memory.is_whole:
         skeleton.require_steps(located.path, config.lora)
     run.resolve(_plan_facts(planned, prepared))
@@ -197,7 +201,7 @@ def _save(folder: Path, host: ModelHost) -> None:
     adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity, host.whole)
 
 
-def _save_result(run: RunWriter, host: ModelHost, best: BestAdapter, trainer: Any, begun_from: Path | None) -> None:
+def _save_result(run: RunWriter, host: ModelHost, best: BestAdapter, trainer: Any, resume_from: Path | None) -> None:
     """Save the best adapter where that is to be kept, else the one as it is, else the one that the run went on from."""
     run.enter_phase("saving")
     if best.adapter.exists():
@@ -205,8 +209,8 @@ def _save_result(run: RunWriter, host: ModelHost, best: BestAdapter, trainer: An
         run.note(message("log.best", step=best.step, loss=f"{best.loss:.3f}"))
     elif trainer and trainer.state.global_step:
         _save(run.adapter, host)
-    elif begun_from and not run.has_adapter:
-        adapter.save_from_checkpoint(begun_from, run.adapter, run.resolved()["base"])
+    elif resume_from and not run.has_adapter:
+        adapter.save_from_checkpoint(resume_from, run.adapter, run.resolved()["base"])
 
 
 def _copy(folder: Path, to: Path) -> None:
@@ -225,3 +229,12 @@ def _non_finite_error(run: RunWriter, trainer: Any, host: ModelHost) -> RunError
     if skipped := trainer.overflowed:
         return RunError("run.not_finite_float16", step=step, rate=rate, skipped=skipped)
     return RunError("run.not_finite", step=step, rate=rate)
+
+
+def _record_plan(run: RunWriter, plan: Plan) -> None:
+    """Record what the plan has chosen, what it expects, and what will be trained."""
+    for choice in plan.choices:
+        run.record_choice(choice.name, choice.value, choice.reason)
+    run.note(plan.trained)
+    for warning in plan.warnings:
+        run.note(warning, "warning")

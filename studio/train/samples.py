@@ -127,8 +127,8 @@ def _folded(strip: SampleTimeline, lines: Iterable[Any]) -> SampleTimeline:
 class SampleWriter:
     """Takes a run's frames when they are due.
 
-    `going` is called after every token and raises to end the training. A frame that fails is told, and ends the strip
-    but not the run.
+    `on_progress` is called after every token and raises to end the training. A frame that fails is noted, and ends the
+    timeline but not the run.
     """
 
     def __init__(
@@ -138,9 +138,9 @@ class SampleWriter:
         rows: Sequence[Row],
         settings: GenerationConfig,
         every: int,
-        going: Callable[[], None],
+        on_progress: Callable[[], None],
     ):
-        self._run, self._host, self._rows, self._settings, self._going = run, host, rows, settings, going
+        self._run, self._host, self._rows, self._settings, self._on_progress = run, host, rows, settings, on_progress
         self._every = every
         self._taken = {frame.step for frame in read(run).frames}
         self._over = False
@@ -163,7 +163,7 @@ class SampleWriter:
 
     def _take(self, step: int) -> None:
         began = time.perf_counter()
-        sides = answer(self._host, self._rows, self._settings, self._going, base=not step)
+        sides = answer(self._host, self._rows, self._settings, self._on_progress, base=not step)
         answers = tuple(Answer(text=side.text, tokens=side.tokens, ended=side.end == "turn") for side in sides)
         seconds = round(time.perf_counter() - began, 3)
         self._run.append(FILE, Frame(step=step, seconds=seconds, answers=answers).model_dump_json() + "\n")
@@ -176,7 +176,7 @@ def start(
     prepared: Prepared,
     steps: int,
     seconds: float,
-    going: Callable[[], None],
+    on_progress: Callable[[], None],
     resumed_at: int | None,
 ) -> SampleWriter | None:
     """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.
@@ -189,11 +189,11 @@ def start(
     assert host.loaded is not None
     try:
         chosen = pinned.choose(run, config, prepared, host.loaded.tokenizer)
-        begun = _started(run, config) if resumed_at is not None else None
-        if begun is None:
-            begun = _first(run, host, config, chosen, steps, seconds, going)
+        started = _started(run, config) if resumed_at is not None else None
+        if started is None:
+            started = _first(run, host, config, chosen, steps, seconds, on_progress)
         elif config.samples.every:
-            begun = begun.model_copy(update={"every": config.samples.every})
+            started = started.model_copy(update={"every": config.samples.every})
     except StopRequested:
         raise
     except Exception as error:
@@ -203,8 +203,8 @@ def start(
         return None
     if resumed_at is not None:
         run.append(FILE, Resumed(step=resumed_at).model_dump_json() + "\n")
-    settings = config.generation.model_copy(update={"max_new_tokens": begun.tokens})
-    return SampleWriter(run, host, chosen.rows, settings, begun.every, going)
+    settings = config.generation.model_copy(update={"max_new_tokens": started.tokens})
+    return SampleWriter(run, host, chosen.rows, settings, started.every, on_progress)
 
 
 def _started(run: Run, config: RunConfig) -> SamplingStarted | None:
@@ -219,19 +219,19 @@ def _first(
     chosen: pinned.Pinned,
     steps: int,
     seconds: float,
-    going: Callable[[], None],
+    on_progress: Callable[[], None],
 ) -> SamplingStarted:
-    speed = measure(host, chosen.rows, config.generation, going)
+    speed = measure(host, chosen.rows, config.generation, on_progress)
     paced = sampling_schedule.choose_schedule(config.samples, config.generation.max_new_tokens, steps, seconds, speed)
     for choice in (*chosen.choices, *paced.choices):
         run.record_choice(choice.name, choice.value, choice.reason)
-    begun = SamplingStarted(prompts=tuple(row.prompt for row in chosen.rows), every=paced.every, tokens=paced.tokens)
-    run.append(FILE, begun.model_dump_json() + "\n")
-    return begun
+    started = SamplingStarted(prompts=tuple(row.prompt for row in chosen.rows), every=paced.every, tokens=paced.tokens)
+    run.append(FILE, started.model_dump_json() + "\n")
+    return started
 
 
 def answer(
-    host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None], *, base: bool
+    host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, on_progress: Callable[[], None], *, base: bool
 ) -> list[Side]:
     """Answer all rows with the adapter as it is, or with the base, and leave no trace in the training."""
     assert host.loaded is not None
@@ -243,23 +243,23 @@ def answer(
         names=(BASE if base else TUNED,),
         mixes=False,
     )
-    asked = [AskedPrompt((row.ids,), noise_key(row.prompt)) for row in rows]
+    batch = [AskedPrompt((row.ids,), noise_key(row.prompt)) for row in rows]
 
     def show(sides: Sides) -> None:
-        going()
+        on_progress()
 
     with untouched(host.peft):
-        made = generate.answer(models, asked, settings, threading.Event(), show)
-    return [side for (side,) in made.sides]
+        answered = generate.answer(models, batch, settings, threading.Event(), show)
+    return [side for (side,) in answered.sides]
 
 
 def measure(
-    host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, going: Callable[[], None]
+    host: ModelHost, rows: Sequence[Row], settings: GenerationConfig, on_progress: Callable[[], None]
 ) -> GenerationSpeed:
     """Answer all rows with a few tokens, and return how fast that went."""
     few = settings.model_copy(update={"max_new_tokens": PROBE_TOKENS})
     began = time.perf_counter()
-    sides = answer(host, rows, few, going, base=False)
+    sides = answer(host, rows, few, on_progress, base=False)
     took = time.perf_counter() - began
     each = max((1 / speed for side in sides if (speed := side.tokens_a_second)), default=took / PROBE_TOKENS)
     return GenerationSpeed(max(0.0, took - (PROBE_TOKENS - 1) * each), each)

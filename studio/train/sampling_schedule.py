@@ -46,7 +46,7 @@ class SamplingSchedule:
     choices: tuple[Choice, ...] = ()
 
     @property
-    def told(self) -> Message:
+    def summary(self) -> Message:
         """What is expected of the film strip."""
         return message("log.samples", frames=self.frames, tokens=self.tokens, share=f"{100 * self.share:.1f}")
 

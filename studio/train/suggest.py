@@ -44,14 +44,14 @@ class Advice:
 
 
 def suggest(
-    config: RunConfig, free: float | Sequence[float], going: Callable[[float], None] = lambda share: None
+    config: RunConfig, free: float | Sequence[float], on_progress: Callable[[float], None] = lambda share: None
 ) -> Advice:
     """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded.
 
-    Settings that are chosen with the suggestions applied call for none. `going` is told the share of the rows done, and
+    Settings with the suggestions applied call for none. `on_progress` gets the share of the rows done and
     may raise to end the work. Raises StudioError for data that cannot be read, and for targets that are not there.
     """
-    facts = _gather_facts(config, (free,) if isinstance(free, int | float) else free, going)
+    facts = _gather_facts(config, (free,) if isinstance(free, int | float) else free, on_progress)
     draft = Draft(config, facts)
     for rule in (
         _precision,
@@ -69,10 +69,10 @@ def suggest(
     return Advice(draft.suggestions, tuple(_fact_messages(facts)), tuple(draft.warnings))
 
 
-def _gather_facts(config: RunConfig, free: Sequence[float], going: Callable[[float], None]) -> Facts:
-    report = prepare.inspect(config, going)
+def _gather_facts(config: RunConfig, free: Sequence[float], on_progress: Callable[[float], None]) -> Facts:
+    report = prepare.inspect(config, on_progress)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
-        report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), going)
+        report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
     located = load.locate(config.model)
     return Facts(report, _is_korean(config), located, hardware.device(), free)
 
@@ -91,18 +91,18 @@ def _brief(value: float) -> str:
 
 
 def _fact_messages(facts: Facts) -> list[Message]:
-    report, told = facts.report, []
-    told.append(message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}"))
+    report, facts_read = facts.report, []
+    facts_read.append(message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}"))
     if figures := report.token_figures:
-        told.append(message("suggest.read.lengths", median=figures["median"], longest=f"{figures['longest']:,}"))
+        facts_read.append(message("suggest.read.lengths", median=figures["median"], longest=f"{figures['longest']:,}"))
     if facts.korean:
-        told.append(message("suggest.read.korean"))
+        facts_read.append(message("suggest.read.korean"))
     if facts.located:
         billions = _brief(estimate.parameters(facts.located.path) / 1e9)
         family = facts.architecture.get("model_type", "?")
-        told.append(message("suggest.read.model", id=facts.located.id, family=family, billions=billions))
-    told.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(facts.free)))))
-    return told
+        facts_read.append(message("suggest.read.model", id=facts.located.id, family=family, billions=billions))
+    facts_read.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(facts.free)))))
+    return facts_read
 
 
 def _precision(draft: Draft) -> None:
@@ -201,13 +201,13 @@ def _sums(planned: Plan) -> dict[str, str]:
 
 
 def _checkpointing(draft: Draft) -> None:
-    asked = draft.config.train.gradient_checkpointing
-    if asked == "auto":
+    requested = draft.config.train.gradient_checkpointing
+    if requested == "auto":
         return
     without = _smallest(draft, train__gradient_checkpointing="off")
-    if asked == "on" and _fits(without):
+    if requested == "on" and _fits(without):
         draft.set("train.gradient_checkpointing", "auto", message("suggest.checkpointing.fits", **_sums(without)))
-    if asked == "off" and not _fits(without):
+    if requested == "off" and not _fits(without):
         draft.set("train.gradient_checkpointing", "auto", message("suggest.checkpointing.tight", **_sums(without)))
 
 

@@ -1,51 +1,32 @@
-"""The trainer of a run: `PackedTrainer` with our checkpoints."""
+"""The trainer of a run: TRL's `SFTTrainer` by way of `PackedTrainer`, with our checkpoints, on tokenized rows."""
 
 import contextlib
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
-from transformers import Trainer, set_seed
+from transformers import PrinterCallback, Trainer, set_seed
 from transformers.integrations.neftune import deactivate_neftune
-from transformers.trainer_pt_utils import get_length_grouped_indices
+from trl import SFTConfig
 from typing_extensions import override
 
+from studio.config import RunConfig
+from studio.errors import RunError
 from studio.i18n import message
-from studio.model import processes
-from studio.model.hardware import random_state, set_random_state
+from studio.model import adapter, processes
+from studio.model.adapter import ModelHost
+from studio.model.hardware import device, random_state, set_random_state
 from studio.runs import RunWriter, checkpoints
 from studio.train import distributed_loader, recorded_rows
+from studio.train.best_adapter import BestAdapter
 from studio.train.callbacks import RunCallback
 from studio.train.interrupts import EarlyStop, NonFiniteLoss, StopRequested
 from studio.train.packed_trainer import PackedTrainer
+from studio.train.plan import Plan
 from studio.train.samples import SampleWriter
-
-
-class LengthGroupedSampler(Sampler):
-    """Rows of like length together, in an order that depends on the seed and the epoch alone.
-
-    transformers' own sampler draws from the global random state at the start of an epoch, which a resumed run no longer
-    has; so a run that goes on would see other batches.
-    """
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
-        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
-
 
 MAX_SKIPPED_STEPS = 20
 """Steps in a row that float16's gradient scaler may skip. It halves its scale of 65,536 at each, so that 16 are enough
@@ -108,10 +89,10 @@ class StudioTrainer(PackedTrainer):
                 deactivate_neftune(self.model, hook, self.accelerator)
             raise
 
-    def fit(self, begun_from: Path | None) -> None:
+    def fit(self, resume_from: Path | None) -> None:
         """Train to the last step, or until early stopping has had enough, and take the last frame of the strip."""
         with contextlib.suppress(EarlyStop):
-            self.train(resume_from_checkpoint=str(begun_from) if begun_from else None)
+            self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         if self.skipped:
             self._run.note(message("log.skipped_steps", count=self.skipped, total=self.state.global_step), "warning")
         self.sample(last=True)
@@ -150,8 +131,8 @@ class StudioTrainer(PackedTrainer):
 
     def _trained(self) -> list[torch.Tensor]:
         """Return the trained weights: this process's part of them, where they are spread."""
-        found = (weights.data for weights in self.model.parameters() if weights.requires_grad)
-        return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in found]
+        result = (weights.data for weights in self.model.parameters() if weights.requires_grad)
+        return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in result]
 
     def _remember(self) -> None:
         self._good_step = self.state.global_step
@@ -183,7 +164,7 @@ class StudioTrainer(PackedTrainer):
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
         size = self.get_total_train_batch_size(self.args)
-        return LengthGroupedSampler([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
+        return recorded_rows.LengthGroupedSampler([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
 
     @override
     def get_train_dataloader(self) -> Any:
@@ -227,10 +208,10 @@ class StudioTrainer(PackedTrainer):
     def _fill(self, draft: Path, model: Any, trial: Any) -> None:
         """Let transformers write its checkpoint, and move the files into `draft`."""
         self._write(processes.tell(draft), model, trial)
-        made = draft / f"checkpoint-{self.state.global_step}"
-        for path in made.iterdir():
+        result = draft / f"checkpoint-{self.state.global_step}"
+        for path in result.iterdir():
             path.rename(draft / path.name)
-        made.rmdir()
+        result.rmdir()
 
     def _write(self, draft: Path, model: Any, trial: Any) -> None:
         """Write this process's part: the first one all but the random states of the others."""
@@ -253,3 +234,135 @@ class StudioTrainer(PackedTrainer):
     @override
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._draft) if self._draft else super()._get_output_dir(trial)
+
+
+def build_trainer(
+    run: RunWriter,
+    config: RunConfig,
+    plan: Plan,
+    host: ModelHost,
+    train: Any,
+    validation: Any | None,
+    on_micro_batch: Callable[[], None],
+    best: BestAdapter,
+    *,
+    resumed: bool,
+) -> Any:
+    """Put a new adapter into the base on `host` and return the `StudioTrainer` that will train it.
+
+    `train` and `validation` have the columns `input_ids` and `labels`; `on_micro_batch` is called after every forward
+    pass and may raise to end the training.
+    """
+    assert host.loaded is not None
+    settings, loaded = plan.settings, host.loaded
+    rows = settings.batch_size * settings.gradient_accumulation
+    lora = adapter.lora_config(config.lora, loaded.model)
+    set_seed(settings.seed)
+    wrapped = adapter.put_into(loaded.model, lora, adapter_name=adapter.TUNED)
+    host.put_adapter(wrapped, run.id)
+    arguments = SFTConfig(
+        output_dir=str(run.path / "checkpoints"),
+        save_strategy=settings.save,
+        save_steps=settings.save_steps,
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
+        per_device_train_batch_size=rows // processes.count(),  # all at once: `LeanTrainer` cuts them up
+        per_device_eval_batch_size=plan.evaluated_at_once,
+        average_tokens_across_devices=True,
+        ddp_find_unused_parameters=False,
+        optim=settings.optimizer,
+        neftune_noise_alpha=settings.neftune_alpha,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        activation_checkpointing=settings.gradient_checkpointing == "on",
+        logging_steps=settings.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # else a loss that is not a number is logged as 0
+        eval_strategy="steps" if validation is not None else "no",
+        eval_steps=settings.eval_steps,
+        seed=settings.seed,
+        use_cpu=device() == "cpu",
+        bf16=loaded.precision.value == "bfloat16",
+        fp16=loaded.precision.value == "float16",
+        dataloader_num_workers=0,  # this is a thread of a server: no forks
+        dataloader_pin_memory=device() == "cuda",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        packing=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+    arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
+    steps = RunCallback(run, on_micro_batch, best, resumed)
+    steps.gather = host.gather
+    trainer = StudioTrainer(
+        run,
+        settings.keep_checkpoints,
+        settings.length_grouping,
+        steps,
+        most_tokens=plan.most_tokens,
+        most_rows=settings.batch_size if processes.count() > 1 else None,
+        model=wrapped,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        processing_class=loaded.tokenizer,
+    )
+    if loaded.precision.value == "float16" and device() == "cpu":
+        _scale_gradients_on_processor(trainer.accelerator)
+    trainer.remove_callback(PrinterCallback)
+    for tracker in settings.trackers if processes.is_first() else ():
+        trainer.add_callback(_tracker(tracker, run.path))
+    _float32_adapter(wrapped)
+    _record_step_choices(run, trainer, loaded.attention.value)
+    return trainer
+
+
+def _scale_gradients_on_processor(accelerator: Any) -> None:
+    """Let float16 compute on a processor as on a card; accelerate casts and scales on accelerators only.
+
+    Without its scale, gradients below 6e-8 would become zero, and one that overflows would end the run.
+    """
+    accelerator.native_amp = True
+    accelerator.scaler = torch.amp.GradScaler("cpu")
+
+
+def _record_step_choices(run: RunWriter, trainer: Any, attention: str) -> None:
+    """Record what the model's steps leave out."""
+    noise = trainer.neftune_noise_alpha is not None
+    reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
+    rows = "packed" if trainer.packed else "padded"
+    run.record_choice("rows", rows, message(f"choice.rows.{reason}", attention=attention))
+    if trainer.router_loss_fails:
+        run.note(message("log.no_router_loss"), "warning")
+    logits = "trained" if trainer.scored else "all"
+    run.record_choice("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
+
+
+def _tracker(name: str, folder: Path) -> Any:
+    """Return transformers' callback for a tracker, which keeps its files in the run's folder; raises RunError."""
+    from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
+
+    try:
+        if name == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            return TensorBoardCallback(SummaryWriter(log_dir=str(folder / "tensorboard")))
+        os.environ.setdefault("WANDB_DIR", str(folder))
+        return WandbCallback() if name == "wandb" else TrackioCallback()
+    except (ImportError, RuntimeError) as error:
+        raise RunError("run.no_tracker", tracker=name) from error
+
+
+def _float32_adapter(model: Any) -> None:
+    """Keep the trained weights in float32.
+
+    TRL casts those of a quantized model to bfloat16, where small updates vanish, and which float16's gradient scaler
+    cannot unscale.
+    """
+    for weights in model.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.to(torch.float32)

@@ -150,16 +150,16 @@ def studio(folder: Path, precision: str | None) -> None:
         packed_trainer.PackedTrainer.training_step, packed_trainer.ChunkedCrossEntropy.apply = stepping, scoring
         time_optimizer(watch)
 
-    from studio.train import build
+    from studio.train import trainer
 
-    real, listening = build.build_trainer, []
+    real, listening = trainer.build_trainer, []
 
     def building(*args, **kwargs):
         if not listening:
             listening.append(listen())
         return real(*args, **kwargs)
 
-    build.build_trainer = building
+    trainer.build_trainer = building
     sys.argv = ["studio", "train", str(folder / "run.yaml")]
     if precision:
         sys.argv += ["--set", f"model.precision={precision}"]

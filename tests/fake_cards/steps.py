@@ -60,8 +60,9 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     from studio.model.adapter import TUNED, ModelHost
     from studio.model.estimate import parameters
     from studio.model.hardware import free_memory_each
-    from studio.train import build, plan
+    from studio.train import plan
     from studio.train.best_adapter import BestAdapter
+    from studio.train.trainer import build_trainer
 
     model = folder / case["family"]
     if not model.exists():
@@ -91,7 +92,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         with runs.scratch(config) as run:
             best = BestAdapter(run, False, None, lambda made: None)
             rows = prepared.train, prepared.validation
-            trainer = build.build_trainer(run, config, planned, host, *rows, lambda: None, best, resumed=False)
+            trainer = build_trainer(run, config, planned, host, *rows, lambda: None, best, resumed=False)
             trainer.train()
             metrics = trainer.evaluate()
         host.peft.eval()

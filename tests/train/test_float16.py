@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from studio import gpu
 from studio.runs import State, checkpoints
-from studio.train import build
+from studio.train import trainer
 from studio.train.packed_trainer import PackedTrainer
 from studio.train.trainer import MAX_SKIPPED_STEPS
 
@@ -26,7 +26,7 @@ def scale(monkeypatch):
             accelerator.native_amp = True
             accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=initial, growth_interval=growth)
 
-        monkeypatch.setattr(build, "_scale_gradients_on_processor", prepare)
+        monkeypatch.setattr(trainer, "_scale_gradients_on_processor", prepare)
 
     return begin_with
 
