@@ -7,7 +7,6 @@ the recorded curves in `tests/train/curves` are told apart.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -17,7 +16,7 @@ import numpy
 from studio.i18n import Message, message
 from studio.runs.curve import Curve
 from studio.train import phases
-from studio.train.phases import Phase, noise_of, trend
+from studio.train.phases import Phase, noise_of, slope
 
 Severity = Literal["good", "note", "warning", "error"]
 
@@ -93,7 +92,7 @@ class Measurements:
     @cached_property
     def phases(self) -> list[Phase]:
         """The phases of the training loss; none before the first loss."""
-        return phases.phases(phases.thin(self.steps, self.losses)) if self.count else []
+        return phases.phases(phases.smooth(self.steps, self.losses)) if self.count else []
 
     @property
     def window(self) -> int:
@@ -305,39 +304,28 @@ def too_few_steps(seen: Measurements) -> Finding | None:
         return None
     if len(seen.checks) >= 4:
         steps, losses = seen.evaluated_steps, seen.checks
-        sure = trend(losses) < -2 and losses.argmin() == len(losses) - 1
-        whole = float(losses[0] - losses[-1])
+        whole, falling = float(losses[0] - losses[-1]), losses.argmin() == len(losses) - 1
     else:
         latest = seen.epochs > math.ceil(seen.epochs[-1] - 1e-6) - 1 + 1e-6  # a border of epochs is a step of its own
         steps, losses = seen.steps[latest], seen.losses[latest]
         whole = seen.start - seen.end
-        falling = seen.phases[-1].kind in ("fast", "slow", "steady")
-        sure = falling and len(losses) >= 8 and trend(_thin(losses)) < -3
-    if not sure:
+        falling = len(losses) >= 8 and seen.phases[-1].kind in ("fast", "slow", "steady")
+    if not falling:
         return None
     third = float(seen.steps[-1] - seen.steps[0]) / 3
     tail = max(int((steps >= steps[-1] - third).sum()), 3 if len(seen.checks) else min(12, len(steps)))
-    slope = theil_sen(steps[-tail:], losses[-tail:])
-    fall = -slope * third
-    if fall < 0.2 * whole or fall < 0.04 * abs(losses[-1]):
+    change, error = slope(_medians(steps[-tail:]), _medians(losses[-tail:]))
+    fall = -change * third
+    if fall < 0.2 * whole or fall < 0.04 * abs(losses[-1]) or -change < 3 * error:
         return None
     steps_done = int(seen.steps[-1])
-    figures = {"per_100": -100 * slope, "end": float(losses[-1]), "steps": steps_done}
-    words = pace(100 * slope, steps_done) | {"more": format_figure(round(1.5 * steps_done))}
+    figures = {"per_100": -100 * change, "end": float(losses[-1]), "steps": steps_done}
+    words = pace(100 * change, steps_done) | {"more": format_figure(round(1.5 * steps_done))}
     return finding("too_few_steps", "warning", figures, **words)
 
 
-def _thin(losses: Any, most: int = 60) -> Any:
-    return numpy.array([numpy.median(part) for part in numpy.array_split(losses, min(most, len(losses)))])
-
-
-def theil_sen(x: Sequence[float], y: Sequence[float], most: int = 80) -> float:
-    """Return the median of the slopes between all pairs of points (Theil 1950; Sen 1968), of `most` medians at most."""
-    groups = min(most, len(y))
-    across = numpy.array([numpy.mean(part) for part in numpy.array_split(numpy.asarray(x, dtype=float), groups)])
-    down = numpy.array([numpy.median(part) for part in numpy.array_split(numpy.asarray(y, dtype=float), groups)])
-    first, second = numpy.triu_indices(groups, 1)
-    return float(numpy.median((down[second] - down[first]) / (across[second] - across[first]))) if groups > 1 else 0.0
+def _medians(values: Any, most: int = 20) -> Any:
+    return numpy.array([numpy.median(part) for part in numpy.array_split(values, min(most, len(values)))])
 
 
 def plateau(seen: Measurements) -> Finding | None:

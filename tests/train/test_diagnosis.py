@@ -250,9 +250,9 @@ def test_clipping_all_the_time_is_told_where_the_limit_is_known():
 
 def test_fifty_thousand_points_are_thinned_to_few():
     losses = falling(50_000) + 0.25 * noise("heavy", 50_000, 0)
-    thinned = phases.thin(numpy.arange(50_000), losses)
+    smoothed = phases.smooth(numpy.arange(50_000), losses)
 
-    assert len(thinned.level) <= 100
+    assert len(smoothed.level) <= 100
     assert not warns(read(losses))
 
 
