@@ -5,6 +5,7 @@ its values, so that a run made on a Korean page reads in English on an English o
 """
 
 import json
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -36,12 +37,25 @@ def _flatten(node: Mapping[str, Any], prefix: str):
 
 
 def text(key: str, language: str = DEFAULT_LANGUAGE, /, **values: Any) -> str:
-    """Return the text of `key` with its `{placeholders}` filled.
+    """Return the text of `key` with its `{placeholders}` filled, and `{count:row|rows}` with the word for the number.
 
     Raises KeyError for an unknown key: a missing word is a defect of the program, never of the user.
     """
     words = catalogue(language)[key]
-    return words.format(**values) if values else words
+    return _FORMATTER.format(words, **values) if values else words
+
+
+class _Formatter(string.Formatter):
+    """Understands `{count:row|rows}`: the number, then the word that goes with it (`1 row`, `24 rows`)."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        one, either, many = format_spec.partition("|")
+        if not either:
+            return super().format_field(value, format_spec)
+        return f"{value} {one if str(value) == '1' else many}"
+
+
+_FORMATTER = _Formatter()
 
 
 def has(key: str) -> bool:

@@ -176,3 +176,15 @@ def test_phases_are_words_of_the_catalogue():
 
     assert named
     assert [phase for phase in named if not has(f"phase.{PhaseChanged(phase=phase).phase.split()[0]}")] == []
+
+
+def test_a_number_takes_the_word_that_goes_with_it():
+    assert text("ui.structure.rows", "en", n=1) == "1 row"
+    assert text("ui.structure.rows", "en", n="1,200") == "1,200 rows"
+    assert text("suggest.epochs.few", "en", rows=1, epochs=2, now=3).startswith("1 row suits 2 passes;")
+
+
+def test_no_english_text_has_a_number_before_a_plural_alone():
+    nouns = "rows|steps|tokens|runs|votes|voters|files|columns|characters|losses|processes|frames|answers"
+    alone = re.compile(rf"\{{(?!name|id)\w+\}} (\w+ )?({nouns})\b")
+    assert [key for key, words in catalogue("en").items() if alone.search(words) and "step {step}" not in words] == []

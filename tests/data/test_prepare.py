@@ -149,8 +149,8 @@ def test_turns_that_do_not_alternate_are_left_out_or_merged(tiny_config, style_f
 
 def test_no_usable_row_blocks_the_start_and_says_why(tiny_config, style_file):
     write(style_file, [{"instruction": "a", "output": ""}])
-    assert "0 of 1 rows" in prepare.inspect(tiny_config).blocks[0].text()
-    with pytest.raises(DataError, match=r"0 of 1 rows.*Empty answers"):
+    assert "0 of 1 row" in prepare.inspect(tiny_config).blocks[0].text()
+    with pytest.raises(DataError, match=r"0 of 1 row.*Empty answers"):
         prepare.prepare(tiny_config, make_tokenizer())
 
 
