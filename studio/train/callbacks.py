@@ -60,7 +60,7 @@ class RunCallback(TrainerCallback):
             return False
         return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
-    def poll(self) -> None:
+    def check_requests(self) -> None:
         """Look at once whether anything is asked or waits, before an evaluation begins."""
         self._on_micro_batch()
 

@@ -145,7 +145,7 @@ class SampleWriter:
         self._taken = {frame.step for frame in read(run).frames}
         self._over = False
 
-    def look(self, step: int, *, last: bool = False) -> None:
+    def take_if_due(self, step: int, *, last: bool = False) -> None:
         """Take the frame of `step` if it is due and not there; the `last` one always is due."""
         if self._over or step in self._taken or (step % self._every and not last):
             return

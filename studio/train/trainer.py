@@ -72,11 +72,11 @@ class StudioTrainer(PackedTrainer):
             return
         with contextlib.suppress(StopRequested):  # all processes end together, below
             self._take_frame(last)
-        self._steps.look()
+        self._steps.check_requests()
 
     def _take_frame(self, last: bool) -> None:
         if self.strip:
-            self.strip.look(self.state.global_step, last=last)
+            self.strip.take_if_due(self.state.global_step, last=last)
 
     @override
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -151,7 +151,7 @@ class StudioTrainer(PackedTrainer):
     @override
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the validation rows without a trace: how often that is done does not change the training."""
-        self._steps.look()
+        self._steps.check_requests()
         before = random_state()
         try:
             return super().evaluate(*args, **kwargs)
