@@ -190,13 +190,13 @@ def day_of(run_id: str) -> date:
     return datetime.fromtimestamp(created_at(run_id), UTC).date()
 
 
-_visible: ContextVar[Callable[[Run], bool] | None] = ContextVar("shown", default=None)
+_visible: ContextVar[Callable[[Run], bool] | None] = ContextVar("visible", default=None)
 
 
 @contextmanager
-def visible_only(shown: Callable[[Run], bool]) -> Iterator[None]:
-    """Let `find` and `all_runs` know only the runs that may be `shown`, for what this block calls in its own thread."""
-    before = _visible.set(shown)
+def visible_only(visible: Callable[[Run], bool]) -> Iterator[None]:
+    """Let `find` and `all_runs` know only the runs that are `visible`, in this block and its own thread."""
+    before = _visible.set(visible)
     try:
         yield
     finally:
@@ -233,8 +233,8 @@ def find(run_id: str) -> Run:
 
 
 def _is_visible(run: Run) -> bool:
-    shown = _visible.get()
-    return shown is None or shown(run)
+    visible = _visible.get()
+    return visible is None or visible(run)
 
 
 def all_runs() -> list[Run]:

@@ -53,8 +53,8 @@ def folder() -> Path:
 
 def deleted() -> list[Deleted]:
     """Return the runs in the trash, the last one deleted first."""
-    found = ((entry, _NAME.fullmatch(entry.name)) for entry in os.scandir(folder()))
-    listed = [Deleted(match[2], int(match[1]) / 1000, Path(entry.path)) for entry, match in found if match]
+    entries = ((entry, _NAME.fullmatch(entry.name)) for entry in os.scandir(folder()))
+    listed = [Deleted(match[2], int(match[1]) / 1000, Path(entry.path)) for entry, match in entries if match]
     return sorted(listed, key=lambda run: run.at, reverse=True)
 
 
@@ -63,33 +63,33 @@ def delete(run: Run) -> Deleted:
     with starts_blocked():
         refuse_alive(run)
         now = int(time.time() * 1000)
-        going = Deleted(run.id, now / 1000, folder() / f"{now}~{run.id}")
-        _move(run.path, going.path, run.id)
-    return going
+        moved = Deleted(run.id, now / 1000, folder() / f"{now}~{run.id}")
+        _move(run.path, moved.path, run.id)
+    return moved
 
 
 def restore(run_id: str) -> Run:
     """Move a run (`last` for the one deleted last) back to the others. Raises RunError when it is not in the trash."""
     with starts_blocked():
-        found = next((run for run in deleted() if run_id in (run.id, "last")), None)
-        if found is None:
+        deleted_run = next((run for run in deleted() if run_id in (run.id, "last")), None)
+        if deleted_run is None:
             raise RunError("run.not_in_trash", id=run_id[:80])
-        back = Run(runs.folder() / found.id)
+        back = Run(runs.folder() / deleted_run.id)
         if back.path.exists():
-            raise RunError("run.in_the_way", run=found.id, folder=str(back.path))
-        _move(found.path, back.path, found.id)
+            raise RunError("run.in_the_way", run=deleted_run.id, folder=str(back.path))
+        _move(deleted_run.path, back.path, deleted_run.id)
     return back
 
 
 def empty(older_than: float = 0) -> int:
     """Remove for good what was deleted more than `older_than` seconds ago; returns how many runs that were."""
     with starts_blocked():
-        going = [run for run in deleted() if time.time() - run.at >= older_than]
-        for run in going:
+        expired = [run for run in deleted() if time.time() - run.at >= older_than]
+        for run in expired:
             run.path.rename(folder() / f".gone-{run.path.name}")
     for rest in folder().glob(".gone-*"):  # also what a kill has left
         shutil.rmtree(rest, ignore_errors=True)
-    return len(going)
+    return len(expired)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a run's curves say, in plain sentences: the phases of the loss, and findings with what to try.
 
-Only logged figures are looked at, no model and no data, so that a reading can be made while a run goes on, from its
+Only logged figures are used, no model and no data, so that a diagnosis can be made while a run goes on, from its
 events, again and again.
 """
 
@@ -15,7 +15,7 @@ from studio.train.diagnosis_rules import Finding, Measurements, Severity, findin
 from studio.train.phases import Phase
 
 MIN_LOSSES = 8
-"""Logged losses below which nothing is said of a curve."""
+"""Logged losses that a diagnosis needs."""
 SEVERITY_MARKS: dict[Severity, str] = {"good": "✓", "note": "•", "warning": "⚠", "error": "✕"}
 """What stands before a finding, so that colour is never the only sign."""
 _RANK: list[Severity] = ["error", "warning", "good", "note"]
@@ -40,7 +40,7 @@ class Diagnosis:
 
     def text(self, language: str = DEFAULT_LANGUAGE) -> list[str]:
         """Return the whole reading as lines of plain text."""
-        lines = [" ".join(told.text(language) for told in self.words)] if self.phases else []
+        lines = [" ".join(sentence.text(language) for sentence in self.words)] if self.phases else []
         for one in self.findings:
             lines.append(f"{SEVERITY_MARKS[one.severity]} {one.what.text(language)} {one.advice.text(language)}")
         return lines
@@ -74,46 +74,46 @@ def diagnose(curve: Curve, status: Status | None = None, clip: float | None = No
     `clip` is the norm above which gradients are clipped, where it is known.
     """
     over = status is not None and status.state in (State.FINISHED, State.STOPPED, State.FAILED)
-    seen = Measurements(curve, over, clip)
-    told = status.error if status else None
-    broken = diagnosis_rules.broken(seen, int(told.values["step"]) if told and told.key == _NOT_FINITE else None)
-    if seen.count < MIN_LOSSES:
-        early = [] if broken or (not seen.count and not over) else [_too_few_losses(seen)]
+    measured = Measurements(curve, over, clip)
+    error = status.error if status else None
+    broken = diagnosis_rules.broken(measured, int(error.values["step"]) if error and error.key == _NOT_FINITE else None)
+    if measured.count < MIN_LOSSES:
+        early = [] if broken or (not measured.count and not over) else [_too_few_losses(measured)]
         return Diagnosis((), tuple([broken] if broken else early), over)
-    found = [broken] if broken else _findings(seen)
-    return Diagnosis(tuple(seen.phases), tuple(sorted(found, key=lambda one: _RANK.index(one.severity))), over)
+    findings = [broken] if broken else _findings(measured)
+    return Diagnosis(tuple(measured.phases), tuple(sorted(findings, key=lambda one: _RANK.index(one.severity))), over)
 
 
-def _too_few_losses(seen: Measurements) -> Finding:
-    figures = {"count": seen.count, "needed": MIN_LOSSES}
-    return finding("too_short" if seen.over else "too_early", "note", figures)
+def _too_few_losses(measured: Measurements) -> Finding:
+    figures = {"count": measured.count, "needed": MIN_LOSSES}
+    return finding("too_short" if measured.over else "too_early", "note", figures)
 
 
-def _findings(seen: Measurements) -> list[Finding]:
-    if found := diagnosis_rules.diverged(seen):
-        return [found]
-    high, low = diagnosis_rules.rate_too_high(seen), diagnosis_rules.rate_too_low(seen)
-    fits = diagnosis_rules.over_fitting(seen) or diagnosis_rules.by_heart(seen)
-    few = None if fits or high or low else diagnosis_rules.too_few_steps(seen)
-    stairs = None if fits else diagnosis_rules.staircase(seen)
-    flat = None if low or few or fits else diagnosis_rules.plateau(seen)
-    spiky = None if high else diagnosis_rules.spikes(seen)
-    found = [one for one in (high, low, fits, few, stairs, flat, spiky, diagnosis_rules.clipped(seen)) if one]
-    if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in found):
-        found.append(_good_finding(seen))
-    if seen.over and not len(seen.checks) and not fits:
-        found.append(finding("no_validation", "note", {}))
-    return found
+def _findings(measured: Measurements) -> list[Finding]:
+    if divergence := diagnosis_rules.diverged(measured):
+        return [divergence]
+    high, low = diagnosis_rules.rate_too_high(measured), diagnosis_rules.rate_too_low(measured)
+    fits = diagnosis_rules.over_fitting(measured) or diagnosis_rules.by_heart(measured)
+    few = None if fits or high or low else diagnosis_rules.too_few_steps(measured)
+    stairs = None if fits else diagnosis_rules.staircase(measured)
+    flat = None if low or few or fits else diagnosis_rules.plateau(measured)
+    spiky = None if high else diagnosis_rules.spikes(measured)
+    findings = [one for one in (high, low, fits, few, stairs, flat, spiky, diagnosis_rules.clipped(measured)) if one]
+    if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in findings):
+        findings.append(_good_finding(measured))
+    if measured.over and not len(measured.checks) and not fits:
+        findings.append(finding("no_validation", "note", {}))
+    return findings
 
 
-def _good_finding(seen: Measurements) -> Finding:
-    figures = {"start": seen.start, "end": seen.end}
-    if len(seen.checks) < 2:
-        return finding("good", "good", figures, now=not seen.over)
-    place = int(seen.checks.argmin())
-    best, lowest = int(seen.evaluated_steps[place]), float(seen.checks[place])
-    figures |= {"best": best, "lowest": lowest, "gap": lowest - seen.end}
-    return finding("good_validated", "good", figures, now=not seen.over)
+def _good_finding(measured: Measurements) -> Finding:
+    figures = {"start": measured.start, "end": measured.end}
+    if len(measured.checks) < 2:
+        return finding("good", "good", figures, now=not measured.over)
+    place = int(measured.checks.argmin())
+    best, lowest = int(measured.evaluated_steps[place]), float(measured.checks[place])
+    figures |= {"best": best, "lowest": lowest, "gap": lowest - measured.end}
+    return finding("good_validated", "good", figures, now=not measured.over)
 
 
 def diagnose_run(run: Run) -> Diagnosis:

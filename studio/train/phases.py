@@ -108,9 +108,9 @@ def slope(x: Any, y: Any, weight: Any = None) -> tuple[float, float]:
     if not spread:
         return 0.0, math.inf
     up = y - numpy.average(y, weights=weight)
-    found = float((weight * across * up).sum()) / spread
-    scatter = float((weight * (up - found * across) ** 2).sum()) / max(1, len(x) - 2)
-    return found, math.sqrt(scatter / spread)
+    result = float((weight * across * up).sum()) / spread
+    scatter = float((weight * (up - result * across) ** 2).sum()) / max(1, len(x) - 2)
+    return result, math.sqrt(scatter / spread)
 
 
 def phases(curve: Smoothed) -> list[Phase]:
@@ -157,12 +157,12 @@ def _way_of(curve: Smoothed, a: int, b: int, mean_pace: float) -> str:
 
 def _pieces(ways: list[str]) -> list[tuple[str, int, int]]:
     """Return rows of equal ways: the way, its first stretch, and the one after its last."""
-    found, place = [], 0
+    result, place = [], 0
     for way, row in itertools.groupby(ways):
         count = len(list(row))
-        found.append((way, place, place + count))
+        result.append((way, place, place + count))
         place += count
-    return found
+    return result
 
 
 def _joined(ways: list[str], shortest: int) -> list[str]:
@@ -196,7 +196,7 @@ def _with_borders_moved(pieces: list[tuple[str, int, int]], curve: Smoothed) -> 
 
 def _swinging(pieces: list[tuple[str, int, int]], curve: Smoothed) -> list[tuple[str, int, int]]:
     """Return the pieces with those joined that go up and down in turn, three at least, and get nowhere."""
-    found, place = [], 0
+    result, place = [], 0
     while place < len(pieces):
         end = place + 1
         while end < len(pieces) and ("rise" in (pieces[end - 1][0], pieces[end][0])):
@@ -204,11 +204,11 @@ def _swinging(pieces: list[tuple[str, int, int]], curve: Smoothed) -> list[tuple
         heights = [abs(curve.level[b - 1] - curve.level[a]) for _, a, b in pieces[place:end]]
         a, b = pieces[place][1], pieces[end - 1][2]
         if end - place >= 3 and abs(curve.level[b - 1] - curve.level[a]) < max(heights) / 2:
-            found.append(("oscillation", a, b))
+            result.append(("oscillation", a, b))
         else:
-            found += pieces[place:end]
+            result += pieces[place:end]
         place = end
-    return found
+    return result
 
 
 def jagged(losses: Any, part: Any) -> bool:
@@ -221,7 +221,7 @@ def jagged(losses: Any, part: Any) -> bool:
 
 def _as_phases(pieces: list[tuple[str, int, int]], kinds: list[Any], curve: Smoothed) -> list[Phase]:
     """Return neighbours of one kind as one phase; a phase begins where the one before it has ended."""
-    found: list[Phase] = []
+    result: list[Phase] = []
     for (_, a, b), kind in zip(pieces, kinds, strict=True):
         first, last = int(curve.steps[curve.edges[a]]), int(curve.steps[curve.edges[b] - 1])
         at, levels, count = curve.at[a:b], curve.level[a:b], curve.count[a:b]
@@ -229,10 +229,10 @@ def _as_phases(pieces: list[tuple[str, int, int]], kinds: list[Any], curve: Smoo
         middle = numpy.average(at, weights=count)
         line = numpy.average(levels, weights=count) + rate * (numpy.array([first, last]) - middle)
         start, end = (float(value) for value in numpy.clip(line, levels.min(), levels.max()))
-        if found and found[-1].kind == kind:
-            found[-1] = replace(found[-1], last=last, end=end)
+        if result and result[-1].kind == kind:
+            result[-1] = replace(result[-1], last=last, end=end)
             continue
-        if found and found[-1].kind != "plateau":
-            found[-1] = replace(found[-1], end=start)
-        found.append(Phase(kind, found[-1].last + 1 if found else first, last, start, end))
-    return found
+        if result and result[-1].kind != "plateau":
+            result[-1] = replace(result[-1], end=start)
+        result.append(Phase(kind, result[-1].last + 1 if result else first, last, start, end))
+    return result
