@@ -22,6 +22,7 @@ from studio.data.readers.base import BadRow, ChangedRow, Going, Row
 from studio.data.segments import Rendering
 from studio.data.source import Table, cell
 from studio.data.tokens import Tokens
+from studio.errors import ModelError
 from studio.files import own_cache, replace_file
 from studio.model.template import source_of
 
@@ -229,6 +230,10 @@ class _Pass:
                 )
             except RowProblem as problem:
                 self._count(problem.kind, number, row, problem.names, problem.detail)
+            except ModelError as error:
+                if error.key != "model.template":
+                    raise
+                raise ModelError("model.template_row", row=number, **error.values) from error
         labelled = tokens.tokenize(
             [made.segments for *_, made in rendered], self._tokenizer, self._data.max_length, self._data.train_on
         )

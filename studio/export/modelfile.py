@@ -11,6 +11,7 @@ from typing import Any
 
 from studio.data.prompt import adds_bos
 from studio.export.subject import Subject
+from studio.model.template import ChatTemplate, TemplateRefusal
 
 _SYSTEM, _FIRST, _ANSWER, _SECOND = "\x02s\x03", "\x02u\x03", "\x02a\x03", "\x02v\x03"
 _CHATS = (("one",), ("one", "two", "three"), ("one", "two", "three", "four", "five"))
@@ -67,19 +68,19 @@ class _Template:
     """Renders chats with the template that the export has."""
 
     def __init__(self, subject: Subject):
-        self._tokenizer = copy.copy(subject.tokenizer)
+        tokenizer = copy.copy(subject.tokenizer)
         if subject.prompt.kind != "chat":
-            self._tokenizer.chat_template = subject.prompt.chat_template()
-        self._begin = self._tokenizer.bos_token if adds_bos(self._tokenizer) else ""
+            tokenizer.chat_template = subject.prompt.chat_template()
+        self._template = ChatTemplate(tokenizer)
+        self._begin = tokenizer.bos_token if adds_bos(tokenizer) else ""
 
-    def render(self, turns: Sequence[str], system: str | None = None, *, ask: bool = True) -> str:
+    def render(self, turns: Sequence[str], system: str | None = None) -> str:
         """Return a chat without the token that begins a text, where Ollama adds that itself."""
         roles = ("user", "assistant")
-        messages = [{"role": roles[number % 2], "content": turn} for number, turn in enumerate(turns)]
+        messages = [(roles[number % 2], turn) for number, turn in enumerate(turns)]
         if system is not None:
-            messages.insert(0, {"role": "system", "content": system})
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
-        return text.removeprefix(self._begin)
+            messages.insert(0, ("system", system))
+        return self._template.render(messages, ask=True).removeprefix(self._begin)
 
 
 def pieces(subject: Subject) -> tuple[Pieces | None, bool]:
@@ -105,15 +106,15 @@ def pieces(subject: Subject) -> tuple[Pieces | None, bool]:
 def _renders(template: _Template, turns: Sequence[str], system: str | None) -> str | None:
     try:
         return template.render(turns, system)
-    except Exception:  # templates are programs and raise what they like
+    except TemplateRefusal:
         return None
 
 
 def _taken_apart(template: _Template) -> Pieces | None:
-    try:
-        before, after_question = template.render([_FIRST]).split(_FIRST)
-    except Exception:
+    first = _renders(template, [_FIRST], None)
+    if first is None or first.count(_FIRST) != 1:
         return None
+    before, after_question = first.split(_FIRST)
     before_system, after_system = None, ""
     told = _renders(template, [_FIRST], _SYSTEM)
     if told is not None and told.count(_SYSTEM) == told.count(_FIRST) == 1:

@@ -1,47 +1,58 @@
-"""Renders chat templates as transformers does, with a date that the caller gives. It imports nothing of the studio.
+"""Renders conversations with one chat template, in a process of its own. It imports nothing of the studio.
 
-`python render.py < template` tries a template out in a process of its own, with limits of memory and time where the
-system knows them. It ends with 0 when the template was rendered or has refused its turns by itself, and with
-`TOO_MUCH` when it needed more than the limits.
+`python render.py` reads lines of JSON: the template, then requests, each of which is answered with a line. Every
+request has limits of time, memory and length, where the system knows them. The process ends when a request exceeds them
+(with `TOO_MUCH`, or by the system's signal), and with its input.
 """
 
+import contextlib
 import json
+import signal
 import sys
-from datetime import date, datetime
-from functools import lru_cache
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
 from typing import Any
 
 MEMORY, SECONDS = 256 * 1024**2, 5
-LONGEST = MEMORY // 16
-"""Characters that a rendered conversation may have at most."""
+MEMORY_PER_BYTE = 40
+"""Bytes of memory that each byte of a request may take besides."""
+LENGTH, LENGTH_PER_BYTE = 50_000, 10
+"""Characters that a rendered conversation may have, and how many more for each byte of its request."""
 TOO_MUCH = 7
-TURNS = (
-    [{"role": "user", "content": "Question"}],
-    [{"role": role, "content": role} for role in ("system", "user", "assistant", "user", "assistant")],
-)
 
 
-def render(template: str, messages: list[dict[str, Any]], ask: bool, today: date, special: dict[str, Any]) -> str:
-    """Return the text that `apply_chat_template` gives; raises whatever the template raises.
+def reply(template: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Return the text of the request's messages, or how the template refuses them.
 
-    `special` are the tokenizer's special tokens by name, `today` is what a template gets that writes the date. It is
-    given without the time of day, so that a template that writes that too says midnight.
+    Without messages, the template is only parsed. `today` is what a template gets that writes the date. It is given
+    without the time of day, so that a template that writes that too says midnight. `special` are the tokenizer's
+    special tokens by name.
     """
-    midnight = datetime(today.year, today.month, today.day)
-    values = {"strftime_now": midnight.strftime, "tools": None, "documents": None}
-    text = compiled(template).render(messages=messages, add_generation_prompt=ask, **values, **special)
-    if len(text) > LONGEST:
-        raise MemoryError(f"the rendered conversation has {len(text):,} characters")
-    return text
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        compiled = _compiled(template)
+        if request["messages"] is None:
+            return {}
+        values = {"strftime_now": datetime.fromisoformat(request["today"]).strftime, "tools": None, "documents": None}
+        text = compiled.render(
+            messages=request["messages"], add_generation_prompt=request["ask"], **values, **request["special"]
+        )
+    except MemoryError:
+        raise
+    except TemplateSyntaxError as error:
+        return {"line": error.lineno, "refusal": str(error.message)[:200]}
+    except Exception as error:  # templates are programs and raise what they like
+        return {"refusal": " ".join(str(error).split())[:200] or type(error).__name__}
+    return {"text": text}
 
 
-@lru_cache(16)
-def compiled(template: str) -> Any:
-    """Return a template ready to be rendered; raises jinja2.TemplateSyntaxError."""
+@cache
+def _compiled(template: str) -> Any:
     return _environment().from_string(template)
 
 
-@lru_cache(1)
 def _environment() -> Any:
     """Return what transformers renders templates in, as far as a template can tell."""
     from jinja2.exceptions import TemplateError
@@ -70,31 +81,50 @@ def _to_json(value: Any, **settings: Any) -> str:
 
 
 def main() -> int:
-    """Render the template on standard input for some usual turns."""
-    template = sys.stdin.read()
-    _environment()
-    _limit()
-    for turns in TURNS:
-        for ask in (True, False):
-            try:
-                render(template, turns, ask, date(2024, 1, 1), {"bos_token": "", "eos_token": ""})
-            except MemoryError:
-                return TOO_MUCH
-            except Exception:  # what a template refuses, or asks of others than these, is told when it is used
-                continue
+    """Answer the requests on standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for whoever started this
+    requests, replies = sys.stdin.buffer, sys.stdout.buffer
+    template = json.loads(requests.readline())
+    _environment()  # so that its modules do not count as the first request's memory
+    limited = _limits()
+    for line in requests:
+        request = json.loads(line.decode("utf-8", "surrogatepass"))
+        try:
+            with limited(len(line)):
+                made = reply(template, request)
+        except MemoryError:
+            return TOO_MUCH
+        if len(made.get("text", "")) > LENGTH + LENGTH_PER_BYTE * len(line):
+            return TOO_MUCH
+        replies.write(json.dumps(made, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        replies.flush()
     return 0
 
 
-def _limit() -> None:
+def _limits() -> Any:
+    """Return a context manager that limits what is done in it, for a request of so many bytes."""
     try:
         import resource
     except ImportError:  # Windows: the clock of whoever started this is the limit
-        return
+        return contextlib.nullcontext
+    held, most = 0, resource.getrlimit(resource.RLIMIT_AS)[1]
     if sys.platform == "linux":
         with open("/proc/self/statm", encoding="ascii") as file:
             held = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[None]:
+        if held:
+            resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY + MEMORY_PER_BYTE * size, most))
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its signal ends the process, also in native code
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            if held:
+                resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+    return limited
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
-"""A chat template is a program of whoever made the model: it is tried out in a child process before it runs here."""
+"""A chat template is a program of whoever made the model: it runs in a process with limits, whatever it renders."""
 
 import functools
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from studio.errors import ModelError
-from studio.model import render
-from studio.model.child import is_bearable
+from studio.model import render, template_process
+from studio.model.template_process import TemplateLimit
 
-WAIT = render.SECONDS + 3
-"""Seconds until a child that does not end is ended: its own limit counts only what it computes."""
+TURNS = (
+    [{"role": "user", "content": "Question"}],
+    [{"role": role, "content": role} for role in ("system", "user", "assistant", "user", "assistant")],
+)
+"""The conversations on which a template is tried out when its model is loaded."""
 
 Message = tuple[str, str]
 """Role and content."""
@@ -26,24 +30,22 @@ class ChatTemplate:
     def __init__(self, tokenizer: Any, today: date | None = None):
         """`today` is the date for templates that write one; without it, the day on which this is made, in UTC."""
         self._source = source_of(tokenizer)
+        self._name = Path(getattr(tokenizer, "name_or_path", "") or "").name
         self._special = dict(tokenizer.special_tokens_map)
         self._today = today or datetime.now(UTC).date()
 
     def require_syntax(self) -> None:
         """Raise ModelError that names the line of a template that cannot be parsed."""
-        from jinja2 import TemplateSyntaxError
-
-        try:
-            render.compiled(self._source)
-        except TemplateSyntaxError as error:
-            raise ModelError("model.template_syntax", line=error.lineno, detail=str(error.message)[:200]) from error
+        reply = self._ask({"messages": None})
+        if "line" in reply:
+            raise ModelError("model.template_syntax", line=reply["line"], detail=reply["refusal"])
 
     def render(self, messages: Sequence[Message], ask: bool) -> str:
-        """Return the text of a conversation, with the beginning of an answer if `ask`; raises TemplateRefusal."""
-        try:
-            return self._render(messages, ask, self._takes_parts)
-        except Exception as error:  # templates are programs and raise what they like
-            raise TemplateRefusal(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        """Return the text of a conversation, with the beginning of an answer if `ask`.
+
+        Raises TemplateRefusal, and ModelError for a template that needs more than its limits.
+        """
+        return self._render(messages, ask, self._takes_parts)
 
     @functools.cached_property
     def _takes_parts(self) -> bool:
@@ -53,7 +55,7 @@ class ChatTemplate:
             for parts in (False, True):
                 try:
                     text = self._render(messages, False, parts)
-                except Exception:  # as in `render`; the other form is tried next
+                except TemplateRefusal:
                     continue
                 if all(content in text for role, content in messages if role != "system"):
                     return parts
@@ -64,7 +66,17 @@ class ChatTemplate:
             {"role": role, "content": [{"type": "text", "text": content}] if parts else content}
             for role, content in messages
         ]
-        return render.render(self._source, given, ask, self._today, self._special)
+        today = self._today.isoformat()
+        reply = self._ask({"messages": given, "ask": ask, "today": today, "special": self._special})
+        if "refusal" in reply:
+            raise TemplateRefusal(reply["refusal"])
+        return reply["text"]
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return template_process.ask(self._source, request)
+        except TemplateLimit as error:
+            raise _too_much(self._name) from error
 
 
 def source_of(tokenizer: Any) -> str:
@@ -76,16 +88,27 @@ def source_of(tokenizer: Any) -> str:
 
 
 def check(template: str | dict[str, str] | None, name: str) -> None:
-    """Raise ModelError for a template that needs more time or memory than a conversation can; `name` is its model's.
+    """Raise ModelError for a template that needs more than its limits for a short conversation; `name` is its model's.
 
-    A tokenizer has none, one, or several by name. Each is tried out once in a process.
+    A tokenizer has none, one, or several by name.
     """
     templates = template.values() if isinstance(template, dict) else [template]
     for each in templates:
         if each and not _is_bearable(each):
-            raise ModelError("model.template", name=name, seconds=render.SECONDS, megabytes=render.MEMORY // 1024**2)
+            raise _too_much(name)
 
 
 @functools.lru_cache(64)
 def _is_bearable(template: str) -> bool:
-    return is_bearable(render.__file__, seconds=WAIT, text=template)
+    usual = {"today": "2024-01-01", "special": {"bos_token": "", "eos_token": ""}}
+    try:
+        for turns in TURNS:
+            for ask in (True, False):  # what it refuses is told when it is used
+                template_process.ask(template, {"messages": turns, "ask": ask, **usual})
+    except TemplateLimit:
+        return False
+    return True
+
+
+def _too_much(name: str) -> ModelError:
+    return ModelError("model.template", name=name, seconds=render.SECONDS, megabytes=render.MEMORY // 1024**2)

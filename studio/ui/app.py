@@ -12,6 +12,7 @@ from studio.i18n import LANGUAGES, best_language, text
 from studio.ui import clock, hosts, launch, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
+from studio.ui import help as help_pages
 from studio.ui.failures import shown, silent
 from studio.ui.following import Following
 from studio.ui.frame import Frame
@@ -66,10 +67,12 @@ def build() -> gr.Blocks:
                 library = runs_tab.build(words)
             with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
                 exports = export_tab.build(words)
+        help_section = help_pages.build(words)
         say_exports_again = export_events.connect(exports, frame, export_item, tabs)
         export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
         spoken = _connect(page, frame, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
         say_exports_again(spoken)
+        help_section.connect(frame.language)
     _quiet(page, frame.brand)
     return page
 

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import make_tokenizer
 
-from studio.errors import ModelError, StudioError
+from studio.errors import StudioError
 from studio.files import sha256
-from studio.model import child, load, render, template
+from studio.model import child
 from studio.runs import checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
@@ -155,42 +154,3 @@ def test_only_what_calls_the_hub_asks_for_tokens():
 def test_the_bomb_would_go_off(tmp_path):
     pickle.loads(pickle.dumps(Bomb(tmp_path / "marker")))
     assert (tmp_path / "marker").exists()
-
-
-NESTED = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-LARGE = "{{ 'a' * 900000000 }}"
-GROWING = "{% set ns = namespace(t='a') %}{% for i in range(40) %}{% set ns.t = ns.t + ns.t %}{% endfor %}{{ ns.t }}"
-
-
-@pytest.mark.parametrize("bomb", [NESTED, LARGE, GROWING], ids=["nested", "large", "growing"])
-def test_a_template_that_takes_too_much_is_refused_before_it_runs_here(bomb, tmp_path, monkeypatch):
-    monkeypatch.setattr(template, "WAIT", 2)
-    make_tokenizer(bomb).save_pretrained(tmp_path)
-
-    with pytest.raises(ModelError, match="template"):
-        load._tokenizer(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "usual",
-    [
-        "{% for m in messages %}{% generation %}{{ m.content | tojson(indent=2) }}{% endgeneration %}{% endfor %}",
-        "{{ raise_exception('no system role') }}",
-        "{{ strftime_now('%d') }}{{ bos_token }}",
-        "{% broken",
-        None,
-    ],
-)
-def test_usual_and_broken_templates_are_told_elsewhere(usual):
-    template.check(usual, "some/model")
-    template.check({"default": usual or "x"}, "some/model")
-
-
-def test_the_child_knows_nothing_of_the_studio():
-    imported = {
-        name.name.split(".")[0]
-        for node in ast.walk(ast.parse(Path(render.__file__).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import)
-        for name in node.names
-    }
-    assert imported <= {"json", "sys", "resource"}

@@ -8,19 +8,49 @@ and the files that exports carry.
 import importlib.util
 import json
 import os
+import signal
 import sys
 
 RECORDED = {"output_scores": True, "return_dict_in_generate": True}
 """What `generate` is asked for besides the tokens."""
 GREEDY = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+TEMPLATE_MEMORY, TEMPLATE_SECONDS = 512 * 1024**2, 5
 
 
 def main() -> None:
     """Carry out the request."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     request = json.loads(sys.stdin.readline())
+    if request["use"] != "gguf":
+        limit_templates()
     uses = {"model": use_model, "example": use_example, "space": use_space, "gguf": use_gguf}
     uses[request["use"]](request)
+
+
+def limit_templates() -> None:
+    """End this process when a chat template needs more than its limits; it may tell this use from the run's own."""
+    try:
+        import resource
+    except ImportError:  # Windows: whoever started this ends it when it says nothing for long
+        return
+    from transformers import PreTrainedTokenizerBase
+
+    render = PreTrainedTokenizerBase.apply_chat_template
+    usual = resource.getrlimit(resource.RLIMIT_AS)
+
+    def limited(*given: object, **settings: object) -> object:
+        if sys.platform == "linux":
+            with open("/proc/self/statm", encoding="ascii") as file:
+                held = int(file.read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (held + TEMPLATE_MEMORY, usual[1]))
+        signal.setitimer(signal.ITIMER_PROF, TEMPLATE_SECONDS)  # its signal ends the process
+        try:
+            return render(*given, **settings)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            resource.setrlimit(resource.RLIMIT_AS, usual)
+
+    PreTrainedTokenizerBase.apply_chat_template = limited
 
 
 def use_model(request: dict) -> None:

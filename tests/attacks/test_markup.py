@@ -1,0 +1,114 @@
+"""No name of a run, an adapter or a base is markup: on the page, on a card, in what is exported."""
+
+import re
+from dataclasses import replace
+
+import outside
+import pytest
+from playwright.sync_api import expect
+from test_guest_page import HOSTILE, SLOW
+from visitors import PASSWORDS
+
+from studio import labels
+from studio.compare import report, report_html
+from studio.compare.journal import Pair
+from studio.export import card, space, subject
+from studio.i18n import text
+
+pytestmark = pytest.mark.timeout(300)
+NAMES = (
+    HOSTILE,
+    "[x](javascript:window.taken=1) ![y](x)",
+    "`</code><img src=x onerror=window.taken=1>`",
+    "| <b>x</b> |\n\n<script>window.taken=1</script>\n\n---\n# x",
+    "</title></details></textarea>--><svg onload=window.taken=1>",
+    "&lt;img src=x onerror=window.taken=1&gt;",
+)
+
+
+def owners_page(shared, browser):
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
+    page.goto(shared.url)
+    page.locator("input:not([type=password]), textarea").first.fill("owner")
+    page.locator("input[type=password]").fill(PASSWORDS["owner"])
+    page.locator("input[type=password]").press("Enter")
+    expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
+    return page
+
+
+def test_nothing_that_an_adapter_of_somebody_else_says_runs_on_the_owners_page(
+    shared, two_runs, browser, tiny_model, tmp_path
+):
+    alien = outside.make(tmp_path / "alien", tiny_model, HOSTILE)
+    (alien / "chat_template.jinja").write_text(
+        f"{HOSTILE}{{% for m in messages %}}{{{{ m.content }}}}{{% endfor %}}", encoding="utf-8"
+    )
+    page = owners_page(shared, browser)
+    page.get_by_role("tab", name=text("ui.tabs.compare", "en"), exact=True).click()
+    page.locator("#outside").get_by_role("button", name=text("ui.outside.title", "en")).click()
+    files, said = page.locator("#outside-files input[type=file]"), page.locator("#outside-said")
+    page.locator("#outside-same-base input").check()
+
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "<img src=x onerror=window.taken=1>").write_bytes(b"x")
+    files.set_input_files(outside.zipped(tmp_path / "odd", tmp_path / "odd.zip"))
+    expect(said.locator("[role=alert]")).to_contain_text("<img src=x", timeout=SLOW)
+    files.set_input_files(outside.zipped(alien, tmp_path / "<img src=x onerror=window.taken=1>.zip"))
+    expect(said.locator("[role=alert]")).to_contain_text("<script>", timeout=SLOW)
+    expect(page.locator("#extra-3 input").first).to_have_value(re.compile("img-src-x"), timeout=SLOW)
+    page.locator("#prompt textarea").fill("What is 3?")
+    page.get_by_role("button", name=text("ui.compare.go", "en"), exact=True).click()
+    expect(page.locator("#proof .unproven")).to_contain_text("<img src=x", timeout=SLOW)
+
+    assert page.evaluate("window.taken") is None
+    assert page.locator("img[src=x]").count() == 0
+    page.context.close()
+
+
+def opened(browser, html):
+    """Return what a page has made of markup: what has run, and its images, scripts and links to scripts."""
+    page = browser.new_page()
+    page.set_content(html)
+    page.wait_for_timeout(100)
+    strange = "img[src=x], svg[onload], b, [onerror], a[href^='javascript']"
+    made = page.evaluate("window.taken"), page.locator(strange).count(), page.locator("script").count()
+    page.close()
+    return made
+
+
+def rendered(markdown):
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable("table").render(markdown.partition("\n---\n")[2] or markdown)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_no_markup_on_a_card(name, browser):
+    stills = (report.Stills(name, ((1, name),)),)
+    made = report.Card(name, name, name, (Pair(name, name, name),), (name,), name, (1.0, 0.5), None, stills, date=name)
+    usual = replace(made, title="x", base="x", adapter="x", recipe=("x",), data_hash="x", stills=(), date="x")
+    usual = replace(usual, pairs=(Pair("x", "x", "x"),))
+    for write in (report_html.to_html, lambda card: rendered(report.to_markdown(card))):
+        assert opened(browser, write(made)) == opened(browser, write(usual)) == (None, 0, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_run, tmp_path):
+    labels.rename(finished_run, " ".join(name.split())[:60])
+    whole = subject.of(finished_run)
+    whole = replace(
+        whole, base=replace(whole.base, id=name, origin="folder"), prompt=subject.Prompt("chat", system=name)
+    )
+    card.write(tmp_path, whole, "adapter")
+    made = (tmp_path / card.NAME).read_text(encoding="utf-8")
+    assert opened(browser, rendered(made)) == (None, 0, 0)
+    demo = space._demo(whole, (Pair(name, name, name),))
+    assert opened(browser, rendered("\n\n".join((f"# {demo['heading']}", demo["about"])))) == (None, 0, 0)
+    if (page := tmp_path / card.PAGE).is_file():
+        assert opened(browser, page.read_text(encoding="utf-8")) == (None, 0, 0)
+
+
+def test_such_markup_would_run(browser):
+    taken, strange, scripts = opened(browser, f"<p>{HOSTILE}</p>")
+    assert (strange, scripts) == (1, 1)
+    assert taken in ("name", "script")

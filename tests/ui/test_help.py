@@ -1,0 +1,35 @@
+"""The Help section shows the pages of `studio/docs`."""
+
+import pytest
+
+from studio.i18n import LANGUAGES
+from studio.ui import help as help_pages
+from studio.ui.help import TOPICS, page
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_is_shown_in_every_language_without_pictures_and_links_to_files(topic, language):
+    text = page(topic, language)
+
+    assert text.startswith("# ")
+    assert "![" not in text
+    assert "](../" not in text
+    assert ("요." in text) is (language == "ko")
+
+
+def test_every_page_of_the_docs_is_a_topic():
+    assert {path.stem for path in help_pages._DOCS.glob("*.md")} == set(TOPICS)
+
+
+@pytest.mark.parametrize("topic", ["../../README", None])
+def test_an_unknown_topic_gives_the_first(topic):
+    assert page(topic, "en") == page(TOPICS[0], "en")
+
+
+def test_opening_choosing_and_changing_the_language_show_a_page():
+    from studio.ui import app
+
+    events = [event for event in app.build().fns.values() if event.fn is page]
+
+    assert sorted(target[1] for event in events for target in event.targets) == ["expand", "input", "input"]
