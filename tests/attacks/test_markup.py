@@ -9,11 +9,11 @@ from playwright.sync_api import expect
 from test_guest_page import HOSTILE, SLOW
 from visitors import PASSWORDS
 
-from studio import labels
 from studio.compare import report, report_html
 from studio.compare.journal import Pair
 from studio.export import card, space, subject
 from studio.i18n import text
+from studio.runs import metadata
 
 pytestmark = pytest.mark.timeout(300)
 NAMES = (
@@ -94,7 +94,7 @@ def test_a_name_is_no_markup_on_a_card(name, browser):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_run, tmp_path):
-    labels.rename(finished_run, " ".join(name.split())[:60])
+    metadata.rename(finished_run, " ".join(name.split())[:60])
     whole = subject.of(finished_run)
     whole = replace(
         whole, base=replace(whole.base, id=name, origin="folder"), prompt=subject.Prompt("chat", system=name)

@@ -9,7 +9,7 @@ from studio import gpu
 from studio.data import prepare
 from studio.model.load import load_tokenizer
 from studio.runs import State
-from studio.train.trainer import LengthGroupedSampler
+from studio.train.recorded_rows import LengthGroupedSampler
 
 
 def rows_of(run, name="train"):
