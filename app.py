@@ -8,8 +8,9 @@ from studio.model import hardware
 
 hardware.prepare_process()  # before anything imports torch
 
-from studio import gpu, presets, trash  # noqa: E402
+from studio import gpu, presets  # noqa: E402
 from studio.errors import StudioError  # noqa: E402
+from studio.runs import trash  # noqa: E402
 from studio.ui import app, guest, hosts, launch, logins  # noqa: E402
 from studio.ui.access import Door, space  # noqa: E402
 
@@ -28,7 +29,7 @@ def main() -> None:
         sys.exit(str(error))
     for line in told:
         print(line, flush=True)
-    trash.empty(older_than=trash.KEPT_SECONDS)
+    trash.empty(older_than=trash.KEEP_SECONDS)
     if options.quickstart:
         try:
             gpu.thread().start_run(presets.load(presets.QUICKSTART))

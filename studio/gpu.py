@@ -74,20 +74,20 @@ class GpuThread:
 
         `settings` (new values by dotted path) apply from there on. Raises RunError, ConfigError or DeviceError.
         """
-        from studio import checkpoints
-        from studio.train import resume, trainer
+        from studio.runs import checkpoints
+        from studio.train import resume, run_training
 
         run = runs.find(run_id)
         with self._starting_run(wait) as devices:
             if run.status().state.alive:
                 raise _busy(run)
-            changes = resume.changed(run, settings or {})
+            changes = resume.checked_changes(run, settings or {})
             if run.status().state is State.FINISHED:
-                resume.require_further(run, changes)
+                resume.require_longer(run, changes)
             if checkpoints.all_of(run.path) or run.status().state is State.FINISHED:
-                checkpoints.newest_whole(run.path)
+                checkpoints.newest_complete(run.path)
             writer = RunWriter.take_over(run, devices)
-            trainer.change(writer, changes)
+            run_training.record_changes(writer, changes)
             return self._enqueue(_QueuedRun(writer, True, token))
 
     @contextlib.contextmanager
@@ -196,7 +196,7 @@ class GpuThread:
             with self._starting:
                 waiting = self._queued_runs()
             for each in waiting:
-                each.run.beat()
+                each.run.touch_heartbeat()
 
     def _loop(self) -> None:
         while not self._closing.is_set():
@@ -264,27 +264,27 @@ class GpuThread:
 
     def _train(self, waiting: _QueuedRun) -> None:
         from studio.model.hardware import release_memory
-        from studio.train import pulse, together
-        from studio.train.trainer import train
+        from studio.train import distributed, heartbeat
+        from studio.train.run_training import train
 
         run = waiting.run
         if device_loss.is_lost():  # while it was queued
-            run.tell(message("log.device_lost"), "warning")
+            run.note(message("log.device_lost"), "warning")
             run.enter(State.PAUSED)
             return
         failure: StudioError | None = None
         with log_to(run.log), estimate.device_in_use():
             try:
                 with (
-                    pulse.beating(run),
-                    self._device_lock(run.requested, lambda: run.begin("waiting")),
+                    heartbeat.writing(run),
+                    self._device_lock(run.requested, lambda: run.enter_phase("waiting")),
                     processes.translate_lost_peer(),
                 ):
                     self._training = run
                     train(run, self._host, self._run_interactive, resumed=waiting.resumed, token=waiting.token)
             except Exception as error:
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
-                failure = together.cause(run, as_studio_error(error))
+                failure = distributed.failure_cause(run, as_studio_error(error))
         if failure:  # outside of the handler, where the traceback no longer holds the model
             self._host.release()
             run.enter(State.FAILED, error=failure.message)
@@ -332,7 +332,7 @@ def _lock_devices() -> Callable[[], None] | None:
 
 def _busy(run: Run) -> DeviceError:
     """Return the error that names an active run, and its machine where that is another."""
-    there = runs.elsewhere(run)
+    there = runs.remote_owner(run)
     return DeviceError("device.elsewhere", run=run.id, **there) if there else DeviceError("device.busy", run=run.id)
 
 
@@ -360,7 +360,7 @@ def shutdown() -> None:
 
 def train_along() -> None:
     """Train as a process of rank 1 or higher; raises StudioError, which rank 0 reports."""
-    from studio.train import together
+    from studio.train import distributed
 
     try:
         path = processes.broadcast()
@@ -368,15 +368,15 @@ def train_along() -> None:
         return
     if path is None:
         return
-    run = together.Onlooker(path)
+    run = distributed.NullRunWriter(path)
     try:
         with processes.translate_lost_peer():
-            together.train_along(run, ModelHost())
+            distributed.train_worker(run, ModelHost())
     except Exception as error:
         failure = as_studio_error(error)
         if failure.key != processes.LOST_PEER:
             log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
-            together.say_why(run, failure)
+            distributed.write_failure(run, failure)
         raise failure from error
 
 

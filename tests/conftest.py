@@ -84,7 +84,7 @@ def tiny_model(tmp_path_factory) -> Path:
 
     What is imported for a training stays for good: each run collects its garbage twice, and need not look through that.
     """
-    import studio.train.sft  # noqa: F401
+    import studio.train.trainer  # noqa: F401
 
     gc.collect()
     gc.freeze()

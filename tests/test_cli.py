@@ -12,9 +12,10 @@ import outside
 import pytest
 import yaml
 
-from studio import checkpoints, runs
+from studio import runs
 from studio.config import RunConfig
 from studio.events import Step
+from studio.runs import checkpoints
 
 
 def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:

@@ -172,7 +172,7 @@ def test_the_language_follows_the_browser(header, language):
 
 
 def test_phases_are_words_of_the_catalogue():
-    named = re.findall(r"begin\(\"([a-z ]+)\"", "".join(path.read_text(encoding="utf-8") for path in SOURCES))
+    named = re.findall(r"enter_phase\(\"([a-z ]+)\"", "".join(path.read_text(encoding="utf-8") for path in SOURCES))
 
     assert named
     assert [phase for phase in named if not has(f"phase.{PhaseChanged(phase=phase).phase.split()[0]}")] == []

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from studio import gpu, owner, runs, trash
+from studio import gpu, owner, runs
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError
 from studio.owner import GONE_SECONDS, Owner
-from studio.runs import State
+from studio.runs import State, trash, writer
 
 
 def elsewhere(run: runs.Run, silent: float, **changes) -> runs.Run:
@@ -21,7 +21,7 @@ def elsewhere(run: runs.Run, silent: float, **changes) -> runs.Run:
     status["owner"] |= {"pid": 1, "started": 5.0, "boot": 5.0, "host": "node7", "kernel": "other 1"} | changes
     status["state"] = "training"
     path.write_text(json.dumps(status), encoding="utf-8")
-    for file in run.beats:
+    for file in run.heartbeat_files:
         if file.exists():
             os.utime(file, (time.time() - silent,) * 2)
     return run
@@ -35,7 +35,7 @@ def run():
 def test_a_run_of_another_machine_lives_as_long_as_its_heart_beats(run):
     assert elsewhere(run, silent=GONE_SECONDS / 2).status().state is State.TRAINING
     assert elsewhere(run, silent=GONE_SECONDS + 5).status().state is State.INTERRUPTED
-    (run.path / runs.VITALS).write_text("{}")  # which is written every second
+    (run.path / runs.RESOURCE_USAGE).write_text("{}")  # which is written every second
     assert run.status().state is State.TRAINING
 
 
@@ -64,8 +64,8 @@ def test_a_process_that_wakes_up_writes_no_more_into_a_run_that_was_taken_over(r
     elsewhere(run, silent=1)
     before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
     real = time.time
-    monkeypatch.setattr(runs.time, "time", lambda: real() + GONE_SECONDS + 1)
-    for write in (lambda: run.begin("training"), lambda: run.update(step=7), lambda: run.enter(State.FAILED)):
+    monkeypatch.setattr(writer.time, "time", lambda: real() + GONE_SECONDS + 1)
+    for write in (lambda: run.enter_phase("training"), lambda: run.update(step=7), lambda: run.enter(State.FAILED)):
         with pytest.raises(RunError, match="node7"):
             write()
     assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
@@ -88,10 +88,10 @@ def test_a_record_of_an_older_version_is_of_this_machine(run):
 
 
 def test_a_run_that_waits_gives_signs_of_life(run):
-    for file in run.beats[:1]:
+    for file in run.heartbeat_files[:1]:
         os.utime(file, (5, 5))
-    run.beat()
-    assert time.time() - Path(run.beats[0]).stat().st_mtime < 60
+    run.touch_heartbeat()
+    assert time.time() - Path(run.heartbeat_files[0]).stat().st_mtime < 60
 
 
 def test_a_run_that_uses_another_device_is_in_nobodys_way(run):

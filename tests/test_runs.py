@@ -13,7 +13,7 @@ from studio.config import RunConfig
 from studio.errors import RunError
 from studio.events import Step
 from studio.i18n import message
-from studio.runs import Run, State
+from studio.runs import Run, State, writer
 
 
 def step(number: int) -> Step:
@@ -54,7 +54,7 @@ def test_events_come_back_as_they_were_and_from_where_one_left_off():
 
 def test_a_message_in_an_event_is_put_into_words_by_its_reader():
     run = runs.create(RunConfig())
-    run.tell(message("log.usable", rows=3, usable=2), "warning")
+    run.note(message("log.usable", rows=3, usable=2), "warning")
     told = run.events()[0][-1]
     assert told.message.text("en") == "2 of 3 rows can be used."
     assert "2개" in told.message.text("ko")
@@ -108,21 +108,23 @@ def test_a_status_is_never_half_there_for_a_reader():
 def test_a_damaged_folder_does_not_hide_the_other_runs():
     good, bad = runs.create(RunConfig()), runs.create(RunConfig())
     (bad.path / "status.json").write_text("{")
-    assert runs.readable_status(bad) is None
+    assert runs.try_status(bad) is None
     assert [run.id for run in runs.alive_runs()] == [good.id]
 
 
 def test_a_scratch_run_is_in_no_list_at_any_moment(monkeypatch):
     seen = []
-    write = runs.replace_file
+    write = writer.replace_file
 
     def looking(path, content):
         write(path, content)
         seen.append((len(runs.all_runs()), len(runs.alive_runs())))
 
-    monkeypatch.setattr(runs, "replace_file", looking)
-    rename = runs.Path.rename
-    monkeypatch.setattr(runs.Path, "rename", lambda path, to: (seen.append(len(runs.all_runs())), rename(path, to))[1])
+    monkeypatch.setattr(writer, "replace_file", looking)
+    rename = writer.Path.rename
+    monkeypatch.setattr(
+        writer.Path, "rename", lambda path, to: (seen.append(len(runs.all_runs())), rename(path, to))[1]
+    )
     with runs.scratch(RunConfig()) as run:
         run.enter(State.TRAINING)
         assert runs.all_runs() == []
@@ -145,15 +147,15 @@ def test_a_scratch_run_that_a_kill_has_left_goes_with_the_next(home):
 def test_steps_are_written_twice_a_second_at_most_and_none_is_lost_at_the_next_change(monkeypatch):
     run = runs.create(RunConfig())
     now, written = [100.0], []
-    monkeypatch.setattr(runs.time, "monotonic", lambda: now[0])
-    write = runs.replace_file
-    monkeypatch.setattr(runs, "replace_file", lambda path, content: (written.append(path.name), write(path, content)))
+    monkeypatch.setattr(writer.time, "monotonic", lambda: now[0])
+    write = writer.replace_file
+    monkeypatch.setattr(writer, "replace_file", lambda path, content: (written.append(path.name), write(path, content)))
     for step in range(40):  # two seconds at twenty a second
         now[0] += 0.05
         run.advance(step=step)
     assert 3 <= len(written) <= 5
     run.advance(step=41)
-    run.begin("evaluating")
+    run.enter_phase("evaluating")
     assert Run(run.path).status().step == 41
 
 

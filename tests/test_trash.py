@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from studio import labels, runs, trash
+from studio import runs
 from studio.config import RunConfig
 from studio.errors import RunError
-from studio.runs import State
+from studio.runs import State, metadata, trash
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def run():
 
 def test_a_deleted_run_is_in_no_list_and_comes_back_as_it_was(run):
     before = {path.relative_to(run.path): path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    labels.annotate(run, "keep")
+    metadata.annotate(run, "keep")
     going = trash.delete(run)
     assert runs.all_runs() == []
     with pytest.raises(RunError):
@@ -33,7 +33,7 @@ def test_a_deleted_run_is_in_no_list_and_comes_back_as_it_was(run):
     back = trash.restore(run.id)
     assert trash.deleted_runs() == []
     assert back.path == run.path
-    assert labels.of(back).note == "keep"
+    assert metadata.load(back).note == "keep"
     assert all((back.path / name).read_bytes() == content for name, content in before.items())
 
 
@@ -74,11 +74,11 @@ def test_what_is_not_in_the_trash_or_has_its_place_taken_is_not_put_back(run):
 
 def test_emptying_removes_for_good_and_only_what_is_old_enough(run, home):
     trash.delete(run)
-    assert trash.empty(older_than=trash.KEPT_SECONDS) == 0
+    assert trash.empty(older_than=trash.KEEP_SECONDS) == 0
     [found] = trash.deleted_runs()
-    long_ago = int((time.time() - trash.KEPT_SECONDS - 5) * 1000)
+    long_ago = int((time.time() - trash.KEEP_SECONDS - 5) * 1000)
     found.path.rename(found.path.with_name(f"{long_ago}~{run.id}"))
-    assert trash.empty(older_than=trash.KEPT_SECONDS) == 1
+    assert trash.empty(older_than=trash.KEEP_SECONDS) == 1
     assert os.listdir(home / "trash") == []
 
 

@@ -7,12 +7,13 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from studio import labels, runs, summaries, trash
+from studio import runs
 from studio.cli.console import LANGUAGE, AsJson, RunId, out, print_json, print_plain, text
+from studio.runs import history, metadata, trash
 
 if TYPE_CHECKING:
     from studio.reports.run_metadata import RunMetadata
-    from studio.summaries import Summary
+    from studio.runs.history import Summary
 
 app = typer.Typer(help=text("cli.runs"), invoke_without_command=True)
 
@@ -32,7 +33,7 @@ def list_runs(
     if in_trash:
         _list_trash(as_json)
         return
-    listed = summaries.all_of()
+    listed = history.all_summaries()
     if as_json:
         print_json([_as_json(summary) for summary in listed])
         return
@@ -90,7 +91,7 @@ def _as_json(summary: "Summary") -> dict[str, Any]:
         "path": str(runs.folder() / summary.id),
         "name": summary.name,
         "note": summary.note,
-        "published": labels.is_published(runs.Run(runs.folder() / summary.id)),
+        "published": metadata.is_published(runs.Run(runs.folder() / summary.id)),
         "state": summary.state,
         "damaged": summary.damaged or None,
         "step": status.step if status else 0,
@@ -174,15 +175,15 @@ def _show(record: "RunMetadata") -> None:
 @app.command("rename", help=text("cli.runs_rename"))
 def rename(run_id: RunId, name: Annotated[str, typer.Argument(metavar="NAME", help=text("cli.run_name"))]) -> None:
     run = runs.find(run_id)
-    labels.rename(run, name)
-    print_plain(text("cli.renamed", run=run.id, name=labels.name_of(run)))
+    metadata.rename(run, name)
+    print_plain(text("cli.renamed", run=run.id, name=metadata.name_of(run)))
 
 
 @app.command("note", help=text("cli.runs_note"))
 def note(run_id: RunId, content: Annotated[str, typer.Argument(metavar="TEXT", help=text("cli.run_note"))]) -> None:
     run = runs.find(run_id)
-    labels.annotate(run, content)
-    print_plain(text("cli.noted" if labels.of(run).note else "cli.note_gone", run=run.id))
+    metadata.annotate(run, content)
+    print_plain(text("cli.noted" if metadata.load(run).note else "cli.note_gone", run=run.id))
 
 
 @app.command("publish", help=text("cli.runs_publish"))
@@ -190,7 +191,7 @@ def publish(
     run_id: RunId = "last", off: Annotated[bool, typer.Option("--off", help=text("cli.publish_off"))] = False
 ) -> None:
     run = runs.find(run_id)
-    labels.publish(run, not off)
+    metadata.publish(run, not off)
     print_plain(text("cli.unpublished" if off else "cli.published", run=run.id), wrap=False)
 
 
@@ -223,4 +224,4 @@ def clean(run_id: RunId) -> None:
     from studio.train import cleanup
 
     run = runs.find(run_id)
-    print_plain(text("cli.cleaned", size=size(cleanup.clean(run)), run=run.id))
+    print_plain(text("cli.cleaned", size=size(cleanup.remove_old(run)), run=run.id))

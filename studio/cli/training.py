@@ -99,7 +99,7 @@ def _start(start: Callable[[], Run], config: RunConfig) -> Run:
     from studio.train import plan
 
     try:
-        plan.shared(config.train)
+        plan.divide_batch(config.train)
         return start()
     except StudioError:
         processes.broadcast(None)
@@ -197,7 +197,7 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
         print_path(run.path)
     state = follow(run, quiet=as_json)
     status = run.status()
-    reading = diagnosis.read(run)
+    reading = diagnosis.diagnose_run(run)
     if as_json:
         outcome = {"id": run.id, "path": str(run.path), "state": state.value, "step": status.step}
         print_json({**outcome, "reading": reading.as_json(), **_advice_json(advice)})
@@ -216,15 +216,16 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
 
 def _show_oom_advice(run: Run) -> None:
     """After an out-of-memory error, print the commands that avoid it."""
-    from studio.train import relief
+    from studio.train import oom_advice
 
-    if not relief.out_of_memory(run):
+    if not oom_advice.is_out_of_memory(run):
         return
     err.print(text("cli.ways_out"))
-    for advice in relief.reliefs(run):
+    for advice in oom_advice.advice(run):
         command = f"resume {run.id}" if advice.resumes else f"train {run.path / 'run.yaml'}"
         changes = " ".join(f"--set {path}={format_value(value)}" for path, value in advice.settings.items())
-        print_plain(f"- {advice.told.text(LANGUAGE)}\n  python -m studio {command} {changes}", wrap=False, console=err)
+        summary = advice.summary.text(LANGUAGE)
+        print_plain(f"- {summary}\n  python -m studio {command} {changes}", wrap=False, console=err)
 
 
 @app.command(help=text("cli.resume"))

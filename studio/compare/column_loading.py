@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio import checkpoints, runs
+from studio import runs
 from studio.compare.columns import NOW, Column
 from studio.config import RunConfig
 from studio.data import tokens
@@ -30,7 +30,7 @@ from studio.model.adapter_files import WEIGHTS
 from studio.model.compatibility import Compatibility
 from studio.model.load import Located
 from studio.model.probe import Probe
-from studio.runs import Run
+from studio.runs import Run, checkpoints
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _final_adapter(run: Run) -> AdapterSource:
     saved_checkpoints = checkpoints.all_of(run.path)
     if not saved_checkpoints:
         raise CompareError("compare.no_adapter", run=run.id)
-    newest = checkpoints.newest_whole(run.path)
+    newest = checkpoints.newest_complete(run.path)
     note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
     return AdapterSource(newest, run, run.resolved()["base"], note)
 

@@ -9,7 +9,7 @@ from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.reports import fonts
 from studio.reports.canvas import ACCENT, LINE, MUTED, WARN, Canvas
 from studio.reports.fonts import Faces
-from studio.train.curve import Curve
+from studio.runs.curve import Curve
 
 SIZE = (1000, 480)
 """Width and height in pixels."""
@@ -21,7 +21,7 @@ _MAX_POINTS = 600
 
 def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
     """Return the picture; None for a curve without a point. Losses are in nats per trained token."""
-    losses, checks = _finite(curve.steps, curve.losses), _finite(curve.check_steps, curve.check_losses)
+    losses, checks = _finite(curve.steps, curve.losses), _finite(curve.evaluated_steps, curve.validation_losses)
     if not losses:
         return None
     names, faces = _words(language)

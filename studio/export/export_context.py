@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from studio import labels
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.data import tokens
 from studio.data.conversation import Turn
@@ -17,7 +16,7 @@ from studio.errors import ExportError, ModelError
 from studio.events import Chosen
 from studio.i18n import DEFAULT_LANGUAGE
 from studio.model import adapter_files, builtin, catalogue, compatibility, load
-from studio.runs import Run
+from studio.runs import Run, metadata
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class ExportContext:
     @property
     def name(self) -> str:
         """The display name of the run."""
-        return labels.name_of(self.run)
+        return metadata.name_of(self.run)
 
     @property
     def generation(self) -> GenerationConfig:

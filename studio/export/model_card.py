@@ -20,7 +20,7 @@ from studio.i18n import text
 from studio.model import builtin, hub_models
 from studio.reports import card_html, comparison_card
 from studio.reports.comparison_card import escape_inline
-from studio.train import diagnosis, record
+from studio.train import diagnosis, recorded_rows
 
 NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
 _LANGUAGE_ROWS = 400
@@ -43,7 +43,7 @@ def languages_of(context: ExportContext) -> tuple[str, ...]:
     """Return the languages of the training rows' answers; empty if unknown."""
     from pyarrow import parquet
 
-    path = record.folder_of(context.run.path) / "train.parquet"
+    path = recorded_rows.folder_of(context.run.path) / "train.parquet"
     if not path.is_file():
         return ()
     rows = next(parquet.ParquetFile(path).iter_batches(_LANGUAGE_ROWS), None)
@@ -110,7 +110,7 @@ class _Card:
             return
         yield f"## {self._text('samples')}"
         steps = len(self._samples.curve.steps) and int(self._samples.curve.steps[-1])
-        yield self._text(f"samples_from.{self._samples.source}", step=self._samples.curve.kept or steps, page=PAGE)
+        yield self._text(f"samples_from.{self._samples.source}", step=self._samples.curve.best_step or steps, page=PAGE)
         for pair in card.pairs:
             yield f"**{card.words('prompt')}**\n\n{comparison_card.fenced_block(pair.prompt)}"
             for side in ("before", "after"):
@@ -148,7 +148,7 @@ class _Card:
 
     def _curve(self) -> Iterator[str]:
         curve = self._samples.curve
-        losses, checks = comparison_card.finite(curve.losses), comparison_card.finite(curve.check_losses)
+        losses, checks = comparison_card.finite(curve.losses), comparison_card.finite(curve.validation_losses)
         if not losses:
             return
         yield f"## {self._text('curve')}"
@@ -158,7 +158,8 @@ class _Card:
         if self._has_picture:
             yield f"![{words}]({CURVE})"
         yield words
-        yield _list(escape_inline(line) for line in diagnosis.read(self._context.run).text(self._context.language))
+        lines = diagnosis.diagnose_run(self._context.run).text(self._context.language)
+        yield _list(map(escape_inline, lines))
 
     def _board(self) -> Iterator[str]:
         run, language = self._context.run, self._context.language

@@ -13,8 +13,8 @@ from studio.files import sha256
 from studio.model.adapter_files import WEIGHTS
 from studio.reports import run_card
 from studio.reports.comparison_card import Card
+from studio.runs.curve import Curve, read_curve
 from studio.train import samples
-from studio.train.curve import Curve
 
 MAX_PAIRS = 6
 
@@ -28,7 +28,7 @@ class SampleAnswers:
     @cached_property
     def curve(self) -> Curve:
         """The loss curves of the run."""
-        return Curve().after(self.context.run.events()[0])
+        return read_curve(self.context.run)
 
     @cached_property
     def adapter_sha256(self) -> str:
@@ -52,7 +52,7 @@ class SampleAnswers:
         """The sample timeline's answers of the base and of this adapter."""
         timeline = samples.read(self.context.run)
         frames = {frame.step: frame for frame in timeline.frames}
-        before, after = frames.get(0), frames.get(self.curve.kept or self.context.run.status().step)
+        before, after = frames.get(0), frames.get(self.curve.best_step or self.context.run.status().step)
         if before is None or after is None or before is after:
             return ()
         answers = zip(timeline.prompts, before.answers, after.answers, strict=True)

@@ -12,10 +12,10 @@ from studio.export.code_snippets import escape_docstring, literal
 from studio.export.export_context import ExportContext
 from studio.files import replace_file
 from studio.runs import Run, State
-from studio.train import record
+from studio.train import recorded_rows
 
 NAME = "train.py"
-STEP = "lean.py"
+STEP = "packed_trainer.py"
 """A copy of the studio's trainer, which imports no other module of it."""
 LOSSES = "losses.csv"
 
@@ -31,7 +31,7 @@ def export(context: ExportContext, folder: Path) -> Path:
 
 def require_record(run: Run) -> Path:
     """Return the folder of a run's stored rows; raises ExportError when there is none."""
-    rows = record.folder_of(run.path)
+    rows = recorded_rows.folder_of(run.path)
     if not all((rows / name).is_file() for name in ("train.parquet", "order.npy")):
         raise ExportError("export.no_record", run=run.id)
     return rows
@@ -42,7 +42,7 @@ def _fill(draft: Path, context: ExportContext, rows: Path) -> None:
     (draft / "tokenizer").mkdir()
     adapter.save_tokenizer(draft / "tokenizer", context)
     replace_file(draft / NAME, text(context))
-    shutil.copyfile(Path(record.__file__).parent / STEP, draft / STEP)
+    shutil.copyfile(Path(recorded_rows.__file__).parent / STEP, draft / STEP)
     replace_file(draft / "requirements.txt", "\n".join(code_snippets.requirements(context, training=True)) + "\n")
     lines = [f"{step},{loss!r}" for step, loss in losses(context.run).items()]
     replace_file(draft / LOSSES, "step,loss\n" + "\n".join(lines) + "\n")
@@ -74,7 +74,7 @@ def _settings(context: ExportContext) -> Any:
 
 
 def _has_validation(context: ExportContext) -> bool:
-    return (record.folder_of(context.run.path) / "validation.parquet").is_file()
+    return (recorded_rows.folder_of(context.run.path) / "validation.parquet").is_file()
 
 
 def _last_step(context: ExportContext) -> int | None:
@@ -126,7 +126,7 @@ def _head(context: ExportContext) -> str:
             "import numpy",
             "import torch",
             "from datasets import Dataset",
-            "from lean import LeanTrainer",
+            "from packed_trainer import PackedTrainer",
             "from peft import LoraConfig, get_peft_model",
             "from torch.utils.data import DataLoader, Sampler",
             f"from transformers import {', '.join(sorted(classes))}",
@@ -162,7 +162,7 @@ _BATCHES = '''class RecordedBatches(Sampler):
 
 def _trainer(context: ExportContext) -> str:
     lines = [
-        "class Trainer(LeanTrainer):",
+        "class Trainer(PackedTrainer):",
         '    """Is fed with the recorded batches."""',
         "",
         "    def get_train_dataloader(self):",

@@ -62,7 +62,7 @@ def from_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[HeldO
 
 
 def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldOutRow]:
-    """Return those of a run's validation rows that have these numbers (see `Prepared.held`)."""
+    """Return those of a run's validation rows that have these numbers (see `PreparedData.held`)."""
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
     rows = prepare.conversations_at(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
     return [_training_row(turns, made.segments, tokenizer) for turns, made in rows]

@@ -26,7 +26,7 @@ OPTIMIZER_BYTES = {
 for 256 weights each), or a row and a column of one (Shazeer and Stern 2018, Adafactor), or none."""
 
 LOGITS_PER_CHUNK = 256
-"""Tokens whose logits exist at the same time; see `train.lean.HeadLoss`."""
+"""Tokens whose logits exist at the same time; see `train.packed_trainer.ChunkedCrossEntropy`."""
 LOGIT_BYTES = 12
 """Bytes of a logit at the peak: in 16 bits as it is computed, in float32, and once more while they are summed."""
 

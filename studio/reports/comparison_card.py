@@ -14,7 +14,7 @@ from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.evaluate.scoreboard import Score, Scoreboard, Verdict
 from studio.i18n import DEFAULT_LANGUAGE, text
-from studio.train.diagnosis import Reading
+from studio.train.diagnosis import Diagnosis
 
 VERDICT_SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "="}
 """Shown beside a verdict, so that colour is never the only sign."""
@@ -48,7 +48,7 @@ class Card:
     data_hash: str = ""
     losses: tuple[float, ...] = ()
     """Training losses in order, for the sparkline."""
-    reading: Reading | None = None
+    reading: Diagnosis | None = None
     """The diagnosis of the run's curves."""
     stills: tuple[SampleTimeline, ...] = ()
     """How answers changed during the training."""

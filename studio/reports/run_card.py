@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import date
 
-from studio import labels
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.comparison import AnswerPair, Comparison
 from studio.config import BUILTIN_MODEL, ModelConfig
@@ -12,9 +11,9 @@ from studio.evaluate.scoreboard import Scoreboard
 from studio.i18n import text
 from studio.model import builtin
 from studio.reports.comparison_card import Card, SampleTimeline
-from studio.runs import Run
+from studio.runs import Run, metadata
+from studio.runs.curve import read_curve
 from studio.train import diagnosis, samples
-from studio.train.curve import Curve
 
 MAX_TIMELINE_PROMPTS = 2
 """Sample timelines on a card."""
@@ -41,20 +40,20 @@ def comparison_card_of(run: Run, comparison: Comparison, language: str) -> Card:
 def card_of_run(run: Run, pairs: tuple[AnswerPair, ...], language: str) -> Card:
     """Return the card of a run's own adapter beside its base, with these answers and without a scoreboard."""
     config = run.config()
-    curve = Curve().after(run.events()[0])
+    curve = read_curve(run)
     recipe = [text("card.lora", language, r=config.lora.r, alpha=config.lora.alpha)]
     if len(curve.steps):
         rate = f"{config.train.learning_rate:g}"
         recipe.append(text("card.steps", language, steps=int(curve.steps[-1]), rate=rate))
     return Card(
-        title=labels.name_of(run),
+        title=metadata.name_of(run),
         base=base_name(config.model),
-        adapter=labels.name_of(run),
+        adapter=metadata.name_of(run),
         pairs=pairs,
         recipe=tuple(recipe),
         data_hash=str(run.resolved().get("data", "")),
         losses=tuple(curve.losses.tolist()),
-        reading=diagnosis.read(run) if len(curve.steps) else None,
+        reading=diagnosis.diagnose_run(run) if len(curve.steps) else None,
         stills=_sample_timelines(run),
         date=date.today().isoformat(),
         language=language,

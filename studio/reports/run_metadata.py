@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio import checkpoints, presets, summaries
+from studio import presets
 from studio.config import RunConfig, fields, values
 from studio.errors import ConfigError
 from studio.events import Chosen
-from studio.runs import Run, State
-from studio.summaries import Summary
+from studio.runs import Run, State, checkpoints, history
+from studio.runs.history import Summary
 from studio.train import cleanup
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
     if chosen is None:
         chosen = list({event.name: event for event in _events(run) if isinstance(event, Chosen)}.values())
     return RunMetadata(
-        summary=summaries.of(run),
+        summary=history.summary_of(run),
         config=config,
         from_default=from_default(config) if config else {},
         from_preset=from_preset(config) if config else {},
@@ -94,7 +94,7 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
         choices=chosen,
         resolved=resolved,
         checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
-        spare_bytes=cleanup.spare_bytes(run),
+        spare_bytes=cleanup.removable_bytes(run),
         evaluations=_evaluations(run.path / "compare"),
         votes=sum(_count_lines(run.path / "compare" / name) for name in ("votes.jsonl", "readings.jsonl")),
     )

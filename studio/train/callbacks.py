@@ -11,19 +11,20 @@ from studio.events import Evaluated, Resumed, Step
 from studio.model import processes
 from studio.model.hardware import random_state
 from studio.runs import RunWriter, State
-from studio.train.best import Best
-from studio.train.ends import Enough
+from studio.runs.curve import read_curve
+from studio.train.best_adapter import BestAdapter
+from studio.train.interrupts import EarlyStop
 
 
 class RunCallback(TrainerCallback):
-    """Writes what the trainer reports into the run, and calls `between` whenever a forward pass is done.
+    """Writes what the trainer reports into the run, and calls `on_micro_batch` whenever a forward pass is done.
 
-    `between` may run short jobs, and raises to end the training.
+    `on_micro_batch` may run short jobs, and raises to end the training.
     """
 
-    def __init__(self, run: RunWriter, between: Callable[[], None], best: Best, resumed: bool):
+    def __init__(self, run: RunWriter, on_micro_batch: Callable[[], None], best: BestAdapter, resumed: bool):
         self._run = run
-        self._between = between
+        self._on_micro_batch = on_micro_batch
         self._best = best
         self._resumed = resumed
         self._tokens_before = 0
@@ -46,7 +47,7 @@ class RunCallback(TrainerCallback):
         self._run.update(step=state.global_step, total=state.max_steps, started=time.time())
         self._run.enter(State.TRAINING)
         self._evaluating = False
-        self._run.begin("training")
+        self._run.enter_phase("training")
         if processes.rank() and not state.global_step:
             set_seed(args.seed + processes.rank())  # each has noise of its own; weights and order are alike by now
         if self._is_due(args, state):  # the run was left in the middle of this evaluation
@@ -55,24 +56,24 @@ class RunCallback(TrainerCallback):
     def _is_due(self, args: Any, state: Any) -> bool:
         if not state.global_step or args.eval_strategy == "no":
             return False
-        if processes.broadcast(self._best.has_seen(state.global_step)):
+        if processes.broadcast(self._best.is_evaluated(state.global_step)):
             return False
         return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
 
-    def look(self) -> None:
+    def check_requests(self) -> None:
         """Look at once whether anything is asked or waits, before an evaluation begins."""
-        self._between()
+        self._on_micro_batch()
 
     @override
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._enough:
-            raise Enough
-        self._between()
+            raise EarlyStop
+        self._on_micro_batch()
         self.sample()
 
     @override
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._between()
+        self._on_micro_batch()
 
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -83,8 +84,8 @@ class RunCallback(TrainerCallback):
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._evaluating:
             self._evaluating = True
-            self._run.begin("evaluating")
-        self._between()
+            self._run.enter_phase("evaluating")
+        self._on_micro_batch()
 
     @override
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
@@ -106,14 +107,15 @@ class RunCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
         self.gather()
-        if processes.broadcast(processes.is_main_process() and self._best.saw(state.global_step, metrics["eval_loss"])):
+        first = processes.is_main_process()
+        if processes.broadcast(first and self._best.add_loss(state.global_step, metrics["eval_loss"])):
             self._enough = True
         self._evaluating = False
         if state.global_step < state.max_steps:
-            self._run.begin("training")
+            self._run.enter_phase("training")
 
 
 def _tokens_at(run: RunWriter, step: int) -> int:
     """Return the tokens that a run had seen at `step`, as far as its events tell."""
-    seen = [event.tokens for event in run.events()[0] if isinstance(event, Step) and event.step <= step]
-    return max(seen, default=0)
+    curve = read_curve(run)
+    return int(curve.tokens[curve.steps <= step].max(initial=0))

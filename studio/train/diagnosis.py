@@ -1,6 +1,6 @@
 """What a run's curves say, in plain sentences: the phases of the loss, and findings with what to try.
 
-Only logged figures are looked at, no model and no data, so that a reading can be made while a run goes on, from its
+Only logged figures are used, no model and no data, so that a diagnosis can be made while a run goes on, from its
 events, again and again.
 """
 
@@ -9,21 +9,21 @@ from typing import Any
 
 from studio.i18n import DEFAULT_LANGUAGE, Message, message
 from studio.runs import Run, State, Status
-from studio.train import signs
-from studio.train.curve import Curve
+from studio.runs.curve import Curve, read_curve
+from studio.train import diagnosis_rules
+from studio.train.diagnosis_rules import Finding, Measurements, Severity, finding, format_figure, pace
 from studio.train.phases import Phase
-from studio.train.signs import Finding, Seen, Severity, finding, pace, shown
 
-FEWEST = 8
-"""Logged losses below which nothing is said of a curve."""
-SIGNS: dict[Severity, str] = {"good": "✓", "note": "•", "warning": "⚠", "error": "✕"}
+MIN_LOSSES = 8
+"""Logged losses that a diagnosis needs."""
+SEVERITY_MARKS: dict[Severity, str] = {"good": "✓", "note": "•", "warning": "⚠", "error": "✕"}
 """What stands before a finding, so that colour is never the only sign."""
 _RANK: list[Severity] = ["error", "warning", "good", "note"]
 _NOT_FINITE = "errors.run.not_finite"
 
 
 @dataclass(frozen=True)
-class Reading:
+class Diagnosis:
     """What the curves of a run say."""
 
     phases: tuple[Phase, ...] = ()
@@ -40,9 +40,9 @@ class Reading:
 
     def text(self, language: str = DEFAULT_LANGUAGE) -> list[str]:
         """Return the whole reading as lines of plain text."""
-        lines = [" ".join(told.text(language) for told in self.words)] if self.phases else []
+        lines = [" ".join(sentence.text(language) for sentence in self.words)] if self.phases else []
         for one in self.findings:
-            lines.append(f"{SIGNS[one.severity]} {one.what.text(language)} {one.advice.text(language)}")
+            lines.append(f"{SEVERITY_MARKS[one.severity]} {one.what.text(language)} {one.advice.text(language)}")
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -63,59 +63,59 @@ class Reading:
 
 
 def _phase_words(phase: Phase, steps: int, goes_on: bool) -> Message:
-    values = {"first": shown(phase.first), "last": shown(phase.last)} | pace(phase.per_100, steps)
-    values |= {"start": shown(phase.start), "end": shown(phase.end)}
+    values = {"first": format_figure(phase.first), "last": format_figure(phase.last)} | pace(phase.per_100, steps)
+    values |= {"start": format_figure(phase.start), "end": format_figure(phase.end)}
     return message(f"diagnosis.phase.{phase.kind}{'_now' if goes_on else ''}", **values)
 
 
-def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Reading:
+def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Diagnosis:
     """Read the curves of a run; without a status, of one that still trains.
 
     `clip` is the norm above which gradients are clipped, where it is known.
     """
     over = status is not None and status.state in (State.FINISHED, State.STOPPED, State.FAILED)
-    seen = Seen(curve, over, clip)
-    told = status.error if status else None
-    broken = signs.broken(seen, int(told.values["step"]) if told and told.key == _NOT_FINITE else None)
-    if seen.count < FEWEST:
-        early = [] if broken or (not seen.count and not over) else [_early(seen)]
-        return Reading((), tuple([broken] if broken else early), over)
-    found = [broken] if broken else _found(seen)
-    return Reading(tuple(seen.phases), tuple(sorted(found, key=lambda one: _RANK.index(one.severity))), over)
+    measured = Measurements(curve, over, clip)
+    error = status.error if status else None
+    broken = diagnosis_rules.broken(measured, int(error.values["step"]) if error and error.key == _NOT_FINITE else None)
+    if measured.count < MIN_LOSSES:
+        early = [] if broken or (not measured.count and not over) else [_too_few_losses(measured)]
+        return Diagnosis((), tuple([broken] if broken else early), over)
+    findings = [broken] if broken else _findings(measured)
+    return Diagnosis(tuple(measured.phases), tuple(sorted(findings, key=lambda one: _RANK.index(one.severity))), over)
 
 
-def _early(seen: Seen) -> Finding:
-    figures = {"count": seen.count, "needed": FEWEST}
-    return finding("too_short" if seen.over else "too_early", "note", figures)
+def _too_few_losses(measured: Measurements) -> Finding:
+    figures = {"count": measured.count, "needed": MIN_LOSSES}
+    return finding("too_short" if measured.over else "too_early", "note", figures)
 
 
-def _found(seen: Seen) -> list[Finding]:
-    if found := signs.diverged(seen):
-        return [found]
-    high, low = signs.rate_too_high(seen), signs.rate_too_low(seen)
-    fits = signs.over_fitting(seen) or signs.by_heart(seen)
-    few = None if fits or high or low else signs.too_few_steps(seen)
-    stairs = None if fits else signs.staircase(seen)
-    flat = None if low or few or fits else signs.plateau(seen)
-    spiky = None if high else signs.spikes(seen)
-    found = [one for one in (high, low, fits, few, stairs, flat, spiky, signs.clipped(seen)) if one]
-    if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in found):
-        found.append(_good(seen))
-    if seen.over and not len(seen.checks) and not fits:
-        found.append(finding("no_validation", "note", {}))
-    return found
+def _findings(measured: Measurements) -> list[Finding]:
+    if divergence := diagnosis_rules.diverged(measured):
+        return [divergence]
+    high, low = diagnosis_rules.rate_too_high(measured), diagnosis_rules.rate_too_low(measured)
+    fits = diagnosis_rules.over_fitting(measured) or diagnosis_rules.by_heart(measured)
+    few = None if fits or high or low else diagnosis_rules.too_few_steps(measured)
+    stairs = None if fits else diagnosis_rules.staircase(measured)
+    flat = None if low or few or fits else diagnosis_rules.plateau(measured)
+    spiky = None if high else diagnosis_rules.spikes(measured)
+    findings = [one for one in (high, low, fits, few, stairs, flat, spiky, diagnosis_rules.clipped(measured)) if one]
+    if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in findings):
+        findings.append(_good_finding(measured))
+    if measured.over and not len(measured.checks) and not fits:
+        findings.append(finding("no_validation", "note", {}))
+    return findings
 
 
-def _good(seen: Seen) -> Finding:
-    figures = {"start": seen.start, "end": seen.end}
-    if len(seen.checks) < 2:
-        return finding("good", "good", figures, now=not seen.over)
-    place = int(seen.checks.argmin())
-    best, lowest = int(seen.check_steps[place]), float(seen.checks[place])
-    figures |= {"best": best, "lowest": lowest, "gap": lowest - seen.end}
-    return finding("good_validated", "good", figures, now=not seen.over)
+def _good_finding(measured: Measurements) -> Finding:
+    figures = {"start": measured.start, "end": measured.end}
+    if len(measured.checks) < 2:
+        return finding("good", "good", figures, now=not measured.over)
+    place = int(measured.checks.argmin())
+    best, lowest = int(measured.evaluated_steps[place]), float(measured.checks[place])
+    figures |= {"best": best, "lowest": lowest, "gap": lowest - measured.end}
+    return finding("good_validated", "good", figures, now=not measured.over)
 
 
-def read(run: Run) -> Reading:
+def diagnose_run(run: Run) -> Diagnosis:
     """Read the curves of a run from its directory."""
-    return diagnose(Curve().after(run.events()[0]), run.status(), run.config().train.max_grad_norm)
+    return diagnose(read_curve(run), run.status(), run.config().train.max_grad_norm)

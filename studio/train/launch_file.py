@@ -47,7 +47,7 @@ def check(path: Path, config: RunConfig, run: str) -> Launch:
     facts = [message(f"log.launch.{kind}", processes=processes, machines=machines, each=each)]
     blocks = list(_blocks(settings, kind, config))
     try:
-        divided = plan.shared(config.train, processes)
+        divided = plan.divide_batch(config.train, processes)
         size, times = divided.batch_size, divided.gradient_accumulation // processes
         facts.append(message("log.launch.batch", run=run, rows=size * times * processes, size=size, times=times))
     except RunError as error:
@@ -92,8 +92,8 @@ def _blocks(settings: Any, kind: Kind, config: RunConfig) -> Any:
         yield message("log.launch.no_port")
     if kind == "sharded":
         for name, wanted in (("fsdp_version", 2), ("fsdp_state_dict_type", "FULL_STATE_DICT")):
-            if (found := settings.fsdp_config.get(name)) != wanted:
-                yield message("log.launch.fsdp", name=name, wanted=wanted, found=str(found))
+            if (actual := settings.fsdp_config.get(name)) != wanted:
+                yield message("log.launch.fsdp", name=name, wanted=wanted, found=str(actual))
         if config.model.quantization != "none":
             yield RunError("run.sharded_quantized", quantization=config.model.quantization).message
 

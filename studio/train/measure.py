@@ -15,17 +15,18 @@ from studio.generation.held_out import HeldOutRow
 from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, release_memory
-from studio.train import build, cadence, pinned, plan, samples
-from studio.train.best import Best
-from studio.train.ends import Asked
+from studio.runs.curve import read_curve
+from studio.train import pinned, plan, samples, sampling_schedule
+from studio.train.best_adapter import BestAdapter
+from studio.train.interrupts import StopRequested
 from studio.train.plan import Plan
 
-LOOK = 0.005
+POLL_SECONDS = 0.005
 """Seconds between two looks at the process's memory."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrialResult:
     """What two steps on the longest rows took."""
 
     plan: Plan
@@ -37,21 +38,22 @@ class Measured:
     """Seconds of all steps, if the other rows cost as much a token as the longest did, and of the film strip."""
 
 
-def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measured:
+def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialResult:
     """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind.
 
     The adapter is the caller's to remove. Raises Asked when `stop` is set, and StudioError as the run would.
     """
+    from studio.train.trainer import build_trainer
 
-    def going(share: float | None = None) -> None:
+    def on_progress(share: float | None = None) -> None:
         if stop.is_set():
-            raise Asked("cancel")
+            raise StopRequested("cancel")
 
     located = load.locate(config.model)
     if located is None:
         raise ModelError("model.not_here", id=config.model.id)
     host.remove_adapter()
-    prepared = prepare(config, load.load_tokenizer(config.model), going)
+    prepared = prepare(config, load.load_tokenizer(config.model), on_progress)
     free = free_memory_each(host.held)
     planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
     lengths = [len(ids) for ids in prepared.train["input_ids"]]
@@ -62,23 +64,25 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> Measur
     with runs.scratch(config) as run, _peak(dict(host.held)) as peak:
         host.base(config.model, located)
         short = replace(planned, settings=planned.settings.model_copy(update=trial))
-        best = Best(run, False, None, lambda folder: None)
+        best = BestAdapter(run, False, None, lambda folder: None)
         rows = prepared.train.select(longest)
-        trainer = build.build(run, config, short, host, rows, None, going, best, resumed=False)
+        trainer = build_trainer(run, config, short, host, rows, None, on_progress, best, resumed=False)
         trainer.train()
-        steps = [event.at for event in run.events()[0] if event.type == "step"]
+        first, second = read_curve(run).times
         prompts = [
             HeldOutRow("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]
         ]
-        speed = samples.measure(host, prompts, config.generation, going)
-    step_seconds = steps[1] - steps[0]
+        speed = samples.measure(host, prompts, config.generation, on_progress)
+    step_seconds = float(second - first)
     tokens = config.train.epochs * sum(lengths) if not config.train.max_steps else planned.steps * size * _mean(lengths)
     each = step_seconds / max(1, sum(lengths[row] for row in longest))
     seconds = each * tokens
     if config.samples.mode == "auto":
         longest_answer = config.generation.max_new_tokens
-        seconds *= 1 + cadence.choose(config.samples, longest_answer, planned.steps, seconds, speed).share
-    return Measured(planned, int(peak.bytes), step_seconds, seconds)
+        seconds *= (
+            1 + sampling_schedule.choose_schedule(config.samples, longest_answer, planned.steps, seconds, speed).share
+        )
+    return TrialResult(planned, int(peak.bytes), step_seconds, seconds)
 
 
 def _mean(numbers: list[int]) -> float:
@@ -96,27 +100,27 @@ class _Peak:
 def _peak(held: dict[int, float]) -> Iterator[_Peak]:
     import torch
 
-    found = _Peak()
+    measured = _Peak()
     if device() == "cuda":
         cards = range(torch.cuda.device_count())
         before = [torch.cuda.memory_allocated(card) - held.get(card, 0) for card in cards]
         for card in cards:
             torch.cuda.reset_peak_memory_stats(card)
-        yield found
-        found.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
+        yield measured
+        measured.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
         return
     release_memory()
     process, over = psutil.Process(), threading.Event()
     before = process.memory_info().rss - sum(held.values())
 
-    def look() -> None:
-        while not over.wait(LOOK):
-            found.bytes = max(found.bytes, process.memory_info().rss - before)
+    def poll() -> None:
+        while not over.wait(POLL_SECONDS):
+            measured.bytes = max(measured.bytes, process.memory_info().rss - before)
 
-    thread = threading.Thread(target=look, name="memory", daemon=True)
+    thread = threading.Thread(target=poll, name="memory", daemon=True)
     thread.start()
     try:
-        yield found
+        yield measured
     finally:
         over.set()
         thread.join()

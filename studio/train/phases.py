@@ -1,11 +1,7 @@
 """A loss curve cut into its phases: where it falls fast, falls slowly, lies flat, swings or rises.
 
-Long curves are thinned first, so that the cost grows with the number of points once and stays small after that:
-medians of stretches that grow by a fifth from the first step on (a curve's early part goes by fast), until they are as
-wide as a fortieth of the run. Straight pieces are then fitted to the medians by least squares; how many there are is
-decided by a penalty for each, as in Bai and Perron (2003), "Computation and analysis of multiple structural change
-models", with the Bayesian criterion's penalty (Yao 1988) made heavier, because batches of real text are not as
-independent as the criterion supposes.
+The curve is smoothed once, into medians of stretches that grow by a fifth from the first step on (a curve's early part
+goes by fast) up to a fortieth of the run. A phase is a row of stretches whose slope, over a window of them, is alike.
 """
 
 import itertools
@@ -19,14 +15,10 @@ Kind = Literal["fast", "slow", "steady", "plateau", "oscillation", "rise"]
 """`steady` is a fall without a faster or slower part."""
 
 _GROWTH, _SHARE = 0.2, 40
-_PIECE_PENALTY = 4.0
-"""Times the logarithm of the number of medians, for each piece."""
 _SHORTEST = 4
-"""Medians that a piece rests on at least; two fix a line, two more say that it is one."""
-_SURE = 3.0
-"""Standard errors by which a trend must differ from nothing."""
-_SURE_OF_NOISE = 5.0
-"""The same where the error comes from the noise of the whole curve: a cliff of a few steps is no straight line."""
+"""Stretches of a phase, at least; shorter ones are joined to the one before."""
+_SURE = 4.0
+"""Standard errors by which a slope must differ from nothing."""
 _LAGS = (1, 2, 4, 8)
 """Logged steps over which the noise is measured: batches of like length follow one another, so that neighbours differ
 less than the curve scatters."""
@@ -59,46 +51,38 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Thinned:
+class Smoothed:
     """A curve as medians of stretches."""
 
     at: Any
     """Mean step of each stretch."""
     level: Any
     """Median loss of each stretch."""
-    count: Any
-    """Points in each stretch."""
-    first: Any
-    last: Any
-    """First and last step of each stretch."""
+    edges: Any
+    """Indices of the logged losses where the stretches begin, and their number."""
+    steps: Any
     losses: Any
-    """Every single loss."""
     noise: float
     """Standard deviation of a single loss around its neighbours."""
 
     @property
-    def error(self) -> Any:
-        """Standard error of each level; a median's is 1.25 times a mean's (for the normal distribution)."""
-        return self.noise * numpy.where(self.count > 2, 1.2533, 1.0) / numpy.sqrt(self.count)
+    def count(self) -> Any:
+        """Logged losses in each stretch."""
+        return numpy.diff(self.edges)
+
+    def part(self, a: int, b: int) -> Any:
+        """Return the single losses of the stretches from `a` to before `b`."""
+        return self.losses[self.edges[a] : self.edges[b]]
 
 
-def thin(steps: Any, losses: Any) -> Thinned:
+def smooth(steps: Any, losses: Any) -> Smoothed:
     """Return a curve (two arrays of one length, one point at least) as medians of stretches."""
-    edges = _edges(len(losses))
-    counts = numpy.diff(edges)
-    level = numpy.empty(len(counts))
-    for place, (a, b) in enumerate(itertools.pairwise(edges)):
-        level[place] = losses[a] if b - a == 1 else numpy.median(losses[a:b])
-    at = numpy.add.reduceat(steps.astype(float), edges[:-1]) / counts
-    return Thinned(at, level, counts, steps[edges[:-1]], steps[edges[1:] - 1], losses, noise_of(losses))
-
-
-def _edges(count: int) -> Any:
-    widest = max(1, count // _SHARE)
-    edges = [0]
-    while edges[-1] < count:
-        edges.append(min(count, edges[-1] + min(widest, max(1, int(edges[-1] * _GROWTH)))))
-    return numpy.array(edges)
+    widest, edges = max(1, len(losses) // _SHARE), [0]
+    while edges[-1] < len(losses):
+        edges.append(min(len(losses), edges[-1] + min(widest, max(1, int(edges[-1] * _GROWTH)))))
+    level = numpy.array([numpy.median(losses[a:b]) for a, b in itertools.pairwise(edges)])
+    at = numpy.array([steps[a:b].mean() for a, b in itertools.pairwise(edges)])
+    return Smoothed(at, level, numpy.array(edges), steps, losses, noise_of(losses))
 
 
 def noise_of(losses: Any, lags: tuple[int, ...] = _LAGS) -> float:
@@ -108,108 +92,123 @@ def noise_of(losses: Any, lags: tuple[int, ...] = _LAGS) -> float:
     deviation, which single outliers do not move: 1.4826 makes it a standard deviation (of the normal distribution), and
     the square root of 2 is for a difference of two.
     """
-    found = 0.0
+    largest = 0.0
     for lag in (lag for lag in lags if lag == 1 or lag <= len(losses) // 6):
         steps = (losses[lag:] - losses[:-lag])[:: 1 + len(losses) // _MEASURED]
         if len(steps) > 1:
-            found = max(found, float(numpy.median(numpy.abs(steps - numpy.median(steps)))))
-    return 1.4826 * found / math.sqrt(2)
+            largest = max(largest, float(numpy.median(numpy.abs(steps - numpy.median(steps)))))
+    return 1.4826 * largest / math.sqrt(2)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    a: int
-    b: int
-    """Stretches from `a` to before `b`."""
-    start: float
-    end: float
-    slope: float
-    error: float
-    """Standard error of the slope, from what the levels scatter around the line."""
-    noise_error: float
-    """The same from the noise of the whole curve."""
-    swing: float
-    """Standard deviation of the levels around the line."""
+def slope(x: Any, y: Any, weight: Any = None) -> tuple[float, float]:
+    """Return the slope of the least-squares line through some points, and its standard error from their scatter."""
+    weight = numpy.ones(len(x)) if weight is None else weight.astype(float)
+    across = x - numpy.average(x, weights=weight)
+    spread = float((weight * across**2).sum())
+    if not spread:
+        return 0.0, math.inf
+    up = y - numpy.average(y, weights=weight)
+    result = float((weight * across * up).sum()) / spread
+    scatter = float((weight * (up - result * across) ** 2).sum()) / max(1, len(x) - 2)
+    return result, math.sqrt(scatter / spread)
 
 
-def phases(thinned: Thinned) -> list[Phase]:
+def phases(curve: Smoothed) -> list[Phase]:
     """Return the phases of a curve in order; they cover it without gaps."""
-    pieces = _pieces(thinned)
-    whole = _length(thinned.first[0], thinned.last[-1])
-    mean_pace = (pieces[0].start - min(piece.end for piece in pieces)) / whole
-    ways = [_way(piece, thinned, mean_pace) for piece in pieces]
-    ways = _swinging(pieces, ways)
-    ways = ["swing" if way == "flat" and _is_jagged(p, thinned) else way for p, way in zip(pieces, ways, strict=True)]
-    kinds = [_kind(piece, way, mean_pace) for piece, way in zip(pieces, ways, strict=True)]
+    whole = max(1.0, float(curve.steps[-1] - curve.steps[0]))
+    mean_pace = (curve.level[:2].mean() - curve.level.min()) / whole
+    ways = _joined([_way(curve, place, mean_pace) for place in range(len(curve.level))], 2)
+    pieces = _swinging(_pieces(ways), curve)
+    ways = [way for way, a, b in pieces for _ in range(b - a)]
+    pieces = _pieces(_joined(ways, _SHORTEST))
+    pieces = _with_borders_moved(pieces, curve)
+    pieces = [(_way_of(curve, a, b, mean_pace) if way == "plateau" else way, a, b) for way, a, b in pieces]
+    kinds = [
+        "oscillation" if way == "plateau" and jagged(curve.losses, curve.part(a, b)) else way for way, a, b in pieces
+    ]
     if "fast" not in kinds:
         kinds = ["steady" if kind == "slow" else kind for kind in kinds]
-    return _joined(pieces, kinds, thinned)
+    return _as_phases(pieces, kinds, curve)
 
 
-def _pieces(thinned: Thinned) -> list[_Piece]:
-    """Return the straight pieces with the least sum of squares and penalties, by dynamic programming."""
-    count = len(thinned.level)
-    weights = 1 / numpy.maximum(thinned.error, _floor(thinned)) ** 2
-    x, y = thinned.at, thinned.level
-    sums = [numpy.concatenate(([0.0], numpy.cumsum(weights * part))) for part in (x**0, x, y, x * x, x * y, y * y)]
-    penalty = _PIECE_PENALTY * math.log(max(count, 2))
-    shortest = min(_SHORTEST, count)
-    best = numpy.full(count + 1, math.inf)
-    best[0] = -penalty
-    before = numpy.zeros(count + 1, dtype=int)
-    for end in range(shortest, count + 1):
-        starts = numpy.arange(0, end - shortest + 1)
-        w, wx, wy, wxx, wxy, wyy = (part[end] - part[starts] for part in sums)
-        spread = numpy.maximum(wxx - wx * wx / w, 1e-12)
-        rest = wyy - wy * wy / w - (wxy - wx * wy / w) ** 2 / spread
-        costs = best[starts] + numpy.maximum(rest, 0) + penalty
-        least = int(numpy.argmin(costs))
-        best[end], before[end] = costs[least], least
-    ends = [count]
-    while ends[-1] > 0:
-        ends.append(int(before[ends[-1]]))
-    ends.reverse()
-    return [_line(a, b, thinned) for a, b in itertools.pairwise(ends)]
+def _way(curve: Smoothed, place: int, mean_pace: float) -> str:
+    """Return where a curve goes at one of its stretches, by the slope of the smallest window around it that is sure."""
+    for half in range(2, max(3, len(curve.level) // 6 + 1)):
+        first = max(0, min(place - half, len(curve.level) - 2 * half - 1))
+        way = _way_of(curve, first, first + 2 * half + 1, mean_pace)
+        if way != "plateau":
+            return way
+    return "plateau"
 
 
-def _floor(thinned: Thinned) -> float:
-    """Return the standard error below which no level is taken to be known; a curve without noise has bends too."""
-    return 1e-3 * max(float(numpy.ptp(thinned.level)), 1e-6)
+def _way_of(curve: Smoothed, a: int, b: int, mean_pace: float) -> str:
+    """Return where a curve goes in a row of its stretches, by the slope of the line through them."""
+    at, count = curve.at[a:b], curve.count[a:b]
+    rate, _ = slope(at, curve.level[a:b], count)
+    spread = float((count * (at - numpy.average(at, weights=count)) ** 2).sum())
+    sure_enough = abs(rate) > _SURE * 1.2533 * curve.noise / math.sqrt(max(spread, 1e-9))
+    small = abs(rate) * (at[-1] - at[0]) < _FLAT_SHARE * abs(curve.level[a]) or abs(rate) < _FLAT_PACE * abs(mean_pace)
+    if small or not sure_enough:
+        return "plateau"
+    if rate > 0:
+        return "rise"
+    return "fast" if -rate >= _FAST * mean_pace else "slow"
 
 
-def _line(a: int, b: int, thinned: Thinned) -> _Piece:
-    x, y = thinned.at[a:b], thinned.level[a:b]
-    weight = numpy.maximum(thinned.count[a:b], 1).astype(float)
-    middle, level = numpy.average(x, weights=weight), numpy.average(y, weights=weight)
-    spread = float((weight * (x - middle) ** 2).sum())
-    slope = float((weight * (x - middle) * (y - level)).sum()) / spread if spread else 0.0
-    rest = y - level - slope * (x - middle)
-    freedom = max(1, len(x) - 2)
-    scatter = float((weight * rest**2).sum()) / freedom  # variance of a single loss, if its neighbours are independent
-    by_noise = thinned.noise / math.sqrt(spread) if spread else math.inf
-    error = max(by_noise, math.sqrt(scatter / spread)) if spread else math.inf
-    first, last = (float(level + slope * (at - middle)) for at in (thinned.first[a], thinned.last[b - 1]))
-    return _Piece(a, b, first, last, slope, error, by_noise, float(numpy.sqrt((rest**2).mean())))
+def _pieces(ways: list[str]) -> list[tuple[str, int, int]]:
+    """Return rows of equal ways: the way, its first stretch, and the one after its last."""
+    result, place = [], 0
+    for way, row in itertools.groupby(ways):
+        count = len(list(row))
+        result.append((way, place, place + count))
+        place += count
+    return result
 
 
-def _swinging(pieces: list[_Piece], ways: list[str]) -> list[str]:
-    """Return the ways with `swing` for pieces that go up and down in turn, three at least, and get nowhere."""
-    found = list(ways)
-    place = 0
+def _joined(ways: list[str], shortest: int) -> list[str]:
+    """Return the ways with rows that are too short joined to the longer one of their neighbours, the shortest first."""
+    while len(pieces := _pieces(ways)) > 1:
+        place = min(range(len(pieces)), key=lambda n: pieces[n][2] - pieces[n][1])
+        _, a, b = pieces[place]
+        if b - a >= shortest:
+            break
+        beside = [pieces[n] for n in (place - 1, place + 1) if 0 <= n < len(pieces)]
+        ways = [*ways[:a], *[max(beside, key=lambda piece: piece[2] - piece[1])[0]] * (b - a), *ways[b:]]
+    return ways
+
+
+def _with_borders_moved(pieces: list[tuple[str, int, int]], curve: Smoothed) -> list[tuple[str, int, int]]:
+    """Return the pieces with each border where a line on each side of it fits best: windows blur it."""
+
+    def misfit(a: int, b: int) -> float:
+        _, error = slope(curve.at[a:b], curve.level[a:b], curve.count[a:b])
+        return error**2 * float((curve.count[a:b] * (curve.at[a:b] - curve.at[a:b].mean()) ** 2).sum()) * (b - a - 2)
+
+    moved = list(pieces)
+    for place in range(len(moved) - 1):
+        (way, a, _), (later, _, c) = moved[place], moved[place + 1]
+        borders = range(a + _SHORTEST, c - _SHORTEST + 1)
+        if borders:
+            border = min(borders, key=lambda b: misfit(a, b) + misfit(b, c))
+            moved[place : place + 2] = [(way, a, border), (later, border, c)]
+    return moved
+
+
+def _swinging(pieces: list[tuple[str, int, int]], curve: Smoothed) -> list[tuple[str, int, int]]:
+    """Return the pieces with those joined that go up and down in turn, three at least, and get nowhere."""
+    result, place = [], 0
     while place < len(pieces):
         end = place + 1
-        while end < len(pieces) and {ways[end - 1], ways[end]} == {"rise", "fall"}:
+        while end < len(pieces) and ("rise" in (pieces[end - 1][0], pieces[end][0])):
             end += 1
-        most = max(abs(piece.end - piece.start) for piece in pieces[place:end])
-        if end - place >= 3 and abs(pieces[end - 1].end - pieces[place].start) < most / 2:
-            found[place:end] = ["swing"] * (end - place)
+        heights = [abs(curve.level[b - 1] - curve.level[a]) for _, a, b in pieces[place:end]]
+        a, b = pieces[place][1], pieces[end - 1][2]
+        if end - place >= 3 and abs(curve.level[b - 1] - curve.level[a]) < max(heights) / 2:
+            result.append(("oscillation", a, b))
+        else:
+            result += pieces[place:end]
         place = end
-    return found
-
-
-def _is_jagged(piece: _Piece, thinned: Thinned) -> bool:
-    before = int(thinned.count[: piece.a].sum())
-    return jagged(thinned.losses, thinned.losses[before : before + int(thinned.count[piece.a : piece.b].sum())])
+    return result
 
 
 def jagged(losses: Any, part: Any) -> bool:
@@ -220,54 +219,20 @@ def jagged(losses: Any, part: Any) -> bool:
     return len(part) >= 12 and noise > times * quietest and noise > 0.1 * abs(float(numpy.median(part)))
 
 
-def _length(first: float, last: float) -> float:
-    return float(max(1, last - first))
-
-
-def _way(piece: _Piece, thinned: Thinned, mean_pace: float) -> str:
-    change = piece.end - piece.start
-    small = abs(change) < _FLAT_SHARE * abs(piece.start) or abs(piece.slope) < _FLAT_PACE * abs(mean_pace)
-    sure = (
-        abs(piece.slope) > _SURE * piece.error
-        or abs(piece.slope) > _SURE_OF_NOISE * piece.noise_error
-        or abs(trend(thinned.level[piece.a : piece.b])) > _SURE
-    )
-    if small or not sure:
-        return "flat"
-    return "fall" if change < 0 else "rise"
-
-
-def trend(values: Any) -> float:
-    """Return how sure it is that values rise (above 0) or fall, in standard deviations.
-
-    The test of Mann (1945) and Kendall: of all pairs, how many rise and how many fall. It needs no line and no scale.
-    """
-    count = len(values)
-    if count < 3:
-        return 0.0
-    signs = float(numpy.sign(values[None, :] - values[:, None])[numpy.triu_indices(count, 1)].sum())
-    spread = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
-    return (abs(signs) - 1) / spread * math.copysign(1, signs) if signs else 0.0
-
-
-def _kind(piece: _Piece, way: str, mean_pace: float) -> Any:
-    if way == "fall":
-        return "fast" if -piece.slope >= _FAST * mean_pace else "slow"
-    return {"rise": "rise", "swing": "oscillation", "flat": "plateau"}[way]
-
-
-def _joined(pieces: list[_Piece], kinds: list[Any], thinned: Thinned) -> list[Phase]:
+def _as_phases(pieces: list[tuple[str, int, int]], kinds: list[Any], curve: Smoothed) -> list[Phase]:
     """Return neighbours of one kind as one phase; a phase begins where the one before it has ended."""
-    found: list[Phase] = []
-    for piece, kind in zip(pieces, kinds, strict=True):
-        last = int(thinned.last[piece.b - 1])
-        levels = thinned.level[piece.a : piece.b]
-        start, end = (float(numpy.clip(at, levels.min(), levels.max())) for at in (piece.start, piece.end))
-        if found and found[-1].kind == kind:
-            found[-1] = replace(found[-1], last=last, end=end)
-        else:
-            if found and found[-1].kind != "plateau":
-                found[-1] = replace(found[-1], end=start)
-            first = found[-1].last + 1 if found else int(thinned.first[piece.a])
-            found.append(Phase(kind, first, last, start, end))
-    return found
+    result: list[Phase] = []
+    for (_, a, b), kind in zip(pieces, kinds, strict=True):
+        first, last = int(curve.steps[curve.edges[a]]), int(curve.steps[curve.edges[b] - 1])
+        at, levels, count = curve.at[a:b], curve.level[a:b], curve.count[a:b]
+        rate, _ = slope(at, levels, count)
+        middle = numpy.average(at, weights=count)
+        line = numpy.average(levels, weights=count) + rate * (numpy.array([first, last]) - middle)
+        start, end = (float(value) for value in numpy.clip(line, levels.min(), levels.max()))
+        if result and result[-1].kind == kind:
+            result[-1] = replace(result[-1], last=last, end=end)
+            continue
+        if result and result[-1].kind != "plateau":
+            result[-1] = replace(result[-1], end=start)
+        result.append(Phase(kind, result[-1].last + 1 if result else first, last, start, end))
+    return result

@@ -15,7 +15,7 @@ from studio.runs import Run
 
 PROMPTS = 4
 """Prompts that are chosen by the studio: as one batch they take hardly longer than one."""
-LONGEST = 256
+MAX_PROMPT_TOKENS = 256
 """Tokens of a prompt that is chosen by the studio, if shorter ones are there."""
 
 
@@ -36,23 +36,23 @@ def choose(run: Run, config: RunConfig, prepared: PreparedData, tokenizer: Any) 
     if config.samples.prompts:
         return Pinned(tuple(held_out.from_prompts(run, config.samples.prompts, tokenizer)), ())
     listed = config.evaluation.prompts
-    if listed and (rows := _spread(_unseen(held_out.from_bundled(run, listed, tokenizer), prepared))):
-        return _because(rows, message("choice.samples.held_out", name=listed))
+    if listed and (rows := _spread(_not_in_training(held_out.from_bundled(run, listed, tokenizer), prepared))):
+        return _with_reason(rows, message("choice.samples.held_out", name=listed))
     numbers = _evenly(prepared.validation_numbers, 4 * PROMPTS)  # some may be too long, or stand in the training rows
-    if rows := _spread(_unseen(held_out.from_numbers(run, numbers, tokenizer), prepared)):
-        return _because(rows, message("choice.samples.validation", rows=len(prepared.validation_numbers)))
-    if rows := _spread(_unseen(held_out.from_bundled(run, GENERAL, tokenizer), prepared)):
-        return _because(rows, message("choice.samples.general"))
+    if rows := _spread(_not_in_training(held_out.from_numbers(run, numbers, tokenizer), prepared)):
+        return _with_reason(rows, message("choice.samples.validation", rows=len(prepared.validation_numbers)))
+    if rows := _spread(_not_in_training(held_out.from_bundled(run, GENERAL, tokenizer), prepared)):
+        return _with_reason(rows, message("choice.samples.general"))
     raise PromptError("prompt.nothing_to_pin")
 
 
-def _because(rows: Sequence[HeldOutRow], reason: Message) -> Pinned:
+def _with_reason(rows: Sequence[HeldOutRow], reason: Message) -> Pinned:
     return Pinned(tuple(rows), (Choice("samples_prompts", str(len(rows)), reason),))
 
 
 def _spread(rows: Sequence[HeldOutRow]) -> list[HeldOutRow]:
     """Return some rows from all over a list, none of them long if that can be."""
-    return _evenly([row for row in rows if len(row.ids) <= LONGEST] or rows, PROMPTS)
+    return _evenly([row for row in rows if len(row.ids) <= MAX_PROMPT_TOKENS] or rows, PROMPTS)
 
 
 def _evenly(things: Sequence[Any], most: int) -> list[Any]:
@@ -60,11 +60,11 @@ def _evenly(things: Sequence[Any], most: int) -> list[Any]:
     return [things[place * len(things) // count] for place in range(count)]
 
 
-def _unseen(rows: Sequence[HeldOutRow], prepared: PreparedData) -> list[HeldOutRow]:
+def _not_in_training(rows: Sequence[HeldOutRow], prepared: PreparedData) -> list[HeldOutRow]:
     """Return the rows whose prompt no training row begins with."""
-    asked = {row.ids: len(row.ids) for row in rows}
+    prompt_lengths = {row.ids: len(row.ids) for row in rows}
     seen = set()
     for batch in prepared.train.with_format("arrow").iter(1000):
         for ids in batch["input_ids"].to_pylist():
-            seen |= {begins for begins, length in asked.items() if tuple(ids[:length]) == begins}
+            seen |= {begins for begins, length in prompt_lengths.items() if tuple(ids[:length]) == begins}
     return [row for row in rows if row.ids not in seen]

@@ -16,7 +16,7 @@ from studio.model.memory import BYTES_PER_NUMBER, Memory
 from studio.model.skeleton import Skeleton
 from studio.train import schedule
 
-MARGIN = 0.9
+MEMORY_SHARE = 0.9
 """Share of the free memory that a forecast may fill; it is right to about a fifth."""
 
 PAGED = {"paged_adamw_8bit": "adamw_8bit", "paged_adamw_32bit": "adamw_torch"}
@@ -92,7 +92,7 @@ class Plan:
         return (kept + 1) * self.checkpoint_bytes + adapters * self.adapter_bytes
 
 
-CARRIED_OUT = ("batch_size", "gradient_accumulation", "gradient_checkpointing", "optimizer")
+DECIDED = ("batch_size", "gradient_accumulation", "gradient_checkpointing", "optimizer")
 """Settings that a plan decides, and that a resumed run keeps as they were."""
 
 
@@ -109,15 +109,15 @@ def make(
 
     With several cards, `free` has the bytes of each. Where none can hold the weights, the layers are spread over all,
     and `memory` and `free` of the plan are those of the card that is filled most; else those of the card that does.
-    `before` holds those of `CARRIED_OUT` that a resumed run has decided already: they are not decided again, so that it
+    `before` holds those of `DECIDED` that a resumed run has decided already: they are not decided again, so that it
     computes the same sums on a day with less memory. Raises RunError for adapter targets that the model does not have.
     """
     sizes = skeleton.build(located.path, config.lora)
     steps = count_steps(config.train, rows)
-    changes, shortened = schedule.fit(config.train, steps)
+    changes, shortened = schedule.shorten(config.train, steps)
     fitted, optimizer = _with_optimizer(config.train.model_copy(update=changes))
     validates = config.data.validation.kind != "none"
-    told = tuple(schedule.warnings(fitted, steps, validates=validates))
+    ignored = tuple(schedule.warnings(fitted, steps, validates=validates))
     where, number = device(), precision(config.model.precision, located.settings.get("model_type", "")).value
     attention = config.model.attention
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
@@ -142,12 +142,12 @@ def make(
         return memory.on_fullest_card(needed, sizes, each) if card is None else (needed, each[card])
 
     whole = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
-    wanted = shared(whole)
+    wanted = divide_batch(whole)
     split = config.train.batch_split == "auto" and "batch_size" not in before
     save = _may_checkpoint(config.train) and "gradient_checkpointing" not in before
     for chosen in _ever_smaller(wanted, split=split, save=save):
         taken, room = forecast(chosen)
-        if taken.total <= MARGIN * room:
+        if taken.total <= MEMORY_SHARE * room:
             break
     sums = {"need": _gb(forecast(wanted)[0].total), "then": _gb(taken.total), "free": _gb(room)}
     choices = (
@@ -155,15 +155,15 @@ def make(
         *optimizer,
         *shortened,
         *_processes(chosen),
-        _as_before(_batches(config.train, chosen, sums), "batch_size" in before),
-        _as_before(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
+        _kept_from_start(_batches(config.train, chosen, sums), "batch_size" in before),
+        _kept_from_start(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
     )
     at_once = whole.batch_size if chosen.batch_size == wanted.batch_size else chosen.batch_size
     most = chosen.batch_size * longest
-    return Plan(chosen, choices, sizes, taken, room, steps, told, _tokenizer_bytes(located), most, at_once)
+    return Plan(chosen, choices, sizes, taken, room, steps, ignored, _tokenizer_bytes(located), most, at_once)
 
 
-def shared(settings: TrainConfig, count: int | None = None) -> TrainConfig:
+def divide_batch(settings: TrainConfig, count: int | None = None) -> TrainConfig:
     """Return the settings with micro-batches that all processes take equally many of, for the same rows a step.
 
     `count` is how many processes there are, by default those that have met.
@@ -237,7 +237,7 @@ def _processes(chosen: TrainConfig) -> tuple[Choice, ...]:
 def _batches(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str]) -> Choice:
     value = f"{chosen.batch_size} × {chosen.gradient_accumulation}"
     product = wanted.batch_size * wanted.gradient_accumulation
-    if chosen.batch_size != shared(wanted).batch_size:
+    if chosen.batch_size != divide_batch(wanted).batch_size:
         return Choice("batches", value, message("choice.batches.split", product=product, **sums))
     reason = "choice.batches.as_asked" if wanted.batch_split == "auto" else "choice.batches.off"
     return Choice("batches", value, message(reason, product=product, **sums))
@@ -251,7 +251,7 @@ def _checkpointing(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str
     return Choice("gradient_checkpointing", value, message(reason, **sums))
 
 
-def _as_before(choice: Choice, known: bool) -> Choice:
+def _kept_from_start(choice: Choice, known: bool) -> Choice:
     return replace(choice, reason=message("choice.as_before")) if known else choice
 
 

@@ -14,11 +14,11 @@ from studio.files import home
 from studio.i18n import Message, message
 from studio.model import catalogue, estimate, limits, load, skeleton, weights
 from studio.model.hardware import Choice, precision
-from studio.train import cadence, pinned, plan
-from studio.train.cadence import Cadence, Speed
+from studio.train import pinned, plan, sampling_schedule
 from studio.train.plan import Plan
+from studio.train.sampling_schedule import GenerationSpeed, SamplingSchedule
 
-Found = TypeVar("Found")
+Result = TypeVar("Found")
 
 TRACKER_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
@@ -45,12 +45,12 @@ class Preflight:
 def check(
     config: RunConfig,
     free: float | Sequence[float],
-    going: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
     token: str | None = None,
 ) -> Preflight:
     """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk.
 
-    `going` is told the share of the rows done, and may raise to end the work; `token` is for asking the Hub about a
+    `on_progress` gets the share of the rows done and may raise to end the work; `token` is for asking the Hub about a
     model that is not here. What stands in the way of the run is in the result, not raised.
     """
     blocks: list[Message] = []
@@ -59,39 +59,39 @@ def check(
     for tracker in config.train.trackers:
         if importlib.util.find_spec(TRACKER_PACKAGES[tracker]) is None:
             blocks.append(RunError("run.no_tracker", tracker=tracker).message)
-    report = _found(lambda: prepare.inspect(config, going), blocks)
+    report = _attempt(lambda: prepare.inspect(config, on_progress), blocks)
     if report:
         blocks += report.blocks
         warnings += [problem.message for problem in report.problems]
-    _look_at_model(config, token, blocks, warnings, facts)
-    located = _found(lambda: load.locate(config.model), []) if not blocks else None
+    _check_availability(config, token, blocks, warnings, facts)
+    located = _attempt(lambda: load.locate(config.model), []) if not blocks else None
     if located:
-        _look_into_model(config, located, blocks, warnings)
+        _check_files(config, located, blocks, warnings)
     room = float(shutil.disk_usage(home()).free)
     if located is None or blocks or report is None or report.lengths is None:
         return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
     longest = int(report.lengths.clip(max=report.max_length).max())
-    planned = _found(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free), blocks)
+    planned = _attempt(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free), blocks)
     if planned is None:
         return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room)
     if full := too_large_for(planned, room):
         blocks.append(full.message)
     warnings += planned.warnings
     if not planned.memory.is_whole:
-        _found(lambda: skeleton.require_trainable(located.path, config.lora), blocks)
+        _attempt(lambda: skeleton.require_trainable(located.path, config.lora), blocks)
     facts.append(planned.trained)
     number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)
     if config.samples.mode == "auto" and seconds is not None:
-        strip = _strip(config, planned, located, seconds)
-        facts.append(strip.told)
-        seconds *= 1 + strip.share
+        timeline = _sampling_estimate(config, planned, located, seconds)
+        facts.append(timeline.summary)
+        seconds *= 1 + timeline.share
     return Preflight(
         tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), (number, *planned.choices)
     )
 
 
-def _look_at_model(
+def _check_availability(
     config: RunConfig, token: str | None, blocks: list[Message], warnings: list[Message], facts: list[Message]
 ) -> None:
     """Say whether the model can be had, under which licence, and what is still to be fetched."""
@@ -110,24 +110,24 @@ def _look_at_model(
             warnings.append(message("log.gated", id=known.id))
 
 
-def _look_into_model(config: RunConfig, located: load.Located, blocks: list[Message], warnings: list[Message]) -> None:
+def _check_files(config: RunConfig, located: load.Located, blocks: list[Message], warnings: list[Message]) -> None:
     """Say whether the model's weights are all there, and whether its tokenizer and the adapter fit it."""
-    left = _found(lambda: weights.check(located.path, located.id), blocks)
+    left = _attempt(lambda: weights.check(located.path, located.id), blocks)
     if left:
         warnings.append(message("log.unused_weights", id=located.id, count=len(left), names=", ".join(left[:3])))
-    tokenizer = _found(lambda: load.load_tokenizer(config.model), blocks)
-    sizes = _found(lambda: skeleton.build(located.path, config.lora), blocks) if not blocks else None
+    tokenizer = _attempt(lambda: load.load_tokenizer(config.model), blocks)
+    sizes = _attempt(lambda: skeleton.build(located.path, config.lora), blocks) if not blocks else None
     if tokenizer and sizes:
-        _found(lambda: limits.require_embeddings(tokenizer, sizes.embeddings, located.id), blocks)
+        _attempt(lambda: limits.require_embeddings(tokenizer, sizes.embeddings, located.id), blocks)
     rotary = located.settings.get("max_position_embeddings")
     if rotary and limits.positions(located.settings) is None and config.data.max_length > rotary:
         warnings.append(message("log.beyond_positions", length=config.data.max_length, most=rotary))
 
 
-def _found(look: Callable[[], Found], blocks: list[Message]) -> Found | None:
-    """Return what `look` finds; what it raises stands in the way of the run."""
+def _attempt(poll: Callable[[], Result], blocks: list[Message]) -> Result | None:
+    """Return what `poll` finds; what it raises stands in the way of the run."""
     try:
-        return look()
+        return poll()
     except StudioError as error:
         blocks.append(error.message)
         return None
@@ -161,11 +161,13 @@ def training_seconds(config: RunConfig, planned: Plan, report: Report, located: 
     )
 
 
-def _strip(config: RunConfig, planned: Plan, located: load.Located, seconds: float) -> Cadence:
+def _sampling_estimate(config: RunConfig, planned: Plan, located: load.Located, seconds: float) -> SamplingSchedule:
     """Estimate how often the film strip's prompts will be answered; the run itself measures it."""
     kind = precision(config.model.precision, located.settings.get("model_type", "")).value
     each = estimate.token_seconds(located.path, located.settings, kind)
     row = seconds / (planned.steps * planned.settings.batch_size * planned.settings.gradient_accumulation)
     prompts = len(config.samples.prompts) or pinned.PROMPTS
-    speed = Speed(each + prompts * row / 4, each)  # no backward pass, and about half of a row is its prompt
-    return cadence.choose(config.samples, config.generation.max_new_tokens, planned.steps, seconds, speed)
+    speed = GenerationSpeed(each + prompts * row / 4, each)  # no backward pass, and about half of a row is its prompt
+    return sampling_schedule.choose_schedule(
+        config.samples, config.generation.max_new_tokens, planned.steps, seconds, speed
+    )

@@ -45,39 +45,39 @@ def _at(config: RunConfig, path: str) -> Any:
     return value
 
 
-def changed(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
+def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `settings` (new values by dotted path) that change something.
 
     Raises ConfigError for values that cannot be, RunError for settings that may not change at a resume.
     """
     before = run.config()
     after = before.with_settings(settings)
-    found = differences(before, after)
-    refused = [path for path in found if path not in MAY_CHANGE]
+    changes = differences(before, after)
+    refused = [path for path in changes if path not in MAY_CHANGE]
     if refused:
         raise RunError("run.may_not_change", run=run.id, what=", ".join(refused), may=", ".join(MAY_CHANGE))
     if _batch(before) != _batch(after):
         raise RunError("run.other_batch", run=run.id, before=_batch(before), after=_batch(after))
     steps = run.status().total
     shorter = after.train.max_steps is None or after.train.max_steps < steps
-    if after.train.epochs < before.train.epochs or ("train.max_steps" in found and shorter):
+    if after.train.epochs < before.train.epochs or ("train.max_steps" in changes and shorter):
         epochs = f"{before.train.epochs:g}"
-        raise RunError("run.shorter", run=run.id, steps=steps, epochs=epochs, setting=length(before))
-    if "train.epochs" in found and after.train.max_steps:
+        raise RunError("run.shorter", run=run.id, steps=steps, epochs=epochs, setting=length_setting(before))
+    if "train.epochs" in changes and after.train.max_steps:
         raise RunError("run.counts_steps", run=run.id, steps=after.train.max_steps)
-    return found
+    return changes
 
 
-def length(config: RunConfig) -> str:
+def length_setting(config: RunConfig) -> str:
     """Return the setting that says how long a run is."""
     return "train.max_steps" if config.train.max_steps else "train.epochs"
 
 
-def require_further(run: Run, settings: Mapping[str, Any]) -> None:
-    """Raise RunError unless `settings`, which were checked by `changed`, make a finished run longer than it was."""
+def require_longer(run: Run, settings: Mapping[str, Any]) -> None:
+    """Raise RunError unless `settings`, from `checked_changes`, make a finished run longer."""
     if not any(path in settings for path in LONGER):
         config = run.config()
-        setting = length(config)
+        setting = length_setting(config)
         raise RunError("run.finished", run=run.id, setting=setting, now=f"{setting}={value_of(config, setting):g}")
 
 
@@ -85,10 +85,10 @@ def _batch(config: RunConfig) -> int:
     return config.train.batch_size * config.train.gradient_accumulation
 
 
-def require_same(run: Run, rests_on: Mapping[str, Any]) -> None:
+def require_same(run: Run, fingerprints: Mapping[str, Any]) -> None:
     """Raise RunError that names what has changed since the run began: settings in its file, its data, its base."""
     known = run.resolved()
     what = list(differences(RunConfig.from_mapping(known["config"]), run.started_config()))
-    what += [name for name, value in rests_on.items() if known.get(name) != value]
+    what += [name for name, value in fingerprints.items() if known.get(name) != value]
     if what:
         raise RunError("run.changed", run=run.id, what=", ".join(what))

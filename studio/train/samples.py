@@ -24,14 +24,14 @@ from studio.generation.model_set import BASE_MODEL, ModelSet
 from studio.i18n import message
 from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.runs import Run, RunWriter
-from studio.train import cadence, pinned
-from studio.train.cadence import Speed
-from studio.train.ends import Asked
+from studio.train import pinned, sampling_schedule
+from studio.train.interrupts import StopRequested
+from studio.train.sampling_schedule import GenerationSpeed
 
 log = logging.getLogger(__name__)
 
 FILE = "samples.jsonl"
-TRIED_TOKENS = 4
+PROBE_TOKENS = 4
 """Tokens of the answers by which the speed is measured."""
 
 
@@ -42,7 +42,7 @@ class _Line(BaseModel):
     """Seconds since the epoch."""
 
 
-class Begun(_Line):
+class SamplingStarted(_Line):
     """What is asked in all frames."""
 
     type: Literal["begun"] = "begun"
@@ -81,11 +81,11 @@ class Resumed(_Line):
     step: int
 
 
-_lines: TypeAdapter[Any] = TypeAdapter(Annotated[Begun | Frame | Resumed, Field(discriminator="type")])
+_lines: TypeAdapter[Any] = TypeAdapter(Annotated[SamplingStarted | Frame | Resumed, Field(discriminator="type")])
 
 
 @dataclass(frozen=True)
-class Strip:
+class SampleTimeline:
     """A film strip as far as it is there."""
 
     prompts: tuple[str, ...] = ()
@@ -95,13 +95,13 @@ class Strip:
     """Bytes of the file that were read."""
 
 
-def read(run: Run, before: Strip | None = None) -> Strip:
+def read(run: Run, before: SampleTimeline | None = None) -> SampleTimeline:
     """Return a run's film strip, given what was read of it `before`; the same object when nothing is new."""
-    before = before or Strip()
+    before = before or SampleTimeline()
     lines, offset = run.lines(FILE, before.offset)
     if not lines:
         return before
-    return replace(_joined(before, map(_line, lines)), offset=offset)
+    return replace(_folded(before, map(_line, lines)), offset=offset)
 
 
 def _line(line: bytes) -> Any:
@@ -112,9 +112,9 @@ def _line(line: bytes) -> Any:
         return None
 
 
-def _joined(strip: Strip, lines: Iterable[Any]) -> Strip:
+def _folded(strip: SampleTimeline, lines: Iterable[Any]) -> SampleTimeline:
     for line in lines:
-        if isinstance(line, Begun):
+        if isinstance(line, SamplingStarted):
             strip = replace(strip, prompts=line.prompts, every=line.every)
         elif isinstance(line, Frame):
             frames = (frame for frame in strip.frames if frame.step != line.step)
@@ -124,11 +124,11 @@ def _joined(strip: Strip, lines: Iterable[Any]) -> Strip:
     return strip
 
 
-class StripWriter:
+class SampleWriter:
     """Takes a run's frames when they are due.
 
-    `going` is called after every token and raises to end the training. A frame that fails is told, and ends the strip
-    but not the run.
+    `on_progress` is called after every token and raises to end the training. A frame that fails is noted, and ends the
+    timeline but not the run.
     """
 
     def __init__(
@@ -138,47 +138,47 @@ class StripWriter:
         rows: Sequence[HeldOutRow],
         settings: GenerationConfig,
         every: int,
-        going: Callable[[], None],
+        on_progress: Callable[[], None],
     ):
-        self._run, self._host, self._rows, self._settings, self._going = run, host, rows, settings, going
+        self._run, self._host, self._rows, self._settings, self._on_progress = run, host, rows, settings, on_progress
         self._every = every
         self._taken = {frame.step for frame in read(run).frames}
         self._over = False
 
-    def look(self, step: int, *, last: bool = False) -> None:
+    def take_if_due(self, step: int, *, last: bool = False) -> None:
         """Take the frame of `step` if it is due and not there; the `last` one always is due."""
         if self._over or step in self._taken or (step % self._every and not last):
             return
         self._run.update(phase="sampling")
         try:
             self._take(step)
-        except Asked:
+        except StopRequested:
             raise
         except Exception as error:
             log.warning("the frame at step %s failed", step, exc_info=True)
             self._over = True
             detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            self._run.tell(message("log.sample_failed", step=step, detail=detail), "warning")
+            self._run.note(message("log.sample_failed", step=step, detail=detail), "warning")
         self._run.update(phase="training")
 
     def _take(self, step: int) -> None:
         began = time.perf_counter()
-        sides = answer(self._host, self._rows, self._settings, self._going, base=not step)
+        sides = answer(self._host, self._rows, self._settings, self._on_progress, base=not step)
         answers = tuple(Answer(text=side.text, tokens=side.tokens, ended=side.end == "turn") for side in sides)
         seconds = round(time.perf_counter() - began, 3)
         self._run.append(FILE, Frame(step=step, seconds=seconds, answers=answers).model_dump_json() + "\n")
         self._taken.add(step)
 
 
-def begin(
+def start(
     run: RunWriter,
     host: ModelHost,
     prepared: PreparedData,
     steps: int,
     seconds: float,
-    going: Callable[[], None],
+    on_progress: Callable[[], None],
     resumed_at: int | None,
-) -> StripWriter | None:
+) -> SampleWriter | None:
     """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.
 
     The training is estimated to take `seconds` for all `steps`. A run that is resumed keeps what it had chosen.
@@ -189,27 +189,27 @@ def begin(
     assert host.loaded is not None
     try:
         chosen = pinned.choose(run, config, prepared, host.loaded.tokenizer)
-        begun = _begun(run, config) if resumed_at is not None else None
-        if begun is None:
-            begun = _first(run, host, config, chosen, steps, seconds, going)
+        started = _started(run, config) if resumed_at is not None else None
+        if started is None:
+            started = _first(run, host, config, chosen, steps, seconds, on_progress)
         elif config.samples.every:
-            begun = begun.model_copy(update={"every": config.samples.every})
-    except Asked:
+            started = started.model_copy(update={"every": config.samples.every})
+    except StopRequested:
         raise
     except Exception as error:
         log.warning("there is no film strip", exc_info=True)
         detail = " ".join(str(error).split())[:300] or type(error).__name__
-        run.tell(message("log.no_samples", detail=detail), "warning")
+        run.note(message("log.no_samples", detail=detail), "warning")
         return None
     if resumed_at is not None:
         run.append(FILE, Resumed(step=resumed_at).model_dump_json() + "\n")
-    settings = config.generation.model_copy(update={"max_new_tokens": begun.tokens})
-    return StripWriter(run, host, chosen.rows, settings, begun.every, going)
+    settings = config.generation.model_copy(update={"max_new_tokens": started.tokens})
+    return SampleWriter(run, host, chosen.rows, settings, started.every, on_progress)
 
 
-def _begun(run: Run, config: RunConfig) -> Begun | None:
+def _started(run: Run, config: RunConfig) -> SamplingStarted | None:
     lines, _ = run.lines(FILE)
-    return next((line for line in map(_line, lines) if isinstance(line, Begun)), None)
+    return next((line for line in map(_line, lines) if isinstance(line, SamplingStarted)), None)
 
 
 def _first(
@@ -219,19 +219,24 @@ def _first(
     chosen: pinned.Pinned,
     steps: int,
     seconds: float,
-    going: Callable[[], None],
-) -> Begun:
-    speed = measure(host, chosen.rows, config.generation, going)
-    paced = cadence.choose(config.samples, config.generation.max_new_tokens, steps, seconds, speed)
+    on_progress: Callable[[], None],
+) -> SamplingStarted:
+    speed = measure(host, chosen.rows, config.generation, on_progress)
+    paced = sampling_schedule.choose_schedule(config.samples, config.generation.max_new_tokens, steps, seconds, speed)
     for choice in (*chosen.choices, *paced.choices):
-        run.choose(choice.name, choice.value, choice.reason)
-    begun = Begun(prompts=tuple(row.prompt for row in chosen.rows), every=paced.every, tokens=paced.tokens)
-    run.append(FILE, begun.model_dump_json() + "\n")
-    return begun
+        run.record_choice(choice.name, choice.value, choice.reason)
+    started = SamplingStarted(prompts=tuple(row.prompt for row in chosen.rows), every=paced.every, tokens=paced.tokens)
+    run.append(FILE, started.model_dump_json() + "\n")
+    return started
 
 
 def answer(
-    host: ModelHost, rows: Sequence[HeldOutRow], settings: GenerationConfig, going: Callable[[], None], *, base: bool
+    host: ModelHost,
+    rows: Sequence[HeldOutRow],
+    settings: GenerationConfig,
+    on_progress: Callable[[], None],
+    *,
+    base: bool,
 ) -> list[ColumnAnswer]:
     """Answer all rows with the adapter as it is, or with the base, and leave no trace in the training."""
     assert host.loaded is not None
@@ -243,23 +248,23 @@ def answer(
         names=(BASE_MODEL if base else TUNED,),
         mixes=False,
     )
-    asked = [AskedPrompt((row.ids,), noise_key(row.prompt)) for row in rows]
+    batch = [AskedPrompt((row.ids,), noise_key(row.prompt)) for row in rows]
 
     def show(sides: Answers) -> None:
-        going()
+        on_progress()
 
     with preserve_state(host.peft):
-        made = generate.answer(models, asked, settings, threading.Event(), show)
-    return [side for (side,) in made.answers]
+        answered = generate.answer(models, batch, settings, threading.Event(), show)
+    return [side for (side,) in answered.answers]
 
 
 def measure(
-    host: ModelHost, rows: Sequence[HeldOutRow], settings: GenerationConfig, going: Callable[[], None]
-) -> Speed:
+    host: ModelHost, rows: Sequence[HeldOutRow], settings: GenerationConfig, on_progress: Callable[[], None]
+) -> GenerationSpeed:
     """Answer all rows with a few tokens, and return how fast that went."""
-    few = settings.model_copy(update={"max_new_tokens": TRIED_TOKENS})
+    few = settings.model_copy(update={"max_new_tokens": PROBE_TOKENS})
     began = time.perf_counter()
-    sides = answer(host, rows, few, going, base=False)
+    sides = answer(host, rows, few, on_progress, base=False)
     took = time.perf_counter() - began
-    each = max((1 / speed for side in sides if (speed := side.tokens_a_second)), default=took / TRIED_TOKENS)
-    return Speed(max(0.0, took - (TRIED_TOKENS - 1) * each), each)
+    each = max((1 / speed for side in sides if (speed := side.tokens_a_second)), default=took / PROBE_TOKENS)
+    return GenerationSpeed(max(0.0, took - (PROBE_TOKENS - 1) * each), each)

@@ -12,17 +12,17 @@ from studio.config import TrainConfig
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
 
-SUITED = 10
+WARMUP_PARTS = 10
 """A warmup that does not fit takes one of so many parts of the run, rounded down."""
-FITTED = ("warmup_steps", "warmup_ratio", "logging_steps")
-"""Settings that `fit` decides."""
+SHORTENED = ("warmup_steps", "warmup_ratio", "logging_steps")
+"""Settings that `shorten` decides."""
 
 
-def fit(settings: TrainConfig, steps: int) -> tuple[dict[str, Any], tuple[Choice, ...]]:
-    """Return those of `FITTED` that a run of `steps` optimizer steps needs otherwise, and why."""
+def shorten(settings: TrainConfig, steps: int) -> tuple[dict[str, Any], tuple[Choice, ...]]:
+    """Return those of `SHORTENED` that a run of `steps` optimizer steps needs otherwise, and why."""
     changes: dict[str, Any] = {}
     choices: list[Choice] = []
-    warmup, shorter = warmup_steps(settings, steps), steps // SUITED
+    warmup, shorter = warmup_steps(settings, steps), steps // WARMUP_PARTS
     if warmup >= steps:
         changes |= {"warmup_steps": shorter, "warmup_ratio": 0.0}
         reason = message("choice.warmup.shortened", warmup=warmup, steps=steps, shorter=shorter)

@@ -14,17 +14,17 @@ from studio.data import prepare
 from studio.i18n import Message, message
 from studio.model import estimate, hardware, load, quantization, skeleton
 from studio.model.catalogue import size
-from studio.train.draft import Draft, Facts, Suggestion
-from studio.train.plan import MARGIN, Plan
+from studio.train.plan import MEMORY_SHARE, Plan
+from studio.train.suggestion_draft import Draft, Facts, Suggestion
 
 LONGEST_CONTEXT = 131_072
 LANGUAGE_ROWS = 50
 """Rows that are read to tell the language."""
-LONG = 8 * 3600
+LONG_RUN_SECONDS = 8 * 3600
 """Seconds of a run above which fewer epochs are suggested."""
-WORK_TO_LOSE = 15 * 60
+CHECKPOINT_SECONDS = 15 * 60
 """Seconds between checkpoints, where an epoch takes longer than that."""
-FEWEST_TO_SPLIT = 50
+MIN_ROWS_TO_SPLIT = 50
 """Rows below which validation rows would be too few to tell anything."""
 
 
@@ -44,14 +44,14 @@ class Advice:
 
 
 def suggest(
-    config: RunConfig, free: float | Sequence[float], going: Callable[[float], None] = lambda share: None
+    config: RunConfig, free: float | Sequence[float], on_progress: Callable[[float], None] = lambda share: None
 ) -> Advice:
     """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded.
 
-    Settings that are chosen with the suggestions applied call for none. `going` is told the share of the rows done, and
+    Settings with the suggestions applied call for none. `on_progress` gets the share of the rows done and
     may raise to end the work. Raises StudioError for data that cannot be read, and for targets that are not there.
     """
-    facts = _look(config, (free,) if isinstance(free, int | float) else free, going)
+    facts = _gather_facts(config, (free,) if isinstance(free, int | float) else free, on_progress)
     draft = Draft(config, facts)
     for rule in (
         _precision,
@@ -63,16 +63,16 @@ def suggest(
         _epochs,
         _learning_rate,
         _warm_up,
-        _cadence,
+        _intervals,
     ):
         rule(draft)
-    return Advice(draft.suggestions, tuple(_read(facts)), tuple(draft.warnings))
+    return Advice(draft.suggestions, tuple(_fact_messages(facts)), tuple(draft.warnings))
 
 
-def _look(config: RunConfig, free: Sequence[float], going: Callable[[float], None]) -> Facts:
-    report = prepare.inspect(config, going)
+def _gather_facts(config: RunConfig, free: Sequence[float], on_progress: Callable[[float], None]) -> Facts:
+    report = prepare.inspect(config, on_progress)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
-        report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), going)
+        report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
     located = load.locate(config.model)
     return Facts(report, _is_korean(config), located, hardware.device(), free)
 
@@ -90,19 +90,19 @@ def _brief(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _read(facts: Facts) -> list[Message]:
-    report, told = facts.report, []
-    told.append(message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}"))
+def _fact_messages(facts: Facts) -> list[Message]:
+    report, facts_read = facts.report, []
+    facts_read.append(message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}"))
     if figures := report.token_figures:
-        told.append(message("suggest.read.lengths", median=figures["median"], longest=f"{figures['longest']:,}"))
+        facts_read.append(message("suggest.read.lengths", median=figures["median"], longest=f"{figures['longest']:,}"))
     if facts.korean:
-        told.append(message("suggest.read.korean"))
+        facts_read.append(message("suggest.read.korean"))
     if facts.located:
         billions = _brief(estimate.parameters(facts.located.path) / 1e9)
         family = facts.architecture.get("model_type", "?")
-        told.append(message("suggest.read.model", id=facts.located.id, family=family, billions=billions))
-    told.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(facts.free)))))
-    return told
+        facts_read.append(message("suggest.read.model", id=facts.located.id, family=family, billions=billions))
+    facts_read.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(facts.free)))))
+    return facts_read
 
 
 def _precision(draft: Draft) -> None:
@@ -118,7 +118,7 @@ def _validation(draft: Draft) -> None:
     The validation loss alone shows over-fitting, which is what few rows and several epochs lead to.
     """
     usable = draft.facts.usable
-    if draft.config.data.validation.kind != "none" or usable < FEWEST_TO_SPLIT:
+    if draft.config.data.validation.kind != "none" or usable < MIN_ROWS_TO_SPLIT:
         return
     share = 0.1 if usable <= 2000 else max(0.001, round(200 / usable, 3))
     held = max(1, round(share * usable))
@@ -193,7 +193,7 @@ def _smallest(draft: Draft, **changes: Any) -> Plan:
 
 
 def _fits(planned: Plan) -> bool:
-    return planned.memory.total <= MARGIN * planned.free
+    return planned.memory.total <= MEMORY_SHARE * planned.free
 
 
 def _sums(planned: Plan) -> dict[str, str]:
@@ -201,13 +201,13 @@ def _sums(planned: Plan) -> dict[str, str]:
 
 
 def _checkpointing(draft: Draft) -> None:
-    asked = draft.config.train.gradient_checkpointing
-    if asked == "auto":
+    requested = draft.config.train.gradient_checkpointing
+    if requested == "auto":
         return
     without = _smallest(draft, train__gradient_checkpointing="off")
-    if asked == "on" and _fits(without):
+    if requested == "on" and _fits(without):
         draft.set("train.gradient_checkpointing", "auto", message("suggest.checkpointing.fits", **_sums(without)))
-    if asked == "off" and not _fits(without):
+    if requested == "off" and not _fits(without):
         draft.set("train.gradient_checkpointing", "auto", message("suggest.checkpointing.tight", **_sums(without)))
 
 
@@ -282,12 +282,12 @@ def _epochs(draft: Draft) -> None:
     base = 3 if rows <= 5000 else 2 if rows <= 50_000 else 1
     wanted = max(base, min(10, math.ceil(60 * product / max(1, rows))))
     seconds = draft.epoch_seconds()
-    long = seconds is not None and seconds * wanted > LONG
+    long = seconds is not None and seconds * wanted > LONG_RUN_SECONDS
     if long:
-        wanted = max(1, int(LONG / seconds))
+        wanted = max(1, int(LONG_RUN_SECONDS / seconds))
     now = train.max_steps * product / max(1, rows) if train.max_steps else train.epochs
     hours = f"{(seconds or 0) / 3600:.1f}"
-    if seconds and seconds > LONG:
+    if seconds and seconds > LONG_RUN_SECONDS:
         draft.warnings.append(message("suggest.warn.slow", hours=hours))
     if wanted / 2 <= now <= 2 * wanted and not (long and now > wanted):
         return
@@ -343,16 +343,16 @@ def _warm_up(draft: Draft) -> None:
     draft.set("train.warmup_steps", wanted, message(key, steps=steps, now=round(now), wanted=wanted))
 
 
-def _cadence(draft: Draft) -> None:
+def _intervals(draft: Draft) -> None:
     """Score the validation rows about ten times a run, save at least every quarter of an hour, draw fifty points."""
     train, steps = draft.config.train, draft.steps
     if train.logging_steps > max(1, steps // 20):
         often = max(1, steps // 50)
         draft.set("train.logging_steps", often, message("suggest.logging", steps=steps, now=train.logging_steps))
     seconds = draft.epoch_seconds()
-    if train.save == "epoch" and seconds and seconds > 2 * WORK_TO_LOSE:
+    if train.save == "epoch" and seconds and seconds > 2 * CHECKPOINT_SECONDS:
         each = seconds * train.epochs / steps if not train.max_steps else seconds * _share_of_epoch(draft)
-        every = max(1, min(steps, round(WORK_TO_LOSE / each)))
+        every = max(1, min(steps, round(CHECKPOINT_SECONDS / each)))
         reason = message("suggest.save.often", minutes=round(seconds / 60), steps=every)
         draft.set("train.save", "steps", reason)
         draft.set("train.save_steps", every, reason)

@@ -1,225 +1,379 @@
-"""One run, from its settings to a saved adapter."""
+"""The trainer of a run: TRL's `SFTTrainer` by way of `PackedTrainer`, with our checkpoints, on tokenized rows."""
 
 import contextlib
-import shutil
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studio import checkpoints, runs
+import torch
+from transformers import PrinterCallback, Trainer, set_seed
+from transformers.integrations.neftune import deactivate_neftune
+from trl import SFTConfig
+from typing_extensions import override
+
 from studio.config import RunConfig
-from studio.data.prepare import PreparedData, prepare
 from studio.errors import RunError
-from studio.events import Changed
-from studio.files import replace_folder, size_of
 from studio.i18n import message
-from studio.model import adapter, load, processes, skeleton
+from studio.model import adapter, processes
 from studio.model.adapter import ModelHost
-from studio.model.hardware import device, free_memory_each, versions
-from studio.model.load import Located
-from studio.runs import RunWriter, State
-from studio.train import build, plan, preflight, record, resume, samples, schedule, together
-from studio.train.best import Best
-from studio.train.ends import Asked, NotFinite
+from studio.model.hardware import device, random_state, set_random_state
+from studio.runs import RunWriter, checkpoints
+from studio.train import distributed_loader, recorded_rows
+from studio.train.best_adapter import BestAdapter
+from studio.train.callbacks import RunCallback
+from studio.train.interrupts import EarlyStop, NonFiniteLoss, StopRequested
+from studio.train.packed_trainer import PackedTrainer
 from studio.train.plan import Plan
+from studio.train.samples import SampleWriter
+
+MAX_SKIPPED_STEPS = 20
+"""Steps in a row that float16's gradient scaler may skip. It halves its scale of 65,536 at each, so that 16 are enough
+for any finite gradient."""
 
 
-def train(
-    run: RunWriter,
-    host: ModelHost,
-    visits: Callable[[], None],
-    *,
-    resumed: bool = False,
-    token: str | None = None,
-) -> None:
-    """Carry out a run, or go on with it from its newest checkpoint; its directory says how it ended.
+_SEED_STRIDE = 1_000_003
+"""Between the seeds of two steps: a prime, larger than any number of processes."""
 
-    `visits` is called between two micro-batches and runs short jobs of others. A stop that is asked for keeps the
-    adapter as it is then, a pause makes a checkpoint, a cancel keeps what is kept already. `token` is for fetching the
-    model. Errors are the caller's to record; RunError when a resumed run's settings, data or base are not those it
-    began with. Where several processes train together, this is the first one's part; see `together.train_along`.
+
+class StudioTrainer(PackedTrainer):
+    """Trains adapters under a run's directory.
+
+    Writes each checkpoint whole or not at all; groups rows by length if asked to; ends at the first loss or gradient
+    that is not a number, and still holds the weights that were good. Of several processes, each trains on its share of
+    a step's rows, and the first one writes.
     """
-    config = run.config()
-    begun_from = checkpoints.newest_whole(run.path) if resumed and checkpoints.all_of(run.path) else None
-    together.forget(run)
-    processes.broadcast(run.path)
 
-    def going(share: float | None = None) -> None:
-        if action := run.requested():
-            raise Asked(action)
-        if share is not None:
-            run.advance(progress=share)
+    def __init__(
+        self, run: RunWriter, keep_checkpoints: int, length_grouping: bool, steps: RunCallback, **settings: Any
+    ):
+        self._length_grouping = length_grouping
+        self._run = run
+        self._keep_checkpoints = keep_checkpoints
+        self._steps = steps
+        self._draft: Path | None = None
+        self._good: list[torch.Tensor] = []
+        self._good_step = 0
+        self._skipped = 0
+        self._broken = False
+        self.skipped = 0
+        """Steps since the start or the resume that float16's gradient scaler has left out."""
+        super().__init__(callbacks=[steps], **settings)
+        steps.evaluate = self.evaluate
+        steps.sample = self.sample
+        self.strip: SampleWriter | None = None
+        """Takes the frames of the film strip, once there is one."""
 
-    def between() -> None:
-        visits()
-        together.ask(run)
+    def sample(self, *, last: bool = False) -> None:
+        """Answer the pinned prompts, where that is due after the steps so far; the other processes wait meanwhile."""
+        if processes.world_size() == 1:
+            self._take_frame(last)
+            return
+        with contextlib.suppress(StopRequested):  # all processes end together, below
+            self._take_frame(last)
+        self._steps.check_requests()
 
-    run.enter(State.PREPARING)
-    best = Best(run, config.train.keep == "best", config.train.early_stopping, lambda folder: _save(folder, host))
-    trainer = None
-    keep = True
-    try:
-        trainer = _prepared_trainer(run, config, host, going, between, best, token, begun_from, resumed)
-        trainer.train_to_the_end(begun_from)
-        ended = State.FINISHED
-    except NotFinite as error:
-        raise _not_finite(run, trainer, host) from error
-    except Asked as asked:
-        ended, keep = (State.PAUSED if asked.action == "pause" else State.STOPPED), asked.action == "stop"
-        if asked.action == "pause" and trainer:
-            trainer.save_last_step()
-    if keep:
-        if trainer:
-            host.gather()
-        _save_result(run, host, best, trainer, begun_from)
-    host.remove_adapter()
-    run.enter(ended)
+    def _take_frame(self, last: bool) -> None:
+        if self.strip:
+            self.strip.take_if_due(self.state.global_step, last=last)
+
+    @override
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; when that ends before the last step, let the trackers close their files and take the noise off."""
+        try:
+            return super().train(*args, **kwargs)
+        except BaseException:
+            self.callback_handler.on_train_end(self.args, self.state, self.control)
+            if (hook := getattr(self, "neftune_hook_handle", None)) is not None:
+                deactivate_neftune(self.model, hook, self.accelerator)
+            raise
+
+    def fit(self, resume_from: Path | None) -> None:
+        """Train to the last step, or until early stopping has had enough, and take the last frame of the strip."""
+        with contextlib.suppress(EarlyStop):
+            self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        if self.skipped:
+            self._run.note(message("log.skipped_steps", count=self.skipped, total=self.state.global_step), "warning")
+        self.sample(last=True)
+
+    @override
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            self._broken = True  # the other processes have to know before they end with this one
+            if processes.world_size() == 1:
+                raise NonFiniteLoss
+        return loss
+
+    @override
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Look at the gradient just before the weights are changed; they have shown to be good by then."""
+        if processes.all_reduce_max(self._broken):
+            raise NonFiniteLoss
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if math.isfinite(norm):
+            self._skipped = 0
+            self._remember()
+        else:
+            self._skipped += 1
+            self.skipped += 1
+            if self.accelerator.scaler is None or self._skipped > MAX_SKIPPED_STEPS:
+                raise NonFiniteLoss
+            step = self.state.global_step + 1
+            self._run.note(message("log.skipped_step", step=step, count=self.skipped), "warning")
+        return norm
+
+    @property
+    def overflowed(self) -> int:
+        """Steps in a row, up to now, that float16 could not hold."""
+        return self._skipped if self.accelerator.scaler is not None else 0
+
+    def _trained(self) -> list[torch.Tensor]:
+        """Return the trained weights: this process's part of them, where they are spread."""
+        result = (weights.data for weights in self.model.parameters() if weights.requires_grad)
+        return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in result]
+
+    def _remember(self) -> None:
+        self._good_step = self.state.global_step
+        if self._good:
+            torch._foreach_copy_(self._good, self._trained())
+        else:
+            self._good = [weights.clone() for weights in self._trained()]
+
+    def restore_last_finite(self) -> int | None:
+        """Put back the last weights that gave a finite loss and gradient; return their step, or None without any."""
+        if not self._good:
+            return None
+        torch._foreach_copy_(self._trained(), self._good)
+        return self._good_step
+
+    @override
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Score the validation rows without a trace: how often that is done does not change the training."""
+        self._steps.check_requests()
+        before = random_state()
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            set_random_state(before)
+
+    @override
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self._length_grouping:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        size = self.get_total_train_batch_size(self.args)
+        return recorded_rows.LengthGroupedSampler([len(ids) for ids in rows["input_ids"]], size, self.args.seed)
+
+    @override
+    def get_train_dataloader(self) -> Any:
+        loader = super().get_train_dataloader()
+        batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)  # over many processes: a part
+        if processes.is_main_process():
+            batches.sampler = recorded_rows.RecordedSampler(batches.sampler, self._run.path)
+        return self._share(loader, batches.sampler, self.args.train_batch_size)
+
+    @override
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        loader = super().get_eval_dataloader(eval_dataset)
+        return self._share(loader, range(len(loader.dataset)), self.args.eval_batch_size)
+
+    def _share(self, loader: Any, rows: Any, size: int) -> Any:
+        if processes.world_size() == 1:
+            return loader
+        return distributed_loader.DistributedLoader(loader, rows, size, self.processing_class.pad_token_id)
+
+    def save_last_checkpoint(self) -> None:
+        """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""
+        if not self._steps.after_step:  # nothing was done since the start, or since the checkpoint it went on from
+            return
+        set_random_state(self._steps.after_step)
+        self.model.zero_grad()
+        self._save_checkpoint(self.model, None)
+
+    @override
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._run.enter_phase("saving")
+        if processes.is_main_process():
+            checkpoints.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
+            processes.broadcast()
+            checkpoints.prune(self._run.path, self._keep_checkpoints)
+        else:
+            while draft := processes.broadcast():
+                self._write(draft, model, trial)
+        if self.state.global_step < self.state.max_steps:
+            self._run.enter_phase("training")
+
+    def _fill(self, draft: Path, model: Any, trial: Any) -> None:
+        """Let transformers write its checkpoint, and move the files into `draft`."""
+        self._write(processes.broadcast(draft), model, trial)
+        result = draft / f"checkpoint-{self.state.global_step}"
+        for path in result.iterdir():
+            path.rename(draft / path.name)
+        result.rmdir()
+
+    def _write(self, draft: Path, model: Any, trial: Any) -> None:
+        """Write this process's part: the first one all but the random states of the others."""
+        self._draft = draft
+        try:
+            Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card that is not wanted here
+        finally:
+            self._draft = None
+        processes.all_reduce_max(0)  # all have written
+
+    @override
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Go on with the random numbers of a checkpoint; draw new ones where another number of processes made it."""
+        name = f"rng_state_{processes.rank()}.pth" if processes.world_size() > 1 else "rng_state.pth"
+        if checkpoint and not (Path(checkpoint) / name).exists():
+            set_seed((self.args.seed + _SEED_STRIDE * (self.state.global_step + 1) + processes.rank()) % 2**32)
+        else:
+            super()._load_rng_state(checkpoint)
+
+    @override
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._draft) if self._draft else super()._get_output_dir(trial)
 
 
-def _prepared_trainer(
+def build_trainer(
     run: RunWriter,
     config: RunConfig,
+    plan: Plan,
     host: ModelHost,
-    going: Callable[[float | None], None],
-    between: Callable[[], None],
-    best: Best,
-    token: str | None,
-    begun_from: Path | None,
+    train: Any,
+    validation: Any | None,
+    on_micro_batch: Callable[[], None],
+    best: BestAdapter,
+    *,
     resumed: bool,
 ) -> Any:
-    with together.told_of_an_early_end():
-        planned, prepared, located = _prepare(run, config, host, going, token, begun_from)
-        best.go_back_to(checkpoints.step_of(begun_from) if begun_from else 0)
-    processes.broadcast(together.Start(planned, begun_from, resumed))
-    rows = prepared.train, prepared.validation
-    trainer = build.build(run, config, planned, host, *rows, between, best, resumed=resumed)
-    seconds = 0.0
-    if config.samples.mode != "off":  # it measures the device, for half a second
-        seconds = preflight.training_seconds(config, planned, prepared.report, located) or 0.0
-        seconds /= processes.world_size()
-    began_at = (checkpoints.step_of(begun_from) if begun_from else 0) if resumed else None
-    if processes.sharded():
-        run.tell(message("log.launch.no_strip"))
-    else:
-        with contextlib.suppress(Asked):  # all processes are asked right after
-            trainer.strip = samples.begin(run, host, prepared, planned.steps, seconds, going, began_at)
-    together.ask(run)
+    """Put a new adapter into the base on `host` and return the `StudioTrainer` that will train it.
+
+    `train` and `validation` have the columns `input_ids` and `labels`; `on_micro_batch` is called after every forward
+    pass and may raise to end the training.
+    """
+    assert host.loaded is not None
+    settings, loaded = plan.settings, host.loaded
+    rows = settings.batch_size * settings.gradient_accumulation
+    lora = adapter.lora_config(config.lora, loaded.model)
+    set_seed(settings.seed)
+    wrapped = adapter.wrap_model(loaded.model, lora, adapter_name=adapter.TUNED)
+    host.put_adapter(wrapped, run.id)
+    arguments = SFTConfig(
+        output_dir=str(run.path / "checkpoints"),
+        save_strategy=settings.save,
+        save_steps=settings.save_steps,
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
+        per_device_train_batch_size=rows // processes.world_size(),  # all at once: `LeanTrainer` cuts them up
+        per_device_eval_batch_size=plan.evaluated_at_once,
+        average_tokens_across_devices=True,
+        ddp_find_unused_parameters=False,
+        optim=settings.optimizer,
+        neftune_noise_alpha=settings.neftune_alpha,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        activation_checkpointing=settings.gradient_checkpointing == "on",
+        logging_steps=settings.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # else a loss that is not a number is logged as 0
+        eval_strategy="steps" if validation is not None else "no",
+        eval_steps=settings.eval_steps,
+        seed=settings.seed,
+        use_cpu=device() == "cpu",
+        bf16=loaded.precision.value == "bfloat16",
+        fp16=loaded.precision.value == "float16",
+        dataloader_num_workers=0,  # this is a thread of a server: no forks
+        dataloader_pin_memory=device() == "cuda",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        packing=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+    arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
+    if device() == "cuda" and processes.world_size() == 1:
+        _use_card_of(loaded.model, arguments)
+    steps = RunCallback(run, on_micro_batch, best, resumed)
+    steps.gather = host.gather
+    trainer = StudioTrainer(
+        run,
+        settings.keep_checkpoints,
+        settings.length_grouping,
+        steps,
+        most_tokens=plan.most_tokens,
+        most_rows=settings.batch_size if processes.world_size() > 1 else None,
+        model=wrapped,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        processing_class=loaded.tokenizer,
+    )
+    if loaded.precision.value == "float16" and device() == "cpu":
+        _scale_gradients_on_processor(trainer.accelerator)
+    trainer.remove_callback(PrinterCallback)
+    for tracker in settings.trackers if processes.is_main_process() else ():
+        trainer.add_callback(_tracker(tracker, run.path))
+    _float32_adapter(wrapped)
+    _record_step_choices(run, trainer, loaded.attention.value)
     return trainer
 
 
-def _prepare(
-    run: RunWriter,
-    config: RunConfig,
-    host: ModelHost,
-    going: Callable[[float | None], None],
-    token: str | None,
-    begun_from: Path | None,
-) -> tuple[Plan, PreparedData, Located]:
-    """Fetch and load the base, read the rows, decide how the run will be carried out, and record all of it."""
-    going(None)
-    run.begin("fetching")
-    located = load.fetch(config.model, going, token)
-    processes.broadcast(located.id)
-    going(None)
-    run.begin("reading")
-    prepared = prepare(config, load.load_tokenizer(config.model), going, runs.day_of(run.id))
-    rests_on = {"data": prepared.sha256, "base": located.identity}
-    if begun_from:
-        resume.require_same(run, rests_on)
-        together.require_readable(run, begun_from)
-    _tell_problems(run, prepared)
-    record.write_rows(run.path, prepared.train, prepared.validation)
-    going(None)
-    decided = run.resolved().get("carried_out", {}) if begun_from else {}
-    before = {name: value for name, value in decided.items() if name in plan.CARRIED_OUT}
-    planned = _plan(run, config, located, prepared, host, before)
-    run.begin("loading")
-    host.remove_adapter()
-    loaded = host.base(config.model, located)
-    for choice in loaded.choices:
-        run.choose(choice.name, choice.value, choice.reason)
-    going(None)
-    mapping = prepared.report.detected.mapping.model_dump(mode="json")
-    begun_with = run.started_config().model_dump(mode="json")
-    run.resolve({**rests_on, "config": begun_with, "mapping": mapping, "versions": versions(), "device": device()})
-    return planned, prepared, located
+def _use_card_of(model: Any, arguments: Any) -> None:
+    """Let the trainer compute on the card where the model begins; transformers and accelerate always take the first.
+
+    They would move a model to it that lies on another card, or refuse one that is quantized.
+    """
+    torch.cuda.set_device(model.device)
+    arguments.distributed_state.device = vars(arguments)["_setup_devices"] = model.device
 
 
-def _plan(
-    run: RunWriter, config: RunConfig, located: Located, prepared: PreparedData, host: ModelHost, before: dict[str, Any]
-) -> Plan:
-    rows, free = len(prepared.train), free_memory_each(host.held)
-    planned = plan.make(config, located, rows=rows, longest=prepared.longest, free=free, before=before)
-    build.tell(run, planned)
-    if not planned.memory.is_whole:
-        skeleton.require_trainable(located.path, config.lora)
-    run.resolve(_as_carried_out(planned, prepared))
-    room = shutil.disk_usage(run.path).free + size_of(run.path)  # what a resumed run has kept is in its need
-    if full := preflight.too_large_for(planned, room):
-        raise full
-    return planned
+def _scale_gradients_on_processor(accelerator: Any) -> None:
+    """Let float16 compute on a processor as on a card; accelerate casts and scales on accelerators only.
+
+    Without its scale, gradients below 6e-8 would become zero, and one that overflows would end the run.
+    """
+    accelerator.native_amp = True
+    accelerator.scaler = torch.amp.GradScaler("cpu")
 
 
-def _as_carried_out(planned: Plan, prepared: PreparedData) -> dict[str, Any]:
-    """Return what the run does in fact where the settings left it open, for whoever changes it later."""
-    return {
-        "carried_out": {name: getattr(planned.settings, name) for name in (*plan.CARRIED_OUT, *schedule.FITTED)},
-        "trained_parameters": planned.skeleton.trained,
-        "trained_modules": planned.skeleton.modules,
-        "memory_bytes": round(planned.memory.total),
-        "most_tokens": planned.most_tokens,
-        "cut_at": prepared.report.cut_at,
-    }
+def _record_step_choices(run: RunWriter, trainer: Any, attention: str) -> None:
+    """Record what the model's steps leave out."""
+    noise = trainer.neftune_noise_alpha is not None
+    reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
+    rows = "packed" if trainer.packed else "padded"
+    run.record_choice("rows", rows, message(f"choice.rows.{reason}", attention=attention))
+    if trainer.router_loss_fails:
+        run.note(message("log.no_router_loss"), "warning")
+    logits = "trained" if trainer.scored else "all"
+    run.record_choice("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
 
 
-def _tell_problems(run: RunWriter, prepared: PreparedData) -> None:
-    report = prepared.report
-    run.tell(message("log.rows", rows=report.rows, usable=report.usable, validation=report.validation))
-    for problem in report.problems:
-        run.tell(problem.message, "warning")
+def _tracker(name: str, folder: Path) -> Any:
+    """Return transformers' callback for a tracker, which keeps its files in the run's folder; raises RunError."""
+    from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
+
+    try:
+        if name == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            return TensorBoardCallback(SummaryWriter(log_dir=str(folder / "tensorboard")))
+        os.environ.setdefault("WANDB_DIR", str(folder))
+        return WandbCallback() if name == "wandb" else TrackioCallback()
+    except (ImportError, RuntimeError) as error:
+        raise RunError("run.no_tracker", tracker=name) from error
 
 
-def change(run: RunWriter, settings: dict[str, Any]) -> None:
-    """Record settings that are changed as the run is resumed, as an event and in `resolved.json`."""
-    if settings:
-        decided = {n: v for n, v in run.resolved().get("carried_out", {}).items() if f"train.{n}" not in settings}
-        run.resolve({"carried_out": decided})
-        step = run.status().step
-        changes = [*run.resolved().get("changes", []), {"step": step, "settings": settings}]
-        run.resolve({"changes": changes})
-        run.emit(Changed(step=step, settings=settings))
+def _float32_adapter(model: Any) -> None:
+    """Keep the trained weights in float32.
 
-
-def _save(folder: Path, host: ModelHost) -> None:
-    assert host.loaded is not None
-    adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity, host.whole)
-
-
-def _save_result(run: RunWriter, host: ModelHost, best: Best, trainer: Any, begun_from: Path | None) -> None:
-    """Save the best adapter where that is to be kept, else the one as it is, else the one that the run went on from."""
-    run.begin("saving")
-    if best.adapter.exists():
-        _copy(best.adapter, run.adapter)
-        run.tell(message("log.best", step=best.step, loss=f"{best.loss:.3f}"))
-    elif trainer and trainer.state.global_step:
-        _save(run.adapter, host)
-    elif begun_from and not run.has_adapter:
-        adapter.save_from_checkpoint(begun_from, run.adapter, run.resolved()["base"])
-
-
-def _copy(folder: Path, to: Path) -> None:
-    replace_folder(to, lambda draft: shutil.copytree(folder, draft, dirs_exist_ok=True))
-
-
-def _not_finite(run: RunWriter, trainer: Any, host: ModelHost) -> RunError:
-    """Keep the last adapter that was good, and return the error to raise."""
-    step = trainer.state.global_step + 1
-    rate = run.config().train.learning_rate
-    good = trainer.go_back_to_good()
-    host.gather()
-    if good:
-        _save(run.adapter, host)
-        run.tell(message("log.kept_good", step=good), "warning")
-    if skipped := trainer.overflowed:
-        return RunError("run.not_finite_float16", step=step, rate=rate, skipped=skipped)
-    return RunError("run.not_finite", step=step, rate=rate)
+    TRL casts those of a quantized model to bfloat16, where small updates vanish, and which float16's gradient scaler
+    cannot unscale.
+    """
+    for weights in model.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.to(torch.float32)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.i18n import Message, message
-from studio.train.measure import Measured
+from studio.train.measure import TrialResult
+from studio.train.oom_advice import OomAdvice
 from studio.train.preflight import Preflight
-from studio.train.relief import Relief
 from studio.ui import recipe_views, views
 from studio.ui.failures import box, lines
 
@@ -73,7 +73,7 @@ def _memory(found: Preflight) -> Message:
     return message(key, need=_gb(found.plan.memory.total), free=_gb(found.plan.free))
 
 
-def preflight(found: Preflight, measured: Measured | None, language: str, rate: Rate | None = None) -> str:
+def preflight(found: Preflight, measured: TrialResult | None, language: str, rate: Rate | None = None) -> str:
     """Return all that is known of a run that has not started."""
     said = [verdict(found, language, measured.seconds if measured else None, rate)]
     said += [_listed(block, language, "✕") for block in found.blocks]
@@ -120,7 +120,7 @@ def _bar(found: Preflight, language: str) -> str:
     return f'{bar}{scale_line}<p class="parts">{"".join(names)}</p>'
 
 
-def _measured(measured: Measured, language: str) -> str:
+def _measured(measured: TrialResult, language: str) -> str:
     values = {
         "peak": _gb(measured.peak_bytes),
         "step": f"{measured.step_seconds:.2f}",
@@ -134,9 +134,9 @@ def _listed(told: Message, language: str, sign: str) -> str:
     return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)}</p>'
 
 
-def ways_out(ways: Sequence[Relief], language: str) -> str:
+def ways_out(ways: Sequence[OomAdvice], language: str) -> str:
     """Return what helps after a lack of memory, in the order of effect; the first is a button beside it."""
-    items = "".join(f"<li>{html.escape(views.said(way.told, language))}</li>" for way in ways)
+    items = "".join(f"<li>{html.escape(views.said(way.summary, language))}</li>" for way in ways)
     title = html.escape(views.said(message("ui.ways_out.title"), language))
     return f'<div class="ways"><strong>{title}</strong><ol>{items}</ol></div>' if ways else ""
 

@@ -11,7 +11,7 @@ import numpy
 import pandas
 
 from studio.i18n import text
-from studio.train.curve import Curve
+from studio.runs.curve import Curve
 from studio.ui import charts
 from studio.ui.charts import Series
 
@@ -28,7 +28,7 @@ def series(curve: Curve, kind: str) -> list[Series]:
     """Return the series of a run's curves that a chart of this kind shows."""
     of = {
         TRAIN: (curve.steps, curve.losses),
-        VALIDATION: (curve.check_steps, curve.check_losses),
+        VALIDATION: (curve.evaluated_steps, curve.validation_losses),
         RATE: (curve.steps, curve.rates),
         GRADIENT: (curve.steps, curve.norms),
     }

@@ -1,15 +1,15 @@
-"""Which run a session follows, and what it has shown of it; the run itself is the process's `Story`."""
+"""Which run a session follows, and what it has shown of it; the run itself is the process's `RunReader`."""
 
 import time
 from dataclasses import dataclass, field, replace
 
-from studio import checkpoints, runs
-from studio.runs import State, Status
-from studio.train import relief
-from studio.train.relief import Relief
-from studio.ui import living, story
+from studio import runs
+from studio.runs import State, Status, checkpoints
+from studio.train import oom_advice
+from studio.train.oom_advice import OomAdvice
+from studio.ui import living, run_reader
 from studio.ui.living import Living
-from studio.ui.story import Glance, Story
+from studio.ui.run_reader import RunReader, RunSnapshot
 
 SILENCE = 10.0
 """Seconds without a sign of life after which their number is told; it is told anew every so many seconds."""
@@ -35,16 +35,16 @@ class Following:
     """A run as one session has shown it."""
 
     run_id: str | None = None
-    glance: Glance | None = None
+    glance: RunSnapshot | None = None
     living: Living = field(default_factory=Living)
     silent: float = 0.0
     """Seconds since the last sign of life of a run at work, in steps of `SILENCE`."""
     drawn: Drawn = field(default_factory=Drawn)
 
     @property
-    def story(self) -> Story | None:
+    def story(self) -> RunReader | None:
         """The followed run, as far as this process has read it."""
-        return story.of(self.run_id) if self.run_id else None
+        return run_reader.reader_of(self.run_id) if self.run_id else None
 
     @property
     def status(self) -> Status | None:
@@ -54,7 +54,7 @@ class Following:
     @property
     def stopping(self) -> str | None:
         """`stopping`, `pausing` or `cancelling` while the run was asked to and has not yet."""
-        return _ASKED.get(self.glance.asked or "") if self.glance else None
+        return _ASKED.get(self.glance.requested or "") if self.glance else None
 
     @property
     def alive(self) -> bool:
@@ -84,12 +84,12 @@ class Following:
         return bool(checkpoints.all_of(runs.folder() / self.run_id)) or not self.status.step
 
     @property
-    def ways_out(self) -> list[Relief]:
+    def ways_out(self) -> list[OomAdvice]:
         """What helps when the followed run has run out of memory; empty else."""
         if self.status is None or self.alive or self.run_id is None:
             return []
         run = runs.Run(runs.folder() / self.run_id)
-        return relief.reliefs(run) if relief.out_of_memory(run) else []
+        return oom_advice.advice(run) if oom_advice.is_out_of_memory(run) else []
 
     @property
     def has_result(self) -> bool:
@@ -150,9 +150,9 @@ def read(following: Following) -> Following:
 def _look(following: Following) -> Following:
     if following.run_id is None:
         return following
-    glance = story.of(following.run_id).look()
+    glance = run_reader.reader_of(following.run_id).refresh()
     if glance is None:  # the folder is gone, or damaged from outside
         return Following(living=following.living)
     at_work = glance.status.state.alive and glance.status.state is not State.QUEUED
-    silent = time.time() - glance.sign_of_life if at_work else 0.0
+    silent = time.time() - glance.last_heartbeat if at_work else 0.0
     return replace(following, glance=glance, silent=silent // SILENCE * SILENCE if silent >= SILENCE else 0.0)

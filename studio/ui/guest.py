@@ -14,11 +14,12 @@ from typing import Any
 
 import gradio as gr
 
-from studio import labels, runs
+from studio import runs
 from studio.compare.comparison import Comparison
 from studio.config import RunConfig
 from studio.errors import AccessError, StudioError
 from studio.i18n import LANGUAGES, best_language, text
+from studio.runs import metadata
 from studio.ui import clock, launch, limits
 from studio.ui import frame as frames
 from studio.ui.failures import shown, warn
@@ -208,7 +209,7 @@ def guarded(handler: Callable[..., Any], sent: set[Any], silent: bool = False) -
 
 
 def _published() -> contextlib.AbstractContextManager[None]:
-    return runs.only(labels.is_published)
+    return runs.visible_only(metadata.is_published)
 
 
 def _check(args: tuple[Any, ...]) -> None:

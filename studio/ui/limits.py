@@ -33,7 +33,7 @@ def require_small(request: CompareRequest) -> None:
 
     It is called where the work is asked for: what a component on the page allows is changed by any update of it.
     """
-    if not runs.is_narrowed():
+    if not runs.is_restricted():
         return
     if (count := request.generation.max_new_tokens) > MOST_TOKENS:
         raise AccessError("access.tokens", most=MOST_TOKENS, count=count, path="generation.max_new_tokens")

@@ -42,7 +42,7 @@ class _Shelf:
             return None
         if self.over.get(run.id) == written:
             return None
-        status = runs.readable_status(run)
+        status = runs.try_status(run)
         if status and status.state.alive:
             return status.state
         self.over[run.id] = written

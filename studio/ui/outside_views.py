@@ -31,8 +31,10 @@ def going(key: str, share: float | None, language: str) -> str:
 def here(arrived: ExternalAdapter, language: str) -> str:
     """Return that an adapter is here, and how it is known that it was made for the base."""
     title = html.escape(Column(adapter=arrived.column).title(language))
-    known = html.escape(text(f"ui.outside.known.{arrived.fit.known}", language, made_for=arrived.fit.made_for))
-    if arrived.fit.known in ("shapes", "vouched"):
+    known = html.escape(
+        text(f"ui.outside.known.{arrived.compatibility.known}", language, made_for=arrived.compatibility.made_for)
+    )
+    if arrived.compatibility.known in ("shapes", "vouched"):
         return f'<div class="failure" role="alert"><strong>⚠ {title}</strong><p>{known}</p></div>'
     return f'<p class="arrived"><b>✓ {title}</b> {known}</p>'
 

@@ -13,7 +13,7 @@ import pandas
 
 from studio.config import RunConfig
 from studio.i18n import has, text
-from studio.train.curve import Curve
+from studio.runs.curve import Curve
 from studio.ui import charts
 from studio.ui.charts import Series
 from studio.ui.curve_views import TRAIN
@@ -45,7 +45,7 @@ def frame(laid: Sequence[Laid], kind: str = TRAIN) -> pandas.DataFrame:
 def own(run: Laid, kind: str) -> tuple[Any, Any]:
     """Return steps and losses of a run's training or validation."""
     curve = run.curve
-    return (curve.steps, curve.losses) if kind == TRAIN else (curve.check_steps, curve.check_losses)
+    return (curve.steps, curve.losses) if kind == TRAIN else (curve.evaluated_steps, curve.validation_losses)
 
 
 def _end(run: Laid, kind: str) -> tuple[float, int] | None:

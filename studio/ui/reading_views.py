@@ -4,13 +4,13 @@ import html
 from typing import Any
 
 from studio.i18n import text
-from studio.train.curve import Curve
-from studio.train.diagnosis import SIGNS, Reading
-from studio.train.signs import Finding
+from studio.runs.curve import Curve
+from studio.train.diagnosis import SEVERITY_MARKS, Diagnosis
+from studio.train.diagnosis_rules import Finding
 from studio.ui.views import empty, said
 
 
-def reading_html(curve: Curve, reading: Reading, language: str) -> str:
+def reading_html(curve: Curve, reading: Diagnosis, language: str) -> str:
     """Return the reading of a run's curve; before the first loss, what will be here."""
     if not len(curve.losses):
         return empty("ui.loss.none", language)
@@ -25,8 +25,8 @@ def _now(curve: Curve, language: str) -> str:
     step = int(curve.steps[-1])
     values: dict[str, Any] = {"step": step, "total": max(curve.total, step), "loss": f"{curve.losses[-1]:.2f}"}
     sentence = text("ui.loss.now", language, **values)
-    if len(curve.check_losses):
-        checked = {"loss": f"{curve.check_losses[-1]:.2f}", "step": int(curve.check_steps[-1])}
+    if len(curve.validation_losses):
+        checked = {"loss": f"{curve.validation_losses[-1]:.2f}", "step": int(curve.evaluated_steps[-1])}
         sentence += " " + text("ui.loss.validation", language, **checked)
     return sentence
 
@@ -36,5 +36,5 @@ def _item(finding: Finding, language: str) -> str:
     what, advice = html.escape(said(finding.what, language)), html.escape(said(finding.advice, language))
     return (
         f'<li class="is-{finding.severity}"><span class="sign" role="img" aria-label="{severity}">'
-        f"{SIGNS[finding.severity]}</span><div><strong>{what}</strong> <span>{advice}</span></div></li>"
+        f"{SEVERITY_MARKS[finding.severity]}</span><div><strong>{what}</strong> <span>{advice}</span></div></li>"
     )

@@ -12,7 +12,7 @@ from studio.i18n import has, text
 from studio.reports.comparison_card import VERDICT_SIGNS
 from studio.reports.run_metadata import RunMetadata, SavedScoreboard
 from studio.runs import Status
-from studio.summaries import PARTS
+from studio.runs.history import PARTS
 from studio.ui import views
 from studio.ui.failures import box
 from studio.ui.overlay_views import setting, value

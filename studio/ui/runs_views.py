@@ -12,8 +12,8 @@ from typing import Any
 from studio.config import BUILTIN_MODEL
 from studio.i18n import text
 from studio.runs import State
-from studio.summaries import Summary
-from studio.trash import DeletedRun
+from studio.runs.history import Summary
+from studio.runs.trash import DeletedRun
 from studio.ui.views import day_and_time, duration, empty
 
 STATES = ("all", "alive", *(state.value for state in State if not state.alive), "damaged")

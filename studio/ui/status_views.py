@@ -10,13 +10,13 @@ from studio.i18n import text
 from studio.model.resource_usage import ResourceUsage
 from studio.runs import State
 from studio.ui.curve_views import short
-from studio.ui.story import Glance
+from studio.ui.run_reader import RunSnapshot
 from studio.ui.views import bar, doing, duration, empty, run_name, share
 
 NOT_KNOWN = "–"
 
 
-def time_left(glance: Glance) -> float | None:
+def time_left(glance: RunSnapshot) -> float | None:
     """Return the seconds that the rest of the steps will take at the speed of the last ones; None before there is one.
 
     Evaluations and saves in between are part of that speed.
@@ -27,13 +27,13 @@ def time_left(glance: Glance) -> float | None:
     return pace * (status.total - status.step)
 
 
-def took(glance: Glance) -> float | None:
+def took(glance: RunSnapshot) -> float | None:
     """Return the seconds between the first step and the end; None before there is one."""
     status = glance.status
     return status.ended - status.started if status.ended and status.started else None
 
 
-def figures(glance: Glance, language: str) -> list[tuple[str, str]]:
+def figures(glance: RunSnapshot, language: str) -> list[tuple[str, str]]:
     """Return the run's figures, each with its name; one that is not known yet keeps its place."""
     status = glance.status
     told = [("step", f"{status.step:,} / {status.total:,}" if status.total else NOT_KNOWN)]
@@ -45,7 +45,7 @@ def figures(glance: Glance, language: str) -> list[tuple[str, str]]:
     if status.state.alive:
         speed = glance.tokens_per_second
         told.append(("speed", NOT_KNOWN if speed is None else f"{speed:,.0f}"))
-        told += _taken(glance.vitals)
+        told += _taken(glance.usage)
     return [(text(f"ui.status.names.{name}", language), value) for name, value in told]
 
 
@@ -90,7 +90,7 @@ def _told(kind: str, sign: str, words: str) -> str:
 
 
 def status_panel(
-    run_id: str | None, glance: Glance | None, language: str, stopping: str | None = None, silent: float = 0.0
+    run_id: str | None, glance: RunSnapshot | None, language: str, stopping: str | None = None, silent: float = 0.0
 ) -> str:
     """Return how the followed run stands: what it does, its name, a progress bar, its figures, a sign of life.
 
@@ -119,7 +119,7 @@ def status_panel(
     )
 
 
-def run_bar(run_id: str, glance: Glance, language: str, stopping: str | None = None) -> str:
+def run_bar(run_id: str, glance: RunSnapshot, language: str, stopping: str | None = None) -> str:
     """Return the one line about the live run that stands on every tab."""
     status = glance.status
     label = doing(status, language, stopping)
@@ -132,7 +132,7 @@ def run_bar(run_id: str, glance: Glance, language: str, stopping: str | None = N
     )
 
 
-def _facts(glance: Glance, language: str) -> Sequence[str]:
+def _facts(glance: RunSnapshot, language: str) -> Sequence[str]:
     facts = []
     if (left := time_left(glance)) is not None:
         facts.append(text("ui.status.left", language, time=duration(left, language)))

@@ -7,7 +7,7 @@ import html
 from dataclasses import dataclass
 
 from studio.i18n import text
-from studio.train.samples import Answer, Strip
+from studio.train.samples import Answer, SampleTimeline
 from studio.ui import difference
 from studio.ui.compare_views import NO_CAPTION, pieces
 from studio.ui.views import empty
@@ -24,17 +24,17 @@ class Place:
     frame: int | None = None
     """Number of the frame from 0; None follows the newest one."""
 
-    def number(self, strip: Strip) -> int:
+    def number(self, strip: SampleTimeline) -> int:
         """Return the number of the frame that is shown."""
         newest = len(strip.frames) - 1
         return newest if self.frame is None else max(0, min(self.frame, newest))
 
-    def prompt_of(self, strip: Strip) -> int:
+    def prompt_of(self, strip: SampleTimeline) -> int:
         """Return the number of the prompt that is shown."""
         return min(self.prompt, max(0, len(strip.prompts) - 1))
 
 
-def prompts(strip: Strip) -> list[tuple[str, int]]:
+def prompts(strip: SampleTimeline) -> list[tuple[str, int]]:
     """Return the prompts as a list offers them: on one line, the long ones shortened."""
     lines = (" ".join(prompt.split()) for prompt in strip.prompts)
     return [
@@ -43,7 +43,7 @@ def prompts(strip: Strip) -> list[tuple[str, int]]:
     ]
 
 
-def scrubber(strip: Strip, place: Place, total: int, language: str) -> str:
+def scrubber(strip: SampleTimeline, place: Place, total: int, language: str) -> str:
     """Say in words where the scrubber stands."""
     if not strip.frames:
         return text("ui.strip.scrub", language)
@@ -51,7 +51,7 @@ def scrubber(strip: Strip, place: Place, total: int, language: str) -> str:
     return text("ui.strip.at", language, step=step, total=max(total, strip.frames[-1].step))
 
 
-def answers(strip: Strip, place: Place, language: str, *, state: str = "none") -> str:
+def answers(strip: SampleTimeline, place: Place, language: str, *, state: str = "none") -> str:
     """Return the base's answer beside the one of the chosen frame, in which the words that changed are marked.
 
     While there is none, `state` says why: `none` (no run), `waiting` or `missing`.
@@ -86,7 +86,7 @@ def _cut(answer: Answer, language: str) -> str:
     return text("ui.strip.cut", language, tokens=answer.tokens)
 
 
-def caption(strip: Strip, place: Place, language: str) -> str:
+def caption(strip: SampleTimeline, place: Place, language: str) -> str:
     """Say under the answers what has changed since the frame before."""
     if not strip.frames:
         return NO_CAPTION

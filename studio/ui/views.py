@@ -7,9 +7,8 @@ import html
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from studio import labels
 from studio.i18n import DEFAULT_LANGUAGE, Message, has, message, text
-from studio.runs import Run, State, Status, created_at, folder
+from studio.runs import Run, State, Status, created_at, folder, metadata
 
 LABEL_COLOURS = {"context": "#94a3b8", "trained": "#0d9488", "cut": "#d97706"}
 
@@ -40,7 +39,7 @@ def said(told: Message, language: str) -> str:
 
 def run_name(run_id: str) -> str:
     """Return a run's name as people read it, with the time at which it was made: `quickstart · 11-21 23:01` here."""
-    return f"{labels.name_of(Run(folder() / run_id))} · {day_and_time(created_at(run_id))}"
+    return f"{metadata.name_of(Run(folder() / run_id))} · {day_and_time(created_at(run_id))}"
 
 
 def day_and_time(at: float) -> str:

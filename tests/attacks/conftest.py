@@ -50,10 +50,11 @@ def guest(shared):
 @pytest.fixture
 def two_runs(finished_run):
     """A published run, and a copy of it that is not published."""
-    from studio import labels, runs
+    from studio import runs
+    from studio.runs import metadata
 
     hidden = finished_run.path.with_name("20250101-000000-hidden-0000")
     shutil.copytree(finished_run.path, hidden)
-    labels.rename(runs.find(hidden.name), "only mine")
-    labels.publish(finished_run, True)
+    metadata.rename(runs.find(hidden.name), "only mine")
+    metadata.publish(finished_run, True)
     return SimpleNamespace(published=finished_run, hidden=runs.find(hidden.name))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from studio import checkpoints
 from studio.errors import StudioError
 from studio.files import sha256
 from studio.model import subprocess_worker
+from studio.runs import checkpoints
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "studio").rglob("*.py"))]

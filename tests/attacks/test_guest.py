@@ -5,10 +5,11 @@ import json
 import pytest
 from visitors import Visitor
 
-from studio import labels, runs
+from studio import runs
 from studio.compare import comparison_history
 from studio.evaluate import evaluation_store
 from studio.i18n import text
+from studio.runs import metadata
 
 QUESTION = "What is 3?"
 
@@ -97,7 +98,7 @@ def test_a_run_that_is_not_published_is_refused_to_whoever_knows_its_id(guest, t
 def test_a_run_that_is_published_no_more_is_asked_no_more(guest, two_runs):
     opened(guest, two_runs.published)
     ask(guest, two_runs.published.id)
-    labels.publish(two_runs.published, False)
+    metadata.publish(two_runs.published, False)
     guest.heard.clear()
 
     ask(guest, two_runs.published.id)
@@ -187,10 +188,10 @@ def test_a_chat_of_a_guest_has_an_end(monkeypatch, finished_run):
     from studio.ui import limits
 
     request = CompareRequest(finished_run.id, ("x" * 4000,), finished_run.config().generation, (BASE,))
-    labels.publish(finished_run, True)
+    metadata.publish(finished_run, True)
     for _ in range(3):
         request = request.next_turn(["y" * 4000], "x" * 4000)
-    with runs.only(labels.is_published):
+    with runs.visible_only(metadata.is_published):
         limits.require_small(request)
         with pytest.raises(AccessError, match="32000"):
             limits.require_small(request.next_turn(["y" * 4000], "x"))

@@ -7,10 +7,11 @@ import pytest
 from playwright.sync_api import expect
 from visitors import PASSWORDS
 
-from studio import gpu, labels
+from studio import gpu
 from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
 from studio.i18n import text
+from studio.runs import metadata
 
 SLOW = 60_000
 HOSTILE = "<img src=x onerror=\"window.taken='name'\"><script>window.taken='script'</script>"
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 
 def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
     run = two_runs.published
-    labels.rename(run, HOSTILE[:60])
+    metadata.rename(run, HOSTILE[:60])
     gpu.thread().evaluate(EvaluationRequest(run.id, limit=2, forgetting=False)).result()
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
     errors: list[str] = []
@@ -61,7 +62,7 @@ def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
 
 def test_no_kept_answer_or_prompt_runs_in_any_view(shared, two_runs, browser):
     run = two_runs.published
-    labels.rename(run, HOSTILE[:60])
+    metadata.rename(run, HOSTILE[:60])
     made = gpu.thread().compare(CompareRequest(run.id, (HOSTILE,), run.config().generation, (BASE, ADAPTED))).result()
     sides = tuple(tuple(replace(side, text=f"[Verse]\n{HOSTILE}\n**x**") for side in prompt) for prompt in made.answers)
     comparison_history.save(run, replace(made, answers=sides))
@@ -82,8 +83,8 @@ def test_no_kept_answer_or_prompt_runs_in_any_view(shared, two_runs, browser):
 
 
 def test_no_row_name_or_note_runs_on_the_owners_page(shared, two_runs, browser, tmp_path):
-    labels.rename(two_runs.hidden, HOSTILE[:60])
-    labels.annotate(two_runs.hidden, HOSTILE)
+    metadata.rename(two_runs.hidden, HOSTILE[:60])
+    metadata.annotate(two_runs.hidden, HOSTILE)
     rows = tmp_path / "<img src=x onerror=window.taken=1>.csv"
     rows.write_text('question,answer\n"{0}","{0}"\n'.format(HOSTILE.replace('"', '""')), encoding="utf-8")
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
@@ -107,9 +108,9 @@ def test_no_row_name_or_note_runs_on_the_owners_page(shared, two_runs, browser, 
     expect(published).not_to_be_checked()
     published.check()
     for _ in range(100):
-        if labels.is_published(two_runs.hidden):
+        if metadata.is_published(two_runs.hidden):
             break
         page.wait_for_timeout(100)
 
-    assert labels.is_published(two_runs.hidden)
+    assert metadata.is_published(two_runs.hidden)
     assert page.evaluate("window.taken") is None

@@ -9,11 +9,11 @@ from playwright.sync_api import expect
 from test_guest_page import HOSTILE, SLOW
 from visitors import PASSWORDS
 
-from studio import labels
 from studio.compare.comparison import AnswerPair
 from studio.export import export_context, model_card, space
 from studio.i18n import text
 from studio.reports import card_html, comparison_card
+from studio.runs import metadata
 
 pytestmark = pytest.mark.timeout(300)
 NAMES = (
@@ -96,7 +96,7 @@ def test_a_name_is_no_markup_on_a_card(name, browser):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_run, tmp_path):
-    labels.rename(finished_run, " ".join(name.split())[:60])
+    metadata.rename(finished_run, " ".join(name.split())[:60])
     whole = export_context.load_context(finished_run)
     prompt = export_context.PromptFormat("chat", system=name)
     whole = replace(whole, base=replace(whole.base, id=name, origin="folder"), prompt=prompt)

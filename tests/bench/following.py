@@ -80,10 +80,10 @@ def make_run() -> RunWriter:
 
 def write_on(run: RunWriter, over: threading.Event) -> None:
     """Go on with the run, and with its signs of life."""
-    from studio.train import pulse
+    from studio.train import heartbeat
 
     number = run.status().step
-    with pulse.beating(run):
+    with heartbeat.writing(run):
         while not over.wait(1 / RATE):
             number += 1
             run.emit(step(number))

@@ -50,16 +50,16 @@ def train(settings: dict[str, Any]) -> list[float]:
     """Carry out a run; return the seconds from its start to the beginning of each step, and to the first one's end."""
     from studio import gpu
     from studio.config import RunConfig
-    from studio.train.lean import LeanTrainer
+    from studio.train.packed_trainer import PackedTrainer
 
     times: list[float] = []
-    step = LeanTrainer.training_step
+    step = PackedTrainer.training_step
 
     def noted(self: Any, *args: Any) -> Any:
         times.append(time.perf_counter() - began)
         return step(self, *args)
 
-    LeanTrainer.training_step = noted
+    PackedTrainer.training_step = noted
     began = time.perf_counter()
     try:
         run = gpu.thread().start_run(RunConfig().with_settings({**QUICK, **settings}))
@@ -69,7 +69,7 @@ def train(settings: dict[str, Any]) -> list[float]:
         first = next(event for event in run.events()[0] if event.type == "step")
         started = next(event for event in run.events()[0] if event.type == "state")
     finally:
-        LeanTrainer.training_step = step
+        PackedTrainer.training_step = step
     return [*times, first.at - started.at]
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 LIST = (
-    "import time; from studio import summaries; began = time.perf_counter(); found = summaries.all_of();"
+    "import time; from studio import summaries; began = time.perf_counter(); found = history.all_summaries();"
     " print(len(found), time.perf_counter() - began)"
 )
 
@@ -51,18 +51,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["RESTYLE_HOME"] = home
         make(count, steps)
-        from studio import labels, runs, summaries
+        from studio import runs
+        from studio.runs import history, metadata
 
         cold, kept = in_a_new_process(), in_a_new_process()
-        summaries.all_of()
+        history.all_summaries()
         warm, changed = [], []
         for number in range(10):
             began = time.perf_counter()
-            assert len(summaries.all_of()) == count
+            assert len(history.all_summaries()) == count
             warm.append(time.perf_counter() - began)
-            labels.annotate(runs.all_runs()[number], "a note")
+            metadata.annotate(runs.all_runs()[number], "a note")
             began = time.perf_counter()
-            summaries.all_of()
+            history.all_summaries()
             changed.append(time.perf_counter() - began)
     print(f"{count} runs of {steps} steps")
     print(f"cold, nothing known      {cold:6.2f} s")

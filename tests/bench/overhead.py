@@ -3,7 +3,7 @@
     python -m tests.bench.overhead [STEPS] [PAIRS]
 
 With: the studio's run, with its thread, events, log, status and looks for requests; film strip and evaluation are off,
-no page is open. Without: `LeanTrainer`, which knows nothing of the studio, on the same rows in the same order. A step
+no page is open. Without: `PackedTrainer`, which knows nothing of the studio, on the same rows in the same order. A step
 is timed from the beginning of one to the beginning of the next, by the clock and by the processor.
 """
 
@@ -25,16 +25,16 @@ def settings(steps: int) -> Any:
 
 def note_steps() -> list[tuple[float, float]]:
     """Let each step leave the time of its beginning: the clock's, and the process's processor time."""
-    from studio.train.lean import LeanTrainer
+    from studio.train.packed_trainer import PackedTrainer
 
     began: list[tuple[float, float]] = []
-    step = LeanTrainer.training_step
+    step = PackedTrainer.training_step
 
     def noted(self: Any, *args: Any) -> Any:
         began.append((time.perf_counter(), time.process_time()))
         return step(self, *args)
 
-    LeanTrainer.training_step = noted
+    PackedTrainer.training_step = noted
     return began
 
 
@@ -55,7 +55,7 @@ def without_studio(config: Any, rows: Any, most_tokens: int) -> None:
     from trl import SFTConfig
 
     from studio.model import adapter, load
-    from studio.train.lean import LeanTrainer
+    from studio.train.packed_trainer import PackedTrainer
 
     loaded = load.load(config.model, load.locate(config.model))
     set_seed(config.train.seed)
@@ -64,7 +64,7 @@ def without_studio(config: Any, rows: Any, most_tokens: int) -> None:
         if weights.requires_grad:
             weights.data = weights.data.float()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = LeanTrainer(
+        trainer = PackedTrainer(
             most_tokens=most_tokens,
             model=model,
             args=SFTConfig(

@@ -133,9 +133,9 @@ def studio(folder: Path, precision: str | None) -> None:
     os.environ["RESTYLE_HOME"] = str(folder / "home")
 
     def listen() -> None:
-        from studio.train import lean
+        from studio.train import packed_trainer
 
-        step, score = lean.LeanTrainer.training_step, lean.HeadLoss.apply
+        step, score = packed_trainer.PackedTrainer.training_step, packed_trainer.ChunkedCrossEntropy.apply
 
         def stepping(trainer, model, inputs, count=None):
             watch.needed += int((inputs["shift_labels"] != -100).sum())
@@ -147,19 +147,19 @@ def studio(folder: Path, precision: str | None) -> None:
             watch.logits += len(hidden)
             return score(hidden, *rest)
 
-        lean.LeanTrainer.training_step, lean.HeadLoss.apply = stepping, scoring
+        packed_trainer.PackedTrainer.training_step, packed_trainer.ChunkedCrossEntropy.apply = stepping, scoring
         time_optimizer(watch)
 
-    from studio.train import build
+    from studio.train import trainer
 
-    real, listening = build.build, []
+    real, listening = trainer.build_trainer, []
 
     def building(*args, **kwargs):
         if not listening:
             listening.append(listen())
         return real(*args, **kwargs)
 
-    build.build = building
+    trainer.build_trainer = building
     sys.argv = ["studio", "train", str(folder / "run.yaml")]
     if precision:
         sys.argv += ["--set", f"model.precision={precision}"]

@@ -11,11 +11,12 @@ from exporting import GREEDY, without_chat_template
 from following import trained
 from huggingface_hub import ModelCard
 
-from studio import gpu, labels
+from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
 from studio.export import adapter, example, merge, model_card
 from studio.export.export_context import load_context
 from studio.export.sample_answers import SampleAnswers
+from studio.runs import metadata
 
 
 def written(run, folder, language="en"):
@@ -26,7 +27,7 @@ def written(run, folder, language="en"):
 def test_it_tells_the_run_from_its_directory(finished_run, tiny_model, tmp_path):
     gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
     said = gpu.thread().evaluate(EvaluationRequest(finished_run.id, limit=3, forgetting=False)).result()
-    labels.rename(finished_run, "A <b>captain</b> | *old*")
+    metadata.rename(finished_run, "A <b>captain</b> | *old*")
     text = written(finished_run, tmp_path / "mine")
     assert "# A \\<b\\>captain\\</b\\> \\| \\*old\\*" in text
     assert finished_run.resolved()["data"] in text

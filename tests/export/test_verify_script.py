@@ -26,7 +26,7 @@ def test_its_first_losses_are_the_runs_and_nothing_is_left_in_the_folder(finishe
     assert found.passed
     assert (found.losses.tried, found.losses.equal, found.losses.last) == (3, 3, 3)
     assert {path.name for path in made.folder.iterdir()} == {
-        *("data", "lean.py", "losses.csv", "requirements.txt", "restyle.json", "tokenizer", "train.py")
+        *("data", "packed_trainer.py", "losses.csv", "requirements.txt", "restyle.json", "tokenizer", "train.py")
     }
     assert "3 of 3 losses" in found.sentences()[0].text("en")
 

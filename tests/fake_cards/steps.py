@@ -90,8 +90,8 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     from studio.model import load
     from studio.model.adapter import ModelHost
     from studio.model.hardware import free_memory_each
-    from studio.train import build, plan
-    from studio.train.best import Best
+    from studio.train import plan, trainer
+    from studio.train.best_adapter import BestAdapter
 
     model = folder / case["family"]
     if not model.exists():
@@ -117,10 +117,10 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     )
     with CARDS, runs.scratch(config) as run:
         loaded = host.base(config.model, located)
-        best = Best(run, False, None, lambda made: None)
+        best = BestAdapter(run, False, None, lambda made: None)
         rows = prepared.train, prepared.validation
         CARDS.reset_peak()
-        trainer = build.build(run, config, planned, host, *rows, lambda: None, best, resumed=False)
+        trainer = trainer.build(run, config, planned, host, *rows, lambda: None, best, resumed=False)
         trainer.train()
         peak = dict(CARDS.peak)
         metrics = trainer.evaluate()

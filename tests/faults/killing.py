@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy
 from safetensors.numpy import load as load_weights
 
-from studio import checkpoints, runs
+from studio import runs
 from studio.config import RunConfig
 from studio.events import from_line
-from studio.runs import Run, State
+from studio.runs import Run, State, checkpoints
 from tests.faults import children
 from tests.faults.dying import PLACES, train_and_count, train_and_die, train_slowly
 
@@ -145,7 +145,7 @@ class Killing:
 
     def _phase(self) -> str:
         run = self._run or next(iter(self._all()[:1]), None)
-        status = run and runs.readable_status(run)
+        status = run and runs.try_status(run)
         return status.phase if status and status.state is not State.INTERRUPTED else ""
 
     def _killed(self, wanted_in_save: bool) -> None:
@@ -229,7 +229,7 @@ class Killing:
     def _step(self) -> int:
         """Return the step of the newest whole checkpoint, 0 while there is none."""
         found = checkpoints.all_of(self._run.path) if self._run else []
-        return max((checkpoints.step_of(folder) for folder in found if checkpoints.is_whole(folder)), default=0)
+        return max((checkpoints.step_of(folder) for folder in found if checkpoints.is_complete(folder)), default=0)
 
     def _all(self) -> list[Run]:
         folder = self._folder / "killed" / "runs"
@@ -291,7 +291,7 @@ def _examine(run: Run, reference: Run) -> tuple[list[str], int]:
     status = run.status()
     if status.state is not State.INTERRUPTED:
         problems.append(f"it reads as {status.state.value}")
-    whole = [checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path) if checkpoints.is_whole(folder)]
+    whole = [checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path) if checkpoints.is_complete(folder)]
     if len(whole) < len(checkpoints.all_of(run.path)):
         problems.append("a half checkpoint has a real name")
     events = run.path / "events.jsonl"

@@ -10,10 +10,4 @@ import datasets  # noqa: E402, F401
 import peft  # noqa: E402, F401
 import trl  # noqa: E402, F401
 
-import studio.cli  # noqa: E402
-import studio.gpu  # noqa: E402
-import studio.train.callbacks  # noqa: E402
-import studio.train.sft  # noqa: E402
-import studio.train.trainer  # noqa: E402, F401
-
 logging.disable(logging.NOTSET)

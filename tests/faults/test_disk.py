@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from studio import checkpoints
 from studio.files import home as the_home
-from studio.runs import State
+from studio.runs import State, checkpoints
 from tests.faults import children
 from tests.faults.conftest import only_run, weights
 from tests.faults.dying import PLACES, at_each_call
@@ -70,7 +69,7 @@ def assert_stopped_by_a_full_disk(run):
     assert len(status.error.text().splitlines()) == 3
     assert run.events()[0][-1].state == "failed"
     assert [checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path)] == [2]
-    assert checkpoints.is_whole(checkpoints.newest_whole(run.path))
+    assert checkpoints.is_complete(checkpoints.newest_complete(run.path))
     assert not list((run.path / "checkpoints").glob(".*"))
 
 
@@ -138,7 +137,7 @@ def train_until_all_calls_pass(settings: str, first: int, step: int) -> None:
         left[0] = number
         run = gpu.thread().start_run(config)
         state = wait_until_over(run)
-        assert all(checkpoints.is_whole(folder) for folder in checkpoints.all_of(run.path)), number
+        assert all(checkpoints.is_complete(folder) for folder in checkpoints.all_of(run.path)), number
         if left[0] > 0:
             break
         if state is State.FAILED:

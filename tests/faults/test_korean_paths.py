@@ -7,9 +7,9 @@ import unicodedata
 import pytest
 from following import wait_for, wait_until_over
 
-from studio import checkpoints, gpu, runs
+from studio import gpu, runs
 from studio.compare.columns import CompareRequest
-from studio.runs import State
+from studio.runs import State, checkpoints
 from tests.faults import children
 from tests.faults.conftest import only_run
 
@@ -39,7 +39,7 @@ def test_a_whole_run_works_there(folder, korean, monkeypatch):
     wait_for(run, lambda status: status.step >= 3)
     run.request("pause")
     assert wait_until_over(run) is State.PAUSED
-    assert checkpoints.is_whole(checkpoints.newest_whole(run.path))
+    assert checkpoints.is_complete(checkpoints.newest_complete(run.path))
     assert wait_for(gpu.thread().resume_run(run.id), lambda status: status.state is State.TRAINING)
     run.request("stop")
     assert wait_until_over(run) is State.STOPPED

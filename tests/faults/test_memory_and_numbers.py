@@ -10,15 +10,15 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 from trl import SFTTrainer
 
-from studio import checkpoints, gpu
-from studio.runs import State
-from studio.train.lean import LeanTrainer
+from studio import gpu
+from studio.runs import State, checkpoints
+from studio.train.packed_trainer import PackedTrainer
 from tests.faults.conftest import weights
 
 
 @pytest.mark.parametrize("happens_in", ["training_step", "prediction_step"])
 def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturbed, monkeypatch, happens_in):
-    real = getattr(LeanTrainer, happens_in)
+    real = getattr(PackedTrainer, happens_in)
     seen: list[weakref.ref] = []
 
     def step(self, model, *args, **kwargs):
@@ -28,7 +28,7 @@ def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturb
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(self, model, *args, **kwargs)
 
-    monkeypatch.setattr(LeanTrainer, happens_in, step)
+    monkeypatch.setattr(PackedTrainer, happens_in, step)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.FAILED
     assert run.status().error.key == "errors.device.memory"
@@ -70,7 +70,7 @@ def test_a_number_that_is_none_stops_the_run_and_says_at_which_step_and_what_to_
     assert error.values["step"] == len(losses(run)) + 1
     assert "learning rate" in error.text()
     assert f"{error.values['rate']}" in error.text()
-    assert all(checkpoints.is_whole(folder) for folder in checkpoints.all_of(run.path))
+    assert all(checkpoints.is_complete(folder) for folder in checkpoints.all_of(run.path))
 
 
 def test_the_best_adapter_from_before_is_kept(config, monkeypatch):

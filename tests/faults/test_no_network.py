@@ -16,7 +16,7 @@ def start_training(config, folder, endpoint):
     path.write_text(config.with_settings({"model.id": "owner/some-model"}).to_yaml(), encoding="utf-8")
     told = {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder), "RESTYLE_HOME": str(folder)}
     code = (
-        "import time, studio.gpu, studio.train.sft, studio.train.trainer, peft\n"
+        "import time, studio.gpu, studio.train.trainer, studio.train.run_training, peft\n"
         "from studio.cli import main\n"
         "began = time.monotonic()\n"
         "try:\n    main()\n"

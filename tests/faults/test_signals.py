@@ -10,8 +10,8 @@ import time
 import pytest
 from following import wait_for, wait_until_over
 
-from studio import checkpoints, gpu, runs
-from studio.runs import State
+from studio import gpu, runs
+from studio.runs import State, checkpoints
 from tests.faults import children
 
 
@@ -28,7 +28,7 @@ def wait_for_run(home, reached, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = runs.all_runs()
-        if found and (status := runs.readable_status(found[0])) and reached(status):
+        if found and (status := runs.try_status(found[0])) and reached(status):
             return found[0]
         time.sleep(0.01)
     raise AssertionError(f"not reached in {seconds} s")
@@ -57,7 +57,7 @@ def test_sigterm_makes_a_checkpoint_and_the_run_can_go_on(home, endless, tmp_pat
     assert json.loads(said[said.index("{\n") :])["state"] == "paused"
     status = run.status()
     assert status.state is State.PAUSED
-    assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == status.step
+    assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == status.step
     resumed = gpu.thread().resume_run(run.id)
     wait_for(resumed, lambda now: now.step > status.step)
     resumed.request("stop")
@@ -139,7 +139,7 @@ def test_the_run_of_an_app_that_was_killed_is_found_and_goes_on(home, config, tm
     }
     assert runs.alive_runs() == []
     resumed = gpu.thread().resume_run(run.id)
-    newest = checkpoints.step_of(checkpoints.newest_whole(run.path))
+    newest = checkpoints.step_of(checkpoints.newest_complete(run.path))
     wait_for(resumed, lambda now: now.state is State.TRAINING and now.step > newest)
     resumed.request("stop")
     assert wait_until_over(resumed) is State.STOPPED

@@ -4,9 +4,9 @@ import pytest
 from following import wait_until_over
 from trl import SFTTrainer
 
-from studio import checkpoints, gpu, runs
+from studio import gpu, runs
 from studio.model import load
-from studio.runs import Run, RunWriter, State
+from studio.runs import Run, RunWriter, State, checkpoints
 from tests.faults.conftest import weights
 
 BEFORE_TRAINING = ("fetching", "reading", "tokenizing", "loading")
@@ -93,9 +93,9 @@ def test_a_stop_is_answered_within_a_forward_pass_and_keeps_the_adapter(config, 
     assert asked.at_step in (2, 3)
     assert asked.forward_passes <= MOST_PASSES
     assert run.has_adapter
-    assert all(checkpoints.is_whole(folder) for folder in checkpoints.all_of(run.path))
+    assert all(checkpoints.is_complete(folder) for folder in checkpoints.all_of(run.path))
     if phase == "saving":  # it was finished first
-        assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == asked.at_step
+        assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == asked.at_step
 
 
 @pytest.mark.parametrize("phase", TRAINING)
@@ -108,7 +108,7 @@ def test_a_pause_is_answered_within_a_forward_pass_and_goes_on_to_the_same_bits(
         assert wait_until_over(run) is State.PAUSED
     assert asked.forward_passes <= MOST_PASSES
     status = run.status()
-    newest = checkpoints.step_of(checkpoints.newest_whole(run.path))
+    newest = checkpoints.step_of(checkpoints.newest_complete(run.path))
     assert newest == status.step
     assert newest >= asked.at_step
     assert wait_until_over(gpu.thread().resume_run(run.id)) is State.FINISHED

@@ -23,7 +23,7 @@ def wait_to_be_stopped(run, *args, **kwargs):
 
 @pytest.mark.parametrize("times", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_twenty_threads_at_once_start_one_run_each_time(config, home, monkeypatch, times):
-    monkeypatch.setattr("studio.train.trainer.train", wait_to_be_stopped)
+    monkeypatch.setattr("studio.train.run_training.train", wait_to_be_stopped)
     for number in range(times):
         monkeypatch.setenv("RESTYLE_HOME", str(home / str(number)))
         barrier = threading.Barrier(20)
@@ -51,9 +51,9 @@ def test_twenty_threads_at_once_start_one_run_each_time(config, home, monkeypatc
 def start_at_the_same_moments(settings: str, together, times: int) -> None:
     """Try to start a run at the same moments as others do, and print what came of each."""
     from studio.config import RunConfig
-    from studio.train import trainer
+    from studio.train import run_training
 
-    trainer.train = wait_to_be_stopped
+    run_training.train = wait_to_be_stopped
     config = RunConfig.from_yaml(settings)
     gpu.thread()
     for number in range(times):

@@ -50,14 +50,14 @@ def heads(device: str, dtype: Any, tokens: int, hidden: int, vocabulary: int) ->
     from trl.kernels import ChunkedLogProbFunction
     from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE
 
-    from studio.train.lean import HeadLoss
+    from studio.train.packed_trainer import ChunkedCrossEntropy
 
     weight = torch.randn(vocabulary, hidden, device=device, dtype=dtype) / hidden**0.5
     states = torch.randn(tokens, hidden, device=device, dtype=dtype, requires_grad=True)
     targets = torch.randint(vocabulary, (tokens,), device=device)
 
     def ours() -> Any:
-        return HeadLoss.apply(states, weight, None, targets, None, 1.0)
+        return ChunkedCrossEntropy.apply(states, weight, None, targets, None, 1.0)
 
     def trl(*outputs: str) -> Any:
         settings = 1.0, _CHUNKED_LOGPROB_CHUNK_SIZE, None, 1.0, ("log_probs", *outputs)
@@ -87,7 +87,7 @@ def products(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) ->
     from bitsandbytes.functional import dequantize_4bit
     from peft import LoraConfig, inject_adapter_in_model
 
-    from studio.train.lean import LoraProduct
+    from studio.train.packed_trainer import FusedLoraLinear
 
     plain = torch.nn.Linear(size, size, bias=False, dtype=dtype)
     small = bnb.nn.Linear4bit(size, size, bias=False, compute_dtype=dtype, quant_type="nf4")
@@ -107,7 +107,7 @@ def products(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) ->
                 return layer(x)
 
         def ours(layer: Any = layer, weight: Any = weight, a: Any = a, b: Any = b) -> Any:
-            return LoraProduct.apply(x, weight(), None, a, b, layer.scaling["default"])
+            return FusedLoraLinear.apply(x, weight(), None, a, b, layer.scaling["default"])
 
         apart = (peft().float() - ours().float()).norm() / ours().float().norm()
         assert apart < 0.05, f"{name}: the products differ by {apart:.1%}"
@@ -120,7 +120,7 @@ def products(device: str, dtype: Any, tokens: int, size: int, rank: int = 16) ->
 def attention(device: str, dtype: Any, lengths: list[int], heads: int, kv_heads: int, size: int) -> Times:
     """Time the causal attention of rows of different lengths with its gradient; `size` is that of a head.
 
-    Padded as transformers' `sdpa` is, row by row as `lean.attend_by_row`, and on a card by torch's `varlen_attn`. All
+    Padded as transformers' `sdpa` is, row by row as `packed_trainer.sdpa_varlen`, and on a card by `varlen_attn`. All
     must agree.
     """
     import torch
@@ -165,19 +165,19 @@ def steps(config: Any, located: Any, rows: Any) -> Times:
     from trl.trainer.utils import add_fused_lm_head
 
     from studio.model import adapter, load
-    from studio.train import lean
+    from studio.train import packed_trainer
 
     loaded = load.load(config.model, located)
     base, dtype = loaded.model, loaded.model.dtype
     wrapped = adapter.wrap_model(base, adapter.lora_config(config.lora, base))
     wrapped.train()
     add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
-    lean.name_backbone(base)
-    lean.score_in_forward(base)
+    packed_trainer.set_backbone_prefix(base)
+    packed_trainer.patch_fused_loss(base)
     batch = [rows[number] for number in range(min(8, len(rows)))]
 
     def part(*, packed: bool, scored: bool) -> dict[str, Any]:
-        (made,) = lean.Collator(10**6, 0, packed=packed, scored=scored)(batch)["parts"]
+        (made,) = packed_trainer.Collator(10**6, 0, packed=packed, scored=scored)(batch)["parts"]
         return {name: value.to(base.device) if torch.is_tensor(value) else value for name, value in made.items()}
 
     trained = len(part(packed=False, scored=True)["targets"])
@@ -186,7 +186,7 @@ def steps(config: Any, located: Any, rows: Any) -> Times:
         return wrapped(**given, fused_lm_head=True, num_items_in_batch=trained).loss
 
     def ours(given: dict[str, Any]) -> Any:
-        with lean.attending_by_row(base) if "cu_seq_lens_q" in given else contextlib.nullcontext():
+        with packed_trainer.varlen_attention(base) if "cu_seq_lens_q" in given else contextlib.nullcontext():
             return wrapped(**given) / trained
 
     times: Times = {}
@@ -205,7 +205,7 @@ def steps(config: Any, located: Any, rows: Any) -> Times:
 
     measure("padded, TRL's head, PEFT's product", trl, part(packed=False, scored=False))
     measure("padded, our head, PEFT's product", ours, part(packed=False, scored=True))
-    lean.speed_up_adapter(wrapped, wrapped.active_adapter)
+    packed_trainer.patch_adapter_forward(wrapped, wrapped.active_adapter)
     measure("padded, our head, our product", ours, part(packed=False, scored=True))
     if base.config.get_text_config()._attn_implementation != "eager":
         measure("packed, our head, our product", ours, part(packed=True, scored=True))

@@ -11,7 +11,7 @@ from studio.export.request import ExportRequest
 from studio.job import as_studio_error
 from studio.model import device_loss
 from studio.runs import State
-from studio.train.lean import LeanTrainer
+from studio.train.packed_trainer import PackedTrainer
 
 ASSERT = "CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported"
 
@@ -58,7 +58,7 @@ def test_other_errors_leave_the_device(error, key):
 
 
 def test_the_run_fails_with_the_reason_the_next_is_paused_and_starts_are_told_to_restart(tiny_config, monkeypatch):
-    real = LeanTrainer.training_step
+    real = PackedTrainer.training_step
 
     def step(self, *args, **kwargs):
         if self.state.global_step == 3:
@@ -68,7 +68,7 @@ def test_the_run_fails_with_the_reason_the_next_is_paused_and_starts_are_told_to
     thread = gpu.GpuThread()
     saving = tiny_config.with_settings({"train.save": "steps", "train.save_steps": 2})
     with monkeypatch.context() as patched:
-        patched.setattr(LeanTrainer, "training_step", step)
+        patched.setattr(PackedTrainer, "training_step", step)
         run = thread.start_run(saving)
         waiting = thread.start_run(tiny_config, wait=True)
         assert wait_until_over(run) is State.FAILED

@@ -8,7 +8,7 @@ from studio.compare.comparison import AnswerPair
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import score
 from studio.reports.comparison_card import Card, SampleTimeline
-from studio.train.curve import Curve
+from studio.runs.curve import Curve
 from studio.train.diagnosis import diagnose
 from tests.train.curves.made import events, falling
 

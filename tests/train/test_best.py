@@ -4,7 +4,7 @@ import pytest
 
 from studio import runs
 from studio.config import RunConfig
-from studio.train.best import Best
+from studio.train.best_adapter import BestAdapter
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def watch(run, patience=None):
         folder.mkdir()
         (folder / "adapter").write_text(folder.name)
 
-    return Best(run, True, patience, save)
+    return BestAdapter(run, True, patience, save)
 
 
 def kept(run):
@@ -30,7 +30,7 @@ def test_only_the_best_adapter_is_kept_under_its_step(run):
     best = watch(run)
     assert not best.adapter.exists()
     for step, loss in ((5, 2.0), (10, 1.0), (15, 1.5)):
-        assert not best.saw(step, loss)
+        assert not best.add_loss(step, loss)
     assert kept(run) == ["step-000010"]
     assert (best.adapter / "adapter").read_text() == "step-000010"
 
@@ -38,41 +38,41 @@ def test_only_the_best_adapter_is_kept_under_its_step(run):
 def test_a_run_that_goes_back_behind_its_best_keeps_it_and_comes_by_there_again(run):
     best = watch(run)
     for step, loss in ((5, 2.0), (10, 1.0), (15, 1.5)):
-        best.saw(step, loss)
+        best.add_loss(step, loss)
     for gone_back_to in (5, 0):  # killed twice, once before anything was seen again
         best = watch(run)
-        best.go_back_to(gone_back_to)
+        best.rewind_to(gone_back_to)
         assert (best.step, best.loss) == (10, 1.0)
         assert best.adapter.exists()
-        assert not best.has_seen(10)
+        assert not best.is_evaluated(10)
     for step, loss in ((5, 2.0), (10, 1.0), (15, 1.5)):
-        best.saw(step, loss)
-    assert best.has_seen(10)
+        best.add_loss(step, loss)
+    assert best.is_evaluated(10)
     assert kept(run) == ["step-000010"]
     assert [event.step for event in run.events()[0] if event.type == "best"] == [5, 10, 10]
 
 
 def test_a_kill_between_the_adapter_and_its_record_leaves_the_one_that_is_recorded(run, monkeypatch):
     best = watch(run)
-    best.saw(5, 2.0)
+    best.add_loss(5, 2.0)
 
     def killed(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("studio.train.best.replace_file", killed)
+    monkeypatch.setattr("studio.train.best_adapter.replace_file", killed)
     with pytest.raises(KeyboardInterrupt):
-        best.saw(10, 1.0)
+        best.add_loss(10, 1.0)
     monkeypatch.undo()
     assert kept(run) == ["step-000005", "step-000010"]
     best = watch(run)
-    best.go_back_to(5)
+    best.rewind_to(5)
     assert (best.step, best.loss) == (5, 2.0)
     assert kept(run) == ["step-000005"]
 
 
 def test_patience_counts_what_was_seen_since_the_best_also_over_a_resume(run):
     best = watch(run, patience=2)
-    assert [best.saw(step, loss) for step, loss in ((5, 1.0), (10, 2.0))] == [False, False]
+    assert [best.add_loss(step, loss) for step, loss in ((5, 1.0), (10, 2.0))] == [False, False]
     best = watch(run, patience=2)
-    best.go_back_to(10)
-    assert best.saw(15, 2.0)
+    best.rewind_to(10)
+    assert best.add_loss(15, 2.0)

@@ -1,9 +1,9 @@
 """How often prompts are answered, and how long the answers are."""
 
 from studio.config import SamplesConfig
-from studio.train.cadence import SHARE, Speed, choose
+from studio.train.sampling_schedule import MAX_TIME_SHARE, GenerationSpeed, choose_schedule
 
-FAST, SLOW = Speed(0.05, 0.03), Speed(0.7, 0.12)
+FAST, SLOW = GenerationSpeed(0.05, 0.03), GenerationSpeed(0.7, 0.12)
 
 
 def reason(cadence) -> str:
@@ -11,15 +11,18 @@ def reason(cadence) -> str:
 
 
 def test_a_long_run_gets_twelve_frames_after_the_first_and_whole_answers():
-    found = choose(SamplesConfig(), 128, steps=600, seconds=3600, speed=FAST)
+    found = choose_schedule(SamplesConfig(), 128, steps=600, seconds=3600, speed=FAST)
     assert (found.every, found.tokens, found.frames) == (50, 64, 13)
-    assert found.share < SHARE
+    assert found.share < MAX_TIME_SHARE
     assert reason(found) == "whole"
 
 
 def test_the_less_time_the_fewer_tokens_and_frames_and_the_share_is_kept():
-    made = [choose(SamplesConfig(), 128, steps=60, seconds=seconds, speed=SLOW) for seconds in (3000, 900, 600, 270)]
-    assert all(found.share <= SHARE for found in made)
+    made = [
+        choose_schedule(SamplesConfig(), 128, steps=60, seconds=seconds, speed=SLOW)
+        for seconds in (3000, 900, 600, 270)
+    ]
+    assert all(found.share <= MAX_TIME_SHARE for found in made)
     costs = [(found.frames, found.tokens) for found in made]
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == 4
@@ -28,19 +31,19 @@ def test_the_less_time_the_fewer_tokens_and_frames_and_the_share_is_kept():
 
 
 def test_the_shortest_run_still_gets_a_beginning_a_middle_and_an_end_and_says_what_they_cost():
-    found = choose(SamplesConfig(), 128, steps=6, seconds=6, speed=SLOW)
+    found = choose_schedule(SamplesConfig(), 128, steps=6, seconds=6, speed=SLOW)
     assert (found.frames, found.tokens) == (3, 16)
-    assert found.share > SHARE
+    assert found.share > MAX_TIME_SHARE
     assert reason(found) == "least"
 
 
 def test_what_the_settings_say_is_done_whatever_it_costs():
-    found = choose(SamplesConfig(every=1, max_new_tokens=100), 128, steps=60, seconds=60, speed=SLOW)
+    found = choose_schedule(SamplesConfig(every=1, max_new_tokens=100), 128, steps=60, seconds=60, speed=SLOW)
     assert (found.every, found.tokens, found.frames) == (1, 100, 61)
     assert [choice.reason.key for choice in found.choices] == ["choice.samples.asked"] * 2
     assert found.share > 1
 
 
 def test_answers_are_no_longer_than_those_of_the_run_and_one_step_is_enough():
-    found = choose(SamplesConfig(), 12, steps=1, seconds=3600, speed=FAST)
+    found = choose_schedule(SamplesConfig(), 12, steps=1, seconds=3600, speed=FAST)
     assert (found.every, found.tokens, found.frames) == (1, 12, 2)

@@ -15,9 +15,9 @@ import pytest
 from studio.events import Best, Evaluated, Resumed, Step
 from studio.i18n import LANGUAGES, message
 from studio.runs import State, Status
+from studio.runs.curve import Curve
 from studio.train import phases
-from studio.train.curve import Curve
-from studio.train.diagnosis import FEWEST, diagnose
+from studio.train.diagnosis import MIN_LOSSES, diagnose
 from tests.train.curves.made import NOISES, events, falling, noise
 
 RECORDED = Path(__file__).parent / "curves"
@@ -152,7 +152,7 @@ def test_waves_are_one_oscillation():
     assert "oscillation" in {phase.kind for phase in read(losses + 0.1 * noise("normal", 1000, 0)).phases}
 
 
-@pytest.mark.parametrize("count", range(FEWEST))
+@pytest.mark.parametrize("count", range(MIN_LOSSES))
 def test_of_a_few_losses_nothing_is_said(count):
     live, over = read(falling(20)[:count], over=False), read(falling(20)[:count])
 
@@ -161,7 +161,7 @@ def test_of_a_few_losses_nothing_is_said(count):
     assert kinds(over) == {"too_short"}
 
 
-@pytest.mark.parametrize("count", [FEWEST, 9, 12, 20])
+@pytest.mark.parametrize("count", [MIN_LOSSES, 9, 12, 20])
 def test_short_runs_are_read_without_a_false_alarm(count):
     assert share(warns, count, lambda count: falling(count, share=0.3)) <= 0.1
 
@@ -195,7 +195,7 @@ def test_what_came_after_the_checkpoint_of_a_resume_is_forgotten():
     curve = Curve().after([*made[:50], made[-3], made[-2], made[-1], Resumed(step=40), *made[40:60]])
 
     assert curve.steps.tolist() == list(range(1, 61))
-    assert curve.check_steps.tolist() == [20, 40]
+    assert curve.evaluated_steps.tolist() == [20, 40]
 
 
 def test_a_curve_read_event_by_event_is_the_one_read_at_once():
@@ -250,9 +250,9 @@ def test_clipping_all_the_time_is_told_where_the_limit_is_known():
 
 def test_fifty_thousand_points_are_thinned_to_few():
     losses = falling(50_000) + 0.25 * noise("heavy", 50_000, 0)
-    thinned = phases.thin(numpy.arange(50_000), losses)
+    smoothed = phases.smooth(numpy.arange(50_000), losses)
 
-    assert len(thinned.level) <= 100
+    assert len(smoothed.level) <= 100
     assert not warns(read(losses))
 
 

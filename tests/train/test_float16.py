@@ -5,11 +5,11 @@ import torch
 from following import losses, wait_until_over
 from safetensors.torch import load_file
 
-from studio import checkpoints, gpu
-from studio.runs import State
-from studio.train import build
-from studio.train.lean import LeanTrainer
-from studio.train.sft import MOST_SKIPPED
+from studio import gpu
+from studio.runs import State, checkpoints
+from studio.train import trainer
+from studio.train.packed_trainer import PackedTrainer
+from studio.train.trainer import MAX_SKIPPED_STEPS
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def scale(monkeypatch):
             accelerator.native_amp = True
             accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=initial, growth_interval=growth)
 
-        monkeypatch.setattr(build, "_scale_gradients_on_processor", prepare)
+        monkeypatch.setattr(trainer, "_scale_gradients_on_processor", prepare)
 
     return begin_with
 
@@ -41,14 +41,14 @@ def notes(run, key):
 
 def test_the_scale_and_the_casts_are_those_of_a_card(half, monkeypatch):
     seen = []
-    real = LeanTrainer.training_step
+    real = PackedTrainer.training_step
 
     def step(self, *args, **kwargs):
         loss = real(self, *args, **kwargs)
         seen.append((self.accelerator.scaler.get_scale(), self.accelerator.native_amp))
         return loss
 
-    monkeypatch.setattr(LeanTrainer, "training_step", step)
+    monkeypatch.setattr(PackedTrainer, "training_step", step)
     run = gpu.thread().start_run(half)
     assert wait_until_over(run) is State.FINISHED, run.log.read_text(encoding="utf-8")[-2000:]
     assert seen[0] == (65536.0, True)
@@ -73,7 +73,7 @@ def test_an_overflow_in_mid_run_changes_no_weight_and_does_not_end_the_run(half,
     assert wait_until_over(run) is State.FINISHED, run.log.read_text(encoding="utf-8")[-2000:]
     skipped = [note.message.values["step"] for note in notes(run, "log.skipped_step")]
     assert skipped[0] > 3
-    assert len(skipped) > MOST_SKIPPED  # in all, not in a row
+    assert len(skipped) > MAX_SKIPPED_STEPS  # in all, not in a row
     assert all(torch.isfinite(part).all() for part in weights(run).values())
 
 
@@ -89,19 +89,19 @@ def test_a_run_that_never_fits_into_float16_ends_and_names_float32(half, monkeyp
     assert wait_until_over(run) is State.FAILED
     error = run.status().error
     assert error.key == "errors.run.not_finite_float16"
-    assert error.values["skipped"] == MOST_SKIPPED + 1
+    assert error.values["skipped"] == MAX_SKIPPED_STEPS + 1
     assert "float32" in error.text()
 
 
 def test_a_loss_that_is_no_number_ends_the_run_at_once_also_after_a_skipped_step(half, scale, monkeypatch):
     scale(2.0**40)
-    real = LeanTrainer.training_step
+    real = PackedTrainer.training_step
 
     def step(self, *args, **kwargs):
         loss = real(self, *args, **kwargs)
         return loss * float("nan") if self.state.global_step == 2 else loss
 
-    monkeypatch.setattr(LeanTrainer, "training_step", step)
+    monkeypatch.setattr(PackedTrainer, "training_step", step)
     run = gpu.thread().start_run(half)
     assert wait_until_over(run) is State.FAILED
     assert run.status().error.values["step"] == 3
@@ -115,7 +115,7 @@ def test_a_resumed_run_goes_on_with_its_scale_and_is_bit_equal(half, scale, at, 
     assert wait_until_over(whole) is State.FINISHED, whole.log.read_text(encoding="utf-8")[-2000:]
     skipped = [note.message.values["step"] for note in notes(whole, "log.skipped_step")]
     assert skipped[:2] == [1, 2]
-    real = LeanTrainer.training_step
+    real = PackedTrainer.training_step
 
     def step(self, *args, **kwargs):
         if self.state.global_step == at:
@@ -123,11 +123,11 @@ def test_a_resumed_run_goes_on_with_its_scale_and_is_bit_equal(half, scale, at, 
         return real(self, *args, **kwargs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(LeanTrainer, "training_step", step)
+        patched.setattr(PackedTrainer, "training_step", step)
         cut = gpu.thread().start_run(config)
         assert wait_until_over(cut) is State.PAUSED
-    paused_at = checkpoints.step_of(checkpoints.newest_whole(cut.path))
-    assert (checkpoints.newest_whole(cut.path) / "scaler.pt").exists()
+    paused_at = checkpoints.step_of(checkpoints.newest_complete(cut.path))
+    assert (checkpoints.newest_complete(cut.path) / "scaler.pt").exists()
     gpu.thread().resume_run(cut.id)
     assert wait_until_over(cut) is State.FINISHED, cut.log.read_text(encoding="utf-8")[-2000:]
     assert paused_at in (at, at + 1)

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from studio import gpu
 from studio.model import memory
-from studio.train import lean
-from studio.train.lean import IGNORED, Collator, micro_batches
+from studio.train import packed_trainer
+from studio.train.packed_trainer import IGNORE_INDEX, Collator, micro_batches
 
 LENGTHS = [5, 30, 12, 7, 21, 9]
 SIZES = {
@@ -62,7 +62,7 @@ def rows():
     found = []
     for length in LENGTHS:
         ids = torch.randint(1, SIZES["vocab_size"], (length,)).tolist()
-        found.append({"input_ids": ids, "labels": [IGNORED] * (length // 3) + ids[length // 3 :]})
+        found.append({"input_ids": ids, "labels": [IGNORE_INDEX] * (length // 3) + ids[length // 3 :]})
     return found
 
 
@@ -89,16 +89,16 @@ def test_loss_and_gradients_are_those_of_each_row_alone(kind, most):
     known, known_gradients = row_by_row(made(kind))
     model = made(kind)
     base = model.get_base_model()
-    lean.score_in_forward(base)
-    packed, scored = lean.check(base)
+    packed_trainer.patch_fused_loss(base)
+    packed, scored = packed_trainer.capabilities(base)
     assert (packed, scored) == (kind in PACKED, True)
-    assert lean.speed_up_adapter(model, "default") == 14
+    assert packed_trainer.patch_adapter_forward(model, "default") == 14
     model.train()
     parts = Collator(most, 0, packed=packed, scored=scored)(rows())["parts"]
     assert len(parts) > 1 or most == 1_000
     total = 0.0
     for part in parts:
-        with lean.attending_by_row(base):
+        with packed_trainer.varlen_attention(base):
             loss = model(**part)
             loss.backward()
         total += loss.item()
@@ -109,7 +109,7 @@ def test_loss_and_gradients_are_those_of_each_row_alone(kind, most):
 
 def test_logits_are_computed_for_trained_tokens_alone(monkeypatch):
     model = made("Llama").get_base_model()
-    lean.score_in_forward(model)
+    packed_trainer.patch_fused_loss(model)
     computed = []
     real = functional.linear
 
@@ -121,11 +121,11 @@ def test_logits_are_computed_for_trained_tokens_alone(monkeypatch):
     monkeypatch.setattr(functional, "linear", counting)
     (part,) = Collator(1_000, 0, packed=False, scored=True)(rows())["parts"]
     model(**part)
-    assert sum(computed) == sum(label != IGNORED for row in rows() for label in row["labels"][1:])
+    assert sum(computed) == sum(label != IGNORE_INDEX for row in rows() for label in row["labels"][1:])
 
 
 def test_the_forecast_knows_how_many_logits_there_are_at_once():
-    assert memory.LOGITS_PER_CHUNK == lean.LOGITS_AT_ONCE
+    assert memory.LOGITS_PER_CHUNK == packed_trainer.LOGIT_CHUNK_TOKENS
 
 
 def test_packed_rows_have_no_padding_and_padded_ones_are_of_like_length():
@@ -156,14 +156,14 @@ def test_the_number_of_micro_batches_may_follow_from_that_of_the_rows(padded, ro
 
 def test_a_model_that_mixes_packed_rows_gets_them_padded(monkeypatch):
     model = made("Llama").get_base_model()
-    lean.score_in_forward(model)
-    real = lean.sdpa_attention_forward
+    packed_trainer.patch_fused_loss(model)
+    real = packed_trainer.sdpa_attention_forward
 
     def mixing(module, query, key, value, mask, cu_seq_lens_q=None, **settings):
         return real(module, query, key, value, None, **settings)
 
-    monkeypatch.setitem(transformers.AttentionInterface._global_mapping, lean.BY_ROW, mixing)
-    assert lean.check(model) == (False, True)
+    monkeypatch.setitem(transformers.AttentionInterface._global_mapping, packed_trainer.SDPA_VARLEN, mixing)
+    assert packed_trainer.capabilities(model) == (False, True)
 
 
 def test_a_model_whose_logits_are_not_its_output_layers_is_left_to_trl():
@@ -176,28 +176,28 @@ def test_a_model_whose_logits_are_not_its_output_layers_is_left_to_trl():
         return made
 
     model.forward = forward
-    lean.score_in_forward(model)
-    assert lean.check(model) == (False, False)
+    packed_trainer.patch_fused_loss(model)
+    assert packed_trainer.capabilities(model) == (False, False)
 
 
 @pytest.mark.parametrize("kind", ["llama4_text", "llama"])
 def test_the_layers_are_found_in_a_model_that_names_them_wrong(kind):
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(tiny_config(kind, 97))
-    lean.name_backbone(model)
+    packed_trainer.set_backbone_prefix(model)
     assert model.base_model is model.model
 
 
 @pytest.mark.parametrize("adapter", [{"use_dora": True}, {"lora_dropout": 0.1}])
 def test_an_adapter_that_does_more_is_left_to_peft(adapter):
-    assert lean.speed_up_adapter(made("Llama", **adapter), "default") == 0
+    assert packed_trainer.patch_adapter_forward(made("Llama", **adapter), "default") == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 32), (6, 32), (0, 32)], ids=["a batch", "tokens", "an expert without any"])
 def test_a_model_may_change_an_output_in_place(shape):
     def step(fast):
         model = made("Llama").train()
-        assert not fast or lean.speed_up_adapter(model, "default")
+        assert not fast or packed_trainer.patch_adapter_forward(model, "default")
         torch.manual_seed(3)
         x = torch.randn(shape, requires_grad=True)
         module = model.get_base_model().model.layers[0].self_attn.q_proj
@@ -211,7 +211,7 @@ def test_a_model_may_change_an_output_in_place(shape):
 def test_the_model_is_as_it_was_afterwards():
     model = made("Llama")
     before = model.get_base_model().config._attn_implementation
-    with pytest.raises(ZeroDivisionError), lean.attending_by_row(model.get_base_model()):
+    with pytest.raises(ZeroDivisionError), packed_trainer.varlen_attention(model.get_base_model()):
         raise ZeroDivisionError
     assert model.get_base_model().config._attn_implementation == before
 

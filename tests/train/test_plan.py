@@ -31,7 +31,7 @@ def test_with_room_everything_stays_as_asked(make):
 
 def test_with_less_room_batches_are_split_first_and_stay_the_same_sum(make):
     smaller = make({"train.batch_size": 2}).memory.total
-    planned = make({"train.batch_size": 8}, free=smaller / plan.MARGIN * 1.0001)
+    planned = make({"train.batch_size": 8}, free=smaller / plan.MEMORY_SHARE * 1.0001)
     settings = planned.settings
     assert settings.batch_size in (1, 2, 4)
     assert settings.batch_size * settings.gradient_accumulation == 8

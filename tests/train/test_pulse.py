@@ -4,13 +4,13 @@ import time
 
 from studio import runs
 from studio.config import RunConfig
-from studio.train import pulse
+from studio.train import heartbeat
 
 
 def wait_for_another(run, before):
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        found = pulse.newest(run)
+        found = heartbeat.latest(run)
         if found and (before is None or found.at > before.at):
             return found
         time.sleep(0.02)
@@ -18,32 +18,32 @@ def wait_for_another(run, before):
 
 
 def test_a_run_that_is_at_work_shows_signs_of_life(home, monkeypatch):
-    monkeypatch.setattr(pulse, "EVERY", 0.05)
+    monkeypatch.setattr(heartbeat, "INTERVAL_SECONDS", 0.05)
     run = runs.create(RunConfig())
-    assert pulse.newest(run) is None
+    assert heartbeat.latest(run) is None
 
-    with pulse.beating(run):
+    with heartbeat.writing(run):
         first = wait_for_another(run, None)
         second = wait_for_another(run, first)
 
     assert second.memory > 0
     assert not list(run.path.glob(".vitals*"))
-    assert time.time() - pulse.newest(run).at < 30
+    assert time.time() - heartbeat.latest(run).at < 30
 
 
 def test_a_run_whose_folder_is_taken_away_is_not_disturbed_by_its_pulse(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(pulse, "EVERY", 0.01)
+    monkeypatch.setattr(heartbeat, "INTERVAL_SECONDS", 0.01)
     run = runs.create(RunConfig())
-    with pulse.beating(run):
+    with heartbeat.writing(run):
         wait_for_another(run, None)
         run.path.rename(tmp_path / "taken away")
         time.sleep(0.1)
 
-    assert pulse.newest(run) is None
+    assert heartbeat.latest(run) is None
 
 
 def test_a_damaged_sign_is_none(home):
     run = runs.create(RunConfig())
-    (run.path / pulse.VITALS).write_text("{")
+    (run.path / heartbeat.RESOURCE_USAGE).write_text("{")
 
-    assert pulse.newest(run) is None
+    assert heartbeat.latest(run) is None

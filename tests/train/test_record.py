@@ -9,7 +9,7 @@ from studio import gpu
 from studio.data import prepare
 from studio.model.load import load_tokenizer
 from studio.runs import State
-from studio.train.sft import LengthGroups
+from studio.train.recorded_rows import LengthGroupedSampler
 
 
 def rows_of(run, name="train"):
@@ -38,7 +38,7 @@ def test_the_order_of_each_epoch_is_kept(tiny_config, grouped):
     assert all(sorted(order) == list(range(24)) for order in orders.tolist())
     assert orders[0].tolist() != orders[1].tolist()
     if grouped:
-        groups = LengthGroups([len(row["input_ids"]) for row in rows_of(run)], 4, 42)
+        groups = LengthGroupedSampler([len(row["input_ids"]) for row in rows_of(run)], 4, 42)
         groups.set_epoch(2)
         assert orders[2].tolist() == list(groups)
 

@@ -10,9 +10,9 @@ import time
 import pytest
 from following import losses, trained, wait_for, wait_until_over
 
-from studio import checkpoints, gpu, runs
+from studio import gpu, runs
 from studio.errors import RunError, StudioError
-from studio.runs import State
+from studio.runs import State, checkpoints
 
 SETTINGS = {
     "train.max_steps": 120,
@@ -61,7 +61,7 @@ def wait_for_step(name: str, step: int, seconds: float = 120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for run in runs.all_runs():
-            if f"-{name}-" in run.id and (status := runs.readable_status(run)) and status.step >= step:
+            if f"-{name}-" in run.id and (status := runs.try_status(run)) and status.step >= step:
                 return run
         time.sleep(0.005)
     raise AssertionError(f"step {step} was not reached in {seconds} s")
@@ -187,8 +187,8 @@ def test_a_run_that_was_cut_off_before_its_first_checkpoint_begins_again(config,
 
 
 def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, uninterrupted, monkeypatch):
-    from studio.train import relief
-    from studio.train.sft import StudioTrainer
+    from studio.train import oom_advice
+    from studio.train.trainer import StudioTrainer
 
     real = StudioTrainer.training_step
 
@@ -200,8 +200,8 @@ def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, unin
     monkeypatch.setattr(StudioTrainer, "training_step", full)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.FAILED
-    assert relief.out_of_memory(run)
-    first, *others = relief.reliefs(run)
+    assert oom_advice.is_out_of_memory(run)
+    first, *others = oom_advice.advice(run)
     assert first.settings == {"train.batch_size": 2, "train.gradient_accumulation": 4}
     assert first.resumes
     assert not any(way.resumes for way in others)
@@ -224,7 +224,7 @@ def interrupted(config):
 def test_old_checkpoints_are_pruned(interrupted):
     found = checkpoints.all_of(interrupted.path)
     assert len(found) == 2
-    assert all(checkpoints.is_whole(folder) for folder in found)
+    assert all(checkpoints.is_complete(folder) for folder in found)
     assert not list(checkpoints.folder_of(interrupted.path).glob(".*"))
     assert not list(interrupted.path.rglob("training_args.bin"))
 
@@ -234,7 +234,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(interrupted):
     with open(newest / "optimizer.pt", "rb+") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"\0\1")
-    assert checkpoints.newest_whole(interrupted.path) == older
+    assert checkpoints.newest_complete(interrupted.path) == older
     for folder in (newest, older):
         (folder / "complete.json").unlink()
     with pytest.raises(RunError, match="no whole checkpoint"):
@@ -299,8 +299,8 @@ def test_whatever_write_fails_the_older_checkpoint_stays_whole(tmp_path, monkeyp
         try:
             checkpoints.write(tmp_path, 2, fill)
         except OSError:
-            assert checkpoints.is_whole(tmp_path / "checkpoints" / "step-000001")
-            assert all(checkpoints.is_whole(folder) for folder in checkpoints.all_of(tmp_path))
+            assert checkpoints.is_complete(tmp_path / "checkpoints" / "step-000001")
+            assert all(checkpoints.is_complete(folder) for folder in checkpoints.all_of(tmp_path))
         else:
             break
         finally:

@@ -146,7 +146,7 @@ def test_a_prompt_that_the_template_cannot_take_leaves_a_note_and_no_strip(tiny_
     mapping = {"prompt": ("instruction", "more"), "completion": "output"}
     run = trained(tiny_config, **SETTINGS, **template, **{"data.mapping": mapping})
     assert "log.no_samples" in notes(run)
-    assert samples.read(run) == samples.Strip()
+    assert samples.read(run) == samples.SampleTimeline()
 
 
 def test_prompts_come_from_the_validation_rows_and_never_from_the_training_rows(tiny_config):

@@ -7,7 +7,7 @@ import pytest
 from studio import presets
 from studio.i18n import LANGUAGES
 from studio.train import preflight, suggest
-from studio.train.plan import MARGIN
+from studio.train.plan import MEMORY_SHARE
 
 FREE = 8e9
 
@@ -73,7 +73,7 @@ def test_what_is_suggested_fits_where_what_was_asked_for_does_not(rows):
 
     taken = config.with_settings({**values(advice), "train.batch_split": "off"})
     fitting = preflight.check(taken, tight).plan
-    assert fitting.memory.total <= MARGIN * tight
+    assert fitting.memory.total <= MEMORY_SHARE * tight
     assert values(advice)["train.batch_size"] < 16
 
 
@@ -158,7 +158,7 @@ def test_korean_rows_are_recognized(rows):
 def _facts(config, tiny_model, settings):
     from dataclasses import replace
 
-    facts = suggest._look(config, FREE, lambda share: None)
+    facts = suggest._gather_facts(config, FREE, lambda share: None)
 
     class Other(type(facts.located)):
         @property

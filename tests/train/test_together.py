@@ -12,12 +12,12 @@ import psutil
 import pytest
 from following import wait_for, wait_until_over
 
-from studio import checkpoints, gpu, runs
+from studio import gpu, runs
 from studio.config import RunConfig
 from studio.errors import DeviceError, ModelError, RunError
 from studio.model import processes
-from studio.runs import State
-from studio.train import plan, shares, together
+from studio.runs import State, checkpoints
+from studio.train import distributed, distributed_loader, plan
 from studio.ui import following
 
 LAUNCH = Path(__file__).parents[2] / "presets" / "accelerate" / "processors.yaml"
@@ -132,8 +132,8 @@ def test_two_processes_train_like_one_pause_together_and_go_on_as_one(config, tm
     assert run.status().state is State.PAUSED
     assert following.follow(run.id).can_go_on
     stopped = run.status().step
-    assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == stopped < 24
-    assert {path.name for path in checkpoints.newest_whole(run.path).glob("rng_state_*")} == {
+    assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == stopped < 24
+    assert {path.name for path in checkpoints.newest_complete(run.path).glob("rng_state_*")} == {
         "rng_state_0.pth",
         "rng_state_1.pth",
     }
@@ -197,7 +197,7 @@ def test_sigterm_to_the_launcher_pauses_the_run(config, tmp_path, launch):
     launched.terminate()
     launched.wait(60)
     assert run.status().state is State.PAUSED
-    assert checkpoints.step_of(checkpoints.newest_whole(run.path)) == run.status().step
+    assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == run.status().step
 
 
 @pytest.mark.slow
@@ -249,7 +249,7 @@ def test_all_rows_are_dealt_once_in_steps_of_the_same_length(monkeypatch, rows, 
     dealt = []
     for number in range(count):
         monkeypatch.setattr(processes, "rank", lambda number=number: number)
-        share = shares.Share(order, size)
+        share = distributed_loader.DistributedBatchSampler(order, size)
         dealt.append(list(share))
         assert len(dealt[-1]) == len(share) == -(-rows // (size * count))
         assert {len(batch) for batch in dealt[-1]} == {size}
@@ -265,7 +265,7 @@ def test_all_rows_are_dealt_once_in_steps_of_the_same_length(monkeypatch, rows, 
 def test_a_step_keeps_its_rows_and_the_largest_micro_batch_that_divides(monkeypatch, count, asked, found):
     monkeypatch.setattr(processes, "world_size", lambda: count)
     settings = RunConfig().train.model_copy(update={"batch_size": asked[0], "gradient_accumulation": asked[1]})
-    divided = plan.shared(settings)
+    divided = plan.divide_batch(settings)
     assert (divided.batch_size, divided.gradient_accumulation) == found
     assert divided.gradient_accumulation % count == 0
 
@@ -274,29 +274,29 @@ def test_what_does_not_divide_is_refused_with_what_would(monkeypatch):
     monkeypatch.setattr(processes, "world_size", lambda: 8)
     settings = RunConfig().train.model_copy(update={"batch_size": 4, "gradient_accumulation": 3})
     with pytest.raises(RunError) as refused:
-        plan.shared(settings)
+        plan.divide_batch(settings)
     assert refused.value.values == {"rows": 12, "processes": 8, "near": "8 / 16", "fewer": 6}
 
 
 def test_the_error_of_another_process_becomes_that_of_the_run(finished_run, monkeypatch):
     monkeypatch.setattr(processes, "rank", lambda: 1)
-    monkeypatch.setattr(together, "LINGERS", 0.1)
+    monkeypatch.setattr(distributed, "LINGER_SECONDS", 0.1)
     gone = DeviceError(processes.LOST_PEER, count=2)
-    assert together.cause(finished_run, gone) is gone
-    together.say_why(together.Onlooker(finished_run.path), DeviceError("device.memory"))
-    assert together.cause(finished_run, gone).message.key == "errors.device.memory"
+    assert distributed.failure_cause(finished_run, gone) is gone
+    distributed.write_failure(distributed.NullRunWriter(finished_run.path), DeviceError("device.memory"))
+    assert distributed.failure_cause(finished_run, gone).message.key == "errors.device.memory"
     own = ModelError("model.not_here", id="x")
-    assert together.cause(finished_run, own) is own
-    together.forget(finished_run)
-    assert together.cause(finished_run, gone) is gone
+    assert distributed.failure_cause(finished_run, own) is own
+    distributed.clear_failures(finished_run)
+    assert distributed.failure_cause(finished_run, gone) is gone
 
 
 def test_one_that_looks_on_writes_nothing(finished_run):
     before = {path: path.read_bytes() for path in finished_run.path.rglob("*") if path.is_file()}
-    run = together.Onlooker(finished_run.path)
+    run = distributed.NullRunWriter(finished_run.path)
     run.request("stop")
     run.enter(State.TRAINING, step=3)
-    run.begin("saving")
+    run.enter_phase("saving")
     run.resolve({"x": 1})
     run.update(step=5)
     assert run.requested() is None

@@ -29,7 +29,7 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser):
 
 
 def test_after_a_lack_of_memory_one_press_goes_on_with_less(page_url, browser, monkeypatch):
-    from studio.train.sft import StudioTrainer
+    from studio.train.trainer import StudioTrainer
 
     real = StudioTrainer.training_step
 

@@ -6,9 +6,9 @@ import pytest
 
 from studio.i18n import message
 from studio.train import preflight
-from studio.train.measure import Measured
+from studio.train.measure import TrialResult
+from studio.train.oom_advice import OomAdvice
 from studio.train.preflight import Preflight
-from studio.train.relief import Relief
 from studio.ui import before_views
 from studio.ui.before_views import Rate
 from studio.ui.tabs import before
@@ -50,7 +50,7 @@ def test_what_blocks_is_listed_and_its_markup_is_text():
 
 
 def test_what_was_measured_is_said_beside_the_forecast(found):
-    told = before_views.preflight(found, Measured(found.plan, 1_300_000_000, 2.5, 150.0), "en")
+    told = before_views.preflight(found, TrialResult(found.plan, 1_300_000_000, 2.5, 150.0), "en")
     assert "at most 1.3 GB, 2.50 s a step, about 2 min in all" in told
 
 
@@ -87,8 +87,8 @@ def test_a_model_that_is_not_here_leaves_the_forecast_open(tiny_config):
 
 def test_the_ways_out_stand_in_their_order():
     ways = [
-        Relief({"train.batch_size": 2}, message("log.relief.split", batch=2, accumulation=4), resumes=True),
-        Relief({"model.quantization": "nf4"}, message("log.relief.nf4"), resumes=False),
+        OomAdvice({"train.batch_size": 2}, message("log.relief.split", batch=2, accumulation=4), resumes=True),
+        OomAdvice({"model.quantization": "nf4"}, message("log.relief.nf4"), resumes=False),
     ]
     told = before_views.ways_out(ways, "en")
     assert told.index("micro-batches of 2") < told.index("4 bit")

@@ -4,7 +4,7 @@ import pytest
 
 from studio.events import Evaluated, Step
 from studio.i18n import text
-from studio.train.curve import Curve
+from studio.runs.curve import Curve
 from studio.ui import curve_views
 from studio.ui.charts import Series
 

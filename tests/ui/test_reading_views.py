@@ -6,9 +6,9 @@ import pytest
 
 from studio.i18n import LANGUAGES, Message, text
 from studio.runs import State, Status
-from studio.train.curve import Curve
-from studio.train.diagnosis import SIGNS, Reading, diagnose
-from studio.train.signs import Finding
+from studio.runs.curve import Curve
+from studio.train.diagnosis import SEVERITY_MARKS, Diagnosis, diagnose
+from studio.train.diagnosis_rules import Finding
 from studio.ui import reading_views
 from tests.train.curves.made import events, falling
 
@@ -32,19 +32,19 @@ def test_it_begins_with_where_the_run_is():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("severity", SIGNS)
+@pytest.mark.parametrize("severity", SEVERITY_MARKS)
 def test_a_finding_has_a_sign_a_name_of_its_severity_and_what_to_try(severity, language):
     finding = Finding("good", severity, Message("diagnosis.spikes.try"), Message("diagnosis.too_early.try"), {})
-    made = reading_views.reading_html(Curve().after(events(falling(20))), Reading(findings=(finding,)), language)
+    made = reading_views.reading_html(Curve().after(events(falling(20))), Diagnosis(findings=(finding,)), language)
 
-    assert f'aria-label="{text(f"ui.reading.{severity}", language)}">{SIGNS[severity]}<' in made
+    assert f'aria-label="{text(f"ui.reading.{severity}", language)}">{SEVERITY_MARKS[severity]}<' in made
     assert re.search(f"<strong>{re.escape(text('diagnosis.spikes.try', language))}</strong> <span>", made)
     assert text("diagnosis.too_early.try", language) in made
 
 
 def test_what_comes_from_outside_is_escaped():
     finding = Finding("x", "note", Message(EVIL), Message(EVIL), {})
-    made = reading_views.reading_html(Curve().after(events(falling(20))), Reading(findings=(finding,)), "en")
+    made = reading_views.reading_html(Curve().after(events(falling(20))), Diagnosis(findings=(finding,)), "en")
 
     assert "<img" not in made
 

@@ -6,10 +6,10 @@ import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
 
-from studio import checkpoints, gpu, labels, runs, trash
+from studio import gpu, runs
 from studio.events import Step
 from studio.i18n import text
-from studio.runs import State
+from studio.runs import State, checkpoints, metadata, trash
 
 SLOW = 60_000
 
@@ -125,7 +125,7 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     page.locator("#run-note textarea").fill("for the talk")
     button("ui.runs.save").click()
     expect(page.locator("#run-head")).to_contain_text("Renamed <b>")
-    assert labels.of(first) == labels.Label(name="Renamed <b>", note="for the talk")
+    assert metadata.load(first) == metadata.Metadata(name="Renamed <b>", note="for the talk")
     button("ui.runs.clean").click()
     button("ui.runs.clean_now").click()
     expect(page.locator("#run-spare")).to_contain_text(say("nothing_spare"))

@@ -7,12 +7,12 @@ import gradio as gr
 import pytest
 from numpy import arange, array
 
-from studio import checkpoints, labels, presets, runs, summaries, trash
+from studio import presets, runs
 from studio.events import Chosen, Evaluated, Step
 from studio.i18n import LANGUAGES, message, text
 from studio.reports import run_metadata
-from studio.runs import State
-from studio.train.curve import Curve
+from studio.runs import State, checkpoints, history, metadata, trash
+from studio.runs.curve import Curve
 from studio.ui import overlay_views, run_page_views, runs_views
 from studio.ui.curve_views import TRAIN, VALIDATION
 from studio.ui.overlay_views import LETTERS, Laid
@@ -35,7 +35,7 @@ def make(name: str, losses, state: State = State.FINISHED, **settings):
 @pytest.fixture
 def three():
     first = make("gamma", [3.0, 2.0])
-    labels.annotate(first, "<i>for the talk</i>")
+    metadata.annotate(first, "<i>for the talk</i>")
     second = make("Alpha", [3.0, 1.0, 2.5], State.STOPPED, **{"lora.r": 4})
     second.emit(Evaluated(step=2, loss=1.5))
     third = make("beta", [])
@@ -44,7 +44,7 @@ def three():
 
 
 def names(shown: Shown) -> list[str]:
-    return [run.name for run in runs_views.listed(summaries.all_of(), shown)]
+    return [run.name for run in runs_views.listed(history.all_summaries(), shown)]
 
 
 def test_the_list_is_sorted_by_any_column_and_what_is_unknown_comes_last(three):
@@ -96,13 +96,13 @@ def test_what_a_filter_hides_stays_chosen_and_the_order_is_that_of_the_choice():
 def test_whatever_a_browser_has_kept_can_be_shown(kept, three):
     look = Shown.of(kept)
     assert Shown.of(vars(look)) == look
-    assert runs_views.table(summaries.all_of(), look, "en", NOW)
+    assert runs_views.table(history.all_summaries(), look, "en", NOW)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_table_holds_every_run_in_words_and_nothing_typed_becomes_markup(three, language):
-    labels.rename(three[0], '<script>"x"</script>')
-    shown = runs_views.table(summaries.all_of(), Shown(chosen=(three[1].id,)), language, NOW)
+    metadata.rename(three[0], '<script>"x"</script>')
+    shown = runs_views.table(history.all_summaries(), Shown(chosen=(three[1].id,)), language, NOW)
     assert "<script>" not in shown
     assert "<i>for" not in shown
     assert shown.count("<tr ") == 3
@@ -116,7 +116,7 @@ def test_the_table_holds_every_run_in_words_and_nothing_typed_becomes_markup(thr
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_many_runs_are_shown_page_by_page(language, three):
-    found = summaries.all_of() * 40
+    found = history.all_summaries() * 40
     shown = runs_views.table(found, Shown(), language, NOW)
     assert shown.count("<tr ") == runs_views.MOST_ROWS
     assert text("ui.runs.more", language, count=50, left=70) in shown
@@ -212,7 +212,7 @@ def test_a_look_without_news_sends_nothing_and_news_only_what_changed(three, tab
     assert tab.overlay in first
     assert runs_shown.updates(tab, look, TRAIN, "en", seen) == {}
 
-    labels.rename(three[2], "delta")
+    metadata.rename(three[2], "delta")
     news = runs_shown.updates(tab, look, TRAIN, "en", seen)
     assert set(news) == {tab.parts["table"], tab.seen}
     gone = runs_shown.updates(tab, look, TRAIN, "en", news[tab.seen])

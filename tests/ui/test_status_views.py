@@ -6,15 +6,15 @@ from studio.i18n import LANGUAGES, text
 from studio.model.resource_usage import GpuUsage, ResourceUsage
 from studio.runs import State, Status
 from studio.ui import status_views
-from studio.ui.story import Glance
+from studio.ui.run_reader import RunSnapshot
 
 RUN = "20261121-230100-sea-captain-1f2e"
 
 
-def glance(state: State = State.TRAINING, **changes) -> Glance:
+def glance(state: State = State.TRAINING, **changes) -> RunSnapshot:
     values = {"state": state, "created": 0.0, "heartbeat": 100.0, "phase": "training", "step": 10, "total": 40}
     told = {name: changes.pop(name) for name in list(changes) if name in Status.model_fields}
-    return Glance(Status(**{**values, **told}), **changes)
+    return RunSnapshot(Status(**{**values, **told}), **changes)
 
 
 def test_the_time_left_follows_the_speed_of_the_last_steps():
@@ -26,7 +26,7 @@ def test_the_time_left_follows_the_speed_of_the_last_steps():
 
 def test_the_panel_tells_phase_step_time_and_figures():
     vitals = ResourceUsage(at=99.0, memory=1_900_000_000, machine=8_000_000_000)
-    now = glance(seconds_per_step=4.0, loss=1.4, rate=2e-4, tokens_per_second=148.4, vitals=vitals)
+    now = glance(seconds_per_step=4.0, loss=1.4, rate=2e-4, tokens_per_second=148.4, usage=vitals)
 
     panel = status_views.status_panel(RUN, now, "en")
 
@@ -38,7 +38,7 @@ def test_the_panel_tells_phase_step_time_and_figures():
 def test_a_card_shows_its_own_memory_and_what_else_it_tells():
     card = GpuUsage(used=4_000_000_000, total=16_000_000_000, temperature=61)
 
-    panel = status_views.status_panel(RUN, glance(vitals=ResourceUsage(at=1.0, memory=1, machine=2, card=card)), "en")
+    panel = status_views.status_panel(RUN, glance(usage=ResourceUsage(at=1.0, memory=1, machine=2, card=card)), "en")
 
     assert "4.0 / 16.0 GB" in panel
     assert "61 °C" in panel

@@ -11,8 +11,8 @@ from studio.config import RunConfig
 from studio.events import Evaluated, Note, Resumed, Step
 from studio.i18n import message
 from studio.runs import State
-from studio.train import pulse
-from studio.ui import following, living, story
+from studio.train import heartbeat
+from studio.ui import following, living, run_reader
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def step(number: int, at: float | None = None, total: int = 10_000) -> Step:
 
 
 def steps_of(run) -> list[float]:
-    return list(story.of(run.id).curve().steps)
+    return list(run_reader.reader_of(run.id).curve().steps)
 
 
 def test_steps_and_evaluations_become_curves(run):
@@ -45,21 +45,21 @@ def test_steps_and_evaluations_become_curves(run):
     run.emit(Evaluated(step=1, loss=2.5))
     run.emit(step(2))
 
-    glance = story.of(run.id).look()
+    glance = run_reader.reader_of(run.id).refresh()
 
     assert steps_of(run) == [1, 2]
-    assert list(story.of(run.id).curve().check_losses) == [2.5]
+    assert list(run_reader.reader_of(run.id).curve().validation_losses) == [2.5]
     assert (glance.step, glance.rate, glance.curves, glance.marks) == (2, 1e-3, 3, 1)
 
 
 def test_what_came_after_the_checkpoint_of_a_resume_is_not_part_of_the_curve(run):
     for number in range(1, 9):
         run.emit(step(number))
-    story.of(run.id).look()
+    run_reader.reader_of(run.id).refresh()
     run.emit(Resumed(step=5))
     run.emit(step(6))
 
-    glance = story.of(run.id).look()
+    glance = run_reader.reader_of(run.id).refresh()
 
     assert steps_of(run) == [1, 2, 3, 4, 5, 6]
     assert glance.step == 6
@@ -74,7 +74,7 @@ def test_events_are_read_once_however_many_look(run, monkeypatch):
         runs.Run, "events", lambda self, offset=0: offsets.append(offset) or real(self, offset), raising=True
     )
 
-    threads = [threading.Thread(target=lambda: story.of(run.id).look()) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: run_reader.reader_of(run.id).refresh()) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -89,7 +89,7 @@ def test_the_speed_is_that_of_the_last_steps(run):
     for number in range(1, 6):
         run.emit(step(number, at=1000.0 + 2 * number))
 
-    glance = story.of(run.id).look()
+    glance = run_reader.reader_of(run.id).refresh()
 
     assert glance.seconds_per_step == pytest.approx(2.0)
     assert glance.tokens_per_second == pytest.approx(50.0)
@@ -102,35 +102,35 @@ def test_a_pause_is_no_slow_step(run):
     run.emit(step(2, at=9000.0))
     run.emit(step(3, at=9001.0))
 
-    assert story.of(run.id).look().seconds_per_step == pytest.approx(1.0)
+    assert run_reader.reader_of(run.id).refresh().seconds_per_step == pytest.approx(1.0)
 
 
 def test_the_log_is_bounded_and_still_counted(run, monkeypatch):
-    monkeypatch.setattr(story, "MOST_LINES", 5)
+    monkeypatch.setattr(run_reader, "MAX_LINES", 5)
     for number in range(20):
         run.emit(Note(message=message("log.kept_good", step=number)))
 
-    told = story.Story(runs.Run(run.path))
+    told = run_reader.RunReader(runs.Run(run.path))
 
-    assert told.look().lines > 20
+    assert told.refresh().lines > 20
     assert [line.message.values["step"] for line in told.lines()] == [15, 16, 17, 18, 19]
 
 
 def test_stories_are_bounded(home, monkeypatch):
-    monkeypatch.setattr(story, "MOST_STORIES", 2)
+    monkeypatch.setattr(run_reader, "MAX_READERS", 2)
     made = [runs.create(RunConfig()) for _ in range(4)]
     for run in made:
-        story.of(run.id).look()
+        run_reader.reader_of(run.id).refresh()
 
-    assert len(story._stories) == 2
-    assert story.of(made[0].id).look() is not None
+    assert len(run_reader._readers) == 2
+    assert run_reader.reader_of(made[0].id).refresh() is not None
 
 
 def test_a_run_whose_folder_is_gone_or_damaged_has_no_glance(run):
-    assert story.of(run.id).look() is not None
+    assert run_reader.reader_of(run.id).refresh() is not None
     (run.path / "status.json").write_text("{")
 
-    assert story.of(run.id).look() is None
+    assert run_reader.reader_of(run.id).refresh() is None
     assert following.follow(run.id).run_id is None
 
 
@@ -177,7 +177,7 @@ def test_points_that_have_waited_are_drawn(run, monkeypatch):
 
 
 def test_a_silence_is_told_in_steps(run):
-    (run.path / pulse.VITALS).write_text(json.dumps({"at": time.time() - 25, "memory": 1, "machine": 2}))
+    (run.path / heartbeat.RESOURCE_USAGE).write_text(json.dumps({"at": time.time() - 25, "memory": 1, "machine": 2}))
     status = json.loads((run.path / "status.json").read_text())
     (run.path / "status.json").write_text(json.dumps(status | {"heartbeat": time.time() - 95}))
 
@@ -223,7 +223,7 @@ def test_a_run_that_was_chosen_to_be_looked_at_stays_while_another_trains(run):
 def test_a_run_that_is_over_is_read_once(run, monkeypatch):
     run.enter(State.FINISHED)
     living.look()
-    monkeypatch.setattr(runs, "readable_status", lambda run: pytest.fail("read again"))
+    monkeypatch.setattr(runs, "try_status", lambda run: pytest.fail("read again"))
 
     assert living.look().all == ()
 

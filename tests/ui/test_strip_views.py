@@ -7,7 +7,7 @@ from studio import runs
 from studio.config import RunConfig
 from studio.runs import State
 from studio.train import samples
-from studio.train.samples import Answer, Frame, Strip
+from studio.train.samples import Answer, Frame, SampleTimeline
 from studio.ui import following, strip_views
 from studio.ui.following import Following
 from studio.ui.strip_views import Place
@@ -19,7 +19,7 @@ def frame(step: int, *texts: str) -> Frame:
     return Frame(step=step, seconds=1, answers=tuple(Answer(text=said, tokens=9, ended=True) for said in texts))
 
 
-STRIP = Strip(
+STRIP = SampleTimeline(
     prompts=("How do I boil an egg?", "바다, 등대"),
     every=20,
     frames=(
@@ -35,7 +35,7 @@ def run(home):
     """A run that trains, with three frames."""
     made = runs.create(RunConfig())
     made.enter(State.TRAINING, step=40, total=60)
-    lines = [samples.Begun(prompts=STRIP.prompts, every=20, tokens=9), *STRIP.frames]
+    lines = [samples.SamplingStarted(prompts=STRIP.prompts, every=20, tokens=9), *STRIP.frames]
     made.append(samples.FILE, "".join(line.model_dump_json() + "\n" for line in lines))
     return made
 
@@ -67,22 +67,22 @@ def test_an_answer_that_stayed_says_so_and_lines_are_kept():
 
 def test_answers_and_prompts_are_shown_as_they_are():
     bad = "<script>x</script>"
-    found = Strip(prompts=(bad,), frames=(frame(0, bad), frame(9, bad + " <b>")))
+    found = SampleTimeline(prompts=(bad,), frames=(frame(0, bad), frame(9, bad + " <b>")))
     shown = strip_views.answers(found, Place(), "en")
     assert "<script>" not in shown
     assert "<b>" not in shown
-    assert strip_views.prompts(Strip(prompts=("a\nb", "x" * 200)))[0] == ("a b", 0)
-    assert len(strip_views.prompts(Strip(prompts=("x" * 200,)))[0][0]) < 100
+    assert strip_views.prompts(SampleTimeline(prompts=("a\nb", "x" * 200)))[0] == ("a b", 0)
+    assert len(strip_views.prompts(SampleTimeline(prompts=("x" * 200,)))[0][0]) < 100
 
 
 def test_a_cut_answer_is_marked_as_cut():
     cut = Frame(step=0, seconds=1, answers=(Answer(text="So it goes", tokens=16, ended=False),))
-    assert "Cut after 16 tokens" in strip_views.answers(Strip(prompts=("a",), frames=(cut,)), Place(), "en")
+    assert "Cut after 16 tokens" in strip_views.answers(SampleTimeline(prompts=("a",), frames=(cut,)), Place(), "en")
 
 
 def test_without_frames_the_card_says_what_will_be_here():
     for state in ("none", "waiting", "missing"):
-        assert "empty" in strip_views.answers(Strip(), Place(), "en", state=state)
+        assert "empty" in strip_views.answers(SampleTimeline(), Place(), "en", state=state)
 
 
 def card():

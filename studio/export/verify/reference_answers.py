@@ -16,7 +16,7 @@ from studio.export.export_context import ExportContext
 from studio.export.verify.verification import Answer, EvalPrompt, ModelAnswers, RowSource
 from studio.generation import generate, held_out, likelihood
 from studio.generation.generate import PromptBatchItem
-from studio.train import pinned, record, samples
+from studio.train import pinned, recorded_rows, samples
 
 if TYPE_CHECKING:
     from studio.export.verify.checks import VerificationCase
@@ -90,7 +90,7 @@ def _trained(context: ExportContext) -> list[EvalPrompt]:
     """Return training rows, each split before its last answer, or in the middle where the whole text is trained."""
     from pyarrow import parquet
 
-    path = record.folder_of(context.run.path) / "train.parquet"
+    path = recorded_rows.folder_of(context.run.path) / "train.parquet"
     if not path.is_file():
         return []
     rows = next(parquet.ParquetFile(path).iter_batches(MAX_PROMPTS * 4)).to_pylist()

@@ -256,13 +256,13 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
 
 def marked(mark: str, request: gr.Request) -> str:
     """Return the browser's mark, made at its first visit; a guest's is that of their login, which nobody chooses."""
-    return (runs.is_narrowed() and Visitor.of(request).login) or mark or secrets.token_hex(4)
+    return (runs.is_restricted() and Visitor.of(request).login) or mark or secrets.token_hex(4)
 
 
 def of_login(now: Standing, request: gr.Request) -> Standing:
     """Return how a vote stands for who really asks; raises CompareError for a guest's second name."""
     now = now._replace(mark=marked(now.mark, request))
-    known = now.ballot().voter_of(now.mark) if runs.is_narrowed() else None
+    known = now.ballot().voter_of(now.mark) if runs.is_restricted() else None
     if known is not None and now.who and known != now.who:
         raise CompareError("compare.one_voter", name=known.removesuffix(f" {now.mark}"))
     return now
@@ -273,7 +273,7 @@ _PLACES = secrets.token_bytes(16)
 
 def _place(request: gr.Request) -> str:
     """Return what tells a guest's address from others, and tells nobody the address; empty for the owner."""
-    if not runs.is_narrowed():
+    if not runs.is_restricted():
         return ""
     return hmac.new(_PLACES, Visitor.of(request).address.encode(), "sha256").hexdigest()[:8]
 

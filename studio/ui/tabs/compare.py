@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from studio import checkpoints, runs
+from studio import runs
 from studio.compare import external_adapters as arrived
 from studio.compare.columns import ADAPTED, BASE, MAX_COLUMNS, MAX_STRENGTH, NOW, Column
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.errors import StudioError
 from studio.i18n import text
-from studio.runs import Run, State
+from studio.runs import Run, State, checkpoints
 from studio.ui import compare_views, limits, views
 from studio.ui.tabs import card, outside
 from studio.ui.words import Words
@@ -69,7 +69,7 @@ class CompareTab:
     """The tab's components that handlers read or change."""
 
     run: gr.Dropdown
-    checkpoints: gr.Dropdown
+    checkpoint: gr.Dropdown
     strength: gr.Slider
     numbers: dict[str, gr.Number]
     none: gr.HTML
@@ -276,7 +276,7 @@ def comparable() -> list[tuple[Run, runs.Status]]:
     """Return the runs that have an adapter to compare, the newest first: finished ones, and one that trains."""
     found = []
     for run in runs.all_runs()[:MOST_RUNS]:
-        status = runs.readable_status(run)
+        status = runs.try_status(run)
         if status and (
             run.has_adapter or checkpoints.all_of(run.path) or (status.state is State.TRAINING and status.step)
         ):
@@ -307,7 +307,7 @@ def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | Non
 
 def generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
     """Return what shows a run's own settings for comparing, to a guest with no longer answers than they may ask for."""
-    if runs.is_narrowed():
+    if runs.is_restricted():
         settings = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
     return {part: getattr(settings, name) for name, part in tab.numbers.items()}
 

@@ -251,7 +251,7 @@ def _ask(
         tab.follow_go: gr.update(interactive=False),
         tab.saved: gr.update(interactive=False),
     }
-    job = jobs.keep(request, KIND, gpu.thread().compare(asked, keep=not runs.is_narrowed()))
+    job = jobs.keep(request, KIND, gpu.thread().compare(asked, keep=not runs.is_restricted()))
     comparing: Comparison | None = None
     try:
         shown_at = 0.0

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from studio.i18n import text
-from studio.train.curve import Curve
+from studio.runs.curve import Curve
 from studio.train.diagnosis import diagnose
 from studio.ui import charts, curve_views, reading_views
 from studio.ui.following import Following

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio import labels, runs
+from studio import runs
 from studio.errors import ExportError
 from studio.export import export_folder, hub_push
 from studio.export import inventory as exports
@@ -17,6 +17,7 @@ from studio.export.inventory import SavedExport
 from studio.export.request import ExportRequest, Kind
 from studio.i18n import text
 from studio.model.adapter_files import BASE_RECORD
+from studio.runs import metadata
 from studio.ui import clock, exporting, launch
 from studio.ui.failures import shown
 from studio.ui.following import Following
@@ -115,7 +116,7 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
 
     @shown
     def pack(language: str, run_id: str | None, kind: Kind) -> dict[Any, Any]:
-        path = served(there(run_id, kind), labels.name_of(chosen(run_id)))
+        path = served(there(run_id, kind), metadata.name_of(chosen(run_id)))
         told = text("ui.export.packed", language, name=path.name, size=size(path.stat().st_size))
         return {
             tab.packing: f'<p class="hint" role="status">{told}</p>',

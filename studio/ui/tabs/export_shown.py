@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio import labels, runs
+from studio import runs
 from studio.export import inventory as exports
 from studio.export.estimate import ExportEstimate, estimate_export
 from studio.export.hub_push import PUSHED
@@ -14,9 +14,9 @@ from studio.export.inventory import SavedExport, Stamp
 from studio.export.request import Kind, can_verify
 from studio.i18n import text
 from studio.model.adapter_files import WEIGHTS
-from studio.runs import Run
+from studio.runs import Run, metadata
 from studio.ui import export_views as page
-from studio.ui import exporting, launch, living, story, views
+from studio.ui import exporting, launch, living, run_reader, views
 from studio.ui.exporting import Going
 from studio.ui.tabs import compare
 from studio.ui.tabs.export import ExportTab
@@ -96,14 +96,14 @@ def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: 
 
 
 def _status(run: Run) -> runs.Status | None:
-    return runs.readable_status(run)
+    return runs.try_status(run)
 
 
 def _facts(run: Run, language: str) -> str:
-    told = story.of(run.id)
-    glance = told.look()
+    told = run_reader.reader_of(run.id)
+    glance = told.refresh()
     config = run.config()
-    kept = told.curve().kept if config.train.keep == "best" else None
+    kept = told.curve().best_step if config.train.keep == "best" else None
     weights = page.weights(kept, glance.status.step if glance else 0, language)
     size = (run.adapter / WEIGHTS).stat().st_size
     return page.facts(weights, compare.names(run.id, language)[0], size, language)
@@ -130,8 +130,8 @@ def _asked(
 
 
 def _precision(run: Run) -> str:
-    told = story.of(run.id)
-    told.look()
+    told = run_reader.reader_of(run.id)
+    told.refresh()
     return next((choice.value for choice in told.chosen() if choice.name == "precision"), "")
 
 
@@ -148,7 +148,7 @@ def _made(tab: ExportTab, run: Run | None, made: SavedExport | None, now: Seen, 
         tab.download: gr.update(variant="secondary" if made.is_outdated else "primary", interactive=not now.is_going),
         tab.push.panel: gr.update(visible=made.kind in PUSHED),
         tab.push.go: gr.update(interactive=not now.is_going),
-        tab.usage: page.usage(made, instructions(made, _from(made), labels.name_of(run)), language),
+        tab.usage: page.usage(made, instructions(made, _from(made), metadata.name_of(run)), language),
     }
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from studio import labels, runs, trash
+from studio import runs
 from studio.errors import RunError
 from studio.i18n import text
-from studio.runs import Run
+from studio.runs import Run, metadata, trash
 from studio.ui import clock
 from studio.ui import following as follow
 from studio.ui.failures import shown as failures_shown
@@ -76,7 +76,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
         if do == "too-many":
             raise RunError("ui.too_many", most=MOST_CHOSEN)
         if do == "restore":
-            name = labels.name_of(trash.restore(run_id))
+            name = metadata.name_of(trash.restore(run_id))
             gr.Info(text("ui.runs.restored", language, name=name), title=text("ui.runs.title", language))
         if do == "sort":
             look = look.sorted_by(str(asked.get("sort")))
@@ -118,13 +118,13 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
     @act(tab.page.save.click, tab.page.name.submit, more=[tab.page.name, tab.page.note])
     def label(language: str, look: Shown, kind: str, seen: Seen | None, name: str, note: str) -> Any:
         run = opened(look)
-        labels.rename(run, name or "")
-        labels.annotate(run, note or "")
-        return show(language, look, kind, seen, {tab.page.name: labels.name_of(run)})
+        metadata.rename(run, name or "")
+        metadata.annotate(run, note or "")
+        return show(language, look, kind, seen, {tab.page.name: metadata.name_of(run)})
 
     @act(tab.page.published.input, more=[tab.page.published])
     def publish(language: str, look: Shown, kind: str, seen: Seen | None, published: bool) -> Any:
-        labels.publish(opened(look), published)
+        metadata.publish(opened(look), published)
         return show(language, look, kind, seen)
 
     @act(tab.page.delete.click)
@@ -158,7 +158,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
     def clean(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
         from studio.train import cleanup
 
-        freed = cleanup.clean(opened(look))
+        freed = cleanup.remove_old(opened(look))
         gr.Info(text("ui.runs.cleaned", language, size=size(freed)), title=text("ui.runs.disk", language))
         return show(language, look, kind, seen, {tab.page.sure: gr.update(visible=False)})
 

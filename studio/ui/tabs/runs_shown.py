@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from studio import labels, runs, summaries, trash
+from studio import runs
 from studio.config import RunConfig
 from studio.errors import ConfigError
 from studio.reports import run_metadata
-from studio.runs import Run
-from studio.summaries import Summary
-from studio.train.curve import Curve
+from studio.runs import Run, history, metadata, trash
+from studio.runs.curve import Curve
+from studio.runs.history import Summary
 from studio.train.diagnosis import diagnose
 from studio.ui import (
     curve_views,
@@ -22,13 +22,13 @@ from studio.ui import (
     overlay_views,
     reading_views,
     run_page_views,
+    run_reader,
     runs_views,
-    story,
     views,
 )
 from studio.ui.overlay_views import LETTERS, Laid
+from studio.ui.run_reader import RunReader
 from studio.ui.runs_views import Shown
-from studio.ui.story import Story
 from studio.ui.tabs.runs import RunsTab
 
 
@@ -46,7 +46,7 @@ class Seen:
 def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | None) -> dict[Any, Any]:
     """Return what has changed since `seen` (None for all of it); empty without news."""
     before = seen or Seen()
-    found = summaries.all_of()
+    found = history.all_summaries()
     now = shown.among({run.id for run in found})
     is_open = next((run for run in found if run.id == now.open), None)
     if is_open:
@@ -127,16 +127,16 @@ def _laid(letter: str, summary: Summary) -> Laid:
     return Laid(letter, name, _told(run).curve(), config)
 
 
-def _told(run: Run) -> Story:
+def _told(run: Run) -> RunReader:
     """Return the run as it is now."""
-    told = story.of(run.id)
-    told.look()
+    told = run_reader.reader_of(run.id)
+    told.refresh()
     return told
 
 
 def _ends(curve: Curve) -> tuple[Any, ...]:
     """Return what tells a curve from itself with more points."""
-    return len(curve.steps), len(curve.check_steps), *curve.losses[-1:], *curve.check_losses[-1:]
+    return len(curve.steps), len(curve.evaluated_steps), *curve.losses[-1:], *curve.validation_losses[-1:]
 
 
 def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -175,7 +175,7 @@ def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, di
         "clean": {"visible": found.spare_bytes > 0},
         "name": {"value": summary.name},
         "note": {"value": summary.note},
-        "published": {"value": labels.is_published(run)},
+        "published": {"value": metadata.is_published(run)},
     }
     if not found.spare_bytes:
         props["sure"] = {"visible": False}

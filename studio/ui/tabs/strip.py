@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.train.samples import Strip
+from studio.train.samples import SampleTimeline
 from studio.ui import strip_views
 from studio.ui.failures import shown, silent
 from studio.ui.following import Following
@@ -90,8 +90,8 @@ def render(card: StripCard, following: Following, language: str, place: Place | 
     }  # fmt: skip
 
 
-def _strip(following: Following) -> Strip:
-    return following.story.strip() if following.story else Strip()
+def _strip(following: Following) -> SampleTimeline:
+    return following.story.strip() if following.story else SampleTimeline()
 
 
 def _shown(card: StripCard, following: Following, place: Place, language: str) -> dict[Any, Any]:

@@ -38,7 +38,7 @@ def write(run: Path, step: int, fill: Callable[[Path], None]) -> Path:
         replace_file(draft / _MANIFEST, json.dumps({str(p.relative_to(draft)): sha256(p) for p in files}, indent=1))
 
     final = folder_of(run) / f"step-{step:06}"
-    if not is_whole(final):
+    if not is_complete(final):
         replace_folder(final, fill_and_list, max(map(size_of, all_of(run)), default=0))
     return final
 
@@ -53,7 +53,7 @@ def all_of(run: Path) -> list[Path]:
     return sorted(folder_of(run).glob("step-*"), key=step_of, reverse=True)
 
 
-def is_whole(checkpoint: Path) -> bool:
+def is_complete(checkpoint: Path) -> bool:
     """Whether every file of a checkpoint is there as it was written."""
     try:
         listed = json.loads((checkpoint / _MANIFEST).read_text(encoding="utf-8"))
@@ -62,12 +62,12 @@ def is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def newest_whole(run: Path) -> Path:
+def newest_complete(run: Path) -> Path:
     """Return the newest checkpoint that is whole; raises RunError when there is none."""
-    newest = next((checkpoint for checkpoint in all_of(run) if is_whole(checkpoint)), None)
-    if newest is None:
+    found = next((checkpoint for checkpoint in all_of(run) if is_complete(checkpoint)), None)
+    if found is None:
         raise RunError("run.no_checkpoint", run=run.name)
-    return newest
+    return found
 
 
 def prune(run: Path, keep: int) -> None:

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from studio.model import resource_usage
 from studio.model.resource_usage import ResourceUsage
-from studio.runs import VITALS, Run
+from studio.runs import RESOURCE_USAGE, Run
 
-EVERY = 1.0
+INTERVAL_SECONDS = 1.0
 """Seconds between two signs."""
 
 
 @contextlib.contextmanager
-def beating(run: Run) -> Iterator[None]:
+def writing(run: Run) -> Iterator[None]:
     """Write the signs of life of a run until its work is over."""
     over = threading.Event()
     thread = threading.Thread(target=_beat, args=(run, over), name="pulse", daemon=True)
@@ -32,21 +32,21 @@ def beating(run: Run) -> Iterator[None]:
         thread.join()
 
 
-def newest(run: Run) -> ResourceUsage | None:
+def latest(run: Run) -> ResourceUsage | None:
     """Return a run's newest sign of life; None when there is none, or it cannot be read."""
     try:
-        return ResourceUsage.model_validate_json((run.path / VITALS).read_bytes())
+        return ResourceUsage.model_validate_json((run.path / RESOURCE_USAGE).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
 def _beat(run: Run, over: threading.Event) -> None:
-    path, draft = run.path / VITALS, run.path / f".{VITALS}.draft"
+    path, draft = run.path / RESOURCE_USAGE, run.path / f".{RESOURCE_USAGE}.draft"
     while True:
         with contextlib.suppress(OSError):
             draft.write_text(resource_usage.measure().model_dump_json())
             os.replace(draft, path)
-        if over.wait(EVERY):
+        if over.wait(INTERVAL_SECONDS):
             break
     with contextlib.suppress(OSError):
         draft.unlink(missing_ok=True)

@@ -7,11 +7,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from studio.model import processes
 
-LENGTH = 2
+FILLER_TOKENS = 2
 """Tokens of a row that only fills up: one that something follows, as the loss wants it."""
 
 
-class Share(Sampler[list[int]]):
+class DistributedBatchSampler(Sampler[list[int]]):
     """The micro-batches of this process, `size` rows each.
 
     The rows are dealt out in order, a micro-batch to each process in turn. At the end of an epoch, where rows are
@@ -40,12 +40,12 @@ class Share(Sampler[list[int]]):
             yield dealt[own : own + self._size]
 
 
-class Filled(Dataset[dict[str, list[int]]]):
+class DatasetWithFiller(Dataset[dict[str, list[int]]]):
     """Rows, and after the last one a row that trains nothing."""
 
     def __init__(self, rows: Any, padding: int):
         self._rows = rows
-        self._filler = {"input_ids": [padding] * LENGTH, "labels": [-100] * LENGTH}
+        self._filler = {"input_ids": [padding] * FILLER_TOKENS, "labels": [-100] * FILLER_TOKENS}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -54,13 +54,13 @@ class Filled(Dataset[dict[str, list[int]]]):
         return self._filler if number == len(self._rows) else self._rows[number]
 
 
-class ShareLoader(DataLoader[dict[str, Any]]):
+class DistributedLoader(DataLoader[dict[str, Any]]):
     """Loads the share of this process; takes the place of a loader of all rows."""
 
     def __init__(self, whole: DataLoader[Any], rows: Sequence[int] | Sampler[int], size: int, padding: int):
         super().__init__(
-            Filled(whole.dataset, padding),
-            batch_sampler=Share(rows, size),
+            DatasetWithFiller(whole.dataset, padding),
+            batch_sampler=DistributedBatchSampler(rows, size),
             collate_fn=whole.collate_fn,
             pin_memory=whole.pin_memory,
         )

@@ -1,26 +1,26 @@
 """One summary per run, for lists: what it is called, where it stands, its loss in a few points, its place on the disk.
 
 A list asks for all of them every few seconds, so a run is read again only when its files have changed, a live run's
-events only from where they were read to, and what is known of the others is kept in `<home>/summaries.json`.
+events only from where they were read to, and what is known of the others is kept in `<home>/history.json`.
 """
 
 import contextlib
 import json
-import math
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from studio import labels, runs
 from studio.errors import ConfigError, HomeError
-from studio.events import Evaluated, Resumed, Step
 from studio.files import home, replace_file
-from studio.runs import Run, Status
+from studio.runs import Run, Status, metadata
+from studio.runs import directory as runs
+
+if TYPE_CHECKING:
+    from studio.runs.curve import Curve
 
 SPARKLINE = 40
 """The most points of a sparkline."""
@@ -28,7 +28,7 @@ PARTS = ("checkpoints", "best", "adapter", "exports", "data", "compare", "rest")
 """What takes a run's place on the disk, part by part."""
 
 _FORMAT = 1
-_WATCHED = ("", "status.json", "events.jsonl", labels.FILE, "checkpoints", "best", "compare", "exports")
+_WATCHED = ("", "status.json", "events.jsonl", metadata.FILE, "checkpoints", "best", "compare", "exports")
 """Whatever else changes is replaced as a whole, and so changes the run's own folder."""
 
 _Signature = tuple[tuple[int, int, int] | None, ...]
@@ -94,118 +94,71 @@ class Summary(BaseModel):
 
 
 @dataclass
-class _Curve:
-    """The losses as far as they were read: means of equal stretches, which grow with the run."""
-
-    offset: int = 0
-    first: float | None = None
-    last: float | None = None
-    lowest: float | None = None
-    validated: float | None = None
-    best: float | None = None
-    best_step: int | None = None
-    stretch: int = 1
-    means: list[tuple[float, int]] = field(default_factory=list)
-    """Mean and count of each stretch."""
-
-    def add(self, event: Any) -> None:
-        if isinstance(event, Evaluated) and math.isfinite(event.loss):
-            self.validated = event.loss
-            if self.best is None or event.loss < self.best:
-                self.best, self.best_step = event.loss, event.step
-        elif isinstance(event, Step) and math.isfinite(event.loss):
-            self.first = event.loss if self.first is None else self.first
-            self.last = event.loss
-            self.lowest = event.loss if self.lowest is None else min(self.lowest, event.loss)
-            if self.means and self.means[-1][1] < self.stretch:
-                mean, count = self.means[-1]
-                self.means[-1] = (mean + (event.loss - mean) / (count + 1), count + 1)
-            else:
-                self.means.append((event.loss, 1))
-            if len(self.means) > 2 * SPARKLINE:
-                self.means, self.stretch = _halved(self.means), 2 * self.stretch
-
-    def sparkline(self) -> tuple[float, ...]:
-        means = self.means
-        while len(means) > SPARKLINE:
-            means = _halved(means)
-        return tuple(round(mean, 4) for mean, _ in means)
-
-
-def _halved(means: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Join neighbours two by two, weighted by what they stand for."""
-    joined = []
-    for start in range(0, len(means), 2):
-        pair = means[start : start + 2]
-        count = sum(each for _, each in pair)
-        joined.append((sum(mean * each for mean, each in pair) / count, count))
-    return joined
-
-
-@dataclass
-class _Known:
+class _Cached:
     """What was read of a run, and the state of its files then."""
 
     signature: _Signature
     summary: Summary
-    curve: _Curve | None = None
+    curve: "Curve | None" = None
     """Kept for live runs only: the others are not likely to go on."""
+    offset: int = 0
+    """Bytes of the events that are in the curve."""
 
 
-class _Kept(BaseModel):
+class _Stored(BaseModel):
     """A line of the file that outlives the process."""
 
     signature: _Signature
     summary: Summary
 
 
-_file: TypeAdapter[dict[str, _Kept]] = TypeAdapter(dict[str, _Kept])
+_file: TypeAdapter[dict[str, _Stored]] = TypeAdapter(dict[str, _Stored])
 _lock = threading.Lock()
-_known: dict[Path, dict[str, _Known]] = {}
+_cache: dict[Path, dict[str, _Cached]] = {}
 """By the home's folder of runs, then by the run's id."""
 
 
-def all_of() -> list[Summary]:
+def all_summaries() -> list[Summary]:
     """Return the summaries of all runs, the newest first. A damaged run is among them and says what is wrong."""
     folder = runs.folder()
     with _lock:
-        if (known := _known.get(folder)) is None:
-            known = _known[folder] = _read_kept()
+        if (known := _cache.get(folder)) is None:
+            known = _cache[folder] = _load_stored()
         there = runs.all_runs()
-        fresh = [run for run in there if _look(run, known)]
+        fresh = [run for run in there if _refresh(run, known)]
         gone = known.keys() - {run.id for run in there}
         for run_id in gone:
             del known[run_id]
-        listed = {run.id: _as_now(run, known[run.id].summary) for run in there}
+        listed = {run.id: _with_current_state(run, known[run.id].summary) for run in there}
         if gone or any(not listed[run.id].alive for run in fresh):
-            _keep(known)
+            _store(known)
         return list(listed.values())
 
 
-def of(run: Run) -> Summary:
+def summary_of(run: Run) -> Summary:
     """Return the summary of one run."""
     with _lock:
-        known = _known.get(run.path.parent, {})
-        _look(run, known)
-        return _as_now(run, known[run.id].summary)
+        known = _cache.get(run.path.parent, {})
+        _refresh(run, known)
+        return _with_current_state(run, known[run.id].summary)
 
 
-def _look(run: Run, known: dict[str, _Known]) -> bool:
+def _refresh(run: Run, known: dict[str, _Cached]) -> bool:
     """Read a run if its files have changed since it is known; returns whether they had."""
     signature = _signature(str(run.path))
     before = known.get(run.id)
     if before and before.signature == signature:
         return False
-    curve = _read_on(run, before.curve if before else None)
+    curve, offset = _read_more(run, before)
     summary = _summary(run, curve)
-    known[run.id] = _Known(signature, summary, curve if summary.alive else None)
+    known[run.id] = _Cached(signature, summary, curve, offset) if summary.alive else _Cached(signature, summary)
     return True
 
 
-def _as_now(run: Run, summary: Summary) -> Summary:
+def _with_current_state(run: Run, summary: Summary) -> Summary:
     """Return a summary with the state that the run has at this moment: its owner may be gone since it was written."""
     status = summary.status
-    now = status.as_now(run.beats) if status else None
+    now = status.as_now(run.heartbeat_files) if status else None
     return summary if now is status else summary.model_copy(update={"status": now})
 
 
@@ -221,34 +174,40 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read_on(run: Run, before: _Curve | None) -> _Curve:
-    """Return the curve with what is new in the run's events."""
-    curve = before or _Curve()
+def _read_more(run: Run, before: _Cached | None) -> tuple["Curve", int]:
+    """Return the curve with what is new in the run's events, and how far they were read."""
+    from studio.runs.curve import Curve  # numpy takes longer to import than a list of known runs to show
+
+    curve, offset = (before.curve, before.offset) if before and before.curve else (Curve(), 0)
     try:
-        events, offset = run.events(curve.offset)
-        if curve.offset and any(isinstance(event, Resumed) for event in events):  # some of what is known is void
-            curve = _Curve()
-            events, offset = run.events()
+        events, offset = run.events(offset)
     except OSError:
-        return curve
-    for event in _surviving(events):
-        curve.add(event)
-    curve.offset = offset
-    return curve
+        return curve, offset
+    return curve.after(events), offset
 
 
-def _surviving(events: Sequence[Any]) -> list[Any]:
-    """Return the losses among some events, without those that a resume from an earlier step has made void."""
-    kept: list[Any] = []
-    for event in events:
-        if isinstance(event, Resumed):
-            kept = [known for known in kept if known.step <= event.step]
-        elif isinstance(event, Step | Evaluated):
-            kept.append(event)
-    return kept
+def _loss_figures(curve: "Curve") -> dict[str, Any]:
+    """Return the fields of a summary that come from the curve; losses that are not finite are left out."""
+    import numpy
+
+    losses = curve.losses[numpy.isfinite(curve.losses)]
+    evaluated = numpy.isfinite(curve.validation_losses)
+    validation, at = curve.validation_losses[evaluated], curve.evaluated_steps[evaluated]
+    figures: dict[str, Any] = {}
+    if len(losses):
+        stretch = 1
+        while -(-len(losses) // stretch) > SPARKLINE:
+            stretch *= 2
+        means = [losses[start : start + stretch].mean() for start in range(0, len(losses), stretch)]
+        figures |= {"first": float(losses[0]), "last": float(losses[-1]), "lowest": float(losses.min())}
+        figures["sparkline"] = tuple(round(float(mean), 4) for mean in means)
+    if len(validation):
+        best = int(validation.argmin())
+        figures |= {"validated": float(validation[-1]), "best": float(validation[best]), "best_step": int(at[best])}
+    return figures
 
 
-def _summary(run: Run, curve: _Curve) -> Summary:
+def _summary(run: Run, curve: "Curve") -> Summary:
     damaged = ""
     status = None
     try:
@@ -263,7 +222,7 @@ def _summary(run: Run, curve: _Curve) -> Summary:
         about = {"name": config.name, "preset": config.preset, "model": config.model.id, "data": name}
     except (OSError, ConfigError, UnicodeDecodeError):
         damaged = damaged or "run.yaml"
-    label = labels.of(run)
+    label = metadata.load(run)
     about |= {"name": label.name} if label.name else {}
     return Summary(
         id=run.id,
@@ -271,16 +230,10 @@ def _summary(run: Run, curve: _Curve) -> Summary:
         created=status.created if status else runs.created_at(run.id),
         status=status,
         damaged=damaged,
-        first=curve.first,
-        last=curve.last,
-        lowest=curve.lowest,
-        validated=curve.validated,
-        best=curve.best,
-        best_step=curve.best_step,
-        sparkline=curve.sparkline(),
         disk=disk_use(run),
         has_adapter=run.has_adapter,
         **about,
+        **_loss_figures(curve),
     )
 
 
@@ -297,20 +250,20 @@ def disk_use(run: Run) -> dict[str, int]:
     return {part: size for part, size in used.items() if size}
 
 
-def _read_kept() -> dict[str, _Known]:
+def _load_stored() -> dict[str, _Cached]:
     """Return what an earlier process knew; nothing when its file is missing, damaged or of another version."""
     try:
-        content = json.loads((home() / "summaries.json").read_bytes())
+        content = json.loads((home() / "history.json").read_bytes())
         if content.get("format") != _FORMAT:
             return {}
         kept = _file.validate_python(content["runs"])
     except (OSError, ValueError, KeyError, AttributeError):
         return {}
-    return {run_id: _Known(each.signature, each.summary) for run_id, each in kept.items()}
+    return {run_id: _Cached(each.signature, each.summary) for run_id, each in kept.items()}
 
 
-def _keep(known: dict[str, _Known]) -> None:
-    lines = {run_id: _Kept(signature=each.signature, summary=each.summary) for run_id, each in known.items()}
+def _store(known: dict[str, _Cached]) -> None:
+    lines = {run_id: _Stored(signature=each.signature, summary=each.summary) for run_id, each in known.items()}
     content = json.dumps({"format": _FORMAT, "runs": _file.dump_python(lines, mode="json")}, ensure_ascii=False)
     with contextlib.suppress(HomeError, OSError):  # only a cache: without it, the next start reads the runs again
-        replace_file(home() / "summaries.json", content)
+        replace_file(home() / "history.json", content)

@@ -10,7 +10,7 @@ from studio.files import remove_folder, replace_file
 from studio.runs import RunWriter
 
 
-class Best:
+class BestAdapter:
     """Watches the validation losses of a run, also over a resume.
 
     `save` makes the folder that it is given from the adapter as it is now. `patience` is the number of evaluations
@@ -20,14 +20,14 @@ class Best:
     def __init__(self, run: RunWriter, keep: bool, patience: int | None, save: Callable[[Path], None]):
         self._run, self._keep, self._patience, self._save = run, keep, patience, save
         self._record = run.path / "best.json"
-        self.step, self.loss, self._seen = 0, float("inf"), []
+        self.step, self.loss, self._evaluations = 0, float("inf"), []
 
     @property
     def adapter(self) -> Path:
         """The folder of the best adapter; it exists when the best one is to be kept, and there is one."""
         return self._run.path / "best" / f"step-{self.step:06}"
 
-    def go_back_to(self, step: int) -> None:
+    def rewind_to(self, step: int) -> None:
         """Forget what was seen after `step`, when the run is resumed there.
 
         The best adapter stays, also one from after `step`: it is what was measured, and the run will come by there.
@@ -37,29 +37,29 @@ class Best:
         except FileNotFoundError:
             record = {"best": (self.step, self.loss), "seen": []}
         self.step, self.loss = record["best"]
-        self._seen = [(at, loss) for at, loss in record["seen"] if at <= step]
+        self._evaluations = [(at, loss) for at, loss in record["seen"] if at <= step]
         self._remove_others()
 
-    def has_seen(self, step: int) -> bool:
+    def is_evaluated(self, step: int) -> bool:
         """Whether the validation loss at `step` is known."""
-        return any(at == step for at, _ in self._seen)
+        return any(at == step for at, _ in self._evaluations)
 
-    def saw(self, step: int, loss: float) -> bool:
-        """Take note of a validation loss; True means that the training has gone on long enough without a new best."""
+    def add_loss(self, step: int, loss: float) -> bool:
+        """Add a validation loss; return whether early stopping should end the training."""
         better = loss < self.loss
         again = step == self.step
-        self._seen.append((step, loss))
+        self._evaluations.append((step, loss))
         if better:
             self.step, self.loss = step, loss
             if self._keep:
                 self.adapter.parent.mkdir(exist_ok=True)
                 self._save(self.adapter)
-        record = {"best": (self.step, self.loss), "seen": self._seen}
+        record = {"best": (self.step, self.loss), "seen": self._evaluations}
         replace_file(self._record, json.dumps(record))  # after the adapter, so that it names one that is there
         if self._keep and (better or again):
             self._run.emit(events.Best(step=self.step, loss=self.loss))
         self._remove_others()
-        since = sum(at > self.step for at, _ in self._seen)
+        since = sum(at > self.step for at, _ in self._evaluations)
         return self._patience is not None and since >= self._patience
 
     def _remove_others(self) -> None:

@@ -3,7 +3,7 @@
 from studio.runs import Action
 
 
-class Asked(Exception):
+class StopRequested(Exception):
     """The user asked something of the run that ends this part of its work."""
 
     def __init__(self, action: Action):
@@ -11,9 +11,9 @@ class Asked(Exception):
         self.action = action
 
 
-class Enough(Exception):
+class EarlyStop(Exception):
     """The validation loss has not fallen for so long that early stopping ends the run."""
 
 
-class NotFinite(Exception):
+class NonFiniteLoss(Exception):
     """A loss or a gradient is infinite or undefined."""

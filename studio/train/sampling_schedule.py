@@ -9,17 +9,17 @@ from studio.config import SamplesConfig
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
 
-SHARE = 0.05
+MAX_TIME_SHARE = 0.05
 """Share of the training's time that all frames together may take."""
-FRAMES = 12
+MAX_FRAMES = 12
 """Frames after the first one, at best."""
-SOME_FRAMES, FEWEST_FRAMES = 4, 2
-MOST_TOKENS, SOME_TOKENS, FEWEST_TOKENS = 64, 24, 16
+SOME_FRAMES, MIN_FRAMES = 4, 2
+MAX_TOKENS, SOME_TOKENS, MIN_TOKENS = 64, 24, 16
 """Tokens of an answer: at best, as long as that many frames would be given up for it, and at least."""
 
 
 @dataclass(frozen=True)
-class Speed:
+class GenerationSpeed:
     """How fast this device answers all pinned prompts together."""
 
     first: float
@@ -33,7 +33,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Cadence:
+class SamplingSchedule:
     """How often, and how long."""
 
     every: int
@@ -46,35 +46,37 @@ class Cadence:
     choices: tuple[Choice, ...] = ()
 
     @property
-    def told(self) -> Message:
+    def summary(self) -> Message:
         """What is expected of the film strip."""
         return message("log.samples", frames=self.frames, tokens=self.tokens, share=f"{100 * self.share:.1f}")
 
 
-def choose(settings: SamplesConfig, longest: int, steps: int, seconds: float, speed: Speed) -> Cadence:
+def choose_schedule(
+    settings: SamplesConfig, longest: int, steps: int, seconds: float, speed: GenerationSpeed
+) -> SamplingSchedule:
     """Choose a cadence for a run of `steps` steps that take `seconds`; answers are `longest` tokens at most.
 
-    Fewer tokens and fewer frames are tried in turn until all frames take no more than `SHARE`; what the settings say is
+    Fewer tokens and fewer frames are tried in turn until all frames take at most `MAX_TIME_SHARE`; what is set is
     kept in any case.
     """
-    wished = list(_wishes(settings, longest, steps))
+    wished = list(_candidates(settings, longest, steps))
 
     def share(wish: tuple[int, int]) -> float:
         every, tokens = wish
         return (math.ceil(steps / every) + 1) * speed.frame(tokens) / max(seconds, 1e-9)
 
-    taken = next((wish for wish in wished if share(wish) <= SHARE), wished[-1])
+    taken = next((wish for wish in wished if share(wish) <= MAX_TIME_SHARE), wished[-1])
     every, tokens = taken
     sums: dict[str, Any] = {
         "frames": math.ceil(steps / every) + 1,
         "tokens": tokens,
         "share": f"{100 * share(taken):.1f}",
-        "most": f"{100 * SHARE:.0f}",
+        "most": f"{100 * MAX_TIME_SHARE:.0f}",
         "frame": f"{speed.frame(tokens):.1f}",
         "seconds": f"{seconds:,.0f}",
         "wished": f"{100 * share(wished[0]):.0f}",
     }
-    kind = "whole" if taken == wished[0] else "shortened" if share(taken) <= SHARE else "least"
+    kind = "whole" if taken == wished[0] else "shortened" if share(taken) <= MAX_TIME_SHARE else "least"
     reasons = {
         "samples_every": message("choice.samples.asked" if settings.every else f"choice.samples.{kind}", **sums),
         "samples_tokens": message(
@@ -83,21 +85,21 @@ def choose(settings: SamplesConfig, longest: int, steps: int, seconds: float, sp
     }
     values = {"samples_every": every, "samples_tokens": tokens}
     choices = tuple(Choice(name, str(value), reasons[name]) for name, value in values.items())
-    return Cadence(every, tokens, share(taken), sums["frames"], choices)
+    return SamplingSchedule(every, tokens, share(taken), sums["frames"], choices)
 
 
-def _wishes(settings: SamplesConfig, longest: int, steps: int) -> Iterator[tuple[int, int]]:
+def _candidates(settings: SamplesConfig, longest: int, steps: int) -> Iterator[tuple[int, int]]:
     """Yield steps between frames and tokens of an answer, the best first."""
 
     def wish(frames: int, tokens: int) -> tuple[int, int]:
         every = settings.every or math.ceil(steps / min(frames, max(1, steps)))
         return max(1, every), settings.max_new_tokens or max(1, min(tokens, longest))
 
-    for tokens in range(MOST_TOKENS, SOME_TOKENS - 1, -8):
-        yield wish(FRAMES, tokens)
-    for frames in range(FRAMES - 1, SOME_FRAMES - 1, -1):
+    for tokens in range(MAX_TOKENS, SOME_TOKENS - 1, -8):
+        yield wish(MAX_FRAMES, tokens)
+    for frames in range(MAX_FRAMES - 1, SOME_FRAMES - 1, -1):
         yield wish(frames, SOME_TOKENS)
-    for tokens in range(SOME_TOKENS, FEWEST_TOKENS - 1, -2):
+    for tokens in range(SOME_TOKENS, MIN_TOKENS - 1, -2):
         yield wish(SOME_FRAMES, tokens)
-    for frames in range(SOME_FRAMES - 1, FEWEST_FRAMES - 1, -1):
-        yield wish(frames, FEWEST_TOKENS)
+    for frames in range(SOME_FRAMES - 1, MIN_FRAMES - 1, -1):
+        yield wish(frames, MIN_TOKENS)

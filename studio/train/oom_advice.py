@@ -12,23 +12,23 @@ OUT_OF_MEMORY = "errors.device.memory"
 
 
 @dataclass(frozen=True)
-class Relief:
+class OomAdvice:
     """One way to need less memory."""
 
     settings: dict[str, Any]
     """New values by dotted path."""
-    told: Message
+    summary: Message
     resumes: bool
     """Whether the run can go on with it; else it is for a new run."""
 
 
-def out_of_memory(run: Run) -> bool:
+def is_out_of_memory(run: Run) -> bool:
     """Whether a run ended because the device's memory was full."""
     error = run.status().error
     return error is not None and error.key == OUT_OF_MEMORY
 
 
-def reliefs(run: Run) -> list[Relief]:
+def advice(run: Run) -> list[OomAdvice]:
     """Return what would let a run do with less memory.
 
     First what changes nothing in the result: smaller micro-batches with more of them a step, then activations that are
@@ -38,16 +38,16 @@ def reliefs(run: Run) -> list[Relief]:
     resolved = run.resolved()
     config = run.config()
     settings = config.train.model_copy(update=resolved.get("carried_out", {}))
-    found: list[Relief] = []
+    options: list[OomAdvice] = []
     if smaller := plan.next_smaller(settings):
         halved = smaller.batch_size != settings.batch_size
         changed = ("batch_size", "gradient_accumulation") if halved else ("gradient_checkpointing",)
         words = "log.relief.split" if halved else "log.relief.checkpointing"
-        told = message(words, batch=smaller.batch_size, accumulation=smaller.gradient_accumulation)
-        found.append(Relief({f"train.{name}": getattr(smaller, name) for name in changed}, told, resumes=True))
+        summary = message(words, batch=smaller.batch_size, accumulation=smaller.gradient_accumulation)
+        options.append(OomAdvice({f"train.{name}": getattr(smaller, name) for name in changed}, summary, resumes=True))
     if config.model.quantization == "none":
-        found.append(Relief({"model.quantization": "nf4"}, message("log.relief.nf4"), resumes=False))
+        options.append(OomAdvice({"model.quantization": "nf4"}, message("log.relief.nf4"), resumes=False))
     for length, share in resolved.get("cut_at", {}).items():
-        told = message("log.relief.shorter", length=length, share=f"{share:.0%}")
-        found.append(Relief({"data.max_length": int(length)}, told, resumes=False))
-    return found
+        summary = message("log.relief.shorter", length=length, share=f"{share:.0%}")
+        options.append(OomAdvice({"data.max_length": int(length)}, summary, resumes=False))
+    return options

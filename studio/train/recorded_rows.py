@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.files import replace_file, replace_folder
 
-ROWS_AT_ONCE = 1_000
+ROWS_PER_BATCH = 1_000
 
 
 def folder_of(run: Path) -> Path:
@@ -16,7 +16,7 @@ def folder_of(run: Path) -> Path:
 
 
 def write_rows(run: Path, train: Any, validation: Any | None) -> None:
-    """Keep the rows as they go into the training: token ids and labels. What a resumed run has kept already stays."""
+    """Keep the rows as they go into the training: token ids and metadata. What a resumed run has kept already stays."""
     folder = folder_of(run)
     if folder.exists():
         return
@@ -36,7 +36,7 @@ def _write(rows: Any, path: Path) -> None:
     numbers = pyarrow.list_(pyarrow.int32())
     schema = pyarrow.schema([("input_ids", numbers), ("labels", numbers)])
     with parquet.ParquetWriter(path, schema, compression="zstd") as file:
-        for batch in rows.with_format("arrow").iter(ROWS_AT_ONCE):
+        for batch in rows.with_format("arrow").iter(ROWS_PER_BATCH):
             file.write_table(batch.select(schema.names).cast(schema))
 
 
@@ -50,7 +50,33 @@ def read_rows(run: Path) -> tuple[Any, Any | None]:
     return train, validation
 
 
-class Recorded:
+class LengthGroupedSampler:
+    """Rows of like length together, in an order that depends on the seed and the epoch alone.
+
+    transformers' own sampler draws from the global random state at the start of an epoch, which a resumed run no longer
+    has; so a run that goes on would see other batches.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        import torch
+        from transformers.trainer_pt_utils import get_length_grouped_indices
+
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+
+
+class RecordedSampler:
     """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins.
 
     `order.npy` holds one line of row numbers for each epoch.

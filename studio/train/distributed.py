@@ -18,12 +18,12 @@ from studio.files import replace_file
 from studio.model import load, processes
 from studio.model.adapter import ModelHost
 from studio.runs import Action, Run, RunWriter, State
-from studio.train import build, record
-from studio.train.best import Best
-from studio.train.ends import Asked, NotFinite
+from studio.train import recorded_rows
+from studio.train.best_adapter import BestAdapter
+from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
 
-LINGERS = 3.0
+LINGER_SECONDS = 3.0
 """Seconds in which a process that ends with an error has written why."""
 _FAILURES = "process-*.json"
 
@@ -33,12 +33,12 @@ class Start:
     """What the other processes need to know for training along."""
 
     plan: Plan
-    begun_from: Path | None
+    resume_from: Path | None
     """The checkpoint that a resumed run goes on from."""
     resumed: bool
 
 
-class Onlooker(RunWriter):
+class NullRunWriter(RunWriter):
     """Takes the place of a run's writer where another process is that: what would be written is left out."""
 
     @override
@@ -69,15 +69,15 @@ class Onlooker(RunWriter):
 _ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
-def ask(run: Run) -> None:
+def raise_if_requested(run: Run) -> None:
     """Raise Asked in all processes when something was asked of the run; each waits until all have come here."""
-    asked = run.requested()
-    if code := processes.all_reduce_max(_ACTIONS.index(asked) + 1 if asked else 0):
-        raise Asked(_ACTIONS[code - 1])
+    action = run.requested()
+    if code := processes.all_reduce_max(_ACTIONS.index(action) + 1 if action else 0):
+        raise StopRequested(_ACTIONS[code - 1])
 
 
 @contextmanager
-def told_of_an_early_end() -> Iterator[None]:
+def broadcast_on_failure() -> Iterator[None]:
     """Let the other processes know when the first one ends before there is something to train."""
     try:
         yield
@@ -86,13 +86,15 @@ def told_of_an_early_end() -> Iterator[None]:
         raise
 
 
-def train_along(run: Onlooker, host: ModelHost) -> None:
+def train_worker(run: NullRunWriter, host: ModelHost) -> None:
     """Carry out a run in a process that is not the first, from its directory and what the first one tells.
 
     Raises StudioError as the first process does, and RunError where this machine does not see the run's directory.
     """
     if not (run.path / "run.yaml").exists():
         raise RunError("run.not_seen", folder=str(run.path), number=processes.rank() + 1)
+    from studio.train.trainer import build_trainer
+
     config = run.config()
     if processes.broadcast() is None:
         return
@@ -101,54 +103,56 @@ def train_along(run: Onlooker, host: ModelHost) -> None:
     start = processes.broadcast()
     if start is None:
         return
-    rows = record.read_rows(run.path)
-    best = Best(run, False, None, lambda folder: None)  # the first one knows the best
-    trainer = build.build(run, config, start.plan, host, *rows, lambda: ask(run), best, resumed=start.resumed)
-    with suppress(Asked):
-        ask(run)
-        _train_like_the_first(trainer, start.begun_from, host)
+    rows = recorded_rows.read_rows(run.path)
+    best = BestAdapter(run, False, None, lambda folder: None)  # the first one knows the best
+    trainer = build_trainer(
+        run, config, start.plan, host, *rows, lambda: raise_if_requested(run), best, resumed=start.resumed
+    )
+    with suppress(StopRequested):
+        raise_if_requested(run)
+        _fit_worker(trainer, start.resume_from, host)
 
 
-def _train_like_the_first(trainer: Any, begun_from: Path | None, host: ModelHost) -> None:
+def _fit_worker(trainer: Any, resume_from: Path | None, host: ModelHost) -> None:
     """Train, and take part in what the first process saves at the end."""
     try:
-        trainer.train_to_the_end(begun_from)
+        trainer.fit(resume_from)
         host.gather()
-    except Asked as asked:
-        if asked.action == "pause":
-            trainer.save_last_step()
-        elif asked.action == "stop":
+    except StopRequested as stop:
+        if stop.action == "pause":
+            trainer.save_last_checkpoint()
+        elif stop.action == "stop":
             host.gather()
-    except NotFinite:  # the first one tells it
-        trainer.go_back_to_good()
+    except NonFiniteLoss:  # the first one tells it
+        trainer.restore_last_finite()
         host.gather()
 
 
-def require_readable(run: Run, begun_from: Path) -> None:
+def require_same_sharding(run: Run, resume_from: Path) -> None:
     """Raise RunError for a checkpoint whose optimizer's state would not be found, since it was spread or is to be."""
-    if processes.sharded() and not (begun_from / "optimizer.bin").exists():
+    if processes.sharded() and not (resume_from / "optimizer.bin").exists():
         raise RunError("run.was_whole", run=run.id)
-    if not processes.sharded() and not (begun_from / "optimizer.pt").exists():
+    if not processes.sharded() and not (resume_from / "optimizer.pt").exists():
         raise RunError("run.was_sharded", run=run.id)
 
 
-def say_why(run: Run, error: StudioError) -> None:
+def write_failure(run: Run, error: StudioError) -> None:
     """Leave the error that ends this process where the first one finds it."""
     content = {"key": error.key, "values": {name: str(value) for name, value in error.values.items()}}
     replace_file(run.path / f"process-{processes.rank()}.json", json.dumps(content, ensure_ascii=False))
 
 
-def forget(run: Run) -> None:
+def clear_failures(run: Run) -> None:
     """Remove what processes of an earlier start have left."""
     for path in run.path.glob(_FAILURES):
         path.unlink()
 
 
-def cause(run: Run, error: StudioError) -> StudioError:
+def failure_cause(run: Run, error: StudioError) -> StudioError:
     """Return why a run has failed: where another process is gone, what that one has said, if it could."""
     if error.key != processes.LOST_PEER:
         return error
-    end = time.monotonic() + LINGERS
+    end = time.monotonic() + LINGER_SECONDS
     while time.monotonic() < end:
         for path in sorted(run.path.glob(_FAILURES)):
             known = json.loads(path.read_bytes())

@@ -3,11 +3,10 @@
 Each function looks for one thing and returns a `Finding` or None. A finding needs an effect that is large (a share of
 the loss) and sure (standard errors). The thresholds are set so that well-behaved curves with normal, skewed, heavy and
 correlated noise give no warning in at least 95 of 100, which `tests/train/test_diagnosis.py` measures anew, and so that
-the recorded curves in `tests/train/curves` are told apart.
+the recorded curves in `tests/train/curves` get different diagnoses.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -15,9 +14,9 @@ from typing import Any, Literal
 import numpy
 
 from studio.i18n import Message, message
+from studio.runs.curve import Curve
 from studio.train import phases
-from studio.train.curve import Curve
-from studio.train.phases import Phase, noise_of, trend
+from studio.train.phases import Phase, noise_of, slope
 
 Severity = Literal["good", "note", "warning", "error"]
 
@@ -29,7 +28,7 @@ _USUAL_RATE = 1e-4
 """Learning rates for LoRA in use lie between this and a few thousandths (Biderman et al. 2024, "LoRA learns less and
 forgets less", table of best rates); a flat curve under a smaller one points to the rate."""
 _FAR = 5.0
-"""Times the limit from which clipped gradients are told: two or three times are usual in small models."""
+"""Times the limit from which clipped gradients are reported: two or three times are usual in small models."""
 _JUDGED = 20
 """Logged losses that a judgement about the rate needs."""
 
@@ -50,7 +49,7 @@ def finding(kind: str, severity: Severity, figures: dict[str, float], *, now: bo
 
     `now` is for a run that still goes on, where the advice is another one.
     """
-    values = {name: shown(value) for name, value in figures.items()} | words
+    values = {name: format_figure(value) for name, value in figures.items()} | words
     what, advice = message(f"diagnosis.{kind}.what", **values), message(f"diagnosis.{kind}.try{_now(now)}", **values)
     return Finding(kind, severity, what, advice, {name: float(value) for name, value in figures.items()})
 
@@ -59,7 +58,7 @@ def _now(now: bool) -> str:
     return "_now" if now else ""
 
 
-def shown(value: float) -> str:
+def format_figure(value: float) -> str:
     """Return a figure as people read it: steps whole, losses with two decimals."""
     return f"{value:,}" if isinstance(value, int | numpy.integer) else f"{value:,.2f}"
 
@@ -70,7 +69,7 @@ def pace(per_100: float, steps: int) -> dict[str, str]:
     return {"pace": f"{abs(per_100) * unit / 100:.2g}", "unit": str(unit)}
 
 
-class Seen:
+class Measurements:
     """A curve with what is measured of it once and used by several signs."""
 
     def __init__(self, curve: Curve, over: bool, clip: float | None = None):
@@ -82,8 +81,8 @@ class Seen:
         self.rates = curve.rates[known]
         self.epochs = curve.epochs[known]
         self.norms = curve.norms[known]
-        checked = numpy.isfinite(curve.check_losses)
-        self.check_steps, self.checks = curve.check_steps[checked].astype(int), curve.check_losses[checked]
+        checked = numpy.isfinite(curve.validation_losses)
+        self.evaluated_steps, self.checks = curve.evaluated_steps[checked].astype(int), curve.validation_losses[checked]
 
     @property
     def count(self) -> int:
@@ -93,7 +92,7 @@ class Seen:
     @cached_property
     def phases(self) -> list[Phase]:
         """The phases of the training loss; none before the first loss."""
-        return phases.phases(phases.thin(self.steps, self.losses)) if self.count else []
+        return phases.phases(phases.smooth(self.steps, self.losses)) if self.count else []
 
     @property
     def window(self) -> int:
@@ -142,234 +141,238 @@ def _rates(rate: float, times: float) -> dict[str, str]:
     return {"rate": f"{rate:.3g}", "other": f"{rate * times:.2g}"}
 
 
-def broken(seen: Seen, step: int | None) -> Finding | None:
-    """Losses or gradients that are no numbers; `step` is what the run itself has told."""
-    at = step if step is not None else seen.not_finite
+def broken(measured: Measurements, step: int | None) -> Finding | None:
+    """Losses or gradients that are no numbers; `step` is what the run itself has recorded."""
+    at = step if step is not None else measured.not_finite
     if at is None:
         return None
-    rate = seen.rate if seen.count else 0.0
+    rate = measured.rate if measured.count else 0.0
     return finding("broken", "error", {"step": at, "rate": rate}, **_rates(rate, 0.1))
 
 
-def diverged(seen: Seen) -> Finding | None:
+def diverged(measured: Measurements) -> Finding | None:
     """The loss has risen for good: its level is far above the lowest one before, or above its start."""
-    steps, levels = seen.levels(seen.window)
+    steps, levels = measured.levels(measured.window)
     place = int(levels.argmin())
-    step, low, error = int(steps[place]), float(levels[place]), seen.error
-    if seen.start < low:
-        step, low, error = int(seen.steps[0]), seen.start, error * math.sqrt((seen.window / 3 + 1) / 2)
-    rise, last = seen.end - low, seen.phases[-1]
+    step, low, error = int(steps[place]), float(levels[place]), measured.error
+    if measured.start < low:
+        step, low, error = int(measured.steps[0]), measured.start, error * math.sqrt((measured.window / 3 + 1) / 2)
+    rise, last = measured.end - low, measured.phases[-1]
     sure = rise > _SURE * error or (last.kind == "rise" and rise > _SURE_OF_PHASE * error)
-    if not sure or rise < 0.1 * abs(low) or rise < 0.25 * (seen.start - low):
+    if not sure or rise < 0.1 * abs(low) or rise < 0.25 * (measured.start - low):
         return None
-    figures = {"step": step, "low": low, "end": seen.end, "rise": rise, "start": seen.start} | _gradients(seen)
-    return finding("diverged", "error", figures, now=not seen.over, **_rates(seen.rate, 0.1))
+    figures = {"step": step, "low": low, "end": measured.end, "rise": rise, "start": measured.start} | _gradients(
+        measured
+    )
+    return finding("diverged", "error", figures, now=not measured.over, **_rates(measured.rate, 0.1))
 
 
-def rate_too_high(seen: Seen) -> Finding | None:
-    """The loss rose far and came back (`rate_too_high`), or swings, or has begun to jump about (`rate_swings`).
+def rate_too_high(measured: Measurements) -> Finding | None:
+    """The loss rose far and came back (`rate_too_high`), or swings, or has started to jump about (`rate_swings`).
 
     The figures tell how gradients have grown; they decide nothing, since large ones are usual in small models.
     """
-    if seen.count < _JUDGED:
+    if measured.count < _JUDGED:
         return None
-    swings = sum(p.last - p.first for p in seen.phases if p.kind == "oscillation")
-    share = swings / max(1, seen.steps[-1] - seen.steps[0])
-    width = max(3, seen.count // 20)
-    steps, levels = seen.levels(width)
+    swings = sum(p.last - p.first for p in measured.phases if p.kind == "oscillation")
+    share = swings / max(1, measured.steps[-1] - measured.steps[0])
+    width = max(3, measured.count // 20)
+    steps, levels = measured.levels(width)
     lowest = numpy.minimum.accumulate(levels)
     place = int((levels - lowest).argmax())
     hump = float(levels[place] - lowest[place])
-    error = math.sqrt(2) * 1.2533 * noise_of(seen.losses, (1, 2)) / math.sqrt(width)
-    rose = hump > _SURE * error and hump > 0.2 * abs(lowest[place]) and hump > 0.1 * abs(seen.start)
-    if not rose and share < 0.3 and not phases.jagged(seen.losses, seen.losses[seen.count // 2 :]):
+    error = math.sqrt(2) * 1.2533 * noise_of(measured.losses, (1, 2)) / math.sqrt(width)
+    rose = hump > _SURE * error and hump > 0.2 * abs(lowest[place]) and hump > 0.1 * abs(measured.start)
+    if not rose and share < 0.3 and not phases.jagged(measured.losses, measured.losses[measured.count // 2 :]):
         return None
     figures = {"share": float(share), "hump": hump, "peak": float(levels[place]), "at": int(steps[place])}
-    figures |= {"low": float(lowest[place])} | _gradients(seen)
-    return finding("rate_swings" if not rose else "rate_too_high", "warning", figures, **_rates(seen.rate, 1 / 3))
+    figures |= {"low": float(lowest[place])} | _gradients(measured)
+    return finding("rate_swings" if not rose else "rate_too_high", "warning", figures, **_rates(measured.rate, 1 / 3))
 
 
-def _gradients(seen: Seen) -> dict[str, float]:
+def _gradients(measured: Measurements) -> dict[str, float]:
     """Return by how much the norm of the gradient has grown since the first third, and how often it was clipped."""
-    norms = seen.norms[numpy.isfinite(seen.norms)]
+    norms = measured.norms[numpy.isfinite(measured.norms)]
     if len(norms) < 9:
         return {}
     first, *_, last = numpy.array_split(norms, 3)
     figures = {"gradient_growth": float(numpy.median(last) / max(float(numpy.median(first)), 1e-12))}
-    return figures | ({"clipped": float((norms > seen.clip).mean())} if seen.clip else {})
+    return figures | ({"clipped": float((norms > measured.clip).mean())} if measured.clip else {})
 
 
-def clipped(seen: Seen) -> Finding | None:
+def clipped(measured: Measurements) -> Finding | None:
     """Nearly every gradient is clipped, and by far: the clipping sets the size of the steps, not the rate."""
-    norms = seen.norms[numpy.isfinite(seen.norms)]
-    if not seen.clip or len(norms) < _JUDGED:
+    norms = measured.norms[numpy.isfinite(measured.norms)]
+    if not measured.clip or len(norms) < _JUDGED:
         return None
-    usual, share = float(numpy.median(norms)), float((norms > seen.clip).mean())
-    if share < 0.9 or usual < _FAR * seen.clip:
+    usual, share = float(numpy.median(norms)), float((norms > measured.clip).mean())
+    if share < 0.9 or usual < _FAR * measured.clip:
         return None
-    figures = {"share": share, "norm": usual, "clip": float(seen.clip)}
-    return finding("clipped", "note", figures, percent=f"{share:.0%}", limit=f"{seen.clip:g}")
+    figures = {"share": share, "norm": usual, "clip": float(measured.clip)}
+    return finding("clipped", "note", figures, percent=f"{share:.0%}", limit=f"{measured.clip:g}")
 
 
-def rate_too_low(seen: Seen) -> Finding | None:
+def rate_too_low(measured: Measurements) -> Finding | None:
     """The loss has hardly moved, and the rate is below the usual ones (`rate_too_low`), or not (`unmoved`)."""
-    if seen.count < _JUDGED or (seen.curve.total and seen.steps[-1] < 0.25 * seen.curve.total):
+    if measured.count < _JUDGED or (measured.curve.total and measured.steps[-1] < 0.25 * measured.curve.total):
         return None
-    if seen.rates[-1] >= seen.rate > seen.rates[0]:  # still warming up
+    if measured.rates[-1] >= measured.rate > measured.rates[0]:  # still warming up
         return None
-    first, last = numpy.median(seen.losses[: seen.window]), seen.end
+    first, last = numpy.median(measured.losses[: measured.window]), measured.end
     moved = float(first - last)
-    if moved > 0.05 * abs(first) or any(phase.kind == "fast" for phase in seen.phases):
+    if moved > 0.05 * abs(first) or any(phase.kind == "fast" for phase in measured.phases):
         return None
-    low = seen.rate < _USUAL_RATE
-    figures = {"start": float(first), "end": last, "moved": moved, "noise": seen.noise}
-    words = _rates(seen.rate, 10 if low else 3)
+    low = measured.rate < _USUAL_RATE
+    figures = {"start": float(first), "end": last, "moved": moved, "noise": measured.noise}
+    words = _rates(measured.rate, 10 if low else 3)
     return finding("rate_too_low" if low else "unmoved", "warning" if low else "note", figures, **words)
 
 
-def over_fitting(seen: Seen) -> Finding | None:
+def over_fitting(measured: Measurements) -> Finding | None:
     """Validation has turned up from its lowest loss, beyond its noise, while training goes on falling.
 
     The noise is taken from third differences of the validation losses, which a smooth curve hardly has (their variance
     is twenty times that of one loss, the sum of the squares of 1, 3, 3 and 1), and as half a per cent of the loss at
     least.
     """
-    found = _turned(seen)
-    if found is None:
+    turn = _turned(measured)
+    if turn is None:
         return None
-    best, lowest, last, now = found
+    best, lowest, last, now = turn
     figures = {"best": best, "lowest": lowest, "now": now, "rise": now - lowest, "last": last}
-    figures |= {"train": seen.end, "gap": now - seen.end}
-    made = finding("over_fitting", "warning", figures, now=not seen.over)
-    if seen.curve.kept == best:
-        return replace(made, advice=message("diagnosis.over_fitting.kept", best=shown(best)))
-    return made
+    figures |= {"train": measured.end, "gap": now - measured.end}
+    result = finding("over_fitting", "warning", figures, now=not measured.over)
+    if measured.curve.best_step == best:
+        return replace(result, advice=message("diagnosis.over_fitting.kept", best=format_figure(best)))
+    return result
 
 
-def _turned(seen: Seen) -> tuple[int, float, int, float] | None:
-    if len(seen.checks) < 3:
+def _turned(measured: Measurements) -> tuple[int, float, int, float] | None:
+    if len(measured.checks) < 3:
         return None
-    place = int(seen.checks.argmin())
-    later = seen.checks[place + 1 :]
+    place = int(measured.checks.argmin())
+    later = measured.checks[place + 1 :]
     if not len(later):
         return None
-    now, lowest = float(numpy.median(later[-3:])), float(seen.checks[place])
-    bends = numpy.abs(numpy.diff(seen.checks, 3)[len(seen.checks) // 3 :])  # early on, the curve itself is bent
+    now, lowest = float(numpy.median(later[-3:])), float(measured.checks[place])
+    bends = numpy.abs(numpy.diff(measured.checks, 3)[len(measured.checks) // 3 :])  # early on, the curve itself is bent
     noise = max(1.4826 * float(numpy.median(bends)) / math.sqrt(20) if len(bends) >= 3 else 0.0, 0.005 * abs(lowest))
     needed = 4 * noise if len(later) > 1 else max(6 * noise, 0.1 * abs(lowest))
     if now - lowest <= needed:
         return None
-    return int(seen.check_steps[place]), lowest, int(seen.check_steps[-1]), now
+    return int(measured.evaluated_steps[place]), lowest, int(measured.evaluated_steps[-1]), now
 
 
-def by_heart(seen: Seen) -> Finding | None:
+def by_heart(measured: Measurements) -> Finding | None:
     """Without validation: the loss is next to nothing after several epochs, so the rows are known word for word."""
-    if len(seen.checks) or seen.count < 8 or seen.epochs[-1] < 2 or seen.end >= 0.1 * seen.start or seen.end > 0.3:
+    if (
+        len(measured.checks)
+        or measured.count < 8
+        or measured.epochs[-1] < 2
+        or measured.end >= 0.1 * measured.start
+        or measured.end > 0.3
+    ):
         return None
-    place = int((seen.losses < 2 * max(seen.end, 0.01)).argmax())
-    figures = {"end": seen.end, "start": seen.start, "epochs": float(seen.epochs[-1]), "step": int(seen.steps[place])}
+    place = int((measured.losses < 2 * max(measured.end, 0.01)).argmax())
+    figures = {
+        "end": measured.end,
+        "start": measured.start,
+        "epochs": float(measured.epochs[-1]),
+        "step": int(measured.steps[place]),
+    }
     return finding("by_heart", "warning", figures)
 
 
-def staircase(seen: Seen) -> Finding | None:
-    """The loss falls where rows are seen again, at the borders of epochs, more than within them.
+def staircase(measured: Measurements) -> Finding | None:
+    """The loss falls where rows are measured again, at the borders of epochs, more than within them.
 
     Howard and Whitaker (2023), "Can LLMs learn from a single example?", show such stairs: a model that remembers rows.
     """
-    epoch = numpy.ceil(seen.epochs - 1e-6)
+    epoch = numpy.ceil(measured.epochs - 1e-6)
     parts = [numpy.flatnonzero(epoch == number) for number in numpy.unique(epoch)]
     parts = [part for part in parts if len(part) >= 8]
     if len(parts) < 2:
         return None
     fourth = min(len(part) for part in parts) // 4
-    heads = [float(numpy.median(seen.losses[part[:fourth]])) for part in parts]
-    tails = [float(numpy.median(seen.losses[part[-fourth:]])) for part in parts]
+    heads = [float(numpy.median(measured.losses[part[:fourth]])) for part in parts]
+    tails = [float(numpy.median(measured.losses[part[-fourth:]])) for part in parts]
     drops = numpy.array([tail - head for tail, head in zip(tails[:-1], heads[1:], strict=True)])
     within = sum(max(0.0, head - tail) for head, tail in zip(heads[1:], tails[1:], strict=True))
     drop = float(drops.mean())
-    error = math.sqrt(2) * 1.2533 * noise_of(seen.losses, (1, 2)) / math.sqrt(fourth * len(drops))
+    error = math.sqrt(2) * 1.2533 * noise_of(measured.losses, (1, 2)) / math.sqrt(fourth * len(drops))
     share = drop * len(drops) / max(drop * len(drops) + within, 1e-9)
     if drop < 3 * error or drop < 0.08 * abs(tails[0]) or share < 0.55:
         return None
-    figures = {"drop": drop, "share": share, "borders": len(drops), "step": int(seen.steps[parts[1][0]])}
+    figures = {"drop": drop, "share": share, "borders": len(drops), "step": int(measured.steps[parts[1][0]])}
     return finding("staircase", "note", figures)
 
 
-def too_few_steps(seen: Seen) -> Finding | None:
+def too_few_steps(measured: Measurements) -> Finding | None:
     """A finished run whose loss was still falling at a good pace: validation where there is one, else within an epoch.
 
     A good pace is a fifth of the whole fall, and a twenty-fifth of the loss, in the last third of the run: an
     exponential fall with a time constant of a third of the run has fallen by a tenth of its whole there.
     """
-    if not seen.over or seen.count < 8:
+    if not measured.over or measured.count < 8:
         return None
-    if len(seen.checks) >= 4:
-        steps, losses = seen.check_steps, seen.checks
-        sure = trend(losses) < -2 and losses.argmin() == len(losses) - 1
-        whole = float(losses[0] - losses[-1])
+    if len(measured.checks) >= 4:
+        steps, losses = measured.evaluated_steps, measured.checks
+        whole, falling = float(losses[0] - losses[-1]), losses.argmin() == len(losses) - 1
     else:
-        latest = seen.epochs > math.ceil(seen.epochs[-1] - 1e-6) - 1 + 1e-6  # a border of epochs is a step of its own
-        steps, losses = seen.steps[latest], seen.losses[latest]
-        whole = seen.start - seen.end
-        falling = seen.phases[-1].kind in ("fast", "slow", "steady")
-        sure = falling and len(losses) >= 8 and trend(_thin(losses)) < -3
-    if not sure:
+        latest = (
+            measured.epochs > math.ceil(measured.epochs[-1] - 1e-6) - 1 + 1e-6
+        )  # a border of epochs is a step of its own
+        steps, losses = measured.steps[latest], measured.losses[latest]
+        whole = measured.start - measured.end
+        falling = len(losses) >= 8 and measured.phases[-1].kind in ("fast", "slow", "steady")
+    if not falling:
         return None
-    third = float(seen.steps[-1] - seen.steps[0]) / 3
-    tail = max(int((steps >= steps[-1] - third).sum()), 3 if len(seen.checks) else min(12, len(steps)))
-    slope = theil_sen(steps[-tail:], losses[-tail:])
-    fall = -slope * third
-    if fall < 0.2 * whole or fall < 0.04 * abs(losses[-1]):
+    third = float(measured.steps[-1] - measured.steps[0]) / 3
+    tail = max(int((steps >= steps[-1] - third).sum()), 3 if len(measured.checks) else min(12, len(steps)))
+    change, error = slope(_medians(steps[-tail:]), _medians(losses[-tail:]))
+    fall = -change * third
+    if fall < 0.2 * whole or fall < 0.04 * abs(losses[-1]) or -change < 3 * error:
         return None
-    steps_done = int(seen.steps[-1])
-    figures = {"per_100": -100 * slope, "end": float(losses[-1]), "steps": steps_done}
-    words = pace(100 * slope, steps_done) | {"more": shown(round(1.5 * steps_done))}
+    steps_done = int(measured.steps[-1])
+    figures = {"per_100": -100 * change, "end": float(losses[-1]), "steps": steps_done}
+    words = pace(100 * change, steps_done) | {"more": format_figure(round(1.5 * steps_done))}
     return finding("too_few_steps", "warning", figures, **words)
 
 
-def _thin(losses: Any, most: int = 60) -> Any:
-    return numpy.array([numpy.median(part) for part in numpy.array_split(losses, min(most, len(losses)))])
+def _medians(values: Any, most: int = 20) -> Any:
+    return numpy.array([numpy.median(part) for part in numpy.array_split(values, min(most, len(values)))])
 
 
-def theil_sen(x: Sequence[float], y: Sequence[float], most: int = 80) -> float:
-    """Return the median of the slopes between all pairs of points (Theil 1950; Sen 1968), of `most` medians at most."""
-    groups = min(most, len(y))
-    across = numpy.array([numpy.mean(part) for part in numpy.array_split(numpy.asarray(x, dtype=float), groups)])
-    down = numpy.array([numpy.median(part) for part in numpy.array_split(numpy.asarray(y, dtype=float), groups)])
-    first, second = numpy.triu_indices(groups, 1)
-    return float(numpy.median((down[second] - down[first]) / (across[second] - across[first]))) if groups > 1 else 0.0
-
-
-def plateau(seen: Seen) -> Finding | None:
+def plateau(measured: Measurements) -> Finding | None:
     """After a fall, nothing more for a third of the run, while the rate was still at work."""
-    if not seen.phases or seen.phases[-1].kind != "plateau" or len(seen.phases) < 2:
+    if not measured.phases or measured.phases[-1].kind != "plateau" or len(measured.phases) < 2:
         return None
-    last = seen.phases[-1]
-    inside = (seen.steps >= last.first).sum()
-    if inside < 10 or last.last - last.first < (seen.steps[-1] - seen.steps[0]) / 3:
+    last = measured.phases[-1]
+    inside = (measured.steps >= last.first).sum()
+    if inside < 10 or last.last - last.first < (measured.steps[-1] - measured.steps[0]) / 3:
         return None
-    figures = {"step": last.first, "end": seen.end, "steps": int(last.last - last.first)}
-    return finding("plateau", "note", figures, now=not seen.over)
+    figures = {"step": last.first, "end": measured.end, "steps": int(last.last - last.first)}
+    return finding("plateau", "note", figures, now=not measured.over)
 
 
-def spikes(seen: Seen) -> Finding | None:
+def spikes(measured: Measurements) -> Finding | None:
     """Single losses far out of the noise, from which the curve came back.
 
     Far is ten times the distance below which 95 of 100 losses stay above their neighbours: it grows with the noise's
     own tail, so that a batch of one row, whose losses are skewed, has none.
     """
-    if seen.count < _JUDGED:
+    if measured.count < _JUDGED:
         return None
     width = 5
-    windows = numpy.lib.stride_tricks.sliding_window_view(seen.losses, width)
+    windows = numpy.lib.stride_tricks.sliding_window_view(measured.losses, width)
     medians = numpy.partition(windows, width // 2, axis=1)[:, width // 2]
-    places = numpy.arange(width, seen.count - width)
+    places = numpy.arange(width, measured.count - width)
     beside = numpy.maximum(medians[places - width], medians[places + 1])
-    above = seen.losses[places] - beside
+    above = measured.losses[places] - beside
     usual = float(numpy.quantile(above, 0.95))
-    far = above > numpy.maximum(max(10 * usual, 10 * seen.noise), 0.3 * numpy.abs(beside))
+    far = above > numpy.maximum(max(10 * usual, 10 * measured.noise), 0.3 * numpy.abs(beside))
     if not far.any():
         return None
     worst = int(above.argmax())
-    figures = {"count": int(far.sum()), "step": int(seen.steps[places[worst]]), "usual": float(beside[worst])}
-    return finding("spikes", "note", figures | {"peak": float(seen.losses[places[worst]])})
+    figures = {"count": int(far.sum()), "step": int(measured.steps[places[worst]]), "usual": float(beside[worst])}
+    return finding("spikes", "note", figures | {"peak": float(measured.losses[places[worst]])})

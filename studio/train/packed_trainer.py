@@ -2,8 +2,8 @@
 
 All rows of an optimizer step come as one batch, which is cut into micro-batches by tokens. In a micro-batch the rows
 follow each other without padding, attention stays within each row, logits are computed only where the next token is
-trained, and an adapter's products are added in place. What a model does not take is left to TRL, padded; `check` finds
-that out on two short rows.
+trained, and an adapter's products are added in place. What a model does not support is left to TRL, padded;
+`capabilities` tests that with two short rows.
 
 This file needs no other of the studio: an exported script has a copy beside it.
 """
@@ -20,12 +20,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl import SFTTrainer
 from typing_extensions import override
 
-IGNORED = -100
-BY_ROW = "by_row"
-"""Name of `attend_by_row` among transformers' attentions."""
-LOGITS_AT_ONCE = 256
+IGNORE_INDEX = -100
+SDPA_VARLEN = "by_row"
+"""Name of `sdpa_varlen` among transformers' attentions."""
+LOGIT_CHUNK_TOKENS = 256
 """Tokens whose logits exist at the same time."""
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-2}
+RELATIVE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-2}
 """How far a mean loss may be from that of the model's own logits, as a share."""
 
 
@@ -40,25 +40,25 @@ def micro_batches(
     """
     longest_first = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     if padded:
-        found: list[list[int]] = []
+        batches: list[list[int]] = []
         for row in longest_first:
-            full = found and (
-                len(found[-1]) >= most_rows if most_rows else (len(found[-1]) + 1) * lengths[found[-1][0]] > most
+            full = batches and (
+                len(batches[-1]) >= most_rows if most_rows else (len(batches[-1]) + 1) * lengths[batches[-1][0]] > most
             )
-            if full or not found:
-                found.append([])
-            found[-1].append(row)
-        return found
+            if full or not batches:
+                batches.append([])
+            batches[-1].append(row)
+        return batches
     count = -(-len(lengths) // most_rows) if most_rows else max(1, -(-sum(lengths) // most))
     while True:
-        found, filled = [[] for _ in range(count)], [0] * count
+        batches, filled = [[] for _ in range(count)], [0] * count
         for row in longest_first:
-            open_ones = [n for n in range(count) if not most_rows or len(found[n]) < most_rows]
+            open_ones = [n for n in range(count) if not most_rows or len(batches[n]) < most_rows]
             emptiest = min(open_ones, key=filled.__getitem__)
-            found[emptiest].append(row)
+            batches[emptiest].append(row)
             filled[emptiest] += lengths[row]
-        if most_rows or all(tokens <= most or len(part) == 1 for part, tokens in zip(found, filled, strict=True)):
-            return [sorted(part) for part in found if part]
+        if most_rows or all(tokens <= most or len(part) == 1 for part, tokens in zip(batches, filled, strict=True)):
+            return [sorted(part) for part in batches if part]
         count += 1
 
 
@@ -99,16 +99,16 @@ class Collator:
                 "max_length_q": longest,
                 "max_length_k": longest,
             }
-            following = torch.cat([functional.pad(row[1:], (0, 1), value=IGNORED) for row in labels])[None]
+            following = torch.cat([functional.pad(row[1:], (0, 1), value=IGNORE_INDEX) for row in labels])[None]
         else:
             part = {
                 "input_ids": _padded(ids, self.pad),
                 "attention_mask": _padded([torch.ones_like(row) for row in ids], 0),
             }
-            following = _padded([functional.pad(row[1:], (0, 1), value=IGNORED) for row in labels], IGNORED)
+            following = _padded([functional.pad(row[1:], (0, 1), value=IGNORE_INDEX) for row in labels], IGNORE_INDEX)
         if not self.scored:
-            return {**part, "labels": _padded(labels, IGNORED)}
-        index = (following.flatten() != IGNORED).nonzero().flatten()
+            return {**part, "labels": _padded(labels, IGNORE_INDEX)}
+        index = (following.flatten() != IGNORE_INDEX).nonzero().flatten()
         return {**part, "index": index, "targets": following.flatten()[index]}
 
 
@@ -116,7 +116,7 @@ def _padded(rows: list[torch.Tensor], value: int) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
 
 
-def attend_by_row(module: Any, query: Any, key: Any, value: Any, mask: Any, **settings: Any) -> tuple[Any, None]:
+def sdpa_varlen(module: Any, query: Any, key: Any, value: Any, mask: Any, **settings: Any) -> tuple[Any, None]:
     """Attend within each row of a packed micro-batch, as transformers' `sdpa` does to a row that is alone.
 
     Query, key and value have the shape (1, heads, tokens, size of a head). On a processor they are computed in float32:
@@ -143,22 +143,22 @@ def _window(length: int, window: int | None, like: torch.Tensor) -> torch.Tensor
     return (ones.tril() & ~ones.tril(-window))[None, None]
 
 
-AttentionInterface.register(BY_ROW, attend_by_row)
+AttentionInterface.register(SDPA_VARLEN, sdpa_varlen)
 
 
 @contextlib.contextmanager
-def attending_by_row(model: Any) -> Iterator[None]:
+def varlen_attention(model: Any) -> Iterator[None]:
     """Let a model that attends with `sdpa` do so within each row; flash attention does by itself."""
     config = model.config.get_text_config()
     before = config._attn_implementation
-    config._attn_implementation = BY_ROW if before == "sdpa" else before
+    config._attn_implementation = SDPA_VARLEN if before == "sdpa" else before
     try:
         yield
     finally:
         config._attn_implementation = before
 
 
-class HeadLoss(torch.autograd.Function):
+class ChunkedCrossEntropy(torch.autograd.Function):
     """The summed cross-entropy of an output layer that is not trained, a few tokens at a time.
 
     The gradient is computed with the loss, while the logits are there: two products with the layer's weights instead of
@@ -174,8 +174,8 @@ class HeadLoss(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         with torch.autocast(hidden.device.type, enabled=False):
-            for start in range(0, len(hidden), LOGITS_AT_ONCE):
-                here = slice(start, start + LOGITS_AT_ONCE)
+            for start in range(0, len(hidden), LOGIT_CHUNK_TOKENS):
+                here = slice(start, start + LOGIT_CHUNK_TOKENS)
                 raw = functional.linear(hidden[here].to(weight.dtype), weight, bias).float().mul_(scale)
                 logits = torch.tanh(raw / cap) * cap if cap else raw
                 wanted = targets[here, None]
@@ -205,16 +205,16 @@ def _scale_and_cap(config: Any) -> tuple[float, float | None]:
     names = ["logit_scale", "output_multiplier", "lm_head_multiplier"]
     if config.model_type.startswith("hyperclovax"):
         names.append("logits_scaling")
-    named = next((found for name in names if (found := getattr(config, name, None)) is not None), None)
+    named = next((batches for name in names if (batches := getattr(config, name, None)) is not None), None)
     divides = getattr(config, "logits_scaling", None)
     scale = named if named is not None else 1 / divides if divides else 1.0
     return scale, getattr(config, "final_logit_softcapping", None)
 
 
-def name_backbone(model: Any) -> None:
+def set_backbone_prefix(model: Any) -> None:
     """Let `model.base_model` be its layers without the output layer, where the class names a part that it lacks.
 
-    Llama 4's text model says `language_model` and has `model`: neither TRL nor `score_in_forward` would find its hidden
+    Llama 4's text model says `language_model` and has `model`: neither TRL nor `patch_fused_loss` would find its hidden
     states.
     """
     if model.base_model is not model:
@@ -224,7 +224,7 @@ def name_backbone(model: Any) -> None:
         model.base_model_prefix = inner[0]
 
 
-def score_in_forward(model: Any) -> None:
+def patch_fused_loss(model: Any) -> None:
     """Let `model(…, index=…, targets=…)` return the summed loss at these places; without them it does as before.
 
     It has to be in the model's own `forward`, which is what a wrapper for several processes calls.
@@ -237,31 +237,31 @@ def score_in_forward(model: Any) -> None:
             return before(*args, **kwargs)
         hidden = self.base_model(*args, **kwargs, use_cache=False).last_hidden_state.flatten(0, 1)
         head = self.get_output_embeddings()
-        weight, bias = map(_whole, (head.weight, head.bias))
+        weight, bias = map(_full_tensor, (head.weight, head.bias))
         chosen = hidden[index.to(hidden.device)].to(weight.device)
-        return HeadLoss.apply(chosen, weight, bias, targets.to(chosen.device), cap, scale)
+        return ChunkedCrossEntropy.apply(chosen, weight, bias, targets.to(chosen.device), cap, scale)
 
     model.forward = types.MethodType(forward, model)
 
 
-def _whole(weights: Any) -> Any:
+def _full_tensor(weights: Any) -> Any:
     """Return weights that are spread over processes (FSDP) in one piece, and others as they are."""
     return weights.full_tensor() if hasattr(weights, "full_tensor") else weights
 
 
-def check(model: Any) -> tuple[bool, bool]:
+def capabilities(model: Any) -> tuple[bool, bool]:
     """Return whether a model takes packed rows, and whether its loss can be computed from its output layer.
 
     Two rows are packed: the loss of the second must be that of the model's own logits for it alone, and must not change
-    by a bit when the first is another. `score_in_forward` must have been called for the model. What was found is kept
+    by a bit when the first is another. `patch_fused_loss` must have been called for the model. What was found is kept
     with the model: it is half a second of the next run.
     """
-    if "_takes" not in vars(model):
-        model._takes = _try_out(model)
-    return model._takes
+    if "_capabilities" not in vars(model):
+        model._capabilities = _probe(model)
+    return model._capabilities
 
 
-def _try_out(model: Any) -> tuple[bool, bool]:
+def _probe(model: Any) -> tuple[bool, bool]:
     head = model.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.weight.requires_grad:
         return False, False
@@ -274,35 +274,35 @@ def _try_out(model: Any) -> tuple[bool, bool]:
         with torch.no_grad():
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1].float()
             known = functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
-            near = TOLERANCE[model.dtype] * abs(known)
+            near = RELATIVE_TOLERANCE[model.dtype] * abs(known)
             if not abs(_loss_of_last(model, [row], packed=False) - known) <= near:
                 return False, False
-            if model.config.get_text_config()._attn_implementation not in _packing(ids.device.type):
+            if model.config.get_text_config()._attn_implementation not in _packed_attentions(ids.device.type):
                 return False, True
-            with attending_by_row(model):
+            with varlen_attention(model):
                 once, again = (_loss_of_last(model, [before, row], packed=True) for before in (first, other))
             return once == again and abs(once - known) <= near, True
     finally:
         model.train(was_training)
 
 
-_REFUSALS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
+_UNSUPPORTED = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
 """What models raise that do not take an argument or a shape."""
 
 
-def _packing(device: str) -> tuple[str, ...]:
+def _packed_attentions(device: str) -> tuple[str, ...]:
     """Return the attentions that take packed rows; on a card, `sdpa` row by row costs more than padding does."""
     return ("sdpa",) if device == "cpu" else ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
 def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
-    unseen = [{"input_ids": row, "labels": [IGNORED] * len(row)} for row in rows[:-1]]
-    made = Collator(1_000, 0, packed=packed, scored=True)([*unseen, {"input_ids": rows[-1], "labels": rows[-1]}])
+    unseen = [{"input_ids": row, "labels": [IGNORE_INDEX] * len(row)} for row in rows[:-1]]
+    output = Collator(1_000, 0, packed=packed, scored=True)([*unseen, {"input_ids": rows[-1], "labels": rows[-1]}])
     device = model.get_output_embeddings().weight.device
-    part = {name: value.to(device) if torch.is_tensor(value) else value for name, value in made["parts"][0].items()}
+    part = {name: value.to(device) if torch.is_tensor(value) else value for name, value in output["parts"][0].items()}
     try:
         return float(model(**part))
-    except _REFUSALS:
+    except _UNSUPPORTED:
         return float("nan")
 
 
@@ -317,11 +317,11 @@ def has_router_loss(model: Any) -> bool:
     try:
         with torch.no_grad():
             return model(**part, output_router_logits=True, fused_lm_head=True).aux_loss is not None
-    except _REFUSALS:
+    except _UNSUPPORTED:
         return False
 
 
-class LoraProduct(torch.autograd.Function):
+class FusedLoraLinear(torch.autograd.Function):
     """`x Wᵀ + s x Aᵀ Bᵀ` for a frozen W, with the adapter's part added in place, there and in the backward pass.
 
     A and B are cast to the base's precision once; the input, of shape (tokens, features), is kept once, for all
@@ -350,25 +350,25 @@ class LoraProduct(torch.autograd.Function):
         return to_x, None, None, to_a.float(), to_b.float(), None
 
 
-def speed_up_adapter(model: Any, name: str) -> int:
-    """Let `LoraProduct` compute the trained adapter's modules where that is all they do; return how many.
+def patch_adapter_forward(model: Any, name: str) -> int:
+    """Let `FusedLoraLinear` compute the trained adapter's modules where that is all they do; return how many.
 
     Left to PEFT are DoRA, dropout, quantized weights, and every module while it is not in training.
     """
     from peft.tuners.lora import Linear
 
-    found = 0
+    batches = 0
     for module in model.modules():
         if not (type(module) is Linear and type(module.base_layer) is torch.nn.Linear and name in module.lora_A):
             continue
         plain = isinstance(module.lora_dropout[name], torch.nn.Identity) and name not in module.lora_variant
         if plain and module.lora_A[name].bias is None and module.lora_B[name].bias is None:
-            module.forward = types.MethodType(_product_of(name, module.forward), module)
-            found += 1
-    return found
+            module.forward = types.MethodType(_fused_forward(name, module.forward), module)
+            batches += 1
+    return batches
 
 
-def _product_of(name: str, before: Any) -> Any:
+def _fused_forward(name: str, before: Any) -> Any:
     def forward(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         if (
             not self.training
@@ -381,38 +381,38 @@ def _product_of(name: str, before: Any) -> Any:
             return before(x, *args, **kwargs)
         base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
         flat = x.reshape(-1, x.shape[-1])
-        result = LoraProduct.apply(flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
+        result = FusedLoraLinear.apply(flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
         return result.view(*x.shape[:-1], base.weight.shape[0])
 
     return forward
 
 
-class LeanTrainer(SFTTrainer):
+class PackedTrainer(SFTTrainer):
     """TRL's trainer for tokenized rows, a step at a time: `per_device_train_batch_size` is all rows of a step.
 
     `most_tokens` is the size of a micro-batch; where several processes must take equally many, `most_rows` is. Token
-    accuracy and entropy, which TRL logs, are not computed. `packed` and `scored` say what the model takes; see `check`.
+    accuracy and entropy, which TRL logs, are not computed. `packed` and `scored` are what the model supports.
     """
 
     def __init__(self, most_tokens: int, most_rows: int | None = None, **settings: Any):
         super().__init__(**settings)
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
-        name_backbone(base)
-        score_in_forward(base)
+        set_backbone_prefix(base)
+        patch_fused_loss(base)
         self.router_loss_fails = self.aux_loss_enabled and not has_router_loss(base)
         if self.router_loss_fails:
             self.aux_loss_enabled = base.config.get_text_config().output_router_logits = False
-        packed, scored = check(base)
+        packed, scored = capabilities(base)
         self.scored = scored and not self.aux_loss_enabled
         self.packed = packed and self.scored and self.neftune_noise_alpha is None  # the noise goes by a row's length
         pad = self.processing_class.pad_token_id
         self.data_collator = Collator(most_tokens, pad, most_rows, packed=self.packed, scored=self.scored)
-        self.sped_up = speed_up_adapter(self.model, self.model.active_adapter)
+        self.fused_modules = patch_adapter_forward(self.model, self.model.active_adapter)
 
     def _attention(self) -> Any:
         base = self.model.get_base_model()
-        return attending_by_row(base) if self.packed else contextlib.nullcontext()
+        return varlen_attention(base) if self.packed else contextlib.nullcontext()
 
     @override
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
@@ -451,15 +451,15 @@ class LeanTrainer(SFTTrainer):
         transformers takes the mean of the batches' means, by rows: it moves with the size of a batch.
         """
         self._scored_loss, self._scored_tokens = 0.0, 0
-        made = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         sums = torch.tensor([self._scored_loss, self._scored_tokens], dtype=torch.float64)
         if self.accelerator.num_processes > 1:
             place = self.args.device if self.args.device.type != "mps" else "cpu"
             sums = self.accelerator.gather(sums[None].to(place)).sum(0).cpu()
         loss, tokens = sums.tolist()
         if tokens:
-            made.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
-        return made
+            output.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
+        return output
 
     @override
     def prediction_step(
@@ -477,7 +477,7 @@ class LeanTrainer(SFTTrainer):
 
     @staticmethod
     def _trained_in(part: dict[str, Any]) -> int:
-        return len(part["targets"]) if "targets" in part else int((part["labels"][:, 1:] != IGNORED).sum())
+        return len(part["targets"]) if "targets" in part else int((part["labels"][:, 1:] != IGNORE_INDEX).sum())
 
     @override
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio import labels, locks, runs
+from studio import locks, runs
 from studio.errors import RunError, StudioError
 from studio.files import home, shared_folder, size_of, sync_folder
-from studio.runs import Run
+from studio.runs import Run, metadata
 
-KEPT_SECONDS = 30 * 24 * 3600
+KEEP_SECONDS = 30 * 24 * 3600
 _NAME = re.compile(r"(\d{10,})~(\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4})")
 
 
@@ -36,7 +36,7 @@ class DeletedRun:
         """The name of the run."""
         run = Run(self.path)
         try:
-            return labels.of(run).name or run.started_config().name
+            return metadata.load(run).name or run.started_config().name
         except (OSError, StudioError):  # damaged, and perhaps deleted for that
             return self.id
 
@@ -103,9 +103,9 @@ def require_inactive(run: Run) -> None:
     """Raise RunError for a run that is active or queued, and for one that is gone."""
     if not run.path.is_dir():
         raise RunError("run.unknown", id=run.id)
-    status = runs.readable_status(run)
+    status = runs.try_status(run)
     if status and status.state.alive:
-        if there := runs.elsewhere(run):
+        if there := runs.remote_owner(run):
             raise RunError("run.alive_elsewhere", run=run.id, **there)
         raise RunError("run.alive", run=run.id)
 

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio import locks
 from studio.errors import ConfigError, RunError
 from studio.files import home, replace_file
-from studio.runs import Run, require_mine
+from studio.runs import Run, require_writable
 
 FILE = "label.json"
 MAX_NAME, MAX_NOTE = 60, 2000
 
 
-class Label(BaseModel):
+class Metadata(BaseModel):
     """The name of a run (None for that of its settings), the note on it, and whether guests may see it."""
 
     model_config = ConfigDict(frozen=True)
@@ -28,17 +28,17 @@ class Label(BaseModel):
     published: bool = False
 
 
-def of(run: Run) -> Label:
+def load(run: Run) -> Metadata:
     """Return a run's label; an empty one where none was given, or its file was damaged from outside."""
     try:
-        return Label.model_validate_json((run.path / FILE).read_bytes())
+        return Metadata.model_validate_json((run.path / FILE).read_bytes())
     except (OSError, ValidationError):
-        return Label()
+        return Metadata()
 
 
 def name_of(run: Run) -> str:
     """Return the name of a run: its label's, else that of its settings, else that of its folder."""
-    return of(run).name or own_name(run)
+    return load(run).name or own_name(run)
 
 
 def own_name(run: Run) -> str:
@@ -81,13 +81,13 @@ def publish(run: Run, published: bool) -> None:
 
 def is_published(run: Run) -> bool:
     """Whether guests may compare, vote on and present a run."""
-    return of(run).published
+    return load(run).published
 
 
 def _change(run: Run, **changes: str | bool | None) -> None:
-    with locks.acquire(home() / "labels.lock"):  # a name and a note may come from two browsers at once
-        label = of(run).model_copy(update=changes)
+    with locks.acquire(home() / "metadata.lock"):  # a name and a note may come from two browsers at once
+        label = load(run).model_copy(update=changes)
         if not run.path.is_dir():
             raise RunError("run.unknown", id=run.id)
-        require_mine(run)
+        require_writable(run)
         replace_file(run.path / FILE, json.dumps(label.model_dump(), ensure_ascii=False))

@@ -1,0 +1,111 @@
+"""A run's events as curves: the one place that folds them, for charts, summaries, the diagnosis and the live page."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy
+
+from studio.events import Best, Evaluated, Resumed, StateChanged, Step
+from studio.runs.directory import Run
+
+SPEED_STEPS = 64
+"""Logged steps over which the speed is taken: enough to hold an evaluation now and then, few enough to follow."""
+_STEP = {
+    "steps": "step",
+    "epochs": "epoch",
+    "losses": "loss",
+    "rates": "learning_rate",
+    "norms": "grad_norm",
+    "times": "at",
+    "tokens": "tokens",
+}
+_EVALUATION = {"evaluated_steps": "step", "validation_losses": "loss"}
+
+
+def _empty() -> Any:
+    return numpy.zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The curves of a run so far, as arrays; `after` gives the curve with later events."""
+
+    steps: Any = field(default_factory=_empty)
+    epochs: Any = field(default_factory=_empty)
+    losses: Any = field(default_factory=_empty)
+    """Mean cross-entropy per trained token, in nats."""
+    rates: Any = field(default_factory=_empty)
+    norms: Any = field(default_factory=_empty)
+    """Norm of the gradient before clipping; NaN where it was not logged."""
+    times: Any = field(default_factory=_empty)
+    """When each step was logged, in seconds since the epoch."""
+    tokens: Any = field(default_factory=_empty)
+    """Tokens since the start of the run, padding not counted."""
+    evaluated_steps: Any = field(default_factory=_empty)
+    validation_losses: Any = field(default_factory=_empty)
+    total: int = 0
+    """Steps that the run will take; 0 before that is known."""
+    best_step: int | None = None
+    """Step of the best adapter, where the run keeps that one."""
+    session: int = 0
+    """Index of the first logged step since the run last entered a state."""
+    updates: int = 0
+    """Number of events that changed a curve."""
+    jumps: int = 0
+    """Those of them that are not one more step: evaluations and resumes."""
+
+    def after(self, events: Iterable[Any]) -> "Curve":
+        """Return this curve extended by later events; a resume drops what was logged after its checkpoint."""
+        curve, steps, evaluations = self, [], []
+        for event in events:
+            if isinstance(event, Step):
+                steps.append(event)
+            elif isinstance(event, Evaluated):
+                evaluations.append(event)
+            elif isinstance(event, Resumed):
+                curve, steps, evaluations = curve._extended(steps, evaluations)._until(event.step), [], []
+            elif isinstance(event, Best):
+                curve = replace(curve, best_step=event.step)
+            elif isinstance(event, StateChanged):
+                curve = replace(curve, session=len(curve.steps) + len(steps))
+        return curve._extended(steps, evaluations)
+
+    def _extended(self, steps: Sequence[Step], evaluations: Sequence[Evaluated]) -> "Curve":
+        if not steps and not evaluations:
+            return self
+        changes: dict[str, Any] = {}
+        for columns, events in ((_STEP, steps), (_EVALUATION, evaluations)):
+            for column, name in columns.items() if events else ():
+                more = numpy.asarray([getattr(event, name) for event in events], dtype=float)  # None becomes NaN
+                changes[column] = numpy.concatenate((getattr(self, column), more))
+        return replace(
+            self,
+            **changes,
+            total=steps[-1].total if steps else self.total,
+            updates=self.updates + len(steps) + len(evaluations),
+            jumps=self.jumps + len(evaluations),
+        )
+
+    def _until(self, step: int) -> "Curve":
+        logged, evaluated = self.steps <= step, self.evaluated_steps <= step
+        kept = {column: getattr(self, column)[logged] for column in _STEP}
+        kept |= {column: getattr(self, column)[evaluated] for column in _EVALUATION}
+        session = min(self.session, int(logged.sum()))
+        return replace(self, **kept, session=session, updates=self.updates + 1, jumps=self.jumps + 1)
+
+    def speed(self) -> tuple[float | None, float | None]:
+        """Return tokens per second and seconds per step over the last logged steps; None before there are two."""
+        recent = slice(max(self.session, len(self.steps) - SPEED_STEPS), None)
+        if len(self.steps[recent]) < 2:
+            return None, None
+        steps, seconds, tokens = (
+            float(part[-1] - part[0]) for part in (self.steps[recent], self.times[recent], self.tokens[recent])
+        )
+        seconds = max(seconds, 1e-9)
+        return tokens / seconds, seconds / max(steps, 1.0)
+
+
+def read_curve(run: Run) -> Curve:
+    """Return the curves of a run from its directory."""
+    return read_curve(run)
