@@ -121,7 +121,7 @@ def test_a_new_process_reads_only_what_has_changed(finished, monkeypatch):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 0}', '{"format": 1, "runs": {"x": 3}}'])
 def test_a_damaged_file_of_summaries_is_made_again(finished, home, monkeypatch, content):
     history.all_summaries()
-    (home / "history.json").write_text(content)
+    (home / "summaries.json").write_text(content)
     monkeypatch.setattr(history, "_cache", {})
     assert [found.id for found in history.all_summaries()] == [finished.id]
-    assert json.loads((home / "history.json").read_text())["runs"].keys() == {finished.id}
+    assert json.loads((home / "summaries.json").read_text())["runs"].keys() == {finished.id}

@@ -1,7 +1,7 @@
 """One summary per run, for lists: what it is called, where it stands, its loss in a few points, its place on the disk.
 
 A list asks for all of them every few seconds, so a run is read again only when its files have changed, a live run's
-events only from where they were read to, and what is known of the others is kept in `<home>/history.json`.
+events only from where they were read to, and what is known of the others is kept in `<home>/summaries.json`.
 """
 
 import contextlib
@@ -253,7 +253,7 @@ def disk_use(run: Run) -> dict[str, int]:
 def _load_stored() -> dict[str, _Cached]:
     """Return what an earlier process knew; nothing when its file is missing, damaged or of another version."""
     try:
-        content = json.loads((home() / "history.json").read_bytes())
+        content = json.loads((home() / "summaries.json").read_bytes())
         if content.get("format") != _FORMAT:
             return {}
         kept = _file.validate_python(content["runs"])
@@ -266,4 +266,4 @@ def _store(known: dict[str, _Cached]) -> None:
     lines = {run_id: _Stored(signature=each.signature, summary=each.summary) for run_id, each in known.items()}
     content = json.dumps({"format": _FORMAT, "runs": _file.dump_python(lines, mode="json")}, ensure_ascii=False)
     with contextlib.suppress(HomeError, OSError):  # only a cache: without it, the next start reads the runs again
-        replace_file(home() / "history.json", content)
+        replace_file(home() / "summaries.json", content)

@@ -85,7 +85,7 @@ def is_published(run: Run) -> bool:
 
 
 def _change(run: Run, **changes: str | bool | None) -> None:
-    with locks.acquire(home() / "metadata.lock"):  # a name and a note may come from two browsers at once
+    with locks.acquire(home() / "labels.lock"):  # a name and a note may come from two browsers at once
         label = load(run).model_copy(update=changes)
         if not run.path.is_dir():
             raise RunError("run.unknown", id=run.id)
