@@ -81,7 +81,7 @@ def everything_kept(run):
 
 def visit_at_every_chance(config, monkeypatch, columns=(BASE, ADAPTED)):
     thread = gpu.thread()
-    real, answers = thread._visit, []
+    real, answers = thread._run_interactive, []
 
     def visit() -> None:
         comparison = thread.compare(CompareRequest(thread._training.id, ("What is 3?",), SAMPLED, columns))
@@ -92,7 +92,7 @@ def visit_at_every_chance(config, monkeypatch, columns=(BASE, ADAPTED)):
         except StudioError as error:
             answers.append(error.values.get("detail", error.key))
 
-    monkeypatch.setattr(thread, "_visit", lambda: visit() if thread._training else real())
+    monkeypatch.setattr(thread, "_run_interactive", lambda: visit() if thread._training else real())
     run = thread.start_run(config)
     assert wait_until_over(run) is State.FINISHED
     return run, answers

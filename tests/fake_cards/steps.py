@@ -90,8 +90,9 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     from studio.model import load
     from studio.model.adapter import ModelHost
     from studio.model.hardware import free_memory_each
-    from studio.train import plan, trainer
+    from studio.train import plan
     from studio.train.best_adapter import BestAdapter
+    from studio.train.trainer import build_trainer
 
     model = folder / case["family"]
     if not model.exists():
@@ -120,7 +121,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         best = BestAdapter(run, False, None, lambda made: None)
         rows = prepared.train, prepared.validation
         CARDS.reset_peak()
-        trainer = trainer.build(run, config, planned, host, *rows, lambda: None, best, resumed=False)
+        trainer = build_trainer(run, config, planned, host, *rows, lambda: None, best, resumed=False)
         trainer.train()
         peak = dict(CARDS.peak)
         metrics = trainer.evaluate()
