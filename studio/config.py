@@ -309,8 +309,8 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _goes_together(self) -> "RunConfig":
         validates = self.data.validation.kind != "none"
-        for name, asked in (("keep: best", self.train.keep == "best"), ("early_stopping", self.train.early_stopping)):
-            if asked and not validates:
+        for name, enabled in (("keep: best", self.train.keep == "best"), ("early_stopping", self.train.early_stopping)):
+            if enabled and not validates:
                 raise ValueError(f"'train.{name}' needs validation rows: set data.validation.kind, or leave it out")
         return self
 
@@ -374,16 +374,16 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def _annotation(path: str) -> Any:
     """Return the type of the setting or the section at a dotted path; None for one that does not exist."""
-    found: Any = RunConfig
+    annotation: Any = RunConfig
     for name in path.split("."):
-        options = [option for option in (found, *get_args(found)) if option is not None]
+        options = [option for option in (annotation, *get_args(annotation)) if option is not None]
         section = next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
         if section is not None:
             info = section.model_fields.get(name)
-            found = info.annotation if info else None
+            annotation = info.annotation if info else None
         else:
-            found = get_args(found)[1] if get_origin(found) is dict else None
-    return found
+            annotation = get_args(annotation)[1] if get_origin(annotation) is dict else None
+    return annotation
 
 
 def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -223,9 +223,14 @@ class _Scanner:
         rendered: list[tuple[int, Row, Conversation, Rendering]] = []
         for number, row in rows:
             try:
-                said = conversation_of(row, self._data, self._mapping)
+                conversation = conversation_of(row, self._data, self._mapping)
                 rendered.append(
-                    (number, row, said, render_row(row, said.turns, self._data, self._mapping, self._render))
+                    (
+                        number,
+                        row,
+                        conversation,
+                        render_row(row, conversation.turns, self._data, self._mapping, self._render),
+                    )
                 )
             except RowProblem as problem:
                 self._count(problem.kind, number, row, problem.names, problem.detail)
@@ -234,9 +239,12 @@ class _Scanner:
                     raise
                 raise ModelError("model.template_row", row=number, **error.values) from error
         labelled = tokens.tokenize(
-            [made.segments for *_, made in rendered], self._tokenizer, self._data.max_length, self._data.train_on
+            [rendering.segments for *_, rendering in rendered],
+            self._tokenizer,
+            self._data.max_length,
+            self._data.train_on,
         )
-        entries = (self._entry(*one, made) for one, made in zip(rendered, labelled, strict=True))
+        entries = (self._entry(*one, tokenized) for one, tokenized in zip(rendered, labelled, strict=True))
         return [entry for entry in entries if entry]
 
     def _entry(
@@ -285,7 +293,7 @@ class _NearDuplicates:
         self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
         self._hashes: list[Any] = []
         self._numbers: list[int] = []
-        self._seen: set[int] = set()
+        self._texts: set[int] = set()
         self.rows = 0
         """Number of rows so far."""
         self.pairs: list[tuple[int, int]] = []
@@ -297,9 +305,9 @@ class _NearDuplicates:
         if self.rows >= self._most:
             return
         self.rows += 1
-        if (exact := _hash(text)) in self._seen:
+        if (exact := _hash(text)) in self._texts:
             return
-        self._seen.add(exact)
+        self._texts.add(exact)
         words = text.split()
         minhash = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
         minhash.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])

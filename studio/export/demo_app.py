@@ -87,8 +87,8 @@ class Model:
         messages = [*system, {"role": "user", "content": prompt}]
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt").to(model.device)
-        said = list(NOTHING)
-        for side in range(len(said)):
+        texts = list(NOTHING)
+        for side in range(len(texts)):
             streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
             failed = []
 
@@ -110,8 +110,8 @@ class Model:
             thread = threading.Thread(target=work)
             thread.start()
             for piece in streamer:
-                said[side] += piece
-                yield list(said)
+                texts[side] += piece
+                yield list(texts)
             thread.join()
             if failed:
                 raise failed[0]
@@ -143,9 +143,9 @@ def compare(prompt, live):
     elif not LIVE:
         raise gr.Error(WORDS["no_device"], print_exception=False)
     else:
-        for said in MODEL.answers(prompt):
-            yield *said, WORDS["answering"]
-        yield *said, WORDS["live"]
+        for texts in MODEL.answers(prompt):
+            yield *texts, WORDS["answering"]
+        yield *texts, WORDS["live"]
 
 
 def page():

@@ -117,7 +117,7 @@ def _call(request: Callable[[], Any], repository: str) -> Any:
         return request()
     except (httpx.HTTPError, OSError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        failure = _error([kind.__name__ for kind in type(error).__mro__], status, repository, begun=False)
+        failure = _error([kind.__name__ for kind in type(error).__mro__], status, repository, started=False)
     raise failure
 
 
@@ -148,15 +148,15 @@ def push(folder: Path, target: PushTarget, on_progress: OnProgress) -> str:
         raise ExportError("export.hub.cut", id=target.id) from error
     if "commit" not in result:
         log.warning("the push to %s ended with %s", target.id, result)
-        raise _error(result.get("error") or ["no answer"], result.get("status"), target.id, begun=True)
+        raise _error(result.get("error") or ["no answer"], result.get("status"), target.id, started=True)
     return target.page
 
 
-def _error(kinds: Sequence[str], status: int | None, repository: str, *, begun: bool) -> ExportError:
+def _error(kinds: Sequence[str], status: int | None, repository: str, *, started: bool) -> ExportError:
     """Return the error for an exception of the library, given by the names of its classes."""
     keys = {401: "bad_token", 403: "no_right", 404: "no_right", 409: "taken"}
     if status in keys:
         return ExportError(f"export.hub.{keys[status]}", id=repository, account="–")
     if status is None and any(kind in _CONNECTION_ERRORS for kind in kinds):
-        return ExportError("export.hub.cut" if begun else "export.hub.offline", id=repository)
+        return ExportError("export.hub.cut" if started else "export.hub.offline", id=repository)
     return ExportError("export.hub.failed", id=repository, detail=f"{status} {kinds[0]}" if status else kinds[0])

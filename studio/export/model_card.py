@@ -175,9 +175,9 @@ class _Card:
         yield f"## {self._text('settings')}"
         rows = [(path, self._value(path, value)) for path, value in values(context.config).items() if path != "name"]
         lines = [
-            f"| {escape_inline(text(f'config.{path}.title', language))} | `{path}` | {_code(shown)} |"
-            for path, shown in rows
-            if shown
+            f"| {escape_inline(text(f'config.{path}.title', language))} | `{path}` | {_code(value)} |"
+            for path, value in rows
+            if value
         ]
         heads = " | ".join(self._text(f"head.{name}") for name in ("setting", "path", "value"))
         yield _folded(self._text("all_settings"), [f"| {heads} |", "| :-- | :-- | :-- |", *lines])

@@ -62,10 +62,10 @@ def from_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[HeldO
 
 
 def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldOutRow]:
-    """Return those of a run's validation rows that have these numbers (see `PreparedData.held`)."""
+    """Return those of a run's validation rows that have these numbers (see `PreparedData.validation_numbers`)."""
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
     rows = prepare.conversations_at(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
-    return [_training_row(turns, made.segments, tokenizer) for turns, made in rows]
+    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows]
 
 
 def from_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[HeldOutRow], int]:

@@ -70,10 +70,10 @@ def _environment() -> Any:
         raise TemplateError(reason)
 
     extensions = [Generation, "jinja2.ext.loopcontrols"]
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
-    made.filters["tojson"] = _to_json
-    made.globals["raise_exception"] = refuse
-    return made
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = refuse
+    return environment
 
 
 def _to_json(value: Any, **settings: Any) -> str:
@@ -91,12 +91,12 @@ def main() -> int:
         request = json.loads(line.decode("utf-8", "surrogatepass"))
         try:
             with limited(len(line)):
-                made = reply(template, request)
+                answer = reply(template, request)
         except MemoryError:
             return TOO_MUCH
-        if len(made.get("text", "")) > LENGTH + LENGTH_PER_BYTE * len(line):
+        if len(answer.get("text", "")) > LENGTH + LENGTH_PER_BYTE * len(line):
             return TOO_MUCH
-        replies.write(json.dumps(made, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        replies.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
         replies.flush()
     return 0
 

@@ -46,7 +46,7 @@ class _Process:
         self._template: str | None = template
         self._lock = threading.Lock()
         self._since = time.monotonic()
-        self._is_asked = self._is_late = self._is_retired = False
+        self._is_busy = self._is_late = self._is_retired = False
         self.linger = LINGER_SECONDS
         threading.Thread(target=self._watch, name="template", daemon=True).start()
 
@@ -60,11 +60,11 @@ class _Process:
             if self._is_retired:
                 raise _Retired
             self._since = time.monotonic()
-            self._is_asked = True
+            self._is_busy = True
             try:
                 line = self._answer(request)
             finally:
-                self._is_asked = False
+                self._is_busy = False
                 self._since = time.monotonic()
             if not line.endswith(b"\n"):
                 raise self._failure()
@@ -103,12 +103,12 @@ class _Process:
         """End the process when it takes too long, or when nobody has asked it for long."""
         while not self.is_over:
             time.sleep(TICK_SECONDS)
-            is_asked = self._is_asked  # first: a request sets the time before it says that it waits
+            is_busy = self._is_busy  # first: a request sets the time before it says that it waits
             waited = time.monotonic() - self._since
-            if is_asked and waited > WAIT_SECONDS:
+            if is_busy and waited > WAIT_SECONDS:
                 self._is_late = True
                 self._process.kill()
-            elif not is_asked and waited > self.linger:
+            elif not is_busy and waited > self.linger:
                 break
         with self._lock:
             self.end()

@@ -1,6 +1,6 @@
 """Tries a tokenizer in a process of its own: `python tokenizer_trial.py FOLDER`. It imports nothing of the studio.
 
-A tokenizer is a program of whoever made the model, which runs in native code: where it takes all memory, it ends the
+A tokenizer comes from whoever made the model, and runs in native code: where it takes all memory, it ends the
 process. This one has limits where the system knows them. It ends with 0 when the tokenizer is bearable, with `TOO_MUCH`
 when it makes far more of a text than there was, and with `BROKEN` when it cannot be loaded, which is told elsewhere.
 """
@@ -31,20 +31,23 @@ def main() -> int:
     try:
         load = _loader(Path(sys.argv[1]))
         _limit()
-        made = load()
+        tokenizer = load()
     except MemoryError:
         return TOO_MUCH
     except Exception:
         return BROKEN
-    if made is None:  # one in Python
+    if tokenizer is None:  # one in Python
         return 0
-    parts = [_described(part) for part in (made.normalizer, made.pre_tokenizer, made.post_processor, made.decoder)]
-    if not all(map(_is_small, parts)) or max(map(len, made.get_vocab()), default=0) > LONGEST_TOKEN:
+    parts = [
+        _described(part)
+        for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder)
+    ]
+    if not all(map(_is_small, parts)) or max(map(len, tokenizer.get_vocab()), default=0) > LONGEST_TOKEN:
         return TOO_MUCH
-    made.no_padding()  # as transformers does
-    made.no_truncation()
+    tokenizer.no_padding()  # as transformers does
+    tokenizer.no_truncation()
     try:
-        return 0 if all(_is_bearable(made, text) for text in TEXTS) else TOO_MUCH
+        return 0 if all(_is_bearable(tokenizer, text) for text in TEXTS) else TOO_MUCH
     except Exception:  # what a tokenizer refuses is told when it is used
         return 0
 
@@ -58,8 +61,8 @@ def _loader(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     def load() -> Any:
-        made = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        return getattr(made, "backend_tokenizer", None)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return getattr(tokenizer, "backend_tokenizer", None)
 
     return load
 
@@ -125,13 +128,13 @@ def _longest_mapped(packed: str) -> int:
     return max(map(len, data[4 + trie :].split(b"\0")), default=0)
 
 
-def _is_bearable(made: Any, text: str) -> bool:
-    if made.normalizer is not None and len(made.normalizer.normalize_str(text)) > MOST_GROWTH * len(text):
+def _is_bearable(tokenizer: Any, text: str) -> bool:
+    if tokenizer.normalizer is not None and len(tokenizer.normalizer.normalize_str(text)) > MOST_GROWTH * len(text):
         return False
-    ids = made.encode(text).ids
+    ids = tokenizer.encode(text).ids
     if len(ids) > MOST_GROWTH * len(text) + MOST_ADDED:
         return False
-    return len(made.decode(ids, skip_special_tokens=False)) <= MOST_GROWTH * len(text) + MOST_ADDED * LONGEST_PIECE
+    return len(tokenizer.decode(ids, skip_special_tokens=False)) <= MOST_GROWTH * len(text) + MOST_ADDED * LONGEST_PIECE
 
 
 def _limit() -> None:

@@ -64,10 +64,10 @@ def is_complete(checkpoint: Path) -> bool:
 
 def newest_complete(run: Path) -> Path:
     """Return the newest checkpoint that is whole; raises RunError when there is none."""
-    found = next((checkpoint for checkpoint in all_of(run) if is_complete(checkpoint)), None)
-    if found is None:
+    newest = next((checkpoint for checkpoint in all_of(run) if is_complete(checkpoint)), None)
+    if newest is None:
         raise RunError("run.no_checkpoint", run=run.name)
-    return found
+    return newest
 
 
 def prune(run: Path, keep: int) -> None:

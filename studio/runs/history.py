@@ -126,11 +126,11 @@ def all_summaries() -> list[Summary]:
             known = _cache[folder] = _load_stored()
         there = runs.all_runs()
         fresh = [run for run in there if _refresh(run, known)]
-        gone = known.keys() - {run.id for run in there}
-        for run_id in gone:
+        removed = known.keys() - {run.id for run in there}
+        for run_id in removed:
             del known[run_id]
         listed = {run.id: _with_current_state(run, known[run.id].summary) for run in there}
-        if gone or any(not listed[run.id].alive for run in fresh):
+        if removed or any(not listed[run.id].alive for run in fresh):
             _store(known)
         return list(listed.values())
 
@@ -168,10 +168,10 @@ def _signature(path: str) -> _Signature:
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read_more(run: Run, before: _Cached | None) -> tuple["Curve", int]:

@@ -1,4 +1,4 @@
-"""Signs in a run's curves: of over-fitting, divergence, a learning rate too high or too low, too few steps, and others.
+"""Signs in a run's curves: of overfitting, divergence, a learning rate too high or too low, too few steps, and others.
 
 Each function looks for one thing and returns a `Finding` or None. A finding needs an effect that is large (a share of
 the loss) and sure (standard errors). The thresholds are set so that well-behaved curves with normal, skewed, heavy and

@@ -128,11 +128,11 @@ def sdpa_varlen(module: Any, query: Any, key: Any, value: Any, mask: Any, **sett
     lengths = settings.pop("cu_seq_lens_q").diff().tolist()
     window = settings.get("sliding_window")
     rows = zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True)
-    seen = [
+    attended = [
         sdpa_attention_forward(module, *row, _window(length, window, query), **settings)[0]
         for row, length in zip(rows, lengths, strict=True)
     ]
-    return torch.cat(seen, dim=1).to(kind), None
+    return torch.cat(attended, dim=1).to(kind), None
 
 
 def _window(length: int, window: int | None, like: torch.Tensor) -> torch.Tensor | None:

@@ -63,8 +63,8 @@ def _evenly(things: Sequence[Any], most: int) -> list[Any]:
 def _not_in_training(rows: Sequence[HeldOutRow], prepared: PreparedData) -> list[HeldOutRow]:
     """Return the rows whose prompt no training row begins with."""
     prompt_lengths = {row.ids: len(row.ids) for row in rows}
-    seen = set()
+    in_training = set()
     for batch in prepared.train.with_format("arrow").iter(1000):
         for ids in batch["input_ids"].to_pylist():
-            seen |= {begins for begins, length in prompt_lengths.items() if tuple(ids[:length]) == begins}
-    return [row for row in rows if row.ids not in seen]
+            in_training |= {begins for begins, length in prompt_lengths.items() if tuple(ids[:length]) == begins}
+    return [row for row in rows if row.ids not in in_training]

@@ -115,7 +115,7 @@ def _precision(draft: Draft) -> None:
 def _validation(draft: Draft) -> None:
     """Hold a tenth back, and not more than about two hundred rows: as many tell the loss to a few percent.
 
-    The validation loss alone shows over-fitting, which is what few rows and several epochs lead to.
+    The validation loss alone shows overfitting, which is what few rows and several epochs lead to.
     """
     usable = draft.facts.usable
     if draft.config.data.validation.kind != "none" or usable < MIN_ROWS_TO_SPLIT:

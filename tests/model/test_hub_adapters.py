@@ -108,7 +108,7 @@ def test_a_token_is_for_one_call_and_refusals_never_tell_it(stand_in, tmp_path, 
 
 @pytest.mark.parametrize("name", ["captain", "a/b/c", "a/b@", "../etc/x", "https://huggingface.co/a/b", ""])
 def test_what_is_no_id_is_told(stand_in, name):
-    with pytest.raises(CompareError, match="is no id of the Hub"):
+    with pytest.raises(CompareError, match="is not an id of the Hub"):
         hub_adapters.fetch(name)
     assert stand_in.requests == []
 

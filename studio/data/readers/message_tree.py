@@ -37,9 +37,9 @@ class MessageTree(InMemoryReader):
 
     def _path(self, nodes: dict[Any, Row], name: Any) -> list[dict[str, Any]]:
         path: list[dict[str, Any]] = []
-        seen = set()
-        while name in nodes and name not in seen:
-            seen.add(name)
+        visited = set()
+        while name in nodes and name not in visited:
+            visited.add(name)
             node = nodes[name]
             kept = {key: node[key] for key in MESSAGE_KEYS & node.keys()}
             path.append({"role": node["role"], "content": node["text"], **kept})

@@ -1,0 +1,42 @@
+"""Identifiers of the engine are words of the field: no participle as a noun, and its modules have at most 400 lines."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "studio"
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] != "ui")
+WORDS = {"found", "asked", "told", "said", "seen", "shown", "made", "going", "look", "begun", "anew", "story", "glance"}
+STORED = {"said", "made", "made_for"}
+"""Fields under their stored names: of a column's turns, of a verification's time, of the base of an adapter."""
+IN_EXPORTED_CODE = {"asked"}
+MODULES = re.findall(
+    r"\w+",
+    "beside ends pieces shown made outlook subject usage living look clock standing placing ask fit child lean signs "
+    "pulse vitals relief before waiting of_run fresh outside labels words",
+)
+"""Modules that have the field's names now."""
+LONG = {"config", "packed_trainer"}
+"""All settings, and the trainer that exported scripts carry as one file."""
+
+
+def identifiers(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_identifiers_are_words_of_the_field(path):
+    allowed = STORED | (IN_EXPORTED_CODE if path.relative_to(ROOT).parts[0] == "export" else set())
+    names = {name for name in identifiers(path) if name not in allowed}
+    assert not [name for name in names if WORDS & set(re.split(r"_|(?<=[a-z])(?=[A-Z])", name.lower()))]
+    assert path.stem not in MODULES
+    longest = 500 if path.stem in LONG else 400
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
