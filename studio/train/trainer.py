@@ -362,7 +362,7 @@ def _tracker(name: str, folder: Path) -> Any:
             from torch.utils.tensorboard import SummaryWriter
 
             return TensorBoardCallback(SummaryWriter(log_dir=str(folder / "tensorboard")))
-        os.environ.setdefault("WANDB_DIR", str(folder))
+        os.environ["WANDB_DIR"] = str(folder)
         return WandbCallback() if name == "wandb" else TrackioCallback()
     except (ImportError, RuntimeError) as error:
         raise RunError("run.no_tracker", tracker=name) from error

@@ -35,7 +35,7 @@ log, define_metric, watch, finish, termwarn = map(heard, ("log", "define_metric"
 
 def init(**named):
     global run
-    HEARD.append(repr(named))
+    HEARD.append(repr((named, os.environ["WANDB_DIR"])))
     run = types.SimpleNamespace(id="1", name="1", url="", summary=_Config())
     run._label, run.log_artifact = heard("label"), heard("artifact")
 '''
@@ -71,6 +71,7 @@ def test_wandb_gets_no_token_and_no_row(secrets, config, tmp_path, monkeypatch):
     (tmp_path / "wandb/sdk/lib/config_util.py").write_text("class ConfigError(Exception): pass\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv("WANDB_LOG_MODEL", raising=False)
+    monkeypatch.setenv("WANDB_DIR", "the folder of a run before")
     try:
         run = gpu.thread().start_run(config.with_settings({"train.trackers": ["wandb"]}))
         assert wait_until_over(run) is State.FINISHED
@@ -78,6 +79,7 @@ def test_wandb_gets_no_token_and_no_row(secrets, config, tmp_path, monkeypatch):
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "wandb"]:
             del sys.modules[name]
+    assert str(run.path) in heard
     assert "loss" in heard
     assert "learning_rate" in heard
     assert CANARY not in heard
