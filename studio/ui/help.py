@@ -26,7 +26,7 @@ class Help:
         """Show the chosen topic when the section opens, and when the topic or the language changes."""
         inputs = [self.topic, language]
         self.section.expand(page, inputs, self.text, **_QUIET)
-        gr.on([self.topic.input, language.input], page, inputs, self.text, **_QUIET)
+        gr.on([self.topic.input, language.input], page, inputs, self.text, trigger_mode="always_last", **_QUIET)
 
 
 def build(words: Words) -> Help:

@@ -38,11 +38,6 @@ class Work:
         """Whether it ended because somebody asked for it."""
         return isinstance(self.error, Cancelled)
 
-    @property
-    def ending(self) -> bool:
-        """Whether it was asked to end."""
-        return self._asked_to_end.is_set()
-
     def cancel(self) -> None:
         """End the work at its next step."""
         self._asked_to_end.set()
@@ -90,9 +85,9 @@ def busy(session: str) -> bool:
 
 
 def subject(session: str) -> Any:
-    """Return what a session's work is about until its follower has the result; None without work or once cancelled."""
+    """Return what a session's work is about; None when none goes on."""
     work = _newest.get(session)
-    return None if work is None or work.ending else work.about
+    return None if work is None or work.wait(0) else work.about
 
 
 def drop(session: str) -> None:

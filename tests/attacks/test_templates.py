@@ -107,7 +107,7 @@ def test_only_the_limited_program_runs_templates():
         or (isinstance(node, ast.Import) and any(each.name.partition(".")[0] == "jinja2" for each in node.names))
         or (isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".apply_chat_template"))
     }
-    assert runs == {"model/render.py", "export/demo_app.py", "export/verify/fresh.py"}
+    assert runs == {"model/render.py", "export/demo_app.py", "export/verify/isolated_process.py"}
 
 
 def test_training_comparing_and_exporting_render_nothing_here(tiny_config, monkeypatch):

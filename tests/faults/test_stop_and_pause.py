@@ -29,14 +29,14 @@ class Asked:
         elif phase == "saving":
             self._ask_before(checkpoints, "write")
         else:
-            real_begin = RunWriter.begin
+            real_begin = RunWriter.enter_phase
 
             def begin(run, phase):
                 real_begin(run, phase)
                 if phase == self.phase:
                     self._ask()
 
-            monkeypatch.setattr(RunWriter, "begin", begin)
+            monkeypatch.setattr(RunWriter, "enter_phase", begin)
         for name in ("training_step", "prediction_step"):
             self._count(name)
 

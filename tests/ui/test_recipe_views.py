@@ -13,7 +13,7 @@ from studio.train.suggestion_draft import Suggestion
 from studio.ui import recipe_views
 
 UNITS = {
-    "en": {"rows": "rows", "tokens": "tokens", "steps": "steps", "share": "0 to 1", "batches": "batches",
+    "en": {"rows": "row", "tokens": "tokens", "steps": "steps", "share": "0 to 1", "batches": "batches",
            "evaluations": "evaluations"},
     "ko": {"rows": "행", "tokens": "토큰", "steps": "스텝", "share": "0~1", "batches": "배치", "evaluations": "횟수"},
 }  # fmt: skip

@@ -146,7 +146,7 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     expect(rows).to_have_count(3)
     page.locator("#trash-card .label-wrap").click()
     page.locator("#empty-trash").click()
-    expect(page.locator("#empty-sure")).to_contain_text("1 runs")
+    expect(page.locator("#empty-sure")).to_contain_text("1 run")
     assert len(trash.deleted_runs()) == 1
     button("ui.runs.empty_now").click()
     expect(page.locator("#trash")).to_contain_text(say("trash_empty"))

@@ -64,15 +64,6 @@ def test_work_is_known_by_what_it_is_about_while_it_goes_on():
     assert scanning.subject("f") is None
 
 
-def test_work_is_known_until_its_result_is_taken():
-    work = scanning.begin("h", lambda going: 1, "these settings")
-    assert work.wait(5)
-
-    assert scanning.subject("h") == "these settings"
-    list(scanning.follow("h", work))
-    assert scanning.subject("h") is None
-
-
 def test_work_that_nobody_follows_any_more_is_ended():
     work = scanning.begin("e", endless)
     steps = scanning.follow("e", work)

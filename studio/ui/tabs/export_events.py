@@ -127,8 +127,8 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
     at_once = {**QUIET, "concurrency_limit": None}
     item.select(arrive, asked, tab.shown, **at_once)
     tabs.select(watch, frame.language, tab.timer, trigger_mode="multiple", **QUIET)
-    chosen = [tab.run.input, tab.kind.input, tab.precision.input]
-    gr.on(chosen, look, asked, tab.shown, trigger_mode="always_last", **at_once)
+    choices = [tab.run.input, tab.kind.input, tab.precision.input]
+    gr.on(choices, look, asked, tab.shown, trigger_mode="always_last", **at_once)
     gr.on([tab.go.click, tab.converter.submit], make, [*asked, tab.verify, tab.converter], tab.shown, **at_once)
     tab.check.click(check, asked, tab.shown, **at_once)
     tab.stop.click(stop, asked, tab.shown, **at_once)
