@@ -15,7 +15,7 @@ import pytest
 from studio import runs
 
 ARCHIVE = Path(__file__).with_name("former_runs.zip")
-BUILT_AT = "/tmp/former/work/model"
+BUILT_AT = "/models/tiny"
 STATES = {"lyrics": "finished", "socratic": "paused", "textbook": "finished", "chat": "paused", "instruct": "finished"}
 
 

@@ -220,7 +220,7 @@ def _show_oom_advice(run: Run) -> None:
 
     if not oom_advice.is_out_of_memory(run):
         return
-    err.print(text("cli.ways_out"))
+    err.print(text("cli.oom_advice"))
     for advice in oom_advice.advice(run):
         command = f"resume {run.id}" if advice.resumes else f"train {run.path / 'run.yaml'}"
         changes = " ".join(f"--set {path}={format_value(value)}" for path, value in advice.settings.items())

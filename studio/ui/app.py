@@ -151,7 +151,7 @@ def _connect(
             strip.render(train_tab.strip, following, language, strip.place_of(*rest[: len(strip.AT_FIRST)], following)),
             data_shown.all_of(data_tab, look, checked, language),
             compare.choose(compare_tab, chosen, language),
-            comparing.said_again(views_tab, language, chosen, comparing.Kept(*rest[len(strip.AT_FIRST) :])),
+            comparing.retranslate(views_tab, language, chosen, comparing.Kept(*rest[len(strip.AT_FIRST) :])),
             {frame.remembered: language, frame.device: _device_name(language)},
             {train_tab.notify: notify.render(language)},
         )

@@ -134,10 +134,10 @@ def _listed(told: Message, language: str, sign: str) -> str:
     return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)}</p>'
 
 
-def ways_out(ways: Sequence[OomAdvice], language: str) -> str:
+def suggestions(ways: Sequence[OomAdvice], language: str) -> str:
     """Return what helps after a lack of memory, in the order of effect; the first is a button beside it."""
     items = "".join(f"<li>{html.escape(views.said(way.summary, language))}</li>" for way in ways)
-    title = html.escape(views.said(message("ui.ways_out.title"), language))
+    title = html.escape(views.said(message("ui.oom_advice.title"), language))
     return f'<div class="ways"><strong>{title}</strong><ol>{items}</ol></div>' if ways else ""
 
 

@@ -36,7 +36,7 @@ _STRONG = 2.0
 
 
 def answer(
-    comparison: Comparison, column: int, view: View, language: str, weighed: Sequence[TokenScores] | None = None
+    comparison: Comparison, column: int, view: View, language: str, token_scores: Sequence[TokenScores] | None = None
 ) -> str:
     """Return what a column has said so far: the chat before, and the answer in the chosen view."""
     side = comparison.answers[0][column]
@@ -47,7 +47,7 @@ def answer(
     )
     if request.earlier:
         earlier += _asked(request.prompts[0])
-    return earlier + _answer(comparison, column, side, view, language, weighed)
+    return earlier + _answer(comparison, column, side, view, language, token_scores)
 
 
 def saved_choice(kept: SavedComparison, language: str) -> str:
@@ -75,14 +75,14 @@ def _answer(
     side: ColumnAnswer,
     view: View,
     language: str,
-    weighed: Sequence[TokenScores] | None,
+    token_scores: Sequence[TokenScores] | None,
 ) -> str:
     if not side.text:
         return empty("ui.compare.waiting" if side.end is None else "ui.compare.said_nothing", language)
     if side.end is None:
         return f'<div class="answer">{html.escape(side.text)}<span class="cursor"></span></div>'
-    if weighed and view == "likelihood" and column == 1:
-        return _weighed_html(weighed, language)
+    if token_scores and view == "likelihood" and column == 1:
+        return _token_scores_html(token_scores, language)
     if view == "difference" and len(comparison.answers[0]) > 1:
         other = comparison.answers[0][0 if column else 1]
         found = difference.compare(side.text, other.text)
@@ -133,10 +133,10 @@ def _line(line: lyrics.Line, language: str) -> str:
     return f'<p class="hook">{words} <span class="times" title="{told}">♪{line.hook} ×{line.times}</span></p>'
 
 
-def _weighed_html(weighed: Sequence[TokenScores], language: str) -> str:
+def _token_scores_html(token_scores: Sequence[TokenScores], language: str) -> str:
     """Return an answer token by token: the stronger a mark, the likelier (or less likely) the adapter made it."""
     parts = []
-    for token in weighed:
+    for token in token_scores:
         strength = min(3, math.ceil(3 * abs(token.gain) / _STRONG)) if abs(token.gain) >= 0.1 else 0
         kind = f"{'up' if token.gain > 0 else 'down'} s{strength}" if strength else "even"
         first, last = (100 * math.exp(each) for each in (token.log_probabilities[0], token.log_probabilities[-1]))
@@ -155,10 +155,10 @@ def times(gain: float) -> str:
     return f"{'×' if gain >= 0 else '÷'}{shown}"
 
 
-def weighed_line(weighed: Sequence[TokenScores], language: str) -> str:
+def token_scores_line(token_scores: Sequence[TokenScores], language: str) -> str:
     """Say in words what the likelihood view shows."""
-    gain = sum(token.gain for token in weighed) / max(1, len(weighed))
-    most = max(weighed, key=lambda token: token.gain, default=None)
+    gain = sum(token.gain for token in token_scores) / max(1, len(token_scores))
+    most = max(token_scores, key=lambda token: token.gain, default=None)
     if most is None:
         return ""
     quoted = " ".join(most.text.split()) or "↵"

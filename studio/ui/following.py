@@ -84,7 +84,7 @@ class Following:
         return bool(checkpoints.all_of(runs.folder() / self.run_id)) or not self.status.step
 
     @property
-    def ways_out(self) -> list[OomAdvice]:
+    def suggestions(self) -> list[OomAdvice]:
         """What helps when the followed run has run out of memory; empty else."""
         if self.status is None or self.alive or self.run_id is None:
             return []

@@ -83,7 +83,7 @@ def _connect(page: gr.Blocks, frame: Frame, views: comparing.Views, none: gr.HTM
         return merged(
             frame.words.updates(language),
             of_run(language, chosen),
-            comparing.said_again(views, language, chosen, comparing.Kept(*kept)),
+            comparing.retranslate(views, language, chosen, comparing.Kept(*kept)),
             {frame.remembered: language},
         )
 
@@ -106,9 +106,10 @@ def _connect(page: gr.Blocks, frame: Frame, views: comparing.Views, none: gr.HTM
 def _hide(page: gr.Blocks, frame: Frame, views: comparing.Views) -> None:
     """Take off the screen what guests have no use for; that it does nothing is not decided here."""
     answers, vote = views.answers, views.vote
-    ways_out = [answers.outside.fold, answers.held_out, answers.add, answers.card.kind, answers.card.make, vote.export]
+    card = answers.card
+    owner_only = [answers.outside.fold, answers.held_out, answers.add, card.kind, card.make, vote.export]
     others = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.id in ("score", "sheet")]
-    for block in [frame.device, *ways_out, *others]:
+    for block in [frame.device, *owner_only, *others]:
         block.visible = False
     answers.numbers["max_new_tokens"].maximum = limits.MOST_TOKENS
     for box in (answers.prompt, answers.follow):

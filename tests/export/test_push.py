@@ -152,7 +152,7 @@ def test_what_keeps_it_from_being_sent_is_told_before_anything_is_made(account, 
     ],
 )
 def test_an_upload_that_ends_early_is_told_by_its_reason(kinds, status, key):
-    assert hub_push._error(kinds, status, "me/captain", begun=True).key == f"export.hub.{key}"
+    assert hub_push._error(kinds, status, "me/captain", started=True).key == f"export.hub.{key}"
 
 
 def test_metadata_that_the_hub_refuses_change_nothing(account, export):

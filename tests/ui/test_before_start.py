@@ -44,7 +44,7 @@ def test_after_a_lack_of_memory_one_press_goes_on_with_less(page_url, browser, m
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
     expect(page.locator("#ways")).to_contain_text("micro-batches of 2", timeout=SLOW)
     expect(page.locator("#failure")).to_contain_text("ran out of memory")
-    page.get_by_role("button", name=text("ui.ways_out.apply"), exact=True).click()
+    page.get_by_role("button", name=text("ui.oom_advice.apply"), exact=True).click()
     expect(page.locator("#status")).to_contain_text(text("state.finished"), timeout=SLOW)
     expect(page.locator("#ways")).not_to_contain_text("micro-batches")
     run = runs.find("last")

@@ -85,14 +85,14 @@ def test_a_model_that_is_not_here_leaves_the_forecast_open(tiny_config):
     assert "once the model is on this machine" in told
 
 
-def test_the_ways_out_stand_in_their_order():
+def test_the_suggestions_stand_in_their_order():
     ways = [
         OomAdvice({"train.batch_size": 2}, message("log.relief.split", batch=2, accumulation=4), resumes=True),
         OomAdvice({"model.quantization": "nf4"}, message("log.relief.nf4"), resumes=False),
     ]
-    told = before_views.ways_out(ways, "en")
+    told = before_views.suggestions(ways, "en")
     assert told.index("micro-batches of 2") < told.index("4 bit")
-    assert before_views.ways_out([], "en") == ""
+    assert before_views.suggestions([], "en") == ""
 
 
 def test_the_buttons_come_back_when_other_work_takes_the_place_of_what_was_begun_by_hand(tiny_config, monkeypatch):

@@ -143,9 +143,10 @@ def test_the_headings_name_what_answers():
 
 
 def test_likelihood_marks_by_strength_and_tells_figures():
-    weighed = (TokenScores("Aye", (-5.0, -0.5)), TokenScores(" the", (-1.0, -1.01)), TokenScores(EVIL, (-0.1, -3.0)))
+    logarithms = {"Aye": (-5.0, -0.5), " the": (-1.0, -1.01), EVIL: (-0.1, -3.0)}
+    token_scores = tuple(TokenScores(*each) for each in logarithms.items())
 
-    shown = views.answer(comparison(), 1, "likelihood", "en", weighed)
+    shown = views.answer(comparison(), 1, "likelihood", "en", token_scores)
 
     assert 'class="w up s3"' in shown
     assert 'class="w even"' in shown

@@ -160,7 +160,7 @@ def build(words: Words) -> BallotTab:
     return BallotTab(voter, begin, progress, pair, buttons, reveal, result, export, file, *states)
 
 
-def said_again(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
+def retranslate(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
     """Return what shows the vote as it stands in a language."""
     there = bool(now.pairs)
     updates: dict[Any, Any] = {
@@ -221,7 +221,7 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     def begin(language: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
         now = of_login(Standing(*standing), request)
         checked_name(now.voter or "")
-        return said_again(tab, now.went_on(now.ballot()), language)
+        return retranslate(tab, now.went_on(now.ballot()), language)
 
     @shown
     def vote(language: str, choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
@@ -230,11 +230,11 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
             return {tab.item: None}
         ballot = now.ballot()
         ballot.vote(now.who, now.item, choice, _place(request))
-        return said_again(tab, now.went_on(ballot), language)
+        return retranslate(tab, now.went_on(ballot), language)
 
     @shown
     def reveal(language: str, *standing: Any) -> dict[Any, Any]:
-        return said_again(tab, Standing(*standing)._replace(revealed=True), language)
+        return retranslate(tab, Standing(*standing)._replace(revealed=True), language)
 
     @shown
     def export(language: str, *standing: Any) -> dict[Any, Any]:

@@ -146,7 +146,7 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
             config = frame.form.read(values, base)
         except StudioError as error:
             scanning.drop(_session(request))
-            told = _told(card, frame, error.message, rate, language)
+            told = _render(card, frame, error.message, rate, language)
             yield {card.asked: None, card.progress: "", **_buttons(card, looking=False), **told}
             return
         before = scanning.subject(_session(request))
@@ -182,7 +182,7 @@ def _buttons(card: Before, looking: bool) -> dict[Any, Any]:
     }
 
 
-def _told(card: Before, frame: Frame, found: Any, rate: Rate | None, language: str) -> dict[Any, Any]:
+def _render(card: Before, frame: Frame, found: Any, rate: Rate | None, language: str) -> dict[Any, Any]:
     return {card.found: found, **_shown(card, frame, found, rate, language)}
 
 
@@ -238,7 +238,7 @@ def _look(
         yield done
     else:
         found = work.result if work.error is None else message_of(work.error)
-        yield {**done, card.asked: config, **_told(card, frame, found, rate, language)}
+        yield {**done, card.asked: config, **_render(card, frame, found, rate, language)}
 
 
 def _settle(going: scanning.Going, data: str) -> None:

@@ -92,7 +92,7 @@ class CompareTab:
     follow_go: gr.Button
     last: gr.State
     """The last comparison; None before the first."""
-    weighed: gr.State
+    token_scores: gr.State
     """How likely both sides find each token of the adapter's last answer; None before it is asked for."""
     card: card.CardMaker
     present: gr.Button
@@ -109,7 +109,7 @@ class CompareTab:
         """What shows a comparison."""
         parts = [part for panel in self.panels for part in (panel.column, panel.title, panel.answer, panel.caption)]
         asking = [self.go, self.stop, self.follow, self.follow_go, self.saved]
-        return [*parts, self.badge, self.told, *asking, self.last, self.weighed]
+        return [*parts, self.badge, self.told, *asking, self.last, self.token_scores]
 
     @property
     def settings(self) -> list[Any]:
@@ -213,7 +213,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         last=gr.State(None),
         card=maker,
         present=present,
-        weighed=gr.State(None),
+        token_scores=gr.State(None),
     )
 
 
@@ -377,13 +377,9 @@ def names(run_id: str | None, language: str) -> tuple[str, str]:
     config = config_of(run_id)
     if run_id is None or config is None:
         return "", ""
-    base = text("ui.model.builtin", language) if config.model.id == BUILTIN_MODEL else _without_folders(config.model.id)
-    return base, views.run_name(run_id)
-
-
-def _without_folders(model_id: str) -> str:
-    """Return a model's id; of a folder on this machine only its name, since guests and audiences read it."""
-    return Path(model_id).name if Path(model_id).is_absolute() else model_id
+    model = config.model.id
+    named = Path(model).name if Path(model).is_absolute() else model  # guests and audiences read it: no folders
+    return text("ui.model.builtin", language) if model == BUILTIN_MODEL else named, views.run_name(run_id)
 
 
 def config_of(run_id: str | None) -> RunConfig | None:

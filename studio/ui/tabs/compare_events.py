@@ -117,11 +117,11 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
 
     @shown
     def change_view(
-        language: str, view: View, last: Comparison | None, weighed: Any, request: gr.Request
+        language: str, view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
-        yield said_again(tab, last, view, language, weighed)
-        if view == "likelihood" and last is not None and weighed is None:
-            yield _weighed(tab, last, language, request)
+        yield retranslate(tab, last, view, language, token_scores)
+        if view == "likelihood" and last is not None and token_scores is None:
+            yield _score_answer(tab, last, language, request)
 
     @shown
     def reopen(language: str, view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
@@ -131,7 +131,7 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
             return
         yield {**opened(tab, found.comparison, view, language), tab.prompt: found.comparison.request.prompts[0]}
         if view == "likelihood":
-            yield _weighed(tab, found.comparison, language, request)
+            yield _score_answer(tab, found.comparison, language, request)
 
     def done(last: Comparison | None, run_id: str | None, request: gr.Request) -> dict[Any, Any]:
         busy = jobs.busy(request, KIND)
@@ -161,8 +161,8 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
         column = gr.State(number)
         inputs = [frame.language, tab.view, tab.last, tab.run, column, slider]
         going.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
-    weighed = [frame.language, tab.view, tab.last, tab.weighed]
-    tab.view.input(change_view, weighed, tab.of_answers, **streaming, **last)
+    token_scores = [frame.language, tab.view, tab.last, tab.token_scores]
+    tab.view.input(change_view, token_scores, tab.of_answers, **streaming, **last)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
     card.connect(tab.card, frame, tab.last, tabs.names)
@@ -267,10 +267,10 @@ def _ask(
     if comparing is not None:
         yield {**opened(tab, comparing, view, language), **offered(tab, asked.run_id, comparing, language)}
         if view == "likelihood":
-            yield _weighed(tab, comparing, language, request)
+            yield _score_answer(tab, comparing, language, request)
 
 
-def _weighed(tab: CompareTab, last: Comparison, language: str, request: gr.Request) -> dict[Any, Any]:
+def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.Request) -> dict[Any, Any]:
     """Ask both sides how likely they find the adapter's answer, and show it."""
     from studio import gpu
 
@@ -278,8 +278,8 @@ def _weighed(tab: CompareTab, last: Comparison, language: str, request: gr.Reque
         return {}
     asked = replace(last.request, columns=last.request.columns[:2])
     job = jobs.keep(request, "weigh", gpu.thread().score_answer(asked, last.answers[0][1].ids))
-    weighed = job.result()
-    return {**said_again(tab, last, "likelihood", language, weighed), tab.weighed: weighed}
+    token_scores = job.result()
+    return {**retranslate(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
 
 
 def _waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, Any]:
@@ -296,16 +296,18 @@ def _waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any,
     }
 
 
-def _answers(tab: CompareTab, comparing: Comparison, view: View, language: str, weighed: Any = None) -> dict[Any, Any]:
+def _answers(
+    tab: CompareTab, comparing: Comparison, view: View, language: str, token_scores: Any = None
+) -> dict[Any, Any]:
     updates: dict[Any, Any] = {}
     for number, side in enumerate(comparing.answers[0]):
-        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language, weighed)
+        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language, token_scores)
         updates[tab.panels[number].caption] = compare_views.caption(side, language)
     return updates
 
 
-def said_again(
-    tab: CompareTab, last: Comparison | None, view: View, language: str, weighed: Any = None
+def retranslate(
+    tab: CompareTab, last: Comparison | None, view: View, language: str, token_scores: Any = None
 ) -> dict[Any, Any]:
     """Return what shows the last comparison in a view and a language; nothing is asked."""
     if last is None:
@@ -315,10 +317,11 @@ def said_again(
     if view == "difference":
         line = compare_views.shared_line(last, language)
     elif view == "likelihood":
-        line = compare_views.weighed_line(weighed, language) if weighed else text("ui.likelihood.going", language)
+        waiting = text("ui.likelihood.going", language)
+        line = compare_views.token_scores_line(token_scores, language) if token_scores else waiting
     return {
         **tabs.titled(tab, request.columns, request.run_id, language),
-        **_answers(tab, last, view, language, weighed),
+        **_answers(tab, last, view, language, token_scores),
         tab.badge: compare_views.badge(last, language),
         tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
@@ -356,7 +359,7 @@ def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, l
 def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:
     """Return what shows a comparison that is over."""
     there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
-    return {**there, **said_again(tab, made, view, language), tab.last: made, tab.weighed: None}
+    return {**there, **retranslate(tab, made, view, language), tab.last: made, tab.token_scores: None}
 
 
 def restored(
@@ -385,7 +388,7 @@ def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
     """Return what shows that nothing is compared yet."""
     updates: dict[Any, Any] = {
         tab.last: None,
-        tab.weighed: None,
+        tab.token_scores: None,
         tab.badge: compare_views.badge(None, language),
         tab.told: compare_views.NO_CAPTION,
         tab.follow: gr.update(interactive=False, placeholder=text("ui.compare.follow_later", language)),

@@ -23,7 +23,7 @@ class Kept(NamedTuple):
 
     view: View = VIEWS[0]
     last: Comparison | None = None
-    weighed: Any = None
+    token_scores: Any = None
     order: Order = ORDERS[0]
     found: Evaluation | None = None
     seen: Stamp | None = None
@@ -57,7 +57,7 @@ class Views:
         """The components behind `Kept`."""
         answers, score = self.answers, self.score
         return [
-            *(answers.view, answers.last, answers.weighed),
+            *(answers.view, answers.last, answers.token_scores),
             *(score.order, score.found, score.seen),
             *(self.sheet.reader, self.sheet.item),
             *self.vote.standing,
@@ -90,13 +90,13 @@ def build(words: Words) -> Views:
     return Views(answers, score, vote, read, slides, gr.State(None))
 
 
-def said_again(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
+def retranslate(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
     """Return what shows everything that a session has on the screen in a language."""
     return {
-        **compare_events.said_again(views.answers, kept.last, kept.view, language, kept.weighed),
+        **compare_events.retranslate(views.answers, kept.last, kept.view, language, kept.token_scores),
         **compare_events.offered(views.answers, run_id, kept.last, language),
         **evaluated(views, language, run_id, kept),
-        **sheet.said_again(views.sheet, run_id, kept.found, kept.reader, kept.reading is not None, language),
+        **sheet.retranslate(views.sheet, run_id, kept.found, kept.reader, kept.reading is not None, language),
     }
 
 
@@ -114,8 +114,8 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     reads_on = kept.reading is not None and kept.reading[0] in pairs
     return {
         **stands,
-        **ballot.said_again(views.vote, vote, language),
-        **({} if reads_on else sheet.said_again(views.sheet, run_id, found, kept.reader, False, language)),
+        **ballot.retranslate(views.vote, vote, language),
+        **({} if reads_on else sheet.retranslate(views.sheet, run_id, found, kept.reader, False, language)),
     }
 
 

@@ -92,7 +92,7 @@ def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: 
         tab.packing: "",
         **progress(tab, now, language),
     }
-    return updates | _asked(tab, run, kind, wanted, made, now, language) | _made(tab, run, made, now, language)
+    return updates | _asked(tab, run, kind, wanted, made, now, language) | _details(tab, run, made, now, language)
 
 
 def _status(run: Run) -> runs.Status | None:
@@ -135,7 +135,7 @@ def _precision(run: Run) -> str:
     return next((choice.value for choice in told.chosen() if choice.name == "precision"), "")
 
 
-def _made(tab: ExportTab, run: Run | None, made: SavedExport | None, now: Seen, language: str) -> dict[Any, Any]:
+def _details(tab: ExportTab, run: Run | None, made: SavedExport | None, now: Seen, language: str) -> dict[Any, Any]:
     """Return what shows the export that lies there; nothing of it without one."""
     if run is None or made is None:
         return {tab.result_card: gr.update(elem_classes=["card", "away"])}

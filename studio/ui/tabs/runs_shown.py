@@ -124,10 +124,10 @@ def _laid(letter: str, summary: Summary) -> Laid:
     with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):  # damaged: its curve may still be there
         config = run.started_config()
     name = f"{summary.name} · {views.day_and_time(summary.created)}"
-    return Laid(letter, name, _told(run).curve(), config)
+    return Laid(letter, name, _reader_of(run).curve(), config)
 
 
-def _told(run: Run) -> RunReader:
+def _reader_of(run: Run) -> RunReader:
     """Return the run as it is now."""
     told = run_reader.reader_of(run.id)
     told.refresh()
@@ -141,7 +141,7 @@ def _ends(curve: Curve) -> tuple[Any, ...]:
 
 def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     run = Run(runs.folder() / summary.id)
-    told = _told(run)
+    told = _reader_of(run)
     curve = told.curve()
     found = run_metadata.read(run, told.chosen())
     page = run_page_views

@@ -98,7 +98,7 @@ def build(words: Words) -> ScoreTab:
     return ScoreTab(*shown_here, found=gr.State(None), seen=gr.State(None))
 
 
-def said_again(tab: ScoreTab, found: Evaluation | None, order: Order, language: str, going: bool) -> dict[Any, Any]:
+def retranslate(tab: ScoreTab, found: Evaluation | None, order: Order, language: str, going: bool) -> dict[Any, Any]:
     """Return what shows an evaluation in an order and a language; nothing is measured."""
     board = found.board if found else None
     forgetting = found.forgetting if found else None
@@ -126,7 +126,7 @@ def stands(tab: ScoreTab, run_id: str | None, found: Evaluation | None, order: O
     going = now is not None and now.running
     known = now if found is None or not going else found
     return {
-        **said_again(tab, known, order, language, going),
+        **retranslate(tab, known, order, language, going),
         tab.progress: views.progress(now, language, going),
         tab.found: found if going else now,
         tab.seen: seen,
@@ -188,7 +188,7 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
         )
         job = jobs.keep(run_id, KIND, gpu.thread().evaluate(asked))
         jobs.keep(request, _streaming(run_id), job)
-        yield {**said_again(tab, None, order, language, going=True), **buttons(tab, run_id, going=True)}
+        yield {**retranslate(tab, None, order, language, going=True), **buttons(tab, run_id, going=True)}
         try:
             for found in job.updates():
                 yield {

@@ -85,7 +85,7 @@ def build(words: Words) -> SheetTab:
     return SheetTab(reader, begin, progress, answer, natural, wrong, note, save, export, file, gr.State(None))
 
 
-def said_again(
+def retranslate(
     tab: SheetTab, run_id: str | None, found: Evaluation | None, reader: str, started: bool, language: str
 ) -> dict[Any, Any]:
     """Return what shows the next answer to read, in a language."""
@@ -128,7 +128,7 @@ def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> N
     @shown
     def begin(language: str, run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
         checked_name(reader or "")
-        return said_again(tab, run_id, found, reader, True, language)
+        return retranslate(tab, run_id, found, reader, True, language)
 
     @shown
     def save(
@@ -145,7 +145,7 @@ def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> N
             return {tab.item: None}
         said = (None if value is None else _ANSWERS[value] for value in (natural, wrong))
         _sheet(run_id, found).note(reader, item[0], item[1], *said, note or "")
-        return said_again(tab, run_id, found, reader, True, language)
+        return retranslate(tab, run_id, found, reader, True, language)
 
     @shown
     def export(language: str, run_id: str | None, found: Evaluation | None) -> dict[Any, Any]:

@@ -144,7 +144,7 @@ def connect(
             config = form.read(values, base)
         except StudioError as error:
             scanning.drop(session)
-            yield {**_busy(False), **_told(error.message, (), language), card.asked: None}
+            yield {**_busy(False), **_render(error.message, (), language), card.asked: None}
             return
         if config == unlike:
             yield {card.said: gr.skip()}
@@ -160,7 +160,7 @@ def connect(
             yield {**_busy(False), **_closed()}
         else:
             found = work.result if work.error is None else message_of(work.error)
-            yield {**_busy(False), **_told(found, unwanted, language), card.asked: config}
+            yield {**_busy(False), **_render(found, unwanted, language), card.asked: config}
 
     def _suggest(config: RunConfig, fetch: bool, going: scanning.Going) -> Advice | Message:
         from studio import gpu
@@ -180,7 +180,7 @@ def connect(
     def _closed() -> dict[Any, Any]:
         return {card.panel: gr.update(visible=False), card.found: None, card.asked: None}
 
-    def _told(found: Advice | Message, unwanted: Collection[str], language: str) -> dict[Any, Any]:
+    def _render(found: Advice | Message, unwanted: Collection[str], language: str) -> dict[Any, Any]:
         """Return what shows the suggestions, ticked but for the `unwanted` paths, or the message in their place."""
         opened = {card.panel: gr.update(visible=True), card.found: found}
         if isinstance(found, Message):
@@ -218,7 +218,7 @@ def connect(
     def undo(language: str, found: Any, before: RunConfig | None) -> dict[Any, Any]:
         if not isinstance(found, Advice) or before is None:
             return {card.said: gr.skip()}
-        return {**fill(before), **_told(found, (), language), card.before: None, card.undo: gr.update(visible=False)}
+        return {**fill(before), **_render(found, (), language), card.before: None, card.undo: gr.update(visible=False)}
 
     @shown
     def say(language: str, found: Any, before: RunConfig | None, chosen: list[str]) -> dict[Any, Any]:

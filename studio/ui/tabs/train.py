@@ -105,7 +105,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                 status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
                 failure = gr.HTML(elem_id="failure")
                 ways = gr.HTML(elem_id="ways")
-                apply = words.make(gr.Button, text="ui.ways_out.apply", visible=False, elem_id="apply")
+                apply = words.make(gr.Button, text="ui.oom_advice.apply", visible=False, elem_id="apply")
                 why = gr.HTML(elem_id="why")
                 told = notify.build()
                 look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
@@ -184,7 +184,7 @@ def _lines(following: Following | None) -> int:
 def buttons(tab: TrainTab, following: Following, language: str, chosen: str | None = None) -> dict[Any, Any]:
     """Return what makes the buttons suit the state of the followed run and the queue, where `chosen` is chosen."""
     status, alive, done, go_on = following.status, following.alive, following.has_result, following.can_go_on
-    busy, tried, ways_out = bool(following.living.all), following.can_be_tried, following.ways_out
+    busy, tried, suggestions = bool(following.living.all), following.can_be_tried, following.suggestions
     quiet = busy or done or go_on
     asked = following.stopping is not None
     return {
@@ -197,8 +197,8 @@ def buttons(tab: TrainTab, following: Following, language: str, chosen: str | No
         tab.stop: gr.update(interactive=alive and not asked),
         tab.cancel: gr.update(visible=alive, interactive=not asked),
         tab.try_now: gr.update(visible=alive, interactive=tried, variant="primary" if tried else "secondary"),
-        tab.ways: before_views.ways_out(ways_out, language),
-        tab.apply: gr.update(visible=any(way.resumes for way in ways_out)),
+        tab.ways: before_views.suggestions(suggestions, language),
+        tab.apply: gr.update(visible=any(way.resumes for way in suggestions)),
         tab.why: _why(following, language),
         tab.failure: box(status.error if status else None, language),
         tab.export: gr.update(interactive=done),
@@ -248,7 +248,7 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     def go_on_with_less(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
-        first = next(way for way in following.ways_out if way.resumes)
+        first = next(way for way in following.suggestions if way.resumes)
         run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.living.all))
         return show_run(follow(run.id), language, *looks)
 
