@@ -50,7 +50,7 @@ def _ole(name: str):
 def test_a_git_lfs_pointer_is_told_for_every_ending(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     path.write_bytes(POINTER)
-    with pytest.raises(DataError, match="git lfs pull"):
+    with pytest.raises(DataError, match=r"no JSON(.|\n)*git lfs pull"):
         source.open_file(path)
 
 
