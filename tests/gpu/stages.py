@@ -71,6 +71,8 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
 
     from studio.model import adapter, load
     from studio.model.hardware import device
+    from studio.train import recorded_rows
+    from studio.train.trainer import _scale_gradients_on_processor
 
     losses: list[float] = []
     times: list[float] = []
@@ -88,8 +90,6 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
     settings, kind = config.train, loaded.precision.value
     set_seed(settings.seed)
     model = get_peft_model(loaded.model, adapter.lora_config(config.lora, loaded.model))
-    from studio.train import recorded_rows
-
     rows, _ = recorded_rows.read_rows(run.path)
     trainer = SFTTrainer(
         model=model,
@@ -121,7 +121,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
     )
     trainer.remove_callback(PrinterCallback)
     if kind == "float16" and device() == "cpu":
-        trainer._scale_gradients_on_processor(trainer.accelerator)  # as ours: the steps that overflow are skipped
+        _scale_gradients_on_processor(trainer.accelerator)  # as ours: the steps that overflow are skipped
     for weights in model.parameters():
         if weights.requires_grad:
             weights.data = weights.data.to(torch.float32)
