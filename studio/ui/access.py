@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import Message, Receive, Scope, Send
 
 from studio.errors import AccessError
-from studio.i18n import best_language
+from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, best_language
 from studio.ui import hosts
 from studio.ui.hosts import Names
 from studio.ui.logins import ADDRESS, GUEST, OWNER, Logins, Visitor, login_of
@@ -48,6 +48,7 @@ OF_SPACE = {"/login/huggingface", "/login/callback", "/logout"}
 OF_GUEST = {
     *_PAGE,
     "",
+    *(f"/{language}" for language in LANGUAGES),
     "/config",
     "/gradio_api/info",
     "/gradio_api/queue/join",
@@ -200,6 +201,10 @@ class Gate:
             return self._log_out(request)
         if role == GUEST and path == "/" and reads:
             return RedirectResponse(f".{GUEST_PATH}/", 302)
+        if role is not None and path in ("/", f"{GUEST_PATH}/") and reads:
+            language = language_of(request)
+            if language != DEFAULT_LANGUAGE:
+                return RedirectResponse(f"./{language}{'?' * bool(request.url.query)}{request.url.query}", 302)
         if may(role, path, self._door.kind):
             most = LARGEST_OF_GUEST if role == GUEST else LARGEST_LOGIN
             if role != OWNER and _length(request) > most:
@@ -229,6 +234,13 @@ class Gate:
             request.scope["app"].tokens.pop(token, None)
             answer.delete_cookie(cookie, httponly=True)
         return answer
+
+
+def language_of(request: Request) -> str:
+    """Return a page's language: that of its address (`?language=`), else the last one chosen, else the browser's."""
+    chosen = request.query_params.get("language"), request.cookies.get("restyle-language")
+    accepted = best_language(request.headers.get("accept-language", ""))
+    return next((language for language in chosen if language in LANGUAGES), accepted)
 
 
 def _path(scope: Scope) -> str:

@@ -44,46 +44,56 @@ def message_of(error: Exception) -> Message:
     return as_studio_error(error).message if foreseen else unexpected(error)
 
 
-def shown(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a handler, whose first argument is the language, show its failure and change nothing on the page."""
-    if inspect.isgeneratorfunction(handler):
+Handler = Callable[..., Any]
+
+
+def shown(language: str) -> Callable[[Handler], Handler]:
+    """Return a decorator that makes a handler show its failure in `language` and change nothing on the page."""
+
+    def decorate(handler: Handler) -> Handler:
+        if inspect.isgeneratorfunction(handler):
+
+            @functools.wraps(handler)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    yield from handler(*args, **kwargs)
+                except Exception as error:  # the boundary: whatever it is, the user reads a message
+                    warn(message_of(error), language)
+                    yield gr.skip()
+
+            return generator
 
         @functools.wraps(handler)
-        def generator(language: str, *args: Any, **kwargs: Any) -> Any:
+        def function(*args: Any, **kwargs: Any) -> Any:
             try:
-                yield from handler(language, *args, **kwargs)
+                return handler(*args, **kwargs)
             except Exception as error:  # the boundary: whatever it is, the user reads a message
                 warn(message_of(error), language)
-                yield gr.skip()
+                return gr.skip()
 
-        return generator
+        return function
 
-    @functools.wraps(handler)
-    def function(language: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return handler(language, *args, **kwargs)
-        except Exception as error:  # the boundary: whatever it is, the user reads a message
-            warn(message_of(error), language)
-            return gr.skip()
-
-    return function
+    return decorate
 
 
-def ending(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a handler as `shown` does; where it fails, what would come after its success does not happen."""
+def ending(language: str) -> Callable[[Handler], Handler]:
+    """Return a decorator as `shown`; where the handler fails, the events after its success do not run."""
 
-    @functools.wraps(handler)
-    def function(language: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return handler(language, *args, **kwargs)
-        except Exception as error:
-            warn(message_of(error), language)
-            raise gr.Error(visible=False, print_exception=False) from error
+    def decorate(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return handler(*args, **kwargs)
+            except Exception as error:
+                warn(message_of(error), language)
+                raise gr.Error(visible=False, print_exception=False) from error
 
-    return function
+        return function
+
+    return decorate
 
 
-def silent(handler: Callable[..., Any]) -> Callable[..., Any]:
+def silent(handler: Handler) -> Handler:
     """Make a handler that runs every second log its failure and change nothing: a message a second helps nobody."""
 
     @functools.wraps(handler)

@@ -18,8 +18,10 @@ _COLUMNS = [MAPPING + name for name in ("prompt", "completion", "system", "histo
 class Form:
     """The settings' components by dotted path."""
 
-    def __init__(self, words: Words):
+    def __init__(self, words: Words, base: RunConfig):
+        """Show `base` at first."""
         self._words = words
+        self._values = to_values(base)
         self.parts: dict[str, Any] = {}
         self.reasons: dict[str, Any] = {}
         """Where the form says why an automatic setting is what it is, by path."""
@@ -31,7 +33,7 @@ class Form:
             kind or _kind(_FIELDS[path]),
             label=f"config.{path}.title",
             info=f"config.{path}.help",
-            **({} if kind else _properties(path) | settings),
+            **({} if kind else _properties(path, self._values[path]) | settings),
             **(settings if kind else {}),
         )
         return self.adopt(path, component)
@@ -141,11 +143,11 @@ def _kind(info: FieldInfo) -> type:
     return gr.Number if int in types or float in types else gr.Textbox
 
 
-def _properties(path: str) -> dict[str, Any]:
+def _properties(path: str, value: Any) -> dict[str, Any]:
     info = _FIELDS[path]
-    properties: dict[str, Any] = {"value": to_component(path, info.default)}
+    properties: dict[str, Any] = {"value": to_component(path, info.default) if path.startswith(MAPPING) else value}
     if _kind(info) is gr.Dropdown:
-        properties |= {"multiselect": True, "fixed_choices": [], "allow_custom_value": True}
+        properties |= {"multiselect": True, "choices": [], "allow_custom_value": True}
     elif options := _options(info):
         properties["choices"] = {option: f"config.{path}.options.{option}" for option in options}
     elif _kind(info) is gr.Number:

@@ -1,12 +1,13 @@
 """What stands around the tabs: name, device, language, and the bar of the live run."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.config import RunConfig
-from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES
+from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
 from studio.ui.form import Form
 from studio.ui.words import Words
 
@@ -20,9 +21,11 @@ class Frame:
     form: Form
     base: gr.State
     """The RunConfig that the form was filled from; it keeps what the form does not show."""
+    draft: gr.BrowserState
+    """The form as it was left in this browser: `settings` as YAML, and the name of the `preset`."""
+    keep_draft: gr.Button
+    """Pressed by the browser once the form has settled."""
     following: gr.State
-    language: gr.Radio
-    remembered: gr.BrowserState
     device: gr.Button
     device_card: gr.HTML
     run_row: gr.Row
@@ -30,9 +33,24 @@ class Frame:
     open_run: gr.Button
 
     @property
+    def language(self) -> str:
+        """The page's language."""
+        return self.words.language
+
+    @property
     def config_inputs(self) -> list[Any]:
-        """What a handler takes to read the settings: the language, the base, then the form's values."""
-        return [self.language, self.base, *self.form.components]
+        """What a handler takes to read the settings: the base, then the form's values."""
+        return [self.base, *self.form.components]
+
+
+def _language_links(current: str) -> str:
+    """Return the links between the pages of each language; see `access.language_of` for how they are read."""
+    links = []
+    for code, name in LANGUAGES.items():
+        page = "." if code == DEFAULT_LANGUAGE else code
+        mark = ' aria-current="page"' if code == current else ""
+        links.append(f'<a href="{page}?language={code}" hreflang="{code}" lang="{code}"{mark}>{name}</a>')
+    return f'<nav aria-label="{text("ui.language", current)}">{"".join(links)}</nav>'
 
 
 def build(words: Words, base: RunConfig, following: Any) -> Frame:
@@ -40,16 +58,8 @@ def build(words: Words, base: RunConfig, following: Any) -> Frame:
     with gr.Row(elem_id="head", equal_height=True):
         brand = words.make(gr.HTML, text="ui.name", frame='<h1 id="brand"><i aria-hidden="true"></i>{}</h1>')
         device = words.make(gr.Button, text="ui.device.unknown", size="sm", elem_id="device", scale=0)
-        language = words.make(
-            gr.Radio,
-            label="ui.language",
-            show_label=False,
-            container=False,
-            value=DEFAULT_LANGUAGE,
-            elem_id="language",
-            scale=0,
-            fixed_choices=[(name, code) for code, name in LANGUAGES.items()],
-        )
+        code = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+        gr.HTML(_language_links(words.language), elem_id="language", js_on_load=code)
     device_card = gr.HTML(visible=False, elem_id="device-card")
     with gr.Row(elem_id="run-row", visible=False, equal_height=True) as run_row:
         run_bar = gr.HTML(elem_id="run-bar")
@@ -57,11 +67,11 @@ def build(words: Words, base: RunConfig, following: Any) -> Frame:
     return Frame(
         words=words,
         brand=brand,
-        form=Form(words),
+        form=Form(words, base),
         base=gr.State(base),
+        draft=gr.BrowserState({}, storage_key="restyle-draft", secret="restyle-studio"),
+        keep_draft=gr.Button(visible="hidden", elem_id="keep-draft"),
         following=gr.State(following),
-        language=language,
-        remembered=gr.BrowserState("", storage_key="restyle-language", secret="restyle-studio"),
         device=device,
         device_card=device_card,
         run_row=run_row,

@@ -6,29 +6,29 @@ the list does not exist on this page, whoever calls it and however.
 """
 
 import contextlib
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from studio import runs
 from studio.compare.comparison import Comparison
 from studio.config import RunConfig
 from studio.errors import AccessError, StudioError
-from studio.i18n import LANGUAGES, best_language, text
+from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
 from studio.runs import metadata
 from studio.ui import clock, launch, limits
 from studio.ui import frame as frames
-from studio.ui.failures import shown, warn
+from studio.ui.failures import warn
 from studio.ui.frame import Frame
 from studio.ui.tabs import ballot, compare, comparing
-from studio.ui.words import Words, merged
+from studio.ui.words import Words
 
 EVENTS = {
-    "studio.ui.guest": {"open_page", "say_again"},
+    "studio.ui.guest": {"open_page"},
     "studio.ui.clock": {"look"},
     "studio.ui.tabs.compare_events": {"compare", "ask_on", "again", "change_view", "reopen", "done", "stop"},
     "studio.ui.tabs.comparing": {"open_run", "show_news"},
@@ -45,91 +45,67 @@ LONGEST = 4000
 """Characters of the longest text that a guest may send."""
 TICK = 3.0
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
-_SET_LANGUAGE = "(language) => { document.documentElement.lang = language; }"
 
 
 def build() -> gr.Blocks:
-    """Return the page, not yet mounted."""
+    """Return the guests' app, not yet mounted: a page for each language, the default one at the root."""
     launch.temporary()
-    words = Words()
-    with gr.Blocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as page:
-        frame = frames.build(words, RunConfig(), None)
-        with gr.Row(elem_classes="card-head"):
-            words.make(gr.HTML, text="ui.guest.about", frame='<p class="hint">{}</p>', elem_id="guest")
-            if launch.on_space():
-                words.make(gr.HTML, text="ui.guest.login", frame='<a href="../login/huggingface">{}</a>')
-        views = comparing.build(words)
-        none = words.make(gr.HTML, text="ui.guest.none", frame='<p class="empty">{}</p>', elem_id="nothing-published")
-        _connect(page, frame, views, none)
-    _hide(page, frame, views)
-    _narrow(page, {*_bare(words, views), frame.language, frame.remembered, none, *_sent(views)})
-    for event in page.fns.values():
-        event.show_progress_on = [frame.brand]
-    page.max_threads = sum(AT_ONCE.values())
-    page.queue()
-    page.state_session_capacity = MOST_SESSIONS
-    limits.FairQueue(page._queue, ANSWERS)
-    return page
+    brands: dict[str, gr.HTML] = {}
+    with gr.Blocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as app:
+        brands[""], sent = _build_page(Words(DEFAULT_LANGUAGE))
+    for language, name in LANGUAGES.items():
+        if language != DEFAULT_LANGUAGE:
+            with app.route(name, language, show_in_navbar=False):
+                brands[language], more = _build_page(Words(language))
+                sent |= more
+    _narrow(app, sent)
+    for event in app.fns.values():
+        event.show_progress_on = [brands[event.page]]
+    app.max_threads = sum(AT_ONCE.values())
+    app.queue()
+    app.state_session_capacity = MOST_SESSIONS
+    limits.FairQueue(app._queue, ANSWERS)
+    return app
 
 
-def _connect(page: gr.Blocks, frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
-    answers = views.answers
+def _build_page(words: Words) -> tuple[gr.HTML, set[Any]]:
+    """Build one language's page inside the current Blocks; returns its brand, and the components guests are sent."""
+    frame = frames.build(words, RunConfig(), None)
+    with gr.Row(elem_classes="card-head"):
+        words.make(gr.HTML, text="ui.guest.about", frame='<p class="hint">{}</p>', elem_id="guest")
+        if launch.on_space():
+            words.make(gr.HTML, text="ui.guest.login", frame='<a href="../login/huggingface">{}</a>')
+    views = comparing.build(words)
+    none = words.make(gr.HTML, text="ui.guest.none", frame='<p class="empty">{}</p>', elem_id="nothing-published")
+    _connect(frame, views, none)
+    _hide(frame, views)
+    return frame.brand, {none, *_sent(views)}
 
-    def of_run(language: str, chosen: str | None) -> dict[Any, Any]:
-        return {**compare.choose(answers, chosen, language), none: gr.update(visible=not compare.comparable())}
 
-    @shown
-    def say_again(language: str, chosen: str | None, *kept: Any) -> dict[Any, Any]:
-        return merged(
-            frame.words.updates(language),
-            of_run(language, chosen),
-            comparing.retranslate(views, language, chosen, comparing.Kept(*kept)),
-            {frame.remembered: language},
-        )
+def _connect(frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
+    answers, language, page = views.answers, frame.language, Context.root_block
+    assert page is not None
 
-    def open_page(remembered: str, request: gr.Request) -> dict[Any, Any]:
-        language = remembered if remembered in LANGUAGES else best_language(request.headers.get("accept-language", ""))
-        said = merged(frame.words.updates(language), of_run(language, None))
-        return {**said, frame.language: language, frame.remembered: remembered}
+    def open_page() -> dict[Any, Any]:
+        return {**compare.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
 
-    said = [*frame.words.components, none, *answers.of_runs, *views.worded, frame.remembered]
-    outputs = list(dict.fromkeys([*said, frame.language]))
     clock.look_at([gr.Timer(TICK).tick], comparing.connect(views, frame))
     page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
-    opened = page.load(open_page, frame.remembered, outputs, **_QUIET)
-    opened.then(None, frame.language, None, js=_SET_LANGUAGE)
-    kept = [frame.language, answers.run, *views.kept]
-    spoken = frame.language.input(say_again, kept, list(dict.fromkeys(said)), trigger_mode="always_last", **_QUIET)
-    spoken.then(None, frame.language, None, js=_SET_LANGUAGE)
+    page.load(open_page, None, [none, *answers.of_runs], **_QUIET)
 
 
-def _hide(page: gr.Blocks, frame: Frame, views: comparing.Views) -> None:
+def _hide(frame: Frame, views: comparing.Views) -> None:
     """Take off the screen what guests have no use for; that it does nothing is not decided here."""
-    answers, vote = views.answers, views.vote
+    answers, vote, app = views.answers, views.vote, Context.root_block
+    assert app is not None
     card = answers.card
     owner_only = [answers.outside.fold, answers.held_out, answers.add, card.kind, card.make, vote.export]
-    others = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.id in ("score", "sheet")]
+    others = [block for block in app.blocks.values() if isinstance(block, gr.Tab) and block.id in ("score", "sheet")]
     for block in [frame.device, *owner_only, *others]:
         block.visible = False
     answers.numbers["max_new_tokens"].maximum = limits.MOST_TOKENS
     for box in (answers.prompt, answers.follow):
         box.max_length = LONGEST
-
-
-def _bare(words: Words, views: comparing.Views) -> set[Any]:
-    """Return the components that have words and no name in the code: headings and tabs, which no handler fills."""
-    return set(words.components) - set(_named(views))
-
-
-def _named(part: Any) -> Iterator[Any]:
-    if dataclasses.is_dataclass(part):
-        for field in dataclasses.fields(part):
-            yield from _named(getattr(part, field.name))
-    elif isinstance(part, dict | tuple | list):
-        for each in part.values() if isinstance(part, dict) else part:
-            yield from _named(each)
-    else:
-        yield part
 
 
 def _sent(views: comparing.Views) -> list[Any]:
@@ -162,18 +138,18 @@ def _guard(event: Any, sent: set[Any]) -> None:
     event.concurrency_id = ANSWERS if inspect.isgeneratorfunction(event.fn) else REST
     event.concurrency_limit = AT_ONCE[event.concurrency_id]
     by_itself = any(name in ("tick", "change") for _, name in event.targets)
-    event.fn = guarded(event.fn, set(event.outputs), silent=by_itself)
+    event.fn = guarded(event.fn, set(event.outputs), event.page or DEFAULT_LANGUAGE, silent=by_itself)
 
 
-def guarded(handler: Callable[..., Any], sent: set[Any], silent: bool = False) -> Callable[..., Any]:
+def guarded(handler: Callable[..., Any], sent: set[Any], language: str, silent: bool = False) -> Callable[..., Any]:
     """Make a handler know published runs alone, and return nothing but updates of what may be `sent`.
 
     What is refused is said over the page, or, of an event that comes by itself, not at all.
     """
 
-    def refused(error: StudioError, args: tuple[Any, ...]) -> Any:
+    def refused(error: StudioError) -> Any:
         if not silent:
-            warn(error.message, next((arg for arg in args if arg in LANGUAGES), "en"))
+            warn(error.message, language)
         return gr.skip()
 
     if inspect.isgeneratorfunction(handler):
@@ -184,7 +160,7 @@ def guarded(handler: Callable[..., Any], sent: set[Any], silent: bool = False) -
                 with _published():
                     _check(args)
             except StudioError as error:
-                yield refused(error, args)
+                yield refused(error)
                 return
             with contextlib.closing(handler(*args, **kwargs)) as steps:
                 while True:
@@ -203,7 +179,7 @@ def guarded(handler: Callable[..., Any], sent: set[Any], silent: bool = False) -
             try:
                 _check(args)
             except StudioError as error:
-                return refused(error, args)
+                return refused(error)
             return _only(handler(*args, **kwargs), sent)
 
     return function

@@ -1,7 +1,6 @@
 """Help: the pages of `studio/docs` under the tabs, in the page's language."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -14,23 +13,8 @@ _PICTURE, _LOCAL_LINK = re.compile(r"^!\[.*\n+", re.M), re.compile(r"\[([^]]*)\]
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
-@dataclass(frozen=True)
-class Help:
-    """The closed section at the bottom of the page; a topic is read when it is opened."""
-
-    section: gr.Accordion
-    topic: gr.Radio
-    text: gr.Markdown
-
-    def connect(self, language: gr.Radio) -> None:
-        """Show the chosen topic when the section opens, and when the topic or the language changes."""
-        inputs = [self.topic, language]
-        self.section.expand(page, inputs, self.text, **_QUIET)
-        gr.on([self.topic.input, language.input], page, inputs, self.text, trigger_mode="always_last", **_QUIET)
-
-
-def build(words: Words) -> Help:
-    """Build the section inside the current Blocks."""
+def build(words: Words) -> None:
+    """Build the closed section at the bottom of the page; a topic is read when it is opened."""
     with words.make(gr.Accordion, label="ui.help.title", open=False, elem_id="help", elem_classes="card") as section:
         topic = words.make(
             gr.Radio,
@@ -41,7 +25,11 @@ def build(words: Words) -> Help:
             choices={name: f"ui.help.topics.{name.replace('-', '_')}" for name in TOPICS},
         )
         text = gr.Markdown(elem_id="help-text")
-    return Help(section, topic, text)
+
+    def show(topic: str) -> str:
+        return page(topic, words.language)
+
+    gr.on([section.expand, topic.input], show, topic, text, trigger_mode="always_last", **_QUIET)
 
 
 def page(topic: str, language: str) -> str:

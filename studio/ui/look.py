@@ -30,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Look:
-    """What this session sees of its data set; kept so that it can be said again in another language."""
+    """What this session sees of its data set."""
 
     file_format: str = ""
     encoding: str = ""

@@ -1,44 +1,22 @@
-"""The page's words: components get their text from the catalogues, and change it when the language changes.
-
-`gr.I18n` follows the browser's language only, so the page keeps this registry of its own: which property of which
-component shows which key.
-"""
+"""The words of one page: components get them from the catalogue of the page's language."""
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import gradio as gr
 
-from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.i18n import text as translate
 
 Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
-class _Bound:
-    """The keys behind one component's properties."""
-
-    component: Any
-    properties: Mapping[str, str]
-    choices: Mapping[Any, str]
-    frame: str | None
-
-    def props(self, language: str) -> dict[str, Any]:
-        props: dict[str, Any] = {name: text(key, language) for name, key in self.properties.items()}
-        if self.frame is not None:
-            props["value"] = self.frame.format(html.escape(props["value"]))
-        if self.choices:
-            props["choices"] = [(text(key, language), value) for value, key in self.choices.items()]
-        return props
-
-
-@dataclass
 class Words:
-    """All worded components of one page."""
+    """Makes the components of a page in `language`."""
 
-    bound: list[_Bound] = field(default_factory=list)
+    language: str
 
     def make(
         self,
@@ -48,40 +26,31 @@ class Words:
         info: str | None = None,
         placeholder: str | None = None,
         text: str | None = None,
-        choices: Mapping[Any, str] | None = None,
+        choices: Mapping[Any, str] | Sequence[Any] | None = None,
         frame: str | None = None,
         x_title: str | None = None,
         y_title: str | None = None,
-        fixed_choices: Sequence[Any] | None = None,
         **settings: Any,
     ) -> Kind:
         """Make a component whose words are keys of the catalogues; `settings` go to its constructor as they are.
 
-        `text` becomes the component's value, inside the HTML of `frame` if there is one; `choices` maps values to keys.
-        `fixed_choices` are the same in every language.
+        `text` becomes the component's value, inside the HTML of `frame` if there is one. `choices` maps values to keys,
+        or lists values.
         """
         keys = {"label": label, "info": info, "placeholder": placeholder, "value": text}
         keys |= {"x_title": x_title, "y_title": y_title}
-        properties = {name: key for name, key in keys.items() if key}
-        if fixed_choices is not None:
-            settings["choices"] = list(fixed_choices)
-        draft = _Bound(None, properties, choices or {}, frame)
-        component = kind(**draft.props(DEFAULT_LANGUAGE), **settings)
-        self.bound.append(_Bound(component, properties, choices or {}, frame))
-        return component
+        words = {name: translate(key, self.language) for name, key in keys.items() if key}
+        if frame is not None:
+            words["value"] = frame.format(html.escape(words["value"]))
+        if isinstance(choices, Mapping):
+            choices = [(translate(key, self.language), value) for value, key in choices.items()]
+        if choices is not None:
+            settings["choices"] = choices
+        return kind(**words, **settings)
 
     def heading(self, key: str) -> gr.HTML:
         """Make the heading of a card."""
         return self.make(gr.HTML, text=key, frame='<h2 class="heading">{}</h2>')
-
-    @property
-    def components(self) -> list[Any]:
-        """Every component that has words."""
-        return [bound.component for bound in self.bound]
-
-    def updates(self, language: str) -> dict[Any, Any]:
-        """Return what puts every bound component into `language`; what the user typed or chose stays."""
-        return {bound.component: gr.update(**bound.props(language)) for bound in self.bound}
 
 
 def merged(*parts: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -55,7 +55,7 @@ def test_twelve_sessions_at_once_lose_no_vote_and_the_result_covers_all(session)
 def test_progress_shows_mine_and_everybodys_and_goes_on_under_ones_eyes(session, tab):
     mine, other = session("민지", "a"), session("민지", "b")
     mine = mine.went_on(mine.ballot())
-    before = ballot.retranslate(tab, mine, "en")
+    before = ballot.render(tab, mine, "en")
     assert text("ui.vote.progress", done=0, total=8) in before[tab.progress]
     assert not before[tab.reveal]["interactive"]
     mine = mine._replace(seen=before[tab.seen])
@@ -68,17 +68,17 @@ def test_progress_shows_mine_and_everybodys_and_goes_on_under_ones_eyes(session,
     assert text("ui.vote.turnout", votes=1, voters=1) in after[tab.progress]
     assert text("ui.vote.hidden") in after[tab.result]
     assert after[tab.reveal]["interactive"]
-    shown = ballot.retranslate(tab, mine._replace(revealed=True), "en")
+    shown = ballot.render(tab, mine._replace(revealed=True), "en")
     assert "95 %" in shown[tab.result]
 
 
 def test_whoever_has_no_name_yet_sees_how_many_have_voted_and_is_asked_for_one(session, tab):
     somebody = session("Ann", "a")
     somebody.ballot().vote(somebody.who, somebody.went_on(somebody.ballot()).item, "1")
-    shown = ballot.retranslate(tab, session("  ", "c"), "en")
+    shown = ballot.render(tab, session("  ", "c"), "en")
     assert text("ui.vote.ready") in shown[tab.pair]
     assert text("ui.vote.turnout", votes=1, voters=1) in shown[tab.progress]
-    assert text("ui.vote.empty") in ballot.retranslate(tab, Standing(), "en")[tab.pair]
+    assert text("ui.vote.empty") in ballot.render(tab, Standing(), "en")[tab.pair]
 
 
 def test_a_browser_keeps_its_mark():

@@ -160,7 +160,7 @@ def build(words: Words) -> BallotTab:
     return BallotTab(voter, begin, progress, pair, buttons, reveal, result, export, file, *states)
 
 
-def retranslate(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
+def render(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
     """Return what shows the vote as it stands in a language."""
     there = bool(now.pairs)
     updates: dict[Any, Any] = {
@@ -216,28 +216,29 @@ def news(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
 
 def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
     """Connect the tab's events."""
+    language = frame.language
 
-    @shown
-    def begin(language: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
+    @shown(language)
+    def begin(request: gr.Request, *standing: Any) -> dict[Any, Any]:
         now = of_login(Standing(*standing), request)
         checked_name(now.voter or "")
-        return retranslate(tab, now.went_on(now.ballot()), language)
+        return render(tab, now.went_on(now.ballot()), language)
 
-    @shown
-    def vote(language: str, choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
+    @shown(language)
+    def vote(choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
         now = of_login(Standing(*standing), request)
         if now.item is None:
             return {tab.item: None}
         ballot = now.ballot()
         ballot.vote(now.who, now.item, choice, _place(request))
-        return retranslate(tab, now.went_on(ballot), language)
+        return render(tab, now.went_on(ballot), language)
 
-    @shown
-    def reveal(language: str, *standing: Any) -> dict[Any, Any]:
-        return retranslate(tab, Standing(*standing)._replace(revealed=True), language)
+    @shown(language)
+    def reveal(*standing: Any) -> dict[Any, Any]:
+        return render(tab, Standing(*standing)._replace(revealed=True), language)
 
-    @shown
-    def export(language: str, *standing: Any) -> dict[Any, Any]:
+    @shown(language)
+    def export(*standing: Any) -> dict[Any, Any]:
         rows = Standing(*standing).ballot().preferences().rows
         path = written(
             "preferences.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
@@ -246,11 +247,11 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
 
     standing = [head.run, found, *tab.standing]
     at_once = {**QUIET, "concurrency_limit": None}
-    gr.on([tab.begin.click, tab.voter.submit], begin, [frame.language, *standing], tab.shown, **at_once)
+    gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.shown, **at_once)
     for choice, button in tab.buttons.items():
-        button.click(vote, [frame.language, gr.State(choice), *standing], tab.shown, **at_once)
-    tab.reveal.click(reveal, [frame.language, *standing], tab.shown, **at_once)
-    exported = tab.export.click(export, [frame.language, *standing], tab.file, **QUIET)
+        button.click(vote, [gr.State(choice), *standing], tab.shown, **at_once)
+    tab.reveal.click(reveal, [*standing], tab.shown, **at_once)
+    exported = tab.export.click(export, [*standing], tab.file, **QUIET)
     exported.success(None, None, None, js=_DOWNLOAD.format("vote-file"))
 
 

@@ -84,13 +84,14 @@ def _tab() -> gr.Tab | None:
 
 def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
     """Connect the card's buttons; `token` is for asking the Hub about a model that is not here."""
+    language = frame.language
     root = Context.root_block
     assert root is not None
 
     def looker(measure: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
-        @shown
+        @shown(language)
         def look(
-            language: str, request: gr.Request, price: Any, currency: Any, base: RunConfig, *given: Any
+            request: gr.Request, price: Any, currency: Any, base: RunConfig, *given: Any
         ) -> Iterator[dict[Any, Any]]:
             *values, token = given
             wanted = _Wanted(frame.form.read(values, base), measure, by_hand=True)
@@ -101,8 +102,8 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
     def cancel(request: gr.Request) -> None:
         scanning.cancel(_session(request))
 
-    @shown
-    def say(language: str, found: Any, price: Any, currency: Any) -> dict[Any, Any]:
+    @shown(language)
+    def say(found: Any, price: Any, currency: Any) -> dict[Any, Any]:
         return _shown(card, frame, found, Rate.of(price, currency), language)
 
     def remember(price: Any, currency: Any) -> list[Any]:
@@ -112,13 +113,13 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
         return list(remembered)
 
     rate = [card.price, card.currency]
-    inputs = [frame.language, *rate, frame.base, *frame.form.components, token]
+    inputs = [*rate, frame.base, *frame.form.components, token]
     outputs = _of_look(card, frame)
     card.check.click(looker(False), inputs, outputs, **QUIET)
     card.measure.click(looker(True), inputs, outputs, **QUIET)
     card.cancel.click(cancel, None, None, **QUIET)
     said = [card.said, *frame.form.reasons.values()]
-    gr.on([frame.language.change, card.price.change, card.currency.change], say, [frame.language, card.found, *rate],
+    gr.on([card.price.change, card.currency.change], say, [card.found, *rate],
           said, trigger_mode="always_last", **QUIET)  # fmt: skip
     gr.on([card.price.input, card.currency.input], remember, rate, card.remembered, trigger_mode="always_last", **QUIET)
     root.load(recall, card.remembered, rate, **QUIET)
@@ -129,10 +130,10 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
 
     What somebody has asked for meanwhile is asked again for the settings as they are now.
     """
+    language = frame.language
 
-    @shown
+    @shown(language)
     def look(
-        language: str,
         request: gr.Request,
         asked: Any,
         price: Any,
@@ -157,7 +158,6 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
         yield from _look(card, frame, wanted, token, rate, language, request, by_itself=True)
 
     inputs = [
-        frame.language,
         card.asked,
         card.price,
         card.currency,

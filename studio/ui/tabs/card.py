@@ -51,9 +51,10 @@ def connect(
     maker: CardMaker, frame: Frame, last: gr.State, names: Callable[[str | None, str], tuple[str, str]]
 ) -> None:
     """Connect the controls; `last` holds what is put on the card, `names` tells what base and run are called."""
+    language = frame.language
 
-    @shown
-    def make(language: str, kind: str, comparison: Comparison | None) -> dict[Any, Any]:
+    @shown(language)
+    def make(kind: str, comparison: Comparison | None) -> dict[Any, Any]:
         called = names(comparison and comparison.request.run_id, language)
         card = cards.card(comparison, called, language)
         if comparison and is_scoreboard_missing(runs.find(comparison.request.run_id), card):
@@ -65,7 +66,5 @@ def connect(
         return ""
 
     event = maker.make.click(forget, None, maker.made, **QUIET)
-    event = event.then(
-        make, [frame.language, maker.kind, last], [maker.file, maker.made], concurrency_limit=None, **QUIET
-    )
+    event = event.then(make, [maker.kind, last], [maker.file, maker.made], concurrency_limit=None, **QUIET)
     event.then(None, maker.made, None, js=_DOWNLOAD)

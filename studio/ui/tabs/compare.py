@@ -126,11 +126,11 @@ def build_head(words: Words) -> dict[str, Any]:
     """Build the card above all views: which run, and how it answers."""
     with gr.Column(elem_classes="card"):
         with gr.Row(elem_classes="who"):
-            run = words.make(gr.Dropdown, label="ui.compare.run", fixed_choices=[], scale=3, min_width=250)
+            run = words.make(gr.Dropdown, label="ui.compare.run", choices=[], scale=3, min_width=250)
             chosen = words.make(
                 gr.Dropdown,
                 label="ui.compare.checkpoint",
-                fixed_choices=[],
+                choices=[],
                 scale=2,
                 min_width=170,
                 elem_id="checkpoint",
@@ -158,7 +158,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
                 elem_id="prompt",
             )
             with gr.Column(scale=3, min_width=320):
-                held_out = words.make(gr.Dropdown, label="ui.compare.held_out", fixed_choices=[], elem_id="held-out")
+                held_out = words.make(gr.Dropdown, label="ui.compare.held_out", choices=[], elem_id="held-out")
                 with gr.Row(elem_classes="going"):
                     go = words.make(
                         gr.Button, text="ui.compare.go", variant="primary", interactive=False, min_width=120, scale=2
@@ -167,7 +167,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
                     add = words.make(gr.Button, text="ui.compare.add", min_width=132, scale=1, elem_id="add-column")
         extras = tuple(_extra(words, number) for number in range(EXTRA))
         arriving = outside.build(words)
-        saved = words.make(gr.Dropdown, label="ui.compare.saved", fixed_choices=[], elem_id="saved")
+        saved = words.make(gr.Dropdown, label="ui.compare.saved", choices=[], elem_id="saved")
     badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
     with gr.Row(elem_classes="columns sides"):
         panels = tuple(_panel(words, name) for name in NAMES)
@@ -234,7 +234,7 @@ def _strength(words: Words, percent: int, **settings: Any) -> gr.Slider:
 def _extra(words: Words, number: int) -> Extra:
     with gr.Row(visible=False, elem_classes="extra", elem_id=f"extra-{NAMES[2 + number]}") as row:
         who = words.make(
-            gr.Dropdown, label=f"ui.compare.columns.{NAMES[2 + number]}", fixed_choices=[], scale=3, min_width=240
+            gr.Dropdown, label=f"ui.compare.columns.{NAMES[2 + number]}", choices=[], scale=3, min_width=240
         )
         strength = _strength(words, _FIRST_STRENGTHS[number], scale=4, min_width=240)
         system = words.make(

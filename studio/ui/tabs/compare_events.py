@@ -72,10 +72,11 @@ def _refuse_path(named: str) -> None:
 
 def connect(tab: CompareTab, frame: Frame) -> list[Any]:
     """Connect the tab's events; returns those that stream answers."""
+    language = frame.language
     count = len(tab.settings)
 
-    @shown
-    def compare(language: str, request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
+    @shown(language)
+    def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
         run_id, checkpoint, strength, *numbers = values[:count]
         column = after(run_id, checkpoint, strength)
         if not (prompt or "").strip():
@@ -86,18 +87,15 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
         asked = CompareRequest(run_id, (prompt.strip(),), settings_of(run_id, numbers), columns)
         yield from _ask(tab, asked, view, language, request)
 
-    @shown
-    def ask_on(
-        language: str, view: View, last: Comparison | None, follow: str, request: gr.Request
-    ) -> Iterator[dict[Any, Any]]:
+    @shown(language)
+    def ask_on(view: View, last: Comparison | None, follow: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
         if last is None or not (follow or "").strip():
             raise CompareError("ui.no_prompt")
         yield {tab.follow: ""}
         yield from _ask(tab, last.next_turn(follow.strip()), view, language, request)
 
-    @shown
+    @shown(language)
     def again(
-        language: str,
         view: View,
         last: Comparison | None,
         run_id: str,
@@ -115,16 +113,16 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
         columns[number] = replace(columns[number], strength=strength / 100)
         yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
 
-    @shown
+    @shown(language)
     def change_view(
-        language: str, view: View, last: Comparison | None, token_scores: Any, request: gr.Request
+        view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
-        yield retranslate(tab, last, view, language, token_scores)
+        yield render(tab, last, view, language, token_scores)
         if view == "likelihood" and last is not None and token_scores is None:
             yield _score_answer(tab, last, language, request)
 
-    @shown
-    def reopen(language: str, view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
+    @shown(language)
+    def reopen(view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
         found = next((one for one in saved_of(run_id) if one.id == chosen), None)
         if found is None:
             yield gr.skip()
@@ -150,18 +148,18 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
     last = {"trigger_mode": "always_last"}
     tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET, **last)
-    asked = [frame.language, tab.view, tab.prompt, *tab.settings, *tab.columns]
+    asked = [tab.view, tab.prompt, *tab.settings, *tab.columns]
     going = [gr.on([tab.go.click, tab.prompt.submit], compare, asked, tab.of_answers, api_name="compare", **streaming)]
-    on = [frame.language, tab.view, tab.last, tab.follow]
+    on = [tab.view, tab.last, tab.follow]
     going.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
-    kept = [frame.language, tab.view, tab.run, tab.saved]
+    kept = [tab.view, tab.run, tab.saved]
     tab.saved.input(reopen, kept, [*tab.of_answers, tab.prompt], **streaming, **last).then(*ends, **QUIET)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
-        inputs = [frame.language, tab.view, tab.last, tab.run, column, slider]
+        inputs = [tab.view, tab.last, tab.run, column, slider]
         going.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
-    token_scores = [frame.language, tab.view, tab.last, tab.token_scores]
+    token_scores = [tab.view, tab.last, tab.token_scores]
     tab.view.input(change_view, token_scores, tab.of_answers, **streaming, **last)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
     _connect_added(tab, frame)
@@ -173,6 +171,7 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
 
 def _connect_added(tab: CompareTab, frame: Frame) -> None:
     """Connect what adds columns, takes them away and says what they are."""
+    language = frame.language
     rows = [extra.row for extra in tab.extras]
 
     def add(open_: tuple[bool, ...]) -> list[Any]:
@@ -182,8 +181,8 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     def show(open_: tuple[bool, ...]) -> list[Any]:
         return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
 
-    @shown
-    def change_who(language: str, run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
+    @shown(language)
+    def change_who(run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
         first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
             gr.update(visible=who not in (SYSTEM, SHOTS)),
@@ -191,8 +190,8 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
 
-    @shown
-    def arrived(language: str, column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
+    @shown(language)
+    def arrived(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what has arrived, in a column of its own if one is free."""
         choices = tabs.who(run_id, tabs.comparable(), language)
         updates: dict[Any, Any] = {extra.who: gr.update(choices=choices) for extra in tab.extras}
@@ -208,8 +207,8 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         }
         return updates | dict(zip([tab.open, tab.add, *rows], add(open_), strict=True))
 
-    @shown
-    def gone(language: str, column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
+    @shown(language)
+    def gone(column: str, run_id: str | None, open_: tuple[bool, ...], *who: str) -> dict[Any, Any]:
         """Offer what was removed no more."""
         choices = tabs.who(run_id, tabs.comparable(), language)
         return {
@@ -229,7 +228,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
         extra.remove.click(remove, tab.open, [tab.open, tab.add, *rows], **QUIET)
         extra.who.input(
             change_who,
-            [frame.language, tab.run, tab.prompt, extra.who, extra.shots],
+            [tab.run, tab.prompt, extra.who, extra.shots],
             [extra.strength, extra.system, extra.shots],
             trigger_mode="always_last",
             **QUIET,
@@ -279,7 +278,7 @@ def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.
     asked = replace(last.request, columns=last.request.columns[:2])
     job = jobs.keep(request, "weigh", gpu.thread().score_answer(asked, last.answers[0][1].ids))
     token_scores = job.result()
-    return {**retranslate(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
+    return {**render(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
 
 
 def _waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, Any]:
@@ -306,7 +305,7 @@ def _answers(
     return updates
 
 
-def retranslate(
+def render(
     tab: CompareTab, last: Comparison | None, view: View, language: str, token_scores: Any = None
 ) -> dict[Any, Any]:
     """Return what shows the last comparison in a view and a language; nothing is asked."""
@@ -359,7 +358,7 @@ def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, l
 def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:
     """Return what shows a comparison that is over."""
     there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
-    return {**there, **retranslate(tab, made, view, language), tab.last: made, tab.token_scores: None}
+    return {**there, **render(tab, made, view, language), tab.last: made, tab.token_scores: None}
 
 
 def restored(

@@ -69,8 +69,8 @@ class Views:
         return [*self.score.shown, *self.vote.shown, *self.sheet.shown]
 
     @property
-    def worded(self) -> list[Any]:
-        """What is said again in another language."""
+    def rendered(self) -> list[Any]:
+        """What shows a run: its answers and its evaluation."""
         return [*self.answers.of_answers, *self.measured]
 
 
@@ -90,16 +90,6 @@ def build(words: Words) -> Views:
     return Views(answers, score, vote, read, slides, gr.State(None))
 
 
-def retranslate(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
-    """Return what shows everything that a session has on the screen in a language."""
-    return {
-        **compare_events.retranslate(views.answers, kept.last, kept.view, language, kept.token_scores),
-        **compare_events.offered(views.answers, run_id, kept.last, language),
-        **evaluated(views, language, run_id, kept),
-        **sheet.retranslate(views.sheet, run_id, kept.found, kept.reader, kept.reading is not None, language),
-    }
-
-
 def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
     """Return what shows how the run's evaluation stands, and what can be voted on and read of it.
 
@@ -114,8 +104,8 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     reads_on = kept.reading is not None and kept.reading[0] in pairs
     return {
         **stands,
-        **ballot.retranslate(views.vote, vote, language),
-        **({} if reads_on else sheet.retranslate(views.sheet, run_id, found, kept.reader, False, language)),
+        **ballot.render(views.vote, vote, language),
+        **({} if reads_on else sheet.render(views.sheet, run_id, found, kept.reader, False, language)),
     }
 
 
@@ -142,22 +132,21 @@ def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
 
 def connect(views: Views, frame: Frame) -> clock.Watch:
     """Connect the events of all views; returns how to look for what others have changed."""
+    language = frame.language
     answers = views.answers
 
     def find(request: gr.Request, run_id: str | None, *kept: Any) -> str | None:
         return pulse(run_id, Kept(*kept), request)
 
-    def show_news(language: str, run_id: str | None, request: gr.Request, *kept: Any) -> Any:
+    def show_news(run_id: str | None, request: gr.Request, *kept: Any) -> Any:
         return news(views, language, run_id, Kept(*kept), request) or gr.skip()
 
-    @shown
-    def look(language: str, run_id: str | None, *kept: Any) -> dict[Any, Any]:
+    @shown(language)
+    def look(run_id: str | None, *kept: Any) -> dict[Any, Any]:
         return evaluated(views, language, run_id, Kept(*kept))
 
-    @shown
-    def open_run(
-        language: str, request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *kept: Any
-    ) -> Any:
+    @shown(language)
+    def open_run(request: gr.Request, run_id: str | None, on_screen: str | None, prompt: str, *kept: Any) -> Any:
         if run_id == on_screen:  # its name has changed, or the language
             return gr.skip()
         session = Kept(*kept)
@@ -173,13 +162,13 @@ def connect(views: Views, frame: Frame) -> clock.Watch:
     sheet.connect(views.sheet, answers, views.score.found, frame)
     present.connect(views.slides, answers, views.score.found, frame)
     measured = scoreboard.connect(views.score, answers, frame)
-    measured.then(look, [frame.language, answers.run, *views.kept], views.measured, **QUIET)
+    measured.then(look, [answers.run, *views.kept], views.measured, **QUIET)
     answers.run.change(
         open_run,
-        [frame.language, answers.run, views.on_screen, answers.prompt, *views.kept],
-        list(dict.fromkeys([*answers.of_runs, *views.worded, answers.prompt, views.on_screen])),
+        [answers.run, views.on_screen, answers.prompt, *views.kept],
+        list(dict.fromkeys([*answers.of_runs, *views.rendered, answers.prompt, views.on_screen])),
         cancels=[*streams, measured],
         **QUIET,
     )
     inputs = [answers.run, *views.kept]
-    return clock.Watch(find, inputs, show_news, [frame.language, *inputs], views.measured)
+    return clock.Watch(find, inputs, show_news, inputs, views.measured)

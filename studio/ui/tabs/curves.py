@@ -118,15 +118,16 @@ def sentence(following: Following, language: str) -> str:
 
 def connect(card: Curves, frame: Frame) -> None:
     """Connect the controls: they change what is drawn, for this session alone."""
+    language = frame.language
 
-    def changed(language: str, following: Following, look: Look, kind: str, weight: float, log: bool) -> dict[Any, Any]:
+    def changed(following: Following, look: Look, kind: str, weight: float, log: bool) -> dict[Any, Any]:
         wanted = replace(look, kind=kind, smoothing=min(max(weight or 0.0, 0.0), charts.MOST_SMOOTHING), log=bool(log))
         return {card.look: wanted, **render(card, following, wanted, language)}
 
     gr.on(
         [card.kind.input, card.smoothing.release, card.log.input],
         changed,
-        [frame.language, frame.following, card.look, card.kind, card.smoothing, card.log],
+        [frame.following, card.look, card.kind, card.smoothing, card.log],
         [card.look, *card.of_run],
         trigger_mode="always_last",
         **QUIET,

@@ -118,8 +118,8 @@ class DataTab:
         return [health.progress, health.cancel, health.report, health.lengths, self.split.said, self.blocked]
 
     @property
-    def worded(self) -> list[Any]:
-        """What holds words that events have made."""
+    def rendered(self) -> list[Any]:
+        """What shows a source: its format, a row, and the report."""
         return [self.found, *self.of_row, *self.of_scan, self.health.written]
 
     @property
@@ -169,7 +169,7 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
         bundled = words.make(
             gr.Radio,
             label="ui.source.bundled",
-            fixed_choices=names,
+            choices=names,
             value=current.name if current.name in names else (names[0] if names else None),
             visible=current.kind == "bundled",
         )
@@ -194,11 +194,11 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
         )
         with gr.Row():
             encoding = _own_part(
-                words, "encoding", gr.Dropdown, fixed_choices=ENCODINGS, allow_custom_value=True,
+                words, "encoding", gr.Dropdown, choices=ENCODINGS, allow_custom_value=True,
                 value=current.encoding, visible=current.kind == "file", elem_id="encoding",
             )  # fmt: skip
             sheet = _own_part(
-                words, "sheet", gr.Dropdown, fixed_choices=[], allow_custom_value=True, value=current.sheet,
+                words, "sheet", gr.Dropdown, choices=[], allow_custom_value=True, value=current.sheet,
                 visible=current.sheet is not None, elem_id="sheet-name",
             )  # fmt: skip
         with gr.Column(visible=current.kind == "hub", elem_classes="inner") as hub:
@@ -210,8 +210,8 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
                 )
             ask = words.make(gr.Button, text="ui.hub.ask", size="sm")
             with gr.Row():
-                subset = _own_part(words, "subset", gr.Dropdown, fixed_choices=[], allow_custom_value=True)
-                split = _own_part(words, "split", gr.Dropdown, fixed_choices=[], allow_custom_value=True)
+                subset = _own_part(words, "subset", gr.Dropdown, choices=[], allow_custom_value=True)
+                split = _own_part(words, "split", gr.Dropdown, choices=[], allow_custom_value=True)
             get = words.make(gr.Button, text="ui.hub.get", size="sm", interactive=False)
             said = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
         with gr.Row():
@@ -240,7 +240,7 @@ def _found(words: Words, form: Form) -> gr.HTML:
                 form.add(MAPPING + "joiner", gr.Dropdown, choices=_JOINERS, value="\n", allow_custom_value=True)
                 form.add(MAPPING + "joined", max_lines=1)
             for name in ("completion", "system", "history", "messages", "text"):
-                form.add(MAPPING + name, gr.Dropdown, fixed_choices=[], allow_custom_value=True)
+                form.add(MAPPING + name, gr.Dropdown, choices=[], allow_custom_value=True)
             form.add(MAPPING + "roles", max_lines=2)
             form.add(MAPPING + "marks")
     return found
@@ -275,7 +275,7 @@ def _split(words: Words, form: Form, base: RunConfig) -> Split:
             gr.Dropdown,
             label=f"config.{VALIDATION}name.title",
             info=f"config.{VALIDATION}name.help",
-            fixed_choices=[],
+            choices=[],
             value=None,
             allow_custom_value=True,
             visible=False,
@@ -284,7 +284,7 @@ def _split(words: Words, form: Form, base: RunConfig) -> Split:
         with gr.Row():
             form.add(VALIDATION + "fraction", visible=shown)
             form.add("data.seed")
-        form.add(VALIDATION + "group", gr.Dropdown, fixed_choices=[], allow_custom_value=True, visible=shown)
+        form.add(VALIDATION + "group", gr.Dropdown, choices=[], allow_custom_value=True, visible=shown)
         said = gr.HTML(elem_id="split")
     return Split(kind, upload, own, said)
 

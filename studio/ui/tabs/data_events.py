@@ -43,14 +43,14 @@ def mapped(settings: dict[str, Any]) -> dict[str, Any]:
 
 def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     """Connect the tab's events; returns a function that reads the data set again after an event."""
+    language = frame.language
     form, parts = frame.form, frame.form.parts
     controls, row, health = tab.source, tab.row, tab.health
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
     mapping = [part for path, part in parts.items() if path.startswith(MAPPING)]
 
-    @shown
+    @shown(language)
     def read_source(
-        language: str,
         request: gr.Request,
         base: RunConfig,
         kind: str,
@@ -93,8 +93,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             | shown_now
         )
 
-    @ending
-    def take_path(language: str, typed: str) -> dict[Any, Any]:
+    @ending(language)
+    def take_path(typed: str) -> dict[Any, Any]:
         if not launch.is_local():
             raise DataError("ui.no_paths")
         path = Path(typed.strip()).expanduser()
@@ -108,9 +108,9 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         for work in (str(request.session_hash), _of_row(request)):
             scanning.drop(work)
 
-    @shown
+    @shown(language)
     def show_row(
-        language: str, request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any
+        request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any
     ) -> dict[Any, Any]:
         if not look.columns or look.file_format == "hub":
             return {tab.look: gr.skip()}
@@ -126,8 +126,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             raise work.error
         return {tab.look: work.result, row.number: work.result.row, **show.row(tab, work.result, language)}
 
-    @shown
-    def scan(language: str, request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
+    @shown(language)
+    def scan(request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
         session = str(request.session_hash)
         if not look.columns or look.file_format == "hub":
             scanning.cancel(session)
@@ -151,9 +151,9 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         checked = Checked(work.result, failure, work.cancelled, grouped=config.train.length_grouping)
         yield {tab.checked: checked} | show.report(tab, look, checked, language)
 
-    @shown
+    @shown(language)
     def clean(
-        language: str, request: gr.Request, base: RunConfig, look: Look, checked: Checked, *values: Any
+        request: gr.Request, base: RunConfig, look: Look, checked: Checked, *values: Any
     ) -> Iterator[dict[Any, Any]]:
         yield {health.written: "", tab.checked: replace(checked, written=None)}
         if not look.columns or look.file_format == "hub":
@@ -177,8 +177,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     def cancel(request: gr.Request) -> None:
         scanning.cancel(str(request.session_hash))
 
-    @shown
-    def jump(language: str, look: Look, checked: Checked, kind: str) -> Any:
+    @shown(language)
+    def jump(look: Look, checked: Checked, kind: str) -> Any:
         if kind == "random":
             return random.randint(1, max(look.rows or len(look.cells), 1))
         number = looks.jump(kind, look, checked.report)
@@ -197,20 +197,20 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             return gr.skip()
         return [fix for fix in fixes if fix != asked] if asked in fixes else [*fixes, asked]
 
-    @shown
-    def fill_template(language: str, name: str | None, style: str, template: str, *values: Any) -> Any:
+    @shown(language)
+    def fill_template(name: str | None, style: str, template: str, *values: Any) -> Any:
         if style != "text" or (name is None and template):
             return gr.skip()
         chosen = mapped(form.values(values))
         return templates.template(name or templates.OWN, chosen["prompt"] or [], chosen["joined"], chosen["completion"])
 
-    @shown
-    def fetch_model(language: str, base: RunConfig, *values: Any, progress: gr.Progress = gr.Progress()) -> None:
+    @shown(language)
+    def fetch_model(base: RunConfig, *values: Any, progress: gr.Progress = gr.Progress()) -> None:
         from studio.model import load
 
         load.fetch(form.read(values, base).model, lambda share: progress(share, desc=text("phase.fetching", language)))
 
-    settings = [frame.language, frame.base]
+    settings = [frame.base]
 
     def show_again(event: Any) -> Any:
         outputs = [tab.look, row.number, *tab.of_row]
@@ -238,7 +238,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             parts[VALIDATION + "group"],
             row.number,
         ]
-        outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.worded]
+        outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.rendered]
         return look_again(event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST))
 
     def nothing() -> None:
@@ -247,7 +247,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
     read_again(gr.on([*chosen_again, controls.upload.upload, controls.upload.clear], nothing, **QUIET, **_LAST))
     taken = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
-    read_again(controls.path.submit(take_path, [frame.language, controls.path], taken, **QUIET))
+    read_again(controls.path.submit(take_path, [controls.path], taken, **QUIET))
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
     chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]
     typed = [
@@ -256,7 +256,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     ]
     filled = parts["data.prompt.style"].input(
         fill_template,
-        [frame.language, gr.State(None), parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
+        [gr.State(None), parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
         parts["data.prompt.template"],
         **QUIET,
         **_LAST,
@@ -265,7 +265,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     look_again(
         tab.variant.input(
             fill_template,
-            [frame.language, tab.variant, parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
+            [tab.variant, parts["data.prompt.style"], parts["data.prompt.template"], *form.components],
             parts["data.prompt.template"],
             **QUIET,
             **_LAST,
@@ -286,7 +286,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     for event, step in {row.previous.click: -1, row.following.click: 1}.items():
         show_again(event(lambda number, step=step: int(number or 1) + step, row.number, row.number, **QUIET))
     for kind, button in row.jumps.items():
-        asked = [frame.language, tab.look, tab.checked, gr.State(kind)]
+        asked = [tab.look, tab.checked, gr.State(kind)]
         show_again(button.click(jump, asked, row.number, **QUIET))
     show_again(row.number.submit(nothing, **QUIET, **_LAST))
     show_again(health.report.select(row_of_problem, None, row.number, **QUIET))

@@ -22,11 +22,12 @@ FIRST = 20
 
 def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_again: Callable[[Any], Any]) -> None:
     """Connect the events. A token is handed to the call that needs it, and kept nowhere."""
+    language = frame.language
     parts, controls = frame.form.parts, tab.source
     sources = {name: parts[SOURCE + name] for name in SOURCE_NAMES}
 
-    @shown
-    def ask_hub(language: str, name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
+    @shown(language)
+    def ask_hub(name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         yield {controls.hub_said: hub_views.waiting("ui.hub.asking", language)}
         try:
             offer, look = _offer(name.strip(), revision.strip() or None, token.strip() or None)
@@ -53,9 +54,9 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
             tab.split.own: gr.update(choices=[split for split in splits if split != chosen]),
         }
 
-    @shown
+    @shown(language)
     def get_hub(
-        language: str, request: gr.Request, name: str, revision: str, token: str, subset: str | None, split: str | None
+        request: gr.Request, name: str, revision: str, token: str, subset: str | None, split: str | None
     ) -> Iterator[dict[Any, Any]]:
         source = SourceConfig(
             kind="hub",
@@ -75,9 +76,9 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
         said = f'<p class="hint">{text("ui.hub.here", language)}</p>'
         yield {controls.hub_said: said, controls.token: "", **{p: getattr(source, n) for n, p in sources.items()}}
 
-    @shown
+    @shown(language)
     def choose_split(
-        language: str, kind: str, upload: str | None, own: str | None, before: str, name: str | None, source: str
+        kind: str, upload: str | None, own: str | None, before: str, name: str | None, source: str
     ) -> dict[Any, Any]:
         if kind == "file":
             name = str(uploads.keep(upload)) if upload else name if before == "file" else None
@@ -97,9 +98,9 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
             tab.split.said: hint,
         }
 
-    asked = [frame.language, controls.hub_id, controls.revision, controls.token]
+    asked = [controls.hub_id, controls.revision, controls.token]
     offered = [controls.offer, tab.look, tab.checked, controls.hub_said, controls.get, controls.subset, controls.split]
-    answered = list(dict.fromkeys([*offered, tab.split.own, *tab.worded]))
+    answered = list(dict.fromkeys([*offered, tab.split.own, *tab.rendered]))
     gr.on([controls.ask.click, controls.hub_id.submit], ask_hub, asked, answered, **QUIET)
     splits = [controls.split, tab.split.own]
     controls.subset.input(_splits, [controls.offer, controls.subset], splits, trigger_mode="always_last", **QUIET)
@@ -116,7 +117,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
     changed = gr.on(
         [split.kind.change, split.upload.upload, split.upload.clear, split.own.input],
         choose_split,
-        [frame.language, split.kind, split.upload, split.own, *validation, sources["kind"]],
+        [split.kind, split.upload, split.own, *validation, sources["kind"]],
         [
             *validation,
             parts[VALIDATION + "fraction"],

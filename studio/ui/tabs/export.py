@@ -75,14 +75,14 @@ def build(words: Words) -> ExportTab:
     """Build the tab inside the current Blocks."""
     with gr.Column(elem_classes="card"):
         words.heading("ui.export.title")
-        run = words.make(gr.Dropdown, label="ui.export.run", fixed_choices=[], elem_id="export-run")
+        run = words.make(gr.Dropdown, label="ui.export.run", choices=[], elem_id="export-run")
         facts = gr.HTML(elem_id="export-facts")
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=5, min_width=320, elem_classes="card"):
             kind = words.make(
                 gr.Radio,
                 label="ui.export.kind",
-                fixed_choices=export_views.offered(),
+                choices=export_views.offered(),
                 value=FIRST,
                 elem_id="export-kind",
             )

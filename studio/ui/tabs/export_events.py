@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +30,20 @@ QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _DOWNLOAD = "(made) => { if (made) setTimeout(() => document.querySelector('#export-file').click(), 300); }"
 
 
-def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], Any]:
-    """Connect the events that stay on the tab; returns what shows everything again after an event."""
-    asked = [frame.language, *tab.asked]
+def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
+    """Connect the events that stay on the tab."""
+    language = frame.language
+    asked = tab.asked
 
-    @shown
-    def look(language: str, run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
+    @shown(language)
+    def look(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         return show(tab, choose(run_id), kind, wanted, language)
 
-    @shown
-    def arrive(language: str, run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
+    @shown(language)
+    def arrive(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         return {**show(tab, choose(run_id), kind, wanted, language), tab.timer: gr.Timer(active=True)}
 
-    @shown
-    def say_again(language: str, before: Seen | None, run_id: str | None, kind: Kind, wanted: str) -> Any:
-        return gr.skip() if before is None else show(tab, choose(run_id), kind, wanted, language)
-
-    def watch(language: str, event: gr.SelectData) -> Any:
+    def watch(event: gr.SelectData) -> Any:
         """Look at the exports only while the tab is on the screen."""
         return gr.Timer(active=event.value == text("ui.tabs.export", language))
 
@@ -55,16 +51,14 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
         now = seen(run_id, kind)
         return None if now == before else now
 
-    def show_news(language: str, before: Seen | None, run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
+    def show_news(before: Seen | None, run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         now = seen(run_id, kind)
         if before and now.but_progress == before.but_progress:
             return export_shown.progress(tab, now, language)
         return show(tab, choose(run_id), kind, wanted, language)
 
-    @shown
-    def make(
-        language: str, run_id: str | None, kind: Kind, wanted: str, checked: bool, converter: str
-    ) -> dict[Any, Any]:
+    @shown(language)
+    def make(run_id: str | None, kind: Kind, wanted: str, checked: bool, converter: str) -> dict[Any, Any]:
         run = chosen(run_id)
         given = (converter or "").strip() if launch.is_local() and kind == "gguf" else ""
         request = ExportRequest(
@@ -77,20 +71,19 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
         exporting.start(request)
         return show(tab, run.id, kind, wanted, language)
 
-    @shown
-    def check(language: str, run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
+    @shown(language)
+    def check(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         run = chosen(run_id)
         exporting.start(ExportRequest(run.id, kind, verify=True, write=False))
         return show(tab, run.id, kind, wanted, language)
 
-    @shown
-    def stop(language: str, run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
+    @shown(language)
+    def stop(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         exporting.stop(chosen(run_id).id)
         return show(tab, run_id, kind, wanted, language)
 
-    @shown
+    @shown(language)
     def push(
-        language: str,
         run_id: str | None,
         kind: Kind,
         wanted: str,
@@ -108,14 +101,14 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
         )
         return {**show(tab, run_id, kind, wanted, language), tab.push.token: ""}
 
-    @shown
-    def say_packing(language: str, run_id: str | None, kind: Kind) -> dict[Any, Any]:
+    @shown(language)
+    def say_packing(run_id: str | None, kind: Kind) -> dict[Any, Any]:
         made = there(run_id, kind)
         told = text("ui.export.packing", language, size=size(made.bytes))
         return {tab.packing: f'<p class="hint" role="status">{told}</p>', tab.packed: ""}
 
-    @shown
-    def pack(language: str, run_id: str | None, kind: Kind) -> dict[Any, Any]:
+    @shown(language)
+    def pack(run_id: str | None, kind: Kind) -> dict[Any, Any]:
         path = served(there(run_id, kind), metadata.name_of(chosen(run_id)))
         told = text("ui.export.packed", language, name=path.name, size=size(path.stat().st_size))
         return {
@@ -126,7 +119,7 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
 
     at_once = {**QUIET, "concurrency_limit": None}
     item.select(arrive, asked, tab.shown, **at_once)
-    tabs.select(watch, frame.language, tab.timer, trigger_mode="multiple", **QUIET)
+    tabs.select(watch, None, tab.timer, trigger_mode="multiple", **QUIET)
     choices = [tab.run.input, tab.kind.input, tab.precision.input]
     gr.on(choices, look, asked, tab.shown, trigger_mode="always_last", **at_once)
     gr.on([tab.go.click, tab.converter.submit], make, [*asked, tab.verify, tab.converter], tab.shown, **at_once)
@@ -134,33 +127,33 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callab
     tab.stop.click(stop, asked, tab.shown, **at_once)
     sent = [*asked, tab.push.repository, tab.push.public, tab.push.token]
     gr.on([tab.push.go.click, tab.push.repository.submit], push, sent, [*tab.shown, tab.push.token], **at_once)
-    begun = tab.download.click(say_packing, asked[:3], [tab.packing, tab.packed], **at_once)
-    made = begun.success(pack, asked[:3], [tab.packing, tab.file, tab.packed], **at_once)
+    begun = tab.download.click(say_packing, asked[:2], [tab.packing, tab.packed], **at_once)
+    made = begun.success(pack, asked[:2], [tab.packing, tab.file, tab.packed], **at_once)
     made.then(None, tab.packed, None, js=_DOWNLOAD)
-    known = [frame.language, tab.seen, *tab.asked]
-    clock.look_at([tab.timer.tick], clock.Watch(find_news, known[1:4], show_news, known, tab.shown))
-    return lambda event: event.then(say_again, known, tab.shown, **QUIET)
+    known = [tab.seen, *tab.asked]
+    clock.look_at([tab.timer.tick], clock.Watch(find_news, known[:3], show_news, known, tab.shown))
 
 
 def connect_others(
     tab: ExportTab, frame: Frame, tabs: gr.Tabs, from_train: gr.Button, from_runs: gr.Button, kept: gr.BrowserState
 ) -> None:
     """Connect the buttons of other tabs that lead here with their run; `kept` says which run the Runs tab shows."""
+    language = frame.language
 
-    def to_export(run_id: str | None, language: str, kind: Kind, wanted: str) -> dict[Any, Any]:
+    def to_export(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         found = show(tab, choose(None, run_id), kind, wanted, language)
         return {**found, tab.timer: gr.Timer(active=True), tabs: gr.update(selected="export")}
 
-    @shown
-    def of_train(language: str, following: Following, kind: Kind, wanted: str) -> dict[Any, Any]:
-        return to_export(following.run_id, language, kind, wanted)
+    @shown(language)
+    def of_train(following: Following, kind: Kind, wanted: str) -> dict[Any, Any]:
+        return to_export(following.run_id, kind, wanted)
 
-    @shown
-    def of_runs(language: str, look: Any, kind: Kind, wanted: str) -> dict[Any, Any]:
-        return to_export(runs.find(Shown.of(look).open or "").id, language, kind, wanted)
+    @shown(language)
+    def of_runs(look: Any, kind: Kind, wanted: str) -> dict[Any, Any]:
+        return to_export(runs.find(Shown.of(look).open or "").id, kind, wanted)
 
     for button, handler, which in ((from_train, of_train, frame.following), (from_runs, of_runs, kept)):
-        button.click(handler, [frame.language, which, tab.kind, tab.precision], [*tab.shown, tabs], **QUIET)
+        button.click(handler, [which, tab.kind, tab.precision], [*tab.shown, tabs], **QUIET)
 
 
 def chosen(run_id: str | None) -> runs.Run:

@@ -68,15 +68,16 @@ def render(card: Log, following: Following, look: Look, language: str) -> dict[A
 
 def connect(card: Log, frame: Frame) -> None:
     """Connect the search and the filter."""
+    language = frame.language
 
-    def changed(language: str, following: Following, level: str, search: str) -> dict[Any, Any]:
+    def changed(following: Following, level: str, search: str) -> dict[Any, Any]:
         wanted = Look(level if level in log_views.LEVELS else Look().level, search or "")
         return {card.look: wanted, **render(card, following, wanted, language)}
 
     gr.on(
         [card.level.input, card.search.input],
         changed,
-        [frame.language, frame.following, card.level, card.search],
+        [frame.following, card.level, card.search],
         [card.look, card.lines],
         trigger_mode="always_last",
         **QUIET,

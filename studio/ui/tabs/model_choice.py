@@ -41,7 +41,7 @@ def build(words: Words, form: Form) -> ModelChoice:
     form.add(
         "model.id",
         gr.Dropdown,
-        fixed_choices=[BUILTIN_MODEL],
+        choices=[BUILTIN_MODEL],
         value=BUILTIN_MODEL,
         allow_custom_value=True,
         filterable=True,
@@ -66,14 +66,13 @@ def build(words: Words, form: Form) -> ModelChoice:
 
 def connect(choice: ModelChoice, frame: Frame) -> None:
     """Connect the events; the Hub is asked when the choice has changed, not at each keystroke."""
+    language = frame.language
     model, revision = (frame.form.parts[f"model.{name}"] for name in ("id", "revision"))
     root = Context.root_block
     assert root is not None
 
-    @shown
-    def look_at_model(
-        language: str, request: gr.Request, model_id: str, revision: str, token: str
-    ) -> Iterator[dict[Any, Any]]:
+    @shown(language)
+    def look_at_model(request: gr.Request, model_id: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         from studio.model import catalogue
 
         scanning.drop(_session(request))  # a fetch of the model that was chosen before
@@ -85,16 +84,16 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
         if found is None:
             yield {choice.said: model_views.waiting(language), **_idle(None)}
             found = catalogue.describe(config, (token or "").strip() or None)
-        yield _show(found, language)
+        yield _show(found)
 
-    @shown
-    def say_model(language: str, facts: ModelFacts | None) -> dict[Any, Any]:
+    @shown(language)
+    def say_model(facts: ModelFacts | None) -> dict[Any, Any]:
         said = model_views.facts(facts, language) if facts else model_views.note("ui.model.empty", language)
         return {model: gr.update(choices=_offered(language)), choice.said: said}
 
-    @shown
+    @shown(language)
     def pull_model(
-        language: str, request: gr.Request, facts: ModelFacts, model_id: str, revision: str, token: str
+        request: gr.Request, facts: ModelFacts, model_id: str, revision: str, token: str
     ) -> Iterator[dict[Any, Any]]:
         from studio.model import catalogue
 
@@ -105,7 +104,7 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
         if facts.bytes is None:  # what the Hub would not tell without the token
             facts = catalogue.describe(config, given)
             if facts.where == "nowhere":
-                yield _show(facts, language)
+                yield _show(facts)
                 return
         work = scanning.begin(_session(request), lambda going: _fetch(config, going, given))
         yield {
@@ -120,13 +119,13 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
             yield {choice.progress: gr.skip()}
         elif work.error is None:
             here = catalogue.describe(config)
-            yield {**_show(here, language), choice.token: gr.update(value="", visible=False)}
+            yield {**_show(here), choice.token: gr.update(value="", visible=False)}
         else:
             problem = facts.problem if work.cancelled else message_of(work.error)
             told = model_views.note("ui.model.cancelled", language) if work.cancelled else ""
-            yield {**_show(replace(facts, problem=problem), language), choice.progress: told}
+            yield {**_show(replace(facts, problem=problem)), choice.progress: told}
 
-    def _show(found: ModelFacts, language: str) -> dict[Any, Any]:
+    def _show(found: ModelFacts) -> dict[Any, Any]:
         return {choice.facts: found, choice.said: model_views.facts(found, language), **_idle(found)}
 
     def _idle(found: ModelFacts | None) -> dict[Any, Any]:
@@ -141,12 +140,12 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
     def cancel_pull(request: gr.Request) -> None:
         scanning.cancel(_session(request))
 
-    asked = [frame.language, model, revision, choice.token]
+    asked = [model, revision, choice.token]
     chosen = [model.change, revision.blur, revision.submit, choice.token.submit, root.load]
     gr.on(chosen, look_at_model, asked, choice.of_facts, trigger_mode="always_last", **QUIET)
-    said = [frame.language, choice.facts]
-    gr.on([frame.language.change, root.load], say_model, said, [model, choice.said], **QUIET)
-    fetched = choice.fetch.click(pull_model, [frame.language, choice.facts, *asked[1:]], choice.of_facts, **QUIET)
+    said = [choice.facts]
+    root.load(say_model, said, [model, choice.said], **QUIET)
+    fetched = choice.fetch.click(pull_model, [choice.facts, *asked], choice.of_facts, **QUIET)
     fetched.then(say_model, said, [model, choice.said], **QUIET)
     choice.cancel.click(cancel_pull, None, None, **QUIET)
 

@@ -88,7 +88,7 @@ def build(words: Words) -> Outside:
                     gr.Dropdown,
                     label="ui.outside.kept",
                     info="ui.outside.kept_help",
-                    fixed_choices=[],
+                    choices=[],
                     elem_id="outside-kept",
                 )
                 remove = words.make(
@@ -118,9 +118,10 @@ def connect(
     `arrived` and `gone` are told the language, an adapter as a column names it, and the values of `whose`, of which the
     first is the run; what they return changes `shows`.
     """
+    language = frame.language
 
     def arrive(
-        language: str, request: gr.Request, run_id: str | None, key: str, bring: Callable[..., ExternalAdapter]
+        request: gr.Request, run_id: str | None, key: str, bring: Callable[..., ExternalAdapter]
     ) -> Iterator[dict[Any, Any]]:
         """Let something arrive in a thread of its own, and say how far it is and how it ended."""
         if not run_id:
@@ -164,67 +165,59 @@ def connect(
             part.remove: gr.update(interactive=bool(choices)),
         }
 
-    @shown
+    @shown(language)
     def fetch(
-        language: str, request: gr.Request, run_id: str | None, same_base: bool, named: str, token: str
+        request: gr.Request, run_id: str | None, same_base: bool, named: str, token: str
     ) -> Iterator[dict[Any, Any]]:
         given = (token or "").strip() or None
         yield from arrive(
-            language,
             request,
             run_id,
             "phase.fetching",
             lambda run, going: adapters.fetch((named or "").strip(), run, going, given, same_base=same_base or None),
         )
 
-    @shown
+    @shown(language)
     def upload(
-        language: str, request: gr.Request, run_id: str | None, same_base: bool, files: list[str] | None
+        request: gr.Request, run_id: str | None, same_base: bool, files: list[str] | None
     ) -> Iterator[dict[Any, Any]]:
         if files:
             paths = [Path(file) for file in files]
             yield from arrive(
-                language,
                 request,
                 run_id,
                 "ui.outside.checking",
                 lambda run, going: adapters.upload(paths, run, same_base=same_base or None),
             )
 
-    @shown
-    def remove(language: str, chosen: str | None) -> dict[Any, Any]:
+    @shown(language)
+    def remove(chosen: str | None) -> dict[Any, Any]:
         if not chosen:
             return {part.said: outside_views.hint(language)}
         uploaded_adapters.remove(chosen)
         return {part.said: outside_views.hint(language), part.column: chosen, **_offer()}
-
-    @shown
-    def offer_kept(language: str) -> dict[Any, Any]:
-        return _offer()
 
     def cancel(request: gr.Request) -> None:
         scanning.cancel(_session(request))
 
     run = whose[0]
     told = {**QUIET, "concurrency_limit": None}
-    part.fold.expand(offer_kept, frame.language, [part.kept, part.remove], **QUIET)
-    asked = [frame.language, run, part.same_base, part.named, part.token]
+    part.fold.expand(shown(language)(_offer), None, [part.kept, part.remove], **QUIET)
+    asked = [run, part.same_base, part.named, part.token]
     begun = [
         gr.on([part.fetch.click, part.named.submit, part.token.submit], fetch, asked, part.of_arrival, **told),
-        part.files.upload(upload, [frame.language, run, part.same_base, part.files], part.of_arrival, **told),
+        part.files.upload(upload, [run, part.same_base, part.files], part.of_arrival, **told),
     ]
     for event in begun:
         event.then(
-            lambda language, column, *values: arrived(language, column, *values) if column else gr.skip(),
-            [frame.language, part.column, *whose],
+            lambda column, *values: arrived(column, *values) if column else gr.skip(),
+            [part.column, *whose],
             list(shows),
             **QUIET,
         )
     part.cancel.click(cancel, None, None, **told)
     left = [part.said, part.kept, part.remove, part.column]
-    part.remove.click(remove, [frame.language, part.kept], left, **QUIET).then(
-        gone, [frame.language, part.column, *whose], list(shows), **QUIET
-    )
+    part.remove.click(remove, [part.kept], left, **QUIET).then(gone, [part.column, *whose], list(shows), **QUIET)
 
 
 def _session(request: gr.Request) -> str:

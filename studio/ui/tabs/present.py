@@ -33,13 +33,14 @@ def pairs(last: Comparison | None, found: Evaluation | None) -> list[AnswerPair]
 
 def connect(slides: gr.HTML, head: CompareTab, found: gr.State, frame: Frame) -> None:
     """Connect the button that opens the slides."""
+    language = frame.language
 
-    @shown
-    def present(language: str, run_id: str | None, last: Comparison | None, found: Evaluation | None) -> str:
+    @shown(language)
+    def present(run_id: str | None, last: Comparison | None, found: Evaluation | None) -> str:
         there = pairs(last, found)
         if not there:
             raise CompareError("compare.no_pairs")
         return present_views.stage(there, *names(run_id, language), language)
 
-    event = head.present.click(present, [frame.language, head.run, head.last, found], slides, **QUIET)
+    event = head.present.click(present, [head.run, head.last, found], slides, **QUIET)
     event.then(None, None, None, js=_OPEN)

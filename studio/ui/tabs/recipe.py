@@ -12,7 +12,7 @@ from studio import command, presets
 from studio.config import RunConfig, choices, fields, value_of
 from studio.errors import StudioError
 from studio.ui import recipe_views, settings_file
-from studio.ui.failures import shown
+from studio.ui.failures import shown, silent
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
 from studio.ui.tabs import before, model_choice, settings_text, suggesting
@@ -32,11 +32,14 @@ _ASK = (
 
 _SETTLED = """() => {
   clearTimeout(window.formSettled);
-  window.formSettled = setTimeout(() => document.querySelector('#settled')?.click(), 500);
+  window.formSettled = setTimeout(() => {
+    document.querySelector('#keep-draft')?.click();
+    document.querySelector('#settled')?.click();
+  }, 500);
 }"""
-"""Presses the hidden button once the form has not changed for half a second: filling it changes every component, and a
-request for each would keep the browser busy for seconds. The button is there once the tab was opened; till then nobody
-reads what would be said."""
+"""Presses the hidden buttons once the form has not changed for half a second: filling it changes every component, and a
+request for each would keep the browser busy for seconds. The second one is there once the tab was opened; till then
+nobody reads what would be said."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def connect(
     `show_source` makes the controls `of_source` show where the rows of a config come from. `card` is told of every
     change of the form, so that its verdict follows.
     """
+    language = frame.language
     form = frame.form
     model_choice.connect(recipe.model, frame)
 
@@ -127,12 +131,12 @@ def connect(
 
     filled = list(dict.fromkeys([frame.base, *form.components, *of_source, recipe.loaded]))
 
-    @shown
-    def load(language: str, name: str) -> dict[Any, Any]:
+    @shown(language)
+    def load(name: str) -> dict[Any, Any]:
         return fill(presets.load(name))
 
-    @shown
-    def reset(language: str, event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
+    @shown(language)
+    def reset(event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
         asked = event._data.get("setting") if isinstance(event._data, dict) else None
         config = _read(values, base)
         then = presets.load(preset or command.nearest_preset(config or base))
@@ -150,9 +154,9 @@ def connect(
         except StudioError:
             return None
 
-    @shown
+    @shown(language)
     def say_changes(
-        language: str, base: RunConfig, preset: str | None, text: str, written: str, told: Any, *values: Any
+        base: RunConfig, preset: str | None, text: str, written: str, told: Any, *values: Any
     ) -> dict[Any, Any]:
         config = _read(values, base)
         if config is None:  # the verdict says why
@@ -165,34 +169,33 @@ def connect(
             **settings_text.said(recipe.text, config, text, written, told, language),
         }
 
-    @shown
-    def find(language: str, query: str) -> str:
+    @silent
+    def keep_draft(base: RunConfig, preset: str | None, *values: Any) -> Any:
+        config = _read(values, base)
+        return gr.skip() if config is None else {"settings": config.to_yaml(), "preset": preset}
+
+    @shown(language)
+    def find(query: str) -> str:
         return recipe_views.search(query or "", recipe.searched, language)  # None until the field was on the screen
 
-    @shown
-    def take(language: str, text: str) -> dict[Any, Any]:
+    @shown(language)
+    def take(text: str) -> dict[Any, Any]:
         config, preset, told = settings_text.taken(text)
         return {**fill(config), recipe.preset: preset, **settings_text.applied(recipe.text, config, told, language)}
 
-    recipe.preset.input(load, [frame.language, recipe.preset], filled, trigger_mode="always_last", **QUIET)
+    recipe.preset.input(load, [recipe.preset], filled, trigger_mode="always_last", **QUIET)
     everything = [frame.base, recipe.preset, *form.components]
-    recipe.changed.click(reset, [frame.language, *everything], [*filled, recipe.changed], **QUIET)
+    recipe.changed.click(reset, everything, [*filled, recipe.changed], **QUIET)
     events = [part.change for part in form.components]
+    frame.keep_draft.click(keep_draft, everything, frame.draft, trigger_mode="always_last", **QUIET)
     shown_text = [recipe.text.text, recipe.text.written, recipe.text.told]
-    inputs = [frame.language, frame.base, recipe.preset, *shown_text, *form.components]
+    inputs = [frame.base, recipe.preset, *shown_text, *form.components]
     outputs = [recipe.changed, *recipe.text.of_form]
-    gr.on([*events, recipe.preset.change, frame.language.change], None, None, None, js=_SETTLED)
+    gr.on([*events, recipe.preset.change], None, None, None, js=_SETTLED)
     asks = [recipe.settled.click, *([card.tab.select] if card.tab else [])]
     changed = gr.on(asks, say_changes, inputs, outputs, trigger_mode="always_last", **QUIET)
     before.watch(card, frame, recipe.model.token, changed)
-    gr.on(
-        [recipe.search.change, frame.language.change],
-        find,
-        [frame.language, recipe.search],
-        recipe.matches,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    recipe.search.change(find, recipe.search, recipe.matches, trigger_mode="always_last", **QUIET)
     settings_text.connect(recipe.text, frame, take, [*filled, recipe.preset])
     suggesting.connect(recipe.suggesting, frame, fill, filled, changed)
     return recipe.loaded.change(lambda: None, None, None, **QUIET)

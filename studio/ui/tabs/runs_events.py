@@ -24,54 +24,47 @@ from studio.ui.tabs.runs_shown import Seen, updates
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
-def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable[[Any], Any]:
-    """Connect the events that stay on the tab; returns what shows everything again after an event."""
-    looked = [frame.language, tab.kept, tab.kind, tab.seen]
+def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
+    """Connect the events that stay on the tab."""
+    language = frame.language
+    looked = [tab.kept, tab.kind, tab.seen]
 
-    def show(
-        language: str, look: Shown, kind: str, seen: Seen | None, changes: dict[Any, Any] | None = None
-    ) -> dict[Any, Any]:
+    def show(look: Shown, kind: str, seen: Seen | None, changes: dict[Any, Any] | None = None) -> dict[Any, Any]:
         """Return what shows the look `look`, with the `changes` that go with it."""
         found = {tab.kept: vars(look)} | updates(tab, look, kind, language, seen)
         return found | (changes or {})
 
     def act(*events: Any, more: list[Any] | None = None) -> Callable[[Any], Any]:
-        """Connect a handler of (language, look, kind, seen, …) that changes what is shown."""
+        """Connect a handler of (look, kind, seen, …) that changes what is shown."""
 
         def connected(handler: Callable[..., Any]) -> Any:
-            @failures_shown
-            def handled(language: str, kept: Any, kind: str, seen: Seen | None, *rest: Any) -> Any:
-                return handler(language, Shown.of(kept), kind, seen, *rest)
+            @failures_shown(language)
+            def handled(kept: Any, kind: str, seen: Seen | None, *rest: Any) -> Any:
+                return handler(Shown.of(kept), kind, seen, *rest)
 
             inputs = [*looked, *(more or [])]
             return gr.on(list(events), handled, inputs, tab.shown, trigger_mode="always_last", **QUIET)
 
         return connected
 
-    def find_news(request: gr.Request, language: str, kept: Any, kind: str, seen: Seen | None) -> int | None:
+    def find_news(request: gr.Request, kept: Any, kind: str, seen: Seen | None) -> int | None:
         return time.time_ns() if updates(tab, Shown.of(kept), kind, language, seen) else None
 
-    def show_news(language: str, kept: Any, kind: str, seen: Seen | None) -> Any:
+    def show_news(kept: Any, kind: str, seen: Seen | None) -> Any:
         return updates(tab, Shown.of(kept), kind, language, seen) or gr.skip()
 
-    @failures_shown
-    def arrive(language: str, kept: Any, kind: str) -> Any:
+    @failures_shown(language)
+    def arrive(kept: Any, kind: str) -> Any:
         look = Shown.of(kept)
         changes = {tab.query: look.query, tab.state: look.state, tab.timer: gr.Timer(active=True)}
-        return show(language, look, kind, None, changes)
+        return show(look, kind, None, changes)
 
-    @failures_shown
-    def say_again(language: str, kept: Any, kind: str, seen: Seen | None) -> Any:
-        if seen is None:  # the tab was not on the screen yet
-            return gr.skip()
-        return updates(tab, Shown.of(kept), kind, language, replace(seen, values={}))
-
-    def pressed(language: str, kept: Any, kind: str, seen: Seen | None, event: gr.EventData) -> Any:
+    def pressed(kept: Any, kind: str, seen: Seen | None, event: gr.EventData) -> Any:
         asked = event._data if isinstance(event._data, dict) else {}
-        return in_list(language, kept, kind, seen, str(asked.get("do")), asked)
+        return in_list(kept, kind, seen, str(asked.get("do")), asked)
 
-    @failures_shown
-    def in_list(language: str, kept: Any, kind: str, seen: Seen | None, do: str, asked: dict[str, Any]) -> Any:
+    @failures_shown(language)
+    def in_list(kept: Any, kind: str, seen: Seen | None, do: str, asked: dict[str, Any]) -> Any:
         look, run_id = Shown.of(kept), str(asked.get("run", ""))
         if do == "too-many":
             raise RunError("ui.too_many", most=MOST_CHOSEN)
@@ -90,86 +83,85 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> Callable
                 return gr.skip()
             seen = replace(seen, ticked_at=at)
             look = look.choosing(_ids(asked.get("boxes")), _ids(asked.get("ticked")))
-        return show(language, look, kind, seen)
+        return show(look, kind, seen)
 
     tab.parts["table"].click(pressed, looked, tab.shown, trigger_mode="multiple", **QUIET)  # two boxes, quickly
     tab.parts["trash"].click(pressed, looked, tab.shown, **QUIET)
 
     @act(tab.query.change, more=[tab.query])  # also what is pasted
-    def search(language: str, look: Shown, kind: str, seen: Seen | None, query: str) -> Any:
-        return show(language, replace(look, query=query or "", most=MOST_ROWS), kind, seen)
+    def search(look: Shown, kind: str, seen: Seen | None, query: str) -> Any:
+        return show(replace(look, query=query or "", most=MOST_ROWS), kind, seen)
 
     @act(tab.state.input, more=[tab.state])
-    def narrow(language: str, look: Shown, kind: str, seen: Seen | None, state: str) -> Any:
-        return show(language, replace(look, state=state, most=MOST_ROWS), kind, seen)
+    def narrow(look: Shown, kind: str, seen: Seen | None, state: str) -> Any:
+        return show(replace(look, state=state, most=MOST_ROWS), kind, seen)
 
     @act(tab.kind.input)
-    def draw(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
-        return show(language, look, kind, seen)
+    def draw(look: Shown, kind: str, seen: Seen | None) -> Any:
+        return show(look, kind, seen)
 
     @act(tab.forget.click)
-    def forget(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
-        return show(language, replace(look, chosen=()), kind, seen)
+    def forget(look: Shown, kind: str, seen: Seen | None) -> Any:
+        return show(replace(look, chosen=()), kind, seen)
 
     @act(tab.page.back.click)
-    def back(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
-        return show(language, replace(look, open=None), kind, seen)
+    def back(look: Shown, kind: str, seen: Seen | None) -> Any:
+        return show(replace(look, open=None), kind, seen)
 
     @act(tab.page.save.click, tab.page.name.submit, more=[tab.page.name, tab.page.note])
-    def label(language: str, look: Shown, kind: str, seen: Seen | None, name: str, note: str) -> Any:
+    def label(look: Shown, kind: str, seen: Seen | None, name: str, note: str) -> Any:
         run = opened(look)
         metadata.rename(run, name or "")
         metadata.annotate(run, note or "")
-        return show(language, look, kind, seen, {tab.page.name: metadata.name_of(run)})
+        return show(look, kind, seen, {tab.page.name: metadata.name_of(run)})
 
     @act(tab.page.published.input, more=[tab.page.published])
-    def publish(language: str, look: Shown, kind: str, seen: Seen | None, published: bool) -> Any:
+    def publish(look: Shown, kind: str, seen: Seen | None, published: bool) -> Any:
         metadata.publish(opened(look), published)
-        return show(language, look, kind, seen)
+        return show(look, kind, seen)
 
     @act(tab.page.delete.click)
-    def delete(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+    def delete(look: Shown, kind: str, seen: Seen | None) -> Any:
         run = opened(look)
         trash.delete(run)
-        return show(language, replace(look, open=None), kind, replace(seen or Seen(), deleted=run.id))
+        return show(replace(look, open=None), kind, replace(seen or Seen(), deleted=run.id))
 
     @act(tab.undo.click)
-    def undo(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+    def undo(look: Shown, kind: str, seen: Seen | None) -> Any:
         if seen and seen.deleted:
             trash.restore(seen.deleted)
-        return show(language, look, kind, replace(seen or Seen(), deleted=None))
+        return show(look, kind, replace(seen or Seen(), deleted=None))
 
     @act(tab.empty.click)
-    def ask_empty(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+    def ask_empty(look: Shown, kind: str, seen: Seen | None) -> Any:
         found = trash.deleted_runs()
         words = text("ui.runs.empty_sure", language, count=len(found), size=size(sum(run.bytes for run in found)))
         return {tab.empty_sure: gr.update(visible=True), tab.parts["empty_told"]: f"<p>{words}</p>"}
 
     @act(tab.empty_now.click)
-    def empty(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+    def empty(look: Shown, kind: str, seen: Seen | None) -> Any:
         trash.empty()
-        return show(language, look, kind, seen, {tab.empty_sure: gr.update(visible=False)})
+        return show(look, kind, seen, {tab.empty_sure: gr.update(visible=False)})
 
     tab.empty_not.click(lambda: gr.update(visible=False), None, tab.empty_sure, **QUIET)
     tab.page.clean.click(lambda: gr.update(visible=True), None, tab.page.sure, **QUIET)
     tab.page.clean_not.click(lambda: gr.update(visible=False), None, tab.page.sure, **QUIET)
 
     @act(tab.page.clean_now.click)
-    def clean(language: str, look: Shown, kind: str, seen: Seen | None) -> Any:
+    def clean(look: Shown, kind: str, seen: Seen | None) -> Any:
         from studio.train import cleanup
 
         freed = cleanup.remove_old(opened(look))
         gr.Info(text("ui.runs.cleaned", language, size=size(freed)), title=text("ui.runs.disk", language))
-        return show(language, look, kind, seen, {tab.page.sure: gr.update(visible=False)})
+        return show(look, kind, seen, {tab.page.sure: gr.update(visible=False)})
 
-    def watch(language: str, event: gr.SelectData) -> Any:
+    def watch(event: gr.SelectData) -> Any:
         """Look at the runs only while the tab is on the screen."""
         return gr.Timer(active=event.value == text("ui.tabs.runs", language))
 
-    item.select(arrive, looked[:3], tab.shown, **QUIET)
-    tabs.select(watch, frame.language, tab.timer, trigger_mode="multiple", **QUIET)
+    item.select(arrive, looked[:2], tab.shown, **QUIET)
+    tabs.select(watch, None, tab.timer, trigger_mode="multiple", **QUIET)
     clock.look_at([tab.timer.tick], clock.Watch(find_news, looked, show_news, looked, tab.shown))
-    return lambda event: event.then(say_again, looked, tab.shown, **QUIET)
 
 
 def _ids(given: Any) -> list[str]:
@@ -199,23 +191,24 @@ def connect_others(
     show_source: Callable[[Any], dict[Any, Any]],
 ) -> Any:
     """Connect the events that lead to other tabs; returns the one after which the data set is to be read again."""
-    asked = [frame.language, tab.kept]
+    language = frame.language
+    asked = [tab.kept]
     page = tab.page
 
-    @failures_shown
-    def to_train(language: str, kept: Any, *looks: Any) -> Any:
+    @failures_shown(language)
+    def to_train(kept: Any, *looks: Any) -> Any:
         run = opened(Shown.of(kept))
         return {**show_run(follow.follow(run.id), language, *looks), tabs: gr.update(selected="train")}
 
-    @failures_shown
-    def resume(language: str, kept: Any, *looks: Any) -> Any:
+    @failures_shown(language)
+    def resume(kept: Any, *looks: Any) -> Any:
         from studio import gpu
 
         run = gpu.thread().resume_run(opened(Shown.of(kept)).id)
         return {**show_run(follow.follow(run.id), language, *looks), tabs: gr.update(selected="train")}
 
-    @failures_shown
-    def to_compare(language: str, kept: Any) -> Any:
+    @failures_shown(language)
+    def to_compare(kept: Any) -> Any:
         run = opened(Shown.of(kept))
         return {
             **compare_events.nothing(compare_tab, language),
@@ -226,8 +219,8 @@ def connect_others(
             tabs: gr.update(selected="compare"),
         }
 
-    @failures_shown
-    def clone(language: str, kept: Any) -> Any:
+    @failures_shown(language)
+    def clone(kept: Any) -> Any:
         config = opened(Shown.of(kept)).config()
         return {
             frame.base: config,

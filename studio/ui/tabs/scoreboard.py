@@ -98,7 +98,7 @@ def build(words: Words) -> ScoreTab:
     return ScoreTab(*shown_here, found=gr.State(None), seen=gr.State(None))
 
 
-def retranslate(tab: ScoreTab, found: Evaluation | None, order: Order, language: str, going: bool) -> dict[Any, Any]:
+def render(tab: ScoreTab, found: Evaluation | None, order: Order, language: str, going: bool) -> dict[Any, Any]:
     """Return what shows an evaluation in an order and a language; nothing is measured."""
     board = found.board if found else None
     forgetting = found.forgetting if found else None
@@ -126,7 +126,7 @@ def stands(tab: ScoreTab, run_id: str | None, found: Evaluation | None, order: O
     going = now is not None and now.running
     known = now if found is None or not going else found
     return {
-        **retranslate(tab, known, order, language, going),
+        **render(tab, known, order, language, going),
         tab.progress: views.progress(now, language, going),
         tab.found: found if going else now,
         tab.seen: seen,
@@ -172,11 +172,10 @@ def _streaming(run_id: str) -> str:
 
 def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
     """Connect the tab's events; returns the one after which there are other answers."""
+    language = frame.language
 
-    @shown
-    def measure(
-        language: str, request: gr.Request, order: Order, limit: float | None, *settings: Any
-    ) -> Iterator[dict[Any, Any]]:
+    @shown(language)
+    def measure(request: gr.Request, order: Order, limit: float | None, *settings: Any) -> Iterator[dict[Any, Any]]:
         from studio import gpu
 
         run_id, checkpoint, strength, *numbers = settings
@@ -188,7 +187,7 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
         )
         job = jobs.keep(run_id, KIND, gpu.thread().evaluate(asked))
         jobs.keep(request, _streaming(run_id), job)
-        yield {**retranslate(tab, None, order, language, going=True), **buttons(tab, run_id, going=True)}
+        yield {**render(tab, None, order, language, going=True), **buttons(tab, run_id, going=True)}
         try:
             for found in job.updates():
                 yield {
@@ -198,8 +197,8 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
         finally:  # also when the page was closed: the job goes on, and other pages show it
             jobs.forget(request, _streaming(run_id))
 
-    @shown
-    def sort(language: str, order: Order, found: Evaluation | None) -> str:
+    @shown(language)
+    def sort(order: Order, found: Evaluation | None) -> str:
         return views.rows(found, order, language)
 
     def stop(run_id: str | None) -> None:
@@ -208,11 +207,11 @@ def connect(tab: ScoreTab, head: CompareTab, frame: Frame) -> Any:
 
     measured = tab.go.click(
         measure,
-        [frame.language, tab.order, tab.limit, *head.settings],
+        [tab.order, tab.limit, *head.settings],
         tab.shown,
         concurrency_limit=None,
         **QUIET,
     )
     tab.stop.click(stop, head.run, None, concurrency_limit=None, **QUIET)
-    tab.order.input(sort, [frame.language, tab.order, tab.found], tab.rows, trigger_mode="always_last", **QUIET)
+    tab.order.input(sort, [tab.order, tab.found], tab.rows, trigger_mode="always_last", **QUIET)
     return measured

@@ -21,7 +21,7 @@ _DOWNLOAD = """(text) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
-_COPY = """(language) => {
+_COPY = """() => {
   const text = document.querySelector('#command pre')?.textContent ?? '';
   const byHand = () => {
     const area = document.createElement('textarea');
@@ -32,7 +32,7 @@ _COPY = """(language) => {
     area.remove();
   };
   if (navigator.clipboard) navigator.clipboard.writeText(text).catch(byHand); else byHand();
-  return [language];
+  return [];
 }"""
 """Without a secure address there is no clipboard for a page: then the old way."""
 
@@ -124,35 +124,36 @@ def applied(part: SettingsText, config: RunConfig, told: Sequence[Message], lang
     return {part.text: fresh, part.written: fresh, part.told: words, part.note: _note(words, language)}
 
 
-def connect(part: SettingsText, frame: Frame, take: Callable[[str, str], dict[Any, Any]], filled: list[Any]) -> None:
-    """Connect the events; `take(language, text)` fills the form, or says why not and changes nothing."""
+def connect(part: SettingsText, frame: Frame, take: Callable[[str], dict[Any, Any]], filled: list[Any]) -> None:
+    """Connect the events; `take(text)` fills the form, or says why not and changes nothing."""
+    language = frame.language
     form = frame.form
 
-    @shown
-    def receive(language: str, path: str) -> Iterator[Any]:
+    @shown(language)
+    def receive(path: str) -> Iterator[Any]:
         text = settings_file.read(path)
         yield {part.text: text}  # to be mended there, if it is refused
-        yield take(language, text)
+        yield take(text)
 
-    @shown
-    def discard(language: str, base: RunConfig, *values: Any) -> dict[Any, Any]:
+    @shown(language)
+    def discard(base: RunConfig, *values: Any) -> dict[Any, Any]:
         fresh = form.read(values, base).to_yaml()
         return {part.text: fresh, part.written: fresh, part.told: (), part.note: ""}
 
-    @shown
-    def edited(language: str, text: str, written: str) -> str:
+    @shown(language)
+    def edited(text: str, written: str) -> str:
         return views.paragraph(message("ui.recipe.yaml_edited"), language, "hint") if text != written else ""
 
-    @shown
-    def say_copied(language: str) -> str:
+    @shown(language)
+    def say_copied() -> str:
         return views.paragraph(message("ui.recipe.copied"), language, "good")
 
     whole = list(dict.fromkeys([*filled, *part.of_form]))
-    text = [frame.language, part.text]
+    text = [part.text]
     told = [part.text, part.written, part.told, part.note]
     typed = part.text.input(edited, [*text, part.written], part.note, trigger_mode="always_last", **QUIET)
     part.apply.click(take, text, whole, cancels=[typed], **QUIET)  # it would say too late that nothing is applied
     part.discard.click(discard, frame.config_inputs, told, cancels=[typed], **QUIET)
-    part.upload.upload(receive, [frame.language, part.upload], whole, **QUIET)
+    part.upload.upload(receive, [part.upload], whole, **QUIET)
     part.download.click(None, part.text, None, js=_DOWNLOAD)
-    part.copy.click(say_copied, frame.language, part.copied, js=_COPY, **QUIET)
+    part.copy.click(say_copied, None, part.copied, js=_COPY, **QUIET)

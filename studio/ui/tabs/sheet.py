@@ -85,7 +85,7 @@ def build(words: Words) -> SheetTab:
     return SheetTab(reader, begin, progress, answer, natural, wrong, note, save, export, file, gr.State(None))
 
 
-def retranslate(
+def render(
     tab: SheetTab, run_id: str | None, found: Evaluation | None, reader: str, started: bool, language: str
 ) -> dict[Any, Any]:
     """Return what shows the next answer to read, in a language."""
@@ -124,15 +124,15 @@ def _sheet(run_id: str | None, found: Evaluation | None) -> Sheet:
 
 def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
     """Connect the tab's events."""
+    language = frame.language
 
-    @shown
-    def begin(language: str, run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
+    @shown(language)
+    def begin(run_id: str | None, found: Evaluation | None, reader: str) -> dict[Any, Any]:
         checked_name(reader or "")
-        return retranslate(tab, run_id, found, reader, True, language)
+        return render(tab, run_id, found, reader, True, language)
 
-    @shown
+    @shown(language)
     def save(
-        language: str,
         run_id: str | None,
         found: Evaluation | None,
         reader: str,
@@ -145,13 +145,13 @@ def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> N
             return {tab.item: None}
         said = (None if value is None else _ANSWERS[value] for value in (natural, wrong))
         _sheet(run_id, found).note(reader, item[0], item[1], *said, note or "")
-        return retranslate(tab, run_id, found, reader, True, language)
+        return render(tab, run_id, found, reader, True, language)
 
-    @shown
-    def export(language: str, run_id: str | None, found: Evaluation | None) -> dict[Any, Any]:
+    @shown(language)
+    def export(run_id: str | None, found: Evaluation | None) -> dict[Any, Any]:
         return {tab.file: gr.update(value=written("readings.csv", _sheet(run_id, found).to_csv(language)))}
 
-    asked = [frame.language, head.run, found, tab.reader]
+    asked = [head.run, found, tab.reader]
     gr.on([tab.begin.click, tab.reader.submit], begin, asked, tab.shown, **QUIET)
     tab.save.click(save, [*asked, tab.item, tab.natural, tab.wrong, tab.note], tab.shown, **QUIET)
-    tab.export.click(export, asked[:3], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD)
+    tab.export.click(export, asked[:2], tab.file, **QUIET).success(None, None, None, js=_DOWNLOAD)

@@ -48,7 +48,7 @@ def build(words: Words) -> StripCard:
         words.heading("ui.strip.title")
         with gr.Row(elem_id="strip-head"):
             prompt = words.make(
-                gr.Dropdown, label="ui.strip.prompt", fixed_choices=[], interactive=True, filterable=False, scale=3
+                gr.Dropdown, label="ui.strip.prompt", choices=[], interactive=True, filterable=False, scale=3
             )
             at = words.make(
                 gr.Slider, label="ui.strip.scrub", minimum=0, maximum=1, value=0, step=1, interactive=False,
@@ -111,9 +111,10 @@ def _state(following: Following) -> str:
 
 def connect(card: StripCard, frame: Frame) -> None:
     """Connect the card's events."""
+    language = frame.language
 
-    @shown
-    def moved(language: str, following: Following, prompt: int, at: int) -> dict[Any, Any]:
+    @shown(language)
+    def moved(following: Following, prompt: int, at: int) -> dict[Any, Any]:
         newest = at >= len(_strip(following).frames) - 1
         chosen = None if newest else (following.run_id, at)
         place = place_of(prompt, chosen, following)
@@ -121,10 +122,10 @@ def connect(card: StripCard, frame: Frame) -> None:
         return {card.chosen: chosen, card.at: gr.update(label=label), **_shown(card, following, place, language)}
 
     @silent
-    def show(language: str, following: Following, *place: Any) -> dict[Any, Any]:
+    def show(following: Following, *place: Any) -> dict[Any, Any]:
         return render(card, following, language, place_of(*place, following))
 
-    inputs = [frame.language, frame.following, card.prompt, card.at]
+    inputs = [frame.following, card.prompt, card.at]
     for component in (card.at, card.prompt):
         component.input(
             moved,
@@ -136,7 +137,7 @@ def connect(card: StripCard, frame: Frame) -> None:
         )
     card.seen.change(
         show,
-        [frame.language, frame.following, *card.place],
+        [frame.following, *card.place],
         card.of_run,
         show_progress="hidden",
         concurrency_limit=None,

@@ -77,7 +77,7 @@ def build(words: Words) -> Suggesting:
     with gr.Column(elem_classes="inner", elem_id="suggestions", visible=False) as panel:
         said = gr.HTML(elem_id="suggest-said")
         chosen = words.make(
-            gr.CheckboxGroup, label="ui.suggest.list", info="ui.suggest.help", fixed_choices=[], elem_id="suggested"
+            gr.CheckboxGroup, label="ui.suggest.list", info="ui.suggest.help", choices=[], elem_id="suggested"
         )
         with gr.Row(elem_classes="jumps"):
             apply = words.make(gr.Button, text="ui.suggest.apply", size="sm", min_width=120)
@@ -91,23 +91,23 @@ def connect(
     card: Suggesting, frame: Frame, fill: Callable[..., dict[Any, Any]], filled: list[Any], changed: Any
 ) -> None:
     """Connect the events; `fill(config, before)` makes the form show a config, `changed` comes when it has settled."""
+    language = frame.language
     form = frame.form
 
-    @shown
-    def ask(language: str, request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
+    @shown(language)
+    def ask(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
         yield {
             card.panel: gr.update(visible=True),
-            card.said: views.bar(None, _reading(language)),
+            card.said: views.bar(None, _reading()),
             card.chosen: gr.update(choices=[], value=[], visible=False),
             card.apply: gr.update(visible=False),
             card.undo: gr.update(visible=False),
             card.before: None,
         }
-        yield from _look(values, base, (), language, request, unlike=None, fetch=True)
+        yield from _look(values, base, (), request, unlike=None, fetch=True)
 
-    @shown
+    @shown(language)
     def keep_up(
-        language: str,
         request: gr.Request,
         found: Advice | Message | None,
         asked: RunConfig | None,
@@ -124,13 +124,12 @@ def connect(
         unwanted = {made.path for made in found.suggestions} - {*chosen} if isinstance(found, Advice) else ()
         shown_for = None if isinstance(found, Message) else asked  # what was in the way may be gone
         unlike = about.config if about else shown_for
-        yield from _look(values, base, unwanted, language, request, unlike, fetch=about is not None and about.fetch)
+        yield from _look(values, base, unwanted, request, unlike, fetch=about is not None and about.fetch)
 
     def _look(
         values: Any,
         base: RunConfig,
         unwanted: Collection[str],
-        language: str,
         request: gr.Request,
         unlike: RunConfig | None,
         fetch: bool,
@@ -144,7 +143,7 @@ def connect(
             config = form.read(values, base)
         except StudioError as error:
             scanning.drop(session)
-            yield {**_busy(False), **_render(error.message, (), language), card.asked: None}
+            yield {**_busy(False), **_render(error.message, ()), card.asked: None}
             return
         if config == unlike:
             yield {card.said: gr.skip()}
@@ -153,14 +152,14 @@ def connect(
         yield _busy(True)
         for share in scanning.follow(session, work):
             if not work.replaced:
-                yield {card.said: views.bar(share, _reading(language))}
+                yield {card.said: views.bar(share, _reading())}
         if work.replaced:
             yield {card.said: gr.skip()}
         elif work.cancelled:
             yield {**_busy(False), **_closed()}
         else:
             found = work.result if work.error is None else message_of(work.error)
-            yield {**_busy(False), **_render(found, unwanted, language), card.asked: config}
+            yield {**_busy(False), **_render(found, unwanted), card.asked: config}
 
     def _suggest(config: RunConfig, fetch: bool, going: scanning.Going) -> Advice | Message:
         from studio import gpu
@@ -171,7 +170,7 @@ def connect(
             return message("ui.before.no_data")
         return suggest.suggest(config, gpu.thread().free_memory(), going)
 
-    def _reading(language: str) -> str:
+    def _reading() -> str:
         return text("ui.suggest.reading", language)
 
     def _busy(busy: bool) -> dict[Any, Any]:
@@ -180,7 +179,7 @@ def connect(
     def _closed() -> dict[Any, Any]:
         return {card.panel: gr.update(visible=False), card.found: None, card.asked: None}
 
-    def _render(found: Advice | Message, unwanted: Collection[str], language: str) -> dict[Any, Any]:
+    def _render(found: Advice | Message, unwanted: Collection[str]) -> dict[Any, Any]:
         """Return what shows the suggestions, ticked but for the `unwanted` paths, or the message in their place."""
         opened = {card.panel: gr.update(visible=True), card.found: found}
         if isinstance(found, Message):
@@ -195,10 +194,8 @@ def connect(
             card.apply: gr.update(visible=bool(made)),
         }
 
-    @shown
-    def apply(
-        language: str, request: gr.Request, found: Any, chosen: list[str], base: RunConfig, *values: Any
-    ) -> dict[Any, Any]:
+    @shown(language)
+    def apply(request: gr.Request, found: Any, chosen: list[str], base: RunConfig, *values: Any) -> dict[Any, Any]:
         if not isinstance(found, Advice):
             return {card.said: gr.skip()}
         scanning.drop(_session(request))  # what is looked for by itself would take the place of what is applied
@@ -214,23 +211,11 @@ def connect(
             card.undo: gr.update(visible=True),
         }
 
-    @shown
-    def undo(language: str, found: Any, before: RunConfig | None) -> dict[Any, Any]:
+    @shown(language)
+    def undo(found: Any, before: RunConfig | None) -> dict[Any, Any]:
         if not isinstance(found, Advice) or before is None:
             return {card.said: gr.skip()}
-        return {**fill(before), **_render(found, (), language), card.before: None, card.undo: gr.update(visible=False)}
-
-    @shown
-    def say(language: str, found: Any, before: RunConfig | None, chosen: list[str]) -> dict[Any, Any]:
-        if isinstance(found, Message):
-            return {card.said: box(found, language)}
-        if found is None:
-            return {card.said: gr.skip()}
-        applied = len(chosen) if before is not None else None
-        return {
-            card.said: recipe_views.advice(found, language, applied),
-            card.chosen: gr.update(choices=recipe_views.suggestions(found, language)),
-        }
+        return {**fill(before), **_render(found, ()), card.before: None, card.undo: gr.update(visible=False)}
 
     def cancel(request: gr.Request) -> None:
         scanning.cancel(_session(request))
@@ -239,17 +224,15 @@ def connect(
         cancel(request)
         return _closed()
 
-    language = frame.language
-    listed = [language, card.found, card.asked, card.before, card.chosen, frame.base, *form.components]
+    listed = [card.found, card.asked, card.before, card.chosen, frame.base, *form.components]
     card.ask.click(ask, frame.config_inputs, card.of_list, **QUIET)
     changed.then(keep_up, listed, card.of_list, trigger_mode="multiple", **QUIET)
     card.cancel.click(cancel, None, None, **QUIET)
     whole = [*filled, *card.of_list]
-    inputs = [language, card.found, card.chosen, frame.base, *form.components]
+    inputs = [card.found, card.chosen, frame.base, *form.components]
     card.apply.click(apply, inputs, whole, **QUIET)
-    card.undo.click(undo, [language, card.found, card.before], whole, **QUIET)
+    card.undo.click(undo, [card.found, card.before], whole, **QUIET)
     card.close.click(close, None, card.of_list, **QUIET)
-    language.change(say, [language, card.found, card.before, card.chosen], [card.said, card.chosen], **QUIET)
 
 
 def _session(request: gr.Request) -> str:

@@ -44,7 +44,6 @@ class TrainTab:
     why: gr.HTML
     status: gr.HTML
     failure: gr.HTML
-    notify: gr.HTML
     look_again: gr.Button
     """Pressed by the browser while the page is hidden, when its clock stands still."""
     waiting: Waiting
@@ -107,7 +106,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                 ways = gr.HTML(elem_id="ways")
                 apply = words.make(gr.Button, text="ui.oom_advice.apply", visible=False, elem_id="apply")
                 why = gr.HTML(elem_id="why")
-                told = notify.build()
+                notify.build(words.language)
                 look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
             queue = waiting.build(words)
             checks = before.build(words)
@@ -131,7 +130,6 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         why=why,
         status=status,
         failure=failure,
-        notify=told,
         look_again=look_again,
         waiting=queue,
         curves=lines,
@@ -220,6 +218,7 @@ def _why(following: Following, language: str) -> str:
 
 def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]], show_run_outputs: list[Any]) -> None:
     """Connect the tab's events. `show_run(following, language, *looks)` returns what shows a run from its start."""
+    language = frame.language
     form = frame.form
     strip.connect(tab.strip, frame)
     before.connect(tab.before, frame, tab.recipe.model.token)
@@ -227,8 +226,8 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     log.connect(tab.log, frame)
     waiting.connect(tab.waiting, frame)
 
-    @shown
-    def start(language: str, base: RunConfig, *given: Any) -> dict[Any, Any]:
+    @shown(language)
+    def start(base: RunConfig, *given: Any) -> dict[Any, Any]:
         from studio import gpu
 
         *values, token, following, curves_look, log_look = given
@@ -237,15 +236,15 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         run = gpu.thread().start_run(config, wait=busy, token=(token or "").strip() or None)
         return show_run(follow(following.run_id if following.alive else run.id), language, curves_look, log_look)
 
-    @shown
-    def resume(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
+    @shown(language)
+    def resume(following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
         run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.living.all))
         return show_run(follow(run.id), language, *looks)
 
-    @shown
-    def go_on_with_less(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
+    @shown(language)
+    def go_on_with_less(following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
         first = next(way for way in following.suggestions if way.resumes)
@@ -253,8 +252,8 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         return show_run(follow(run.id), language, *looks)
 
     def ask(action: Action) -> Callable[..., dict[Any, Any]]:
-        @shown
-        def asked(language: str, following: Following, *looks: Any) -> dict[Any, Any]:
+        @shown(language)
+        def asked(following: Following, *looks: Any) -> dict[Any, Any]:
             if not following.alive or following.run_id is None:
                 raise RunError("ui.nothing_to_stop")
             runs.find(following.run_id).request(action)
@@ -265,7 +264,7 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
     settings = [*frame.config_inputs, tab.recipe.model.token, frame.following, *tab.looks]
     tab.start.click(start, settings, show_run_outputs, **quiet)
-    followed = [frame.language, frame.following, *tab.looks]
+    followed = [frame.following, *tab.looks]
     tab.stop.click(ask("stop"), followed, show_run_outputs, **quiet)
     tab.cancel.click(ask("cancel"), followed, show_run_outputs, **quiet)
     tab.apply.click(go_on_with_less, followed, show_run_outputs, **quiet)

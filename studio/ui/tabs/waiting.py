@@ -46,7 +46,7 @@ def build(words: Words) -> Waiting:
             gr.Radio,
             label="ui.queue.runs",
             info="ui.queue.help",
-            fixed_choices=[],
+            choices=[],
             elem_id="queue",
         )
     return Waiting(card, waiting, earlier, later, remove)
@@ -78,10 +78,11 @@ def render(card: Waiting, following: Following, chosen: str | None) -> dict[Any,
 
 def connect(card: Waiting, frame: Frame) -> None:
     """Connect the buttons."""
+    language = frame.language
 
     def mover(by: int) -> Any:
-        @shown
-        def move(language: str, following: Following, chosen: str | None) -> dict[Any, Any]:
+        @shown(language)
+        def move(following: Following, chosen: str | None) -> dict[Any, Any]:
             from studio import gpu
 
             if chosen is None:
@@ -94,14 +95,14 @@ def connect(card: Waiting, frame: Frame) -> None:
 
         return move
 
-    @shown
-    def remove(language: str, following: Following, chosen: str | None) -> dict[Any, Any]:
+    @shown(language)
+    def remove(following: Following, chosen: str | None) -> dict[Any, Any]:
         if chosen is None or chosen not in following.living.waiting:
             raise RunError("ui.queue_none")
         runs.find(chosen).request("cancel")  # its owner takes it out between two micro-batches
         return {card.remove: gr.update(interactive=False)}
 
-    asked = [frame.language, frame.following, card.runs]
+    asked = [frame.following, card.runs]
     card.earlier.click(mover(-1), asked, card.of_queue, **QUIET)
     card.later.click(mover(1), asked, card.of_queue, **QUIET)
     card.remove.click(remove, asked, card.of_queue, **QUIET)
