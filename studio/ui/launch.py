@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -133,7 +134,9 @@ def _mount(app: Any, guests: gr.Blocks, url: str) -> None:
 
     _rest(guests._queue)
     unknown = {"exception_handlers": {KeyError: _unknown}}
-    gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=unknown, **_look())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SSR mode is not supported")  # it is off
+        gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=unknown, **_look())
     httpx.get(f"{url}{GUEST_PATH[1:]}/gradio_api/startup-events", timeout=60).raise_for_status()
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from studio.i18n import DEFAULT_LANGUAGE
 from studio.i18n import text as translate
 
 Kind = TypeVar("Kind")
@@ -16,7 +17,7 @@ Kind = TypeVar("Kind")
 class Words:
     """Makes the components of a page in `language`."""
 
-    language: str
+    language: str = DEFAULT_LANGUAGE
 
     def make(
         self,

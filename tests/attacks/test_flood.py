@@ -36,7 +36,7 @@ def asking(visitor, run):
     """Return what a guest sends who asks a run."""
     views = parts(visitor)
     numbers = dict(zip(views["numbers"], (0.0, 8, 0, 1.0, 0, 1.0), strict=True))
-    known = {views["run"]: run.id, views["prompt"]: "What is 3?", views["language"]: "en"}
+    known = {views["run"]: run.id, views["prompt"]: "What is 3?"}
     return {**known, **numbers, views["checkpoint"]: "now", views["strength"]: 100}
 
 

@@ -21,16 +21,15 @@ def heard(visitor) -> str:
 def opened(guest, run):
     """Open the page and a run, as the browser does."""
     views = parts(guest)
-    guest.call("ui.guest", "open_page", {views["language"]: "en"})
-    return guest.call("tabs.comparing", "open_run", {views["run"]: run.id, views["language"]: "en"})
+    guest.call("ui.guest", "open_page")
+    return guest.call("tabs.comparing", "open_run", {views["run"]: run.id})
 
 
 def parts(guest):
     """The guests' page's components, by the names that these tests need."""
     event = guest.blocks.fns[guest.index("compare_events", "compare")]
-    language, _, prompt, run, checkpoint, strength, *numbers = event.inputs
+    _, prompt, run, checkpoint, strength, *numbers = event.inputs
     return {
-        "language": language,
         "prompt": prompt,
         "run": run,
         "checkpoint": checkpoint,
@@ -42,7 +41,7 @@ def parts(guest):
 def ask(guest, run_id, question=QUESTION, checkpoint="now", tokens=8):
     views = parts(guest)
     numbers = dict(zip(views["numbers"], (0.0, tokens, 0, 1.0, 0, 1.0), strict=True))
-    known = {views["language"]: "en", views["prompt"]: question, views["run"]: run_id}
+    known = {views["prompt"]: question, views["run"]: run_id}
     return guest.call(
         "compare_events", "compare", {**known, **numbers, views["checkpoint"]: checkpoint, views["strength"]: 100}
     )
@@ -84,7 +83,7 @@ def test_a_run_that_is_not_published_is_refused_to_whoever_knows_its_id(guest, t
     opened(guest, two_runs.published)
     guest.heard.clear()
     views = parts(guest)
-    known = {views["language"]: "en", views["run"]: two_runs.hidden.id}
+    known = {views["run"]: two_runs.hidden.id}
     if way == "compare":
         sent = ask(guest, two_runs.hidden.id)
     else:
@@ -103,7 +102,7 @@ def test_a_run_that_is_published_no_more_is_asked_no_more(guest, two_runs):
 
     ask(guest, two_runs.published.id)
     on = guest.blocks.fns[guest.index("compare_events", "ask_on")]
-    guest.call("compare_events", "ask_on", {on.inputs[0]: "en", on.inputs[3]: "And 4?"})
+    guest.call("compare_events", "ask_on", {on.inputs[2]: "And 4?"})
 
     assert text("ui.proof.verified") not in heard(guest)
     assert runs.find(two_runs.published.id)
@@ -228,8 +227,8 @@ def evaluated(run):
 
 def vote(visitor, run, name, mark=""):
     begin = visitor.blocks.fns[visitor.index("tabs.ballot", "begin")]
-    language, chosen, _, voter, browser, *_ = begin.inputs
-    known = {language: "en", chosen: run.id, voter: name, browser: mark}
+    chosen, _, voter, browser, *_ = begin.inputs
+    known = {chosen: run.id, voter: name, browser: mark}
     visitor.call("tabs.ballot", "begin", known)
     return json.dumps(visitor.call("tabs.ballot", "vote", known), ensure_ascii=False)
 
@@ -270,8 +269,8 @@ def test_a_guest_votes_on_a_published_run_and_not_in_the_name_of_nobody(guest, t
     evaluated(two_runs.published)
     opened(guest, two_runs.published)
     begin = guest.blocks.fns[guest.index("tabs.ballot", "begin")]
-    language, run, _, voter, *_ = begin.inputs
-    known = {language: "en", run: two_runs.published.id, voter: "Kim"}
+    run, _, voter, *_ = begin.inputs
+    known = {run: two_runs.published.id, voter: "Kim"}
     told = json.dumps(guest.call("tabs.ballot", "begin", known), ensure_ascii=False)
     assert "What is" in told
 

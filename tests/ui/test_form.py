@@ -17,7 +17,7 @@ FIELDS = dict(fields())
 def whole_form() -> Form:
     """A form of all settings, of each type's own kind."""
     with gr.Blocks():
-        made = Form(Words())
+        made = Form(Words(), RunConfig())
         for path in FIELDS:
             made.add(path)
     return made

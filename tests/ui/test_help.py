@@ -27,9 +27,10 @@ def test_an_unknown_topic_gives_the_first(topic):
     assert page(topic, "en") == page(TOPICS[0], "en")
 
 
-def test_opening_choosing_and_changing_the_language_show_a_page():
+def test_opening_and_choosing_show_a_page_in_its_language():
     from studio.ui import app
 
-    events = [event for event in app.build().fns.values() if event.fn is page]
+    events = [event for event in app.build().fns.values() if event.fn and event.fn.__module__ == help_pages.__name__]
 
-    assert sorted(target[1] for event in events for target in event.targets) == ["expand", "input", "input"]
+    assert [[name for _, name in event.targets] for event in events] == [["expand", "input"]] * len(LANGUAGES)
+    assert [event.fn("data") for event in events] == [page("data", event.page or "en") for event in events]

@@ -62,12 +62,36 @@ def test_the_page_is_served_without_the_heavy_libraries(page_url):
     assert answer.json()["title"] == text("ui.name")
 
 
-def test_a_language_is_answered_in_its_words(client):
-    english = client.predict("en", None, None, "plain", "wins", "", "", "", api_name="/say_again")
-    korean = client.predict("ko", None, None, "plain", "wins", "", "", "", api_name="/say_again")
+def test_each_language_has_a_page_of_its_own_words(page_url):
+    import httpx
 
-    assert text("ui.train.start", "en") in json.dumps(english, ensure_ascii=False)
-    assert text("ui.train.start", "ko") in json.dumps(korean, ensure_ascii=False)
+    english, korean = (httpx.get(page_url + path).text for path in ("", "ko"))
+
+    start = {language: json.dumps(text("ui.train.start", language), ensure_ascii=False) for language in ("en", "ko")}
+    assert start["en"] in english
+    assert start["ko"] not in english
+    assert start["ko"] in korean
+    assert start["en"] not in korean
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "page"),
+    [
+        ("", {"accept-language": "ko"}, "ko"),
+        ("", {"accept-language": "ko", "cookie": "restyle-language=en"}, ""),
+        ("", {"accept-language": "en", "cookie": "restyle-language=ko"}, "ko"),
+        ("?language=en", {"accept-language": "ko", "cookie": "restyle-language=ko"}, ""),
+        ("", {"accept-language": "de", "cookie": "restyle-language=de"}, ""),
+        ("ko", {"accept-language": "en"}, "ko"),
+    ],
+)
+def test_the_root_leads_to_the_page_of_the_visitors_language(page_url, path, headers, page):
+    import httpx
+
+    answer = httpx.get(page_url + path, headers=headers, follow_redirects=True)
+
+    assert answer.url.path == f"/{page}"
+    assert answer.status_code == 200
 
 
 def test_files_of_the_studio_are_not_served(page_url, home):
@@ -82,18 +106,18 @@ def test_files_of_the_studio_are_not_served(page_url, home):
 
 
 def test_a_tick_without_news_changes_nothing(client):
-    first = client.predict("en", api_name="/show_run_news")
-    second = client.predict("en", api_name="/show_run_news")
+    first = client.predict(api_name="/show_run_news")
+    second = client.predict(api_name="/show_run_news")
 
     assert all("value" not in update for update in second if isinstance(update, dict)), (first, second)
 
 
 def test_a_run_of_another_process_is_followed_by_its_folder(client, preset):
     run = runs.create(preset)
-    client.predict("en", api_name="/show_run_news")
+    client.predict(api_name="/show_run_news")
     run.enter(State.STOPPED)
 
-    told = json.dumps(client.predict("en", api_name="/show_run_news"), ensure_ascii=False)
+    told = json.dumps(client.predict(api_name="/show_run_news"), ensure_ascii=False)
 
     assert text("state.stopped") in told
 
@@ -103,7 +127,7 @@ def test_start_stop_and_compare_by_the_handlers_alone(client, preset):
     from studio.ui import form
 
     values = list(_form_values(preset))
-    client.predict("en", *values, api_name="/start")
+    client.predict(*values, api_name="/start")
     run = runs.find("last")
     deadline = time.monotonic() + 180
     while run.status().state.alive and time.monotonic() < deadline:
@@ -112,8 +136,8 @@ def test_start_stop_and_compare_by_the_handlers_alone(client, preset):
     assert run.status().state is State.FINISHED, run.log.read_text(encoding="utf-8")[-2000:]
     assert form.to_values(run.config())["lora.r"] == preset.lora.r
 
-    client.predict("en", None, api_name="/offer_runs")
-    sides = client.predict("en", "plain", "What is 3?", *_asked(run.id), api_name="/compare")
+    client.predict(None, api_name="/offer_runs")
+    sides = client.predict("plain", "What is 3?", *_asked(run.id), api_name="/compare")
     told = json.dumps(sides, ensure_ascii=False)
     assert text("ui.answer.tokens", n=8) in told or text("ui.answer.turn") in told
     assert text("ui.proof.verified") in told
@@ -135,7 +159,7 @@ def _form_values(config):
     titles = {text(f"config.{path}.title"): path for path in values}
     page = app.build()
     start = next(fn for fn in page.fns.values() if fn.api_name == "start")
-    inputs = [block for block in start.inputs if not isinstance(block, gr.State)][1:]
+    inputs = [block for block in start.inputs if not isinstance(block, gr.State)]
     *settings, token = inputs
     assert token.type == "password"
     return [*(values[titles[block.label]] for block in settings), None]
