@@ -3,8 +3,16 @@ document.documentElement.lang = element.querySelector('[aria-current]').lang;
 element.addEventListener('click', event => {
   const link = event.target.closest('a[hreflang]');
   if (!link) return;
+  event.preventDefault();
   document.cookie = `restyle-language=${link.hreflang}; path=/; max-age=31536000; samesite=lax`;
   link.hash = location.hash;
+  const draft = () => localStorage.getItem('restyle-draft'), before = draft(), ends = Date.now() + 800;
+  document.querySelector('#keep-draft')?.click();  // what was typed just now
+  const leave = () => {
+    if (draft() === before && Date.now() < ends) setTimeout(leave, 50);
+    else location.assign(link.href);
+  };
+  leave();
 });
 
 // The address names the open tab and the one inside of it: `#compare/vote`.

@@ -140,19 +140,34 @@ def test_closing_the_tab_does_not_disturb_the_run(page_url, browser):
     assert run.status().state is State.STOPPED
 
 
-def test_the_language_changes_live_and_nothing_typed_is_lost(page_url, browser):
+def test_the_address_keeps_tab_and_language_and_nothing_typed_is_lost(page_url, browser):
     page = open_page(browser, page_url, language="ko-KR")
     expect(page.get_by_role("tab", name=text("ui.tabs.data", "ko"))).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "ko"
     page.get_by_role("tab", name=text("ui.tabs.train", "ko")).click()
     page.get_by_label(text("config.name.title", "ko")).fill("이름")
 
-    page.get_by_text("English", exact=True).click()
+    page.get_by_role("link", name="English", exact=True).click()
 
-    expect(page.get_by_role("textbox", name=text("config.name.title", "en"))).to_have_value("이름")
+    name = page.get_by_role("textbox", name=text("config.name.title", "en"))
+    expect(name).to_have_value("이름")
     expect(page.get_by_role("button", name=text("ui.train.start", "en"), exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.lang") == "en"
     page.reload()
-    expect(page.get_by_role("tab", name=text("ui.tabs.data", "en"))).to_be_visible()
+    expect(name).to_have_value("이름")
+    assert page.url.endswith("?language=en#train")
+
+    opened = page.locator("#tabs [role=tab][aria-selected=true]")
+    tab(page, "compare")
+    expect(page).to_have_url(re.compile("#compare/answers$"))
+    page.get_by_role("tab", name=text("ui.compare.tabs.vote"), exact=True).click()
+    expect(page).to_have_url(re.compile("#compare/vote$"))
+    page.go_back()
+    page.go_back()
+    expect(opened).to_have_text([text("ui.tabs.train")])
+    page.go_forward()
+    expect(opened).to_have_text([text("ui.tabs.compare"), text("ui.compare.tabs.answers")])
+    assert page.errors == []
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(page_url, browser):
