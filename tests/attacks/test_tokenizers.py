@@ -47,6 +47,10 @@ HOSTILE = {
         }
     },
     "in its answers": {"decoder": in_order(*[replaced("a", "a" * 10)] * 10, name="decoders")},
+    "by a regular expression that gives up": {"normalizer": replaced({"Regex": "(q+q+)+y"}, "z")},
+    "by one that splits": {
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(q+q+)+y"}, "behavior": "Isolated", "invert": False}
+    },
     "in one token": {"added_tokens": "x" * 1_000_000},
 }
 
