@@ -262,6 +262,7 @@ def test_a_connection_that_sends_half_a_request_is_ended(shared, quick, sent):
 
 def test_connections_without_a_request_make_way(shared, stranger, monkeypatch):
     monkeypatch.setattr(connections, "MOST_WITHOUT_REQUEST", 5)
+    monkeypatch.setattr(connections, "HEADERS_SECONDS", 600.0)  # so that nothing else ends them
     opened = [connected(shared, b"GET / HTTP/1.1\r\n") for _ in range(12)]
     try:
         assert stranger.get("/robots.txt").status_code == 200
