@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
-_BUILT_IN = {
+BUILT_IN = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 14: "yyyy-mm-dd",
     15: "d-mmm-yy", 16: "d-mmm", 17: "mmm-yy", 18: "h:mm AM/PM", 19: "h:mm:ss AM/PM", 20: "h:mm", 21: "h:mm:ss",
     22: "yyyy-mm-dd h:mm",
@@ -18,7 +18,8 @@ _BUILT_IN = {
     **dict.fromkeys((27, 28, 29, 30, 31, 36, 50, 51, 52, 53, 54, 57, 58), "yyyy-mm-dd"),
     **dict.fromkeys((32, 33, 34, 35, 55, 56), "h:mm:ss"),
 }  # fmt: skip
-"""Codes that files only name by number; those that Excel writes differently in each country are ISO dates here."""
+"""Codes that files only name by number; those that Excel writes differently in each country are ISO dates here.
+Those that are not among them are "General" and text."""
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"?|\\(?P<escaped>.)|_.|\*.|\[(?P<elapsed>h+|m+|s+)\]|\[\$(?P<symbol>[^\]-]*)[^\]]*\]|\[[^\]]*\]'
     r"|(?P<noon>AM/PM|A/P|上午/下午|오전/오후)|(?P<date>y+|m+|d+|h+|s+|e+(?![+-]))|(?P<exponent>e[+-]0+)|(?P<rest>.)",
@@ -37,11 +38,6 @@ class _Token:
     kind: str
     """`literal`, `digit` (0 # ?), `point`, `comma`, `percent`, `date`, `elapsed`, `noon`, `exponent` or `slash`."""
     text: str
-
-
-def built_in(number: int) -> str:
-    """Return the format code that a file names by number; empty for "General" and for text."""
-    return _BUILT_IN.get(number, "")
 
 
 def format_number(stored: str, code: str, since_1904: bool = False) -> str:
