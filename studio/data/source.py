@@ -189,7 +189,7 @@ def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> R
         return lines.TextLines(path, encoding)
     if file_format == "xlsx":
         return Spreadsheet(path, sheet)
-    return columnar.Parquet(path) if file_format == "parquet" else columnar.Arrow(path)
+    return columnar.Columnar(path)
 
 
 _LONE_RETURN = re.compile(rb"\r[^\n]")

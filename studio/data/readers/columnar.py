@@ -1,9 +1,10 @@
 """Parquet and Arrow, read a batch of rows at a time."""
 
+import contextlib
 import datetime
 import decimal
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from typing_extensions import override
@@ -16,96 +17,71 @@ MAX_GROUP = 8 << 30
 """Bytes, unpacked, of the largest row group that is read: far above what writers make."""
 
 
-class Parquet(Reader):
-    """A Parquet file, read one row group at a time."""
+class Columnar(Reader):
+    """A Parquet file, read one row group at a time; or an Arrow file, or a stream as `datasets` writes it."""
 
     @override
     def index(self, on_progress: OnProgress = lambda share: None) -> int:
-        with open(self.path, "rb") as file:
-            self.count = self._file(file).metadata.num_rows
+        with open(self.path, "rb") as file, self._damage_reported():
+            self.count = sum(count for count, _ in self._groups(file))
         return self.count
 
     @override
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
-        with open(self.path, "rb") as file:
-            opened = self._file(file)
-            first = 0
-            for group in range(opened.num_row_groups):
-                about = opened.metadata.row_group(group)
-                if first + about.num_rows > start and (stop is None or first < stop):
-                    require_size(self.path.name, about.total_byte_size, MAX_GROUP)
-                    for batch in _read(self.path.name, opened.iter_batches(_BATCH, row_groups=[group])):
-                        yield from _between(batch, first, start, stop)
-                        first += batch.num_rows
-                else:
-                    first += about.num_rows
+        first = 0
+        with open(self.path, "rb") as file, self._damage_reported():
+            for count, batches in self._groups(file):
+                if stop is not None and first >= stop:
+                    return
+                if first + count <= start:
+                    first += count
+                    continue
+                for batch in batches():
+                    begin = max(start - first, 0)
+                    end = batch.num_rows if stop is None else min(max(stop - first, 0), batch.num_rows)
+                    if end > begin:
+                        yield from _rows(batch.slice(begin, end - begin))
+                    first += batch.num_rows
 
-    def _file(self, file: Any) -> Any:
+    def _groups(self, file: Any) -> Iterator[tuple[int, Callable[[], Iterator[Any]]]]:
+        """Yield how many rows each group of the file has, and what reads them in batches."""
         import pyarrow
         import pyarrow.parquet
 
-        try:
+        if self.path.suffix.lower() == ".parquet":
             opened = pyarrow.parquet.ParquetFile(file)
             require_unique(self.path.name, opened.schema_arrow.names)
-            return opened
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError("data.damaged", name=self.path.name, detail=str(error)[:200]) from error
+            for number in range(opened.num_row_groups):
+                group = opened.metadata.row_group(number)
 
+                def read(number: int = number, size: int = group.total_byte_size) -> Iterator[Any]:
+                    require_size(self.path.name, size, MAX_GROUP)
+                    return opened.iter_batches(_BATCH, row_groups=[number])
 
-class Arrow(Reader):
-    """An Arrow file, or a stream as `datasets` writes it."""
-
-    @override
-    def index(self, on_progress: OnProgress = lambda share: None) -> int:
-        with open(self.path, "rb") as file:
-            self.count = sum(batch.num_rows for batch in self._batches(file))
-        return self.count
-
-    @override
-    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
-        with open(self.path, "rb") as file:
-            first = 0
-            for whole in self._batches(file):
-                if stop is not None and first >= stop:
-                    return
-                if first + whole.num_rows > start:
-                    require_unique(self.path.name, whole.schema.names)
-                    for place in range(0, whole.num_rows, _BATCH):
-                        yield from _between(whole.slice(place, _BATCH), first + place, start, stop)
-                first += whole.num_rows
-
-    def _batches(self, file: Any) -> Iterator[Any]:
-        import pyarrow
-
+                yield group.num_rows, read
+            return
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
+        if is_file:
+            opened = pyarrow.ipc.open_file(file)
+            groups = (opened.get_batch(number) for number in range(opened.num_record_batches))
+        else:
+            groups = iter(pyarrow.ipc.open_stream(file))
+        for group in groups:
+            require_unique(self.path.name, group.schema.names)
+            yield (
+                group.num_rows,
+                lambda group=group: (group.slice(place, _BATCH) for place in range(0, group.num_rows, _BATCH)),
+            )
 
-        def batches() -> Iterator[Any]:
-            if is_file:
-                opened = pyarrow.ipc.open_file(file)
-                yield from (opened.get_batch(number) for number in range(opened.num_record_batches))
-            else:
-                yield from pyarrow.ipc.open_stream(file)
+    @contextlib.contextmanager
+    def _damage_reported(self) -> Iterator[None]:
+        import pyarrow
 
-        yield from _read(self.path.name, batches())
-
-
-def _read(name: str, batches: Iterator[Any]) -> Iterator[Any]:
-    """Yield the batches of a file; raises DataError where it is damaged."""
-    import pyarrow
-
-    try:
-        yield from batches
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError("data.damaged", name=name, detail=str(error)[:200]) from error
-
-
-def _between(batch: Any, first: int, start: int, stop: int | None) -> Iterator[Row]:
-    """Yield those of a batch's rows, whose first has number `first`, that lie between `start` and `stop`."""
-    begin = max(start - first, 0)
-    end = batch.num_rows if stop is None else min(max(stop - first, 0), batch.num_rows)
-    if end > begin:
-        yield from _rows(batch.slice(begin, end - begin))
+        try:
+            yield
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError("data.damaged", name=self.path.name, detail=str(error)[:200]) from error
 
 
 def _rows(batch: Any) -> list[Row]:
@@ -114,20 +90,20 @@ def _rows(batch: Any) -> list[Row]:
     Moments, decimals and bytes that are text become text. What cannot be a Python value, such as a day in the year
     300,000, becomes the text that Arrow has for it, and its row is noted.
     """
+    from pyarrow import types
+
+    plain = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean)
     bad: dict[int, None] = {}
-    columns = []
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    names, columns = [name.strip() for name in batch.schema.names], []
+    for column in batch.columns:
         try:
             cells = column.to_pylist()
         except Exception:  # whichever of a dozen exceptions Arrow and Python have for one cell
             cells = [_cell(value, place, bad) for place, value in enumerate(column)]
-        if not _is_plain(column.type):
+        if not any(is_plain(column.type) for is_plain in plain):
             cells = [_plain(cell) for cell in cells]
-        columns.append((name.strip(), cells))
-    rows = [
-        dict(zip((name for name, _ in columns), cells, strict=True))
-        for cells in zip(*(cells for _, cells in columns), strict=True)
-    ]
+        columns.append(cells)
+    rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
     for place in bad:
         rows[place] = RepairedRow(rows[place], "unreadable_cell")
     return rows
@@ -149,13 +125,6 @@ def _cell(value: Any, place: int, bad: dict[int, None]) -> Any:
         except Exception:  # the next way may do
             continue
     return None
-
-
-def _is_plain(kind: Any) -> bool:
-    """Whether all cells of a type are JSON's already."""
-    from pyarrow import types
-
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind) or types.is_boolean(kind)
 
 
 def _plain(cell: Any) -> Any:

@@ -212,8 +212,9 @@ class Workbook:
                     cells.rows.append((number, row))
                 elif tag in ("rPh", "/rPh"):
                     is_phonetic = tag == "rPh"
-                elif tag == "mergeCell" and (match := _MERGED.fullmatch(attributes.get("ref", ""))):
-                    if match[2] != match[4] and len(cells.merged) < _MOST_MERGED:
+                elif tag == "mergeCell" and len(cells.merged) < _MOST_MERGED:
+                    match = _MERGED.fullmatch(attributes.get("ref", ""))
+                    if match and match[2] != match[4]:
                         cells.merged.append((_column(match[1]) or 0, int(match[2]), int(match[4])))
         return cells
 
