@@ -110,9 +110,9 @@ class ChatRenderer(PromptRenderer):
         self._chat = ChatText(tokenizer, today)
         self._bounds = _TextBounds(tokenizer)
         self._system = system
-        self._merges = merge_system and not self._chat.knows_system()
-        if system and system.strip() and not merge_system and not self._chat.knows_system():
-            refusal = self._chat.refusal_of_system()
+        refusal = self._chat.refusal_of_system
+        self._merges = merge_system and refusal is not None
+        if system and system.strip() and not merge_system and refusal is not None:
             raise PromptError("prompt.no_system", detail=refusal) if refusal else PromptError("prompt.system_left_out")
 
     @override
@@ -125,7 +125,7 @@ class ChatRenderer(PromptRenderer):
         try:
             rendering = self._chat.example([(turn.role, turn.content) for turn in used], trained)
         except TemplateRefusal as refusal:
-            has_system = used[0].role == "system" and not self._chat.knows_system()
+            has_system = used[0].role == "system" and self._chat.refusal_of_system is not None
             raise RowProblem("no_system_role" if has_system else "template_refused", detail=str(refusal)) from refusal
         notes = list(rendering.notes)
         if any(a.content != b.content for a, b in zip(original, used, strict=True)):
