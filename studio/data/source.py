@@ -186,7 +186,7 @@ def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> R
     if file_format in ("json", "jsonl"):
         return documents.reader(path, encoding)
     if file_format == "txt":
-        return lines.TextLines(path, encoding)
+        return lines.RowPerLine(path, encoding, lines.text_row)
     if file_format == "xlsx":
         return Spreadsheet(path, sheet)
     return columnar.Columnar(path)

@@ -125,10 +125,10 @@ def as_row(value: Any, repair: bool = True) -> Row | BadRow:
 def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
     """Return a JSON value without lone surrogates and NaN; `notes` receives the kinds of changes."""
     if isinstance(value, str):
-        if value.isascii() or not _has_surrogates(value):
-            return value
-        notes["half_letter"] = None
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        repaired = value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if repaired != value:
+            notes["half_letter"] = None
+        return repaired
     if isinstance(value, float):
         if math.isfinite(value):
             return value
@@ -147,11 +147,3 @@ def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
 def may_need_repair(text: str) -> bool:
     """Whether a row's JSON may hold what `as_row` repairs; a cheap test with false positives."""
     return bool(_UNUSUAL.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH
-
-
-def _has_surrogates(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
