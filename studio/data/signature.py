@@ -1,5 +1,6 @@
 """The real type of a file, whatever its name says, from its first bytes."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -43,10 +44,8 @@ def require(path: Path, file_format: str) -> None:
         kind = "locked" if _is_locked(path, head) else "xls"
     elif kind is None and head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
         kind = "markup"
-    elif (
-        kind is None and file_format in _BINARY and not any(byte < 32 and byte not in b"\t\r\n\f\x1b" for byte in head)
-    ):
-        kind = "text"
+    elif kind is None and file_format in _BINARY and not head.startswith(b"PK"):
+        kind = None if re.search(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", head) else "text"
     if kind in (None, file_format) or (kind == "markup" and file_format == "txt"):
         return
     raise DataError(
