@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from studio.config import MappingConfig
-from studio.data import marks
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, is_readable, is_tagged, is_texts, roles_of
 from studio.data.refusals import (
@@ -149,22 +148,23 @@ class _Shapes(FirstRows):
 
     def _histories(self) -> list[str]:
         """Return the columns of earlier turns, rather than of texts about the past."""
-        cells = {name: map(parsed, self.cells(name)) for name in self.named(COLUMNS.history)}
-        return [
-            name
-            for name, values in cells.items()
-            if any(isinstance(value, list | Mapping) and roles_of(value) for value in values)
-        ]
+        columns = {name: map(parsed, self.cells(name)) for name in self.named(COLUMNS.history)}
+        return [name for name, cells in columns.items() if any(not isinstance(c, str) and roles_of(c) for c in cells)]
 
     def _completion(self, chat: str | None = None) -> str | None:
         """Return the column of the answers, or of those to the last question of a `chat`."""
         named = self.named([*COLUMNS.preferred, *COLUMNS.assistant, *([] if chat else COLUMNS.version)], but=chat or "")
         ending = [column for column in self.table.names if column.strip().endswith(("답변", "답"))]
-        columns = [column for column in (*named, *ending) if not marks.are_verdicts(self.cells(column))]
+        columns = [column for column in (*named, *ending) if not self._are_verdicts(column)]
         labels = [column for column in self.labels if not are_classes(self.cells(column))]
         logged = _LOGGED if chat or self._chat_columns else ()
         answers = [column for column in (*columns, *_LABEL_STUDIO, *logged, *labels) if self.is_answer(column)]
         return next(iter([*answers, *columns]), None)
+
+    def _are_verdicts(self, column: str) -> bool:
+        """Whether all cells are an annotator's verdicts, as Prodigy writes them."""
+        cells = self.cells(column)
+        return bool(cells) and all(value in ("accept", "reject", "ignore") for value in cells)
 
     def _prompt(self, completion: str) -> tuple[str, ...]:
         """Return the columns before an answer; none where no column asks something."""
