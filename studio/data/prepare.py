@@ -9,14 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 from studio import runs
-from studio.config import DataConfig, MappingConfig, RunConfig, SourceConfig
+from studio.config import ANSWER, QUESTION, DataConfig, MappingConfig, RunConfig, SourceConfig
 from studio.data import prompt, scan, source
 from studio.data.conversation import RowProblem, Turn
 from studio.data.detection import Detection, detect
 from studio.data.health import Report, problem
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress
-from studio.data.rows import answer_column, check_mapping, question_column
+from studio.data.rows import check_mapping
 from studio.data.scan import ProblemCount, ScanResult
 from studio.data.segments import Rendering
 from studio.data.source import Table
@@ -67,13 +67,13 @@ def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig, today: da
     """Make the renderer of a run's prompts; `today` is the date for chat templates that write one."""
     if chosen.shape == "text" and not chosen.split_text:
         return prompt.PlainRenderer(tokenizer)
+    if chosen.shape == "text":
+        answer, question = ANSWER, QUESTION
+    else:
+        answer, question = chosen.completion, chosen.prompt[0] if len(chosen.prompt) == 1 else chosen.joined
+    merge_system = "merge_system" in config.data.fixes
     return prompt.renderer(
-        config.data.prompt,
-        tokenizer,
-        answer_column(chosen),
-        question=question_column(chosen),
-        merge_system="merge_system" in config.data.fixes,
-        today=today,
+        config.data.prompt, tokenizer, answer, question=question, merge_system=merge_system, today=today
     )
 
 

@@ -282,21 +282,15 @@ def renderer(
     the names that a text template has for the answer (None for conversations) and the question.
     """
     has_template = bool(source_of(tokenizer))
-    if prompt.style == "chat" or (prompt.style == "auto" and has_template):
-        if not has_template:
-            raise _no_chat_template("prompt.no_chat_template", question, answer)
+    is_chat = prompt.style == "chat" or (prompt.style == "auto" and has_template)
+    if is_chat and has_template:
         return ChatRenderer(tokenizer, prompt.system, merge_system, today)
     if answer is None:
         raise PromptError("prompt.text_needs_pair" if has_template else "prompt.chat_without_template")
-    if not prompt.template:
-        raise _no_chat_template("prompt.no_template", question, answer)
+    if is_chat or not prompt.template:
+        template = f"### question: {{{question}}} ### answer: {{{answer}}}"
+        raise PromptError("prompt.no_chat_template" if is_chat else "prompt.no_template", template=template)
     return TextRenderer(tokenizer, prompt.template, answer)
-
-
-def _no_chat_template(key: str, question: str, answer: str | None) -> PromptError:
-    if answer is None:
-        return PromptError("prompt.chat_without_template")
-    return PromptError(key, template=f"### question: {{{question}}} ### answer: {{{answer}}}")
 
 
 def _parse(template: str) -> list[tuple[str, str | None]]:

@@ -57,18 +57,6 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
     return Conversation(arrange(turns, merge, notes), tuple(notes))
 
 
-def answer_column(mapping: MappingConfig) -> str | None:
-    """Return what a text template calls the answer; None where a mapping has no such thing."""
-    return ANSWER if mapping.shape == "text" and mapping.split_text else mapping.completion
-
-
-def question_column(mapping: MappingConfig) -> str:
-    """Return what a text template calls the question."""
-    if mapping.shape == "text":
-        return QUESTION
-    return mapping.prompt[0] if len(mapping.prompt) == 1 else mapping.joined
-
-
 def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     """Return a row as a text template sees it: its columns, and the joined prompt columns under their name."""
     if mapping.shape == "text":
