@@ -150,10 +150,7 @@ class ChatText:
         return _Seam(lead, self._stable(lead[:shared], written), True, tail)
 
     def _stable(self, lead: str, written: str) -> int:
-        """Return the length of the longest beginning of `lead` whose tokens are those that it has before an answer.
-
-        `ASSISTANT: ` and `ASSISTANT: Fine` do not tokenize at the same place: such white space belongs to the answer.
-        """
+        """Return the length of `lead` without white space that has other tokens before an answer than at an end."""
         ids = self._tokenizer(written + "a", add_special_tokens=False)["input_ids"]
         for length in range(len(lead), len(lead.rstrip()) - 1, -1):
             alone = self._tokenizer(lead[:length], add_special_tokens=False)["input_ids"] if length else []

@@ -117,10 +117,7 @@ def _checked(path: Path, head: bytes, chosen: str) -> str:
 
 
 def _beyond_ascii(path: Path, head: bytes) -> bytes:
-    """Return the file's bytes from the first line on that is not ASCII, at most 4 MB; `head` where all is ASCII.
-
-    Beyond the first 256 MB nothing is searched: lines that are not UTF-8 are then left out and counted.
-    """
+    """Return the file's bytes from the first one on that is not ASCII, 4 MB; `head` where all searched are ASCII."""
     if not head.isascii():
         return head
     with open(path, "rb") as file:

@@ -88,10 +88,7 @@ def _east_asian_letter(text: str, place: int, language: str) -> float:
 
 @functools.cache
 def _is_first_level(letter: str, charset: str, first: int, last: int) -> bool:
-    """Whether a letter is among the usual ones of a national character set, whose rows begin with these bytes.
-
-    Of the 11,172 syllables in CP949 that is so for 2,350, of the 21,000 hanzi in GBK for 3,755.
-    """
+    """Whether a letter is among the usual ones of a national character set, whose rows begin with these bytes."""
     try:
         encoded = letter.encode(charset)
     except UnicodeEncodeError:

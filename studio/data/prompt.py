@@ -70,11 +70,7 @@ class PromptRenderer:
         return not sign or sign in self._known or sign in source_of(self._tokenizer)
 
     def _render_markup(self, text: str, markup: MarkedUpText) -> Rendering:
-        """Render a text that carries the marks of a chat template, of which the answers are trained.
-
-        The marks are tokens where the tokenizer has them. Nothing is put in front of a text that begins itself, or
-        behind one that ends itself.
-        """
+        """Render a text that carries the marks of a chat template, and may bring its beginning and end."""
         start = "" if self._begin and text.startswith(self._begin) else self._start
         close = ""
         if not text[markup.answers[-1][1] :].strip():

@@ -40,7 +40,8 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
         if marks.has_fraction(beside):
             notes.add("weights")
         for kind, names in (("tool_definitions", COLUMNS.tools), ("media", COLUMNS.media)):
-            if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names if name in beside):
+            values = [beside[name] for name in names if isinstance(beside.get(name), str | list | Mapping)]
+            if mapping.shape != "text" and any(parsed(value) not in ("", [], {}, "null", "None") for value in values):
                 notes.add(kind)
     lists = [column.split(".0.")[0] for column in columns if ".0." in column and column not in row]
     if any(isinstance(entries := _cell(row, column), list) and len(entries) > 1 for column in lists):
@@ -77,11 +78,6 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     reached |= {column: question for column in mapping.prompt if holds_turns(reached[column])}
     joined = {mapping.joined: question} if mapping.joined not in row else {}
     return {**row, **reached, **joined}
-
-
-def _is_filled(value: Any) -> bool:
-    """Whether a column beside the text holds something: a list, an object or text, but no figure."""
-    return isinstance(value, str | list | Mapping) and parsed(value) not in ("", [], {}, "null", "None")
 
 
 def _cell(row: Row, column: str) -> Any:

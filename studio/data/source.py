@@ -197,12 +197,8 @@ def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> R
 
 
 def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
-    """Whether a file can be read a line at a time as it is.
-
-    Not so where letters have several bytes all of which may be a line feed's, nor with the old Macintosh's line ends;
-    in delimited files their reader handles them where there are line feeds too.
-    """
-    if encoding.startswith(("utf-16", "utf-32", "iso2022", "hz")):
+    """Whether a file can be read a line at a time as it is."""
+    if encoding.startswith(("utf-16", "utf-32", "iso2022", "hz")):  # any byte may be a line feed's
         return False
     with open(path, "rb") as file:
         head = file.read(encodings.CHUNK)

@@ -120,11 +120,7 @@ def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _En
 
 
 def _encode_slowly(row: Sequence[Segment], tokenizer: Any) -> _Encoded:
-    """Encode with a tokenizer that does not know which characters a token stands for.
-
-    The tokens of each beginning of the text are compared with those of the whole. Where special tokens are spelled,
-    the pieces between them are encoded one by one instead.
-    """
+    """Encode with a tokenizer that has no offsets: tokens of each beginning are compared with those of the whole."""
     if any(segment.plain for segment in row):
         ids: list[int] = []
         ends = []

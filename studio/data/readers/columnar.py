@@ -85,11 +85,7 @@ class Columnar(Reader):
 
 
 def _rows(batch: Any) -> list[Row]:
-    """Return a batch's rows with cells of JSON's types, as far as there are such.
-
-    Moments, decimals and bytes that are text become text. What cannot be a Python value, such as a day in the year
-    300,000, becomes the text that Arrow has for it, and its row is noted.
-    """
+    """Return a batch's rows; what cannot be a Python value, such as a day in the year 300,000, becomes Arrow's text."""
     from pyarrow import types
 
     plain = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean)

@@ -117,11 +117,7 @@ class Delimited(LineReader):
         return False
 
     def _records(self, file: Any) -> Iterator[_Record]:
-        """Yield the records from the file's position on; their lines are counted from there.
-
-        Where a quote swallows lines and is then out of place, only the line with the quote is bad: the others are read
-        again by themselves.
-        """
+        """Yield the records from the file's position on; lines that a misplaced quote swallowed are read again."""
         end = file.tell()
         line_after, retried = 1, 0
         taken: list[bytes] = []

@@ -78,7 +78,7 @@ class Spreadsheet(InMemoryReader):
 
     @override
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
-        for cells in self._all()[start:stop]:
+        for cells in self._all[start:stop]:
             yield dict(zip(self._columns, cells, strict=True))
 
 
