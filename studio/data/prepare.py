@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -294,17 +295,15 @@ def column(rows: Any, name: str) -> Any:
 def _inspect_rows(config: RunConfig, on_progress: OnProgress) -> Report:
     data, detected = config.data, mapping(config.data)
     total = table(data).index(on_progress)
-    counts: dict[str, ProblemCount] = {}
+    counts: defaultdict[str, ProblemCount] = defaultdict(ProblemCount)
     left_out = 0
     for number, row in scan.chosen_rows(table(data), data, total):
-        names: dict[str, str] = {}
         try:
-            kinds = scan.conversation_of(row, data, detected.mapping).notes
+            for kind in scan.conversation_of(row, data, detected.mapping).notes:
+                counts[kind].add(number, row)
         except RowProblem as wrong:
-            kinds, names = (wrong.kind,), wrong.names
+            counts[wrong.kind].add(number, row, wrong.names)
             left_out += 1
-        for kind in kinds:
-            counts.setdefault(kind, ProblemCount()).add(number, row, names)
     rows = min(total, data.limit or total)
     problems = [problem(kind, one, rows, data.fixes, detected.mapping) for kind, one in counts.items()]
     return Report(rows, rows - left_out, problems, detected, train=rows - left_out)

@@ -7,6 +7,7 @@ template and tokenizer are never tokenized twice. Memory does not grow with the 
 import hashlib
 import json
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -117,7 +118,7 @@ def scan(
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    scanned = ScanResult(path, rows, scanner.problems, scanner.near.pairs, min(near_rows, rows))
+    scanned = ScanResult(path, rows, dict(scanner.problems), scanner.near.pairs, min(near_rows, rows))
     cached = asdict(scanned)
     del cached["path"]
     replace_file(record, json.dumps(cached, ensure_ascii=False))
@@ -184,7 +185,7 @@ class _Scanner:
     render: PromptRenderer
     tokenizer: Any
     near: "_NearDuplicates"
-    problems: dict[str, ProblemCount] = field(default_factory=dict)
+    problems: defaultdict[str, ProblemCount] = field(default_factory=lambda: defaultdict(ProblemCount))
 
     def write(self, path: Path, rows: Iterator[tuple[int, Row | BadRow]], total: int, on_progress: OnProgress) -> int:
         """Tokenize rows into an Arrow file, and return how many were read."""
@@ -213,7 +214,7 @@ class _Scanner:
                 rendering = render_row(row, conversation.turns, data, self.mapping, self.render)
                 rendered.append((number, row, conversation, rendering))
             except RowProblem as problem:
-                self._count(problem.kind, number, row, problem.names, problem.detail)
+                self.problems[problem.kind].add(number, row, problem.names, problem.detail)
             except ModelError as error:
                 if error.key != "model.template":
                     raise
@@ -222,13 +223,13 @@ class _Scanner:
         labelled = tokens.tokenize(segments, self.tokenizer, data.max_length, data.train_on)
         for (number, row, conversation, rendering), tokenized in zip(rendered, labelled, strict=True):
             if not tokenized.cut and not tokens.ends_by_itself(tokenized, self.tokenizer, stops):
-                self._count("no_end", number, row, detail=self.tokenizer.decode(tokenized.ids[-8:]))
+                self.problems["no_end"].add(number, row, detail=self.tokenizer.decode(tokenized.ids[-8:]))
                 continue
             notes = [*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else [])]
             if tokenized.cut:
                 notes.append("answer_cut" if tokenized.trained else "nothing_trained")
             for note in dict.fromkeys(notes):
-                self._count(note, number, row)
+                self.problems[note].add(number, row)
             text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
             self.near.add(number, text)
             yield {
@@ -239,11 +240,6 @@ class _Scanner:
                 "hash": _hash(text),
                 "group": _hash(str(cell(row, data.validation.group))) if data.validation.group else 0,
             }
-
-    def _count(
-        self, kind: str, number: int, row: Row | BadRow, names: Mapping[str, str] | None = None, detail: str = ""
-    ) -> None:
-        self.problems.setdefault(kind, ProblemCount()).add(number, row, names, detail)
 
 
 class _NearDuplicates:

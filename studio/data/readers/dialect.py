@@ -135,19 +135,16 @@ class _Reading:
                 for cells in reader:
                     self.first = self.first or cells
                     self.rows.append(cells)
-                    self.spanning += reader.line_num - done > 1
-                    self.fitting += reader.line_num - done if _fits(cells, len(self.first)) else 0
-                    done = reader.line_num
+                    lines_taken, done = reader.line_num - done, reader.line_num
+                    self.spanning += lines_taken > 1
+                    if len(cells) >= len(self.first) and not any(cells[len(self.first) :]):
+                        self.fitting += lines_taken
                 break
             except csv.Error:
                 self.errors += 1
                 at += done + 1
         self.width = len(self.first)
         self.share = self.fitting / max(len(lines), 1)
-
-
-def _fits(cells: list[str], width: int) -> bool:
-    return len(cells) == width or (len(cells) > width and not any(cells[width:]))
 
 
 def _quoting(lines: list[str], delimiter: str, tabs: bool) -> Dialect:

@@ -44,19 +44,15 @@ def reader(path: Path, encoding: str) -> Reader:
         return documents
     except DataError:  # those of its lines that can be read may be rows
         values = [value for line in lines if (value := _value(line)) is not None]
-        if values and _is_of_lines(lines[0]) and not is_conversation(values):
+        line = lines[0].strip().rstrip(",") if lines else ""
+        is_of_lines = line == "[" or line[:1] not in ("{", "[") or line[-1] in "}]"  # opens a list, or is damaged
+        if values and is_of_lines and not is_conversation(values):
             return RowPerLine(path, encoding, json_row)
         if lines and all(_value(line, python=True) is not None for line in lines):
             python = RowPerLine(path, encoding, partial(json_row, python=True))
             python.notes.append(message("data.python_lines"))
             return python
         raise
-
-
-def _is_of_lines(first: str) -> bool:
-    """Whether the first line may be one that is damaged, or opens a list with an object a line."""
-    first = first.strip().rstrip(",")
-    return first in ("[", "[]") or (first[0] in "{[" and first[-1] in "}]") or first[0] not in "{["
 
 
 def _value(line: str, python: bool = False) -> Any:
