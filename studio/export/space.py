@@ -85,9 +85,7 @@ def _fill(draft: Path, context: ExportContext, pairs: tuple[AnswerPair, ...]) ->
     (draft / "adapter" / "requirements.txt").rename(draft / "requirements.txt")
     (draft / "adapter" / "ask.py").unlink()
     if context.base.origin == "package":
-        lines = [*sorted(code_snippets.base_from_package_imports(context.base)), "from pathlib import Path", ""]
-        lines += ["from transformers import AutoModelForCausalLM, GgufConfig", "", ""]
-        replace_file(draft / "base.py", "\n".join(lines) + "\n" + code_snippets.base_from_package(context.base))
+        replace_file(draft / "base.py", code_snippets.render("base.py", context))
     replace_file(draft / APP, Path(__file__).with_name("demo_app.py").read_text(encoding="utf-8"))
     replace_file(draft / DATA, json.dumps(_demo(context, pairs), ensure_ascii=False, indent=1) + "\n")
     replace_file(draft / "README.md", _readme(context))
