@@ -1,4 +1,4 @@
-"""The Python files of exports, which do not import the studio, from the templates in `templates/`."""
+"""The files of exports, from the templates in `templates/`. The Python files do not import the studio."""
 
 import re
 import shlex
@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from studio.export.export_context import ExportContext
 from studio.model import builtin
+from studio.reports import comparison_card
 
 
 def literal(value: object) -> str:
@@ -46,6 +47,9 @@ _TEMPLATES = Environment(
 _TEMPLATES.filters |= {
     "literal": literal,
     "docstring": escape_docstring,
+    "inline": comparison_card.escape_inline,
+    "fenced": comparison_card.fenced_block,
+    "code": comparison_card.inline_code,
     "wrap": lambda paragraph: textwrap.fill(paragraph, 100),
 }
 

@@ -256,3 +256,9 @@ def escape_inline(content: str) -> str:
     line = " ".join(remove_control_characters(content).split())
     line = re.sub(r"([\\`*_\[\]<>#|~&@!$])", r"\\\1", line)
     return re.sub(r"^(\d+(?=[.)])|(?=[-+=]))", r"\1\\", line)  # what would begin a list or underline a heading
+
+
+def inline_code(content: str) -> str:
+    """Return a text as inline code on one line; where a table or a backtick forbids that, as plain text."""
+    line = " ".join(remove_control_characters(content).split())
+    return escape_inline(line) if "`" in line or "|" in line else f"`{line}`"
