@@ -111,7 +111,7 @@ def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, An
         "words": words,
         "base": {"id": context.base.id, "revision": context.base.revision, "origin": context.base.origin},
         "quantization": context.quantization,
-        "attention": context.attention,
+        "attention": context.choices["attention"],
         "system": context.prompt.system,
         "stops": list(context.stop_ids),
         "generation": generation,
