@@ -122,7 +122,7 @@ def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, An
 def _readme(context: ExportContext) -> str:
     from huggingface_hub import SpaceCardData
 
-    language = context.language
+    base, language = escape_inline(context.base.id), context.language
     head = SpaceCardData(
         title=context.name[:60],
         sdk=_SDK,
@@ -140,7 +140,6 @@ def _readme(context: ExportContext) -> str:
     )
     name = hub_models.licence_of(context.base.licence)
     licence = text("export.card.licence_known", language, licence=escape_inline(name)) if name else ""
-    base = escape_inline(context.base.id)
     about = text("export.space.readme", language, base=base, hardware=_HARDWARE, sdk=version(_SDK))
     parts = [f"---\n{head.to_yaml()}\n---", f"# {escape_inline(context.name)}", about, licence]
     return "\n\n".join(part for part in parts if part) + "\n"
