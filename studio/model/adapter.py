@@ -268,14 +268,12 @@ def save(
     replace_folder(folder, fill)
 
 
-_TRAINER_FILES = ("*.pt", "*.pth", "trainer_state.json", "complete.json", ".*")
-
-
 def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -> None:
     """Save the adapter of a checkpoint as `save` would have done then."""
 
     def fill(draft: Path) -> None:
-        shutil.copytree(checkpoint, draft, ignore=shutil.ignore_patterns(*_TRAINER_FILES), dirs_exist_ok=True)
+        ignore = shutil.ignore_patterns("*.pt", "*.pth", "trainer_state.json", "complete.json", ".*")
+        shutil.copytree(checkpoint, draft, ignore=ignore, dirs_exist_ok=True)
         replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
 
     replace_folder(folder, fill)

@@ -109,14 +109,19 @@ class SavedAdapter:
 
         known = ("lora_dropout", "use_rslora", "use_dora", "lora_bias", "fan_in_fan_out")
         options = {name: self.settings[name] for name in known if self.settings.get(name)}
-        alphas = {path: _of_module(path, self.settings.get("alpha_pattern") or {}) for path in self.modules}
-        ranks = {path: of.rank for path, of in self.modules.items() if of.rank != self.settings["r"]}
+        ranks, alphas = {}, {}
+        for path, shape in self.modules.items():
+            exact = f"^{re.escape(path)}"  # by this, PEFT finds this module and no other
+            if shape.rank != self.settings["r"]:
+                ranks[exact] = shape.rank
+            if (alpha := _of_module(path, self.settings.get("alpha_pattern") or {})) is not None:
+                alphas[exact] = alpha
         return LoraConfig(
             r=self.settings["r"],
             lora_alpha=self.settings["lora_alpha"],
             target_modules=list(self.modules),
-            rank_pattern={_exact_pattern(path): rank for path, rank in ranks.items()},
-            alpha_pattern={_exact_pattern(path): alpha for path, alpha in alphas.items() if alpha is not None},
+            rank_pattern=ranks,
+            alpha_pattern=alphas,
             inference_mode=True,
             task_type="CAUSAL_LM",
             **options,
@@ -150,11 +155,11 @@ def recorded_base(folder: Path) -> dict[str, str | None]:
     """
     if not (folder / BASE_RECORD).is_file():
         settings = read_settings(folder)
-        named, revision = (settings.get(name) for name in ("base_model_name_or_path", "revision"))
-        for field, value in (("base_model_name_or_path", named), ("revision", revision)):
-            if len(str(value)) > _MAX_NAME_CHARACTERS:
-                raise _bad_settings(folder, SETTINGS, field, value)
-        return {"id": str(named or ""), "revision": str(revision) if revision else None, "weights": None}
+        for field in ("base_model_name_or_path", "revision"):
+            if len(str(settings.get(field))) > _MAX_NAME_CHARACTERS:
+                raise _bad_settings(folder, SETTINGS, field, settings[field])
+        named, revision = (str(settings.get(field) or "") for field in ("base_model_name_or_path", "revision"))
+        return {"id": named, "revision": revision or None, "weights": None}
     record = _json(folder / BASE_RECORD)
     base = record.get("base") if isinstance(record, dict) else None
     texts = [base.get(name) for name in ("id", "weights")] if isinstance(base, dict) else [None]
@@ -190,11 +195,6 @@ def _of_module(path: str, table: Mapping[str, Any]) -> Any:
         if path == name or (not key.startswith("^") and path.endswith(f".{name}")):
             return value
     return None
-
-
-def _exact_pattern(path: str) -> str:
-    """Return the pattern by which PEFT finds this module and no other."""
-    return f"^{re.escape(path)}"
 
 
 def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:

@@ -12,7 +12,6 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, replace_file, sha256, shared_folder
 from studio.model import hub_models
+from studio.model.hub_models import ProgressCallback
 from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -34,8 +34,6 @@ DISK_BYTES = 750 * 10**6
 LICENCE = "apache-2.0"
 
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
-
-ProgressCallback = Callable[[float], None]
 
 
 def folder() -> Path:

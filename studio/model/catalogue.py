@@ -90,7 +90,18 @@ def describe(config: ModelConfig, token: str | None = None) -> ModelFacts:
 def describe_here(config: ModelConfig) -> ModelFacts | None:
     """Return what this machine alone knows of a model; None when only the Hub can tell."""
     if config.id == BUILTIN_MODEL:
-        return _builtin()
+        if builtin.is_here():
+            return _of_folder(BUILTIN_MODEL, "builtin", builtin.folder(), licence=builtin.LICENCE)
+        return ModelFacts(
+            BUILTIN_MODEL,
+            "builtin",
+            here=False,
+            bytes=builtin.DOWNLOAD_BYTES,
+            needs=builtin.DISK_BYTES,
+            free=hub_models.free_disk(builtin.folder()),
+            licence=builtin.LICENCE,
+            chat_template=True,
+        )
     folder = Path(config.id).expanduser()
     try:
         located = load.locate(config)
@@ -100,21 +111,6 @@ def describe_here(config: ModelConfig) -> ModelFacts | None:
     if located is None:
         return None
     return _of_folder(config.id, "folder" if folder.is_dir() else "cache", located.path)
-
-
-def _builtin() -> ModelFacts:
-    if builtin.is_here():
-        return _of_folder(BUILTIN_MODEL, "builtin", builtin.folder(), licence=builtin.LICENCE)
-    return ModelFacts(
-        BUILTIN_MODEL,
-        "builtin",
-        here=False,
-        bytes=builtin.DOWNLOAD_BYTES,
-        needs=builtin.DISK_BYTES,
-        free=hub_models.free_disk(builtin.folder()),
-        licence=builtin.LICENCE,
-        chat_template=True,
-    )
 
 
 def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = None) -> ModelFacts:

@@ -1,13 +1,12 @@
 """Adapters of the Hub: named `owner/name`, or `owner/name@revision`, fetched as models are, and into the same cache."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import CompareError, ModelError
 from studio.model import hub_models
 from studio.model.adapter_files import BASE_RECORD, MAX_WEIGHT_BYTES, SETTINGS, WEIGHTS
-from studio.model.hub_models import FileSelection, Listing
+from studio.model.hub_models import FileSelection, Listing, ProgressCallback
 
 _HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -28,7 +27,7 @@ def parse_id(named: str) -> tuple[str, str | None]:
     return match[1], match[2]
 
 
-def fetch(named: str, on_progress: Callable[[float], None] = lambda share: None, token: str | None = None) -> Path:
+def fetch(named: str, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Path:
     """Return the folder of an adapter, fetched if it is not here yet: its settings, its weights, its chat template.
 
     `going` gets the share of bytes done, and may raise to end the download. `token` is for this one call. Raises

@@ -5,7 +5,7 @@ transformers has the architecture itself, its own class is loaded, whatever the 
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,8 +28,7 @@ from studio.model import (
 )
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, max_memory, placement, precision, single_card
-
-ProgressCallback = Callable[[float], None]
+from studio.model.hub_models import ProgressCallback
 
 
 @dataclass(frozen=True)
