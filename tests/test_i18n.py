@@ -85,7 +85,7 @@ def test_every_key_that_the_code_names_exists(source):
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and KEY.fullmatch(node.value)
-        and not node.value.endswith((".json", ".yaml", ".css"))
+        and not node.value.endswith((".json", ".yaml", ".css", ".jinja"))
     ]
     settings = set(FIELDS) | {prefix for path in FIELDS for prefix in _parents(path)}
     unknown = [key for key in named if not (has(key) or has(f"errors.{key}") or key in prefixes or key in settings)]

@@ -162,20 +162,19 @@ def evaluate(
 
 
 def _show_evaluation(result: Any) -> None:
+    from studio.reports.comparison_card import format_number, format_signed
+
     print_messages(result.notes, "yellow")
     if result.stopped:
         out.print(text("cli.evaluation_stopped", done=result.done, total=result.total))
-    for name, board in (("cli.scoreboard", result.board), ("cli.forgetting", result.forgetting)):
-        if board:
-            _show_board(text(name, rows=board.rows), board)
-
-
-def _show_board(title: str, board: Any) -> None:
-    from studio.reports.comparison_card import format_number, format_signed
-
     heads = [text(f"card.{name}") for name in ("measure", "before", "after", "gain", "verdict")]
-    table = Table(*heads, title=title, box=None)
-    for score in board.scores:
-        name, verdict = text(f"compare.measures.{score.name}.name"), text(f"compare.verdict.{score.verdict}")
-        table.add_row(name, format_number(score.before), format_number(score.after), format_signed(score.gain), verdict)
-    out.print(table)
+    for title, board in (("cli.scoreboard", result.board), ("cli.forgetting", result.forgetting)):
+        if not board:
+            continue
+        table = Table(*heads, title=text(title, rows=board.rows), box=None)
+        for each in board.scores:
+            name, verdict = text(f"compare.measures.{each.name}.name"), text(f"compare.verdict.{each.verdict}")
+            table.add_row(
+                name, format_number(each.before), format_number(each.after), format_signed(each.gain), verdict
+            )
+        out.print(table)

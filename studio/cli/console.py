@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
 from studio import i18n
+from studio.events import Chosen
 from studio.i18n import Message
+from studio.model.hardware import Choice
 
 LANGUAGE = i18n.best_language((os.environ.get("LC_ALL") or os.environ.get("LANG", "")).replace("_", "-"))
 
@@ -36,6 +38,17 @@ def print_messages(messages: Iterable[str | Message], style: str | None = None, 
     """Print texts or messages as `print_plain` does."""
     for message in messages:
         print_plain(message, style, console=console)
+
+
+def print_choices(choices: Iterable[Choice | Chosen]) -> None:
+    """Print what was chosen, each with its reason."""
+    for choice in choices:
+        print_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}")
+
+
+def choices_as_json(choices: Iterable[Choice | Chosen]) -> dict[str, Any]:
+    """Return what was chosen for a JSON document."""
+    return {choice.name: {"value": choice.value, "reason": choice.reason.text()} for choice in choices}
 
 
 def print_path(path: object) -> None:

@@ -64,9 +64,21 @@ def export(
             except KeyboardInterrupt:
                 err.print(text("cli.push_cancelled", folder=str(progress.folder)))
                 raise typer.Exit(130) from None
-    notes = [*progress.notes, *_push_notes(target, page)]
+    notes = list(progress.notes)
+    if target:
+        notes += target.push_notes if page else [message("export.note.not_pushed", id=target.id)]
     if as_json:
-        print_json(_as_json(run.id, to, progress, notes) | {"page": page})
+        print_json(
+            {
+                "run": run.id,
+                "to": to,
+                "path": str(progress.folder),
+                "zip": progress.zip and str(progress.zip),
+                "notes": [note.text() for note in notes],
+                "verification": progress.verification and progress.verification.as_json(),
+                "page": page,
+            }
+        )
     else:
         _show(progress, notes)
     if differs:
@@ -81,23 +93,6 @@ def _target(kind: str, repository: str, public: bool, ask_token: bool) -> Any:
     if ask_token:
         token = getpass.getpass(f"{text('cli.token')}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
     return hub_push.resolve_target(kind, repository, public=public, token=token)
-
-
-def _push_notes(target: Any, page: str | None) -> list[Message]:
-    if target is None:
-        return []
-    return target.push_notes if page else [message("export.note.not_pushed", id=target.id)]
-
-
-def _as_json(run_id: str, kind: str, progress: Any, notes: list[Message]) -> dict[str, Any]:
-    return {
-        "run": run_id,
-        "to": kind,
-        "path": str(progress.folder),
-        "zip": progress.zip and str(progress.zip),
-        "notes": [note.text() for note in notes],
-        "verification": progress.verification and progress.verification.as_json(),
-    }
 
 
 def _show(progress: Any, notes: list[Message]) -> None:

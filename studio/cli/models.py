@@ -18,7 +18,19 @@ from rich.progress import (
 from rich.table import Table
 
 from studio import presets
-from studio.cli.console import LANGUAGE, AsJson, err, out, print_json, print_messages, print_path, print_plain, text
+from studio.cli.console import (
+    LANGUAGE,
+    AsJson,
+    choices_as_json,
+    err,
+    out,
+    print_choices,
+    print_json,
+    print_messages,
+    print_path,
+    print_plain,
+    text,
+)
 from studio.errors import ModelError
 from studio.i18n import Message
 from studio.model import hardware
@@ -116,11 +128,9 @@ def doctor(
         "builtin_model": builtin.is_here(),
     }
     if as_json:
-        reasons = {c.name: {"value": c.value, "reason": c.reason.text()} for c in choices}
-        print_json(facts | {"choices": reasons})
+        print_json(facts | {"choices": choices_as_json(choices)})
         return
-    for choice in choices:
-        print_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}")
+    print_choices(choices)
     for name, value in facts["versions"].items():
         out.print(f"{name} {value}", highlight=False)
     out.print(text("cli.home", path=facts["home"], free=facts["disk_free_gb"]))

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from studio import runs
-from studio.cli.console import LANGUAGE, AsJson, RunId, out, print_json, print_plain, text
+from studio.cli.console import AsJson, RunId, choices_as_json, out, print_choices, print_json, print_plain, text
 from studio.runs import history, metadata, trash
 
 if TYPE_CHECKING:
@@ -31,32 +31,24 @@ def list_runs(
     as_json: AsJson = False, in_trash: Annotated[bool, typer.Option("--trash", help=text("cli.in_trash"))] = False
 ) -> None:
     if in_trash:
-        _list_trash(as_json)
-        return
-    listed = history.all_summaries()
+        columns, nothing = ("run", "name", "deleted", "size"), "cli.trash_empty"
+        deleted = trash.deleted_runs()
+        records = [{"id": run.id, "name": run.name, "deleted": run.at, "bytes": run.bytes} for run in deleted]
+        rows = [
+            [run.id, run.name, f"{datetime.fromtimestamp(run.at):%Y-%m-%d %H:%M}", size(run.bytes)] for run in deleted
+        ]
+    else:
+        columns, nothing = _COLUMNS, "cli.no_runs"
+        summaries = history.all_summaries()
+        records, rows = [_as_json(each) for each in summaries], [_cells(each) for each in summaries]
     if as_json:
-        print_json([_as_json(summary) for summary in listed])
+        print_json(records)
         return
-    table = Table(*(_column(name) for name in _COLUMNS), box=None)
-    for summary in listed:
-        table.add_row(*map(escape, _cells(summary)))
-    out.print(table if listed else text("cli.no_runs"))
-
-
-def _list_trash(as_json: bool) -> None:
-    deleted = trash.deleted_runs()
-    if as_json:
-        print_json([{"id": run.id, "name": run.name, "deleted": run.at, "bytes": run.bytes} for run in deleted])
-        return
-    table = Table(*(_column(name) for name in ("run", "name", "deleted", "size")), box=None)
-    for run in deleted:
-        table.add_row(run.id, escape(run.name), f"{datetime.fromtimestamp(run.at):%Y-%m-%d %H:%M}", size(run.bytes))
-    out.print(table if deleted else text("cli.trash_empty"))
-
-
-def _column(name: str) -> Column:
-    """Return a column; run ids are never wrapped, as other commands take them."""
-    return Column(text(f"cli.list.{name}"), no_wrap=name == "run")
+    # other commands take a run's id, so it is never wrapped
+    table = Table(*(Column(text(f"cli.list.{name}"), no_wrap=name == "run") for name in columns), box=None)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out.print(table if rows else text(nothing))
 
 
 def size(count: int) -> str:
@@ -72,16 +64,11 @@ def _cells(summary: "Summary") -> list[str]:
         summary.name,
         text(f"state.{summary.state}"),
         f"{status.step}/{status.total}" if status else "",
-        _number(summary.last),
-        _number(summary.best_known),
+        *("" if loss is None else f"{loss:.3f}" for loss in (summary.last, summary.best_known)),
         "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02}",
         size(summary.bytes),
         summary.note.splitlines()[0] if summary.note else "",
     ]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def _as_json(summary: "Summary") -> dict[str, Any]:
@@ -127,7 +114,7 @@ def _record_as_json(record: "RunMetadata") -> dict[str, Any]:
         "differs_from_default": dict(record.from_default),
         "differs_from_preset": {path: {"run": own, "preset": its} for path, (own, its) in record.from_preset.items()},
         "changes": list(record.changes),
-        "choices": {each.name: {"value": each.value, "reason": each.reason.text()} for each in record.choices},
+        "choices": choices_as_json(record.choices),
         "rests_on": {name: value for name, value in record.resolved.items() if name not in ("config", "changes")},
         "checkpoints": list(record.checkpoints),
         "spare_bytes": record.spare_bytes,
@@ -164,8 +151,7 @@ def _show(record: "RunMetadata") -> None:
         print_plain(summary.status.error, "red")
     for path, value in record.from_default.items():
         print_plain(f"{path}: {value}")
-    for chosen in record.choices:
-        print_plain(f"{chosen.name}: {chosen.value}. {chosen.reason.text(LANGUAGE)}")
+    print_choices(record.choices)
     for part, count in summary.disk.items():
         print_plain(f"{part}: {size(count)}")
     if record.spare_bytes:

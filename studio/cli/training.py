@@ -16,8 +16,10 @@ from studio.cli.console import (
     LANGUAGE,
     AsJson,
     RunId,
+    choices_as_json,
     err,
     out,
+    print_choices,
     print_json,
     print_messages,
     print_path,
@@ -61,13 +63,10 @@ def train(
 ) -> None:
     from studio import gpu
 
-    if processes.launched():
-        if measure:
-            raise RunError("run.measured_alone")
-        processes.join()
-        if not processes.is_main_process():
-            follow_rank_zero(trains=not check)
-            return
+    if measure and processes.launched():
+        raise RunError("run.measured_alone")
+    if _follows_rank_zero(trains=not check):
+        return
     config = read_config(preset, settings or [], offline_sample)
     advice = show_advice(config, as_json) if suggest else None
     if advice:
@@ -78,20 +77,25 @@ def train(
         run_to_end(_start(lambda: gpu.thread().start_run(config, wait=wait), config), as_json, advice)
 
 
-def follow_rank_zero(*, trains: bool = True) -> None:
-    """Train in a process of rank above zero: rank zero prints the progress and handles signals."""
+def _follows_rank_zero(*, trains: bool = True) -> bool:
+    """Train in a process of rank above zero: rank zero prints the progress and handles signals. False in rank zero."""
     from studio import gpu
 
+    if processes.launched():
+        processes.join()
+    if processes.is_main_process():
+        return False
     for number in (signal.SIGTERM, signal.SIGINT):  # rank zero receives them too, and stops all ranks
         signal.signal(number, signal.SIG_IGN)
     if not trains:
-        return
+        return True
     try:
         gpu.train_along()
     except StudioError as error:
         print_plain(text("cli.along", number=processes.rank() + 1, told=error.text(LANGUAGE)), console=err)
         os._exit(1)  # the libraries would wait for processes that have ended
     processes.leave()
+    return True
 
 
 def _start(start: Callable[[], Run], config: RunConfig) -> Run:
@@ -159,7 +163,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
                 "seconds": result.seconds and round(result.seconds),
                 "disk_bytes": plan and round(plan.disk_bytes),
                 "disk_free_bytes": round(result.disk_free),
-                "choices": {c.name: {"value": c.value, "reason": c.reason.text()} for c in result.choices},
+                "choices": choices_as_json(result.choices),
                 "measured": measured
                 and {name: getattr(measured, name) for name in ("peak_bytes", "step_seconds", "seconds")},
                 **_advice_json(advice),
@@ -169,8 +173,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
         print_messages(result.warnings, "yellow")
         print_messages(result.facts)
         if plan:
-            for choice in result.choices:
-                print_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}")
+            print_choices(result.choices)
             out.print(text("cli.memory", need=f"{plan.memory.total / 1e9:.1f}", free=f"{plan.free / 1e9:.1f}"))
             out.print(text("cli.disk", need=f"{plan.disk_bytes / 1e9:.2f}", free=f"{result.disk_free / 1e9:.1f}"))
         if plan and result.seconds:
@@ -237,37 +240,26 @@ def resume(
 ) -> None:
     from studio import gpu
 
-    if processes.launched():
-        processes.join()
-        if not processes.is_main_process():
-            follow_rank_zero()
-            return
+    if _follows_rank_zero():
+        return
     changes = dict(parse_setting(setting) for setting in settings or [])
     run = _start(lambda: gpu.thread().resume_run(run_id, changes, wait=wait), runs.find(run_id).config())
     run_to_end(run, as_json)
 
 
-def _request(run_id: str, action: runs.Action) -> None:
-    run = runs.find(run_id)
-    alive = run.status().state.alive
-    if alive:
-        run.request(action)
-    out.print(text("cli.asked" if alive else "cli.not_alive", run=run.id))
+def _add_request(action: runs.Action) -> None:
+    @app.command(action, help=text(f"cli.{action}"))
+    def request(run_id: RunId = "last") -> None:
+        run = runs.find(run_id)
+        alive = run.status().state.alive
+        if alive:
+            run.request(action)
+        out.print(text("cli.asked" if alive else "cli.not_alive", run=run.id))
 
 
-@app.command(help=text("cli.pause"))
-def pause(run_id: RunId = "last") -> None:
-    _request(run_id, "pause")
-
-
-@app.command(help=text("cli.stop"))
-def stop(run_id: RunId = "last") -> None:
-    _request(run_id, "stop")
-
-
-@app.command(help=text("cli.cancel"))
-def cancel(run_id: RunId = "last") -> None:
-    _request(run_id, "cancel")
+_add_request("pause")
+_add_request("stop")
+_add_request("cancel")
 
 
 def follow(run: Run, quiet: bool = False) -> State:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property, lru_cache
 from typing import Any
 
 from studio.data import special_tokens
@@ -18,7 +19,7 @@ from studio.model.template import ChatTemplate, Message, TemplateRefusal
 
 _PLACEHOLDER = "\ue000{}\ue001"
 _PLACEHOLDERS = re.compile("\ue000(\\d+)\ue001")
-_FRAMES = 4_096
+_REMEMBERED = 4_096
 """Sequences of roles whose frames are remembered."""
 
 Roles = tuple[str, ...]
@@ -64,23 +65,19 @@ class ChatText:
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer, today)
         self._template.require_syntax()
-        self._frames: dict[tuple[Roles, bool], _Frame] = {}
-        self._seams: dict[Roles, _Seam] = {}
+        self._frame = lru_cache(_REMEMBERED)(self._make_frame)
+        self._seam = lru_cache(_REMEMBERED)(self._make_seam)
 
-    def knows_system(self) -> bool:
-        """Whether the template has a place for a system turn."""
-        try:
-            return 0 in self._frame(("system", "user", "assistant"), ask=False).order
-        except TemplateRefusal:
-            return False
+    @cached_property
+    def refusal_of_system(self) -> str | None:
+        """The words with which the template refuses a system turn, empty where it leaves it out in silence.
 
-    def refusal_of_system(self) -> str:
-        """Return the words with which the template refuses a system turn; empty where it leaves it out in silence."""
+        None where it has a place for one.
+        """
         try:
-            self._frame(("system", "user", "assistant"), ask=False)
+            return None if 0 in self._frame(("system", "user", "assistant"), False).order else ""
         except TemplateRefusal as refusal:
             return str(refusal)
-        return ""
 
     def example(self, turns: Sequence[Message], trained: Sequence[bool]) -> Rendering:
         """Return the text of a conversation in which some of the assistant's turns are trained.
@@ -134,41 +131,26 @@ class ChatText:
             return []
         return [span for place in places for span in special_tokens.find(self._tokenizer, text, place.start, place.end)]
 
-    def _frame(self, roles: Roles, ask: bool) -> _Frame:
-        if (frame := self._frames.get((roles, ask))) is None:
-            turns = [(role, _PLACEHOLDER.format(number)) for number, role in enumerate(roles)]
-            pieces = _PLACEHOLDERS.split(self._template.render(turns, ask))
-            frame = _Frame(tuple(map(int, pieces[1::2])), tuple(pieces[::2]))
-            if len(self._frames) >= _FRAMES:
-                self._frames.clear()
-            self._frames[roles, ask] = frame
-        return frame
+    def _make_frame(self, roles: Roles, ask: bool) -> _Frame:
+        turns = [(role, _PLACEHOLDER.format(number)) for number, role in enumerate(roles)]
+        pieces = _PLACEHOLDERS.split(self._template.render(turns, ask))
+        return _Frame(tuple(map(int, pieces[1::2])), tuple(pieces[::2]))
 
-    def _seam(self, roles: Roles) -> _Seam:
+    def _make_seam(self, roles: Roles) -> _Seam:
         """Return where the answer of the last turn of `roles` begins and what follows it."""
-        if (seam := self._seams.get(roles)) is not None:
-            return seam
-        whole, prompt = self._frame(roles, ask=False), self._frame(roles[:-1], ask=True)
+        whole, prompt = self._frame(roles, False), self._frame(roles[:-1], True)
         lead, tail = prompt.literals[-1], whole.literals[-1]
         if not whole.order or whole.order[-1] != len(roles) - 1:
-            seam = _Seam(lead, len(lead), True, tail)
-        else:
-            written = whole.literals[-2]
-            shared = _common(lead, written)
-            same = whole.order[:-1] == prompt.order and whole.literals[:-2] == prompt.literals[:-1]
-            is_written = same and not lead[shared:].strip()
-            shared = self._stable(lead[:shared], written) if is_written else len(lead)
-            seam = _Seam(lead, shared, is_written, tail)
-        if len(self._seams) >= _FRAMES:
-            self._seams.clear()
-        self._seams[roles] = seam
-        return seam
+            return _Seam(lead, len(lead), True, tail)
+        written = whole.literals[-2]
+        shared = _common(lead, written)
+        same = whole.order[:-1] == prompt.order and whole.literals[:-2] == prompt.literals[:-1]
+        if not same or lead[shared:].strip():
+            return _Seam(lead, len(lead), False, tail)
+        return _Seam(lead, self._stable(lead[:shared], written), True, tail)
 
     def _stable(self, lead: str, written: str) -> int:
-        """Return the length of the longest beginning of `lead` whose tokens are those that it has before an answer.
-
-        `ASSISTANT: ` and `ASSISTANT: Fine` do not tokenize at the same place: such white space belongs to the answer.
-        """
+        """Return the length of `lead` without white space that has other tokens before an answer than at an end."""
         ids = self._tokenizer(written + "a", add_special_tokens=False)["input_ids"]
         for length in range(len(lead), len(lead.rstrip()) - 1, -1):
             alone = self._tokenizer(lead[:length], add_special_tokens=False)["input_ids"] if length else []
@@ -177,26 +159,23 @@ class ChatText:
         return len(lead)
 
     def _places(self, turns: Sequence[Message], text: str, ask: bool) -> list[_Place]:
-        frame = self._frame(tuple(role for role, _ in turns), ask)
-        places = _aligned(frame, turns, text)
-        if places is None:
-            places = sorted(self._located(turns, text, ask), key=lambda place: place.start)
-        return places
+        places = _aligned(self._frame(tuple(role for role, _ in turns), ask), turns, text)
+        return self._located(turns, text, ask) if places is None else places
 
-    def _located(self, turns: Sequence[Message], text: str, ask: bool) -> Iterator[_Place]:
-        """Yield where the contents stand, by what changes in the text when a placeholder is in a content's place."""
+    def _located(self, turns: Sequence[Message], text: str, ask: bool) -> list[_Place]:
+        """Return where the contents stand, by what changes in the text when a placeholder is in a content's place."""
+        places = []
         for number, (role, _) in enumerate(turns):
             held = _PLACEHOLDER.format(number)
             try:
                 other = self._template.render([*turns[:number], (role, held), *turns[number + 1 :]], ask)
             except TemplateRefusal:
                 continue
-            before, _, after = other.rpartition(held)
-            if held not in other:
-                continue
-            start = _common(before, text)
-            end = len(text) - _common(after[::-1], text[start:][::-1])
-            yield _Place(number, start, end)
+            before, is_there, after = other.rpartition(held)
+            if is_there:
+                start = _common(before, text)
+                places.append(_Place(number, start, len(text) - _common(after[::-1], text[start:][::-1])))
+        return sorted(places, key=lambda place: place.start)
 
     def _answer(self, roles: Roles, text: str, places: Sequence[_Place], number: int) -> Span:
         """Return what is trained of an assistant's turn: from the end of its prompt to the end of its turn."""
@@ -209,7 +188,7 @@ class ChatText:
         if number + 1 == len(places):
             return start, len(text)
         between = text[place.end : places[number + 1].start]
-        return start, place.end + self._end(seam.tail, between, self._frame(roles, ask=False).literals[0])
+        return start, place.end + self._end(seam.tail, between, self._frame(roles, False).literals[0])
 
     def _end(self, tail: str, between: str, begin: str) -> int:
         """Return how much of what is between an answer and the next turn ends the answer."""
@@ -231,36 +210,31 @@ class ChatText:
         by_turn = {place.turn: at for at, place in enumerate(places)}
         for number, (role, content) in enumerate(turns):
             at = by_turn.get(number)
+            written = text[places[at].start : places[at].end] if at is not None else ""
+            if not content.strip() or content.strip() in written:
+                continue
             if at is not None:
-                if content.strip() in text[places[at].start : places[at].end]:
-                    continue
-                wanted = "".join(content.split())
                 start = places[at - 1].end if at else 0
                 end = places[at + 1].start if at + 1 < len(places) else len(text)
-                if wanted in "".join(text[start:end].split()):
+                if _squeezed(content) in _squeezed(text[start:end]):
                     continue
-            if not content.strip():
-                continue
-            if role == "system":
-                yield "system_lost"
-            elif role == "user":
-                yield "question_lost"
-            elif at is not None and _has_answer(content, text[places[at].start : places[at].end]):
+            _, mark, answer = content.rpartition("</think>")
+            if role in ("system", "user"):
+                yield "system_lost" if role == "system" else "question_lost"
+            elif at is not None and mark and _squeezed(answer) in _squeezed(written):
                 yield "reasoning_lost"
             elif trained[number]:
                 yield "answer_lost"
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 def _common(one: str, other: str) -> int:
     """Return the length of the longest common beginning."""
     shorter = min(len(one), len(other))
     return next((at for at in range(shorter) if one[at] != other[at]), shorter)
-
-
-def _has_answer(content: str, written: str) -> bool:
-    """Whether the part of an assistant's content that follows its reasoning stands in a text."""
-    _, mark, answer = content.rpartition("</think>")
-    return bool(mark) and "".join(answer.split()) in "".join(written.split())
 
 
 def _aligned(frame: _Frame, turns: Sequence[Message], text: str) -> list[_Place] | None:

@@ -49,27 +49,16 @@ def find(text: str, begin: str = "", end: str = "") -> MarkedUpText | None:
     if not any(sign in text for sign in ("<|", "<start_of_turn>", "<｜", "[INST]", "## ", "USER:")):
         return None
     for family in FAMILIES:
-        if (markup := _find(text, family, begin, end)) is not None:
-            return markup
+        kinds = {"assistant": family.assistant, "user": family.user, "other": family.other}
+        kinds["end"] = "|".join(re.escape(each) for each in dict.fromkeys((*family.ends, end)) if each)
+        kinds["begin"] = re.escape(begin)
+        pattern = "|".join(f"(?P<{kind}>{expression})" for kind, expression in kinds.items() if expression)
+        marks = list(re.finditer(pattern, text, re.MULTILINE))
+        openings = [mark.lastgroup for mark in marks]
+        if "user" in openings and "assistant" in openings[openings.index("user") :]:
+            answers, are_open = zip(*_answers(text, marks), strict=True)
+            return MarkedUpText(family, answers, tuple(mark.span() for mark in marks), are_open[-1])
     return None
-
-
-def _find(text: str, family: Family, begin: str, end: str) -> MarkedUpText | None:
-    ends = [each for each in (*family.ends, end) if each]
-    kinds = {"assistant": family.assistant, "user": family.user, "other": family.other, "end": _any_of(ends)}
-    kinds["begin"] = re.escape(begin)
-    pattern = "|".join(f"(?P<{kind}>{expression})" for kind, expression in kinds.items() if expression)
-    marks = list(re.finditer(pattern, text, re.MULTILINE))
-    openings = [mark.lastgroup for mark in marks]
-    if "user" not in openings or "assistant" not in openings[openings.index("user") :]:
-        return None
-    answers = tuple(_answers(text, marks))
-    return MarkedUpText(
-        family,
-        tuple(span for span, _ in answers),
-        tuple(mark.span() for mark in marks),
-        is_open=answers[-1][1],
-    )
 
 
 def _answers(text: str, marks: list[re.Match[str]]) -> Iterator[tuple[Span, bool]]:
@@ -85,7 +74,3 @@ def _answers(text: str, marks: list[re.Match[str]]) -> Iterator[tuple[Span, bool
             yield (mark.end(), stop + text.startswith("\n", stop)), False
         else:
             yield (mark.end(), len(text[: following.start()].rstrip())), False
-
-
-def _any_of(texts: list[str]) -> str:
-    return "|".join(map(re.escape, dict.fromkeys(texts)))

@@ -54,13 +54,21 @@ def text_of(value: Any, notes: Notes) -> str | None:
         return _part(value, notes)
     if not isinstance(value, list):
         raise RowProblem("not_text")
-    pieces = [part if isinstance(part, str) else _part(part, notes) for part in value]
+    return _joined(value, notes, is_inside=False)
+
+
+def _joined(parts: list[Any], notes: Notes, is_inside: bool) -> str | None:
+    pieces = [part if isinstance(part, str) else _part(part, notes, is_inside) for part in parts]
     texts = [piece for piece in pieces if piece is not None]
     return "\n".join(texts) if texts or not pieces else None
 
 
-def _part(part: Any, notes: Notes) -> str | None:
+def _part(part: Any, notes: Notes, is_inside: bool = False) -> str | None:
+    """Return the text of a part; one that `is_inside` another holds no others."""
     if not isinstance(part, Mapping):
+        raise RowProblem("not_text")
+    inner = next((part[key] for key in ("parts", "content", "text") if isinstance(part.get(key), list)), None)
+    if is_inside and inner is not None:
         raise RowProblem("not_text")
     kinds = {part["type"]} if isinstance(part.get("type"), str) else set(part)
     if part.get("thought") is True or kinds & _REASONING:
@@ -74,16 +82,6 @@ def _part(part: Any, notes: Notes) -> str | None:
         if key == "refusal":
             notes.add("refusal")
         return part[key]
-    inner = next((part[key] for key in ("parts", "content", "text") if isinstance(part.get(key), list)), None)
     if inner is None or any(isinstance(piece, list) for piece in inner):
         raise RowProblem("unknown_keys", dict.fromkeys(map(str, list(part)[:8]), ""))
-    pieces = [piece if isinstance(piece, str) else _leaf(piece, notes) for piece in inner]
-    texts = [piece for piece in pieces if piece is not None]
-    return "\n".join(texts) if texts or not pieces else None
-
-
-def _leaf(part: Any, notes: Notes) -> str | None:
-    """Return the text of a part inside a part, which holds no others."""
-    if isinstance(part, Mapping) and not any(isinstance(part.get(key), list) for key in ("parts", "content", "text")):
-        return _part(part, notes)
-    raise RowProblem("not_text")
+    return _joined(inner, notes, is_inside=True)

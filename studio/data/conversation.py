@@ -1,5 +1,7 @@
 """Conversations: turns in an order that can be trained on, and the problems of a row."""
 
+import functools
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -53,95 +55,53 @@ def arrange(turns: list[Turn | None], merge: bool, notes: Notes) -> tuple[Turn, 
     None stands for a tool call, its result, or an answer without text. `merge` joins turns of one speaker that follow
     each other, and leaves out answers before the first question. Raises RowProblem where that cannot be trained on.
     """
-    if _is_arranged(turns):
-        return tuple(turn for turn in turns if turn)
-    spoken = _without_tools(turns)
+    spoken: list[Turn] = []
+    called = False
+    for turn in turns:  # answers around a tool call are joined, and a question that only got one is left out
+        if turn is None:
+            called = True
+            continue
+        if called and spoken and spoken[-1].role == turn.role:
+            spoken[-1] = _joined(spoken[-1], turn) if turn.role == "assistant" else turn
+        else:
+            spoken.append(turn)
+        called = False
     while spoken and spoken[-1].role != "assistant":
         notes.add("unanswered")
         spoken.pop()
     if not spoken:
         raise RowProblem("no_text_answer" if None in turns else "no_answer")
-    system, spoken = _system(spoken, merge, notes)
-    if merge:
-        spoken = _merged(spoken, notes)
-    if not spoken or spoken[0].role == "assistant":
-        raise RowProblem("assistant_first")
-    if [turn.role for turn in spoken] != ["user", "assistant"] * (len(spoken) // 2):
-        raise RowProblem("order")
-    if not any(turn.content.strip() for turn in spoken if turn.role == "assistant"):
-        raise RowProblem("empty_answer")
-    spoken = [_checked(turn, notes) for turn in spoken]
-    if not any(turn.role == "assistant" and turn.trained for turn in spoken):
-        raise RowProblem("marked")
-    return (*system, *spoken)
-
-
-def _is_arranged(turns: list[Turn | None]) -> bool:
-    """Whether turns are in order, and every answer is text to be trained, as in most rows: the fast path."""
-    expected = "user"
-    for number, turn in enumerate(turns):
-        if turn is None:
-            return False
-        if number == 0 and turn.role == "system" and turn.content.strip():
-            continue
-        if turn.role != expected or (expected == "assistant" and not (turn.trained and turn.content.strip())):
-            return False
-        expected = "user" if expected == "assistant" else "assistant"
-    return len(turns) > 1 and expected == "user"
-
-
-def _without_tools(turns: list[Turn | None]) -> list[Turn]:
-    """Leave out tool calls: an answer before and one after it are joined, a question that only got one goes too."""
-    kept: list[Turn] = []
-    called = False
-    for turn in turns:
-        if turn is None:
-            called = True
-            continue
-        if called and kept and kept[-1].role == turn.role:
-            kept[-1] = _joined(kept[-1], turn) if turn.role == "assistant" else turn
-        else:
-            kept.append(turn)
-        called = False
-    return kept
-
-
-def _system(turns: list[Turn], merge: bool, notes: Notes) -> tuple[list[Turn], list[Turn]]:
-    """Split off the system turns at the beginning, joined to one; later ones are left out when turns are merged."""
-    head = next(number for number, turn in enumerate(turns) if turn.role != "system")
-    rest = [turn for turn in turns[head:] if turn.role != "system"]
-    if len(rest) < len(turns) - head:
+    head = next(number for number, turn in enumerate(spoken) if turn.role != "system")
+    system = "\n\n".join(turn.content for turn in spoken[:head])
+    rest = [turn for turn in spoken[head:] if turn.role != "system"]
+    if len(rest) < len(spoken) - head:
         if not merge:
             raise RowProblem("late_system")
         notes.add("turns_dropped")
     if head > 1:
         notes.add("joined_system")
-    joined = "\n\n".join(turn.content for turn in turns[:head])
-    return ([Turn("system", joined)] if joined.strip() else []), rest
-
-
-def _merged(turns: list[Turn], notes: Notes) -> list[Turn]:
-    merged: list[Turn] = []
-    for turn in turns:
-        if merged and merged[-1].role == turn.role:
-            merged[-1] = _joined(merged[-1], turn)
-        else:
-            merged.append(turn)
-    if merged and merged[0].role == "assistant":
-        notes.add("turns_dropped")
-        del merged[0]
-    return merged
+    if merge:
+        rest = [functools.reduce(_joined, together) for _, together in itertools.groupby(rest, lambda turn: turn.role)]
+        if rest[0].role == "assistant":
+            notes.add("turns_dropped")
+            del rest[0]
+    if not rest or rest[0].role == "assistant":
+        raise RowProblem("assistant_first")
+    if [turn.role for turn in rest] != ["user", "assistant"] * (len(rest) // 2):
+        raise RowProblem("order")
+    answers = rest[1::2]
+    if not any(turn.content.strip() for turn in answers):
+        raise RowProblem("empty_answer")
+    for turn in answers:
+        if not turn.content.strip():
+            notes.add("empty_turn")
+        elif not turn.trained:
+            notes.add("marked_turn")
+    rest = [turn if turn.content.strip() or turn.role == "user" else replace(turn, trained=False) for turn in rest]
+    if not any(turn.trained for turn in rest[1::2]):
+        raise RowProblem("marked")
+    return (*([Turn("system", system)] if system.strip() else []), *rest)
 
 
 def _joined(first: Turn, second: Turn) -> Turn:
     return Turn(first.role, f"{first.content}\n\n{second.content}", first.trained and second.trained)
-
-
-def _checked(turn: Turn, notes: Notes) -> Turn:
-    """Return a turn, counted when it is not to be learned, and not to be learned when it is empty."""
-    if turn.role == "assistant" and not turn.content.strip():
-        notes.add("empty_turn")
-        return replace(turn, trained=False)
-    if turn.role == "assistant" and not turn.trained:
-        notes.add("marked_turn")
-    return turn

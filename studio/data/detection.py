@@ -9,10 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from studio.config import MappingConfig
-from studio.data import marks
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, is_readable, is_tagged, is_texts, roles_of
 from studio.data.refusals import (
@@ -45,60 +43,51 @@ class Detection:
 
 def detect(table: Table) -> Detection:
     """Find the shape of a table; raises DataError that names what is not understood."""
-    first = FirstRows(table)
-    refuse_single_messages(first)
-    shapes = _Shapes(first)
+    shapes = _Shapes(table)
+    refuse_single_messages(shapes)
     candidates = [shape for shape in (shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()) if shape]
-    rows = [len(first.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates]
+    rows = [len(shapes.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates]
     if any(rows):
         enough = _CLEARLY_MORE * max(rows)
         return next(shape for shape, count in zip(candidates, rows, strict=True) if count >= enough)
-    refuse_objects(first)
+    refuse_objects(shapes)
     if candidates:  # the columns are there, and empty
         return candidates[0]
-    refuse_labels(first)
-    return shapes.text() or refuse(first)
+    refuse_labels(shapes)
+    return shapes.text() or refuse(shapes)
 
 
-class _Shapes:
+class _Shapes(FirstRows):
     """The shapes that a table may have, each as its mapping, or None where it has not."""
-
-    def __init__(self, first: FirstRows):
-        self._first = first
 
     def chat(self) -> Detection | None:
         """Find a column of turns; one that ends with a question is left to the pair that answers it."""
-        first = self._first
-        if (chosen := first.first(COLUMNS.preferred)) and first.is_answer(chosen):
-            return self._preferred_chat(chosen)
+        if (chosen := self.first(COLUMNS.preferred)) and self.is_answer(chosen):
+            is_whole = any({"user", "assistant"} <= set(roles_of(value)) for value in self.cells(chosen))
+            return self._messages(chosen, "preferred_chat") if is_whole and not self._prompt(chosen) else None
         for column in self._chat_columns:
             answer = self._completion(chat=column)
-            if answer and first.is_answer(answer) and self._ends_with_question(column):
+            if answer and self.is_answer(answer) and self._ends_with_question(column):
                 continue
             answer = self._completion()
             is_pair = answer is not None and bool(self._prompt(answer))
             if is_pair and answer and (column == answer.split(".")[0] or column.lower() in COLUMNS.history):
                 continue
-            if any("assistant" in roles_of(value) for value in first.cells(column)):
+            if any("assistant" in roles_of(value) for value in self.cells(column)):
                 refuse_choice(column, self._chat_columns)
                 return self._messages(column, "messages")
         return None
 
-    def _preferred_chat(self, column: str) -> Detection | None:
-        """Find preferred conversations that stand alone, without a prompt beside them."""
-        is_whole = any({"user", "assistant"} <= set(roles_of(value)) for value in self._first.cells(column))
-        return self._messages(column, "preferred_chat") if is_whole and not self._prompt(column) else None
-
     @cached_property
     def _chat_columns(self) -> list[str]:
         """The columns whose cells are turns, those first that are named for it."""
-        skipped = {*self._first.named([*COLUMNS.preferred, *COLUMNS.rejected, *COLUMNS.attached])}
-        named_first = dict.fromkeys([*self._first.named(COLUMNS.chat), *self._first.top])
-        columns = [name for name in named_first if name in self._first.top and name not in skipped]
-        return [name for name in columns if self._first.is_chat(name)]
+        skipped = {*self.named([*COLUMNS.preferred, *COLUMNS.rejected, *COLUMNS.attached])}
+        named_first = dict.fromkeys([*self.named(COLUMNS.chat), *self.top])
+        columns = [name for name in named_first if name in self.top and name not in skipped]
+        return [name for name in columns if self.is_chat(name)]
 
     def _ends_with_question(self, column: str) -> bool:
-        last = [roles[-1] for value in self._first.cells(column) if (roles := roles_of(value))]
+        last = [roles[-1] for value in self.cells(column) if (roles := roles_of(value))]
         return last.count("user") * 2 > len(last)
 
     def _messages(self, column: str, reason: str) -> Detection:
@@ -110,27 +99,27 @@ class _Shapes:
 
     def _system(self, column: str) -> str | None:
         """Return the column of the system prompts; `context` is one beside turns of an `author` (PaLM)."""
-        turns = parsed(next(iter(self._first.cells(column)), None))
+        turns = parsed(next(iter(self.cells(column)), None))
         has_authors = isinstance(turns, list) and any(isinstance(turn, Mapping) and "author" in turn for turn in turns)
         names = [*COLUMNS.system, *(["context"] if has_authors else [])]
-        return next((name for name in self._readable(names, but=column) if name in self._first.top), None)
+        return next((name for name in self._readable(names, but=column) if name in self.top), None)
 
     def _readable(self, names: list[str], but: str = "") -> list[str]:
-        columns = self._first.named(names, but=but)
-        return [column for column in columns if any(map(is_readable, self._first.cells(column)))]
+        columns = self.named(names, but=but)
+        return [column for column in columns if any(map(is_readable, self.cells(column)))]
 
     def texts(self) -> Detection | None:
         """Find lists of texts in a column with the name of a chat."""
-        is_ultrachat = self._first.top.keys() <= {"id", "idx", "data"}
-        for column in self._first.named([*COLUMNS.strings, *(["data"] if is_ultrachat else [])]):
-            if any(is_texts(parsed(value)) for value in self._first.cells(column)):
+        is_ultrachat = self.top.keys() <= {"id", "idx", "data"}
+        for column in self.named([*COLUMNS.strings, *(["data"] if is_ultrachat else [])]):
+            if any(is_texts(parsed(value)) for value in self.cells(column)):
                 return self._messages(column, "strings")
         return None
 
     def tagged(self) -> Detection | None:
         """Find texts, or lists of texts, most of which say who speaks."""
-        for column in self._first.top:
-            cells = [value for value in self._first.cells(column) if isinstance(value, str) or is_texts(value)]
+        for column in self.top:
+            cells = [value for value in self.cells(column) if isinstance(value, str) or is_texts(value)]
             if cells and sum(map(is_tagged, cells)) * 2 > len(cells):
                 return self._messages(column, "tagged")
         return None
@@ -143,57 +132,57 @@ class _Shapes:
             return self._translation()
         has_keywords = all(_KEYWORD.fullmatch(name.strip()) for name in prompt)
         joined = {"joiner": ", ", "joined": "keywords"} if has_keywords else {}
-        histories = [
-            name for name in self._first.named(COLUMNS.history) if any(map(_is_history, self._first.cells(name)))
-        ]
-        beside = {"system": self._readable(COLUMNS.system), "history": histories}
-        free = {
-            name: [column for column in columns if column not in (*prompt, completion)]
-            for name, columns in beside.items()
-        }
-        columns = {name: columns[0] for name, columns in free.items() if columns}
+        columns = {}
+        for name, readable in (("system", self._readable(COLUMNS.system)), ("history", self._histories())):
+            if free := [column for column in readable if column not in (*prompt, completion)]:
+                columns[name] = free[0]
         mapping = MappingConfig(prompt=prompt, completion=completion, **joined, **columns)
-        reason = "keywords" if has_keywords else self._kind_of_answer(completion)
+        reason = "several" if any(map(is_texts, self.cells(completion))) else "pair"
+        if has_keywords:
+            reason = "keywords"
+        elif completion.strip().lower() in COLUMNS.preferred:
+            reason = "preference"
+        elif completion not in self.top:
+            reason = "nested"
         return Detection(mapping, message(f"data.found.{reason}", prompt=" + ".join(prompt), completion=completion))
 
-    def _kind_of_answer(self, completion: str) -> str:
-        if completion.strip().lower() in COLUMNS.preferred:
-            return "preference"
-        if completion not in self._first.top:
-            return "nested"
-        return "several" if any(map(is_texts, self._first.cells(completion))) else "pair"
+    def _histories(self) -> list[str]:
+        """Return the columns of earlier turns, rather than of texts about the past."""
+        columns = {name: map(parsed, self.cells(name)) for name in self.named(COLUMNS.history)}
+        return [name for name, cells in columns.items() if any(not isinstance(c, str) and roles_of(c) for c in cells)]
 
     def _completion(self, chat: str | None = None) -> str | None:
         """Return the column of the answers, or of those to the last question of a `chat`."""
-        first = self._first
-        named = first.named(
-            [*COLUMNS.preferred, *COLUMNS.assistant, *([] if chat else COLUMNS.version)], but=chat or ""
-        )
-        ending = [column for column in first.table.names if column.strip().endswith(("답변", "답"))]
-        columns = [column for column in (*named, *ending) if not marks.are_verdicts(first.cells(column))]
-        labels = [column for column in first.labels if not are_classes(first.cells(column))]
+        named = self.named([*COLUMNS.preferred, *COLUMNS.assistant, *([] if chat else COLUMNS.version)], but=chat or "")
+        ending = [column for column in self.table.names if column.strip().endswith(("답변", "답"))]
+        columns = [column for column in (*named, *ending) if not self._are_verdicts(column)]
+        labels = [column for column in self.labels if not are_classes(self.cells(column))]
         logged = _LOGGED if chat or self._chat_columns else ()
-        answers = [column for column in (*columns, *_LABEL_STUDIO, *logged, *labels) if first.is_answer(column)]
+        answers = [column for column in (*columns, *_LABEL_STUDIO, *logged, *labels) if self.is_answer(column)]
         return next(iter([*answers, *columns]), None)
+
+    def _are_verdicts(self, column: str) -> bool:
+        """Whether all cells are an annotator's verdicts, as Prodigy writes them."""
+        cells = self.cells(column)
+        return bool(cells) and all(value in ("accept", "reject", "ignore") for value in cells)
 
     def _prompt(self, completion: str) -> tuple[str, ...]:
         """Return the columns before an answer; none where no column asks something."""
-        first = self._first
-        keywords = tuple(name for name in first.table.names if _KEYWORD.fullmatch(name.strip()))
+        keywords = tuple(name for name in self.table.names if _KEYWORD.fullmatch(name.strip()))
         if keywords:
             return keywords
         weak = [] if completion.strip().lower() in ("target", "completion", "completions") else COLUMNS.weak
-        questions = first.named((name for name in COLUMNS.user if name not in weak), but=completion)
+        questions = self.named((name for name in COLUMNS.user if name not in weak), but=completion)
         chats = [column for column in self._chat_columns if column != completion and self._ends_with_question(column)]
         documents = [
-            column for column in first.named(COLUMNS.document, but=completion) if first.is_text(column, lists=True)
+            column for column in self.named(COLUMNS.document, but=completion) if self.is_text(column, lists=True)
         ]
-        texts = [column for column in questions if first.is_text(column)]
+        texts = [column for column in questions if self.is_text(column)]
         question = next(iter([*texts, *chats, *questions]), None)
         if question is None:
-            return tuple([*documents, *first.named(weak, but=completion)][:1])
+            return tuple([*documents, *self.named(weak, but=completion)][:1])
         extra = self._beside(question, [column for column in questions if column != question])
-        contexts = [column for column in first.named(COLUMNS.context) if first.is_text(column)]
+        contexts = [column for column in self.named(COLUMNS.context) if self.is_text(column)]
         name = question.strip().lower()
         if extra is None and name in ("instruction", "prompt"):  # what to do with a text beside it
             contexts += [column for column in documents if column.strip().lower() in ("document", "dialogue")]
@@ -207,7 +196,7 @@ class _Shapes:
         """
         if _own_name(question) not in COLUMNS.instruction:
             return None
-        rows = self._first.rows
+        rows = self.rows
         for column in (column for column in others if _own_name(column) in COLUMNS.subject):
             pairs = [(cell(row, question), cell(row, column)) for row in rows]
             apart = sum(isinstance(text, str) and isinstance(part, str) and part not in text for text, part in pairs)
@@ -217,8 +206,8 @@ class _Shapes:
 
     def _translation(self) -> Detection | None:
         """Find `translation: {"en": …, "ko": …}`: from the first language to the second."""
-        column = self._first.names.get("translation")
-        cells = self._first.cells(column) if column else []
+        column = self.names.get("translation")
+        cells = self.cells(column) if column else []
         texts = next((value for value in cells if isinstance(value, Mapping)), {})
         if len(texts) != 2 or not all(isinstance(text, str) for text in texts.values()):
             return None
@@ -228,14 +217,10 @@ class _Shapes:
 
     def text(self) -> Detection | None:
         """Find a column of running text, and name the columns that are not read beside it."""
-        texts = [
-            column
-            for column in self._first.named(COLUMNS.text)
-            if ".0." not in column and self._first.has_strings(column)
-        ]
+        texts = [column for column in self.named(COLUMNS.text) if ".0." not in column and self.has_strings(column)]
         if not texts:
             return None
-        beside = [column for column in self._first.top if column != texts[0]]
+        beside = [column for column in self.top if column != texts[0]]
         reason = message("data.found.text", column=texts[0])
         if beside:
             reason = message("data.found.beside", reason=reason, columns=", ".join(beside))
@@ -245,8 +230,3 @@ class _Shapes:
 def _own_name(column: str) -> str:
     """Return the name of a column without the path to it, in lower case."""
     return column.rsplit(".", 1)[-1].strip().lower()
-
-
-def _is_history(value: Any) -> bool:
-    """Whether a cell holds earlier turns, rather than a text about the past."""
-    return isinstance(parsed(value), list | Mapping) and bool(roles_of(value))

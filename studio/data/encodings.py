@@ -6,8 +6,6 @@ Where two legacy encodings fit about equally, nothing is guessed: the error show
 
 import codecs
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from studio.data import plausibility
@@ -37,13 +35,6 @@ _LEAST, _MARGIN, _MARGIN_OF_MANY, _MANY = 0.1, 0.15, 0.08, 40
 """A text is plausible from this score on, and clearly so when it is ahead by this margin; from 40 letters, by less."""
 
 
-@dataclass(frozen=True)
-class _Reading:
-    encoding: str
-    text: str
-    score: float
-
-
 def detect(path: Path, chosen: str | None = None, can_choose: bool = True) -> str:
     """Return the encoding of a file as Python names it; `chosen` is the one that the settings name, if any.
 
@@ -67,19 +58,16 @@ def detect(path: Path, chosen: str | None = None, can_choose: bool = True) -> st
         return escaped
     if is_utf8(sample):
         return "utf-8"
-    return _legacy(path, sample, can_choose)
+    return _legacy(path.name, sample, can_choose)
 
 
 def decode(content: bytes, name: str) -> str:
     """Return a small file's text, such as a file of settings; raises DataError as `detect` does."""
-    if marked := _mark(content):
-        encoding = marked
-    elif b"\0" in content:
+    encoding = _mark(content)
+    if encoding is None and b"\0" in content:
         encoding = _wide(content) or "utf-8"
-    elif is_utf8(content):
-        encoding = "utf-8"
-    else:
-        encoding = _legacy(Path(name), content, can_choose=False)
+    if encoding is None:
+        encoding = "utf-8" if is_utf8(content) else _legacy(name, content, can_choose=False)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -129,10 +117,7 @@ def _checked(path: Path, head: bytes, chosen: str) -> str:
 
 
 def _beyond_ascii(path: Path, head: bytes) -> bytes:
-    """Return the file's bytes from the first line on that is not ASCII, at most 4 MB; `head` where all is ASCII.
-
-    Beyond the first 256 MB nothing is searched: lines that are not UTF-8 are then left out and counted.
-    """
+    """Return the file's bytes from the first one on that is not ASCII, 4 MB; `head` where all searched are ASCII."""
     if not head.isascii():
         return head
     with open(path, "rb") as file:
@@ -172,46 +157,40 @@ def _wide(head: bytes) -> str | None:
     return max(candidates)[1] if candidates else None
 
 
-def _legacy(path: Path, sample: bytes, can_choose: bool) -> str:
-    readings = sorted(_readings(sample), key=lambda reading: -reading.score)
-    best = readings[0] if readings else None
-    if best is None or best.score < _LEAST:
-        if sample.decode("utf-8", "replace").count("\ufffd") <= max(1, len(sample) / 1000):
-            return "utf-8"  # damaged letters, whose rows are counted
-        raise DataError("data.encoding", name=path.name)
-    rival = next((reading for reading in readings if reading.text != best.text), None)
-    letters = _beyond_ascii_in(best.text)
-    margin = _MARGIN if letters < _MANY else _MARGIN_OF_MANY
-    if rival is not None and rival.score > _LEAST and best.score - rival.score < margin - 1e-9:
-        fitting = {reading.text: reading for reading in readings[::-1] if best.score - reading.score < margin}
-        raise DataError(
-            "data.encoding_unclear" if can_choose else "data.encoding_unclear_here",
-            name=path.name,
-            candidates="; ".join(_sampled(reading) for reading in list(fitting.values())[::-1][:4]),
-            encoding=best.encoding,
-        )
-    return best.encoding
-
-
-def _readings(sample: bytes) -> Iterator[_Reading]:
-    """Yield the sample's lines that are not ASCII as each legacy encoding has them that can decode them."""
+def _legacy(name: str, sample: bytes, can_choose: bool) -> str:
+    """Return the encoding in which the sample's lines that are not ASCII look most like written text."""
     lines = [line for line in sample.splitlines(keepends=True) if not line.isascii()]
     if len(lines) > 1 and len(sample) >= CHUNK:
         lines.pop()  # it may be cut
     step = sum(map(len, lines)) // _SCORED + 1
     joined = b"".join(line[:_SCORED] for line in lines[::step])[:_SCORED]
+    readings: list[tuple[float, str, str]] = []
     for encoding in plausibility.CANDIDATES:
         text = joined.decode(encoding, "replace")
         damaged = text.count("\ufffd")
         letters = _beyond_ascii_in(text) - damaged
         if letters and damaged <= max(1, letters / 50):
             score = plausibility.score(text.replace("\ufffd", "?"), encoding) + plausibility.PRIOR.get(encoding, 0.0)
-            yield _Reading(encoding, text, score - 2 * damaged / letters)
-
-
-def _sampled(reading: _Reading) -> str:
-    """Return an encoding with the words around the first letter that it decides about."""
-    text = reading.text
-    first = next((place for place, letter in enumerate(text) if not letter.isascii()), 0)
-    start = max(text.rfind("\n", 0, first) + 1, first - 20)
-    return f"{reading.encoding}: {' '.join(text[start : first + 20].split())}"
+            readings.append((score - 2 * damaged / letters, encoding, text))
+    readings.sort(key=lambda reading: -reading[0])
+    if not readings or readings[0][0] < _LEAST:
+        if sample.decode("utf-8", "replace").count("\ufffd") <= max(1, len(sample) / 1000):
+            return "utf-8"  # damaged letters, whose rows are counted
+        raise DataError("data.encoding", name=name)
+    best, chosen, best_text = readings[0]
+    rival = next((score for score, _, text in readings if text != best_text), None)
+    margin = _MARGIN if _beyond_ascii_in(best_text) < _MANY else _MARGIN_OF_MANY
+    if rival is None or rival <= _LEAST or best - rival >= margin - 1e-9:
+        return chosen
+    candidates: dict[str, str] = {}
+    for score, encoding, text in readings:
+        if best - score < margin and text not in candidates:  # the words around the first letter that it decides about
+            first = next((place for place, letter in enumerate(text) if not letter.isascii()), 0)
+            start = max(text.rfind("\n", 0, first) + 1, first - 20)
+            candidates[text] = f"{encoding}: {' '.join(text[start : first + 20].split())}"
+    raise DataError(
+        "data.encoding_unclear" if can_choose else "data.encoding_unclear_here",
+        name=name,
+        candidates="; ".join(list(candidates.values())[:4]),
+        encoding=chosen,
+    )

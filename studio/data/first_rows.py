@@ -26,7 +26,9 @@ class FirstRows:
         for column in table.names:
             self.names.setdefault(column.strip().lower(), column)
         for column in table.names:
-            if column not in self.top and not _is_inside_a_chat(column):
+            root = column.split(".")[0].strip().lower()
+            is_in_chat = ".0." in column and (root in COLUMNS.chat or root in COLUMNS.attached)
+            if column not in self.top and not is_in_chat:  # the keys of messages are no columns
                 self.names.setdefault(column.rsplit(".", 1)[-1].lower(), column)
 
     def cells(self, column: str) -> list[Any]:
@@ -59,7 +61,12 @@ class FirstRows:
 
     def is_answer(self, column: str) -> bool:
         """Whether cells of a column may be answers: text, several of them, or turns."""
-        return any(map(_is_answer, self.cells(column)))
+        for value in self.cells(column):
+            if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # SQuAD
+                value = value["text"]
+            if holds_turns(value) or any(map(is_readable, value if isinstance(value, list) else [value])):
+                return True
+        return False
 
     def is_chat(self, column: str) -> bool:
         """Whether cells of a column hold turns of a user or an assistant; exchanges only in columns named for chats."""
@@ -104,17 +111,3 @@ def is_readable(value: Any) -> bool:
         return bool(text_of(value, Notes()))
     except RowProblem:
         return False
-
-
-def _is_answer(value: Any) -> bool:
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # SQuAD
-        value = value["text"]
-    if isinstance(value, list):
-        return holds_turns(value) or any(map(is_readable, value))
-    return is_readable(value) or holds_turns(value)
-
-
-def _is_inside_a_chat(column: str) -> bool:
-    """Whether a part of a nested cell is inside a list of messages, whose keys are no columns."""
-    root = column.split(".")[0].strip().lower()
-    return ".0." in column and (root in COLUMNS.chat or root in COLUMNS.attached)

@@ -65,17 +65,14 @@ class Problem:
     @property
     def message(self) -> Message:
         """What is wrong, in words, with the count and the first rows."""
-        figures = {"count": f"{self.count:,}", "rows": listed(self.rows), "share": _percent(self.share)}
+        share = f"{self.share:.1%}" if self.share >= 0.0005 or not self.share else "<0.1%"
+        figures = {"count": f"{self.count:,}", "rows": listed(self.rows), "share": share}
         return message(f"problems.{self.kind}.what", **figures, names=self.names, detail=self.detail)
 
     @property
     def effect(self) -> Message:
         """What it does to training."""
         return message("problems.mended" if self.fixed else f"problems.{self.kind}.effect", setting=self.setting)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.0005 or not share else "<0.1%"
 
 
 def problem(kind: str, counted: ProblemCount, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:

@@ -26,15 +26,16 @@ _ARCHIVED = re.compile(r"(zip|tar|gzip|bz2|lz4|xz|zstd)://")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 
-def _cached_path(source: SourceConfig, limit: int | None) -> Path:
-    parts = (source.name, source.subset, source.split or "train", source.revision, limit)
-    folder = user_cache("hub-data")
-    return folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}.arrow"
+def _cached_paths(source: SourceConfig, limit: int | None) -> list[Path]:
+    """Return where a split's rows, and its first `limit` ones, are kept."""
+    folder, split = user_cache("hub-data"), source.split or "train"
+    parts = [repr((source.name, source.subset, split, source.revision, most)) for most in (None, limit)]
+    return [folder / f"{hashlib.sha256(part.encode()).hexdigest()[:24]}.arrow" for part in parts]
 
 
 def is_cached(source: SourceConfig, limit: int | None = None) -> bool:
     """Whether a split's rows, or its first `limit` ones, are on this machine."""
-    return any(path.exists() for path in (_cached_path(source, None), _cached_path(source, limit)))
+    return any(path.exists() for path in _cached_paths(source, limit))
 
 
 def fetch(source: SourceConfig, limit: int | None = None, token: str | None = None) -> Path:
@@ -43,7 +44,7 @@ def fetch(source: SourceConfig, limit: int | None = None, token: str | None = No
     With a limit, only these rows are requested. `token` is used for this one call and stored nowhere. Raises
     DataError.
     """
-    for path in (_cached_path(source, None), _cached_path(source, limit)):
+    for path in _cached_paths(source, limit):
         if path.exists():
             return path
     _require(source)
@@ -53,10 +54,9 @@ def fetch(source: SourceConfig, limit: int | None = None, token: str | None = No
     draft = path.with_suffix(".draft")
     import pyarrow
 
-    table = rows.with_format("arrow")
     with open(draft, "wb") as file:
         writer = None
-        for batch in table.iter(1000):
+        for batch in rows.with_format("arrow").iter(1000):
             writer = writer or pyarrow.ipc.new_stream(file, batch.schema)
             writer.write_table(batch)
         if writer is None:
@@ -166,17 +166,8 @@ def _require_inside(name: str, path: str, base_path: str) -> None:
 def _load(source: SourceConfig, token: str | None, streaming: bool) -> Any:
     import datasets
 
-    def request() -> Any:
-        return datasets.load_dataset(
-            source.name,
-            source.subset,
-            split=source.split or "train",
-            revision=source.revision,
-            token=token,
-            streaming=streaming,
-        )
-
-    return _translate_errors(request, source.name)
+    settings = {"split": source.split or "train", "revision": source.revision, "token": token, "streaming": streaming}
+    return _translate_errors(lambda: datasets.load_dataset(source.name, source.subset, **settings), source.name)
 
 
 def _translate_errors(request: Callable[[], Result], name: str) -> Result:

@@ -16,8 +16,6 @@ _TRAIN, _SKIP, _WEIGHT, _REJECTED = (frozenset(_FLAGS[name]) for name in ("train
 _WORDS = {word: value for value in (True, False) for word in _FLAGS[str(value).lower()]}
 MESSAGE_KEYS = _TRAIN | _SKIP | _WEIGHT | {"train_detail"}
 """The keys of a message that are marks."""
-
-
 ROW_COLUMNS = MESSAGE_KEYS | {*_FLAGS["kto"], *_FLAGS["status"], "annotations", "reviews", "responses"}
 """The columns of a row that are marks, or hold them."""
 
@@ -25,9 +23,8 @@ ROW_COLUMNS = MESSAGE_KEYS | {*_FLAGS["kto"], *_FLAGS["status"], "annotations", 
 def excludes_message(marks: Mapping[str, Any]) -> bool:
     """Whether the marks of a message say that it is not to be learned; in part (`train_detail`) is as a whole."""
     detail = marks.get("train_detail")
-    if isinstance(detail, list) and any(isinstance(part, Mapping) and part.get("train") is False for part in detail):
-        return True
-    return _excludes(marks)
+    parts = _objects(detail) if isinstance(detail, list) else ()
+    return _excludes(marks) or any(part.get("train") is False for part in parts)
 
 
 def excludes_row(marks: Mapping[str, Any], has_answer: bool) -> bool:
@@ -59,11 +56,6 @@ def in_lower_case(values: Mapping[str, Any], names: Collection[str], used: Colle
 @lru_cache(maxsize=4096)
 def _lower(name: str) -> str:
     return name.strip().lower()
-
-
-def are_verdicts(values: Collection[Any]) -> bool:
-    """Whether all values are an annotator's verdicts (accept, reject, ignore), as Prodigy writes them."""
-    return bool(values) and all(isinstance(value, str) and value in ("accept", "reject", "ignore") for value in values)
 
 
 def _excludes(marks: Mapping[str, Any]) -> bool:

@@ -7,17 +7,34 @@ language in the places where letters stand. Each letter beyond ASCII is scored b
 
 import functools
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from studio.data.vocabulary import load
 
-Scorer = Callable[[str, int], float]
-
 _LETTERS = load("letters")
-_HANGUL, _HANZI, _HANZI_TRADITIONAL, _KANJI = (
-    frozenset(_LETTERS[name]) for name in ("hangul", "hanzi", "hanzi_traditional", "kanji")
-)
+_KANA = [*map(chr, range(ord("ぁ"), ord("ん") + 1)), *map(chr, range(ord("ァ"), ord("ヶ") + 1))]
+_JAMO = map(chr, range(ord("ㄱ"), ord("ㅣ") + 1))
+_EAST_ASIAN: dict[str, tuple[dict[str, float], str, tuple[str, int, int], float, float]] = {
+    "ko": (
+        dict.fromkeys(_JAMO, 0.3) | dict.fromkeys(_LETTERS["hangul"], 1.0),
+        "가힣",
+        ("euc-kr", 0xB0, 0xC8),
+        -0.6,
+        -0.4,
+    ),
+    "zh": (dict.fromkeys(_LETTERS["hanzi"], 1.0), "一鿿", ("gb2312", 0xB0, 0xD7), -0.1, -0.4),
+    "zh-Hant": (dict.fromkeys(_LETTERS["hanzi_traditional"], 1.0), "一鿿", ("big5", 0xA4, 0xC6), -0.1, -0.4),
+    "ja": (
+        dict.fromkeys(_LETTERS["kanji"], 0.9) | dict.fromkeys(_KANA, 1.0),
+        "一鿿",
+        ("euc_jp", 0xB0, 0xCF),
+        -0.1,
+        -0.5,
+    ),
+}
+"""Usual letters with their scores, the range of the others, which of them are of the first level, what they score
+otherwise, and what letters of other scripts (half-width katakana among them) score."""
 _WESTERN = _LETTERS["western"]
 _WEIGHT = {
     script: {letter: 1.0 if place < 10 else 0.6 if place < 22 else 0.2 for place, letter in enumerate(letters)}
@@ -39,7 +56,9 @@ def score(text: str, encoding: str) -> float:
     places = [place for place in range(1, len(padded) - 1) if not padded[place].isascii()]
     if not places:
         return 0.0
-    return max(sum(of_letter(padded, place) for place in places) for of_letter in _SCORERS[encoding]) / len(places)
+    score_of, *settings = _SCORERS[encoding]
+    totals = (sum(score_of(padded, place, setting) for place in places) for setting in settings)
+    return max(totals) / len(places)
 
 
 def _is_latin(letter: str) -> bool:
@@ -51,52 +70,25 @@ def _in_latin_word(text: str, place: int) -> bool:
     return _is_latin(text[place - 1]) and _is_latin(text[place + 1])
 
 
-def _wide(letter: str) -> float | None:
-    """Return the score of the signs that all East Asian encodings have; None for letters."""
-    if letter in "、。，！？：；「」『』（）《》·…～“”‘’—　〜・ー":
+def _east_asian_letter(text: str, place: int, language: str) -> float:
+    letter = text[place]
+    if _in_latin_word(text, place):
+        return -1.0
+    if letter in "、。，！？：；「」『』（）《》·…～“”‘’—　〜・ー":  # all East Asian encodings have these
         return 0.5
     if "！" <= letter <= "～":
         return 0.2
-    return None
-
-
-def _east_asian_letter(text: str, place: int, score_of: Callable[[str], float]) -> float:
-    if _in_latin_word(text, place):
-        return -1.0
-    wide = _wide(text[place])
-    return score_of(text[place]) if wide is None else wide
-
-
-def _korean(letter: str) -> float:
-    if not "가" <= letter <= "힣":
-        return 0.3 if "ㄱ" <= letter <= "ㅣ" else -0.4
-    if letter in _HANGUL:
-        return 1.0
-    return 0.3 if _is_first_level(letter, "euc-kr", 0xB0, 0xC8) else -0.6
-
-
-def _chinese(letter: str, common: frozenset[str], level: tuple[str, int, int]) -> float:
-    if letter in common:
-        return 1.0
-    return (0.3 if _is_first_level(letter, *level) else -0.1) if "一" <= letter <= "鿿" else -0.4
-
-
-def _japanese(letter: str) -> float:
-    if "ぁ" <= letter <= "ん" or "ァ" <= letter <= "ヶ":
-        return 1.0
-    if letter in _KANJI:
-        return 0.9
-    if "一" <= letter <= "鿿":
-        return 0.3 if _is_first_level(letter, "euc_jp", 0xB0, 0xCF) else -0.1
-    return -0.5  # half-width katakana, above all
+    usual, (low, high), first_level, rare, foreign = _EAST_ASIAN[language]
+    if letter in usual:
+        return usual[letter]
+    if low <= letter <= high:
+        return 0.3 if _is_first_level(letter, *first_level) else rare
+    return foreign
 
 
 @functools.cache
 def _is_first_level(letter: str, charset: str, first: int, last: int) -> bool:
-    """Whether a letter is among the usual ones of a national character set, whose rows begin with these bytes.
-
-    Of the 11,172 syllables in CP949 that is so for 2,350, of the 21,000 hanzi in GBK for 3,755.
-    """
+    """Whether a letter is among the usual ones of a national character set, whose rows begin with these bytes."""
     try:
         encoded = letter.encode(charset)
     except UnicodeEncodeError:
@@ -165,39 +157,28 @@ def _sign(text: str, place: int) -> float | None:
     return None
 
 
-def _east_asian(score_of: Callable[..., float], **settings: Any) -> list[Scorer]:
-    return [functools.partial(_east_asian_letter, score_of=functools.partial(score_of, **settings))]
-
-
-def _latin(languages: Sequence[str]) -> list[Scorer]:
-    return [functools.partial(_latin_letter, common=letters) for letters in languages]
-
-
-def _alphabet(script: str) -> list[Scorer]:
-    return [functools.partial(_alphabet_letter, script=script)]
-
-
-_SCORERS: dict[str, list[Scorer]] = {
-    "cp949": _east_asian(_korean),
-    "cp1252": _latin(_WESTERN),
-    "gb18030": _east_asian(_chinese, common=_HANZI, level=("gb2312", 0xB0, 0xD7)),
-    "big5": _east_asian(_chinese, common=_HANZI_TRADITIONAL, level=("big5", 0xA4, 0xC6)),
-    "cp932": _east_asian(_japanese),
-    "euc_jp": _east_asian(_japanese),
-    "cp1251": _alphabet("CYRILLIC"),
-    "cp1250": _latin(_LETTERS["central"]),
-    "cp1254": _latin(_LETTERS["turkish"]),
-    "cp1253": _alphabet("GREEK"),
-    "cp1255": _alphabet("HEBREW"),
-    "cp1256": _alphabet("ARABIC"),
-    "cp874": _alphabet("THAI"),
-    "cp1257": _latin(_LETTERS["baltic"]),
-    "iso8859-2": _latin(_LETTERS["central"]),
-    "koi8-r": _alphabet("CYRILLIC"),
-    "cp866": _alphabet("CYRILLIC"),
-    "mac_roman": _latin(_WESTERN),
-    "cp850": _latin(_WESTERN),
+_SCORERS: dict[str, Sequence[Any]] = {
+    "cp949": (_east_asian_letter, "ko"),
+    "cp1252": (_latin_letter, *_WESTERN),
+    "gb18030": (_east_asian_letter, "zh"),
+    "big5": (_east_asian_letter, "zh-Hant"),
+    "cp932": (_east_asian_letter, "ja"),
+    "euc_jp": (_east_asian_letter, "ja"),
+    "cp1251": (_alphabet_letter, "CYRILLIC"),
+    "cp1250": (_latin_letter, *_LETTERS["central"]),
+    "cp1254": (_latin_letter, *_LETTERS["turkish"]),
+    "cp1253": (_alphabet_letter, "GREEK"),
+    "cp1255": (_alphabet_letter, "HEBREW"),
+    "cp1256": (_alphabet_letter, "ARABIC"),
+    "cp874": (_alphabet_letter, "THAI"),
+    "cp1257": (_latin_letter, *_LETTERS["baltic"]),
+    "iso8859-2": (_latin_letter, *_LETTERS["central"]),
+    "koi8-r": (_alphabet_letter, "CYRILLIC"),
+    "cp866": (_alphabet_letter, "CYRILLIC"),
+    "mac_roman": (_latin_letter, *_WESTERN),
+    "cp850": (_latin_letter, *_WESTERN),
 }
+"""What scores a letter of each legacy encoding, and as what: the best of several languages counts."""
 CANDIDATES = tuple(_SCORERS)
 """Legacy encodings that are tried; of two that read alike, the first one is taken."""
 PRIOR = {"cp1252": 0.2} | dict.fromkeys(("cp1257", "iso8859-2", "koi8-r", "cp866", "mac_roman", "cp850"), -0.1)

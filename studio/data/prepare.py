@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -9,14 +10,14 @@ from functools import lru_cache
 from typing import Any
 
 from studio import runs
-from studio.config import DataConfig, MappingConfig, RunConfig, SourceConfig
+from studio.config import ANSWER, QUESTION, DataConfig, MappingConfig, RunConfig, SourceConfig
 from studio.data import prompt, scan, source
 from studio.data.conversation import RowProblem, Turn
 from studio.data.detection import Detection, detect
 from studio.data.health import Report, problem
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress
-from studio.data.rows import answer_column, check_mapping, question_column
+from studio.data.rows import check_mapping
 from studio.data.scan import ProblemCount, ScanResult
 from studio.data.segments import Rendering
 from studio.data.source import Table
@@ -67,13 +68,13 @@ def renderer(config: RunConfig, tokenizer: Any, chosen: MappingConfig, today: da
     """Make the renderer of a run's prompts; `today` is the date for chat templates that write one."""
     if chosen.shape == "text" and not chosen.split_text:
         return prompt.PlainRenderer(tokenizer)
+    if chosen.shape == "text":
+        answer, question = ANSWER, QUESTION
+    else:
+        answer, question = chosen.completion, chosen.prompt[0] if len(chosen.prompt) == 1 else chosen.joined
+    merge_system = "merge_system" in config.data.fixes
     return prompt.renderer(
-        config.data.prompt,
-        tokenizer,
-        answer_column(chosen),
-        question=question_column(chosen),
-        merge_system="merge_system" in config.data.fixes,
-        today=today,
+        config.data.prompt, tokenizer, answer, question=question, merge_system=merge_system, today=today
     )
 
 
@@ -95,7 +96,7 @@ def prepare(
     config = within_positions(config)
     rows = _tokenize_and_split(config, tokenizer, on_progress, today)
     if rows.report.blocks:
-        raise _block(config, rows.report)
+        raise _nothing_to_train(rows.report)
     longest = min(int(column(rows.all, "length")[rows.train].max()), config.data.max_length)
     train, validation = rows.datasets()
     return PreparedData(train, validation, rows.report, _sha256(train, validation), longest, rows.validation_numbers)
@@ -167,34 +168,92 @@ class _Rows:
 
     report: Report
     all: Any
-    own: Any | None
-    """The rows of a validation set of its own."""
-    train: list[int]
-    validation: list[int]
+    held_out: Any
+    """The rows of a validation set of its own, else all rows again."""
+    train: Any
+    validation: Any
 
     def datasets(self) -> tuple[Any, Any | None]:
         """Return the training and the validation rows as datasets of `input_ids` and `labels`."""
         columns = ["input_ids", "labels"]
-        held_out = (self.own or self.all).select(self.validation).select_columns(columns) if self.validation else None
+        held_out = self.held_out.select(self.validation).select_columns(columns) if len(self.validation) else None
         return self.all.select(self.train).select_columns(columns), held_out
 
     @property
     def validation_numbers(self) -> tuple[int, ...]:
-        return tuple(column(self.own or self.all, "number")[self.validation].tolist()) if self.validation else ()
+        return tuple(column(self.held_out, "number")[self.validation].tolist())
 
 
 def _tokenize_and_split(config: RunConfig, tokenizer: Any, on_progress: OnProgress, today: date | None = None) -> _Rows:
-    """Tokenize the dataset, and the validation set that the settings name; apply the fixes, and split."""
-    detected = mapping(config.data)
+    """Tokenize the dataset, and the validation set that the settings name; apply the fixes, split, and count."""
+    import numpy
+
+    data, fixes = config.data, config.data.fixes
+    detected = mapping(data)
     render = renderer(config, tokenizer, detected.mapping, today)
 
     def tokenized(data: DataConfig) -> ScanResult:
         return scan.scan(table(data), data, detected.mapping, render, tokenizer, on_progress, today)
 
-    result = tokenized(config.data)
-    own_source = validation_source(config.data)
-    own = own_source and tokenized(config.data.model_copy(update={"source": own_source, "limit": None})).dataset()
-    return _split_and_report(config, detected, result, own)
+    scanned = tokenized(data)
+    own = validation_source(data)
+    rows = scanned.dataset()
+    held_out = tokenized(data.model_copy(update={"source": own, "limit": None})).dataset() if own else rows
+    counts = dict(scanned.problems)
+    numbers, lengths, trained, hashes = (column(rows, name) for name in ("number", "length", "trained", "hash"))
+
+    def count(kind: str, indices: Any) -> None:
+        if len(indices):
+            example = scan.example_of(table(data).row(int(numbers[indices[0]]) - 1))
+            counts[kind] = ProblemCount(len(indices), numbers[indices[: scan.ROWS_NAMED]].tolist(), example)
+
+    usable = trained > 0
+    _, first, inverse = numpy.unique(hashes, return_index=True, return_inverse=True)
+    repeated = usable & (first[inverse] != numpy.arange(len(hashes)))
+    near = usable & numpy.isin(numbers, [number for number, _ in scanned.near])
+    count("duplicate", numpy.flatnonzero(repeated))
+    count("near_duplicate", numpy.flatnonzero(near))
+    for fix, where in (("drop_cut", lengths > data.max_length), ("deduplicate", repeated), ("near_deduplicate", near)):
+        if fix in fixes:
+            usable &= ~where
+    train, validation = numpy.flatnonzero(usable), numpy.zeros(0, dtype=int)
+    if own:
+        validation = numpy.flatnonzero(column(held_out, "trained"))
+    elif data.validation.kind == "fraction":
+        groups = column(rows, "group")[train].tolist() if data.validation.group else range(len(train))
+        left, held = split(groups, data.validation.fraction, data.seed)
+        train, validation = train[left], train[held]
+        if not held:
+            counts["few_rows"] = ProblemCount(1)
+    leaks = numpy.isin(hashes[train], column(held_out, "hash")[validation])
+    count("leak", train[leaks])
+    if "remove_leaks" in fixes:
+        train = train[~leaks]
+    used = train if own else numpy.concatenate((train, validation))
+    report = Report(
+        rows=scanned.rows,
+        usable=len(used),
+        problems=[problem(kind, one, scanned.rows, fixes, detected.mapping) for kind, one in counts.items()],
+        detected=detected,
+        train=len(train),
+        validation=len(validation),
+        lengths=lengths[used],
+        row_numbers=numbers[used],
+        trained_each=trained[used],
+        max_length=data.max_length,
+        batch_size=config.train.batch_size,
+        near_rows=scanned.near_rows if scanned.near_rows < scanned.rows else None,
+    )
+    if not len(train):
+        report.blocks.append(_nothing_to_train(report).message)
+    return _Rows(report, rows, held_out, train, validation)
+
+
+def _nothing_to_train(report: Report) -> DataError:
+    if {problem.kind for problem in report.problems} == {"nothing_trained"}:
+        return DataError("data.all_too_long", limit=report.max_length, rows=report.rows)
+    kinds = "; ".join(problem.message.text() for problem in report.problems)
+    return DataError("data.none_usable", rows=report.rows, kinds=kinds)
 
 
 def validation_source(data: DataConfig) -> SourceConfig | None:
@@ -207,63 +266,6 @@ def validation_source(data: DataConfig) -> SourceConfig | None:
             raise DataError("data.no_splits", name=data.source.name)
         return data.source.model_copy(update={"split": chosen.name})
     return None
-
-
-def _split_and_report(config: RunConfig, detected: Detection, scanned: ScanResult, own: Any | None) -> _Rows:
-    """Apply the fixes of the settings, split, and count what is left."""
-    import numpy
-
-    rows = scanned.dataset()
-    fixes = config.data.fixes
-    numbers, lengths, trained, hashes = (column(rows, name) for name in ("number", "length", "trained", "hash"))
-    counts = dict(scanned.problems)
-    keep = trained > 0
-    first_index = _first_indices(hashes)
-    repeated = keep & (first_index != numpy.arange(len(hashes)))
-    near = numpy.isin(numbers, [number for number, _ in scanned.near]) & keep
-    for kind, where in (("duplicate", repeated), ("near_duplicate", near)):
-        if where.any():
-            counts[kind] = _counted(numbers[where], config)
-    for fix, where in (("drop_cut", lengths > config.data.max_length), ("deduplicate", repeated)):
-        if fix in fixes:
-            keep &= ~where
-    if "near_deduplicate" in fixes:
-        keep &= ~near
-    usable = numpy.flatnonzero(keep)
-    train, validation = _split(config, rows, usable, own)
-    train = _without_leaks(config, counts, train, validation, rows, own)
-    if config.data.validation.kind == "fraction" and not validation:
-        counts["few_rows"] = ProblemCount(1, [])
-    problems = [problem(kind, counted, scanned.rows, fixes, detected.mapping) for kind, counted in counts.items()]
-    used = [*train, *([] if own is not None else validation)]
-    report = Report(
-        rows=scanned.rows,
-        usable=len(used),
-        problems=problems,
-        detected=detected,
-        train=len(train),
-        validation=len(validation),
-        lengths=lengths[used],
-        row_numbers=numbers[used],
-        trained_each=trained[used],
-        max_length=config.data.max_length,
-        batch_size=config.train.batch_size,
-        near_rows=scanned.near_rows if scanned.near_rows < scanned.rows else None,
-    )
-    if not train:
-        report.blocks.append(_block(config, report).message)
-    return _Rows(report, rows, own, train, validation)
-
-
-def _split(config: RunConfig, rows: Any, usable: Any, own: Any | None) -> tuple[list[int], list[int]]:
-    chosen = config.data.validation
-    if own is not None:
-        return usable.tolist(), column(own, "trained").nonzero()[0].tolist()
-    if chosen.kind != "fraction":
-        return usable.tolist(), []
-    groups = column(rows, "group")[usable].tolist() if chosen.group else range(len(usable))
-    train, validation = split(groups, chosen.fraction, config.data.seed)
-    return usable[train].tolist() if train else [], usable[validation].tolist() if validation else []
 
 
 def split(groups: Sequence[int], fraction: float, seed: int) -> tuple[list[int], list[int]]:
@@ -285,72 +287,25 @@ def split(groups: Sequence[int], fraction: float, seed: int) -> tuple[list[int],
     return [row for row in range(len(groups)) if row not in chosen], sorted(chosen)
 
 
-def _without_leaks(
-    config: RunConfig,
-    counts: dict[str, ProblemCount],
-    train: list[int],
-    validation: list[int],
-    rows: Any,
-    own: Any | None,
-) -> list[int]:
-    """Count the rows in both sides, and leave them out of training where the fixes say so."""
-    if not validation:
-        return train
-    hashes = column(rows, "hash")
-    held = set(column(own or rows, "hash")[validation].tolist())
-    leaks = [i for i in train if hashes[i] in held]
-    if leaks:
-        counts["leak"] = _counted(column(rows, "number")[leaks], config)
-    if "remove_leaks" not in config.data.fixes:
-        return train
-    leaked = set(leaks)
-    return [i for i in train if i not in leaked]
-
-
 def column(rows: Any, name: str) -> Any:
     """Return a column of numbers of a whole dataset as an array, without converting it to Python numbers."""
     return rows.data.column(name).to_numpy()
 
 
-def _first_indices(hashes: Any) -> Any:
-    """Return for each row the index of the first row with the same hash."""
-    import numpy
-
-    _, first, inverse = numpy.unique(hashes, return_index=True, return_inverse=True)
-    return first[inverse]
-
-
-def _counted(numbers: Any, config: RunConfig) -> ProblemCount:
-    example = scan.example_of(table(config.data).row(int(numbers[0]) - 1))
-    return ProblemCount(len(numbers), [int(number) for number in numbers[: scan.ROWS_NAMED]], example)
-
-
-def _block(config: RunConfig, report: Report) -> DataError:
-    problem_kinds = {problem.kind for problem in report.problems}
-    if problem_kinds == {"nothing_trained"}:
-        return DataError("data.all_too_long", limit=config.data.max_length, rows=report.rows)
-    kinds = "; ".join(problem.message.text() for problem in report.problems)
-    return DataError("data.none_usable", rows=report.rows, kinds=kinds)
-
-
 def _inspect_rows(config: RunConfig, on_progress: OnProgress) -> Report:
-    opened = table(config.data)
-    detected = mapping(config.data)
-    count = opened.index(on_progress)
-    counts: dict[str, ProblemCount] = {}
+    data, detected = config.data, mapping(config.data)
+    total = table(data).index(on_progress)
+    counts: defaultdict[str, ProblemCount] = defaultdict(ProblemCount)
     left_out = 0
-    for number, row in scan.chosen_rows(opened, config.data, count):
-        names: dict[str, str] = {}
+    for number, row in scan.chosen_rows(table(data), data, total):
         try:
-            kinds = scan.conversation_of(row, config.data, detected.mapping).notes
+            for kind in scan.conversation_of(row, data, detected.mapping).notes:
+                counts[kind].add(number, row)
         except RowProblem as wrong:
-            kinds, names = (wrong.kind,), wrong.names
+            counts[wrong.kind].add(number, row, wrong.names)
             left_out += 1
-        for kind in kinds:
-            counts.setdefault(kind, ProblemCount()).add(number, scan.example_of(row), names)
-    rows = min(count, config.data.limit or count)
-    fixes, mapped = config.data.fixes, detected.mapping
-    problems = [problem(kind, counted, rows, fixes, mapped) for kind, counted in counts.items()]
+    rows = min(total, data.limit or total)
+    problems = [problem(kind, one, rows, data.fixes, detected.mapping) for kind, one in counts.items()]
     return Report(rows, rows - left_out, problems, detected, train=rows - left_out)
 
 

@@ -1,8 +1,6 @@
 """One row, as it is in the file and as the model will see it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from studio.config import RunConfig
 from studio.data import prepare, scan, tokens
@@ -47,7 +45,7 @@ def preview_row(config: RunConfig, row: int) -> Preview:
     raw = opened.row(row)
     tokenizer = load_tokenizer(config.model)
     chosen = prepare.mapping(config.data).mapping
-    row_text = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else _writable(raw)
+    row_text = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else raw
     try:
         conversation = scan.conversation_of(raw, config.data, chosen)
         rendering = scan.render_row(
@@ -73,12 +71,3 @@ def _problem_of(wrong: RowProblem, row: int, rows: int) -> Message:
     """Return the problem of one row in words; a file whose rows are not counted yet is a large one."""
     share = 1 / (rows or 1_000_000)
     return Problem(wrong.kind, 1, [row + 1], share=share, names=", ".join(wrong.names), detail=wrong.detail).message
-
-
-def _writable(value: Any) -> Any:
-    """Return a row, or what is in it, with texts that can be written; see `scan.writable`."""
-    if isinstance(value, str):
-        return scan.writable(value)
-    if isinstance(value, Mapping):
-        return {_writable(key): _writable(held) for key, held in value.items()}
-    return [_writable(held) for held in value] if isinstance(value, list) else value

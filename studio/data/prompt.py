@@ -30,6 +30,17 @@ class PromptRenderer:
     reads_columns = False
     """Whether `example` reads the columns of a row, see `rows.columns_for_template`, rather than its turns alone."""
 
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+        self._begin = tokenizer.bos_token or ""
+        self._start = self._begin if adds_bos(tokenizer) else ""
+        self._end = tokenizer.eos_token or ""
+        added = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values()}
+        self._known = added | set(tokenizer.all_special_tokens)
+        turn = end_of_turn(tokenizer)
+        ends = [self._end, tokenizer.convert_ids_to_tokens(turn) if turn is not None else ""]
+        self._ends = tuple(dict.fromkeys(end for end in ends if end))
+
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         """Render a row for training; raises RowProblem for one that cannot be rendered."""
         raise NotImplementedError
@@ -38,64 +49,55 @@ class PromptRenderer:
         """Render a conversation that ends with a user's turn, as the prompt of an answer; raises PromptError."""
         raise NotImplementedError
 
-
-class _TextBounds:
-    """The tokens with which a tokenizer's texts begin and end, and texts that bring them along."""
-
-    def __init__(self, tokenizer: Any):
-        self._tokenizer = tokenizer
-        self.begin = tokenizer.bos_token or ""
-        self.start = self.begin if adds_bos(tokenizer) else ""
-        self.end = tokenizer.eos_token or ""
-        added = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values()}
-        self._known = added | set(tokenizer.all_special_tokens)
-        turn = end_of_turn(tokenizer)
-        ends = [self.end, tokenizer.convert_ids_to_tokens(turn) if turn is not None else ""]
-        self._all = tuple(dict.fromkeys(end for end in ends if end))
-
-    def without_end(self, text: str) -> str:
+    def _without_end(self, text: str) -> str:
         """Return a text without a token that ends it, where it brings one."""
         stripped = text.rstrip()
-        end = next((end for end in self._all if stripped.endswith(end)), None)
+        end = next((end for end in self._ends if stripped.endswith(end)), None)
         rest = stripped.removesuffix(end).rstrip() if end else text
         return text if special_tokens.find(self._tokenizer, rest) else rest  # it may be about such tokens, or be HTML
 
-    def without_begin(self, text: str) -> str:
+    def _without_begin(self, text: str) -> str:
         """Return a text without the token that begins it, where it brings one."""
-        return text.removeprefix(self.begin) if self.begin else text
+        return text.removeprefix(self._begin) if self._begin else text
 
-    def markup_in(self, text: str) -> MarkedUpText | None:
+    def _markup_in(self, text: str) -> MarkedUpText | None:
         """Return the marks of a chat template that a text carries; None for a text without."""
-        return chat_markup.find(text, self.begin, self.end)
+        return chat_markup.find(text, self._begin, self._end)
 
-    def is_known(self, markup: MarkedUpText) -> bool:
+    def _is_known(self, markup: MarkedUpText) -> bool:
         """Whether marks are the tokenizer's or its template's own, or ordinary words."""
         sign = markup.family.sign
         return not sign or sign in self._known or sign in source_of(self._tokenizer)
 
-    def render_markup(self, text: str, markup: MarkedUpText) -> Rendering:
-        """Render a text that carries the marks of a chat template, of which the answers are trained.
-
-        The marks are tokens where the tokenizer has them. Nothing is put in front of a text that begins itself, or
-        behind one that ends itself.
-        """
-        start = "" if self.begin and text.startswith(self.begin) else self.start
+    def _render_markup(self, text: str, markup: MarkedUpText) -> Rendering:
+        """Render a text that carries the marks of a chat template, and may bring its beginning and end."""
+        start = "" if self._begin and text.startswith(self._begin) else self._start
         close = ""
         if not text[markup.answers[-1][1] :].strip():
-            ends = (*self._all, *(end for end in markup.family.ends if end in self._known))
+            ends = (*self._ends, *(end for end in markup.family.ends if end in self._known))
             if not text.rstrip().endswith(ends):
-                close = next((end for end in markup.family.ends if markup.is_open and end in self._known), self.end)
+                close = next((end for end in markup.family.ends if markup.is_open and end in self._known), self._end)
         answers = [Part(a + len(start), b + len(start)) for a, b in markup.answers]
         if close:
             answers[-1] = replace(answers[-1], end=len(start) + len(text) + len(close))
-        plain = [
-            (a + len(start), b + len(start))
-            for a, b in special_tokens.find(self._tokenizer, text)
-            if not any(mark[0] < b and a < mark[1] for mark in markup.marks)
-        ]
-        foreign = [] if self.is_known(markup) else ["foreign_marks"]
+        marks = [(a + len(start), b + len(start)) for a, b in markup.marks]
+        plain = [(a, b) for a, b in self._special(text, len(start)) if not any(c < b and a < d for c, d in marks)]
+        foreign = [] if self._is_known(markup) else ["foreign_marks"]
         notes = ["ready_made", *foreign, *(["special_text"] if plain else [])]
         return Rendering(cut(start + text + close, answers, plain), tuple(notes))
+
+    def _special(self, text: str, position: int) -> list[Span]:
+        """Return where a text that stands at a position of another one spells special tokens."""
+        spans = special_tokens.find(self._tokenizer, text)
+        return [(start + position, end + position) for start, end in spans]
+
+    def _ending_in(
+        self, text: str, begin: int, turns: Sequence[Turn], plain: list[Span], is_shortened: bool
+    ) -> Rendering:
+        """Return a text whose end, from `begin` on, is the answer."""
+        trained = not turns or turns[-1].trained
+        notes = [*(["own_end"] if is_shortened else []), *(["special_text"] if plain else [])]
+        return Rendering(cut(text, [Part(begin, len(text), trained)], plain), tuple(notes))
 
 
 class ChatRenderer(PromptRenderer):
@@ -107,12 +109,12 @@ class ChatRenderer(PromptRenderer):
 
     def __init__(self, tokenizer: Any, system: str | None, merge_system: bool = False, today: date | None = None):
         """`merge_system` puts what a system turn says in front of the first question, if the template has no place."""
+        super().__init__(tokenizer)
         self._chat = ChatText(tokenizer, today)
-        self._bounds = _TextBounds(tokenizer)
         self._system = system
-        self._merges = merge_system and not self._chat.knows_system()
-        if system and system.strip() and not merge_system and not self._chat.knows_system():
-            refusal = self._chat.refusal_of_system()
+        refusal = self._chat.refusal_of_system
+        self._merges = merge_system and refusal is not None
+        if system and system.strip() and not merge_system and refusal is not None:
             raise PromptError("prompt.no_system", detail=refusal) if refusal else PromptError("prompt.system_left_out")
 
     @override
@@ -125,14 +127,14 @@ class ChatRenderer(PromptRenderer):
         try:
             rendering = self._chat.example([(turn.role, turn.content) for turn in used], trained)
         except TemplateRefusal as refusal:
-            has_system = used[0].role == "system" and not self._chat.knows_system()
+            has_system = used[0].role == "system" and self._chat.refusal_of_system is not None
             raise RowProblem("no_system_role" if has_system else "template_refused", detail=str(refusal)) from refusal
         notes = list(rendering.notes)
         if any(a.content != b.content for a, b in zip(original, used, strict=True)):
             notes.append("own_end")
         if any(t.role == "assistant" and t.trained and not t.content.strip() for t in used):
             notes.append("empty_turn")
-        if any((markup := self._bounds.markup_in(t.content)) and not self._bounds.is_known(markup) for t in used):
+        if any((markup := self._markup_in(t.content)) and not self._is_known(markup) for t in used):
             notes.append("foreign_marks")
         return replace(rendering, notes=tuple(notes))
 
@@ -155,10 +157,8 @@ class ChatRenderer(PromptRenderer):
         return list(turns)
 
     def _without_ends(self, turn: Turn) -> Turn:
-        if turn.role == "assistant":
-            content = self._bounds.without_end(turn.content)
-        else:
-            content = self._bounds.without_begin(turn.content)
+        cut_off = self._without_end if turn.role == "assistant" else self._without_begin
+        content = cut_off(turn.content)
         return turn if content == turn.content else replace(turn, content=content)
 
     def _markup(self, turns: Sequence[Turn]) -> Rendering | None:
@@ -166,12 +166,12 @@ class ChatRenderer(PromptRenderer):
         if [turn.role for turn in turns] != ["user", "assistant"]:
             return None
         prompt, answer = turns[0].content, turns[1].content
-        markup = self._bounds.markup_in(prompt + answer)
-        if markup is None or not self._bounds.is_known(markup) or not markup.family.sign:
+        markup = self._markup_in(prompt + answer)
+        if markup is None or not self._is_known(markup) or not markup.family.sign:
             return None
         if not len(prompt.rstrip()) <= markup.answers[-1][0] <= len(prompt):
             return None
-        return self._bounds.render_markup(prompt + answer, markup)
+        return self._render_markup(prompt + answer, markup)
 
 
 class TextRenderer(PromptRenderer):
@@ -184,8 +184,7 @@ class TextRenderer(PromptRenderer):
     reads_columns = True
 
     def __init__(self, tokenizer: Any, template: str, answer: str):
-        self._tokenizer = tokenizer
-        self._bounds = _TextBounds(tokenizer)
+        super().__init__(tokenizer)
         parts = _parse(template)
         names = [name for _, name in parts if name]
         if answer not in names:
@@ -204,13 +203,12 @@ class TextRenderer(PromptRenderer):
         text, plain = self._fill(row)
         begin = len(text)
         original = _cell(row, self.answer)
-        answer = original if self._after.strip() else self._bounds.without_end(original)
-        plain += _moved(special_tokens.find(self._tokenizer, answer), len(text) + len(self._space))
+        answer = original if self._after.strip() else self._without_end(original)
+        plain += self._special(answer, len(text) + len(self._space))
         text += f"{self._space}{answer}{self._after}"
-        if not self._after.rstrip().endswith(self._bounds.end):
-            text += self._bounds.end
-        notes = [*(["own_end"] if answer != original else []), *(["special_text"] if plain else [])]
-        return Rendering(cut(text, [Part(begin, len(text), _is_trained(turns))], plain), tuple(notes))
+        if not self._after.rstrip().endswith(self._end):
+            text += self._end
+        return self._ending_in(text, begin, turns, plain, answer != original)
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
@@ -228,13 +226,13 @@ class TextRenderer(PromptRenderer):
             if name:
                 value = _cell(row, name)
                 if not text:
-                    value = self._bounds.without_begin(value)
-                plain += _moved(special_tokens.find(self._tokenizer, value), len(text))
+                    value = self._without_begin(value)
+                plain += self._special(value, len(text))
                 text += value
-        start = self._bounds.start
-        if start and text.startswith(start):
+        if text.startswith(self._start):
             return text, plain
-        return start + text, _moved(plain, len(start))
+        moved = len(self._start)
+        return self._start + text, [(start + moved, end + moved) for start, end in plain]
 
 
 class PlainRenderer(PromptRenderer):
@@ -243,34 +241,26 @@ class PlainRenderer(PromptRenderer):
     Of a text that carries a chat template's marks, the answers are trained.
     """
 
-    def __init__(self, tokenizer: Any):
-        self._tokenizer = tokenizer
-        self._bounds = _TextBounds(tokenizer)
-
     @override
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         original = turns[-1].content
-        if (markup := self._bounds.markup_in(original)) is not None:
-            return self._bounds.render_markup(original, markup)
-        content = self._bounds.without_end(self._bounds.without_begin(original))
-        start = len(self._bounds.start)
-        plain = _moved(special_tokens.find(self._tokenizer, content), start)
-        text = self._bounds.start + content + self._bounds.end
-        notes = [*(["own_end"] if content != original else []), *(["special_text"] if plain else [])]
-        return Rendering(cut(text, [Part(start, len(text), _is_trained(turns))], plain), tuple(notes))
+        if (markup := self._markup_in(original)) is not None:
+            return self._render_markup(original, markup)
+        content = self._without_end(self._without_begin(original))
+        start = len(self._start)
+        text = self._start + content + self._end
+        return self._ending_in(text, start, turns, self._special(content, start), content != original)
 
     @override
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
         """Render a beginning that the model is to continue."""
         content = turns[-1].content
-        markup = self._bounds.markup_in(content)
+        markup = self._markup_in(content)
         if markup is not None and not content[markup.answers[-1][0] :].strip():
-            segments = self._bounds.render_markup(content, markup).segments
+            segments = self._render_markup(content, markup).segments
             return [segment for segment in segments if not segment.trained]
-        content = self._bounds.without_begin(content)
-        start = len(self._bounds.start)
-        plain = _moved(special_tokens.find(self._tokenizer, content), start)
-        return list(cut(self._bounds.start + content, [], plain))
+        content = self._without_begin(content)
+        return list(cut(self._start + content, [], self._special(content, len(self._start))))
 
 
 def renderer(
@@ -288,29 +278,15 @@ def renderer(
     the names that a text template has for the answer (None for conversations) and the question.
     """
     has_template = bool(source_of(tokenizer))
-    if prompt.style == "chat" or (prompt.style == "auto" and has_template):
-        if not has_template:
-            raise _no_chat_template("prompt.no_chat_template", question, answer)
+    is_chat = prompt.style == "chat" or (prompt.style == "auto" and has_template)
+    if is_chat and has_template:
         return ChatRenderer(tokenizer, prompt.system, merge_system, today)
     if answer is None:
         raise PromptError("prompt.text_needs_pair" if has_template else "prompt.chat_without_template")
-    if not prompt.template:
-        raise _no_chat_template("prompt.no_template", question, answer)
+    if is_chat or not prompt.template:
+        template = f"### question: {{{question}}} ### answer: {{{answer}}}"
+        raise PromptError("prompt.no_chat_template" if is_chat else "prompt.no_template", template=template)
     return TextRenderer(tokenizer, prompt.template, answer)
-
-
-def _no_chat_template(key: str, question: str, answer: str | None) -> PromptError:
-    if answer is None:
-        return PromptError("prompt.chat_without_template")
-    return PromptError(key, template=f"### question: {{{question}}} ### answer: {{{answer}}}")
-
-
-def _is_trained(turns: Sequence[Turn]) -> bool:
-    return not turns or turns[-1].trained
-
-
-def _moved(spans: Sequence[Span], by: int) -> list[Span]:
-    return [(start + by, end + by) for start, end in spans]
 
 
 def _parse(template: str) -> list[tuple[str, str | None]]:

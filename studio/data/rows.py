@@ -37,11 +37,17 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
     if beside := marks.in_lower_case(row, _BESIDE, columns):
         if mapping.marks == "follow" and marks.excludes_row(beside, has_answer=mapping.shape != "text"):
             raise RowProblem("marked")
-        _note_unsupported(beside, mapping, notes)
-    if any(".0." in column for column in columns):
-        _note_further_entries(row, columns, notes)
+        if marks.has_fraction(beside):
+            notes.add("weights")
+        for kind, names in (("tool_definitions", COLUMNS.tools), ("media", COLUMNS.media)):
+            values = [beside[name] for name in names if isinstance(beside.get(name), str | list | Mapping)]
+            if mapping.shape != "text" and any(parsed(value) not in ("", [], {}, "null", "None") for value in values):
+                notes.add(kind)
+    lists = [column.split(".0.")[0] for column in columns if ".0." in column and column not in row]
+    if any(isinstance(entries := _cell(row, column), list) and len(entries) > 1 for column in lists):
+        notes.add("extra_entries")
     if mapping.shape == "text":
-        turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
+        turns = _text_turns(row, mapping)
         if not turns[-1].content.strip():
             raise RowProblem("empty_answer")
         return Conversation(turns, tuple(notes))
@@ -52,55 +58,26 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
     return Conversation(arrange(turns, merge, notes), tuple(notes))
 
 
-def answer_column(mapping: MappingConfig) -> str | None:
-    """Return what a text template calls the answer; None where a mapping has no such thing."""
-    return ANSWER if mapping.shape == "text" and mapping.split_text else mapping.completion
-
-
-def question_column(mapping: MappingConfig) -> str:
-    """Return what a text template calls the question."""
-    if mapping.shape == "text":
-        return QUESTION
-    return mapping.prompt[0] if len(mapping.prompt) == 1 else mapping.joined
-
-
 def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     """Return a row as a text template sees it: its columns, and the joined prompt columns under their name."""
     if mapping.shape == "text":
-        turns = _from_text(_text_cell(row, mapping.text), mapping.split_text)
+        turns = _text_turns(row, mapping)
         return {**row, QUESTION: turns[0].content, ANSWER: turns[-1].content}
     if mapping.shape == "messages":
         return row
+    reader = TurnReader(mapping, Notes())
     named = [*mapping.prompt, mapping.completion, mapping.system]
     reached = {column: _cell(row, column) for column in named if column}
     if not isinstance(answer := reached.get(mapping.completion or ""), str | None):
-        reached[mapping.completion or ""] = _last_answer(answer, mapping)
-    turns = _prompt_turns(row, mapping, TurnReader(mapping, Notes()))
+        if not isinstance(answer := _answer(answer, reader), str):
+            answers = (turn.content for turn in reversed(answer) if turn and turn.role == "assistant")
+            answer = next(answers, "")
+        reached[mapping.completion or ""] = answer
+    turns = _prompt_turns(row, mapping, reader)
     question = next((turn.content for turn in reversed(turns) if turn and turn.role == "user"), "")
     reached |= {column: question for column in mapping.prompt if holds_turns(reached[column])}
     joined = {mapping.joined: question} if mapping.joined not in row else {}
     return {**row, **reached, **joined}
-
-
-def _note_unsupported(beside: Row, mapping: MappingConfig, notes: Notes) -> None:
-    """Note weights, tool definitions and images in columns of their own."""
-    if marks.has_fraction(beside):
-        notes.add("weights")
-    for kind, names in (("tool_definitions", COLUMNS.tools), ("media", COLUMNS.media)):
-        if mapping.shape != "text" and any(_is_filled(beside[name]) for name in names if name in beside):
-            notes.add(kind)
-
-
-def _note_further_entries(row: Row, columns: list[str], notes: Notes) -> None:
-    """Note lists of which only the first entry is read."""
-    lists = (column.split(".0.")[0] for column in columns if ".0." in column and column not in row)
-    if any(isinstance(entries := _cell(row, column), list) and len(entries) > 1 for column in lists):
-        notes.add("extra_entries")
-
-
-def _is_filled(value: Any) -> bool:
-    """Whether a column beside the text holds something: a list, an object or text, but no figure."""
-    return isinstance(value, str | list | Mapping) and parsed(value) not in ("", [], {}, "null", "None")
 
 
 def _cell(row: Row, column: str) -> Any:
@@ -109,20 +86,17 @@ def _cell(row: Row, column: str) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _from_text(text: str, split: bool) -> tuple[Turn, ...]:
-    if not split:
+def _text_turns(row: Row, mapping: MappingConfig) -> tuple[Turn, ...]:
+    """Read running text: an answer, or a question in its first line and the answer behind it."""
+    text = _cell(row, mapping.text or "")
+    if text is None:
+        raise RowProblem("empty_answer")
+    if not isinstance(text, str):
+        raise RowProblem("not_text")
+    if not mapping.split_text:
         return (Turn("assistant", text),)
     question, _, answer = text.strip().partition("\n")
     return (Turn("user", question.strip()), Turn("assistant", answer.strip()))
-
-
-def _text_cell(row: Row, column: str | None) -> str:
-    value = _cell(row, column or "")
-    if value is None:
-        raise RowProblem("empty_answer")
-    if not isinstance(value, str):
-        raise RowProblem("not_text")
-    return value
 
 
 def _pair(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
@@ -142,13 +116,13 @@ def _pair(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | N
 
 def _prompt_turns(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Return the turns before the answer: one of the user's, unless a prompt column holds turns."""
-    cells = [_cell(row, column) for column in mapping.prompt]
-    if not any(holds_turns(value) for value in cells):
-        parts = [_prompt_text(column, value) for column, value in zip(mapping.prompt, cells, strict=True)]
+    cells = [(column, _cell(row, column)) for column in mapping.prompt]
+    if not any(holds_turns(value) for _, value in cells):
+        parts = [_prompt_text(column, value) for column, value in cells]
         text = mapping.joiner.join(part for part in parts if part)
         return [Turn("user", text)] if text else []
     turns: list[Turn | None] = []
-    for column, value in zip(mapping.prompt, cells, strict=True):
+    for column, value in cells:
         if holds_turns(value):
             turns += reader.read(value)
         elif text := _prompt_text(column, value):
@@ -162,13 +136,6 @@ def _prompt_text(column: str, value: Any) -> str | None:
         raise RowProblem("not_text")
     text = None if value is None else _text_of(value, Notes())
     return text if text and text.strip() else None
-
-
-def _last_answer(value: Any, mapping: MappingConfig) -> str:
-    answer = _answer(value, TurnReader(mapping, Notes()))
-    if isinstance(answer, str):
-        return answer
-    return next((turn.content for turn in reversed(answer) if turn and turn.role == "assistant"), "")
 
 
 def _answer(value: Any, reader: TurnReader) -> str | list[Turn | None]:

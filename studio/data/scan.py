@@ -7,6 +7,7 @@ template and tokenizer are never tokenized twice. Memory does not grow with the 
 import hashlib
 import json
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -22,7 +23,6 @@ from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
 from studio.data.rows import columns_for_template, read_conversation
 from studio.data.segments import Rendering
 from studio.data.source import Table, cell
-from studio.data.tokens import Tokens
 from studio.errors import ModelError
 from studio.files import replace_file, user_cache
 from studio.model.template import source_of
@@ -54,14 +54,14 @@ class ProblemCount:
     detail: str = ""
     """What caused it in the first row, in the words of the template or parser that refused it."""
 
-    def add(self, row: int, example: str, names: Mapping[str, str] | None = None, detail: str = "") -> None:
+    def add(self, number: int, row: Row | BadRow, names: Mapping[str, str] | None = None, detail: str = "") -> None:
         """Count one more row."""
         self.count += 1
         self.names = dict(islice({**self.names, **(names or {})}.items(), NAMES_KEPT))
-        self.detail = self.detail or detail
+        self.detail = self.detail or writable(detail)
         if len(self.rows) < ROWS_NAMED:
-            self.rows.append(row)
-        self.example = self.example or example
+            self.rows.append(number)
+        self.example = self.example or example_of(row)
 
 
 @dataclass
@@ -111,13 +111,14 @@ def scan(
         cached = json.loads(record.read_text(encoding="utf-8"))
         problems = {kind: ProblemCount(**counted) for kind, counted in cached["problems"].items()}
         return ScanResult(path, cached["rows"], problems, [tuple(pair) for pair in cached["near"]], cached["near_rows"])
+    scanner = _Scanner(data, mapping, render, tokenizer, _NearDuplicates(near_rows))
     draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
     try:
-        scanned = _Scanner(table, data, mapping, render, tokenizer, near_rows).run(draft, on_progress)
+        rows = scanner.write(draft, chosen_rows(table, data, count), min(count, data.limit or count), on_progress)
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    scanned.path = path
+    scanned = ScanResult(path, rows, dict(scanner.problems), scanner.near.pairs, min(near_rows, rows))
     cached = asdict(scanned)
     del cached["path"]
     replace_file(record, json.dumps(cached, ensure_ascii=False))
@@ -177,108 +178,68 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+@dataclass
 class _Scanner:
-    def __init__(
-        self,
-        table: Table,
-        data: DataConfig,
-        mapping: MappingConfig,
-        render: PromptRenderer,
-        tokenizer: Any,
-        near_rows: int,
-    ):
-        self._table, self._data, self._mapping = table, data, mapping
-        self._render, self._tokenizer = render, tokenizer
-        self._stops = tokens.stop_ids(tokenizer)
-        self._problems: dict[str, ProblemCount] = {}
-        self._near_rows = near_rows
-        self._near = _NearDuplicates(near_rows)
+    data: DataConfig
+    mapping: MappingConfig
+    render: PromptRenderer
+    tokenizer: Any
+    near: "_NearDuplicates"
+    problems: defaultdict[str, ProblemCount] = field(default_factory=lambda: defaultdict(ProblemCount))
 
-    def run(self, path: Path, on_progress: OnProgress) -> ScanResult:
+    def write(self, path: Path, rows: Iterator[tuple[int, Row | BadRow]], total: int, on_progress: OnProgress) -> int:
+        """Tokenize rows into an Arrow file, and return how many were read."""
         import pyarrow
 
-        schema = pyarrow.schema(
-            [
-                ("number", pyarrow.int32()),
-                ("input_ids", pyarrow.list_(pyarrow.int32())),
-                ("labels", pyarrow.list_(pyarrow.int32())),
-                ("length", pyarrow.int32()),
-                ("trained", pyarrow.int32()),
-                ("hash", pyarrow.int64()),
-                ("group", pyarrow.int64()),
-            ]
-        )
-        count = self._table.count
-        total = min(count, self._data.limit or count)
-        rows = chosen_rows(self._table, self._data, count)
+        number, numbers, wide = pyarrow.int32(), pyarrow.list_(pyarrow.int32()), pyarrow.int64()
+        columns = {"number": number, "input_ids": numbers, "labels": numbers, "length": number, "trained": number}
+        schema = pyarrow.schema(columns | {"hash": wide, "group": wide})
+        stops = tokens.stop_ids(self.tokenizer)
         done = 0
         with open(path, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
             while batch := list(islice(rows, BATCH)):
                 on_progress(0.1 + 0.9 * done / total)
-                writer.write_batch(pyarrow.RecordBatch.from_pylist(self._batch(batch), schema=schema))
+                entries = list(self._entries(batch, stops))
+                writer.write_batch(pyarrow.RecordBatch.from_pylist(entries, schema=schema))
                 done += len(batch)
-        return ScanResult(path, done, self._problems, self._near.pairs, min(self._near_rows, done))
+        return done
 
-    def _batch(self, rows: list[tuple[int, Row | BadRow]]) -> list[dict[str, Any]]:
+    def _entries(self, rows: list[tuple[int, Row | BadRow]], stops: frozenset[int]) -> Iterator[dict[str, Any]]:
+        """Yield what is stored of each row that can be used, and count the problems of all."""
+        data = self.data
         rendered: list[tuple[int, Row, Conversation, Rendering]] = []
         for number, row in rows:
             try:
-                conversation = conversation_of(row, self._data, self._mapping)
-                rendered.append(
-                    (
-                        number,
-                        row,
-                        conversation,
-                        render_row(row, conversation.turns, self._data, self._mapping, self._render),
-                    )
-                )
+                conversation = conversation_of(row, data, self.mapping)
+                rendering = render_row(row, conversation.turns, data, self.mapping, self.render)
+                rendered.append((number, row, conversation, rendering))
             except RowProblem as problem:
-                self._count(problem.kind, number, row, problem.names, problem.detail)
+                self.problems[problem.kind].add(number, row, problem.names, problem.detail)
             except ModelError as error:
                 if error.key != "model.template":
                     raise
                 raise ModelError("model.template_row", row=number, **error.values) from error
-        labelled = tokens.tokenize(
-            [rendering.segments for *_, rendering in rendered],
-            self._tokenizer,
-            self._data.max_length,
-            self._data.train_on,
-        )
-        entries = (self._entry(*one, tokenized) for one, tokenized in zip(rendered, labelled, strict=True))
-        return [entry for entry in entries if entry]
-
-    def _entry(
-        self, number: int, row: Row, conversation: Conversation, rendering: Rendering, tokenized: Tokens
-    ) -> dict[str, Any] | None:
-        """Return what is stored of a row; None for one whose end would not be trained."""
-        if not tokenized.cut and not tokens.ends_by_itself(tokenized, self._tokenizer, self._stops):
-            self._count("no_end", number, row, detail=self._tokenizer.decode(tokenized.ids[-8:]))
-            return None
-        for note in dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else []))):
-            self._count(note, number, row)
-        text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
-        if tokenized.cut:
-            self._count("answer_cut" if tokenized.trained else "nothing_trained", number, row)
-        self._near.add(number, text)
-        return {
-            "number": number,
-            **tokenized.for_training(),
-            "length": len(tokenized.ids),
-            "trained": tokenized.trained,
-            "hash": _hash(text),
-            "group": _hash(str(cell(row, self._data.validation.group))) if self._data.validation.group else 0,
-        }
-
-    def _count(
-        self,
-        kind: str,
-        number: int,
-        row: Row | BadRow,
-        names: Mapping[str, str] | None = None,
-        detail: str = "",
-    ) -> None:
-        counted = self._problems.setdefault(kind, ProblemCount())
-        counted.add(number, example_of(row), names, writable(detail))
+        segments = [rendering.segments for *_, rendering in rendered]
+        labelled = tokens.tokenize(segments, self.tokenizer, data.max_length, data.train_on)
+        for (number, row, conversation, rendering), tokenized in zip(rendered, labelled, strict=True):
+            if not tokenized.cut and not tokens.ends_by_itself(tokenized, self.tokenizer, stops):
+                self.problems["no_end"].add(number, row, detail=self.tokenizer.decode(tokenized.ids[-8:]))
+                continue
+            notes = [*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else [])]
+            if tokenized.cut:
+                notes.append("answer_cut" if tokenized.trained else "nothing_trained")
+            for note in dict.fromkeys(notes):
+                self.problems[note].add(number, row)
+            text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
+            self.near.add(number, text)
+            yield {
+                "number": number,
+                **tokenized.for_training(),
+                "length": len(tokenized.ids),
+                "trained": tokenized.trained,
+                "hash": _hash(text),
+                "group": _hash(str(cell(row, data.validation.group))) if data.validation.group else 0,
+            }
 
 
 class _NearDuplicates:
@@ -289,35 +250,31 @@ class _NearDuplicates:
     def __init__(self, most: int) -> None:
         from rensa import RMinHashLSH
 
-        self._most = most
+        self._left = most
         self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
-        self._hashes: list[Any] = []
-        self._numbers: list[int] = []
+        self._rows: list[tuple[int, Any]] = []
         self._texts: set[int] = set()
-        self.rows = 0
-        """Number of rows so far."""
         self.pairs: list[tuple[int, int]] = []
 
     def add(self, number: int, text: str) -> None:
         """Add a row, and pair it with an earlier one that is nearly the same; equal rows are not paired."""
         from rensa import RMinHash
 
-        if self.rows >= self._most:
+        if self._left <= 0:
             return
-        self.rows += 1
+        self._left -= 1
         if (exact := _hash(text)) in self._texts:
             return
         self._texts.add(exact)
         words = text.split()
         minhash = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
         minhash.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
-        for earlier in self._index.query(minhash):
-            if minhash.jaccard(self._hashes[earlier]) >= self.ALIKE:
-                self.pairs.append((number, self._numbers[earlier]))
-                break
-        self._index.insert(len(self._numbers), minhash)
-        self._hashes.append(minhash)
-        self._numbers.append(number)
+        earlier = (self._rows[key] for key in self._index.query(minhash))
+        alike = next((other for other, known in earlier if minhash.jaccard(known) >= self.ALIKE), None)
+        if alike is not None:
+            self.pairs.append((number, alike))
+        self._index.insert(len(self._rows), minhash)
+        self._rows.append((number, minhash))
 
 
 def _hash(text: str) -> int:

@@ -1,5 +1,6 @@
 """The real type of a file, whatever its name says, from its first bytes."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -36,9 +37,15 @@ def require(path: Path, file_format: str) -> None:
         head = file.read(_HEAD)
     if head.startswith(_LFS):
         raise DataError("data.lfs", name=path.name)
-    kind = _kind(path, head)
-    if kind is None and file_format in _BINARY and not head.startswith((b"PK", b"PAR1")) and _is_text(head):
-        kind = "text"
+    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    if kind == "zip":
+        kind = _kind_of_zip(path)
+    elif kind == "ole":
+        kind = "locked" if _is_locked(path, head) else "xls"
+    elif kind is None and head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
+        kind = "markup"
+    elif kind is None and file_format in _BINARY and not head.startswith(b"PK"):
+        kind = None if re.search(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", head) else "text"
     if kind in (None, file_format) or (kind == "markup" and file_format == "txt"):
         return
     raise DataError(
@@ -48,18 +55,6 @@ def require(path: Path, file_format: str) -> None:
         kind=message(f"data.kind.{kind}"),
         advice=message(f"data.kind_advice.{kind}"),
     )
-
-
-def _kind(path: Path, head: bytes) -> str | None:
-    """Return the kind of a file that is not one of the text formats; None for those and for what is not known."""
-    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
-    if kind == "zip":
-        return _kind_of_zip(path)
-    if kind == "ole":
-        return "locked" if _is_locked(path, head) else "xls"
-    if kind is not None:
-        return kind
-    return "markup" if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP) else None
 
 
 def _kind_of_zip(path: Path) -> str | None:
@@ -80,7 +75,3 @@ def _is_locked(path: Path, head: bytes) -> bool:
         file.seek((int.from_bytes(head[48:52], "little") + 1) * sector)
         directory = file.read(_HEAD)
     return "EncryptedPackage".encode("utf-16-le") in directory
-
-
-def _is_text(head: bytes) -> bool:
-    return b"\0" not in head and sum(byte < 32 and byte not in b"\t\r\n\f\x1b" for byte in head) == 0

@@ -57,7 +57,11 @@ class Table:
     def columns(self) -> list[Column]:
         """The columns of the first rows, in the order in which they appear; parts of nested cells stand behind them."""
         names = dict.fromkeys(name for row in self.first for name in row)
-        columns = [Column(name, _type_of(row.get(name) for row in self.first)) for name in names]
+        columns = []
+        for name in names:
+            types = dict.fromkeys(_type(row.get(name)) for row in self.first)
+            types.pop("empty", None)
+            columns.append(Column(name, " | ".join(types) or "empty"))
         return columns + [Column(name, "text") for name in _nested(self.first)]
 
     @property
@@ -73,9 +77,9 @@ class Table:
     @property
     def count(self) -> int:
         """Number of rows, counted in one pass over the file at first use."""
-        return self.reader.index() if self.reader.count is None else self.reader.count
+        return self.index()
 
-    def index(self, on_progress: OnProgress) -> int:
+    def index(self, on_progress: OnProgress = lambda share: None) -> int:
         """Find all rows, calling `on_progress` with the share done, and return how many there are."""
         return self.reader.index(on_progress) if self.reader.count is None else self.reader.count
 
@@ -186,28 +190,21 @@ def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> R
     if file_format in ("json", "jsonl"):
         return documents.reader(path, encoding)
     if file_format == "txt":
-        return lines.TextLines(path, encoding)
+        return lines.RowPerLine(path, encoding, lines.text_row)
     if file_format == "xlsx":
         return Spreadsheet(path, sheet)
     return columnar.Parquet(path) if file_format == "parquet" else columnar.Arrow(path)
 
 
-_LONE_RETURN = re.compile(rb"\r[^\n]")
-
-
 def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:
-    """Whether a file can be read a line at a time as it is.
-
-    Not so where letters have several bytes all of which may be a line feed's, nor with the old Macintosh's line ends;
-    in delimited files their reader handles them where there are line feeds too.
-    """
-    if encoding.startswith(("utf-16", "utf-32", "iso2022", "hz")):
+    """Whether a file can be read a line at a time as it is."""
+    if encoding.startswith(("utf-16", "utf-32", "iso2022", "hz")):  # any byte may be a line feed's
         return False
     with open(path, "rb") as file:
         head = file.read(encodings.CHUNK)
     if file_format in ("csv", "tsv"):
         return b"\n" in head or b"\r" not in head
-    return not (b"\r" in head and _LONE_RETURN.search(head))
+    return not re.search(rb"\r[^\n]", head)
 
 
 def _as_utf8(path: Path, encoding: str) -> Path:
@@ -228,20 +225,14 @@ def _as_utf8(path: Path, encoding: str) -> Path:
     return copy
 
 
-def _type_of(cells: Iterator[Any]) -> str:
-    types = dict.fromkeys(_type(cell) for cell in cells)
-    types.pop("empty", None)
-    return " | ".join(types) or "empty"
-
-
 def _type(cell: Any) -> str:
     if cell is None or cell == "":
         return "empty"
-    if isinstance(cell, str):
-        return "text"
     if isinstance(cell, bool | int | float):
         return "number"
-    return "list" if isinstance(cell, list) else "object" if isinstance(cell, dict) else "other"
+    return next(
+        (name for name, kind in (("text", str), ("list", list), ("object", dict)) if isinstance(cell, kind)), "other"
+    )
 
 
 def _nested(rows: list[Row]) -> list[str]:

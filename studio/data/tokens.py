@@ -65,55 +65,39 @@ def tokenize(rows: Sequence[Sequence[Segment]], tokenizer: Any, max_length: int,
     The ids are those of the whole text. A token that holds the end of one segment and the beginning of the next belongs
     to the trained one.
     """
-    return [
-        _label(row, encoded, tokenizer, max_length, train_on)
-        for row, encoded in zip(rows, _encode(rows, tokenizer), strict=True)
-    ]
+    labelled = []
+    for row, (ids, ends, shared) in zip(rows, _encode(rows, tokenizer), strict=True):
+        labels: list[Label] = []
+        joined = False
+        for number, segment in enumerate(row):
+            trained = segment.trained or (train_on == "all" and not segment.withheld)
+            first = len(labels)
+            labels += [Label.TRAINED if trained else Label.CONTEXT] * (ends[number] - first)
+            if segment.trained and shared[number] and not joined:
+                joined = prompt_ids(row[:number], tokenizer) != ids[:first]
+        labels[max_length:] = [Label.CUT] * (len(labels) - max_length)
+        labelled.append(Tokens(tuple(ids), tuple(labels), joined))
+    return labelled
 
 
-@dataclass(frozen=True)
-class _Encoded:
-    ids: list[int]
-    ends: list[int]
-    """The number of tokens up to the end of each segment."""
-    shared: list[bool]
-    """Whether the first token of a segment begins in the segment before it."""
-
-
-def _label(row: Sequence[Segment], encoded: _Encoded, tokenizer: Any, max_length: int, train_on: str) -> Tokens:
-    labels: list[Label] = []
-    joined = False
-    for number, segment in enumerate(row):
-        trained = segment.trained or (train_on == "all" and not segment.withheld)
-        first = len(labels)
-        labels += [Label.TRAINED if trained else Label.CONTEXT] * (encoded.ends[number] - first)
-        if segment.trained and encoded.shared[number] and not joined:
-            joined = prompt_ids(row[:number], tokenizer) != encoded.ids[:first]
-    labels[max_length:] = [Label.CUT] * (len(labels) - max_length)
-    return Tokens(tuple(encoded.ids), tuple(labels), joined)
+_Encoded = tuple[list[int], list[int], list[bool]]
+"""Ids, the number of tokens up to the end of each segment, and whether its first token begins in the one before it."""
 
 
 def _encode(rows: Sequence[Sequence[Segment]], tokenizer: Any) -> list[_Encoded]:
     if not rows:
         return []
-    texts = ["".join([segment.text for segment in row]) for row in rows]
-    batch = tokenizer(texts, add_special_tokens=False)
+    batch = tokenizer(["".join([segment.text for segment in row]) for row in rows], add_special_tokens=False)
     if not getattr(batch, "encodings", None):
-        return [_encode_slowly(row, text, tokenizer) for row, text in zip(rows, texts, strict=True)]
+        return [_encode_slowly(row, tokenizer) for row in rows]
     encoded = []
     for row, encoding in zip(rows, batch.encodings, strict=True):
-        lengths = [len(segment.text) for segment in row]
+        texts = [segment.text for segment in row]
         if any(segment.plain for segment in row):
-            encoding, lengths = _encode_plain(row, tokenizer)
-        encoded.append(_split(row, encoding, lengths))
+            texts = [special_tokens.with_private_names(tokenizer, segment.text, segment.plain) for segment in row]
+            encoding = special_tokens.literal_encoder(tokenizer).encode("".join(texts), add_special_tokens=False)
+        encoded.append(_split(row, encoding, [len(text) for text in texts]))
     return encoded
-
-
-def _encode_plain(row: Sequence[Segment], tokenizer: Any) -> tuple[Any, list[int]]:
-    """Encode a row that spells special tokens; return its encoding, and the lengths of its segments."""
-    texts = [special_tokens.with_private_names(tokenizer, segment.text, segment.plain) for segment in row]
-    encoding = special_tokens.literal_encoder(tokenizer).encode("".join(texts), add_special_tokens=False)
-    return encoding, [len(text) for text in texts]
 
 
 def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _Encoded:
@@ -132,15 +116,11 @@ def _split(row: Sequence[Segment], encoding: Any, lengths: Sequence[int]) -> _En
             is_shared = False
         ends.append(max(token, ends[-1] if ends else 0))
         shared.append(is_shared)
-    return _Encoded(ids, [*ends, len(ids)], shared)
+    return ids, [*ends, len(ids)], shared
 
 
-def _encode_slowly(row: Sequence[Segment], text: str, tokenizer: Any) -> _Encoded:
-    """Encode with a tokenizer that does not know which characters a token stands for.
-
-    The tokens of each beginning of the text are compared with those of the whole. Where special tokens are spelled,
-    the pieces between them are encoded one by one instead.
-    """
+def _encode_slowly(row: Sequence[Segment], tokenizer: Any) -> _Encoded:
+    """Encode with a tokenizer that has no offsets: tokens of each beginning are compared with those of the whole."""
     if any(segment.plain for segment in row):
         ids: list[int] = []
         ends = []
@@ -152,7 +132,8 @@ def _encode_slowly(row: Sequence[Segment], text: str, tokenizer: Any) -> _Encode
                 ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
                 done = end
             ends.append(len(ids))
-        return _Encoded(ids, ends, [False] * len(row))
+        return ids, ends, [False] * len(row)
+    text = "".join(segment.text for segment in row)
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     ends, shared = [], [False]
     position = 0
@@ -162,12 +143,12 @@ def _encode_slowly(row: Sequence[Segment], text: str, tokenizer: Any) -> _Encode
         alike = next((n for n, pair in enumerate(zip(before, ids, strict=False)) if pair[0] != pair[1]), len(before))
         ends.append(max(min(alike, len(ids)), ends[-1] if ends else 0))
         shared.append(alike < len(before))
-    return _Encoded(ids, [*ends, len(ids)], shared)
+    return ids, [*ends, len(ids)], shared
 
 
 def prompt_ids(segments: Sequence[Segment], tokenizer: Any) -> list[int]:
     """Tokenize the prompt of a comparison as the same text is tokenized for training."""
-    return list(_encode([segments], tokenizer)[0].ids)
+    return list(_encode([segments], tokenizer)[0][0])
 
 
 def spans(row: Tokens, tokenizer: Any) -> list[tuple[str, str]]:

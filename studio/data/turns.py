@@ -6,7 +6,7 @@ or text that marks its speakers (`### Human: …`).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from studio.config import MappingConfig
@@ -15,6 +15,7 @@ from studio.data.content import parsed, text_of
 from studio.data.conversation import Notes, RowProblem, Turn
 from studio.data.vocabulary import COLUMNS, ROLES, TOOL, role_of, suggest_roles
 
+SPEAKERS = ("user", "assistant", "system")
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "participant", "user_type", "type", "name")
 _WEAK_ROLE_KEYS = ("type", "name")
 """Keys that often hold something else; they name the speaker where a role is known by that name."""
@@ -41,25 +42,19 @@ class TurnReader:
         """Return the turns of a cell in their order, None for a tool call or its result; raises RowProblem."""
         raw = parsed(value)
         if isinstance(raw, str):
-            return [*self._tagged(raw)]
-        if isinstance(raw, Mapping):
-            return self._object(raw)
-        if not isinstance(raw, list):
+            return self._tagged(raw)
+        if isinstance(raw, list):
+            return self._list(raw)
+        if not isinstance(raw, Mapping):
             raise RowProblem("not_turns")
-        return self._list(raw)
-
-    def _object(self, raw: Mapping[str, Any]) -> list[Turn | None]:
-        """Read an object that holds the list of turns, a list for each key of a turn, or one turn or exchange."""
-        entries = columnar(raw)
-        if entries is not None:
+        if (entries := columnar(raw)) is not None:
             return self._list(entries)
         by_name = {str(key).lower(): inner for key, inner in raw.items()}
         inner = next((by_name[name] for name in COLUMNS.chat if isinstance(parsed(by_name.get(name)), list)), None)
-        if inner is None:
+        if inner is None:  # one turn or exchange
             return self._list([raw])
         turns = self._list(parsed(inner))
-        system = next((by_name[name] for name in COLUMNS.system if by_name.get(name)), None)
-        return self.with_system(turns, system)
+        return self.with_system(turns, next((by_name[name] for name in COLUMNS.system if by_name.get(name)), None))
 
     def with_system(self, turns: list[Turn | None], value: Any) -> list[Turn | None]:
         """Return the turns with the system prompt of another place before them, unless they have their own."""
@@ -79,12 +74,12 @@ class TurnReader:
         if raw and all(isinstance(entry, str) for entry in raw):
             objects = [parsed(entry) for entry in raw]
             if not all(isinstance(entry, Mapping) for entry in objects):
-                return [*self._texts(raw)]
+                return self._texts(raw)
             raw = objects
         if len(raw) == 1 and _are_turns(raw[0]):
             raw = raw[0]
         if raw and all(isinstance(entry, list | tuple) for entry in raw):
-            return [*self._pairs(raw)]
+            return self._pairs(raw)
         if not all(isinstance(entry, Mapping) for entry in raw):
             raise RowProblem("not_turns")
         names = [name for entry in raw if (name := speaker_of(entry)) is not None]
@@ -98,38 +93,27 @@ class TurnReader:
         for entry in raw:
             plain = _plain(entry) if isinstance(entry, dict) else None
             role = role_of(plain[0], self._roles) if plain else None
-            if role not in ("user", "assistant", "system"):
+            if role not in SPEAKERS:
                 return None
             turns.append(Turn(role, plain[1]))
         return turns
 
-    def _texts(self, raw: list[str]) -> Iterator[Turn]:
+    def _texts(self, raw: list[str]) -> list[Turn]:
         """Read plain texts: by the speakers that they name, else the user's and the assistant's by turns."""
         split = [_PREFIX.match(text) for text in raw]
-        roles = [match and role_of(match[1], self._roles) for match in split]
-        if len(raw) > 1 and all(role in ("user", "assistant", "system", "skip") for role in roles):
-            yield from (
-                Turn(role, match[2])
-                for role, match in zip(roles, split, strict=True)
-                if role in ("user", "assistant", "system") and match
-            )
-        else:
-            yield from (Turn("assistant" if number % 2 else "user", text) for number, text in enumerate(raw))
+        roles = [role_of(match[1], self._roles) if match else None for match in split]
+        if len(raw) > 1 and all(role in (*SPEAKERS, "skip") for role in roles):
+            return _spoken(roles, [match[2] for match in split if match])
+        return _spoken(["user", "assistant"] * len(raw), raw)
 
-    def _pairs(self, raw: list[Any]) -> Iterator[Turn]:
+    def _pairs(self, raw: list[Any]) -> list[Turn]:
         """Read pairs of texts: speaker and text, or question and answer."""
         if not all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in raw):
             raise RowProblem("not_turns")
         roles = [role_of(name, self._roles) for name, _ in raw]
         if all(roles):
-            yield from (
-                Turn(role, text)
-                for role, (_, text) in zip(roles, raw, strict=True)
-                if role in ("user", "assistant", "system")
-            )
-        else:
-            for question, answer in raw:
-                yield from (Turn("user", question), Turn("assistant", answer))
+            return _spoken(roles, [text for _, text in raw])
+        return _spoken(["user", "assistant"] * len(raw), [text for pair in raw for text in pair])
 
     def _entry(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read one message, or one exchange of several speakers."""
@@ -156,7 +140,18 @@ class TurnReader:
         if calls:
             self.notes.add("tool_calls")
         own = Notes()
-        text = self._text(entry, role, calls, own)
+        content = next((entry[key] for key in TEXT_KEYS if entry.get(key) is not None), None)
+        if content is None and role == "assistant" and isinstance(entry.get("refusal"), str):
+            own.add("refusal")
+            text = entry["refusal"]
+        elif content is None and isinstance(entry.get("audio"), Mapping):
+            text = own.add("media")
+        elif calls and (not content or (isinstance(content, str) and not content.strip())):
+            text = None
+        elif content is None and not any(key in entry for key in TEXT_KEYS):
+            raise _not_understood(entry)
+        else:
+            text = text_of(content, own)
         self.notes.update(own)
         if text is None:
             if role == "user" and "media" in own and "tool_calls" not in own:
@@ -164,20 +159,6 @@ class TurnReader:
             return [None]
         turn = Turn(role, text, self._trained(entry) if role == "assistant" else True)
         return [turn, None] if calls else [turn]
-
-    def _text(self, entry: Mapping[str, Any], role: str, calls: bool, notes: Notes) -> str | None:
-        """Return the text of a message; None where it has none."""
-        content = next((entry[key] for key in TEXT_KEYS if entry.get(key) is not None), None)
-        if content is None and role == "assistant" and isinstance(entry.get("refusal"), str):
-            notes.add("refusal")
-            return entry["refusal"]
-        if content is None and isinstance(entry.get("audio"), Mapping):
-            return notes.add("media")
-        if calls and (not content or (isinstance(content, str) and not content.strip())):
-            return None
-        if content is None and not any(key in entry for key in TEXT_KEYS):
-            raise _not_understood(entry)
-        return text_of(content, notes)
 
     def _exchange(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read an object whose keys are the speakers, such as `{"user": …, "assistant": …}`."""
@@ -203,30 +184,26 @@ class TurnReader:
         own = marks.in_lower_case(entry, marks.MESSAGE_KEYS) if self._follows_marks else {}
         return not own or not marks.excludes_message(own)
 
-    def _tagged(self, text: str) -> Iterator[Turn]:
+    def _tagged(self, text: str) -> list[Turn]:
         """Read text in which tags name the speakers; other headings in it are part of the messages."""
         known = {**ROLES, **{name.lower(): role for name, role in self._roles.items()}}
         tags = [mark for mark in _TAG.finditer(text) if mark[1].lower() in known]
-        if not tags:
-            tags = _plain_tags(text, known)
-        if not tags:
+        if not tags:  # names at the beginnings of lines: each role has one, its first, and the text begins with one
+            names: dict[str, str] = {}
+            for mark in _PLAIN_TAG.finditer(text):
+                name = mark[1].lower()
+                if name in known and names.setdefault(known[name], name) == name:
+                    tags.append(mark)
+        if not tags or (tags[0].re is _PLAIN_TAG and text[: tags[0].start()].strip()):
             raise RowProblem("not_turns")
-        for mark, following in zip(tags, [*tags[1:], None], strict=True):
-            content = text[mark.end() : following.start() if following else len(text)].strip()
-            role = known[mark[1].lower()]
-            if role in ("user", "assistant", "system"):
-                yield Turn(role, content)
+        ends = [*(mark.start() for mark in tags[1:]), len(text)]
+        contents = [text[mark.end() : end].strip() for mark, end in zip(tags, ends, strict=True)]
+        return _spoken([known[mark[1].lower()] for mark in tags], contents)
 
 
-def _plain_tags(text: str, known: Mapping[str, str]) -> list[re.Match[str]]:
-    """Return the marks of text that begins with one, such as `Human:`; each role has one name, its first."""
-    tags: list[re.Match[str]] = []
-    names: dict[str, str] = {}
-    for mark in _PLAIN_TAG.finditer(text):
-        name = mark[1].lower()
-        if name in known and names.setdefault(known[name], name) == name:
-            tags.append(mark)
-    return tags if tags and not text[: tags[0].start()].strip() else []
+def _spoken(roles: Iterable[str | None], texts: Sequence[str]) -> list[Turn]:
+    """Return the texts as turns, without those of roles that are skipped."""
+    return [Turn(role, text) for role, text in zip(roles, texts, strict=False) if role in SPEAKERS]
 
 
 def speaker_of(entry: Mapping[str, Any]) -> str | None:
@@ -299,18 +276,12 @@ def _role_key(entry: Mapping[str, Any]) -> str | None:
 
 
 def _role_of_key(key: str, own: Mapping[str, Any]) -> str | None:
-    name = key.strip().lower()
     if role := role_of(key.strip(), own):
         return role
-    return (
-        "user"
-        if name in COLUMNS.user and name not in COLUMNS.weak
-        else "assistant"
-        if name in COLUMNS.assistant
-        else "system"
-        if name in COLUMNS.system
-        else None
-    )
+    name = key.strip().lower()
+    if name in COLUMNS.user and name not in COLUMNS.weak:
+        return "user"
+    return "assistant" if name in COLUMNS.assistant else "system" if name in COLUMNS.system else None
 
 
 def _not_understood(entry: Mapping[str, Any]) -> RowProblem:

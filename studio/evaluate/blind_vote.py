@@ -7,7 +7,7 @@ has an order and sides of their own, and many can vote at once.
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -143,9 +143,7 @@ class Ballot:
     def next(self, voter: str) -> BallotItem | None:
         """Return the first pair that this voter has not voted on; None at the end."""
         voter, counted = checked_name(voter), self._counted()
-        waiting = (item for item in self.order(voter) if (voter, item) not in counted)
-        item = next(waiting, None)
-        return None if item is None else self.item(voter, item)
+        return next((self.item(voter, item) for item in self.order(voter) if (voter, item) not in counted), None)
 
     def vote(self, voter: str, item: str, choice: str, place: str = "") -> Vote:
         """Store a vote, in place of an earlier one; `place` is where the voter connects from, to limit voters by it.
@@ -168,10 +166,9 @@ class Ballot:
         places = {str(entry.get("voter")): str(entry.get("place", "")) for entry in entries}
         if voter not in places:
             from_here = sum(other == place for other in places.values()) if place else 0
-            if len(places) >= MAX_VOTERS or from_here >= MAX_VOTERS_FROM_ONE_PLACE:
-                raise CompareError(
-                    "compare.voters", most=MAX_VOTERS if from_here < MAX_VOTERS_FROM_ONE_PLACE else from_here
-                )
+            most = from_here if from_here >= MAX_VOTERS_FROM_ONE_PLACE else MAX_VOTERS
+            if len(places) >= most:
+                raise CompareError("compare.voters", most=most)
         if len(entries) >= MAX_ENTRIES:
             self._journal.replace(_latest_votes)
             if len(self._journal.entries()) >= MAX_ENTRIES:
@@ -196,30 +193,41 @@ class Ballot:
         """Return the votes that count: the last one of each voter on each pair of this ballot."""
         return list(self._counted().values())
 
+    def _outcomes(self, votes: list[Vote]) -> dict[str, Counter[str]]:
+        """Count the outcomes of the votes on each pair: `before`, `after`, `tie` or `bad`."""
+        counts: dict[str, Counter[str]] = {item: Counter() for item in self._pairs}
+        for vote in votes:
+            counts[vote.item][vote.winner or vote.choice] += 1
+        return counts
+
     def result(self) -> VoteResult:
-        """Count the votes; this reveals the sides."""
+        """Count the votes; this reveals the sides.
+
+        Votes on the same pair are not independent of each other, so a pair counts once, by its mean vote, however many
+        voters it has. Wilson's interval for that many trials is then on the safe side: no mean of values between 0 and
+        1 varies more than one of zeros and ones.
+        """
         votes = self.votes()
-        counts = Counter(vote.winner or vote.choice for vote in votes)
-        rate, interval = _win_rate(votes)
+        by_pair = [counts for counts in self._outcomes(votes).values() if counts]
+        totals = sum(by_pair, Counter())
+        wins = sum((counts["after"] + (counts["tie"] + counts["bad"]) / 2) / counts.total() for counts in by_pair)
+        rate = wins / len(by_pair) if by_pair else None
         return VoteResult(
             votes=len(votes),
             voters=len({vote.voter for vote in votes}),
-            items=len({vote.item for vote in votes}),
-            after=counts["after"],
-            before=counts["before"],
-            tie=counts["tie"],
-            bad=counts["bad"],
+            items=len(by_pair),
+            after=totals["after"],
+            before=totals["before"],
+            tie=totals["tie"],
+            bad=totals["bad"],
             win_rate=rate,
-            interval=interval,
+            interval=None if rate is None else wilson(rate, len(by_pair)),
         )
 
     def preferences(self) -> PreferenceData:
         """Return the decided pairs as preference data; pairs that are not decided are counted."""
-        votes_by_pair: dict[str, Counter[str]] = {item: Counter() for item in self._pairs}
-        for vote in self.votes():
-            votes_by_pair[vote.item][vote.winner or vote.choice] += 1
         rows, ties, bad, unvoted = [], 0, 0, 0
-        for item, counts in votes_by_pair.items():
+        for item, counts in self._outcomes(self.votes()).items():
             pair = self._pairs[item]
             if not counts:
                 unvoted += 1
@@ -253,22 +261,6 @@ def _latest_votes(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _other(side: Side) -> Side:
     return "after" if side == "before" else "before"
-
-
-def _win_rate(votes: Sequence[Vote]) -> tuple[float | None, tuple[float, float] | None]:
-    """Return the adapter's win rate and its interval.
-
-    Votes on the same pair are not independent of each other, so a pair counts once, by its mean vote, however many
-    voters it has. Wilson's interval for that many trials is then on the safe side: no mean of values between 0 and 1
-    varies more than one of zeros and ones.
-    """
-    scores_by_pair: dict[str, list[float]] = {}
-    for vote in votes:
-        scores_by_pair.setdefault(vote.item, []).append({"after": 1.0, "before": 0.0, None: 0.5}[vote.winner])
-    if not scores_by_pair:
-        return None, None
-    rate = sum(sum(scores) / len(scores) for scores in scores_by_pair.values()) / len(scores_by_pair)
-    return rate, wilson(rate, len(scores_by_pair))
 
 
 def wilson(rate: float, trials: int) -> tuple[float, float]:

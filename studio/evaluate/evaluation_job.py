@@ -54,15 +54,14 @@ def evaluate(
     if training is not None or alive:
         raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
     run = runs.find(request.run_id)
-    config = run.config()
-    with torch.no_grad(), load_columns(host, run, config, (BASE, request.column), None) as models:
-        job = _EvaluationJob(request, run, config, models, show, stop)
+    with torch.no_grad(), load_columns(host, run, run.config(), (BASE, request.column), None) as models:
+        job = _EvaluationJob(request, run, models, show, stop)
         try:
             evaluation = job.run()
         except _Stopped:
-            evaluation = job.progress(stopped=True)
+            evaluation = replace(job.progress(), stopped=True)
         finally:
-            job.release()
+            job.write_metadata(None)  # no process works on it any more
     show(evaluation)
 
 
@@ -71,19 +70,19 @@ class _EvaluationJob:
         self,
         request: EvaluationRequest,
         run: Run,
-        config: RunConfig,
         models: LoadedColumns,
         show: Callable[[Evaluation], None],
         stop: threading.Event,
     ):
+        config = run.config()
         self._models, self._show, self._stop = models, show, stop
-        self._settings = request.generation or config.generation
-        self._marker = config.evaluation.marker
+        self._settings, self._marker = request.generation or config.generation, config.evaluation.marker
         self._notes = [*models.notes, *models.unproven]
-        self._rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run, config)}
+        rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run, config)}
         if request.forgetting:
-            self._rows["general"] = self._general(run)
-        self._rows = {part: rows[: request.limit] for part, rows in self._rows.items()}
+            rows["general"] = self._general(run)
+        self._rows = {part: rows[part][: request.limit] for part in rows}
+        self._total = sum(map(len, self._rows.values()))
         depends_on = {
             "run": run.id,
             "base": models.base_sha256,
@@ -94,22 +93,18 @@ class _EvaluationJob:
         }
         self._id = digest(json.dumps(depends_on, sort_keys=True))[:16]
         self._folder = run.path / "compare" / self._id
-        self._journal = Journal(self._folder / ANSWERS)
         self._folder.mkdir(parents=True, exist_ok=True)
-        notes = [asdict(note) for note in self._notes]
-        self._metadata = depends_on | {"total": sum(map(len, self._rows.values())), "notes": notes}
-        self._write(Owner.current())
+        self._metadata = depends_on | {"total": self._total, "notes": [asdict(note) for note in self._notes]}
+        self.write_metadata(Owner.current())
+        self._journal = Journal(self._folder / ANSWERS)
         self._answered: dict[tuple[Part, int], list[dict[str, Any]]] = {
             (entry["part"], entry["row"]): entry["sides"] for entry in self._journal.entries()
         }
 
-    def _write(self, owner: Owner | None) -> None:
+    def write_metadata(self, owner: Owner | None) -> None:
+        """Write what the answers depend on, and the process that works on them."""
         metadata = self._metadata | {"owner": owner and owner.model_dump()}
         replace_file(self._folder / METADATA, json.dumps(metadata, ensure_ascii=False, indent=1))
-
-    def release(self) -> None:
-        """Record that no process works on it any more."""
-        self._write(None)
 
     def run(self) -> Evaluation:
         """Answer, then score."""
@@ -126,41 +121,28 @@ class _EvaluationJob:
             replace_file(self._folder / FORGETTING, forgetting.to_json())
         return replace(self.progress(), board=board, forgetting=forgetting)
 
-    def progress(self, stopped: bool = False) -> Evaluation:
+    def progress(self) -> Evaluation:
         """Return the evaluation so far."""
-        return Evaluation(
-            id=self._id,
-            path=self._folder,
-            done=len(self._answered),
-            total=sum(map(len, self._rows.values())),
-            pairs=tuple(self._pairs("held_out")),
-            notes=tuple(self._notes),
-            stopped=stopped,
-        )
+        pairs, notes = tuple(self._pairs("held_out")), tuple(self._notes)
+        return Evaluation(self._id, self._folder, len(self._answered), self._total, pairs, notes=notes)
 
     def _answer(self, part: Part, batch: Sequence[int]) -> None:
         """Answer a batch, in the same shape also where some of its rows are answered already."""
-        if self._stop.is_set():
-            raise _Stopped
+        self._check_stop()
         rows = [self._rows[part][number] for number in batch]
         items = [PromptBatchItem((row.ids, row.ids), generate.noise_key(row.prompt)) for row in rows]
         result = generate.answer(self._models, items, self._settings, self._stop)
-        if self._stop.is_set():
-            raise _Stopped
-        with_reference = [number for number, row in enumerate(rows) if row.answer]
-        scores = likelihood.log_probabilities(
-            self._models,
-            [items[number] for number in with_reference],
-            [rows[number].answer for number in with_reference],
+        self._check_stop()
+        scored = [(item, row.answer) for item, row in zip(items, rows, strict=True) if row.answer]
+        scores = iter(
+            likelihood.log_probabilities(self._models, [item for item, _ in scored], [ids for _, ids in scored])
         )
-        scores_by_row = dict(zip(with_reference, scores, strict=True))
-        for place, (number, sides) in enumerate(zip(batch, result.answers, strict=True)):
+        for number, row, sides in zip(batch, rows, result.answers, strict=True):
+            losses = [float(-each.mean()) for each in next(scores)] if row.answer else [None, None]
             if (part, number) not in self._answered:
-                scores = scores_by_row.get(place)
-                means = [float(-each.mean()) for each in scores] if scores else [None, None]
-                entry = [_stored_answer(side, nll, rows[place]) for side, nll in zip(sides, means, strict=True)]
-                row = {"prompt": rows[place].prompt, "reference": rows[place].reference}
-                self._journal.append({"part": part, "row": number, **row, "sides": entry})
+                entry = [_stored_answer(side, loss, row) for side, loss in zip(sides, losses, strict=True)]
+                texts = {"prompt": row.prompt, "reference": row.reference}
+                self._journal.append({"part": part, "row": number, **texts, "sides": entry})
                 self._answered[part, number] = entry
 
     def _pairs(self, part: Part) -> Iterator[tuple[Sample, Sample]]:
@@ -173,7 +155,7 @@ class _EvaluationJob:
         before, after = zip(*self._pairs(part), strict=True)
         return score(before, after, marker=marker, on_progress=self._check_stop)
 
-    def _check_stop(self, share: float) -> None:
+    def _check_stop(self, share: float = 0.0) -> None:
         if self._stop.is_set():
             raise _Stopped
 

@@ -52,18 +52,16 @@ class Evaluation:
 
 def stamp(run: Run) -> Stamp | None:
     """Return what changes with every batch of the run's newest evaluation; None without one. Cheap enough to poll."""
-    folder = _newest(run)
-    if folder is None:
-        return None
-    answers = folder / ANSWERS
-    size = answers.stat().st_size if answers.exists() else 0
-    return folder.name, (folder / METADATA).stat().st_mtime_ns, size, _is_running(folder, _read_metadata(folder))
+    for folder in _folders(run)[:1]:
+        answers, written = folder / ANSWERS, (folder / METADATA).stat().st_mtime_ns
+        size = answers.stat().st_size if answers.exists() else 0
+        return folder.name, written, size, _is_running(folder, _read_metadata(folder))
+    return None
 
 
 def newest(run: Run) -> Evaluation | None:
     """Return the run's newest evaluation; None without one."""
-    folder = _newest(run)
-    return None if folder is None else read(folder)
+    return next(map(read, _folders(run)), None)
 
 
 def read(folder: Path) -> Evaluation:
@@ -106,10 +104,6 @@ def _pair(entry: dict[str, Any]) -> tuple[Sample, Sample] | None:
     except (KeyError, TypeError, ValueError):
         return None
     return before, after
-
-
-def _newest(run: Run) -> Path | None:
-    return next(iter(_folders(run)), None)
 
 
 def _folders(run: Run) -> list[Path]:

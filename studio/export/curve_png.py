@@ -43,7 +43,9 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
         canvas.line([(_LEFT, y), (SIZE[0] - _RIGHT, y)], LINE, 1)
         words = f"{value:.{max(0, -math.floor(math.log10(step)))}f}"
         canvas.text(_LEFT - 12 - canvas.measure(words, 18), y - 14, words, 18, MUTED)
-    _steps(canvas, first, losses[-1][0], names[2])
+    words = f"{names[2]} {losses[-1][0]:.0f}"
+    canvas.text(_LEFT, SIZE[1] - _BOTTOM + 10, f"{first:.0f}", 18, MUTED)
+    canvas.text(SIZE[0] - _RIGHT - canvas.measure(words, 18), SIZE[1] - _BOTTOM + 10, words, 18, MUTED)
     canvas.line([place(point) for point in _downsample(losses)], ACCENT, 3)
     right = canvas.text(_LEFT, 16, names[0], 20, ACCENT, bold=True)
     if checks:
@@ -61,13 +63,6 @@ def _words(language: str) -> tuple[list[str], Faces]:
         return names, fonts.find(any(map(is_hangul, "".join(names))))
     except CompareError:
         return _words(DEFAULT_LANGUAGE)
-
-
-def _steps(canvas: Canvas, first: float, last: float, name: str) -> None:
-    top = SIZE[1] - _BOTTOM + 10
-    canvas.text(_LEFT, top, f"{first:.0f}", 18, MUTED)
-    words = f"{name} {last:.0f}"
-    canvas.text(SIZE[0] - _RIGHT - canvas.measure(words, 18), top, words, 18, MUTED)
 
 
 def nice_step(span: float, most: int) -> float:

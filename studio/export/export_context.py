@@ -123,11 +123,6 @@ class ExportContext:
         return self.choices["quantization"]
 
     @property
-    def attention(self) -> str:
-        """The attention implementation of the run."""
-        return self.choices["attention"]
-
-    @property
     def metadata(self) -> dict[str, Any]:
         """The common part of an export's `restyle.json`."""
         return {"base": self.base.metadata, "run": self.run.id, "data": self.run.resolved().get("data")}
@@ -136,12 +131,15 @@ class ExportContext:
 def load_context(run: Run, language: str = DEFAULT_LANGUAGE) -> ExportContext:
     """Load the context of a run; raises ExportError without an adapter, StudioError without its base."""
     from transformers import AutoTokenizer
+    from transformers import GenerationConfig as ModelGenerationConfig
 
     located = locate_base(run)
     config = run.config()
     compatibility.check(adapter_files.read(run.adapter), located)
     tokenizer = AutoTokenizer.from_pretrained(run.adapter, trust_remote_code=False, local_files_only=True)
-    stop_ids = tokens.stop_ids(tokenizer, _generation_config(located.path))
+    has_defaults = (located.path / "generation_config.json").is_file()
+    defaults = ModelGenerationConfig.from_pretrained(located.path) if has_defaults else None
+    stop_ids = tokens.stop_ids(tokenizer, defaults)
     prompt = _prompt_format(run_renderer(run, tokenizer), config)
     return ExportContext(run, config, _base_info(config, located), tokenizer, prompt, tuple(sorted(stop_ids)), language)
 
@@ -155,12 +153,6 @@ def locate_base(run: Run) -> load.Located:
     if located is None:
         raise ModelError("model.not_here", id=config.model.id)
     return located
-
-
-def _generation_config(folder: Path) -> Any:
-    from transformers import GenerationConfig as Defaults
-
-    return Defaults.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
 
 
 def _base_info(config: RunConfig, located: load.Located) -> BaseInfo:

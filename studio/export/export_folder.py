@@ -23,9 +23,9 @@ def place(run: Run, kind: Kind, out: Path | None) -> Path:
 
 def require_writable(folder: Path) -> None:
     """Raise ExportError when `folder` holds something that is not an export."""
-    if not folder.exists() or _is_export(folder) or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    raise ExportError("export.not_ours", folder=str(folder))
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not _is_export(folder):
+        raise ExportError("export.not_ours", folder=str(folder))
 
 
 def require_export(folder: Path) -> Path:

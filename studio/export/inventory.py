@@ -1,11 +1,15 @@
-"""The exports in a run's directory: their files, their verification, and whether the run has trained on since."""
+"""The exports in a run's directory: files, verification, whether the run has trained on since, how to use them."""
 
+import ast
 import os
+import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.export import export_folder
+from studio.export import example, export_folder, script
 from studio.export.request import KINDS, Kind
 from studio.export.verify import verification
 from studio.export.verify.verification import Verification
@@ -77,3 +81,38 @@ def _mtime(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+_PROMPT = '"How are you?"'
+
+
+def instructions(export: SavedExport, folder: str, name: str) -> str:
+    """Return the commands that use an export, for a terminal or Python.
+
+    `folder` is the export's path for the user, `name` the model's name in Ollama.
+    """
+    if export.kind == "merged":
+        return _pipeline(export.folder, folder)
+    enter = f"cd {subprocess.list2cmdline([folder]) if os.name == 'nt' else shlex.quote(folder)}"
+    if export.kind in ("ollama", "gguf"):
+        model = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "restyled"
+        return f"{enter}\nollama create {model} -f Modelfile\nollama run {model}"
+    run = {"script": f"python {script.NAME}", "space": "python app.py"}.get(export.kind)
+    return f"{enter}\npip install -r requirements.txt\n{run or _example_command(export.folder / example.NAME)}"
+
+
+def _example_command(path: Path) -> str:
+    """Return the command in the example's docstring, which has a prompt for every column."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    line = re.search(rf"^ +(python {re.escape(example.NAME)} .+)$", docstring, re.MULTILINE)
+    return line[1] if line else f"python {example.NAME} {_PROMPT}"
+
+
+def _pipeline(export: Path, folder: str) -> str:
+    lines = ["from transformers import pipeline", "", f'ask = pipeline("text-generation", model={folder!r})']
+    if (export / "chat_template.jinja").is_file():
+        lines.append(f'said = ask([{{"role": "user", "content": {_PROMPT}}}])[0]["generated_text"]')
+        lines.append('print(said[-1]["content"])')
+    else:
+        lines.append(f'print(ask({_PROMPT})[0]["generated_text"])')
+    return "\n".join(lines)

@@ -8,7 +8,8 @@ from studio import runs
 from studio.errors import ExportError
 from studio.export import adapter, export_folder, merge, ollama, script, space
 from studio.export.export_context import ExportContext, load_context
-from studio.export.request import RUNNER, ExportProgress, ExportRequest, can_verify
+from studio.export.request import RUNNER, ExportProgress, ExportRequest, OnProgress, can_verify
+from studio.export.verify import checks, verification
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost
 from studio.runs import Run
@@ -29,70 +30,63 @@ def export(
 
     Raises ExportError when it fails or is stopped; an earlier export in the same folder is then unchanged.
     """
+    notes: list[Message] = []
+    written: Path | None = None
+
+    def on_progress(phase: str, share: float | None) -> None:
+        if stop.is_set():
+            raise ExportStopped
+        show(ExportProgress(phase, share, written, notes=tuple(notes)))
+
     try:
-        _ExportJob(request, host, show, stop).run()
-    except ExportStopped as stopped:
-        raise ExportError("export.stopped", run=request.run_id) from stopped
-
-
-class _ExportJob:
-    def __init__(
-        self, request: ExportRequest, host: ModelHost, show: Callable[[ExportProgress], None], stop: threading.Event
-    ):
-        self._request, self._host, self._show, self._stop = request, host, show, stop
-        self._notes: list[Message] = []
-        self._folder: Path | None = None
-
-    def run(self) -> None:
-        """Write, verify and pack the export."""
-        request = self._request
-        self._on_progress("reading", None)
+        on_progress("reading", None)
         context = load_context(runs.find(request.run_id), request.language)
         folder = export_folder.place(context.run, request.kind, request.out)
-        self._folder = self._write(context, folder) if request.write else export_folder.require_export(folder)
+        if request.write:
+            written = _write(request, context, folder, host, stop, notes, on_progress)
+        else:
+            written = export_folder.require_export(folder)
         result = packed = None
         if request.verify and not can_verify(request.kind):
-            self._notes.append(message("export.note.needs_runner", package=RUNNER))
+            notes.append(message("export.note.needs_runner", package=RUNNER))
         elif request.verify:
-            from studio.export.verify import checks, verification
-
-            result = checks.verify(context, self._folder, self._host, self._on_progress)
-            verification.save(result, self._folder)
+            result = checks.verify(context, written, host, on_progress)
+            verification.save(result, written)
         if request.zip:
-            self._on_progress("packing", None)
-            packed = export_folder.zipped(self._folder)
-        self._show(ExportProgress("done", 1.0, self._folder, packed, tuple(self._notes), result))
+            on_progress("packing", None)
+            packed = export_folder.zipped(written)
+    except ExportStopped as stopped:
+        raise ExportError("export.stopped", run=request.run_id) from stopped
+    show(ExportProgress("done", 1.0, written, packed, tuple(notes), result))
 
-    def _write(self, context: ExportContext, folder: Path) -> Path:
-        kind = self._request.kind
-        export_folder.require_writable(folder)
-        if context.base.origin != "hub":
-            key = "export.note.base_package" if context.base.origin == "package" else "export.note.base_folder"
-            self._notes.append(message(key, base=context.base.id))
-        if kind == "example":
-            return adapter.export_example(context, folder)
-        if kind == "script":
-            return script.export(context, folder)
-        if kind == "space":
-            return space.export(context, folder, self._host, self._stop, self._on_progress)
-        if kind == "adapter":
-            return adapter.export(context, folder)
-        if kind == "merged":
-            return merge.export(context, folder, self._precision(context, folder), self._on_progress)
-        converter = ollama.require_converter(self._request.converter) if kind == "gguf" else None
-        self._notes += ollama.notes(context, kind)
-        precision = self._precision(context, folder)
-        if converter:
-            return ollama.export_gguf(context, folder, precision, converter, self._on_progress)
-        return ollama.export(context, folder, precision, self._on_progress)
 
-    def _precision(self, context: ExportContext, folder: Path) -> str:
-        choice = merge.choose_precision(context.precision, context.base.settings, self._request.precision)
-        merge.require_room(context, folder, choice.value)
-        self._notes.append(message("export.note.precision", value=choice.value, reason=choice.reason))
-        return choice.value
-
-    def _on_progress(self, phase: str, share: float | None) -> None:
-        if self._stop.is_set():
-            raise ExportStopped
-        self._show(ExportProgress(phase, share, self._folder, notes=tuple(self._notes)))
+def _write(
+    request: ExportRequest,
+    context: ExportContext,
+    folder: Path,
+    host: ModelHost,
+    stop: threading.Event,
+    notes: list[Message],
+    on_progress: OnProgress,
+) -> Path:
+    """Write an export and return its folder; adds to the notes."""
+    export_folder.require_writable(folder)
+    if context.base.origin != "hub":
+        key = "export.note.base_package" if context.base.origin == "package" else "export.note.base_folder"
+        notes.append(message(key, base=context.base.id))
+    if request.kind == "space":
+        return space.export(context, folder, host, stop, on_progress)
+    small = {"adapter": adapter.export, "example": adapter.export_example, "script": script.export}
+    if request.kind in small:
+        return small[request.kind](context, folder)
+    converter = ollama.require_converter(request.converter) if request.kind == "gguf" else None
+    if request.kind != "merged":
+        notes += ollama.notes(context, request.kind)
+    precision = merge.choose_precision(context.precision, context.base.settings, request.precision)
+    merge.require_room(context, folder, precision.value)
+    notes.append(message("export.note.precision", value=precision.value, reason=precision.reason))
+    if request.kind == "merged":
+        return merge.export(context, folder, precision.value, on_progress)
+    if converter:
+        return ollama.export_gguf(context, folder, precision.value, converter, on_progress)
+    return ollama.export(context, folder, precision.value, on_progress)

@@ -5,11 +5,11 @@ Then longer chats are rendered both ways and compared.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from studio.data.prompt import adds_bos
+from studio.export import code_snippets
 from studio.export.export_context import ExportContext
 from studio.model.template import ChatTemplate, TemplateRefusal
 
@@ -64,23 +64,8 @@ def _go(literal: str) -> str:
     return literal.replace("{{", '{{ "{{" }}').replace('"""', '{{ "\\"\\"\\"" }}')
 
 
-class _Template:
-    """Renders chats with the export's chat template."""
-
-    def __init__(self, context: ExportContext):
-        tokenizer = copy.copy(context.tokenizer)
-        if context.prompt.kind != "chat":
-            tokenizer.chat_template = context.prompt.chat_template()
-        self._template = ChatTemplate(tokenizer)
-        self._bos = tokenizer.bos_token if adds_bos(tokenizer) else ""
-
-    def render(self, turns: Sequence[str], system: str | None = None) -> str:
-        """Render a chat without the BOS token where Ollama adds it."""
-        roles = ("user", "assistant")
-        messages = [(roles[number % 2], turn) for number, turn in enumerate(turns)]
-        if system is not None:
-            messages.insert(0, ("system", system))
-        return self._template.render(messages, ask=True).removeprefix(self._bos)
+Render = Callable[..., str | None]
+"""Renders the turns of a chat, and its system prompt if it has one; None for a chat that the template refuses."""
 
 
 def template_parts(context: ExportContext) -> tuple[TemplateParts | None, bool]:
@@ -88,39 +73,42 @@ def template_parts(context: ExportContext) -> tuple[TemplateParts | None, bool]:
 
     None for a template with several columns, or one that changes the text of a turn.
     """
-    if context.prompt.kind != "chat" and context.prompt.chat_template() is None:
-        return None, False
-    template = _Template(context)
-    parts = _split(template)
+    tokenizer = copy.copy(context.tokenizer)
+    if context.prompt.kind != "chat":
+        tokenizer.chat_template = context.prompt.chat_template()
+        if tokenizer.chat_template is None:
+            return None, False
+    template = ChatTemplate(tokenizer)
+    bos = tokenizer.bos_token if adds_bos(tokenizer) else ""  # which Ollama adds
+
+    def render(turns: Sequence[str], system: str | None = None) -> str | None:
+        messages = [] if system is None else [("system", system)]
+        messages += [(("user", "assistant")[number % 2], turn) for number, turn in enumerate(turns)]
+        try:
+            return template.render(messages, ask=True).removeprefix(bos)
+        except TemplateRefusal:
+            return None
+
+    parts = _split(render)
     if parts is None:
         return None, False
     systems = [None] if parts.before_system is None else [None, "Be kind."]
-    correct = [
-        all(_try_render(template, turns, system) == parts.render(turns, system) for system in systems)
-        for turns in _CHATS
-    ]
+    correct = [all(render(turns, system) == parts.render(turns, system) for system in systems) for turns in _CHATS]
     return (parts, all(correct)) if correct[0] else (None, False)
 
 
-def _try_render(template: _Template, turns: Sequence[str], system: str | None) -> str | None:
-    try:
-        return template.render(turns, system)
-    except TemplateRefusal:
-        return None
-
-
-def _split(template: _Template) -> TemplateParts | None:
-    first = _try_render(template, [_FIRST], None)
+def _split(render: Render) -> TemplateParts | None:
+    first = render([_FIRST])
     if first is None or first.count(_FIRST) != 1:
         return None
     before, after_question = first.split(_FIRST)
     before_system, after_system = None, ""
-    with_system = _try_render(template, [_FIRST], _SYSTEM)
+    with_system = render([_FIRST], _SYSTEM)
     if with_system is not None and with_system.count(_SYSTEM) == with_system.count(_FIRST) == 1:
         before_system, rest = with_system.split(_SYSTEM)
         after_system = rest.split(_FIRST)[0]
     before_answer = after_answer = ""
-    longer = _try_render(template, [_FIRST, _ANSWER, _SECOND], None)
+    longer = render([_FIRST, _ANSWER, _SECOND])
     if longer is not None and all(longer.count(held) == 1 for held in (_FIRST, _ANSWER, _SECOND)):
         between = longer.split(_FIRST)[1].split(_ANSWER)[0]
         if between.startswith(after_question):
@@ -131,34 +119,12 @@ def _split(template: _Template) -> TemplateParts | None:
 
 def text(context: ExportContext, template: TemplateParts | None, weights: str) -> str:
     """Return the Modelfile; `weights` is the path of the model, relative to the Modelfile."""
-    settings = context.generation
-    lines = [
-        f"# ollama create {_name(context.name)} -f Modelfile && ollama run {_name(context.name)}",
-        f"# Written by Restyle Studio for its run {context.run.id}.",
-        f"FROM {weights}",
-        "",
-        f'TEMPLATE """{template.as_go() if template else "{{ .Prompt }}"}"""',
-        "",
-    ]
-    if context.prompt.system:
-        lines += [f'SYSTEM """{context.prompt.system.replace(chr(34) * 3, chr(39) * 3)}"""', ""]
-    for stop in context.tokenizer.convert_ids_to_tokens(context.stop_ids):
-        lines.append(f"PARAMETER stop {_quoted(stop)}")
-    parameters: dict[str, Any] = {
-        "temperature": settings.temperature,
-        "top_k": settings.top_k,
-        "top_p": settings.top_p,
-        "repeat_penalty": settings.repetition_penalty,
-        "num_predict": settings.max_new_tokens,
-    }
-    lines += [f"PARAMETER {name} {value}" for name, value in parameters.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '\\"') + '"'
-
-
-def _name(name: str) -> str:
-    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
-    return kept.strip("-") or "restyled"
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in context.name.lower())
+    return code_snippets.render(
+        "Modelfile",
+        context,
+        model=name.strip("-") or "restyled",
+        weights=weights,
+        template=template.as_go() if template else "{{ .Prompt }}",
+        stops=context.tokenizer.convert_ids_to_tokens(context.stop_ids),
+    )

@@ -45,19 +45,16 @@ _TIMEOUT_SECONDS = 1800.0
 def notes(context: ExportContext, kind: Kind) -> list[Message]:
     """Return notes on the import: the limits of the template, and the Ollama versions that read the model."""
     template, multi_turn = modelfile.template_parts(context)
-    limits = []
-    if template is None:
-        limits.append(message("export.note.no_template"))
-    elif not multi_turn:
-        limits.append(message("export.note.one_turn"))
-    if kind == "gguf":
-        return limits
-    architecture = str((context.base.settings.get("architectures") or ["?"])[0])
-    if architecture in CONVERTED_BY_OLLAMA:
-        support = "export.note.ollama_converted"
-    else:
+    notes = [message("export.note.no_template")] if template is None else []
+    if template and not multi_turn:
+        notes.append(message("export.note.one_turn"))
+    if kind == "ollama":
+        architecture = str((context.base.settings.get("architectures") or ["?"])[0])
         support = "export.note.ollama_mlx" if architecture in MLX_ONLY else "export.note.ollama_unknown"
-    return [*limits, message(support, architecture=architecture)]
+        if architecture in CONVERTED_BY_OLLAMA:
+            support = "export.note.ollama_converted"
+        notes.append(message(support, architecture=architecture))
+    return notes
 
 
 def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProgress) -> Path:
@@ -65,19 +62,14 @@ def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProg
 
     def fill(draft: Path) -> None:
         merge.fill(draft, context, dtype, on_progress, kind="ollama")
-        _set_add_bos_token(draft, context)
+        path = draft / "tokenizer_config.json"
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings["add_bos_token"] = adds_bos(context.tokenizer)  # Ollama adds none by default
+        replace_file(path, json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
         replace_file(draft / "Modelfile", modelfile.text(context, modelfile.template_parts(context)[0], "."))
 
     metadata = context.metadata | {"precision": dtype}
     return export_folder.write(folder, "ollama", metadata, fill, merge.size(context, dtype))
-
-
-def _set_add_bos_token(draft: Path, context: ExportContext) -> None:
-    """Say whether Ollama adds the BOS token; by default it does not."""
-    path = draft / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["add_bos_token"] = adds_bos(context.tokenizer)
-    replace_file(path, json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
 
 
 def require_converter(converter: Path | None) -> Path:

@@ -85,9 +85,7 @@ def _fill(draft: Path, context: ExportContext, pairs: tuple[AnswerPair, ...]) ->
     (draft / "adapter" / "requirements.txt").rename(draft / "requirements.txt")
     (draft / "adapter" / "ask.py").unlink()
     if context.base.origin == "package":
-        lines = [*sorted(code_snippets.base_from_package_imports(context.base)), "from pathlib import Path", ""]
-        lines += ["from transformers import AutoModelForCausalLM, GgufConfig", "", ""]
-        replace_file(draft / "base.py", "\n".join(lines) + "\n" + code_snippets.base_from_package(context.base))
+        replace_file(draft / "base.py", code_snippets.render("base.py", context))
     replace_file(draft / APP, Path(__file__).with_name("demo_app.py").read_text(encoding="utf-8"))
     replace_file(draft / DATA, json.dumps(_demo(context, pairs), ensure_ascii=False, indent=1) + "\n")
     replace_file(draft / "README.md", _readme(context))
@@ -113,7 +111,7 @@ def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, An
         "words": words,
         "base": {"id": context.base.id, "revision": context.base.revision, "origin": context.base.origin},
         "quantization": context.quantization,
-        "attention": context.attention,
+        "attention": context.choices["attention"],
         "system": context.prompt.system,
         "stops": list(context.stop_ids),
         "generation": generation,
@@ -124,7 +122,7 @@ def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, An
 def _readme(context: ExportContext) -> str:
     from huggingface_hub import SpaceCardData
 
-    language = context.language
+    base, language = escape_inline(context.base.id), context.language
     head = SpaceCardData(
         title=context.name[:60],
         sdk=_SDK,
@@ -142,7 +140,6 @@ def _readme(context: ExportContext) -> str:
     )
     name = hub_models.licence_of(context.base.licence)
     licence = text("export.card.licence_known", language, licence=escape_inline(name)) if name else ""
-    base = escape_inline(context.base.id)
     about = text("export.space.readme", language, base=base, hardware=_HARDWARE, sdk=version(_SDK))
     parts = [f"---\n{head.to_yaml()}\n---", f"# {escape_inline(context.name)}", about, licence]
     return "\n\n".join(part for part in parts if part) + "\n"

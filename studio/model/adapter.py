@@ -52,7 +52,10 @@ class ModelHost:
             if not processes.sharded():
                 self.probe = probe.record(self.loaded.model, self.loaded.tokenizer)
             self._key = key
-            self.held = _bytes_by_card(self.loaded.model)
+            self.held = {}
+            for part in self.loaded.model.parameters():
+                card = part.device.index or 0
+                self.held[card] = self.held.get(card, 0) + part.numel() * part.element_size()
         return self.loaded
 
     def put_adapter(self, peft_model: Any, name: str) -> None:
@@ -124,14 +127,6 @@ class ModelHost:
             torch.cuda.empty_cache()
 
 
-def _bytes_by_card(model: Any) -> dict[int, float]:
-    held: dict[int, float] = {}
-    for part in model.parameters():
-        card = part.device.index or 0
-        held[card] = held.get(card, 0) + part.numel() * part.element_size()
-    return held
-
-
 def lora_config(settings: LoraSettings, model: Any) -> Any:
     """Return PEFT's configuration for our settings and `model`; raises RunError when a named module does not exist.
 
@@ -151,6 +146,7 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         if target not in known:
             near = difflib.get_close_matches(target, known, n=len(known), cutoff=0.0)
             raise RunError("run.target", target=target, modules=", ".join(near))
+    chosen = [part for part, name in linear_parts(model).items() if _own_name(name) in targets]
     return LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
@@ -160,7 +156,7 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         use_rslora=settings.rslora,
         use_dora=settings.dora,
         init_lora_weights=True if settings.init == "default" else settings.init,
-        fan_in_fan_out=_all_are(Conv1D, targets, model),
+        fan_in_fan_out=all(isinstance(part, Conv1D) for part in chosen),
         task_type="CAUSAL_LM",
     )
 
@@ -244,12 +240,6 @@ def linear_parts(model: Any) -> dict[Any, str]:
     return {p: name for name, p in model.named_modules() if isinstance(p, kinds) and p is not output}
 
 
-def _all_are(kind: type, targets: Sequence[str], model: Any) -> bool:
-    """Whether all modules that are called like a target are of one kind."""
-    chosen = [part for part, name in linear_parts(model).items() if _own_name(name) in targets]
-    return bool(chosen) and all(isinstance(part, kind) for part in chosen)
-
-
 def linear_modules_with_adapter(peft_model: Any) -> list[str]:
     """Return the names of the modules that an adapter sits in, each once."""
     paths = (name.split(".lora_A.")[0] for name, _ in peft_model.named_parameters() if ".lora_A." in name)
@@ -278,14 +268,12 @@ def save(
     replace_folder(folder, fill)
 
 
-_TRAINER_FILES = ("*.pt", "*.pth", "trainer_state.json", "complete.json", ".*")
-
-
 def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -> None:
     """Save the adapter of a checkpoint as `save` would have done then."""
 
     def fill(draft: Path) -> None:
-        shutil.copytree(checkpoint, draft, ignore=shutil.ignore_patterns(*_TRAINER_FILES), dirs_exist_ok=True)
+        ignore = shutil.ignore_patterns("*.pt", "*.pth", "trainer_state.json", "complete.json", ".*")
+        shutil.copytree(checkpoint, draft, ignore=ignore, dirs_exist_ok=True)
         replace_file(draft / BASE_RECORD, json.dumps({"base": base}, indent=1))
 
     replace_folder(folder, fill)

@@ -9,7 +9,7 @@ or by their last parts: nothing from a file is ever a pattern here.
 import json
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from studio.errors import CompareError
+from studio.model.weight_files import list_names
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 BASE_RECORD = "restyle.json"
@@ -95,7 +96,12 @@ class SavedAdapter:
     @property
     def template(self) -> str | None:
         """The chat template that lies beside it; None without one."""
-        return _template(self.folder)
+        file = self.folder / "chat_template.jinja"
+        if file.is_file() and file.stat().st_size <= _MAX_SETTINGS_BYTES:
+            return file.read_text(encoding="utf-8", errors="replace")
+        config = _json(self.folder / "tokenizer_config.json")
+        template = config.get("chat_template") if isinstance(config, dict) else None
+        return template if isinstance(template, str) else None
 
     def lora_config(self) -> Any:
         """Return PEFT's configuration, from checked settings alone."""
@@ -103,14 +109,19 @@ class SavedAdapter:
 
         known = ("lora_dropout", "use_rslora", "use_dora", "lora_bias", "fan_in_fan_out")
         options = {name: self.settings[name] for name in known if self.settings.get(name)}
-        alphas = {path: _of_module(path, self.settings.get("alpha_pattern") or {}) for path in self.modules}
-        ranks = {path: of.rank for path, of in self.modules.items() if of.rank != self.settings["r"]}
+        ranks, alphas = {}, {}
+        for path, shape in self.modules.items():
+            exact = f"^{re.escape(path)}"  # by this, PEFT finds this module and no other
+            if shape.rank != self.settings["r"]:
+                ranks[exact] = shape.rank
+            if (alpha := _of_module(path, self.settings.get("alpha_pattern") or {})) is not None:
+                alphas[exact] = alpha
         return LoraConfig(
             r=self.settings["r"],
             lora_alpha=self.settings["lora_alpha"],
             target_modules=list(self.modules),
-            rank_pattern={_exact_pattern(path): rank for path, rank in ranks.items()},
-            alpha_pattern={_exact_pattern(path): alpha for path, alpha in alphas.items() if alpha is not None},
+            rank_pattern=ranks,
+            alpha_pattern=alphas,
             inference_mode=True,
             task_type="CAUSAL_LM",
             **options,
@@ -144,20 +155,16 @@ def recorded_base(folder: Path) -> dict[str, str | None]:
     """
     if not (folder / BASE_RECORD).is_file():
         settings = read_settings(folder)
-        named, revision = (settings.get(name) for name in ("base_model_name_or_path", "revision"))
-        for field, value in (("base_model_name_or_path", named), ("revision", revision)):
-            if len(str(value)) > _MAX_NAME_CHARACTERS:
-                raise CompareError(
-                    "compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=_shorten(value)
-                )
-        return {"id": str(named or ""), "revision": str(revision) if revision else None, "weights": None}
+        for field in ("base_model_name_or_path", "revision"):
+            if len(str(settings.get(field))) > _MAX_NAME_CHARACTERS:
+                raise _bad_settings(folder, SETTINGS, field, settings[field])
+        named, revision = (str(settings.get(field) or "") for field in ("base_model_name_or_path", "revision"))
+        return {"id": named, "revision": revision or None, "weights": None}
     record = _json(folder / BASE_RECORD)
     base = record.get("base") if isinstance(record, dict) else None
     texts = [base.get(name) for name in ("id", "weights")] if isinstance(base, dict) else [None]
     if not all(isinstance(text, str) and len(text) <= _MAX_NAME_CHARACTERS for text in texts):
-        raise CompareError(
-            "compare.bad_settings", folder=folder.name, file=BASE_RECORD, field="base", value=_shorten(base)
-        )
+        raise _bad_settings(folder, BASE_RECORD, "base", base)
     return {"id": base["id"], "revision": str(base.get("revision") or "") or None, "weights": base["weights"]}
 
 
@@ -174,10 +181,11 @@ def _require_lora(folder: Path, settings: Mapping[str, Any]) -> None:
         _LoraSettings.model_validate(settings)
     except ValidationError as error:
         field = str(error.errors()[0]["loc"][0])
-        value = _shorten(settings.get(field))
-        raise CompareError(
-            "compare.bad_settings", folder=folder.name, file=SETTINGS, field=field, value=value
-        ) from error
+        raise _bad_settings(folder, SETTINGS, field, settings.get(field)) from error
+
+
+def _bad_settings(folder: Path, file: str, field: str, value: Any) -> CompareError:
+    return CompareError("compare.bad_settings", folder=folder.name, file=file, field=field, value=_shorten(value))
 
 
 def _of_module(path: str, table: Mapping[str, Any]) -> Any:
@@ -187,11 +195,6 @@ def _of_module(path: str, table: Mapping[str, Any]) -> Any:
         if path == name or (not key.startswith("^") and path.endswith(f".{name}")):
             return value
     return None
-
-
-def _exact_pattern(path: str) -> str:
-    """Return the pattern by which PEFT finds this module and no other."""
-    return f"^{re.escape(path)}"
 
 
 def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:
@@ -207,18 +210,13 @@ def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:
     targets = settings.get("target_modules")
     if isinstance(targets, list | tuple):  # PEFT takes a string for a pattern, which is not evaluated here
         ends = {target for target in targets if isinstance(target, str)}
-        unlisted = [path for path in modules if ends.isdisjoint(_suffixes(path))]
+        unlisted = [
+            path for path in modules if ends.isdisjoint(path.split(".", n)[-1] for n in range(path.count(".") + 1))
+        ]
         if unlisted:
-            raise CompareError(
-                "compare.contradicts", folder=folder.name, detail=f"target_modules ∌ {_list_names(unlisted)}"
-            )
+            detail = f"target_modules ∌ {list_names(unlisted)}"
+            raise CompareError("compare.contradicts", folder=folder.name, detail=detail)
     return modules
-
-
-def _suffixes(path: str) -> list[str]:
-    """Return the name of a module, and its last parts of every length."""
-    parts = path.split(".")
-    return [".".join(parts[first:]) for first in range(len(parts))]
 
 
 def _matrices(folder: Path, path: str, parts: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) -> LoraShape:
@@ -254,15 +252,6 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         raise CompareError("compare.damaged", folder=folder.name, detail=_shorten(error)) from error
 
 
-def _template(folder: Path) -> str | None:
-    file = folder / "chat_template.jinja"
-    if file.is_file() and file.stat().st_size <= _MAX_SETTINGS_BYTES:
-        return file.read_text(encoding="utf-8", errors="replace")
-    config = _json(folder / "tokenizer_config.json")
-    template = config.get("chat_template") if isinstance(config, dict) else None
-    return template if isinstance(template, str) else None
-
-
 def _json(path: Path) -> Any:
     """Return what a small JSON file holds; None for one that is missing, too large or damaged."""
     try:
@@ -271,11 +260,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _list_names(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join([_shorten(name) for name in names[:3]] + ["…"] * (len(names) > 3))
 
 
 def _shorten(value: Any) -> str:

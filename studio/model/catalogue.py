@@ -68,32 +68,15 @@ def cached() -> list[KnownModel]:
     """Return the built-in model, then the models in the Hub's cache by name."""
     here = builtin.is_here()
     first = KnownModel(BUILTIN_MODEL, builtin.folder(), _bytes(builtin.folder()) if here else 0, here, True)
-    return [first, *sorted(_in_cache(), key=lambda model: model.id.lower())]
-
-
-def _in_cache() -> Iterator[KnownModel]:
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repositories = scan_cache_dir(hub_models.cache_folder()).repos
-    except (CacheNotFound, OSError):
-        return
-    for repository in repositories:
-        if repository.repo_type != "model":
-            continue
+    models = []
+    for repository in hub_models.cached_repositories():
         revision = repository.refs.get("main") or max(repository.revisions, key=lambda r: r.last_modified, default=None)
         if revision is None or not hub_models.is_whole(revision.snapshot_path):
             continue
-        settings = _read_json(revision.snapshot_path / "config.json")
-        if settings:
-            yield KnownModel(
-                repository.repo_id,
-                revision.snapshot_path,
-                revision.size_on_disk,
-                True,
-                architecture.is_loadable(settings),
-            )
+        if settings := _read_json(revision.snapshot_path / "config.json"):
+            loadable = architecture.is_loadable(settings)
+            models.append(KnownModel(repository.repo_id, revision.snapshot_path, revision.size_on_disk, True, loadable))
+    return [first, *sorted(models, key=lambda model: model.id.lower())]
 
 
 def describe(config: ModelConfig, token: str | None = None) -> ModelFacts:
@@ -107,7 +90,18 @@ def describe(config: ModelConfig, token: str | None = None) -> ModelFacts:
 def describe_here(config: ModelConfig) -> ModelFacts | None:
     """Return what this machine alone knows of a model; None when only the Hub can tell."""
     if config.id == BUILTIN_MODEL:
-        return _builtin()
+        if builtin.is_here():
+            return _of_folder(BUILTIN_MODEL, "builtin", builtin.folder(), licence=builtin.LICENCE)
+        return ModelFacts(
+            BUILTIN_MODEL,
+            "builtin",
+            here=False,
+            bytes=builtin.DOWNLOAD_BYTES,
+            needs=builtin.DISK_BYTES,
+            free=hub_models.free_disk(builtin.folder()),
+            licence=builtin.LICENCE,
+            chat_template=True,
+        )
     folder = Path(config.id).expanduser()
     try:
         located = load.locate(config)
@@ -117,21 +111,6 @@ def describe_here(config: ModelConfig) -> ModelFacts | None:
     if located is None:
         return None
     return _of_folder(config.id, "folder" if folder.is_dir() else "cache", located.path)
-
-
-def _builtin() -> ModelFacts:
-    if builtin.is_here():
-        return _of_folder(BUILTIN_MODEL, "builtin", builtin.folder(), licence=builtin.LICENCE)
-    return ModelFacts(
-        BUILTIN_MODEL,
-        "builtin",
-        here=False,
-        bytes=builtin.DOWNLOAD_BYTES,
-        needs=builtin.DISK_BYTES,
-        free=hub_models.free_disk(builtin.folder()),
-        licence=builtin.LICENCE,
-        chat_template=True,
-    )
 
 
 def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = None) -> ModelFacts:
@@ -151,7 +130,7 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
         bytes=_bytes(folder),
         path=folder,
         parameters=count,
-        licence=licence or licence_in(folder),
+        licence=licence or hub_models.licence_of(licence_head(folder)),
         quantized=quantized,
         chat_template=bool(template),
         architecture=architecture.named(settings),
@@ -230,11 +209,6 @@ def _count(number: int) -> str:
         if number >= unit:
             return f"{number / unit:.3g} {name}"
     return str(number)
-
-
-def licence_in(folder: Path) -> str | None:
-    """Return the licence in the head of a model card, if there is one that can be read."""
-    return hub_models.licence_of(licence_head(folder))
 
 
 def licence_head(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from studio.files import home, replace_file
 from studio.model import builtin, skeleton
 from studio.model.adapter_files import SavedAdapter
 from studio.model.load import Located
+from studio.model.weight_files import list_names
 
 Evidence = Literal["weights", "name", "shapes", "vouched"]
 """The hash of the weights, the same name, fitting shapes alone, or these and the user's confirmation."""
@@ -80,12 +81,17 @@ def compare_identities(
     """
     if made_for["weights"] is not None:
         return "weights" if made_for["weights"] == base["weights"] else None
-    theirs, revision = _parsed(made_for)
+    theirs, revision = str(made_for["id"] or ""), made_for.get("revision")
+    if match := _SNAPSHOT.fullmatch(theirs):  # a path into the Hub's cache holds both
+        theirs, revision = f"{match[1]}/{match[2]}", match[3]
     ours, is_folder = str(base["id"]), base["revision"] is None
     if theirs and any(_same_place(theirs, str(each)) for each in (ours if is_folder else None, place) if each):
         return "name"
     if not is_folder and theirs.casefold() == ours.casefold():
-        return "shapes" if _another_edition(revision, base["revision"]) else "name"
+        commits = [bool(_COMMIT.fullmatch(each or "")) for each in (revision, base["revision"])]
+        # the built-in model from its package has the id of the Hub's, and other weights
+        is_another = base["revision"] == builtin.PACKAGE or (all(commits) and revision != base["revision"])
+        return "shapes" if is_another else "name"
     if _HUB_ID.fullmatch(theirs) and not _may_be_copies(theirs, ours, is_folder):
         return None
     return "shapes"
@@ -102,20 +108,8 @@ def _may_be_copies(theirs: str, ours: str, is_folder: bool) -> bool:
     ]
     if is_folder:
         return copied[0] or _last(theirs) == _last(ours)
-    return any(copied) and _original(theirs) == _original(ours)
-
-
-def _original(name: str) -> str:
-    """Return the last part of a model's name, without what copies add to it."""
-    return _COPY.sub("", _last(name))
-
-
-def _parsed(made_for: Mapping[str, str | None]) -> tuple[str, str | None]:
-    """Return id and revision; a path into the Hub's cache holds both."""
-    named = str(made_for["id"] or "")
-    if match := _SNAPSHOT.fullmatch(named):
-        return f"{match[1]}/{match[2]}", match[3]
-    return named, made_for.get("revision")
+    originals = {_COPY.sub("", _last(name)) for name in (theirs, ours)}
+    return any(copied) and len(originals) == 1
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -126,20 +120,13 @@ def _last(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1].casefold()
 
 
-def _another_edition(theirs: str | None, ours: str | None) -> bool:
-    """Whether the id is the same and the weights may not be: another commit, or the built-in model from its package."""
-    commits = [bool(_COMMIT.fullmatch(each or "")) for each in (theirs, ours)]
-    return ours == builtin.PACKAGE or (all(commits) and theirs != ours)
-
-
 def _require_shapes(saved: SavedAdapter, located: Located, made_for: str) -> None:
     """Raise CompareError unless the base has the adapter's modules, in its sizes; both bases are named."""
     ours = skeleton.modules(located.path)
     names = {"folder": saved.folder.name, "made_for": made_for, "loaded": located.id}
     missing = [path for path in saved.modules if path not in ours]
     if missing:
-        modules = ", ".join(path[:120] for path in missing[:3]) + " …" * (len(missing) > 3)
-        raise CompareError("compare.other_modules", modules=modules, **names)
+        raise CompareError("compare.other_modules", modules=list_names(missing), **names)
     for path, theirs in saved.modules.items():
         if (theirs.inputs, theirs.outputs) != ours[path]:
             sizes = {"theirs": f"{theirs.inputs} × {theirs.outputs}", "ours": "{} × {}".format(*ours[path])}

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,16 @@ forecast: what is done follows from what is measured."""
 
 def parameters(folder: Path) -> int:
     """Return the number of a model's weights, quantized or not, from the heads of its files; raises ModelError."""
-    table = headers(folder)
-    return sum(_weights(name, entry, table) for name, entry in table.items())
-
-
-def _weights(name: str, entry: dict[str, Any], header: Container[str]) -> int:
-    """Return the number of weights in a tensor; of bitsandbytes' 4 bits two share a byte, and its scales are none."""
-    if name.endswith(_SCALES) or ".quant_state." in name:
-        return 0
-    if f"{name}.quant_map" in header:
-        begin, end = entry["data_offsets"]
-        return 2 * (end - begin)
-    return math.prod(entry["shape"])
+    table, total = headers(folder), 0
+    for name, entry in table.items():
+        if name.endswith(_SCALES) or ".quant_state." in name:
+            continue
+        if f"{name}.quant_map" in table:  # two weights of bitsandbytes' 4 bits share a byte
+            begin, end = entry["data_offsets"]
+            total += 2 * (end - begin)
+        else:
+            total += math.prod(entry["shape"])
+    return total
 
 
 _in_use = threading.RLock()

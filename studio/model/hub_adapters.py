@@ -1,16 +1,14 @@
 """Adapters of the Hub: named `owner/name`, or `owner/name@revision`, fetched as models are, and into the same cache."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from studio.errors import CompareError, ModelError
 from studio.model import hub_models
 from studio.model.adapter_files import BASE_RECORD, MAX_WEIGHT_BYTES, SETTINGS, WEIGHTS
-from studio.model.hub_models import FileSelection, Listing
+from studio.model.hub_models import FileSelection, Listing, ProgressCallback
 
 _HUB_ID = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
-_STORAGE = re.compile(r"models--([^/]+?)--([^/]+)")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _REWORDED = ("offline", "unknown", "bad_id", "disk", "fetch_failed")
 """Errors of fetching that have messages of their own for adapters."""
@@ -29,7 +27,7 @@ def parse_id(named: str) -> tuple[str, str | None]:
     return match[1], match[2]
 
 
-def fetch(named: str, on_progress: Callable[[float], None] = lambda share: None, token: str | None = None) -> Path:
+def fetch(named: str, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Path:
     """Return the folder of an adapter, fetched if it is not here yet: its settings, its weights, its chat template.
 
     `going` gets the share of bytes done, and may raise to end the download. `token` is for this one call. Raises
@@ -56,22 +54,14 @@ def local_folder(named: str) -> Path:
 
 
 def fetched() -> dict[str, Path]:
-    """Return the folders of the adapters in the cache, by name."""
+    """Return the folders of the adapters in the cache, by name: with a branch, tag or commit, except on `main`."""
     folders = {}
-    for folder in hub_models.cache_folder().glob("models--*/snapshots/*"):
-        owner_and_name = _STORAGE.fullmatch(folder.parent.parent.name)
-        if owner_and_name and _is_whole(folder):
-            adapter_id = "/".join(owner_and_name.groups())
-            folders[adapter_id + _revision_of(folder)] = folder
+    for repository in hub_models.cached_repositories():
+        for revision in repository.revisions:
+            if _is_whole(revision.snapshot_path):
+                suffix = "" if "main" in revision.refs else f"@{min(revision.refs, default=revision.commit_hash)}"
+                folders[repository.repo_id + suffix] = revision.snapshot_path
     return dict(sorted(folders.items()))
-
-
-def _revision_of(snapshot: Path) -> str:
-    """Return the revision of a snapshot: a branch or tag where one points to it, else its commit."""
-    refs = snapshot.parent.parent / "refs"
-    names = [file.relative_to(refs).as_posix() for file in refs.rglob("*") if file.is_file()]
-    of_it = [name for name in names if (refs / name).read_text(encoding="utf-8").strip() == snapshot.name]
-    return "" if "main" in of_it else f"@{min(of_it, default=snapshot.name)}"
 
 
 def _is_whole(folder: Path) -> bool:

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -119,9 +119,32 @@ def reachable() -> bool:
     return connected.is_set()
 
 
-def local(model_id: str, revision: str | None, selection: FileSelection | None = None) -> Path | None:
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds weights in safetensors, and every part that their index names."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(folder.glob("*.safetensors"))
+    try:
+        parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+    return all((folder / part).is_file() for part in set(parts))
+
+
+def require_usable(listing: Listing) -> None:
+    """Raise ModelError for a repository whose files would be refused once they were here."""
+    if "config.json" not in listing.files:
+        raise ModelError("model.no_config", id=listing.id)
+    architecture.require(listing.config, listing.id)
+    if not any(name.endswith(".safetensors") for name in listing.files):
+        raise ModelError("model.no_safetensors", id=listing.id)
+
+
+MODEL = FileSelection(_FILES, _NOT, is_whole, require_usable)
+
+
+def local(model_id: str, revision: str | None, selection: FileSelection = MODEL) -> Path | None:
     """Return the folder of a model that was fetched before and is whole, or None."""
-    selection = selection or MODEL
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -140,55 +163,40 @@ def local(model_id: str, revision: str | None, selection: FileSelection | None =
     return Path(folder) if selection.is_whole(Path(folder)) else None
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a folder holds weights in safetensors, and every part that their index names."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return any(folder.glob("*.safetensors"))
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    except (OSError, ValueError, KeyError, AttributeError):
-        return False
-    return all((folder / part).is_file() for part in set(parts))
-
-
 def describe(
-    model_id: str, revision: str | None = None, token: str | None = None, selection: FileSelection | None = None
+    model_id: str, revision: str | None = None, token: str | None = None, selection: FileSelection = MODEL
 ) -> Listing:
     """Return the Hub's metadata of a model, within about five seconds; raises ModelError."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
 
     began = time.monotonic()
     if not reachable():
         raise ModelError("model.offline", id=model_id)
     timeout = max(1.0, ANSWER_SECONDS - (time.monotonic() - began))
-    try:
-        api = HfApi(endpoint=endpoint())
-        info = _call_hub(
-            lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=timeout, token=token),
-            model_id,
-            revision,
-            token,
-        )
-    except HFValidationError as error:
-        raise ModelError("model.bad_id", id=model_id) from error
-    siblings = info.siblings or []
-    selected = [file for file in siblings if (selection or MODEL).has(file.rfilename)]
+    api = HfApi(endpoint=endpoint())
+    info = _call_hub(
+        lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=timeout, token=token),
+        model_id,
+        revision,
+        token,
+    )
+    selected = [file for file in info.siblings or () if selection.has(file.rfilename)]
     blobs = storage(model_id) / "blobs"
-    etags = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in selected}
+    etags = [file.lfs.sha256 if file.lfs else file.blob_id for file in selected]
     files = {file.rfilename: file.size or 0 for file in selected}
     card = info.card_data.to_dict() if info.card_data else {}
     return Listing(
         id=info.id,
         commit=info.sha or "",
         files=files,
-        missing=sum(size for name, size in files.items() if not (blobs / str(etags[name])).exists()),
+        missing=sum(
+            file.size or 0 for file, etag in zip(selected, etags, strict=True) if not (blobs / str(etag)).exists()
+        ),
         config=info.config or {},
         licence=licence_of(card),
         parameters=dict(info.safetensors.parameters) if info.safetensors else {},
         gated=bool(info.gated),
-        others=tuple(file.rfilename for file in siblings if file.rfilename not in files),
+        others=tuple(file.rfilename for file in info.siblings or () if file.rfilename not in files),
     )
 
 
@@ -220,14 +228,13 @@ def fetch(
     revision: str | None,
     on_progress: ProgressCallback = lambda share: None,
     token: str | None = None,
-    selection: FileSelection | None = None,
+    selection: FileSelection = MODEL,
 ) -> Path:
     """Return the folder of a model, fetched if it is not here yet; raises ModelError.
 
     `going` gets the share of bytes done, several times a second, and may raise to end the download: complete
     files stay, partial ones are removed.
     """
-    selection = selection or MODEL
     if folder := local(model_id, revision, selection):
         return folder
     on_progress(0.0)
@@ -242,18 +249,6 @@ def fetch(
             folder = _download(listing, revision, selection, on_progress, token)
     on_progress(1.0)
     return folder
-
-
-def require_usable(listing: Listing) -> None:
-    """Raise ModelError for a repository whose files would be refused once they were here."""
-    if "config.json" not in listing.files:
-        raise ModelError("model.no_config", id=listing.id)
-    architecture.require(listing.config, listing.id)
-    if not any(name.endswith(".safetensors") for name in listing.files):
-        raise ModelError("model.no_safetensors", id=listing.id)
-
-
-MODEL = FileSelection(_FILES, _NOT, is_whole, require_usable)
 
 
 def require_disk(needed: int, folder: Path) -> None:
@@ -286,6 +281,17 @@ def cache_folder() -> Path:
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE).expanduser().resolve()
+
+
+def cached_repositories() -> Collection[Any]:
+    """Return the library's record of each model or adapter in its cache."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        return [each for each in scan_cache_dir(cache_folder()).repos if each.repo_type == "model"]
+    except (CacheNotFound, OSError):
+        return ()
 
 
 def storage(model_id: str) -> Path:
@@ -333,19 +339,15 @@ def _download(
 @contextlib.contextmanager
 def _remove_partial_files(blobs: Path) -> Iterator[None]:
     """Remove partial files: old ones first, and those that a killed download leaves behind."""
-
-    def partial_files() -> set[Path]:
-        return set(blobs.glob("*.incomplete"))
-
-    for path in partial_files():
+    for path in blobs.glob("*.incomplete"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 path.unlink()
-    before = partial_files()
+    before = set(blobs.glob("*.incomplete"))
     try:
         yield
     finally:
-        for path in partial_files() - before:
+        for path in set(blobs.glob("*.incomplete")) - before:
             path.unlink(missing_ok=True)
 
 
@@ -360,7 +362,7 @@ def _call_hub(call: Callable[[], Any], model_id: str, revision: str | None, toke
     try:
         return call()
     except HFValidationError:
-        raise
+        translated = ModelError("model.bad_id", id=model_id)
     except (httpx.HTTPError, OSError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         translated = _error([kind.__name__ for kind in type(error).__mro__], status, model_id, revision, token)
@@ -371,11 +373,13 @@ def _error(
     error_names: Sequence[str], status: int | None, model_id: str, revision: str | None, token: str | None
 ) -> ModelError:
     """Return the error for an exception of the library, given by the names of its classes."""
+    from huggingface_hub import get_token
+
     if "GatedRepoError" in error_names:
         return ModelError("model.gated", id=model_id, page=page(model_id))
     if "RepositoryNotFoundError" in error_names or "RevisionNotFoundError" in error_names:
         return ModelError("model.unknown", id=model_id, revision=revision or "main")
-    if status == 401 and _sends_a_token(token):  # the library tells it from a 401 for what is not there
+    if status == 401 and (token or get_token()):  # the library tells it from a 401 for what is not there
         return ModelError("model.bad_token", id=model_id)
     if status in (401, 403):
         return ModelError("model.forbidden", id=model_id, page=page(model_id))
@@ -385,9 +389,3 @@ def _error(
     return ModelError(
         "model.fetch_failed", id=model_id, detail=f"{status} {error_names[0]}" if status else error_names[0]
     )
-
-
-def _sends_a_token(token: str | None) -> bool:
-    from huggingface_hub import get_token
-
-    return bool(token or get_token())

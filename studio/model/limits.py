@@ -1,14 +1,15 @@
 """What a model cannot take: rows with more tokens than it has positions, tokens that it has no embedding of."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from studio.config import ModelConfig, RunConfig
+from studio.config import RunConfig
 from studio.errors import ModelError
 from studio.i18n import message
 from studio.model import load
 from studio.model.hardware import Choice
+from studio.model.weight_files import list_names
 
 _POSITIONS: Mapping[str, tuple[str, int]] = {
     "biogpt": ("max_position_embeddings", 1024),
@@ -40,7 +41,11 @@ def positions(settings: Mapping[str, Any]) -> int | None:
 
 def within_positions(config: RunConfig) -> RunConfig:
     """Return the settings with rows no longer than the model's positions; the same where it is not here yet."""
-    most = _positions_here(config.model)
+    try:
+        located = load.locate(config.model)
+    except ModelError:  # reported where the model is shown
+        return config
+    most = located and positions(located.settings)
     if most is None or config.data.max_length <= most:
         return config
     return config.model_copy(update={"data": config.data.model_copy(update={"max_length": most})})
@@ -52,14 +57,6 @@ def choices(config: RunConfig) -> tuple[Choice, ...]:
     if used == wanted:
         return ()
     return (Choice("max_length", str(used), message("choice.max_length.positions", most=used, wanted=wanted)),)
-
-
-def _positions_here(config: ModelConfig) -> int | None:
-    try:
-        located = load.locate(config)
-    except ModelError:  # reported where the model is shown
-        return None
-    return located and positions(located.settings)
 
 
 def embedding_rows(model: Any) -> int:
@@ -82,10 +79,5 @@ def require_embeddings(tokenizer: Any, rows: int, model_id: str) -> None:
         if number not in special or number in roles or token in template or not _NOT_TEXT.search(token)
     }
     if may_occur:
-        count, names = max(beyond) + 1, _list_names(may_occur[number] for number in sorted(may_occur))
+        count, names = max(beyond) + 1, list_names(repr(may_occur[number][:40]) for number in sorted(may_occur))
         raise ModelError("model.fewer_embeddings", id=model_id, tokens=count, rows=rows, names=names)
-
-
-def _list_names(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(repr(name[:40]) for name in names[:3]) + " …" * (len(names) > 3)

@@ -5,7 +5,7 @@ transformers has the architecture itself, its own class is loaded, whatever the 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,8 +28,7 @@ from studio.model import (
 )
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, max_memory, placement, precision, single_card
-
-ProgressCallback = Callable[[float], None]
+from studio.model.hub_models import ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class Located:
     @property
     def identity(self) -> dict[str, str | None]:
         """What an adapter of this model records, and what a comparison checks: id, revision, hash of the weights."""
-        return {"id": self.id, "revision": self.revision, "weights": _weights_hash(self.path)}
+        files = sorted(self.path.glob("*.safetensors"))
+        weights = tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+        return {"id": self.id, "revision": self.revision, "weights": _hash_files(weights)}
 
 
 @dataclass
@@ -138,13 +139,10 @@ def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:
     if not rows or len(tokenizer) <= rows:
         return False
     described = json.loads(file.read_text(encoding="utf-8"))
-    own = {token["id"] for token in described.get("added_tokens", ())} | set(_numbers(described["model"]["vocab"]))
+    vocabulary = described["model"]["vocab"]  # Unigram models list their tokens
+    own = {token["id"] for token in described.get("added_tokens", ())}
+    own |= set(vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary)))
     return all(number < rows for number in own)
-
-
-def _numbers(vocabulary: dict[str, int] | list[Any]) -> Iterable[int]:
-    """Return the numbers of a vocabulary's tokens: Unigram models list them."""
-    return vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
 
 
 def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
@@ -269,14 +267,9 @@ def _checked(located: Located) -> Located:
     return located
 
 
-def _weights_hash(path: Path) -> str:
-    """Return one hash over all weight files of a folder, remembered while the files stay as they are."""
-    files = sorted(path.glob("*.safetensors"))
-    return _hash_files(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
-
-
 @lru_cache(maxsize=8)
 def _hash_files(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Return one hash over weight files, remembered while they keep their size and time."""
     hashes = [sha256(file) for file, _, _ in files]
     if len(hashes) == 1:
         return hashes[0]

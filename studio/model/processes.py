@@ -108,12 +108,9 @@ def translate_lost_peer() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if world_size() == 1 or not _comes_from_a_collective(error):
+        import torch
+
+        is_collective = isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()
+        if world_size() == 1 or not is_collective:
             raise
         raise DeviceError(LOST_PEER, count=world_size()) from error
-
-
-def _comes_from_a_collective(error: RuntimeError) -> bool:
-    import torch
-
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()

@@ -71,13 +71,9 @@ def _environment() -> Any:
 
     extensions = [Generation, "jinja2.ext.loopcontrols"]
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
-    environment.filters["tojson"] = _to_json
+    environment.filters["tojson"] = lambda value, **settings: json.dumps(value, **{"ensure_ascii": False, **settings})
     environment.globals["raise_exception"] = refuse
     return environment
-
-
-def _to_json(value: Any, **settings: Any) -> str:
-    return json.dumps(value, **{"ensure_ascii": False, **settings})
 
 
 def main() -> int:

@@ -3,10 +3,9 @@
 Nothing here imports torch: before it is loaded no GPU is in use.
 """
 
-import functools
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -47,51 +46,19 @@ def measure() -> ResourceUsage:
 
 
 def _gpu_usage() -> GpuUsage | None:
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if cuda is None or not cuda.is_available() or not cuda.is_initialized():
         return None
-    if (usage := _query_nvml(str(cuda.get_device_properties(0).uuid))) is not None:
-        return usage
-    free, total = cuda.mem_get_info(0)
-    return GpuUsage(used=total - free, total=total)
-
-
-def _query_nvml(uuid: str) -> GpuUsage | None:
-    """Query NVIDIA's management library; None without it, or where it does not know the card (a part of one, say)."""
-    if (library := _nvml()) is None:
-        return None
     try:
-        handle = library.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}".encode())
-        memory = library.nvmlDeviceGetMemoryInfo(handle)
-    except library.NVMLError:
+        free, total = cuda.mem_get_info(0)
+    except RuntimeError:  # the device is lost
         return None
-    temperature = _query(library, library.nvmlDeviceGetTemperature, handle, library.NVML_TEMPERATURE_GPU)
-    rates = _query(library, library.nvmlDeviceGetUtilizationRates, handle)
-    return GpuUsage(
-        used=memory.used,
-        total=memory.total,
-        temperature=temperature,
-        utilization=rates.gpu if rates is not None else None,
-    )
+    temperature, utilization = _query(cuda.temperature), _query(cuda.utilization)
+    return GpuUsage(used=total - free, total=total, temperature=temperature, utilization=utilization)
 
 
-def _query(library: Any, question: Any, *arguments: Any) -> Any:
+def _query(reading: Callable[[int], int]) -> int | None:
     try:
-        return question(*arguments)
-    except library.NVMLError:  # not every card answers every question
+        return reading(0)
+    except Exception:  # without NVIDIA's management library, and for what a card does not tell (a part of one, say)
         return None
-
-
-@functools.cache
-def _nvml() -> Any:
-    """Return the management library, started; None without the package or the driver. Looked for once."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    return pynvml

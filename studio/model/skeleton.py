@@ -6,8 +6,6 @@ put into it by PEFT itself, so that what is counted is what will be trained.
 
 import copy
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -98,12 +96,15 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
     that a token is sent to, say) has no such pass.
     """
     config = meta_model.read_config(path)
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True  # it prints tracebacks of operations that fake tensors do not have
     try:
-        with _quiet_fake_tensors():
-            one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
+        one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
     except Exception as error:  # a failed forecast never stops a run, whatever a model does to fake tensors
         log.info("no forecast of the memory of %s: %s: %s", config.model_type, type(error).__name__, error)
         return None
+    finally:
+        logger.disabled = before
     return two - one if two > one else None
 
 
@@ -135,18 +136,6 @@ def require_trainable(path: Path, lora: LoraSettings) -> None:
     except Exception as error:  # the settings of a model from outside can make its step fail in any way
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError("model.cannot_step", id=path.name, detail=detail) from error
-
-
-@contextmanager
-def _quiet_fake_tensors() -> Iterator[None]:
-    """Let torch not print the traceback of an operation that fake tensors do not have."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str, length: int) -> int:

@@ -45,17 +45,15 @@ def environment(also: Sequence[str] = ()) -> dict[str, str]:
     }
 
 
-def is_bearable(program: str, *arguments: str, seconds: float, text: str = "", bearable: Sequence[int] = (0,)) -> bool:
-    """Try something out in a limited child process: `python PROGRAM ARGUMENTS < text`.
+def is_bearable(program: str, *arguments: str, seconds: float, bearable: Sequence[int] = (0,)) -> bool:
+    """Try something out in a limited child process: `python PROGRAM ARGUMENTS`.
 
     Return whether it ended with one of the `bearable` exit codes. False stands for its limits: it was ended by a signal
     (the system's, at a limit), by `TOO_MUCH`, or took more than `seconds`. Raises ModelError where it could not run.
     """
     command = [sys.executable, "-P", program, *arguments]
     try:
-        done = subprocess.run(
-            command, input=text.encode(), capture_output=True, timeout=seconds, check=False, env=environment()
-        )
+        done = subprocess.run(command, input=b"", capture_output=True, timeout=seconds, check=False, env=environment())
     except subprocess.TimeoutExpired:
         return False
     except OSError as error:

@@ -92,8 +92,7 @@ def check(template: str | dict[str, str] | None, name: str) -> None:
 
     A tokenizer has none, one, or several by name.
     """
-    templates = template.values() if isinstance(template, dict) else [template]
-    for each in templates:
+    for each in template.values() if isinstance(template, dict) else [template]:
         if each and not _is_bearable(each):
             raise _too_much(name)
 

@@ -41,11 +41,9 @@ def main() -> int:
         return BROKEN
     if tokenizer is None:  # one in Python
         return 0
-    parts = [
-        _described(part)
-        for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder)
-    ]
-    if not all(map(_is_small, parts)) or max(map(len, tokenizer.get_vocab()), default=0) > LONGEST_TOKEN:
+    parts = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder
+    described = (json.loads(part.__getstate__()) for part in parts if part is not None)
+    if not all(map(_is_small, described)) or max(map(len, tokenizer.get_vocab()), default=0) > LONGEST_TOKEN:
         return TOO_MUCH
     tokenizer.no_padding()  # as transformers does
     tokenizer.no_truncation()
@@ -72,21 +70,16 @@ def _loader(folder: Path) -> Any:
     return load
 
 
-def _described(part: Any) -> dict[str, Any]:
-    return json.loads(part.__getstate__()) if part is not None else {}
-
-
 def _is_small(part: dict[str, Any]) -> bool:
     """Whether what a part of a tokenizer puts in place of texts and around them is little, as far as it says so."""
     steps = list(_steps(part))
     for step in steps:
         if max(len(step.get("prefix") or ""), len(step.get("prepend") or "")) > LONGEST_PIECE:
             return False
-        if (
-            step.get("type") == "Precompiled"
-            and _longest_mapped(step.get("precompiled_charsmap") or "") > LONGEST_PIECE
-        ):
-            return False
+        if step.get("type") == "Precompiled":  # SentencePiece's character map: a trie, then texts that end with zeros
+            data = base64.b64decode(step.get("precompiled_charsmap") or "")
+            if max(map(len, data[4 + int.from_bytes(data[:4], "little") :].split(b"\0")), default=0) > LONGEST_PIECE:
+                return False
         around = [*(step.get("single") or ()), *(step.get("pair") or ())]
         special = step.get("special_tokens")
         ids = sum(len(each.get("ids") or ()) for each in special.values()) if isinstance(special, dict) else 0
@@ -97,14 +90,12 @@ def _is_small(part: dict[str, Any]) -> bool:
 
 def _steps(part: dict[str, Any]) -> Any:
     """Yield the steps of a part, in order."""
-    inner = next(
-        (part[name] for name in ("normalizers", "pretokenizers", "decoders", "processors") if name in part), None
-    )
-    if inner is None:
-        yield part
-    else:
-        for each in inner:
-            yield from _steps(each)
+    for name in ("normalizers", "pretokenizers", "decoders", "processors"):
+        if name in part:
+            for each in part[name]:
+                yield from _steps(each)
+            return
+    yield part
 
 
 def _texts_for(parts: list[dict[str, Any]]) -> Iterator[str]:
@@ -136,13 +127,6 @@ def _growth(replaces: list[dict[str, Any]]) -> float:
 def _own_growth(replace: dict[str, Any]) -> float:
     pattern = replace["pattern"].get("String")
     return len(replace["content"]) / (len(pattern) if pattern else 1)
-
-
-def _longest_mapped(packed: str) -> int:
-    """Return the bytes of the longest text in a SentencePiece character map: a trie, then texts that end with zeros."""
-    data = base64.b64decode(packed)
-    trie = int.from_bytes(data[:4], "little")
-    return max(map(len, data[4 + trie :].split(b"\0")), default=0)
 
 
 def _is_bearable(tokenizer: Any, text: str) -> bool:

@@ -25,6 +25,7 @@ from studio.files import home, remove_folder, sha256, shared_folder, size_of, sp
 from studio.model import adapter_files as adapters
 from studio.model import hub_models
 from studio.model.adapter_files import BASE_RECORD, MAX_WEIGHT_BYTES, SETTINGS, WEIGHTS, SavedAdapter
+from studio.model.weight_files import list_names
 
 PREFIX = "upload:"
 """Before the name of an uploaded adapter, where a column is named."""
@@ -151,10 +152,10 @@ def _copy(paths: Sequence[Path], draft: Path) -> None:
 def _require_names(names: Sequence[str]) -> None:
     strange = [name for name in names if name not in _STORED_FILES and name not in _IGNORED_FILES]
     if strange:
-        raise CompareError("compare.upload.names", names=_list_names(strange), known=f"{SETTINGS}, {WEIGHTS}")
+        raise CompareError("compare.upload.names", names=list_names(strange), known=f"{SETTINGS}, {WEIGHTS}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise CompareError("compare.upload.twice", names=_list_names(twice))
+        raise CompareError("compare.upload.twice", names=list_names(twice))
 
 
 def _require_size(name: str, size: int) -> None:
@@ -218,7 +219,3 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     names = [entry.filename.removeprefix(top) for entry in files]
     _require_names(names)
     return dict(zip(names, files, strict=True))
-
-
-def _list_names(names: Sequence[str]) -> str:
-    return ", ".join([name[:80] for name in names[:4]] + ["…"] * (len(names) > 4))

@@ -7,6 +7,7 @@ is documented at https://huggingface.co/docs/safetensors).
 import json
 import os
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def _index(folder: Path) -> dict[str, str]:
         return {}
 
 
-def list_names(names: list[str]) -> str:
-    """Return the first three of some names for a message."""
-    return ", ".join(name[:120] for name in names[:3]) + " …" * (len(names) > 3)
+def list_names(names: Iterable[str]) -> str:
+    """Return the first three of some names from outside for a message, each as one short line."""
+    names = list(names)
+    return ", ".join(" ".join(name.split())[:120] for name in names[:3]) + " …" * (len(names) > 3)

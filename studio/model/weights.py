@@ -97,8 +97,7 @@ def check_loading(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[s
         detail = " ".join(str(next(iter(errors.values()))).split())[:200]
         raise ModelError("model.cannot_load", id=model_id, detail=detail)
     left = sorted(info["unexpected_keys"], key=_natural)
-    needed = [name for name in left if _is_needed(name, model)]
-    if needed:
+    if needed := [name for name in left if _is_needed(name, model)]:
         raise ModelError("model.left_over_weights", id=model_id, count=len(needed), names=list_names(needed))
     return tuple(left)
 
@@ -109,15 +108,12 @@ def _is_needed(name: str, model: Any) -> bool:
     modules = {path for path, part in model.named_modules() if not any(part.children())}
     if parent in modules and any(True for _ in model.get_submodule(parent).parameters(recurse=False)):
         return True
-    known = {_NUMBER.sub("*", path) for path in model.state_dict()}
-    return _NUMBER.sub("*", name) in known and not _is_next_token_layer(name, model.config.get_text_config())
-
-
-def _is_next_token_layer(name: str, config: Any) -> bool:
-    """Whether a weight lies in a layer after the last, which predicts further tokens (DeepSeek V3) and is not used."""
+    if _NUMBER.sub("*", name) not in {_NUMBER.sub("*", path) for path in model.state_dict()}:
+        return False
+    config, number = model.config.get_text_config(), _NUMBER.search(name)
+    # layers after the last one predict further tokens (DeepSeek V3), and are not used
     layers, more = getattr(config, "num_hidden_layers", 0), getattr(config, "num_nextn_predict_layers", 0) or 0
-    numbers = [int(number) for number in _NUMBER.findall(name)]
-    return bool(numbers) and layers <= numbers[0] < layers + more
+    return number is None or not layers <= int(number[0]) < layers + more
 
 
 def _natural(name: str) -> list[Any]:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from studio.reports.comparison_card import downsample, remove_control_characters
+from studio.reports.comparison_card import curve_places, remove_control_characters
 from studio.reports.fonts import Face, Faces
 
 _SCALE = 2
@@ -111,10 +111,7 @@ class Canvas:
 
     def curve(self, x: float, y: float, width: float, height: float, losses: Sequence[float]) -> None:
         """Draw the sparkline."""
-        points = downsample(losses, 90)
-        low, high = min(points), max(points)
-        across, down = width / max(len(points) - 1, 1), height / ((high - low) or 1)
-        places = [(x + i * across, y + (high - point) * down) for i, point in enumerate(points)]
+        places = curve_places(losses, 90, (x, y, width, height))
         self.line(places, ACCENT, 3)
         self.dot(*places[-1], 5, ACCENT)
 

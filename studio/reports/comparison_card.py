@@ -171,6 +171,17 @@ def downsample(losses: Sequence[float], most: int) -> list[float]:
     return [sum(stretch) / len(stretch) for stretch in stretches]
 
 
+def curve_places(
+    losses: Sequence[float], most: int, box: tuple[float, float, float, float]
+) -> list[tuple[float, float]]:
+    """Return the points of a curve in a box (x, y, width, height), at most `most` of them; y grows downwards."""
+    x, y, width, height = box
+    points = downsample(losses, most)
+    low, high = min(points, default=0.0), max(points, default=0.0)
+    across, down = width / max(len(points) - 1, 1), height / ((high - low) or 1)
+    return [(x + i * across, y + (high - point) * down) for i, point in enumerate(points)]
+
+
 def remove_control_characters(content: str) -> str:
     """Return a text without what no format can hold: control characters and halves of surrogate pairs."""
     kept = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", content.replace("\r\n", "\n"))
@@ -245,3 +256,9 @@ def escape_inline(content: str) -> str:
     line = " ".join(remove_control_characters(content).split())
     line = re.sub(r"([\\`*_\[\]<>#|~&@!$])", r"\\\1", line)
     return re.sub(r"^(\d+(?=[.)])|(?=[-+=]))", r"\1\\", line)  # what would begin a list or underline a heading
+
+
+def inline_code(content: str) -> str:
+    """Return a text as inline code on one line; where a table or a backtick forbids that, as plain text."""
+    line = " ".join(remove_control_characters(content).split())
+    return escape_inline(line) if "`" in line or "|" in line else f"`{line}`"

@@ -1,5 +1,6 @@
 """Find fonts for pictures: the system's, and Pillow's own for Latin where there is none."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Face:
 
     def draws(self, character: str) -> bool:
         """Say whether the face has a glyph for a character."""
-        return character.isspace() or _draws(self, character)
+        return character.isspace() or _bitmap(self, character) != _bitmap(self, _MISSING_CHARACTER)
 
 
 @dataclass(frozen=True)
@@ -115,17 +116,16 @@ def _face(path: Path, style: str) -> Face | None:
     """
     from PIL import ImageFont
 
-    faces: list[tuple[int, str]] = []
-    for index in range(_MAX_FACES):
-        try:
-            family, named = ImageFont.FreeTypeFont(str(path), 16, index).getname()
-        except OSError:
-            break
-        faces.append((index, f"{family} {named}".lower()))
-    if not faces:
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        for index in range(_MAX_FACES):
+            names.append(" ".join(map(str, ImageFont.FreeTypeFont(str(path), 16, index).getname())).lower())
+    if not names:
         return None
-    best = max(faces, key=lambda face: (style in face[1], "kr" in face[1].split(), "mono" not in face[1], -face[0]))
-    return Face(path, best[0])
+    best = max(
+        range(len(names)), key=lambda n: (style in names[n], "kr" in names[n].split(), "mono" not in names[n], -n)
+    )
+    return Face(path, best)
 
 
 @lru_cache(maxsize=256)
@@ -133,12 +133,6 @@ def _font(face: Face, size: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.FreeTypeFont(str(face.path), size, face.index) if face.path else ImageFont.load_default(size)
-
-
-@lru_cache(maxsize=8192)
-def _draws(face: Face, character: str) -> bool:
-    drawn, missing = (_bitmap(face, each) for each in (character, _MISSING_CHARACTER))
-    return drawn != missing
 
 
 @lru_cache(maxsize=8192)

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from datetime import date
 
-from studio.compare.columns import ADAPTED, BASE, Column
+from studio.compare.columns import ADAPTED, BASE
 from studio.compare.comparison import AnswerPair, Comparison
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.evaluate import evaluation_store
-from studio.evaluate.scoreboard import Scoreboard
 from studio.i18n import text
 from studio.model import builtin
 from studio.reports.comparison_card import Card, SampleTimeline
@@ -24,17 +23,18 @@ def comparison_card_of(run: Run, comparison: Comparison, language: str) -> Card:
 
     The scoreboard is on it if the run has one that was measured with the adapter of the last column.
     """
-    columns = comparison.request.columns
+    columns, proof, scoreboard = comparison.request.columns, comparison.proof, None
+    if proof and columns[0].kind == "base" and columns[0].is_plain:
+        adapter_sha256 = proof.adapter_sha256[len(columns) - 1]
+        scoreboard = evaluation_store.find_scoreboard(run, replace(columns[-1], said=()), adapter_sha256)
     prompts = zip(comparison.request.prompts, comparison.answers, strict=True)
-    card = card_of_run(
-        run, tuple(AnswerPair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts), language
+    pairs = tuple(AnswerPair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts)
+    card = card_of_run(run, pairs, language)
+    base, adapter = (  # a column that is not the usual one says what it is
+        name if column == usual else f"{name} · {column.title(language)}"
+        for name, column, usual in ((card.base, columns[0], BASE), (card.adapter, columns[-1], ADAPTED))
     )
-    return replace(
-        card,
-        base=_side_name(card.base, columns[0], BASE, language),
-        adapter=_side_name(card.adapter, columns[-1], ADAPTED, language),
-        scoreboard=_matching_scoreboard(run, comparison),
-    )
+    return replace(card, base=base, adapter=adapter, scoreboard=scoreboard)
 
 
 def card_of_run(run: Run, pairs: tuple[AnswerPair, ...], language: str) -> Card:
@@ -60,15 +60,6 @@ def card_of_run(run: Run, pairs: tuple[AnswerPair, ...], language: str) -> Card:
     )
 
 
-def _matching_scoreboard(run: Run, comparison: Comparison) -> Scoreboard | None:
-    """Return the scoreboard of the base against the adapter on the card."""
-    columns = comparison.request.columns
-    last = len(columns) - 1
-    if comparison.proof is None or columns[0].kind != "base" or not columns[0].is_plain:
-        return None
-    return evaluation_store.find_scoreboard(run, replace(columns[last], said=()), comparison.proof.adapter_sha256[last])
-
-
 def is_scoreboard_missing(run: Run, card: Card) -> bool:
     """Whether the run's newest scoreboard is not on a card, since it is of another adapter, strength or question."""
     newest = evaluation_store.newest(run)
@@ -77,20 +68,17 @@ def is_scoreboard_missing(run: Run, card: Card) -> bool:
 
 def _sample_timelines(run: Run) -> tuple[SampleTimeline, ...]:
     """Return the first, the middle and the last answers of a run's sample timeline; empty for fewer than two steps."""
-    strip = samples.read(run)
-    indices = sorted({0, len(strip.frames) // 2, len(strip.frames) - 1}) if len(strip.frames) > 1 else ()
-    frames = [strip.frames[index] for index in indices]
+    timeline = samples.read(run)
+    count = len(timeline.frames)
+    if count < 2:
+        return ()
+    frames = [timeline.frames[index] for index in sorted({0, count // 2, count - 1})]
     return tuple(
         SampleTimeline(prompt, tuple((frame.step, frame.answers[number].text) for frame in frames))
-        for number, prompt in enumerate(strip.prompts[:MAX_TIMELINE_PROMPTS] if frames else ())
+        for number, prompt in enumerate(timeline.prompts[:MAX_TIMELINE_PROMPTS])
     )
 
 
 def base_name(model: ModelConfig) -> str:
     """Return what people call a base model: the built-in one's name, else the last part of its id."""
     return builtin.NAME if model.id == BUILTIN_MODEL else model.id.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _side_name(plain: str, column: Column, usual: Column, language: str) -> str:
-    """Return a side's name; a column that is not the usual one says what it is."""
-    return plain if column == usual else f"{plain} · {column.title(language)}"

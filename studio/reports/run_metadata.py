@@ -80,11 +80,20 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
     `chosen` are its automatic choices, where its events were read already.
     """
     config: RunConfig | None = None
+    resolved: Any = {}
+    votes = 0
     with contextlib.suppress(OSError, ConfigError, UnicodeDecodeError):
         config = run.started_config()
-    resolved = _resolved(run)
+    with contextlib.suppress(OSError, ValueError):
+        resolved = run.resolved()
+    resolved = resolved if isinstance(resolved, dict) else {}
     if chosen is None:
-        chosen = list({event.name: event for event in _events(run) if isinstance(event, Chosen)}.values())
+        chosen = []
+        with contextlib.suppress(OSError):
+            chosen = list({event.name: event for event in run.events()[0] if isinstance(event, Chosen)}.values())
+    for name in ("votes.jsonl", "readings.jsonl"):
+        with contextlib.suppress(OSError):
+            votes += (run.path / "compare" / name).read_bytes().count(b"\n")
     return RunMetadata(
         summary=history.summary_of(run),
         config=config,
@@ -96,7 +105,7 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
         checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
         spare_bytes=cleanup.removable_bytes(run),
         evaluations=_evaluations(run.path / "compare"),
-        votes=sum(_count_lines(run.path / "compare" / name) for name in ("votes.jsonl", "readings.jsonl")),
+        votes=votes,
     )
 
 
@@ -127,21 +136,6 @@ def differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
     return {path: row for path, row in rows.items() if any(value != row[0] for value in row)}
 
 
-def _resolved(run: Run) -> dict[str, Any]:
-    try:
-        resolved = run.resolved()
-    except (OSError, ValueError):
-        return {}
-    return resolved if isinstance(resolved, dict) else {}
-
-
-def _events(run: Run) -> list[Any]:
-    try:
-        return run.events()[0]
-    except OSError:
-        return []
-
-
 def _evaluations(folder: Path) -> list[SavedScoreboard]:
     from studio.evaluate.scoreboard import Scoreboard
 
@@ -152,10 +146,3 @@ def _evaluations(folder: Path) -> list[SavedScoreboard]:
             board = Scoreboard.from_json(path.read_bytes())
             scoreboards.append(SavedScoreboard(path.stat().st_mtime, about["column"]["adapter"], board))
     return sorted(scoreboards, key=lambda each: each.at, reverse=True)
-
-
-def _count_lines(path: Path) -> int:
-    try:
-        return path.read_bytes().count(b"\n")
-    except OSError:
-        return 0

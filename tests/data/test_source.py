@@ -230,8 +230,8 @@ def test_a_large_file_is_shown_from_its_beginning(tmp_path):
             file.write(f'{{"instruction": "{number}", "output": "x"}}\n')
     opened = []
     table = source.open_file(path)
-    real = table.reader._row
-    table.reader._row = lambda line: opened.append(line) or real(line)
+    real = table.reader._read
+    table.reader._read = lambda line: opened.append(line) or real(line)
     assert table.names == ["instruction", "output"]
     assert len(opened) <= source.FIRST_ROWS + 1
 

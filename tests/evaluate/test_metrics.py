@@ -17,7 +17,7 @@ from studio.errors import CompareError
 from studio.evaluate import metrics, scoreboard
 from studio.evaluate.metrics import METRICS, Sample, longest_loop, metric_context, words
 from studio.evaluate.scoreboard import Scoreboard, score
-from studio.i18n import LANGUAGES, has
+from studio.i18n import has
 
 ENGLISH = [
     ("How do I boil an egg?", "Seven minutes in hot water, then cool it.", "Put the egg in water for seven minutes."),
@@ -361,7 +361,7 @@ def test_the_language_is_the_one_of_the_references():
 def test_every_measure_has_words(measure):
     assert has(f"compare.measures.{measure.name}.name")
     assert has(f"compare.measures.{measure.name}.help")
-    assert all(measure.why_missing.text(language) for language in LANGUAGES)
+    assert has(measure.missing)
 
 
 def test_the_general_set_is_small_of_both_languages_and_hidden():

@@ -7,8 +7,7 @@ import pytest
 from studio.export import adapter, estimate, export_folder, merge, script
 from studio.export.estimate import estimate_export
 from studio.export.export_context import load_context
-from studio.export.instructions import instructions
-from studio.export.inventory import find_export, list_exports, stamp
+from studio.export.inventory import find_export, instructions, list_exports, stamp
 from studio.export.request import KINDS
 from studio.export.verify import verification
 from studio.export.verify.verification import Agreement, Verification

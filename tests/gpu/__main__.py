@@ -28,8 +28,8 @@ COLUMNS = (
     "preset", "layers", "weights", "attention", "cards", "result", "placement", "rows", "forecast GB", "measured GB",
     "step s", "loss", "tokens/s", "TRL tokens/s", "loss − TRL", "base untouched", "verified",
 )  # fmt: skip
-NEAR = 0.05
-"""Largest difference of a loss from plain TRL's, in 16 bits."""
+NEAR, NEAR_ON_CPU = 0.05, 0.005
+"""Largest difference of a loss from plain TRL's, in 16 bits; small shapes on a processor are within 0.0004."""
 WEIGHTS = {
     "nf4": {"model.quantization": "nf4"},
     "int8": {"model.quantization": "int8"},
@@ -100,7 +100,7 @@ def spread() -> Any:
     from studio import gpu
 
     gpu.shutdown()
-    return patch.object(hardware, "ROOM", 1e6)
+    return patch.object(hardware, "TRAINING_MEMORY_FACTOR", 1e6)
 
 
 def attentions(weights: str) -> list[str]:
@@ -152,7 +152,7 @@ def guarded(preset: str, model: Path, data: Path, weights: str, attention: str, 
             line["TRL tokens/s"] = plain["tokens/s"]
             line["loss − TRL"] = max(abs(a - b) for a, b in zip(losses, plain["losses"], strict=False))
             wrong = {
-                "the losses are not TRL's": line["loss − TRL"] > NEAR,
+                "the losses are not TRL's": line["loss − TRL"] > (NEAR_ON_CPU if hardware.device() == "cpu" else NEAR),
                 "the base was changed": not line["base untouched"],
                 "the export is not verified": not line["verified"],
             }

@@ -91,6 +91,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
     set_seed(settings.seed)
     model = get_peft_model(loaded.model, adapter.lora_config(config.lora, loaded.model))
     rows, _ = recorded_rows.read_rows(run.path)
+    chosen = {event.name: event.value for event in run.events()[0] if event.type == "chosen"}
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -101,6 +102,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
             learning_rate=settings.learning_rate,
             lr_scheduler_type=settings.schedule,
             warmup_steps=settings.warmup_steps or settings.warmup_ratio,
+            optim=chosen.get("optimizer", settings.optimizer),  # a fused one moves the rate at skipped steps too
             weight_decay=settings.weight_decay,
             max_grad_norm=settings.max_grad_norm,
             activation_checkpointing=False,
@@ -108,7 +110,7 @@ def plain_trl(config: Any, run: Run, folder: Path, steps: int) -> dict[str, Any]
             seed=settings.seed,
             use_cpu=device() == "cpu",
             bf16=kind == "bfloat16",
-            fp16=kind == "float16" and device() == "cuda",
+            fp16=kind == "float16",  # on a processor too: else autocast takes bfloat16, and nothing overflows
             dataset_kwargs={"skip_prepare_dataset": True},
             max_length=None,
             save_strategy="no",

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from studio.model import hardware
+from tests.gpu.__main__ import spread
+
 ROOT = Path(__file__).parents[2]
+
+
+def test_layers_are_spread_over_two_cards_that_could_each_hold_the_model():
+    free = [1e12, 1e12]
+    assert hardware.placement(10**9, free).value == "one device"
+    with spread():
+        assert hardware.placement(10**9, free).value == "auto"
+        assert hardware.single_card(10**9, free) is None
 
 
 @pytest.mark.slow

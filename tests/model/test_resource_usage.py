@@ -10,34 +10,8 @@ from studio.model import resource_usage
 from studio.model.resource_usage import GpuUsage
 
 
-class Refused(Exception):
-    """The management library's error."""
-
-
-def library(**answers):
-    """A management library that knows one card and gives these answers, or refuses."""
-
-    def handle(uuid):
-        if uuid != b"GPU-1f2e":
-            raise Refused
-        return "handle"
-
-    def answer(name):
-        def asked(*_):
-            if name not in answers:
-                raise Refused
-            return answers[name]
-
-        return asked
-
-    return SimpleNamespace(
-        NVMLError=Refused,
-        NVML_TEMPERATURE_GPU=0,
-        nvmlDeviceGetHandleByUUID=handle,
-        nvmlDeviceGetMemoryInfo=answer("memory"),
-        nvmlDeviceGetTemperature=answer("temperature"),
-        nvmlDeviceGetUtilizationRates=answer("rates"),
-    )
+def refuse(*_):
+    raise ModuleNotFoundError("pynvml")
 
 
 @pytest.fixture
@@ -46,8 +20,9 @@ def card(monkeypatch):
     cuda = SimpleNamespace(
         is_available=lambda: True,
         is_initialized=lambda: True,
-        get_device_properties=lambda number: SimpleNamespace(uuid="1f2e"),
         mem_get_info=lambda number: (3, 10),
+        temperature=lambda number: 61,
+        utilization=lambda number: 97,
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     return cuda
@@ -66,30 +41,29 @@ def test_without_a_card_there_is_none(monkeypatch):
     assert "torch" not in sys.modules
 
 
-def test_a_card_tells_what_it_knows(card, monkeypatch):
-    memory = SimpleNamespace(used=4, total=10)
-    full = library(memory=memory, temperature=61, rates=SimpleNamespace(gpu=97))
-    monkeypatch.setattr(resource_usage, "_nvml", lambda: full)
-    assert resource_usage.measure().card == GpuUsage(used=4, total=10, temperature=61, utilization=97)
+def test_a_card_tells_what_it_knows(card):
+    assert resource_usage.measure().card == GpuUsage(used=7, total=10, temperature=61, utilization=97)
 
-    monkeypatch.setattr(resource_usage, "_nvml", lambda: library(memory=memory))
-    assert resource_usage.measure().card == GpuUsage(used=4, total=10)
+    card.utilization = refuse
+    assert resource_usage.measure().card == GpuUsage(used=7, total=10, temperature=61)
 
 
-@pytest.mark.parametrize("there", [None, library()])
-def test_without_the_library_torch_tells_the_memory(card, monkeypatch, there):
-    monkeypatch.setattr(resource_usage, "_nvml", lambda: there)
+def test_without_the_library_torch_tells_the_memory(card):
+    card.temperature = card.utilization = refuse
 
     assert resource_usage.measure().card == GpuUsage(used=7, total=10)
 
 
-def test_a_card_that_nobody_uses_yet_is_left_alone(card, monkeypatch):
+def test_a_card_that_nobody_uses_yet_is_left_alone(card):
     card.is_initialized = lambda: False
 
     assert resource_usage.measure().card is None
 
 
-def test_a_machine_without_the_package_is_no_error(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
+def test_a_lost_card_is_left_out(card):
+    def fail(number):
+        raise RuntimeError("CUDA error: device-side assert triggered")
 
-    assert resource_usage._nvml.__wrapped__() is None
+    card.mem_get_info = fail
+
+    assert resource_usage.measure().card is None

@@ -68,6 +68,22 @@ def test_what_a_layer_keeps_is_what_autograd_keeps_of_a_real_one(tiny_model):
     assert counted == pytest.approx(kept(2) - kept(1), rel=0.02)
 
 
+@pytest.mark.parametrize("attention", ["auto", "sdpa", "eager", "flash_attention_2"])
+def test_there_is_a_forecast_for_each_attention(tiny_model, monkeypatch, attention):
+    from transformers import PreTrainedModel, modeling_flash_attention_utils
+
+    # The package is for cards; the forecast does without its kernel.
+    monkeypatch.setattr(PreTrainedModel, "_flash_attn_can_dispatch", lambda *args, **kwargs: True)
+    monkeypatch.setattr(modeling_flash_attention_utils, "_lazy_imports", lambda *args, **kwargs: 5 * [None])
+    skeleton.kept_bytes_per_layer.cache_clear()
+    kept, sdpa = (
+        skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4), "bfloat16", each, 64)
+        for each in (attention, "sdpa")
+    )
+    assert kept is not None
+    assert kept > sdpa if attention == "eager" else 0 < kept <= sdpa  # which keeps a mask; eager keeps its scores
+
+
 def test_longer_rows_and_dropout_keep_more(tiny_model):
     def kept(length=64, **settings):
         return skeleton.kept_bytes_per_layer(tiny_model, LoraSettings(r=4, **settings), "float32", "auto", length)

@@ -49,6 +49,13 @@ def test_with_almost_no_room_activations_are_computed_twice_and_the_plan_says_th
     assert "may run out of memory" in planned.may_not_fit.text()
 
 
+def test_layers_over_two_cards_are_planned_with_the_card_that_is_filled_most(make):
+    weights = make().memory.weights
+    planned = make(free=[1.1 * weights, 0.8 * weights])  # neither holds them and trains
+    assert planned.free == 0.8 * weights
+    assert make(free=[1.1 * weights, 9 * weights]).free == 9 * weights  # the second does
+
+
 def test_a_resumed_run_does_as_it_did_whatever_is_free_now(tiny_config, tiny_model):
     config = tiny_config.with_settings({"train.batch_size": 8})
     before = {"batch_size": 4, "gradient_accumulation": 2, "gradient_checkpointing": "off"}

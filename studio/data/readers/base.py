@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,27 +68,22 @@ class Reader:
 class InMemoryReader(Reader):
     """A reader of a format that is read as a whole."""
 
-    def __init__(self, path: Path):
-        super().__init__(path)
-        self._loaded: list[Any] | None = None
-
     def _load(self) -> list[Any]:
         raise NotImplementedError
 
+    @cached_property
+    def _all(self) -> list[Any]:
+        require_size(self.path.name, self.path.stat().st_size)
+        return self._load()
+
     @override
     def index(self, on_progress: OnProgress = lambda share: None) -> int:
-        self.count = len(self._all())
+        self.count = len(self._all)
         return self.count
 
     @override
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
-        yield from self._all()[start:stop]
-
-    def _all(self) -> list[Any]:
-        if self._loaded is None:
-            require_size(self.path.name, self.path.stat().st_size)
-            self._loaded = self._load()
-        return self._loaded
+        yield from self._all[start:stop]
 
 
 def require_size(name: str, size: int, limit: int = MAX_IN_MEMORY_BYTES) -> None:
@@ -125,10 +121,10 @@ def as_row(value: Any, repair: bool = True) -> Row | BadRow:
 def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
     """Return a JSON value without lone surrogates and NaN; `notes` receives the kinds of changes."""
     if isinstance(value, str):
-        if value.isascii() or not _has_surrogates(value):
-            return value
-        notes["half_letter"] = None
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        repaired = value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if repaired != value:
+            notes["half_letter"] = None
+        return repaired
     if isinstance(value, float):
         if math.isfinite(value):
             return value
@@ -147,11 +143,3 @@ def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
 def may_need_repair(text: str) -> bool:
     """Whether a row's JSON may hold what `as_row` repairs; a cheap test with false positives."""
     return bool(_UNUSUAL.search(text)) or text.count("[") + text.count("{") > MAX_DEPTH
-
-
-def _has_surrogates(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -4,10 +4,9 @@ import csv
 import re
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from typing_extensions import override
 
@@ -21,6 +20,14 @@ _RETRIED = 64 << 20
 """Bytes that are read again behind quotes that swallow lines, before the file is refused."""
 _SAMPLED = 200
 """Records that tell whether a column without a name holds anything."""
+
+
+class _Record(NamedTuple):
+    start: int
+    end: int
+    line_after: int
+    cells: list[str] | None
+    bad: BadRow | None
 
 
 class Delimited(LineReader):
@@ -64,22 +71,20 @@ class Delimited(LineReader):
 
     @override
     def _parse(self, file: Any) -> Iterator[Row | BadRow]:
+        names = self._names
         for record in self._records(file):
-            if row := self._row(record):
-                yield row
-
-    def _row(self, record: "_Record") -> Row | BadRow | None:
-        if record.bad or not record.cells:
-            return record.bad
-        cells, names = record.cells, self._names
-        missing, beyond = any(names[len(cells) :]), any(cell.strip() for cell in cells[len(names) :])
-        if missing or beyond:
-            return BadRow("ragged", self._dialect.delimiter.join(cells))
-        row = {name: cell for name, cell in zip(names, cells, strict=False) if name}
-        if len(row) == len(cells):
-            return row
-        lost = any(cell.strip() for name, cell in zip(names, cells, strict=False) if not name)
-        return RepairedRow(row, "cell_without_column") if lost else row
+            cells = record.cells or []
+            if record.bad:
+                yield record.bad
+            elif not cells:
+                continue
+            elif any(names[len(cells) :]) or any(cell.strip() for cell in cells[len(names) :]):
+                yield BadRow("ragged", self._dialect.delimiter.join(cells))
+            else:
+                row = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+                lost = len(row) < len(cells) and any(c.strip() for n, c in zip(names, cells, strict=False) if not n)
+                if row:
+                    yield RepairedRow(row, "cell_without_column") if lost else row
 
     @override
     def _find(self, on_progress: OnProgress) -> tuple[Any, Any]:
@@ -111,12 +116,8 @@ class Delimited(LineReader):
                 before = chunk[-1:]
         return False
 
-    def _records(self, file: Any) -> Iterator["_Record"]:
-        """Yield the records from the file's position on; their lines are counted from there.
-
-        Where a quote swallows lines and is then out of place, only the line with the quote is bad: the others are read
-        again by themselves.
-        """
+    def _records(self, file: Any) -> Iterator[_Record]:
+        """Yield the records from the file's position on; lines that a misplaced quote swallowed are read again."""
         end = file.tell()
         line_after, retried = 1, 0
         taken: list[bytes] = []
@@ -168,14 +169,3 @@ class Delimited(LineReader):
                 lines += chunk.count(b"\n")
                 byte -= len(chunk)
         return lines
-
-
-@dataclass(frozen=True)
-class _Record:
-    """One record of a delimited file."""
-
-    start: int
-    end: int
-    line_after: int
-    cells: list[str] | None
-    bad: BadRow | None

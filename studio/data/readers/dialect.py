@@ -7,7 +7,7 @@ which the records have as many cells as the header, and the quotes are opened an
 import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,9 @@ class Dialect:
         if not self.quoted:
             return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
         if self.backslash:
-            lines = (_BACKSLASHES.sub(_doubled, line) for line in lines)
+            # a quote behind an odd number of backslashes becomes two quotes without the last backslash
+            lines = (_BACKSLASHES.sub(lambda m: m[1][:-1] + '""' if len(m[1]) % 2 else m[0], line) for line in lines)
         return csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=self.spaces)
-
-
-def _doubled(match: re.Match[str]) -> str:
-    """Return a quote behind an odd number of backslashes as two quotes without the last backslash."""
-    return match[1][:-1] + '""' if len(match[1]) % 2 else match[0]
 
 
 def pieces(line: bytes) -> list[bytes]:
@@ -100,7 +96,7 @@ def _delimiter(lines: list[str], tabs: bool) -> str:
         return usual
 
     def fitting(delimiter: str) -> tuple[float, int]:
-        readings = [_Reading.of(lines[:300], Dialect(delimiter, quoted)) for quoted in (True, False)]
+        readings = [_Reading(lines[:300], Dialect(delimiter, quoted)) for quoted in (True, False)]
         width = max(reading.width for reading in readings)
         return (max(reading.share for reading in readings if reading.width == width), width) if width > 1 else (0.0, 0)
 
@@ -124,48 +120,31 @@ def _first_quoted(path: Path, begin: int, delimiter: str) -> int | None:
     return None
 
 
-@dataclass
 class _Reading:
-    """A sample of lines, read in one way."""
+    """A sample of lines, read in one way: behind an error, from the line after that at which its record began."""
 
-    first: list[str] = field(default_factory=list)
-    lines: int = 0
-    """Lines of the records that have as many cells as the first one."""
-    errors: int = 0
-    spanning: int = 0
-    """Records of several lines."""
-    share: float = 0.0
-    """Share of the lines that belong to records of the same width."""
-    rows: list[list[str]] = field(default_factory=list)
-
-    @property
-    def width(self) -> int:
-        return len(self.first)
-
-    @classmethod
-    def of(cls, lines: list[str], dialect: Dialect) -> "_Reading":
-        """Read the lines; behind an error, go on with the line after the one at which the record began."""
-        reading = cls()
+    def __init__(self, lines: list[str], dialect: Dialect):
+        self.rows: list[list[str]] = []
+        self.first: list[str] = []
+        self.fitting = self.errors = self.spanning = 0
+        """Lines of the records that have as many cells as the first one; and records of several lines."""
         at = 0
-        while at < len(lines) and reading.errors < _ERRORS:
+        while at < len(lines) and self.errors < _ERRORS:
             reader, done = dialect.reader(islice(lines, at, None)), 0
             try:
                 for cells in reader:
-                    reading.first = reading.first or cells
-                    reading.rows.append(cells)
-                    reading.spanning += reader.line_num - done > 1
-                    reading.lines += reader.line_num - done if _fits(cells, reading.width) else 0
-                    done = reader.line_num
+                    self.first = self.first or cells
+                    self.rows.append(cells)
+                    lines_taken, done = reader.line_num - done, reader.line_num
+                    self.spanning += lines_taken > 1
+                    if len(cells) >= len(self.first) and not any(cells[len(self.first) :]):
+                        self.fitting += lines_taken
                 break
             except csv.Error:
-                reading.errors += 1
+                self.errors += 1
                 at += done + 1
-        reading.share = reading.lines / max(len(lines), 1)
-        return reading
-
-
-def _fits(cells: list[str], width: int) -> bool:
-    return len(cells) == width or (len(cells) > width and not any(cells[width:]))
+        self.width = len(self.first)
+        self.share = self.fitting / max(len(lines), 1)
 
 
 def _quoting(lines: list[str], delimiter: str, tabs: bool) -> Dialect:
@@ -176,35 +155,25 @@ def _quoting(lines: list[str], delimiter: str, tabs: bool) -> Dialect:
         ways.append(replace(quoted, backslash=True))
     if any(f'{delimiter} "' in line for line in lines) and delimiter != " ":
         ways += [replace(way, spaces=True) for way in ways]
-    read = [(way, _Reading.of(lines, way)) for way in ways]
+    read = [(way, _Reading(lines, way)) for way in ways]
     way, best = min(read, key=lambda pair: (pair[1].errors, -pair[1].share))
-    literal = _Reading.of(lines, plain)
+    literal = _Reading(lines, plain)
     as_letters = replace(plain, note=message("data.quotes_are_letters"))
-    if _written_in_quotes(literal, best):
+    rows = [row for row in literal.rows[1:] if len(row) == literal.width]
+    columns = [[cell.strip() for cell in column if cell.strip()] for column in zip(*rows, strict=True)]
+    in_quotes = (literal.first and all(map(_in_quotes, literal.first))) or any(
+        len(cells) > 1 and sum(map(_in_quotes, cells)) >= 0.9 * len(cells) for cells in columns
+    )
+    if in_quotes and best.errors <= len(literal.rows) / 20 + 1:  # a writer's, nearly all of which are closed
         return way
     if literal.width > 1 and literal.share >= _CONSISTENT and (best.errors or best.spanning):
         return as_letters
-    if tabs and literal.share >= best.share and _needless(literal, delimiter):
-        return as_letters
-    return as_letters if best.errors and literal.lines > best.lines else way
+    if tabs and literal.share >= best.share:  # quotes around cells that hold nothing that needs them
+        cells = (cell.strip() for row in literal.rows[1:] for cell in row)
+        if any(_in_quotes(cell) and '"' not in cell[1:-1] and delimiter not in cell for cell in cells):
+            return as_letters
+    return as_letters if best.errors and literal.fitting > best.fitting else way
 
 
 def _in_quotes(cell: str) -> bool:
     return len(cell) > 1 and cell.startswith('"') and cell.endswith('"')
-
-
-def _written_in_quotes(literal: _Reading, quoted: _Reading) -> bool:
-    """Whether a writer has put the header, or a whole column, into quotes, and nearly all of them are closed."""
-    if quoted.errors > len(literal.rows) / 20 + 1:
-        return False
-    if literal.first and all(_in_quotes(cell) for cell in literal.first):
-        return True
-    rows = [row for row in literal.rows[1:] if len(row) == literal.width]
-    columns = [[cell.strip() for cell in column if cell.strip()] for column in zip(*rows, strict=True)]
-    return any(len(cells) > 1 and sum(map(_in_quotes, cells)) >= 0.9 * len(cells) for cells in columns)
-
-
-def _needless(literal: _Reading, delimiter: str) -> bool:
-    """Whether a cell stands in quotes that no writer would have put there: it holds nothing that needs them."""
-    cells = (cell.strip() for row in literal.rows[1:] for cell in row)
-    return any(_in_quotes(cell) and '"' not in cell[1:-1] and delimiter not in cell for cell in cells)

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from studio.data.readers.base import BadRow, InMemoryReader, RepairedRow, Row, as_row
-from studio.data.readers.lines import JsonLines, parsed_line
+from studio.data.readers.base import BadRow, InMemoryReader, Reader, RepairedRow, Row, as_row
+from studio.data.readers.lines import RowPerLine, json_row, parsed_line
 from studio.data.vocabulary import VOCABULARY
 from studio.errors import DataError
 from studio.i18n import message
@@ -20,51 +21,38 @@ _PEEK_LINES = 50
 _LONGEST_LINE = 8 << 20
 
 
-def reader(path: Path, encoding: str) -> "JsonLines | JsonDocuments":
+def reader(path: Path, encoding: str) -> Reader:
     """Return the reader that fits what a JSON file holds, whatever its ending says; raises DataError naming the line.
 
     A file whose first line is complete is read a line at a time, unless that line is all there is.
     """
-    lines = _first_lines(path, encoding)
-    first = _value(lines[0]) if lines else None
-    if isinstance(first, list):
-        is_whole = len(lines) < 2 or (_is_rows(first) and not is_conversation(first))
-    else:
-        is_whole = len(lines) < 2 and path.suffix.lower() == ".json"
-    return JsonLines(path, encoding) if first is not None and not is_whole else _document(path, encoding, lines)
-
-
-def _document(path: Path, encoding: str, lines: list[str]) -> "JsonLines | JsonDocuments":
-    """Return a reader of the file as a whole, else of those lines of it that can be read."""
-    documents = JsonDocuments(path, encoding)
-    try:
-        documents.index()
-        return documents
-    except DataError:
-        values = [value for line in lines if (value := _value(line)) is not None]
-        if values and _is_of_lines(lines[0]) and not is_conversation(values):
-            return JsonLines(path, encoding)
-        if lines and all(_value(line, python=True) is not None for line in lines):
-            python = JsonLines(path, encoding, python=True)
-            python.notes.append(message("data.python_lines"))
-            return python
-        raise
-
-
-def _is_of_lines(first: str) -> bool:
-    """Whether the first line may be one that is damaged, or opens a list with an object a line."""
-    first = first.strip().rstrip(",")
-    return first in ("[", "[]") or (first[0] in "{[" and first[-1] in "}]") or first[0] not in "{["
-
-
-def _first_lines(path: Path, encoding: str) -> list[str]:
-    """Return the first lines that are not empty; only the first part of one that is very long."""
     lines: list[str] = []
     with open(path, encoding=encoding, errors="replace") as file:
         while len(lines) < _PEEK_LINES and (line := file.readline(_LONGEST_LINE)):
             if line.strip("\0 \t\r\n"):
                 lines.append(line)
-    return lines
+    first = _value(lines[0]) if lines else None
+    if isinstance(first, list):
+        is_whole = len(lines) < 2 or (_is_rows(first) and not is_conversation(first))
+    else:
+        is_whole = len(lines) < 2 and path.suffix.lower() == ".json"
+    if first is not None and not is_whole:
+        return RowPerLine(path, encoding, json_row)
+    documents = JsonDocuments(path, encoding)
+    try:
+        documents.index()
+        return documents
+    except DataError:  # those of its lines that can be read may be rows
+        values = [value for line in lines if (value := _value(line)) is not None]
+        line = lines[0].strip().rstrip(",") if lines else ""
+        is_of_lines = line == "[" or line[:1] not in ("{", "[") or line[-1] in "}]"  # opens a list, or is damaged
+        if values and is_of_lines and not is_conversation(values):
+            return RowPerLine(path, encoding, json_row)
+        if lines and all(_value(line, python=True) is not None for line in lines):
+            python = RowPerLine(path, encoding, partial(json_row, python=True))
+            python.notes.append(message("data.python_lines"))
+            return python
+        raise
 
 
 def _value(line: str, python: bool = False) -> Any:
@@ -94,7 +82,12 @@ class JsonDocuments(InMemoryReader):
             raise DataError("data.empty", name=self.path.name)
         if not any(isinstance(value, dict | list) for value in values):
             raise DataError("data.json_shape", name=self.path.name)
-        rows, others = rows_of(values[0]) if len(values) == 1 else (_flat(values), [])
+        if len(values) == 1:
+            rows, others = rows_of(values[0])
+        else:
+            rows, others = [], []
+            for value in values:
+                rows += rows_of(value)[0] if isinstance(value, list) else [value]
         if others:
             self.notes.append(message("data.other_lists", others=", ".join(others)))
         rows = [as_row(row) for row in rows]
@@ -123,11 +116,6 @@ class JsonDocuments(InMemoryReader):
                 raise DataError("data.json", name=self.path.name, line=line, detail=detail) from error
             yield value
             at = _BETWEEN.match(text, at).end()
-
-
-def _flat(values: list[Any]) -> list[Any]:
-    """Return the rows of several documents: of each list its entries, and each object."""
-    return [row for value in values for row in (rows_of(value)[0] if isinstance(value, list) else [value])]
 
 
 def rows_of(document: Any) -> tuple[list[Any], list[str]]:

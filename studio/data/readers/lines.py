@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,15 @@ _SHORT_LINE_BYTES = 64
 class LineReader(Reader):
     """A reader of a format whose rows begin at line starts. It keeps the byte and the line at which each row starts."""
 
-    _begin = 0
-    """Byte at which the first row can start."""
     _first_line = 1
-    """Its line, counted from 1."""
+    """The line, counted from 1, in which the first row can start."""
 
     def __init__(self, path: Path, encoding: str):
         super().__init__(path)
         self.encoding = encoding
-        self._codec = "utf-8" if encoding == "utf-8-sig" else encoding
-        if encoding == "utf-8-sig":
-            self._begin = 3
+        self._codec = encoding.removesuffix("-sig")
+        self._begin = 3 if encoding == "utf-8-sig" else 0
+        """Byte at which the first row can start."""
         self._starts: Any = None
         self._lines: Any = None
 
@@ -95,11 +93,12 @@ class LineReader(Reader):
         return open(self.path, "rb", buffering=_BATCH)
 
 
-class _LinePerRow(LineReader):
-    """A reader of a format with a row a line; empty lines are none."""
+class RowPerLine(LineReader):
+    """A reader of a format with a row a line, which `read` makes of it; empty lines are none."""
 
-    def _row(self, line: str) -> Row | BadRow:
-        raise NotImplementedError
+    def __init__(self, path: Path, encoding: str, read: Callable[[str], Row | BadRow]):
+        super().__init__(path, encoding)
+        self._read = read
 
     @override
     def _parse(self, file: Any) -> Iterator[Row | BadRow]:
@@ -107,7 +106,7 @@ class _LinePerRow(LineReader):
             if line.strip():
                 try:
                     text = line.decode(self._codec)
-                    yield BadRow("nul", text.replace("\0", "")) if "\0" in text else self._row(text)
+                    yield BadRow("nul", text.replace("\0", "")) if "\0" in text else self._read(text)
                 except UnicodeDecodeError:
                     yield BadRow("bad_letters", line.decode(self._codec, "replace"))
 
@@ -117,26 +116,23 @@ class _LinePerRow(LineReader):
             rows -= bool(line.strip())
 
 
-class JsonLines(_LinePerRow):
-    """One JSON object a line; a line that is a list of turns is a row with the column `messages`.
+def json_row(line: str, python: bool = False) -> Row | BadRow:
+    """Read an object; or a list of turns, as a row with the column `messages`. A comma behind it is passed over.
 
-    A comma behind the object is passed over. With `python`, the lines are Python's literals, as `print` writes a
-    dictionary.
+    With `python`, it may be Python's literal, as `print` writes a dictionary.
     """
+    try:
+        value = parsed_line(line, python)
+    except ValueError as error:
+        return BadRow("bad_json", line, getattr(error, "msg", str(error)))
+    except RecursionError:
+        return BadRow("too_deep", line)
+    return as_row(value, repair=python or may_need_repair(line))
 
-    def __init__(self, path: Path, encoding: str, python: bool = False):
-        super().__init__(path, encoding)
-        self._python = python
 
-    @override
-    def _row(self, line: str) -> Row | BadRow:
-        try:
-            value = parsed_line(line, self._python)
-        except ValueError as error:
-            return BadRow("bad_json", line, getattr(error, "msg", str(error)))
-        except RecursionError:
-            return BadRow("too_deep", line)
-        return as_row(value, repair=self._python or may_need_repair(line))
+def text_row(line: str) -> Row:
+    """Return a line as a row with the column `text`."""
+    return {"text": line.rstrip("\r\n")}
 
 
 def parsed_line(line: str, python: bool = False) -> Any:
@@ -154,11 +150,3 @@ def parsed_line(line: str, python: bool = False) -> Any:
     except (SyntaxError, TypeError, MemoryError) as error:
         raise ValueError("neither JSON nor a literal of Python") from error
     return value
-
-
-class TextLines(_LinePerRow):
-    """A plain text file: each line that is not empty is a row with the column `text`."""
-
-    @override
-    def _row(self, line: str) -> Row | BadRow:
-        return {"text": line.rstrip("\r\n")}

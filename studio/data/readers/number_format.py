@@ -6,10 +6,9 @@ What a format code asks beyond that (fractions, calendars) is left, and the numb
 import datetime
 import functools
 import re
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
-_BUILT_IN = {
+BUILT_IN = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 14: "yyyy-mm-dd",
     15: "d-mmm-yy", 16: "d-mmm", 17: "mmm-yy", 18: "h:mm AM/PM", 19: "h:mm:ss AM/PM", 20: "h:mm", 21: "h:mm:ss",
     22: "yyyy-mm-dd h:mm",
@@ -18,7 +17,8 @@ _BUILT_IN = {
     **dict.fromkeys((27, 28, 29, 30, 31, 36, 50, 51, 52, 53, 54, 57, 58), "yyyy-mm-dd"),
     **dict.fromkeys((32, 33, 34, 35, 55, 56), "h:mm:ss"),
 }  # fmt: skip
-"""Codes that files only name by number; those that Excel writes differently in each country are ISO dates here."""
+"""Codes that files only name by number; those that Excel writes differently in each country are ISO dates here.
+Those that are not among them are "General" and text."""
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"?|\\(?P<escaped>.)|_.|\*.|\[(?P<elapsed>h+|m+|s+)\]|\[\$(?P<symbol>[^\]-]*)[^\]]*\]|\[[^\]]*\]'
     r"|(?P<noon>AM/PM|A/P|上午/下午|오전/오후)|(?P<date>y+|m+|d+|h+|s+|e+(?![+-]))|(?P<exponent>e[+-]0+)|(?P<rest>.)",
@@ -30,18 +30,12 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _WHOLE = re.compile(r"-?[0-9]+")
 _LONGEST_CODE = 500
 _MOST_DIGITS = 30
+_KINDS = {"0": "digit", "#": "digit", "?": "digit", ".": "point", ",": "comma", "%": "percent", "/": "slash"}
+_MOMENT = frozenset({"date", "elapsed", "noon"})
 
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    """`literal`, `digit` (0 # ?), `point`, `comma`, `percent`, `date`, `elapsed`, `noon`, `exponent` or `slash`."""
-    text: str
-
-
-def built_in(number: int) -> str:
-    """Return the format code that a file names by number; empty for "General" and for text."""
-    return _BUILT_IN.get(number, "")
+Section = tuple[tuple[str, str], ...]
+"""Kind and text of each token of a code's section: `literal`, `digit`, `point`, `comma`, `percent`, `date`, `elapsed`,
+`noon`, `exponent` or `slash`."""
 
 
 def format_number(stored: str, code: str, since_1904: bool = False) -> str:
@@ -55,8 +49,14 @@ def format_number(stored: str, code: str, since_1904: bool = False) -> str:
         return stored
     if not number.is_finite():
         return stored
+    if _WHOLE.fullmatch(stored):
+        general = stored
+    elif number == number.to_integral_value() and abs(number) < Decimal(10) ** 15:
+        general = str(int(number))
+    else:
+        general = f"{float(number):.15g}"
+        general = general.upper() if "e" in general else general
     sections = _sections(code)
-    general = stored if _WHOLE.fullmatch(stored) else _general(number)
     if not sections:
         return general
     section = sections[0]
@@ -65,145 +65,121 @@ def format_number(stored: str, code: str, since_1904: bool = False) -> str:
         section, number, negative = sections[1], -number, False
     elif number == 0 and len(sections) > 2:
         section = sections[2]
-    kinds = {token.kind for token in section}
-    if kinds & {"date", "elapsed", "noon"}:
+    kinds = {kind for kind, _ in section}
+    if kinds & _MOMENT:
         return _date(number, section, since_1904) or general
-    if "slash" in kinds or not kinds & {"digit"}:
-        literal = "".join(token.text for token in section if token.kind == "literal").strip()
+    if "slash" in kinds or "digit" not in kinds:
+        literal = "".join(text for kind, text in section if kind == "literal").strip()
         return literal if kinds == {"literal"} and literal else general
-    text = _exponent(number, section) if "exponent" in kinds else _number(abs(number), section)
-    return f"-{text}" if negative and "exponent" not in kinds and any(d in text for d in "123456789") else text
+    if "exponent" in kinds:
+        return _exponent(number, section)
+    text = _number(abs(number), section)
+    return f"-{text}" if negative and any(digit in text for digit in "123456789") else text
 
 
 @functools.lru_cache(maxsize=4096)
-def _sections(code: str) -> tuple[tuple[_Token, ...], ...]:
+def _sections(code: str) -> tuple[Section, ...]:
     """Return the tokens of a code's sections (positive, negative, zero); empty for "General" and text."""
-    if code.strip().lower() in ("", "general", "@") or len(code) > _LONGEST_CODE or "general" in code.lower():
+    if code.strip() in ("", "@") or len(code) > _LONGEST_CODE or "general" in code.lower():
         return ()
-    sections: list[list[_Token]] = [[]]
+    sections: list[list[tuple[str, str]]] = [[]]
     for match in _TOKEN.finditer(code):
-        kind, text = match.lastgroup, match[0]
-        if kind is None:
-            continue
+        kind, text = match.lastgroup, match[match.lastgroup or 0]
         if kind == "rest" and text == ";":
             sections.append([])
-            continue
-        if kind in ("quoted", "escaped", "symbol"):
-            token = _Token("literal", match[kind])
-        elif kind == "elapsed":
-            token = _Token(kind, match[kind].lower())
-        elif kind == "date":
-            token = _Token(kind, text.lower())
+        elif kind in ("quoted", "escaped", "symbol"):
+            sections[-1].append(("literal", text))
+        elif kind in ("elapsed", "date"):
+            sections[-1].append((kind, text.lower()))
         elif kind == "rest":
-            signs = {"0": "digit", "#": "digit", "?": "digit", ".": "point", ",": "comma", "%": "percent", "/": "slash"}
-            token = _Token(signs.get(text, "literal"), text)
-        else:
-            token = _Token(kind, text)
-        sections[-1].append(token)
-    return tuple(map(tuple, map(_settled, sections)))
+            sections[-1].append((_KINDS.get(text, "literal"), text))
+        elif kind:
+            sections[-1].append((kind, text))
+    return tuple(tuple(_settled(section)) for section in sections)
 
 
-def _settled(section: list[_Token]) -> list[_Token]:
-    """Return a section in which points, commas and slashes of a date are literals, and `m` beside hours is a minute."""
-    if not any(token.kind in ("date", "elapsed", "noon") for token in section):
+def _settled(section: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return a section in which commas and slashes of a date are literals, and `m` beside hours or seconds a minute."""
+    if not any(kind in _MOMENT for kind, _ in section):
         return section
-    parts = [
-        token if token.kind in ("date", "elapsed", "noon", "point", "digit") else _Token("literal", token.text)
-        for token in section
-    ]
-    units = [place for place, token in enumerate(parts) if token.kind in ("date", "elapsed")]
+    kept = (*_MOMENT, "point", "digit")
+    parts = [(kind if kind in kept else "literal", text) for kind, text in section]
+    units = [place for place, (kind, _) in enumerate(parts) if kind in ("date", "elapsed")]
     for at, place in enumerate(units):
-        before = parts[units[at - 1]].text[0] if at else ""
-        after = parts[units[at + 1]].text[0] if at + 1 < len(units) else ""
-        if parts[place].text in ("m", "mm") and parts[place].kind == "date" and (before == "h" or after == "s"):
-            parts[place] = _Token("date", "M" * len(parts[place].text))
+        before = parts[units[at - 1]][1][0] if at else ""
+        after = parts[units[at + 1]][1][0] if at + 1 < len(units) else ""
+        if parts[place] in (("date", "m"), ("date", "mm")) and (before == "h" or after == "s"):
+            parts[place] = ("date", parts[place][1].upper())
     return parts
 
 
-def _general(number: Decimal) -> str:
-    if number == number.to_integral_value() and abs(number) < Decimal(10) ** 15:
-        return str(int(number))
-    text = f"{float(number):.15g}"
-    return text.upper() if "e" in text else text
-
-
-def _number(number: Decimal, section: tuple[_Token, ...]) -> str:
+def _number(number: Decimal, section: Section) -> str:
     """Fill the digits of a number into a section, from the right."""
-    number *= 100 ** sum(token.kind == "percent" for token in section)
-    digits = [place for place, token in enumerate(section) if token.kind == "digit"]
-    point = next((place for place, token in enumerate(section) if token.kind == "point"), None)
-    whole = [place for place in digits if point is None or place < point]
-    parts = [place for place in digits if point is not None and place > point][:_MOST_DIGITS]
-    last = whole[-1] if whole else -1
-    grouped = any(token.kind == "comma" and whole and whole[0] < place < last for place, token in enumerate(section))
-    behind = last + 1
-    while whole and behind < len(section) and section[behind].kind == "comma":
-        number /= 1000
-        behind += 1
-    rounded = number.quantize(Decimal(1).scaleb(-len(parts)), ROUND_HALF_UP)
-    left, _, right = f"{rounded:f}".partition(".")
-    left = "" if left == "0" and all(section[place].text != "0" for place in whole) else left
-    filled = dict.fromkeys(digits, "")
-    for place in reversed(whole[1:]):
-        filled[place] = left[-1:] or ("0" if section[place].text == "0" else "")
-        left = left[:-1]
+    kinds = [kind for kind, _ in section]
+    point = kinds.index("point") if "point" in kinds else len(kinds)
+    digits = [place for place, kind in enumerate(kinds) if kind == "digit"]
+    whole, parts = [p for p in digits if p < point], [p for p in digits if p > point][:_MOST_DIGITS]
+    number *= 100 ** kinds.count("percent")
     if whole:
-        filled[whole[0]] = left or ("0" if section[whole[0]].text == "0" else "")
-    if grouped:
+        behind = whole[-1] + 1
+        while kinds[behind : behind + 1] == ["comma"]:
+            number /= 1000
+            behind += 1
+    left, _, right = f"{number.quantize(Decimal(1).scaleb(-len(parts)), ROUND_HALF_UP):f}".partition(".")
+    if left == "0" and all(section[place][1] != "0" for place in whole):
+        left = ""
+    filled = dict.fromkeys(digits, "")
+    for place in reversed(whole):
+        digit = left if place == whole[0] else left[-1:]
+        filled[place] = digit or ("0" if section[place][1] == "0" else "")
+        left = left[:-1]
+    if whole and "comma" in kinds[whole[0] : whole[-1]]:
         together = "".join(filled[place] for place in whole)
         filled |= dict.fromkeys(whole, "")
-        filled[whole[0]] = f"{int(together or 0):,}".rjust(0) if together and together[0] != "0" else together
-    trimmed = len(right)
-    while trimmed and section[parts[trimmed - 1]].text != "0" and right[trimmed - 1] == "0":
-        trimmed -= 1
-    filled |= {place: right[at] for at, place in enumerate(parts[:trimmed])}
-    text = []
-    for place, token in enumerate(section):
-        if token.kind == "digit":
-            text.append(filled[place])
-        elif token.kind == "point":
-            text.append("." if trimmed or place != point else "")
-        elif token.kind != "comma":
-            text.append(token.text)
+        filled[whole[0]] = f"{int(together):,}" if together and together[0] != "0" else together
+    while parts and section[parts[-1]][1] != "0" and right.endswith("0"):
+        parts, right = parts[:-1], right[:-1]
+    filled |= dict(zip(parts, right, strict=True))
+    filled[point] = "." if right else ""
+    text = (filled.get(place, "" if kind == "comma" else text) for place, (kind, text) in enumerate(section))
     return "".join(text).strip()
 
 
-def _exponent(number: Decimal, section: tuple[_Token, ...]) -> str:
-    point = next((place for place, token in enumerate(section) if token.kind == "point"), len(section))
-    decimals = sum(token.kind == "digit" for token in section[point:])
-    width = next(len(token.text) - 2 for token in section if token.kind == "exponent")
+def _exponent(number: Decimal, section: Section) -> str:
+    kinds = [kind for kind, _ in section]
+    decimals = kinds[kinds.index("point") :].count("digit") if "point" in kinds else 0
+    width = len(section[kinds.index("exponent")][1]) - 2
     mantissa, _, power = f"{float(number):.{min(decimals, _MOST_DIGITS)}e}".partition("e")
     return f"{mantissa}E{power[0]}{power[1:].lstrip('0').rjust(width, '0')}"
 
 
-def _date(serial: Decimal, section: tuple[_Token, ...], since_1904: bool) -> str | None:
+def _date(serial: Decimal, section: Section, since_1904: bool) -> str | None:
     """Return a moment in the format of a section; None for days that no calendar of a spreadsheet has."""
     if not 0 <= serial < 2_958_466:
         return None
-    tenths = sum(token.kind == "digit" for token in section)
-    unit = Decimal(1).scaleb(-min(tenths, 3))
-    seconds = (serial * 86_400).quantize(unit, ROUND_HALF_UP)
+    tenths = min(sum(kind == "digit" for kind, _ in section), 3)
+    seconds = (serial * 86_400).quantize(Decimal(1).scaleb(-tenths), ROUND_HALF_UP)
     last = 31 if serial < 60 else 30  # day 60 is the 29th of February 1900, which Lotus 1-2-3 had
     epoch = datetime.datetime(1904, 1, 1) if since_1904 else datetime.datetime(1899, 12, last)
     try:
         moment = epoch + datetime.timedelta(milliseconds=int(seconds * 1000))
     except OverflowError:
         return None
-    half = any(token.kind == "noon" for token in section)
-    text = []
-    for token in section:
-        if token.kind == "date":
-            text.append(_unit(token.text, moment, half))
-        elif token.kind == "elapsed":
-            total = {"h": 3600, "m": 60, "s": 1}[token.text[0]]
-            text.append(str(int(seconds // total)).rjust(len(token.text), "0"))
-        elif token.kind == "noon":
-            text.append(token.text.split("/")[moment.hour >= 12])
-        elif token.kind == "point":
-            text.append(f".{moment.microsecond // 1000:03d}"[: min(tenths, 3) + 1] if tenths else ".")
-        elif token.kind != "digit":
-            text.append(token.text)
-    return "".join(text).strip()
+    half = any(kind == "noon" for kind, _ in section)
+    written = []
+    for kind, text in section:
+        if kind == "date":
+            written.append(_unit(text, moment, half))
+        elif kind == "elapsed":
+            total = {"h": 3600, "m": 60, "s": 1}[text[0]]
+            written.append(str(int(seconds // total)).rjust(len(text), "0"))
+        elif kind == "noon":
+            written.append(text.split("/")[moment.hour >= 12])
+        elif kind == "point":
+            written.append(f".{moment.microsecond // 1000:03d}"[: tenths + 1])
+        elif kind != "digit":
+            written.append(text)
+    return "".join(written).strip()
 
 
 def _unit(code: str, moment: datetime.datetime, half: bool) -> str:

@@ -3,19 +3,17 @@
 Cells are counted while they are read, and nothing is believed of a sheet's size but the cells that are there.
 """
 
-import bisect
 import contextlib
 import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
-
-from typing_extensions import override
 
 from studio.data.readers import number_format
 from studio.data.readers.base import MAX_IN_MEMORY_BYTES, require_size
@@ -28,6 +26,7 @@ MAX_LETTERS = MAX_IN_MEMORY_BYTES
 _MOST_MERGED = 100_000
 _CHUNK = 1 << 16
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_MERGED = re.compile(r"([A-Z]{1,3})(\d{1,9}):([A-Z]{1,3})(\d{1,9})")
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, expat.ExpatError, KeyError, IndexError, ValueError, EOFError, OSError, RuntimeError,
     NotImplementedError,
@@ -52,9 +51,9 @@ class Cells:
     rows: list[tuple[int, dict[int, str]]] = field(default_factory=list)
     merged: list[tuple[int, int, int]] = field(default_factory=list)
     """Ranges over several rows that show one cell: column, first and last row."""
-    errors: list[int] = field(default_factory=list)
+    errors: dict[int, None] = field(default_factory=dict)
     """Rows with a cell that shows an error such as #N/A; it is empty here."""
-    uncalculated: list[int] = field(default_factory=list)
+    uncalculated: dict[int, None] = field(default_factory=dict)
     """Rows with a formula whose result is not in the file; its cell is empty here."""
 
 
@@ -66,16 +65,25 @@ class Workbook:
         with self._damage_reported():
             self._zip = zipfile.ZipFile(path)
             require_size(path.name, sum(part.file_size for part in self._zip.infolist()))
-            related = self._related("")
-            main = next((target for kind, target in related.values() if kind == "officeDocument"), "xl/workbook.xml")
+            self._names = frozenset(self._zip.namelist())
+            main = next((part for kind, part in self._related("").values() if kind == "officeDocument"), None)
+            main = main or "xl/workbook.xml"
             if main.endswith(".bin"):
                 raise DataError("data.xlsb", name=path.name)
-            self._related_parts = self._related(main)
+            related = self._related(main)
+            self._parts = {kind: part for kind, part in reversed(related.values()) if part in self._names}
             self.sheets: list[Sheet] = []
             self._since_1904 = False
-            self._parse(main, self._of_workbook)
+            for tag, attributes, _ in self._elements(main):
+                if tag == "workbookPr":
+                    self._since_1904 = attributes.get("date1904", "0").lower() in ("1", "true")
+                elif tag == "sheet":
+                    ids = (value for key, value in attributes.items() if key.rpartition(":")[2] == "id")
+                    kind, part = related.get(next(ids, ""), ("", ""))
+                    if kind == "worksheet":
+                        hidden = attributes.get("state", "visible") != "visible"
+                        self.sheets.append(Sheet(attributes.get("name", ""), part, hidden))
             self._formats = self._read_formats()
-            self._texts: list[str] | None = None
 
     @contextlib.contextmanager
     def _damage_reported(self) -> Iterator[None]:
@@ -86,94 +94,77 @@ class Workbook:
             detail = str(error)[:200] or type(error).__name__
             raise DataError("data.damaged", name=self._path.name, detail=detail) from error
 
-    def _of_workbook(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "workbookPr":
-            self._since_1904 = attributes.get("date1904", "0").lower() in ("1", "true")
-        elif tag == "sheet":
-            kind, part = self._related_parts.get(attributes.get("id", ""), ("", ""))
-            if kind == "worksheet":
-                hidden = attributes.get("state", "visible") != "visible"
-                self.sheets.append(Sheet(attributes.get("name", ""), part, hidden))
+    def _elements(self, part: str | None) -> Iterator[tuple[str, dict[str, str], str]]:
+        """Yield (`tag`, attributes, "") where an element of an XML part begins, and (`/tag`, {}, text) where it ends.
+
+        Tags are without prefix; the text is what stands behind the last tag. Without a part, there are no elements.
+        """
+        if part is None:
+            return
+        events: list[tuple[str, dict[str, str], str]] = []
+        text: list[str] = []
+
+        def start(name: str, attributes: dict[str, str]) -> None:
+            text.clear()
+            events.append((name.rpartition(":")[2], attributes, ""))
+
+        def end(name: str) -> None:
+            events.append((f"/{name.rpartition(':')[2]}", {}, "".join(text)))
+            text.clear()
+
+        def refuse_doctype(*args: Any) -> None:
+            raise ValueError("the XML declares a document type, which no spreadsheet does")
+
+        parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text.append
+        parser.StartDoctypeDeclHandler = refuse_doctype
+        with self._zip.open(part) as file:
+            while chunk := file.read(_CHUNK):
+                parser.Parse(chunk, False)
+                yield from events
+                events.clear()
+            parser.Parse(b"", True)
 
     def _related(self, part: str) -> dict[str, tuple[str, str]]:
         """Return the parts that a part names: kind and path by their ids."""
         folder, name = posixpath.split(part)
-        parts: dict[str, tuple[str, str]] = {}
-
-        def add_part(tag: str, attributes: dict[str, str]) -> None:
+        names = posixpath.join(folder, "_rels", f"{name}.rels")
+        parts = {}
+        for tag, attributes, _ in self._elements(names if names in self._names else None):
             if tag == "Relationship" and attributes.get("TargetMode") != "External":
                 target = posixpath.normpath(posixpath.join("/", folder, attributes.get("Target", ""))).lstrip("/")
                 parts[attributes.get("Id", "")] = (attributes.get("Type", "").rsplit("/", 1)[-1], target)
-
-        names = posixpath.join(folder, "_rels", f"{name}.rels")
-        if self._has(names):
-            self._parse(names, add_part)
         return parts
-
-    def _has(self, part: str) -> bool:
-        return part in self._zip.namelist()
-
-    def _part(self, kind: str) -> str | None:
-        return next((target for of_kind, target in self._related_parts.values() if of_kind == kind), None)
-
-    def _parse(
-        self,
-        part: str,
-        start: Callable[[str, dict[str, str]], None],
-        end: Callable[[str], None] | None = None,
-        text: Callable[[str], None] | None = None,
-    ) -> None:
-        """Read an XML part, calling back with the names of elements, without prefix."""
-        parser = expat.ParserCreate(namespace_separator="\n")
-        parser.buffer_text = True
-        local = _Local()
-        parser.StartElementHandler = lambda name, attributes: start(
-            local[name], {local[key]: value for key, value in attributes.items()}
-        )
-        if end is not None:
-            parser.EndElementHandler = lambda name: end(local[name])
-        if text is not None:
-            parser.CharacterDataHandler = text
-        parser.StartDoctypeDeclHandler = _refuse_doctype
-        with self._zip.open(part) as file:
-            while chunk := file.read(_CHUNK):
-                parser.Parse(chunk, False)
-            parser.Parse(b"", True)
 
     def _read_formats(self) -> list[str]:
         """Return the number format of each style that cells name."""
         codes: dict[int, str] = {}
         formats: list[str] = []
         inside = False
-
-        def start(tag: str, attributes: dict[str, str]) -> None:
-            nonlocal inside
+        for tag, attributes, _ in self._elements(self._parts.get("styles")):
             if tag == "numFmt":
                 codes[int(attributes.get("numFmtId", "0"))] = attributes.get("formatCode", "")
-            elif tag == "cellXfs":
-                inside = True
+            elif tag in ("cellXfs", "/cellXfs"):
+                inside = tag == "cellXfs"
             elif tag == "xf" and inside:
                 number = int(attributes.get("numFmtId", "0"))
-                formats.append(codes.get(number, number_format.built_in(number)))
-
-        def end(tag: str) -> None:
-            nonlocal inside
-            inside = inside and tag != "cellXfs"
-
-        part = self._part("styles")
-        if part and self._has(part):
-            self._parse(part, start, end)
+                formats.append(codes.get(number, number_format.BUILT_IN.get(number, "")))
         return formats
 
-    def _read_texts(self) -> list[str]:
-        """Return the texts that cells of all sheets share, once read."""
-        if self._texts is None:
-            reader = _SharedTexts()
-            part = self._part("sharedStrings")
-            if part and self._has(part):
-                self._parse(part, reader.start, reader.end, reader.add_text)
-            self._texts = reader.texts
-        return self._texts
+    @cached_property
+    def _texts(self) -> list[str]:
+        """The texts that cells of all sheets share, without phonetic guides, which stand above a text."""
+        texts, pieces, is_phonetic = [], [], False
+        for tag, _, content in self._elements(self._parts.get("sharedStrings")):
+            if tag == "/t" and not is_phonetic:
+                pieces.append(content)
+            elif tag in ("rPh", "/rPh"):
+                is_phonetic = tag == "rPh"
+            elif tag == "si":
+                pieces = []
+            elif tag == "/si":
+                texts.append(_plain("".join(pieces)))
+        return texts
 
     def has_cells(self, sheet: Sheet) -> bool:
         """Whether a sheet has any cell, as far as its XML can be read."""
@@ -187,150 +178,70 @@ class Workbook:
 
     def cells(self, sheet: Sheet) -> Cells:
         """Return the cells of a sheet that hold something."""
+        cells, row = Cells(), {}
+        number, column = 0, -1
+        count = characters = 0
+        is_phonetic = has_formula = False
+        cell: dict[str, str] = {}
+        pieces: list[str] = []
         with self._damage_reported():
-            reader = _SheetReader(self._path.name, self._read_texts(), self._formats, self._since_1904)
-            self._parse(sheet.part, reader.start, reader.end, reader.add_text)
-        return reader.cells
+            for tag, attributes, content in self._elements(sheet.part):
+                if tag == "c":
+                    cell, pieces, has_formula = attributes, [], False
+                    named = _column(attributes.get("r", ""))
+                    column = column + 1 if named is None else named
+                elif tag in ("/v", "/t"):
+                    if not is_phonetic:
+                        pieces.append(content)
+                elif tag == "/c":
+                    text = self._displayed(cell, "".join(pieces), has_formula, cells, number)
+                    if not text.strip():
+                        continue
+                    row[column] = text
+                    count, characters = count + 1, characters + len(text)
+                    if count > MAX_CELLS or characters > MAX_LETTERS:
+                        limits = {"cells": f"{MAX_CELLS:,}", "letters": f"{MAX_LETTERS:,}"}
+                        raise DataError("data.too_many_cells", name=self._path.name, **limits)
+                elif tag == "f":
+                    has_formula = True
+                elif tag == "row":
+                    written = attributes.get("r", "")
+                    number = int(written) if written.isdecimal() and len(written) < 10 else number + 1
+                    row, column = {}, -1
+                elif tag == "/row" and row:
+                    cells.rows.append((number, row))
+                elif tag in ("rPh", "/rPh"):
+                    is_phonetic = tag == "rPh"
+                elif tag == "mergeCell" and len(cells.merged) < _MOST_MERGED:
+                    match = _MERGED.fullmatch(attributes.get("ref", ""))
+                    if match and match[2] != match[4]:
+                        cells.merged.append((_column(match[1]) or 0, int(match[2]), int(match[4])))
+        return cells
 
-    def close(self) -> None:
-        """Close the file."""
-        self._zip.close()
-
-
-class _Local(dict[str, str]):
-    """Names without their namespace."""
-
-    def __missing__(self, name: str) -> str:
-        self[name] = local = name.rsplit("\n", 1)[-1]
-        return local
-
-
-def _refuse_doctype(*args: Any) -> None:
-    raise ValueError("the XML declares a document type, which no spreadsheet does")
-
-
-class _TextCollector:
-    """Collects the text of elements but for phonetic guides, which stand above a text."""
-
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._collects = self._phonetic = False
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "rPh":
-            self._phonetic = True
-        elif tag in ("v", "t"):
-            self._collects = not self._phonetic
-
-    def end(self, tag: str) -> None:
-        if tag == "rPh":
-            self._phonetic = False
-        elif tag in ("v", "t"):
-            self._collects = False
-
-    def add_text(self, text: str) -> None:
-        if self._collects:
-            self._text.append(text)
-
-
-class _SharedTexts(_TextCollector):
-    """Reads the texts that cells share."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-
-    @override
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        super().start(tag, attributes)
-        if tag == "si":
-            self._text = []
-
-    @override
-    def end(self, tag: str) -> None:
-        super().end(tag)
-        if tag == "si":
-            self.texts.append(_plain("".join(self._text)))
-
-
-class _SheetReader(_TextCollector):
-    """Reads the cells of a sheet."""
-
-    def __init__(self, name: str, texts: list[str], formats: list[str], since_1904: bool):
-        super().__init__()
-        self._name, self._texts, self._formats, self._since_1904 = name, texts, formats, since_1904
-        self.cells = Cells()
-        self._row: dict[int, str] = {}
-        self._number = 0
-        self._column = -1
-        self._cell: dict[str, str] = {}
-        self._has_formula = False
-        self._count = self._letters = 0
-
-    @override
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        super().start(tag, attributes)
-        if tag == "c":
-            self._cell, self._text, self._has_formula = attributes, [], False
-            column = _column(attributes.get("r", ""))
-            self._column = self._column + 1 if column is None else column
-        elif tag == "f":
-            self._has_formula = True
-        elif tag == "row":
-            number = attributes.get("r", "")
-            self._number = int(number) if number.isdecimal() and len(number) < 10 else self._number + 1
-            self._row, self._column = {}, -1
-        elif tag == "mergeCell":
-            self._merge(attributes.get("ref", ""))
-
-    @override
-    def end(self, tag: str) -> None:
-        super().end(tag)
-        if tag == "c":
-            self._take_cell()
-        elif tag == "row" and self._row:
-            self.cells.rows.append((self._number, self._row))
-
-    def _take_cell(self) -> None:
-        text = self._displayed("".join(self._text))
-        if not text.strip():
-            return
-        self._count += 1
-        self._letters += len(text)
-        if self._count > MAX_CELLS or self._letters > MAX_LETTERS:
-            raise DataError("data.too_many_cells", name=self._name, cells=f"{MAX_CELLS:,}", letters=f"{MAX_LETTERS:,}")
-        self._row[self._column] = text
-
-    def _displayed(self, stored: str) -> str:
-        kind = self._cell.get("t", "n")
-        if kind == "e":
-            self._note(self.cells.errors)
+    def _displayed(self, cell: dict[str, str], stored: str, has_formula: bool, cells: Cells, row: int) -> str:
+        """Return the text that a cell shows; empty for one with an error or without a result, whose row is noted."""
+        kind = cell.get("t", "n")
+        is_text = kind == "s" and bool(stored)
+        if kind == "e" or (is_text and not (stored.strip().isdecimal() and int(stored) < len(self._texts))):
+            cells.errors[row] = None
             return ""
         if not stored:
-            if self._has_formula and kind != "str":
-                self._note(self.cells.uncalculated)
+            if has_formula and kind != "str":
+                cells.uncalculated[row] = None
             return ""
-        if kind == "s":
-            if not stored.strip().isdecimal() or int(stored) >= len(self._texts):
-                self._note(self.cells.errors)
-                return ""
+        if is_text:
             return self._texts[int(stored)]
         if kind == "b":
             return "TRUE" if stored.strip() == "1" else "FALSE"
         if kind in ("str", "inlineStr", "d"):
             return _plain(stored)
-        style = self._cell.get("s", "0")
+        style = cell.get("s", "0")
         code = self._formats[int(style)] if style.isdecimal() and int(style) < len(self._formats) else ""
         return number_format.format_number(stored.strip(), code, self._since_1904)
 
-    def _note(self, rows: list[int]) -> None:
-        if not rows or rows[-1] != self._number:
-            rows.append(self._number)
-
-    def _merge(self, reference: str) -> None:
-        match = re.fullmatch(r"([A-Z]{1,3})(\d{1,9}):([A-Z]{1,3})(\d{1,9})", reference)
-        if match and match[2] != match[4] and len(self.cells.merged) < _MOST_MERGED:
-            self.cells.merged.append((_column(match[1]) or 0, int(match[2]), int(match[4])))
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
 
 
 def _column(reference: str) -> int | None:
@@ -349,32 +260,3 @@ def _plain(text: str) -> str:
         text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def letters(column: int) -> str:
-    """Return the name of a column: 0 is A, 26 is AA."""
-    name = ""
-    while column >= 0:
-        name = chr(65 + column % 26) + name
-        column = column // 26 - 1
-    return name
-
-
-def rows_of(cells: Cells) -> Iterator[tuple[int, dict[int, str]]]:
-    """Yield the rows of a sheet, a cell that is merged over several rows in each of them."""
-    if not cells.merged:
-        yield from cells.rows
-        return
-    at = dict(cells.rows)
-    numbers = sorted(at)
-    filled = 0
-    for column, first, last in cells.merged:
-        text = at.get(first, {}).get(column)
-        if text is None:
-            continue
-        for number in numbers[bisect.bisect_right(numbers, first) : bisect.bisect_right(numbers, last)]:
-            at[number].setdefault(column, text)
-            filled += 1
-            if filled > MAX_CELLS:
-                return
-    yield from cells.rows

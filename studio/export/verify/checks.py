@@ -106,8 +106,9 @@ def verify(context: ExportContext, folder: Path, host: ModelHost, on_progress: O
 
     Raises ExportError when the isolated process cannot use it.
     """
-    kind = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["export"]
-    return _CHECKS[kind](VerificationCase(context, folder, host, lambda share: on_progress("verifying", share)))
+    return _CHECKS[_metadata(folder)["export"]](
+        VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
+    )
 
 
 def check_adapter(case: VerificationCase) -> Verification:
@@ -125,7 +126,7 @@ def check_adapter(case: VerificationCase) -> Verification:
 
 def check_merged(case: VerificationCase) -> Verification:
     """Compare the merged model with the adapter on the same base in the same dtype, and with a quantized run."""
-    context, dtype = case.context, _precision(case.folder)
+    context, dtype = case.context, _metadata(case.folder)["precision"]
     prompts, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
     as_trained = run_answers(case, prompts) if context.quantization != "none" else None
     expected, _ = _model_answers(
@@ -149,8 +150,8 @@ def check_merged(case: VerificationCase) -> Verification:
     )
 
 
-def _precision(folder: Path) -> str:
-    return json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))["precision"]
+def _metadata(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
 
 
 def _model_answers(
@@ -175,7 +176,7 @@ def _model_answers(
         "tokenizer": str(case.folder),
         "dtype": dtype,
         "device": device(),
-        "attention": context.attention,
+        "attention": context.choices["attention"],
         "quantization": "none" if quantized_base else quantization or context.quantization,
         "dequantize": dequantize and quantized_base,
         "in_float32": quantization == "none" and device() != "cuda",
@@ -201,9 +202,15 @@ def _answers(events: Events) -> tuple[Answer, ...]:
 
 def check_gguf(case: VerificationCase) -> Verification:
     """Compare llama.cpp's answers with those of the merged model, which is written to a temporary folder."""
-    context, dtype = case.context, _precision(case.folder)
+    context, dtype = case.context, _metadata(case.folder)["precision"]
     prompts = _as_text(context, reference_answers.prompts_with_references(context, case.max_new_tokens)[0])
-    expected = _merged_answers(case, prompts, dtype)
+    case.host.release()
+    merge.require_room(context, case.folder, dtype)
+    with tempfile.TemporaryDirectory(prefix=".merged-", dir=case.folder.parent) as name:
+        merged = replace(case, folder=Path(name))
+        merge.fill(merged.folder, context, dtype, lambda phase, share: case.on_progress(None))
+        model = merged.folder
+        expected, _ = _model_answers(merged, prompts, model=model, adapter=None, dtype=dtype, quantization="none")
     request = {
         "use": "gguf",
         "model": str(case.folder / ollama.GGUF),
@@ -233,16 +240,6 @@ def _as_text(context: ExportContext, prompts: list[EvalPrompt]) -> list[EvalProm
     return decoded
 
 
-def _merged_answers(case: VerificationCase, prompts: list[EvalPrompt], dtype: str) -> ModelAnswers:
-    case.host.release()
-    merge.require_room(case.context, case.folder, dtype)
-    with tempfile.TemporaryDirectory(prefix=".merged-", dir=case.folder.parent) as name:
-        folder = Path(name)
-        merge.fill(folder, case.context, dtype, lambda phase, share: case.on_progress(None))
-        merged = replace(case, folder=folder)
-        return _model_answers(merged, prompts, model=folder, adapter=None, dtype=dtype, quantization="none")[0]
-
-
 def without_stop_token(answer: Answer, stop_ids: tuple[int, ...]) -> Answer:
     """Return an answer up to its stop token, which llama.cpp need not return."""
     end = next((at for at, token in enumerate(answer.ids) if token in stop_ids), len(answer.ids))
@@ -267,71 +264,43 @@ def check_script(case: VerificationCase) -> Verification:
     return Verification("script", precision, losses=compare_losses(expected, actual, precision))
 
 
-def check_example(case: VerificationCase) -> Verification:
-    """Compare the answers of an example with the run's own."""
-    context = case.context
-    if len(context.prompt.columns) > 1:
-        prompts = _fitting(case, reference_answers.column_prompts(context))
+def check_program(case: VerificationCase) -> Verification:
+    """Compare the answers of an example, or of a Space's app with and without the adapter, with the run's own."""
+    context, kind = case.context, _metadata(case.folder)["export"]
+    columns = (BASE, ADAPTED) if kind == "space" else (ADAPTED,)
+    recorded = json.loads((case.folder / space.DATA).read_text(encoding="utf-8"))["recorded"] if kind == "space" else []
+    if kind == "space":
+        prompts = reference_answers.encode_prompts(context, [one["prompt"] for one in recorded])
+    elif len(context.prompt.columns) > 1:
+        prompts = reference_answers.column_prompts(context)
     else:
-        prompts = _fitting(case, reference_answers.sample_prompts(context))
-    [expected] = run_answers(case, prompts, repetition_penalty=context.generation.repetition_penalty)
-    events = _run_program(case, "example", example.NAME, prompts, sides=1)
-    precision, tolerance = _dtype_and_tolerance(case, events)
-    agreement = compare_answers(expected, ModelAnswers(_answers(events)), prompts, tolerance)
-    return Verification("example", precision, agreement, prompts=_rendered(events, prompts))
-
-
-def check_space(case: VerificationCase) -> Verification:
-    """Compare the answers of a Space's app, with and without the adapter, with the run's; and its recorded answers."""
-    recorded = json.loads((case.folder / space.DATA).read_text(encoding="utf-8"))["recorded"]
-    texts = [one["prompt"] for one in recorded]
-    prompts = _fitting(case, reference_answers.encode_prompts(case.context, texts))
-    expected = run_answers(case, prompts, (BASE, ADAPTED), case.context.generation.repetition_penalty)
-    events = _run_program(case, "space", space.APP, prompts, sides=2)
-    precision, tolerance = _dtype_and_tolerance(case, events)
-    answers = _answers(events)
-    base, adapter = (
-        compare_answers(one, ModelAnswers(answers[side::2]), prompts, tolerance) for side, one in enumerate(expected)
-    )
-    known = {one["prompt"]: one["answers"] for one in recorded}
-    equal = sum(one["answers"] == known[row.texts[0]] for one, row in zip(events["recorded"], prompts, strict=True))
-    return Verification(
-        "space",
-        precision,
-        adapter,
-        base=base,
-        prompts=_rendered(events, [prompt for prompt in prompts for _ in range(2)]),
-        recorded=(equal, len(prompts)),
-    )
-
-
-def _fitting(case: VerificationCase, prompts: list[EvalPrompt]) -> list[EvalPrompt]:
-    fitting = reference_answers.fit_context_length(case.context, prompts, case.max_new_tokens)
-    if not fitting:
-        raise ExportError("export.no_questions", run=case.context.run.id)
-    return fitting
-
-
-def _run_program(case: VerificationCase, use: str, name: str, prompts: list[EvalPrompt], sides: int) -> Events:
+        prompts = reference_answers.sample_prompts(context)
+    prompts = reference_answers.fit_context_length(context, prompts, case.max_new_tokens)
+    if not prompts:
+        raise ExportError("export.no_questions", run=context.run.id)
+    expected = run_answers(case, prompts, columns, context.generation.repetition_penalty)
     request = {
-        "use": use,
-        "program": str(case.folder / name),
-        "base": str(case.context.base.path),
+        "use": kind,
+        "program": str(case.folder / (space.APP if kind == "space" else example.NAME)),
+        "base": str(context.base.path),
         "prompts": [prompt.texts for prompt in prompts],
     }
-    return case.run_isolated(request, sides * len(prompts))
-
-
-def _dtype_and_tolerance(case: VerificationCase, events: Events) -> tuple[str, float]:
-    """Return the dtype that the program computed in, and the tolerance of log-probabilities."""
-    precision = events["loaded"][0]["precision"]
-    used = {case.context.precision, precision} - {"float32"}
-    return precision, max((LOGPROB_TOLERANCE[name] for name in used), default=0.0)
-
-
-def _rendered(events: Events, prompts: list[EvalPrompt]) -> tuple[int, int]:
-    equal = sum(tuple(one["ids"]) == prompt.ids for one, prompt in zip(events["prompt"], prompts, strict=True))
-    return equal, len(prompts)
+    asked = [prompt.ids for prompt in prompts for _ in columns]
+    events = case.run_isolated(request, len(asked))
+    precision, answers = events["loaded"][0]["precision"], _answers(events)
+    used = {context.precision, precision} - {"float32"}
+    tolerance = max((LOGPROB_TOLERANCE[name] for name in used), default=0.0)
+    agreements = [
+        compare_answers(one, ModelAnswers(answers[side :: len(columns)]), prompts, tolerance)
+        for side, one in enumerate(expected)
+    ]
+    rendered = sum(tuple(one["ids"]) == ids for one, ids in zip(events["prompt"], asked, strict=True))
+    result = Verification(kind, precision, agreements[-1], prompts=(rendered, len(asked)))
+    if kind == "example":
+        return result
+    known = {one["prompt"]: one["answers"] for one in recorded}
+    equal = sum(one["answers"] == known[row.texts[0]] for one, row in zip(events["recorded"], prompts, strict=True))
+    return replace(result, base=agreements[0], recorded=(equal, len(prompts)))
 
 
 _CHECKS: dict[Kind, Callable[[VerificationCase], Verification]] = {
@@ -339,7 +308,7 @@ _CHECKS: dict[Kind, Callable[[VerificationCase], Verification]] = {
     "merged": check_merged,
     "ollama": check_merged,
     "script": check_script,
-    "example": check_example,
-    "space": check_space,
+    "example": check_program,
+    "space": check_program,
     "gguf": check_gguf,
 }

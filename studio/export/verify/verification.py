@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from studio.files import replace_file
 from studio.i18n import Message, message
 from studio.model.adapter_files import BASE_RECORD
@@ -81,7 +83,8 @@ def compare_answers(
     equal, near, agreeing, length = 0, 0, 0, 0
     gaps: list[float] = []
     for one, other in zip(first.answers, second.answers, strict=True):
-        common = _common_prefix(one.ids, other.ids)
+        pairs = enumerate(zip(one.ids, other.ids, strict=False))
+        common = next((at for at, (a, b) in pairs if a != b), min(len(one.ids), len(other.ids)))
         agreeing += common
         length += max(len(one.ids), len(other.ids))
         if one.ids == other.ids:
@@ -92,10 +95,6 @@ def compare_answers(
     count = sum(len(prompt.reference) for prompt in prompts)
     perplexity = (math.exp(sum(first.nll) / count), math.exp(sum(second.nll) / count)) if count else None
     return Agreement(len(first.answers), equal, near, agreeing / max(length, 1), max(gaps, default=None), perplexity)
-
-
-def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _gap(one: Answer, other: Answer, at: int) -> float | None:
@@ -128,16 +127,6 @@ class Losses:
     def holds(self) -> bool:
         """Whether the losses are the same except for rounding."""
         return self.equal + self.near == self.tried
-
-    def sentences(self) -> list[Message]:
-        """Return the result in sentences."""
-        sentences = [message("export.verified.script", equal=self.equal, tried=self.tried, last=self.last)]
-        if self.equal < self.tried:
-            shares = {"apart": f"{self.apart:.2g}", "tolerance": f"{self.tolerance:g}"}
-            sentences.append(message("export.verified.losses_near", near=self.near, **shares))
-        if not self.holds:
-            sentences.append(message("export.verified.parted", parted=self.tried - self.equal - self.near))
-        return sentences
 
 
 def compare_losses(expected: Mapping[int, float], actual: Mapping[int, float], precision: str) -> Losses:
@@ -184,45 +173,51 @@ class Verification:
 
     def sentences(self) -> list[Message]:
         """Return the result in sentences."""
-        sentences = self.losses.sentences() if self.losses else []
-        if self.agreement:
-            sentences += _agreement_sentences(f"export.verified.{self.kind}", self.agreement)
-        if self.base:
-            sentences += _agreement_sentences("export.verified.space_base", self.base)
-        for name in ("prompts", "recorded"):
-            if counts := getattr(self, name):
-                sentences.append(message(f"export.verified.{name}", right=counts[0], tried=counts[1]))
-        if self.agreement and self.agreement.perplexity:
-            sentences.append(_perplexity(f"export.verified.perplexity.{self.rows}", self.agreement.perplexity))
+        sentences = []
+        if losses := self.losses:
+            sentences.append(
+                message("export.verified.script", equal=losses.equal, tried=losses.tried, last=losses.last)
+            )
+            if losses.equal < losses.tried:
+                shares = {"apart": f"{losses.apart:.2g}", "tolerance": f"{losses.tolerance:g}"}
+                sentences.append(message("export.verified.losses_near", near=losses.near, **shares))
+            sentences += _differing(losses, losses.tried)
+        for key, agreement in ((self.kind, self.agreement), ("space_base", self.base)):
+            if agreement:
+                sentences.append(message(f"export.verified.{key}", **_counts(agreement)))
+                if agreement.near:
+                    gap = f"{agreement.gap:.2g}"
+                    sentences.append(message("export.verified.near", near=agreement.near, gap=gap))
+                sentences += _differing(agreement, agreement.questions)
+        for name, pair in (("prompts", self.prompts), ("recorded", self.recorded)):
+            if pair:
+                sentences.append(message(f"export.verified.{name}", right=pair[0], tried=pair[1]))
+        sentences += _perplexity(f"perplexity.{self.rows}", self.agreement)
         if self.distance:
             values = {"trained": self.trained_as, "precision": self.precision, **_counts(self.distance)}
             sentences.append(message("export.verified.distance", **values))
-        if self.distance and self.distance.perplexity:
-            sentences.append(_perplexity("export.verified.distance_perplexity", self.distance.perplexity))
-        return sentences
+        return sentences + _perplexity("distance_perplexity", self.distance)
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as it is stored, with its sentences in English."""
         return {"passed": self.passed, **asdict(self), "said": [sentence.text() for sentence in self.sentences()]}
 
 
-def _agreement_sentences(key: str, agreement: Agreement) -> list[Message]:
-    sentences = [message(key, **_counts(agreement))]
-    if agreement.near:
-        sentences.append(message("export.verified.near", near=agreement.near, gap=f"{agreement.gap:.2g}"))
-    if not agreement.holds:
-        differing = agreement.questions - agreement.equal - agreement.near
-        sentences.append(message("export.verified.parted", parted=differing))
-    return sentences
+def _differing(result: Agreement | Losses, count: int) -> list[Message]:
+    if result.holds:
+        return []
+    return [message("export.verified.parted", parted=count - result.equal - result.near)]
 
 
 def _counts(agreement: Agreement) -> dict[str, Any]:
     return {"equal": agreement.equal, "questions": agreement.questions, "share": f"{agreement.tokens:.0%}"}
 
 
-def _perplexity(key: str, pair: tuple[float, float]) -> Message:
-    before, after = (f"{value:.4g}" for value in pair)
-    return message(key, before=before, after=after)
+def _perplexity(name: str, agreement: Agreement | None) -> list[Message]:
+    if agreement is None or agreement.perplexity is None:
+        return []
+    before, after = (f"{value:.4g}" for value in agreement.perplexity)
+    return [message(f"export.verified.{name}", before=before, after=after)]
 
 
 def path_of(folder: Path) -> Path:
@@ -235,20 +230,15 @@ def save(verification: Verification, folder: Path) -> None:
     replace_file(path_of(folder), json.dumps(verification.as_json(), ensure_ascii=False, indent=1))
 
 
+_ADAPTER = TypeAdapter(Verification)
+
+
 def read(folder: Path) -> Verification | None:
     """Return the stored result of an export; None if there is none, or the export is newer."""
+    path = path_of(folder)
     try:
-        if path_of(folder).stat().st_mtime < (folder / BASE_RECORD).stat().st_mtime:
+        if path.stat().st_mtime < (folder / BASE_RECORD).stat().st_mtime:
             return None
-        stored = json.loads(path_of(folder).read_text(encoding="utf-8"))
+        return _ADAPTER.validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    fields = {name: value for name, value in stored.items() if name not in ("passed", "said")}
-    return Verification(**{name: _field(name, value) for name, value in fields.items()})
-
-
-def _field(name: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        kind = Losses if name == "losses" else Agreement
-        return kind(**{inner: _field(inner, held) for inner, held in value.items()})
-    return tuple(value) if isinstance(value, list) else value
