@@ -29,12 +29,13 @@ class Form:
     def add(self, path: str, kind: type | None = None, **settings: Any) -> Any:
         """Make the component of the setting at `path`, of the type's own kind or of `kind`."""
         settings.setdefault("elem_classes", recipe_views.class_of(path))
+        if not path.startswith(MAPPING):  # it is shown with the columns of its table
+            settings.setdefault("value", self._values[path])
         component = self._words.make(
             kind or _kind(_FIELDS[path]),
             label=f"config.{path}.title",
             info=f"config.{path}.help",
-            **({} if kind else _properties(path, self._values[path]) | settings),
-            **(settings if kind else {}),
+            **(settings if kind else _properties(path) | settings),
         )
         return self.adopt(path, component)
 
@@ -143,9 +144,9 @@ def _kind(info: FieldInfo) -> type:
     return gr.Number if int in types or float in types else gr.Textbox
 
 
-def _properties(path: str, value: Any) -> dict[str, Any]:
+def _properties(path: str) -> dict[str, Any]:
     info = _FIELDS[path]
-    properties: dict[str, Any] = {"value": to_component(path, info.default) if path.startswith(MAPPING) else value}
+    properties: dict[str, Any] = {"value": to_component(path, info.default)}
     if _kind(info) is gr.Dropdown:
         properties |= {"multiselect": True, "choices": [], "allow_custom_value": True}
     elif options := _options(info):

@@ -42,7 +42,6 @@ def build(words: Words, form: Form) -> ModelChoice:
         "model.id",
         gr.Dropdown,
         choices=[BUILTIN_MODEL],
-        value=BUILTIN_MODEL,
         allow_custom_value=True,
         filterable=True,
         elem_id="model",
