@@ -1,5 +1,6 @@
 """What a run will do on this device, decided before its model is loaded: each choice with its reason."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,10 +43,10 @@ class Plan:
     """Bytes that are free for it on the device."""
     steps: int
     """Optimizer steps of the whole run."""
-    without_effect: tuple[Message, ...]
-    """Settings that have little or no effect in so many steps."""
-    tokenizer_bytes: float
-    """Size of the tokenizer, which goes with each adapter and each checkpoint."""
+    warnings: tuple[Message, ...]
+    """Settings that have little or no effect in so many steps, and what may go wrong with the memory."""
+    disk_bytes: float
+    """Bytes that the run will have on the disk at its peak: its checkpoints and one in the making, its adapters."""
     most_tokens: int
     """Tokens of a micro-batch at most: as many as `batch_size` of the longest rows have."""
     evaluated_at_once: int
@@ -57,32 +58,11 @@ class Plan:
         return self.memory.total <= self.free
 
     @property
-    def warnings(self) -> tuple[Message, ...]:
-        """Settings without effect, and what may go wrong with the memory."""
-        result = list(self.without_effect)
-        if not self.memory.is_whole:
-            result.append(message("log.no_forecast", need=_gb(self.memory.total)))
-        if not self.fits:
-            result.append(message("log.may_not_fit", need=_gb(self.memory.total), free=_gb(self.free)))
-        return tuple(result)
-
-    @property
     def trained(self) -> Message:
         """What will be trained: how many parameters, their share, the modules that they sit in."""
         trained, total = self.skeleton.trained, self.skeleton.total
         share, modules = f"{trained / (total + trained):.2%}", ", ".join(self.skeleton.modules)
         return message("log.parameters", trained=f"{trained:,}", share=share, modules=modules)
-
-    @property
-    def disk_bytes(self) -> float:
-        """Bytes that the run will have on the disk at its peak: its checkpoints and one in the making, its adapters.
-
-        An adapter is in float32, with its tokenizer; a checkpoint has the optimizer's state too.
-        """
-        adapter = 4.0 * self.skeleton.trained + self.tokenizer_bytes
-        checkpoints = 1 + (0 if self.settings.save == "no" else self.settings.keep_checkpoints)
-        adapters = 2 if self.settings.keep == "best" else 1
-        return checkpoints * (self.memory.optimizer + adapter + 50e3) + adapters * adapter
 
 
 DECIDED = ("batch_size", "gradient_accumulation", "gradient_checkpointing", "optimizer")
@@ -113,12 +93,10 @@ def make(
     steps = count_steps(config.train, rows)
     changes, shortened = _shorten(config.train, steps)
     fitted, optimizer = _with_optimizer(config.train.model_copy(update=changes))
-    ignored = tuple(_without_effect(fitted, steps, validates=config.data.validation.kind != "none"))
     chosen_precision = precision(config.model.precision, located.settings.get("model_type", ""))
     number, train = chosen_precision.value, config.train
-    attention = config.model.attention
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
-    kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
+    kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, config.model.attention, longest)
     each = (free,) if isinstance(free, int | float) else tuple(free)
     card = load.card(located.path, BYTES_PER_NUMBER[number], small, each)
 
@@ -162,9 +140,16 @@ def make(
         reason = message("choice.processes", count=count, rows=size, times=times // count, product=size * times)
         choices.append(Choice("processes", str(count), reason))
     choices.append(Choice("batches", f"{size} × {times}", reasons["batch_size"]))
-    name = "gradient_checkpointing"
-    choices.append(Choice(name, chosen.gradient_checkpointing, reasons[name]))
-    parts = (part for pattern in _TOKENIZER_FILES for part in located.path.glob(pattern))
+    checkpointing = chosen.gradient_checkpointing
+    choices.append(Choice("gradient_checkpointing", checkpointing, reasons["gradient_checkpointing"]))
+    warnings = list(_without_effect(fitted, steps, validates=config.data.validation.kind != "none"))
+    if not taken.is_whole:
+        warnings.append(message("log.no_forecast", need=_gb(taken.total)))
+    if taken.total > room:
+        warnings.append(message("log.may_not_fit", need=_gb(taken.total), free=_gb(room)))
+    tokenizer = sum(part.stat().st_size for pattern in _TOKENIZER_FILES for part in located.path.glob(pattern))
+    saved = 4.0 * sizes.trained + tokenizer  # an adapter is in float32; a checkpoint has the optimizer's state too
+    checkpoints = 1 + (0 if train.save == "no" else train.keep_checkpoints)
     return Plan(
         settings=chosen,
         precision=chosen_precision,
@@ -173,8 +158,8 @@ def make(
         memory=taken,
         free=room,
         steps=steps,
-        without_effect=ignored,
-        tokenizer_bytes=float(sum(part.stat().st_size for part in parts)),
+        warnings=tuple(warnings),
+        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3) + (2 if train.keep == "best" else 1) * saved,
         most_tokens=size * longest,
         evaluated_at_once=whole.batch_size if size == wanted.batch_size else size,
     )
@@ -200,12 +185,11 @@ def next_smaller(settings: TrainConfig) -> TrainConfig | None:
 
     First the micro-batch is halved while more of them make one step, then activations are computed twice.
     """
-    return next(_ever_smaller(settings, split=True, save=True, first=False), None)
+    return next(itertools.islice(_ever_smaller(settings, split=True, save=True), 1, None), None)
 
 
-def _ever_smaller(settings: TrainConfig, *, split: bool, save: bool, first: bool = True) -> Iterator[TrainConfig]:
-    if first:
-        yield settings
+def _ever_smaller(settings: TrainConfig, *, split: bool, save: bool) -> Iterator[TrainConfig]:
+    yield settings
     while split and settings.batch_size > 1:
         smaller = next(n for n in range(settings.batch_size // 2, 0, -1) if settings.batch_size % n == 0)
         times = settings.gradient_accumulation * settings.batch_size // smaller
