@@ -209,7 +209,7 @@ class GpuThread:
                 continue
             try:
                 self._train(waiting)
-            except Exception:  # its folder is gone, say: the thread goes on with the next one
+            except BaseException:  # its folder is gone, say: the thread goes on with the next one
                 log.exception("run %s could not end", waiting.run.id)
             finally:
                 self._current = self._training = None
@@ -282,7 +282,7 @@ class GpuThread:
                 ):
                     self._training = run
                     train(run, self._host, self._run_interactive, resumed=waiting.resumed, token=waiting.token)
-            except Exception as error:
+            except BaseException as error:  # also a panic in native code
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = distributed.failure_cause(run, as_studio_error(error))
         if failure:  # outside of the handler, where the traceback no longer holds the model
