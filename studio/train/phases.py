@@ -20,9 +20,9 @@ Piece = tuple[Kind, int, int]
 _GROWTH, _SHARE = 0.2, 40
 _SHORTEST = 4
 """Stretches of a phase, at least."""
-_PENALTY = 20.0
+_PENALTY = 30.0
 """Times the variance of a single loss, by which one more line must better the sum of squares."""
-_SURE = 3.0
+_SURE = 2.5
 """Standard errors by which a slope must differ from nothing."""
 _LAGS = (1, 2, 4, 8)
 """Logged steps over which the noise is measured: batches of like length follow one another, so that neighbours differ
