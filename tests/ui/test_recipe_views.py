@@ -8,8 +8,7 @@ from studio import presets
 from studio.config import RunConfig, fields
 from studio.i18n import LANGUAGES, has, message, text
 from studio.model.hardware import Choice
-from studio.train.suggest import Advice
-from studio.train.suggestion_draft import Suggestion
+from studio.train.suggest import Advice, Suggestion
 from studio.ui import recipe_views
 
 UNITS = {
