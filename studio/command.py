@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"[\w가-힣][\w가-힣./@-]*", re.ASCII)
 def differences(base: RunConfig, config: RunConfig) -> dict[str, Any]:
     """Return the settings in which `config` differs from `base`, by dotted path; the mapping of columns is one."""
     changed: dict[str, Any] = {}
-    for path, _ in fields():
+    for path in fields():
         if path.startswith(MAPPING + "."):
             if base.data.mapping != config.data.mapping:
                 mapping = config.data.mapping

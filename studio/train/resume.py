@@ -35,7 +35,7 @@ MAY_CHANGE = (
 
 def differences(before: RunConfig, after: RunConfig) -> dict[str, Any]:
     """Return the settings in which two configs differ, by dotted path, with the later values."""
-    return {path: _at(after, path) for path, _ in fields() if _at(before, path) != _at(after, path)}
+    return {path: _at(after, path) for path in fields() if _at(before, path) != _at(after, path)}
 
 
 def _at(config: RunConfig, path: str) -> Any:
