@@ -5,9 +5,8 @@ type, bounds and a unit here; its title and its help are in the catalogues under
 """
 
 import codecs
-import difflib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
@@ -35,9 +34,8 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_text(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, str):
-            return value
-        return setting_text.read_scalar(value, cls.model_fields[str(info.field_name)].annotation)
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        return setting_text.read_scalar(value, annotation) if isinstance(value, str) else value
 
 
 ENCODINGS = (
@@ -74,11 +72,8 @@ class SourceConfig(Section):
         except (LookupError, ValueError):
             codec = None
         if codec is None or not codec._is_text_encoding or codec.name in _NOT_OF_FILES:
-            raise PydanticCustomError(
-                "encoding",
-                "Python knows no encoding of files by this name; usual ones: {usual}",
-                {"usual": ", ".join(ENCODINGS)},
-            )
+            problem = "Python knows no encoding of files by this name; usual ones: {usual}"
+            raise PydanticCustomError("encoding", problem, {"usual": ", ".join(ENCODINGS)})
         return _CONTAINED_IN.get(codec.name, codec.name)
 
 
@@ -315,9 +310,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> "RunConfig":
-        validates = self.data.validation.kind != "none"
         for name, enabled in (("keep: best", self.train.keep == "best"), ("early_stopping", self.train.early_stopping)):
-            if enabled and not validates:
+            if enabled and self.data.validation.kind == "none":
                 raise ValueError(f"'train.{name}' needs validation rows: set data.validation.kind, or leave it out")
         return self
 
@@ -327,7 +321,7 @@ class RunConfig(Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise _config_error(error) from error
+            raise setting_text.config_error(error, fields()) from error
 
     @classmethod
     def from_yaml(cls, text: str) -> "RunConfig":
@@ -336,11 +330,9 @@ class RunConfig(Section):
             values = setting_text.read_yaml(text)
         except yaml.YAMLError as error:
             raise ConfigError("config.yaml", detail=" ".join(str(error).split())) from error
-        if values is None:
-            values = {}
-        if not isinstance(values, Mapping):
+        if not isinstance(values, Mapping | None):
             raise ConfigError("config.yaml", detail=f"a mapping is needed, found {type(values).__name__}")
-        return cls.from_mapping(values)
+        return cls.from_mapping(values or {})
 
     def to_yaml(self) -> str:
         """Write all settings; `from_yaml` gives an equal config back."""
@@ -351,13 +343,13 @@ class RunConfig(Section):
         values = self.model_dump()
         for path, value in settings.items():
             if setting_text.annotation_at(type(self), path) is None:
-                raise unknown_setting(path)
+                raise setting_text.unknown_setting(path, fields())
             *parents, name = path.split(".")
             section: Any = values
             for parent in parents:
                 section[parent] = section = section.get(parent) or {}  # the mapping of columns may be absent
                 if not isinstance(section, dict):
-                    raise unknown_setting(path)
+                    raise setting_text.unknown_setting(path, fields())
             section[name] = value
         return type(self).from_mapping(values)
 
@@ -375,22 +367,19 @@ def parse_setting(text: str) -> tuple[str, Any]:
     try:
         return path, setting_text.read_value(value, setting_text.annotation_at(RunConfig, path))
     except yaml.YAMLError as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError("config.list", path=path, value=value[:80], detail=detail) from error
+        raise ConfigError("config.list", path=path, value=value[:80], detail=" ".join(str(error).split())) from error
 
 
 @functools.cache
-def fields() -> Mapping[str, FieldInfo]:
+def fields(section: type[BaseModel] = RunConfig, prefix: str = "") -> Mapping[str, FieldInfo]:
     """Return pydantic's description of every setting by its dotted path, in order of declaration."""
-    return dict(_fields(RunConfig, ""))
-
-
-def _fields(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    settings: dict[str, FieldInfo] = {}
     for name, info in section.model_fields.items():
         if inner := setting_text.section_of(info.annotation):
-            yield from _fields(inner, f"{prefix}{name}.")
+            settings |= fields(inner, f"{prefix}{name}.")
         elif info.json_schema_extra:
-            yield prefix + name, info
+            settings[prefix + name] = info
+    return settings
 
 
 def values(config: RunConfig) -> dict[str, Any]:
@@ -409,30 +398,3 @@ def value_of(config: RunConfig, path: str) -> Any:
 def choices(info: FieldInfo) -> tuple[Any, ...]:
     """Return the allowed values of a setting that is chosen from a list; empty for all others."""
     return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
-
-
-def unknown_setting(path: str) -> ConfigError:
-    """Make the error for a setting that does not exist, with the closest ones that do."""
-    near = difflib.get_close_matches(path, fields(), n=3, cutoff=0.5)
-    last = path.rsplit(".", 1)[-1]
-    near += [name for name in fields() if name.rsplit(".", 1)[-1] == last and name not in near]
-    return ConfigError("config.unknown", path=path, near=", ".join(near or [*fields()][:3]))
-
-
-def _config_error(error: ValidationError) -> ConfigError:
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    if first["type"] == "extra_forbidden":
-        return unknown_setting(".".join(map(str, first["loc"])))
-    names = {part for path in fields() for part in path.split(".")}
-    path = ".".join(str(part) for part in first["loc"] if part in names)
-    if first["type"] == "value_error":
-        return ConfigError("config.conflict", path=path or "config", detail=str(first["ctx"]["error"]))
-    return ConfigError(
-        "config.value",
-        path=path,
-        value=repr(first["input"])[:80],
-        detail=first["msg"],
-        allowed=setting_text.describe(fields()[path]) if path in fields() else first["msg"],
-        more=len(problems) - 1,
-    )

@@ -4,14 +4,17 @@ YAML 1.1 takes `no`, `123`, `1e3` and `2026-01-01` for other things than text, a
 YAML is used for the structure alone, and a value of the command line is YAML only where a list or a mapping is wanted.
 """
 
+import difflib
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from studio import safe_yaml
+from studio.errors import ConfigError
 
 _TAG = "tag:yaml.org,2002:"
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
@@ -143,3 +146,31 @@ def _describe(annotation: Any) -> str:
         case kind if kind is dict:
             return f"a mapping {{name: value}} to {_describe(arguments[1])}"
     return " or ".join(map(_describe, arguments))
+
+
+def unknown_setting(path: str, fields: Mapping[str, FieldInfo]) -> ConfigError:
+    """Make the error for a setting that does not exist, with the closest of the `fields` that do."""
+    near = difflib.get_close_matches(path, fields, n=3, cutoff=0.5)
+    last = path.rsplit(".", 1)[-1]
+    near += [name for name in fields if name.rsplit(".", 1)[-1] == last and name not in near]
+    return ConfigError("config.unknown", path=path, near=", ".join(near or [*fields][:3]))
+
+
+def config_error(error: ValidationError, fields: Mapping[str, FieldInfo]) -> ConfigError:
+    """Make the error for values that pydantic refuses: it names the first one, and says what it may be."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    if first["type"] == "extra_forbidden":
+        return unknown_setting(".".join(map(str, first["loc"])), fields)
+    names = {part for path in fields for part in path.split(".")}
+    path = ".".join(str(part) for part in first["loc"] if part in names)
+    if first["type"] == "value_error":
+        return ConfigError("config.conflict", path=path or "config", detail=str(first["ctx"]["error"]))
+    return ConfigError(
+        "config.value",
+        path=path,
+        value=repr(first["input"])[:80],
+        detail=first["msg"],
+        allowed=describe(fields[path]) if path in fields else first["msg"],
+        more=len(problems) - 1,
+    )
