@@ -94,26 +94,24 @@ def _open(path: Path) -> int:
 def _create(path: Path) -> None:
     """Create the file of a lock: under its name it has its mode already, so that every user can open it."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(draft, flags, 0o666)
         try:
             os.fchmod(descriptor, 0o666)
-            with contextlib.suppress(FileExistsError):
-                _link(draft, path)
+            os.link(draft, path)
         finally:
             os.close(descriptor)
             draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise access_error(path, error) from error
-
-
-def _link(draft: Path, path: Path) -> None:
-    try:
-        os.link(draft, path)
     except FileExistsError:
-        raise
+        return
     except OSError:  # a file system without links (FAT, some network shares) has no owners to keep apart either
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        try:
+            os.close(os.open(path, flags, 0o666))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise access_error(path, error) from error
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

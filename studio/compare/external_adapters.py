@@ -12,8 +12,6 @@ from studio.model.compatibility import Compatibility
 from studio.model.load import Located
 from studio.runs import Run
 
-ProgressCallback = Callable[[float], None]
-
 
 @dataclass(frozen=True)
 class ExternalAdapter:
@@ -28,7 +26,7 @@ class ExternalAdapter:
 def make_available(
     named: str,
     run: Run,
-    on_progress: ProgressCallback = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
     token: str | None = None,
     *,
     same_base: bool | None = None,
@@ -55,7 +53,7 @@ def make_available(
 def fetch(
     named: str,
     run: Run,
-    on_progress: ProgressCallback = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
     token: str | None = None,
     *,
     same_base: bool | None = None,
