@@ -226,7 +226,7 @@ class GpuThread:
                     first.refuse(as_studio_error(error))
             finally:
                 self._current = self._training = None
-        self._dequeue_requested()
+        self._poll_requests()
         for job in [waiting for waiting in self._queue if isinstance(waiting, Job)]:
             job.refuse(DeviceError("device.closing"))
         with contextlib.suppress(queue.Empty):
@@ -243,26 +243,21 @@ class GpuThread:
 
     def _run_interactive(self) -> None:
         """Run the interactive jobs, and the requests to queued runs."""
-        self._dequeue_requested()
         with contextlib.suppress(queue.Empty), estimate.device_in_use():
-            while not self._should_yield():
+            while not self._poll_requests():
                 self._interactive.get_nowait().run(self._host, self._training, self._poll_requests)
 
     def _poll_requests(self) -> bool:
-        """Run the requests to queued runs during a job; returns whether the job has to end."""
-        self._dequeue_requested()
-        return self._should_yield()
+        """Run the requests to queued runs.
 
-    def _should_yield(self) -> bool:
-        """Whether jobs have to wait or end, for a request to the current run or the end of the thread."""
-        return self._closing.is_set() or (self._current is not None and self._current.requested() is not None)
-
-    def _dequeue_requested(self) -> None:
+        Returns whether jobs have to wait or end, for a request to the current run or the end of the thread.
+        """
         with self._starting:
             requested = [(waiting, action) for waiting in self._queued_runs() if (action := waiting.run.requested())]
             for waiting, action in requested:
                 self._queue.remove(waiting)
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
+        return self._closing.is_set() or (self._current is not None and self._current.requested() is not None)
 
     def _train(self, waiting: _QueuedRun) -> None:
         from studio.model.hardware import release_memory

@@ -44,31 +44,29 @@ def try_acquire(path: Path) -> Callable[[], None] | None:
     Raises HomeError for a lock that cannot be opened.
     """
     if os.name == "nt":
-        return _try_acquire_on_windows(path)
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        return lock.release
     import fcntl
 
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_at(descriptor, path):
-            return lambda: os.close(descriptor)  # which releases it
+        with contextlib.suppress(FileNotFoundError):
+            # the lock is the file that is at the path now, not one that was removed meanwhile
+            if os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False)):
+                return lambda: os.close(descriptor)
     except OSError as error:
         if error.errno not in _BUSY:
             os.close(descriptor)
             raise access_error(path, error) from error
     os.close(descriptor)
     return None
-
-
-def _try_acquire_on_windows(path: Path) -> Callable[[], None] | None:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return None
-    return lock.release
 
 
 def _open(path: Path) -> int:
@@ -112,11 +110,3 @@ def _create(path: Path) -> None:
             return
         except OSError as error:
             raise access_error(path, error) from error
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still the one at `path`, and not one that was removed meanwhile."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
-    except FileNotFoundError:
-        return False

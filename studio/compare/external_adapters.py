@@ -1,5 +1,6 @@
 """External adapters: uploaded (a zip, two files) or fetched from the Hub, and checked against the run's base."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,13 +94,11 @@ def available_columns(run: Run) -> list[str]:
     """
     base = run.resolved().get("base")
     folders = {each.column: each.folder for each in uploaded_adapters.all_uploads()} | hub_adapters.fetched()
-    return [column for column, folder in folders.items() if base and _may_be_compatible(folder, base)]
-
-
-def _may_be_compatible(folder: Path, base: dict[str, str | None]) -> bool:
-    try:
-        made_for = adapter_files.recorded_base(folder)
-        evidence = compatibility.compare_identities(made_for, base)
-        return evidence is not None or compatibility.is_confirmed(made_for["id"] or compatibility.UNNAMED, base)
-    except (StudioError, OSError):
-        return False
+    columns = []
+    for column, folder in folders.items() if base else ():
+        with contextlib.suppress(StudioError, OSError):
+            made_for = adapter_files.recorded_base(folder)
+            is_confirmed = compatibility.is_confirmed(made_for["id"] or compatibility.UNNAMED, base)
+            if is_confirmed or compatibility.compare_identities(made_for, base) is not None:
+                columns.append(column)
+    return columns
