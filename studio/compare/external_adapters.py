@@ -28,7 +28,6 @@ def make_available(
     named: str,
     run: Run,
     on_progress: Callable[[float], None] = lambda share: None,
-    token: str | None = None,
     *,
     same_base: bool | None = None,
 ) -> str:
@@ -42,7 +41,7 @@ def make_available(
     if path.suffix.lower() == ".zip" and path.is_file():
         return upload([path], run, same_base=same_base).column
     if not named.startswith(uploaded_adapters.PREFIX) and hub_adapters.is_hub_id(named):
-        fetch(named, run, on_progress, token, same_base=same_base)
+        fetch(named, run, on_progress, same_base=same_base)
     elif same_base is not None:
         column = parse_column(named)
         folder = None if column.is_base else find_adapter(run, column, None).folder
