@@ -220,7 +220,7 @@ class GpuThread:
                     self._run_exclusive(first)
                 else:
                     self._train(first)
-            except Exception as error:  # the folder of a run or a lock is gone, say: the thread goes on with the next
+            except BaseException as error:  # a folder is gone, say: the thread goes on with the next
                 log.exception("a run or a job could not end")
                 if isinstance(first, Job):
                     first.refuse(as_studio_error(error))
@@ -279,7 +279,7 @@ class GpuThread:
                 ):
                     self._training = run
                     train(run, self._host, self._run_interactive, resumed=waiting.resumed, token=waiting.token)
-            except Exception as error:
+            except BaseException as error:  # also a panic in native code
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = distributed.failure_cause(run, as_studio_error(error))
         if failure:  # outside of the handler, where the traceback no longer holds the model

@@ -81,7 +81,7 @@ class Job:
         try:
             self._work(host, training, self._updates.put, self.stopping)
             self._updates.put(None)
-        except Exception as error:
+        except BaseException as error:  # a panic in a tokenizer's native code is no Exception
             expected = isinstance(error, StudioError)  # and shown to the user
             log.log(logging.INFO if expected else logging.WARNING, "a job failed", exc_info=True)
             self._updates.put(as_studio_error(error))

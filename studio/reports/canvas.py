@@ -177,12 +177,20 @@ def wrap(content: str, width: float, measure: Callable[[str], float]) -> list[st
             if line:
                 lines.append(line)
             line = word.lstrip()
-            while measure(line) > width and len(line) > 1:
-                fits = max(1, bisect_right(range(1, len(line) + 1), width, key=lambda n, line=line: measure(line[:n])))
+            while (fits := _count_fitting(line, width, measure)) < len(line):
                 lines.append(line[:fits])
                 line = line[fits:]
         lines.append(line)
     return lines
+
+
+def _count_fitting(line: str, width: float, measure: Callable[[str], float]) -> int:
+    """Return how many characters of a line fit, at least 1; no text much wider than `width` is measured."""
+    end = 1
+    while end < len(line) and measure(line[:end]) <= width:
+        end *= 2
+    end = min(end, len(line))
+    return max(1, bisect_right(range(1, end + 1), width, key=lambda count: measure(line[:count])))
 
 
 def line_height(size: int) -> int:

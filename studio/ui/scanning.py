@@ -54,7 +54,7 @@ class Work:
     def _run(self) -> None:
         try:
             self.result = self._function(self._going)
-        except Exception as error:  # told by whoever waits
+        except BaseException as error:  # told by whoever waits
             self.error = error
         finally:
             self._done.set()

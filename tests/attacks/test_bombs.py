@@ -17,6 +17,7 @@ from studio.config import RunConfig
 from studio.data import prepare, source
 from studio.errors import StudioError
 import pandas, pyarrow.parquet, openpyxl
+pyarrow.array(["x" * 10**7]).take(pyarrow.array([0]))  # Arrow reserves addresses with its first array
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {room}, held + {room}))
 config = RunConfig().with_settings({{"data.source": {{"kind": "file", "name": sys.argv[1]}}}})
@@ -46,6 +47,32 @@ def deep(path):
     path.write_text('{"a":' * 200_000 + "1" + "}" * 200_000, encoding="utf-8")
 
 
+def dictionary(path):
+    """Make a file of a kilobyte in which one text of 20 MB stands 1000 times."""
+    import pyarrow
+    from pyarrow import parquet
+
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1000, "int32"), ["x" * 20_000_000])
+    parquet.write_table(pyarrow.table({"question": texts, "answer": ["b"] * 1000}), path, compression="zstd")
+
+
+def lists(path):
+    """Make one row that holds one text of 1 MB 2000 times."""
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"question": [["x" * 10**6] * 2000], "answer": ["b"]}), path, compression="zstd")
+
+
+def dictionary_in_arrow(path):
+    import pyarrow
+
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1000, "int32"), ["x" * 20_000_000])
+    table = pyarrow.table({"question": texts, "answer": ["b"] * 1000})
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
 def wide(path):
     path.write_text(",".join(f"c{n}" for n in range(200_000)) + "\n" + "," * 199_999 + "\n", encoding="utf-8")
 
@@ -60,6 +87,9 @@ MADE = {
     "deep.json": deep,
     "deep.jsonl": deep,
     "wide.csv": wide,
+    "dictionary.parquet": dictionary,
+    "lists.parquet": lists,
+    "dictionary.arrow": dictionary_in_arrow,
 }
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections import Counter
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from studio.ui.guest import ANSWERS
 from studio.ui.limits import FairQueue
 from studio.ui.logins import Visitor
 
-FLOOD = 70
+FLOOD, SECONDS = 70, 2.0
 
 
 @pytest.fixture
@@ -71,7 +72,17 @@ def flood(visitor, module, name, known=None, sessions=("",)):
 
 
 def opens(visitor):
-    """Open the guests' page: it and its first event are answered."""
+    """Open the guests' page: it and its first event are answered, in 2 seconds unless this machine is busy."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        began = time.monotonic()
+        is_open = opens_at_all(visitor)
+        if not is_open or time.monotonic() - began < SECONDS:
+            return is_open
+    return False
+
+
+def opens_at_all(visitor):
     assert visitor.get("/guest/").status_code == 200
     sent = visitor.call("ui.guest", "open_page")
     return bool(sent) and "error" not in json.dumps(sent)
@@ -251,6 +262,7 @@ def test_a_connection_that_sends_half_a_request_is_ended(shared, quick, sent):
 
 def test_connections_without_a_request_make_way(shared, stranger, monkeypatch):
     monkeypatch.setattr(connections, "MOST_WITHOUT_REQUEST", 5)
+    monkeypatch.setattr(connections, "HEADERS_SECONDS", 600.0)  # so that nothing else ends them
     opened = [connected(shared, b"GET / HTTP/1.1\r\n") for _ in range(12)]
     try:
         assert stranger.get("/robots.txt").status_code == 200

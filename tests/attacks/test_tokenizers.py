@@ -6,7 +6,9 @@ import json
 import pytest
 from tiny import make_tokenizer
 
-from studio.errors import ModelError
+from studio import gpu
+from studio.errors import ModelError, StudioError
+from studio.job import Job
 from studio.model import load, tokenizer_check
 
 
@@ -47,6 +49,10 @@ HOSTILE = {
         }
     },
     "in its answers": {"decoder": in_order(*[replaced("a", "a" * 10)] * 10, name="decoders")},
+    "by a regular expression that gives up": {"normalizer": replaced({"Regex": "(q+q+)+y"}, "z")},
+    "by one that splits": {
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(q+q+)+y"}, "behavior": "Isolated", "invert": False}
+    },
     "in one token": {"added_tokens": "x" * 1_000_000},
 }
 
@@ -109,3 +115,17 @@ def test_a_tokenizer_that_cannot_be_read_is_told_as_ever(tmp_path):
     with pytest.raises(Exception) as raised:
         load._tokenizer(folder)
     assert "takes too much" not in str(raised.value)
+
+
+class Panic(BaseException):
+    """What a panic in a tokenizer's native code is in Python."""
+
+
+@pytest.mark.timeout(60)
+def test_a_panic_ends_its_job_and_not_the_gpu_thread():
+    def panic(host, training, show, stop):
+        raise Panic
+
+    with pytest.raises(StudioError, match="Panic"):
+        gpu.thread().submit(Job(panic)).result()
+    assert gpu.thread().submit(Job(lambda host, training, show, stop: show("alive"))).result() == "alive"

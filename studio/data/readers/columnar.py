@@ -14,6 +14,8 @@ from studio.errors import DataError
 _BATCH = 1000
 MAX_GROUP = 8 << 30
 """Bytes, unpacked, of the largest row group that is read: far above what writers make."""
+MAX_DECODED = 128 << 20
+"""Bytes of nested texts that are decoded from a dictionary at a time: a kilobyte may stand for gigabytes."""
 
 
 class Parquet(Reader):
@@ -34,11 +36,30 @@ class Parquet(Reader):
                 about = opened.metadata.row_group(group)
                 if first + about.num_rows > start and (stop is None or first < stop):
                     require_size(self.path.name, about.total_byte_size, MAX_GROUP)
-                    for batch in _read(self.path.name, opened.iter_batches(_BATCH, row_groups=[group])):
-                        yield from _between(batch, first, start, stop)
+                    values = max((about.column(place).num_values for place in range(about.num_columns)), default=0)
+                    require_size(self.path.name, values * 8, MAX_GROUP)
+                    for batch in _read(self.path.name, self._batches(file, opened, group)):
+                        yield from _between(self.path.name, batch, first, start, stop)
                         first += batch.num_rows
                 else:
                     first += about.num_rows
+
+    def _batches(self, file: Any, opened: Any, group: int) -> Iterator[Any]:
+        """Yield a row group's batches, with texts left in their dictionaries where these could stand for too much."""
+        from pyarrow.parquet import ParquetFile
+
+        about = opened.metadata.row_group(group)
+        columns = [about.column(place) for place in range(about.num_columns)]
+        packed = [
+            column.path_in_schema
+            for column in columns
+            if column.physical_type == "BYTE_ARRAY"
+            and any("DICTIONARY" in encoding for encoding in column.encodings)
+            and column.total_uncompressed_size * column.num_values > MAX_DECODED
+        ]
+        if packed:
+            opened = ParquetFile(file, read_dictionary=packed)
+        yield from opened.iter_batches(_BATCH, row_groups=[group])
 
     def _file(self, file: Any) -> Any:
         import pyarrow
@@ -71,7 +92,7 @@ class Arrow(Reader):
                 if first + whole.num_rows > start:
                     require_unique(self.path.name, whole.schema.names)
                     for place in range(0, whole.num_rows, _BATCH):
-                        yield from _between(whole.slice(place, _BATCH), first + place, start, stop)
+                        yield from _between(self.path.name, whole.slice(place, _BATCH), first + place, start, stop)
                 first += whole.num_rows
 
     def _batches(self, file: Any) -> Iterator[Any]:
@@ -100,12 +121,47 @@ def _read(name: str, batches: Iterator[Any]) -> Iterator[Any]:
         raise DataError("data.damaged", name=name, detail=str(error)[:200]) from error
 
 
-def _between(batch: Any, first: int, start: int, stop: int | None) -> Iterator[Row]:
+def _between(name: str, batch: Any, first: int, start: int, stop: int | None) -> Iterator[Row]:
     """Yield those of a batch's rows, whose first has number `first`, that lie between `start` and `stop`."""
     begin = max(start - first, 0)
     end = batch.num_rows if stop is None else min(max(stop - first, 0), batch.num_rows)
     if end > begin:
-        yield from _rows(batch.slice(begin, end - begin))
+        for part in _parts(name, batch.slice(begin, end - begin)):
+            yield from _rows(part)
+
+
+def _parts(name: str, batch: Any) -> Iterator[Any]:
+    """Yield a batch in parts whose texts can be decoded; raises DataError for a row that is too large by itself."""
+    from pyarrow import types
+
+    nested = [column for column in batch.columns if not types.is_dictionary(column.type)]  # the others share values
+    size = sum(map(_decoded_size, nested))
+    if size > MAX_DECODED and batch.num_rows > 1:
+        half = batch.num_rows // 2
+        yield from _parts(name, batch.slice(0, half))
+        yield from _parts(name, batch.slice(half))
+    else:
+        require_size(name, size, MAX_DECODED)
+        yield batch
+
+
+def _decoded_size(column: Any) -> int:
+    """Return the bytes of the texts that a column holds by dictionaries, each counted as often as it is there."""
+    from pyarrow import compute, types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        texts = column.dictionary
+        if not (types.is_string(texts.type) or types.is_large_string(texts.type) or types.is_binary(texts.type)):
+            return 0
+        return compute.sum(compute.binary_length(texts).take(column.indices).cast("int64")).as_py() or 0
+    if types.is_struct(kind):
+        return sum(map(_decoded_size, column.flatten()))
+    if types.is_map(kind):
+        return _decoded_size(column.keys) + _decoded_size(column.items)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _decoded_size(column.flatten())
+    return 0
 
 
 def _rows(batch: Any) -> list[Row]:
@@ -118,7 +174,7 @@ def _rows(batch: Any) -> list[Row]:
     columns = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
-            cells = column.to_pylist()
+            cells = _values(column)
         except Exception:  # whichever of a dozen exceptions Arrow and Python have for one cell
             cells = [_cell(value, place, bad) for place, value in enumerate(column)]
         if not _is_plain(column.type):
@@ -131,6 +187,17 @@ def _rows(batch: Any) -> list[Row]:
     for place in bad:
         rows[place] = RepairedRow(rows[place], "unreadable_cell")
     return rows
+
+
+def _values(column: Any) -> list[Any]:
+    """Return a column's cells; those of a dictionary share their values."""
+    from pyarrow import compute, types
+
+    if not types.is_dictionary(column.type):
+        return column.to_pylist()
+    used = compute.unique(column.indices)
+    values = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+    return [values[index] for index in column.indices.to_pylist()]
 
 
 def _cell(value: Any, place: int, bad: dict[int, None]) -> Any:
