@@ -19,7 +19,7 @@ UNITS = {
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("path", "info"), [pair for pair in fields() if pair[1].json_schema_extra["unit"]])
+@pytest.mark.parametrize(("path", "info"), [pair for pair in fields().items() if pair[1].json_schema_extra["unit"]])
 def test_a_setting_with_a_unit_names_it(path, info, language):
     assert UNITS[language][info.json_schema_extra["unit"]] in text(f"config.{path}.title", language).lower()
 
