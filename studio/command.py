@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"[\w가-힣][\w가-힣./@-]*", re.ASCII)
 def differences(base: RunConfig, config: RunConfig) -> dict[str, Any]:
     """Return the settings in which `config` differs from `base`, by dotted path; the mapping of columns is one."""
     changed: dict[str, Any] = {}
-    for path, _ in fields():
+    for path in fields():
         if path.startswith(MAPPING + "."):
             if base.data.mapping != config.data.mapping:
                 mapping = config.data.mapping
@@ -43,14 +43,11 @@ def arguments(config: RunConfig) -> list[str]:
     """Return the arguments after `train`: a preset with `--set` for each difference, or the settings' file."""
     name = nearest_preset(config)
     different = differences(presets.load(name), config)
-    if len(different) > MAX_SETTINGS or not all(map(_can_be_argument, different.values())):
+    # an empty value and `null` clear a setting, and a null character ends an argument
+    unsuitable = any(isinstance(v, str) and (v in ("", "null") or "\0" in v) for v in different.values())
+    if unsuitable or len(different) > MAX_SETTINGS:
         return [FILE]
     return [name, *(part for path, value in different.items() for part in ("--set", f"{path}={format_value(value)}"))]
-
-
-def _can_be_argument(value: Any) -> bool:
-    """Whether a value differs from one that clears its setting, and holds nothing that ends an argument."""
-    return not isinstance(value, str) or (value not in ("", "null") and "\0" not in value)
 
 
 def needs_file(config: RunConfig) -> bool:

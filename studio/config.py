@@ -5,13 +5,12 @@ type, bounds and a unit here; its title and its help are in the catalogues under
 """
 
 import codecs
-import difflib
 import functools
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -31,6 +30,12 @@ class Section(BaseModel):
     """A group of settings that belong to one concern."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_text(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        return setting_text.read_scalar(value, annotation) if isinstance(value, str) else value
 
 
 ENCODINGS = (
@@ -67,11 +72,8 @@ class SourceConfig(Section):
         except (LookupError, ValueError):
             codec = None
         if codec is None or not codec._is_text_encoding or codec.name in _NOT_OF_FILES:
-            raise PydanticCustomError(
-                "encoding",
-                "Python knows no encoding of files by this name; usual ones: {usual}",
-                {"usual": ", ".join(ENCODINGS)},
-            )
+            problem = "Python knows no encoding of files by this name; usual ones: {usual}"
+            raise PydanticCustomError("encoding", problem, {"usual": ", ".join(ENCODINGS)})
         return _CONTAINED_IN.get(codec.name, codec.name)
 
 
@@ -308,9 +310,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> "RunConfig":
-        validates = self.data.validation.kind != "none"
         for name, enabled in (("keep: best", self.train.keep == "best"), ("early_stopping", self.train.early_stopping)):
-            if enabled and not validates:
+            if enabled and self.data.validation.kind == "none":
                 raise ValueError(f"'train.{name}' needs validation rows: set data.validation.kind, or leave it out")
         return self
 
@@ -320,20 +321,18 @@ class RunConfig(Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise _config_error(error) from error
+            raise setting_text.config_error(error, fields()) from error
 
     @classmethod
     def from_yaml(cls, text: str) -> "RunConfig":
         """Read the YAML that `to_yaml` writes; raises ConfigError."""
         try:
-            values = setting_text.read_yaml(text, cls)
+            values = setting_text.read_yaml(text)
         except yaml.YAMLError as error:
             raise ConfigError("config.yaml", detail=" ".join(str(error).split())) from error
-        if values is None:
-            values = {}
-        if not isinstance(values, Mapping):
+        if not isinstance(values, Mapping | None):
             raise ConfigError("config.yaml", detail=f"a mapping is needed, found {type(values).__name__}")
-        return cls.from_mapping(values)
+        return cls.from_mapping(values or {})
 
     def to_yaml(self) -> str:
         """Write all settings; `from_yaml` gives an equal config back."""
@@ -343,14 +342,14 @@ class RunConfig(Section):
         """Return a copy with some settings replaced, given by dotted path (`{"train.max_steps": 20}`)."""
         values = self.model_dump()
         for path, value in settings.items():
+            if setting_text.annotation_at(type(self), path) is None:
+                raise setting_text.unknown_setting(path, fields())
             *parents, name = path.split(".")
             section: Any = values
-            for number, parent in enumerate(parents, 1):
-                if section.get(parent) is None and _annotation(".".join(parents[:number])) is not None:
-                    section[parent] = {}  # a section that was absent
-                section = section.get(parent)
+            for parent in parents:
+                section[parent] = section = section.get(parent) or {}  # the mapping of columns may be absent
                 if not isinstance(section, dict):
-                    raise unknown_setting(path)
+                    raise setting_text.unknown_setting(path, fields())
             section[name] = value
         return type(self).from_mapping(values)
 
@@ -366,44 +365,26 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise ConfigError("config.set", text=text)
     path = path.strip()
     try:
-        return path, setting_text.read_value(value, _annotation(path))
+        return path, setting_text.read_value(value, setting_text.annotation_at(RunConfig, path))
     except yaml.YAMLError as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError("config.list", path=path, value=value[:80], detail=detail) from error
+        raise ConfigError("config.list", path=path, value=value[:80], detail=" ".join(str(error).split())) from error
 
 
-def _annotation(path: str) -> Any:
-    """Return the type of the setting or the section at a dotted path; None for one that does not exist."""
-    annotation: Any = RunConfig
-    for name in path.split("."):
-        options = [option for option in (annotation, *get_args(annotation)) if option is not None]
-        section = next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
-        if section is not None:
-            info = section.model_fields.get(name)
-            annotation = info.annotation if info else None
-        else:
-            annotation = get_args(annotation)[1] if get_origin(annotation) is dict else None
-    return annotation
-
-
-def fields(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield every setting as its dotted path and pydantic's description of it, in order of declaration."""
-    for name, info in model.model_fields.items():
-        section = _section_of(info)
-        if section is not None:
-            yield from fields(section, f"{prefix}{name}.")
+@functools.cache
+def fields(section: type[BaseModel] = RunConfig, prefix: str = "") -> Mapping[str, FieldInfo]:
+    """Return pydantic's description of every setting by its dotted path, in order of declaration."""
+    settings: dict[str, FieldInfo] = {}
+    for name, info in section.model_fields.items():
+        if inner := setting_text.section_of(info.annotation):
+            settings |= fields(inner, f"{prefix}{name}.")
         elif info.json_schema_extra:
-            yield prefix + name, info
+            settings[prefix + name] = info
+    return settings
 
 
 def values(config: RunConfig) -> dict[str, Any]:
     """Return the value of every setting by its dotted path; None for what is in a section that is absent."""
-    return {path: value_of(config, path) for path in _paths()}
-
-
-@functools.cache
-def _paths() -> tuple[str, ...]:
-    return tuple(path for path, _ in fields())
+    return {path: value_of(config, path) for path in fields()}
 
 
 def value_of(config: RunConfig, path: str) -> Any:
@@ -414,75 +395,6 @@ def value_of(config: RunConfig, path: str) -> Any:
     return value
 
 
-def _section_of(info: FieldInfo) -> type[Section] | None:
-    options = get_args(info.annotation) or (info.annotation,)
-    return next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)
-
-
 def choices(info: FieldInfo) -> tuple[Any, ...]:
     """Return the allowed values of a setting that is chosen from a list; empty for all others."""
-    annotation = info.annotation
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
-
-
-def allowed(path: str) -> str:
-    """Describe in a few words what the setting at `path` may be, in English (`int from 1 to 512`, `auto, on, off`)."""
-    info = dict(fields()).get(path)
-    if info is None:
-        return ""
-    low = next((f"{word} {getattr(m, name)}" for m in info.metadata for name, word in _LOW if hasattr(m, name)), "")
-    high = next((f"{word} {getattr(m, name)}" for m in info.metadata for name, word in _HIGH if hasattr(m, name)), "")
-    return " ".join(part for part in (_described(info.annotation), low, high) if part)
-
-
-def _described(annotation: Any) -> str:
-    if annotation is type(None):
-        return "null"
-    if get_origin(annotation) is Literal:
-        return ", ".join(map(str, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        return f"a list [a, b] of {_described(get_args(annotation)[0])}"
-    if get_origin(annotation) is dict:
-        return "a mapping {name: value} to " + _described(get_args(annotation)[1])
-    if get_origin(annotation) is Annotated:
-        return _described(get_args(annotation)[0])
-    if options := get_args(annotation):
-        return " or ".join(map(_described, options))
-    return {str: "text", bool: "true, false"}.get(annotation, annotation.__name__)
-
-
-_LOW = (("ge", "from"), ("gt", "above"))
-_HIGH = (("le", "to"), ("lt", "below"))
-
-
-def unknown_setting(path: str) -> ConfigError:
-    """Make the error for a setting that does not exist, with the closest ones that do."""
-    known = [name for name, _ in fields()]
-    near = difflib.get_close_matches(path, known, n=3, cutoff=0.5)
-    last = path.rsplit(".", 1)[-1]
-    near += [name for name in known if name.rsplit(".", 1)[-1] == last and name not in near]
-    return ConfigError("config.unknown", path=path, near=", ".join(near or known[:3]))
-
-
-def _config_error(error: ValidationError) -> ConfigError:
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    path = ".".join(str(part) for part in first["loc"] if part in _names())
-    if first["type"] == "extra_forbidden":
-        return unknown_setting(".".join(map(str, first["loc"])))
-    if first["type"] == "value_error":
-        return ConfigError("config.conflict", path=path or "config", detail=str(first["ctx"]["error"]))
-    return ConfigError(
-        "config.value",
-        path=path,
-        value=repr(first["input"])[:80],
-        detail=first["msg"],
-        allowed=allowed(path) or first["msg"],
-        more=len(problems) - 1,
-    )
-
-
-def _names() -> set[str]:
-    return {part for path, _ in fields() for part in path.split(".")}
+    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()

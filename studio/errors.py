@@ -1,16 +1,4 @@
-"""What can go wrong, as one tree.
-
-    StudioError
-    ├── ConfigError     a setting is unknown, of the wrong type, out of range, or conflicts with another
-    ├── DataError       a dataset cannot be read or used
-    ├── PromptError     a template cannot be rendered, or does not end as it must
-    ├── ModelError      a model cannot be located, downloaded or loaded
-    ├── DeviceError     the device is busy, missing or out of memory
-    ├── RunError        a run cannot be located, started, changed or resumed
-    ├── CompareError    base and adapter cannot be put side by side
-    ├── AccessError     a page that others reach is not set up safely, or a request is not permitted
-    ├── ExportError     a run's result cannot be exported, or was changed
-    └── HomeError       the studio's own folder cannot be written, or its disk is full
+"""What can go wrong, as one tree below `StudioError`.
 
 Every error says what happened, why, and what to do next: three lines of one text in the catalogues, under
 `errors.<key>`. An error holds the key and the values.

@@ -15,31 +15,41 @@ import platformdirs
 
 from studio.errors import HomeError
 
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_DEFAULTS = {"RESTYLE_HOME": platformdirs.user_data_dir, "RESTYLE_CACHE": platformdirs.user_cache_dir}
+
 
 def home() -> Path:
     """Return the studio's home: `RESTYLE_HOME`, else a folder in the user's data directory. It is created if missing.
 
     Never the working directory: Gradio serves files that lie under it. Raises HomeError when it cannot be written.
     """
-    folder = _chosen_folder("RESTYLE_HOME")
+    folder = _create(_chosen_folder("RESTYLE_HOME"), parents=True).resolve()
     if not os.access(folder, os.W_OK | os.X_OK):
-        number = errno.EROFS if _is_read_only(folder) else errno.EACCES
+        read_only = os.name != "nt" and os.statvfs(folder).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
         raise access_error(folder, OSError(number, os.strerror(number)))
     return folder
 
 
-def _is_read_only(folder: Path) -> bool:
-    return os.name != "nt" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+def cache() -> Path:
+    """Return the folder for what can be downloaded again, such as models: `RESTYLE_CACHE`, else the user's cache.
+
+    Raises HomeError when it is missing and cannot be created.
+    """
+    return _create(_chosen_folder("RESTYLE_CACHE"), parents=True).resolve()
 
 
 def _chosen_folder(variable: str) -> Path:
-    name = os.environ.get(variable) or _DEFAULTS[variable]("restyle-studio", appauthor=False)
-    folder = Path(name).expanduser()
+    return Path(os.environ.get(variable) or _DEFAULTS[variable]("restyle-studio", appauthor=False)).expanduser()
+
+
+def _create(folder: Path, parents: bool = False) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=parents, exist_ok=True)
     except OSError as error:
         raise access_error(folder, error) from error
-    return folder.resolve()
+    return folder
 
 
 def shared_folder(parent: Path, name: str) -> Path:
@@ -49,24 +59,34 @@ def shared_folder(parent: Path, name: str) -> Path:
     cannot be created.
     """
     folder = parent / name
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return folder
-    except OSError as error:
-        raise access_error(folder, error) from error
-    mode = stat.S_IMODE(parent.stat().st_mode)
-    if mode & _OTHERS_WRITE:
-        folder.chmod(mode)
+    if not folder.exists():
+        _create(folder)
+        mode = stat.S_IMODE(parent.stat().st_mode)
+        if mode & _OTHERS_WRITE:
+            with contextlib.suppress(PermissionError):  # another user was faster
+                folder.chmod(mode)
     return folder
 
 
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+def user_cache(name: str) -> Path:
+    """Return a folder of the cache for what only this user reads; it is created if missing.
+
+    Where the cache belongs to another or is open to others, each user has a folder, so that none depends on files that
+    another has written. Raises HomeError when it cannot be created.
+    """
+    parent = cache()
+    if os.name != "nt":
+        about = parent.stat()
+        if about.st_uid != os.geteuid() or about.st_mode & _OTHERS_WRITE:
+            name = f"{name}-{os.geteuid()}"
+    return _create(parent / name)
 
 
 def access_error(path: Path, error: OSError) -> HomeError:
     """Return the error for a file or a folder that the system does not let this user open, with whose it is."""
-    variable = next((name for name, default in _DEFAULTS.items() if _is_under(path, name, default)), None)
+    chosen = {variable: _chosen_folder(variable) for variable in _DEFAULTS}
+    inside = (each for each in chosen if any(path.is_relative_to(f) for f in (chosen[each], chosen[each].resolve())))
+    variable = next(inside, None)
     detail = error.strerror or str(error)
     there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
     owner = owner_of(there)
@@ -75,14 +95,6 @@ def access_error(path: Path, error: OSError) -> HomeError:
     if owner is None or error.errno not in (errno.EACCES, errno.EPERM):
         return HomeError("home.read_only", folder=str(path), variable=variable, detail=detail)
     return HomeError("home.of_another", path=str(path), there=str(there), owner=owner, variable=variable)
-
-
-_DEFAULTS = {"RESTYLE_HOME": platformdirs.user_data_dir, "RESTYLE_CACHE": platformdirs.user_cache_dir}
-
-
-def _is_under(path: Path, variable: str, default: Callable[..., str]) -> bool:
-    folder = Path(os.environ.get(variable) or default("restyle-studio", appauthor=False)).expanduser()
-    return path.is_relative_to(folder) or path.is_relative_to(folder.resolve())
 
 
 def owner_of(path: Path) -> str | None:
@@ -218,30 +230,3 @@ def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def cache() -> Path:
-    """Return the folder for what can be downloaded again, such as models: `RESTYLE_CACHE`, else the user's cache.
-
-    Raises HomeError when it is missing and cannot be created.
-    """
-    return _chosen_folder("RESTYLE_CACHE")
-
-
-def user_cache(name: str) -> Path:
-    """Return a folder of the cache for what only this user reads; it is created if missing.
-
-    Where the cache belongs to another or is open to others, each user has a folder, so that none depends on files that
-    another has written. Raises HomeError when it cannot be created.
-    """
-    parent = cache()
-    if os.name != "nt":
-        about = parent.stat()
-        if about.st_uid != os.geteuid() or about.st_mode & _OTHERS_WRITE:
-            name = f"{name}-{os.geteuid()}"
-    folder = parent / name
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise access_error(folder, error) from error
-    return folder

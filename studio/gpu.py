@@ -65,7 +65,10 @@ class GpuThread:
         Raises DeviceError where a run is active, in any process, unless it may `wait`.
         """
         with self._starting_run(wait) as devices:
-            return self._enqueue(_QueuedRun(runs.create(config, devices), token=token))
+            run = runs.create(config, devices)
+            self._queue.append(_QueuedRun(run, token=token))
+        self._work.release()
+        return run
 
     def resume_run(
         self, run_id: str, settings: Mapping[str, Any] | None = None, *, wait: bool = False, token: str | None = None
@@ -88,7 +91,9 @@ class GpuThread:
                 checkpoints.newest_complete(run.path)
             writer = RunWriter.take_over(run, devices)
             run_training.record_changes(writer, changes)
-            return self._enqueue(_QueuedRun(writer, True, token))
+            self._queue.append(_QueuedRun(writer, True, token))
+        self._work.release()
+        return writer
 
     @contextlib.contextmanager
     def _starting_run(self, wait: bool) -> Iterator[tuple[str, ...]]:
@@ -102,11 +107,6 @@ class GpuThread:
             if not wait and (alive := runs.alive_runs(here)):
                 raise _busy(alive[-1])
             yield here
-
-    def _enqueue(self, waiting: _QueuedRun) -> Run:
-        self._queue.append(waiting)
-        self._work.release()
-        return waiting.run
 
     def queued(self) -> list[str]:
         """Return the ids of the queued runs, the next one first."""
@@ -125,31 +125,28 @@ class GpuThread:
             self._queue.remove(queued)
             self._queue.insert(max(0, place), queued)
 
-    def submit(self, job: Job) -> Job:
-        """Queue an interactive job; it starts when the device is free, or at the next micro-batch."""
-        return self._accept(job, self._interactive.put)
+    def submit(self, job: Job, exclusive: bool = False) -> Job:
+        """Queue an interactive job; it starts when the device is free, or at the next micro-batch.
 
-    def _accept(self, job: Job, enqueue: Callable[[Job], None]) -> Job:
+        An `exclusive` one starts when the runs and jobs before it have ended. The models are released first, and no
+        other process trains meanwhile.
+        """
         if device_loss.is_lost():
             job.refuse(DeviceError("device.restart"))
             return job
-        enqueue(job)
+        if exclusive:
+            with self._starting:
+                self._queue.append(job)
+        else:
+            self._interactive.put(job)
         self._work.release()
         return job
-
-    def submit_exclusive(self, job: Job) -> Job:
-        """Queue a job that needs the device for itself; it starts when the runs and jobs before it have ended.
-
-        The models are released first, and no other process trains meanwhile.
-        """
-        with self._starting:
-            return self._accept(job, self._queue.append)
 
     def export(self, request: ExportRequest) -> Job:
         """Queue an export of a run; its updates are `ExportProgress`."""
         from studio.export.job import export
 
-        return self.submit_exclusive(Job(functools.partial(export, request)))
+        return self.submit(Job(functools.partial(export, request)), exclusive=True)
 
     def compare(self, request: CompareRequest, keep: bool = True) -> Job:
         """Queue a comparison, to be saved with its run or not; its updates are a `Comparison` after every token."""
@@ -171,7 +168,17 @@ class GpuThread:
 
     def measure(self, config: RunConfig) -> Job:
         """Queue two steps on the longest rows of a run that is not started; the result is a `Measured`."""
-        return self.submit(Job(functools.partial(_measure, config)))
+        from studio.train import measure
+
+        def work(host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event) -> None:
+            if training is not None:
+                raise DeviceError("device.busy", run=training.id)
+            try:
+                show(measure.measure(config, host, stop))
+            finally:
+                host.remove_adapter()
+
+        return self.submit(Job(work))
 
     def free_memory(self) -> tuple[float, ...]:
         """Return the bytes of each card that a run may use: what is free, and what the idle base model holds."""
@@ -202,65 +209,55 @@ class GpuThread:
         while not self._closing.is_set():
             self._work.acquire()
             self._run_interactive()
-            if (waiting := self._next()) is None:
-                continue
-            if isinstance(waiting, Job):
-                self._run_exclusive(waiting)
-                continue
+            with self._starting:
+                if self._closing.is_set() or not self._queue:
+                    continue
+                first = self._queue.pop(0)
+                # from here on, so that `close` pauses it
+                self._current = first.run if isinstance(first, _QueuedRun) else None
             try:
-                self._train(waiting)
-            except BaseException:  # its folder is gone, say: the thread goes on with the next one
-                log.exception("run %s could not end", waiting.run.id)
+                if isinstance(first, Job):
+                    self._run_exclusive(first)
+                else:
+                    self._train(first)
+            except BaseException as error:  # a folder is gone, say: the thread goes on with the next
+                log.exception("a run or a job could not end")
+                if isinstance(first, Job):
+                    first.refuse(as_studio_error(error))
             finally:
                 self._current = self._training = None
-        self._dequeue_requested()
+        self._poll_requests()
         for job in [waiting for waiting in self._queue if isinstance(waiting, Job)]:
             job.refuse(DeviceError("device.closing"))
         with contextlib.suppress(queue.Empty):
             while True:
                 self._interactive.get_nowait().refuse(DeviceError("device.closing"))
 
-    def _next(self) -> _QueuedRun | Job | None:
-        """Take the next run or job; a run is the current one from there on, so that `close` pauses it."""
-        with self._starting:
-            if self._closing.is_set() or not self._queue:
-                return None
-            first = self._queue.pop(0)
-            self._current = first.run if isinstance(first, _QueuedRun) else None
-            return first
-
     def _run_exclusive(self, job: Job) -> None:
         try:
-            with self._device_lock(lambda: job.is_stopping or self._closing.is_set()), estimate.device_in_use():
+            with self._device_lock(lambda: job.stopping.is_set() or self._closing.is_set()), estimate.device_in_use():
                 self._host.release()
                 job.run(self._host, None, self._poll_requests)
-        except Exception as error:  # the folder of the lock cannot be created, say
-            log.exception("a job could not start")
-            job.refuse(as_studio_error(error))
-        self._host.release()
+        finally:
+            self._host.release()
 
     def _run_interactive(self) -> None:
         """Run the interactive jobs, and the requests to queued runs."""
-        self._dequeue_requested()
         with contextlib.suppress(queue.Empty), estimate.device_in_use():
-            while not self._should_yield():
+            while not self._poll_requests():
                 self._interactive.get_nowait().run(self._host, self._training, self._poll_requests)
 
     def _poll_requests(self) -> bool:
-        """Run the requests to queued runs during a job; returns whether the job has to end."""
-        self._dequeue_requested()
-        return self._should_yield()
+        """Run the requests to queued runs.
 
-    def _should_yield(self) -> bool:
-        """Whether jobs have to wait or end, for a request to the current run or the end of the thread."""
-        return self._closing.is_set() or (self._current is not None and self._current.requested() is not None)
-
-    def _dequeue_requested(self) -> None:
+        Returns whether jobs have to wait or end, for a request to the current run or the end of the thread.
+        """
         with self._starting:
             requested = [(waiting, action) for waiting in self._queued_runs() if (action := waiting.run.requested())]
             for waiting, action in requested:
                 self._queue.remove(waiting)
                 waiting.run.enter(State.PAUSED if action == "pause" else State.STOPPED)
+        return self._closing.is_set() or (self._current is not None and self._current.requested() is not None)
 
     def _train(self, waiting: _QueuedRun) -> None:
         from studio.model.hardware import release_memory
@@ -378,16 +375,3 @@ def train_along() -> None:
             log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
             distributed.write_failure(run, failure)
         raise failure from error
-
-
-def _measure(
-    config: RunConfig, host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event
-) -> None:
-    from studio.train import measure
-
-    if training is not None:
-        raise DeviceError("device.busy", run=training.id)
-    try:
-        show(measure.measure(config, host, stop))
-    finally:
-        host.remove_adapter()

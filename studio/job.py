@@ -42,25 +42,24 @@ class Job:
 
     def __init__(self, work: Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]):
         self._work = work
-        self._stop = _StopEvent()
+        self.stopping = _StopEvent()
         self._updates: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.done = threading.Event()
         """Set when the work has ended, however it did."""
 
     def updates(self) -> Iterator[Any]:
         """Yield the newest update each time; raises StudioError when the job failed."""
-        has_ended = False
-        while not has_ended:
-            waiting = [self._updates.get()]
+        while True:
+            updates = [self._updates.get()]
             with contextlib.suppress(queue.Empty):
                 while True:
-                    waiting.append(self._updates.get_nowait())
-            end = waiting.pop() if waiting[-1] is None or isinstance(waiting[-1], BaseException) else False
-            if waiting:
-                yield waiting[-1]
-            if end:
-                raise end
-            has_ended = end is None
+                    updates.append(self._updates.get_nowait())
+            has_ended = updates[-1] is None or isinstance(updates[-1], StudioError)
+            yield from updates[:-1][-1:] if has_ended else updates[-1:]
+            if isinstance(updates[-1], StudioError):
+                raise updates[-1]
+            if has_ended:
+                return
 
     def result(self) -> Any:
         """Wait for the end and return the last update; raises StudioError when the job failed."""
@@ -69,23 +68,18 @@ class Job:
 
     def stop(self) -> None:
         """Tell the work to end."""
-        self._stop.set()
+        self.stopping.set()
 
     def refuse(self, error: StudioError) -> None:
         """End a job that does not start."""
         self._updates.put(error)
         self.done.set()
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether it is to end."""
-        return self._stop.is_set()
-
     def run(self, host: ModelHost, training: Run | None, poll: Callable[[], bool]) -> None:
         """Run the work on the GPU thread; `poll` runs the requests to runs, and returns whether to end."""
-        self._stop.poll = poll
+        self.stopping.poll = poll
         try:
-            self._work(host, training, self._updates.put, self._stop)
+            self._work(host, training, self._updates.put, self.stopping)
             self._updates.put(None)
         except BaseException as error:  # a panic in a tokenizer's native code is no Exception
             expected = isinstance(error, StudioError)  # and shown to the user

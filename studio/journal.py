@@ -1,15 +1,12 @@
 """Files of JSON lines that many processes append to and read at once."""
 
+import functools
 import hashlib
 import json
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from studio import locks
 from studio.files import replace_file
@@ -56,74 +53,22 @@ class Journal:
             yield
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return all complete entries in order; only those that are new are read from the file."""
-        with _cache_lock:
-            read = _cache.get(self.path)
-            try:
-                with open(self.path, "rb") as file:
-                    state = os.fstat(file.fileno())
-                    if read is None or not read.continues(file, state):
-                        read = _CachedEntries(state.st_ino)
-                    file.seek(read.offset)
-                    read.extend(file.read())
-            except FileNotFoundError:
-                _cache.pop(self.path, None)
-                return []
-            _cache[self.path] = read
-            _cache.move_to_end(self.path)
-            if len(_cache) > _CACHED_FILES:
-                _cache.popitem(last=False)
-            return [*read.entries, *read.unended]
+        """Return all complete entries in order."""
+        try:
+            return list(_parse(self.path.read_bytes()))
+        except FileNotFoundError:
+            return []
 
 
-_CACHED_FILES = 16
-"""Files whose entries are kept in memory."""
-_TAIL_BYTES = 256
-"""Bytes before the new ones by which a file is known to be the same one, only longer."""
-
-
-@dataclass
-class _CachedEntries:
-    """What was read of a file."""
-
-    inode: int
-    offset: int = 0
-    """Where the first line begins that had no end yet."""
-    tail: bytes = b""
-    """What stands before that."""
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    unended: list[dict[str, Any]] = field(default_factory=list)
-
-    def continues(self, file: BinaryIO, state: os.stat_result) -> bool:
-        """Whether a file is the one that was read, with or without more lines at its end."""
-        if state.st_ino != self.inode or state.st_size < self.offset:
-            return False
-        file.seek(self.offset - len(self.tail))
-        return file.read(len(self.tail)) == self.tail
-
-    def extend(self, data: bytes) -> None:
-        """Read the bytes from the offset on."""
-        ends = data.rfind(b"\n") + 1
-        self.entries += _parse_lines(data[:ends])
-        self.unended = _parse_lines(data[ends:])
-        self.offset += ends
-        self.tail = (self.tail + data[:ends])[-_TAIL_BYTES:]
-
-
-_cache: OrderedDict[Path, _CachedEntries] = OrderedDict()
-_cache_lock = threading.Lock()
-
-
-def _parse_lines(data: bytes) -> list[dict[str, Any]]:
-    read = []
+@functools.lru_cache(maxsize=16)
+def _parse(data: bytes) -> tuple[dict[str, Any], ...]:
+    entries = []
     for line in data.split(b"\n"):
         try:
-            entry = json.loads(line)
+            entries.append(json.loads(line))
         except (ValueError, RecursionError):
             continue
-        if isinstance(entry, dict):
-            read.append(entry)
-    return read
+    return tuple(entry for entry in entries if isinstance(entry, dict))
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -44,31 +44,29 @@ def try_acquire(path: Path) -> Callable[[], None] | None:
     Raises HomeError for a lock that cannot be opened.
     """
     if os.name == "nt":
-        return _try_acquire_on_windows(path)
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        return lock.release
     import fcntl
 
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_at(descriptor, path):
-            return lambda: os.close(descriptor)  # which releases it
+        with contextlib.suppress(FileNotFoundError):
+            # the lock is the file that is at the path now, not one that was removed meanwhile
+            if os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False)):
+                return lambda: os.close(descriptor)
     except OSError as error:
         if error.errno not in _BUSY:
             os.close(descriptor)
             raise access_error(path, error) from error
     os.close(descriptor)
     return None
-
-
-def _try_acquire_on_windows(path: Path) -> Callable[[], None] | None:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return None
-    return lock.release
 
 
 def _open(path: Path) -> int:
@@ -94,31 +92,21 @@ def _open(path: Path) -> int:
 def _create(path: Path) -> None:
     """Create the file of a lock: under its name it has its mode already, so that every user can open it."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(draft, flags, 0o666)
         try:
             os.fchmod(descriptor, 0o666)
-            with contextlib.suppress(FileExistsError):
-                _link(draft, path)
+            os.link(draft, path)
         finally:
             os.close(descriptor)
             draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise access_error(path, error) from error
-
-
-def _link(draft: Path, path: Path) -> None:
-    try:
-        os.link(draft, path)
     except FileExistsError:
-        raise
+        return
     except OSError:  # a file system without links (FAT, some network shares) has no owners to keep apart either
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still the one at `path`, and not one that was removed meanwhile."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
-    except FileNotFoundError:
-        return False
+        try:
+            os.close(os.open(path, flags, 0o666))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise access_error(path, error) from error

@@ -6,10 +6,10 @@ against the clock of the file system, which sets the times, so the clocks of the
 """
 
 import functools
+import math
 import os
 import socket
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class Owner(BaseModel):
 def seconds_since_heartbeat(beats: Iterable[Path]) -> float:
     """Return the seconds since the newest of some files was written; infinite when none is there."""
     newest = max(map(_written, beats), default=0.0)
-    return max(0.0, _now() - newest) if newest else float("inf")
+    return max(0.0, _now() - newest) if newest else math.inf
 
 
 def _written(path: Path) -> float:
@@ -90,22 +90,10 @@ def _written(path: Path) -> float:
         return 0.0
 
 
-_offsets: dict[Path, tuple[float, float]] = {}
-_OFFSET_SECONDS = 60.0
-
-
 def _now() -> float:
-    """Return the time by the clock that gives the files in the home theirs; how much ours differs is measured at times.
-
-    That is done with a file that is written there and goes at once.
-    """
-    folder = home()
-    known = _offsets.get(folder)
-    if known is None or time.monotonic() - known[0] > _OFFSET_SECONDS:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as file:
-            offset = os.fstat(file.fileno()).st_mtime - time.time()
-        known = _offsets[folder] = (time.monotonic(), offset)
-    return time.time() + known[1]
+    """Return the time by the clock that gives the files in the home theirs, as a new file there has it."""
+    with tempfile.NamedTemporaryFile(dir=home(), prefix=".clock-") as file:
+        return os.fstat(file.fileno()).st_mtime
 
 
 @functools.cache

@@ -4,28 +4,53 @@ YAML 1.1 takes `no`, `123`, `1e3` and `2026-01-01` for other things than text, a
 YAML is used for the structure alone, and a value of the command line is YAML only where a list or a mapping is wanted.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from studio import safe_yaml
+from studio.errors import ConfigError
 
 _TAG = "tag:yaml.org,2002:"
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
 _KNOWN_TAGS = frozenset(_TAG + name for name in _TYPES)
-_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_SWITCHES = {"true": "on", "yes": "on", "false": "off", "no": "off"}
+_BOUNDS = (("ge", "from"), ("gt", "above"), ("le", "to"), ("lt", "below"))
 
 
-def read_yaml(text: str, annotation: Any) -> Any:
-    """Return what a YAML document holds, each value as `annotation` (a type of pydantic's) wants it where it can be.
+def read_yaml(text: str) -> Any:
+    """Return what a YAML document holds, with the scalars as text, which `read_scalar` reads by a setting's type.
 
     Raises yaml.YAMLError, also for a name that appears twice and for aliases that expand without limit.
     """
     node = safe_yaml.compose(text)
-    return None if node is None else _read(node, annotation)
+    return None if node is None else _read(node)
+
+
+def _read(node: yaml.Node) -> Any:
+    if node.tag not in _KNOWN_TAGS:
+        raise _error(node, f"the tag {node.tag[:60]!r} is not supported")
+    if isinstance(node, yaml.SequenceNode):
+        return [_read(each) for each in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.tag == _TAG + "null" and not node.style else node.value
+    values: dict[str, Any] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _error(key, "the name of a setting is text")
+        if key.value in values:
+            raise _error(key, f"{key.value[:60]!r} appears twice")
+        values[key.value] = _read(value)
+    return values
+
+
+def _error(node: yaml.Node, problem: str) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def read_value(text: str, annotation: Any) -> Any:
@@ -33,106 +58,119 @@ def read_value(text: str, annotation: Any) -> Any:
 
     Text is taken literally. Where a setting may be absent, an empty value or `null` clears it. A list is written as
     YAML (`[a, b]`), or is the one value alone; a mapping is YAML. Raises yaml.YAMLError for a list or a mapping that
-    cannot be read. What is of another type is returned as text, to be refused by the setting.
+    cannot be read. Numbers and switches are left to the setting, which reads them with `read_scalar`.
     """
-    options = _options(annotation)
-    bare = text.strip()
-    if NoneType in options and (text if str in options else bare) in ("", "null"):
+    types, bare = types_of(annotation), text.strip()
+    literal = text if str in types else bare
+    if NoneType in types and literal in ("", "null"):
         return None
-    if any(_is_section(option) or get_origin(option) is dict for option in options):
-        return read_yaml(text, annotation)
-    if _item(options) is not None and bare not in _words(options):
-        return _read_list(text, annotation)
-    return read_scalar(text if str in options else bare, annotation)
-
-
-def _read_list(text: str, annotation: Any) -> Any:
-    bare = text.strip()
+    if section_of(annotation) or dict in map(get_origin, types):
+        return read_yaml(text)
+    if tuple not in map(get_origin, types) or bare in _words(types):
+        return literal
     if bare.startswith(("[", "- ", "-\n")):
         try:
-            value = read_yaml(bare, annotation)
+            if isinstance(values := read_yaml(bare), list):
+                return values
         except yaml.YAMLError:
             if bare.startswith("[") and bare.endswith("]"):  # no doubt meant as a list
                 raise
-        else:
-            if isinstance(value, list):
-                return value
-    return [read_scalar(text, _item(_options(annotation)))] if bare else []
+    return [text] if bare else []
 
 
 def read_scalar(text: str, annotation: Any) -> Any:
-    """Return one value as its type wants it; text that does not read as that is returned as it is."""
-    options = _options(annotation)
-    words, switch = _words(options), _SWITCHES.get(text.lower())
-    if words and (text in words or str not in options):
-        word = {True: "on", False: "off", None: None}[switch]
-        return word if text not in words and word in words else text
-    if str in options or not options:
+    """Return text as its type wants it, as far as pydantic does not do that; unsuitable text is returned as it is."""
+    types = types_of(annotation)
+    words = _words(types)
+    if text in words or str in types:
         return text
-    if bool in options and switch is not None:
-        return switch
-    for kind in (int, float):
-        if kind in options or (kind is float and int in options):
-            try:
-                number = kind(text)
-            except ValueError:
-                continue
-            return int(number) if int in options and number == number // 1 else number
-    return text
+    if tuple in map(get_origin, types):
+        return [text]
+    if _SWITCHES.get(text.lower()) in words:
+        return _SWITCHES[text.lower()]
+    if int not in types and float not in types:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if int in types and number.is_integer() else number
 
 
-def _read(node: yaml.Node, annotation: Any) -> Any:
-    if node.tag not in _KNOWN_TAGS:
-        raise _wrong(node, f"the tag {node.tag[:60]!r} is not supported")
-    options = _options(annotation)
-    if isinstance(node, yaml.MappingNode):
-        return dict(_pairs(node, options))
-    if isinstance(node, yaml.SequenceNode):
-        return [_read(each, _item(options)) for each in node.value]
-    if node.tag == _TAG + "null" and not node.style:
-        return None
-    if _item(options) is not None and node.value not in _words(options):
-        return [read_scalar(node.value, _item(options))]
-    return read_scalar(node.value, annotation)
-
-
-def _pairs(node: yaml.MappingNode, options: list[Any]) -> Iterator[tuple[str, Any]]:
-    section = next((option for option in options if _is_section(option)), None)
-    mapping = next((option for option in options if get_origin(option) is dict), None)
-    names = set()
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise _wrong(key, "the name of a setting is text")
-        if key.value in names:
-            raise _wrong(key, f"{key.value[:60]!r} appears twice")
-        names.add(key.value)
-        info = section.model_fields.get(key.value) if section else None
-        yield key.value, _read(value, info.annotation if info else mapping and get_args(mapping)[1])
-
-
-def _wrong(node: yaml.Node, problem: str) -> yaml.YAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-
-
-def _options(annotation: Any) -> list[Any]:
-    """Return the types that a value may have; none for a name that is not known."""
+def types_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that a value may have; none for a setting that does not exist."""
     if annotation is None:
-        return []
-    if get_origin(annotation) is Annotated:
-        return _options(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return [each for option in get_args(annotation) for each in _options(option)]
-    return [annotation]
+        return ()
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
-def _is_section(option: Any) -> bool:
-    return isinstance(option, type) and issubclass(option, BaseModel)
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the group of settings that an annotation stands for; None for a single setting."""
+    types = types_of(annotation)
+    return next((each for each in types if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
-def _item(options: list[Any]) -> Any:
-    """Return the type of a list's items; None where no list is wanted."""
-    return next((get_args(option)[0] for option in options if get_origin(option) is tuple), None)
+def _words(types: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(word for each in types if get_origin(each) is Literal for word in get_args(each))
 
 
-def _words(options: list[Any]) -> tuple[Any, ...]:
-    return tuple(word for option in options if get_origin(option) is Literal for word in get_args(option))
+def annotation_at(section: type[BaseModel], path: str) -> Any:
+    """Return the type of the setting or the section at a dotted path; None for one that does not exist."""
+    annotation: Any = section
+    for name in path.split("."):
+        if model := section_of(annotation):
+            info = model.model_fields.get(name)
+            annotation = info.annotation if info else None
+        else:
+            annotation = get_args(annotation)[1] if get_origin(annotation) is dict else None
+    return annotation
+
+
+def describe(info: FieldInfo) -> str:
+    """Describe in a few words what a setting may be, in English (`int from 1 to 512`, `auto, on, off`)."""
+    bounds = [
+        f"{word} {getattr(bound, name)}" for name, word in _BOUNDS for bound in info.metadata if hasattr(bound, name)
+    ]
+    return " ".join([_describe(info.annotation), *bounds])
+
+
+def _describe(annotation: Any) -> str:
+    arguments = get_args(annotation)
+    match get_origin(annotation):
+        case None:
+            return {str: "text", bool: "true, false", NoneType: "null"}.get(annotation, annotation.__name__)
+        case kind if kind is Literal:
+            return ", ".join(map(str, arguments))
+        case kind if kind is tuple:
+            return f"a list [a, b] of {_describe(arguments[0])}"
+        case kind if kind is dict:
+            return f"a mapping {{name: value}} to {_describe(arguments[1])}"
+    return " or ".join(map(_describe, arguments))
+
+
+def unknown_setting(path: str, fields: Mapping[str, FieldInfo]) -> ConfigError:
+    """Make the error for a setting that does not exist, with the closest of the `fields` that do."""
+    near = difflib.get_close_matches(path, fields, n=3, cutoff=0.5)
+    last = path.rsplit(".", 1)[-1]
+    near += [name for name in fields if name.rsplit(".", 1)[-1] == last and name not in near]
+    return ConfigError("config.unknown", path=path, near=", ".join(near or [*fields][:3]))
+
+
+def config_error(error: ValidationError, fields: Mapping[str, FieldInfo]) -> ConfigError:
+    """Make the error for values that pydantic refuses: it names the first one, and says what it may be."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    if first["type"] == "extra_forbidden":
+        return unknown_setting(".".join(map(str, first["loc"])), fields)
+    names = {part for path in fields for part in path.split(".")}
+    path = ".".join(str(part) for part in first["loc"] if part in names)
+    if first["type"] == "value_error":
+        return ConfigError("config.conflict", path=path or "config", detail=str(first["ctx"]["error"]))
+    return ConfigError(
+        "config.value",
+        path=path,
+        value=repr(first["input"])[:80],
+        detail=first["msg"],
+        allowed=describe(fields[path]) if path in fields else first["msg"],
+        more=len(problems) - 1,
+    )

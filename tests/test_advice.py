@@ -14,7 +14,7 @@ from studio.config import RunConfig, fields, parse_setting
 from studio.i18n import LANGUAGES, catalogue
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = {path for path, _ in fields()}
+SETTINGS = set(fields())
 SECTIONS = {path.rsplit(".", end)[0] for path in SETTINGS for end in range(1, path.count(".") + 1)}
 COMMAND = re.compile(r"python -m studio((?: +(?:\"[^\"]*\"|[\w./@{}=-]+))*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

@@ -94,8 +94,8 @@ def test_a_token_is_nowhere_in_a_waiting_runs_words(training, tiny_config):
 @pytest.fixture
 def slow_answers(monkeypatch):
     """Let every answer take most of a minute, a token at a time."""
-    put = generate._Streamer.put
-    monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(0.05), put(self, value)))
+    put = generate._Stream.put
+    monkeypatch.setattr(generate._Stream, "put", lambda self, value: (time.sleep(0.05), put(self, value)))
     monkeypatch.setattr("studio.compare.column_loading.tokens", SimpleNamespace(stop_ids=lambda *given: {2}))
     return GenerationConfig(max_new_tokens=900, temperature=0.0)
 

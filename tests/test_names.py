@@ -19,7 +19,7 @@ MODULES = re.findall(
     "pulse vitals relief before waiting of_run fresh outside labels words",
 )
 """Modules that have the field's names now."""
-LONG = {"config", "packed_trainer"}
+LONG = {"packed_trainer"}
 """All settings, and the trainer that exported scripts carry as one file."""
 
 

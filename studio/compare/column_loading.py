@@ -86,7 +86,7 @@ def load_columns(
         raise CompareError("compare.not_yet", run=run.id)
     sources = [None if column.is_base else find_adapter(run, column, training) for column in columns]
     located = host.loaded.located if training is not None and host.loaded else locate_base(config)
-    fits = [source and _check_compatibility(source, located) for source in sources]
+    fits = [source and _check_compatibility(source, located) for source in sources]  # before anything is loaded
     if training is None:
         host.base(config.model, located)
     assert host.loaded is not None
@@ -97,24 +97,30 @@ def load_columns(
     names: list[str] = []
     try:
         for fit, column in zip(fits, columns, strict=True):
-            names.append(_load_adapter(host, fit, column, aliases))
+            if fit is None:
+                names.append(BASE_MODEL)
+                continue
+            name = TUNED if fit.saved is None else host.load_adapter(fit.saved, fit.made_for)
+            if column.strength != 1:  # the adapter itself may be another column
+                alias = f"{name}~{len(aliases)}"
+                multi_adapter.add_alias(host.peft, name, alias, column.strength)
+                aliases.append(alias)
+                name = alias
+            names.append(name)
         model = loaded.model if host.peft is None else host.peft
         obstacle = _batching_obstacle(model, names, loaded.tokenizer.pad_token_id)
-        notes = [source.note for source in sources if source and source.note]
-        notes = [note for number, note in enumerate(notes) if note not in notes[:number]]
-        if obstacle:
-            notes.append(obstacle)
+        notes = [*(source.note for source in sources if source), obstacle]
         yield LoadedColumns(
             model=model,
             tokenizer=loaded.tokenizer,
             stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
             names=tuple(names),
-            sources=tuple(sources),
-            hashes=tuple(source and _hash(model, source) for source in sources),
             mixes=not obstacle and host.peft is not None and set(names) != {BASE_MODEL},
+            sources=tuple(sources),
+            hashes=tuple(_hash(model, source) for source in sources),
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
-            notes=tuple(notes),
+            notes=tuple(note for number, note in enumerate(notes) if note and note not in notes[:number]),
             fits=tuple(fits),
         )
     finally:
@@ -135,8 +141,7 @@ def locate_base(config: RunConfig) -> Located:
 
 
 def _check_compatibility(source: AdapterSource, located: Located) -> Compatibility:
-    """Check an adapter before anything is loaded; the one in training is in its base already."""
-    if source.folder is None:
+    if source.folder is None:  # the one in training, which is in its base already
         return Compatibility(None, located.id, "weights")
     return compatibility.check(adapter_files.read(source.folder), located, source.made_for)
 
@@ -146,55 +151,38 @@ def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSourc
     if column.adapter == NOW:
         return AdapterSource(None, run) if training is not None else _final_adapter(run)
     if column.step is not None:
-        saved_checkpoints = checkpoints.all_of(run.path)
-        folder = next((path for path in saved_checkpoints if checkpoints.step_of(path) == column.step), None)
-        if folder is None:
-            steps = ", ".join(str(checkpoints.step_of(path)) for path in saved_checkpoints) or "–"
+        saved = {checkpoints.step_of(path): path for path in checkpoints.all_of(run.path)}
+        if column.step not in saved:
+            steps = ", ".join(map(str, saved)) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
-        return AdapterSource(folder, run, run.resolved()["base"])
+        return AdapterSource(saved[column.step], run, run.resolved()["base"])
     if column.adapter.startswith(uploaded_adapters.PREFIX):
         return AdapterSource(uploaded_adapters.find(column.adapter), None)
     if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
         return _final_adapter(runs.find(column.adapter))
     if hub_adapters.is_hub_id(column.adapter):
         return AdapterSource(hub_adapters.local_folder(column.adapter), None)
-    return AdapterSource(Path(column.adapter).expanduser(), _run_of(Path(column.adapter).expanduser()))
+    folder = Path(column.adapter).expanduser()
+    try:
+        return AdapterSource(folder, runs.find(folder.resolve().relative_to(runs.folder()).parts[0]))
+    except (ValueError, IndexError, StudioError):  # it is in no run's folder
+        return AdapterSource(folder, None)
 
 
 def _final_adapter(run: Run) -> AdapterSource:
     """Return a run's result, or its newest checkpoint while it has none."""
     if run.has_adapter:
         return AdapterSource(run.adapter, run)
-    saved_checkpoints = checkpoints.all_of(run.path)
-    if not saved_checkpoints:
+    if not checkpoints.all_of(run.path):
         raise CompareError("compare.no_adapter", run=run.id)
     newest = checkpoints.newest_complete(run.path)
     note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
     return AdapterSource(newest, run, run.resolved()["base"], note)
 
 
-def _run_of(folder: Path) -> Run | None:
-    """Return the run that a folder lies in, if it does."""
-    try:
-        return runs.find(folder.resolve().relative_to(runs.folder()).parts[0])
-    except (ValueError, IndexError, StudioError):
+def _hash(model: Any, source: AdapterSource | None) -> str | None:
+    if source is None:
         return None
-
-
-def _load_adapter(host: ModelHost, fit: Compatibility | None, column: Column, aliases: list[str]) -> str:
-    """Return PEFT's name of a column's adapter, loaded beside the others; another strength is an alias of it."""
-    if fit is None:
-        return BASE_MODEL
-    name = TUNED if fit.saved is None else host.load_adapter(fit.saved, fit.made_for)
-    if column.strength == 1:
-        return name
-    alias = f"{name}~{len(aliases)}"
-    multi_adapter.add_alias(host.peft, name, alias, column.strength)
-    aliases.append(alias)
-    return alias
-
-
-def _hash(model: Any, source: AdapterSource) -> str:
     return multi_adapter.fingerprint(model, TUNED) if source.folder is None else sha256(source.folder / WEIGHTS)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from studio.config import GenerationConfig
 from studio.data.conversation import Turn
 from studio.errors import CompareError
-from studio.i18n import DEFAULT_LANGUAGE, Message, message, text
+from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.model import hub_adapters, uploaded_adapters
 
 NOW = "now"
@@ -61,7 +61,19 @@ class Column:
 
     def title(self, language: str = DEFAULT_LANGUAGE) -> str:
         """Return the column's name for people."""
-        title = self._model().text(language)
+        if self.kind == "base":
+            title = text("compare.column.base", language)
+        elif self.adapter == NOW:
+            title = text("compare.column.now", language)
+        elif self.step is not None:
+            title = text("compare.column.step", language, step=self.step)
+        elif self.adapter.startswith(uploaded_adapters.PREFIX):
+            name = self.adapter.removeprefix(uploaded_adapters.PREFIX)
+            title = text("compare.column.upload", language, name=name)
+        elif hub_adapters.is_hub_id(self.adapter):
+            title = text("compare.column.hub", language, name=self.adapter)
+        else:
+            title = text("compare.column.other", language, name=Path(self.adapter).name)
         if self.kind == "adapter" and self.strength != 1:
             title = text("compare.column.strength", language, title=title, percent=f"{100 * self.strength:g}")
         if self.system is not None:
@@ -69,19 +81,6 @@ class Column:
         if self.shots:
             title = text("compare.column.shots", language, title=title, count=len(self.shots) // 2)
         return title
-
-    def _model(self) -> Message:
-        if self.kind == "base":
-            return message("compare.column.base")
-        if self.adapter == NOW:
-            return message("compare.column.now")
-        if self.step is not None:
-            return message("compare.column.step", step=self.step)
-        if self.adapter.startswith(uploaded_adapters.PREFIX):
-            return message("compare.column.upload", name=self.adapter.removeprefix(uploaded_adapters.PREFIX))
-        if hub_adapters.is_hub_id(self.adapter):
-            return message("compare.column.hub", name=self.adapter)
-        return message("compare.column.other", name=Path(self.adapter).name)
 
 
 BASE = Column("base")

@@ -48,20 +48,15 @@ def compare(
             models, items, request.generation, stop, lambda sides: show(replace(pending, answers=sides))
         )
         proof = prove(request, models, items, result.first_logits)
-    renderer = replace(pending, answers=result.answers, proof=proof)
-    show(_save(run, renderer) if keep and len(request.prompts) == 1 else renderer)
-
-
-def _save(run: Run, comparison: Comparison) -> Comparison:
-    if not any(side.ids for side in comparison.answers[0]):  # stopped before the first token
-        return comparison
-    try:
-        comparison_history.save(run, comparison)
-    except (OSError, HomeError) as error:  # the answers are shown all the same
-        return replace(
-            comparison, notes=(*comparison.notes, message("compare.note.not_saved", detail=str(error)[:200]))
-        )
-    return comparison
+    comparison = replace(pending, answers=result.answers, proof=proof)
+    is_stopped = not any(side.ids for side in comparison.answers[0])  # before the first token
+    if keep and len(request.prompts) == 1 and not is_stopped:
+        try:
+            comparison_history.save(run, comparison)
+        except (OSError, HomeError) as error:  # the answers are shown all the same
+            note = message("compare.note.not_saved", detail=str(error)[:200])
+            comparison = replace(comparison, notes=(*comparison.notes, note))
+    show(comparison)
 
 
 def score_answer(

@@ -1,5 +1,6 @@
 """External adapters: uploaded (a zip, two files) or fetched from the Hub, and checked against the run's base."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,6 @@ from studio.model import adapter_files, compatibility, hub_adapters, uploaded_ad
 from studio.model.compatibility import Compatibility
 from studio.model.load import Located
 from studio.runs import Run
-
-ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class ExternalAdapter:
 def make_available(
     named: str,
     run: Run,
-    on_progress: ProgressCallback = lambda share: None,
-    token: str | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
     *,
     same_base: bool | None = None,
 ) -> str:
@@ -43,7 +41,7 @@ def make_available(
     if path.suffix.lower() == ".zip" and path.is_file():
         return upload([path], run, same_base=same_base).column
     if not named.startswith(uploaded_adapters.PREFIX) and hub_adapters.is_hub_id(named):
-        fetch(named, run, on_progress, token, same_base=same_base)
+        fetch(named, run, on_progress, same_base=same_base)
     elif same_base is not None:
         column = parse_column(named)
         folder = None if column.is_base else find_adapter(run, column, None).folder
@@ -55,7 +53,7 @@ def make_available(
 def fetch(
     named: str,
     run: Run,
-    on_progress: ProgressCallback = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
     token: str | None = None,
     *,
     same_base: bool | None = None,
@@ -95,13 +93,11 @@ def available_columns(run: Run) -> list[str]:
     """
     base = run.resolved().get("base")
     folders = {each.column: each.folder for each in uploaded_adapters.all_uploads()} | hub_adapters.fetched()
-    return [column for column, folder in folders.items() if base and _may_be_compatible(folder, base)]
-
-
-def _may_be_compatible(folder: Path, base: dict[str, str | None]) -> bool:
-    try:
-        made_for = adapter_files.recorded_base(folder)
-        evidence = compatibility.compare_identities(made_for, base)
-        return evidence is not None or compatibility.is_confirmed(made_for["id"] or compatibility.UNNAMED, base)
-    except (StudioError, OSError):
-        return False
+    columns = []
+    for column, folder in folders.items() if base else ():
+        with contextlib.suppress(StudioError, OSError):
+            made_for = adapter_files.recorded_base(folder)
+            is_confirmed = compatibility.is_confirmed(made_for["id"] or compatibility.UNNAMED, base)
+            if is_confirmed or compatibility.compare_identities(made_for, base) is not None:
+                columns.append(column)
+    return columns

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
 from typing import Literal
 
 Section = Literal["intro", "verse", "pre-chorus", "chorus", "bridge", "outro"]
@@ -75,16 +74,15 @@ def shape(answer: str) -> tuple[Stanza, ...]:
     """
     parts = _parts(answer)
     sung = Counter(_repetition_key(line) for _, lines in parts for line in lines)
-    hooks: dict[str, int] = {}
-    for _, lines in parts:
-        for line in lines:
-            if sung[_repetition_key(line)] > 1:
-                hooks.setdefault(_repetition_key(line), len(hooks) + 1)
-    stanzas: list[tuple[Section, tuple[Line, ...]]] = []
+    hooks = {key: number for number, key in enumerate((key for key, times in sung.items() if times > 1), 1)}
+    stanzas: list[Stanza] = []
+    verses = 0
     for named, lines in parts:
         marked = [Line(line, hooks.get(_repetition_key(line)), sung[_repetition_key(line)]) for line in lines]
-        stanzas += [(named, tuple(marked))] if named else _split_at_hooks(marked)
-    return tuple(_number_verses(stanzas))
+        for section, stanza in [(named, marked)] if named else _split_at_hooks(marked):
+            verses += section == "verse"
+            stanzas.append(Stanza(section, tuple(stanza), verses if section == "verse" else None))
+    return tuple(stanzas)
 
 
 def tagged_text(stanzas: Iterable[Stanza]) -> str:
@@ -92,35 +90,18 @@ def tagged_text(stanzas: Iterable[Stanza]) -> str:
     return "\n\n".join("\n".join([f"[{stanza.tag}]", *(line.text for line in stanza.lines)]) for stanza in stanzas)
 
 
-def plain_text(stanzas: Iterable[Stanza]) -> str:
-    """Return the lyrics alone: lines, and a blank line between stanzas."""
-    return "\n\n".join("\n".join(line.text for line in stanza.lines) for stanza in stanzas)
-
-
 def _parts(answer: str) -> list[tuple[Section | None, list[str]]]:
     """Return the blocks of lines, each with the section that the answer names for it, if any."""
-    parts: list[tuple[Section | None, list[str]]] = []
-    named: Section | None = None
-    lines: list[str] = []
-
-    def close() -> None:
-        nonlocal lines
-        if lines:
-            parts.append((named, lines))
-        lines = []
-
+    parts: list[tuple[Section | None, list[str]]] = [(None, [])]
     for line in _lines(answer):
         if not line:
-            ended = bool(lines)
-            close()
-            named = None if ended else named  # a name counts for the next block, also after a blank line
+            if parts[-1][1]:  # a name counts for the next block, also after a blank line
+                parts.append((None, []))
         elif section := _section(line):
-            close()
-            named = section
+            parts.append((section, []))
         else:
-            lines.append(line)
-    close()
-    return parts
+            parts[-1][1].append(line)
+    return [(section, lines) for section, lines in parts if lines]
 
 
 def _lines(answer: str) -> list[str]:
@@ -157,22 +138,19 @@ def _section(line: str) -> Section | None:
 
 def _repetition_key(line: str) -> str:
     """Return what two lines share when one repeats the other: letters and digits, in lower case."""
-    letters = "".join(letter for letter in line.casefold() if letter.isalnum())
-    return letters or line
+    return "".join(filter(str.isalnum, line.casefold())) or line
 
 
-def _split_at_hooks(lines: Sequence[Line]) -> list[tuple[Section, tuple[Line, ...]]]:
+def _split_at_hooks(lines: Sequence[Line]) -> list[tuple[Section, list[Line]]]:
     """Split a stanza without a name into verses and choruses."""
     if all(line.hook for line in lines):
-        return [("chorus", tuple(lines))]
-    runs = [(is_hook, list(run)) for is_hook, run in groupby(lines, key=lambda line: line.hook is not None)]
-    named = [("chorus" if is_hook and len(run) >= HOOK_LINES else "verse", run) for is_hook, run in runs]
-    joined = groupby(named, key=itemgetter(0))  # a single repeated line belongs to the verse around it
-    return [(section, tuple(line for _, run in parts for line in run)) for section, parts in joined]
-
-
-def _number_verses(stanzas: Iterable[tuple[Section, tuple[Line, ...]]]) -> Iterable[Stanza]:
-    verses = 0
-    for section, lines in stanzas:
-        verses += section == "verse"
-        yield Stanza(section, lines, verses if section == "verse" else None)
+        return [("chorus", list(lines))]
+    parts: list[tuple[Section, list[Line]]] = []
+    for is_hook, group in groupby(lines, key=lambda line: line.hook is not None):
+        run = list(group)
+        section: Section = "chorus" if is_hook and len(run) >= HOOK_LINES else "verse"
+        if parts and parts[-1][0] == section:  # a single repeated line belongs to the verse around it
+            parts[-1][1].extend(run)
+        else:
+            parts.append((section, run))
+    return parts

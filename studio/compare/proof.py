@@ -122,17 +122,11 @@ def _probe_logits(columns: LoadedColumns, names: Sequence[str]) -> tuple[Any, di
         odd = probe.logits(columns.model, ids, mask, adapter_names=[name, BASE_MODEL] * (count // 2))
         mixed = even.clone()
         mixed[1::2] = odd[1::2]
-        if base is None or (mixed - base).abs().max() > 0:
-            base = mixed if base is None else _further_from_base(columns, base, mixed)
+        passes = [mixed] if base is None else [base, mixed]
+        base = max(passes, key=lambda logits: (logits[:, -1] - columns.probe.last).abs().max().item())
         last_logits[name] = even[1::2, -1].repeat_interleave(2, 0)
     last_logits[BASE_MODEL] = base[:, -1]
     return base, last_logits
-
-
-def _further_from_base(columns: LoadedColumns, one: Any, other: Any) -> Any:
-    """Return the one of two passes that is further from the untouched base."""
-    distances = [(logits[:, -1] - columns.probe.last).abs().max() for logits in (one, other)]
-    return one if distances[0] >= distances[1] else other
 
 
 def _difference(
@@ -177,13 +171,13 @@ def _template_warnings(request: CompareRequest, columns: LoadedColumns) -> Itera
 
     The texts of the templates are compared: a template is a program, and an external one is not run here.
     """
-    base_template = getattr(columns.tokenizer, "chat_template", None)
-    for number, (fit, column) in enumerate(zip(columns.fits, request.columns, strict=True)):
-        source = columns.sources[number]
-        if fit and fit.saved and source and source.run is None and column.is_plain:
-            own = fit.saved.template
-            if own is not None and own.strip() != str(base_template or "").strip():
-                yield message("compare.unproven.template", number=number + 1)
+    base_template = str(getattr(columns.tokenizer, "chat_template", None) or "").strip()
+    adapters = zip(columns.fits, columns.sources, request.columns, strict=True)
+    for number, (fit, source, column) in enumerate(adapters, 1):
+        is_external = source is not None and source.run is None
+        own = fit.saved.template if fit and fit.saved and is_external and column.is_plain else None
+        if own is not None and own.strip() != base_template:
+            yield message("compare.unproven.template", number=number)
 
 
 def _adapter_tokenizer(folder: Path) -> Any:

@@ -98,8 +98,12 @@ def answer(
     prompt that leaves none.
     """
     import torch
+    from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    count = len(models.names)
+    def stopped(input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
+
+    model, count = models.model, len(models.names)
     rows = [row for item in items for row in item.ids]
     keys = [item.key for item in items for _ in item.ids]
     answer_limits = _answer_limits(models, items)
@@ -114,7 +118,23 @@ def answer(
         with models.using(name):
             names = [models.names[number % count] for number in row_numbers]
             adapters = {"adapter_names": names} if models.mixes else {}
-            _generate(models, ids, mask, most, processors, stream.streamer(row_numbers), stop, adapters)
+            model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=most,
+                do_sample=False,  # sampling is done by the processors, so that all columns share the noise
+                temperature=None,
+                top_k=None,
+                top_p=None,
+                repetition_penalty=1.0,
+                use_cache=True,
+                eos_token_id=models.stops,
+                pad_token_id=models.tokenizer.pad_token_id,
+                logits_processor=LogitsProcessorList(processors),
+                stopping_criteria=StoppingCriteriaList([stopped]),
+                streamer=stream.batch(row_numbers),
+                **adapters,
+            )
         first.update(zip(row_numbers, processors[0].logits, strict=True))
     sides = stream.finish(stopped=stop.is_set())
     if show:
@@ -169,38 +189,6 @@ def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[i
     if max(longest) >= max_positions:
         raise CompareError("compare.too_long", tokens=max(longest), most=max_positions)
     return [max_positions - length for length in longest]
-
-
-def _generate(
-    models: ModelSet,
-    ids: Any,
-    mask: Any,
-    max_new_tokens: int,
-    processors: list[Any],
-    streamer: Any,
-    stop: threading.Event,
-    adapters: dict[str, Any],
-) -> None:
-    from transformers import LogitsProcessorList, StoppingCriteriaList
-
-    model = models.model
-    model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,  # sampling is done by the processors, so that all columns share the noise
-        temperature=None,
-        top_k=None,
-        top_p=None,
-        repetition_penalty=1.0,
-        use_cache=True,
-        eos_token_id=models.stops,
-        pad_token_id=models.tokenizer.pad_token_id,
-        logits_processor=LogitsProcessorList(processors),
-        stopping_criteria=StoppingCriteriaList([_stopping_criterion(stop)]),
-        streamer=streamer,
-        **adapters,
-    )
 
 
 def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:
@@ -278,17 +266,6 @@ class _SharedNoise:
         return scores.float() + gumbel.to(scores.device, torch.float32)
 
 
-def _stopping_criterion(stop: threading.Event) -> Any:
-    import torch
-    from transformers import StoppingCriteria
-
-    class Stopper(StoppingCriteria):
-        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-            return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
-
-    return Stopper()
-
-
 class _Stream:
     """Collects the tokens of all rows; transformers' own streamers take one row only."""
 
@@ -299,10 +276,27 @@ class _Stream:
         self._show = show
         self._sides = [ColumnAnswer() for _ in range(rows)]
         self._ids: list[list[int]] = [[] for _ in range(rows)]
+        self._rows: Sequence[int] = ()
+        self._started: float | None = None
 
-    def streamer(self, rows: Sequence[int]) -> "_Streamer":
-        """Return the streamer of a batch of rows, for transformers."""
-        return _Streamer(self, rows)
+    def batch(self, rows: Sequence[int]) -> "_Stream":
+        """Begin a batch of rows; returns itself, as transformers' streamer."""
+        self._rows, self._started = rows, None
+        return self
+
+    def put(self, value: Any) -> None:
+        """Take the prompts first, then one token for each row, from transformers."""
+        if self._started is None:
+            self._started = time.perf_counter()
+            return
+        seconds = time.perf_counter() - self._started
+        for row, token in zip(self._rows, value.reshape(-1).tolist(), strict=True):
+            self.append(row, token, seconds)
+        if self._show:
+            self._show(self._answers())
+
+    def end(self) -> None:
+        """Nothing is held back, so there is nothing to flush."""
 
     def append(self, row: int, token: int, seconds: float) -> None:
         """Take the next token of a row; those after its end are padding."""
@@ -314,11 +308,6 @@ class _Stream:
         end: End | None = "turn" if token in self._stops else None
         self._sides[row] = replace(side, seconds=seconds, first_seconds=first, end=end)
 
-    def show(self) -> None:
-        """Call the callback with all answers so far, if there is one."""
-        if self._show:
-            self._show(self._answers())
-
     def finish(self, stopped: bool) -> Answers:
         """Return all answers with the reason for their end."""
         reason: End = "stopped" if stopped else "length"
@@ -326,35 +315,10 @@ class _Stream:
         return self._answers()
 
     def _answers(self) -> Answers:
-        sides = [self._decode(row) for row in range(len(self._sides))]
-        return tuple(tuple(sides[at : at + self._columns]) for at in range(0, len(sides), self._columns))
-
-    def _decode(self, row: int) -> ColumnAnswer:
-        side, ids = self._sides[row], self._ids[row]
-        if len(side.ids) != len(ids):
-            visible = ids[:-1] if side.end == "turn" else ids
-            text = self._tokenizer.decode(visible, skip_special_tokens=True)
-            text = text.rstrip("\ufffd").lstrip()  # the first bytes of a character whose others are to come
-            self._sides[row] = side = replace(side, text=text, ids=tuple(ids))
-        return side
-
-
-class _Streamer:
-    """Receives the tokens of a batch from transformers."""
-
-    def __init__(self, stream: _Stream, rows: Sequence[int]):
-        self._stream, self._rows = stream, rows
-        self._started: float | None = None
-
-    def put(self, value: Any) -> None:
-        """Take the prompts first, then one token for each row."""
-        if self._started is None:
-            self._started = time.perf_counter()
-            return
-        seconds = time.perf_counter() - self._started
-        for row, token in zip(self._rows, value.reshape(-1).tolist(), strict=True):
-            self._stream.append(row, token, seconds)
-        self._stream.show()
-
-    def end(self) -> None:
-        """Nothing is held back, so there is nothing to flush."""
+        for row, (side, ids) in enumerate(zip(self._sides, self._ids, strict=True)):
+            if len(side.ids) != len(ids):
+                visible = ids[:-1] if side.end == "turn" else ids
+                text = self._tokenizer.decode(visible, skip_special_tokens=True)
+                text = text.rstrip("\ufffd").lstrip()  # the first bytes of a character whose others are to come
+                self._sides[row] = replace(side, text=text, ids=tuple(ids))
+        return tuple(tuple(self._sides[at : at + self._columns]) for at in range(0, len(self._sides), self._columns))

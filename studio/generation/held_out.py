@@ -145,17 +145,16 @@ def _training_row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer:
     if not prompt and before not in ("", tokenizer.bos_token):  # a text with a template's marks
         prompt, reference = before, segments[last].text
     elif not prompt:
-        prompt, reference = _halves(reference)
+        middle = len(reference) // 2
+        space = max(reference.find(" ", middle), reference.find("\n", middle))
+        half = space if 0 < space < len(reference) - 1 else max(1, middle)
+        prompt, reference = reference[:half], reference[half:]
         whole = segments[last]
-        at = whole.text.find(prompt) + len(prompt)
-        segments = [*segments[:last], *_halved(whole, at)]
+        at = whole.text.find(prompt) + half
+        before = Segment(whole.text[:at], False, plain=tuple(span for span in whole.plain if span[1] <= at))
+        rest = tuple((start - at, end - at) for start, end in whole.plain if start >= at)
+        segments = [*segments[:last], before, Segment(whole.text[at:], True, plain=rest)]
     return HeldOutRow(prompt, reference.strip(), *_split(segments, tokenizer))
-
-
-def _halved(segment: Segment, at: int) -> tuple[Segment, Segment]:
-    before = tuple(span for span in segment.plain if span[1] <= at)
-    behind = tuple((start - at, end - at) for start, end in segment.plain if start >= at)
-    return Segment(segment.text[:at], False, plain=before), Segment(segment.text[at:], True, plain=behind)
 
 
 def _split(segments: Sequence[Segment], tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -163,12 +162,6 @@ def _split(segments: Sequence[Segment], tokenizer: Any) -> tuple[tuple[int, ...]
     [row] = tokens.tokenize([segments], tokenizer, sys.maxsize, "completion")
     first = len(row.ids) - next((n for n, label in enumerate(reversed(row.labels)) if label != "trained"), len(row.ids))
     return row.ids[:first], row.ids[first:]
-
-
-def _halves(text: str) -> tuple[str, str]:
-    middle = max(text.find(" ", len(text) // 2), text.find("\n", len(text) // 2))
-    at = middle if 0 < middle < len(text) - 1 else max(1, len(text) // 2)
-    return text[:at], text[at:]
 
 
 def _readable(turns: Sequence[Turn]) -> str:

@@ -1,6 +1,6 @@
 """The likelihood of a given answer, token by token: one forward pass, nothing is generated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,29 +35,21 @@ def log_probabilities(
 
     The prompts should be of like length: those that are passed together are padded to the longest.
     """
+    vocabulary, columns = models.model.config.get_text_config().vocab_size, len(models.names)
     scores: list[tuple[Any, ...]] = []
-    for span in _slices(models, answers):
-        scores += _score_slice(models, items[span], answers[span])
-    return scores
-
-
-def _slices(models: ModelSet, answers: Sequence[Ids]) -> Iterator[slice]:
-    vocabulary = models.model.config.get_text_config().vocab_size
-    start = 0
-    while start < len(answers):
-        stop, longest = start, 0
-        while stop < len(answers):
-            longest = max(longest, len(answers[stop]) + 1)
-            rows = (stop + 1 - start) * len(models.names)
-            if stop > start and rows * longest * vocabulary > MAX_LOGITS:
-                break
-            stop += 1
-        yield slice(start, stop)
-        start = stop
+    start, longest = 0, 0
+    for place, answer in enumerate(answers):
+        longest = max(longest, len(answer) + 1)
+        if place > start and (place + 1 - start) * columns * longest * vocabulary > MAX_LOGITS:
+            scores += _score_slice(models, items[start:place], answers[start:place])
+            start, longest = place, len(answer) + 1
+    return scores + _score_slice(models, items[start:], answers[start:]) if answers else scores
 
 
 def _score_slice(models: ModelSet, items: Sequence[PromptBatchItem], answers: Sequence[Ids]) -> list[tuple[Any, ...]]:
     """Score some prompts in one pass, or in one for each column where they cannot be mixed."""
+    import torch
+
     count = len(models.names)
     scores: list[Any] = [None] * (len(items) * count)
     rows = [(*ids, *answer) for item, answer in zip(items, answers, strict=True) for ids in item.ids]
@@ -70,17 +62,10 @@ def _score_slice(models: ModelSet, items: Sequence[PromptBatchItem], answers: Se
         with models.using(None if models.mixes else names[0]):
             logits = probe.forward(models.model, ids, mask, logits_to_keep=logits_to_keep, **adapters)
         for row, number in enumerate(numbers):
-            scores[number] = _answer_log_probabilities(logits[row], answers[number // count])
+            targets = torch.tensor(list(answers[number // count]), dtype=torch.long, device=logits.device)
+            own = logits[row][-len(targets) - 1 : -1].float().log_softmax(-1)
+            scores[number] = own.gather(-1, targets[:, None])[:, 0].cpu().numpy()
     return [tuple(scores[at : at + count]) for at in range(0, len(scores), count)]
-
-
-def _answer_log_probabilities(logits: Any, answer: Ids) -> Any:
-    """Return the log-probabilities of the last tokens of a row, which are the answer."""
-    import torch
-
-    targets = torch.tensor(list(answer), dtype=torch.long, device=logits.device)
-    log_probabilities = logits[len(logits) - len(answer) - 1 : len(logits) - 1].float().log_softmax(-1)
-    return log_probabilities.gather(-1, targets[:, None])[:, 0].cpu().numpy()
 
 
 def score_answer(models: ModelSet, item: PromptBatchItem, answer: Ids) -> tuple[TokenScores, ...]:

@@ -1,7 +1,7 @@
 """A base with the adapters in it: what answers the prompts of a batch."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,9 @@ class ModelSet:
     mixes: bool
     """Whether all columns can be one batch."""
 
-    @contextmanager
-    def using(self, name: str | None) -> Iterator[None]:
+    def using(self, name: str | None) -> AbstractContextManager[None]:
         """Let one adapter (or the base) answer whole batches, where the columns cannot be mixed."""
-        if name is None or not hasattr(self.model, "peft_config"):
-            yield
-            return
-        with use_adapter(self.model, name):
-            yield
+        return nullcontext() if name is None else use_adapter(self.model, name)
 
 
 @contextmanager

@@ -24,26 +24,3 @@ from studio.runs.directory import (
     visible_only,
 )
 from studio.runs.writer import RunWriter, create, scratch
-
-__all__ = [
-    "RESOURCE_USAGE",
-    "Action",
-    "Run",
-    "RunWriter",
-    "State",
-    "Status",
-    "alive_runs",
-    "all_runs",
-    "create",
-    "created_at",
-    "day_of",
-    "find",
-    "folder",
-    "is_id",
-    "is_restricted",
-    "remote_owner",
-    "require_writable",
-    "scratch",
-    "try_status",
-    "visible_only",
-]

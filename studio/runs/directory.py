@@ -81,7 +81,7 @@ class Status(BaseModel):
 RESOURCE_USAGE = "vitals.json"
 """What a run's process takes, written once a second while it works on the run (`train.pulse`)."""
 
-_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
+ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
 
 
 class Run:
@@ -89,16 +89,13 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
-
-    @property
-    def id(self) -> str:
-        """The run's id, which is its folder's name."""
-        return self.path.name
-
-    @property
-    def adapter(self) -> Path:
+        self.id = path.name
+        self.adapter = path / "adapter"
         """The folder of the result; it exists once the run has one."""
-        return self.path / "adapter"
+        self.log = path / "run.log"
+        """The run's log in English, with the traceback of a failure."""
+        self.heartbeat_files = (path / "status.json", path / RESOURCE_USAGE)
+        """The files that the run's owner writes again and again while the run waits or goes on."""
 
     @property
     def has_adapter(self) -> bool:
@@ -119,11 +116,6 @@ class Run:
     def status(self) -> Status:
         """Return the run's status; a run whose owner is gone is `interrupted`."""
         return Status.model_validate_json((self.path / "status.json").read_bytes()).as_now(self.heartbeat_files)
-
-    @property
-    def heartbeat_files(self) -> tuple[Path, ...]:
-        """The files that the run's owner writes again and again while the run waits or goes on."""
-        return self.path / "status.json", self.path / RESOURCE_USAGE
 
     def touch_heartbeat(self) -> None:
         """Give a sign of life of a run that waits, where nothing else is written; only for its owner."""
@@ -166,11 +158,6 @@ class Run:
         except FileNotFoundError:
             return None
 
-    @property
-    def log(self) -> Path:
-        """The run's log in English, with the traceback of a failure."""
-        return self.path / "run.log"
-
 
 def folder() -> Path:
     """Return the folder of all runs; it is made if missing."""
@@ -190,7 +177,11 @@ def day_of(run_id: str) -> date:
     return datetime.fromtimestamp(created_at(run_id), UTC).date()
 
 
-_visible: ContextVar[Callable[[Run], bool] | None] = ContextVar("visible", default=None)
+def _any_run(run: Run) -> bool:
+    return True
+
+
+_visible: ContextVar[Callable[[Run], bool]] = ContextVar("visible", default=_any_run)
 
 
 @contextmanager
@@ -205,7 +196,7 @@ def visible_only(visible: Callable[[Run], bool]) -> Iterator[None]:
 
 def is_restricted() -> bool:
     """Whether only some of the runs are known here: somebody asks who is not their owner."""
-    return _visible.get() is not None
+    return _visible.get() is not _any_run
 
 
 def require_writable(run: Run) -> None:
@@ -216,32 +207,26 @@ def require_writable(run: Run) -> None:
 
 def is_id(text: str) -> bool:
     """Whether a text has the form of a run's id."""
-    return bool(_ID.fullmatch(text))
+    return bool(ID.fullmatch(text))
 
 
 def find(run_id: str) -> Run:
     """Return the run called `run_id` (`last` is the newest); raises RunError when there is none."""
     if run_id == "last":
-        newest = all_runs()
-        if not newest:
-            raise RunError("run.none")
-        return newest[0]
-    path = folder() / run_id
-    if not _ID.fullmatch(run_id) or not path.is_dir() or not _is_visible(Run(path)):
+        if newest := all_runs():
+            return newest[0]
+        raise RunError("run.none")
+    run = Run(folder() / run_id)
+    if not ID.fullmatch(run_id) or not run.path.is_dir() or not _visible.get()(run):
         raise RunError("run.unknown", id=run_id[:80])
-    return Run(path)
-
-
-def _is_visible(run: Run) -> bool:
-    visible = _visible.get()
-    return visible is None or visible(run)
+    return run
 
 
 def all_runs() -> list[Run]:
     """Return all runs, the newest first."""
-    place = folder()
-    ids = sorted((entry.name for entry in os.scandir(place) if _ID.fullmatch(entry.name)), reverse=True)
-    return [run for run_id in ids if _is_visible(run := Run(place / run_id))]
+    place, is_visible = folder(), _visible.get()
+    ids = sorted((name for name in os.listdir(place) if ID.fullmatch(name)), reverse=True)
+    return [run for run_id in ids if is_visible(run := Run(place / run_id))]
 
 
 def alive_runs(devices: Sequence[str] = ()) -> list[Run]:

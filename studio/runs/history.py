@@ -6,13 +6,13 @@ events only from where they were read to, and what is known of the others is kep
 
 import contextlib
 import json
+import math
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from studio.errors import ConfigError, HomeError
 from studio.files import home, replace_file
@@ -93,26 +93,18 @@ class Summary(BaseModel):
         return max(0.0, (self.status.ended or (now if self.alive else self.status.heartbeat)) - self.status.started)
 
 
-@dataclass
-class _Cached:
+class _Cached(BaseModel):
     """What was read of a run, and the state of its files then."""
 
     signature: _Signature
     summary: Summary
-    curve: "Curve | None" = None
+    curve: Any = Field(None, exclude=True)
     """Kept for live runs only: the others are not likely to go on."""
-    offset: int = 0
+    offset: int = Field(0, exclude=True)
     """Bytes of the events that are in the curve."""
 
 
-class _Stored(BaseModel):
-    """A line of the file that outlives the process."""
-
-    signature: _Signature
-    summary: Summary
-
-
-_file: TypeAdapter[dict[str, _Stored]] = TypeAdapter(dict[str, _Stored])
+_file: TypeAdapter[dict[str, _Cached]] = TypeAdapter(dict[str, _Cached])
 _lock = threading.Lock()
 _cache: dict[Path, dict[str, _Cached]] = {}
 """By the home's folder of runs, then by the run's id."""
@@ -145,25 +137,20 @@ def summary_of(run: Run) -> Summary:
 
 def _refresh(run: Run, known: dict[str, _Cached]) -> bool:
     """Read a run if its files have changed since it is known; returns whether they had."""
-    signature = _signature(str(run.path))
+    signature = tuple(_stamp(f"{run.path}/{name}") for name in _WATCHED)
     before = known.get(run.id)
     if before and before.signature == signature:
         return False
-    curve, offset = _read_more(run, before)
+    from studio.runs.curve import Curve  # numpy takes longer to import than a list of known runs to show
+
+    curve, offset = (before.curve, before.offset) if before and before.curve else (Curve(), 0)
+    with contextlib.suppress(OSError):
+        events, offset = run.events(offset)
+        curve = curve.after(events)
     summary = _summary(run, curve)
-    known[run.id] = _Cached(signature, summary, curve, offset) if summary.alive else _Cached(signature, summary)
+    kept = {"curve": curve, "offset": offset} if summary.alive else {}
+    known[run.id] = _Cached(signature=signature, summary=summary, **kept)
     return True
-
-
-def _with_current_state(run: Run, summary: Summary) -> Summary:
-    """Return a summary with the state that the run has at this moment: its owner may be gone since it was written."""
-    status = summary.status
-    now = status.as_now(run.heartbeat_files) if status else None
-    return summary if now is status else summary.model_copy(update={"status": now})
-
-
-def _signature(path: str) -> _Signature:
-    return tuple(_stamp(f"{path}/{name}") for name in _WATCHED)
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -174,16 +161,11 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _read_more(run: Run, before: _Cached | None) -> tuple["Curve", int]:
-    """Return the curve with what is new in the run's events, and how far they were read."""
-    from studio.runs.curve import Curve  # numpy takes longer to import than a list of known runs to show
-
-    curve, offset = (before.curve, before.offset) if before and before.curve else (Curve(), 0)
-    try:
-        events, offset = run.events(offset)
-    except OSError:
-        return curve, offset
-    return curve.after(events), offset
+def _with_current_state(run: Run, summary: Summary) -> Summary:
+    """Return a summary with the state that the run has at this moment: its owner may be gone since it was written."""
+    status = summary.status
+    now = status.as_now(run.heartbeat_files) if status else None
+    return summary if now is status else summary.model_copy(update={"status": now})
 
 
 def _loss_figures(curve: "Curve") -> dict[str, Any]:
@@ -195,9 +177,7 @@ def _loss_figures(curve: "Curve") -> dict[str, Any]:
     validation, at = curve.validation_losses[evaluated], curve.evaluated_steps[evaluated]
     figures: dict[str, Any] = {}
     if len(losses):
-        stretch = 1
-        while -(-len(losses) // stretch) > SPARKLINE:
-            stretch *= 2
+        stretch = 2 ** max(0, math.ceil(math.log2(len(losses) / SPARKLINE)))
         means = [losses[start : start + stretch].mean() for start in range(0, len(losses), stretch)]
         figures |= {"first": float(losses[0]), "last": float(losses[-1]), "lowest": float(losses.min())}
         figures["sparkline"] = tuple(round(float(mean), 4) for mean in means)
@@ -208,13 +188,11 @@ def _loss_figures(curve: "Curve") -> dict[str, Any]:
 
 
 def _summary(run: Run, curve: "Curve") -> Summary:
-    damaged = ""
-    status = None
+    damaged, status, about = "", None, {"name": run.id}
     try:
         status = Status.model_validate_json((run.path / "status.json").read_bytes())
     except (OSError, ValidationError):
         damaged = "status.json"
-    about: dict[str, Any] = {"name": run.id}
     try:
         config = run.started_config()
         source = config.data.source
@@ -223,8 +201,8 @@ def _summary(run: Run, curve: "Curve") -> Summary:
     except (OSError, ConfigError, UnicodeDecodeError):
         damaged = damaged or "run.yaml"
     label = metadata.load(run)
-    about |= {"name": label.name} if label.name else {}
     return Summary(
+        **about | ({"name": label.name} if label.name else {}),
         id=run.id,
         note=label.note,
         created=status.created if status else runs.created_at(run.id),
@@ -232,7 +210,6 @@ def _summary(run: Run, curve: "Curve") -> Summary:
         damaged=damaged,
         disk=disk_use(run),
         has_adapter=run.has_adapter,
-        **about,
         **_loss_figures(curve),
     )
 
@@ -254,16 +231,12 @@ def _load_stored() -> dict[str, _Cached]:
     """Return what an earlier process knew; nothing when its file is missing, damaged or of another version."""
     try:
         content = json.loads((home() / "summaries.json").read_bytes())
-        if content.get("format") != _FORMAT:
-            return {}
-        kept = _file.validate_python(content["runs"])
-    except (OSError, ValueError, KeyError, AttributeError):
+        return _file.validate_python(content["runs"]) if content["format"] == _FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return {run_id: _Cached(each.signature, each.summary) for run_id, each in kept.items()}
 
 
 def _store(known: dict[str, _Cached]) -> None:
-    lines = {run_id: _Stored(signature=each.signature, summary=each.summary) for run_id, each in known.items()}
-    content = json.dumps({"format": _FORMAT, "runs": _file.dump_python(lines, mode="json")}, ensure_ascii=False)
+    content = json.dumps({"format": _FORMAT, "runs": _file.dump_python(known, mode="json")}, ensure_ascii=False)
     with contextlib.suppress(HomeError, OSError):  # only a cache: without it, the next start reads the runs again
         replace_file(home() / "summaries.json", content)

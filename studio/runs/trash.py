@@ -4,12 +4,10 @@ A run moves by one rename, whose new name holds the time, so a kill leaves it in
 lies there goes for good when the trash is emptied, and after thirty days at the next start.
 """
 
-import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +15,10 @@ from studio import locks, runs
 from studio.errors import RunError, StudioError
 from studio.files import home, shared_folder, size_of, sync_folder
 from studio.runs import Run, metadata
+from studio.runs.directory import ID
 
 KEEP_SECONDS = 30 * 24 * 3600
-_NAME = re.compile(r"(\d{10,})~(\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4})")
+_NAME = re.compile(rf"\d{{10,}}~{ID.pattern}")
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ def folder() -> Path:
 
 def deleted_runs() -> list[DeletedRun]:
     """Return the runs in the trash, the last one deleted first."""
-    entries = ((entry, _NAME.fullmatch(entry.name)) for entry in os.scandir(folder()))
-    listed = [DeletedRun(match[2], int(match[1]) / 1000, Path(entry.path)) for entry, match in entries if match]
+    paths = [path for path in folder().iterdir() if _NAME.fullmatch(path.name)]
+    listed = [DeletedRun(run_id, int(at) / 1000, path) for path in paths for at, run_id in [path.name.split("~")]]
     return sorted(listed, key=lambda run: run.at, reverse=True)
 
 
@@ -92,11 +91,9 @@ def empty(older_than: float = 0) -> int:
     return len(removed)
 
 
-@contextmanager
-def block_starts() -> Iterator[None]:
+def block_starts() -> AbstractContextManager[None]:
     """Keep every process from starting or resuming a run."""
-    with locks.acquire(home() / "start.lock"):
-        yield
+    return locks.acquire(home() / "start.lock")
 
 
 def require_inactive(run: Run) -> None:

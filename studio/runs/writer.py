@@ -24,7 +24,9 @@ from studio.runs.directory import Run, State, Status, folder, require_writable, 
 ADVANCE_SECONDS = 0.5
 """Seconds between two writes of how far a run is."""
 _SPARE, _SPARE_BYTES = ".spare", 64 * 1024
-"""A file that is given up at a run's end: on a full disk, its place is where the run says why it ended."""
+"""A file that is given up at a run's end: on a full disk, its place is where the run says why it ended. It holds no
+zeros, which some file systems keep for nothing."""
+_SCRATCH = ".scratch-"
 
 
 class RunWriter(Run):
@@ -45,11 +47,11 @@ class RunWriter(Run):
         """Become the owner of a run that nobody works on, to go on with it on `devices`."""
         require_writable(run)
         (run.path / "control.json").unlink(missing_ok=True)
-        for path in (run.path, run.path / "checkpoints"):
-            clear_drafts(path)
         for draft in run.path.glob(".status.json.*.draft"):
             draft.unlink(missing_ok=True)
-        _reserve_space(run.path)
+        for path in (run.path, run.path / "checkpoints"):
+            clear_drafts(path)
+        replace_file(run.path / _SPARE, os.urandom(_SPARE_BYTES))
         (run.path / "events.jsonl").touch()  # a kill may have come before the first one
         for lines in run.path.glob("*.jsonl"):
             with open(lines, "rb+") as file:  # a line that was torn by a kill must not swallow the next one
@@ -100,7 +102,9 @@ class RunWriter(Run):
             except HomeError:
                 if self._status.state.alive:
                     raise
-                _overwrite(self.path / "status.json", content)
+                # in its own block and in one call: on a full disk there is no room for another
+                with open(self.path / "status.json", "rb+", buffering=0) as file:
+                    file.write(content.ljust(os.fstat(file.fileno()).st_size))
 
     def _require_own(self) -> None:
         """Raise RunError when another process has taken over the run, since this one counted as gone.
@@ -147,34 +151,16 @@ class RunWriter(Run):
 @contextmanager
 def scratch(config: RunConfig) -> Iterator[RunWriter]:
     """Make a run's directory that no list ever shows and that is gone afterwards: for trying things out."""
-    _remove_scratch()
+    for left in folder().glob(f"{_SCRATCH}*"):  # by a kill
+        status = try_status(Run(left))
+        if status and not status.state.alive:
+            shutil.rmtree(left, ignore_errors=True)
     path = folder() / f"{_SCRATCH}{secrets.token_hex(8)}"
     try:
         _fill(path, config, ())
         yield RunWriter(path)
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-_SCRATCH = ".scratch-"
-
-
-def _remove_scratch() -> None:
-    """Remove what a kill has left."""
-    for path in folder().glob(f"{_SCRATCH}*"):
-        status = try_status(Run(path))
-        if status and not status.state.alive:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _overwrite(path: Path, content: bytes) -> None:
-    """Write over a small file, in its own block and in one call: on a full disk there is no room for another."""
-    with open(path, "rb+", buffering=0) as file:
-        file.write(content.ljust(path.stat().st_size))
-
-
-def _reserve_space(path: Path) -> None:
-    replace_file(path / _SPARE, os.urandom(_SPARE_BYTES))  # not zeros, which some file systems keep for nothing
 
 
 def create(config: RunConfig, devices: Sequence[str] = ()) -> RunWriter:
@@ -200,7 +186,7 @@ def _fill(path: Path, config: RunConfig, devices: Sequence[str]) -> None:
     except PermissionError as error:
         raise access_error(path.parent, error) from error
     now = time.time()
-    _reserve_space(path)
+    replace_file(path / _SPARE, os.urandom(_SPARE_BYTES))
     replace_file(path / "run.yaml", config.to_yaml())
     status = Status(state=State.QUEUED, owner=Owner.current(devices), created=now, heartbeat=now)
     replace_file(path / "status.json", status.model_dump_json(indent=1))

@@ -1,4 +1,4 @@
-"""The adapter with the lowest validation loss so far, kept on the disk as soon as it is found."""
+"""The adapter with the lowest validation loss so far, saved at once."""
 
 import json
 import shutil
@@ -13,12 +13,12 @@ from studio.runs import RunWriter
 class BestAdapter:
     """Watches the validation losses of a run, also over a resume.
 
-    `save` makes the folder that it is given from the adapter as it is now. `patience` is the number of evaluations
-    without a new best after which the training ends; None lets it go on.
+    `save` writes the adapter as it is now into the folder that it is given; None where the best one is not kept.
+    `patience` is the number of evaluations without a new best after which the training ends; None lets it go on.
     """
 
-    def __init__(self, run: RunWriter, keep: bool, patience: int | None, save: Callable[[Path], None]):
-        self._run, self._keep, self._patience, self._save = run, keep, patience, save
+    def __init__(self, run: RunWriter, save: Callable[[Path], None] | None = None, patience: int | None = None):
+        self._run, self._save, self._patience = run, save, patience
         self._record = run.path / "best.json"
         self.step, self.loss, self._evaluations = 0, float("inf"), []
 
@@ -28,16 +28,14 @@ class BestAdapter:
         return self._run.path / "best" / f"step-{self.step:06}"
 
     def rewind_to(self, step: int) -> None:
-        """Forget what was seen after `step`, when the run is resumed there.
+        """Forget the evaluations after `step`, when the run is resumed there.
 
-        The best adapter stays, also one from after `step`: it is what was measured, and the run will come by there.
+        The best adapter stays, also one from after `step`: its loss was measured, and the run will reach it again.
         """
-        try:
+        if self._record.exists():
             record = json.loads(self._record.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            record = {"best": (self.step, self.loss), "seen": []}
-        self.step, self.loss = record["best"]
-        self._evaluations = [(at, loss) for at, loss in record["seen"] if at <= step]
+            self.step, self.loss = record["best"]
+            self._evaluations = [(at, loss) for at, loss in record["seen"] if at <= step]
         self._remove_others()
 
     def is_evaluated(self, step: int) -> bool:
@@ -46,26 +44,23 @@ class BestAdapter:
 
     def add_loss(self, step: int, loss: float) -> bool:
         """Add a validation loss; return whether early stopping should end the training."""
-        better = loss < self.loss
-        again = step == self.step
+        better, again = loss < self.loss, step == self.step
         self._evaluations.append((step, loss))
         if better:
             self.step, self.loss = step, loss
-            if self._keep:
+            if self._save:
                 self.adapter.parent.mkdir(exist_ok=True)
                 self._save(self.adapter)
         record = {"best": (self.step, self.loss), "seen": self._evaluations}
         replace_file(self._record, json.dumps(record))  # after the adapter, so that it names one that is there
-        if self._keep and (better or again):
+        if self._save and (better or again):
             self._run.emit(events.Best(step=self.step, loss=self.loss))
         self._remove_others()
-        since = sum(at > self.step for at, _ in self._evaluations)
-        return self._patience is not None and since >= self._patience
+        return self._patience is not None and sum(at > self.step for at, _ in self._evaluations) >= self._patience
 
     def _remove_others(self) -> None:
-        if self.adapter.parent.exists():
-            for other in self.adapter.parent.iterdir():
-                if other.name.startswith("."):  # a kill has left it
-                    shutil.rmtree(other, ignore_errors=True)
-                elif other != self.adapter:
-                    remove_folder(other)
+        for other in self.adapter.parent.glob("*"):
+            if other.name.startswith("."):  # a kill has left it
+                shutil.rmtree(other, ignore_errors=True)
+            elif other != self.adapter:
+                remove_folder(other)

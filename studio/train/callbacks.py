@@ -17,32 +17,21 @@ from studio.train.interrupts import EarlyStop
 
 
 class RunCallback(TrainerCallback):
-    """Writes what the trainer reports into the run, and calls `on_micro_batch` whenever a forward pass is done.
+    """Writes what the `StudioTrainer` reports into the run, and calls its `on_micro_batch` after every forward pass.
 
-    `on_micro_batch` may run short jobs, and raises to end the training.
+    `gather` gathers the adapter's weights, for the best one to be saved.
     """
 
-    def __init__(self, run: RunWriter, on_micro_batch: Callable[[], None], best: BestAdapter, resumed: bool):
-        self._run = run
-        self._on_micro_batch = on_micro_batch
-        self._best = best
-        self._resumed = resumed
+    def __init__(self, trainer: Any, run: RunWriter, best: BestAdapter, gather: Callable[[], None], resumed: bool):
+        self._trainer, self._run, self._best, self._gather, self._resumed = trainer, run, best, gather, resumed
         self._tokens_before = 0
-        self._evaluating = False
-        self._enough = False
-        self.evaluate: Callable[[], Any] = lambda: None
-        """Scores the validation rows; the trainer's, once there is one."""
-        self.sample: Callable[[], None] = lambda: None
-        """Answers the pinned prompts, where that is due; the trainer's, once there is one."""
-        self.gather: Callable[[], None] = lambda: None
-        """Gathers the adapter's weights, for the best one to be saved; the model host's, once there is one."""
-        self.after_step: dict[str, Any] = {}
-        """The state of the random number generators after the last whole step."""
+        self._evaluating = self._early_stop = False
 
     @override
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._resumed:
-            self._tokens_before = _tokens_at(self._run, state.global_step)
+            curve = read_curve(self._run)
+            self._tokens_before = int(curve.tokens[curve.steps <= state.global_step].max(initial=0))
             self._run.emit(Resumed(step=state.global_step))
         self._run.update(step=state.global_step, total=state.max_steps, started=time.time())
         self._run.enter(State.TRAINING)
@@ -50,34 +39,25 @@ class RunCallback(TrainerCallback):
         self._run.enter_phase("training")
         if processes.rank() and not state.global_step:
             set_seed(args.seed + processes.rank())  # each has noise of its own; weights and order are alike by now
-        if self._is_due(args, state):  # the run was left in the middle of this evaluation
-            self.evaluate()
-
-    def _is_due(self, args: Any, state: Any) -> bool:
-        if not state.global_step or args.eval_strategy == "no":
-            return False
-        if processes.broadcast(self._best.is_evaluated(state.global_step)):
-            return False
-        return state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
-
-    def check_requests(self) -> None:
-        """Look at once whether anything is asked or waits, before an evaluation begins."""
-        self._on_micro_batch()
+        if state.global_step and args.eval_strategy != "no":
+            due = state.global_step % state.eval_steps == 0 or state.global_step >= state.max_steps
+            if not processes.broadcast(self._best.is_evaluated(state.global_step)) and due:
+                self._trainer.evaluate()  # the run was left in the middle of this evaluation
 
     @override
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._enough:
+        if self._early_stop:
             raise EarlyStop
-        self._on_micro_batch()
-        self.sample()
+        self._trainer.on_micro_batch()
+        self._trainer.sample()
 
     @override
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._on_micro_batch()
+        self._trainer.on_micro_batch()
 
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.after_step = random_state()
+        self._trainer.after_step = random_state()
         self._run.advance(step=state.global_step)
 
     @override
@@ -85,7 +65,7 @@ class RunCallback(TrainerCallback):
         if not self._evaluating:
             self._evaluating = True
             self._run.enter_phase("evaluating")
-        self._on_micro_batch()
+        self._trainer.on_micro_batch()
 
     @override
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
@@ -105,17 +85,11 @@ class RunCallback(TrainerCallback):
 
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        self._run.emit(Evaluated(step=state.global_step, loss=metrics["eval_loss"]))
-        self.gather()
-        first = processes.is_main_process()
-        if processes.broadcast(first and self._best.add_loss(state.global_step, metrics["eval_loss"])):
-            self._enough = True
+        loss = metrics["eval_loss"]
+        self._run.emit(Evaluated(step=state.global_step, loss=loss))
+        self._gather()
+        stop = processes.broadcast(processes.is_main_process() and self._best.add_loss(state.global_step, loss))
+        self._early_stop = self._early_stop or stop
         self._evaluating = False
         if state.global_step < state.max_steps:
             self._run.enter_phase("training")
-
-
-def _tokens_at(run: RunWriter, step: int) -> int:
-    """Return the tokens that a run had seen at `step`, as far as its events tell."""
-    curve = read_curve(run)
-    return int(curve.tokens[curve.steps <= step].max(initial=0))

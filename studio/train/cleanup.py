@@ -35,8 +35,8 @@ def remove_old(run: Run) -> int:
         if not checkpoints.all_of(run.path):
             return 0
         kept = checkpoints.newest_complete(run.path)
-        on_progress = [path for path in checkpoints.all_of(run.path) if path != kept]
-        freed = sum(map(size_of, on_progress))
-        for path in on_progress:
+        old = [path for path in checkpoints.all_of(run.path) if path != kept]
+        freed = sum(map(size_of, old))
+        for path in old:
             remove_folder(path)
     return freed

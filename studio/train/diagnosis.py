@@ -77,16 +77,17 @@ def diagnose(curve: Curve, status: Status | None = None, clip: float | None = No
     measured = Measurements(curve, over, clip)
     error = status.error if status else None
     broken = diagnosis_rules.broken(measured, int(error.values["step"]) if error and error.key == _NOT_FINITE else None)
-    if measured.count < MIN_LOSSES:
-        early = [] if broken or (not measured.count and not over) else [_too_few_losses(measured)]
-        return Diagnosis((), tuple([broken] if broken else early), over)
-    findings = [broken] if broken else _findings(measured)
-    return Diagnosis(tuple(measured.phases), tuple(sorted(findings, key=lambda one: _RANK.index(one.severity))), over)
-
-
-def _too_few_losses(measured: Measurements) -> Finding:
-    figures = {"count": measured.count, "needed": MIN_LOSSES}
-    return finding("too_short" if measured.over else "too_early", "note", figures)
+    if broken:
+        findings = [broken]
+    elif measured.count >= MIN_LOSSES:
+        findings = sorted(_findings(measured), key=lambda one: _RANK.index(one.severity))
+    elif measured.count or over:
+        figures = {"count": measured.count, "needed": MIN_LOSSES}
+        findings = [finding("too_short" if over else "too_early", "note", figures)]
+    else:
+        findings = []
+    phases = measured.phases if measured.count >= MIN_LOSSES else ()
+    return Diagnosis(tuple(phases), tuple(findings), over)
 
 
 def _findings(measured: Measurements) -> list[Finding]:
@@ -99,21 +100,16 @@ def _findings(measured: Measurements) -> list[Finding]:
     flat = None if low or few or fits else diagnosis_rules.plateau(measured)
     spiky = None if high else diagnosis_rules.spikes(measured)
     findings = [one for one in (high, low, fits, few, stairs, flat, spiky, diagnosis_rules.clipped(measured)) if one]
-    if not any(one.severity in ("error", "warning") or one.kind == "unmoved" for one in findings):
-        findings.append(_good_finding(measured))
+    if not any(one.severity == "warning" or one.kind == "unmoved" for one in findings):
+        figures, kind = {"start": measured.start, "end": measured.end}, "good"
+        if len(measured.checks) >= 2:
+            place, kind = int(measured.checks.argmin()), "good_validated"
+            best, lowest = int(measured.evaluated_steps[place]), float(measured.checks[place])
+            figures |= {"best": best, "lowest": lowest, "gap": lowest - measured.end}
+        findings.append(finding(kind, "good", figures, now=not measured.over))
     if measured.over and not len(measured.checks) and not fits:
         findings.append(finding("no_validation", "note", {}))
     return findings
-
-
-def _good_finding(measured: Measurements) -> Finding:
-    figures = {"start": measured.start, "end": measured.end}
-    if len(measured.checks) < 2:
-        return finding("good", "good", figures, now=not measured.over)
-    place = int(measured.checks.argmin())
-    best, lowest = int(measured.evaluated_steps[place]), float(measured.checks[place])
-    figures |= {"best": best, "lowest": lowest, "gap": lowest - measured.end}
-    return finding("good_validated", "good", figures, now=not measured.over)
 
 
 def diagnose_run(run: Run) -> Diagnosis:

@@ -50,12 +50,9 @@ def finding(kind: str, severity: Severity, figures: dict[str, float], *, now: bo
     `now` is for a run that still goes on, where the advice is another one.
     """
     values = {name: format_figure(value) for name, value in figures.items()} | words
-    what, advice = message(f"diagnosis.{kind}.what", **values), message(f"diagnosis.{kind}.try{_now(now)}", **values)
+    what = message(f"diagnosis.{kind}.what", **values)
+    advice = message(f"diagnosis.{kind}.try{'_now' if now else ''}", **values)
     return Finding(kind, severity, what, advice, {name: float(value) for name, value in figures.items()})
-
-
-def _now(now: bool) -> str:
-    return "_now" if now else ""
 
 
 def format_figure(value: float) -> str:
@@ -77,47 +74,29 @@ class Measurements:
         known = numpy.isfinite(curve.losses)
         self.not_finite = int(curve.steps[~known][0]) if not known.all() else None
         self.steps = curve.steps[known].astype(int)
-        self.losses = curve.losses[known]
-        self.rates = curve.rates[known]
-        self.epochs = curve.epochs[known]
-        self.norms = curve.norms[known]
+        self.losses, self.rates, self.epochs = curve.losses[known], curve.rates[known], curve.epochs[known]
+        self.norms = curve.norms[known][numpy.isfinite(curve.norms[known])]
         checked = numpy.isfinite(curve.validation_losses)
         self.evaluated_steps, self.checks = curve.evaluated_steps[checked].astype(int), curve.validation_losses[checked]
-
-    @property
-    def count(self) -> int:
-        """Number of logged losses that are numbers."""
-        return len(self.losses)
+        self.count = len(self.losses)
+        if not self.count:
+            self.rate = 0.0
+            return
+        self.window = min(self.count, max(3, self.count // 10))
+        """Losses that make a level."""
+        self.start = float(numpy.median(self.losses[:3]))
+        self.end = float(numpy.median(self.losses[-self.window :]))
+        self.rate = float(self.rates.max())
+        """The highest learning rate so far."""
+        self.noise = noise_of(self.losses[-max(12, self.count // 3) :])
+        """Noise of a single loss in the last third, or in all of them where that is less known."""
+        self.error = _level_error(self.noise, self.window)
+        """Standard error of a level's difference from another."""
 
     @cached_property
     def phases(self) -> list[Phase]:
-        """The phases of the training loss; none before the first loss."""
-        return phases.phases(phases.smooth(self.steps, self.losses)) if self.count else []
-
-    @property
-    def window(self) -> int:
-        """Losses that make a level: a tenth of them, three at least."""
-        return min(self.count, max(3, self.count // 10))
-
-    @property
-    def start(self) -> float:
-        """The loss before it has learned anything to speak of."""
-        return float(numpy.median(self.losses[:3]))
-
-    @property
-    def end(self) -> float:
-        """The loss now."""
-        return float(numpy.median(self.losses[-self.window :]))
-
-    @cached_property
-    def noise(self) -> float:
-        """Noise of a single loss in the last third, or in all of them where that is less known."""
-        return noise_of(self.losses[-max(12, self.count // 3) :])
-
-    @property
-    def error(self) -> float:
-        """Standard error of a level's difference from another."""
-        return math.sqrt(2) * 1.2533 * self.noise / math.sqrt(self.window)
+        """The phases of the training loss."""
+        return phases.phases(phases.smooth(self.steps, self.losses))
 
     def levels(self, width: int) -> tuple[Any, Any]:
         """Return the steps in the middle of overlapping windows of a width, and the median loss of each."""
@@ -125,15 +104,10 @@ class Measurements:
         views = numpy.lib.stride_tricks.sliding_window_view(self.losses, width)[places]
         return self.steps[places + width // 2], numpy.median(views, axis=1)
 
-    @property
-    def rate(self) -> float:
-        """The highest learning rate so far."""
-        return float(self.rates.max())
 
-    @property
-    def fell(self) -> float:
-        """How far the loss is below its start, as a share of it."""
-        return (self.start - self.end) / max(abs(self.start), 1e-9)
+def _level_error(noise: float, count: int) -> float:
+    """Return the standard error of the difference of two medians of `count` losses each."""
+    return math.sqrt(2) * 1.2533 * noise / math.sqrt(count)
 
 
 def _rates(rate: float, times: float) -> dict[str, str]:
@@ -146,8 +120,7 @@ def broken(measured: Measurements, step: int | None) -> Finding | None:
     at = step if step is not None else measured.not_finite
     if at is None:
         return None
-    rate = measured.rate if measured.count else 0.0
-    return finding("broken", "error", {"step": at, "rate": rate}, **_rates(rate, 0.1))
+    return finding("broken", "error", {"step": at, "rate": measured.rate}, **_rates(measured.rate, 0.1))
 
 
 def diverged(measured: Measurements) -> Finding | None:
@@ -161,9 +134,8 @@ def diverged(measured: Measurements) -> Finding | None:
     sure = rise > _SURE * error or (last.kind == "rise" and rise > _SURE_OF_PHASE * error)
     if not sure or rise < 0.1 * abs(low) or rise < 0.25 * (measured.start - low):
         return None
-    figures = {"step": step, "low": low, "end": measured.end, "rise": rise, "start": measured.start} | _gradients(
-        measured
-    )
+    figures = {"step": step, "low": low, "end": measured.end, "rise": rise, "start": measured.start}
+    figures |= _gradients(measured)
     return finding("diverged", "error", figures, now=not measured.over, **_rates(measured.rate, 0.1))
 
 
@@ -181,7 +153,7 @@ def rate_too_high(measured: Measurements) -> Finding | None:
     lowest = numpy.minimum.accumulate(levels)
     place = int((levels - lowest).argmax())
     hump = float(levels[place] - lowest[place])
-    error = math.sqrt(2) * 1.2533 * noise_of(measured.losses, (1, 2)) / math.sqrt(width)
+    error = _level_error(noise_of(measured.losses, (1, 2)), width)
     rose = hump > _SURE * error and hump > 0.2 * abs(lowest[place]) and hump > 0.1 * abs(measured.start)
     if not rose and share < 0.3 and not phases.jagged(measured.losses, measured.losses[measured.count // 2 :]):
         return None
@@ -192,20 +164,18 @@ def rate_too_high(measured: Measurements) -> Finding | None:
 
 def _gradients(measured: Measurements) -> dict[str, float]:
     """Return by how much the norm of the gradient has grown since the first third, and how often it was clipped."""
-    norms = measured.norms[numpy.isfinite(measured.norms)]
-    if len(norms) < 9:
+    if len(measured.norms) < 9:
         return {}
-    first, *_, last = numpy.array_split(norms, 3)
+    first, _, last = numpy.array_split(measured.norms, 3)
     figures = {"gradient_growth": float(numpy.median(last) / max(float(numpy.median(first)), 1e-12))}
-    return figures | ({"clipped": float((norms > measured.clip).mean())} if measured.clip else {})
+    return figures | ({"clipped": float((measured.norms > measured.clip).mean())} if measured.clip else {})
 
 
 def clipped(measured: Measurements) -> Finding | None:
     """Nearly every gradient is clipped, and by far: the clipping sets the size of the steps, not the rate."""
-    norms = measured.norms[numpy.isfinite(measured.norms)]
-    if not measured.clip or len(norms) < _JUDGED:
+    if not measured.clip or len(measured.norms) < _JUDGED:
         return None
-    usual, share = float(numpy.median(norms)), float((norms > measured.clip).mean())
+    usual, share = float(numpy.median(measured.norms)), float((measured.norms > measured.clip).mean())
     if share < 0.9 or usual < _FAR * measured.clip:
         return None
     figures = {"share": share, "norm": usual, "clip": float(measured.clip)}
@@ -235,19 +205,6 @@ def over_fitting(measured: Measurements) -> Finding | None:
     is twenty times that of one loss, the sum of the squares of 1, 3, 3 and 1), and as half a per cent of the loss at
     least.
     """
-    turn = _turned(measured)
-    if turn is None:
-        return None
-    best, lowest, last, now = turn
-    figures = {"best": best, "lowest": lowest, "now": now, "rise": now - lowest, "last": last}
-    figures |= {"train": measured.end, "gap": now - measured.end}
-    result = finding("over_fitting", "warning", figures, now=not measured.over)
-    if measured.curve.best_step == best:
-        return replace(result, advice=message("diagnosis.over_fitting.kept", best=format_figure(best)))
-    return result
-
-
-def _turned(measured: Measurements) -> tuple[int, float, int, float] | None:
     if len(measured.checks) < 3:
         return None
     place = int(measured.checks.argmin())
@@ -257,29 +214,24 @@ def _turned(measured: Measurements) -> tuple[int, float, int, float] | None:
     now, lowest = float(numpy.median(later[-3:])), float(measured.checks[place])
     bends = numpy.abs(numpy.diff(measured.checks, 3)[len(measured.checks) // 3 :])  # early on, the curve itself is bent
     noise = max(1.4826 * float(numpy.median(bends)) / math.sqrt(20) if len(bends) >= 3 else 0.0, 0.005 * abs(lowest))
-    needed = 4 * noise if len(later) > 1 else max(6 * noise, 0.1 * abs(lowest))
-    if now - lowest <= needed:
+    if now - lowest <= (4 * noise if len(later) > 1 else max(6 * noise, 0.1 * abs(lowest))):
         return None
-    return int(measured.evaluated_steps[place]), lowest, int(measured.evaluated_steps[-1]), now
+    best, last = int(measured.evaluated_steps[place]), int(measured.evaluated_steps[-1])
+    figures = {"best": best, "lowest": lowest, "now": now, "rise": now - lowest, "last": last}
+    figures |= {"train": measured.end, "gap": now - measured.end}
+    result = finding("over_fitting", "warning", figures, now=not measured.over)
+    if measured.curve.best_step == best:
+        return replace(result, advice=message("diagnosis.over_fitting.kept", best=format_figure(best)))
+    return result
 
 
 def by_heart(measured: Measurements) -> Finding | None:
     """Without validation: the loss is next to nothing after several epochs, so the rows are known word for word."""
-    if (
-        len(measured.checks)
-        or measured.count < 8
-        or measured.epochs[-1] < 2
-        or measured.end >= 0.1 * measured.start
-        or measured.end > 0.3
-    ):
+    start, end, epochs = measured.start, measured.end, float(measured.epochs[-1])
+    if len(measured.checks) or epochs < 2 or end >= min(0.1 * start, 0.3):
         return None
-    place = int((measured.losses < 2 * max(measured.end, 0.01)).argmax())
-    figures = {
-        "end": measured.end,
-        "start": measured.start,
-        "epochs": float(measured.epochs[-1]),
-        "step": int(measured.steps[place]),
-    }
+    place = int((measured.losses < 2 * max(end, 0.01)).argmax())
+    figures = {"end": end, "start": start, "epochs": epochs, "step": int(measured.steps[place])}
     return finding("by_heart", "warning", figures)
 
 
@@ -299,7 +251,7 @@ def staircase(measured: Measurements) -> Finding | None:
     drops = numpy.array([tail - head for tail, head in zip(tails[:-1], heads[1:], strict=True)])
     within = sum(max(0.0, head - tail) for head, tail in zip(heads[1:], tails[1:], strict=True))
     drop = float(drops.mean())
-    error = math.sqrt(2) * 1.2533 * noise_of(measured.losses, (1, 2)) / math.sqrt(fourth * len(drops))
+    error = _level_error(noise_of(measured.losses, (1, 2)), fourth * len(drops))
     share = drop * len(drops) / max(drop * len(drops) + within, 1e-9)
     if drop < 3 * error or drop < 0.08 * abs(tails[0]) or share < 0.55:
         return None
@@ -313,15 +265,13 @@ def too_few_steps(measured: Measurements) -> Finding | None:
     A good pace is a fifth of the whole fall, and a twenty-fifth of the loss, in the last third of the run: an
     exponential fall with a time constant of a third of the run has fallen by a tenth of its whole there.
     """
-    if not measured.over or measured.count < 8:
+    if not measured.over:
         return None
     if len(measured.checks) >= 4:
         steps, losses = measured.evaluated_steps, measured.checks
         whole, falling = float(losses[0] - losses[-1]), losses.argmin() == len(losses) - 1
     else:
-        latest = (
-            measured.epochs > math.ceil(measured.epochs[-1] - 1e-6) - 1 + 1e-6
-        )  # a border of epochs is a step of its own
+        latest = measured.epochs > math.ceil(measured.epochs[-1] - 1e-6) - 1 + 1e-6  # a border is a step of its own
         steps, losses = measured.steps[latest], measured.losses[latest]
         whole = measured.start - measured.end
         falling = len(losses) >= 8 and measured.phases[-1].kind in ("fast", "slow", "steady")

@@ -1,13 +1,10 @@
-"""One run in several processes: what the first one tells the others, and how the others train along.
+"""One run in several processes: what the main process sends to the others, and how these train along.
 
 Rows, settings and checkpoints come to the others from the run's directory, so all of them must see it.
 """
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,49 +14,24 @@ from studio.errors import RunError, StudioError
 from studio.files import replace_file
 from studio.model import load, processes
 from studio.model.adapter import ModelHost
-from studio.runs import Action, Run, RunWriter, State
+from studio.runs import Action, Run, RunWriter
 from studio.train import recorded_rows
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import NonFiniteLoss, StopRequested
-from studio.train.plan import Plan
 
 LINGER_SECONDS = 3.0
 """Seconds in which a process that ends with an error has written why."""
 _FAILURES = "process-*.json"
 
 
-@dataclass(frozen=True)
-class Start:
-    """What the other processes need to know for training along."""
-
-    plan: Plan
-    resume_from: Path | None
-    """The checkpoint that a resumed run goes on from."""
-    resumed: bool
-
-
 class NullRunWriter(RunWriter):
-    """Takes the place of a run's writer where another process is that: what would be written is left out."""
+    """Takes the place of a run's writer in the other processes: nothing is written."""
 
     @override
-    def append(self, name: str, content: str) -> None:
+    def append(self, *args: Any, **changes: Any) -> None:
         pass
 
-    @override
-    def advance(self, **changes: Any) -> None:
-        pass
-
-    @override
-    def update(self, **changes: Any) -> None:
-        pass
-
-    @override
-    def enter(self, state: State, **changes: Any) -> None:
-        pass
-
-    @override
-    def resolve(self, facts: dict[str, Any]) -> None:
-        pass
+    advance = update = enter = resolve = append
 
     @override
     def requested(self) -> Action | None:
@@ -70,26 +42,16 @@ _ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
 def raise_if_requested(run: Run) -> None:
-    """Raise Asked in all processes when something was asked of the run; each waits until all have come here."""
+    """Raise StopRequested in all processes when something was asked of the run; each waits until all have come here."""
     action = run.requested()
     if code := processes.all_reduce_max(_ACTIONS.index(action) + 1 if action else 0):
         raise StopRequested(_ACTIONS[code - 1])
 
 
-@contextmanager
-def broadcast_on_failure() -> Iterator[None]:
-    """Let the other processes know when the first one ends before there is something to train."""
-    try:
-        yield
-    except BaseException:
-        processes.broadcast(None)
-        raise
-
-
 def train_worker(run: NullRunWriter, host: ModelHost) -> None:
-    """Carry out a run in a process that is not the first, from its directory and what the first one tells.
+    """Carry out a run in another process than the main one, from its directory and what that one broadcasts.
 
-    Raises StudioError as the first process does, and RunError where this machine does not see the run's directory.
+    Raises StudioError as the main process does, and RunError where this machine does not see the run's directory.
     """
     if not (run.path / "run.yaml").exists():
         raise RunError("run.not_seen", folder=str(run.path), number=processes.rank() + 1)
@@ -103,19 +65,13 @@ def train_worker(run: NullRunWriter, host: ModelHost) -> None:
     start = processes.broadcast()
     if start is None:
         return
+    plan, resume_from, resumed = start
     rows = recorded_rows.read_rows(run.path)
-    best = BestAdapter(run, False, None, lambda folder: None)  # the first one knows the best
     trainer = build_trainer(
-        run, config, start.plan, host, *rows, lambda: raise_if_requested(run), best, resumed=start.resumed
+        run, config, plan, host, *rows, lambda: raise_if_requested(run), BestAdapter(run), resumed=resumed
     )
-    with suppress(StopRequested):
-        raise_if_requested(run)
-        _fit_worker(trainer, start.resume_from, host)
-
-
-def _fit_worker(trainer: Any, resume_from: Path | None, host: ModelHost) -> None:
-    """Train, and take part in what the first process saves at the end."""
     try:
+        raise_if_requested(run)
         trainer.fit(resume_from)
         host.gather()
     except StopRequested as stop:
@@ -123,7 +79,7 @@ def _fit_worker(trainer: Any, resume_from: Path | None, host: ModelHost) -> None
             trainer.save_last_checkpoint()
         elif stop.action == "stop":
             host.gather()
-    except NonFiniteLoss:  # the first one tells it
+    except NonFiniteLoss:  # the main process reports it
         trainer.restore_last_finite()
         host.gather()
 

@@ -8,11 +8,26 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from studio.model import processes
 
 FILLER_TOKENS = 2
-"""Tokens of a row that only fills up: one that something follows, as the loss wants it."""
+"""Tokens of a row that only fills up: the loss needs one that another follows."""
+
+
+def share(whole: DataLoader[Any], rows: Sequence[int] | Sampler[int], size: int, padding: int) -> DataLoader[Any]:
+    """Return the loader of this process's micro-batches, `size` rows each, in place of a loader of all `rows`."""
+    if processes.world_size() == 1:
+        return whole
+    sampler = DistributedBatchSampler(rows, size)
+    loader = DataLoader(
+        DatasetWithFiller(whole.dataset, padding),
+        batch_sampler=sampler,
+        collate_fn=whole.collate_fn,
+        pin_memory=whole.pin_memory,
+    )
+    loader.set_epoch = sampler.set_epoch
+    return loader
 
 
 class DistributedBatchSampler(Sampler[list[int]]):
-    """The micro-batches of this process, `size` rows each.
+    """The micro-batches of this process.
 
     The rows are dealt out in order, a micro-batch to each process in turn. At the end of an epoch, where rows are
     missing, the number after the last row stands for one that only fills up: all processes take equally many steps,
@@ -52,19 +67,3 @@ class DatasetWithFiller(Dataset[dict[str, list[int]]]):
 
     def __getitem__(self, number: int) -> dict[str, list[int]]:
         return self._filler if number == len(self._rows) else self._rows[number]
-
-
-class DistributedLoader(DataLoader[dict[str, Any]]):
-    """Loads the share of this process; takes the place of a loader of all rows."""
-
-    def __init__(self, whole: DataLoader[Any], rows: Sequence[int] | Sampler[int], size: int, padding: int):
-        super().__init__(
-            DatasetWithFiller(whole.dataset, padding),
-            batch_sampler=DistributedBatchSampler(rows, size),
-            collate_fn=whole.collate_fn,
-            pin_memory=whole.pin_memory,
-        )
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
-        self.batch_sampler.set_epoch(epoch)

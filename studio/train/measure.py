@@ -16,7 +16,7 @@ from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, release_memory
 from studio.runs.curve import read_curve
-from studio.train import pinned, plan, samples, sampling_schedule
+from studio.train import plan, samples
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import StopRequested
 from studio.train.plan import Plan
@@ -41,7 +41,7 @@ class TrialResult:
 def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialResult:
     """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind.
 
-    The adapter is the caller's to remove. Raises Asked when `stop` is set, and StudioError as the run would.
+    The adapter is the caller's to remove. Raises StopRequested when `stop` is set, and StudioError as the run would.
     """
     from studio.train.trainer import build_trainer
 
@@ -64,63 +64,49 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
     with runs.scratch(config) as run, _peak(dict(host.held)) as peak:
         host.base(config.model, located)
         short = replace(planned, settings=planned.settings.model_copy(update=trial))
-        best = BestAdapter(run, False, None, lambda folder: None)
         rows = prepared.train.select(longest)
-        trainer = build_trainer(run, config, short, host, rows, None, on_progress, best, resumed=False)
+        trainer = build_trainer(run, config, short, host, rows, None, on_progress, BestAdapter(run), resumed=False)
         trainer.train()
         first, second = read_curve(run).times
-        prompts = [
-            HeldOutRow("", None, tuple(ids[: len(ids) // 2 + 1]), ()) for ids in rows["input_ids"][: pinned.PROMPTS]
-        ]
+        halves = [tuple(ids[: len(ids) // 2 + 1]) for ids in rows["input_ids"][: samples.PROMPTS]]
+        prompts = [HeldOutRow("", None, ids, ()) for ids in halves]
         speed = samples.measure(host, prompts, config.generation, on_progress)
     step_seconds = float(second - first)
-    tokens = config.train.epochs * sum(lengths) if not config.train.max_steps else planned.steps * size * _mean(lengths)
-    each = step_seconds / max(1, sum(lengths[row] for row in longest))
-    seconds = each * tokens
+    total = sum(lengths)
+    tokens = planned.steps * size * total / len(lengths) if config.train.max_steps else config.train.epochs * total
+    seconds = step_seconds / max(1, sum(lengths[row] for row in longest)) * tokens
     if config.samples.mode == "auto":
         longest_answer = config.generation.max_new_tokens
-        seconds *= (
-            1 + sampling_schedule.choose_schedule(config.samples, longest_answer, planned.steps, seconds, speed).share
-        )
-    return TrialResult(planned, int(peak.bytes), step_seconds, seconds)
-
-
-def _mean(numbers: list[int]) -> float:
-    return sum(numbers) / len(numbers)
-
-
-class _Peak:
-    """The most memory that was added since it was made, on the card that is filled most, with what it held before."""
-
-    def __init__(self) -> None:
-        self.bytes = 0.0
+        seconds *= 1 + samples.choose_schedule(config.samples, longest_answer, planned.steps, seconds, speed).share
+    return TrialResult(planned, int(max(peak)), step_seconds, seconds)
 
 
 @contextmanager
-def _peak(held: dict[int, float]) -> Iterator[_Peak]:
+def _peak(held: dict[int, float]) -> Iterator[list[float]]:
+    """Yield a list that gets the bytes added since then, besides what was `held`: on each card, or in the process."""
     import torch
 
-    measured = _Peak()
+    added = [0.0]
     if device() == "cuda":
         cards = range(torch.cuda.device_count())
         before = [torch.cuda.memory_allocated(card) - held.get(card, 0) for card in cards]
         for card in cards:
             torch.cuda.reset_peak_memory_stats(card)
-        yield measured
-        measured.bytes = max(torch.cuda.max_memory_allocated(card) - before[card] for card in cards)
+        yield added
+        added += [torch.cuda.max_memory_allocated(card) - before[card] for card in cards]
         return
     release_memory()
     process, over = psutil.Process(), threading.Event()
-    before = process.memory_info().rss - sum(held.values())
+    start = process.memory_info().rss - sum(held.values())
 
     def poll() -> None:
         while not over.wait(POLL_SECONDS):
-            measured.bytes = max(measured.bytes, process.memory_info().rss - before)
+            added[0] = max(added[0], process.memory_info().rss - start)
 
     thread = threading.Thread(target=poll, name="memory", daemon=True)
     thread.start()
     try:
-        yield measured
+        yield added
     finally:
         over.set()
         thread.join()

@@ -42,10 +42,7 @@ def micro_batches(
     if padded:
         batches: list[list[int]] = []
         for row in longest_first:
-            full = batches and (
-                len(batches[-1]) >= most_rows if most_rows else (len(batches[-1]) + 1) * lengths[batches[-1][0]] > most
-            )
-            if full or not batches:
+            if not batches or len(batches[-1]) >= (most_rows or most // lengths[batches[-1][0]]):
                 batches.append([])
             batches[-1].append(row)
         return batches
@@ -86,34 +83,27 @@ class Collator:
         }
 
     def _part(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        def join(parts: list[torch.Tensor], padding: int) -> torch.Tensor:
+            if self.packed:
+                return torch.cat(parts)[None]
+            return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=padding)
+
         ids, labels = ([torch.tensor(row[name]) for row in rows] for name in ("input_ids", "labels"))
-        lengths = torch.tensor([len(row) for row in ids])
+        part: dict[str, Any] = {"input_ids": join(ids, self.pad)}
         if self.packed:
-            ends = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
-            longest = int(lengths.max())
-            part = {
-                "input_ids": torch.cat(ids)[None],
-                "position_ids": torch.cat([torch.arange(len(row)) for row in ids])[None],
-                "cu_seq_lens_q": ends,  # the names that flash attention has for them
-                "cu_seq_lens_k": ends,
-                "max_length_q": longest,
-                "max_length_k": longest,
-            }
-            following = torch.cat([functional.pad(row[1:], (0, 1), value=IGNORE_INDEX) for row in labels])[None]
+            lengths = torch.tensor([len(row) for row in ids])
+            part["position_ids"] = torch.cat([torch.arange(len(row)) for row in ids])[None]
+            for side in ("q", "k"):  # the names that flash attention has for them
+                part[f"cu_seq_lens_{side}"] = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
+                part[f"max_length_{side}"] = int(lengths.max())
         else:
-            part = {
-                "input_ids": _padded(ids, self.pad),
-                "attention_mask": _padded([torch.ones_like(row) for row in ids], 0),
-            }
-            following = _padded([functional.pad(row[1:], (0, 1), value=IGNORE_INDEX) for row in labels], IGNORE_INDEX)
+            part["attention_mask"] = join([torch.ones_like(row) for row in ids], 0)
         if not self.scored:
-            return {**part, "labels": _padded(labels, IGNORE_INDEX)}
-        index = (following.flatten() != IGNORE_INDEX).nonzero().flatten()
-        return {**part, "index": index, "targets": following.flatten()[index]}
-
-
-def _padded(rows: list[torch.Tensor], value: int) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+            return {**part, "labels": join(labels, IGNORE_INDEX)}
+        following = [functional.pad(row[1:], (0, 1), value=IGNORE_INDEX) for row in labels]
+        targets = join(following, IGNORE_INDEX).flatten()
+        index = (targets != IGNORE_INDEX).nonzero().flatten()
+        return {**part, "index": index, "targets": targets[index]}
 
 
 def sdpa_varlen(module: Any, query: Any, key: Any, value: Any, mask: Any, **settings: Any) -> tuple[Any, None]:
@@ -128,19 +118,14 @@ def sdpa_varlen(module: Any, query: Any, key: Any, value: Any, mask: Any, **sett
     lengths = settings.pop("cu_seq_lens_q").diff().tolist()
     window = settings.get("sliding_window")
     rows = zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True)
-    attended = [
-        sdpa_attention_forward(module, *row, _window(length, window, query), **settings)[0]
-        for row, length in zip(rows, lengths, strict=True)
-    ]
+    attended = []
+    for row, length in zip(rows, lengths, strict=True):
+        mask = None
+        if window is not None and length > window:
+            ones = torch.ones(length, length, dtype=torch.bool, device=query.device)
+            mask = (ones.tril() & ~ones.tril(-window))[None, None]
+        attended.append(sdpa_attention_forward(module, *row, mask, **settings)[0])
     return torch.cat(attended, dim=1).to(kind), None
-
-
-def _window(length: int, window: int | None, like: torch.Tensor) -> torch.Tensor | None:
-    """Return the mask of a row that is longer than the model's sliding window; None for another."""
-    if window is None or length <= window:
-        return None
-    ones = torch.ones(length, length, dtype=torch.bool, device=like.device)
-    return (ones.tril() & ~ones.tril(-window))[None, None]
 
 
 AttentionInterface.register(SDPA_VARLEN, sdpa_varlen)
@@ -197,20 +182,6 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return gradient * by.to(gradient.dtype), None, None, None, None, None
 
 
-def _scale_and_cap(config: Any) -> tuple[float, float | None]:
-    """Return what a model's logits are multiplied by, and their soft cap: the names that transformers' models have.
-
-    `logits_scaling` divides them in Granite, from which the name comes, and multiplies them in HyperCLOVA X.
-    """
-    names = ["logit_scale", "output_multiplier", "lm_head_multiplier"]
-    if config.model_type.startswith("hyperclovax"):
-        names.append("logits_scaling")
-    named = next((batches for name in names if (batches := getattr(config, name, None)) is not None), None)
-    divides = getattr(config, "logits_scaling", None)
-    scale = named if named is not None else 1 / divides if divides else 1.0
-    return scale, getattr(config, "final_logit_softcapping", None)
-
-
 def set_backbone_prefix(model: Any) -> None:
     """Let `model.base_model` be its layers without the output layer, where the class names a part that it lacks.
 
@@ -227,34 +198,35 @@ def set_backbone_prefix(model: Any) -> None:
 def patch_fused_loss(model: Any) -> None:
     """Let `model(…, index=…, targets=…)` return the summed loss at these places; without them it does as before.
 
-    It has to be in the model's own `forward`, which is what a wrapper for several processes calls.
+    It has to be in the model's own `forward`, which is what a wrapper for several processes calls. What the logits are
+    multiplied by, and their soft cap, stand in the config under the names that transformers' models have.
     """
-    before = model.forward
-    scale, cap = _scale_and_cap(model.config.get_text_config())
+    before, config = model.forward, model.config.get_text_config()
+    cap = getattr(config, "final_logit_softcapping", None)
+    names = ["logit_scale", "output_multiplier", "lm_head_multiplier"]
+    if config.model_type.startswith("hyperclovax"):  # Granite, from which the name comes, divides by it
+        names.append("logits_scaling")
+    scales = [value for name in names if (value := getattr(config, name, None)) is not None]
+    scale = scales[0] if scales else 1 / (getattr(config, "logits_scaling", None) or 1.0)
 
     def forward(self: Any, *args: Any, index: Any = None, targets: Any = None, **kwargs: Any) -> Any:
         if targets is None:
             return before(*args, **kwargs)
         hidden = self.base_model(*args, **kwargs, use_cache=False).last_hidden_state.flatten(0, 1)
         head = self.get_output_embeddings()
-        weight, bias = map(_full_tensor, (head.weight, head.bias))
+        weight, bias = (w.full_tensor() if hasattr(w, "full_tensor") else w for w in (head.weight, head.bias))  # FSDP
         chosen = hidden[index.to(hidden.device)].to(weight.device)
         return ChunkedCrossEntropy.apply(chosen, weight, bias, targets.to(chosen.device), cap, scale)
 
     model.forward = types.MethodType(forward, model)
 
 
-def _full_tensor(weights: Any) -> Any:
-    """Return weights that are spread over processes (FSDP) in one piece, and others as they are."""
-    return weights.full_tensor() if hasattr(weights, "full_tensor") else weights
-
-
 def capabilities(model: Any) -> tuple[bool, bool]:
     """Return whether a model takes packed rows, and whether its loss can be computed from its output layer.
 
     Two rows are packed: the loss of the second must be that of the model's own logits for it alone, and must not change
-    by a bit when the first is another. `patch_fused_loss` must have been called for the model. What was found is kept
-    with the model: it is half a second of the next run.
+    by a bit when the first is another. `patch_fused_loss` must have been called for the model. The answer is cached on
+    the model: it is half a second of the next run.
     """
     if "_capabilities" not in vars(model):
         model._capabilities = _probe(model)
@@ -277,7 +249,9 @@ def _probe(model: Any) -> tuple[bool, bool]:
             near = RELATIVE_TOLERANCE[model.dtype] * abs(known)
             if not abs(_loss_of_last(model, [row], packed=False) - known) <= near:
                 return False, False
-            if model.config.get_text_config()._attn_implementation not in _packed_attentions(ids.device.type):
+            # on a card, `sdpa` row by row costs more than padding does
+            attentions = ("sdpa",) if ids.device.type == "cpu" else tuple(f"flash_attention_{n}" for n in (2, 3, 4))
+            if model.config.get_text_config()._attn_implementation not in attentions:
                 return False, True
             with varlen_attention(model):
                 once, again = (_loss_of_last(model, [before, row], packed=True) for before in (first, other))
@@ -288,11 +262,6 @@ def _probe(model: Any) -> tuple[bool, bool]:
 
 _UNSUPPORTED = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
 """What models raise that do not take an argument or a shape."""
-
-
-def _packed_attentions(device: str) -> tuple[str, ...]:
-    """Return the attentions that take packed rows; on a card, `sdpa` row by row costs more than padding does."""
-    return ("sdpa",) if device == "cpu" else ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
 def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
@@ -357,34 +326,27 @@ def patch_adapter_forward(model: Any, name: str) -> int:
     """
     from peft.tuners.lora import Linear
 
-    batches = 0
+    def fused(before: Any) -> Any:
+        def forward(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+            as_usual = not self.training or args or kwargs or self.disable_adapters or self.merged
+            if as_usual or self.active_adapters != [name]:
+                return before(x, *args, **kwargs)
+            base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
+            flat = x.reshape(-1, x.shape[-1])
+            result = FusedLoraLinear.apply(flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
+            return result.view(*x.shape[:-1], base.weight.shape[0])
+
+        return forward
+
+    count = 0
     for module in model.modules():
         if not (type(module) is Linear and type(module.base_layer) is torch.nn.Linear and name in module.lora_A):
             continue
         plain = isinstance(module.lora_dropout[name], torch.nn.Identity) and name not in module.lora_variant
         if plain and module.lora_A[name].bias is None and module.lora_B[name].bias is None:
-            module.forward = types.MethodType(_fused_forward(name, module.forward), module)
-            batches += 1
-    return batches
-
-
-def _fused_forward(name: str, before: Any) -> Any:
-    def forward(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if (
-            not self.training
-            or args
-            or kwargs
-            or self.disable_adapters
-            or self.merged
-            or self.active_adapters != [name]
-        ):
-            return before(x, *args, **kwargs)
-        base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
-        flat = x.reshape(-1, x.shape[-1])
-        result = FusedLoraLinear.apply(flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
-        return result.view(*x.shape[:-1], base.weight.shape[0])
-
-    return forward
+            module.forward = types.MethodType(fused(module.forward), module)
+            count += 1
+    return count
 
 
 class PackedTrainer(SFTTrainer):
@@ -408,7 +370,7 @@ class PackedTrainer(SFTTrainer):
         self.packed = packed and self.scored and self.neftune_noise_alpha is None  # the noise goes by a row's length
         pad = self.processing_class.pad_token_id
         self.data_collator = Collator(most_tokens, pad, most_rows, packed=self.packed, scored=self.scored)
-        self.fused_modules = patch_adapter_forward(self.model, self.model.active_adapter)
+        patch_adapter_forward(self.model, self.model.active_adapter)
 
     def _attention(self) -> Any:
         base = self.model.get_base_model()
@@ -440,9 +402,8 @@ class PackedTrainer(SFTTrainer):
         if num_items_in_batch is None:
             return loss / max(1, len(inputs["targets"]))
         copies = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        return (
-            loss / torch.as_tensor(num_items_in_batch).to(loss.device).clamp(min=1) * copies
-        )  # gradients are averaged
+        count = torch.as_tensor(num_items_in_batch).to(loss.device).clamp(min=1)
+        return loss / count * copies  # the gradients of the processes are averaged
 
     @override
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
@@ -467,17 +428,14 @@ class PackedTrainer(SFTTrainer):
     ) -> tuple[None, None, None]:
         """Add the loss of a batch to that of all rows; `evaluation_loop` returns it."""
         for part in self._prepare_inputs(inputs)["parts"]:
-            tokens = self._trained_in(part)
+            targets = part["targets"] if "targets" in part else part["labels"][:, 1:]
+            tokens = int((targets != IGNORE_INDEX).sum())
             with torch.no_grad(), self.compute_loss_context_manager(), self._attention():
                 loss = self.compute_loss(model, part)
             if tokens:  # else it is the mean of nothing
                 self._scored_loss += loss.item() * tokens
                 self._scored_tokens += tokens
         return None, None, None
-
-    @staticmethod
-    def _trained_in(part: dict[str, Any]) -> int:
-        return len(part["targets"]) if "targets" in part else int((part["labels"][:, 1:] != IGNORE_INDEX).sum())
 
     @override
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:

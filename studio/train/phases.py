@@ -1,7 +1,8 @@
 """A loss curve cut into its phases: where it falls fast, falls slowly, lies flat, swings or rises.
 
 The curve is smoothed once, into medians of stretches that grow by a fifth from the first step on (a curve's early part
-goes by fast) up to a fortieth of the run. A phase is a row of stretches whose slope, over a window of them, is alike.
+goes by fast) up to a fortieth of the run. Lines through the stretches are fitted by least squares, as few as will do; a
+phase is one line, or several that go the same way.
 """
 
 import itertools
@@ -13,11 +14,15 @@ import numpy
 
 Kind = Literal["fast", "slow", "steady", "plateau", "oscillation", "rise"]
 """`steady` is a fall without a faster or slower part."""
+Piece = tuple[Kind, int, int]
+"""A row of stretches: its kind, its first stretch, and the one after its last."""
 
 _GROWTH, _SHARE = 0.2, 40
 _SHORTEST = 4
-"""Stretches of a phase, at least; shorter ones are joined to the one before."""
-_SURE = 4.0
+"""Stretches of a phase, at least."""
+_PENALTY = 30.0
+"""Times the variance of a single loss, by which one more line must better the sum of squares."""
+_SURE = 2.5
 """Standard errors by which a slope must differ from nothing."""
 _LAGS = (1, 2, 4, 8)
 """Logged steps over which the noise is measured: batches of like length follow one another, so that neighbours differ
@@ -58,21 +63,14 @@ class Smoothed:
     """Mean step of each stretch."""
     level: Any
     """Median loss of each stretch."""
-    edges: Any
+    edges: list[int]
     """Indices of the logged losses where the stretches begin, and their number."""
     steps: Any
     losses: Any
     noise: float
     """Standard deviation of a single loss around its neighbours."""
-
-    @property
-    def count(self) -> Any:
-        """Logged losses in each stretch."""
-        return numpy.diff(self.edges)
-
-    def part(self, a: int, b: int) -> Any:
-        """Return the single losses of the stretches from `a` to before `b`."""
-        return self.losses[self.edges[a] : self.edges[b]]
+    count: Any
+    """Logged losses in each stretch."""
 
 
 def smooth(steps: Any, losses: Any) -> Smoothed:
@@ -82,7 +80,7 @@ def smooth(steps: Any, losses: Any) -> Smoothed:
         edges.append(min(len(losses), edges[-1] + min(widest, max(1, int(edges[-1] * _GROWTH)))))
     level = numpy.array([numpy.median(losses[a:b]) for a, b in itertools.pairwise(edges)])
     at = numpy.array([steps[a:b].mean() for a, b in itertools.pairwise(edges)])
-    return Smoothed(at, level, numpy.array(edges), steps, losses, noise_of(losses))
+    return Smoothed(at, level, edges, steps, losses, noise_of(losses), numpy.diff(edges))
 
 
 def noise_of(losses: Any, lags: tuple[int, ...] = _LAGS) -> float:
@@ -102,7 +100,7 @@ def noise_of(losses: Any, lags: tuple[int, ...] = _LAGS) -> float:
 
 def slope(x: Any, y: Any, weight: Any = None) -> tuple[float, float]:
     """Return the slope of the least-squares line through some points, and its standard error from their scatter."""
-    weight = numpy.ones(len(x)) if weight is None else weight.astype(float)
+    weight = numpy.ones(len(x)) if weight is None else weight
     across = x - numpy.average(x, weights=weight)
     spread = float((weight * across**2).sum())
     if not spread:
@@ -115,86 +113,62 @@ def slope(x: Any, y: Any, weight: Any = None) -> tuple[float, float]:
 
 def phases(curve: Smoothed) -> list[Phase]:
     """Return the phases of a curve in order; they cover it without gaps."""
-    whole = max(1.0, float(curve.steps[-1] - curve.steps[0]))
-    mean_pace = (curve.level[:2].mean() - curve.level.min()) / whole
-    ways = _joined([_way(curve, place, mean_pace) for place in range(len(curve.level))], 2)
-    pieces = _swinging(_pieces(ways), curve)
-    ways = [way for way, a, b in pieces for _ in range(b - a)]
-    pieces = _pieces(_joined(ways, _SHORTEST))
-    pieces = _with_borders_moved(pieces, curve)
-    pieces = [(_way_of(curve, a, b, mean_pace) if way == "plateau" else way, a, b) for way, a, b in pieces]
-    kinds = [
-        "oscillation" if way == "plateau" and jagged(curve.losses, curve.part(a, b)) else way for way, a, b in pieces
-    ]
-    if "fast" not in kinds:
-        kinds = ["steady" if kind == "slow" else kind for kind in kinds]
-    return _as_phases(pieces, kinds, curve)
+    pieces: list[Piece] = [(_direction(curve, a, b), a, b) for a, b in itertools.pairwise(_borders(curve))]
+    pieces = _swinging(pieces, curve)
+    slow: Kind = "slow" if any(kind == "fast" for kind, _, _ in pieces) else "steady"
+    result: list[Phase] = []
+    for kind, a, b in pieces:
+        if kind == "plateau" and jagged(curve.losses, curve.losses[curve.edges[a] : curve.edges[b]]):
+            kind = "oscillation"
+        phase = _phase(slow if kind == "slow" else kind, a, b, curve)
+        if result and result[-1].kind == phase.kind:
+            result[-1] = replace(result[-1], last=phase.last, end=phase.end)
+            continue
+        if result and result[-1].kind != "plateau":
+            result[-1] = replace(result[-1], end=phase.start)
+        result.append(phase)
+    return result
 
 
-def _way(curve: Smoothed, place: int, mean_pace: float) -> str:
-    """Return where a curve goes at one of its stretches, by the slope of the smallest window around it that is sure."""
-    for half in range(2, max(3, len(curve.level) // 6 + 1)):
-        first = max(0, min(place - half, len(curve.level) - 2 * half - 1))
-        way = _way_of(curve, first, first + 2 * half + 1, mean_pace)
-        if way != "plateau":
-            return way
-    return "plateau"
+def _borders(curve: Smoothed) -> list[int]:
+    """Return where lines through the stretches begin and end, by least squares (optimal partitioning, Jackson 2005).
+
+    A line more must better the sum of squares by a multiple of the variance of a single loss.
+    """
+    x, y, weight = curve.at - curve.at.mean(), curve.level - curve.level.mean(), curve.count
+    sums = numpy.cumsum([weight, weight * x, weight * y, weight * x * x, weight * x * y, weight * y * y], axis=1)
+    sums = numpy.pad(sums, ((0, 0), (1, 0)))
+    best, before = [0.0], [0]
+    for b in range(1, len(x) + 1):
+        starts = [0, *range(_SHORTEST, b - _SHORTEST + 1)]
+        w, wx, wy, wxx, wxy, wyy = sums[:, b, None] - sums[:, starts]
+        spread = numpy.maximum(wxx - wx * wx / w, 1e-12)
+        misfit = numpy.maximum(wyy - wy * wy / w - (wxy - wx * wy / w) ** 2 / spread, 0.0)
+        totals = numpy.array(best)[starts] + misfit + _PENALTY * curve.noise**2
+        before.append(starts[int(totals.argmin())])
+        best.append(float(totals.min()))
+    borders = [len(x)]
+    while borders[0]:
+        borders.insert(0, before[borders[0]])
+    return borders
 
 
-def _way_of(curve: Smoothed, a: int, b: int, mean_pace: float) -> str:
+def _direction(curve: Smoothed, a: int, b: int) -> Kind:
     """Return where a curve goes in a row of its stretches, by the slope of the line through them."""
     at, count = curve.at[a:b], curve.count[a:b]
+    mean_pace = (curve.level[:2].mean() - curve.level.min()) / max(1.0, float(curve.steps[-1] - curve.steps[0]))
     rate, _ = slope(at, curve.level[a:b], count)
     spread = float((count * (at - numpy.average(at, weights=count)) ** 2).sum())
-    sure_enough = abs(rate) > _SURE * 1.2533 * curve.noise / math.sqrt(max(spread, 1e-9))
+    sure = abs(rate) > _SURE * 1.2533 * curve.noise / math.sqrt(max(spread, 1e-9))
     small = abs(rate) * (at[-1] - at[0]) < _FLAT_SHARE * abs(curve.level[a]) or abs(rate) < _FLAT_PACE * abs(mean_pace)
-    if small or not sure_enough:
+    if small or not sure:
         return "plateau"
     if rate > 0:
         return "rise"
     return "fast" if -rate >= _FAST * mean_pace else "slow"
 
 
-def _pieces(ways: list[str]) -> list[tuple[str, int, int]]:
-    """Return rows of equal ways: the way, its first stretch, and the one after its last."""
-    result, place = [], 0
-    for way, row in itertools.groupby(ways):
-        count = len(list(row))
-        result.append((way, place, place + count))
-        place += count
-    return result
-
-
-def _joined(ways: list[str], shortest: int) -> list[str]:
-    """Return the ways with rows that are too short joined to the longer one of their neighbours, the shortest first."""
-    while len(pieces := _pieces(ways)) > 1:
-        place = min(range(len(pieces)), key=lambda n: pieces[n][2] - pieces[n][1])
-        _, a, b = pieces[place]
-        if b - a >= shortest:
-            break
-        beside = [pieces[n] for n in (place - 1, place + 1) if 0 <= n < len(pieces)]
-        ways = [*ways[:a], *[max(beside, key=lambda piece: piece[2] - piece[1])[0]] * (b - a), *ways[b:]]
-    return ways
-
-
-def _with_borders_moved(pieces: list[tuple[str, int, int]], curve: Smoothed) -> list[tuple[str, int, int]]:
-    """Return the pieces with each border where a line on each side of it fits best: windows blur it."""
-
-    def misfit(a: int, b: int) -> float:
-        _, error = slope(curve.at[a:b], curve.level[a:b], curve.count[a:b])
-        return error**2 * float((curve.count[a:b] * (curve.at[a:b] - curve.at[a:b].mean()) ** 2).sum()) * (b - a - 2)
-
-    moved = list(pieces)
-    for place in range(len(moved) - 1):
-        (way, a, _), (later, _, c) = moved[place], moved[place + 1]
-        borders = range(a + _SHORTEST, c - _SHORTEST + 1)
-        if borders:
-            border = min(borders, key=lambda b: misfit(a, b) + misfit(b, c))
-            moved[place : place + 2] = [(way, a, border), (later, border, c)]
-    return moved
-
-
-def _swinging(pieces: list[tuple[str, int, int]], curve: Smoothed) -> list[tuple[str, int, int]]:
+def _swinging(pieces: list[Piece], curve: Smoothed) -> list[Piece]:
     """Return the pieces with those joined that go up and down in turn, three at least, and get nowhere."""
     result, place = [], 0
     while place < len(pieces):
@@ -219,20 +193,11 @@ def jagged(losses: Any, part: Any) -> bool:
     return len(part) >= 12 and noise > times * quietest and noise > 0.1 * abs(float(numpy.median(part)))
 
 
-def _as_phases(pieces: list[tuple[str, int, int]], kinds: list[Any], curve: Smoothed) -> list[Phase]:
-    """Return neighbours of one kind as one phase; a phase begins where the one before it has ended."""
-    result: list[Phase] = []
-    for (_, a, b), kind in zip(pieces, kinds, strict=True):
-        first, last = int(curve.steps[curve.edges[a]]), int(curve.steps[curve.edges[b] - 1])
-        at, levels, count = curve.at[a:b], curve.level[a:b], curve.count[a:b]
-        rate, _ = slope(at, levels, count)
-        middle = numpy.average(at, weights=count)
-        line = numpy.average(levels, weights=count) + rate * (numpy.array([first, last]) - middle)
-        start, end = (float(value) for value in numpy.clip(line, levels.min(), levels.max()))
-        if result and result[-1].kind == kind:
-            result[-1] = replace(result[-1], last=last, end=end)
-            continue
-        if result and result[-1].kind != "plateau":
-            result[-1] = replace(result[-1], end=start)
-        result.append(Phase(kind, result[-1].last + 1 if result else first, last, start, end))
-    return result
+def _phase(kind: Kind, a: int, b: int, curve: Smoothed) -> Phase:
+    first = int(curve.steps[curve.edges[a] - 1]) + 1 if a else int(curve.steps[0])
+    last = int(curve.steps[curve.edges[b] - 1])
+    at, levels, count = curve.at[a:b], curve.level[a:b], curve.count[a:b]
+    rate, _ = slope(at, levels, count)
+    line = numpy.average(levels, weights=count) + rate * (numpy.array([first, last]) - numpy.average(at, weights=count))
+    start, end = (float(value) for value in numpy.clip(line, levels.min(), levels.max()))
+    return Phase(kind, first, last, start, end)

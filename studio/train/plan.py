@@ -1,20 +1,20 @@
 """What a run will do on this device, decided before its model is loaded: each choice with its reason."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from studio.config import RunConfig, TrainConfig
 from studio.errors import RunError
 from studio.i18n import Message, message
-from studio.model import limits, load, memory, processes, quantization, skeleton
+from studio.model import estimate, limits, load, memory, processes, quantization, skeleton
 from studio.model.hardware import Choice, device, precision
 from studio.model.load import Located
 from studio.model.memory import BYTES_PER_NUMBER, Memory
 from studio.model.skeleton import Skeleton
-from studio.train import schedule
 
 MEMORY_SHARE = 0.9
 """Share of the free memory that a forecast may fill; it is right to about a fifth."""
@@ -35,6 +35,7 @@ class Plan:
     The accumulation counts the micro-batches of all processes together, so that its product with the micro-batch is
     the rows of a step.
     """
+    precision: Choice
     choices: tuple[Choice, ...]
     skeleton: Skeleton
     memory: Memory
@@ -42,10 +43,10 @@ class Plan:
     """Bytes that are free for it on the device."""
     steps: int
     """Optimizer steps of the whole run."""
-    without_effect: tuple[Message, ...]
-    """Settings that have little or no effect in so many steps."""
-    tokenizer_bytes: float
-    """Size of the tokenizer, which goes with each adapter and each checkpoint."""
+    warnings: tuple[Message, ...]
+    """Settings that have little or no effect in so many steps, and what may go wrong with the memory."""
+    disk_bytes: float
+    """Bytes that the run will have on the disk at its peak: its checkpoints and one in the making, its adapters."""
     most_tokens: int
     """Tokens of a micro-batch at most: as many as `batch_size` of the longest rows have."""
     evaluated_at_once: int
@@ -57,43 +58,19 @@ class Plan:
         return self.memory.total <= self.free
 
     @property
-    def may_not_fit(self) -> Message:
-        """The warning for a plan that does not fit."""
-        return message("log.may_not_fit", need=_gb(self.memory.total), free=_gb(self.free))
-
-    @property
-    def warnings(self) -> tuple[Message, ...]:
-        """Settings without effect, and what may go wrong with the memory."""
-        uncounted = () if self.memory.is_whole else (message("log.no_forecast", need=_gb(self.memory.total)),)
-        return (*self.without_effect, *uncounted, *(() if self.fits else (self.may_not_fit,)))
-
-    @property
     def trained(self) -> Message:
         """What will be trained: how many parameters, their share, the modules that they sit in."""
         trained, total = self.skeleton.trained, self.skeleton.total
         share, modules = f"{trained / (total + trained):.2%}", ", ".join(self.skeleton.modules)
         return message("log.parameters", trained=f"{trained:,}", share=share, modules=modules)
 
-    @property
-    def checkpoint_bytes(self) -> float:
-        """Size of one checkpoint: an adapter, the optimizer's state, and what else is put back at a resume."""
-        return self.memory.optimizer + self.adapter_bytes + 50e3
-
-    @property
-    def adapter_bytes(self) -> float:
-        """Size of a saved adapter, in float32, with its tokenizer."""
-        return 4.0 * self.skeleton.trained + self.tokenizer_bytes
-
-    @property
-    def disk_bytes(self) -> float:
-        """Bytes that the run will have on the disk at its peak: its checkpoints and one in the making, its adapters."""
-        kept = 0 if self.settings.save == "no" else self.settings.keep_checkpoints
-        adapters = 2 if self.settings.keep == "best" else 1
-        return (kept + 1) * self.checkpoint_bytes + adapters * self.adapter_bytes
-
 
 DECIDED = ("batch_size", "gradient_accumulation", "gradient_checkpointing", "optimizer")
 """Settings that a plan decides, and that a resumed run keeps as they were."""
+WARMUP_PARTS = 10
+"""A warmup that does not fit takes one of so many parts of the run, rounded down."""
+SHORTENED = ("warmup_steps", "warmup_ratio", "logging_steps")
+"""Settings that a plan changes for a run that is too short for them."""
 
 
 def make(
@@ -114,21 +91,19 @@ def make(
     """
     sizes = skeleton.build(located.path, config.lora)
     steps = count_steps(config.train, rows)
-    changes, shortened = schedule.shorten(config.train, steps)
+    changes, shortened = _shorten(config.train, steps)
     fitted, optimizer = _with_optimizer(config.train.model_copy(update=changes))
-    validates = config.data.validation.kind != "none"
-    ignored = tuple(schedule.warnings(fitted, steps, validates=validates))
-    where, number = device(), precision(config.model.precision, located.settings.get("model_type", "")).value
-    attention = config.model.attention
+    chosen_precision = precision(config.model.precision, located.settings.get("model_type", ""))
+    number, train = chosen_precision.value, config.train
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
-    kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, attention, longest)
+    kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, config.model.attention, longest)
     each = (free,) if isinstance(free, int | float) else tuple(free)
     card = load.card(located.path, BYTES_PER_NUMBER[number], small, each)
 
     def forecast(settings: TrainConfig) -> tuple[Memory, float]:
         needed = memory.forecast(
             sizes,
-            device=where,
+            device=device(),
             precision=number,
             quantization=small,
             optimizer=settings.optimizer,
@@ -141,26 +116,53 @@ def make(
             needed = memory.sharded(needed, processes.world_size())
         return memory.on_fullest_card(needed, sizes, each) if card is None else (needed, each[card])
 
-    whole = fitted.model_copy(update={"gradient_checkpointing": _first_checkpointing(fitted), **before})
+    automatic = train.gradient_checkpointing == "auto"
+    whole = fitted.model_copy(update=({"gradient_checkpointing": "off"} if automatic else {}) | dict(before))
     wanted = divide_batch(whole)
-    split = config.train.batch_split == "auto" and "batch_size" not in before
-    save = _may_checkpoint(config.train) and "gradient_checkpointing" not in before
+    split = train.batch_split == "auto" and "batch_size" not in before
+    save = automatic and "gradient_checkpointing" not in before
     for chosen in _ever_smaller(wanted, split=split, save=save):
         taken, room = forecast(chosen)
         if taken.total <= MEMORY_SHARE * room:
             break
+    size, times, count = chosen.batch_size, chosen.gradient_accumulation, processes.world_size()
+    unsplit = "as_asked" if train.batch_split == "auto" else "off"
     sums = {"need": _gb(forecast(wanted)[0].total), "then": _gb(taken.total), "free": _gb(room)}
-    choices = (
-        *limits.choices(config),
-        *optimizer,
-        *shortened,
-        *_processes(chosen),
-        _kept_from_start(_batches(config.train, chosen, sums), "batch_size" in before),
-        _kept_from_start(_checkpointing(config.train, chosen, sums), "gradient_checkpointing" in before),
+    batches = "split" if size != divide_batch(train).batch_size else unsplit
+    checkpointing = ("fits" if chosen.gradient_checkpointing == "off" else "tight") if automatic else "asked"
+    reasons = {
+        "batch_size": message(f"choice.batches.{batches}", product=size * times, **sums),
+        "gradient_checkpointing": message(f"choice.checkpointing.{checkpointing}", **sums),
+    }
+    reasons |= {name: message("choice.as_before") for name in reasons if name in before}
+    choices = [*limits.choices(config), *optimizer, *shortened]
+    if count > 1:
+        reason = message("choice.processes", count=count, rows=size, times=times // count, product=size * times)
+        choices.append(Choice("processes", str(count), reason))
+    choices.append(Choice("batches", f"{size} × {times}", reasons["batch_size"]))
+    checkpointing = chosen.gradient_checkpointing
+    choices.append(Choice("gradient_checkpointing", checkpointing, reasons["gradient_checkpointing"]))
+    warnings = list(_without_effect(fitted, steps, validates=config.data.validation.kind != "none"))
+    if not taken.is_whole:
+        warnings.append(message("log.no_forecast", need=_gb(taken.total)))
+    if taken.total > room:
+        warnings.append(message("log.may_not_fit", need=_gb(taken.total), free=_gb(room)))
+    tokenizer = sum(part.stat().st_size for pattern in _TOKENIZER_FILES for part in located.path.glob(pattern))
+    saved = 4.0 * sizes.trained + tokenizer  # an adapter is in float32; a checkpoint has the optimizer's state too
+    checkpoints = 1 + (0 if train.save == "no" else train.keep_checkpoints)
+    return Plan(
+        settings=chosen,
+        precision=chosen_precision,
+        choices=tuple(choices),
+        skeleton=sizes,
+        memory=taken,
+        free=room,
+        steps=steps,
+        warnings=tuple(warnings),
+        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3) + (2 if train.keep == "best" else 1) * saved,
+        most_tokens=size * longest,
+        evaluated_at_once=whole.batch_size if size == wanted.batch_size else size,
     )
-    at_once = whole.batch_size if chosen.batch_size == wanted.batch_size else chosen.batch_size
-    most = chosen.batch_size * longest
-    return Plan(chosen, choices, sizes, taken, room, steps, ignored, _tokenizer_bytes(located), most, at_once)
 
 
 def divide_batch(settings: TrainConfig, count: int | None = None) -> TrainConfig:
@@ -183,32 +185,18 @@ def next_smaller(settings: TrainConfig) -> TrainConfig | None:
 
     First the micro-batch is halved while more of them make one step, then activations are computed twice.
     """
-    return next(_ever_smaller(settings, split=True, save=True, first=False), None)
+    return next(itertools.islice(_ever_smaller(settings, split=True, save=True), 1, None), None)
 
 
-def _ever_smaller(settings: TrainConfig, *, split: bool, save: bool, first: bool = True) -> Iterator[TrainConfig]:
-    if first:
-        yield settings
+def _ever_smaller(settings: TrainConfig, *, split: bool, save: bool) -> Iterator[TrainConfig]:
+    yield settings
     while split and settings.batch_size > 1:
-        smaller = _largest_divisor(settings.batch_size)
+        smaller = next(n for n in range(settings.batch_size // 2, 0, -1) if settings.batch_size % n == 0)
         times = settings.gradient_accumulation * settings.batch_size // smaller
         settings = settings.model_copy(update={"batch_size": smaller, "gradient_accumulation": times})
         yield settings
     if save and settings.gradient_checkpointing != "on":
         yield settings.model_copy(update={"gradient_checkpointing": "on"})
-
-
-def _largest_divisor(number: int) -> int:
-    """Return the largest divisor below a number, so that the product of micro-batch and accumulation stays the same."""
-    return next(n for n in range(number // 2, 0, -1) if number % n == 0)
-
-
-def _first_checkpointing(settings: TrainConfig) -> str:
-    return "off" if settings.gradient_checkpointing == "auto" else settings.gradient_checkpointing
-
-
-def _may_checkpoint(settings: TrainConfig) -> bool:
-    return settings.gradient_checkpointing == "auto"
 
 
 def _with_optimizer(settings: TrainConfig) -> tuple[TrainConfig, tuple[Choice, ...]]:
@@ -225,36 +213,6 @@ def _with_optimizer(settings: TrainConfig) -> tuple[TrainConfig, tuple[Choice, .
     return settings.model_copy(update={"optimizer": usable}), (Choice("optimizer", usable, reason),)
 
 
-def _processes(chosen: TrainConfig) -> tuple[Choice, ...]:
-    count = processes.world_size()
-    if count == 1:
-        return ()
-    size, times = chosen.batch_size, chosen.gradient_accumulation
-    reason = message("choice.processes", count=count, rows=size, times=times // count, product=size * times)
-    return (Choice("processes", str(count), reason),)
-
-
-def _batches(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str]) -> Choice:
-    value = f"{chosen.batch_size} × {chosen.gradient_accumulation}"
-    product = wanted.batch_size * wanted.gradient_accumulation
-    if chosen.batch_size != divide_batch(wanted).batch_size:
-        return Choice("batches", value, message("choice.batches.split", product=product, **sums))
-    reason = "choice.batches.as_asked" if wanted.batch_split == "auto" else "choice.batches.off"
-    return Choice("batches", value, message(reason, product=product, **sums))
-
-
-def _checkpointing(wanted: TrainConfig, chosen: TrainConfig, sums: dict[str, str]) -> Choice:
-    value = chosen.gradient_checkpointing
-    if wanted.gradient_checkpointing != "auto":
-        return Choice("gradient_checkpointing", value, message("choice.checkpointing.asked"))
-    reason = "choice.checkpointing.fits" if value == "off" else "choice.checkpointing.tight"
-    return Choice("gradient_checkpointing", value, message(reason, **sums))
-
-
-def _kept_from_start(choice: Choice, known: bool) -> Choice:
-    return replace(choice, reason=message("choice.as_before")) if known else choice
-
-
 def count_steps(settings: TrainConfig, rows: int) -> int:
     """Return the optimizer steps, counted as transformers' trainer does."""
     if settings.max_steps:
@@ -263,9 +221,57 @@ def count_steps(settings: TrainConfig, rows: int) -> int:
     return math.ceil(settings.epochs * max(1, each))
 
 
-def _tokenizer_bytes(located: Located) -> float:
-    parts = (part for pattern in _TOKENIZER_FILES for part in located.path.glob(pattern))
-    return float(sum(part.stat().st_size for part in parts))
+def seconds(config: RunConfig, located: Located, planned: Plan, tokens: float) -> float | None:
+    """Estimate the seconds of training on `tokens` tokens, padding included; see `estimate.epoch_seconds`."""
+    return estimate.epoch_seconds(
+        int(tokens),
+        located.path,
+        planned.precision.value,
+        upper_half=config.lora.layers == "upper-half",
+        checkpointing=planned.settings.gradient_checkpointing == "on",
+    )
+
+
+def _shorten(settings: TrainConfig, steps: int) -> tuple[dict[str, Any], tuple[Choice, ...]]:
+    """Return those of `SHORTENED` that a run of `steps` optimizer steps needs otherwise, and why."""
+    changes: dict[str, Any] = {}
+    choices: list[Choice] = []
+    warmup, shorter = warmup_steps(settings, steps), steps // WARMUP_PARTS
+    if warmup >= steps:
+        changes |= {"warmup_steps": shorter, "warmup_ratio": 0.0}
+        reason = message("choice.warmup.shortened", warmup=warmup, steps=steps, shorter=shorter)
+        choices.append(Choice("warmup_steps", str(shorter), reason))
+    if settings.logging_steps > steps:
+        changes["logging_steps"] = steps
+        reason = message("choice.logging.shortened", every=settings.logging_steps, steps=steps)
+        choices.append(Choice("logging_steps", str(steps), reason))
+    return changes, tuple(choices)
+
+
+def warmup_steps(settings: TrainConfig, steps: int) -> int:
+    """Return the steps of the warmup, counted as transformers does: a ratio is rounded up."""
+    return settings.warmup_steps or math.ceil(settings.warmup_ratio * steps)
+
+
+def _without_effect(settings: TrainConfig, steps: int, *, validates: bool) -> Iterator[Message]:
+    """Yield which of `settings`, once shortened, have little or no effect in a run of `steps` optimizer steps.
+
+    transformers evaluates and saves after the last step too; early stopping needs one evaluation more than its patience
+    before that.
+    """
+    warmup = warmup_steps(settings, steps)
+    if 2 * warmup > steps:
+        yield message("log.schedule.long_warmup", warmup=warmup, steps=steps, share=f"{warmup / steps:.0%}")
+    before_the_end = (steps - 1) // settings.eval_steps
+    sums = {"every": settings.eval_steps, "steps": steps}
+    if validates and not before_the_end:
+        best = settings.keep == "best" or settings.early_stopping
+        yield message("log.schedule.one_evaluation_best" if best else "log.schedule.one_evaluation", **sums)
+    elif validates and settings.early_stopping and before_the_end <= settings.early_stopping:
+        needed = settings.early_stopping + 1
+        yield message("log.schedule.no_early_stop", needed=needed, evaluations=before_the_end, **sums)
+    if settings.save == "steps" and settings.save_steps >= steps:
+        yield message("log.schedule.no_checkpoint", every=settings.save_steps, steps=steps)
 
 
 def _gb(size: float) -> str:

@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from studio.config import RunConfig
@@ -13,12 +13,11 @@ from studio.errors import RunError, StudioError
 from studio.files import home
 from studio.i18n import Message, message
 from studio.model import catalogue, estimate, limits, load, skeleton, weights
-from studio.model.hardware import Choice, precision
-from studio.train import pinned, plan, sampling_schedule
+from studio.model.hardware import Choice
+from studio.train import plan, samples
 from studio.train.plan import Plan
-from studio.train.sampling_schedule import GenerationSpeed, SamplingSchedule
 
-Result = TypeVar("Found")
+Result = TypeVar("Result")
 
 TRACKER_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
@@ -36,7 +35,7 @@ class Preflight:
     seconds: float | None = None
     """Estimated seconds of all steps and of the film strip; None where it cannot be told."""
     disk_free: float = 0.0
-    facts: tuple[Message, ...] = field(default=())
+    facts: tuple[Message, ...] = ()
     """What will be trained, and what is still to be fetched."""
     choices: tuple[Choice, ...] = ()
     """What was decided by itself, each with its reason."""
@@ -68,27 +67,29 @@ def check(
     if located:
         _check_files(config, located, blocks, warnings)
     room = float(shutil.disk_usage(home()).free)
-    if located is None or blocks or report is None or report.lengths is None:
-        return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
-    longest = int(report.lengths.clip(max=report.max_length).max())
-    planned = _attempt(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free), blocks)
+    planned = None
+    if located and not blocks and report and report.lengths is not None:
+        longest = int(report.lengths.clip(max=report.max_length).max())
+        planned = _attempt(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free), blocks)
     if planned is None:
-        return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room)
-    if full := too_large_for(planned, room):
-        blocks.append(full.message)
+        return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
+    _attempt(lambda: require_disk(planned, room), blocks)
     warnings += planned.warnings
     if not planned.memory.is_whole:
         _attempt(lambda: skeleton.require_trainable(located.path, config.lora), blocks)
     facts.append(planned.trained)
-    number = precision(config.model.precision, located.settings.get("model_type", ""))
     seconds = training_seconds(config, planned, report, located)
     if config.samples.mode == "auto" and seconds is not None:
-        timeline = _sampling_estimate(config, planned, located, seconds)
+        # the run itself measures the speed; in a step, an answer has no backward pass, and half a row is its prompt
+        each = estimate.token_seconds(located.path, located.settings, planned.precision.value)
+        row = seconds / (planned.steps * planned.settings.batch_size * planned.settings.gradient_accumulation)
+        speed = samples.GenerationSpeed(each + (len(config.samples.prompts) or samples.PROMPTS) * row / 4, each)
+        longest = config.generation.max_new_tokens
+        timeline = samples.choose_schedule(config.samples, longest, planned.steps, seconds, speed)
         facts.append(timeline.summary)
         seconds *= 1 + timeline.share
-    return Preflight(
-        tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), (number, *planned.choices)
-    )
+    choices = (planned.precision, *planned.choices)
+    return Preflight(tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), choices)
 
 
 def _check_availability(
@@ -133,41 +134,16 @@ def _attempt(poll: Callable[[], Result], blocks: list[Message]) -> Result | None
         return None
 
 
-def too_large_for(planned: Plan, room: float) -> RunError | None:
-    """Return the error for a run that needs more of the disk than the `room` bytes that are free, if it does."""
-    if planned.disk_bytes <= room:
-        return None
-    need, free = f"{planned.disk_bytes / 1e9:.2f}", f"{room / 1e9:.2f}"
-    return RunError("run.disk", need=need, free=free, folder=str(home()))
+def require_disk(planned: Plan, room: float) -> None:
+    """Raise RunError for a run that needs more of the disk than the `room` bytes that are free."""
+    if planned.disk_bytes > room:
+        need, free = f"{planned.disk_bytes / 1e9:.2f}", f"{room / 1e9:.2f}"
+        raise RunError("run.disk", need=need, free=free, folder=str(home()))
 
 
 def training_seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float | None:
-    """Estimate the seconds of all steps, without the film strip, from the tokens of an epoch.
-
-    See `estimate.epoch_seconds`, also for when it is None.
-    """
-    figures = report.token_figures
-    tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]
-    settings = planned.settings
-    size = settings.batch_size * settings.gradient_accumulation
-    each = tokens / report.usable
+    """Estimate the seconds of all steps, without the film strip; None as in `estimate.epoch_seconds`."""
+    tokens = report.token_figures["padded_grouped" if config.train.length_grouping else "padded_random"]
+    size = planned.settings.batch_size * planned.settings.gradient_accumulation
     rows = planned.steps * size if config.train.max_steps else config.train.epochs * report.train
-    return estimate.epoch_seconds(
-        int(each * rows),
-        located.path,
-        precision(config.model.precision, located.settings.get("model_type", "")).value,
-        upper_half=config.lora.layers == "upper-half",
-        checkpointing=settings.gradient_checkpointing == "on",
-    )
-
-
-def _sampling_estimate(config: RunConfig, planned: Plan, located: load.Located, seconds: float) -> SamplingSchedule:
-    """Estimate how often the film strip's prompts will be answered; the run itself measures it."""
-    kind = precision(config.model.precision, located.settings.get("model_type", "")).value
-    each = estimate.token_seconds(located.path, located.settings, kind)
-    row = seconds / (planned.steps * planned.settings.batch_size * planned.settings.gradient_accumulation)
-    prompts = len(config.samples.prompts) or pinned.PROMPTS
-    speed = GenerationSpeed(each + prompts * row / 4, each)  # no backward pass, and about half of a row is its prompt
-    return sampling_schedule.choose_schedule(
-        config.samples, config.generation.max_new_tokens, planned.steps, seconds, speed
-    )
+    return plan.seconds(config, located, planned, tokens / report.usable * rows)

@@ -17,27 +17,22 @@ def folder_of(run: Path) -> Path:
 
 def write_rows(run: Path, train: Any, validation: Any | None) -> None:
     """Keep the rows as they go into the training: token ids and metadata. What a resumed run has kept already stays."""
-    folder = folder_of(run)
-    if folder.exists():
-        return
-
-    def fill(draft: Path) -> None:
-        _write(train, draft / "train.parquet")
-        if validation is not None:
-            _write(validation, draft / "validation.parquet")
-
-    replace_folder(folder, fill)
-
-
-def _write(rows: Any, path: Path) -> None:
     import pyarrow
     from pyarrow import parquet
 
     numbers = pyarrow.list_(pyarrow.int32())
     schema = pyarrow.schema([("input_ids", numbers), ("labels", numbers)])
-    with parquet.ParquetWriter(path, schema, compression="zstd") as file:
-        for batch in rows.with_format("arrow").iter(ROWS_PER_BATCH):
-            file.write_table(batch.select(schema.names).cast(schema))
+
+    def fill(draft: Path) -> None:
+        for name, rows in (("train", train), ("validation", validation)):
+            if rows is None:
+                continue
+            with parquet.ParquetWriter(draft / f"{name}.parquet", schema, compression="zstd") as file:
+                for batch in rows.with_format("arrow").iter(ROWS_PER_BATCH):
+                    file.write_table(batch.select(schema.names).cast(schema))
+
+    if not folder_of(run).exists():
+        replace_folder(folder_of(run), fill)
 
 
 def read_rows(run: Path) -> tuple[Any, Any | None]:
@@ -96,18 +91,14 @@ class RecordedSampler:
         return len(self._sampler)
 
     def __iter__(self) -> Iterator[int]:
-        order = list(self._sampler)
-        if self._path.parent.exists():  # a trial keeps nothing
-            self._keep(order)
-        return iter(order)
-
-    def _keep(self, order: list[int]) -> None:
         import numpy
 
-        line = numpy.array([order], dtype=numpy.int32)
-        before = numpy.load(self._path, allow_pickle=False)[: self._epoch] if self._path.exists() else line[:0]
-        if len(before) < self._epoch:  # begun by a version that kept no order
-            return
-        written = io.BytesIO()
-        numpy.save(written, numpy.concatenate([before, line]), allow_pickle=False)
-        replace_file(self._path, written.getvalue())
+        order = list(self._sampler)
+        if self._path.parent.exists():  # a trial keeps nothing
+            line = numpy.array([order], dtype=numpy.int32)
+            before = numpy.load(self._path, allow_pickle=False)[: self._epoch] if self._path.exists() else line[:0]
+            if len(before) == self._epoch:  # else begun by a version that kept no order
+                written = io.BytesIO()
+                numpy.save(written, numpy.concatenate([before, line]), allow_pickle=False)
+                replace_file(self._path, written.getvalue())
+        return iter(order)

@@ -8,18 +8,16 @@ long the run goes on.
 from collections.abc import Mapping
 from typing import Any
 
-from studio.config import RunConfig, fields, value_of
+from studio.config import RunConfig, value_of, values
 from studio.errors import RunError
 from studio.runs import Run
-
-SAME_BATCH = ("train.batch_size", "train.gradient_accumulation")
-"""May change at an equal product: the sum over the batch is the same."""
 
 LONGER = ("train.epochs", "train.max_steps")
 """May grow: the run is then a continuation, and its learning rate schedule is stretched over all steps."""
 
 MAY_CHANGE = (
-    *SAME_BATCH,
+    "train.batch_size",  # at an equal product with the accumulation: the sum over the batch is the same
+    "train.gradient_accumulation",
     *LONGER,
     "train.batch_split",
     "train.gradient_checkpointing",
@@ -35,14 +33,8 @@ MAY_CHANGE = (
 
 def differences(before: RunConfig, after: RunConfig) -> dict[str, Any]:
     """Return the settings in which two configs differ, by dotted path, with the later values."""
-    return {path: _at(after, path) for path, _ in fields() if _at(before, path) != _at(after, path)}
-
-
-def _at(config: RunConfig, path: str) -> Any:
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name, None)
-    return value
+    old = values(before)
+    return {path: value for path, value in values(after).items() if value != old[path]}
 
 
 def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,12 +44,13 @@ def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     before = run.config()
     after = before.with_settings(settings)
+    rows_before, rows = (each.train.batch_size * each.train.gradient_accumulation for each in (before, after))
     changes = differences(before, after)
     refused = [path for path in changes if path not in MAY_CHANGE]
     if refused:
         raise RunError("run.may_not_change", run=run.id, what=", ".join(refused), may=", ".join(MAY_CHANGE))
-    if _batch(before) != _batch(after):
-        raise RunError("run.other_batch", run=run.id, before=_batch(before), after=_batch(after))
+    if rows_before != rows:
+        raise RunError("run.other_batch", run=run.id, before=rows_before, after=rows)
     steps = run.status().total
     shorter = after.train.max_steps is None or after.train.max_steps < steps
     if after.train.epochs < before.train.epochs or ("train.max_steps" in changes and shorter):
@@ -79,10 +72,6 @@ def require_longer(run: Run, settings: Mapping[str, Any]) -> None:
         config = run.config()
         setting = length_setting(config)
         raise RunError("run.finished", run=run.id, setting=setting, now=f"{setting}={value_of(config, setting):g}")
-
-
-def _batch(config: RunConfig) -> int:
-    return config.train.batch_size * config.train.gradient_accumulation
 
 
 def require_same(run: Run, fingerprints: Mapping[str, Any]) -> None:

@@ -5,34 +5,45 @@ frame leaves no trace in the run.
 """
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from studio.config import GenerationConfig, RunConfig
-from studio.data import tokens
+from studio.config import GenerationConfig, RunConfig, SamplesConfig
 from studio.data.prepare import PreparedData
-from studio.generation import generate
-from studio.generation.generate import Answers, ColumnAnswer, noise_key
-from studio.generation.generate import PromptBatchItem as AskedPrompt
-from studio.generation.held_out import HeldOutRow
+from studio.data.tokens import stop_ids
+from studio.errors import PromptError
+from studio.generation import generate, held_out
+from studio.generation.generate import ColumnAnswer, PromptBatchItem, noise_key
+from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.generation.model_set import BASE_MODEL, ModelSet
-from studio.i18n import message
+from studio.i18n import Message, message
 from studio.model.adapter import TUNED, ModelHost, preserve_state
+from studio.model.hardware import Choice
 from studio.runs import Run, RunWriter
-from studio.train import pinned, sampling_schedule
 from studio.train.interrupts import StopRequested
-from studio.train.sampling_schedule import GenerationSpeed
 
 log = logging.getLogger(__name__)
 
 FILE = "samples.jsonl"
+PROMPTS = 4
+"""Prompts that are chosen by the studio: as one batch they take hardly longer than one."""
+MAX_PROMPT_TOKENS = 256
+"""Tokens of a prompt that is chosen by the studio, if shorter ones are there."""
 PROBE_TOKENS = 4
 """Tokens of the answers by which the speed is measured."""
+MAX_TIME_SHARE = 0.05
+"""Share of the training's time that all frames together may take."""
+MAX_FRAMES = 12
+"""Frames after the first one, at best."""
+SOME_FRAMES, MIN_FRAMES = 4, 2
+MAX_TOKENS, SOME_TOKENS, MIN_TOKENS = 64, 24, 16
+"""Tokens of an answer: at best, as long as that many frames would be given up for it, and at least."""
 
 
 class _Line(BaseModel):
@@ -101,19 +112,8 @@ def read(run: Run, before: SampleTimeline | None = None) -> SampleTimeline:
     lines, offset = run.lines(FILE, before.offset)
     if not lines:
         return before
-    return replace(_folded(before, map(_line, lines)), offset=offset)
-
-
-def _line(line: bytes) -> Any:
-    """Return what a line says, or None when it is torn or from a version that knew others."""
-    try:
-        return _lines.validate_json(line)
-    except ValidationError:
-        return None
-
-
-def _folded(strip: SampleTimeline, lines: Iterable[Any]) -> SampleTimeline:
-    for line in lines:
+    strip = replace(before, offset=offset)
+    for line in map(_parse, lines):
         if isinstance(line, SamplingStarted):
             strip = replace(strip, prompts=line.prompts, every=line.every)
         elif isinstance(line, Frame):
@@ -122,6 +122,91 @@ def _folded(strip: SampleTimeline, lines: Iterable[Any]) -> SampleTimeline:
         elif isinstance(line, Resumed):
             strip = replace(strip, frames=tuple(frame for frame in strip.frames if frame.step <= line.step))
     return strip
+
+
+def _parse(line: bytes) -> Any:
+    """Return a line as its class, or None when it is torn or written by a later version."""
+    try:
+        return _lines.validate_json(line)
+    except ValidationError:
+        return None
+
+
+@dataclass(frozen=True)
+class GenerationSpeed:
+    """How fast this device answers all pinned prompts together."""
+
+    first: float
+    """Seconds to the first token of each."""
+    each: float
+    """Seconds for one more token of each."""
+
+    def frame(self, tokens: int) -> float:
+        """Return the seconds of a frame of answers that long."""
+        return self.first + max(0, tokens - 1) * self.each
+
+
+@dataclass(frozen=True)
+class SamplingSchedule:
+    """How often, and how long."""
+
+    every: int
+    """Steps between two frames."""
+    tokens: int
+    """Tokens of an answer at most."""
+    share: float
+    """What all frames take, as a share of the training's own time."""
+    frames: int
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def summary(self) -> Message:
+        """What is expected of the film strip."""
+        return message("log.samples", frames=self.frames, tokens=self.tokens, share=f"{100 * self.share:.1f}")
+
+
+def choose_schedule(
+    settings: SamplesConfig, longest: int, steps: int, seconds: float, speed: GenerationSpeed
+) -> SamplingSchedule:
+    """Choose a cadence for a run of `steps` steps that take `seconds`; answers are `longest` tokens at most.
+
+    Fewer tokens and fewer frames are tried in turn until all frames take at most `MAX_TIME_SHARE`; what is set is
+    kept in any case.
+    """
+    frames_and_tokens = [
+        *((MAX_FRAMES, tokens) for tokens in range(MAX_TOKENS, SOME_TOKENS - 1, -8)),
+        *((frames, SOME_TOKENS) for frames in range(MAX_FRAMES - 1, SOME_FRAMES - 1, -1)),
+        *((SOME_FRAMES, tokens) for tokens in range(SOME_TOKENS, MIN_TOKENS - 1, -2)),
+        *((frames, MIN_TOKENS) for frames in range(SOME_FRAMES - 1, MIN_FRAMES - 1, -1)),
+    ]
+    candidates = []
+    for frames, tokens in frames_and_tokens:  # the best first
+        every = settings.every or max(1, math.ceil(steps / min(frames, max(1, steps))))
+        tokens = settings.max_new_tokens or max(1, min(tokens, longest))
+        count = math.ceil(steps / every) + 1
+        candidates.append((count * speed.frame(tokens) / max(seconds, 1e-9), every, tokens, count))
+    best = candidates[0]
+    chosen = next((one for one in candidates if one[0] <= MAX_TIME_SHARE), candidates[-1])
+    share, every, tokens, count = chosen
+    sums: dict[str, Any] = {
+        "frames": count,
+        "tokens": tokens,
+        "share": f"{100 * share:.1f}",
+        "most": f"{100 * MAX_TIME_SHARE:.0f}",
+        "frame": f"{speed.frame(tokens):.1f}",
+        "seconds": f"{seconds:,.0f}",
+        "wished": f"{100 * best[0]:.0f}",
+    }
+    kind = "whole" if chosen == best else "shortened" if share <= MAX_TIME_SHARE else "least"
+
+    def choice(name: str, value: int, configured: int | None) -> Choice:
+        return Choice(name, str(value), message(f"choice.samples.{'asked' if configured else kind}", **sums))
+
+    choices = (
+        choice("samples_every", every, settings.every),
+        choice("samples_tokens", tokens, settings.max_new_tokens),
+    )
+    return SamplingSchedule(every, tokens, share, count, choices)
 
 
 class SampleWriter:
@@ -151,7 +236,12 @@ class SampleWriter:
             return
         self._run.update(phase="sampling")
         try:
-            self._take(step)
+            began = time.perf_counter()
+            sides = answer(self._host, self._rows, self._settings, self._on_progress, base=not step)
+            answers = tuple(Answer(text=side.text, tokens=side.tokens, ended=side.end == "turn") for side in sides)
+            seconds = round(time.perf_counter() - began, 3)
+            self._run.append(FILE, Frame(step=step, seconds=seconds, answers=answers).model_dump_json() + "\n")
+            self._taken.add(step)
         except StopRequested:
             raise
         except Exception as error:
@@ -160,14 +250,6 @@ class SampleWriter:
             detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             self._run.note(message("log.sample_failed", step=step, detail=detail), "warning")
         self._run.update(phase="training")
-
-    def _take(self, step: int) -> None:
-        began = time.perf_counter()
-        sides = answer(self._host, self._rows, self._settings, self._on_progress, base=not step)
-        answers = tuple(Answer(text=side.text, tokens=side.tokens, ended=side.end == "turn") for side in sides)
-        seconds = round(time.perf_counter() - began, 3)
-        self._run.append(FILE, Frame(step=step, seconds=seconds, answers=answers).model_dump_json() + "\n")
-        self._taken.add(step)
 
 
 def start(
@@ -188,46 +270,74 @@ def start(
         return None
     assert host.loaded is not None
     try:
-        chosen = pinned.choose(run, config, prepared, host.loaded.tokenizer)
-        started = _started(run, config) if resumed_at is not None else None
+        rows, choices = _choose_prompts(run, config, prepared, host.loaded.tokenizer)
+        lines = map(_parse, run.lines(FILE)[0] if resumed_at is not None else ())
+        started = next((line for line in lines if isinstance(line, SamplingStarted)), None)
         if started is None:
-            started = _first(run, host, config, chosen, steps, seconds, on_progress)
+            speed = measure(host, rows, config.generation, on_progress)
+            longest = config.generation.max_new_tokens
+            schedule = choose_schedule(config.samples, longest, steps, seconds, speed)
+            for choice in (*choices, *schedule.choices):
+                run.record_choice(choice.name, choice.value, choice.reason)
+            prompts = tuple(row.prompt for row in rows)
+            started = SamplingStarted(prompts=prompts, every=schedule.every, tokens=schedule.tokens)
+            run.append(FILE, started.model_dump_json() + "\n")
         elif config.samples.every:
             started = started.model_copy(update={"every": config.samples.every})
     except StopRequested:
         raise
     except Exception as error:
-        log.warning("there is no film strip", exc_info=True)
+        log.warning("there are no sample answers", exc_info=True)
         detail = " ".join(str(error).split())[:300] or type(error).__name__
         run.note(message("log.no_samples", detail=detail), "warning")
         return None
     if resumed_at is not None:
         run.append(FILE, Resumed(step=resumed_at).model_dump_json() + "\n")
     settings = config.generation.model_copy(update={"max_new_tokens": started.tokens})
-    return SampleWriter(run, host, chosen.rows, settings, started.every, on_progress)
+    return SampleWriter(run, host, rows, settings, started.every, on_progress)
 
 
-def _started(run: Run, config: RunConfig) -> SamplingStarted | None:
-    lines, _ = run.lines(FILE)
-    return next((line for line in map(_line, lines) if isinstance(line, SamplingStarted)), None)
+def _choose_prompts(
+    run: Run, config: RunConfig, prepared: PreparedData, tokenizer: Any
+) -> tuple[list[HeldOutRow], tuple[Choice, ...]]:
+    """Return the settings' prompts, else up to `PROMPTS` of the held-out list, the validation rows, or ordinary ones.
+
+    None that the studio chooses stands in the training rows. Raises PromptError when none can be asked alone.
+    """
+    if config.samples.prompts:
+        return held_out.from_prompts(run, config.samples.prompts, tokenizer), ()
+
+    def candidates() -> Iterator[tuple[list[HeldOutRow], Message]]:
+        if listed := config.evaluation.prompts:
+            yield held_out.from_bundled(run, listed, tokenizer), message("choice.samples.held_out", name=listed)
+        numbers = prepared.validation_numbers
+        spread = _spread(numbers, 4 * PROMPTS)  # some may be too long, or stand in the training rows
+        rows = held_out.from_numbers(run, spread, tokenizer)
+        yield rows, message("choice.samples.validation", rows=len(numbers))
+        yield held_out.from_bundled(run, GENERAL, tokenizer), message("choice.samples.general")
+
+    for rows, reason in candidates():
+        usable = _not_in_training(rows, prepared)
+        short = [row for row in usable if len(row.ids) <= MAX_PROMPT_TOKENS]
+        if chosen := _spread(short or usable, PROMPTS):
+            return chosen, (Choice("samples_prompts", str(len(chosen)), reason),)
+    raise PromptError("prompt.nothing_to_pin")
 
 
-def _first(
-    run: RunWriter,
-    host: ModelHost,
-    config: RunConfig,
-    chosen: pinned.Pinned,
-    steps: int,
-    seconds: float,
-    on_progress: Callable[[], None],
-) -> SamplingStarted:
-    speed = measure(host, chosen.rows, config.generation, on_progress)
-    paced = sampling_schedule.choose_schedule(config.samples, config.generation.max_new_tokens, steps, seconds, speed)
-    for choice in (*chosen.choices, *paced.choices):
-        run.record_choice(choice.name, choice.value, choice.reason)
-    started = SamplingStarted(prompts=tuple(row.prompt for row in chosen.rows), every=paced.every, tokens=paced.tokens)
-    run.append(FILE, started.model_dump_json() + "\n")
-    return started
+def _spread(things: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many things from all over a list."""
+    count = min(most, len(things))
+    return [things[place * len(things) // count] for place in range(count)]
+
+
+def _not_in_training(rows: Sequence[HeldOutRow], prepared: PreparedData) -> list[HeldOutRow]:
+    """Return the rows whose prompt no training row begins with."""
+    prompt_lengths = {row.ids: len(row.ids) for row in rows}
+    in_training = set()
+    for batch in prepared.train.with_format("arrow").iter(1000):
+        for ids in batch["input_ids"].to_pylist():
+            in_training |= {begins for begins, length in prompt_lengths.items() if tuple(ids[:length]) == begins}
+    return [row for row in rows if row.ids not in in_training]
 
 
 def answer(
@@ -244,17 +354,13 @@ def answer(
     models = ModelSet(
         model=host.peft,
         tokenizer=loaded.tokenizer,
-        stops=sorted(tokens.stop_ids(loaded.tokenizer, loaded.model.generation_config)),
+        stops=sorted(stop_ids(loaded.tokenizer, loaded.model.generation_config)),
         names=(BASE_MODEL if base else TUNED,),
         mixes=False,
     )
-    batch = [AskedPrompt((row.ids,), noise_key(row.prompt)) for row in rows]
-
-    def show(sides: Answers) -> None:
-        on_progress()
-
+    batch = [PromptBatchItem((row.ids,), noise_key(row.prompt)) for row in rows]
     with preserve_state(host.peft):
-        answered = generate.answer(models, batch, settings, threading.Event(), show)
+        answered = generate.answer(models, batch, settings, threading.Event(), lambda answers: on_progress())
     return [side for (side,) in answered.answers]
 
 

@@ -5,17 +5,19 @@ small corrections would hide the one that matters.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.config import BUILTIN_MODEL, RunConfig
+from studio.config import BUILTIN_MODEL, RunConfig, value_of
 from studio.data import prepare
+from studio.data.health import Report, padded
 from studio.i18n import Message, message
 from studio.model import estimate, hardware, load, quantization, skeleton
 from studio.model.catalogue import size
+from studio.model.load import Located
+from studio.train import plan
 from studio.train.plan import MEMORY_SHARE, Plan
-from studio.train.suggestion_draft import Draft, Facts, Suggestion
 
 LONGEST_CONTEXT = 131_072
 LANGUAGE_ROWS = 50
@@ -29,18 +31,95 @@ MIN_ROWS_TO_SPLIT = 50
 
 
 @dataclass(frozen=True)
+class Suggestion:
+    """A setting that would suit better, and why."""
+
+    path: str
+    before: Any
+    value: Any
+    reason: Message
+
+
+@dataclass(frozen=True)
 class Advice:
     """What is suggested for a run, and what it was drawn from."""
 
     suggestions: tuple[Suggestion, ...]
     read: tuple[Message, ...]
-    """What was found of the data, the model and the device."""
+    """Facts about the data, the model and the device."""
     warnings: tuple[Message, ...] = ()
-    """What no setting mends."""
+    """Problems that no setting solves."""
 
     def settings(self, paths: Any = None) -> dict[str, Any]:
         """Return the suggested values by path, of all suggestions or of those at `paths`."""
         return {s.path: s.value for s in self.suggestions if paths is None or s.path in paths}
+
+
+class Draft:
+    """The settings as the rules have changed them so far; a later rule sees what the earlier ones decided.
+
+    Without `located` (the model is not on this machine), nothing is said about lengths and memory.
+    """
+
+    def __init__(self, config: RunConfig, report: Report, located: Located | None, free: Sequence[float]):
+        self.config, self.report, self.located, self.free = config, report, located, free
+        self.warnings: list[Message] = []
+        self._first = config
+        self._reasons: dict[str, Message] = {}
+        settings = located.settings if located else {}
+        self.architecture: dict[str, Any] = settings.get("text_config") or settings
+        """What the model's `config.json` says of its language part."""
+        self.knows_lengths = located is not None and report.lengths is not None and len(report.lengths) > 0
+
+    def set(self, reason: Message, settings: dict[str, Any]) -> None:
+        """Change settings (values by path); the last reason for each counts."""
+        self.config = self.config.with_settings(settings)
+        self._reasons |= dict.fromkeys(settings, reason)
+
+    @property
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        """What differs now from what was given."""
+        changes = ((path, value_of(self._first, path), value_of(self.config, path)) for path in self._reasons)
+        return tuple(Suggestion(path, a, b, self._reasons[path]) for path, a, b in changes if a != b)
+
+    @property
+    def rows(self) -> int:
+        """Training rows, after the split."""
+        chosen = self.config.data.validation
+        if chosen == self._first.data.validation:
+            return self.report.train
+        return len(prepare.split(range(self.report.usable), chosen.fraction, self.config.data.seed)[0])
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows of an optimizer step."""
+        return self.config.train.batch_size * self.config.train.gradient_accumulation
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return plan.count_steps(self.config.train, self.rows)
+
+    def plan(self, **changes: Any) -> Plan:
+        """Plan a run with the settings, some of them changed for the question (`train__batch_size=1`)."""
+        assert self.located is not None
+        config = self.config.with_settings({name.replace("__", "."): value for name, value in changes.items()})
+        longest = int(min(self.report.lengths.max(), config.data.max_length))
+        return plan.make(config, self.located, rows=self.rows, longest=longest, free=self.free)
+
+    def smallest(self, **changes: Any) -> tuple[Plan, bool]:
+        """Plan a run of one row a step; say too whether it fits."""
+        planned = self.plan(train__batch_size=1, train__gradient_accumulation=1, **changes)
+        return planned, planned.memory.total <= MEMORY_SHARE * planned.free
+
+    def epoch_seconds(self) -> float | None:
+        """Estimate the seconds of an epoch; None while the lengths are not known."""
+        if not self.knows_lengths:
+            return None
+        planned = self.plan()
+        kept = self.report.lengths.clip(max=self.config.data.max_length)
+        tokens = padded(kept, planned.settings.batch_size, self.config.train.length_grouping)
+        return plan.seconds(self.config, self.located, planned, tokens * self.rows / len(kept))
 
 
 def suggest(
@@ -51,30 +130,18 @@ def suggest(
     Settings with the suggestions applied call for none. `on_progress` gets the share of the rows done and
     may raise to end the work. Raises StudioError for data that cannot be read, and for targets that are not there.
     """
-    facts = _gather_facts(config, (free,) if isinstance(free, int | float) else free, on_progress)
-    draft = Draft(config, facts)
-    for rule in (
-        _precision,
-        _validation,
-        _length,
-        _rank,
-        _memory,
-        _batches,
-        _epochs,
-        _learning_rate,
-        _warm_up,
-        _intervals,
-    ):
-        rule(draft)
-    return Advice(draft.suggestions, tuple(_fact_messages(facts)), tuple(draft.warnings))
-
-
-def _gather_facts(config: RunConfig, free: Sequence[float], on_progress: Callable[[float], None]) -> Facts:
     report = prepare.inspect(config, on_progress)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
         report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
-    located = load.locate(config.model)
-    return Facts(report, _is_korean(config), located, hardware.device(), free)
+    draft = Draft(config, report, load.locate(config.model), (free,) if isinstance(free, int | float) else free)
+    korean = _is_korean(config)
+    if not draft.knows_lengths:
+        draft.warnings.append(message("suggest.warn.no_model", id=config.model.id))
+    elif korean and config.model.id == BUILTIN_MODEL:
+        draft.warnings.append(message("suggest.warn.korean_builtin"))
+    for rule in _RULES:
+        rule(draft)
+    return Advice(draft.suggestions, tuple(_facts(draft, korean)), tuple(draft.warnings))
 
 
 def _is_korean(config: RunConfig) -> bool:
@@ -90,26 +157,25 @@ def _brief(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _fact_messages(facts: Facts) -> list[Message]:
-    report, facts_read = facts.report, []
-    facts_read.append(message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}"))
+def _facts(draft: Draft, korean: bool) -> Iterator[Message]:
+    report, located = draft.report, draft.located
+    yield message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}")
     if figures := report.token_figures:
-        facts_read.append(message("suggest.read.lengths", median=figures["median"], longest=f"{figures['longest']:,}"))
-    if facts.korean:
-        facts_read.append(message("suggest.read.korean"))
-    if facts.located:
-        billions = _brief(estimate.parameters(facts.located.path) / 1e9)
-        family = facts.architecture.get("model_type", "?")
-        facts_read.append(message("suggest.read.model", id=facts.located.id, family=family, billions=billions))
-    facts_read.append(message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(facts.free)))))
-    return facts_read
+        yield message("suggest.read.lengths", median=figures["median"], longest=f"{figures['longest']:,}")
+    if korean:
+        yield message("suggest.read.korean")
+    if located:
+        billions = _brief(estimate.parameters(located.path) / 1e9)
+        family = draft.architecture.get("model_type", "?")
+        yield message("suggest.read.model", id=located.id, family=family, billions=billions)
+    yield message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(draft.free))))
 
 
 def _precision(draft: Draft) -> None:
     wanted = draft.config.model.precision
-    best = hardware.precision("auto", draft.facts.architecture.get("model_type", ""))
+    best = hardware.precision("auto", draft.architecture.get("model_type", ""))
     if wanted not in ("auto", best.value):
-        draft.set("model.precision", "auto", best.reason)
+        draft.set(best.reason, {"model.precision": "auto"})
 
 
 def _validation(draft: Draft) -> None:
@@ -117,14 +183,13 @@ def _validation(draft: Draft) -> None:
 
     The validation loss alone shows overfitting, which is what few rows and several epochs lead to.
     """
-    usable = draft.facts.usable
+    usable = draft.report.usable
     if draft.config.data.validation.kind != "none" or usable < MIN_ROWS_TO_SPLIT:
         return
     share = 0.1 if usable <= 2000 else max(0.001, round(200 / usable, 3))
     held = max(1, round(share * usable))
     reason = message("suggest.validation", held=held, rows=f"{usable:,}")
-    draft.set("data.validation.kind", "fraction", reason)
-    draft.set("data.validation.fraction", share, reason)
+    draft.set(reason, {"data.validation.kind": "fraction", "data.validation.fraction": share})
 
 
 def _length(draft: Draft) -> None:
@@ -136,17 +201,17 @@ def _length(draft: Draft) -> None:
         return
     import numpy
 
-    lengths, now = draft.facts.report.lengths, draft.config.data.max_length
+    lengths, now = draft.report.lengths, draft.config.data.max_length
     longest, most = int(lengths.max()), math.ceil(numpy.quantile(lengths, 0.99))
     covered = longest if longest <= 1.25 * most else most
-    context = draft.facts.architecture.get("max_position_embeddings") or LONGEST_CONTEXT
+    context = draft.architecture.get("max_position_embeddings") or LONGEST_CONTEXT
     wanted = max(16, min(64 * math.ceil(covered / 64), context))
     too_long = now > context or (longest > covered and now > 1.25 * wanted)
     if now >= covered and not too_long:
         return
     share = f"{(lengths <= wanted).mean():.1%}"
     reason = message("suggest.length", share=share, wanted=f"{wanted:,}", longest=f"{longest:,}", now=f"{now:,}")
-    draft.set("data.max_length", wanted, reason)
+    draft.set(reason, {"data.max_length": wanted})
 
 
 def _rank(draft: Draft) -> None:
@@ -159,16 +224,16 @@ def _rank(draft: Draft) -> None:
     if not draft.knows_lengths:
         return
     lora = draft.config.lora
-    weights = skeleton.build(draft.facts.located.path, lora).trained / lora.r
-    tokens = draft.facts.report.token_figures["trained"]
+    weights = skeleton.build(draft.located.path, lora).trained / lora.r
+    tokens = draft.report.token_figures["trained"]
     needed = next((r for r in (8, 16, 32, 64) if r * weights >= tokens), 128)
     rank = lora.r if needed <= lora.r <= max(64, needed) else max(16, needed)  # a large one costs memory, not quality
     figures = {"tokens": f"{tokens:,}", "weights": _brief(rank * weights / 1e6), "rank": rank}
     if rank != lora.r:
         key = "suggest.rank.more" if rank > lora.r else "suggest.rank.less"
-        draft.set("lora.r", rank, message(key, **figures))
+        draft.set(message(key, **figures), {"lora.r": rank})
     if lora.alpha not in (32, rank, 2 * rank) and not lora.rslora:
-        draft.set("lora.alpha", 32, message("suggest.alpha", rank=rank))
+        draft.set(message("suggest.alpha", rank=rank), {"lora.alpha": 32})
 
 
 def _memory(draft: Draft) -> None:
@@ -178,67 +243,36 @@ def _memory(draft: Draft) -> None:
     what does not fit without.
     """
     if not draft.knows_lengths:
-        draft.warnings.append(message("suggest.warn.no_model", id=draft.config.model.id))
         return
-    if draft.facts.korean and draft.config.model.id == BUILTIN_MODEL:
-        draft.warnings.append(message("suggest.warn.korean_builtin"))
-    if quantization.saved_quantization(draft.facts.located.settings) is None:
-        _quantization(draft)
-    _checkpointing(draft)
-    _shorten(draft)
-
-
-def _smallest(draft: Draft, **changes: Any) -> Plan:
-    return draft.plan(train__batch_size=1, train__gradient_accumulation=1, **changes)
-
-
-def _fits(planned: Plan) -> bool:
-    return planned.memory.total <= MEMORY_SHARE * planned.free
+    if quantization.saved_quantization(draft.located.settings) is None:
+        quantized = draft.config.model.quantization != "none"
+        checkpointing = "off" if quantized else "auto"
+        whole, fits = draft.smallest(model__quantization="none", train__gradient_checkpointing=checkpointing)
+        if quantized and (fits or hardware.device() == "mps"):
+            draft.set(message("suggest.no_quantization", **_sums(whole)), {"model.quantization": "none"})
+        elif not quantized and not fits and hardware.device() != "mps":
+            small, _ = draft.smallest(model__quantization="nf4", train__gradient_checkpointing="auto")
+            then = size(int(small.memory.total))
+            draft.set(message("suggest.quantize", then=then, **_sums(whole)), {"model.quantization": "nf4"})
+    checkpointing = draft.config.train.gradient_checkpointing
+    without, fits = draft.smallest(train__gradient_checkpointing="off")
+    if (checkpointing == "on" and fits) or (checkpointing == "off" and not fits):
+        reason = message(f"suggest.checkpointing.{'fits' if fits else 'tight'}", **_sums(without))
+        draft.set(reason, {"train.gradient_checkpointing": "auto"})
+    before, _ = draft.smallest()
+    lengths, planned = draft.report.lengths, before
+    length = int(min(lengths.max(), draft.config.data.max_length))
+    while not planned.fits and length > 128:
+        length //= 2
+        share = f"{(lengths > length).mean():.0%}"
+        draft.set(message("suggest.shorter", share=share, length=length, **_sums(before)), {"data.max_length": length})
+        planned, _ = draft.smallest()
+    if not planned.fits:
+        draft.warnings.append(message("suggest.warn.too_large", **_sums(planned)))
 
 
 def _sums(planned: Plan) -> dict[str, str]:
     return {"need": size(int(planned.memory.total)), "free": size(int(planned.free))}
-
-
-def _checkpointing(draft: Draft) -> None:
-    requested = draft.config.train.gradient_checkpointing
-    if requested == "auto":
-        return
-    without = _smallest(draft, train__gradient_checkpointing="off")
-    if requested == "on" and _fits(without):
-        draft.set("train.gradient_checkpointing", "auto", message("suggest.checkpointing.fits", **_sums(without)))
-    if requested == "off" and not _fits(without):
-        draft.set("train.gradient_checkpointing", "auto", message("suggest.checkpointing.tight", **_sums(without)))
-
-
-def _quantization(draft: Draft) -> None:
-    if draft.config.model.quantization == "none":
-        whole = _smallest(draft, train__gradient_checkpointing="auto")
-        if not _fits(whole) and draft.facts.device != "mps":
-            small = _smallest(draft, model__quantization="nf4", train__gradient_checkpointing="auto")
-            then = size(int(small.memory.total))
-            draft.set("model.quantization", "nf4", message("suggest.quantize", then=then, **_sums(whole)))
-        return
-    whole = _smallest(draft, model__quantization="none", train__gradient_checkpointing="off")
-    if _fits(whole) or draft.facts.device == "mps":
-        draft.set("model.quantization", "none", message("suggest.no_quantization", **_sums(whole)))
-
-
-def _shorten(draft: Draft) -> None:
-    before = _smallest(draft)
-    if before.memory.total <= before.free:
-        return
-    lengths, length = draft.facts.report.lengths, draft.longest
-    while length > 128:
-        length //= 2
-        draft.set(
-            "data.max_length",
-            length,
-            message("suggest.shorter", share=f"{(lengths > length).mean():.0%}", length=length, **_sums(before)),
-        )
-        if _smallest(draft).fits:
-            return
-    draft.warnings.append(message("suggest.warn.too_large", **_sums(_smallest(draft))))
 
 
 def _batches(draft: Draft) -> None:
@@ -250,25 +284,24 @@ def _batches(draft: Draft) -> None:
     train, rows = draft.config.train, draft.rows
     suited = 8 if rows <= 1000 else 16 if rows <= 10_000 else 32
     suited = max(1, min(suited, 2 ** int(math.log2(max(1, rows // 4 or 1)))))
-    now = train.batch_size * train.gradient_accumulation
+    now = draft.rows_per_step
     product = now if suited / 2 <= now <= 2 * suited else suited
     figures = {"product": product, "rows": f"{rows:,}"}
     if not draft.knows_lengths:
         if product != now:
+            best = min(product, train.batch_size)
             reason = message("suggest.batches.rows", **figures)
-            draft.set("train.batch_size", min(product, train.batch_size), reason)
-            draft.set("train.gradient_accumulation", product // draft.config.train.batch_size, reason)
+            draft.set(reason, {"train.batch_size": best, "train.gradient_accumulation": product // best})
         return
     whole = draft.plan(train__batch_size=product, train__gradient_accumulation=1, train__batch_split="auto")
     best = whole.settings.batch_size
-    slow = draft.facts.device == "cuda" and 4 * train.batch_size <= best
+    slow = hardware.device() == "cuda" and 4 * train.batch_size <= best
     if product == now and train.batch_size <= best and not slow:
         return
     figures |= {"batch": best, **_sums(whole)}
     key = "rows" if product != now else "faster" if slow else "memory"
     reason = message(f"suggest.batches.{key}", **figures)
-    draft.set("train.batch_size", best, reason)
-    draft.set("train.gradient_accumulation", product // best, reason)
+    draft.set(reason, {"train.batch_size": best, "train.gradient_accumulation": product // best})
 
 
 def _epochs(draft: Draft) -> None:
@@ -277,8 +310,7 @@ def _epochs(draft: Draft) -> None:
     Three epochs are what Alpaca (Taori et al. 2023) and QLoRA's smaller sets (Dettmers et al. 2023, table 9) were tuned
     with; with more data a further pass mostly learns by heart.
     """
-    train, rows = draft.config.train, draft.rows
-    product = train.batch_size * train.gradient_accumulation
+    train, rows, product = draft.config.train, draft.rows, draft.rows_per_step
     base = 3 if rows <= 5000 else 2 if rows <= 50_000 else 1
     wanted = max(base, min(10, math.ceil(60 * product / max(1, rows))))
     seconds = draft.epoch_seconds()
@@ -293,9 +325,7 @@ def _epochs(draft: Draft) -> None:
         return
     key = "suggest.epochs.long" if long else "suggest.epochs.few" if now < wanted else "suggest.epochs.many"
     reason = message(key, rows=f"{rows:,}", epochs=wanted, now=_brief(now), hours=hours)
-    if train.max_steps:
-        draft.set("train.max_steps", None, reason)
-    draft.set("train.epochs", float(wanted), reason)
+    draft.set(reason, ({"train.max_steps": None} if train.max_steps else {}) | {"train.epochs": float(wanted)})
 
 
 def _learning_rate(draft: Draft) -> None:
@@ -305,12 +335,10 @@ def _learning_rate(draft: Draft) -> None:
     Qwen, at every rank; its 15 for short runs. Quantized models of 7B and more keep to QLoRA's 2e-4, and 1e-4 above 13B
     (Dettmers et al. 2023, table 9). A rate within twice of that stays.
     """
-    if not draft.facts.located:
+    if not draft.located:
         return
-    settings, train = draft.facts.architecture, draft.config.train
-    width = settings.get("hidden_size") or 2000
-    family = settings.get("model_type", "")
-    steps, weights = draft.steps, estimate.parameters(draft.facts.located.path)
+    width, family = draft.architecture.get("hidden_size") or 2000, draft.architecture.get("model_type", "")
+    steps, weights = draft.steps, estimate.parameters(draft.located.path)
     times = 15 if steps < 100 else 10
     if draft.config.model.quantization != "none" and weights >= 6.5e9:
         wanted = 2e-4 if weights < 20e9 else 1e-4
@@ -320,8 +348,8 @@ def _learning_rate(draft: Draft) -> None:
         curves = [(2000 / width) ** power for power in ([powers[family]] if family in powers else powers.values())]
         wanted = float(f"{min(2e-3, max(5e-5, 5e-5 * times * min(curves))):.0e}")
         reason = message("suggest.rate.width", width=f"{width:,}", steps=f"{steps:,}", times=times, rate=_rate(wanted))
-    if not wanted / 2 <= train.learning_rate <= 2 * wanted:
-        draft.set("train.learning_rate", wanted, reason)
+    if not wanted / 2 <= draft.config.train.learning_rate <= 2 * wanted:
+        draft.set(reason, {"train.learning_rate": wanted})
 
 
 def _rate(value: float) -> str:
@@ -337,36 +365,32 @@ def _warm_up(draft: Draft) -> None:
     wanted = max(1, min(100, round(0.05 * steps)))
     if now and (now <= 0.2 * steps or now <= wanted):
         return
-    key = "suggest.warm_up.long" if now else "suggest.warm_up.none"
-    if train.warmup_ratio:
-        draft.set("train.warmup_ratio", 0.0, message(key, steps=steps, now=round(now), wanted=wanted))
-    draft.set("train.warmup_steps", wanted, message(key, steps=steps, now=round(now), wanted=wanted))
+    reason = message(f"suggest.warm_up.{'long' if now else 'none'}", steps=steps, now=round(now), wanted=wanted)
+    draft.set(reason, ({"train.warmup_ratio": 0.0} if train.warmup_ratio else {}) | {"train.warmup_steps": wanted})
 
 
 def _intervals(draft: Draft) -> None:
     """Score the validation rows about ten times a run, save at least every quarter of an hour, draw fifty points."""
     train, steps = draft.config.train, draft.steps
     if train.logging_steps > max(1, steps // 20):
-        often = max(1, steps // 50)
-        draft.set("train.logging_steps", often, message("suggest.logging", steps=steps, now=train.logging_steps))
+        reason = message("suggest.logging", steps=steps, now=train.logging_steps)
+        draft.set(reason, {"train.logging_steps": max(1, steps // 50)})
     seconds = draft.epoch_seconds()
     if train.save == "epoch" and seconds and seconds > 2 * CHECKPOINT_SECONDS:
-        each = seconds * train.epochs / steps if not train.max_steps else seconds * _share_of_epoch(draft)
-        every = max(1, min(steps, round(CHECKPOINT_SECONDS / each)))
+        epochs = draft.rows_per_step / max(1, draft.rows) if train.max_steps else train.epochs / steps
+        every = max(1, min(steps, round(CHECKPOINT_SECONDS / (seconds * epochs))))
         reason = message("suggest.save.often", minutes=round(seconds / 60), steps=every)
-        draft.set("train.save", "steps", reason)
-        draft.set("train.save_steps", every, reason)
+        draft.set(reason, {"train.save": "steps", "train.save_steps": every})
     elif train.save == "steps" and train.save_steps > steps:
-        draft.set("train.save", "epoch", message("suggest.save.never", every=train.save_steps, steps=steps))
+        draft.set(message("suggest.save.never", every=train.save_steps, steps=steps), {"train.save": "epoch"})
     if draft.config.data.validation.kind == "none":
         return
     if not steps / 25 <= train.eval_steps <= max(1, steps / 4):
         every = max(1, round(steps / 10))
-        draft.set("train.eval_steps", every, message("suggest.eval", steps=steps, every=every, now=train.eval_steps))
+        reason = message("suggest.eval", steps=steps, every=every, now=train.eval_steps)
+        draft.set(reason, {"train.eval_steps": every})
     if train.keep == "last":
-        draft.set("train.keep", "best", message("suggest.keep"))
+        draft.set(message("suggest.keep"), {"train.keep": "best"})
 
 
-def _share_of_epoch(draft: Draft) -> float:
-    train = draft.config.train
-    return train.batch_size * train.gradient_accumulation / max(1, draft.rows)
+_RULES = (_precision, _validation, _length, _rank, _memory, _batches, _epochs, _learning_rate, _warm_up, _intervals)

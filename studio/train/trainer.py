@@ -13,7 +13,7 @@ from transformers.integrations.neftune import deactivate_neftune
 from trl import SFTConfig
 from typing_extensions import override
 
-from studio.config import RunConfig
+from studio.config import RunConfig, TrainConfig
 from studio.errors import RunError
 from studio.i18n import message
 from studio.model import adapter, processes
@@ -40,18 +40,14 @@ _SEED_STRIDE = 1_000_003
 class StudioTrainer(PackedTrainer):
     """Trains adapters under a run's directory.
 
-    Writes each checkpoint whole or not at all; groups rows by length if asked to; ends at the first loss or gradient
-    that is not a number, and still holds the weights that were good. Of several processes, each trains on its share of
-    a step's rows, and the first one writes.
+    Writes each checkpoint whole or not at all; groups rows by length where the settings say so; ends at the first loss
+    or gradient that is not a number, and still holds the last weights before it. Of several processes, each trains on
+    its share of a step's rows, and the main one writes. `on_micro_batch` is called after every forward pass and may
+    raise to end the training.
     """
 
-    def __init__(
-        self, run: RunWriter, keep_checkpoints: int, length_grouping: bool, steps: RunCallback, **settings: Any
-    ):
-        self._length_grouping = length_grouping
-        self._run = run
-        self._keep_checkpoints = keep_checkpoints
-        self._steps = steps
+    def __init__(self, run: RunWriter, settings: TrainConfig, on_micro_batch: Callable[[], None], **arguments: Any):
+        self._run, self._settings, self.on_micro_batch = run, settings, on_micro_batch
         self._draft: Path | None = None
         self._good: list[torch.Tensor] = []
         self._good_step = 0
@@ -59,24 +55,22 @@ class StudioTrainer(PackedTrainer):
         self._broken = False
         self.skipped = 0
         """Steps since the start or the resume that float16's gradient scaler has left out."""
-        super().__init__(callbacks=[steps], **settings)
-        steps.evaluate = self.evaluate
-        steps.sample = self.sample
+        self.after_step: dict[str, Any] = {}
+        """The state of the random number generators after the last whole step."""
         self.strip: SampleWriter | None = None
-        """Takes the frames of the film strip, once there is one."""
+        """Writes the sample answers, where the run has some."""
+        super().__init__(**arguments)
 
     def sample(self, *, last: bool = False) -> None:
-        """Answer the pinned prompts, where that is due after the steps so far; the other processes wait meanwhile."""
-        if processes.world_size() == 1:
-            self._take_frame(last)
-            return
-        with contextlib.suppress(StopRequested):  # all processes end together, below
-            self._take_frame(last)
-        self._steps.check_requests()
-
-    def _take_frame(self, last: bool) -> None:
-        if self.strip:
-            self.strip.take_if_due(self.state.global_step, last=last)
+        """Answer the sample prompts, where that is due after the steps so far; the other processes wait meanwhile."""
+        try:
+            if self.strip:
+                self.strip.take_if_due(self.state.global_step, last=last)
+        except StopRequested:
+            if processes.world_size() == 1:
+                raise
+        if processes.world_size() > 1:
+            self.on_micro_batch()  # where a stop is requested, all processes end here
 
     @override
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -90,7 +84,7 @@ class StudioTrainer(PackedTrainer):
             raise
 
     def fit(self, resume_from: Path | None) -> None:
-        """Train to the last step, or until early stopping has had enough, and take the last frame of the strip."""
+        """Train to the last step, or until early stopping ends the run, and answer the sample prompts once more."""
         with contextlib.suppress(EarlyStop):
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         if self.skipped:
@@ -130,7 +124,7 @@ class StudioTrainer(PackedTrainer):
         return self._skipped if self.accelerator.scaler is not None else 0
 
     def _trained(self) -> list[torch.Tensor]:
-        """Return the trained weights: this process's part of them, where they are spread."""
+        """Return the trained weights: this process's part of them, where they are sharded."""
         result = (weights.data for weights in self.model.parameters() if weights.requires_grad)
         return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in result]
 
@@ -151,7 +145,7 @@ class StudioTrainer(PackedTrainer):
     @override
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the validation rows without a trace: how often that is done does not change the training."""
-        self._steps.check_requests()
+        self.on_micro_batch()  # a request is answered before an evaluation begins
         before = random_state()
         try:
             return super().evaluate(*args, **kwargs)
@@ -160,7 +154,7 @@ class StudioTrainer(PackedTrainer):
 
     @override
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if not self._length_grouping:
+        if not self._settings.length_grouping:
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
         size = self.get_total_train_batch_size(self.args)
@@ -172,23 +166,21 @@ class StudioTrainer(PackedTrainer):
         batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)  # over many processes: a part
         if processes.is_main_process():
             batches.sampler = recorded_rows.RecordedSampler(batches.sampler, self._run.path)
-        return self._share(loader, batches.sampler, self.args.train_batch_size)
+        return distributed_loader.share(
+            loader, batches.sampler, self.args.train_batch_size, self.processing_class.pad_token_id
+        )
 
     @override
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         loader = super().get_eval_dataloader(eval_dataset)
-        return self._share(loader, range(len(loader.dataset)), self.args.eval_batch_size)
-
-    def _share(self, loader: Any, rows: Any, size: int) -> Any:
-        if processes.world_size() == 1:
-            return loader
-        return distributed_loader.DistributedLoader(loader, rows, size, self.processing_class.pad_token_id)
+        rows = range(len(loader.dataset))
+        return distributed_loader.share(loader, rows, self.args.eval_batch_size, self.processing_class.pad_token_id)
 
     def save_last_checkpoint(self) -> None:
         """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""
-        if not self._steps.after_step:  # nothing was done since the start, or since the checkpoint it went on from
+        if not self.after_step:  # nothing was done since the start, or since the checkpoint it went on from
             return
-        set_random_state(self._steps.after_step)
+        set_random_state(self.after_step)
         self.model.zero_grad()
         self._save_checkpoint(self.model, None)
 
@@ -198,7 +190,7 @@ class StudioTrainer(PackedTrainer):
         if processes.is_main_process():
             checkpoints.write(self._run.path, self.state.global_step, lambda draft: self._fill(draft, model, trial))
             processes.broadcast()
-            checkpoints.prune(self._run.path, self._keep_checkpoints)
+            checkpoints.prune(self._run.path, self._settings.keep_checkpoints)
         else:
             while draft := processes.broadcast():
                 self._write(draft, model, trial)
@@ -214,7 +206,7 @@ class StudioTrainer(PackedTrainer):
         result.rmdir()
 
     def _write(self, draft: Path, model: Any, trial: Any) -> None:
-        """Write this process's part: the first one all but the random states of the others."""
+        """Write this process's part: the main one all but the random states of the others."""
         self._draft = draft
         try:
             Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card that is not wanted here
@@ -269,7 +261,7 @@ def build_trainer(
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_steps or settings.warmup_ratio,  # below 1 it is a share of all steps
-        per_device_train_batch_size=rows // processes.world_size(),  # all at once: `LeanTrainer` cuts them up
+        per_device_train_batch_size=rows // processes.world_size(),  # all at once: `PackedTrainer` cuts them up
         per_device_eval_batch_size=plan.evaluated_at_once,
         average_tokens_across_devices=True,
         ddp_find_unused_parameters=False,
@@ -298,13 +290,10 @@ def build_trainer(
     arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
     if device() == "cuda" and processes.world_size() == 1:
         _use_card_of(loaded.model, arguments)
-    steps = RunCallback(run, on_micro_batch, best, resumed)
-    steps.gather = host.gather
     trainer = StudioTrainer(
         run,
-        settings.keep_checkpoints,
-        settings.length_grouping,
-        steps,
+        settings,
+        on_micro_batch,
         most_tokens=plan.most_tokens,
         most_rows=settings.batch_size if processes.world_size() > 1 else None,
         model=wrapped,
@@ -316,10 +305,20 @@ def build_trainer(
     if loaded.precision.value == "float16" and device() == "cpu":
         _scale_gradients_on_processor(trainer.accelerator)
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(RunCallback(trainer, run, best, host.gather, resumed))
     for tracker in settings.trackers if processes.is_main_process() else ():
         trainer.add_callback(_tracker(tracker, run.path))
-    _float32_adapter(wrapped)
-    _record_step_choices(run, trainer, loaded.attention.value)
+    for weights in wrapped.parameters():  # TRL casts those of a quantized model to bfloat16, where small updates vanish
+        if weights.requires_grad:
+            weights.data = weights.data.to(torch.float32)  # float16's gradient scaler can unscale no others
+    noise = trainer.neftune_noise_alpha is not None
+    reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
+    rows_are = "packed" if trainer.packed else "padded"
+    run.record_choice("rows", rows_are, message(f"choice.rows.{reason}", attention=loaded.attention.value))
+    if trainer.router_loss_fails:
+        run.note(message("log.no_router_loss"), "warning")
+    logits = "trained" if trainer.scored else "all"
+    run.record_choice("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
     return trainer
 
 
@@ -341,18 +340,6 @@ def _scale_gradients_on_processor(accelerator: Any) -> None:
     accelerator.scaler = torch.amp.GradScaler("cpu")
 
 
-def _record_step_choices(run: RunWriter, trainer: Any, attention: str) -> None:
-    """Record what the model's steps leave out."""
-    noise = trainer.neftune_noise_alpha is not None
-    reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
-    rows = "packed" if trainer.packed else "padded"
-    run.record_choice("rows", rows, message(f"choice.rows.{reason}", attention=attention))
-    if trainer.router_loss_fails:
-        run.note(message("log.no_router_loss"), "warning")
-    logits = "trained" if trainer.scored else "all"
-    run.record_choice("logits", f"{logits} tokens", message(f"choice.logits.{logits}"))
-
-
 def _tracker(name: str, folder: Path) -> Any:
     """Return transformers' callback for a tracker, which keeps its files in the run's folder; raises RunError."""
     from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
@@ -366,14 +353,3 @@ def _tracker(name: str, folder: Path) -> Any:
         return WandbCallback() if name == "wandb" else TrackioCallback()
     except (ImportError, RuntimeError) as error:
         raise RunError("run.no_tracker", tracker=name) from error
-
-
-def _float32_adapter(model: Any) -> None:
-    """Keep the trained weights in float32.
-
-    TRL casts those of a quantized model to bfloat16, where small updates vanish, and which float16's gradient scaler
-    cannot unscale.
-    """
-    for weights in model.parameters():
-        if weights.requires_grad:
-            weights.data = weights.data.to(torch.float32)

@@ -9,8 +9,7 @@ from studio import command
 from studio.config import RunConfig, value_of
 from studio.i18n import has, text
 from studio.model.hardware import Choice
-from studio.train.suggest import Advice
-from studio.train.suggestion_draft import Suggestion
+from studio.train.suggest import Advice, Suggestion
 from studio.ui.failures import lines
 
 LONGEST_VALUE = 60

@@ -2,7 +2,7 @@
 
 import pytest
 
-from studio.compare.lyrics import plain_text, shape, tagged_text
+from studio.compare.lyrics import shape, tagged_text
 from studio.config import SourceConfig
 from studio.data import source
 
@@ -18,6 +18,10 @@ SONG = """등대가 켜지는 시간에
 
 def sections(answer):
     return [stanza.tag for stanza in shape(answer)]
+
+
+def plain_text(stanzas):
+    return "\n\n".join("\n".join(line.text for line in stanza.lines) for stanza in stanzas)
 
 
 def words_of(text):

@@ -118,7 +118,7 @@ def carry_out(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     )
     with CARDS, runs.scratch(config) as run:
         loaded = host.base(config.model, located)
-        best = BestAdapter(run, False, None, lambda made: None)
+        best = BestAdapter(run)
         rows = prepared.train, prepared.validation
         CARDS.reset_peak()
         trainer = build_trainer(run, config, planned, host, *rows, lambda: None, best, resumed=False)

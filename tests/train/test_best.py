@@ -19,7 +19,7 @@ def watch(run, patience=None):
         folder.mkdir()
         (folder / "adapter").write_text(folder.name)
 
-    return BestAdapter(run, True, patience, save)
+    return BestAdapter(run, save, patience)
 
 
 def kept(run):

@@ -1,7 +1,7 @@
 """How often prompts are answered, and how long the answers are."""
 
 from studio.config import SamplesConfig
-from studio.train.sampling_schedule import MAX_TIME_SHARE, GenerationSpeed, choose_schedule
+from studio.train.samples import MAX_TIME_SHARE, GenerationSpeed, choose_schedule
 
 FAST, SLOW = GenerationSpeed(0.05, 0.03), GenerationSpeed(0.7, 0.12)
 

@@ -6,7 +6,7 @@ from following import wait_until_over
 from studio import gpu
 from studio.config import ModelConfig, TrainConfig
 from studio.model import load
-from studio.train import plan, preflight, schedule
+from studio.train import plan, preflight
 
 LENGTHS = [
     ({"train.max_steps": None, "train.epochs": 1, "train.batch_size": 6}, 24, 4),
@@ -43,7 +43,7 @@ def test_a_warmup_that_never_ends_is_shortened_with_a_reason(make, settings, row
 
 def test_a_ratio_never_takes_the_only_step(make):
     planned = make({"train.max_steps": 1, "train.warmup_ratio": 0.03})  # rounded up, it would be that step, at rate 0
-    assert schedule.warmup_steps(planned.settings, planned.steps) == 0
+    assert plan.warmup_steps(planned.settings, planned.steps) == 0
 
 
 @pytest.mark.parametrize(
@@ -140,4 +140,4 @@ def test_steps_of_a_warmup_are_counted_as_transformers_does():
     for ratio in (0.0, 0.01, 0.3, 0.99):
         for steps in (1, 2, 9, 100):
             arguments = TrainingArguments(warmup_steps=ratio)
-            assert schedule.warmup_steps(TrainConfig(warmup_ratio=ratio), steps) == arguments.get_warmup_steps(steps)
+            assert plan.warmup_steps(TrainConfig(warmup_ratio=ratio), steps) == arguments.get_warmup_steps(steps)

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from studio import presets
+from studio.data import prepare
 from studio.i18n import LANGUAGES
+from studio.model import load
 from studio.train import preflight, suggest
 from studio.train.plan import MEMORY_SHARE
 
@@ -122,9 +124,12 @@ def test_validation_rows_bring_their_cadence_and_the_best_checkpoint(rows):
     ("model_type", "width", "rate"),
     [("llama", 2048, 5e-4), ("llama", 4096, 3e-4), ("qwen2", 3584, 5e-4), ("gemma2", 2304, 4e-4)],
 )
-def test_the_learning_rate_follows_the_width_and_the_family(rows, tiny_model, tmp_path, model_type, width, rate):
+def test_the_learning_rate_follows_the_width_and_the_family(rows, model_type, width, rate):
     config = rows(600, train__learning_rate=1e-6, train__batch_size=4)
-    draft = suggest.Draft(config, _facts(config, tiny_model, {"model_type": model_type, "hidden_size": width}))
+    report, located = prepare.inspect(config), load.locate(config.model)
+
+    draft = suggest.Draft(config, report, located, (FREE,))
+    draft.architecture = {"model_type": model_type, "hidden_size": width}
     suggest._learning_rate(draft)
     assert draft.steps >= 100
     assert draft.config.train.learning_rate == rate
@@ -153,17 +158,3 @@ def test_korean_rows_are_recognized(rows):
     english = suggest.suggest(rows(60), FREE)
     assert "suggest.read.korean" in [told.key for told in korean.read]
     assert "suggest.read.korean" not in [told.key for told in english.read]
-
-
-def _facts(config, tiny_model, settings):
-    from dataclasses import replace
-
-    facts = suggest._gather_facts(config, FREE, lambda share: None)
-
-    class Other(type(facts.located)):
-        @property
-        def settings(self):
-            return settings
-
-    located = Other(facts.located.id, facts.located.path, None)
-    return replace(facts, located=located)

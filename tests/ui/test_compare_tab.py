@@ -230,8 +230,8 @@ def fits_a_phone(other: Session) -> None:
 
 
 def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_url, browser, finished_run, monkeypatch):
-    put, pace = generate._Streamer.put, [0.1]
-    monkeypatch.setattr(generate._Streamer, "put", lambda self, value: (time.sleep(pace[0]), put(self, value)))
+    put, pace = generate._Stream.put, [0.1]
+    monkeypatch.setattr(generate._Stream, "put", lambda self, value: (time.sleep(pace[0]), put(self, value)))
     endless = SimpleNamespace(stop_ids=lambda *given: {2})  # it never comes to its end by itself
     monkeypatch.setattr("studio.compare.column_loading.tokens", endless)
     one = Session(browser, page_url, "en")

@@ -8,8 +8,7 @@ from studio import presets
 from studio.config import RunConfig, fields
 from studio.i18n import LANGUAGES, has, message, text
 from studio.model.hardware import Choice
-from studio.train.suggest import Advice
-from studio.train.suggestion_draft import Suggestion
+from studio.train.suggest import Advice, Suggestion
 from studio.ui import recipe_views
 
 UNITS = {
@@ -20,7 +19,7 @@ UNITS = {
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("path", "info"), [pair for pair in fields() if pair[1].json_schema_extra["unit"]])
+@pytest.mark.parametrize(("path", "info"), [pair for pair in fields().items() if pair[1].json_schema_extra["unit"]])
 def test_a_setting_with_a_unit_names_it(path, info, language):
     assert UNITS[language][info.json_schema_extra["unit"]] in text(f"config.{path}.title", language).lower()
 

@@ -16,7 +16,7 @@ from studio.export.export_context import ExportContext
 from studio.export.verify.verification import Answer, EvalPrompt, ModelAnswers, RowSource
 from studio.generation import generate, held_out, likelihood
 from studio.generation.generate import PromptBatchItem
-from studio.train import pinned, recorded_rows, samples
+from studio.train import recorded_rows, samples
 
 if TYPE_CHECKING:
     from studio.export.verify.checks import VerificationCase
@@ -53,7 +53,7 @@ def sample_prompts(context: ExportContext) -> list[EvalPrompt]:
     prompts = samples.read(run).prompts or context.config.samples.prompts
     return encode_prompts(context, prompts) or [
         EvalPrompt(row.ids, texts=(row.prompt,))
-        for row in held_out.from_bundled(run, held_out.GENERAL, tokenizer)[: pinned.PROMPTS]
+        for row in held_out.from_bundled(run, held_out.GENERAL, tokenizer)[: samples.PROMPTS]
     ]
 
 
