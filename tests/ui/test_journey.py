@@ -157,7 +157,7 @@ def test_the_address_keeps_tab_and_language_and_nothing_typed_is_lost(page_url, 
     expect(name).to_have_value("이름")
     assert page.url.endswith("?language=en#train")
 
-    opened = page.locator("#tabs [role=tab][aria-selected=true]")
+    opened = page.locator("#tabs [role=tab][aria-selected=true]:visible")
     tab(page, "compare")
     expect(page).to_have_url(re.compile("#compare/answers$"))
     page.get_by_role("tab", name=text("ui.compare.tabs.vote"), exact=True).click()

@@ -46,7 +46,7 @@ def build(words: Words, form: Form) -> ModelChoice:
         filterable=True,
         elem_id="model",
     )
-    said = gr.HTML(elem_id="model-said")  # events fill it, so that a change of language does not empty it
+    said = gr.HTML(elem_id="model-said")
     token = words.make(
         gr.Textbox,
         label="ui.hub.token",
@@ -86,9 +86,8 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
         yield _show(found)
 
     @shown(language)
-    def say_model(facts: ModelFacts | None) -> dict[Any, Any]:
-        said = model_views.facts(facts, language) if facts else model_views.note("ui.model.empty", language)
-        return {model: gr.update(choices=_offered(language)), choice.said: said}
+    def offer_models() -> dict[str, Any]:
+        return gr.update(choices=_offered(language))
 
     @shown(language)
     def pull_model(
@@ -142,10 +141,9 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
     asked = [model, revision, choice.token]
     chosen = [model.change, revision.blur, revision.submit, choice.token.submit, root.load]
     gr.on(chosen, look_at_model, asked, choice.of_facts, trigger_mode="always_last", **QUIET)
-    said = [choice.facts]
-    root.load(say_model, said, [model, choice.said], **QUIET)
+    root.load(offer_models, None, model, **QUIET)
     fetched = choice.fetch.click(pull_model, [choice.facts, *asked], choice.of_facts, **QUIET)
-    fetched.then(say_model, said, [model, choice.said], **QUIET)
+    fetched.then(offer_models, None, model, **QUIET)
     choice.cancel.click(cancel_pull, None, None, **QUIET)
 
 
