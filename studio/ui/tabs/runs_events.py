@@ -198,14 +198,14 @@ def connect_others(
     @failures_shown(language)
     def to_train(kept: Any, *looks: Any) -> Any:
         run = opened(Shown.of(kept))
-        return {**show_run(follow.follow(run.id), language, *looks), tabs: gr.update(selected="train")}
+        return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     @failures_shown(language)
     def resume(kept: Any, *looks: Any) -> Any:
         from studio import gpu
 
         run = gpu.thread().resume_run(opened(Shown.of(kept)).id)
-        return {**show_run(follow.follow(run.id), language, *looks), tabs: gr.update(selected="train")}
+        return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     @failures_shown(language)
     def to_compare(kept: Any) -> Any:

@@ -217,7 +217,7 @@ def _why(following: Following, language: str) -> str:
 
 
 def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]], show_run_outputs: list[Any]) -> None:
-    """Connect the tab's events. `show_run(following, language, *looks)` returns what shows a run from its start."""
+    """Connect the tab's events. `show_run(following, *looks)` returns what shows a run from its start."""
     language = frame.language
     form = frame.form
     strip.connect(tab.strip, frame)
@@ -234,14 +234,14 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         busy = bool(following.living.all)  # what this page has shown: the button has said "add to the queue"
         config = form.read(values, base)
         run = gpu.thread().start_run(config, wait=busy, token=(token or "").strip() or None)
-        return show_run(follow(following.run_id if following.alive else run.id), language, curves_look, log_look)
+        return show_run(follow(following.run_id if following.alive else run.id), curves_look, log_look)
 
     @shown(language)
     def resume(following: Following, *looks: Any) -> dict[Any, Any]:
         from studio import gpu
 
         run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.living.all))
-        return show_run(follow(run.id), language, *looks)
+        return show_run(follow(run.id), *looks)
 
     @shown(language)
     def go_on_with_less(following: Following, *looks: Any) -> dict[Any, Any]:
@@ -249,7 +249,7 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
 
         first = next(way for way in following.suggestions if way.resumes)
         run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.living.all))
-        return show_run(follow(run.id), language, *looks)
+        return show_run(follow(run.id), *looks)
 
     def ask(action: Action) -> Callable[..., dict[Any, Any]]:
         @shown(language)
@@ -257,7 +257,7 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
             if not following.alive or following.run_id is None:
                 raise RunError("ui.nothing_to_stop")
             runs.find(following.run_id).request(action)
-            return show_run(follow(following.run_id), language, *looks)
+            return show_run(follow(following.run_id), *looks)
 
         return asked
 
