@@ -41,9 +41,9 @@ def main() -> int:
         return BROKEN
     if tokenizer is None:  # one in Python
         return 0
-    parts = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder
-    described = (json.loads(part.__getstate__()) for part in parts if part is not None)
-    if not all(map(_is_small, described)) or max(map(len, tokenizer.get_vocab()), default=0) > LONGEST_TOKEN:
+    given = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder
+    parts = [json.loads(part.__getstate__()) for part in given if part is not None]
+    if not all(map(_is_small, parts)) or max(map(len, tokenizer.get_vocab()), default=0) > LONGEST_TOKEN:
         return TOO_MUCH
     tokenizer.no_padding()  # as transformers does
     tokenizer.no_truncation()
