@@ -6,13 +6,12 @@ element.addEventListener('click', event => {
   event.preventDefault();
   document.cookie = `restyle-language=${link.hreflang}; path=/; max-age=31536000; samesite=lax`;
   link.hash = location.hash;
-  const draft = () => localStorage.getItem('restyle-draft'), before = draft(), ends = Date.now() + 800;
-  document.querySelector('#keep-draft')?.click();  // what was typed just now
-  const leave = () => {
-    if (draft() === before && Date.now() < ends) setTimeout(leave, 50);
-    else location.assign(link.href);
+  const ends = Date.now() + 5000;
+  const leave = () => {  // once what was typed last is kept
+    if (window.formIsKept !== false || Date.now() > ends) location.assign(link.href);
+    else setTimeout(leave, 50);
   };
-  leave();
+  setTimeout(leave, 100);
 });
 
 // The address names the open tab and the one inside of it: `#compare/vote`.

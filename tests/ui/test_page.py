@@ -127,8 +127,9 @@ def test_start_stop_and_compare_by_the_handlers_alone(client, preset):
     from studio.ui import form
 
     values = list(_form_values(preset))
-    client.predict(*values, api_name="/start")
+    started = client.predict(*values, api_name="/start")
     run = runs.find("last")
+    assert run.id in json.dumps(started, ensure_ascii=False)
     deadline = time.monotonic() + 180
     while run.status().state.alive and time.monotonic() < deadline:
         time.sleep(0.2)

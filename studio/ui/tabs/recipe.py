@@ -32,6 +32,7 @@ _ASK = (
 
 _SETTLED = """() => {
   clearTimeout(window.formSettled);
+  window.formIsKept = false;
   window.formSettled = setTimeout(() => {
     document.querySelector('#keep-draft')?.click();
     document.querySelector('#settled')?.click();
@@ -40,6 +41,7 @@ _SETTLED = """() => {
 """Presses the hidden buttons once the form has not changed for half a second: filling it changes every component, and a
 request for each would keep the browser busy for seconds. The second one is there once the tab was opened; till then
 nobody reads what would be said."""
+_KEPT = "() => { window.formIsKept = true; }"
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ def connect(
     everything = [frame.base, recipe.preset, *form.components]
     recipe.changed.click(reset, everything, [*filled, recipe.changed], **QUIET)
     events = [part.change for part in form.components]
-    frame.keep_draft.click(keep_draft, everything, frame.draft, trigger_mode="always_last", **QUIET)
+    kept = frame.keep_draft.click(keep_draft, everything, frame.draft, trigger_mode="always_last", **QUIET)
+    kept.then(None, None, None, js=_KEPT)
     shown_text = [recipe.text.text, recipe.text.written, recipe.text.told]
     inputs = [frame.base, recipe.preset, *shown_text, *form.components]
     outputs = [recipe.changed, *recipe.text.of_form]
