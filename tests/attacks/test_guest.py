@@ -169,10 +169,10 @@ def test_a_guest_gets_no_longer_answers_after_an_update_of_the_control(guest, tw
         ask(guest, run.id, tokens=513)
     elif way == "ask_on":
         event = guest.blocks.fns[guest.index("compare_events", "ask_on")]
-        guest.call("compare_events", "ask_on", {event.inputs[0]: "en", event.inputs[3]: "And 4?"})
+        guest.call("compare_events", "ask_on", {event.inputs[2]: "And 4?"})
     else:
         event = guest.blocks.fns[guest.index("compare_events", "again")]
-        known = {event.inputs[0]: "en", event.inputs[3]: run.id, event.inputs[5]: 50}
+        known = {event.inputs[2]: run.id, event.inputs[4]: 50}
         guest.call("compare_events", "again", known)
 
     assert asked_for == []
