@@ -14,34 +14,36 @@ element.addEventListener('click', event => {
   setTimeout(leave, 100);
 });
 
-// The address names the open tab and the one inside of it: `#compare/vote`.
-const selected = () => [...document.querySelectorAll('#tabs [role=tab][aria-selected=true]')]
-  .filter(tab => tab.offsetParent).map(tab => tab.dataset.tabId);
+// The address names the open tab and the one inside of it: `#compare/vote`; none is the one that is open at first.
+let tabs, first, settled, turn = 0, restoring = true;  // until the address is followed, it is not written
+const opened = () => '#' + [...tabs.querySelectorAll('[role=tab][aria-selected=true]')]
+  .filter(tab => tab.offsetParent).map(tab => tab.dataset.tabId).join('/');
 const keep = () => {
-  const address = '#' + selected().join('/');
-  if (restoring || address === '#' || address === (location.hash || '#data')) return;
-  history.pushState(null, '', location.pathname + location.search + address);
+  const address = opened(), before = location.hash || first;
+  if (restoring || address === '#' || address === before) return;
+  const same = address.startsWith(before + '/');  // the tab inside of it was drawn
+  history[same ? 'replaceState' : 'pushState'](null, '', location.pathname + location.search + address);
 };
-let restoring = true;  // until the address is followed, it is not written
 const restore = async () => {
+  const mine = ++turn;
   restoring = true;
-  for (const id of (location.hash.slice(1) || 'data').split('/')) {
-    for (let wait = 0; wait < 50; wait++) {  // a tab is drawn once the one around it is open
-      const tab = document.querySelector(`#tabs [role=tab][data-tab-id="${CSS.escape(id)}"]`);
+  for (const id of (location.hash || first).slice(1).split('/')) {
+    for (let wait = 0; wait < 50 && mine === turn; wait++) {  // a tab is drawn once the one around it is open
+      const tab = tabs.querySelector(`[role=tab][data-tab-id="${CSS.escape(id)}"]`);
       if (tab?.getAttribute('aria-selected') === 'false') tab.click();
       if (tab) break;
       await new Promise(done => setTimeout(done, 100));
     }
   }
-  restoring = false;
+  if (mine === turn) restoring = false;
 };
-let settled;
-const watched = new MutationObserver(() => { clearTimeout(settled); settled = setTimeout(keep, 150); });
 const begin = () => {
-  const tabs = document.querySelector('#tabs');
-  if (!tabs) return setTimeout(begin, 100);
-  watched.observe(tabs, {subtree: true, attributes: true, attributeFilter: ['aria-selected']});
+  tabs = document.querySelector('#tabs, #compare-tabs');  // guests have the second alone
+  if (!tabs?.querySelector('[role=tab][aria-selected=true]')) return setTimeout(begin, 100);
+  first = opened();
+  new MutationObserver(() => { clearTimeout(settled); settled = setTimeout(keep, 150); })
+    .observe(tabs, {subtree: true, attributes: true, attributeFilter: ['aria-selected']});
   addEventListener('popstate', restore);
   restore();
 };
-if (!document.querySelector('#guest')) begin();
+begin();

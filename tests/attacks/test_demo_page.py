@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 from test_guest_page import HOSTILE, SLOW
-from visitors import PASSWORDS
+from visitors import log_in
 
 from studio import gpu
 from studio.compare import comparison_history
@@ -77,10 +77,7 @@ def test_no_name_of_an_adapter_from_outside_runs_on_the_guests_page(shared, two_
     columns = (BASE, Column("adapter", f"upload:{HOSTILE}"))
     comparison_history.save(run, replace(made, request=replace(made.request, columns=columns)))
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
-    page.goto(shared.url)
-    page.locator("input:not([type=password]), textarea").first.fill("guest")
-    page.locator("input[type=password]").fill(PASSWORDS["guest"])
-    page.locator("input[type=password]").press("Enter")
+    log_in(page, shared.url, "guest")
 
     expect(page.locator("#answer-before")).to_contain_text("<img src=x", timeout=SLOW)
     expect(page.locator("#answer-after")).to_contain_text("<img src=x", timeout=SLOW)

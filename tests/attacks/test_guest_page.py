@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
-from visitors import PASSWORDS
+from visitors import log_in
 
 from studio import gpu
 from studio.compare import comparison_history
@@ -26,10 +26,7 @@ def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
 
-    page.goto(shared.url)
-    page.locator("input:not([type=password]), textarea").first.fill("guest")
-    page.locator("input[type=password]").fill(PASSWORDS["guest"])
-    page.locator("input[type=password]").press("Enter")
+    log_in(page, shared.url, "guest")
 
     expect(page.locator("#guest")).to_contain_text(text("ui.guest.about", "en"), timeout=SLOW)
     assert re.search(r"/guest/$", page.url)
@@ -54,7 +51,11 @@ def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
     page.locator("#vote-1").click()
     expect(page.locator("#vote-progress")).to_contain_text("1", timeout=SLOW)
 
+    assert page.url.endswith("#vote")
     page.get_by_text("한국어").click()
+    expect(page.locator("[role=tab][aria-selected=true]")).to_have_text(
+        text("ui.compare.tabs.vote", "ko"), timeout=SLOW
+    )
     expect(page.locator("#guest")).to_contain_text(text("ui.guest.about", "ko"), timeout=SLOW)
     assert page.evaluate("window.taken") is None
     assert errors == []
@@ -67,10 +68,7 @@ def test_no_kept_answer_or_prompt_runs_in_any_view(shared, two_runs, browser):
     sides = tuple(tuple(replace(side, text=f"[Verse]\n{HOSTILE}\n**x**") for side in prompt) for prompt in made.answers)
     comparison_history.save(run, replace(made, answers=sides))
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
-    page.goto(shared.url)
-    page.locator("input:not([type=password]), textarea").first.fill("guest")
-    page.locator("input[type=password]").fill(PASSWORDS["guest"])
-    page.locator("input[type=password]").press("Enter")
+    log_in(page, shared.url, "guest")
 
     expect(page.locator("#answer-before")).to_contain_text("<img src=x", timeout=SLOW)
     for view in ("difference", "lyrics", "plain"):
@@ -88,10 +86,7 @@ def test_no_row_name_or_note_runs_on_the_owners_page(shared, two_runs, browser, 
     rows = tmp_path / "<img src=x onerror=window.taken=1>.csv"
     rows.write_text('question,answer\n"{0}","{0}"\n'.format(HOSTILE.replace('"', '""')), encoding="utf-8")
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
-    page.goto(shared.url)
-    page.locator("input:not([type=password]), textarea").first.fill("owner")
-    page.locator("input[type=password]").fill(PASSWORDS["owner"])
-    page.locator("input[type=password]").press("Enter")
+    log_in(page, shared.url, "owner")
     expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
 
     page.get_by_text(text("config.data.source.kind.options.file", "en"), exact=True).click()

@@ -7,7 +7,7 @@ import outside
 import pytest
 from playwright.sync_api import expect
 from test_guest_page import HOSTILE, SLOW
-from visitors import PASSWORDS
+from visitors import log_in
 
 from studio.compare.comparison import AnswerPair
 from studio.export import export_context, model_card, space
@@ -28,10 +28,7 @@ NAMES = (
 
 def owners_page(shared, browser):
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
-    page.goto(shared.url)
-    page.locator("input:not([type=password]), textarea").first.fill("owner")
-    page.locator("input[type=password]").fill(PASSWORDS["owner"])
-    page.locator("input[type=password]").press("Enter")
+    log_in(page, shared.url, "owner")
     expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
     return page
 

@@ -9,6 +9,14 @@ import httpx
 PASSWORDS = {"owner": "the owner's word", "guest": "the guest's word"}
 
 
+def log_in(page: Any, url: str, name: str) -> None:
+    """Log in on a page of the browser as the owner or the guest."""
+    page.goto(url)
+    page.locator("input:not([type=password]), textarea").first.fill(name)
+    page.locator("input[type=password]").fill(PASSWORDS[name])
+    page.locator("input[type=password]").press("Enter")
+
+
 class Visitor:
     """One session on a page that is at `root` of `url`."""
 
