@@ -18,30 +18,35 @@ element.addEventListener('click', event => {
 let tabs, first, settled, turn = 0, restoring = true;  // until the address is followed, it is not written
 const opened = () => '#' + [...tabs.querySelectorAll('[role=tab][aria-selected=true]')]
   .filter(tab => tab.offsetParent).map(tab => tab.dataset.tabId).join('/');
-const keep = () => {
+const keep = replaces => {
   const address = opened(), before = location.hash || first;
   if (restoring || address === '#' || address === before) return;
-  const same = address.startsWith(before + '/');  // the tab inside of it was drawn
-  history[same ? 'replaceState' : 'pushState'](null, '', location.pathname + location.search + address);
+  replaces ||= address.startsWith(before + '/');  // the tab inside of it was drawn
+  history[replaces ? 'replaceState' : 'pushState'](null, '', location.pathname + location.search + address);
 };
 const restore = async () => {
   const mine = ++turn;
   restoring = true;
-  for (const id of (location.hash || first).slice(1).split('/')) {
-    for (let wait = 0; wait < 50 && mine === turn; wait++) {  // a tab is drawn once the one around it is open
-      const tab = tabs.querySelector(`[role=tab][data-tab-id="${CSS.escape(id)}"]`);
-      if (tab?.getAttribute('aria-selected') === 'false') tab.click();
-      if (tab) break;
+  const [outer, ...inner] = (location.hash || first).slice(1).split('/');
+  const find = id => tabs.querySelector(`[role=tab][data-tab-id="${CSS.escape(id)}"]`);
+  let tab = find(outer);
+  tab?.click();
+  for (const id of tab ? inner : []) {  // drawn once the outer one is open
+    for (let wait = 0; !(tab = find(id)) && wait < 20 && mine === turn; wait++) {
       await new Promise(done => setTimeout(done, 100));
     }
+    if (mine !== turn) return;
+    tab?.click();
   }
-  if (mine === turn) restoring = false;
+  if (mine !== turn) return;
+  restoring = false;
+  setTimeout(keep, 150, true);  // what is open in place of a tab that is not there
 };
 const begin = () => {
   tabs = document.querySelector('#tabs, #compare-tabs');  // guests have the second alone
   if (!tabs?.querySelector('[role=tab][aria-selected=true]')) return setTimeout(begin, 100);
   first = opened();
-  new MutationObserver(() => { clearTimeout(settled); settled = setTimeout(keep, 150); })
+  new MutationObserver(() => { clearTimeout(settled); settled = setTimeout(keep, 150, false); })
     .observe(tabs, {subtree: true, attributes: true, attributeFilter: ['aria-selected']});
   addEventListener('popstate', restore);
   restore();
