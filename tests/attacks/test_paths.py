@@ -46,10 +46,10 @@ def test_no_hostile_name_reaches_a_file_over_the_file_route(owner, canaries):
 def test_no_hostile_name_opens_anything_through_an_event(owner, shared, canaries, finished_run):
     names = [*map(str, canaries), *hostile(canaries, 17)]
     events = {
-        ("tabs.data_events", "take_path"): 1,
-        ("tabs.model_choice", "look_at_model"): 1,
-        ("tabs.comparing", "open_run"): 1,
-        ("tabs.compare_events", "compare"): 3,
+        ("tabs.data_events", "take_path"): 0,
+        ("tabs.model_choice", "look_at_model"): 0,
+        ("tabs.comparing", "open_run"): 0,
+        ("tabs.compare_events", "compare"): 2,
     }
     asked = 0
     for (module, handler), place in events.items():
