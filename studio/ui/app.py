@@ -107,7 +107,7 @@ def _connect(
     """Connect the events of the tabs with each other."""
     language, page = frame.language, Context.root_block
     assert page is not None
-    tick_outputs = [frame.following, frame.run_bar, *train_tab.of_tick]
+    tick_outputs = [frame.following, frame.drawing, frame.run_bar, *train_tab.of_tick]
     stage_outputs = [frame.run_row, *train_tab.of_stage]
     run_outputs = [*tick_outputs, *stage_outputs]
     compare_tab = views_tab.answers
@@ -120,7 +120,8 @@ def _connect(
         line = _bar(following, language)
         if line and (before is None or line != _bar(before, language)):
             updates[frame.run_bar] = line
-        return {frame.following: following, **updates}
+        following = follow.numbered(following)
+        return {frame.following: following, frame.drawing: following.drawing, **updates}
 
     def show_stage(following: Following, queued: str | None = None) -> dict[Any, Any]:
         row = gr.update(visible=following.alive)
@@ -129,12 +130,16 @@ def _connect(
     def show_run(following: Following, *looks: Any) -> dict[Any, Any]:
         return news_of_run(following, None, *looks) | show_stage(following)
 
-    def find_news(request: gr.Request, following: Following) -> int | None:
+    def find_news(request: gr.Request, following: Following, drawing: int) -> int | None:
         now = follow.read(following)
-        return None if now == following and not now.to_be_drawn else time.time_ns()
+        is_shown = now == following and drawing == following.drawing and not now.to_be_drawn
+        return None if is_shown else time.time_ns()
 
-    def show_run_news(following: Following, *looks: Any) -> dict[Any, Any]:
-        return news_of_run(follow.read(following), following, *looks)
+    def show_run_news(following: Following, drawing: int, *looks: Any) -> dict[Any, Any]:
+        now = follow.read(following)
+        if drawing == following.drawing:
+            return news_of_run(now, following, *looks)
+        return {**news_of_run(now, None, *looks), train_tab.stage: time.time_ns()}
 
     @silent
     def settle(found: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
@@ -207,7 +212,8 @@ def _connect(
         )
     )
     read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source))
-    of_run = clock.Watch(find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs)
+    shown_run = [frame.following, frame.drawing]
+    of_run = clock.Watch(find_news, shown_run, show_run_news, [*shown_run, *train_tab.looks], tick_outputs)
     clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
     train_tab.stage.change(
         settle,

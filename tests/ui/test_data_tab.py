@@ -5,6 +5,7 @@ import json
 import re
 import threading
 
+import gradio as gr
 import openpyxl
 import pytest
 from playwright.sync_api import Page, expect
@@ -167,15 +168,37 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
     paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
     for path in paths:
         path.write_text(f"question,answer\nWhich?,The {path.stem}.\n", encoding="utf-8")
-    reading, read_on, table = threading.Event(), threading.Event(), prepare.table
+    reading, read_on, table, row = threading.Event(), threading.Event(), prepare.table, data_shown.row
+    first_shown, second_read, pause = threading.Event(), threading.Event(), threading.Event().wait
 
     def slow(data):
         if "first" in data.source.name:
             reading.set()
             read_on.wait(60)
+        else:
+            assert first_shown.wait(60)
         return table(data)
 
+    def late(tab, look, language):
+        """The first file's row is shown once the second file is read."""
+        if "The second." in str(look.cells):
+            second_read.set()
+        if look.preview and "The first." in str(look.cells):
+            first_shown.set()
+            assert second_read.wait(60)
+            pause(1)
+        return row(tab, look, language)
+
+    def postprocess(component, value):
+        """What is read of the second file reaches the browser once the first one's row was shown."""
+        if "The second." in str(value):
+            pause(3)
+        return of_html(component, value)
+
     monkeypatch.setattr(prepare, "table", slow)
+    monkeypatch.setattr(data_shown, "row", late)
+    of_html = gr.HTML.postprocess
+    monkeypatch.setattr(gr.HTML, "postprocess", postprocess)
     upload(page, paths[0], "en")
     assert reading.wait(60)
     page.locator("#upload").get_by_label(re.compile("clear|remove", re.IGNORECASE)).first.click()
@@ -183,8 +206,9 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
     expect(page.locator("#upload")).to_contain_text("second", timeout=SLOW)
     page.wait_for_timeout(1000)  # the page has sent what it sends of the second file
     read_on.set()
-    expect(page.locator("#rows")).to_contain_text("The second.", timeout=SLOW)
     expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
+    page.wait_for_timeout(9000)  # all late answers are here
+    expect(page.locator("#rows")).to_contain_text("The second.", timeout=SLOW)
     assert page.errors == []
 
 

@@ -3,6 +3,7 @@
 import re
 import threading
 
+import gradio as gr
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -120,7 +121,7 @@ def test_from_data_to_before_and_after(page_url, browser, preset):
     assert page.errors == []
 
 
-def test_closing_the_tab_does_not_disturb_the_run(page_url, browser):
+def test_closing_the_tab_does_not_disturb_the_run(page_url, browser, monkeypatch):
     page = open_page(browser, page_url)
     tab(page, "train")
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
@@ -135,8 +136,22 @@ def test_closing_the_tab_does_not_disturb_the_run(page_url, browser):
     losses = [event.step for event in run.events()[0] if event.type == "step"]
     assert losses == list(range(1, len(losses) + 1))
 
-    run.request("stop")
+    # The answer to the click on Stop arrives after the news that the run has stopped
+    postprocess, delayed = gr.HTML.postprocess, threading.Event()
+
+    def slow(self, value):
+        if text("ui.status.stopping") in str(value) and not delayed.is_set():
+            delayed.set()
+            threading.Event().wait(6)
+        return postprocess(self, value)
+
+    monkeypatch.setattr(gr.HTML, "postprocess", slow)
+    again.get_by_role("button", name=text("ui.train.stop"), exact=True).click()
+    assert delayed.wait(60)
     expect(again.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+    again.wait_for_timeout(8000)  # the late answer is here
+    expect(again.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+    expect(again.get_by_role("button", name=text("ui.train.stop"), exact=True)).to_be_disabled()
     assert run.status().state is State.STOPPED
 
 

@@ -111,9 +111,9 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     @shown(language)
     def show_row(
         request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any
-    ) -> dict[Any, Any]:
+    ) -> Any:
         if not look.columns or look.file_format == "hub":
-            return {tab.look: gr.skip()}
+            return gr.skip()
         look = looks.using(look, mapped(form.values(values)))
         work = scanning.begin(
             _of_row(request), lambda going: looks.preview(look, lambda: form.read(values, base), int(number or 1))
@@ -121,14 +121,15 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
         for _ in scanning.follow(_of_row(request), work):
             pass
         if work.replaced:  # by another row, or by a source that was read meanwhile
-            return {tab.look: gr.skip()}
+            return gr.skip()
         if work.error:
             raise work.error
-        return {tab.look: work.result, row.number: work.result.row, **show.row(tab, work.result, language)}
+        return {row.number: work.result.row, **show.row(tab, work.result, language)}
 
     @shown(language)
     def scan(request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
         session = str(request.session_hash)
+        look = looks.using(look, mapped(form.values(values)))
         if not look.columns or look.file_format == "hub":
             scanning.cancel(session)
             yield {tab.checked: Checked()} | show.report(tab, look, Checked(), language)
@@ -180,7 +181,8 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     @shown(language)
     def jump(look: Look, checked: Checked, kind: str) -> Any:
         if kind == "random":
-            return random.randint(1, max(look.rows or len(look.cells), 1))
+            counted = look.rows or (checked.report and checked.report.rows) or len(look.cells)
+            return random.randint(1, max(counted, 1))
         number = looks.jump(kind, look, checked.report)
         if number is None:
             raise DataError("ui.no_report")
@@ -213,7 +215,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     settings = [frame.base]
 
     def show_again(event: Any) -> Any:
-        outputs = [tab.look, row.number, *tab.of_row]
+        outputs = [row.number, *tab.of_row]  # not the look: it would come back while another source is read
         return event.then(show_row, [*settings, tab.look, row.number, *form.components], outputs, **_SHARED, **_EACH)
 
     def scan_again(event: Any) -> Any:
