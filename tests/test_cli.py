@@ -1,6 +1,5 @@
 """The command line: in this process, where torch is imported already; what is about a process, as one of its own."""
 
-import io
 import json
 import os
 import signal
@@ -22,29 +21,6 @@ from studio.runs import checkpoints
 def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "studio", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=180, **kwargs)
-
-
-@pytest.fixture
-def here(capsys, monkeypatch):
-    """Run the command line in this process, as `studio` does in one of its own."""
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess:
-        from studio import cli
-
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        monkeypatch.setattr(sys, "argv", ["studio", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
-        capsys.readouterr()
-        try:
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
