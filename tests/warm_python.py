@@ -1,6 +1,7 @@
 """A stand-in for `python` whose processes are forked from one that has imported the libraries and never used torch.
 
-It runs `python [options] FILE [arguments]` with the environment, folder and streams of its caller, and knows no studio.
+It runs `python [options] FILE [arguments]`, or `-m MODULE`, with the environment, folder and streams of its caller.
+Nothing of the studio is imported in it.
 Importing the libraries takes most of the time of such a process.
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 CLIENT = """#!{python} -SE
 import json, os, socket, sys
 options, arguments = [], sys.argv[1:]
-while arguments[0].startswith("-"):
+while arguments[0].startswith("-") and arguments[0] != "-m":
     options.append(arguments.pop(0))
     if options[-1] == "-W":
         options.append(arguments.pop(0))
@@ -109,15 +110,19 @@ def _run(options: list[str], arguments: list[str], folder: str, environment: dic
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = arguments
+    module = arguments[1] if arguments[0] == "-m" else ""
+    sys.argv = arguments[bool(module) :]
     sys.dont_write_bytecode = "-B" in options or "PYTHONDONTWRITEBYTECODE" in environment
     if "-W" in options:
         warnings.simplefilter("error", SyntaxWarning)
     if "-P" not in options:
-        sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
+        sys.path.insert(0, folder if module else str(Path(arguments[0]).resolve().parent))
     code = 0
     try:
-        runpy.run_path(arguments[0], run_name="__main__")
+        if module:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
