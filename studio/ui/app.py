@@ -41,7 +41,7 @@ from studio.ui.words import Words
 TICK = 2.0
 """Seconds between two looks at the followed run."""
 
-_TO_TOP = "() => scrollTo(0, 0)"
+_TO_TOP = "() => { scrollTo(0, 0); return []; }"
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
@@ -204,7 +204,7 @@ def _connect(
         train_tab.recipe.preset,
         *data_tab.of_source,
     ]
-    read_data = data_events.connect(data_tab, frame, train_tab.recipe.preset)
+    read_data, own = data_events.connect(data_tab, frame, train_tab.recipe.preset)
     first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs, first.card], **_QUIET)
     read_data(first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET))
     train.connect(train_tab, frame, show_run, run_outputs)
@@ -230,7 +230,7 @@ def _connect(
             show_source,
         )
     )
-    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source))
+    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source, own))
     shown_run = [frame.following, frame.drawing]
     of_run = clock.Watch(find_news, shown_run, show_run_news, [*shown_run, *train_tab.looks], tick_outputs)
     clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
