@@ -236,7 +236,7 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_ur
     endless = SimpleNamespace(stop_ids=lambda *given: {2})  # it never comes to its end by itself
     monkeypatch.setattr("studio.compare.column_loading.tokens", endless)
     one = Session(browser, page_url, "en")
-    one.button("ui.compare.all_settings").click()
+    one.page.get_by_role("button", name=text("ui.compare.all_settings")).click()
     one.page.get_by_label(text("ui.compare.max_new_tokens"), exact=True).fill("900")
     one.compare("Tell me all.")
     expect(one.at("#caption-before")).to_contain_text("tokens")
