@@ -1,5 +1,6 @@
 """No name of a run, an adapter or a base is markup: on the page, on a card, in what is exported."""
 
+import csv
 import re
 from dataclasses import replace
 
@@ -11,18 +12,19 @@ from visitors import log_in
 
 from studio.compare.comparison import AnswerPair
 from studio.export import export_context, model_card, space
-from studio.i18n import text
+from studio.i18n import message, text
 from studio.reports import card_html, comparison_card
-from studio.runs import metadata
+from studio.runs import RunWriter, metadata
 
 pytestmark = pytest.mark.timeout(300)
 NAMES = (
     HOSTILE,
     "[x](javascript:window.taken=1) ![y](x)",
-    "`</code><img src=x onerror=window.taken=1>`",
+    "`</code><img src=x onerror='window.taken=1'>`",
     "| <b>x</b> |\n\n<script>window.taken=1</script>\n\n---\n# x",
-    "</title></details></textarea>--><svg onload=window.taken=1>",
-    "&lt;img src=x onerror=window.taken=1&gt;",
+    "</title></details></textarea>--><svg onload='window.taken=1'>",
+    "&lt;img src=x onerror='window.taken=1'&gt;",
+    "```\n<img src=x onerror='window.taken=1'>\n````\n<svg onload='window.taken=1'>",
 )
 
 
@@ -62,6 +64,53 @@ def test_nothing_that_an_adapter_of_somebody_else_says_runs_on_the_owners_page(
     page.context.close()
 
 
+IMG = "<img src=x onerror=window.taken=1>"
+
+
+def test_nothing_that_a_run_or_a_file_says_runs_on_any_tab_of_the_owners_page(shared, two_runs, browser, tmp_path):
+    def go(name):
+        page.get_by_role("tab", name=text(f"ui.tabs.{name}", "en"), exact=True).click()
+
+    run = two_runs.published
+    metadata.rename(run, HOSTILE[:60])
+    metadata.annotate(run, HOSTILE)
+    RunWriter(run.path).note(message("log.licence", id=IMG, licence=IMG), "warning")
+    path = tmp_path / f"{IMG}.csv"
+    rows = [(f"prompt {IMG}", f"answer {IMG}"), *[(f"{n} {HOSTILE}", HOSTILE) for n in range(6)], ("only one cell",)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    page = owners_page(shared, browser)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    def harmless():
+        assert page.evaluate("window.taken") is None
+        assert page.locator("img[src=x], [onerror], svg[onload]").count() == 0
+
+    page.get_by_text(text("config.data.source.kind.options.file", "en"), exact=True).click()
+    page.locator("#upload input[type=file]").set_input_files(path)
+    for part in ("#rows", "#structure", "#health"):
+        expect(page.locator(part)).to_contain_text("<img src=x", timeout=SLOW)
+    harmless()
+    go("train")
+    expect(page.locator("#status")).not_to_be_empty(timeout=SLOW)
+    harmless()
+    go("compare")
+    expect(page.locator(".who input").first).to_have_value(re.compile("<img src=x"), timeout=SLOW)
+    harmless()
+    go("export")
+    expect(page.locator("#export-run input").first).to_have_value(re.compile("<img src=x"), timeout=SLOW)
+    harmless()
+    go("runs")
+    expect(page.locator("#runs-table")).to_contain_text("<img src=x", timeout=SLOW)
+    harmless()
+    page.locator(f"#open-{run.id}").click()
+    expect(page.locator("#run-head")).to_contain_text("<img src=x", timeout=SLOW)
+    harmless()
+    assert errors == []
+    page.context.close()
+
+
 def opened(browser, html):
     """Return what a page has made of markup: what has run, and its images, scripts and links to scripts."""
     page = browser.new_page()
@@ -94,7 +143,10 @@ def test_a_name_is_no_markup_on_a_card(name, browser):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_run, tmp_path):
     metadata.rename(finished_run, " ".join(name.split())[:60])
+    RunWriter(finished_run.path).note(message("log.rows", usable=1, rows=2, validation=name), "info")
     whole = export_context.load_context(finished_run)
+    data = {"data.source": {"kind": "hub", "name": "x/y", "subset": name, "split": name, "revision": name}}
+    whole = replace(whole, config=whole.config.with_settings(data), language="en")
     prompt = export_context.PromptFormat("chat", system=name)
     whole = replace(whole, base=replace(whole.base, id=name, origin="folder"), prompt=prompt)
     model_card.write(tmp_path, whole, "adapter")

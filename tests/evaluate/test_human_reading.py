@@ -61,13 +61,16 @@ def test_excel_reads_the_korean(sheet):
     assert list(read(exported)[0])[:3] == ["항목", "프롬프트", "구분"]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+@pytest.mark.parametrize("start", STARTS)
 def test_no_cell_is_a_formula(sheet, start):
     sheet.note(f"{start}ann" if start.strip() else "ann", PAIRS[1].id, "after", note=f'{start}cmd|" /C calc"!A0')
     rows = read(sheet.to_csv())
 
     cells = [cell for row in rows for cell in row.values()]
-    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
+    assert [cell for cell in cells if cell.startswith(STARTS)] == []
     assert rows[-1]["note"] == f'\'{start}cmd|" /C calc"!A0'
     assert rows[1]["answer"] == "'" + PAIRS[0].after
 
