@@ -109,9 +109,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             scanning.drop(work)
 
     @shown(language)
-    def show_row(
-        request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any
-    ) -> Any:
+    def show_row(request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any) -> Any:
         if not look.columns or look.file_format == "hub":
             return gr.skip()
         look = looks.using(look, mapped(form.values(values)))
