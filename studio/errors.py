@@ -4,6 +4,9 @@ Every error says what happened, why, and what to do next: three lines of one tex
 `errors.<key>`. An error holds the key and the values.
 """
 
+import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from studio.i18n import DEFAULT_LANGUAGE, Message
@@ -71,3 +74,21 @@ class ExportError(StudioError):
 
 class HomeError(StudioError):
     """The studio's own folder cannot be written, or its disk is full."""
+
+
+class NativePanic(Exception):
+    """Native code (a tokenizer, a file's reader) has panicked; the cause is the panic, no Exception in Python."""
+
+
+_EXITS = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+
+
+@contextlib.contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise NativePanic for a panic inside, so that `except Exception` catches it too; all else passes as it is."""
+    try:
+        yield
+    except (Exception, *_EXITS):
+        raise
+    except BaseException as panic:
+        raise NativePanic(str(panic)) from panic

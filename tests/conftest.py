@@ -1,9 +1,12 @@
 """What the tests share: a home of their own, a tiny model that is real, and a browser."""
 
 import gc
+import io
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +92,46 @@ def tiny_model(tmp_path_factory) -> Path:
     gc.collect()
     gc.freeze()
     return make_tiny_model(tmp_path_factory.mktemp("tiny-model"), seed=0)
+
+
+@pytest.fixture
+def warm_python(tmp_path_factory, monkeypatch) -> None:
+    """Let the programs that this process starts with `sys.executable` begin with the libraries imported.
+
+    Its processes are forked from one that all workers share.
+    """
+    if sys.platform != "linux":  # elsewhere they import what they need
+        return
+    import warm_python
+
+    in_worker = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if in_worker else base) / "warm-python"
+    program = warm_python.program(folder, os.getppid() if in_worker else os.getpid())
+    monkeypatch.setattr(sys, "executable", program)
+
+
+@pytest.fixture
+def here(capsys, monkeypatch):
+    """Run the command line in this process, where torch is imported already; as `subprocess.run` does in another."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess:
+        from studio import cli
+
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        monkeypatch.setattr(sys, "argv", ["studio", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
+        capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command line, as a process of its own."""
+"""The command line: in this process, where torch is imported already; what is about a process, as one of its own."""
 
 import json
 import os
@@ -21,23 +21,6 @@ from studio.runs import checkpoints
 def studio(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "studio", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=180, **kwargs)
-
-
-@pytest.fixture
-def here(capsys):
-    """The command line in this process, where torch is imported already; returns what it prints."""
-
-    def run(*arguments: str) -> str:
-        from studio.cli import app
-
-        before = signal.getsignal(signal.SIGINT)
-        try:
-            app(list(arguments), standalone_mode=False)
-        finally:
-            signal.signal(signal.SIGINT, before)
-        return capsys.readouterr().out
-
-    return run
 
 
 @pytest.fixture
@@ -64,7 +47,7 @@ def test_train_then_compare_then_list(config_file, here):
     assert run.config().train.learning_rate == 0.01
     assert "Too short to judge: 4 losses were logged, and 8 are needed." in " ".join(trained.stdout.split())
 
-    compared = studio("compare", "last", "--prompt", "What is 3?", "--json")
+    compared = here("compare", "last", "--prompt", "What is 3?", "--json")
     made = json.loads(compared.stdout)
     assert made["run"] == run.id
     assert made["columns"] == ["Base model", "Adapter of this run"]
@@ -73,59 +56,59 @@ def test_train_then_compare_then_list(config_file, here):
     assert made["proof"]["verified"]
     assert made["proof"]["problems"] == made["notes"] == []
 
-    listed = json.loads(here("runs", "--json"))
+    listed = json.loads(here("runs", "--json").stdout)
     assert [(row["id"], row["state"], row["step"]) for row in listed] == [(run.id, "finished", 4)]
 
 
-def test_runs_are_named_noted_shown_cleaned_deleted_and_put_back():
+def test_runs_are_named_noted_shown_cleaned_deleted_and_put_back(here):
     run = runs.create(RunConfig(name="captain", preset="quickstart"))
     run.emit(Step(step=1, total=1, epoch=1, loss=2.5, learning_rate=1e-3, tokens=5))
     for step in (1, 2):
         checkpoints.write(run.path, step, lambda folder: (folder / "optimizer.pt").write_bytes(b"x" * 1000))
-    assert "still going on" in studio("runs", "delete", run.id).stderr
+    assert "still going on" in here("runs", "delete", run.id).stderr
     run.enter(runs.State.FINISHED, step=1, total=1)
 
-    assert "Aye [bold]" in studio("runs", "rename", run.id, "Aye [bold]").stdout
-    studio("runs", "note", "last", "keep this")
-    [listed] = json.loads(studio("runs", "list", "--json").stdout)
+    assert "Aye [bold]" in here("runs", "rename", run.id, "Aye [bold]").stdout
+    here("runs", "note", "last", "keep this")
+    [listed] = json.loads(here("runs", "list", "--json").stdout)
     assert (listed["id"], listed["name"], listed["note"]) == (run.id, "Aye [bold]", "keep this")
     assert (listed["preset"], listed["loss"]["last"]) == ("quickstart", 2.5)
-    shown = json.loads(studio("runs", "show", run.id, "--json").stdout)
+    shown = json.loads(here("runs", "show", run.id, "--json").stdout)
     assert shown["differs_from_preset"]["train.learning_rate"] == {"run": 2e-4, "preset": 0.0018}
     assert shown["checkpoints"] == [2, 1]
-    assert f"runs clean {run.id}" in studio("runs", "show").stdout
-    assert "newest checkpoint" in studio("runs", "clean", run.id).stdout
+    assert f"runs clean {run.id}" in here("runs", "show").stdout
+    assert "newest checkpoint" in here("runs", "clean", run.id).stdout
     assert [path.name for path in checkpoints.all_of(run.path)] == ["step-000002"]
 
-    assert f"runs restore {run.id}" in studio("runs", "delete", run.id).stdout
-    assert json.loads(studio("runs", "--json").stdout) == []
-    assert run.id in studio("runs", "list", "--trash").stdout
-    assert studio("runs", "empty-trash", input="n\n").returncode == 1
-    studio("runs", "restore")
-    assert run.id in studio("runs").stdout
-    studio("runs", "delete", run.id)
-    assert "Removed 1" in studio("runs", "empty-trash", "--yes").stdout
-    assert "no run called" in " ".join(studio("runs", "show", run.id).stderr.split())
+    assert f"runs restore {run.id}" in here("runs", "delete", run.id).stdout
+    assert json.loads(here("runs", "--json").stdout) == []
+    assert run.id in here("runs", "list", "--trash").stdout
+    assert here("runs", "empty-trash", input="n\n").returncode == 1
+    here("runs", "restore")
+    assert run.id in here("runs").stdout
+    here("runs", "delete", run.id)
+    assert "Removed 1" in here("runs", "empty-trash", "--yes").stdout
+    assert "no run called" in " ".join(here("runs", "show", run.id).stderr.split())
 
 
 def test_compare_many_prompts_against_a_checkpoint_and_write_a_card(finished_run, here, tmp_path):
     (tmp_path / "prompts.txt").write_text("What is 3?\nWhat is 4?\n", encoding="utf-8")
     page, picture = tmp_path / "card.html", tmp_path / "card.png"
     given = ("--prompts", str(tmp_path / "prompts.txt"), "--against", "base", "--against", "15", "--strength", "0.5")
-    made = json.loads(here("compare", "last", *given, "--html", str(page), "--png", str(picture), "--json"))
+    made = json.loads(here("compare", "last", *given, "--html", str(page), "--png", str(picture), "--json").stdout)
     assert made["columns"] == ["Base model", "Checkpoint at step 15", "Adapter of this run at 50 %"]
     assert [answer["prompt"] for answer in made["answers"]] == ["What is 3?", "What is 4?"]
     assert "What is 4?" in page.read_text(encoding="utf-8")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "the same model" in here("compare", "last", "--prompt", "hi", "--strength", "0")
+    assert "the same model" in here("compare", "last", "--prompt", "hi", "--strength", "0").stdout
 
 
 def test_an_adapter_from_a_zip_answers_and_one_of_another_base_is_refused_with_both_names(
-    finished_run, tmp_path, tiny_model
+    finished_run, tmp_path, tiny_model, here
 ):
     fits = outside.make(tmp_path / "captain", tiny_model, "/home/bob/base")
     zipped = outside.zipped(fits, tmp_path / "captain.zip")
-    compared = studio("compare", "last", "--prompt", "hi", "--against", "base", "--against", str(zipped), "--json")
+    compared = here("compare", "last", "--prompt", "hi", "--against", "base", "--against", str(zipped), "--json")
     assert compared.returncode == 0, compared.stderr
     made = json.loads(compared.stdout)
     assert made["columns"][1].startswith("Adapter captain-")
@@ -134,7 +117,7 @@ def test_an_adapter_from_a_zip_answers_and_one_of_another_base_is_refused_with_b
     assert "upload:captain-" in compared.stderr
 
     alien = outside.make(tmp_path / "alien", tiny_model, "someone/else")
-    refused = studio("compare", "last", "--prompt", "hi", "--against", str(alien))
+    refused = here("compare", "last", "--prompt", "hi", "--against", str(alien))
     assert refused.returncode == 1
     told = " ".join(refused.stderr.split())
     assert "someone/else" in told
@@ -142,27 +125,27 @@ def test_an_adapter_from_a_zip_answers_and_one_of_another_base_is_refused_with_b
 
 
 def test_evaluate_prints_the_scoreboard_and_the_next_card_holds_it(finished_run, here, tmp_path):
-    told = json.loads(here("evaluate", "last", "--limit", "4", "--json"))
+    told = json.loads(here("evaluate", "last", "--limit", "4", "--json").stdout)
     assert told["scoreboard"]["rows"] == told["forgetting"]["rows"] == 4
     assert "perplexity" in {score["name"] for score in told["scoreboard"]["scores"]}
-    assert "Perplexity" in here("evaluate", "last", "--limit", "4")
+    assert "Perplexity" in here("evaluate", "last", "--limit", "4").stdout
     page = tmp_path / "card.html"
     here("compare", "last", "--prompt", "What is 3?", "--html", str(page))
     assert "Perplexity" in page.read_text(encoding="utf-8")
 
 
-def test_suggested_settings_are_told_and_applied(config_file):
+def test_suggested_settings_are_told_and_applied(config_file, here):
     given = ("--set", "train.max_steps=4", "--set", "train.logging_steps=50", "--suggest")
-    told = json.loads(studio("train", config_file, *given, "--check", "--json").stdout)
+    told = json.loads(here("train", config_file, *given, "--check", "--json").stdout)
     assert "train.logging_steps" in {s["path"] for s in told["suggestions"]}
-    trained = studio("train", config_file, *given, env=os.environ | {"COLUMNS": "300"})
+    trained = here("train", config_file, *given)
     assert trained.returncode == 0, trained.stderr
     assert "train.logging_steps: 50 → 1." in trained.stdout
     assert runs.find("last").config().train.logging_steps == 1
 
 
-def test_a_run_that_fails_ends_with_1_and_says_why(config_file):
-    failed = studio("train", config_file, "--set", "model.id=nobody/nothing")
+def test_a_run_that_fails_ends_with_1_and_says_why(config_file, here):
+    failed = here("train", config_file, "--set", "model.id=nobody/nothing")
     assert failed.returncode == 1
     assert "cannot be reached" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -179,8 +162,8 @@ def test_a_run_that_fails_ends_with_1_and_says_why(config_file):
         (("data", "inspect", "gone.csv"), "gone.csv"),
     ],
 )
-def test_a_mistake_is_answered_in_three_lines_without_a_traceback(arguments, said):
-    answered = studio(*arguments, env=os.environ | {"COLUMNS": "300"})
+def test_a_mistake_is_answered_in_three_lines_without_a_traceback(arguments, said, here):
+    answered = here(*arguments)
     assert answered.returncode == 1
     assert said in answered.stderr
     assert "Traceback" not in answered.stderr
@@ -190,12 +173,14 @@ def test_a_mistake_is_answered_in_three_lines_without_a_traceback(arguments, sai
 def test_the_language_follows_the_system():
     said = studio("compare", "last", "--prompt", "hi", env=os.environ | {"LC_ALL": "ko_KR.UTF-8"})
     assert "아직 실행이 없어요" in said.stderr
+    assert said.returncode == 1
+    assert len(said.stderr.strip().splitlines()) == 3
 
 
-def test_inspect_tells_shape_mapping_rows_and_problems(style_file):
+def test_inspect_tells_shape_mapping_rows_and_problems(style_file, here):
     with open(style_file, "a", encoding="utf-8") as file:
         file.write(json.dumps({"instruction": "x", "output": ""}) + "\n")
-    found = json.loads(studio("data", "inspect", str(style_file), "--json").stdout)
+    found = json.loads(here("data", "inspect", str(style_file), "--json").stdout)
     assert found["format"] == "pair"
     assert found["mapping"]["completion"] == "output"
     assert (found["rows"], found["usable"], found["encoding"]) == (25, 24, "utf-8")
@@ -208,18 +193,18 @@ def test_preview_and_clean_tell_the_same_story(style_file, tiny_model, tmp_path,
     with open(style_file, "a", encoding="utf-8") as file:
         file.write(json.dumps({"instruction": "x", "output": ""}) + "\n")
     model = ("--model", str(tiny_model))
-    found = json.loads(here("data", "preview", str(style_file), "--row", "2", *model, "--json"))
+    found = json.loads(here("data", "preview", str(style_file), "--row", "2", *model, "--json").stdout)
     assert found["raw"]["instruction"] == "What is 1?"
     assert "".join(text for text, _ in found["tokens"]) == found["text"]
     assert found["ends"] is True
-    left_out = json.loads(here("data", "preview", str(style_file), "--row", "25", *model, "--json"))
+    left_out = json.loads(here("data", "preview", str(style_file), "--row", "25", *model, "--json").stdout)
     assert "Empty answers" in left_out["problem"]
     here("data", "clean", str(style_file), "-o", str(tmp_path / "out.jsonl"), *model)
     assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 24
 
 
-def test_an_id_of_the_hub_is_told_offline_within_seconds():
-    answered = studio("data", "inspect", "owner/some-data", env=os.environ | {"COLUMNS": "300"})
+def test_an_id_of_the_hub_is_told_offline_within_seconds(here):
+    answered = here("data", "inspect", "owner/some-data")
     assert answered.returncode == 1
     assert "the Hub cannot be reached" in answered.stderr
 
@@ -232,14 +217,14 @@ def test_doctor_answers_offline_within_seconds():
     assert told["choices"]["precision"]["reason"]
 
 
-def test_a_second_process_is_told_who_runs(config_file):
+def test_a_second_process_is_told_who_runs(config_file, here):
     command = [sys.executable, "-m", "studio", "train", config_file, "--set", "train.max_steps=100000", "--json"]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         end = time.monotonic() + 120
         while time.monotonic() < end and not runs.alive_runs():
             time.sleep(0.1)
-        second = studio("train", config_file, env=os.environ | {"COLUMNS": "300"})
+        second = here("train", config_file)
         assert second.returncode == 1
         assert runs.find("last").id in second.stderr
     finally:
@@ -249,41 +234,42 @@ def test_a_second_process_is_told_who_runs(config_file):
         assert told["reading"]["over"]
 
 
-def test_the_settings_of_a_run_can_be_trained_again(finished_run):
+def test_the_settings_of_a_run_can_be_trained_again(finished_run, here):
     kept = finished_run.path / "run.yaml"
-    again = studio("train", str(kept), "--set", "train.max_steps=1")
+    again = here("train", str(kept), "--set", "train.max_steps=1")
     assert again.returncode == 0, again.stderr
     assert yaml.safe_load((runs.find("last").path / "run.yaml").read_text())["train"]["max_steps"] == 1
     assert len(runs.all_runs()) == 2
 
 
-def test_a_model_is_pulled_listed_and_described(hub_stand_in):
-    pulled = studio("model", "pull", "someone/tiny")
+def test_a_model_is_pulled_listed_and_described(hub_stand_in, here):
+    pulled = here("model", "pull", "someone/tiny")
     assert pulled.returncode == 0, pulled.stderr
     path, identity = pulled.stdout.splitlines()
 
-    listed = json.loads(studio("model", "list", "--json").stdout)
+    listed = json.loads(here("model", "list", "--json").stdout)
     assert [(model["id"], model["here"]) for model in listed] == [("builtin", False), ("someone/tiny", True)]
     assert listed[1]["path"] == path
-    told = json.loads(studio("model", "info", "someone/tiny", "--json").stdout)
+    told = json.loads(here("model", "info", "someone/tiny", "--json").stdout)
     assert (told["where"], told["path"], told["problem"]) == ("cache", path, None)
     assert identity.startswith("sha256 ")
-    assert "someone/tiny" in studio("model", "list").stdout
-    assert "someone" in studio("model", "info", "someone/tiny").stdout
+    assert "someone/tiny" in here("model", "list").stdout
+    assert "someone" in here("model", "info", "someone/tiny").stdout
 
 
-def test_the_token_comes_from_the_environment_and_is_told_nowhere(hub_stand_in):
+def test_the_token_comes_from_the_environment_and_is_told_nowhere(hub_stand_in, here, monkeypatch):
     repository = hub_stand_in.repositories["someone/tiny"]
     repository.gated, repository.readers = True, {"hf_canary"}
     hub_stand_in.tokens.add("hf_canary")
-    refused = studio("model", "pull", "someone/tiny")
+    refused = here("model", "pull", "someone/tiny")
     assert refused.returncode == 1
     assert f"{hub_stand_in.url}/someone/tiny" in refused.stderr.replace("\n", "")
 
-    pulled = studio("model", "pull", "someone/tiny", env=os.environ | {"HF_TOKEN": "hf_canary"})
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    pulled = here("model", "pull", "someone/tiny")
     assert pulled.returncode == 0, pulled.stderr
     assert "hf_canary" not in pulled.stdout + pulled.stderr
-    assert "token" not in studio("model", "pull", "--help").stdout.lower()
+    assert "token" not in here("model", "pull", "--help").stdout.lower()
 
 
 def test_ctrl_c_ends_a_download_and_leaves_nothing_half(hub_stand_in, tmp_path):
@@ -300,16 +286,16 @@ def test_ctrl_c_ends_a_download_and_leaves_nothing_half(hub_stand_in, tmp_path):
     assert list(tmp_path.rglob("*.incomplete")) == []
 
 
-def test_a_model_that_cannot_be_found_is_told_and_ends_with_1(hub_stand_in):
-    told = studio("model", "info", "someone/nothing")
+def test_a_model_that_cannot_be_found_is_told_and_ends_with_1(hub_stand_in, here):
+    told = here("model", "info", "someone/nothing")
     assert told.returncode == 1
     assert "The Hub has no model someone/nothing" in told.stdout
 
 
-def test_export_writes_and_verifies_an_adapter(config_file, tmp_path):
-    studio("train", config_file)
+def test_export_writes_and_verifies_an_adapter(config_file, tmp_path, here):
+    here("train", config_file)
     run = runs.find("last")
-    made = studio("export", "last", "--to", "adapter", "--out", str(tmp_path / "mine"), "--zip", "--verify", "--json")
+    made = here("export", "last", "--to", "adapter", "--out", str(tmp_path / "mine"), "--zip", "--verify", "--json")
     assert made.returncode == 0, made.stderr
     told = json.loads(made.stdout)
     assert told["run"] == run.id
@@ -319,6 +305,6 @@ def test_export_writes_and_verifies_an_adapter(config_file, tmp_path):
     assert told["verification"]["agreement"]["equal"] == 8
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
-    refused = studio("export", "last", "--to", "script", "--out", str(tmp_path / "other"))
+    refused = here("export", "last", "--to", "script", "--out", str(tmp_path / "other"))
     assert refused.returncode == 1
     assert "--out" in refused.stderr

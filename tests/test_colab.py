@@ -14,6 +14,7 @@ from gradio import tunneling
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parent.parent
+PYTHON = sys.executable
 NOTEBOOK = ROOT / "presets" / "colab" / "restyle-studio.ipynb"
 GOOGLE = {
     "drive.py": "from pathlib import Path\n\ndef mount(folder):\n    (Path(folder) / 'MyDrive').mkdir(parents=True)\n",
@@ -50,7 +51,7 @@ def colab(tmp_path):
         if studio and not (here / "restyle-studio").exists():
             (here / "restyle-studio").symlink_to(ROOT)
         environment = os.environ | {"PYTHONPATH": str(tmp_path / "modules"), **variables}
-        command = [sys.executable, "-c", f"{cell}\n{after}"]
+        command = [PYTHON, "-c", f"{cell}\n{after}"]
         return subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, timeout=180)
 
     run.here = here
@@ -115,8 +116,8 @@ def test_the_second_cell_says_so_when_the_studio_does_not_start(colab, tmp_path)
     assert "The studio has ended" in ran.stderr
 
 
-def test_the_third_cell_saves_the_adapter_to_drive(colab, finished_run):
-    ran = colab(cells()[2])
+def test_the_third_cell_saves_the_adapter_to_drive(colab, finished_run, warm_python):
+    ran = colab(f"import sys\nsys.executable = {sys.executable!r}\n{cells()[2]}")
     assert ran.returncode == 0, ran.stderr
     saved = colab.here / "drive" / "MyDrive" / "restyle-studio" / f"{finished_run.id}-adapter.zip"
     assert f"Saved: {saved}" in ran.stdout

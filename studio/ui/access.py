@@ -137,6 +137,7 @@ class Gate:
         self._app, self._door = app, door
         self._open: Counter[str] = Counter()
         """Requests of guests and strangers that are not answered to their end, by address, and streams by session."""
+        self._headers = hosts.frame_headers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is refused or sent elsewhere; hand on all others."""
@@ -145,7 +146,7 @@ class Gate:
         elif scope["type"] != "http":  # Gradio has no web sockets
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await self._http(scope, receive, send)
+            await self._http(scope, receive, _with_headers(send, self._headers))
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -298,6 +299,17 @@ def _timely(send: Send) -> Send:
                 await send(message)
         except TimeoutError as error:
             raise _Stalled from error
+
+    return write
+
+
+def _with_headers(send: Send, headers: Mapping[bytes, bytes]) -> Send:
+    """Return a `send` that adds headers to the answer."""
+
+    async def write(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers.items()]}
+        await send(message)
 
     return write
 

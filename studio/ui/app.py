@@ -20,13 +20,14 @@ from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.tabs import (
     ballot,
-    compare,
+    compare_shown,
     comparing,
     curves,
     data,
     data_events,
     data_shown,
     export_events,
+    hero,
     log,
     recipe,
     runs_events,
@@ -40,6 +41,7 @@ from studio.ui.words import Words
 TICK = 2.0
 """Seconds between two looks at the followed run."""
 
+_TO_TOP = "() => { scrollTo(0, 0); return []; }"
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
@@ -66,6 +68,7 @@ def _build_page(words: Words) -> gr.HTML:
     if launch.on_space():
         gr.LoginButton()  # also what makes Gradio offer the Hub's login, to guests too
     frame = frames.build(words, base, Following())
+    first = hero.build(words)
     with gr.Tabs(elem_id="tabs") as tabs:
         with words.make(gr.Tab, label="ui.tabs.data", id="data"):
             data_tab = data.build(words, frame.form, base)
@@ -80,7 +83,7 @@ def _build_page(words: Words) -> gr.HTML:
     help_pages.build(words)
     export_events.connect(exports, frame, export_item, tabs)
     export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
-    _connect(frame, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
+    _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
     return frame.brand
 
 
@@ -96,6 +99,7 @@ def _quiet(app: gr.Blocks, brands: Mapping[str, gr.HTML]) -> None:
 
 def _connect(
     frame: Frame,
+    first: hero.Hero,
     tabs: gr.Tabs,
     data_tab: data.DataTab,
     train_tab: train.TrainTab,
@@ -109,7 +113,7 @@ def _connect(
     assert page is not None
     tick_outputs = [frame.following, frame.drawing, frame.run_bar, *train_tab.of_tick]
     stage_outputs = [frame.run_row, *train_tab.of_stage]
-    run_outputs = [*tick_outputs, *stage_outputs]
+    run_outputs = [*tick_outputs, *stage_outputs, train_tab.setup]
     compare_tab = views_tab.answers
     runs_offered = compare_tab.of_runs
 
@@ -128,7 +132,8 @@ def _connect(
         return {frame.run_row: row, **train.buttons(train_tab, following, language, queued)}
 
     def show_run(following: Following, *looks: Any) -> dict[Any, Any]:
-        return news_of_run(following, None, *looks) | show_stage(following)
+        is_open = gr.update(open=following.run_id is None)
+        return {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
 
     def find_news(request: gr.Request, following: Following, drawing: int) -> int | None:
         now = follow.read(following)
@@ -145,7 +150,10 @@ def _connect(
     def settle(found: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
         if found is None:  # the page is being opened, and shows it itself
             return gr.skip()
-        return show_stage(following, queued) | compare.choose(compare_tab, chosen, language)
+        return show_stage(following, queued) | compare_shown.choose(compare_tab, chosen, language)
+
+    def show_settings(config: RunConfig) -> dict[Any, Any]:
+        return {frame.base: config, **frame.form.show(config), **data_shown.source(data_tab, config)}
 
     def open_page(draft: Any) -> dict[Any, Any]:
         following = follow.newest()
@@ -153,9 +161,10 @@ def _connect(
         return {
             **show_run(following, curves.Look(), log.Look()),
             **strip.render(train_tab.strip, following, language),
-            **compare.choose(compare_tab, None, language),
+            **compare_shown.choose(compare_tab, None, language),
             frame.device: _device_name(language),
-            **({frame.base: base, **frame.form.show(base), **data_shown.source(data_tab, base)} if base else {}),
+            **hero.shown(first, following.run_id is None),
+            **(show_settings(base) if base else frame.form.blanks),
             **({train_tab.recipe.preset: preset} if preset in presets.names() else {}),
         }
 
@@ -169,28 +178,38 @@ def _connect(
         return gr.update(visible=True, value=views.choices_html(choices, language))
 
     @shown(language)
-    def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
-        offered = compare.choose(compare_tab, chosen, language, wanted=following.run_id)
-        return {tabs: gr.update(selected="compare"), **offered}
+    def start_quickstart(*looks: Any) -> dict[Any, Any]:
+        from studio import gpu
+
+        run = gpu.thread().start_run(presets.load(presets.QUICKSTART))
+        shown_run = show_run(follow.follow(run.id), *looks)
+        return {**shown_run, tabs: gr.update(selected="train"), **hero.shown(first, False)}
+
+    def choose_own() -> dict[Any, Any]:
+        return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.shown(first, False)}
 
     @shown(language)
-    def offer_runs(chosen: str | None) -> dict[Any, Any]:
-        return compare.choose(compare_tab, chosen, language)
+    def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
+        offered = compare_shown.choose(compare_tab, chosen, language, wanted=following.run_id)
+        return {tabs: gr.update(selected="compare"), **offered}
 
     everything = [
         *run_outputs,
         *train_tab.strip.of_run,
         *runs_offered,
         frame.device,
+        first.card,
         frame.base,
         *frame.form.components,
         train_tab.recipe.preset,
         *data_tab.of_source,
     ]
-    read_data = data_events.connect(data_tab, frame)
+    read_data, own = data_events.connect(data_tab, frame, train_tab.recipe.preset)
+    first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs, first.card], **_QUIET)
+    read_data(first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET))
     train.connect(train_tab, frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
-    of_others = comparing.connect(views_tab, frame)
+    of_others = comparing.connect(views_tab, frame, compare_item)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     runs_events.connect(library, frame, runs_item, tabs)
     read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
@@ -211,7 +230,7 @@ def _connect(
             show_source,
         )
     )
-    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source))
+    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source, own))
     shown_run = [frame.following, frame.drawing]
     of_run = clock.Watch(find_news, shown_run, show_run_news, [*shown_run, *train_tab.looks], tick_outputs)
     clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
@@ -222,7 +241,6 @@ def _connect(
         concurrency_limit=None,
         **_QUIET,
     )
-    compare_item.select(offer_runs, compare_tab.run, runs_offered, **_QUIET)
     frame.device.click(device_card, frame.device_card, frame.device_card, api_visibility="undocumented")
     gr.on(
         [train_tab.try_now.click, train_tab.go_on.click],
@@ -231,8 +249,9 @@ def _connect(
         [tabs, *runs_offered],
         **_QUIET,
     )
-    for button, tab in ((data_tab.go_on, "train"), (frame.open_run, "train")):
-        button.click(lambda tab=tab: gr.update(selected=tab), None, tabs, **_QUIET)
+    to_train = gr.update(selected="train")
+    frame.open_run.click(lambda: to_train, None, tabs, **_QUIET)
+    data_tab.go_on.click(lambda: (to_train, gr.update(open=True)), None, [tabs, train_tab.setup], js=_TO_TOP, **_QUIET)
 
 
 def _of_draft(draft: Any, language: str) -> tuple[RunConfig, str | None] | None:

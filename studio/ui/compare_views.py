@@ -4,10 +4,11 @@ Pure functions without Gradio. Whatever comes from prompts, answers or names is 
 """
 
 import html
+import json
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from studio.compare import lyrics
 from studio.compare.columns import NOW, Column, CompareRequest
@@ -23,6 +24,8 @@ from studio.ui.views import empty, said
 
 View = Literal["plain", "difference", "likelihood", "lyrics"]
 VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics")
+NUMBERS = ("temperature", "max_new_tokens", "seed", "top_p", "top_k", "repetition_penalty")
+"""The settings for answering that can be changed beside the prompt."""
 NO_CAPTION = '<p class="caption">&nbsp;</p>'
 _HASH = 12
 """Digits of a hash that are shown at once; all of them are one click away."""
@@ -38,16 +41,14 @@ _STRONG = 2.0
 def answer(
     comparison: Comparison, column: int, view: View, language: str, token_scores: Sequence[TokenScores] | None = None
 ) -> str:
-    """Return what a column has said so far: the chat before, and the answer in the chosen view."""
+    """Return what a column has said so far: the chat before, the prompt, and the answer in the chosen view."""
     side = comparison.answers[0][column]
     request = comparison.request
     earlier = "".join(
         _asked(prompt) + f'<div class="answer earlier">{html.escape(words)}</div>'
         for prompt, words in zip(request.earlier, request.columns[column].said, strict=True)
     )
-    if request.earlier:
-        earlier += _asked(request.prompts[0])
-    return earlier + _answer(comparison, column, side, view, language, token_scores)
+    return earlier + _asked(request.prompts[0]) + _answer(comparison, column, side, view, language, token_scores)
 
 
 def saved_choice(kept: SavedComparison, language: str) -> str:
@@ -195,10 +196,26 @@ def column_title(column: Column, number: int, base: str, run: str, language: str
 # The proof
 
 
+def settings_of(request: CompareRequest) -> tuple[Any, ...]:
+    """Return what the head of the tab was set to for a comparison: prompt, checkpoint, strength, and the numbers."""
+    first = (request.earlier or request.prompts)[0]
+    adapter = next((column for column in request.columns[1:] if column.kind == "adapter"), None)
+    chosen = (adapter.adapter, round(100 * adapter.strength, 2)) if adapter else (None, None)
+    return (first, *chosen, *(getattr(request.generation, name) for name in NUMBERS))
+
+
 def badge(comparison: Comparison | None, language: str) -> str:
-    """Return the verdict on a comparison with its details, or say loudly what is wrong."""
+    """Return the verdict on a comparison with its details, or say loudly what is wrong.
+
+    `data-answered` holds `settings_of`: by it, the browser dims answers to other settings than those on the screen.
+    """
     if comparison is None:
         return _quiet("ui.proof.none", language)
+    answered = html.escape(json.dumps(settings_of(comparison.request)))
+    return f'<div data-answered="{answered}">{_verdict(comparison, language)}</div>'
+
+
+def _verdict(comparison: Comparison, language: str) -> str:
     notes = "".join(f'<p class="hint">{html.escape(said(note, language))}</p>' for note in comparison.notes)
     if comparison.proof is None:
         return _quiet("ui.proof.going", language) + notes

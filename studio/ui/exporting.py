@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio import gpu
-from studio.errors import ExportError, StudioError
+from studio.errors import ExportError, StudioError, panics_as_errors
 from studio.export import hub_push
 from studio.export.hub_push import PushTarget
 from studio.export.inventory import SavedExport
@@ -124,7 +124,8 @@ def _push(asked: _Asked, run_id: str, made: SavedExport, target: PushTarget, end
 @contextlib.contextmanager
 def _noting_the_end(asked: _Asked) -> Iterator[None]:
     try:
-        yield
+        with panics_as_errors():
+            yield
     except StudioError as error:
         _change(asked, over=True, failure=error.message)
     except Exception as error:  # the boundary: whoever waits for it reads a message

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.errors import StudioError
+from studio.errors import StudioError, panics_as_errors
 from studio.i18n import Message, has, text
 from studio.job import as_studio_error
 
@@ -56,7 +56,8 @@ def shown(language: str) -> Callable[[Handler], Handler]:
             @functools.wraps(handler)
             def generator(*args: Any, **kwargs: Any) -> Any:
                 try:
-                    yield from handler(*args, **kwargs)
+                    with panics_as_errors():
+                        yield from handler(*args, **kwargs)
                 except Exception as error:  # the boundary: whatever it is, the user reads a message
                     warn(message_of(error), language)
                     yield gr.skip()
@@ -66,7 +67,8 @@ def shown(language: str) -> Callable[[Handler], Handler]:
         @functools.wraps(handler)
         def function(*args: Any, **kwargs: Any) -> Any:
             try:
-                return handler(*args, **kwargs)
+                with panics_as_errors():
+                    return handler(*args, **kwargs)
             except Exception as error:  # the boundary: whatever it is, the user reads a message
                 warn(message_of(error), language)
                 return gr.skip()
@@ -83,7 +85,8 @@ def ending(language: str) -> Callable[[Handler], Handler]:
         @functools.wraps(handler)
         def function(*args: Any, **kwargs: Any) -> Any:
             try:
-                return handler(*args, **kwargs)
+                with panics_as_errors():
+                    return handler(*args, **kwargs)
             except Exception as error:
                 warn(message_of(error), language)
                 raise gr.Error(visible=False, print_exception=False) from error
@@ -99,7 +102,8 @@ def silent(handler: Handler) -> Handler:
     @functools.wraps(handler)
     def function(*args: Any, **kwargs: Any) -> Any:
         try:
-            return handler(*args, **kwargs)
+            with panics_as_errors():
+                return handler(*args, **kwargs)
         except Exception:
             log.exception("a tick of the page failed")
             return gr.skip()

@@ -49,6 +49,12 @@ class Form:
         """All components, in the order in which `read` wants their values."""
         return list(self.parts.values())
 
+    @property
+    def blanks(self) -> dict[Any, None]:
+        """What empties the numbers without a value: until they are told so, browsers show them as 0."""
+        empty = [part for part in self.components if isinstance(part, gr.Number) and part.value is None]
+        return dict.fromkeys(empty)
+
     def values(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return the components' values by path."""
         return dict(zip(self.parts, values, strict=True))

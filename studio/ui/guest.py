@@ -24,7 +24,7 @@ from studio.ui import clock, launch, limits
 from studio.ui import frame as frames
 from studio.ui.failures import warn
 from studio.ui.frame import Frame
-from studio.ui.tabs import ballot, compare, comparing
+from studio.ui.tabs import ballot, compare, compare_shown, comparing
 from studio.ui.words import Words
 
 EVENTS = {
@@ -87,7 +87,7 @@ def _connect(frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
     assert page is not None
 
     def open_page() -> dict[Any, Any]:
-        return {**compare.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
+        return {**compare_shown.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
 
     clock.look_at([gr.Timer(TICK).tick], comparing.connect(views, frame))
     page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)

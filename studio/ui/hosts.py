@@ -24,6 +24,9 @@ COLAB = ("-colab.googleusercontent.com", ".colab.dev")
 """The ends of the names under which Colab's proxy serves a port of its machine, to the notebook's owner alone."""
 INSIDE_COLAB = (".colab-user-runtimes.internal", ".codatalab-user-runtimes.internal")
 """How the names end under which that proxy asks the machine."""
+_FRAMES_OF_SPACE = "https://huggingface.co https://*.hf.space"
+_FRAMES_OF_COLAB = "https://colab.research.google.com https://*.googleusercontent.com https://*.colab.dev"
+"""The pages in which a host shows this one: a Space's own page, and a notebook with the frame of a cell's output."""
 SPACE_DISK = Path("/data")
 """Where a Space's disk is mounted, unless its settings say otherwise."""
 
@@ -41,6 +44,16 @@ def on_zero_gpu() -> bool:
 def on_colab() -> bool:
     """Whether this is a machine of Google Colab."""
     return "COLAB_RELEASE_TAG" in os.environ or "google.colab" in sys.modules
+
+
+def frame_headers() -> dict[bytes, bytes]:
+    """Return the headers that say which pages may show this one in a frame: itself, and those of its host.
+
+    In a frame of any other page, a visitor could be made to click what they do not see.
+    """
+    hosts = _FRAMES_OF_SPACE if on_space() else _FRAMES_OF_COLAB if on_colab() else ""
+    policy = {b"content-security-policy": f"frame-ancestors 'self' {hosts}".rstrip().encode()}
+    return policy if hosts else {**policy, b"x-frame-options": b"SAMEORIGIN"}  # which can name no other page
 
 
 def space_owners() -> frozenset[str]:

@@ -26,6 +26,11 @@ def keep(owner: Owner, kind: str, job: Job) -> Job:
     return job
 
 
+def is_kept(owner: Owner, kind: str, job: Job) -> bool:
+    """Whether no other job has taken the place of an owner's job, and it was not forgotten."""
+    return _going.get(_key(owner, kind)) is job
+
+
 def forget(owner: Owner, kind: str) -> None:
     """Forget an owner's job, which goes on."""
     _going.pop(_key(owner, kind), None)

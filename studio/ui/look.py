@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from studio.config import MappingConfig, RunConfig, SourceConfig
-from studio.errors import ModelError
+from studio.errors import ModelError, panics_as_errors
 from studio.i18n import Message
 from studio.ui import uploads
 from studio.ui.failures import message_of
@@ -95,8 +95,9 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
         data = config().data
         wanted = base.data.mapping if base.data.source == data.source else None
         data = data.model_copy(update={"mapping": wanted})
-        table = prepare.table(data)
-        rows = list(islice(table.rows(0, RAW_ROWS), RAW_ROWS))
+        with panics_as_errors():
+            table = prepare.table(data)
+            rows = list(islice(table.rows(0, RAW_ROWS), RAW_ROWS))
         columns = [Column(column.name, column.type) for column in table.columns]
     except Exception as error:  # shown in the place of what would have been found
         return Look(failure=message_of(error)), wanted
@@ -109,7 +110,8 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
         rows=table.reader.count,
     )
     try:
-        detected = prepare.mapping(data)
+        with panics_as_errors():
+            detected = prepare.mapping(data)
     except Exception as error:  # the columns are there all the same, to be chosen by hand
         return replace(look, told=tuple(table.notes), failure=message_of(error)), None
     look = replace(look, told=(detected.reason, *table.notes))
@@ -154,7 +156,8 @@ def preview(look: Look, config: Callable[[], RunConfig], row: int) -> Look:
 
     look = replace(look, row=row, preview=None, preview_failure=None, model_missing=False)
     try:
-        shown = preview_row(config(), row - 1)
+        with panics_as_errors():
+            shown = preview_row(config(), row - 1)
     except ModelError as error:
         missing = error.key == "model.not_here"
         return replace(look, preview_failure=None if missing else error.message, model_missing=missing)

@@ -14,6 +14,14 @@ element.addEventListener('click', event => {
   setTimeout(leave, 100);
 });
 
+// On a phone, what can be folded is folded at first.
+if (matchMedia('(max-width: 700px)').matches) {
+  const seen = new WeakSet();
+  new MutationObserver(() => document.querySelectorAll('.fold > .label-wrap.open').forEach(label => {
+    if (!seen.has(label)) { seen.add(label); setTimeout(() => label.click(), 300); }  // once it is set up
+  })).observe(document.body, {subtree: true, childList: true});
+}
+
 // The address names the open tab and the one inside of it: `#compare/vote`; none is the one that is open at first.
 let tabs, first, settled, turn = 0, restoring = true;  // until the address is followed, it is not written
 const opened = () => '#' + [...tabs.querySelectorAll('[role=tab][aria-selected=true]')]

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from studio import command
@@ -127,14 +127,16 @@ def suggestions(advice: Advice, language: str) -> list[tuple[str, str]]:
     return [(suggestion(made, language), made.path) for made in advice.suggestions]
 
 
-def advice(found: Advice, language: str, applied: int | None = None) -> str:
-    """Return what the suggestions were drawn from, what no setting mends, and how many were taken."""
+def advice(found: Advice, language: str, applied: Collection[str] | None = None) -> str:
+    """Return what the suggestions were drawn from, what no setting mends, and which were applied (their paths)."""
     told = [f'<p class="hint">{html.escape(" ".join(each.text(language) for each in found.read))}</p>']
     told += [f'<p class="told">⚠ {html.escape(" ".join(lines(each, language)))}</p>' for each in found.warnings]
     if not found.suggestions:
         told.append(f'<p class="good">{html.escape(text("suggest.nothing", language))}</p>')
     if applied is not None:
-        told.append(f'<p class="good">{html.escape(text("ui.suggest.applied", language, count=applied))}</p>')
+        told.append(f'<p class="good">{html.escape(text("ui.suggest.applied", language, count=len(applied)))}</p>')
+        made = [suggestion(each, language) for each in found.suggestions if each.path in applied]
+        told.append(f"<ul>{''.join(f'<li>{html.escape(each)}</li>' for each in made)}</ul>")
     return "".join(told)
 
 

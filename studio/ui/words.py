@@ -49,6 +49,10 @@ class Words:
             settings["choices"] = choices
         return kind(**words, **settings)
 
+    def fold(self, key: str) -> gr.Accordion:
+        """Make a part of a card that is open at first, and on a phone folded (by `page.js`)."""
+        return self.make(gr.Accordion, label=key, elem_classes="fold")
+
     def heading(self, key: str) -> gr.HTML:
         """Make the heading of a card."""
         return self.make(gr.HTML, text=key, frame='<h2 class="heading">{}</h2>')

@@ -1,10 +1,14 @@
 """Other names for this machine and other pages are refused, by their headers alone."""
 
 import argparse
+import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 import app as studio_app
 from studio.ui import access, app, hosts, launch
@@ -202,3 +206,76 @@ def test_a_local_page_is_never_shared_by_itself():
     assert launch.settings()["share"] is False
     assert launch.settings()["auth"] is None
     assert launch.settings()["server_name"] == "127.0.0.1"
+
+
+FRAMES = "frame-ancestors 'self'"
+
+
+@pytest.mark.parametrize(
+    ("variables", "others", "old"),
+    [
+        ({}, "", "SAMEORIGIN"),
+        ({"SPACE_ID": "someone/studio"}, " https://huggingface.co https://*.hf.space", None),
+        (
+            {"COLAB_RELEASE_TAG": "1"},
+            " https://colab.research.google.com https://*.googleusercontent.com https://*.colab.dev",
+            None,
+        ),
+    ],
+    ids=["here", "on a Space", "on Colab"],
+)
+def test_a_page_says_who_may_frame_it(monkeypatch, variables, others, old):
+    for name in ("SPACE_ID", "COLAB_RELEASE_TAG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    transport = httpx.ASGITransport(access.Gate(PlainTextResponse("x"), access.Door()))
+
+    async def ask():
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get("/")
+
+    answer = asyncio.run(ask())
+    assert answer.headers["content-security-policy"] == FRAMES + others
+    assert answer.headers.get("x-frame-options") == old
+
+
+@pytest.mark.parametrize("path", ["", "ko", "config", "theme.css"])
+def test_no_answer_of_the_local_page_may_be_framed(local, path):
+    answer = httpx.get(local + path, follow_redirects=True)
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"] == FRAMES
+    assert httpx.get(local + path, headers={"host": "x.example"}).headers["content-security-policy"] == FRAMES
+
+
+def test_no_answer_of_a_page_with_logins_may_be_framed(stranger, owner, guest):
+    for visitor in (stranger, owner, guest):
+        for path in ("/", "/guest/", "/logout", "/gradio_api/queue/data"):
+            answer = visitor.get(path)
+            assert answer.headers["content-security-policy"] == FRAMES, (visitor.root, path)
+
+
+@pytest.fixture
+def foreign(local):
+    """A page on another port that shows the studio in a frame."""
+
+    class Framing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(f"<!doctype html><iframe src={local}></iframe>".encode())
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Framing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.timeout(180)
+def test_a_browser_shows_the_page_in_no_frame_of_a_foreign_page(foreign, browser):
+    page = browser.new_page()
+    page.goto(foreign)
+    assert page.frames[1].url.startswith("chrome-error:")
+    page.close()

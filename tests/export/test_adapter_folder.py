@@ -152,6 +152,7 @@ def test_the_example_of_a_quantized_run_loads_the_base_quantized(tiny_config, tm
     assert said.strip() == answer(run, "What is 3?").text.strip()
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_an_example_that_fails_says_so(tiny_config, tmp_path):
     folder = adapter.export_example(load_context(trained(tiny_config)), tmp_path / "mine")
     broken = (folder / "ask.py").read_text(encoding="utf-8").replace('max_new_tokens": 12', 'max_new_tokens": -1')

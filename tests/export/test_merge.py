@@ -133,7 +133,7 @@ def test_the_job_merges_on_a_clean_device_and_the_next_run_trains(tiny_config, t
 
 def test_a_stop_leaves_nothing_behind(tiny_config, tmp_path):
     run = trained(tiny_config)
-    waits = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 200}))
+    waits = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 60}))
     job = gpu.thread().export(ExportRequest(run.id, "merged", tmp_path / "mine"))
     job.stop()
     with pytest.raises(ExportError) as raised:

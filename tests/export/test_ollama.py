@@ -84,6 +84,7 @@ def test_a_template_that_rewrites_is_not_taken_apart_and_one_that_forgets_holds_
     assert modelfile.template_parts(asked_with(None, columns)) == (None, False)
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_the_folder_holds_a_merged_model_that_is_verified_and_a_modelfile(tiny_config):
     run = trained(tiny_config, **{"data.prompt.system": 'Speak """old""".', "generation.temperature": 0.5})
     made = gpu.thread().export(ExportRequest(run.id, "ollama", verify=True)).result()

@@ -3,10 +3,7 @@
 import hashlib
 import json
 import logging
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
@@ -17,7 +14,6 @@ from studio.export import adapter, hub_push
 from studio.export.export_context import load_context
 from studio.export.request import ExportProgress, ExportRequest
 
-ROOT = Path(__file__).parent.parent.parent
 TOKEN = "hf_canary5f0c1d"
 WEIGHTS = "adapter_model.safetensors"
 
@@ -201,17 +197,16 @@ def test_the_token_is_in_no_file_and_no_log(account, finished_run, tmp_path, cap
     assert record["run"] == finished_run.id
 
 
-def test_the_command_exports_and_pushes_with_a_token_from_standard_input(account, finished_run, home):
-    asked = ["export", finished_run.id, "--to", "adapter", "--push", "me/captain", "--ask-token", "--json"]
-    command = [sys.executable, "-m", "studio", *asked]
-    done = subprocess.run(command, input=TOKEN + "\n", capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
+def test_the_command_exports_and_pushes_with_a_token_from_standard_input(account, finished_run, here):
+    command = ["export", finished_run.id, "--to", "adapter", "--push", "me/captain", "--ask-token", "--json"]
+    done = here(*command, input=TOKEN + "\n")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["page"] == f"{account.url}/me/captain"
     assert told["page"] in " ".join(told["notes"])
     assert account.repositories["me/captain"].private
     assert TOKEN not in done.stdout + done.stderr
-    done = subprocess.run(command, input="wrong\n", capture_output=True, text=True, cwd=ROOT, encoding="utf-8")
+    done = here(*command, input="wrong\n")
     assert done.returncode == 1
     assert "does not accept the token" in done.stderr
     assert "wrong" not in done.stderr

@@ -62,6 +62,7 @@ SELDOM = ("as it comes", "quantized")
 """Cases for the slow suite; the two others go through all of their ways."""
 
 
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=pytest.mark.slow) if case in SELDOM else case for case in CASES]
 )
@@ -70,6 +71,7 @@ def test_it_repeats_the_losses_bit_by_bit(tiny_config, tmp_path, case):
     assert repeated(run, tmp_path) == losses(run)
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_its_adapter_is_the_runs(tiny_config, tmp_path):
     import torch
     from safetensors.torch import load_file

@@ -16,6 +16,8 @@ from studio.export.verify.checks import verify, without_stop_token
 from studio.export.verify.verification import Answer, EvalPrompt, ModelAnswers, compare_answers
 from studio.model.adapter import ModelHost
 
+pytestmark = pytest.mark.usefixtures("warm_python")
+
 
 def checked(run, kind, **settings):
     made = gpu.thread().export(ExportRequest(run.id, kind, verify=True, **settings)).result()

@@ -13,6 +13,8 @@ from studio.export.verify.checks import verify
 from studio.export.verify.verification import EvalPrompt
 from studio.model.adapter import ModelHost
 
+pytestmark = pytest.mark.usefixtures("warm_python")
+
 
 def exported(run, kind, folder=None):
     made = gpu.thread().export(ExportRequest(run.id, kind, folder, verify=folder is None)).result()

@@ -13,6 +13,8 @@ from studio.export.verify.checks import verify
 from studio.export.verify.verification import LOSS_TOLERANCE, compare_losses
 from studio.model.adapter import ModelHost
 
+pytestmark = pytest.mark.usefixtures("warm_python")
+
 
 def checked(run, folder):
     return verify(load_context(run), folder, ModelHost(), lambda phase, share: None)

@@ -117,6 +117,6 @@ def test_a_quantized_base_is_quantized_trained_and_compared(tiny_config, tmp_pat
 )
 @pytest.mark.filterwarnings("ignore:.*[Pp]aged.*", "ignore:.*bitsandbytes.*")
 def test_every_setting_trains(tiny_config, settings):
-    run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 3, **settings}))
+    run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 3, "samples.mode": "off", **settings}))
     assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
     assert run.has_adapter

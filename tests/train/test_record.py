@@ -46,10 +46,10 @@ def test_the_order_of_each_epoch_is_kept(tiny_config, grouped):
 @pytest.mark.parametrize("grouped", [True, False])
 def test_a_resumed_run_has_the_order_of_one_without_a_break(tiny_config, grouped):
     config = tiny_config.with_settings(
-        {"train.max_steps": 120, "train.save": "steps", "train.save_steps": 2, "train.length_grouping": grouped}
+        {"train.max_steps": 60, "train.save": "steps", "train.save_steps": 10, "train.length_grouping": grouped}
     )
     run = gpu.thread().start_run(config)
-    wait_for(run, lambda status: status.step >= 20)
+    wait_for(run, lambda status: status.step >= 12)
     run.request("pause")
     assert wait_until_over(run) is State.PAUSED
     gpu.thread().resume_run(run.id)

@@ -15,7 +15,7 @@ from studio.errors import RunError, StudioError
 from studio.runs import State, checkpoints
 
 SETTINGS = {
-    "train.max_steps": 120,
+    "train.max_steps": 60,
     "train.save": "steps",
     "train.save_steps": 10,
     "train.gradient_accumulation": 2,
@@ -175,12 +175,13 @@ def test_a_finished_run_can_be_made_longer(config):
     assert run.status().total == 30
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_a_run_that_was_cut_off_before_its_first_checkpoint_begins_again(config, uninterrupted, tmp_path):
     process = train_in_a_process(config.with_settings({"name": "early", "train.save_steps": 100_000}), tmp_path)
     run = wait_for_step("early", 3)
     process.kill()
     process.wait()
-    assert run.status().state is State.INTERRUPTED
+    wait_for(run, lambda status: status.state is State.INTERRUPTED, seconds=10)
     gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
     assert weights(run) == weights(uninterrupted)

@@ -203,7 +203,8 @@ def found_on_disk(other: Session) -> None:
     other.slides("And 4?")
     other.at("#saved input").click()
     other.page.get_by_role("option", name="What is <b>3</b>? · ").first.click()
-    expect(other.at("#answer-before .asked")).to_have_count(0)
+    expect(other.at("#answer-before .asked")).to_have_text(["What is <b>3</b>?"])
+    expect(other.at("#prompt textarea")).to_have_value("What is <b>3</b>?")
     other.verified()
     other.view("score")
     expect(other.at("#score-progress")).to_contain_text(other.say("ui.score.done", done=8))
@@ -235,6 +236,7 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_ur
     endless = SimpleNamespace(stop_ids=lambda *given: {2})  # it never comes to its end by itself
     monkeypatch.setattr("studio.compare.column_loading.tokens", endless)
     one = Session(browser, page_url, "en")
+    one.page.get_by_role("button", name=text("ui.compare.all_settings")).click()
     one.page.get_by_label(text("ui.compare.max_new_tokens"), exact=True).fill("900")
     one.compare("Tell me all.")
     expect(one.at("#caption-before")).to_contain_text("tokens")

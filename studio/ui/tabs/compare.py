@@ -9,12 +9,12 @@ import gradio as gr
 
 from studio import runs
 from studio.compare import external_adapters as arrived
-from studio.compare.columns import ADAPTED, BASE, MAX_COLUMNS, MAX_STRENGTH, NOW, Column
+from studio.compare.columns import MAX_COLUMNS, MAX_STRENGTH, NOW, Column
 from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
 from studio.errors import StudioError
 from studio.i18n import text
 from studio.runs import Run, State, checkpoints
-from studio.ui import compare_views, limits, views
+from studio.ui import compare_views, views
 from studio.ui.tabs import card, outside
 from studio.ui.words import Words
 
@@ -25,10 +25,17 @@ MOST_RUNS = 50
 MOST_CHECKPOINTS = 40
 SYSTEM, SHOTS = "base+system", "base+shots"
 """What an added column can be besides an adapter: the base that is told something first."""
-NUMBERS = ("temperature", "max_new_tokens", "seed", "top_p", "top_k", "repetition_penalty")
 _STEPS = {"temperature": 0.1, "top_p": 0.05, "repetition_penalty": 0.05}
 _DEFAULTS = GenerationConfig()
 _FIRST_STRENGTHS = (50, 150)
+STALE = """(...values) => {
+  const given = document.querySelector('#proof [data-answered]')?.dataset.answered;
+  const plain = value => typeof value === 'string' ? value.trim() : value === null ? null : Number(value);
+  const same = !given || JSON.parse(given).every((value, number) => plain(value) === plain(values[number]));
+  document.querySelector('#answers').classList.toggle('stale', !same);
+  return [];
+}"""
+"""Dims the answers when the settings (`compare_views.settings_of`) are no longer those that they were given to."""
 COPY = (
     "element.addEventListener('click', async event => { const asked = event.target.closest('[data-copy]');"
     " if (!asked) return; await navigator.clipboard.writeText(asked.dataset.copy);"
@@ -79,7 +86,7 @@ class CompareTab:
     add: gr.Button
     outside: outside.Outside
     prompt: gr.Textbox
-    held_out: gr.Dropdown
+    held_out: gr.Radio
     saved: gr.Dropdown
     go: gr.Button
     stop: gr.Button
@@ -117,6 +124,11 @@ class CompareTab:
         return [self.run, self.checkpoint, self.strength, *self.numbers.values()]
 
     @property
+    def asked(self) -> list[Any]:
+        """The controls behind `compare_views.settings_of`."""
+        return [self.prompt, self.checkpoint, self.strength, *self.numbers.values()]
+
+    @property
     def columns(self) -> list[Any]:
         """What says which columns are added."""
         return [self.open, *(part for extra in self.extras for part in extra.inputs)]
@@ -124,7 +136,7 @@ class CompareTab:
 
 def build_head(words: Words) -> dict[str, Any]:
     """Build the card above all views: which run, and how it answers."""
-    with gr.Column(elem_classes="card"):
+    with gr.Column(elem_classes="card", elem_id="compare-head"):
         with gr.Row(elem_classes="who"):
             run = words.make(gr.Dropdown, label="ui.compare.run", choices=[], scale=3, min_width=250)
             chosen = words.make(
@@ -136,41 +148,45 @@ def build_head(words: Words) -> dict[str, Any]:
                 elem_id="checkpoint",
             )
             strength = _strength(words, 100, scale=3, min_width=220, elem_id="strength")
-            numbers = {name: _number(words, name) for name in NUMBERS[:3]}
         none = words.make(gr.HTML, text="ui.compare.no_runs", frame='<p class="empty">{}</p>', visible=False)
         with words.make(gr.Accordion, label="ui.compare.all_settings", open=False), gr.Row():
-            numbers |= {name: _number(words, name, help_too=True) for name in NUMBERS[3:]}
+            numbers = {name: _number(words, name) for name in compare_views.NUMBERS}
     return {"run": run, "checkpoint": chosen, "strength": strength, "numbers": numbers, "none": none}
 
 
 def build(words: Words, head: dict[str, Any]) -> CompareTab:
     """Build the answers inside the current tab."""
-    with gr.Column(elem_classes="card"):
+    with gr.Column(elem_classes="card", elem_id="ask-card"):
         with gr.Row(elem_classes="ask"):
             prompt = words.make(
                 gr.Textbox,
                 label="ui.compare.prompt",
                 placeholder="ui.compare.prompt_hint",
-                lines=5,
+                lines=2,
                 max_lines=6,
                 scale=5,
-                min_width=320,
+                min_width=280,
                 elem_id="prompt",
             )
-            with gr.Column(scale=3, min_width=320):
-                held_out = words.make(gr.Dropdown, label="ui.compare.held_out", choices=[], elem_id="held-out")
-                with gr.Row(elem_classes="going"):
-                    go = words.make(
-                        gr.Button, text="ui.compare.go", variant="primary", interactive=False, min_width=120, scale=2
-                    )
-                    stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=72, scale=1)
-                    add = words.make(gr.Button, text="ui.compare.add", min_width=132, scale=1, elem_id="add-column")
+            with gr.Row(elem_classes="going"):
+                go = words.make(gr.Button, text="ui.compare.go", variant="primary", interactive=False, min_width=120)
+                stop = words.make(gr.Button, text="ui.compare.stop", interactive=False, min_width=72)
+                add = words.make(gr.Button, text="ui.compare.add", min_width=132, elem_id="add-column")
+        held_out = words.make(
+            gr.Radio,
+            label="ui.compare.held_out",
+            choices=[],
+            show_label=False,
+            visible=False,
+            elem_id="held-out",
+            elem_classes="chips",
+        )
         extras = tuple(_extra(words, number) for number in range(EXTRA))
-        arriving = outside.build(words)
-        saved = words.make(gr.Dropdown, label="ui.compare.saved", choices=[], elem_id="saved")
-    badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
-    with gr.Row(elem_classes="columns sides"):
-        panels = tuple(_panel(words, name) for name in NAMES)
+    with gr.Column(elem_id="answers"):
+        badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
+        words.make(gr.HTML, text="ui.compare.stale", frame='<p class="hint">⚠ {}</p>', elem_id="stale")
+        with gr.Row(elem_classes="columns sides"):
+            panels = tuple(_panel(words, name) for name in NAMES)
     with gr.Row(elem_classes="follow"):
         follow = words.make(
             gr.Textbox,
@@ -193,6 +209,9 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         maker = card.build(words)
         present = words.make(gr.Button, text="ui.present.go", min_width=110, elem_id="present")
     told = gr.HTML(value=compare_views.NO_CAPTION, elem_id="told")
+    with gr.Column(elem_classes="card"):
+        saved = words.make(gr.Dropdown, label="ui.compare.saved", choices=[], elem_id="saved")
+        arriving = outside.build(words)
     return CompareTab(
         **head,
         extras=extras,
@@ -217,9 +236,10 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
     )
 
 
-def _number(words: Words, name: str, help_too: bool = False) -> gr.Number:
+def _number(words: Words, name: str) -> gr.Number:
     path = f"config.generation.{name}"
-    label, info = (f"{path}.title", f"{path}.help") if help_too else (f"ui.compare.{name}", None)
+    is_rare = name in compare_views.NUMBERS[3:]
+    label, info = (f"{path}.title", f"{path}.help") if is_rare else (f"ui.compare.{name}", None)
     value, step = getattr(_DEFAULTS, name), _STEPS.get(name, 1)
     return words.make(gr.Number, label=label, info=info, value=value, step=step, min_width=110)
 
@@ -284,59 +304,6 @@ def comparable() -> list[tuple[Run, runs.Status]]:
     return found
 
 
-def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | None = None) -> dict[Any, Any]:
-    """Return what offers the runs there are; the `chosen` one stays chosen if it is among them.
-
-    A `wanted` one that is among them is chosen in its place. Nothing can be compared until another run is opened, which
-    lets the button be pressed: opening it would end the comparison.
-    """
-    found = comparable()
-    choices = [(views.run_choice(run.id, status, language), run.id) for run, status in found]
-    ids = [run.id for run, _ in found]
-    value = next((run_id for run_id in (wanted, chosen) if run_id in ids), next(iter(ids), None))
-    config = config_of(value)
-    changed = {} if value == chosen or config is None else generation(tab, config.generation)
-    return {
-        tab.run: gr.update(choices=choices, value=value),
-        tab.none: gr.update(visible=not ids),
-        **({} if ids and value == chosen else {tab.go: gr.update(interactive=False)}),
-        **changed,
-        **about(tab, value, found, language, fresh=value != chosen),
-    }
-
-
-def generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
-    """Return what shows a run's own settings for comparing, to a guest with no longer answers than they may ask for."""
-    if runs.is_restricted():
-        settings = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
-    return {part: getattr(settings, name) for name, part in tab.numbers.items()}
-
-
-def about(
-    tab: CompareTab,
-    run_id: str | None,
-    found: Sequence[tuple[Run, runs.Status]],
-    language: str,
-    fresh: bool = True,
-) -> dict[Any, Any]:
-    """Return what belongs to a run: its checkpoints, other runs on its base, its held-out prompts, and the titles.
-
-    What the user chose stays, unless the run is a `fresh` one.
-    """
-    config = config_of(run_id)
-    prompts = _held_out(config) if config else []
-    key = "ui.compare.held_out_help" if prompts or config is None else "ui.compare.held_out_none"
-    own = _own(run_id, language)
-    value = {"value": NOW if run_id else None} if fresh else {}
-    titles = titled(tab, (BASE, ADAPTED), run_id, language) if fresh else {}
-    return {
-        tab.held_out: gr.update(choices=prompts, interactive=bool(prompts), info=text(key, language)),
-        tab.checkpoint: gr.update(choices=own, **value),
-        **{extra.who: gr.update(choices=who(run_id, found, language), **value) for extra in tab.extras},
-        **titles,
-    }
-
-
 def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: str) -> list[tuple[str, str]]:
     """Return what an added column can be: an adapter of this run, another one, or the base that is told more."""
     others = [
@@ -344,10 +311,12 @@ def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: 
     ]
     there = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
     told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("system", "shots")]
-    return [*_own(run_id, language), *others, *((Column(adapter=each).title(language), each) for each in there), *told]
+    outside = ((Column(adapter=each).title(language), each) for each in there)
+    return [*own_adapters(run_id, language), *others, *outside, *told]
 
 
-def _own(run_id: str | None, language: str) -> list[tuple[str, str]]:
+def own_adapters(run_id: str | None, language: str) -> list[tuple[str, str]]:
+    """Return the adapters of a run: its own, and its checkpoints."""
     return [(text("compare.column.now", language), NOW), *_steps(run_id, language)] if run_id else []
 
 
@@ -361,15 +330,6 @@ def _beside(run_id: str | None, found: Sequence[tuple[Run, runs.Status]]) -> lis
     bases = {run.id: run.resolved().get("base", {}).get("weights") for run, _ in found if run.has_adapter}
     mine = run_id and runs.Run(runs.folder() / run_id).resolved().get("base", {}).get("weights")
     return [run for run, _ in found if mine and run.id != run_id and bases.get(run.id) == mine]
-
-
-def titled(tab: CompareTab, columns: Sequence[Column], run_id: str | None, language: str) -> dict[Any, Any]:
-    """Return the headings of columns."""
-    base, name = names(run_id, language)
-    return {
-        tab.panels[number].title: compare_views.column_title(column, number, base, name, language)
-        for number, column in enumerate(columns)
-    }
 
 
 def names(run_id: str | None, language: str) -> tuple[str, str]:
@@ -390,10 +350,12 @@ def config_of(run_id: str | None) -> RunConfig | None:
         return None
 
 
-def _held_out(config: RunConfig) -> list[str]:
+def held_out(run_id: str | None) -> list[str]:
+    """Return the prompts that a run was not trained on, for answers to be compared by."""
     from studio.data import prepare
 
+    config = config_of(run_id)
     try:
-        return prepare.held_out(config.evaluation.prompts)
+        return prepare.held_out(config.evaluation.prompts) if config else []
     except StudioError:  # the data set of an old run is gone: there is nothing to offer
         return []

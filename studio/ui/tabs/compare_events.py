@@ -1,33 +1,35 @@
 """The Compare tab's events: ask the columns, stop, go on with a chat, ask again with another strength."""
 
-import html
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from studio import runs
-from studio.compare import comparison_history
 from studio.compare.columns import BASE, NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
-from studio.errors import CompareError, ModelError, RunError, StudioError
-from studio.i18n import text
+from studio.errors import CompareError, ModelError, StudioError
 from studio.model import hub_adapters
 from studio.model.uploaded_adapters import PREFIX
-from studio.ui import compare_views, examples, jobs, limits
-from studio.ui.compare_views import View
-from studio.ui.failures import box, shown
+from studio.ui import examples, jobs, limits
+from studio.ui.compare_views import NUMBERS, View
+from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.tabs import card, outside
 from studio.ui.tabs import compare as tabs
-from studio.ui.tabs.compare import EXTRA, NUMBERS, SHOTS, SYSTEM, CompareTab
+from studio.ui.tabs import compare_shown as show
+from studio.ui.tabs.compare import EXTRA, SHOTS, SYSTEM, CompareTab
 from studio.ui.words import merged
 
 KIND = "compare"
+_IS_OPEN = """(_, ...rest) => {
+  const tab = document.querySelector('#tabs [role=tab][data-tab-id=compare]');
+  return [tab?.getAttribute('aria-selected') === 'true', ...rest];
+}"""
 GLANCE = 0.1
 """Seconds between two looks at answers that stream: a browser falls behind a model that says more in that time."""
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -70,8 +72,11 @@ def _refuse_path(named: str) -> None:
         raise ModelError("ui.no_folders")
 
 
-def connect(tab: CompareTab, frame: Frame) -> list[Any]:
-    """Connect the tab's events; returns those that stream answers."""
+def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any]]:
+    """Connect the tab's events; returns those that stream answers, and what lets the first prompt be answered.
+
+    The latter takes the run whose answers are shown, and does its part after an event that may have opened the tab.
+    """
     language = frame.language
     count = len(tab.settings)
 
@@ -86,6 +91,18 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
             examples.require_unasked(each.shots, prompt)
         asked = CompareRequest(run_id, (prompt.strip(),), settings_of(run_id, numbers), columns)
         yield from _ask(tab, asked, view, language, request)
+
+    @shown(language)
+    def answer_first(
+        request: gr.Request, is_open: bool, on_screen: str | None, last: Comparison | None, *given: Any
+    ) -> Iterator[Any]:
+        view, prompt, run_id, *rest = given
+        prompts = tabs.held_out(run_id) if is_open and run_id and run_id == on_screen else []
+        if last is not None or prompt or not prompts or jobs.busy(request, KIND):
+            yield gr.skip()
+            return
+        yield {tab.prompt: prompts[0], tab.held_out: prompts[0]}
+        yield from compare(request, view, prompts[0], run_id, *rest)
 
     @shown(language)
     def ask_on(view: View, last: Comparison | None, follow: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
@@ -117,17 +134,17 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
     def change_view(
         view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
-        yield render(tab, last, view, language, token_scores)
+        yield show.render(tab, last, view, language, token_scores)
         if view == "likelihood" and last is not None and token_scores is None:
             yield _score_answer(tab, last, language, request)
 
     @shown(language)
     def reopen(view: View, run_id: str | None, chosen: str | None, request: gr.Request) -> Iterator[Any]:
-        found = next((one for one in saved_of(run_id) if one.id == chosen), None)
+        found = next((one for one in show.saved_of(run_id) if one.id == chosen), None)
         if found is None:
             yield gr.skip()
             return
-        yield {**opened(tab, found.comparison, view, language), tab.prompt: found.comparison.request.prompts[0]}
+        yield {**show.opened(tab, found.comparison, view, language), **show.as_asked(tab, found.comparison)}
         if view == "likelihood":
             yield _score_answer(tab, found.comparison, language, request)
 
@@ -145,6 +162,8 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
         jobs.stop(request, KIND)
 
     streaming = {**QUIET, "concurrency_limit": None}
+    changes = [part.change for part in [*tab.asked, tab.badge]]
+    gr.on(changes, None, tab.asked, None, js=tabs.STALE, **QUIET)
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
     last = {"trigger_mode": "always_last"}
     tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET, **last)
@@ -153,7 +172,7 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
     on = [tab.view, tab.last, tab.follow]
     going.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
     kept = [tab.view, tab.run, tab.saved]
-    tab.saved.input(reopen, kept, [*tab.of_answers, tab.prompt], **streaming, **last).then(*ends, **QUIET)
+    tab.saved.input(reopen, kept, [*tab.of_answers, *tab.asked], **streaming, **last).then(*ends, **QUIET)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)
@@ -166,7 +185,17 @@ def connect(tab: CompareTab, frame: Frame) -> list[Any]:
     card.connect(tab.card, frame, tab.last, tabs.names)
     for event in going:
         event.then(*ends, **QUIET)
-    return going
+
+    is_open = gr.Checkbox(visible=False)  # a state's value would not come from the browser
+
+    def answer_after(event: Any, on_screen: gr.State) -> Any:
+        inputs = [is_open, on_screen, tab.last, *asked]
+        outputs = [*tab.of_answers, tab.prompt, tab.held_out]
+        answering = event.then(answer_first, inputs, outputs, js=_IS_OPEN, **streaming)
+        answering.then(*ends, **QUIET)
+        return answering
+
+    return going, answer_after
 
 
 def _connect_added(tab: CompareTab, frame: Frame) -> None:
@@ -243,7 +272,7 @@ def _ask(
 
     limits.require_small(asked)
     yield {
-        **_waiting(tab, asked, language),
+        **show.waiting(tab, asked, language),
         tab.go: gr.update(interactive=False),
         tab.stop: gr.update(interactive=True),
         tab.follow: gr.update(interactive=False),
@@ -255,16 +284,18 @@ def _ask(
     try:
         shown_at = 0.0
         for comparing in job.updates():
+            if not jobs.is_kept(request, KIND, job):  # another run was opened
+                return
             if (now := time.monotonic()) - shown_at >= GLANCE:
                 shown_at = now
-                yield _answers(tab, comparing, view, language)
+                yield show.answers(tab, comparing, view, language)
     except StudioError as error:  # an adapter of another base, say: it stands where the proof would stand
-        yield refused(tab, asked, error, language)
+        yield show.refused(tab, asked, error, language)
         return
     finally:  # also when the browser tab was closed
         job.stop()
-    if comparing is not None:
-        yield {**opened(tab, comparing, view, language), **offered(tab, asked.run_id, comparing, language)}
+    if comparing is not None and jobs.is_kept(request, KIND, job):
+        yield {**show.opened(tab, comparing, view, language), **show.offered(tab, asked.run_id, comparing, language)}
         if view == "likelihood":
             yield _score_answer(tab, comparing, language, request)
 
@@ -278,87 +309,7 @@ def _score_answer(tab: CompareTab, last: Comparison, language: str, request: gr.
     asked = replace(last.request, columns=last.request.columns[:2])
     job = jobs.keep(request, "weigh", gpu.thread().score_answer(asked, last.answers[0][1].ids))
     token_scores = job.result()
-    return {**render(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
-
-
-def _waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, Any]:
-    going = compare_views.waiting(asked, language)
-    updates: dict[Any, Any] = tabs.titled(tab, asked.columns, asked.run_id, language)
-    for number, panel in enumerate(tab.panels):
-        is_there = number < len(asked.columns)
-        updates[panel.column] = gr.update(visible=is_there)
-        if is_there:
-            updates |= {panel.answer: going[number], panel.caption: compare_views.NO_CAPTION}
-    return updates | {
-        tab.badge: compare_views.badge(Comparison(asked, ()), language),
-        tab.told: compare_views.NO_CAPTION,
-    }
-
-
-def _answers(
-    tab: CompareTab, comparing: Comparison, view: View, language: str, token_scores: Any = None
-) -> dict[Any, Any]:
-    updates: dict[Any, Any] = {}
-    for number, side in enumerate(comparing.answers[0]):
-        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language, token_scores)
-        updates[tab.panels[number].caption] = compare_views.caption(side, language)
-    return updates
-
-
-def render(
-    tab: CompareTab, last: Comparison | None, view: View, language: str, token_scores: Any = None
-) -> dict[Any, Any]:
-    """Return what shows the last comparison in a view and a language; nothing is asked."""
-    if last is None:
-        return {}
-    request = last.request
-    line = ""
-    if view == "difference":
-        line = compare_views.shared_line(last, language)
-    elif view == "likelihood":
-        waiting = text("ui.likelihood.going", language)
-        line = compare_views.token_scores_line(token_scores, language) if token_scores else waiting
-    return {
-        **tabs.titled(tab, request.columns, request.run_id, language),
-        **_answers(tab, last, view, language, token_scores),
-        tab.badge: compare_views.badge(last, language),
-        tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
-        tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
-    }
-
-
-def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language: str) -> dict[Any, Any]:
-    """Return what shows, and keeps on the page, why columns could not be compared."""
-    return {
-        **nothing(tab, language),
-        **tabs.titled(tab, asked.columns, asked.run_id, language),
-        **{panel.column: gr.update(visible=n < len(asked.columns)) for n, panel in enumerate(tab.panels)},
-        **offered(tab, asked.run_id, None, language),
-        tab.badge: box(error.message, language),
-    }
-
-
-def saved_of(run_id: str | None) -> list[comparison_history.SavedComparison]:
-    """Return the comparisons that a run has kept, the newest first."""
-    try:
-        return comparison_history.load_all(runs.find(run_id)) if run_id else []
-    except RunError:  # its folder was taken away
-        return []
-
-
-def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
-    """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
-    choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
-    chosen = comparison_history.comparison_id(on_screen) if on_screen else None
-    value = chosen if chosen in [name for _, name in choices] else None
-    told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
-    return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}
-
-
-def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:
-    """Return what shows a comparison that is over."""
-    there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
-    return {**there, **render(tab, made, view, language), tab.last: made, tab.token_scores: None}
+    return {**show.render(tab, last, "likelihood", language, token_scores), tab.token_scores: token_scores}
 
 
 def restored(
@@ -366,35 +317,23 @@ def restored(
 ) -> dict[Any, Any]:
     """Return what shows a run that was just chosen: its own settings, and the last comparison that it has kept."""
     jobs.stop(request, KIND)
+    jobs.forget(request, KIND)
     config = tabs.config_of(run_id)
-    last = next((kept.comparison for kept in saved_of(run_id)), None)
+    last = next((kept.comparison for kept in show.saved_of(run_id)), None)
     updates = {
-        **tabs.about(tab, run_id, tabs.comparable(), language),
-        **tabs.generation(tab, config.generation if config else GenerationConfig()),
-        **nothing(tab, language),
-        **offered(tab, run_id, last, language),
+        **show.about(tab, run_id, tabs.comparable(), language),
+        **show.generation(tab, config.generation if config else GenerationConfig()),
+        **show.nothing(tab, language),
+        **show.offered(tab, run_id, last, language),
         tab.go: gr.update(interactive=config is not None),
         tab.stop: gr.update(interactive=False),
     }
     if last is None:
         return updates
     can = gr.update(interactive=True)
-    goes_on = {tab.follow: can, tab.follow_go: can, tab.prompt: prompt or last.request.prompts[0]}
-    return merged(updates, opened(tab, last, view, language), goes_on)
-
-
-def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
-    """Return what shows that nothing is compared yet."""
-    updates: dict[Any, Any] = {
-        tab.last: None,
-        tab.token_scores: None,
-        tab.badge: compare_views.badge(None, language),
-        tab.told: compare_views.NO_CAPTION,
-        tab.follow: gr.update(interactive=False, placeholder=text("ui.compare.follow_later", language)),
-        tab.follow_go: gr.update(interactive=False),
-    }
-    for number, panel in enumerate(tab.panels):
-        updates[panel.column] = gr.update(visible=number < len(tab.panels) - EXTRA)
-        updates[panel.answer] = compare_views.empty("ui.compare.empty", language)
-        updates[panel.caption] = compare_views.NO_CAPTION
-    return updates
+    return merged(
+        updates,
+        show.opened(tab, last, view, language),
+        {tab.follow: can, tab.follow_go: can, **show.as_asked(tab, last)},
+        {tab.prompt: prompt} if prompt else {},
+    )

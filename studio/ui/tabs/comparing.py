@@ -12,7 +12,7 @@ from studio.ui.compare_views import VIEWS, View
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
-from studio.ui.tabs import ballot, compare, compare_events, present, scoreboard, sheet
+from studio.ui.tabs import ballot, compare, compare_events, compare_shown, present, scoreboard, sheet
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -130,8 +130,11 @@ def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
     return (found.id, len(found.pairs)) if found else ()
 
 
-def connect(views: Views, frame: Frame) -> clock.Watch:
-    """Connect the events of all views; returns how to look for what others have changed."""
+def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> clock.Watch:
+    """Connect the events of all views; returns how to look for what others have changed.
+
+    With the tab's `item`, opening it offers the runs there are, and lets the first held-out prompt be answered.
+    """
     language = frame.language
     answers = views.answers
 
@@ -157,18 +160,26 @@ def connect(views: Views, frame: Frame) -> clock.Watch:
             views.on_screen: run_id,
         }
 
-    streams = compare_events.connect(answers, frame)
+    @shown(language)
+    def offer_runs(chosen: str | None) -> dict[Any, Any]:
+        return compare_shown.choose(answers, chosen, language)
+
+    streams, answer_after = compare_events.connect(answers, frame)
     ballot.connect(views.vote, answers, views.score.found, frame)
     sheet.connect(views.sheet, answers, views.score.found, frame)
     present.connect(views.slides, answers, views.score.found, frame)
     measured = scoreboard.connect(views.score, answers, frame)
     measured.then(look, [answers.run, *views.kept], views.measured, **QUIET)
-    answers.run.change(
+    opened = answers.run.change(
         open_run,
         [answers.run, views.on_screen, answers.prompt, *views.kept],
-        list(dict.fromkeys([*answers.of_runs, *views.rendered, answers.prompt, views.on_screen])),
+        list(dict.fromkeys([*answers.of_runs, *views.rendered, *answers.asked, views.on_screen])),
         cancels=[*streams, measured],
         **QUIET,
     )
+    if item is not None:
+        offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
+        for event in (offered, opened):
+            answer_after(event, views.on_screen)
     inputs = [answers.run, *views.kept]
     return clock.Watch(find, inputs, show_news, inputs, views.measured)

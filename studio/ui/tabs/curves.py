@@ -76,8 +76,10 @@ def build(words: Words) -> Curves:
             elem_id="loss",
         )
         legend = gr.HTML(elem_id="legend")
-        sentence = words.make(gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence")
-        with gr.Row(elem_classes="chart-settings"):
+        with (
+            words.make(gr.Accordion, label="ui.curves.settings", open=False),
+            gr.Row(elem_classes="chart-settings"),
+        ):
             smoothing = words.make(
                 gr.Slider,
                 label="ui.curves.smoothing",
@@ -92,6 +94,9 @@ def build(words: Words) -> Curves:
             log = words.make(
                 gr.Checkbox, label="ui.curves.log", info="ui.curves.log_help", value=look.log, elem_id="log-scale"
             )
+    with gr.Column(elem_classes="card"):
+        words.heading("ui.curves.reading")
+        sentence = words.make(gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence")
     return Curves(gr.State(look), kind, smoothing, log, chart, legend, sentence)
 
 

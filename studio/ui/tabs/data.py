@@ -135,7 +135,7 @@ def build(words: Words, form: Form, base: RunConfig) -> DataTab:
     for path in _SERVER_SIDE:
         section, name = path.split(".")[1:]
         form.adopt(path, gr.State(getattr(getattr(base.data, section), name)))
-    with gr.Row(elem_classes="columns"):
+    with gr.Row(elem_classes="columns", elem_id="data-columns"):
         with gr.Column(scale=4, min_width=320):
             source = _source(words, form, base)
             found = _found(words, form)
@@ -144,8 +144,7 @@ def build(words: Words, form: Form, base: RunConfig) -> DataTab:
         with gr.Column(scale=7, min_width=320):
             row = _row(words)
             health = _health(words, form)
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.rows.title")
+            with gr.Column(elem_classes="card"), words.fold("ui.rows.title"):
                 table = words.make(gr.HTML, text="ui.rows.empty", frame='<p class="empty">{}</p>', elem_id="rows")
     with gr.Row(elem_classes="next"):
         blocked = gr.HTML(elem_id="blocked")
@@ -169,6 +168,7 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
         bundled = words.make(
             gr.Radio,
             label="ui.source.bundled",
+            elem_classes="chips",
             choices=names,
             value=current.name if current.name in names else (names[0] if names else None),
             visible=current.kind == "bundled",
@@ -214,9 +214,6 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
                 split = _own_part(words, "split", gr.Dropdown, choices=[], allow_custom_value=True)
             get = words.make(gr.Button, text="ui.hub.get", size="sm", interactive=False)
             said = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
-        with gr.Row():
-            form.add("data.limit")
-            form.add("data.pick")
         structure = gr.HTML(elem_id="structure")
     offer = gr.State(Offer())
     return Source(
@@ -248,8 +245,7 @@ def _found(words: Words, form: Form) -> gr.HTML:
 
 def _prompt(words: Words, form: Form) -> gr.Dropdown:
     variants = {name: f"ui.templates.{name}" for name in (templates.OWN, *templates.NAMED)}
-    with gr.Column(elem_classes="card"):
-        words.heading("ui.prompt.title")
+    with gr.Column(elem_classes="card"), words.fold("ui.prompt.title"):
         form.add("data.prompt.style")
         variant = words.make(
             gr.Dropdown, label="ui.templates.title", choices=variants, value=None, visible=False, elem_id="variant"
@@ -265,8 +261,10 @@ def _prompt(words: Words, form: Form) -> gr.Dropdown:
 
 def _split(words: Words, form: Form, base: RunConfig) -> Split:
     current = base.data.validation
-    with gr.Column(elem_classes="card"):
-        words.heading("ui.split.title")
+    with gr.Column(elem_classes="card"), words.fold("ui.split.title"):
+        with gr.Row():
+            form.add("data.limit")
+            form.add("data.pick")
         kind = _chosen(words, VALIDATION + "kind", value=current.kind, elem_id="split-kind")
         upload = words.make(
             gr.File, label="ui.split.upload", file_types=FILE_TYPES, height=148, visible=False, elem_id="split-upload"
@@ -290,7 +288,7 @@ def _split(words: Words, form: Form, base: RunConfig) -> Split:
 
 
 def _row(words: Words) -> Row:
-    with gr.Column(elem_classes="card"):
+    with gr.Column(elem_classes="card", elem_id="row-card"):
         with gr.Row(elem_classes="card-head", equal_height=True):
             words.heading("ui.preview.title")
             with gr.Row(elem_classes=["stepper", "steps"]):
@@ -338,7 +336,6 @@ def _health(words: Words, form: Form) -> Health:
             written = gr.HTML(elem_id="written")
             clean = words.make(gr.Button, text="ui.clean.go", size="sm", scale=0, min_width=220, elem_id="clean")
             cleaned = words.make(gr.DownloadButton, label="ui.clean.go", visible="hidden", elem_id="cleaned")
-    with gr.Column(elem_classes="card"):
-        words.heading("ui.lengths.title")
+    with gr.Column(elem_classes="card"), words.fold("ui.lengths.title"):
         lengths = words.make(gr.HTML, text="ui.lengths.empty", frame='<p class="empty">{}</p>', elem_id="lengths")
     return Health(progress, cancel, report, clean, cleaned, written, lengths)

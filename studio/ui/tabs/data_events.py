@@ -9,13 +9,14 @@ from typing import Any, get_args
 
 import gradio as gr
 
+from studio import presets
 from studio.config import Fix, RunConfig, SourceConfig
 from studio.errors import DataError
 from studio.i18n import text
 from studio.ui import launch, scanning, templates
 from studio.ui import look as looks
 from studio.ui.failures import ending, message_of, shown
-from studio.ui.form import MAPPING, from_component
+from studio.ui.form import MAPPING, from_component, to_values
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
 from studio.ui.tabs import data_shown as show
@@ -41,8 +42,12 @@ def mapped(settings: dict[str, Any]) -> dict[str, Any]:
     return {path.removeprefix(MAPPING): value for path, value in settings.items() if path.startswith(MAPPING)}
 
 
-def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
-    """Connect the tab's events; returns a function that reads the data set again after an event."""
+def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[[Any], Any], tuple[gr.State, Any]]:
+    """Connect the tab's events; returns a function that reads the data set again after an event, and `own`.
+
+    `own` are a state and an event: whether a file has just got a recipe of its own, and when it was read. `preset` is
+    the control that names the preset in use.
+    """
     language = frame.language
     form, parts = frame.form, frame.form.parts
     controls, row, health = tab.source, tab.row, tab.health
@@ -92,6 +97,22 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
             | show.columns(parts, look, chosen)
             | shown_now
         )
+
+    @shown(language)
+    def own_recipe(base: RunConfig, *values: Any) -> Any:
+        """Let the quickstart's recipe make way for one of the user's own, with its model and what the user changed."""
+        if base.preset != presets.QUICKSTART:
+            return {is_new: False}
+        before = to_values(base)
+        changed = {
+            path: from_component(path, value)
+            for path, value in form.values(values).items()
+            if not path.startswith((MAPPING, SOURCE))
+            and from_component(path, value) != from_component(path, before[path])
+        }
+        config = RunConfig(model=base.model).with_settings({"name": "my-data"} | changed)
+        updates = {form.parts[path]: value for path, value in to_values(config).items() if path in settings_shown}
+        return {frame.base: config, preset: None, is_new: True, **updates}
 
     @ending(language)
     def take_path(typed: str) -> dict[Any, Any]:
@@ -244,10 +265,18 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     def nothing() -> None:
         """Begin a chain of events."""
 
+    settings_shown = [path for path in form.parts if not path.startswith((MAPPING, SOURCE))]
+    is_new = gr.State(False)
+    recipe = [frame.base, preset, is_new, *(form.parts[path] for path in settings_shown)]
+
+    def recipe_again(event: Any) -> Any:
+        return event.then(own_recipe, frame.config_inputs, recipe, **QUIET)
+
     chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
-    read_again(gr.on([*chosen_again, controls.upload.upload, controls.upload.clear], nothing, **QUIET, **_LAST))
+    read_again(gr.on([*chosen_again, controls.upload.clear], nothing, **QUIET, **_LAST))
+    read = read_again(recipe_again(controls.upload.upload(nothing, **QUIET, **_LAST)))
     taken = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
-    read_again(controls.path.submit(take_path, [controls.path], taken, **QUIET))
+    read_again(recipe_again(controls.path.submit(take_path, [controls.path], taken, **QUIET)))
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
     chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]
     typed = [
@@ -306,7 +335,7 @@ def connect(tab: DataTab, frame: Frame) -> Callable[[Any], Any]:
     from studio.ui.tabs import data_sources
 
     data_sources.connect(tab, frame, read_again, look_again)
-    return read_again
+    return read_again, (is_new, read)
 
 
 def _of_row(request: gr.Request) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from studio.config import SourceConfig
+from studio.errors import panics_as_errors
 from studio.i18n import text
 from studio.ui import hub_views, scanning, uploads
 from studio.ui import look as looks
@@ -30,7 +31,8 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
     def ask_hub(name: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         yield {controls.hub_said: hub_views.waiting("ui.hub.asking", language)}
         try:
-            offer, look = _offer(name.strip(), revision.strip() or None, token.strip() or None)
+            with panics_as_errors():
+                offer, look = _offer(name.strip(), revision.strip() or None, token.strip() or None)
         except Exception as error:  # shown in the place of what the Hub would have told
             yield {controls.hub_said: hub_views.failure(error, language), controls.get: gr.update(interactive=False)}
             return

@@ -34,9 +34,17 @@ class Log:
 def build(words: Words) -> Log:
     """Build the card inside the current Blocks."""
     look = Look()
-    with gr.Column(elem_classes="card"):
-        with gr.Row(elem_classes="card-head", equal_height=True):
-            words.heading("ui.log.title")
+    with gr.Column(elem_classes="card"), words.fold("ui.log.title"):
+        with gr.Row(elem_id="log-head", equal_height=True):
+            search = words.make(
+                gr.Textbox,
+                label="ui.log.search",
+                placeholder="ui.log.search_hint",
+                show_label=False,
+                container=False,
+                min_width=160,
+                elem_id="log-search",
+            )
             level = words.make(
                 gr.Radio,
                 label="ui.log.level",
@@ -47,14 +55,6 @@ def build(words: Words) -> Log:
                 elem_id="log-level",
                 elem_classes="pick",
             )
-        search = words.make(
-            gr.Textbox,
-            label="ui.log.search",
-            placeholder="ui.log.search_hint",
-            show_label=False,
-            container=False,
-            elem_id="log-search",
-        )
         lines = words.make(gr.HTML, text="ui.log.empty", frame='<p class="empty">{}</p>', elem_id="log")
     return Log(gr.State(look), level, search, lines)
 

@@ -116,10 +116,12 @@ def connect(
     frame: Frame,
     of_source: list[Any],
     show_source: Callable[[RunConfig], dict[Any, Any]],
+    own: tuple[gr.State, Any],
 ) -> Any:
     """Connect the card's events; returns the one after which the data set is to be read again.
 
-    `show_source` makes the controls `of_source` show where the rows of a config come from. `card` is told of every
+    `own` is as `suggesting.connect` takes it. `show_source` makes the controls `of_source` show where the rows of a
+    config come from. `card` is told of every
     change of the form, so that its verdict follows.
     """
     language = frame.language
@@ -200,5 +202,5 @@ def connect(
     before.watch(card, frame, recipe.model.token, changed)
     recipe.search.change(find, recipe.search, recipe.matches, trigger_mode="always_last", **QUIET)
     settings_text.connect(recipe.text, frame, take, [*filled, recipe.preset])
-    suggesting.connect(recipe.suggesting, frame, fill, filled, changed)
+    suggesting.connect(recipe.suggesting, frame, fill, filled, changed, own)
     return recipe.loaded.change(lambda: None, None, None, **QUIET)

@@ -16,7 +16,7 @@ from studio.ui import following as follow
 from studio.ui.failures import shown as failures_shown
 from studio.ui.frame import Frame
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, Shown, size
-from studio.ui.tabs import compare, compare_events
+from studio.ui.tabs import compare, compare_shown
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.runs import RunsTab
 from studio.ui.tabs.runs_shown import Seen, updates
@@ -211,10 +211,10 @@ def connect_others(
     def to_compare(kept: Any) -> Any:
         run = opened(Shown.of(kept))
         return {
-            **compare_events.nothing(compare_tab, language),
-            **compare.choose(compare_tab, None, language),
-            **compare.generation(compare_tab, run.config().generation),
-            **compare.about(compare_tab, run.id, compare.comparable(), language),
+            **compare_shown.nothing(compare_tab, language),
+            **compare_shown.choose(compare_tab, None, language),
+            **compare_shown.generation(compare_tab, run.config().generation),
+            **compare_shown.about(compare_tab, run.id, compare.comparable(), language),
             **_chosen(compare_tab, run, language),
             tabs: gr.update(selected="compare"),
         }
@@ -239,5 +239,5 @@ def connect_others(
 
 def _chosen(tab: CompareTab, run: Run, language: str) -> dict[Any, Any]:
     """Return what makes the Compare tab's list hold a run as chosen."""
-    offered = compare.choose(tab, run.id, language)[tab.run]
+    offered = compare_shown.choose(tab, run.id, language)[tab.run]
     return {tab.run: offered | {"value": run.id}}

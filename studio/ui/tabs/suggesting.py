@@ -88,9 +88,18 @@ def build(words: Words) -> Suggesting:
 
 
 def connect(
-    card: Suggesting, frame: Frame, fill: Callable[..., dict[Any, Any]], filled: list[Any], changed: Any
+    card: Suggesting,
+    frame: Frame,
+    fill: Callable[..., dict[Any, Any]],
+    filled: list[Any],
+    changed: Any,
+    own: tuple[gr.State, Any],
 ) -> None:
-    """Connect the events; `fill(config, before)` makes the form show a config, `changed` comes when it has settled."""
+    """Connect the events; `fill(config, before)` makes the form show a config, `changed` comes when it has settled.
+
+    `own` holds a state that says whether the form has a recipe of the user's own that is new, and the event after which
+    that is so: then what is suggested is applied at once.
+    """
     language = frame.language
     form = frame.form
 
@@ -105,6 +114,17 @@ def connect(
             card.before: None,
         }
         yield from _look(values, base, (), request, unlike=None, fetch=True)
+
+    @shown(language)
+    def apply_first(request: gr.Request, is_new: bool, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
+        if not is_new:
+            yield {card.said: gr.skip()}
+            return
+        for updates in _look(values, base, (), request, unlike=None, fetch=False):
+            yield updates
+        found = updates.get(card.found)
+        if isinstance(found, Advice) and found.suggestions:
+            yield apply(request, found, list(found.settings()), base, *values)
 
     @shown(language)
     def keep_up(
@@ -205,7 +225,7 @@ def connect(
             **fill(config, before),
             **_busy(False),
             card.before: before,
-            card.said: recipe_views.advice(found, language, applied=len(chosen)),
+            card.said: recipe_views.advice(found, language, applied=chosen),
             card.chosen: gr.update(visible=False),
             card.apply: gr.update(visible=False),
             card.undo: gr.update(visible=True),
@@ -232,6 +252,8 @@ def connect(
     inputs = [card.found, card.chosen, frame.base, *form.components]
     card.apply.click(apply, inputs, whole, **QUIET)
     card.undo.click(undo, [card.found, card.before], whole, **QUIET)
+    is_new, event = own
+    event.then(apply_first, [is_new, *frame.config_inputs], whole, **QUIET)
     card.close.click(close, None, card.of_list, **QUIET)
 
 

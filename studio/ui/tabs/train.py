@@ -47,6 +47,10 @@ class TrainTab:
     look_again: gr.Button
     """Pressed by the browser while the page is hidden, when its clock stands still."""
     waiting: Waiting
+    progress: gr.Column
+    """What a run has done so far; not there before the first run."""
+    setup: gr.Accordion
+    """The recipe, and what can be known of it before the start."""
     curves: Curves
     strip: StripCard
     log: Log
@@ -76,6 +80,7 @@ class TrainTab:
             self.failure,
             self.export,
             self.go_on,
+            self.progress,
             *self.waiting.of_queue,
         ]
 
@@ -87,35 +92,38 @@ class TrainTab:
 
 def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
     """Build the tab inside the current Blocks."""
-    with gr.Row(elem_classes="columns"):
-        with gr.Column(scale=4, min_width=320):
-            chosen = recipe.build(words, form, preset_name)
-        with gr.Column(scale=7, min_width=320):
-            with gr.Column(elem_classes="card"):
-                with gr.Row(elem_classes="card-head", equal_height=True):
-                    words.heading("ui.train.title")
-                    with gr.Row(elem_classes="stepper"):
-                        start = words.make(gr.Button, text="ui.train.start", variant="primary", min_width=120)
-                        resume = words.make(gr.Button, text="ui.train.resume", visible=False, min_width=120)
-                        pause = words.make(gr.Button, text="ui.train.pause", interactive=False, min_width=96)
-                        stop = words.make(gr.Button, text="ui.train.stop", interactive=False, min_width=96)
-                        cancel = words.make(gr.Button, text="ui.train.cancel", visible=False, min_width=96)
-                        try_now = words.make(gr.Button, text="ui.train.try", visible=False, min_width=96)
-                status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
-                failure = gr.HTML(elem_id="failure")
-                ways = gr.HTML(elem_id="ways")
-                apply = words.make(gr.Button, text="ui.oom_advice.apply", visible=False, elem_id="apply")
-                why = gr.HTML(elem_id="why")
-                notify.build(words.language)
-                look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
-            queue = waiting.build(words)
-            checks = before.build(words)
+    with gr.Column(elem_classes="card", elem_id="run-card"):
+        with gr.Row(elem_classes="card-head", equal_height=True):
+            words.heading("ui.train.title")
+            with gr.Row(elem_classes="stepper"):
+                try_now = words.make(gr.Button, text="ui.train.try", visible=False, min_width=96)
+                go_on = words.make(gr.Button, text="ui.train.continue", visible=False, min_width=200)
+                export = words.make(gr.Button, text="ui.train.export", visible=False, min_width=96)
+                resume = words.make(gr.Button, text="ui.train.resume", visible=False, min_width=96)
+                start = words.make(gr.Button, text="ui.train.start", variant="primary", min_width=120)
+                pause = words.make(gr.Button, text="ui.train.pause", visible=False, min_width=96)
+                stop = words.make(gr.Button, text="ui.train.stop", visible=False, min_width=96)
+                cancel = words.make(gr.Button, text="ui.train.cancel", visible=False, min_width=96)
+        status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
+        failure = gr.HTML(elem_id="failure")
+        ways = gr.HTML(elem_id="ways")
+        apply = words.make(gr.Button, text="ui.oom_advice.apply", visible=False, elem_id="apply")
+        with gr.Row(elem_id="why-row"):
+            why = gr.HTML(elem_id="why")
+            notify.build(words.language)
+        look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
+    queue = waiting.build(words)
+    with gr.Column(visible=False, elem_id="progress") as progress, gr.Row(elem_classes="columns"):
+        with gr.Column(min_width=320):
             lines = curves.build(words)
+        with gr.Column(min_width=320):
             answers = strip.build(words)
             logged = log.build(words)
-    with gr.Row(elem_classes="next"):
-        export = words.make(gr.Button, text="ui.train.export", interactive=False, scale=0, min_width=140)
-        go_on = words.make(gr.Button, text="ui.train.continue", scale=0, min_width=240)
+    with words.make(gr.Accordion, label="ui.train.setup", elem_id="setup") as setup, gr.Row(elem_classes="columns"):
+        with gr.Column(scale=6, min_width=320):
+            chosen = recipe.build(words, form, preset_name)
+        with gr.Column(scale=5, min_width=320):
+            checks = before.build(words)
     return TrainTab(
         recipe=chosen,
         start=start,
@@ -132,6 +140,8 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         failure=failure,
         look_again=look_again,
         waiting=queue,
+        progress=progress,
+        setup=setup,
         curves=lines,
         strip=answers,
         log=logged,
@@ -191,16 +201,17 @@ def buttons(tab: TrainTab, following: Following, language: str, chosen: str | No
             variant="secondary" if quiet else "primary",
         ),
         tab.resume: gr.update(visible=go_on, variant="primary" if go_on and not done and not busy else "secondary"),
-        tab.pause: gr.update(interactive=alive and not asked),
-        tab.stop: gr.update(interactive=alive and not asked),
+        tab.pause: gr.update(visible=alive, interactive=not asked),
+        tab.stop: gr.update(visible=alive, interactive=not asked),
         tab.cancel: gr.update(visible=alive, interactive=not asked),
         tab.try_now: gr.update(visible=alive, interactive=tried, variant="primary" if tried else "secondary"),
         tab.ways: before_views.suggestions(suggestions, language),
         tab.apply: gr.update(visible=any(way.resumes for way in suggestions)),
         tab.why: _why(following, language),
         tab.failure: box(status.error if status else None, language),
-        tab.export: gr.update(interactive=done),
-        tab.go_on: gr.update(interactive=done or tried, variant="primary" if done and not busy else "secondary"),
+        tab.export: gr.update(visible=done),
+        tab.go_on: gr.update(visible=done, variant="secondary" if busy else "primary"),
+        tab.progress: gr.update(visible=following.run_id is not None),
         **waiting.render(tab.waiting, following, chosen),
     }
 
@@ -212,7 +223,9 @@ def _why(following: Following, language: str) -> str:
     elif following.others_at_work:
         reason = "queue"
     else:
-        reason = "resume" if following.can_go_on else "stop"
+        reason = "resume" if following.can_go_on else ""
+    if not reason:
+        return ""
     return f'<p class="hint">{text(f"ui.train.why.{reason}", language)}</p>'
 
 

@@ -1,0 +1,185 @@
+"""What makes the Compare tab show the runs, and a comparison: updates of its components."""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from studio import runs
+from studio.compare import comparison_history
+from studio.compare.columns import ADAPTED, BASE, NOW, Column, CompareRequest
+from studio.compare.comparison import Comparison
+from studio.config import GenerationConfig
+from studio.errors import RunError, StudioError
+from studio.i18n import text
+from studio.runs import Run
+from studio.ui import compare_views, limits, views
+from studio.ui.compare_views import View
+from studio.ui.failures import box
+from studio.ui.tabs.compare import EXTRA, CompareTab, comparable, config_of, held_out, names, own_adapters, who
+
+
+def choose(tab: CompareTab, chosen: str | None, language: str, wanted: str | None = None) -> dict[Any, Any]:
+    """Return what offers the runs there are; the `chosen` one stays chosen if it is among them.
+
+    A `wanted` one that is among them is chosen in its place. Nothing can be compared until another run is opened, which
+    lets the button be pressed: opening it would end the comparison.
+    """
+    found = comparable()
+    choices = [(views.run_choice(run.id, status, language), run.id) for run, status in found]
+    ids = [run.id for run, _ in found]
+    value = next((run_id for run_id in (wanted, chosen) if run_id in ids), next(iter(ids), None))
+    config = config_of(value)
+    changed = {} if value == chosen or config is None else generation(tab, config.generation)
+    return {
+        tab.run: gr.update(choices=choices, value=value),
+        tab.none: gr.update(visible=not ids),
+        **({} if ids and value == chosen else {tab.go: gr.update(interactive=False)}),
+        **changed,
+        **about(tab, value, found, language, fresh=value != chosen),
+    }
+
+
+def about(
+    tab: CompareTab,
+    run_id: str | None,
+    found: Sequence[tuple[Run, runs.Status]],
+    language: str,
+    fresh: bool = True,
+) -> dict[Any, Any]:
+    """Return what belongs to a run: its checkpoints, other runs on its base, its held-out prompts, and the titles.
+
+    What the user chose stays, unless the run is a `fresh` one.
+    """
+    prompts = held_out(run_id)
+    own = own_adapters(run_id, language)
+    value = {"value": NOW if run_id else None} if fresh else {}
+    titles = titled(tab, (BASE, ADAPTED), run_id, language) if fresh else {}
+    return {
+        tab.held_out: gr.update(choices=prompts, visible=bool(prompts), **({"value": None} if fresh else {})),
+        tab.checkpoint: gr.update(choices=own, **value),
+        **{extra.who: gr.update(choices=who(run_id, found, language), **value) for extra in tab.extras},
+        **titles,
+    }
+
+
+def titled(tab: CompareTab, columns: Sequence[Column], run_id: str | None, language: str) -> dict[Any, Any]:
+    """Return the headings of columns."""
+    base, name = names(run_id, language)
+    return {
+        tab.panels[number].title: compare_views.column_title(column, number, base, name, language)
+        for number, column in enumerate(columns)
+    }
+
+
+def generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
+    """Return what shows a run's own settings for comparing, to a guest with no longer answers than they may ask for."""
+    if runs.is_restricted():
+        settings = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
+    return {part: getattr(settings, name) for name, part in tab.numbers.items()}
+
+
+def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
+    """Return what shows that nothing is compared yet."""
+    updates: dict[Any, Any] = {
+        tab.last: None,
+        tab.token_scores: None,
+        tab.badge: compare_views.badge(None, language),
+        tab.told: compare_views.NO_CAPTION,
+        tab.follow: gr.update(interactive=False, placeholder=text("ui.compare.follow_later", language)),
+        tab.follow_go: gr.update(interactive=False),
+    }
+    for number, panel in enumerate(tab.panels):
+        updates[panel.column] = gr.update(visible=number < len(tab.panels) - EXTRA)
+        updates[panel.answer] = compare_views.empty("ui.compare.empty", language)
+        updates[panel.caption] = compare_views.NO_CAPTION
+    return updates
+
+
+def waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, Any]:
+    """Return what shows the columns that are about to answer."""
+    going = compare_views.waiting(asked, language)
+    updates: dict[Any, Any] = titled(tab, asked.columns, asked.run_id, language)
+    for number, panel in enumerate(tab.panels):
+        is_there = number < len(asked.columns)
+        updates[panel.column] = gr.update(visible=is_there)
+        if is_there:
+            updates |= {panel.answer: going[number], panel.caption: compare_views.NO_CAPTION}
+    return updates | {
+        tab.badge: compare_views.badge(Comparison(asked, ()), language),
+        tab.told: compare_views.NO_CAPTION,
+    }
+
+
+def answers(
+    tab: CompareTab, comparing: Comparison, view: View, language: str, token_scores: Any = None
+) -> dict[Any, Any]:
+    """Return what shows the answers as far as they have come."""
+    updates: dict[Any, Any] = {}
+    for number, side in enumerate(comparing.answers[0]):
+        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language, token_scores)
+        updates[tab.panels[number].caption] = compare_views.caption(side, language)
+    return updates
+
+
+def render(
+    tab: CompareTab, last: Comparison | None, view: View, language: str, token_scores: Any = None
+) -> dict[Any, Any]:
+    """Return what shows the last comparison in a view and a language; nothing is asked."""
+    if last is None:
+        return {}
+    request = last.request
+    line = ""
+    if view == "difference":
+        line = compare_views.shared_line(last, language)
+    elif view == "likelihood":
+        waiting = text("ui.likelihood.going", language)
+        line = compare_views.token_scores_line(token_scores, language) if token_scores else waiting
+    return {
+        **titled(tab, request.columns, request.run_id, language),
+        **answers(tab, last, view, language, token_scores),
+        tab.badge: compare_views.badge(last, language),
+        tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
+        tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
+    }
+
+
+def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:
+    """Return what shows a comparison that is over."""
+    there = {panel.column: gr.update(visible=n < len(made.request.columns)) for n, panel in enumerate(tab.panels)}
+    return {**there, **render(tab, made, view, language), tab.last: made, tab.token_scores: None}
+
+
+def as_asked(tab: CompareTab, shown: Comparison) -> dict[Any, Any]:
+    """Return what sets the controls as they were for a comparison that is shown again."""
+    values = zip(tab.asked, compare_views.settings_of(shown.request), strict=True)
+    return {part: value for part, value in values if value is not None}
+
+
+def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language: str) -> dict[Any, Any]:
+    """Return what shows, and keeps on the page, why columns could not be compared."""
+    return {
+        **nothing(tab, language),
+        **titled(tab, asked.columns, asked.run_id, language),
+        **{panel.column: gr.update(visible=n < len(asked.columns)) for n, panel in enumerate(tab.panels)},
+        **offered(tab, asked.run_id, None, language),
+        tab.badge: box(error.message, language),
+    }
+
+
+def offered(tab: CompareTab, run_id: str | None, on_screen: Comparison | None, language: str) -> dict[Any, Any]:
+    """Return what offers the comparisons that a run has kept; the one on the screen is the chosen one."""
+    choices = [(compare_views.saved_choice(kept, language), kept.id) for kept in saved_of(run_id)]
+    chosen = comparison_history.comparison_id(on_screen) if on_screen else None
+    value = chosen if chosen in [name for _, name in choices] else None
+    told = "ui.compare.saved_help" if choices else "ui.compare.saved_none"
+    return {tab.saved: gr.update(choices=choices, value=value, interactive=bool(choices), info=text(told, language))}
+
+
+def saved_of(run_id: str | None) -> list[comparison_history.SavedComparison]:
+    """Return the comparisons that a run has kept, the newest first."""
+    try:
+        return comparison_history.load_all(runs.find(run_id)) if run_id else []
+    except RunError:  # its folder was taken away
+        return []

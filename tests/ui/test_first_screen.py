@@ -1,0 +1,108 @@
+"""The rule of the first screen: what a tab exists for, and the next step's button, are in view without scrolling."""
+
+import pytest
+from following import wait_until_over
+from playwright.sync_api import Page, expect
+from test_journey import SLOW
+
+from studio import gpu, runs
+from studio.i18n import text
+
+pytestmark = pytest.mark.timeout(400)
+LOCALES = {"en": "en-US", "ko": "ko-KR"}
+SCREENS = {"desktop": (1440, 900), "phone": (390, 844)}
+
+
+def open_page(browser, url: str, language: str, screen: str) -> Page:
+    width, height = SCREENS[screen]
+    page = browser.new_context(viewport={"width": width, "height": height}, locale=LOCALES[language]).new_page()
+    page.set_default_timeout(SLOW)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(url)
+    expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
+    return page
+
+
+def hidden_below(page: Page, *selectors: str) -> list[str]:
+    """Return which of the elements are not whole on the screen."""
+    height = page.viewport_size["height"]
+    boxes = {selector: page.locator(selector).first.bounding_box() for selector in selectors}
+    return [name for name, box in boxes.items() if not box or box["y"] < 0 or box["y"] + box["height"] > height]
+
+
+def button(key: str, language: str) -> str:
+    return f'button:has-text("{text(key, language)}")'
+
+
+def tab(page: Page, name: str, language: str) -> None:
+    page.get_by_role("tab", name=text(f"ui.tabs.{name}", language), exact=True).click()
+
+
+def screens(page: Page) -> float:
+    """Return how many screens long the page is."""
+    return page.evaluate("document.documentElement.scrollHeight / innerHeight")
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("language", LOCALES)
+def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, screen):
+    page = open_page(browser, page_url, language, screen)
+    is_phone = screen == "phone"
+
+    # A first visit: what this is, and the two ways to begin
+    ways = [button("ui.hero.start", language), button("ui.hero.own", language)]
+    expect(page.locator("#hero")).to_be_visible(timeout=SLOW)
+    assert hidden_below(page, "#hero h2", "#hero .two-sides", *ways) == []
+    tab(page, "train", language)
+    start = page.get_by_role("button", name=text("ui.train.start", language), exact=True)
+    expect(start).to_be_visible()
+    expect(page.locator("#progress")).to_have_count(0)  # nothing is shown of a run that is not there
+
+    # With a run
+    held_out = {"evaluation.prompts": "captain-heldout", "generation.max_new_tokens": 20}
+    wait_until_over(gpu.thread().start_run(preset.with_settings(held_out)))
+    page.goto(page_url)
+    expect(page.locator("#spans")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#hero")).to_have_count(0)
+    assert hidden_below(page, "#spans", button("ui.data.continue", language)) == []
+    tab(page, "train", language)
+    expect(page.locator("#loss svg, #loss canvas").first).to_be_visible(timeout=SLOW)
+    go_on = button("ui.train.continue", language)
+    expect(page.locator("#strip-answers div.two")).to_be_visible(timeout=SLOW)
+    shown = (
+        ["#status", go_on]
+        if is_phone
+        else ["#status", go_on, "#loss", "#strip-answers div.one", "#strip-answers div.two"]
+    )
+    assert hidden_below(page, *shown) == []
+    tops = [page.locator(part).bounding_box()["y"] for part in ("#status", "#loss", "#strip-answers", "#setup")]
+    assert not is_phone or tops == sorted(tops)
+
+    # Compare opens with the first held-out prompt answered, each answer under its question
+    page.locator(go_on).click()
+    for side in ("before", "after"):
+        expect(page.locator(f"#answer-{side} .asked")).to_have_count(1, timeout=SLOW)
+    expect(page.locator("#proof .good")).to_be_visible(timeout=SLOW)
+    asked = page.locator("#prompt textarea").input_value()
+    assert asked
+    assert page.locator("#answer-after .asked").inner_text() == asked
+    shown = ["#prompt", "#answer-before"] if is_phone else ["#prompt", "#answer-before", "#answer-after"]
+    assert hidden_below(page, *shown, button("ui.compare.go", language)) == []
+
+    # What is no longer asked for is dimmed, and no longer called verified
+    page.locator("#prompt textarea").fill("something else")
+    expect(page.locator("#stale")).to_be_visible()
+    expect(page.locator("#proof")).to_be_hidden()
+    page.locator("#prompt textarea").fill(asked)
+    expect(page.locator("#stale")).to_be_hidden()
+    expect(page.locator("#proof .good")).to_be_visible()
+
+    if is_phone:
+        for name in ("data", "train", "compare"):
+            tab(page, name, language)
+            page.wait_for_timeout(1500)
+            assert screens(page) <= 3, name
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    assert page.errors == []
+    assert len(runs.all_runs()) == 1
