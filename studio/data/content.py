@@ -16,9 +16,9 @@ from studio.data.vocabulary import VOCABULARY
 
 _PARTS = VOCABULARY["parts"]
 _REASONING, _TOOLS, _MEDIA = (frozenset(_PARTS[name]) for name in ("reasoning", "tools", "media"))
-_ARRAY_BREAK = re.compile(r"\}\s*\n\s*\{")
+_ARRAY_BREAK = re.compile(r"\}[^\S\n]*+\n\s*+\{")
 """What stands between two objects where pandas wrote a NumPy array into a cell; it forgets the comma."""
-_ARRAY = re.compile(r"\barray\((\[[^\]]*\])(?:,\s*dtype=\w+)?\)")
+_ARRAY = re.compile(r"\barray\((\[(?:[^\]a]|a(?!rray\(\[))*+\])(?:,\s*dtype=\w+)?\)")
 """A NumPy array inside an object that pandas wrote into a cell."""
 _LITERAL_LIMIT = 1_000_000
 """Characters of a cell up to which it is read as a Python literal."""

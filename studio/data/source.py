@@ -13,7 +13,7 @@ from studio import presets
 from studio.config import DataConfig, SourceConfig
 from studio.data import encodings, hub_datasets, signature
 from studio.data.readers import columnar, delimited, documents, lines
-from studio.data.readers.base import BadRow, OnProgress, Reader, Row, require_size
+from studio.data.readers.base import MAX_COLUMNS, BadRow, OnProgress, Reader, Row, require_size
 from studio.data.readers.message_tree import MessageTree
 from studio.data.readers.spreadsheet import Spreadsheet
 from studio.errors import DataError
@@ -21,6 +21,8 @@ from studio.files import sha256, user_cache
 from studio.i18n import Message, message
 
 _SMALL = 32 << 20
+SEARCHED_ROWS = 20_000
+"""Rows in which one that can be read is searched, before the file is refused."""
 FIRST_ROWS = 200
 """Rows from which the shape and the types of columns are detected."""
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet", "arrow", "xlsx", "txt")
@@ -50,13 +52,15 @@ class Table:
     def first(self) -> list[Row]:
         """The first rows that can be read, wherever they are."""
         readable = [row for row in self.reader.rows(0, FIRST_ROWS) if not isinstance(row, BadRow)]
-        further = (row for row in self.reader.rows(FIRST_ROWS) if not isinstance(row, BadRow))
+        further = (row for row in self.reader.rows(FIRST_ROWS, SEARCHED_ROWS) if not isinstance(row, BadRow))
         return readable or list(islice(further, FIRST_ROWS))
 
     @cached_property
     def columns(self) -> list[Column]:
         """The columns of the first rows, in the order in which they appear; parts of nested cells stand behind them."""
         names = dict.fromkeys(name for row in self.first for name in row)
+        if len(names) > MAX_COLUMNS:
+            raise DataError("data.too_many_columns", name=self.path.name, count=len(names), most=MAX_COLUMNS)
         columns = []
         for name in names:
             types = dict.fromkeys(_type(row.get(name)) for row in self.first)

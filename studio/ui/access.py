@@ -23,7 +23,7 @@ from studio.errors import AccessError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, best_language
 from studio.ui import hosts
 from studio.ui.hosts import Names
-from studio.ui.logins import ADDRESS, GUEST, OWNER, Logins, Visitor, login_of
+from studio.ui.logins import ADDRESS, GUEST, OWNER, SESSIONS, Logins, Visitor, login_of
 
 Role = Literal["owner", "guest"]
 Kind = Literal["local", "logins", "space"]
@@ -164,6 +164,10 @@ class Gate:
         if role == OWNER:
             await self._app(scope, receive, send)
             return
+        session = _session_of(path.removeprefix(GUEST_PATH), request)
+        if role == GUEST and session and not SESSIONS.claim(session, visitor.login):
+            await _refused(403, "access.guest", request.headers)(scope, receive, send)
+            return
         receive = _limited(receive, LARGEST_OF_GUEST if role == GUEST else LARGEST_LOGIN)
         with self._counted(visitor, path, request) as is_free, contextlib.suppress(_Stalled):
             if is_free:
@@ -178,10 +182,9 @@ class Gate:
         All of an address count, and the streams of a session: a session of one login or address, so that nobody takes
         those of others by their sessions' names.
         """
-        inner = path.removeprefix(GUEST_PATH)
         keys = {visitor.address: MOST_REQUESTS}
-        if inner == _DATA or inner.startswith(_HEARTBEAT):
-            session = request.query_params.get("session_hash", "") if inner == _DATA else inner.removeprefix(_HEARTBEAT)
+        session = _session_of(path.removeprefix(GUEST_PATH), request)
+        if session is not None:
             keys[f"{visitor.login or visitor.address} {session}"] = MOST_STREAMS
         if any(self._open[key] >= most for key, most in keys.items()):
             yield False
@@ -249,6 +252,13 @@ def _path(scope: Scope) -> str:
     root = scope.get("root_path", "")
     path = scope["path"]
     return path.removeprefix(root) if root and path.startswith(root + "/") else path
+
+
+def _session_of(inner: str, request: Request) -> str | None:
+    """Return the name of the session whose stream a path below `GUEST_PATH` is; None for all other paths."""
+    if inner == _DATA:
+        return request.query_params.get("session_hash", "")
+    return inner.removeprefix(_HEARTBEAT) if inner.startswith(_HEARTBEAT) else None
 
 
 def _length(request: Request) -> int:

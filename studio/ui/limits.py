@@ -17,7 +17,7 @@ from studio import runs
 from studio.compare.columns import CompareRequest
 from studio.errors import AccessError
 from studio.i18n import best_language
-from studio.ui.logins import Visitor
+from studio.ui.logins import SESSIONS, Visitor
 
 MOST_UNREAD, MOST_UNREAD_BEFORE, MOST_UNREAD_OF_ADDRESS = 200, 60, 600
 """Messages that are kept for a session which does not read them, those with which it may still ask for something, and
@@ -81,11 +81,13 @@ class FairQueue:
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take an event as Gradio's queue does; raises HTTPException (429) for one that is too much."""
         name, visitor = body.session_hash or "", Visitor.of(request)
+        language = best_language(request.headers.get("accept-language", ""))
+        if not SESSIONS.claim(name, visitor.login):
+            raise HTTPException(403, AccessError("access.guest").text(language))
         session = _Session(visitor.login or f"session {name}", visitor.address, time.monotonic())
         event = self._queue.blocks.fns.get(body.fn_index)
         self._forget()
         if event is not None and self._is_too_much(name, session, event.concurrency_id == self._answers):
-            language = best_language(request.headers.get("accept-language", ""))
             raise HTTPException(429, AccessError("access.busy").text(language))
         self._sessions[name] = session
         self._sessions.move_to_end(name)

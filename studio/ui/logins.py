@@ -148,6 +148,27 @@ def _counted(guesses: _Guesses, name: str) -> Iterator[None]:
         setattr(guesses, name, getattr(guesses, name) - 1)
 
 
+class SessionOwners:
+    """Which login has a session of Gradio's, whose name is all that it takes to read or end what it waits for."""
+
+    def __init__(self, most: int = 20_000):
+        self._most = most
+        self._logins: OrderedDict[str, str] = OrderedDict()
+        """The one that was not used for the longest time is the first."""
+
+    def claim(self, session: str, login: str) -> bool:
+        """Take a session that nobody has for a login; returns whether it is the login's."""
+        is_own = self._logins.setdefault(session, login) == login
+        if is_own:
+            self._logins.move_to_end(session)
+            if len(self._logins) > self._most:
+                self._logins.popitem(last=False)
+        return is_own
+
+
+SESSIONS = SessionOwners()
+
+
 @dataclass
 class _Login:
     name: str

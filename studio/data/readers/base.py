@@ -18,6 +18,10 @@ Row = dict[str, Any]
 OnProgress = Callable[[float], None]
 MAX_IN_MEMORY_BYTES = 300_000_000
 """Largest file, in bytes, of a format that can only be read as a whole; what is packed counts unpacked."""
+MAX_ROW_BYTES = 10_000_000
+"""Longest line, record or cell, in bytes or characters: searching one for patterns holds up the whole page."""
+MAX_COLUMNS = 20_000
+"""Columns of a table; Excel's sheets have 16,384 at most."""
 MAX_DEPTH = 100
 """Lists and objects inside one another in a row: far more than data have, far less than overflows a parser's stack."""
 
@@ -112,8 +116,8 @@ def as_row(value: Any, repair: bool = True) -> Row | BadRow:
     notes: dict[str, None] = {}
     if repair:
         value = _repaired(value, notes, 0)
-    if "too_deep" in notes:
-        return BadRow("too_deep", next(iter(value), ""))
+    if kind := next((kind for kind in ("too_deep", "too_long") if kind in notes), None):
+        return BadRow(kind, next(iter(value), ""))
     row = {str(column).strip(): cell for column, cell in value.items()}
     return RepairedRow(row, *notes) if notes else row
 
@@ -121,6 +125,9 @@ def as_row(value: Any, repair: bool = True) -> Row | BadRow:
 def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
     """Return a JSON value without lone surrogates and NaN; `notes` receives the kinds of changes."""
     if isinstance(value, str):
+        if len(value) > MAX_ROW_BYTES:
+            notes["too_long"] = None
+            return None
         repaired = value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if repaired != value:
             notes["half_letter"] = None

@@ -3,6 +3,7 @@
 import csv
 import re
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,15 +12,21 @@ from typing import Any, NamedTuple
 from typing_extensions import override
 
 from studio.data.readers import dialect
-from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row, require_unique
-from studio.data.readers.lines import LineReader
+from studio.data.readers.base import MAX_COLUMNS, MAX_ROW_BYTES, BadRow, OnProgress, RepairedRow, Row, require_unique
+from studio.data.readers.lines import LineReader, read_lines
 from studio.errors import DataError
 from studio.i18n import message
 
 _RETRIED = 64 << 20
 """Bytes that are read again behind quotes that swallow lines, before the file is refused."""
+_MOST_BAD = 50_000
+"""Records with a misplaced quote, one after another, before the file is refused."""
 _SAMPLED = 200
 """Records that tell whether a column without a name holds anything."""
+
+
+class _LongLine(csv.Error):
+    """A line is longer than a record may be."""
 
 
 class _Record(NamedTuple):
@@ -41,6 +48,8 @@ class Delimited(LineReader):
         with self._open() as file:
             file.seek(self._dialect.begin)
             header = next((record for record in self._records(file) if record.cells or record.bad), None)
+        if header and header.bad and header.bad.kind == "too_long":
+            raise DataError("data.long_header", name=path.name, most=f"{MAX_ROW_BYTES:,}")
         if header and header.bad:
             raise DataError("data.open_quote", name=path.name, line=self._line_at(header.start))
         cells = header.cells or [] if header else []
@@ -48,6 +57,8 @@ class Delimited(LineReader):
         if header:
             self._begin, self._first_line = header.end, header.line_after + before
         self._names = [cell.strip() for cell in cells]
+        if len(self._names) > MAX_COLUMNS:
+            raise DataError("data.too_many_columns", name=path.name, count=len(self._names), most=MAX_COLUMNS)
         require_unique(path.name, filter(None, self._names))
         self._name_columns()
 
@@ -58,7 +69,7 @@ class Delimited(LineReader):
             return
         with self._open() as file:
             file.seek(self._begin)
-            sample = [record.cells or [] for record in islice(self._records(file), _SAMPLED)]
+            sample = [(record.cells or [])[: len(self._names)] for record in islice(self._records(file), _SAMPLED)]
         full = [place for place in unnamed if any(len(row) > place and row[place].strip() for row in sample)]
         for place in full:
             name = f"column {place + 1}"
@@ -119,24 +130,34 @@ class Delimited(LineReader):
     def _records(self, file: Any) -> Iterator[_Record]:
         """Yield the records from the file's position on; lines that a misplaced quote swallowed are read again."""
         end = file.tell()
-        line_after, retried = 1, 0
+        line_after, retried, bad_in_a_row = 1, 0, 0
         taken: list[bytes] = []
         damage = ""
+        raws = read_lines(file)
+        pending: deque[bytes] = deque()
+        """Lines that were read from the file and belong to no record yet."""
 
         def lines() -> Iterator[str]:
             nonlocal end, line_after, damage
-            for raw in file:
-                for piece in dialect.pieces(raw):
-                    taken.append(piece)
-                    end += len(piece)
-                    line_after += 1
-                    if b"\0" in piece:
-                        damage = "nul"
-                    try:
-                        text = piece.decode(self._codec)
-                    except UnicodeDecodeError:
-                        damage, text = "bad_letters", piece.decode(self._codec, "replace")
-                    yield text
+            while pending or (raw := next(raws, b"")):
+                if not pending:
+                    pending.extend([raw] if len(raw) > MAX_ROW_BYTES else dialect.pieces(raw))
+                if taken and end - start + len(pending[0]) > MAX_ROW_BYTES:
+                    raise csv.Error("the record is too long")
+                piece = pending.popleft()
+                taken.append(piece)
+                line_after += 1
+                if len(piece) > MAX_ROW_BYTES:
+                    end = file.tell()
+                    raise _LongLine
+                end += len(piece)
+                if b"\0" in piece:
+                    damage = "nul"
+                try:
+                    text = piece.decode(self._codec)
+                except UnicodeDecodeError:
+                    damage, text = "bad_letters", piece.decode(self._codec, "replace")
+                yield text
 
         reader = self._dialect.reader(lines())
         while True:
@@ -147,18 +168,20 @@ class Delimited(LineReader):
             except StopIteration:
                 return
             except csv.Error as error:
-                bad = BadRow("bad_csv", taken[0][:500].decode(self._codec, "replace"), str(error))
+                kind = "too_long" if isinstance(error, _LongLine) else "bad_csv"
+                bad = BadRow(kind, taken[0][:500].decode(self._codec, "replace"), str(error))
             if cells and damage:
                 bad = BadRow(damage, self._dialect.delimiter.join(cells).replace("\0", ""))
             if cells and len(taken) == 1 and not taken[0].strip():
                 cells = []
+            bad_in_a_row = bad_in_a_row + 1 if bad and cells is None else 0
+            retried += end - start if bad and cells is None and len(taken) > 1 else 0
+            if retried > _RETRIED or bad_in_a_row > _MOST_BAD:
+                raise DataError("data.open_quote", name=self.path.name, line=self._line_at(start))
             if bad and cells is None and len(taken) > 1:
-                retried += end - start
-                if retried > _RETRIED:
-                    raise DataError("data.open_quote", name=self.path.name, line=self._line_at(start))
-            if bad and cells is None:
                 end, line_after = start + len(taken[0]), line_after - len(taken) + 1
-                file.seek(end)
+                pending.extendleft(reversed(taken[1:]))
+            if bad and cells is None:
                 reader = self._dialect.reader(lines())
             yield _Record(start, end, line_after, cells, bad)
 

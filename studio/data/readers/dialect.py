@@ -12,11 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from studio.data.readers.base import MAX_ROW_BYTES
 from studio.i18n import Message, message
 
 DELIMITERS = ",\t;|"
-MAX_CELL = 10_000_000
-"""Longest cell, in characters."""
 _SAMPLE = 1 << 18
 _CHUNK = 16 << 20
 _CONSISTENT = 0.995
@@ -25,7 +24,7 @@ _SEP = re.compile(rb'"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
 _ERRORS = 100
 """Misplaced quotes after which a way of reading is given up."""
 _RETURN = re.compile(rb"(?<=\r)(?!\n)(?=.)", re.DOTALL)
-_BACKSLASHES = re.compile(r'(\\+)"')
+_BACKSLASHES = re.compile(r'(?<!\\)(\\++)"')
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Dialect:
 
     def reader(self, lines: Iterable[str]) -> Any:
         """Return a `csv.reader` of the records in `lines`; it raises csv.Error where a quote is out of place."""
-        csv.field_size_limit(MAX_CELL)
+        csv.field_size_limit(MAX_ROW_BYTES)
         if not self.quoted:
             return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
         if self.backslash:

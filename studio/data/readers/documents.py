@@ -17,6 +17,10 @@ _NAMES = VOCABULARY["json"]
 _SPEAKERS, _CONVERSATION_IDS = frozenset(_NAMES["speakers"]), frozenset(_NAMES["conversation_ids"])
 _BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
 """What may stand between two documents: space, commas, and the separators of RFC 7464."""
+MAX_VALUES, MAX_SHARE_OF_COMMAS = 10_000_000, 0.25
+"""Lists and objects in a document, each of which takes some hundred bytes of memory; and the share of its letters that
+are commas, far more than between texts: between numbers of one digit it is a half."""
+_SMALL = 32 << 20
 _PEEK_LINES = 50
 _LONGEST_LINE = 8 << 20
 
@@ -77,6 +81,10 @@ class JsonDocuments(InMemoryReader):
             text = content.decode(self._encoding)
         except UnicodeDecodeError:
             text, is_damaged = content.decode(self._encoding, "surrogateescape"), True
+        if len(text) > _SMALL and (
+            text.count("[") + text.count("{") > MAX_VALUES or text.count(",") > MAX_SHARE_OF_COMMAS * len(text)
+        ):
+            raise DataError("data.too_many_values", name=self.path.name, most=MAX_VALUES)
         values = list(self._values(text.strip("\0")))
         if not values:
             raise DataError("data.empty", name=self.path.name)
@@ -100,7 +108,8 @@ class JsonDocuments(InMemoryReader):
 
     def _values(self, text: str) -> Iterator[Any]:
         """Yield the documents in a text; raises DataError at the first that is none."""
-        decoder = json.JSONDecoder()
+        # to call a function for each object lets other threads go on
+        decoder = json.JSONDecoder(object_pairs_hook=(lambda pairs: dict(pairs)) if len(text) > _SMALL else None)
         at = _BETWEEN.match(text).end()
         while at < len(text):
             try:

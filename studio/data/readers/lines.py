@@ -3,13 +3,14 @@
 import ast
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
-from studio.data.readers.base import BadRow, OnProgress, Reader, Row, as_row, may_need_repair
+from studio.data.readers.base import MAX_ROW_BYTES, BadRow, OnProgress, Reader, Row, as_row, may_need_repair
 
 MAX_LITERAL = 1_000_000
 """Longest line of Python's literals, in characters: a syntax tree takes some hundred bytes for each."""
@@ -102,8 +103,10 @@ class RowPerLine(LineReader):
 
     @override
     def _parse(self, file: Any) -> Iterator[Row | BadRow]:
-        for line in file:
-            if line.strip():
+        for line in read_lines(file):
+            if len(line) > MAX_ROW_BYTES:
+                yield BadRow("too_long", line[:500].decode(self._codec, "replace"))
+            elif line.strip():
                 try:
                     text = line.decode(self._codec)
                     yield BadRow("nul", text.replace("\0", "")) if "\0" in text else self._read(text)
@@ -112,8 +115,18 @@ class RowPerLine(LineReader):
 
     @override
     def _skip(self, file: Any, rows: int) -> None:
-        while rows and (line := file.readline()):
+        lines = read_lines(file)
+        while rows and (line := next(lines, b"")):
             rows -= bool(line.strip())
+
+
+def read_lines(file: Any) -> Iterator[bytes]:
+    """Yield the lines of a binary file from its position on; of one longer than MAX_ROW_BYTES, only one byte more."""
+    for line in iter(partial(file.readline, MAX_ROW_BYTES + 1), b""):
+        if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
+            while (rest := file.readline(_BATCH)) and not rest.endswith(b"\n"):
+                pass
+        yield line
 
 
 def json_row(line: str, python: bool = False) -> Row | BadRow:

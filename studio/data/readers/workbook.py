@@ -4,6 +4,7 @@ Cells are counted while they are read, and nothing is believed of a sheet's size
 """
 
 import contextlib
+import io
 import posixpath
 import re
 import zipfile
@@ -16,13 +17,19 @@ from typing import Any
 from xml.parsers import expat
 
 from studio.data.readers import number_format
-from studio.data.readers.base import MAX_IN_MEMORY_BYTES, require_size
+from studio.data.readers.base import MAX_IN_MEMORY_BYTES, MAX_ROW_BYTES, require_size
 from studio.errors import DataError
 
 MAX_CELLS = 20_000_000
 """Cells with something in them that a sheet may have."""
 MAX_LETTERS = MAX_IN_MEMORY_BYTES
 """Characters in all cells of a sheet; one shared text may stand in many of them."""
+MAX_ELEMENTS, MAX_ELEMENTS_OF_PART = 20_000_000, 500_000
+"""XML elements that are read of a workbook in all, and of a part that is neither a sheet nor the shared texts."""
+MAX_TAG_BYTES, MAX_LEVELS = 1 << 20, 100
+"""Longest tag, which the parser reads again with each chunk until it ends, and elements inside one another."""
+MAX_DIRECTORY_BYTES = 4 << 20
+"""Bytes of the archive's list of parts: a workbook has some dozens, and each takes a kilobyte of memory."""
 _MOST_MERGED = 100_000
 _CHUNK = 1 << 16
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
@@ -57,22 +64,35 @@ class Cells:
     """Rows with a formula whose result is not in the file; its cell is empty here."""
 
 
+class _Archive(io.FileIO):
+    """A file of which a bounded part is read at a time: `zipfile` reads the list of an archive's parts as a whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next bytes; raises BadZipFile for more than a list of parts may have."""
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("it has too many parts for a workbook")
+        return super().read(MAX_DIRECTORY_BYTES if size is None or size < 0 else size)
+
+
 class Workbook:
     """An open .xlsx file. Raises DataError when it is damaged or too large."""
 
     def __init__(self, path: Path):
         self._path = path
-        with self._damage_reported():
-            self._zip = zipfile.ZipFile(path)
+        self._elements_left = MAX_ELEMENTS
+        with contextlib.ExitStack() as opened, self._damage_reported():
+            self._file = opened.enter_context(_Archive(path))
+            self._zip = zipfile.ZipFile(self._file)
             require_size(path.name, sum(part.file_size for part in self._zip.infolist()))
             self._names = frozenset(self._zip.namelist())
+            self._parts: dict[str, str] = {}
+            self.sheets: list[Sheet] = []
             main = next((part for kind, part in self._related("").values() if kind == "officeDocument"), None)
             main = main or "xl/workbook.xml"
             if main.endswith(".bin"):
                 raise DataError("data.xlsb", name=path.name)
             related = self._related(main)
             self._parts = {kind: part for kind, part in reversed(related.values()) if part in self._names}
-            self.sheets: list[Sheet] = []
             self._since_1904 = False
             for tag, attributes, _ in self._elements(main):
                 if tag == "workbookPr":
@@ -80,10 +100,11 @@ class Workbook:
                 elif tag == "sheet":
                     ids = (value for key, value in attributes.items() if key.rpartition(":")[2] == "id")
                     kind, part = related.get(next(ids, ""), ("", ""))
-                    if kind == "worksheet":
+                    if kind == "worksheet" and all(part != other.part for other in self.sheets):
                         hidden = attributes.get("state", "visible") != "visible"
                         self.sheets.append(Sheet(attributes.get("name", ""), part, hidden))
             self._formats = self._read_formats()
+            opened.pop_all()
 
     @contextlib.contextmanager
     def _damage_reported(self) -> Iterator[None]:
@@ -101,29 +122,56 @@ class Workbook:
         """
         if part is None:
             return
+        left = MAX_ELEMENTS if part in self._large else MAX_ELEMENTS_OF_PART
+        depth = letters = fed = 0
         events: list[tuple[str, dict[str, str], str]] = []
         text: list[str] = []
 
         def start(name: str, attributes: dict[str, str]) -> None:
+            nonlocal depth, left, letters
             text.clear()
+            letters = 0
+            depth, left = depth + 1, left - 1
+            self._elements_left -= 1
+            if depth > MAX_LEVELS or left < 0 or self._elements_left < 0:
+                raise _too_complex(self._path, part)
             events.append((name.rpartition(":")[2], attributes, ""))
 
         def end(name: str) -> None:
+            nonlocal depth, letters
+            depth -= 1
             events.append((f"/{name.rpartition(':')[2]}", {}, "".join(text)))
             text.clear()
+            letters = 0
+
+        def characters(content: str) -> None:
+            nonlocal letters
+            letters += len(content)
+            if letters > MAX_ROW_BYTES:
+                raise _too_complex(self._path, part)
+            text.append(content)
 
         def refuse_doctype(*args: Any) -> None:
             raise ValueError("the XML declares a document type, which no spreadsheet does")
 
         parser = expat.ParserCreate()
-        parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text.append
+        parser.buffer_text, parser.buffer_size = True, _CHUNK
+        parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
         parser.StartDoctypeDeclHandler = refuse_doctype
         with self._zip.open(part) as file:
             while chunk := file.read(_CHUNK):
                 parser.Parse(chunk, False)
+                fed += len(chunk)
+                if fed - parser.CurrentByteIndex > MAX_TAG_BYTES:
+                    raise _too_complex(self._path, part)
                 yield from events
                 events.clear()
             parser.Parse(b"", True)
+
+    @property
+    def _large(self) -> set[str | None]:
+        """The parts that may be as large as a dataset."""
+        return {self._parts.get("sharedStrings"), *(sheet.part for sheet in self.sheets)}
 
     def _related(self, part: str) -> dict[str, tuple[str, str]]:
         """Return the parts that a part names: kind and path by their ids."""
@@ -242,6 +290,12 @@ class Workbook:
     def close(self) -> None:
         """Close the file."""
         self._zip.close()
+        self._file.close()
+
+
+def _too_complex(path: Path, part: str) -> DataError:
+    limits = {"elements": f"{MAX_ELEMENTS_OF_PART:,}", "letters": f"{MAX_ROW_BYTES:,}"}
+    return DataError("data.too_complex", name=path.name, part=part[:100], **limits)
 
 
 def _column(reference: str) -> int | None:
