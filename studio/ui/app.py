@@ -228,6 +228,7 @@ def _connect(
             compare_tab,
             data_tab.of_source,
             show_source,
+            train_tab.setup,
         )
     )
     read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source, own))

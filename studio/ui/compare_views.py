@@ -197,9 +197,15 @@ def column_title(column: Column, number: int, base: str, run: str, language: str
 
 
 def settings_of(request: CompareRequest) -> tuple[Any, ...]:
-    """Return what the head of the tab was set to for a comparison: prompt, checkpoint, strength, and the numbers."""
+    """Return what the head of the tab was set to for a comparison: prompt, checkpoint, strength, and the numbers.
+
+    None stands for a checkpoint and a strength where no column is an adapter of the run.
+    """
     first = (request.earlier or request.prompts)[0]
-    adapter = next((column for column in request.columns[1:] if column.kind == "adapter"), None)
+    own = (
+        each for each in request.columns if each.kind == "adapter" and (each.adapter == NOW or each.step is not None)
+    )
+    adapter = next(own, None)
     chosen = (adapter.adapter, round(100 * adapter.strength, 2)) if adapter else (None, None)
     return (first, *chosen, *(getattr(request.generation, name) for name in NUMBERS))
 

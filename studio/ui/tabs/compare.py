@@ -31,7 +31,8 @@ _FIRST_STRENGTHS = (50, 150)
 STALE = """(...values) => {
   const given = document.querySelector('#proof [data-answered]')?.dataset.answered;
   const plain = value => typeof value === 'string' ? value.trim() : value === null ? null : Number(value);
-  const same = !given || JSON.parse(given).every((value, number) => plain(value) === plain(values[number]));
+  const same = !given || JSON.parse(given).every(
+    (value, number) => value === null || plain(value) === plain(values[number]));
   document.querySelector('#answers').classList.toggle('stale', !same);
   return [];
 }"""

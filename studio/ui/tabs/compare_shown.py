@@ -154,7 +154,10 @@ def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict
 def as_asked(tab: CompareTab, shown: Comparison) -> dict[Any, Any]:
     """Return what sets the controls as they were for a comparison that is shown again."""
     values = zip(tab.asked, compare_views.settings_of(shown.request), strict=True)
-    return {part: value for part, value in values if value is not None}
+    return {
+        **{part: value for part, value in values if value is not None},
+        **generation(tab, shown.request.generation),
+    }
 
 
 def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language: str) -> dict[Any, Any]:

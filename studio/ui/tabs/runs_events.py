@@ -189,8 +189,12 @@ def connect_others(
     compare_tab: CompareTab,
     of_source: list[Any],
     show_source: Callable[[Any], dict[Any, Any]],
+    setup: gr.Accordion,
 ) -> Any:
-    """Connect the events that lead to other tabs; returns the one after which the data set is to be read again."""
+    """Connect the events that lead to other tabs; returns the one after which the data set is to be read again.
+
+    `setup` holds the recipe, which a clone's settings open.
+    """
     language = frame.language
     asked = [tab.kept]
     page = tab.page
@@ -226,6 +230,7 @@ def connect_others(
             frame.base: config,
             **frame.form.show(config),
             **show_source(config),
+            setup: gr.update(open=True),
             tabs: gr.update(selected="train"),
         }
 
@@ -233,7 +238,7 @@ def connect_others(
     page.resume.click(resume, [*asked, *looks], [*run_outputs, tabs], **QUIET)
     to_outputs = dict.fromkeys([*compare_tab.of_runs, *compare_tab.of_answers, tabs])
     page.compare.click(to_compare, asked, list(to_outputs), **QUIET)
-    cloned = [frame.base, *frame.form.components, *of_source, tabs]
+    cloned = [frame.base, *frame.form.components, *of_source, setup, tabs]
     return page.clone.click(clone, asked, list(dict.fromkeys(cloned)), **QUIET)
 
 
