@@ -113,7 +113,7 @@ def _connect(
     assert page is not None
     tick_outputs = [frame.following, frame.drawing, frame.run_bar, *train_tab.of_tick]
     stage_outputs = [frame.run_row, *train_tab.of_stage]
-    run_outputs = [*tick_outputs, *stage_outputs, train_tab.setup]
+    run_outputs = [*tick_outputs, *stage_outputs, train_tab.setup, first.card]
     compare_tab = views_tab.answers
     runs_offered = compare_tab.of_runs
 
@@ -133,7 +133,8 @@ def _connect(
 
     def show_run(following: Following, *looks: Any) -> dict[Any, Any]:
         is_open = gr.update(open=following.run_id is None)
-        return {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
+        shown_run = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
+        return {**shown_run, **hero.shown(first, following.run_id is None)}
 
     def find_news(request: gr.Request, following: Following, drawing: int) -> int | None:
         now = follow.read(following)
@@ -163,7 +164,6 @@ def _connect(
             **strip.render(train_tab.strip, following, language),
             **compare_shown.choose(compare_tab, None, language),
             frame.device: _device_name(language),
-            **hero.shown(first, following.run_id is None),
             **(show_settings(base) if base else frame.form.blanks),
             **({train_tab.recipe.preset: preset} if preset in presets.names() else {}),
         }
@@ -182,8 +182,7 @@ def _connect(
         from studio import gpu
 
         run = gpu.thread().start_run(presets.load(presets.QUICKSTART))
-        shown_run = show_run(follow.follow(run.id), *looks)
-        return {**shown_run, tabs: gr.update(selected="train"), **hero.shown(first, False)}
+        return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     def choose_own() -> dict[Any, Any]:
         return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.shown(first, False)}
@@ -198,14 +197,13 @@ def _connect(
         *train_tab.strip.of_run,
         *runs_offered,
         frame.device,
-        first.card,
         frame.base,
         *frame.form.components,
         train_tab.recipe.preset,
         *data_tab.of_source,
     ]
     read_data, own = data_events.connect(data_tab, frame, train_tab.recipe.preset)
-    first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs, first.card], **_QUIET)
+    first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs], **_QUIET)
     read_data(first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET))
     train.connect(train_tab, frame, show_run, run_outputs)
     timer = gr.Timer(TICK)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -235,7 +236,8 @@ def test_a_page_says_who_may_frame_it(monkeypatch, variables, others, old):
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.get("/")
 
-    answer = asyncio.run(ask())
+    with ThreadPoolExecutor(1) as thread:  # where a browser is driven, this one has an event loop already
+        answer = thread.submit(asyncio.run, ask()).result()
     assert answer.headers["content-security-policy"] == FRAMES + others
     assert answer.headers.get("x-frame-options") == old
 

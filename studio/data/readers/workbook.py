@@ -294,7 +294,7 @@ class Workbook:
 
 
 def _too_complex(path: Path, part: str) -> DataError:
-    limits = {"elements": f"{MAX_ELEMENTS_OF_PART:,}", "letters": f"{MAX_ROW_BYTES:,}"}
+    limits = {"elements": MAX_ELEMENTS_OF_PART, "letters": MAX_ROW_BYTES}
     return DataError("data.too_complex", name=path.name, part=part[:100], **limits)
 
 
