@@ -53,7 +53,7 @@ def drawn_until(page: Page) -> int:
 
 def wait_for_step(page: Page, step: int) -> None:
     page.wait_for_function(
-        "step => { const found = document.querySelector('#sentence').innerText.match(/Step (\\d+) of/);"
+        "step => { const found = document.querySelector('#sentence')?.innerText.match(/Step (\\d+) of/);"
         " return found && Number(found[1]) >= step; }",
         arg=step,
         timeout=SLOW,
