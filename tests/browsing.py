@@ -6,8 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from playwright.sync_api import Browser, CDPSession, Error, Playwright, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Error, Playwright, expect, sync_playwright
 
+expect.set_options(timeout=60_000)  # on a busy machine, every answer of the page is slow
 PATIENCE = 30.0
 """Seconds that the browser has to close windows, or to answer between two tests, before it is killed."""
 

@@ -16,7 +16,6 @@ from studio.i18n import text
 from studio.ui.tabs import compare_events
 
 SLOW = 60_000
-expect.set_options(timeout=SLOW)  # a machine that does other things too is no defect
 
 pytestmark = pytest.mark.timeout(900)  # beside other work on the machine
 

@@ -15,7 +15,6 @@ from studio.runs import State
 SLOW = 60_000
 """Milliseconds for what imports torch, or trains."""
 
-expect.set_options(timeout=SLOW)  # on a busy machine, every answer of the page is slow
 pytestmark = pytest.mark.timeout(400)
 
 

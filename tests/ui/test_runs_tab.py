@@ -16,14 +16,6 @@ SLOW = 60_000
 pytestmark = pytest.mark.timeout(580)
 
 
-@pytest.fixture(autouse=True)
-def patient():
-    """Wait as long for what the page shows as for what it does: other work may slow the machine down."""
-    expect.set_options(timeout=SLOW)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 def open_tab(browser, url: str, width: int = 1440) -> Page:
     page = browser.new_context(viewport={"width": width, "height": 900}, locale="en-US").new_page()
     page.errors = []
