@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def _open(playwright, url: str) -> Page:
             urllib.request.urlopen(url, timeout=5).close()
             break
         except OSError:
-            continue
+            time.sleep(0.2)
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     page = playwright.chromium.launch(executable_path=program).new_page(viewport=SCREEN, locale="en-US")
     page.set_default_timeout(WAIT_MS)

@@ -134,7 +134,7 @@ def _connect(
     def show_run(following: Following, *looks: Any) -> dict[Any, Any]:
         is_open = gr.update(open=following.run_id is None)
         shown_run = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
-        return {**shown_run, **hero.shown(first, following.run_id is None)}
+        return {**shown_run, **hero.visibility(first, following.run_id is None)}
 
     def find_news(request: gr.Request, following: Following, drawing: int) -> int | None:
         now = follow.read(following)
@@ -185,7 +185,7 @@ def _connect(
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     def choose_own() -> dict[Any, Any]:
-        return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.shown(first, False)}
+        return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.visibility(first, False)}
 
     @shown(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:

@@ -154,15 +154,6 @@ def kept_with(run, tokens):
     comparison_history.save(run, replace(kept, request=longer))
 
 
-def numbers(sent):
-    """Yield the numbers that components are sent; what is written in a page's HTML sets no control."""
-    if isinstance(sent, dict | list):
-        for part in sent.values() if isinstance(sent, dict) else sent:
-            yield from numbers(part)
-    elif isinstance(sent, int | float):
-        yield sent
-
-
 @pytest.mark.parametrize("way", ["compare", "ask_on", "again"])
 def test_a_guest_gets_no_longer_answers_after_an_update_of_the_control(guest, two_runs, asked_for, way):
     run = two_runs.published
@@ -171,7 +162,7 @@ def test_a_guest_gets_no_longer_answers_after_an_update_of_the_control(guest, tw
     kept_with(run, 4000)
     sent = opened(guest, run)  # this updates the control
     asked_for.clear()
-    assert 4000 not in set(numbers(sent))
+    assert "4000" not in json.dumps(sent)
 
     if way == "compare":
         ask(guest, run.id, tokens=4000)

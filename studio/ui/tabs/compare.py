@@ -125,7 +125,7 @@ class CompareTab:
         return [self.run, self.checkpoint, self.strength, *self.numbers.values()]
 
     @property
-    def asked(self) -> list[Any]:
+    def request_controls(self) -> list[Any]:
         """The controls behind `compare_views.settings_of`."""
         return [self.prompt, self.checkpoint, self.strength, *self.numbers.values()]
 

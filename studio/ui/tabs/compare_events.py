@@ -162,8 +162,8 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         jobs.stop(request, KIND)
 
     streaming = {**QUIET, "concurrency_limit": None}
-    changes = [part.change for part in [*tab.asked, tab.badge]]
-    gr.on(changes, None, tab.asked, None, js=tabs.STALE, **QUIET)
+    changes = [part.change for part in [*tab.request_controls, tab.badge]]
+    gr.on(changes, None, tab.request_controls, None, js=tabs.STALE, **QUIET)
     ends = (done, [tab.last, tab.run], [tab.go, tab.stop, tab.follow, tab.follow_go])
     last = {"trigger_mode": "always_last"}
     tab.held_out.input(lambda chosen: chosen or gr.skip(), tab.held_out, tab.prompt, **QUIET, **last)
@@ -172,7 +172,7 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
     on = [tab.view, tab.last, tab.follow]
     going.append(gr.on([tab.follow_go.click, tab.follow.submit], ask_on, on, tab.of_answers, **streaming))
     kept = [tab.view, tab.run, tab.saved]
-    tab.saved.input(reopen, kept, [*tab.of_answers, *tab.asked], **streaming, **last).then(*ends, **QUIET)
+    tab.saved.input(reopen, kept, [*tab.of_answers, *tab.request_controls], **streaming, **last).then(*ends, **QUIET)
     strengths = [tab.strength, *(extra.strength for extra in tab.extras)]
     for number, slider in enumerate(strengths, 1):
         column = gr.State(number)

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ from studio.compare.columns import ADAPTED, BASE, NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.config import GenerationConfig
 from studio.errors import RunError, StudioError
-from studio.i18n import text
+from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.runs import Run
 from studio.ui import compare_views, limits, views
 from studio.ui.compare_views import View
@@ -75,9 +76,18 @@ def titled(tab: CompareTab, columns: Sequence[Column], run_id: str | None, langu
 
 def generation(tab: CompareTab, settings: GenerationConfig) -> dict[Any, Any]:
     """Return what shows a run's own settings for comparing, to a guest with no longer answers than they may ask for."""
-    if runs.is_restricted():
-        settings = settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
-    return {part: getattr(settings, name) for name, part in tab.numbers.items()}
+    return {part: getattr(_allowed(settings), name) for name, part in tab.numbers.items()}
+
+
+def _allowed(settings: GenerationConfig) -> GenerationConfig:
+    if not runs.is_restricted():
+        return settings
+    return settings.model_copy(update={"max_new_tokens": min(settings.max_new_tokens, limits.MOST_TOKENS)})
+
+
+def _badge(shown: Comparison, language: str) -> str:
+    request = replace(shown.request, generation=_allowed(shown.request.generation))
+    return compare_views.badge(replace(shown, request=request), language)
 
 
 def nothing(tab: CompareTab, language: str) -> dict[Any, Any]:
@@ -107,7 +117,7 @@ def waiting(tab: CompareTab, asked: CompareRequest, language: str) -> dict[Any, 
         if is_there:
             updates |= {panel.answer: going[number], panel.caption: compare_views.NO_CAPTION}
     return updates | {
-        tab.badge: compare_views.badge(Comparison(asked, ()), language),
+        tab.badge: _badge(Comparison(asked, ()), language),
         tab.told: compare_views.NO_CAPTION,
     }
 
@@ -139,7 +149,7 @@ def render(
     return {
         **titled(tab, request.columns, request.run_id, language),
         **answers(tab, last, view, language, token_scores),
-        tab.badge: compare_views.badge(last, language),
+        tab.badge: _badge(last, language),
         tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
     }
@@ -153,11 +163,13 @@ def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict
 
 def as_asked(tab: CompareTab, shown: Comparison) -> dict[Any, Any]:
     """Return what sets the controls as they were for a comparison that is shown again."""
-    values = zip(tab.asked, compare_views.settings_of(shown.request), strict=True)
-    return {
-        **{part: value for part, value in values if value is not None},
-        **generation(tab, shown.request.generation),
-    }
+    prompt, checkpoint, strength, *_ = compare_views.settings_of(shown.request)
+    updates = {tab.prompt: prompt, **generation(tab, shown.request.generation)}
+    if strength is not None:
+        updates[tab.strength] = strength
+    if checkpoint in [name for _, name in own_adapters(shown.request.run_id, DEFAULT_LANGUAGE)]:  # it may be gone
+        updates[tab.checkpoint] = checkpoint
+    return updates
 
 
 def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language: str) -> dict[Any, Any]:

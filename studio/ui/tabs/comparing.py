@@ -173,7 +173,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> clock.Wat
     opened = answers.run.change(
         open_run,
         [answers.run, views.on_screen, answers.prompt, *views.kept],
-        list(dict.fromkeys([*answers.of_runs, *views.rendered, *answers.asked, views.on_screen])),
+        list(dict.fromkeys([*answers.of_runs, *views.rendered, *answers.request_controls, views.on_screen])),
         cancels=[*streams, measured],
         **QUIET,
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,11 +43,11 @@ def mapped(settings: dict[str, Any]) -> dict[str, Any]:
     return {path.removeprefix(MAPPING): value for path, value in settings.items() if path.startswith(MAPPING)}
 
 
-def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[[Any], Any], tuple[gr.State, Any]]:
-    """Connect the tab's events; returns a function that reads the data set again after an event, and `own`.
+def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[..., Any], gr.State]:
+    """Connect the tab's events; returns what reads the data set again after an event, and a state.
 
-    `own` are a state and an event: whether a file has just got a recipe of its own, and when it was read. `preset` is
-    the control that names the preset in use.
+    The state changes when rows of the user's own (`is_own`) have got a recipe of their own. `preset` is the control
+    that names the preset in use.
     """
     language = frame.language
     form, parts = frame.form, frame.form.parts
@@ -101,18 +102,21 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[[Any
     @shown(language)
     def own_recipe(base: RunConfig, *values: Any) -> Any:
         """Let the quickstart's recipe make way for one of the user's own, with its model and what the user changed."""
-        if base.preset != presets.QUICKSTART:
-            return {is_new: False}
+        settings = form.values(values)
+        source = in_use(settings)
+        if base.preset != presets.QUICKSTART or source.kind == "bundled" or not source.name:
+            return gr.skip()
         before = to_values(base)
         changed = {
             path: from_component(path, value)
-            for path, value in form.values(values).items()
+            for path, value in settings.items()
             if not path.startswith((MAPPING, SOURCE))
             and from_component(path, value) != from_component(path, before[path])
         }
-        config = RunConfig(model=base.model).with_settings({"name": "my-data"} | changed)
+        wanted = {"name": "my-data", "data.source": source.model_dump()} | changed
+        config = RunConfig(model=base.model).with_settings(wanted)
         updates = {form.parts[path]: value for path, value in to_values(config).items() if path in settings_shown}
-        return {frame.base: config, preset: None, is_new: True, **updates}
+        return {frame.base: config, preset: None, own: uuid.uuid4().hex, **updates}
 
     @ending(language)
     def take_path(typed: str) -> dict[Any, Any]:
@@ -231,6 +235,9 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[[Any
 
         load.fetch(form.read(values, base).model, lambda share: progress(share, desc=text("phase.fetching", language)))
 
+    settings_shown = [path for path in form.parts if not path.startswith((MAPPING, SOURCE))]
+    own = gr.State(None)
+    recipe = [frame.base, preset, own, *(form.parts[path] for path in settings_shown)]
     settings = [frame.base]
 
     def show_again(event: Any) -> Any:
@@ -245,7 +252,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[[Any
     def look_again(event: Any) -> Any:
         return scan_again(show_again(event))
 
-    def read_again(event: Any) -> Any:
+    def read_again(event: Any, is_own: bool = False) -> Any:
         asked = [controls.kind, controls.bundled, controls.upload, controls.encoding, controls.sheet]
         inputs = [*settings, *asked, *form.components]
         shown_parts = [
@@ -260,23 +267,17 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[[Any
             row.number,
         ]
         outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.rendered]
-        return look_again(event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST))
+        read = event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST)
+        return look_again(read.then(own_recipe, frame.config_inputs, recipe, **QUIET, **_LAST) if is_own else read)
 
     def nothing() -> None:
         """Begin a chain of events."""
 
-    settings_shown = [path for path in form.parts if not path.startswith((MAPPING, SOURCE))]
-    is_new = gr.State(False)
-    recipe = [frame.base, preset, is_new, *(form.parts[path] for path in settings_shown)]
-
-    def recipe_again(event: Any) -> Any:
-        return event.then(own_recipe, frame.config_inputs, recipe, **QUIET)
-
     chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
     read_again(gr.on([*chosen_again, controls.upload.clear], nothing, **QUIET, **_LAST))
-    read = read_again(recipe_again(controls.upload.upload(nothing, **QUIET, **_LAST)))
+    read_again(controls.upload.upload(nothing, **QUIET, **_LAST), is_own=True)
     taken = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
-    read_again(recipe_again(controls.path.submit(take_path, [controls.path], taken, **QUIET)))
+    read_again(controls.path.submit(take_path, [controls.path], taken, **QUIET), is_own=True)
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")
     chosen = [part.input for part in [*mapping, *(parts[f"data.{name}"] for name in names)]]
     typed = [
@@ -335,7 +336,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[[Any
     from studio.ui.tabs import data_sources
 
     data_sources.connect(tab, frame, read_again, look_again)
-    return read_again, (is_new, read)
+    return read_again, own
 
 
 def _of_row(request: gr.Request) -> str:

@@ -21,7 +21,7 @@ FIRST = 20
 """Rows that are streamed for a look at a data set that is not here yet."""
 
 
-def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_again: Callable[[Any], Any]) -> None:
+def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_again: Callable[[Any], Any]) -> None:
     """Connect the events. A token is handed to the call that needs it, and kept nowhere."""
     language = frame.language
     parts, controls = frame.form.parts, tab.source
@@ -113,7 +113,7 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[[Any], Any], look_a
         **QUIET,
         concurrency_limit=None,
     )
-    read_again(got)
+    read_again(got, is_own=True)
     split = tab.split
     validation = [parts[VALIDATION + "kind"], parts[VALIDATION + "name"]]
     changed = gr.on(

@@ -45,6 +45,6 @@ def _recorded(language: str) -> str:
     return f'<h2>{text("ui.hero.title", language)}</h2><p>{about}</p>{asked}<div class="two-sides">{sides}</div>'
 
 
-def shown(hero: Hero, is_first_visit: bool) -> dict[Any, Any]:
+def visibility(hero: Hero, is_first_visit: bool) -> dict[Any, Any]:
     """Return what shows the card, or takes it away."""
     return {hero.card: gr.update(visible=is_first_visit)}

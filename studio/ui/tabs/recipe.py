@@ -116,7 +116,7 @@ def connect(
     frame: Frame,
     of_source: list[Any],
     show_source: Callable[[RunConfig], dict[Any, Any]],
-    own: tuple[gr.State, Any],
+    own: gr.State,
 ) -> Any:
     """Connect the card's events; returns the one after which the data set is to be read again.
 

@@ -93,12 +93,11 @@ def connect(
     fill: Callable[..., dict[Any, Any]],
     filled: list[Any],
     changed: Any,
-    own: tuple[gr.State, Any],
+    own: gr.State,
 ) -> None:
     """Connect the events; `fill(config, before)` makes the form show a config, `changed` comes when it has settled.
 
-    `own` holds a state that says whether the form has a recipe of the user's own that is new, and the event after which
-    that is so: then what is suggested is applied at once.
+    `own` changes when the form has got a recipe of the user's own: then what is suggested is applied at once.
     """
     language = frame.language
     form = frame.form
@@ -116,10 +115,7 @@ def connect(
         yield from _look(values, base, (), request, unlike=None, fetch=True)
 
     @shown(language)
-    def apply_first(request: gr.Request, is_new: bool, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
-        if not is_new:
-            yield {card.said: gr.skip()}
-            return
+    def apply_first(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
         for updates in _look(values, base, (), request, unlike=None, fetch=False):
             yield updates
         found = updates.get(card.found)
@@ -252,8 +248,7 @@ def connect(
     inputs = [card.found, card.chosen, frame.base, *form.components]
     card.apply.click(apply, inputs, whole, **QUIET)
     card.undo.click(undo, [card.found, card.before], whole, **QUIET)
-    is_new, event = own
-    event.then(apply_first, [is_new, *frame.config_inputs], whole, **QUIET)
+    own.change(apply_first, frame.config_inputs, whole, **QUIET)
     card.close.click(close, None, card.of_list, **QUIET)
 
 
