@@ -4,16 +4,18 @@ import csv
 import json
 import re
 import threading
+from pathlib import Path
 
 import gradio as gr
 import openpyxl
 import pytest
 from playwright.sync_api import Page, expect
 
+from studio import presets, runs
 from studio.config import MappingConfig, RunConfig, SourceConfig
 from studio.data import prepare
 from studio.i18n import text
-from studio.ui import launch, templates
+from studio.ui import app, launch, templates
 from studio.ui import look as looks
 from studio.ui.form import MAPPING
 from studio.ui.tabs import data_shown
@@ -38,7 +40,7 @@ def bad_file(tmp_path):
     return path
 
 
-def open_page(browser, url: str, language: str) -> Page:
+def open_page(browser, url: str, language: str, rows: int = 24) -> Page:
     page = browser.new_context(
         viewport={"width": 1280, "height": 900}, locale=language, accept_downloads=True
     ).new_page()
@@ -46,7 +48,7 @@ def open_page(browser, url: str, language: str) -> Page:
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(url)
-    expect(page.locator("#health")).to_contain_text("24", timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text(str(rows), timeout=SLOW)
     return page
 
 
@@ -267,3 +269,56 @@ def test_a_chat_has_a_system_column_too():
     visible = {name for name, update in data_shown.shape(parts, "messages").items() if update["visible"]}
 
     assert visible == {"messages", "system", "roles"}
+
+
+@pytest.fixture
+def quickstart(preset, monkeypatch):
+    """The quickstart as it is: with a style's own system prompt, rate and held-out prompts."""
+    style = {"preset": presets.QUICKSTART, "name": "captain", "data.prompt.system": "Answer briefly."}
+    style |= {"data.source": {"kind": "bundled", "name": "captain"}, "train.learning_rate": 0.0018}
+    whole = preset.with_settings(style | {"evaluation.prompts": "captain-heldout", "evaluation.marker": "yer"})
+    monkeypatch.setattr(presets, "load", lambda name: whole)
+    return whole
+
+
+@pytest.fixture
+def quickstart_url(quickstart, home):
+    """The address of a page with the quickstart loaded."""
+    page = app.build()
+    yield launch.launch(page, prevent_thread_lock=True, quiet=True)[1]
+    page.close(verbose=False)
+
+
+@pytest.mark.parametrize("way", ["path", "upload"])
+def test_rows_of_ones_own_get_a_recipe_of_their_own(quickstart, quickstart_url, browser, tmp_path, way):
+    page = open_page(browser, quickstart_url, "en-US", rows=239)
+    rows = "".join(f"Which number {n}?,The answer to number {n}.\n" for n in range(60))
+    (tmp_path / "own.csv").write_text("question,answer\n" + rows, encoding="utf-8")
+    page.get_by_text(text("config.data.source.kind.options.file"), exact=True).first.click()
+    system = page.get_by_label(text("config.data.prompt.system.title")).first
+    if way == "path":
+        page.locator("#path textarea, #path input").fill(str(tmp_path / "missing.csv"))
+        page.locator("#path textarea, #path input").press("Enter")
+        expect(page.locator(".toast-body").first).to_be_visible()
+        page.wait_for_timeout(2000)
+        expect(system).to_have_value("Answer briefly.")  # a file that is not there changes nothing
+        page.locator("#path textarea, #path input").fill(str(tmp_path / "own.csv"))
+        page.locator("#path textarea, #path input").press("Enter")
+    else:
+        page.locator("#upload input[type=file]").set_input_files(tmp_path / "own.csv")
+    expect(system).to_have_value("")
+    expect(page.locator("#spans")).to_contain_text("The answer to number 0.")
+
+    page.get_by_role("button", name=text("ui.data.continue")).click()
+    expect(page.get_by_label(text("config.name.title")).first).to_have_value("my-data")
+    expect(page.locator("#suggest-said ul li").first).to_be_visible(timeout=2 * SLOW)  # applied, each with its reason
+    expect(page.get_by_role("button", name=text("ui.suggest.undo"), exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name=text("ui.train.start"), exact=True)).to_be_in_viewport()
+    page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
+    expect(page.locator("#progress")).to_be_visible()
+    made = runs.find("last").config()
+    assert (made.data.prompt.system, made.evaluation.prompts, made.evaluation.marker) == (None, None, None)
+    assert made.train.learning_rate != quickstart.train.learning_rate
+    assert made.model.id == quickstart.model.id  # its precision may be one of the suggestions
+    assert Path(made.data.source.name).suffix == ".csv"
+    assert page.errors == []
