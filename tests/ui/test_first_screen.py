@@ -3,7 +3,7 @@
 import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
-from test_journey import SLOW
+from test_journey import SLOW, open_page
 
 from studio import gpu, runs
 from studio.i18n import text
@@ -11,17 +11,6 @@ from studio.i18n import text
 pytestmark = pytest.mark.timeout(400)
 LOCALES = {"en": "en-US", "ko": "ko-KR"}
 SCREENS = {"desktop": (1440, 900), "phone": (390, 844)}
-
-
-def open_page(browser, url: str, language: str, screen: str) -> Page:
-    width, height = SCREENS[screen]
-    page = browser.new_context(viewport={"width": width, "height": height}, locale=LOCALES[language]).new_page()
-    page.set_default_timeout(SLOW)
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.goto(url)
-    expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
-    return page
 
 
 def hidden_below(page: Page, *selectors: str) -> list[str]:
@@ -47,7 +36,9 @@ def screens(page: Page) -> float:
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("language", LOCALES)
 def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, screen):
-    page = open_page(browser, page_url, language, screen)
+    width, height = SCREENS[screen]
+    page = open_page(browser, page_url, LOCALES[language], width)
+    page.set_viewport_size({"width": width, "height": height})
     is_phone = screen == "phone"
 
     # A first visit: what this is, and the two ways to begin
