@@ -12,6 +12,7 @@ import gradio as gr
 from studio.errors import StudioError, panics_as_errors
 from studio.i18n import Message, has, text
 from studio.job import as_studio_error
+from studio.ui.scanning import Replaced
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def shown(language: str) -> Callable[[Handler], Handler]:
                 try:
                     with panics_as_errors():
                         yield from handler(*args, **kwargs)
+                except Replaced:
+                    yield gr.skip()
                 except Exception as error:  # the boundary: whatever it is, the user reads a message
                     warn(message_of(error), language)
                     yield gr.skip()
@@ -69,6 +72,8 @@ def shown(language: str) -> Callable[[Handler], Handler]:
             try:
                 with panics_as_errors():
                     return handler(*args, **kwargs)
+            except Replaced:
+                return gr.skip()
             except Exception as error:  # the boundary: whatever it is, the user reads a message
                 warn(message_of(error), language)
                 return gr.skip()
