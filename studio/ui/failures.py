@@ -19,11 +19,17 @@ log = logging.getLogger(__name__)
 
 def lines(message: Message, language: str) -> list[str]:
     """Return the lines of a message (what happened, why, what to do); a setting's path becomes its title."""
-    path = message.values.get("path")
-    if isinstance(path, str) and has(f"config.{path}.title"):
-        named = f"{text(f'config.{path}.title', language)} ({path})"
-        message = Message(message.key, {**message.values, "path": named})
+    named = {
+        name: ", ".join(_titled(path, language) for path in message.values[name].split(", "))
+        for name in ("path", "paths")
+        if isinstance(message.values.get(name), str)
+    }
+    message = Message(message.key, {**message.values, **named})
     return message.text(language).splitlines()
+
+
+def _titled(path: str, language: str) -> str:
+    return f"{text(f'config.{path}.title', language)} ({path})" if has(f"config.{path}.title") else path
 
 
 def warn(message: Message, language: str) -> None:
