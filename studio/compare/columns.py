@@ -35,6 +35,8 @@ class Column:
     """Factor of the adapter's LoRA scaling; 0 is exactly the base."""
     said: tuple[str, ...] = ()
     """In a chat, the answers of this column so far."""
+    at_step: int | None = None
+    """The step of the training in which the adapter `now` has answered; None when the run was over."""
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
@@ -65,6 +67,8 @@ class Column:
             title = text("compare.column.base", language)
         elif self.adapter == NOW:
             title = text("compare.column.now", language)
+            if self.at_step is not None:
+                title = text("compare.column.at_step", language, title=title, step=self.at_step)
         elif self.step is not None:
             title = text("compare.column.step", language, step=self.step)
         elif self.adapter.startswith(uploaded_adapters.PREFIX):
