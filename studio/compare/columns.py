@@ -1,10 +1,11 @@
 """The columns of a comparison, each a model with its own context, and the requests to compare and to evaluate them."""
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from studio.config import GenerationConfig
 from studio.data.conversation import Turn
@@ -60,6 +61,13 @@ class Column:
         """The step of a checkpoint of the run; None for all others."""
         match = _STEP.fullmatch(self.adapter) if self.kind == "adapter" else None
         return int(match[1]) if match else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the column as evaluations store it; those of earlier versions know no `at_step`."""
+        stored = json.loads(json.dumps(asdict(self)))
+        if self.at_step is None:
+            del stored["at_step"]
+        return stored
 
     def title(self, language: str = DEFAULT_LANGUAGE) -> str:
         """Return the column's name for people."""
