@@ -83,6 +83,29 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url,
     # What cannot be is said before the start, and nothing has started
     page.get_by_label(text("config.lora.r.title"), exact=True).fill("0")
     expect(page.locator("#before")).to_contain_text("lora.r", timeout=SLOW)
+
+    # Presets say what they need, and can be had with the built-in model; the first one is for the user's own rows
+    offered = page.locator("#preset label")
+    expect(offered).to_have_count(len(presets.names()) + 1)
+    expect(offered.first).to_contain_text(text("presets.my-data"))
+    expect(page.locator("#preset label", has_text="quickstart")).to_contain_text("\nhere")
+    expect(page.locator("#preset label", has_text="lyrics")).to_contain_text("10.5 GB · GPU · login")
+    builtin = page.get_by_role("button", name=text("ui.recipe.builtin"), exact=True)
+    expect(builtin).to_be_hidden()
+    page.locator("#preset input[value=lyrics]").check()
+    builtin.click()
+    expect(page.locator("#changed")).to_contain_text("Changed from lyrics: 2", timeout=SLOW)
+    expect(page.locator("#changed")).to_contain_text("google/gemma-2-2b → ")
+    expect(page.get_by_label(text("config.name.title"))).to_have_value("lyrics")
+    page.locator(f"#preset input[value={presets.OWN}]").check()  # without rows of one's own, it asks for them
+    expect(page.locator("#upload input[type=file]")).to_be_attached(timeout=SLOW)
+    expect(page).to_have_url(re.compile("#data$"))
+    page.get_by_role("tab", name=text("ui.tabs.train")).click()
+    page.locator("#preset input[value=quickstart]").check()
+    expect(page.locator("#changed")).to_contain_text("As the preset quickstart has it.", timeout=SLOW)
+    page.locator(f"#preset input[value={presets.OWN}]").check()
+    expect(page.get_by_label(text("config.name.title"))).to_have_value("style", timeout=SLOW)
+    expect(builtin).to_be_hidden()
     assert runs.all_runs() == []
     assert page.errors == []
 
