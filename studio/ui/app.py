@@ -18,6 +18,7 @@ from studio.ui import help as help_pages
 from studio.ui.failures import shown, silent, warn
 from studio.ui.following import Following
 from studio.ui.frame import Frame
+from studio.ui.page import Page, view
 from studio.ui.tabs import (
     ballot,
     compare_shown,
@@ -49,7 +50,7 @@ def build() -> gr.Blocks:
     """Return the app, not yet launched: a page for each language, the default one at the root."""
     launch.temporary()  # components remember it when they are made
     brands = {}
-    with gr.Blocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as app:
+    with Page(title=text("ui.name"), analytics_enabled=False, fill_width=True) as app:
         brands[""] = _build_page(Words(DEFAULT_LANGUAGE))
     for language, name in LANGUAGES.items():
         if language != DEFAULT_LANGUAGE:
@@ -111,7 +112,7 @@ def _connect(
     """Connect the events of the tabs with each other."""
     language, page = frame.language, Context.root_block
     assert page is not None
-    tick_outputs = [frame.following, frame.drawing, frame.run_bar, *train_tab.of_tick]
+    tick_outputs = [frame.following, frame.run_bar, *train_tab.of_tick]
     stage_outputs = [frame.run_row, *train_tab.of_stage]
     run_outputs = [*tick_outputs, *stage_outputs, train_tab.setup, first.card]
     compare_tab = views_tab.answers
@@ -124,8 +125,7 @@ def _connect(
         line = _bar(following, language)
         if line and (before is None or line != _bar(before, language)):
             updates[frame.run_bar] = line
-        following = follow.numbered(following)
-        return {frame.following: following, frame.drawing: following.drawing, **updates}
+        return {frame.following: following, **updates}
 
     def show_stage(following: Following, queued: str | None = None) -> dict[Any, Any]:
         row = gr.update(visible=following.alive)
@@ -136,17 +136,15 @@ def _connect(
         shown_run = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
         return {**shown_run, **hero.visibility(first, following.run_id is None)}
 
-    def find_news(request: gr.Request, following: Following, drawing: int) -> int | None:
+    def find_news(request: gr.Request, following: Following) -> int | None:
         now = follow.read(following)
-        is_shown = now == following and drawing == following.drawing and not now.to_be_drawn
-        return None if is_shown else time.time_ns()
+        return None if now == following and not now.to_be_drawn else time.time_ns()
 
-    def show_run_news(following: Following, drawing: int, *looks: Any) -> dict[Any, Any]:
-        now = follow.read(following)
-        if drawing == following.drawing:
-            return news_of_run(now, following, *looks)
-        return {**news_of_run(now, None, *looks), train_tab.stage: time.time_ns()}
+    @view(frame.following)
+    def show_run_news(following: Following, *looks: Any) -> dict[Any, Any]:
+        return news_of_run(follow.read(following), following, *looks)
 
+    @view(frame.following)
     @silent
     def settle(found: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
         if found is None:  # the page is being opened, and shows it itself
@@ -242,8 +240,7 @@ def _connect(
     )
     of_source = [*data_tab.of_source, tabs]
     read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, of_source, show_source, own, chosen))
-    shown_run = [frame.following, frame.drawing]
-    of_run = clock.Watch(find_news, shown_run, show_run_news, [*shown_run, *train_tab.looks], tick_outputs)
+    of_run = clock.Watch(find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs)
     clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
     train_tab.stage.change(
         settle,

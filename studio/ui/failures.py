@@ -12,17 +12,24 @@ import gradio as gr
 from studio.errors import StudioError, panics_as_errors
 from studio.i18n import Message, has, text
 from studio.job import as_studio_error
+from studio.ui.scanning import Replaced
 
 log = logging.getLogger(__name__)
 
 
 def lines(message: Message, language: str) -> list[str]:
     """Return the lines of a message (what happened, why, what to do); a setting's path becomes its title."""
-    path = message.values.get("path")
-    if isinstance(path, str) and has(f"config.{path}.title"):
-        named = f"{text(f'config.{path}.title', language)} ({path})"
-        message = Message(message.key, {**message.values, "path": named})
+    named = {
+        name: ", ".join(_titled(path, language) for path in message.values[name].split(", "))
+        for name in ("path", "paths")
+        if isinstance(message.values.get(name), str)
+    }
+    message = Message(message.key, {**message.values, **named})
     return message.text(language).splitlines()
+
+
+def _titled(path: str, language: str) -> str:
+    return f"{text(f'config.{path}.title', language)} ({path})" if has(f"config.{path}.title") else path
 
 
 def warn(message: Message, language: str) -> None:
@@ -58,6 +65,8 @@ def shown(language: str) -> Callable[[Handler], Handler]:
                 try:
                     with panics_as_errors():
                         yield from handler(*args, **kwargs)
+                except Replaced:
+                    yield gr.skip()
                 except Exception as error:  # the boundary: whatever it is, the user reads a message
                     warn(message_of(error), language)
                     yield gr.skip()
@@ -69,6 +78,8 @@ def shown(language: str) -> Callable[[Handler], Handler]:
             try:
                 with panics_as_errors():
                     return handler(*args, **kwargs)
+            except Replaced:
+                return gr.skip()
             except Exception as error:  # the boundary: whatever it is, the user reads a message
                 warn(message_of(error), language)
                 return gr.skip()

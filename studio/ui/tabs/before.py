@@ -15,6 +15,7 @@ from studio.ui import before_views, scanning, views
 from studio.ui.before_views import Rate
 from studio.ui.failures import message_of, shown
 from studio.ui.frame import Frame
+from studio.ui.page import view
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
@@ -89,6 +90,7 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
     assert root is not None
 
     def looker(measure: bool) -> Callable[..., Iterator[dict[Any, Any]]]:
+        @view(card.found, card.asked)
         @shown(language)
         def look(
             request: gr.Request, price: Any, currency: Any, base: RunConfig, *given: Any
@@ -132,6 +134,7 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
     """
     language = frame.language
 
+    @view(card.found, card.asked)
     @shown(language)
     def look(
         request: gr.Request,
@@ -228,11 +231,7 @@ def _look(
     work = scanning.begin(session, check, wanted)
     yield {card.progress: _waiting(None, language), **_buttons(card, looking=wanted.by_hand)}
     for share in scanning.follow(session, work):
-        if not work.replaced:
-            yield {card.progress: _waiting(share, language)}
-    if work.replaced:
-        yield {card.progress: gr.skip()}
-        return
+        yield {card.progress: _waiting(share, language)}
     done = {card.progress: "", **_buttons(card, looking=False)}
     if work.cancelled:
         yield done

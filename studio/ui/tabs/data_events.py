@@ -20,6 +20,7 @@ from studio.ui.failures import ending, message_of, shown
 from studio.ui.form import MAPPING, from_component, to_values
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
+from studio.ui.page import view
 from studio.ui.tabs import data_shown as show
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
@@ -137,6 +138,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         for work in (str(request.session_hash), _of_row(request)):
             scanning.drop(work)
 
+    @view(tab.look)
     @shown(language)
     def show_row(request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any) -> Any:
         if not look.columns or look.file_format == "hub":
@@ -147,12 +149,11 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         )
         for _ in scanning.follow(_of_row(request), work):
             pass
-        if work.replaced:  # by another row, or by a source that was read meanwhile
-            return gr.skip()
         if work.error:
             raise work.error
         return {row.number: work.result.row, **show.row(tab, work.result, language)}
 
+    @view(tab.look)
     @shown(language)
     def scan(request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
         session = str(request.session_hash)
@@ -170,11 +171,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             return
         work = scanning.begin(session, lambda going: _inspect(config, going))
         for share in scanning.follow(session, work):
-            if not work.replaced:
-                yield show.progress(tab, share, language)
-        if work.replaced:
-            yield {tab.checked: gr.skip()}
-            return
+            yield show.progress(tab, share, language)
         failure = message_of(work.error) if work.error and not work.cancelled else None
         checked = Checked(work.result, failure, work.cancelled, grouped=config.train.length_grouping)
         yield {tab.checked: checked} | show.report(tab, look, checked, language)
