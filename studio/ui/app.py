@@ -13,7 +13,7 @@ from studio import presets, runs
 from studio.config import RunConfig
 from studio.errors import StudioError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
-from studio.ui import clock, hosts, launch, settings_file, status_views, views
+from studio.ui import clock, hosts, launch, preset_choices, settings_file, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
 from studio.ui import help as help_pages
@@ -161,13 +161,14 @@ def _connect(
     def open_page(draft: Any) -> dict[Any, Any]:
         following = follow.newest()
         base, preset = _of_draft(draft, language) or (_settings_of(following), None)
+        chosen = {"value": preset} if preset in (presets.OWN, *presets.names()) else {}
         return {
             **show_run(following, curves.Look(), log.Look()),
             **strip.render(train_tab.strip, following, language),
             **compare_shown.choose(compare_tab, None, language),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
-            **({train_tab.recipe.preset: preset} if preset in presets.names() else {}),
+            train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
     @shown(language)
@@ -188,6 +189,12 @@ def _connect(
 
     def choose_own() -> dict[Any, Any]:
         return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.visibility(first, False)}
+
+    def choose_preset(name: str) -> Any:
+        if not name:
+            return gr.skip()
+        to_train = gr.update(selected="train")
+        return {train_tab.recipe.preset: name, tabs: to_train, **hero.visibility(first, False)}
 
     @shown(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
@@ -214,7 +221,11 @@ def _connect(
     runs_events.connect(library, frame, runs_item, tabs)
     read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
 
-    def show_source(config: RunConfig) -> dict[Any, Any]:
+    chosen = first.presets.input(choose_preset, first.presets, [train_tab.recipe.preset, tabs, first.card], **_QUIET)
+
+    def show_source(config: RunConfig | None) -> dict[Any, Any]:
+        if config is None:
+            return {tabs: gr.update(selected="data"), data_tab.source.kind: "file"}
         return data_shown.source(data_tab, config)
 
     read_data(
@@ -231,7 +242,8 @@ def _connect(
             train_tab.setup,
         )
     )
-    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source, own))
+    of_source = [*data_tab.of_source, tabs]
+    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, of_source, show_source, own, chosen))
     of_run = clock.Watch(find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs)
     clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
     train_tab.stage.change(
