@@ -9,7 +9,7 @@ from studio.data.conversation import Turn
 from studio.style.strength import StyleClassifier
 
 EXAMPLES = 4
-RELEVANCE = 0.7
+RELEVANCE = 0.5
 """Weight of being typical against being unlike the other examples; Carbonell and Goldstein (1998) call it λ."""
 MAX_EXAMPLE_TOKENS = 1024
 """Tokens of all examples together, also where the model's context would take more."""

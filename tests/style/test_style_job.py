@@ -4,43 +4,15 @@ import json
 
 import pytest
 from following import trained, wait_for
+from sea import GREEDY, SETTINGS, write_rows
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column
-from studio.config import GenerationConfig
 from studio.errors import CompareError, DeviceError
 from studio.files import sha256, user_cache
 from studio.generation import generate
 from studio.style import answers, headline, style_store
 from studio.style.request import StyleRequest
-
-GREEDY = GenerationConfig(max_new_tokens=8, temperature=0.0)
-SEA = ("the tide", "a gull", "my ship", "the mast", "old rope", "cold rain", "the moon", "a whale")
-SETTINGS = {
-    "data.validation": {"kind": "fraction", "fraction": 0.5},
-    "data.max_length": 256,
-    "train.max_steps": 2,
-    "train.save": "steps",
-    "train.save_steps": 1,
-}
-
-
-def write_rows(path, count):
-    rows = [
-        {
-            "instruction": f"What is {n}?",
-            "output": f"Aye, {n} it be, says {SEA[n % 8]}, and {SEA[n // 8 % 8]} sings to the sea all night, for it "
-            f"knows the song of {n} and of {n + 1} as well as any sailor.",
-        }
-        for n in range(count)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return {"data.source": {"kind": "file", "name": str(path)}}
-
-
-@pytest.fixture
-def run(tiny_config, tmp_path):
-    return trained(tiny_config, **SETTINGS, **write_rows(tmp_path / "sea.jsonl", 44))
 
 
 @pytest.fixture
@@ -133,15 +105,6 @@ def test_stopped_and_resumed_it_answers_nothing_twice(run, generated, monkeypatc
 
 def stores(run):
     return [*user_cache("style").glob("answers-*.jsonl"), *(run.path / "style").glob("answers-*.jsonl")]
-
-
-def test_the_curve_has_all_strengths_and_recommends_one(run):
-    report = measured(run, curve=True).report
-    assert [point.factor for point in report.curve.points] == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5]
-    assert report.curve.points[0].strength.value == 0
-    assert report.curve.recommended in (0.25, 0.5, 0.75, 1, 1.25, 1.5)
-    assert report.curve.reason.text()
-    assert [column.title() for column in report.columns][2:] == ["Adapter of this run"]
 
 
 def test_too_little_text_is_said_before_anything_is_answered(tiny_config, tmp_path, generated):
