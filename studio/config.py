@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from studio import setting_text
 from studio.errors import ConfigError
+from studio.setting_text import Conflict
 
 BUILTIN_MODEL = "builtin"
 """The model id that stands for SmolLM2-135M-Instruct, wherever it can be had."""
@@ -108,11 +109,12 @@ class MappingConfig(Section):
     @model_validator(mode="after")
     def _complete(self) -> "MappingConfig":
         if self.shape == "pair" and (not self.prompt or not self.completion):
-            raise ValueError("a mapping of shape 'pair' needs both 'prompt' (one or more columns) and 'completion'")
+            missing = [name for name in ("prompt", "completion") if not getattr(self, name)]
+            raise Conflict("pair_columns", *(f"data.mapping.{name}" for name in missing))
         if self.shape == "messages" and not self.messages:
-            raise ValueError("a mapping of shape 'messages' needs 'messages', the column that holds the turns")
+            raise Conflict("messages_column", "data.mapping.messages")
         if self.shape == "text" and not self.text:
-            raise ValueError("a mapping of shape 'text' needs 'text', the column that holds the text")
+            raise Conflict("text_column", "data.mapping.text")
         return self
 
     @property
@@ -136,7 +138,7 @@ class PromptConfig(Section):
     @model_validator(mode="after")
     def _template_for_text(self) -> "PromptConfig":
         if self.style == "text" and not self.template:
-            raise ValueError("'style: text' needs a 'template' with {column} placeholders, or choose 'style: chat'")
+            raise Conflict("template", "data.prompt.template", "data.prompt.style")
         return self
 
 
@@ -153,7 +155,7 @@ class ValidationConfig(Section):
     @model_validator(mode="after")
     def _named(self) -> "ValidationConfig":
         if self.kind in ("file", "split") and not self.name:
-            raise ValueError(f"'kind: {self.kind}' needs 'name', or choose 'kind: fraction'")
+            raise Conflict("validation_name", "data.validation.name", "data.validation.kind")
         return self
 
 
@@ -206,7 +208,7 @@ class LoraSettings(Section):
     @model_validator(mode="after")
     def _orthogonal_halves(self) -> "LoraSettings":
         if self.init == "orthogonal" and self.r % 2:
-            raise ValueError("'init: orthogonal' needs an even rank 'r': choose an even one, or 'init: default'")
+            raise Conflict("odd_rank", "lora.r", "lora.init")
         return self
 
 
@@ -243,14 +245,11 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _warmup_has_an_effect(self) -> "TrainConfig":
         if self.warmup_steps and self.warmup_ratio:
-            raise ValueError("'warmup_steps' and 'warmup_ratio' say the same thing twice: set one of them to 0")
+            raise Conflict("warmup_twice", "train.warmup_ratio", "train.warmup_steps")
         if self.schedule == "constant" and (self.warmup_steps or self.warmup_ratio):
-            raise ValueError(
-                "'schedule: constant' has no warmup: choose 'constant_with_warmup', or set 'warmup_steps' and "
-                "'warmup_ratio' to 0"
-            )
+            raise Conflict("warmup_constant", "train.schedule", "train.warmup_steps", "train.warmup_ratio")
         if self.max_steps and self.warmup_steps >= self.max_steps:
-            raise ValueError("'warmup_steps' must be smaller than 'max_steps': lower the first or raise the second")
+            raise Conflict("warmup_long", "train.warmup_steps", "train.max_steps")
         return self
 
 
@@ -265,7 +264,7 @@ class SamplesConfig(Section):
     @model_validator(mode="after")
     def _says_something(self) -> "SamplesConfig":
         if not all(prompt.strip() for prompt in self.prompts):
-            raise ValueError("'prompts' holds an empty prompt: write one, or take it out")
+            raise Conflict("empty_prompt", "samples.prompts")
         return self
 
 
@@ -310,9 +309,9 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> "RunConfig":
-        for name, enabled in (("keep: best", self.train.keep == "best"), ("early_stopping", self.train.early_stopping)):
-            if enabled and self.data.validation.kind == "none":
-                raise ValueError(f"'train.{name}' needs validation rows: set data.validation.kind, or leave it out")
+        if self.data.validation.kind == "none" and (self.train.keep == "best" or self.train.early_stopping):
+            path = "train.keep" if self.train.keep == "best" else "train.early_stopping"
+            raise Conflict("no_validation", path, "data.validation.kind")
         return self
 
     @classmethod

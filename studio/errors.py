@@ -39,6 +39,9 @@ class StudioError(Exception):
 class ConfigError(StudioError):
     """A setting is unknown, of the wrong type, out of range, or conflicts with another."""
 
+    problems: tuple[Message, ...] = ()
+    """All that is wrong where several settings are."""
+
 
 class DataError(StudioError):
     """A dataset cannot be read or used."""

@@ -15,12 +15,13 @@ from pydantic.fields import FieldInfo
 
 from studio import safe_yaml
 from studio.errors import ConfigError
+from studio.i18n import Message, message
 
 _TAG = "tag:yaml.org,2002:"
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
 _KNOWN_TAGS = frozenset(_TAG + name for name in _TYPES)
 _SWITCHES = {"true": "on", "yes": "on", "false": "off", "no": "off"}
-_BOUNDS = (("ge", "from"), ("gt", "above"), ("le", "to"), ("lt", "below"))
+_BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length")
 
 
 def read_yaml(text: str) -> Any:
@@ -126,26 +127,34 @@ def annotation_at(section: type[BaseModel], path: str) -> Any:
     return annotation
 
 
-def describe(info: FieldInfo) -> str:
-    """Describe in a few words what a setting may be, in English (`int from 1 to 512`, `auto, on, off`)."""
-    bounds = [
-        f"{word} {getattr(bound, name)}" for name, word in _BOUNDS for bound in info.metadata if hasattr(bound, name)
-    ]
-    return " ".join([_describe(info.annotation), *bounds])
+class Conflict(ValueError):
+    """Settings that do not go together: `reason` names the text in the catalogues, `paths` are the settings."""
+
+    def __init__(self, reason: str, *paths: str):
+        super().__init__(reason)
+        self.reason, self.paths = reason, paths
 
 
-def _describe(annotation: Any) -> str:
+def describe(info: FieldInfo) -> Message:
+    """Say what a setting may be (`a whole number from 1 to 512`, `one of auto, on, off`)."""
+    types = [each for each in types_of(info.annotation) if each is not NoneType]
+    kinds = [_kind(each) for each in types]
+    told = kinds[0] if len(kinds) == 1 else message("config.allowed.either", one=kinds[0], other=kinds[1])
+    bounds = {name: getattr(each, name) for name in _BOUNDS for each in info.metadata if hasattr(each, name)}
+    bounds = {name: f"{bound:.10g}" for name, bound in bounds.items()}
+    if bounds:
+        told = message(f"config.allowed.{'_'.join(bounds)}", kind=told, **bounds)
+    return told if len(types) == len(types_of(info.annotation)) else message("config.allowed.optional", kind=told)
+
+
+def _kind(annotation: Any) -> Message:
     arguments = get_args(annotation)
-    match get_origin(annotation):
-        case None:
-            return {str: "text", bool: "true, false", NoneType: "null"}.get(annotation, annotation.__name__)
-        case kind if kind is Literal:
-            return ", ".join(map(str, arguments))
-        case kind if kind is tuple:
-            return f"a list [a, b] of {_describe(arguments[0])}"
-        case kind if kind is dict:
-            return f"a mapping {{name: value}} to {_describe(arguments[1])}"
-    return " or ".join(map(_describe, arguments))
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return message("config.allowed.options", options=", ".join(map(str, arguments)), count=len(arguments))
+    if origin in (tuple, dict):
+        return message(f"config.allowed.{origin.__name__}", items=_kind(arguments[-1 if origin is dict else 0]))
+    return message(f"config.allowed.{annotation.__name__}")
 
 
 def unknown_setting(path: str, fields: Mapping[str, FieldInfo]) -> ConfigError:
@@ -153,24 +162,35 @@ def unknown_setting(path: str, fields: Mapping[str, FieldInfo]) -> ConfigError:
     near = difflib.get_close_matches(path, fields, n=3, cutoff=0.5)
     last = path.rsplit(".", 1)[-1]
     near += [name for name in fields if name.rsplit(".", 1)[-1] == last and name not in near]
-    return ConfigError("config.unknown", path=path, near=", ".join(near or [*fields][:3]))
+    return ConfigError("config.unknown", path=path, near=", ".join(near or [*fields][:3]), others="")
 
 
 def config_error(error: ValidationError, fields: Mapping[str, FieldInfo]) -> ConfigError:
-    """Make the error for values that pydantic refuses: it names the first one, and says what it may be."""
-    problems = error.errors(include_url=False)
+    """Make the error for values that pydantic refuses: about the first of them, with the others as its `problems`."""
+    problems = [_problem(problem, fields) for problem in error.errors(include_url=False)]
     first = problems[0]
-    if first["type"] == "extra_forbidden":
-        return unknown_setting(".".join(map(str, first["loc"])), fields)
+    first.problems = tuple(problem.message for problem in problems)
+    if len(problems) > 1:
+        first.values["others"] = message("config.others", count=len(problems) - 1)
+    return first
+
+
+def _problem(problem: Any, fields: Mapping[str, FieldInfo]) -> ConfigError:
+    if problem["type"] == "extra_forbidden":
+        return unknown_setting(".".join(map(str, problem["loc"])), fields)
     names = {part for path in fields for part in path.split(".")}
-    path = ".".join(str(part) for part in first["loc"] if part in names)
-    if first["type"] == "value_error":
-        return ConfigError("config.conflict", path=path or "config", detail=str(first["ctx"]["error"]))
-    return ConfigError(
-        "config.value",
-        path=path,
-        value=repr(first["input"])[:80],
-        detail=first["msg"],
-        allowed=describe(fields[path]) if path in fields else first["msg"],
-        more=len(problems) - 1,
-    )
+    path = ".".join(str(part) for part in problem["loc"] if part in names)
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, Conflict):
+        detail = message(f"config.conflicts.{cause.reason}")
+        paths = ", ".join(cause.paths)
+        return ConfigError("config.conflict", path=cause.paths[0], detail=detail, paths=paths, others="")
+    empty = problem["input"] in (None, "")
+    value = message("config.allowed.empty") if empty else repr(problem["input"])[:80]
+    if problem["type"] == "encoding":
+        allowed: Any = message("config.allowed.encoding", usual=problem["ctx"]["usual"])
+    else:
+        allowed = describe(fields[path]) if path in fields else problem["msg"]
+    if problem["type"] == "finite_number":
+        allowed = message("config.allowed.finite", kind=allowed)
+    return ConfigError("config.value", path=path, value=value, allowed=allowed, others="")

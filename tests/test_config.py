@@ -1,5 +1,6 @@
 """RunConfig: one declaration for YAML, `--set`, checks and the form."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -130,15 +131,15 @@ def test_columns_and_roles_are_text_whatever_yaml_makes_of_them():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train.max_steps=abc", "int or null from 1"),
+        ("train.max_steps=abc", "a whole number from 1, or empty (null)"),
         ("train.optimizer=adam", "adamw_torch, adamw_torch_fused"),
         ("train.save=off", "no, steps, epoch"),
         ("data.fixes=[merge]", "merge_turns, merge_system"),
-        ("lora.dora=maybe", "true, false"),
+        ("lora.dora=maybe", "true or false"),
         ("train.learning_rate=inf", "finite"),
         ("train.learning_rate=nan", "finite"),
         ("samples.prompts=[INST] hi [/INST]", '["a: b", "[c]"]'),
-        ("samples.prompts=[a: b]", "a list [a, b] of text"),
+        ("samples.prompts=[a: b]", "a list [a, b]; each item is text"),
         ("data.mapping={prompt: [a", "mapping of YAML"),
         ("train=5", "train"),
         ("trian.max_steps=5", "train.max_steps"),
@@ -196,10 +197,28 @@ def test_choices_and_bounds_can_be_read_from_the_declaration():
     declared = fields()
     assert choices(declared["data.train_on"]) == ("completion", "all")
     assert choices(declared["lora.r"]) == ()
-    assert describe(declared["train.max_grad_norm"]) == "float above 0"
+    assert describe(declared["train.max_grad_norm"]).text() == "a number above 0"
 
 
 def test_on_and_off_are_words_also_where_yaml_takes_them_for_true_and_false():
     config = RunConfig.from_yaml("train: {gradient_checkpointing: on, batch_split: off}\nsamples: {mode: off}\n")
     assert (config.train.gradient_checkpointing, config.train.batch_split) == ("on", "off")
     assert config.samples.mode == "off"
+
+
+def test_all_that_is_wrong_is_named_in_the_readers_language():
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.from_mapping({"lora": {"r": 0, "alpha": "many"}, "train": {"warmup_steps": 9, "max_steps": 5}})
+
+    problems = caught.value.problems
+    assert [problem.values["path"] for problem in problems] == ["lora.r", "lora.alpha", "train.warmup_steps"]
+    assert "2 more settings" in str(caught.value)
+    for problem in problems:
+        words = problem.text("ko").replace("lora.", "").replace("train.", "")
+        assert not re.search(r"[a-zA-Z]{6,}", words.replace("warmup_steps", "").replace("max_steps", "")), words
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_setting_says_what_it_may_be(language):
+    for path, info in fields().items():
+        assert describe(info).text(language), path

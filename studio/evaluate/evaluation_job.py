@@ -85,7 +85,7 @@ class _EvaluationJob:
             "run": run.id,
             "base": models.base_sha256,
             "adapter": models.hashes[1],
-            "column": asdict(request.column),
+            "column": request.column.as_json(),
             "generation": self._settings.model_dump(mode="json"),
             "rows": {part: digest(*(json.dumps(asdict(row)) for row in rows)) for part, rows in self._rows.items()},
         }

@@ -1,5 +1,7 @@
 """Assemble the app: a page for each language, with its frame, tabs, and the one timer that reads run directories."""
 
+import html
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +13,14 @@ from studio import presets, runs
 from studio.config import RunConfig
 from studio.errors import StudioError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
-from studio.ui import clock, hosts, launch, settings_file, status_views, views
+from studio.ui import clock, hosts, launch, preset_choices, settings_file, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
 from studio.ui import help as help_pages
 from studio.ui.failures import shown, silent, warn
 from studio.ui.following import Following
 from studio.ui.frame import Frame
+from studio.ui.page import Page, view
 from studio.ui.tabs import (
     ballot,
     compare_shown,
@@ -49,7 +52,7 @@ def build() -> gr.Blocks:
     """Return the app, not yet launched: a page for each language, the default one at the root."""
     launch.temporary()  # components remember it when they are made
     brands = {}
-    with gr.Blocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as app:
+    with Page(title=text("ui.name"), analytics_enabled=False, fill_width=True) as app:
         brands[""] = _build_page(Words(DEFAULT_LANGUAGE))
     for language, name in LANGUAGES.items():
         if language != DEFAULT_LANGUAGE:
@@ -81,6 +84,8 @@ def _build_page(words: Words) -> gr.HTML:
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
             exports = export_tab.build(words)
     help_pages.build(words)
+    places = html.escape(json.dumps(frame.form.places))
+    gr.HTML(f'<i data-places="{places}"></i>', elem_id="places", visible="hidden")
     export_events.connect(exports, frame, export_item, tabs)
     export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
@@ -111,7 +116,7 @@ def _connect(
     """Connect the events of the tabs with each other."""
     language, page = frame.language, Context.root_block
     assert page is not None
-    tick_outputs = [frame.following, frame.drawing, frame.run_bar, *train_tab.of_tick]
+    tick_outputs = [frame.following, frame.run_bar, *train_tab.of_tick]
     stage_outputs = [frame.run_row, *train_tab.of_stage]
     run_outputs = [*tick_outputs, *stage_outputs, train_tab.setup, first.card]
     compare_tab = views_tab.answers
@@ -124,8 +129,7 @@ def _connect(
         line = _bar(following, language)
         if line and (before is None or line != _bar(before, language)):
             updates[frame.run_bar] = line
-        following = follow.numbered(following)
-        return {frame.following: following, frame.drawing: following.drawing, **updates}
+        return {frame.following: following, **updates}
 
     def show_stage(following: Following, queued: str | None = None) -> dict[Any, Any]:
         row = gr.update(visible=following.alive)
@@ -136,17 +140,15 @@ def _connect(
         shown_run = {**news_of_run(following, None, *looks), **show_stage(following), train_tab.setup: is_open}
         return {**shown_run, **hero.visibility(first, following.run_id is None)}
 
-    def find_news(request: gr.Request, following: Following, drawing: int) -> int | None:
+    def find_news(request: gr.Request, following: Following) -> int | None:
         now = follow.read(following)
-        is_shown = now == following and drawing == following.drawing and not now.to_be_drawn
-        return None if is_shown else time.time_ns()
+        return None if now == following and not now.to_be_drawn else time.time_ns()
 
-    def show_run_news(following: Following, drawing: int, *looks: Any) -> dict[Any, Any]:
-        now = follow.read(following)
-        if drawing == following.drawing:
-            return news_of_run(now, following, *looks)
-        return {**news_of_run(now, None, *looks), train_tab.stage: time.time_ns()}
+    @view(frame.following)
+    def show_run_news(following: Following, *looks: Any) -> dict[Any, Any]:
+        return news_of_run(follow.read(following), following, *looks)
 
+    @view(frame.following)
     @silent
     def settle(found: int | None, following: Following, queued: str | None, chosen: str | None) -> Any:
         if found is None:  # the page is being opened, and shows it itself
@@ -159,13 +161,14 @@ def _connect(
     def open_page(draft: Any) -> dict[Any, Any]:
         following = follow.newest()
         base, preset = _of_draft(draft, language) or (_settings_of(following), None)
+        chosen = {"value": preset} if preset in (presets.OWN, *presets.names()) else {}
         return {
             **show_run(following, curves.Look(), log.Look()),
             **strip.render(train_tab.strip, following, language),
             **compare_shown.choose(compare_tab, None, language),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
-            **({train_tab.recipe.preset: preset} if preset in presets.names() else {}),
+            train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
     @shown(language)
@@ -186,6 +189,12 @@ def _connect(
 
     def choose_own() -> dict[Any, Any]:
         return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.visibility(first, False)}
+
+    def choose_preset(name: str) -> Any:
+        if not name:
+            return gr.skip()
+        to_train = gr.update(selected="train")
+        return {train_tab.recipe.preset: name, tabs: to_train, **hero.visibility(first, False)}
 
     @shown(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
@@ -212,7 +221,11 @@ def _connect(
     runs_events.connect(library, frame, runs_item, tabs)
     read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
 
-    def show_source(config: RunConfig) -> dict[Any, Any]:
+    chosen = first.presets.input(choose_preset, first.presets, [train_tab.recipe.preset, tabs, first.card], **_QUIET)
+
+    def show_source(config: RunConfig | None) -> dict[Any, Any]:
+        if config is None:
+            return {tabs: gr.update(selected="data"), data_tab.source.kind: "file"}
         return data_shown.source(data_tab, config)
 
     read_data(
@@ -229,9 +242,9 @@ def _connect(
             train_tab.setup,
         )
     )
-    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source, own))
-    shown_run = [frame.following, frame.drawing]
-    of_run = clock.Watch(find_news, shown_run, show_run_news, [*shown_run, *train_tab.looks], tick_outputs)
+    of_source = [*data_tab.of_source, tabs]
+    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, of_source, show_source, own, chosen))
+    of_run = clock.Watch(find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs)
     clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
     train_tab.stage.change(
         settle,

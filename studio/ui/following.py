@@ -1,6 +1,5 @@
 """Which run a session follows, and what it has shown of it; the run itself is the process's `RunReader`."""
 
-import itertools
 import time
 from dataclasses import dataclass, field, replace
 
@@ -41,8 +40,6 @@ class Following:
     silent: float = 0.0
     """Seconds since the last sign of life of a run at work, in steps of `SILENCE`."""
     drawn: Drawn = field(default_factory=Drawn)
-    drawing: int = 0
-    """The number of the showing that made the page show this."""
 
     @property
     def story(self) -> RunReader | None:
@@ -121,17 +118,6 @@ class Following:
         glance = self.glance
         curves, marks, step = (glance.curves, glance.marks, glance.step) if glance else (0, 0, 0)
         return replace(self, drawn=Drawn(curves, marks, step, time.time()))
-
-
-_drawings = itertools.count(1)
-
-
-def numbered(following: Following) -> Following:
-    """Return this with a number of its own: the browser says by it which showing it has drawn last.
-
-    Two events that show a run at the same time may reach the browser in another order than they left their state here.
-    """
-    return replace(following, drawing=next(_drawings))
 
 
 def newest() -> Following:

@@ -27,8 +27,6 @@ class Frame:
     """Pressed by the browser once the form has settled."""
     following: gr.State
     """The followed run as it was shown last."""
-    drawing: gr.Number
-    """The number of the showing that the browser has drawn last (`Following.drawing`)."""
     device: gr.Button
     device_card: gr.HTML
     run_row: gr.Row
@@ -75,7 +73,6 @@ def build(words: Words, base: RunConfig, following: Any) -> Frame:
         draft=gr.BrowserState({}, storage_key="restyle-draft", secret="restyle-studio"),
         keep_draft=gr.Button(visible="hidden", elem_id="keep-draft"),
         following=gr.State(following),
-        drawing=gr.Number(0, visible=False),
         device=device,
         device_card=device_card,
         run_row=run_row,

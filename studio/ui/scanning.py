@@ -16,6 +16,10 @@ class Cancelled(Exception):
     """The work was ended before it was done."""
 
 
+class Replaced(Exception):
+    """Later work of the session has taken the place of this one: nobody wants its result."""
+
+
 class Work:
     """One piece of work and how far it is."""
 
@@ -28,7 +32,6 @@ class Work:
         self.share: float | None = None
         """Share done, from 0 to 1; None before the work says so."""
         self.replaced = False
-        """Whether later work of the session has taken its place: nobody wants its result."""
         self.result: Any = None
         self.error: Exception | None = None
         threading.Thread(target=self._run, name="page-work", daemon=True).start()
@@ -98,13 +101,18 @@ def drop(session: str) -> None:
 
 
 def follow(session: str, work: Work) -> Iterator[float | None]:
-    """Yield the share done whenever it has changed, until the work is done; work that nobody follows is ended."""
+    """Yield the share done whenever it has changed, until the work is done; work that nobody follows is ended.
+
+    Raises `Replaced`, which changes nothing on the page, where other work has taken its place.
+    """
     told: float | None = -1.0
     try:
         while not work.wait(GLANCE):
-            if work.share != told:
+            if work.share != told and not work.replaced:
                 told = work.share
                 yield told
+        if work.replaced:
+            raise Replaced
     finally:
         work.cancel()
         with _lock:

@@ -88,7 +88,7 @@ def test_a_run_is_left_and_come_back_to(app, browser, finished_run, language):
     tab("train")
 
     # Preset, suggestions, verdict
-    page.locator("#preset").get_by_role("radio").nth(1).check()
+    page.locator("#preset").get_by_role("radio").nth(2).check()
     name = page.get_by_label(say("config.name.title"))
     expect(name).not_to_have_value("long", timeout=SLOW)
     page.locator("#preset input[value=quickstart]").check()

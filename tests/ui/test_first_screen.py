@@ -44,11 +44,16 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     # A first visit: what this is, and the two ways to begin
     ways = [button("ui.hero.start", language), button("ui.hero.own", language)]
     expect(page.locator("#hero")).to_be_visible(timeout=SLOW)
-    assert hidden_below(page, "#hero h2", "#hero .two-sides", *ways) == []
+    assert hidden_below(page, "#hero h2", "#hero .two-sides", *ways, "#hero-presets") == []
     tab(page, "train", language)
     start = page.get_by_role("button", name=text("ui.train.start", language), exact=True)
     expect(start).to_be_visible()
     expect(page.locator("#progress")).to_have_count(0)  # nothing is shown of a run that is not there
+    page.locator("#hero-presets input").click()
+    page.get_by_role("option", name=text("presets.chat", language)).click()
+    expect(page.locator("#preset input[value=chat]")).to_be_checked()
+    expect(page.locator("#hero")).to_have_count(0)
+    page.locator("#preset input[value=quickstart]").check()
 
     # With a run
     held_out = {"evaluation.prompts": "captain-heldout", "generation.max_new_tokens": 20}

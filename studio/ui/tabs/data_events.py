@@ -14,12 +14,13 @@ from studio import presets
 from studio.config import Fix, RunConfig, SourceConfig
 from studio.errors import DataError
 from studio.i18n import text
-from studio.ui import launch, scanning, templates
+from studio.ui import launch, scanning, templates, uploads
 from studio.ui import look as looks
 from studio.ui.failures import ending, message_of, shown
 from studio.ui.form import MAPPING, from_component, to_values
 from studio.ui.frame import Frame
 from studio.ui.look import Checked, Look
+from studio.ui.page import view
 from studio.ui.tabs import data_shown as show
 from studio.ui.tabs.data import SOURCE, SOURCE_NAMES, VALIDATION, DataTab
 
@@ -100,11 +101,15 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         )
 
     @shown(language)
-    def own_recipe(base: RunConfig, *values: Any) -> Any:
-        """Let the quickstart's recipe make way for one of the user's own, with its model and what the user changed."""
+    def own_recipe(chosen: str | None, base: RunConfig, *values: Any) -> Any:
+        """Replace the quickstart's recipe by the one for the user's own rows, with its model and what the user changed.
+
+        So it does with any other recipe once that one is `chosen`; the model is the built-in one then.
+        """
         settings = form.values(values)
         source = in_use(settings)
-        if base.preset != presets.QUICKSTART or source.kind == "bundled" or not source.name:
+        is_replaced = base.preset in (presets.QUICKSTART, presets.OWN)
+        if not (is_replaced or chosen == presets.OWN) or source.kind == "bundled" or not source.name:
             return gr.skip()
         before = to_values(base)
         changed = {
@@ -113,10 +118,10 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             if not path.startswith((MAPPING, SOURCE))
             and from_component(path, value) != from_component(path, before[path])
         }
-        wanted = {"name": "my-data", "data.source": source.model_dump()} | changed
-        config = RunConfig(model=base.model).with_settings(wanted)
+        recipe = presets.own(source, uploads.title(source))
+        config = recipe.with_settings(({"model": base.model.model_dump()} if is_replaced else {}) | changed)
         updates = {form.parts[path]: value for path, value in to_values(config).items() if path in settings_shown}
-        return {frame.base: config, preset: None, own: uuid.uuid4().hex, **updates}
+        return {frame.base: config, preset: presets.OWN, own: uuid.uuid4().hex, **updates}
 
     @ending(language)
     def take_path(typed: str) -> dict[Any, Any]:
@@ -133,6 +138,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         for work in (str(request.session_hash), _of_row(request)):
             scanning.drop(work)
 
+    @view(tab.look)
     @shown(language)
     def show_row(request: gr.Request, base: RunConfig, look: Look, number: float | None, *values: Any) -> Any:
         if not look.columns or look.file_format == "hub":
@@ -143,12 +149,11 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         )
         for _ in scanning.follow(_of_row(request), work):
             pass
-        if work.replaced:  # by another row, or by a source that was read meanwhile
-            return gr.skip()
         if work.error:
             raise work.error
         return {row.number: work.result.row, **show.row(tab, work.result, language)}
 
+    @view(tab.look)
     @shown(language)
     def scan(request: gr.Request, base: RunConfig, look: Look, *values: Any) -> Iterator[dict[Any, Any]]:
         session = str(request.session_hash)
@@ -166,11 +171,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             return
         work = scanning.begin(session, lambda going: _inspect(config, going))
         for share in scanning.follow(session, work):
-            if not work.replaced:
-                yield show.progress(tab, share, language)
-        if work.replaced:
-            yield {tab.checked: gr.skip()}
-            return
+            yield show.progress(tab, share, language)
         failure = message_of(work.error) if work.error and not work.cancelled else None
         checked = Checked(work.result, failure, work.cancelled, grouped=config.train.length_grouping)
         yield {tab.checked: checked} | show.report(tab, look, checked, language)
@@ -268,7 +269,9 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         ]
         outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.rendered]
         read = event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST)
-        return look_again(read.then(own_recipe, frame.config_inputs, recipe, **QUIET, **_LAST) if is_own else read)
+        if is_own:
+            read = read.then(own_recipe, [preset, *frame.config_inputs], recipe, **QUIET, **_LAST)
+        return look_again(read)
 
     def nothing() -> None:
         """Begin a chain of events."""

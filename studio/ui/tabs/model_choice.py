@@ -13,6 +13,7 @@ from studio.ui import launch, model_views, scanning
 from studio.ui.failures import message_of, shown
 from studio.ui.form import Form
 from studio.ui.frame import Frame
+from studio.ui.page import view
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -70,6 +71,7 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
     root = Context.root_block
     assert root is not None
 
+    @view(choice.facts)
     @shown(language)
     def look_at_model(request: gr.Request, model_id: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         from studio.model import catalogue
@@ -111,11 +113,8 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
             choice.cancel: gr.update(visible=True),
         }
         for share in scanning.follow(_session(request), work):
-            if not work.replaced:
-                yield {choice.progress: model_views.progress(share, facts, language)}
-        if work.replaced:
-            yield {choice.progress: gr.skip()}
-        elif work.error is None:
+            yield {choice.progress: model_views.progress(share, facts, language)}
+        if work.error is None:
             here = catalogue.describe(config)
             yield {**_show(here), choice.token: gr.update(value="", visible=False)}
         else:

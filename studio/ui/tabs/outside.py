@@ -132,9 +132,7 @@ def connect(
         yield {part.said: outside_views.going(key, None, language), **_busy()}
         for share in scanning.follow(_session(request), work):
             yield {part.said: outside_views.going(key, share, language)}
-        if work.replaced:
-            yield {part.said: gr.skip()}
-        elif work.cancelled:
+        if work.cancelled:
             yield {part.said: outside_views.cancelled(language), **_idle()}
         elif work.error:
             yield {part.said: outside_views.failure(work.error, language), **_idle()}

@@ -16,6 +16,7 @@ from studio.train.suggest import Advice
 from studio.ui import recipe_views, scanning, views
 from studio.ui.failures import box, message_of, shown
 from studio.ui.frame import Frame
+from studio.ui.page import view
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
@@ -102,6 +103,7 @@ def connect(
     language = frame.language
     form = frame.form
 
+    @view(card.found, card.asked, card.before)
     @shown(language)
     def ask(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
         yield {
@@ -114,6 +116,7 @@ def connect(
         }
         yield from _look(values, base, (), request, unlike=None, fetch=True)
 
+    @view(card.found, card.asked, card.before)
     @shown(language)
     def apply_first(request: gr.Request, base: RunConfig, *values: Any) -> Iterator[dict[Any, Any]]:
         for updates in _look(values, base, (), request, unlike=None, fetch=False):
@@ -122,6 +125,7 @@ def connect(
         if isinstance(found, Advice) and found.suggestions:
             yield apply(request, found, list(found.settings()), base, *values)
 
+    @view(card.found, card.asked, card.before)
     @shown(language)
     def keep_up(
         request: gr.Request,
@@ -167,11 +171,8 @@ def connect(
         work = scanning.begin(session, lambda going: _suggest(config, fetch, going), _Wanted(config, fetch))
         yield _busy(True)
         for share in scanning.follow(session, work):
-            if not work.replaced:
-                yield {card.said: views.bar(share, _reading())}
-        if work.replaced:
-            yield {card.said: gr.skip()}
-        elif work.cancelled:
+            yield {card.said: views.bar(share, _reading())}
+        if work.cancelled:
             yield {**_busy(False), **_closed()}
         else:
             found = work.result if work.error is None else message_of(work.error)
@@ -237,8 +238,8 @@ def connect(
         scanning.cancel(_session(request))
 
     def close(request: gr.Request) -> dict[Any, Any]:
-        cancel(request)
-        return _closed()
+        scanning.drop(_session(request))
+        return {**_busy(False), **_closed()}
 
     listed = [card.found, card.asked, card.before, card.chosen, frame.base, *form.components]
     card.ask.click(ask, frame.config_inputs, card.of_list, **QUIET)

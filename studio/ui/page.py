@@ -1,0 +1,158 @@
+"""The app's Blocks, in which answers that come late change nothing: a page shows one state, not parts of several.
+
+Events of a session run at the same time, and what they return reaches the browser in another order than they began.
+Three rules decide, here and nowhere else, what of it still counts:
+
+1. Of the calls of one handler, those that began before another one that has answered are late.
+2. A handler marked as a `view` of some states shows what follows from them: its call is late once a handler that is
+   no view has written one of them.
+3. An answer's states are written at once. Its other values, which Gradio prepares one after another in other threads,
+   reach the browser only where no answer with states written later has sent its own.
+
+Gradio offers no such order; `process_api`, `postprocess_data` and `handle_streaming_diffs` are where it can be kept.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gradio as gr
+from gradio.blocks import Block, convert_component_dict_to_list
+from gradio.components import _Keywords
+from gradio.utils import is_prop_update
+
+Handler = Callable[..., Any]
+
+
+def view(*states: gr.State) -> Callable[[Handler], Handler]:
+    """Return a decorator that marks a handler as a view of these states: it never undoes what somebody has done."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.view_of = [state._id for state in states]  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+@dataclass
+class _Call:
+    """One call of a handler."""
+
+    session: "_Session"
+    handler: Handler
+    number: int
+    states: dict[int, int]
+    """The revisions of the states that it is a view of, by the component's id."""
+    written: int = 0
+    """When its states were written last."""
+
+    @property
+    def is_late(self) -> bool:
+        outdated = any(self.session.revisions.get(id, 0) != seen for id, seen in self.states.items())
+        return outdated or self.session.answered.get(self.handler, 0) > self.number
+
+    def answer(self, outputs: list[Any], values: list[Any], state: Any) -> None:
+        """Write the states among the values, and remember that the handler has answered."""
+        session = self.session
+        for part, value in zip(outputs, values, strict=True):
+            if part.stateful and not is_prop_update(value):
+                if not self.states:
+                    session.revisions[part._id] = session.revisions.get(part._id, 0) + 1
+                state[part._id] = value
+        if any(not (is_prop_update(value) and len(value) == 1) for value in values):
+            session.answered[self.handler] = self.number
+        session.writes += 1
+        self.written = session.writes
+
+    def in_order(self, outputs: list[Any], data: list[Any]) -> list[Any]:
+        """Return the values without those whose place a later answer has taken."""
+        return [self._in_order(part._id, value) for part, value in zip(outputs, data, strict=True)]
+
+    def _in_order(self, part: int, value: Any) -> Any:
+        sent = self.session.sent
+        if not is_prop_update(value):
+            if sent.get((part, "value"), 0) > self.written:
+                return gr.skip()
+            sent[part, "value"] = self.written
+            return value
+        kept = {name: new for name, new in value.items() if sent.get((part, name), 0) <= self.written}
+        sent.update({(part, name): self.written for name in kept if name != "__type__"})
+        return kept
+
+
+@dataclass
+class _Session:
+    """What one browser page has been sent, as far as it decides what is late."""
+
+    calls: int = 0
+    writes: int = 0
+    revisions: dict[int, int] = field(default_factory=dict)
+    """How often a state was written by another handler than a view."""
+    answered: dict[Handler, int] = field(default_factory=dict)
+    """The newest call of each handler that has answered."""
+    sent: dict[tuple[int, str], int] = field(default_factory=dict)
+    """For each property of a component, when the states of the values sent last were written."""
+    running: dict[str, _Call] = field(default_factory=dict)
+    """The calls of generators by the id of their event."""
+
+    def begin(self, handler: Handler) -> _Call:
+        self.calls += 1
+        states = {id: self.revisions.get(id, 0) for id in getattr(handler, "view_of", ())}
+        return _Call(self, handler, self.calls, states)
+
+
+_call: ContextVar[_Call | None] = ContextVar("_call", default=None)
+
+
+class Page(gr.Blocks):
+    """Blocks that drop late answers (see the module)."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._sessions: WeakKeyDictionary[Any, _Session] = WeakKeyDictionary()
+
+    async def process_api(  # type: ignore[override]
+        self, block_fn: Any, inputs: list[Any], state: Any = None, event_id: str | None = None, **rest: Any
+    ) -> dict[str, Any]:
+        """Call a handler, or go on with one that is a generator."""
+        if state is None or isinstance(block_fn, int) or block_fn.fn is None:
+            return await super().process_api(block_fn, inputs, state=state, event_id=event_id, **rest)
+        session = self._sessions.setdefault(state, _Session())
+        call = session.running.pop(event_id or "", None) or session.begin(block_fn.fn)
+        _call.set(call)
+        output = await super().process_api(block_fn, inputs, state=state, event_id=event_id, **rest)
+        if output["is_generating"] and event_id:
+            session.running[event_id] = call
+        return output
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """Write the states and return the values for the browser; what is late is left out of both."""
+        call = _call.get()
+        outputs = list(block_fn.outputs)
+        values = _values(outputs, predictions)
+        if call is None or call.handler is not block_fn.fn or not values or values[0] is _Keywords.FINISHED_ITERATING:
+            return await super().postprocess_data(block_fn, predictions, state)
+        nothing = [None if part.stateful else gr.skip() for part in outputs]
+        if call.is_late:
+            return nothing
+        call.answer(outputs, values, state)
+        values = [gr.skip() if part.stateful else value for part, value in zip(outputs, values, strict=True)]
+        data = await super().postprocess_data(block_fn, values if len(values) > 1 else values[0], state)
+        return nothing if call.is_late else call.in_order(outputs, data)
+
+    def handle_streaming_diffs(self, block_fn: Any, data: list[Any], **rest: Any) -> list[Any]:  # type: ignore[override]
+        """Return what a generator sends; at its end Gradio sends its last values again, which may be late by then."""
+        data = super().handle_streaming_diffs(block_fn, data, **rest)
+        call = _call.get()
+        return call.in_order(block_fn.outputs, data) if rest["final"] and call is not None else data
+
+
+def _values(outputs: list[Any], predictions: Any) -> list[Any]:
+    """Return what a handler returned as a list, in the order of its outputs."""
+    if isinstance(predictions, dict) and predictions == gr.skip():
+        return [gr.skip() for _ in outputs]
+    if isinstance(predictions, dict) and any(isinstance(key, Block) for key in predictions):
+        return convert_component_dict_to_list(outputs, predictions)
+    return [predictions] if len(outputs) == 1 else list(predictions or ())

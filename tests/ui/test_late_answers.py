@@ -1,0 +1,137 @@
+"""Answers that come late change nothing: neither what a session keeps nor what its browser shows."""
+
+import threading
+from collections.abc import Iterator
+
+import gradio as gr
+import pytest
+from gradio_client import Client
+
+from studio.ui.page import Page, view
+
+
+class App:
+    """A page of handlers that wait for the test, and some that are quick."""
+
+    def __init__(self) -> None:
+        self.go_on = {name: threading.Event() for name in ("one", "two", "work")}
+        self.prepare = threading.Event()
+        """Set when slow values may be prepared for the browser."""
+        self.begun = {name: threading.Event() for name in self.go_on}
+        with Page() as self.page:
+            name, state = gr.Textbox(), gr.State("first")
+            html = gr.HTML()
+            html.postprocess = self.postprocess
+
+            def wait(name: str) -> None:
+                self.begun[name].set()
+                self.go_on[name].wait(10)
+
+            def pick(name: str) -> dict:
+                if name in self.go_on:
+                    wait(name)
+                return {state: name, html: name}
+
+            @view(state)
+            def render(shown: str) -> str:
+                wait("one")
+                return f"about {shown}"
+
+            @view(state)
+            def work() -> Iterator[str]:
+                yield "working"
+                wait("work")
+                yield "done"
+
+            def stream() -> Iterator[str]:
+                yield "streamed"
+                wait("two")
+
+            def put(name: str) -> dict:
+                return {state: name, html: name}
+
+            def read(kept: str) -> str:
+                return kept
+
+            gr.on(None, pick, name, [state, html], api_name="pick", concurrency_limit=None)
+            gr.on(None, render, state, html, api_name="render", concurrency_limit=None)
+            gr.on(None, work, None, html, api_name="work", concurrency_limit=None)
+            gr.on(None, stream, None, html, api_name="stream", concurrency_limit=None)
+            gr.on(None, put, name, [state, html], api_name="put", concurrency_limit=None)
+            gr.on(None, read, state, gr.HTML(), api_name="read", concurrency_limit=None)
+
+    def postprocess(self, value: str | None) -> str | None:
+        if value == "slow":
+            self.prepare.wait(10)
+        return value
+
+
+@pytest.fixture
+def app():
+    app = App()
+    _, url, _ = app.page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    app.client = Client(url, verbose=False)
+    yield app
+    for event in app.go_on.values():
+        event.set()
+    app.prepare.set()
+    app.page.close()
+
+
+def changes(answer: object) -> bool:
+    return not (isinstance(answer, dict) and set(answer) == {"__type__"})
+
+
+def test_of_the_calls_of_a_handler_the_one_that_began_last_counts(app):
+    earlier = app.client.submit("one", api_name="/pick")
+    assert app.begun["one"].wait(10)
+    app.client.predict("two!", api_name="/pick")
+    app.go_on["one"].set()
+
+    assert not changes(earlier.result())
+    assert app.client.predict(api_name="/read") == "two!"
+
+
+def test_a_view_of_what_was_changed_meanwhile_is_not_shown(app):
+    shown = app.client.submit(api_name="/render")
+    assert app.begun["one"].wait(10)
+    app.client.predict("another", api_name="/pick")
+    app.go_on["one"].set()
+
+    assert not changes(shown.result())
+
+
+def test_a_view_ends_without_its_last_values_where_its_state_has_changed(app):
+    working = app.client.submit(api_name="/work")
+    assert app.begun["work"].wait(10)
+    app.client.predict("another", api_name="/pick")
+    app.go_on["work"].set()
+
+    assert not changes(working.result())
+
+
+def test_a_view_of_what_stays_is_shown(app):
+    app.client.predict("another", api_name="/pick")
+    app.go_on["one"].set()
+
+    assert app.client.predict(api_name="/render") == "about another"
+
+
+def test_values_come_in_the_order_of_their_states(app):
+    slow = app.client.submit("slow", api_name="/pick")
+    while app.client.predict(api_name="/read") != "slow":
+        pass
+    assert app.client.predict("quick", api_name="/put") == "quick"
+    app.prepare.set()
+
+    assert not changes(slow.result())
+    assert app.client.predict(api_name="/read") == "quick"
+
+
+def test_the_end_of_a_stream_does_not_bring_its_last_values_back(app):
+    streamed = app.client.submit(api_name="/stream")
+    assert app.begun["two"].wait(10)
+    app.client.predict("put meanwhile", api_name="/put")
+    app.go_on["two"].set()
+
+    assert not changes(streamed.result())
