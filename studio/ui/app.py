@@ -168,6 +168,7 @@ def _connect(
             **compare_shown.choose(compare_tab, None, language),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
+            views_tab.score.limit: None,  # browsers show an empty number as 0 until they are told
             train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
@@ -206,6 +207,7 @@ def _connect(
         *train_tab.strip.of_run,
         *runs_offered,
         frame.device,
+        views_tab.score.limit,
         frame.base,
         *frame.form.components,
         train_tab.recipe.preset,
