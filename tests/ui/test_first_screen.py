@@ -6,7 +6,9 @@ from playwright.sync_api import Page, expect
 from test_journey import SLOW, open_page
 
 from studio import gpu, runs
+from studio.compare import comparison_history
 from studio.i18n import text
+from studio.journal import Journal
 
 pytestmark = pytest.mark.timeout(400)
 LOCALES = {"en": "en-US", "ko": "ko-KR"}
@@ -119,6 +121,15 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     assert page.locator("#answer-after .asked").inner_text() == asked
     shown = ["#prompt", "#answer-before"] if is_phone else ["#prompt", "#answer-before", "#answer-after"]
     assert hidden_below(page, *shown, button("ui.compare.go", language)) == []
+
+    # One press votes on what is shown, in the form of the blind session
+    page.get_by_role("button", name=text("ui.vote.shown.2", language), exact=True).click()
+    expect(page.locator("#pair-voted")).to_have_text(
+        text("ui.vote.shown.kept", language, before=0, after=1, tie=0), timeout=SLOW
+    )
+    [vote] = Journal(runs.find("last").path / "compare" / "votes.jsonl").entries()
+    assert {"first": "before", "choice": "2"}.items() <= vote.items()
+    assert vote["comparison"] == comparison_history.load_all(runs.find("last"))[0].id
 
     # What is no longer asked for is dimmed, and no longer called verified
     page.locator("#prompt textarea").fill("something else")
