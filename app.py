@@ -69,11 +69,12 @@ def _door(options: argparse.Namespace) -> tuple[Door, list[str]]:
     names = hosts.Names.here(is_open, options.allow_host, [options.host])
     if not (is_open or options.share or options.allow_host):
         return Door(names=names), []
-    passwords, told = {}, []
+    passwords, told, generated = {}, [], []
     for name in (logins.OWNER, logins.GUEST):
         passwords[name], made = logins.password(name, getattr(options, f"{name}_password"))
         told.append(f"* Login: {name}, password: {passwords[name] if made else '(as given)'}")
-    return Door("logins", names, logins.Logins(passwords)), told
+        generated += [name] * made
+    return Door("logins", names, logins.Logins(passwords, generated)), told
 
 
 if __name__ == "__main__":

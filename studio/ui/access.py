@@ -23,7 +23,7 @@ from studio.errors import AccessError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, best_language
 from studio.ui import hosts
 from studio.ui.hosts import Names
-from studio.ui.logins import ADDRESS, GUEST, OWNER, SESSIONS, Logins, Visitor, login_of
+from studio.ui.logins import ADDRESS, GUEST, OWNER, Logins, Visitor, login_of
 
 Role = Literal["owner", "guest"]
 Kind = Literal["local", "logins", "space"]
@@ -163,10 +163,6 @@ class Gate:
         ADDRESS.set(visitor.address)
         if role == OWNER:
             await self._app(scope, receive, send)
-            return
-        session = _session_of(path.removeprefix(GUEST_PATH), request)
-        if role == GUEST and session and not SESSIONS.claim(session, visitor.login):
-            await _refused(403, "access.guest", request.headers)(scope, receive, send)
             return
         receive = _limited(receive, LARGEST_OF_GUEST if role == GUEST else LARGEST_LOGIN)
         with self._counted(visitor, path, request) as is_free, contextlib.suppress(_Stalled):

@@ -1,5 +1,7 @@
 """Assemble the app: a page for each language, with its frame, tabs, and the one timer that reads run directories."""
 
+import html
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -82,6 +84,8 @@ def _build_page(words: Words) -> gr.HTML:
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
             exports = export_tab.build(words)
     help_pages.build(words)
+    places = html.escape(json.dumps(frame.form.places))
+    gr.HTML(f'<i data-places="{places}"></i>', elem_id="places", visible="hidden")
     export_events.connect(exports, frame, export_item, tabs)
     export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)

@@ -9,13 +9,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
+from fastapi import Depends
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from studio.errors import AccessError, ModelError
 from studio.files import home, shared_folder
-from studio.ui import connections, theme
+from studio.ui import connections, limits, theme
 from studio.ui.access import GUEST_PATH, Door, Gate
 from studio.ui.hosts import on_space
 from studio.ui.logins import Tokens
@@ -133,10 +134,10 @@ def _mount(app: Any, guests: gr.Blocks, url: str) -> None:
     import httpx
 
     _rest(guests._queue)
-    unknown = {"exception_handlers": {KeyError: _unknown}}
+    more = {"exception_handlers": {KeyError: _unknown}, "dependencies": [Depends(limits.require_own_session)]}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode is not supported")  # it is off
-        gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=unknown, **_look())
+        gr.mount_gradio_app(app, guests, GUEST_PATH, max_file_size="1kb", app_kwargs=more, **_look())
     httpx.get(f"{url}{GUEST_PATH[1:]}/gradio_api/startup-events", timeout=60).raise_for_status()
 
 

@@ -4,14 +4,15 @@ Gradio counts all that waits together: seventy answers that one guest asks for w
 opening, and it keeps what it sends to a session until somebody reads it.
 """
 
+import contextlib
 import itertools
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 
 from studio import runs
 from studio.compare.columns import CompareRequest
@@ -40,6 +41,22 @@ def require_small(request: CompareRequest) -> None:
     chats = [request.turns(request.prompts[0], column) for column in request.columns]
     if (count := max(sum(len(turn.content) for turn in chat) for chat in chats)) > LONGEST_CHAT:
         raise AccessError("access.chat", most=LONGEST_CHAT, count=count)
+
+
+async def require_own_session(request: Request) -> None:
+    """Raise HTTPException (403) for a request that names a session of another login in its path, query or body."""
+    body: Any = None
+    if request.method == "POST":
+        with contextlib.suppress(ValueError):
+            body = await request.json()
+    for named in (request.path_params, request.query_params, body):
+        session = named.get("session_hash") if isinstance(named, Mapping) else None
+        if isinstance(session, str) and not SESSIONS.claim(session, Visitor.of(request).login):
+            raise _refused(403, "access.guest", request)
+
+
+def _refused(status: int, key: str, request: Request) -> HTTPException:
+    return HTTPException(status, AccessError(key).text(best_language(request.headers.get("accept-language", ""))))
 
 
 @dataclass(frozen=True)
@@ -81,14 +98,11 @@ class FairQueue:
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take an event as Gradio's queue does; raises HTTPException (429) for one that is too much."""
         name, visitor = body.session_hash or "", Visitor.of(request)
-        language = best_language(request.headers.get("accept-language", ""))
-        if not SESSIONS.claim(name, visitor.login):
-            raise HTTPException(403, AccessError("access.guest").text(language))
         session = _Session(visitor.login or f"session {name}", visitor.address, time.monotonic())
         event = self._queue.blocks.fns.get(body.fn_index)
         self._forget()
         if event is not None and self._is_too_much(name, session, event.concurrency_id == self._answers):
-            raise HTTPException(429, AccessError("access.busy").text(language))
+            raise _refused(429, "access.busy", request)
         self._sessions[name] = session
         self._sessions.move_to_end(name)
         answer = await self._push(body=body, request=request, username=username)

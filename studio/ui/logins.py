@@ -6,8 +6,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, MutableMapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,11 +22,13 @@ SHORTEST = 8
 """Characters of the shortest password that is taken."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds that a wrong password waits for its answer: doubled each time, up to the longest."""
-MOST_WAITING, MOST_PENDING = 8, 128
-"""Wrong passwords of one address that wait for their turn, and those that wait to be sent away. Beyond these, nothing
-from that address is compared: a right password is answered at once, so whoever hangs up early would guess for free."""
+MOST_WAITING, MOST_PENDING = 8, 32
+"""Wrong passwords of one address that wait for their turn, and those that wait to be sent away. Beyond these, no right
+one from there is let in: it is answered at once, so whoever hangs up early would guess for free."""
 FORGOTTEN = 600.0
 """Seconds without a wrong password after which an address begins anew."""
+MOST_PER_MINUTE = 600
+"""Wrong passwords of one login in a minute from all addresses: behind some proxies a header chooses the address."""
 MOST_ADDRESSES = 10_000
 UNUSED, LONGEST_LOGIN = 24 * 3600.0, 7 * 24 * 3600.0
 """Seconds after which a login ends that nobody uses, and any login."""
@@ -98,22 +100,30 @@ class _Guesses:
 class Logins:
     """The passwords by name, and the wrong ones that were given."""
 
-    def __init__(self, passwords: dict[str, str]):
+    def __init__(self, passwords: dict[str, str], generated: Collection[str] = ()):
+        """Take the passwords; `generated` names those that are too long for anybody to guess at any rate."""
         self._passwords = passwords
+        self._wrong: dict[str, deque[float]] = {name: deque() for name in passwords if name not in generated}
         self._guesses: OrderedDict[str, _Guesses] = OrderedDict()
 
     async def check(self, name: str, given: str) -> bool:
         """Return whether a login is right. A right one is let in at once, whatever else waits.
 
         A wrong one is answered late, and the next one from its address waits for that. Raises HTTPException (429) where
-        too many of that address wait already.
+        too many of that address wait already, or too many for a login came within a minute: for a wrong password, and
+        for any that was not generated.
         """
-        guesses = self._of_address()
-        known = self._passwords.get(name)
-        if guesses.pending >= MOST_PENDING:
-            raise _too_many()
-        if secrets.compare_digest((known or secrets.token_hex()).encode(), given.encode()) and known:
+        guesses, now = self._of_address(), time.monotonic()
+        known, wrong = self._passwords.get(name), self._wrong.get(name, deque())
+        while wrong and wrong[0] < now - 60:
+            wrong.popleft()
+        is_right = secrets.compare_digest((known or secrets.token_hex()).encode(), given.encode()) and bool(known)
+        is_flood = guesses.pending >= MOST_PENDING or len(wrong) >= MOST_PER_MINUTE
+        if is_right and not (is_flood and name in self._wrong):
             return True
+        if is_flood:
+            raise _too_many()
+        wrong.append(now)
         with _counted(guesses, "pending"):
             pause = guesses.pause()
             if guesses.waiting >= MOST_WAITING:

@@ -105,3 +105,47 @@ const begin = () => {
   restore();
 };
 begin();
+
+// Messages lead to the setting that they are about: its tab and accordions are opened, and its control is marked.
+const wait = async find => {
+  for (let turn = 0; turn < 30; turn++, await new Promise(done => setTimeout(done, 100))) if (find()) return find();
+};
+const goTo = async setting => {
+  const [tab, ...folds] = JSON.parse(document.querySelector('#places i').dataset.places)[setting] ?? [];
+  tabs.querySelector(`[role=tab][data-tab-id="${tab}"]`)?.click();
+  for (const fold of folds) {
+    const label = await wait(() => document.querySelector(`#${fold} .label-wrap`));
+    if (!label?.classList.contains('open')) label?.click();
+  }
+  const control = await wait(() => document.querySelector(`.${setting}`));
+  if (!control) return scrollTo(0, 0);
+  control.scrollIntoView({block: 'center'});
+  control.querySelector('input, textarea')?.focus({preventScroll: true});
+};
+document.addEventListener('click', event => {
+  const button = event.target.closest('.go-to');
+  if (button) goTo(button.dataset.setting);
+});
+const mark = () => {
+  const wrong = new Map([...document.querySelectorAll('.go-to')].filter(button => button.dataset.why)
+    .map(button => [button.dataset.setting, button.dataset.why]));
+  document.querySelectorAll('.wrong').forEach(control => {
+    if (wrong.get(control.dataset.setting)) return;
+    control.classList.remove('wrong');
+    control.querySelector('.problem')?.remove();
+    control.querySelector('input, textarea')?.removeAttribute('aria-invalid');
+  });
+  wrong.forEach((why, setting) => document.querySelectorAll(`.${setting}:not(.wrong):has(input, textarea)`).forEach(control => {
+    control.classList.add('wrong');
+    control.dataset.setting = setting;
+    control.insertAdjacentHTML('beforeend', '<p class="problem"></p>');
+    control.querySelector('input, textarea')?.setAttribute('aria-invalid', 'true');
+  }));
+  document.querySelectorAll('.wrong > .problem').forEach(place => {
+    const why = wrong.get(place.parentElement.dataset.setting);
+    if (place.textContent !== why) place.textContent = why;
+  });
+};
+let marking;
+new MutationObserver(() => { marking ??= setTimeout(() => { marking = undefined; mark(); }, 200); })
+  .observe(document.body, {subtree: true, childList: true});

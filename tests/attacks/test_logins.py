@@ -4,12 +4,15 @@ import argparse
 import asyncio
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from fastapi import HTTPException
 from starlette.requests import Request
-from visitors import Visitor
+from visitors import PASSWORDS, Visitor
 
 import app
 from studio.errors import AccessError
@@ -197,6 +200,59 @@ def test_ten_wrong_logins_at_a_time_keep_the_owner_waiting_no_more_over_http(sha
     monkeypatch.undo()
     for thread in wrong:
         thread.join()
+
+
+def _flood(shared, header, count):
+    """Give wrong passwords at a time, each from another address as far as a header may say so."""
+
+    def guess(number):
+        headers = {"x-forwarded-for": f"10.1.{number // 250}.{number % 250}"} if header else {}
+        given = {"username": "owner", "password": f"no {number}"}
+        return httpx.post(f"{shared.url}login", data=given, headers=headers, timeout=60).status_code
+
+    with ThreadPoolExecutor(count) as threads:
+        return Counter(threads.map(guess, range(count)))
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_no_header_gets_around_the_brake(shared, monkeypatch, header):
+    monkeypatch.setattr(logins, "MOST_PER_MINUTE", 20)
+    monkeypatch.setattr(shared.door, "logins", Logins(dict(PASSWORDS)))
+    monkeypatch.setattr(shared.app, "auth", shared.door.logins.check)
+
+    assert _flood(shared, header, 40)[400] <= 20
+    assert Visitor(shared.url, shared.page).log_in("guest").status_code == 200
+    assert Visitor(shared.url, shared.page).log_in("owner").status_code == 429  # else guesses would be free
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_a_flood_locks_nobody_out_of_a_generated_password(shared, monkeypatch, header):
+    monkeypatch.setattr(logins, "MOST_PER_MINUTE", 20)
+    monkeypatch.setattr(shared.app, "auth", Logins(dict(PASSWORDS), ["owner", "guest"]).check)
+
+    monkeypatch.setattr(logins, "MOST_PENDING", 0)
+    assert _flood(shared, header, 40) == {429: 40}
+    assert Visitor(shared.url, shared.page).log_in("owner").status_code == 200
+
+
+def test_the_brake_of_a_login_lets_go_after_a_minute(monkeypatch):
+    monkeypatch.setattr(logins, "MOST_PER_MINUTE", 2)
+    monkeypatch.setattr(logins, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(logins, "LONGEST_PAUSE", 0.0)
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(logins.time, "monotonic", lambda: clock.now)
+    checked = Logins({"owner": "right one"})
+
+    async def come():
+        for number in range(2):
+            logins.ADDRESS.set(f"10.0.0.{number}")
+            assert not await checked.check("owner", "no")
+        with pytest.raises(HTTPException):
+            await checked.check("owner", "right one")
+        clock.now += 61
+        assert await checked.check("owner", "right one")
+
+    asyncio.run(come())
 
 
 @pytest.fixture

@@ -82,7 +82,8 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url,
 
     # What cannot be is said before the start, and nothing has started
     page.get_by_label(text("config.lora.r.title"), exact=True).fill("0")
-    expect(page.locator("#before")).to_contain_text("lora.r", timeout=SLOW)
+    blocked, start = page.locator("#start-blocked"), page.get_by_role("button", name=text("ui.train.start"), exact=True)
+    expect(blocked).to_contain_text("lora.r", timeout=SLOW)
 
     # Presets say what they need, and can be had with the built-in model; the first one is for the user's own rows
     offered = page.locator("#preset label")
@@ -106,6 +107,37 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url,
     page.locator(f"#preset input[value={presets.OWN}]").check()
     expect(page.get_by_label(text("config.name.title"))).to_have_value("style", timeout=SLOW)
     expect(builtin).to_be_hidden()
+    expect(start).to_be_disabled()
+    expect(page.locator(".wrong .problem")).to_have_text("It may be a whole number from 1 to 512.")
+    page.get_by_role("tab", name=text("ui.tabs.data")).click()
+    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_enabled()
+    page.get_by_label(text("config.data.max_length.title")).fill("3")
+    page.get_by_label(text("config.data.max_length.title")).blur()
+    expect(page.locator(".setting-data-max-length .problem")).to_contain_text("from 16 to 131072", timeout=SLOW)
+    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_disabled()
+    page.get_by_role("tab", name=text("ui.tabs.train")).click()
+    expect(page.locator("#before .failure")).to_have_count(2, timeout=SLOW)
+    page.locator("#before .failure", has_text="lora.r").locator(".go-to").click()
+    expect(page.get_by_label(text("config.lora.r.title"), exact=True)).to_be_focused()
+    page.get_by_label(text("config.lora.r.title"), exact=True).fill("2")
+    expect(page.locator("#before .failure")).to_have_count(1, timeout=SLOW)
+    blocked.locator(".go-to").click()
+    expect(page.get_by_label(text("config.data.max_length.title"))).to_be_focused()
+    page.get_by_label(text("config.data.max_length.title")).fill("64")
+    page.get_by_label(text("config.data.max_length.title")).blur()
+    expect(page.locator(".wrong")).to_have_count(0, timeout=SLOW)
+    page.get_by_role("tab", name=text("ui.tabs.train")).click()
+    expect(start).to_be_enabled(timeout=SLOW)
+    expect(blocked).to_be_hidden()
+
+    # The way leads into what is folded
+    page.get_by_role("button", name=text("ui.recipe.all")).click()
+    page.get_by_label(text("config.train.max_grad_norm.title")).fill("-1")
+    expect(start).to_be_disabled(timeout=SLOW)
+    page.get_by_role("button", name=text("ui.recipe.all")).click()
+    expect(page.get_by_label(text("config.train.max_grad_norm.title"))).to_be_hidden()
+    blocked.locator(".go-to").click()
+    expect(page.get_by_label(text("config.train.max_grad_norm.title"))).to_be_focused(timeout=SLOW)
     assert runs.all_runs() == []
     assert page.errors == []
 

@@ -21,7 +21,7 @@ from studio.ui.tabs.data_events import in_use
 from studio.ui.tabs.model_choice import ModelChoice
 from studio.ui.tabs.settings_text import SettingsText
 from studio.ui.tabs.suggesting import Suggesting
-from studio.ui.words import Words
+from studio.ui.words import Words, class_of
 
 _FIELDS = dict(fields())
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
@@ -98,7 +98,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
                 for path in paths:
                     form.add(path)
                     if path in recipe_views.AUTOMATIC:
-                        form.reasons[path] = gr.HTML(elem_classes=recipe_views.class_of(path))
+                        form.reasons[path] = gr.HTML(elem_classes=class_of(path))
         text = settings_text.build(words)
         settled = gr.Button(visible="hidden", elem_id="settled")
     loaded = gr.State(None)

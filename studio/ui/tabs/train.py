@@ -107,6 +107,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         apply = words.make(gr.Button, text="ui.oom_advice.apply", visible=False, elem_id="apply")
         with gr.Row(elem_id="why-row"):
             why = gr.HTML(elem_id="why")
+            blocked = gr.HTML(elem_id="start-blocked")
             notify.build(words.language)
         look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
     queue = waiting.build(words)
@@ -120,7 +121,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         with gr.Column(scale=6, min_width=320):
             chosen = recipe.build(words, form, preset_name)
         with gr.Column(scale=5, min_width=320):
-            checks = before.build(words)
+            checks = before.build(words, start, blocked)
     return TrainTab(
         recipe=chosen,
         start=start,
