@@ -137,7 +137,7 @@ class _StyleJob:
             "version": VERSION,
             "base": self._models.base_sha256,
             "dtype": str(self._models.model.dtype),
-            "columns": [asdict(column) for column in self._columns],
+            "columns": [column.as_json() for column in self._columns],
             "adapters": self._models.hashes,
             "generation": self._settings.model_dump(mode="json"),
             "rows": [asdict(row) for row in (*rows, *train)],
