@@ -34,9 +34,7 @@ applyTheme();
 
 // The charts' axes: steps are whole numbers, and a log scale, whose data are logarithms, has labels in its own units.
 const inItsUnits = value => value < 0.01 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
-let axesAreDue = false;
 const labelAxes = () => {
-  axesAreDue = false;
   for (const label of document.querySelectorAll('.role-axis-label text')) {
     const given = label.dataset.words === label.textContent ? label.dataset.given : label.textContent;
     const value = Number(given.replace('\u2212', '-').replaceAll(',', ''));
@@ -52,10 +50,33 @@ const labelAxes = () => {
     if (title && title.textContent !== legend.dataset.axis) title.textContent = legend.dataset.axis;
   }
 };
+
+// Of a list of tabs, the Tab key reaches the open one alone; the arrow keys, Home and End open the others.
+const roveTabs = () => document.querySelectorAll('[role=tab]').forEach(tab => {
+  const index = tab.getAttribute('aria-selected') === 'true' ? 0 : -1;
+  if (tab.tabIndex !== index) tab.tabIndex = index;
+});
+document.addEventListener('keydown', event => {
+  const all = event.target.matches?.('[role=tab]') ? [...event.target.parentElement.querySelectorAll('[role=tab]')] : [];
+  const at = all.indexOf(event.target);
+  const next = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1}[event.key];
+  if (at < 0 || next === undefined) return;
+  event.preventDefault();
+  const tab = all.at(next % all.length);
+  tab.click();
+  tab.focus();
+});
+
+let isDue = false;
+const tidy = () => {
+  isDue = false;
+  labelAxes();
+  roveTabs();
+};
 new MutationObserver(() => {
-  if (!axesAreDue) requestAnimationFrame(labelAxes);
-  axesAreDue = true;
-}).observe(document.body, {subtree: true, childList: true});
+  if (!isDue) requestAnimationFrame(tidy);
+  isDue = true;
+}).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-selected']});
 const warn = console.warn;  // Gradio's charts name a version of Vega-Lite that is not the one that it brings
 console.warn = (...words) => { if (!words.some(word => String(word).startsWith('The input spec uses Vega-Lite'))) warn(...words); };
 

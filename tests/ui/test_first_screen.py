@@ -57,6 +57,18 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     tab(page, "train", language)
     start = page.get_by_role("button", name=text("ui.train.start", language), exact=True)
     expect(start).to_be_visible()
+    opened = page.locator("#tabs [role=tab][aria-selected=true]:visible")
+    page.keyboard.press("ArrowRight")
+    expect(opened.first).to_have_text(text("ui.tabs.compare", language))
+    page.keyboard.press("ArrowLeft")
+    expect(opened).to_have_text(text("ui.tabs.train", language))
+    expect(opened).to_be_focused()
+    page.locator("#brand").click()  # the page's top
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if start.evaluate("start => start === document.activeElement"):
+            break
+    expect(start).to_be_focused()
     expect(page.locator("#progress")).to_have_count(0)  # nothing is shown of a run that is not there
     page.locator("#hero-presets input").click()
     page.get_by_role("option", name=text("presets.chat", language)).click()
