@@ -31,8 +31,22 @@ def read(path: Path) -> StyleReport | None:
 
 def all_of(run: Run) -> list[StyleReport]:
     """Return the reports of a run, the newest first."""
-    paths = sorted((run.path / FOLDER).glob("report-*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [report for path in paths if (report := read(path))]
+    return [report for path in _paths(run) if (report := read(path))]
+
+
+def newest(run: Run) -> StyleReport | None:
+    """Return the newest report of a run; None without one."""
+    return next((report for path in _paths(run) if (report := read(path))), None)
+
+
+def stamp(run: Run) -> tuple[str, int] | None:
+    """Return what changes with the newest report of a run; None without one. Cheap enough to poll."""
+    return next(((path.name, path.stat().st_mtime_ns) for path in _paths(run)), None)
+
+
+def _paths(run: Run) -> list[Path]:
+    paths = (run.path / FOLDER).glob("report-*.json")
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def find_column(run: Run, column: Column, adapter: str | None) -> tuple[StyleReport, ColumnReport] | None:

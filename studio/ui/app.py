@@ -245,7 +245,7 @@ def _connect(
     of_source = [*data_tab.of_source, tabs]
     read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, of_source, show_source, own, chosen))
     of_run = clock.Watch(find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs)
-    clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
+    clock.look_at([timer.tick, train_tab.look_again.click], of_run, *of_others)
     train_tab.stage.change(
         settle,
         [train_tab.stage, frame.following, train_tab.waiting.runs, compare_tab.run],
