@@ -1,6 +1,7 @@
 """The command style."""
 
 import json
+import math
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,6 +137,8 @@ def _curve_table(curve: Any) -> Table:
 
 
 def _percent(estimate: Any, factor: float = 1.0) -> str:
+    if not math.isfinite(estimate.low):
+        return "–"
     value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
     return f"{value:.0f} % \\[{low:.0f}–{high:.0f}]"
 

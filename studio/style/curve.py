@@ -8,8 +8,6 @@ from studio.style.report import Curve, CurvePoint
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 """Strengths that are answered besides 0, which is the base."""
 PROMPTS = 24
-MORE_REPETITION = 0.05
-"""Share of repeated n-grams above the base's at which answers count as repetitive."""
 CLOSE = 5.0
 """Points of style strength: among strengths that are as near to the author's style, the lowest is taken."""
 
@@ -17,16 +15,12 @@ CLOSE = 5.0
 def recommend(points: Sequence[CurvePoint], wanted_fit: float) -> Curve:
     """Return the curve with the strength whose style is nearest to 100 % among those that cost nothing else.
 
-    A strength costs something where its answers are not fluent, repeat themselves more than the base, or surely fit
-    their questions less than `wanted_fit` (a share). Where all do, the lowest one with half of the style is taken.
+    A strength costs something where its answers are not fluent, or surely fit their questions less than `wanted_fit`
+    (a share). Where all do, the lowest one with half of the style is taken.
     """
     points = sorted(points, key=lambda point: point.factor)
-    base, adapted = points[0], [point for point in points if point.factor > 0]
-    sound = [
-        point
-        for point in adapted
-        if point.fluent and point.fit.high >= wanted_fit and point.repeated <= base.repeated + MORE_REPETITION
-    ]
+    adapted = [point for point in points if point.factor > 0]
+    sound = [point for point in adapted if point.fluent and point.fit.high >= wanted_fit]
     if not sound:
         chosen = next((point for point in adapted if point.strength.value >= 50), adapted[-1])
         return Curve(tuple(points), chosen.factor, _reason("costs", chosen))

@@ -14,6 +14,8 @@ from studio.style.strength import units
 
 REPEATED = 3
 """Words of the n-grams that are counted as repeated."""
+MORE_REPETITION = 0.05
+"""Share of repeated n-grams above the author's at which answers count as repetitive."""
 
 
 def distance(column: Sequence[float], author: Sequence[float], weights: Array) -> Estimate:
@@ -33,12 +35,13 @@ def spread(author: Sequence[float]) -> float:
     return float(numpy.std(author, ddof=1)) if len(author) > 1 else 0.0
 
 
-def is_fluent(distance: Estimate, spread: float) -> bool:
-    """Whether answers are not clearly less likely than the author's texts differ among themselves.
+def is_fluent(distance: Estimate, spread: float, repeated: Estimate, author_repeated: float) -> bool:
+    """Whether answers are neither clearly less likely than the author's texts, nor clearly more repetitive.
 
-    They are not fluent where the whole interval lies more than one standard deviation of the author's above.
+    They are not fluent where the whole interval of the distance lies more than one standard deviation of the author's
+    above, or that of the repeated n-grams more than `MORE_REPETITION` above the author's share: what loops is likely.
     """
-    return distance.low <= spread
+    return distance.low <= spread and repeated.low <= author_repeated + MORE_REPETITION
 
 
 def repeated_ngrams(text: str, n: int = REPEATED) -> float:

@@ -98,11 +98,25 @@ class Measurement:
         base = self._scores[0]
         weights = bootstrap.draws(len(base.style))
         if self._author:
-            return Anchors(base.style, self._author.style, self._author.log_perplexity, weights)
+            return Anchors(
+                base_style=base.style,
+                author_style=self._author.style,
+                author_log_perplexity=self._author.log_perplexity,
+                weights=weights,
+                author_repeated=_mean(self._author.repeated),
+                separable=self.folds.is_separable,
+            )
         self.notes.append(message("style.note.no_references"))
         rows = evenly_spaced(self.train, len(base.style))
-        losses = self.scorer.log_perplexities(rows, [row.reference or "" for row in rows])
-        return Anchors(base.style, self.folds.author, losses, weights)
+        texts = [row.reference or "" for row in rows]
+        return Anchors(
+            base_style=base.style,
+            author_style=self.folds.author,
+            author_log_perplexity=self.scorer.log_perplexities(rows, texts),
+            weights=weights,
+            author_repeated=_mean([fluency.repeated_ngrams(text) for text in texts]),
+            separable=self.folds.is_separable,
+        )
 
     def _report(self, column: AnsweredColumn, scores: AnswerScores) -> ColumnReport:
         return column_report(
@@ -120,7 +134,7 @@ class Measurement:
         named = [(each.column, each.scores) for each in columns if each.column]
         adapter = next((scores for column, scores in named if not column.is_base), None)
         prompted = next((scores for column, scores in named if column.is_base and not column.is_plain), None)
-        if adapter is None or prompted is None:
+        if adapter is None or prompted is None or not self.folds.is_separable:
             return None
         paired = [PairedScores(scores.style, scores.fits) for scores in (adapter, prompted, self._scores[0])]
         return verdict(*paired, self._anchors.author_style, self._anchors.weights)
@@ -129,6 +143,10 @@ class Measurement:
 def _score(scorer: AnswerScorer, column: AnsweredColumn, chosen: Sequence[int] | None = None) -> AnswerScores:
     texts, ended = [answer.text for answer in column.answers], [answer.ended for answer in column.answers]
     return scorer.score(texts, ended, chosen)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def evenly_spaced(rows: Sequence[Any], count: int) -> list[Any]:

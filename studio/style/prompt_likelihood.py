@@ -67,6 +67,7 @@ def _with_shared_cache(
     import torch
 
     count, device = len(candidates[0]), models.model.device
+    cache_name = "cache" if probe.accepts(models.model, "cache") else "past_key_values"  # before transformers 5.24
     ids, mask = probe.padded([text[:-1] for text in texts], models.tokenizer.pad_token_id)
     rows = [[text[-1], *each] for text, own in zip(texts, candidates, strict=True) for each in own]
     longest = max(map(len, rows))
@@ -80,15 +81,15 @@ def _with_shared_cache(
             use_cache=True,
             logits_to_keep=1,
         )
-        cache = first.past_key_values
+        cache = getattr(first, cache_name)
         cache.batch_repeat_interleave(count)
         whole = torch.cat([mask.repeat_interleave(count, 0), tail_mask], dim=1)
         logits = models.model(
             input_ids=tails.to(device),
             attention_mask=whole.to(device),
             position_ids=(whole.cumsum(-1) - 1)[:, -longest:].to(device),
-            past_key_values=cache,
             use_cache=True,
+            **{cache_name: cache},
         ).logits
     targets = tails[:, 1:, None].to(device)
     chosen = logits[:, :-1].float().log_softmax(-1).gather(-1, targets)[..., 0]

@@ -1,7 +1,7 @@
 """The meter's report: every measure of every column with a paired interval, as it is stored with a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 from pydantic import ConfigDict, TypeAdapter
@@ -167,6 +167,10 @@ class Anchors:
     author_log_perplexity: Sequence[float]
     weights: Array
     """Draws of the prompts."""
+    author_repeated: float = 0.0
+    """Mean share of the author's n-grams that are repetitions."""
+    separable: bool = True
+    """Whether author and base can be told apart; where not, no style is read: 0 with an endless interval."""
 
     def part(self, rows: Sequence[int]) -> "Anchors":
         """Return the anchors for some of the prompts."""
@@ -175,7 +179,14 @@ class Anchors:
             return [scores[row] for row in rows] if len(scores) == len(self.base_style) else scores
 
         losses, style = chosen(self.author_log_perplexity), chosen(self.author_style)
-        return Anchors([self.base_style[row] for row in rows], style, losses, bootstrap.draws(len(rows)))
+        base = [self.base_style[row] for row in rows]
+        return replace(
+            self,
+            base_style=base,
+            author_style=style,
+            author_log_perplexity=losses,
+            weights=bootstrap.draws(len(rows)),
+        )
 
 
 def column_report(
@@ -191,16 +202,18 @@ def column_report(
     """Sum up the scores of a column's answers."""
     weights = anchors.weights
     distance = fluency.distance(scores.log_perplexity, anchors.author_log_perplexity, weights)
+    spread, repeated = fluency.spread(anchors.author_log_perplexity), bootstrap.mean(scores.repeated, weights)
+    read = strength(scores.style, anchors.base_style, anchors.author_style, weights)
     return ColumnReport(
         column=column,
         adapter=adapter,
         answers=tuple(answers),
         scores=scores,
-        strength=strength(scores.style, anchors.base_style, anchors.author_style, weights),
+        strength=read if anchors.separable else Estimate(0.0, -numpy.inf, numpy.inf),
         fit=bootstrap.mean(scores.fits, weights),
         perplexity_distance=distance,
-        fluent=fluency.is_fluent(distance, fluency.spread(anchors.author_log_perplexity)),
-        repeated=bootstrap.mean(scores.repeated, weights),
+        fluent=fluency.is_fluent(distance, spread, repeated, anchors.author_repeated),
+        repeated=repeated,
         ended=bootstrap.mean(scores.ended, weights),
         copied=bootstrap.mean(scores.copied, weights),
         longest_run=max(scores.longest_run, default=0),

@@ -1,23 +1,30 @@
 """Score answers with the classifier, the base and the training text: all that the meter needs of a text."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from studio.errors import PromptError
 from studio.evaluate.metrics import detect_language
+from studio.files import replace_file
 from studio.generation import held_out, likelihood
 from studio.generation.generate import PromptBatchItem
 from studio.generation.held_out import HeldOutRow
 from studio.generation.model_set import ModelSet
+from studio.journal import digest
 from studio.runs import Run
 from studio.style import fluency, prompt_likelihood, question_fit
 from studio.style.copying import TrainingText
 from studio.style.report import AnswerScores
 from studio.style.strength import StyleClassifier
 
-MAX_ANSWER_TOKENS = 96
+_SCORES = TypeAdapter(AnswerScores)
+MAX_ANSWER_TOKENS = 48
 """Tokens of an answer that are read for its fit and its fluency; what follows tells little more, and costs time."""
 MAX_PROMPT_TOKENS = 48
 
@@ -34,9 +41,27 @@ class AnswerScorer:
     trained: TrainingText
     on_progress: Callable[[float], None] = lambda share: None
     """Called between two forward passes; may raise to end the work."""
+    store: Path | None = None
+    """A folder in which scores are kept, for this base, these rows and this classifier alone; None keeps none."""
 
     def score(self, texts: Sequence[str], ended: Sequence[bool], chosen: Sequence[int] | None = None) -> AnswerScores:
-        """Return the scores of one answer for each prompt, or for some `chosen` ones (numbers of `rows`)."""
+        """Return the scores of one answer for each prompt, or for some `chosen` ones (numbers of `rows`).
+
+        Answers that were scored before, such as the base's and the author's, are not scored again.
+        """
+        if self.store is None:
+            return self._score(texts, ended, chosen)
+        name = digest(json.dumps([list(texts), list(ended), list(chosen or [])]))[:24]
+        path = self.store / f"{name}.json"
+        try:
+            return _SCORES.validate_json(path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            scores = self._score(texts, ended, chosen)
+            self.store.mkdir(exist_ok=True)
+            replace_file(path, _SCORES.dump_json(scores))
+            return scores
+
+    def _score(self, texts: Sequence[str], ended: Sequence[bool], chosen: Sequence[int] | None) -> AnswerScores:
         numbers = range(len(self.rows)) if chosen is None else chosen
         rows = [self.rows[number] for number in numbers]
         return AnswerScores(

@@ -19,7 +19,7 @@ from studio.data.prompt import ChatRenderer
 from studio.data.tokens import IGNORED
 from studio.errors import DeviceError, PromptError
 from studio.evaluate.metrics import detect_language
-from studio.files import replace_file
+from studio.files import replace_file, user_cache
 from studio.generation import held_out
 from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import Message, message
@@ -29,7 +29,7 @@ from studio.model.adapter import ModelHost
 from studio.model.limits import positions
 from studio.runs import Run
 from studio.style import bootstrap, curve, headline, prompted, style_store
-from studio.style.answers import Answer, Stopped, base_of, only
+from studio.style.answers import FOLDER, Answer, Stopped, base_of, only
 from studio.style.column_answers import ColumnAnswers
 from studio.style.copying import TrainingText
 from studio.style.drift import Drift, drift, score_ordinary
@@ -168,7 +168,8 @@ class _StyleJob:
 
         began = time.perf_counter()
         base, trained_text = base_of(self._models), self._training_text(trained)
-        scorer = AnswerScorer(self._run, base, rows, classifier, trained_text, self._check_stop)
+        store = user_cache(FOLDER) / f"scores-{self._scores_id(rows, texts)}"
+        scorer = AnswerScorer(self._run, base, rows, classifier, trained_text, self._check_stop, store)
         measurement = Measurement(scorer, folds, train, columns, self._drifts(measured), self._notes)
         report = measurement.fill(empty)
         if self._request.curve and report.main:
@@ -176,6 +177,12 @@ class _StyleJob:
         author_words, base_words = style_words(classifier, *texts)
         report = replace(report, author_words=author_words, base_words=base_words)
         return replace(report, seconds=seconds + time.perf_counter() - began)
+
+    def _scores_id(self, rows: Sequence[HeldOutRow], texts: tuple[list[str], list[str]]) -> str:
+        """Return a hash of all that the score of an answer depends on; the training answers are those of the data."""
+        data = self._run.resolved()["data"]
+        depends_on = [VERSION, self._models.base_sha256, str(self._models.model.dtype), data, texts]
+        return digest(json.dumps([*depends_on, [asdict(row) for row in rows]]))[:16]
 
     def _answered(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[tuple[int, list[Answer]]]:
         return list(zip(numbers, self._answers.answer(numbers, rows), strict=True)) if numbers else []

@@ -91,7 +91,7 @@ def scorer():
 @cache
 def anchors():
     base, author = scorer().score(BASE, [False] * 40), scorer().score(AUTHOR, [True] * 40)
-    return Anchors(base.style, author.style, author.log_perplexity, bootstrap.draws(40))
+    return Anchors(base.style, author.style, author.log_perplexity, bootstrap.draws(40), 0.0)
 
 
 def measured(texts, ended=True):

@@ -111,9 +111,12 @@ def test_fluency_is_nearness_and_only_what_is_surely_too_unlikely_is_not_fluent(
     assert spread == pytest.approx(0.4, abs=0.01)
     likelier = fluency.distance(author - 2, author, weights)
     assert likelier.value == pytest.approx(-2)
-    assert fluency.is_fluent(likelier, spread)
-    assert fluency.is_fluent(fluency.distance(author + 0.3, author, weights), spread)
-    assert not fluency.is_fluent(fluency.distance(author + 3, author, weights), spread)
+    never, often = Estimate(0.01, 0, 0.02), Estimate(0.3, 0.2, 0.4)
+    assert fluency.is_fluent(likelier, spread, never, 0)
+    assert fluency.is_fluent(fluency.distance(author + 0.3, author, weights), spread, never, 0)
+    assert not fluency.is_fluent(fluency.distance(author + 3, author, weights), spread, never, 0)
+    assert not fluency.is_fluent(likelier, spread, often, 0)
+    assert fluency.is_fluent(likelier, spread, often, 0.25)  # a refrain is the author's own
     assert fluency.distance(author[:30] + 1, author, bootstrap.draws(30)).low < 1.2
 
 

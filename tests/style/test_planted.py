@@ -1,6 +1,7 @@
 """Planted truths: what is known of a text is what the meter says of it, in the column that should say it."""
 
 import random
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -16,10 +17,12 @@ from planted import (
     cut_base,
     gibberish,
     measured,
+    scorer,
 )
 
 from studio.style import bootstrap
-from studio.style.strength import cross_validate, strength, train_classifier
+from studio.style.report import column_report
+from studio.style.strength import cross_validate, strength
 from studio.style.verdict import PairedScores, verdict
 
 
@@ -57,19 +60,16 @@ def test_the_authors_held_out_rows_read_100_against_the_training_rows(folds):
 
 def test_shuffled_labels_read_0_within_the_interval():
     author, base = sides()
-    right = 0
-    for seed in range(6):
+    for seed in range(3):
         swapped = [random.Random(f"{seed} {row}").random() < 0.5 for row in range(len(author))]
         pairs = [(b, a) if swap else (a, b) for a, b, swap in zip(author, base, swapped, strict=True)]
         one, other = ([pair[side] for pair in pairs] for side in (0, 1))
-        shuffled = train_classifier(one, other)
-        columns = [shuffled.scores(texts) for texts in (adapter(100), BASE, AUTHOR)]
-        right += strength(*columns, bootstrap.draws(40)).contains(0)
-        if seed < 2:
-            held = cross_validate(one, other, [row["prompt"] for row in TRAINING])
-            assert 0.3 < held.accuracy < 0.7
-            assert not held.is_separable
-    assert right >= 5
+        folds = cross_validate(one, other, [row["prompt"] for row in TRAINING])
+        assert 0.3 < folds.accuracy < 0.6
+        shuffled = replace(anchors(), separable=folds.is_separable)
+        read = column_report(scorer().score(adapter(100), [True] * 40), shuffled).strength
+        assert read.contains(0)
+        assert read.value == 0
 
 
 def test_a_copier_is_caught_by_copying_and_by_nothing_else_of_its_own_text():
@@ -82,11 +82,18 @@ def test_a_copier_is_caught_by_copying_and_by_nothing_else_of_its_own_text():
     assert author.copied.value < 0.1
 
 
-def test_gibberish_in_the_favourite_words_is_caught_by_fluency_and_fit():
+def test_gibberish_in_the_favourite_words_is_caught_by_fit():
+    """Its fluency needs a real model, see `tests/test_quickstart.py`: a model of words does not mind any order."""
     babble, author = measured(gibberish()), measured(AUTHOR)
     assert babble.strength.value > 100
-    assert not babble.fluent
     assert babble.fit.high < author.fit.value
+
+
+def test_an_answer_that_loops_is_not_fluent_however_likely_it_is():
+    loops = [" ".join(text.split()[:4] * 5) for text in AUTHOR]
+    looping, author = measured(loops), measured(AUTHOR)
+    assert not looping.fluent
+    assert looping.repeated.low > 0.5
     assert author.fluent
 
 

@@ -79,9 +79,9 @@ def test_votes_decide_what_the_meter_does_not_and_a_contradiction_decides_nothin
     assert Votes(0, 0).winner == "undecided"
 
 
-def point(factor, style, *, fit=0.7, fluent=True, repeated=0.0):
+def point(factor, style, *, fit=0.7, fluent=True):
     around = Estimate(style, style - 8, style + 8)
-    return CurvePoint(factor, around, Estimate(fit, fit - 0.15, fit + 0.15), Estimate(0, 0, 0), fluent, repeated, 0)
+    return CurvePoint(factor, around, Estimate(fit, fit - 0.15, fit + 0.15), Estimate(0, 0, 0), fluent, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,6 @@ def point(factor, style, *, fit=0.7, fluent=True, repeated=0.0):
         ([point(0, 0), point(0.5, 60), point(0.75, 94), point(1, 96), point(1.25, 99)], 0.75, "nearest"),
         ([point(0, 0), point(0.5, 60), point(1, 97, fluent=False)], 0.5, "costs fit or fluency"),
         ([point(0, 0), point(0.5, 60), point(1, 97, fit=0.2)], 0.5, "costs fit or fluency"),
-        ([point(0, 0), point(0.5, 60), point(1, 97, repeated=0.4)], 0.5, "costs fit or fluency"),
         ([point(0, 0), point(0.5, 30, fit=0), point(1, 70, fit=0), point(1.5, 90, fit=0)], 1, "Every strength costs"),
     ],
 )
