@@ -57,8 +57,8 @@ const roveTabs = () => document.querySelectorAll('[role=tab]').forEach(tab => {
   if (tab.tabIndex !== index) tab.tabIndex = index;
 });
 document.addEventListener('keydown', event => {
-  const all = event.target.matches?.('[role=tab]') ? [...event.target.parentElement.querySelectorAll('[role=tab]')] : [];
-  const at = all.indexOf(event.target);
+  const list = event.target.matches?.('[role=tab]') ? event.target.parentElement : null;
+  const all = [...(list?.querySelectorAll('[role=tab]') ?? [])], at = all.indexOf(event.target);
   const next = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1}[event.key];
   if (at < 0 || next === undefined) return;
   event.preventDefault();
@@ -78,7 +78,8 @@ new MutationObserver(() => {
   isDue = true;
 }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-selected']});
 const warn = console.warn;  // Gradio's charts name a version of Vega-Lite that is not the one that it brings
-console.warn = (...words) => { if (!words.some(word => String(word).startsWith('The input spec uses Vega-Lite'))) warn(...words); };
+const isOfVersion = words => words.some(word => String(word).startsWith('The input spec uses Vega-Lite'));
+console.warn = (...words) => isOfVersion(words) || warn(...words);
 
 // On a phone, what can be folded is folded at first.
 if (matchMedia('(max-width: 700px)').matches) {
