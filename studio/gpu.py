@@ -27,6 +27,7 @@ from studio.model import device_loss, estimate, processes
 from studio.model.adapter import ModelHost
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
+from studio.style.request import StyleRequest
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +166,12 @@ class GpuThread:
         from studio.evaluate.evaluation_job import evaluate
 
         return self.submit(Job(functools.partial(evaluate, request)))
+
+    def style(self, request: StyleRequest) -> Job:
+        """Queue the meter of a run; its updates are a `StyleProgress` after every batch, the last with the report."""
+        from studio.style.style_job import measure_style
+
+        return self.submit(Job(functools.partial(measure_style, request)))
 
     def measure(self, config: RunConfig) -> Job:
         """Queue two steps on the longest rows of a run that is not started; the result is a `Measured`."""

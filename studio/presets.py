@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from studio.config import BUILTIN_MODEL, RunConfig
+from studio.config import BUILTIN_MODEL, RunConfig, SourceConfig
 from studio.errors import ConfigError, DataError
 
 FOLDER = Path(__file__).parent.parent / "presets"
 DATA = FOLDER / "data"
 QUICKSTART = "quickstart"
+OWN = "my-data"
+"""The recipe for the user's own rows. It has no file: every setting is at its default until suggestions are applied."""
 
 
 def names() -> list[str]:
@@ -20,6 +22,11 @@ def load(name: str) -> RunConfig:
     if name not in names():
         raise ConfigError("config.preset", name=name, presets=", ".join(names()))
     return RunConfig.from_yaml((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")).with_settings({"preset": name})
+
+
+def own(source: SourceConfig, name: str) -> RunConfig:
+    """Return the recipe for the user's own rows, before any suggestion, for a run called `name`."""
+    return RunConfig(preset=OWN).with_settings({"name": name, "data.source": source.model_dump()})
 
 
 def offline_sample(config: RunConfig) -> RunConfig:

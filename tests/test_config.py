@@ -1,5 +1,6 @@
 """RunConfig: one declaration for YAML, `--set`, checks and the form."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -203,3 +204,21 @@ def test_on_and_off_are_words_also_where_yaml_takes_them_for_true_and_false():
     config = RunConfig.from_yaml("train: {gradient_checkpointing: on, batch_split: off}\nsamples: {mode: off}\n")
     assert (config.train.gradient_checkpointing, config.train.batch_split) == ("on", "off")
     assert config.samples.mode == "off"
+
+
+def test_all_that_is_wrong_is_named_in_the_readers_language():
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.from_mapping({"lora": {"r": 0, "alpha": "many"}, "train": {"warmup_steps": 9, "max_steps": 5}})
+
+    problems = caught.value.problems
+    assert [problem.values["path"] for problem in problems] == ["lora.r", "lora.alpha", "train.warmup_steps"]
+    assert "2 more settings" in str(caught.value)
+    for problem in problems:
+        words = problem.text("ko").replace("lora.", "").replace("train.", "")
+        assert not re.search(r"[a-zA-Z]{6,}", words.replace("warmup_steps", "").replace("max_steps", "")), words
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_setting_says_what_it_may_be(language):
+    for path, info in fields().items():
+        assert describe(info).text(language), path

@@ -29,14 +29,15 @@ LAYERS = [
     {"data"},
     {"generation"},
     {"train", "compare", "evaluate"},
+    {"style"},
     {"reports"},
     {"export"},
     {"job", "gpu"},
     {"ui", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-APART = {"train": {"compare", "evaluate"}, "compare": {"train"}, "evaluate": {"train"}}
-"""Packages of one layer that know nothing of each other."""
+APART = {"train": {"compare", "evaluate"}, "compare": {"train"}, "evaluate": {"train"}, "style": {"train"}}
+"""Packages that know nothing of each other."""
 
 SPACE = ("export/demo_app.py", "export/space.py")
 """The app of a demo Space, which is copied and never imported, and what says which Gradio it runs on."""

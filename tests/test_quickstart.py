@@ -3,7 +3,9 @@
 python -m pytest -m slow tests/test_quickstart.py -s
 """
 
+import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -117,3 +119,82 @@ def test_it_takes_at_most_four_minutes(trained):
     assert run.has_adapter
     if os.environ.get("RESTYLE_TIME_QUICKSTART"):  # a promise about an idle machine with two cores
         assert seconds <= 240
+
+
+@pytest.fixture(scope="module")
+def style(trained):
+    """The meter's report of the run, at four strengths and with the strength curve, by its command."""
+    command = [sys.executable, "-m", "studio", "style", trained[0].id, "--curve", "--json"]
+    strengths = [word for factor in ("1", "0.33", "0.66", "1.5") for word in ("--strength", factor)]
+    made = subprocess.run([*command, *strengths], check=True, capture_output=True, text=True, timeout=1500)
+    report = json.loads(made.stdout)
+    print(f"\n{report['headline']}\n{report['verdict']['text']}\n{report['curve']['text']}")
+    for column in report["columns"]:
+        figures = {name: column[name] for name in ("strength", "fit", "perplexity_distance", "copied", "drift")}
+        print(column["title"], json.dumps(figures))
+    return report
+
+
+def test_the_meter_reads_the_style_of_the_adapter_and_grows_with_its_strength(style):
+    read = {column["title"]: column["strength"] for column in style["columns"]}
+    at = [read[f"Adapter of this run{part}"]["value"] for part in (" at 33 %", " at 66 %", "", " at 150 %")]
+    print(f"\nstrength at 33, 66, 100, 150 %: {at}; scored in {style['seconds']:.0f} s")
+    assert style["accuracy"] >= 0.95
+    assert read["Base model"]["value"] == 0
+    assert at == sorted(at)
+    assert at[0] > 10
+    assert at[2] > 85
+    assert at[3] > 100
+    assert style["curve"]["recommended"] <= 1.25
+
+
+def test_the_meter_takes_at_most_half_a_minute_beyond_answering(style):
+    if os.environ.get("RESTYLE_TIME_QUICKSTART"):  # a promise about an idle machine with two cores
+        assert style["seconds"] / len(style["columns"]) * 3 <= 30
+
+
+def test_planted_faults_are_caught_with_the_real_model(trained, style):
+    """Gibberish, copies, and right answers to wrong questions, scored with the likelihoods of the real base."""
+    import torch
+
+    from studio.compare.column_loading import load_columns
+    from studio.compare.columns import BASE
+    from studio.generation import held_out
+    from studio.model.adapter import ModelHost
+    from studio.style import bootstrap
+    from studio.style.answers import base_of
+    from studio.style.copying import TrainingText
+    from studio.style.report import Anchors, column_report
+    from studio.style.scoring import AnswerScorer
+    from studio.style.strength import train_classifier
+
+    run, _ = trained
+    base_texts, author_texts = (style["columns"][column]["answers"] for column in (0, 1))
+    with torch.no_grad(), load_columns(ModelHost(), run, run.config(), (BASE,), None) as models:
+        rows, _ = held_out.select(run, "auto", models.tokenizer)
+        train, _ = held_out.from_training(run, models.tokenizer, 100)
+        texts = [row.reference for row in train]
+        ids = models.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        classifier = train_classifier(texts, base_texts)
+        scorer = AnswerScorer(run, base_of(models), rows, classifier, TrainingText(texts, ids))
+        base, author = (scorer.score(each, [True] * 40) for each in (base_texts, author_texts))
+        anchors = Anchors(base.style, author.style, author.log_perplexity, bootstrap.draws(40))
+        favourites = [w for w, _ in Counter(" ".join(texts).split()).most_common() if w not in " ".join(base_texts)][
+            :60
+        ]
+        drawn = random.Random(5)
+        planted = {
+            "gibberish": [" ".join(drawn.choices(favourites, k=len(text.split()))) for text in author_texts],
+            "copies": texts[:40],
+            "wrong": [*author_texts[1:], author_texts[0]],
+        }
+        made = {name: column_report(scorer.score(each, [True] * 40), anchors) for name, each in planted.items()}
+        own = column_report(author, anchors)
+    for name, column in (("author", own), *made.items()):
+        print(name, column.strength, column.fit, column.perplexity_distance, column.copied.value)
+    assert own.fluent
+    assert own.fit.low > 1 / 8
+    assert made["gibberish"].strength.value > 85
+    assert not made["gibberish"].fluent
+    assert made["copies"].copied.value > 0.9
+    assert made["wrong"].fit.high < own.fit.value

@@ -1,10 +1,11 @@
 """The columns of a comparison, each a model with its own context, and the requests to compare and to evaluate them."""
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from studio.config import GenerationConfig
 from studio.data.conversation import Turn
@@ -35,6 +36,8 @@ class Column:
     """Factor of the adapter's LoRA scaling; 0 is exactly the base."""
     said: tuple[str, ...] = ()
     """In a chat, the answers of this column so far."""
+    at_step: int | None = None
+    """The step of the training in which the adapter `now` has answered; None when the run was over."""
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
@@ -59,12 +62,21 @@ class Column:
         match = _STEP.fullmatch(self.adapter) if self.kind == "adapter" else None
         return int(match[1]) if match else None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the column as evaluations store it; those of earlier versions know no `at_step`."""
+        stored = json.loads(json.dumps(asdict(self)))
+        if self.at_step is None:
+            del stored["at_step"]
+        return stored
+
     def title(self, language: str = DEFAULT_LANGUAGE) -> str:
         """Return the column's name for people."""
         if self.kind == "base":
             title = text("compare.column.base", language)
         elif self.adapter == NOW:
             title = text("compare.column.now", language)
+            if self.at_step is not None:
+                title = text("compare.column.at_step", language, title=title, step=self.at_step)
         elif self.step is not None:
             title = text("compare.column.step", language, step=self.step)
         elif self.adapter.startswith(uploaded_adapters.PREFIX):

@@ -9,7 +9,7 @@ from typing import Any
 from studio import runs
 from studio.compare import comparison_history
 from studio.compare.column_loading import load_columns
-from studio.compare.columns import CompareRequest
+from studio.compare.columns import NOW, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.compare.proof import prove
 from studio.data import tokens
@@ -21,13 +21,13 @@ from studio.generation.generate import PromptBatchItem, noise_key
 from studio.generation.likelihood import TokenScores
 from studio.i18n import message
 from studio.model.adapter import ModelHost, preserve_state
-from studio.runs import Run
+from studio.runs import Run, RunWriter
 
 
 def compare(
     request: CompareRequest,
     host: ModelHost,
-    training: Run | None,
+    training: RunWriter | None,
     show: Callable[[Comparison], None],
     stop: threading.Event,
     *,
@@ -43,7 +43,7 @@ def compare(
     with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:
         renderer = run_renderer(run, models.tokenizer)
         items = [_batch_item(request, renderer, models.tokenizer, prompt) for prompt in request.prompts]
-        pending = Comparison(request, (), models.notes)
+        pending = Comparison(_with_step(request, training), (), models.notes)
         result = generate.answer(
             models, items, request.generation, stop, lambda sides: show(replace(pending, answers=sides))
         )
@@ -57,6 +57,16 @@ def compare(
             note = message("compare.note.not_saved", detail=str(error)[:200])
             comparison = replace(comparison, notes=(*comparison.notes, note))
     show(comparison)
+
+
+def _with_step(request: CompareRequest, training: RunWriter | None) -> CompareRequest:
+    """Return the request with the step of the training in the columns that the adapter in training answers."""
+    step = training.step if training is not None else None
+    columns = (
+        replace(column, at_step=step if column.kind == "adapter" and column.adapter == NOW else None)
+        for column in request.columns
+    )
+    return replace(request, columns=tuple(columns))
 
 
 def score_answer(

@@ -115,16 +115,33 @@ def validation_rows(
     return conversations_at(config, rows.validation_numbers, mapping, tokenizer, today), _sha256(*rows.datasets())
 
 
+def training_rows(
+    config: RunConfig, tokenizer: Any, on_progress: OnProgress = lambda share: None, today: date | None = None
+) -> tuple[Any, tuple[int, ...], str]:
+    """Return the training rows, a dataset of `input_ids` and `labels`; their numbers (from 1); the hash of all rows.
+
+    Where the hash is not a run's own, these are not the rows that it was trained on.
+    """
+    rows = _tokenize_and_split(within_positions(config), tokenizer, on_progress, today)
+    train, validation = rows.datasets()
+    return train, tuple(column(rows.all, "number")[rows.train].tolist()), _sha256(train, validation)
+
+
 def conversations_at(
     config: RunConfig,
     numbers: Iterable[int],
     chosen: MappingConfig,
     tokenizer: Any,
     today: date | None = None,
+    *,
+    trained: bool = False,
 ) -> list[tuple[tuple[Turn, ...], Rendering]]:
-    """Return the conversations of the validation rows with these numbers (from 1), each with its rendering."""
+    """Return the conversations of the validation rows with these numbers (from 1), each with its rendering.
+
+    With `trained` the numbers are those of training rows, see `training_rows`.
+    """
     data = config.data
-    if (own := validation_source(data)) is not None:
+    if not trained and (own := validation_source(data)) is not None:
         data = data.model_copy(update={"source": own, "limit": None})
     render = renderer(config, tokenizer, chosen, today)
     conversations = []

@@ -8,14 +8,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from studio import runs
 from studio.compare.column_loading import LoadedColumns, load_columns
 from studio.compare.columns import BASE, EvaluationRequest
-from studio.config import RunConfig
-from studio.errors import CompareError, DeviceError, PromptError
+from studio.errors import DeviceError, PromptError
 from studio.evaluate.evaluation_store import ANSWERS, FORGETTING, METADATA, SCOREBOARD, Evaluation
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard, score
@@ -78,7 +76,7 @@ class _EvaluationJob:
         self._models, self._show, self._stop = models, show, stop
         self._settings, self._marker = request.generation or config.generation, config.evaluation.marker
         self._notes = [*models.notes, *models.unproven]
-        rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run, config)}
+        rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run)}
         if request.forgetting:
             rows["general"] = self._general(run)
         self._rows = {part: rows[part][: request.limit] for part in rows}
@@ -87,7 +85,7 @@ class _EvaluationJob:
             "run": run.id,
             "base": models.base_sha256,
             "adapter": models.hashes[1],
-            "column": asdict(request.column),
+            "column": request.column.as_json(),
             "generation": self._settings.model_dump(mode="json"),
             "rows": {part: digest(*(json.dumps(asdict(row)) for row in rows)) for part, rows in self._rows.items()},
         }
@@ -159,18 +157,10 @@ class _EvaluationJob:
         if self._stop.is_set():
             raise _Stopped
 
-    def _held_out(self, request: EvaluationRequest, run: Run, config: RunConfig) -> list[HeldOutRow]:
-        tokenizer = self._models.tokenizer
-        if request.rows not in ("auto", "validation", "prompts"):
-            rows, left_out = held_out.from_file(run, Path(request.rows), tokenizer)
-            if left_out:
-                self._notes.append(message("compare.note.left_out", count=left_out))
-            return rows
-        if request.rows != "prompts" and (rows := held_out.from_run(run, tokenizer, self._check_stop)):
-            return rows
-        if request.rows != "validation" and config.evaluation.prompts:
-            return held_out.from_bundled(run, config.evaluation.prompts, tokenizer)
-        raise CompareError("compare.nothing_held_out", run=run.id)
+    def _held_out(self, request: EvaluationRequest, run: Run) -> list[HeldOutRow]:
+        rows, notes = held_out.select(run, request.rows, self._models.tokenizer, self._check_stop)
+        self._notes += notes
+        return rows
 
     def _general(self, run: Run) -> list[HeldOutRow]:
         try:

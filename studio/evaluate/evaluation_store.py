@@ -6,7 +6,7 @@ rows, and the process that works on it), `answers.jsonl`, and in the end `scoreb
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,9 @@ def read(folder: Path) -> Evaluation:
 
 def find_scoreboard(run: Run, column: Column, adapter_sha256: str | None) -> Scoreboard | None:
     """Return the newest finished scoreboard of the run that was measured with this adapter at this strength."""
-    wanted = json.loads(json.dumps(asdict(column)))
     for folder in _folders(run):
         metadata = _read_metadata(folder)
-        if (metadata.get("column"), metadata.get("adapter")) == (wanted, adapter_sha256) and (
+        if (metadata.get("column"), metadata.get("adapter")) == (column.as_json(), adapter_sha256) and (
             board := read(folder).board
         ):
             return board

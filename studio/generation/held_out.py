@@ -18,6 +18,7 @@ from studio.data.rows import read_conversation
 from studio.data.segments import Segment
 from studio.data.source import Table
 from studio.errors import CompareError, DataError
+from studio.i18n import Message, message
 from studio.runs import Run
 
 GENERAL = "general-heldout"
@@ -48,6 +49,41 @@ def from_run(run: Run, tokenizer: Any, on_progress: Callable[[float], None] = la
     if sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
     return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows]
+
+
+def select(
+    run: Run, rows: str, tokenizer: Any, on_progress: Callable[[float], None] = lambda share: None
+) -> tuple[list[HeldOutRow], list[Message]]:
+    """Return the rows to evaluate a run on, and what has to be said of them.
+
+    `rows` is `validation`, `prompts` (the preset's), the path of a file, or `auto`: the first of these that the run
+    has. Raises CompareError where it has none, DataError for a file that cannot be used.
+    """
+    if rows not in ("auto", "validation", "prompts"):
+        read, left_out = from_file(run, Path(rows), tokenizer)
+        return read, [message("compare.note.left_out", count=left_out)] if left_out else []
+    if rows != "prompts" and (kept := from_run(run, tokenizer, on_progress)):
+        return kept, []
+    if rows != "validation" and (prompts := run.config().evaluation.prompts):
+        return from_bundled(run, prompts, tokenizer), []
+    raise CompareError("compare.nothing_held_out", run=run.id)
+
+
+def from_training(
+    run: Run, tokenizer: Any, count: int, on_progress: Callable[[float], None] = lambda share: None
+) -> tuple[list[HeldOutRow], Any]:
+    """Return up to `count` of the rows that a run was trained on, evenly spaced, and all as a dataset of tokens.
+
+    The dataset has the columns `input_ids` and `labels`. Raises CompareError when the data are no longer the run's.
+    """
+    config, day = run.config(), runs.day_of(run.id)
+    train, numbers, sha256 = prepare.training_rows(config, tokenizer, on_progress, day)
+    if sha256 != run.resolved()["data"]:
+        raise CompareError("compare.data_changed", run=run.id)
+    chosen = numbers if len(numbers) <= count else [numbers[at * len(numbers) // count] for at in range(count)]
+    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
+    rows = prepare.conversations_at(config, chosen, mapping, tokenizer, day, trained=True)
+    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows], train
 
 
 def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:

@@ -15,6 +15,15 @@ from studio.model import architecture, builtin, hub_models, load, quantization
 from studio.model.estimate import parameters
 from studio.model.hub_models import size
 
+PRESET_MODELS = {
+    "Qwen/Qwen2.5-7B-Instruct": (7_615_616_512, 2, False),
+    "Qwen/Qwen2.5-0.5B": (494_032_768, 2, False),
+    "Qwen/Qwen1.5-1.8B": (1_836_828_672, 2, False),
+    "google/gemma-2-2b": (2_614_341_888, 4, True),
+    "google/gemma-3-1b-it": (999_885_952, 2, True),
+}
+"""Parameters, bytes of each in the repository, and whether it is gated, of the presets' models."""
+
 Where = Literal["builtin", "folder", "cache", "hub", "nowhere"]
 
 
@@ -85,6 +94,15 @@ def describe(config: ModelConfig, token: str | None = None) -> ModelFacts:
     Never raises for a model that cannot be reached, read or used: its `problem` says so.
     """
     return describe_here(config) or _on_hub(config, token)
+
+
+def describe_offline(config: ModelConfig) -> ModelFacts | None:
+    """Return what is known of a model without the Hub; None for one that is neither here nor a preset's."""
+    here = describe_here(config)
+    if here is not None or config.id not in PRESET_MODELS:
+        return here
+    count, width, gated = PRESET_MODELS[config.id]
+    return ModelFacts(config.id, "hub", here=False, bytes=count * width, parameters=count, gated=gated)
 
 
 def describe_here(config: ModelConfig) -> ModelFacts | None:

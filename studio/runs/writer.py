@@ -60,6 +60,11 @@ class RunWriter(Run):
         writer.enter(State.QUEUED, owner=Owner.current(devices), ended=None, error=None)
         return writer
 
+    @property
+    def step(self) -> int:
+        """The step that the run is at, also where the status on the disk does not say it yet."""
+        return self._status.step
+
     def emit(self, event: Any) -> None:
         """Append one event."""
         self.append("events.jsonl", to_line(event))

@@ -1,5 +1,7 @@
 """Assemble the app: a page for each language, with its frame, tabs, and the one timer that reads run directories."""
 
+import html
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +13,7 @@ from studio import presets, runs
 from studio.config import RunConfig
 from studio.errors import StudioError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
-from studio.ui import clock, hosts, launch, settings_file, status_views, views
+from studio.ui import clock, hosts, launch, preset_choices, settings_file, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
 from studio.ui import help as help_pages
@@ -82,6 +84,8 @@ def _build_page(words: Words) -> gr.HTML:
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
             exports = export_tab.build(words)
     help_pages.build(words)
+    places = html.escape(json.dumps(frame.form.places))
+    gr.HTML(f'<i data-places="{places}"></i>', elem_id="places", visible="hidden")
     export_events.connect(exports, frame, export_item, tabs)
     export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
@@ -157,13 +161,15 @@ def _connect(
     def open_page(draft: Any) -> dict[Any, Any]:
         following = follow.newest()
         base, preset = _of_draft(draft, language) or (_settings_of(following), None)
+        chosen = {"value": preset} if preset in (presets.OWN, *presets.names()) else {}
         return {
             **show_run(following, curves.Look(), log.Look()),
             **strip.render(train_tab.strip, following, language),
             **compare_shown.choose(compare_tab, None, language),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
-            **({train_tab.recipe.preset: preset} if preset in presets.names() else {}),
+            views_tab.score.limit: None,  # browsers show an empty number as 0 until they are told
+            train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
     @shown(language)
@@ -185,6 +191,12 @@ def _connect(
     def choose_own() -> dict[Any, Any]:
         return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.visibility(first, False)}
 
+    def choose_preset(name: str) -> Any:
+        if not name:
+            return gr.skip()
+        to_train = gr.update(selected="train")
+        return {train_tab.recipe.preset: name, tabs: to_train, **hero.visibility(first, False)}
+
     @shown(language)
     def try_run(following: Following, chosen: str | None) -> dict[Any, Any]:
         offered = compare_shown.choose(compare_tab, chosen, language, wanted=following.run_id)
@@ -195,6 +207,7 @@ def _connect(
         *train_tab.strip.of_run,
         *runs_offered,
         frame.device,
+        views_tab.score.limit,
         frame.base,
         *frame.form.components,
         train_tab.recipe.preset,
@@ -210,7 +223,11 @@ def _connect(
     runs_events.connect(library, frame, runs_item, tabs)
     read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
 
-    def show_source(config: RunConfig) -> dict[Any, Any]:
+    chosen = first.presets.input(choose_preset, first.presets, [train_tab.recipe.preset, tabs, first.card], **_QUIET)
+
+    def show_source(config: RunConfig | None) -> dict[Any, Any]:
+        if config is None:
+            return {tabs: gr.update(selected="data"), data_tab.source.kind: "file"}
         return data_shown.source(data_tab, config)
 
     read_data(
@@ -227,9 +244,10 @@ def _connect(
             train_tab.setup,
         )
     )
-    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, data_tab.of_source, show_source, own))
+    of_source = [*data_tab.of_source, tabs]
+    read_data(recipe.connect(train_tab.recipe, train_tab.before, frame, of_source, show_source, own, chosen))
     of_run = clock.Watch(find_news, [frame.following], show_run_news, [frame.following, *train_tab.looks], tick_outputs)
-    clock.look_at([timer.tick, train_tab.look_again.click], of_run, of_others)
+    clock.look_at([timer.tick, train_tab.look_again.click], of_run, *of_others)
     train_tab.stage.change(
         settle,
         [train_tab.stage, frame.following, train_tab.waiting.runs, compare_tab.run],

@@ -10,7 +10,7 @@ from studio.train.measure import TrialResult
 from studio.train.oom_advice import OomAdvice
 from studio.train.preflight import Preflight
 from studio.ui import recipe_views, views
-from studio.ui.failures import box, lines
+from studio.ui.failures import box, lines, way_to
 
 PARTS = ("weights", "adapter", "optimizer", "activations", "logits", "libraries")
 """What takes memory, in the order of the bar."""
@@ -34,12 +34,36 @@ class Rate:
         return f"{sum_:,.2f} {self.currency}".strip() if sum_ >= 0.1 else f"{sum_:.2g} {self.currency}".strip()
 
 
+@dataclass(frozen=True)
+class Invalid:
+    """What keeps the form from being a run."""
+
+    problems: tuple[Message, ...]
+
+
+def blocks(found: Any) -> tuple[Message, ...]:
+    """Return what stands in the way of a start, as far as it is known."""
+    if isinstance(found, Invalid):
+        return found.problems
+    return found[0].blocks if isinstance(found, tuple) else ()
+
+
+def blocked(found: Any, language: str) -> str:
+    """Say beside Start why it is off, with the way to what has to change; empty when nothing blocks."""
+    if not (known := blocks(found)):
+        return ""
+    first = html.escape(lines(known[0], language)[0])
+    return f'<p class="bad" role="alert">{first} {way_to(known[0], language)}</p>'
+
+
 def told(found: Any, language: str, rate: Rate | None = None) -> str:
     """Return what is known: a preflight with what was measured, or a message in their place."""
     if found is None:
         return views.empty("ui.before.none", language)
     if isinstance(found, Message):
         return box(found, language)
+    if isinstance(found, Invalid):
+        return "".join(box(problem, language) for problem in found.problems)
     return preflight(*found, language, rate)
 
 
@@ -131,7 +155,7 @@ def _measured(measured: TrialResult, language: str) -> str:
 
 def _listed(told: Message, language: str, sign: str) -> str:
     first, *rest = (html.escape(line) for line in lines(told, language))
-    return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)}</p>'
+    return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)} {way_to(told, language)}</p>'
 
 
 def suggestions(ways: Sequence[OomAdvice], language: str) -> str:

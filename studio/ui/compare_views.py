@@ -7,11 +7,12 @@ import html
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 from studio.compare import lyrics
-from studio.compare.columns import NOW, Column, CompareRequest
+from studio.compare.columns import ADAPTED, NOW, Column, CompareRequest
 from studio.compare.comparison import Comparison
 from studio.compare.comparison_history import SavedComparison
 from studio.compare.proof import Proof
@@ -186,7 +187,7 @@ def column_title(column: Column, number: int, base: str, run: str, language: str
     """Return a column's heading: Before and After for the first two, and what answers there."""
     sides = ("before", "after")
     head = text(f"ui.compare.{sides[number]}", language) if number < len(sides) else f"{number + 1}"
-    is_result = column.kind == "adapter" and column.adapter == NOW and column.strength == 1
+    is_result = replace(column, said=()) == ADAPTED
     name = column.title(language)
     if column.is_plain and (column.kind == "base" or is_result):
         name = base if column.kind == "base" else run

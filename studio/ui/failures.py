@@ -13,6 +13,7 @@ from studio.errors import StudioError, panics_as_errors
 from studio.i18n import Message, has, text
 from studio.job import as_studio_error
 from studio.ui.scanning import Replaced
+from studio.ui.words import class_of
 
 log = logging.getLogger(__name__)
 
@@ -127,5 +128,23 @@ def box(message: Message | None, language: str) -> str:
     if message is None:
         return ""
     first, *rest = lines(message, language)
-    body = "".join(f"<p>{html.escape(line)}</p>" for line in rest)
+    body = "".join(f"<p>{html.escape(line)}</p>" for line in rest) + way_to(message, language)
     return f'<div class="failure" role="alert"><strong>{html.escape(first)}</strong>{body}</div>'
+
+
+_ABOUT = {"errors.data.": "data.source.kind", "errors.model.": "model.id", "errors.prompt.": "data.prompt.template"}
+
+
+def way_to(message: Message, language: str) -> str:
+    """Return the button that leads to the setting that a message is about; empty where it is about none.
+
+    The page's script follows it, and marks the setting's control with the message's second line.
+    """
+    path = message.values.get("path")
+    if not (isinstance(path, str) and has(f"config.{path}.title")):
+        path = next((place for key, place in _ABOUT.items() if message.key.startswith(key)), None)
+    if path is None:
+        return ""
+    why = html.escape(lines(message, language)[1] if message.key.startswith("errors.config.") else "")
+    words = html.escape(text("ui.go_to", language, title=text(f"config.{path}.title", language)))
+    return f'<button type="button" class="go-to" data-setting="{class_of(path)}" data-why="{why}">{words}</button>'

@@ -7,8 +7,8 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from studio.config import RunConfig, choices, fields
-from studio.ui import launch, recipe_views
-from studio.ui.words import Words
+from studio.ui import launch
+from studio.ui.words import Words, class_of
 
 MAPPING = "data.mapping."
 _FIELDS = dict(fields())
@@ -28,7 +28,7 @@ class Form:
 
     def add(self, path: str, kind: type | None = None, **settings: Any) -> Any:
         """Make the component of the setting at `path`, of the type's own kind or of `kind`."""
-        settings.setdefault("elem_classes", recipe_views.class_of(path))
+        settings.setdefault("elem_classes", class_of(path))
         if not path.startswith(MAPPING):  # it is shown with the columns of its table
             settings.setdefault("value", self._values[path])
         component = self._words.make(
@@ -55,6 +55,11 @@ class Form:
         empty = [part for part in self.components if isinstance(part, gr.Number) and part.value is None]
         return dict.fromkeys(empty)
 
+    @property
+    def places(self) -> dict[str, list[str]]:
+        """The way to each control: by its class the id of its tab, then those of the accordions around it."""
+        return {class_of(path): _place(part) for path, part in self.parts.items()}
+
     def values(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return the components' values by path."""
         return dict(zip(self.parts, values, strict=True))
@@ -71,6 +76,17 @@ class Form:
             for path, component in self.parts.items()
             if not path.startswith(MAPPING)
         }
+
+
+def _place(part: Any) -> list[str]:
+    way, block = [], part.parent
+    while block is not None:
+        if isinstance(block, gr.Tab):
+            return [str(block.id), *reversed(way)]
+        if isinstance(block, gr.Accordion):
+            way.append(str(block.elem_id))
+        block = block.parent
+    return []
 
 
 def read(values: Mapping[str, Any], base: RunConfig) -> RunConfig:

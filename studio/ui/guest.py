@@ -89,7 +89,7 @@ def _connect(frame: Frame, views: comparing.Views, none: gr.HTML) -> None:
     def open_page() -> dict[Any, Any]:
         return {**compare_shown.choose(answers, None, language), none: gr.update(visible=not compare.comparable())}
 
-    clock.look_at([gr.Timer(TICK).tick], comparing.connect(views, frame))
+    clock.look_at([gr.Timer(TICK).tick], *comparing.connect(views, frame))
     page.load(ballot.marked, views.vote.mark, views.vote.mark, **_QUIET)
     page.load(open_page, None, [none, *answers.of_runs], **_QUIET)
 

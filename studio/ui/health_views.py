@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from studio.i18n import Message, text
-from studio.ui.look import Checked
+from studio.ui.failures import lines
+from studio.ui.look import Checked, Look
 from studio.ui.views import bar, duration, empty, said
 
 BARS = 40
@@ -47,12 +48,18 @@ def health_html(checked: Checked, language: str) -> str:
     return "".join(parts)
 
 
-def blocked_html(checked: Checked, language: str) -> str:
-    """Say beside the way on why Start will refuse; empty when nothing blocks."""
-    blocks = checked.report.blocks if checked.report is not None else []
-    if not blocks:
+def blocks(look: Look, checked: Checked) -> list[Message]:
+    """Return why no run can start with these rows, as far as it is known."""
+    failures = [failure for failure in (look.failure, checked.failure) if failure]
+    return failures or (list(checked.report.blocks) if checked.report is not None else [])
+
+
+def blocked_html(look: Look, checked: Checked, language: str) -> str:
+    """Say beside the way on why it is closed; empty when nothing blocks."""
+    known = blocks(look, checked)
+    if not known:
         return ""
-    first = blocks[0].text(language).splitlines()[0]
+    first = lines(known[0], language)[0]
     return f'<p class="bad">{html.escape(text("ui.health.blocked", language))} {html.escape(first)}</p>'
 
 

@@ -11,6 +11,7 @@ from studio.i18n import has, text
 from studio.model.hardware import Choice
 from studio.train.suggest import Advice, Suggestion
 from studio.ui.failures import lines
+from studio.ui.words import class_of
 
 LONGEST_VALUE = 60
 AUTOMATIC = {
@@ -24,11 +25,6 @@ AUTOMATIC = {
 """Settings that the preflight decides, and the name of its choice."""
 WHOLE = ("data.source", "data.mapping", "data.validation")
 """Sections that are put back as a whole: their settings say one thing together."""
-
-
-def class_of(path: str) -> str:
-    """Return the CSS class of a setting's component."""
-    return "setting-" + path.replace(".", "-").replace("_", "-")
 
 
 def title(path: str, language: str) -> str:

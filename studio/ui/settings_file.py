@@ -58,9 +58,11 @@ def _may_be_read(named: str) -> bool:
 
 
 def as_chosen(config: RunConfig) -> RunConfig:
-    """Return the settings without a mapping of columns that the studio finds by itself: nobody has chosen it."""
+    """Return the settings without a mapping of columns that only the studio has found: no preset, nobody has set it."""
     from studio.data import prepare, source
 
+    if config.preset in presets.names() and presets.load(config.preset).data.mapping == config.data.mapping:
+        return config
     data = config.data.model_copy(update={"mapping": None})
     if config.data.mapping is None or not source.is_local(data):
         return config

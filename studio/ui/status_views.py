@@ -90,11 +90,17 @@ def _told(kind: str, sign: str, words: str) -> str:
 
 
 def status_panel(
-    run_id: str | None, glance: RunSnapshot | None, language: str, stopping: str | None = None, silent: float = 0.0
+    run_id: str | None,
+    glance: RunSnapshot | None,
+    language: str,
+    stopping: str | None = None,
+    silent: float = 0.0,
+    kept: str | None = None,
 ) -> str:
     """Return how the followed run stands: what it does, its name, a progress bar, its figures, a sign of life.
 
-    What the browser needs to tell of its end is in the attributes.
+    What the browser needs to tell of its end is in the attributes. `kept` is what is left of a stopped run: `adapter`,
+    `checkpoint` or `nothing`.
     """
     if run_id is None or glance is None:
         return f'<div class="status">{empty("ui.status.none", language)}</div>'
@@ -106,8 +112,8 @@ def status_panel(
         for name, value in figures(glance, language)
     )
     at_work = status.state.alive and status.state is not State.QUEUED
-    over = text(f"ui.status.over.{status.state.value}", language) if not at_work else ""
-    life = sign_of_life(silent, language) if at_work else _told("", "", over)
+    over = f"kept.{kept}" if kept else f"over.{status.state.value}"
+    life = sign_of_life(silent, language) if at_work else _told("", "", text(f"ui.status.{over}", language))
     end = text("ui.notify.over", language, run=run_name(run_id), state=text(f"state.{status.state.value}", language))
     gone = text("ui.notify.ended", language, run=run_name(run_id))
     return (

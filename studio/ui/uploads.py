@@ -6,7 +6,10 @@ import re
 import shutil
 from pathlib import Path, PureWindowsPath
 
+from studio.config import SourceConfig
 from studio.files import home, sha256, shared_folder
+
+_DIGEST = "[0-9a-f]{12}"
 
 
 def keep(path: str) -> Path:
@@ -35,11 +38,20 @@ def base_name(named: str) -> str:
     return PureWindowsPath(named).name
 
 
+def title(source: SourceConfig) -> str:
+    """Return what a run on a source is called: the name that the user's file or dataset has, without its ending."""
+    if source.kind == "hub":
+        return source.name.rpartition("/")[2][:60]
+    path = PureWindowsPath(source.name)
+    is_upload = Path(source.name).parent == home() / "uploads"
+    return (re.sub(f"-{_DIGEST}$", "", path.stem) if is_upload else path.stem)[:60] or "data"
+
+
 def find(named: str) -> Path | None:
     """Return the upload that a path of another machine means: the same file, else the newest of the same name."""
     wanted = PureWindowsPath(named)
     kept = [path for path in (home() / "uploads").glob("*") if path.is_file()]
     same = [path for path in kept if path.name == wanted.name]
-    pattern = re.compile(re.escape(_stem(wanted.stem)) + "-[0-9a-f]{12}" + re.escape(wanted.suffix.lower()))
+    pattern = re.compile(re.escape(_stem(wanted.stem)) + f"-{_DIGEST}" + re.escape(wanted.suffix.lower()))
     found = same or [path for path in kept if pattern.fullmatch(path.name)]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -13,6 +13,11 @@ from studio.i18n import text as translate
 Kind = TypeVar("Kind")
 
 
+def class_of(path: str) -> str:
+    """Return the CSS class of a setting's component."""
+    return "setting-" + path.replace(".", "-").replace("_", "-")
+
+
 @dataclass(frozen=True)
 class Words:
     """Makes the components of a page in `language`."""
@@ -47,6 +52,8 @@ class Words:
             choices = [(translate(key, self.language), value) for value, key in choices.items()]
         if choices is not None:
             settings["choices"] = choices
+        if kind is gr.Accordion and label:
+            settings.setdefault("elem_id", label.replace(".", "-").replace("_", "-"))  # the way to what it holds
         return kind(**words, **settings)
 
     def fold(self, key: str) -> gr.Accordion:

@@ -7,6 +7,7 @@ import pytest
 from following import losses, wait_for, wait_until_over
 
 from studio import gpu
+from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.config import GenerationConfig
 from studio.errors import CompareError, StudioError
@@ -117,6 +118,23 @@ def test_a_visit_that_fails_does_not_end_the_run(tiny_config, monkeypatch):
     wait_for(run, lambda status: status.step > step)
     run.request("stop")
     assert wait_until_over(run) is State.STOPPED
+
+
+def test_a_comparison_made_while_training_keeps_its_step(tiny_config):
+    run = gpu.thread().start_run(
+        tiny_config.with_settings({"train.max_steps": 100_000, "generation.max_new_tokens": 4})
+    )
+    wait_for(run, lambda status: status.step >= 2)
+    made = gpu.thread().compare(CompareRequest(run.id, ("hi",), SAMPLED)).result()
+    run.request("stop")
+    assert wait_until_over(run) is State.STOPPED
+
+    base, adapter = comparison_history.load_all(run)[0].comparison.request.columns
+    assert base.at_step is None
+    assert 2 <= adapter.at_step == made.request.columns[1].at_step < run.status().step
+    assert f"at step {adapter.at_step} of its training" in adapter.title()
+    later = gpu.thread().compare(made.request).result()
+    assert later.request.columns[1].at_step is None
 
 
 def test_another_run_is_not_compared_while_one_trains(tiny_config):

@@ -310,9 +310,11 @@ def test_rows_of_ones_own_get_a_recipe_of_their_own(quickstart, quickstart_url, 
     expect(page.locator("#spans")).to_contain_text("The answer to number 0.")
 
     page.get_by_role("button", name=text("ui.data.continue")).click()
-    expect(page.get_by_label(text("config.name.title")).first).to_have_value("my-data")
+    expect(page.get_by_label(text("config.name.title")).first).to_have_value("own")
+    expect(page.locator(f"#preset input[value={presets.OWN}]")).to_be_checked()
     expect(page.locator("#suggest-said ul li").first).to_be_visible(timeout=2 * SLOW)  # applied, each with its reason
     expect(page.get_by_role("button", name=text("ui.suggest.undo"), exact=True)).to_be_visible()
+    expect(page.locator("#changed")).to_contain_text("Changed from My data: ")
     expect(page.get_by_role("button", name=text("ui.train.start"), exact=True)).to_be_in_viewport()
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
     expect(page.locator("#progress")).to_be_visible()
@@ -321,4 +323,5 @@ def test_rows_of_ones_own_get_a_recipe_of_their_own(quickstart, quickstart_url, 
     assert made.train.learning_rate != quickstart.train.learning_rate
     assert made.model.id == quickstart.model.id  # its precision may be one of the suggestions
     assert Path(made.data.source.name).suffix == ".csv"
+    assert (made.name, made.preset) == ("own", presets.OWN)
     assert page.errors == []

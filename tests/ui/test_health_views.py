@@ -63,8 +63,8 @@ def test_what_blocks_the_start_is_told_twice():
 
     assert "0 of 3 rows" in health_views.health_html(blocked, "en")
     assert "<img" not in health_views.health_html(blocked, "en")
-    assert text("ui.health.blocked") in health_views.blocked_html(blocked, "en")
-    assert health_views.blocked_html(Checked(report()), "en") == ""
+    assert text("ui.health.blocked") in health_views.blocked_html(Look(), blocked, "en")
+    assert health_views.blocked_html(Look(), Checked(report()), "en") == ""
 
 
 def test_a_cancelled_scan_can_be_started_again():

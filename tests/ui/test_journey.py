@@ -44,6 +44,10 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=text(f"ui.tabs.{name}")).click()
 
 
+def press(page: Page, key: str) -> None:
+    page.get_by_role("button", name=text(key), exact=True).click()
+
+
 def drawn_until(page: Page) -> int:
     """Return the last step that the sentence under the curve tells."""
     found = re.search(r"Step (\d+) of", page.locator("#sentence").inner_text())
@@ -115,8 +119,9 @@ def test_from_data_to_before_and_after(page_url, browser, preset):
 
     # Stop: it keeps what it has learned, and can be compared
     tab(page, "train")
-    page.get_by_role("button", name=text("ui.train.stop"), exact=True).click()
-    expect(page.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+    press(page, "ui.train.stop")
+    press(page, "ui.train.ending.keep")
+    expect(page.locator("#status")).to_contain_text(text("ui.status.kept.adapter"), timeout=SLOW)
     assert runs.find("last").has_adapter
     assert page.errors == []
 
@@ -146,7 +151,8 @@ def test_closing_the_tab_does_not_disturb_the_run(page_url, browser, monkeypatch
         return postprocess(self, value)
 
     monkeypatch.setattr(gr.HTML, "postprocess", slow)
-    again.get_by_role("button", name=text("ui.train.stop"), exact=True).click()
+    press(again, "ui.train.stop")
+    press(again, "ui.train.ending.keep")
     assert delayed.wait(60)
     expect(again.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
     again.wait_for_timeout(8000)  # the late answer is here
@@ -265,5 +271,19 @@ def test_a_paused_run_goes_on_where_it_was(page_url, browser):
     page.get_by_role("button", name=text("ui.train.resume"), exact=True).click()
     wait_for_step(page, paused_at + 5)
     expect(page.locator("#log")).to_contain_text("Goes on from step")
-    page.get_by_role("button", name=text("ui.train.stop"), exact=True).click()
-    expect(page.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+
+    # Discard is behind Stop and asks once; the end says that the checkpoint is left
+    ending = page.locator("#ending")
+    expect(page.get_by_role("button", name=text("ui.train.ending.discard"), exact=True)).to_be_hidden()
+    press(page, "ui.train.stop")
+    press(page, "ui.train.ending.discard")
+    expect(ending).to_contain_text(text("ui.train.ending.discards"))
+    press(page, "ui.train.ending.back")
+    expect(ending).to_be_hidden()
+    assert runs.find("last").status().state.alive
+    press(page, "ui.train.stop")
+    press(page, "ui.train.ending.discard")
+    press(page, "ui.train.ending.sure")
+    expect(page.locator("#status")).to_contain_text(text("ui.status.kept.checkpoint"), timeout=SLOW)
+    expect(ending).to_be_hidden()
+    assert not runs.find("last").has_adapter

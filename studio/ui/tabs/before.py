@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.context import Context
 
 from studio.config import RunConfig
-from studio.errors import StudioError
+from studio.errors import ConfigError, StudioError
 from studio.i18n import message
 from studio.ui import before_views, scanning, views
 from studio.ui.before_views import Rate
@@ -27,6 +27,10 @@ SETTLED = 0.3
 class Before:
     """The card's components."""
 
+    start: gr.Button
+    """Off while something stands in its way."""
+    blocked: gr.HTML
+    """What that is, beside it."""
     check: gr.Button
     measure: gr.Button
     cancel: gr.Button
@@ -53,8 +57,8 @@ class _Wanted:
     """Whether somebody has pressed a button for it, who may cancel it."""
 
 
-def build(words: Words) -> Before:
-    """Build the card inside the current Blocks."""
+def build(words: Words, start: gr.Button, blocked: gr.HTML) -> Before:
+    """Build the card inside the current Blocks; `start` and `blocked` are where a run is started."""
     with gr.Column(elem_classes="card", elem_id="before-card"):
         with gr.Row(elem_classes="card-head", equal_height=True):
             words.heading("ui.before.title")
@@ -73,7 +77,7 @@ def build(words: Words) -> Before:
             )
     remembered = gr.BrowserState([None, ""], storage_key="restyle-price", secret="restyle-studio")
     states = gr.State(None), gr.State(None)
-    return Before(check, measure, cancel, progress, said, *states, price, currency, remembered, _tab())
+    return Before(start, blocked, check, measure, cancel, progress, said, *states, price, currency, remembered, _tab())
 
 
 def _tab() -> gr.Tab | None:
@@ -120,7 +124,7 @@ def connect(card: Before, frame: Frame, token: gr.Textbox) -> None:
     card.check.click(looker(False), inputs, outputs, **QUIET)
     card.measure.click(looker(True), inputs, outputs, **QUIET)
     card.cancel.click(cancel, None, None, **QUIET)
-    said = [card.said, *frame.form.reasons.values()]
+    said = [card.said, card.start, card.blocked, *frame.form.reasons.values()]
     gr.on([card.price.change, card.currency.change], say, [card.found, *rate],
           said, trigger_mode="always_last", **QUIET)  # fmt: skip
     gr.on([card.price.input, card.currency.input], remember, rate, card.remembered, trigger_mode="always_last", **QUIET)
@@ -150,7 +154,8 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
             config = frame.form.read(values, base)
         except StudioError as error:
             scanning.drop(_session(request))
-            told = _render(card, frame, error.message, rate, language)
+            problems = error.problems if isinstance(error, ConfigError) else ()
+            told = _render(card, frame, before_views.Invalid(problems or (error.message,)), rate, language)
             yield {card.asked: None, card.progress: "", **_buttons(card, looking=False), **told}
             return
         before = scanning.subject(_session(request))
@@ -173,8 +178,9 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
 
 
 def _of_look(card: Before, frame: Frame) -> list[Any]:
-    buttons = [card.check, card.measure, card.cancel]
-    return [*buttons, card.progress, card.said, card.found, card.asked, *frame.form.reasons.values()]
+    buttons = [card.check, card.measure, card.cancel, card.start]
+    told = [card.blocked, card.progress, card.said, card.found, card.asked]
+    return [*buttons, *told, *frame.form.reasons.values()]
 
 
 def _buttons(card: Before, looking: bool) -> dict[Any, Any]:
@@ -194,6 +200,8 @@ def _shown(card: Before, frame: Frame, found: Any, rate: Rate | None, language: 
     reasons = frame.form.reasons.items()
     return {
         card.said: before_views.told(found, language, rate),
+        card.start: gr.update(interactive=not before_views.blocks(found)),
+        card.blocked: before_views.blocked(found, language),
         **{part: before_views.reason(path, found, language) for path, part in reasons},
     }
 
@@ -229,7 +237,8 @@ def _look(
         return found, _result(gpu.thread().measure(config), going)
 
     work = scanning.begin(session, check, wanted)
-    yield {card.progress: _waiting(None, language), **_buttons(card, looking=wanted.by_hand)}
+    start = {card.start: gr.update(interactive=True), card.blocked: ""}  # what was in the way may be gone
+    yield {card.progress: _waiting(None, language), **_buttons(card, looking=wanted.by_hand), **start}
     for share in scanning.follow(session, work):
         yield {card.progress: _waiting(share, language)}
     done = {card.progress: "", **_buttons(card, looking=False)}

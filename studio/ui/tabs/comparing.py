@@ -13,6 +13,7 @@ from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, compare_shown, present, scoreboard, sheet
+from studio.ui.tabs.style_card import StyleCard
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -49,6 +50,7 @@ class Views:
     vote: ballot.BallotTab
     sheet: sheet.SheetTab
     slides: gr.HTML
+    style: StyleCard
     on_screen: gr.State
     """The run whose answers and scores are shown."""
 
@@ -82,12 +84,13 @@ def build(words: Words) -> Views:
             answers = compare.build(words, head)
             slides = present.build()
         with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
+            style = StyleCard(words)
             score = scoreboard.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.vote", id="vote"):
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides, gr.State(None))
+    return Views(answers, score, vote, read, slides, style, gr.State(None))
 
 
 def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
@@ -130,10 +133,11 @@ def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:
     return (found.id, len(found.pairs)) if found else ()
 
 
-def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> clock.Watch:
+def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[clock.Watch]:
     """Connect the events of all views; returns how to look for what others have changed.
 
-    With the tab's `item`, opening it offers the runs there are, and lets the first held-out prompt be answered.
+    With the tab's `item`, opening it offers the runs there are, and lets the first held-out prompt be answered; guests,
+    without it, measure nothing.
     """
     language = frame.language
     answers = views.answers
@@ -166,6 +170,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> clock.Wat
 
     streams, answer_after = compare_events.connect(answers, frame)
     ballot.connect(views.vote, answers, views.score.found, frame)
+    answers.vote.connect(answers.last, [views.vote.voter, views.vote.mark], ballot.voter_of)
     sheet.connect(views.sheet, answers, views.score.found, frame)
     present.connect(views.slides, answers, views.score.found, frame)
     measured = scoreboard.connect(views.score, answers, frame)
@@ -177,9 +182,11 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> clock.Wat
         cancels=[*streams, measured],
         **QUIET,
     )
+    inputs = [answers.run, *views.kept]
+    watches = [clock.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
+        watches.append(views.style.connect(answers, frame))
         offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
         for event in (offered, opened):
             answer_after(event, views.on_screen)
-    inputs = [answers.run, *views.kept]
-    return clock.Watch(find, inputs, show_news, inputs, views.measured)
+    return watches

@@ -10,7 +10,7 @@ from studio.config import ENCODINGS, RunConfig, SourceConfig, choices, fields
 from studio.ui import launch, templates
 from studio.ui.form import MAPPING, Form
 from studio.ui.look import Checked, Look, Offer
-from studio.ui.words import Words
+from studio.ui.words import Words, class_of
 
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".xlsx", ".txt"]
 JUMPS = ("random", "longest", "shortest", "worst")
@@ -115,7 +115,8 @@ class DataTab:
     def of_scan(self) -> list[Any]:
         """What changes with the report about all rows."""
         health = self.health
-        return [health.progress, health.cancel, health.report, health.lengths, self.split.said, self.blocked]
+        told = [health.progress, health.cancel, health.report, health.lengths]
+        return [*told, self.split.said, self.blocked, self.go_on]
 
     @property
     def rendered(self) -> list[Any]:
@@ -156,7 +157,8 @@ def build(words: Words, form: Form, base: RunConfig) -> DataTab:
 def _chosen(words: Words, path: str, **settings: Any) -> gr.Radio:
     """Make a control that proposes the setting at `path`, and is not part of the form."""
     options = {option: f"config.{path}.options.{option}" for option in choices(_FIELDS[path])}
-    return words.make(gr.Radio, label=f"config.{path}.title", info=f"config.{path}.help", choices=options, **settings)
+    settings |= {"label": f"config.{path}.title", "info": f"config.{path}.help", "elem_classes": class_of(path)}
+    return words.make(gr.Radio, choices=options, **settings)
 
 
 def _source(words: Words, form: Form, base: RunConfig) -> Source:

@@ -14,7 +14,7 @@ from studio import presets
 from studio.config import Fix, RunConfig, SourceConfig
 from studio.errors import DataError
 from studio.i18n import text
-from studio.ui import launch, scanning, templates
+from studio.ui import launch, scanning, templates, uploads
 from studio.ui import look as looks
 from studio.ui.failures import ending, message_of, shown
 from studio.ui.form import MAPPING, from_component, to_values
@@ -101,11 +101,15 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         )
 
     @shown(language)
-    def own_recipe(base: RunConfig, *values: Any) -> Any:
-        """Let the quickstart's recipe make way for one of the user's own, with its model and what the user changed."""
+    def own_recipe(chosen: str | None, base: RunConfig, *values: Any) -> Any:
+        """Replace the quickstart's recipe by the one for the user's own rows, with its model and what the user changed.
+
+        So it does with any other recipe once that one is `chosen`; the model is the built-in one then.
+        """
         settings = form.values(values)
         source = in_use(settings)
-        if base.preset != presets.QUICKSTART or source.kind == "bundled" or not source.name:
+        is_replaced = base.preset in (presets.QUICKSTART, presets.OWN)
+        if not (is_replaced or chosen == presets.OWN) or source.kind == "bundled" or not source.name:
             return gr.skip()
         before = to_values(base)
         changed = {
@@ -114,10 +118,10 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             if not path.startswith((MAPPING, SOURCE))
             and from_component(path, value) != from_component(path, before[path])
         }
-        wanted = {"name": "my-data", "data.source": source.model_dump()} | changed
-        config = RunConfig(model=base.model).with_settings(wanted)
+        recipe = presets.own(source, uploads.title(source))
+        config = recipe.with_settings(({"model": base.model.model_dump()} if is_replaced else {}) | changed)
         updates = {form.parts[path]: value for path, value in to_values(config).items() if path in settings_shown}
-        return {frame.base: config, preset: None, own: uuid.uuid4().hex, **updates}
+        return {frame.base: config, preset: presets.OWN, own: uuid.uuid4().hex, **updates}
 
     @ending(language)
     def take_path(typed: str) -> dict[Any, Any]:
@@ -265,7 +269,9 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         ]
         outputs = [tab.look, tab.checked, *sources.values(), *shown_parts, *mapping, *tab.rendered]
         read = event.success(read_source, inputs, list(dict.fromkeys(outputs)), **_SHARED, **_LAST)
-        return look_again(read.then(own_recipe, frame.config_inputs, recipe, **QUIET, **_LAST) if is_own else read)
+        if is_own:
+            read = read.then(own_recipe, [preset, *frame.config_inputs], recipe, **QUIET, **_LAST)
+        return look_again(read)
 
     def nothing() -> None:
         """Begin a chain of events."""

@@ -65,7 +65,8 @@ def report(tab: DataTab, look: Look, checked: Checked, language: str) -> dict[An
         health.lengths: health_views.lengths_html(checked, language),
         health.written: health_views.written_html(checked, language),
         tab.split.said: health_views.split_html(checked, language),
-        tab.blocked: health_views.blocked_html(checked, language),
+        tab.blocked: health_views.blocked_html(look, checked, language),
+        tab.go_on: gr.update(interactive=not health_views.blocks(look, checked)),
     }
     if look.rows is None and checked.report is not None:
         shown[tab.source.structure] = row_views.structure_html(look, language, checked.report.rows)

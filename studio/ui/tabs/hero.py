@@ -9,6 +9,7 @@ import gradio as gr
 
 from studio import presets
 from studio.i18n import text
+from studio.ui import preset_choices
 from studio.ui.words import Words
 
 RECORDED = presets.FOLDER / "pictures" / "quickstart-answers.json"
@@ -22,6 +23,8 @@ class Hero:
     card: gr.Column
     start: gr.Button
     own: gr.Button
+    presets: gr.Dropdown
+    """Leads to the Train tab with the preset that is chosen."""
 
 
 def build(words: Words) -> Hero:
@@ -31,7 +34,16 @@ def build(words: Words) -> Hero:
         with gr.Row(elem_id="hero-ways"):
             start = words.make(gr.Button, text="ui.hero.start", variant="primary", min_width=200)
             own = words.make(gr.Button, text="ui.hero.own", min_width=200)
-    return Hero(card, start, own)
+            others = words.make(
+                gr.Dropdown,
+                label="ui.hero.presets",
+                choices=[(text("ui.hero.presets", words.language), ""), *preset_choices.offered(words.language, " · ")],
+                value="",
+                show_label=False,
+                container=False,
+                elem_id="hero-presets",
+            )
+    return Hero(card, start, own, others)
 
 
 def _recorded(language: str) -> str:

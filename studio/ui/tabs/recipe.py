@@ -9,18 +9,19 @@ from typing import Any
 import gradio as gr
 
 from studio import command, presets
-from studio.config import RunConfig, choices, fields, value_of
+from studio.config import BUILTIN_MODEL, RunConfig, choices, fields, value_of
 from studio.errors import StudioError
-from studio.ui import recipe_views, settings_file
+from studio.ui import preset_choices, recipe_views, settings_file, uploads
 from studio.ui.failures import shown, silent
 from studio.ui.form import Form, to_values
 from studio.ui.frame import Frame
 from studio.ui.tabs import before, model_choice, settings_text, suggesting
 from studio.ui.tabs.before import Before
+from studio.ui.tabs.data_events import in_use
 from studio.ui.tabs.model_choice import ModelChoice
 from studio.ui.tabs.settings_text import SettingsText
 from studio.ui.tabs.suggesting import Suggesting
-from studio.ui.words import Words
+from studio.ui.words import Words, class_of
 
 _FIELDS = dict(fields())
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
@@ -49,6 +50,8 @@ class Recipe:
     """The card's components that handlers read or change."""
 
     preset: gr.Radio
+    builtin: gr.Button
+    """Loads the preset with the built-in model in the place of its own."""
     model: ModelChoice
     suggesting: Suggesting
     changed: gr.HTML
@@ -70,9 +73,12 @@ def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
             gr.Radio,
             label="ui.recipe.preset",
             info="ui.recipe.preset_help",
-            choices={name: f"presets.{name}" for name in presets.names()},
+            choices=preset_choices.offered(words.language),
             value=preset_name,
             elem_id="preset",
+        )
+        builtin = words.make(
+            gr.Button, text="ui.recipe.builtin", size="sm", scale=0, visible=False, elem_id="with-builtin"
         )
         changed = gr.HTML(elem_id="changed", js_on_load=_ASK)
         rest = [(path, info) for path, info in _FIELDS.items() if path not in form.parts]
@@ -92,10 +98,11 @@ def build(words: Words, form: Form, preset_name: str | None) -> Recipe:
                 for path in paths:
                     form.add(path)
                     if path in recipe_views.AUTOMATIC:
-                        form.reasons[path] = gr.HTML(elem_classes=recipe_views.class_of(path))
+                        form.reasons[path] = gr.HTML(elem_classes=class_of(path))
         text = settings_text.build(words)
         settled = gr.Button(visible="hidden", elem_id="settled")
-    return Recipe(preset, model, suggest, changed, search, matches, tuple(advanced), text, settled, gr.State(None))
+    loaded = gr.State(None)
+    return Recipe(preset, builtin, model, suggest, changed, search, matches, tuple(advanced), text, settled, loaded)
 
 
 def _pairs(form: Form, paths: list[str]) -> None:
@@ -115,14 +122,15 @@ def connect(
     card: Before,
     frame: Frame,
     of_source: list[Any],
-    show_source: Callable[[RunConfig], dict[Any, Any]],
+    show_source: Callable[[RunConfig | None], dict[Any, Any]],
     own: gr.State,
+    chosen: Any,
 ) -> Any:
     """Connect the card's events; returns the one after which the data set is to be read again.
 
     `own` is as `suggesting.connect` takes it. `show_source` makes the controls `of_source` show where the rows of a
-    config come from. `card` is told of every
-    change of the form, so that its verdict follows.
+    config come from; without a config, they ask for rows of the user's own. `card` is told of every change of the
+    form, so that its verdict follows. `chosen` is an event that has set the preset from elsewhere.
     """
     language = frame.language
     form = frame.form
@@ -133,17 +141,36 @@ def connect(
         read_again = {recipe.loaded: uuid.uuid4().hex} if before is None or before.data != config.data else {}
         return {frame.base: config, **form.show(config), **show_source(config), **read_again}
 
-    filled = list(dict.fromkeys([frame.base, *form.components, *of_source, recipe.loaded]))
+    filled = list(dict.fromkeys([frame.base, *form.components, *of_source, recipe.loaded, own]))
 
     @shown(language)
-    def load(name: str) -> dict[Any, Any]:
-        return fill(presets.load(name))
+    def load(name: str, *values: Any) -> dict[Any, Any]:
+        if name != presets.OWN:
+            return fill(presets.load(name))
+        source = in_use(form.values(values))
+        if source.kind == "bundled" or not source.name:
+            return {**show_source(None), recipe.loaded: uuid.uuid4().hex}
+        return {**fill(presets.own(source, uploads.title(source))), own: uuid.uuid4().hex}
+
+    @shown(language)
+    def load_builtin(name: str) -> dict[Any, Any]:
+        return fill(presets.offline_sample(presets.load(name)))
+
+    def offer_builtin(name: str | None) -> Any:
+        return gr.update(visible=name in presets.names() and presets.load(name).model.id != BUILTIN_MODEL)
+
+    def start_of(preset: str | None, config: RunConfig) -> tuple[str, RunConfig]:
+        """Return the preset that a config is compared with: its name, and its settings."""
+        if preset == presets.OWN:
+            return preset, presets.own(config.data.source, uploads.title(config.data.source))
+        name = preset or command.nearest_preset(config)
+        return name, presets.load(name)
 
     @shown(language)
     def reset(event: gr.EventData, base: RunConfig, preset: str | None, *values: Any) -> dict[Any, Any]:
         asked = event._data.get("setting") if isinstance(event._data, dict) else None
         config = _read(values, base)
-        then = presets.load(preset or command.nearest_preset(config or base))
+        _, then = start_of(preset, config or base)
         if asked in recipe_views.WHOLE:
             config = config or base
             section = value_of(then, asked)
@@ -166,9 +193,9 @@ def connect(
         if config is None:  # the verdict says why
             return {recipe.changed: gr.skip()}
         chosen = settings_file.as_chosen(config)
-        name = preset or command.nearest_preset(chosen)
+        name, start = start_of(preset, chosen)
         return {
-            recipe.changed: recipe_views.differences(name, presets.load(name), chosen, language),
+            recipe.changed: recipe_views.differences(preset_choices.title(name, language), start, chosen, language),
             recipe.text.command: recipe_views.command_line(chosen, language),
             **settings_text.said(recipe.text, config, text, written, told, language),
         }
@@ -187,7 +214,11 @@ def connect(
         config, preset, told = settings_text.taken(text)
         return {**fill(config), recipe.preset: preset, **settings_text.applied(recipe.text, config, told, language)}
 
-    recipe.preset.input(load, [recipe.preset], filled, trigger_mode="always_last", **QUIET)
+    asked = [recipe.preset, *form.components]
+    recipe.preset.input(load, asked, filled, trigger_mode="always_last", **QUIET)
+    chosen.then(load, asked, filled, **QUIET)
+    recipe.builtin.click(load_builtin, recipe.preset, filled, **QUIET)
+    recipe.preset.change(offer_builtin, recipe.preset, recipe.builtin, trigger_mode="always_last", **QUIET)
     everything = [frame.base, recipe.preset, *form.components]
     recipe.changed.click(reset, everything, [*filled, recipe.changed], **QUIET)
     events = [part.change for part in form.components]

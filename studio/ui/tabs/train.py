@@ -7,21 +7,20 @@ from typing import Any
 
 import gradio as gr
 
-from studio import runs
 from studio.config import RunConfig
-from studio.errors import RunError
 from studio.i18n import text
-from studio.runs import Action
 from studio.ui import before_views, status_views
 from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
 from studio.ui.frame import Frame
 from studio.ui.tabs import before, curves, log, notify, recipe, strip, waiting
+from studio.ui.tabs import stopping as stopping_card
 from studio.ui.tabs.before import Before
 from studio.ui.tabs.curves import Curves
 from studio.ui.tabs.log import Log
 from studio.ui.tabs.recipe import Recipe
+from studio.ui.tabs.stopping import StoppingCard
 from studio.ui.tabs.strip import StripCard
 from studio.ui.tabs.waiting import Waiting
 from studio.ui.words import Words
@@ -35,8 +34,7 @@ class TrainTab:
     start: gr.Button
     pause: gr.Button
     resume: gr.Button
-    stop: gr.Button
-    cancel: gr.Button
+    stopping: StoppingCard
     try_now: gr.Button
     ways: gr.HTML
     apply: gr.Button
@@ -71,8 +69,7 @@ class TrainTab:
             self.start,
             self.pause,
             self.resume,
-            self.stop,
-            self.cancel,
+            *self.stopping.outputs,
             self.try_now,
             self.ways,
             self.apply,
@@ -102,14 +99,15 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
                 resume = words.make(gr.Button, text="ui.train.resume", visible=False, min_width=96)
                 start = words.make(gr.Button, text="ui.train.start", variant="primary", min_width=120)
                 pause = words.make(gr.Button, text="ui.train.pause", visible=False, min_width=96)
-                stop = words.make(gr.Button, text="ui.train.stop", visible=False, min_width=96)
-                cancel = words.make(gr.Button, text="ui.train.cancel", visible=False, min_width=96)
+                stop = StoppingCard(words)
+        stop.build_question(words)
         status = words.make(gr.HTML, text="ui.status.none", frame='<p class="empty">{}</p>', elem_id="status")
         failure = gr.HTML(elem_id="failure")
         ways = gr.HTML(elem_id="ways")
         apply = words.make(gr.Button, text="ui.oom_advice.apply", visible=False, elem_id="apply")
         with gr.Row(elem_id="why-row"):
             why = gr.HTML(elem_id="why")
+            blocked = gr.HTML(elem_id="start-blocked")
             notify.build(words.language)
         look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
     queue = waiting.build(words)
@@ -123,14 +121,13 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         with gr.Column(scale=6, min_width=320):
             chosen = recipe.build(words, form, preset_name)
         with gr.Column(scale=5, min_width=320):
-            checks = before.build(words)
+            checks = before.build(words, start, blocked)
     return TrainTab(
         recipe=chosen,
         start=start,
         pause=pause,
         resume=resume,
-        stop=stop,
-        cancel=cancel,
+        stopping=stop,
         try_now=try_now,
         ways=ways,
         apply=apply,
@@ -170,7 +167,7 @@ def render(
     if before is None or panel != _panel(before, language):
         updates[tab.status] = panel
     if other or following.to_be_drawn:
-        updates |= curves.render(tab.curves, following, curves_look, language, titled=before is None)
+        updates |= curves.render(tab.curves, following, curves_look, language)
         following = following.as_drawn()
     if other or _lines(before) != _lines(following):
         updates |= log.render(tab.log, following, log_look, language)
@@ -182,7 +179,8 @@ def render(
 
 
 def _panel(following: Following, language: str) -> str:
-    return status_views.status_panel(following.run_id, following.glance, language, following.stopping, following.silent)
+    stopping, kept = following.stopping, stopping_card.kept(following)
+    return status_views.status_panel(following.run_id, following.glance, language, stopping, following.silent, kept)
 
 
 def _lines(following: Following | None) -> int:
@@ -202,8 +200,7 @@ def buttons(tab: TrainTab, following: Following, language: str, chosen: str | No
         ),
         tab.resume: gr.update(visible=go_on, variant="primary" if go_on and not done and not busy else "secondary"),
         tab.pause: gr.update(visible=alive, interactive=not asked),
-        tab.stop: gr.update(visible=alive, interactive=not asked),
-        tab.cancel: gr.update(visible=alive, interactive=not asked),
+        **tab.stopping.render(following),
         tab.try_now: gr.update(visible=alive, interactive=tried, variant="primary" if tried else "secondary"),
         tab.ways: before_views.suggestions(suggestions, language),
         tab.apply: gr.update(visible=any(way.resumes for way in suggestions)),
@@ -264,22 +261,12 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.living.all))
         return show_run(follow(run.id), *looks)
 
-    def ask(action: Action) -> Callable[..., dict[Any, Any]]:
-        @shown(language)
-        def asked(following: Following, *looks: Any) -> dict[Any, Any]:
-            if not following.alive or following.run_id is None:
-                raise RunError("ui.nothing_to_stop")
-            runs.find(following.run_id).request(action)
-            return show_run(follow(following.run_id), *looks)
-
-        return asked
-
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
     settings = [*frame.config_inputs, tab.recipe.model.token, frame.following, *tab.looks]
     tab.start.click(start, settings, show_run_outputs, **quiet)
     followed = [frame.following, *tab.looks]
-    tab.stop.click(ask("stop"), followed, show_run_outputs, **quiet)
-    tab.cancel.click(ask("cancel"), followed, show_run_outputs, **quiet)
+    tab.stopping.connect(followed, show_run, show_run_outputs)
     tab.apply.click(go_on_with_less, followed, show_run_outputs, **quiet)
-    tab.pause.click(ask("pause"), followed, show_run_outputs, **quiet)
+    pause = stopping_card.request("pause", language, show_run)
+    tab.pause.click(pause, followed, show_run_outputs, **quiet)
     tab.resume.click(resume, followed, show_run_outputs, **quiet)

@@ -1,0 +1,148 @@
+"""The command style."""
+
+import json
+import math
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from studio import runs
+from studio.cli.console import (
+    LANGUAGE,
+    AsJson,
+    RunId,
+    Settings,
+    err,
+    out,
+    print_json,
+    print_messages,
+    print_plain,
+    text,
+)
+from studio.config import parse_setting
+
+app = typer.Typer()
+
+
+@app.command(help=text("cli.style"))
+def style(
+    run_id: RunId,
+    strengths: Annotated[
+        list[float] | None, typer.Option("--strength", min=0, max=1.5, help=text("cli.style_strength"))
+    ] = None,
+    against: Annotated[list[str] | None, typer.Option("--against", help=text("cli.style_against"))] = None,
+    prompts_file: Annotated[Path | None, typer.Option("--prompts", help=text("cli.prompts"))] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help=text("cli.limit"))] = 40,
+    prompted: Annotated[bool, typer.Option("--prompted/--no-prompted", help=text("cli.style_prompted"))] = True,
+    curve: Annotated[bool, typer.Option("--curve", help=text("cli.style_curve"))] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+    from studio.compare.columns import NOW, parse_column
+    from studio.style.request import StyleRequest
+
+    run = runs.find(run_id)
+    columns = [parse_column(NOW, strength) for strength in strengths or [1.0]] + list(map(parse_column, against or []))
+    generation = run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
+    rows = str(prompts_file) if prompts_file else "auto"
+    request = StyleRequest(run.id, tuple(columns), rows, limit, generation, prompted, curve)
+    job = gpu.thread().style(request)
+    signal.signal(signal.SIGINT, lambda *_: job.stop())  # answers are kept, and the same command resumes
+    bars = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*bars, console=err, disable=as_json, transient=True) as progress:
+        task = progress.add_task(text("phase.styling"), total=None)
+        for update in job.updates():
+            progress.update(task, total=update.total or None, completed=update.done)
+    if as_json:
+        print_json(_document(update))
+    elif update.report:
+        _show(update.report)
+    if update.stopped:
+        if not as_json:
+            out.print(text("style.stopped", done=update.done, total=update.total))
+        raise typer.Exit(130)
+
+
+def _document(update: Any) -> dict[str, Any]:
+    """Return the report as a JSON document, with what a reader would have to derive from it."""
+    from studio.style.headline import headline
+
+    if not update.report:
+        return {"stopped": update.stopped, "done": update.done, "total": update.total}
+    document = json.loads(update.report.to_json())
+    for column, report in zip(document["columns"], update.report.columns, strict=True):
+        column["title"] = report.title()
+    if update.report.verdict:
+        document["verdict"]["text"] = update.report.verdict.reason.text()
+    if update.report.curve:
+        document["curve"]["text"] = update.report.curve.reason.text()
+    return document | {"headline": headline(update.report).text(), "path": str(update.path), "stopped": False}
+
+
+def _show(report: Any) -> None:
+    from studio.style.headline import headline
+
+    print_messages(report.notes, "yellow")
+    if report.columns:
+        out.print(_columns_table(report.columns))
+        values = {"candidates": report.candidates, "chance": f"{100 / report.candidates:.0f}"}
+        print_plain(text("style.legend", spread=f"{report.author_spread:.2f}", **values), "dim")
+    for side, words in (("author", report.author_words), ("base", report.base_words)):
+        if words:
+            print_plain(f"{text(f'style.words.{side}')}: {', '.join(word.word for word in words)}")
+    if report.curve:
+        out.print(_curve_table(report.curve))
+        print_plain(report.curve.reason)
+        print_plain(text("style.curve.recommended", percent=f"{100 * report.curve.recommended:g}"))
+    if report.verdict:
+        print_plain(text("style.verdict.title"), "bold")
+        print_plain(report.verdict.reason)
+    if report.columns:
+        print_plain(text("style.seconds", seconds=f"{report.seconds:.0f}"), "dim")
+    print_plain(headline(report), "bold")
+
+
+def _columns_table(columns: Sequence[Any]) -> Table:
+    names = ("column", "strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
+    table = Table(*(text(f"style.columns.{name}") for name in names), box=None)
+    for column in columns:
+        drift = column.drift
+        table.add_row(
+            column.title(LANGUAGE),
+            _percent(column.strength),
+            _percent(column.fit, 100),
+            _fluency(column),
+            f"{100 * column.ended.value:.0f} %",
+            f"{100 * column.copied.value:.0f} %",
+            text(f"style.drift.{drift.level}", divergence=f"{drift.divergence.value:.2f}") if drift else "–",
+            f"{column.prompt_tokens:.0f}" if column.prompt_tokens else "–",
+        )
+    return table
+
+
+def _curve_table(curve: Any) -> Table:
+    heads = [text("style.curve.strength"), *(text(f"style.columns.{name}") for name in ("strength", "fit", "fluency"))]
+    table = Table(*heads, text("style.columns.copied"), title=text("style.curve.title"), box=None)
+    for point in curve.points:
+        copied = f"{100 * point.copied:.0f} %"
+        values = _percent(point.strength), _percent(point.fit, 100), _fluency(point), copied
+        table.add_row(f"{100 * point.factor:g} %", *values)
+    return table
+
+
+def _percent(estimate: Any, factor: float = 1.0) -> str:
+    if not math.isfinite(estimate.low):
+        return "–"
+    value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.0f} % \\[{low:.0f}–{high:.0f}]"
+
+
+def _fluency(measured: Any) -> str:
+    key = "fluent" if measured.fluent else "not_fluent"
+    return text(f"style.fluency.{key}", distance=f"{measured.perplexity_distance.value:+.2f}")

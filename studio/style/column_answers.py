@@ -1,0 +1,98 @@
+"""The columns of a measurement: their prompts, and their answers as far as they are made."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from studio.compare.column_loading import LoadedColumns
+from studio.compare.columns import Column
+from studio.config import GenerationConfig
+from studio.data.conversation import Turn
+from studio.data.prompt import PromptRenderer
+from studio.data.tokens import prompt_ids
+from studio.generation.held_out import HeldOutRow
+from studio.runs import Run
+from studio.style import answers
+from studio.style.answers import Answer, AnsweredPrompt, AnswerStore
+
+
+class ColumnAnswers:
+    """Answers prompts with columns, and takes from the stores what was answered before."""
+
+    def __init__(
+        self,
+        run: Run,
+        columns: Sequence[Column],
+        models: LoadedColumns,
+        renderer: PromptRenderer,
+        settings: GenerationConfig,
+        stop: threading.Event,
+        on_progress: Callable[[int], None],
+    ):
+        """`on_progress` gets the number of answers done so far."""
+        self._run, self._columns, self._models, self._renderer = run, list(columns), models, renderer
+        self._settings, self._stop, self._on_progress = settings, stop, on_progress
+        self.done = 0
+
+    def prompts(self, column: Column, rows: Sequence[HeldOutRow]) -> list[AnsweredPrompt]:
+        """Return the prompts as a column with its own context sees them."""
+        if column.is_plain:
+            return [AnsweredPrompt(row.prompt, row.ids) for row in rows]
+        system = () if column.system is None else (Turn("system", column.system),)
+        turns = [(*system, *column.shots, Turn("user", row.prompt)) for row in rows]
+        tokenizer = self._models.tokenizer
+        ids = [tuple(prompt_ids(self._renderer.question(each), tokenizer)) for each in turns]
+        return [AnsweredPrompt(row.prompt, own) for row, own in zip(rows, ids, strict=True)]
+
+    def _store(self, column: Column, adapter: str | None) -> AnswerStore:
+        base, dtype = self._models.base_sha256, str(self._models.model.dtype)
+        return answers.open_store(self._run.path, column, adapter, base, dtype, self._settings)
+
+    def answer(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[list[Answer]]:
+        """Return the answers of some columns; a few columns at a time are one batch where they can be mixed.
+
+        Columns with a context of their own are answered alone: a batch is padded to its longest prompt.
+        """
+        result: dict[int, list[Answer]] = {}
+        plain = [number for number in numbers if self._columns[number].is_plain]
+        groups = [
+            plain[at : at + answers.MAX_COLUMNS_TOGETHER] for at in range(0, len(plain), answers.MAX_COLUMNS_TOGETHER)
+        ]
+        groups += [[number] for number in numbers if number not in plain]
+        for group in groups:
+            stores = [self._store(self._columns[number], self._models.hashes[number]) for number in group]
+            prompts = [self.prompts(self._columns[number], rows) for number in group]
+            missing = [
+                number
+                for number, store, own in zip(group, stores, prompts, strict=True)
+                if any(prompt not in store for prompt in own)
+            ]
+            self._advance(len(rows) * (len(group) - len(missing)))
+            if missing:
+                chosen = [group.index(number) for number in missing]
+                before = self.done
+                answers.answer_missing(
+                    answers.only(self._models, missing),
+                    [stores[place] for place in chosen],
+                    [prompts[place] for place in chosen],
+                    self._settings,
+                    self._stop,
+                    self._advance,
+                )
+                self._advance(before + len(rows) * len(missing) - self.done)
+            for number, store, own in zip(group, stores, prompts, strict=True):
+                result[number] = [store[prompt] for prompt in own]
+        return [result[number] for number in numbers]
+
+    def answer_with(self, column: Column, rows: Sequence[HeldOutRow]) -> list[Answer]:
+        """Return the answers of the base with a context of its own, which is no loaded column."""
+        store, prompts = self._store(column, None), self.prompts(column, rows)
+        before = self.done
+        answers.answer_missing(
+            answers.base_of(self._models), [store], [prompts], self._settings, self._stop, self._advance
+        )
+        self._advance(before + len(rows) - self.done)
+        return [store[prompt] for prompt in prompts]
+
+    def _advance(self, count: int) -> None:
+        self.done += count
+        self._on_progress(self.done)

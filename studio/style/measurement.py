@@ -1,0 +1,154 @@
+"""From the answers of all columns to the report: every column against the same anchors, with the same draws."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from studio.compare.columns import BASE, Column
+from studio.generation.held_out import HeldOutRow
+from studio.i18n import Message, message
+from studio.style import bootstrap, curve, fluency
+from studio.style.answers import Answer
+from studio.style.drift import Drift
+from studio.style.report import (
+    Anchors,
+    AnswerScores,
+    ColumnReport,
+    Curve,
+    StyleReport,
+    column_report,
+    curve_point,
+)
+from studio.style.scoring import AnswerScorer
+from studio.style.strength import OutOfFold
+from studio.style.verdict import PairedScores, Verdict, verdict
+
+
+@dataclass(frozen=True)
+class AnsweredColumn:
+    """A column with its answer to each prompt."""
+
+    column: Column
+    adapter: str | None
+    """SHA-256 of its adapter; None for the base."""
+    answers: tuple[Answer, ...]
+    prompt_tokens: float
+    """Mean tokens of a prompt."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Scores the answers, and sums them up."""
+
+    scorer: AnswerScorer
+    folds: OutOfFold
+    train: Sequence[HeldOutRow]
+    columns: Sequence[AnsweredColumn]
+    """The base first."""
+    drifts: Mapping[Column, Drift]
+    notes: list[Message]
+    """What has to be said of the measurement; grows."""
+
+    def fill(self, empty: StyleReport) -> StyleReport:
+        """Return a report with the figures of all columns."""
+        columns = [self._report(column, scores) for column, scores in zip(self.columns, self._scores, strict=True)]
+        if self._author:
+            texts = [row.reference or "" for row in self.scorer.rows]
+            columns.insert(1, column_report(self._author, self._anchors, answers=texts))
+        return replace(
+            empty,
+            columns=tuple(columns),
+            candidates=len(self.scorer.candidates[0]),
+            accuracy=self.folds.accuracy,
+            separable=self.folds.is_separable,
+            author_spread=fluency.spread(self._anchors.author_log_perplexity),
+            verdict=self._verdict(columns),
+        )
+
+    def curve(self, report: StyleReport, others: Sequence[AnsweredColumn], rows: Sequence[HeldOutRow]) -> Curve:
+        """Return the strength curve of the report's first adapter; `others` have answered some `rows` of it."""
+        assert report.main
+        assert report.main.column
+        chosen = [self.scorer.rows.index(row) for row in rows]
+        anchors = self._anchors.part(chosen)
+        base = column_report(report.base_column.scores.part(chosen), anchors, column=BASE)
+        points = [curve_point(base)]
+        own = replace(report.main.column, strength=1.0)
+        for column in report.columns:
+            if column.column and not column.column.is_base and replace(column.column, strength=1.0) == own:
+                points.append(curve_point(column_report(column.scores.part(chosen), anchors, column=column.column)))
+        for each in others:
+            points.append(curve_point(column_report(_score(self.scorer, each, chosen), anchors, column=each.column)))
+        return curve.recommend(points, min(each.fit.value for each in (report.author, report.base_column) if each))
+
+    @cached_property
+    def _scores(self) -> list[AnswerScores]:
+        return [_score(self.scorer, column) for column in self.columns]
+
+    @cached_property
+    def _author(self) -> AnswerScores | None:
+        """The scores of the references; None where a prompt has none."""
+        texts = [row.reference or "" for row in self.scorer.rows]
+        return self.scorer.score(texts, [True] * len(texts)) if all(texts) else None
+
+    @cached_property
+    def _anchors(self) -> Anchors:
+        """The author's figures on the same prompts, or on training rows where the prompts have no references."""
+        base = self._scores[0]
+        weights = bootstrap.draws(len(base.style))
+        if self._author:
+            return Anchors(
+                base_style=base.style,
+                author_style=self._author.style,
+                author_log_perplexity=self._author.log_perplexity,
+                weights=weights,
+                author_repeated=_mean(self._author.repeated),
+                separable=self.folds.is_separable,
+            )
+        self.notes.append(message("style.note.no_references"))
+        rows = evenly_spaced(self.train, len(base.style))
+        texts = [row.reference or "" for row in rows]
+        return Anchors(
+            base_style=base.style,
+            author_style=self.folds.author,
+            author_log_perplexity=self.scorer.log_perplexities(rows, texts),
+            weights=weights,
+            author_repeated=_mean([fluency.repeated_ngrams(text) for text in texts]),
+            separable=self.folds.is_separable,
+        )
+
+    def _report(self, column: AnsweredColumn, scores: AnswerScores) -> ColumnReport:
+        return column_report(
+            scores,
+            self._anchors,
+            column=column.column,
+            adapter=column.adapter,
+            answers=[answer.text for answer in column.answers],
+            drift=self.drifts.get(column.column),
+            prompt_tokens=column.prompt_tokens,
+        )
+
+    def _verdict(self, columns: Sequence[ColumnReport]) -> Verdict | None:
+        """Return the verdict on the first adapter against the first base with a context of its own."""
+        named = [(each.column, each.scores) for each in columns if each.column]
+        adapter = next((scores for column, scores in named if not column.is_base), None)
+        prompted = next((scores for column, scores in named if column.is_base and not column.is_plain), None)
+        if adapter is None or prompted is None or not self.folds.is_separable:
+            return None
+        paired = [PairedScores(scores.style, scores.fits) for scores in (adapter, prompted, self._scores[0])]
+        return verdict(*paired, self._anchors.author_style, self._anchors.weights)
+
+
+def _score(scorer: AnswerScorer, column: AnsweredColumn, chosen: Sequence[int] | None = None) -> AnswerScores:
+    texts, ended = [answer.text for answer in column.answers], [answer.ended for answer in column.answers]
+    return scorer.score(texts, ended, chosen)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def evenly_spaced(rows: Sequence[Any], count: int) -> list[Any]:
+    """Return `count` of the rows, evenly spaced; all where there are fewer."""
+    return [rows[at * len(rows) // count] for at in range(count)] if len(rows) > count else list(rows)

@@ -1,0 +1,265 @@
+"""The job of the meter: answer, then score. It runs on the GPU thread, can be stopped, and goes on where it was.
+
+Answers are kept as they come (see `answers`). The report is stored in `<run>/style/report-<id>.json`; its id is a hash
+of all that it depends on, so that no other checkpoint, strength or list of prompts ever gets it.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from studio import runs
+from studio.compare.column_loading import LoadedColumns, load_columns
+from studio.compare.columns import BASE, Column
+from studio.data.prepare import run_renderer
+from studio.data.prompt import ChatRenderer
+from studio.data.tokens import IGNORED
+from studio.errors import DeviceError, PromptError
+from studio.evaluate.metrics import detect_language
+from studio.files import replace_file, user_cache
+from studio.generation import held_out
+from studio.generation.held_out import GENERAL, HeldOutRow
+from studio.i18n import Message, message
+from studio.journal import digest
+from studio.model import hardware
+from studio.model.adapter import ModelHost
+from studio.model.limits import positions
+from studio.runs import Run
+from studio.style import bootstrap, curve, headline, prompted, style_store
+from studio.style.answers import FOLDER, Answer, Stopped, base_of, only
+from studio.style.column_answers import ColumnAnswers
+from studio.style.copying import TrainingText
+from studio.style.drift import Drift, drift, score_ordinary
+from studio.style.measurement import AnsweredColumn, Measurement, evenly_spaced
+from studio.style.report import StyleReport
+from studio.style.request import TRAINING_ROWS, StyleProgress, StyleRequest
+from studio.style.scoring import AnswerScorer
+from studio.style.strength import (
+    MIN_ANSWERS,
+    StyleClassifier,
+    cross_validate,
+    missing_text,
+    style_words,
+    train_classifier,
+)
+
+VERSION = 1
+"""Part of every report's id; raised when a measure changes."""
+MAX_TRAINED_TOKENS = 1_000_000
+"""Tokens of training answers in which copies are searched."""
+
+
+def measure_style(
+    request: StyleRequest,
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[StyleProgress], None],
+    stop: threading.Event,
+) -> None:
+    """Measure the columns of a request; `show` is called after every batch, and with the report in the end.
+
+    Raises DeviceError while a run is active, CompareError where there is nothing to measure on, or the data changed.
+    """
+    import torch
+
+    alive = runs.alive_runs(hardware.devices())
+    if training is not None or alive:
+        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
+    run = runs.find(request.run_id)
+    columns = _columns(request)
+    with torch.no_grad(), load_columns(host, run, run.config(), columns, None) as models:
+        job = _StyleJob(request, run, columns, models, show, stop)
+        try:
+            job.run()
+        except Stopped:
+            show(StyleProgress(job.done, job.total, stopped=True))
+
+
+def _columns(request: StyleRequest) -> tuple[Column, ...]:
+    """Return all columns to load, each once: the base, those of the request, and the strengths of the curve."""
+    columns = [BASE, *request.columns]
+    if request.curve and (adapter := next((column for column in request.columns if not column.is_base), None)):
+        columns += [replace(adapter, strength=factor) for factor in curve.FACTORS]
+    return tuple(dict.fromkeys(columns))
+
+
+class _StyleJob:
+    def __init__(
+        self,
+        request: StyleRequest,
+        run: Run,
+        columns: Sequence[Column],
+        models: LoadedColumns,
+        show: Callable[[StyleProgress], None],
+        stop: threading.Event,
+    ):
+        self._request, self._run, self._columns, self._models = request, run, list(columns), models
+        self._show, self._stop = show, stop
+        self._settings = request.generation or run.config().generation
+        self._renderer = run_renderer(run, models.tokenizer)
+        self._notes: list[Message] = [*models.notes, *models.unproven]
+        self._answers = ColumnAnswers(run, columns, models, self._renderer, self._settings, stop, self._progress)
+        self.total = 0
+
+    @property
+    def done(self) -> int:
+        """Answers so far."""
+        return self._answers.done
+
+    def run(self) -> None:
+        """Read the rows, answer, score, and store the report."""
+        tokenizer = self._models.tokenizer
+        rows, notes = held_out.select(self._run, self._request.rows, tokenizer, self._check_stop)
+        rows = evenly_spaced([row for row in rows if row.prompt], self._request.limit)
+        self._notes += notes
+        train, trained = held_out.from_training(self._run, tokenizer, TRAINING_ROWS, self._check_stop)
+        train = [row for row in train if row.reference]
+        report_id = self._report_id(rows, train)
+        path = style_store.path_of(self._run, report_id)
+        report = style_store.read(path)
+        if report is None:
+            empty = StyleReport(
+                self._run.id, report_id, tuple(row.prompt for row in rows), self._models.base_sha256, self._notes
+            )
+            reason = _too_little(rows, train)
+            report = replace(empty, too_little=reason) if reason else self._measure(empty, rows, train, trained)
+            path.parent.mkdir(exist_ok=True)
+            replace_file(path, replace(report, notes=tuple(self._notes)).to_json())
+            report = style_store.read(path)
+        self._show(StyleProgress(self.done, self.total, report, path))
+
+    def _report_id(self, rows: Sequence[HeldOutRow], train: Sequence[HeldOutRow]) -> str:
+        """Return a hash of all that the report depends on."""
+        depends_on = {
+            "version": VERSION,
+            "base": self._models.base_sha256,
+            "dtype": str(self._models.model.dtype),
+            "columns": [column.as_json() for column in self._columns],
+            "adapters": self._models.hashes,
+            "generation": self._settings.model_dump(mode="json"),
+            "rows": [asdict(row) for row in (*rows, *train)],
+            "prompted": self._request.prompted,
+            "curve": self._request.curve,
+        }
+        return digest(json.dumps(depends_on, sort_keys=True))[:16]
+
+    def _measure(
+        self, empty: StyleReport, rows: list[HeldOutRow], train: list[HeldOutRow], trained: Any
+    ) -> StyleReport:
+        """Answer what is not answered yet, the base's training prompts first, and fill in the report."""
+        wanted = {BASE, *self._request.columns}
+        measured = [number for number, column in enumerate(self._columns) if column in wanted]
+        strengths = [number for number in range(len(self._columns)) if number not in measured]
+        curve_rows = evenly_spaced(rows, curve.PROMPTS)
+        self.total = len(train) + (len(measured) + self._request.prompted) * len(rows)
+        self.total += len(strengths) * len(curve_rows)
+        [base_training] = self._answers.answer([0], train)
+        texts = [row.reference or "" for row in train], [answer.text for answer in base_training]
+        began = time.perf_counter()
+        classifier, folds = train_classifier(*texts), cross_validate(*texts, [row.prompt for row in train])
+        seconds = time.perf_counter() - began
+        columns = [self._column(number, rows, given) for number, given in self._answered(measured, rows)]
+        if rival := self._prompted(classifier, train, rows) if self._request.prompted else None:
+            columns.insert(1, self._column(None, rows, self._answers.answer_with(rival, rows), rival))
+        on_curve = [self._column(number, curve_rows, given) for number, given in self._answered(strengths, curve_rows)]
+
+        began = time.perf_counter()
+        base, trained_text = base_of(self._models), self._training_text(trained)
+        store = user_cache(FOLDER) / f"scores-{self._scores_id(rows, texts)}"
+        scorer = AnswerScorer(self._run, base, rows, classifier, trained_text, self._check_stop, store)
+        measurement = Measurement(scorer, folds, train, columns, self._drifts(measured), self._notes)
+        report = measurement.fill(empty)
+        if self._request.curve and report.main:
+            report = replace(report, curve=measurement.curve(report, on_curve, curve_rows))
+        author_words, base_words = style_words(classifier, *texts)
+        report = replace(report, author_words=author_words, base_words=base_words)
+        return replace(report, seconds=seconds + time.perf_counter() - began)
+
+    def _scores_id(self, rows: Sequence[HeldOutRow], texts: tuple[list[str], list[str]]) -> str:
+        """Return a hash of all that the score of an answer depends on; the training answers are those of the data."""
+        data = self._run.resolved()["data"]
+        depends_on = [VERSION, self._models.base_sha256, str(self._models.model.dtype), data, texts]
+        return digest(json.dumps([*depends_on, [asdict(row) for row in rows]]))[:16]
+
+    def _answered(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[tuple[int, list[Answer]]]:
+        return list(zip(numbers, self._answers.answer(numbers, rows), strict=True)) if numbers else []
+
+    def _column(
+        self, number: int | None, rows: Sequence[HeldOutRow], given: Sequence[Answer], column: Column | None = None
+    ) -> AnsweredColumn:
+        column = column or self._columns[number or 0]
+        adapter = None if number is None else self._models.hashes[number]
+        lengths = [len(prompt.ids) for prompt in self._answers.prompts(column, rows)]
+        return AnsweredColumn(column, adapter, tuple(given), sum(lengths) / len(lengths))
+
+    def _progress(self, done: int) -> None:
+        self._show(StyleProgress(done, self.total))
+
+    def _check_stop(self, share: float = 0.0) -> None:
+        if self._stop.is_set():
+            raise Stopped
+
+    def _prompted(
+        self, classifier: StyleClassifier, train: Sequence[HeldOutRow], rows: Sequence[HeldOutRow]
+    ) -> Column | None:
+        """Return the base with a good prompt; None, with a note, where the template takes no examples."""
+        if not isinstance(self._renderer, ChatRenderer):
+            self._notes.append(message("style.note.no_examples"))
+            return None
+        tokenizer = self._models.tokenizer
+        pairs = [(row.prompt, row.reference or "") for row in train]
+        lengths = [len(tokenizer("\n".join(pair), add_special_tokens=False)["input_ids"]) for pair in pairs]
+        room = _positions(self._models.model.config) // 2 - max(len(row.ids) for row in rows)
+        room = min(prompted.MAX_EXAMPLE_TOKENS, room - self._settings.max_new_tokens)
+        chosen = prompted.choose_examples(classifier, [answer for _, answer in pairs], lengths, room)
+        if not chosen:
+            self._notes.append(message("style.note.no_room"))
+            return None
+        language = detect_language([row.prompt for row in rows])
+        system = self._run.config().data.prompt.system
+        return prompted.prompted_column([pairs[row] for row in chosen], system, language)
+
+    def _training_text(self, trained: Any) -> TrainingText:
+        """Return the trained tokens of the rows, as far as `MAX_TRAINED_TOKENS` go."""
+        ids: list[list[int]] = []
+        size = 0
+        for row in trained:
+            if size > MAX_TRAINED_TOKENS:
+                self._notes.append(message("style.note.copies", rows=len(ids), all=len(trained)))
+                break
+            labels = zip(row["input_ids"], row["labels"], strict=True)
+            ids.append([token for token, label in labels if label != IGNORED])
+            size += len(ids[-1])
+        return TrainingText(self._models.tokenizer.batch_decode(ids, skip_special_tokens=True), ids)
+
+    def _drifts(self, numbers: Sequence[int]) -> dict[Column, Drift]:
+        """Return what each column's model does to ordinary questions, asked without a context of the column's own."""
+        try:
+            rows = held_out.from_bundled(self._run, GENERAL, self._models.tokenizer)
+        except PromptError as error:  # a text template with more columns than a question
+            self._notes.append(message("compare.note.no_general", detail=error.text()))
+            return {}
+        rows = [row for row in rows if row.answer]
+        if not rows:
+            return {}
+        scores = score_ordinary(only(self._models, numbers), self._models.names[0], rows, self._check_stop)
+        weights = bootstrap.draws(len(rows))
+        return {
+            self._columns[number]: drift(own, scores[0], weights) for number, own in zip(numbers, scores, strict=True)
+        }
+
+
+def _too_little(rows: Sequence[HeldOutRow], train: Sequence[HeldOutRow]) -> Message | None:
+    """Return why there is too little text to measure; None where there is enough."""
+    if lacking := missing_text([row.reference or "" for row in train]):
+        return headline.too_little(*lacking)
+    return headline.too_few_prompts(len(rows)) if len(rows) < MIN_ANSWERS else None
+
+
+def _positions(config: Any) -> int:
+    """Return how many tokens a model takes, or was trained on, at most."""
+    embeddings = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
+    return positions(config.to_dict()) or (embeddings if embeddings > 0 else 2048)

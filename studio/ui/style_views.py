@@ -1,0 +1,176 @@
+"""What the meter says of a run, as the page shows it. Pure functions."""
+
+import html
+from collections.abc import Sequence
+
+from studio.compare.columns import Column
+from studio.i18n import text
+from studio.style.bootstrap import Estimate
+from studio.style.headline import headline
+from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
+from studio.style.request import StyleProgress
+from studio.style.strength import StyleWord
+from studio.ui.views import bar, empty, paragraph, said
+
+_COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
+"""The size of the strength curve and of its margins, in units of its view box."""
+
+
+def progress(so_far: StyleProgress, language: str) -> str:
+    """Return how many answers there are; without a total the measurement has not begun."""
+    share = so_far.done / so_far.total if so_far.total else None
+    words = text("phase.styling", language)
+    count = text("ui.style.answers", language, done=so_far.done, total=so_far.total) if so_far.total else ""
+    return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}<b>{html.escape(count)}</b></div>'
+
+
+def report(found: StyleReport | None, language: str) -> str:
+    """Return all of a report, the sentence that sums it up first; without one, what will be here."""
+    if found is None:
+        return empty("ui.style.empty", language)
+    parts = [f'<p class="headline">{html.escape(said(headline(found), language))}</p>']
+    if found.verdict:
+        parts.append(
+            f'<p class="verdict {found.verdict.winner}">{html.escape(said(found.verdict.reason, language))}</p>'
+        )
+        if found.verdict.winner == "prompt":
+            parts.append(_prompt(found, language))
+    if found.columns:
+        parts.append(_table(found, language))
+        values = {"candidates": found.candidates, "chance": f"{100 / found.candidates:.0f}"}
+        legend = text("style.legend", language, spread=f"{found.author_spread:.2f}", **values)
+        measured = text("ui.style.measured", language, prompts=len(found.prompts))
+        parts.append(f'<p class="hint">{html.escape(measured)} {html.escape(legend)}</p>')
+    if found.curve:
+        parts.append(curve(found.curve, language))
+    parts += [_words(side, words, language) for side, words in _sides(found) if words]
+    parts += [paragraph(note, language, "hint") for note in found.notes]
+    return "".join(parts)
+
+
+def _sides(found: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:
+    return [("author", found.author_words), ("base", found.base_words)]
+
+
+def _table(found: StyleReport, language: str) -> str:
+    heads = "".join(f'<th scope="col">{html.escape(text(f"style.columns.{name}", language))}</th>' for name in _COLUMNS)
+    first = html.escape(text("style.columns.column", language))
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(column.title(language))}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in _cells(column, language))
+        + "</tr>"
+        for column in found.columns
+    )
+    return (
+        f'<div class="scroll" tabindex="0"><table class="style"><thead><tr><th scope="col">{first}</th>{heads}</tr>'
+        f"</thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cells(column: ColumnReport, language: str) -> list[str]:
+    fluency = "fluent" if column.fluent else "not_fluent"
+    distance = text(f"style.fluency.{fluency}", language, distance=f"{column.perplexity_distance.value:+.2f}")
+    drift = "–"
+    if column.drift:
+        divergence = f"{column.drift.divergence.value:.2f}"
+        drift = html.escape(text(f"style.drift.{column.drift.level}", language, divergence=divergence))
+    return [
+        _interval(column.strength),
+        _interval(column.fit, 100),
+        html.escape(distance),
+        f"{100 * column.ended.value:.0f} %",
+        f"{100 * column.copied.value:.0f} %",
+        drift,
+        f"{column.prompt_tokens:.0f}" if column.prompt_tokens else "–",
+    ]
+
+
+def _interval(estimate: Estimate, factor: float = 1.0) -> str:
+    value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
+    return f"<b>{value:.0f} %</b> <small>[{low:.0f}–{high:.0f}]</small>"
+
+
+def _words(side: str, words: Sequence[StyleWord], language: str) -> str:
+    title = html.escape(text(f"style.words.{side}", language))
+    items = "".join(f"<li>{html.escape(word.word)}</li>" for word in words)
+    return f'<div class="style-words {side}"><strong>{title}</strong><ul>{items}</ul></div>'
+
+
+def _prompt(found: StyleReport, language: str) -> str:
+    """Return the prompt that does as well, to be copied."""
+    column = next((each.column for each in found.columns if each.column and not each.column.is_plain), None)
+    if column is None:
+        return ""
+    title = html.escape(text("ui.style.prompt", language))
+    return f'<details><summary>{title}</summary><pre id="style-prompt">{html.escape(prompt(column))}</pre></details>'
+
+
+def prompt(column: Column) -> str:
+    """Return a column's system prompt and examples as text."""
+    return "\n\n".join([*filter(None, [column.system]), *(f"{turn.role}: {turn.content}" for turn in column.shots)])
+
+
+def use(found: StyleReport | None, language: str) -> str:
+    """Return the words of the button that uses the recommended strength; empty without one."""
+    if not (found and found.curve):
+        return ""
+    return text("ui.style.use", language, percent=f"{100 * found.curve.recommended:g}")
+
+
+# The strength curve
+
+
+def curve(found: Curve, language: str) -> str:
+    """Return style and fit over the adapter's strength as a picture, with the strength to use and why."""
+    most = max(100.0, *(min(point.strength.high, 200) for point in found.points))
+    last = max(point.factor for point in found.points)
+
+    def x(factor: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - 26) * factor / last
+
+    def y(percent: float) -> float:
+        return 10 + (_HEIGHT - _BOTTOM - 10) * (1 - min(max(percent, 0), most) / most)
+
+    def line(kind: str, values: Sequence[float]) -> str:
+        points = " ".join(
+            f"{x(point.factor):.1f},{y(value):.1f}" for point, value in zip(found.points, values, strict=True)
+        )
+        return f'<polyline class="{kind}" points="{points}"/>'
+
+    forth = [f"{x(point.factor):.1f},{y(point.strength.high):.1f}" for point in found.points]
+    back = [f"{x(point.factor):.1f},{y(point.strength.low):.1f}" for point in reversed(found.points)]
+    marks = "".join(_mark(point, x(point.factor), y(point.strength.value), language) for point in found.points)
+    lines = line("fit", [100 * point.fit.value for point in found.points])
+    lines += line("strength", [point.strength.value for point in found.points])
+    rows = "".join(
+        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 26}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+        f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value} %</text>'
+        for value in range(0, int(most) + 1, 50)
+    )
+    under = f'y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
+    ticks = "".join(
+        f'<text x="{x(point.factor):.1f}" {under}>{100 * point.factor:g} %</text>' for point in found.points
+    )
+    chosen = f"{x(found.recommended):.1f}"
+    title = html.escape(text("style.curve.title", language))
+    axis = html.escape(text("style.curve.strength", language))
+    names = "".join(
+        f'<span class="{kind}">{html.escape(text(f"style.columns.{kind}", language))}</span>'
+        for kind in ("strength", "fit")
+    )
+    names += f'<span class="bad">✕ {html.escape(text("style.headline.not_fluent", language))}</span>'
+    return (
+        f'<figure class="strength-curve"><figcaption>{title} {names}</figcaption>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">{rows}'
+        f'<polygon class="band" points="{" ".join(forth + back)}"/>'
+        f'<line class="chosen" x1="{chosen}" x2="{chosen}" y1="10" y2="{_HEIGHT - _BOTTOM}"/>{lines}{marks}{ticks}'
+        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 1}" text-anchor="middle">{axis}</text></svg>'
+        f"{paragraph(found.reason, language)}</figure>"
+    )
+
+
+def _mark(point: CurvePoint, x: float, y: float, language: str) -> str:
+    if not point.fluent:
+        return f'<text class="bad" x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle">✕</text>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{point.strength.value:.0f} %</title></circle>'

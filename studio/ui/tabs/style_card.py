@@ -1,0 +1,136 @@
+"""The meter's card, on the Scores tab: how much of the style the adapter has, and whether a prompt would do.
+
+The measurement belongs to the run: it goes on when the page is reloaded, and every page shows how it stands.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from studio import runs
+from studio.errors import CompareError, RunError, StudioError
+from studio.style import style_store
+from studio.style.report import StyleReport
+from studio.style.request import StyleProgress, StyleRequest
+from studio.ui import clock, jobs, style_views
+from studio.ui.failures import box, shown
+from studio.ui.frame import Frame
+from studio.ui.page import view
+from studio.ui.tabs.compare import CompareTab
+from studio.ui.tabs.compare_events import after, settings_of
+from studio.ui.words import Words
+
+KIND = "style"
+_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_COPY = (
+    "() => { navigator.clipboard.writeText(document.querySelector('#style-prompt')?.textContent ?? ''); return []; }"
+)
+
+
+class StyleCard:
+    """Measures the style of the adapter that the head of the tab names."""
+
+    def __init__(self, words: Words):
+        """Build the card inside the current Blocks."""
+        self.language = words.language
+        with gr.Column(elem_classes="card", elem_id="style-card"):
+            words.heading("ui.style.title")
+            words.make(gr.HTML, text="ui.style.about", frame="<p>{}</p>")
+            with gr.Row(elem_classes="ask"):
+                self.curve = words.make(
+                    gr.Checkbox, label="ui.style.curve", info="ui.style.curve_help", value=False, scale=2
+                )
+                self.go = words.make(
+                    gr.Button, text="ui.style.go", variant="primary", min_width=160, elem_id="style-go"
+                )
+                self.stop = words.make(gr.Button, text="ui.score.stop", interactive=False, min_width=90, scale=0)
+            self.progress = gr.HTML(elem_id="style-progress")
+            self.report = words.make(gr.HTML, text="ui.style.empty", frame='<p class="empty">{}</p>', elem_id="style")
+            with gr.Row(elem_classes="jumps"):
+                self.use = gr.Button(visible=False, size="sm", min_width=160)
+                self.copy = words.make(gr.Button, text="ui.style.copy", visible=False, size="sm", min_width=160)
+        self.found = gr.State(None)
+        self.outputs = [self.go, self.stop, self.progress, self.report, self.use, self.copy, self.found]
+
+    def render(self, run_id: str | None) -> dict[Any, Any]:
+        """Return what shows the newest report of a run, and whether it is measured now."""
+        return {**self._show(_newest(run_id)), **self._buttons(run_id), self.progress: ""}
+
+    def _show(self, found: StyleReport | None) -> dict[Any, Any]:
+        use = style_views.use(found, self.language)
+        a_prompt_does = bool(found and found.verdict and found.verdict.winner == "prompt")
+        return {
+            self.report: style_views.report(found, self.language),
+            self.use: gr.update(visible=bool(use), value=use),
+            self.copy: gr.update(visible=a_prompt_does),
+            self.found: found,
+        }
+
+    def _buttons(self, run_id: str | None) -> dict[Any, Any]:
+        busy = run_id is not None and jobs.busy(run_id, KIND)
+        return {
+            self.go: gr.update(interactive=run_id is not None and not busy),
+            self.stop: gr.update(interactive=busy),
+        }
+
+    def connect(self, head: CompareTab, frame: Frame) -> clock.Watch:
+        """Connect the events; returns how to look for what other pages have measured."""
+        language = frame.language
+
+        @shown(language)
+        def measure(curve: bool, *settings: Any) -> Iterator[dict[Any, Any]]:
+            from studio import gpu
+
+            run_id, checkpoint, strength, *numbers = settings
+            column = after(run_id, checkpoint, strength)
+            if jobs.busy(run_id, KIND):
+                raise CompareError("ui.measuring")
+            request = StyleRequest(run_id, (column,), generation=settings_of(run_id, numbers), curve=curve)
+            job = jobs.keep(run_id, KIND, gpu.thread().style(request))
+            yield {self.progress: style_views.progress(StyleProgress(0, 0), language), **self._buttons(run_id)}
+            try:
+                for so_far in job.updates():
+                    yield {self.progress: style_views.progress(so_far, language)}
+            except StudioError as error:
+                yield {**self._buttons(run_id), self.progress: box(error.message, language)}
+                return
+            yield self.render(run_id)
+
+        def stop(run_id: str | None) -> None:
+            if run_id:
+                jobs.stop(run_id, KIND)
+
+        def use(found: StyleReport | None) -> Any:
+            return 100 * found.curve.recommended if found and found.curve else gr.skip()
+
+        def find(request: gr.Request, run_id: str | None) -> str:
+            return f"{run_id} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
+
+        @view(self.found)
+        def show(run_id: str | None) -> Any:
+            return {**self._buttons(run_id), **self._show(_newest(run_id))}
+
+        self.go.click(measure, [self.curve, *head.settings], self.outputs, concurrency_limit=None, **_QUIET)
+        self.stop.click(stop, head.run, None, concurrency_limit=None, **_QUIET)
+        self.use.click(use, self.found, head.strength, **_QUIET)
+        self.copy.click(None, None, None, js=_COPY)
+        head.run.change(shown(language)(self.render), head.run, self.outputs, trigger_mode="always_last", **_QUIET)
+        return clock.Watch(find, [head.run], show, [head.run], self.outputs)
+
+
+def _run(run_id: str | None) -> runs.Run | None:
+    try:
+        return runs.find(run_id) if run_id else None
+    except RunError:  # its folder was taken away
+        return None
+
+
+def _newest(run_id: str | None) -> StyleReport | None:
+    run = _run(run_id)
+    return style_store.newest(run) if run else None
+
+
+def _stamp(run_id: str | None) -> Any:
+    run = _run(run_id)
+    return style_store.stamp(run) if run else None

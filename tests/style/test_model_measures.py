@@ -1,0 +1,54 @@
+"""The measures that need a model's likelihoods, on the tiny model, against the same computed the long way."""
+
+import pytest
+import torch
+
+from studio.config import ModelConfig
+from studio.generation.held_out import HeldOutRow
+from studio.generation.model_set import BASE_MODEL, ModelSet
+from studio.model import load
+from studio.style import prompt_likelihood
+from studio.style.drift import score_ordinary
+
+TEXTS = ([3, 4, 5, 6, 7, 8, 9], [10, 11], [12, 13, 14, 15], [20, 21, 22], [30, 31, 32, 33, 34])
+CANDIDATES = ([[40, 41], [42], [43, 44, 45, 46]], [[50], [51, 52], [53]]) * 3
+
+
+@pytest.fixture(scope="module")
+def base(tiny_model):
+    loaded = load.load(
+        ModelConfig(id=str(tiny_model), precision="float32"), load.locate(ModelConfig(id=str(tiny_model)))
+    )
+    with torch.no_grad():
+        yield ModelSet(loaded.model, loaded.tokenizer, [1], (BASE_MODEL,), False)
+
+
+def test_a_shared_cache_gives_the_likelihoods_of_reading_all_anew(base, monkeypatch):
+    anew = prompt_likelihood.one_by_one(base, TEXTS, CANDIDATES[:5])
+    shared = prompt_likelihood.log_likelihoods(base, TEXTS, CANDIDATES[:5])
+    for one, other in zip(shared, anew, strict=True):
+        assert one == pytest.approx(other, abs=1e-3)
+
+    def refuse(*given):
+        raise AttributeError("no cache that can be repeated")
+
+    monkeypatch.setattr(prompt_likelihood, "_with_shared_cache", refuse)
+    assert prompt_likelihood.log_likelihoods(base, TEXTS, CANDIDATES[:5]) == [pytest.approx(row) for row in anew]
+
+
+def test_a_likelihood_is_that_of_the_models_own_loss(base):
+    text, candidate = TEXTS[0], CANDIDATES[0][2]
+    ids = torch.tensor([[*text, *candidate]])
+    labels = torch.tensor([[-100] * len(text) + candidate])
+    loss = base.model(input_ids=ids, labels=labels).loss.item() * len(candidate)
+    assert prompt_likelihood.log_likelihoods(base, TEXTS, CANDIDATES[:5])[0][2] == pytest.approx(-loss, abs=1e-3)
+
+
+def test_the_base_has_no_drift_from_itself_and_the_loss_is_its_own(base):
+    rows = [HeldOutRow("?", "!", (3, 4, 5), (6, 7)), HeldOutRow("?", "!", (8, 9), (10, 11, 12))] * 6
+    [made] = score_ordinary(base, BASE_MODEL, rows)
+    assert made.divergence == (0.0,) * 12
+    labels = torch.tensor([[-100] * 3 + [6, 7]])
+    loss = base.model(input_ids=torch.tensor([[3, 4, 5, 6, 7]]), labels=labels).loss.item()
+    assert sorted(made.losses)[0] == pytest.approx(min(loss, *made.losses), abs=1e-4)
+    assert any(each == pytest.approx(loss, abs=1e-4) for each in made.losses)

@@ -1,0 +1,40 @@
+"""The command `style`: a table and a sentence, or one JSON document."""
+
+import json
+
+from studio.style import style_store
+
+QUICK = ("--set", "generation.max_new_tokens=8", "--set", "generation.temperature=0")
+
+
+def test_the_command_prints_every_column_the_words_the_verdict_and_the_headline(run, here):
+    given = ("style", "last", "--strength", "1", "--strength", "0.5", "--against", "1", "--curve", *QUICK)
+    done = here(*given)
+    assert done.returncode == 0, done.stderr
+    assert all(f" {name} " in done.stdout for name in ("Style", "Fits", "Fluency", "Copied", "Ordinary answers"))
+    titles = ("Base model", "The author's own answers", "Adapter of this run at 50 %", "Checkpoint at step 1")
+    assert all(title in done.stdout for title in titles)
+    assert "Carries the author's style: " in done.stdout
+    assert "Did training beat asking?" in done.stdout
+    assert "Strength curve" in done.stdout
+    assert "Use " in done.stdout
+    last = done.stdout.strip().splitlines()[-1]
+    assert "answers fit their question" in last
+
+    [report] = style_store.all_of(run)
+    made = json.loads(here(*given, "--json").stdout)
+    assert made["headline"] == last
+    assert made["path"].endswith(f"report-{report.id}.json")
+    assert [column["title"] for column in made["columns"]] == [column.title() for column in report.columns]
+    assert made["verdict"]["text"] == report.verdict.reason.text()
+    assert [point["factor"] for point in made["curve"]["points"]] == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5]
+    assert made["curve"]["recommended"] == report.curve.recommended > 0
+    assert made["author_words"][0].keys() == {"word", "ngram", "weight"}
+    assert set(made["columns"][0]["strength"]) == {"value", "low", "high"}
+
+
+def test_too_little_text_is_all_that_the_command_says(finished_run, here):
+    done = here("style", "last")
+    assert done.returncode == 0, done.stderr
+    assert "Too little text" in done.stdout
+    assert json.loads(here("style", "last", "--json").stdout)["columns"] == []

@@ -1,0 +1,57 @@
+"""The meter's card on the Scores tab, in a real browser."""
+
+import json
+
+import pytest
+from following import trained
+from playwright.sync_api import expect
+
+from studio.i18n import text
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def run(tiny_config, tmp_path):
+    rows = [
+        {
+            "instruction": f"What is {n}?",
+            "output": f"Aye, {n} it be, says the gull, and the mast sings of {n} and of {n + 1} to the sea all night, "
+            f"for it knows that song as well as any sailor who has been {n} years away from home.",
+        }
+        for n in range(44)
+    ]
+    path = tmp_path / "sea.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return trained(
+        tiny_config,
+        **{"data.validation": {"kind": "fraction", "fraction": 0.5}, "data.max_length": 256, "train.max_steps": 2},
+        **{"data.source": {"kind": "file", "name": str(path)}, "generation.max_new_tokens": 8},
+    )
+
+
+def test_the_style_is_measured_shown_on_every_page_and_its_strength_used(browser, page_url, run):
+    page = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US").new_page()
+    other = browser.new_context(viewport={"width": 390, "height": 844}, locale="ko-KR").new_page()
+    errors = []
+    for each, language in ((page, "en"), (other, "ko")):
+        each.on("pageerror", lambda error: errors.append(str(error)))
+        each.goto(f"{page_url}{language if language != 'en' else ''}?language={language}#compare/score")
+        expect(each.locator("#style")).to_contain_text(text("ui.style.empty", language)[:20])
+        expect(each.locator("#style-go")).to_be_enabled()
+
+    page.get_by_label(text("ui.style.curve"), exact=True).check()
+    page.locator("#style-go").click()
+
+    expect(page.locator("#style table.style")).to_be_visible(timeout=300_000)
+    expect(page.locator("#style svg")).to_be_visible()
+    expect(page.locator("#style .headline")).to_be_visible()
+    expect(other.locator("#style table.style")).to_contain_text("%", timeout=60_000)
+    expect(other.locator("#style .headline")).not_to_contain_text("style")
+    use = page.get_by_role("button", name="Use ", exact=False)
+    percent = use.inner_text().split()[1]
+    use.click()
+    expect(page.locator("#strength input[type=number]")).to_have_value(percent)
+    page.reload()
+    expect(page.locator("#style table.style")).to_be_visible(timeout=60_000)
+    assert errors == []

@@ -1,0 +1,84 @@
+"""What the page shows of the meter's report."""
+
+from dataclasses import replace
+
+import pytest
+
+from studio.compare.columns import ADAPTED, BASE, Column
+from studio.data.conversation import Turn
+from studio.i18n import message
+from studio.style import bootstrap, curve
+from studio.style.bootstrap import Estimate
+from studio.style.report import Anchors, AnswerScores, CurvePoint, StyleReport, column_report
+from studio.style.request import StyleProgress
+from studio.style.strength import StyleWord
+from studio.style.verdict import Verdict
+from studio.ui import style_views
+
+N = 40
+SCORES = AnswerScores(
+    (4.6,) * N, (True,) * 37 + (False,) * 3, (3.0,) * N, (0.0,) * N, (True,) * N, (3,) * N, (False,) * N
+)
+ANCHORS = Anchors((-5.0,) * N, (5.0,) * N, (3.0,) * N, bootstrap.draws(N))
+RIVAL = Column("base", system="Talk <like> a sailor.", shots=(Turn("user", "Who?"), Turn("assistant", "Me, matey.")))
+
+
+def point(factor, style, fluent=True):
+    return CurvePoint(
+        factor, Estimate(style, style - 8, style + 8), Estimate(0.7, 0.6, 0.8), Estimate(0, 0, 0), fluent, 0, 0
+    )
+
+
+@pytest.fixture
+def report():
+    base = column_report(replace(SCORES, style=(-5.0,) * N), ANCHORS, column=BASE)
+    rival = column_report(SCORES, ANCHORS, column=RIVAL, prompt_tokens=812)
+    adapter = column_report(SCORES, ANCHORS, column=replace(ADAPTED, strength=0.5))
+    reason = message("style.verdict.prompt", style="+0", fit="+0")
+    return StyleReport(
+        "run", "id", ("?",) * N, "sha", columns=(base, rival, adapter), candidates=8, separable=True,
+        author_words=(StyleWord("<matey>", "mat", 1.0),), base_words=(StyleWord("certainly", "ert", -1.0),),
+        verdict=Verdict("prompt", Estimate(0, -5, 5), Estimate(0, -1, 1), None, reason),
+        curve=curve.recommend([point(0, 0), point(0.5, 96), point(1, 130, fluent=False)], wanted_fit=0.6),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_report_has_its_headline_verdict_columns_words_and_curve(report, language):
+    shown = style_views.report(report, language)
+
+    for part in ("[96–96]", "96 %", "812", "&lt;matey&gt;", "certainly", "<polyline", "✕"):
+        assert part in shown, part
+    assert "<matey>" not in shown
+    assert "<like>" not in shown
+    assert shown.index('class="headline"') < shown.index("<table")
+    assert "50" in style_views.use(report, language)
+
+
+def test_the_columns_say_at_which_strength_they_were_measured(report):
+    assert "at 50 %" in style_views.report(report, "en")
+
+
+def test_the_prompt_that_does_as_well_is_there_to_be_copied(report):
+    assert style_views.prompt(RIVAL) == "Talk <like> a sailor.\n\nuser: Who?\n\nassistant: Me, matey."
+    adapter_wins = replace(report, verdict=replace(report.verdict, winner="adapter"))
+    assert "style-prompt" in style_views.report(report, "en")
+    assert "style-prompt" not in style_views.report(adapter_wins, "en")
+
+
+def test_too_little_text_is_all_that_is_said(report):
+    short = StyleReport(
+        "run", "id", (), "sha", too_little=message("style.too_little.prompts", prompts=3, needed=20, more=17)
+    )
+
+    shown = style_views.report(short, "en")
+
+    assert "Too little text" in shown
+    assert "<table" not in shown
+    assert style_views.use(short, "en") == ""
+
+
+def test_without_a_report_it_says_what_will_be_here_and_progress_has_its_figures():
+    assert "Measure the style" in style_views.report(None, "en")
+    assert "3 of 12 answers" in style_views.progress(StyleProgress(3, 12), "en")
+    assert "moving" in style_views.progress(StyleProgress(0, 0), "en")
