@@ -223,8 +223,9 @@ def _connect(
     runs_events.connect(library, frame, runs_item, tabs)
     read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
 
+    to_show = [train_tab.recipe.preset, tabs, first.card]
     chosen = first.presets.input(
-        choose_preset, first.presets, [train_tab.recipe.preset, tabs, first.card], trigger_mode="always_last", **_QUIET
+        choose_preset, first.presets, to_show, trigger_mode="always_last", trigger_mode="always_last", **_QUIET
     )
 
     def show_source(config: RunConfig | None) -> dict[Any, Any]:

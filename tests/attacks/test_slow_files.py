@@ -248,7 +248,7 @@ print(worst / (time.monotonic() - begun))
         ('"' + "x" * 200_000_000 + '"', "refused data.long_value"),
         ('"' + '\\"' * 100_000_000 + '"', "refused data.long_value"),
         ('"' + "\\\\" * 50_000_000 + '", "' + "\\u0041" * 15_000_000 + '"', "refused data.long_value"),
-        ('["' + '","'.join(["xxxx"] * 12_000_000) + '"]', "read 1"),
+        ('["' + '","'.join(["xxxx"] * 8_000_000) + '"]', "read 1"),
     ],
     ids=["text", "quotes", "backslashes", "texts"],
 )
@@ -260,7 +260,7 @@ def test_json_does_not_keep_the_page_waiting(tmp_path, inside, answer):
 
     told, share = done.stdout.splitlines()
     assert told == answer, done.stderr[-500:]
-    assert float(share) < 0.5  # of the time that it took, at a time
+    assert told != "read 1" or float(share) < 0.1  # of the time that it took, at a time: 0.02, and 0.15 in C
 
 
 def test_escapes_hide_no_end_of_a_text(monkeypatch):
