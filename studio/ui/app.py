@@ -224,9 +224,7 @@ def _connect(
     read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
 
     to_show = [train_tab.recipe.preset, tabs, first.card]
-    chosen = first.presets.input(
-        choose_preset, first.presets, to_show, trigger_mode="always_last", trigger_mode="always_last", **_QUIET
-    )
+    chosen = first.presets.input(choose_preset, first.presets, to_show, trigger_mode="always_last", **_QUIET)
 
     def show_source(config: RunConfig | None) -> dict[Any, Any]:
         if config is None:
