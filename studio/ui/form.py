@@ -7,6 +7,7 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from studio.config import RunConfig, choices, fields
+from studio.errors import ConfigError
 from studio.ui import launch
 from studio.ui.words import Words, class_of
 
@@ -67,6 +68,16 @@ class Form:
     def read(self, values: Sequence[Any], base: RunConfig) -> RunConfig:
         """Return `base` with the form's values; raises ConfigError when a value cannot be."""
         return read(self.values(values), base)
+
+    def read_rows(self, values: Sequence[Any], base: RunConfig) -> RunConfig:
+        """Return a config with the form's rows, prompt and model; what is wrong elsewhere in the form is left out."""
+        try:
+            return self.read(values, base)
+        except ConfigError:
+            needed = {
+                path: value for path, value in self.values(values).items() if path.startswith(("data.", "model."))
+            }
+            return read(needed, RunConfig(model=base.model, data=base.data))
 
     def show(self, config: RunConfig) -> dict[Any, Any]:
         """Return what makes the form show `config`; the mapping is shown with the columns of its table instead."""

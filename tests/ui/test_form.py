@@ -138,3 +138,16 @@ def test_showing_a_config_gives_every_component_its_value(whole_form):
     assert shown[whole_form.parts["lora.r"]]["value"] == 4
     without = {path for path, component in whole_form.parts.items() if component not in shown}
     assert without == {path for path in FIELDS if path.startswith(form.MAPPING)}
+
+
+def test_rows_are_read_whatever_is_wrong_elsewhere_in_the_form(whole_form):
+    values = form.to_values(RunConfig()) | {"lora.r": 0, "data.max_length": 64}
+    base = RunConfig()
+    ordered = [values[path] for path in whole_form.parts]
+    with pytest.raises(ConfigError):
+        whole_form.read(ordered, base)
+    assert whole_form.read_rows(ordered, base).data.max_length == 64
+
+    ordered = [(values | {"data.max_length": 3})[path] for path in whole_form.parts]
+    with pytest.raises(ConfigError, match="max_length"):
+        whole_form.read_rows(ordered, base)

@@ -145,7 +145,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             return gr.skip()
         look = looks.using(look, mapped(form.values(values)))
         work = scanning.begin(
-            _of_row(request), lambda going: looks.preview(look, lambda: form.read(values, base), int(number or 1))
+            _of_row(request), lambda going: looks.preview(look, lambda: form.read_rows(values, base), int(number or 1))
         )
         for _ in scanning.follow(_of_row(request), work):
             pass
@@ -163,7 +163,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
             yield {tab.checked: Checked()} | show.report(tab, look, Checked(), language)
             return
         try:
-            config = form.read(values, base)
+            config = form.read_rows(values, base)
         except Exception as error:  # shown in the place of the report
             scanning.cancel(session)
             checked = Checked(failure=message_of(error))
