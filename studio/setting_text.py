@@ -139,12 +139,12 @@ def describe(info: FieldInfo) -> Message:
     """Say what a setting may be (`a whole number from 1 to 512`, `one of auto, on, off`)."""
     types = [each for each in types_of(info.annotation) if each is not NoneType]
     kinds = [_kind(each) for each in types]
-    told = kinds[0] if len(kinds) == 1 else message("config.allowed.either", one=kinds[0], other=kinds[1])
+    words = kinds[0] if len(kinds) == 1 else message("config.allowed.either", one=kinds[0], other=kinds[1])
     bounds = {name: getattr(each, name) for name in _BOUNDS for each in info.metadata if hasattr(each, name)}
     bounds = {name: f"{bound:.10g}" for name, bound in bounds.items()}
     if bounds:
-        told = message(f"config.allowed.{'_'.join(bounds)}", kind=told, **bounds)
-    return told if len(types) == len(types_of(info.annotation)) else message("config.allowed.optional", kind=told)
+        words = message(f"config.allowed.{'_'.join(bounds)}", kind=words, **bounds)
+    return words if len(types) == len(types_of(info.annotation)) else message("config.allowed.optional", kind=words)
 
 
 def _kind(annotation: Any) -> Message:

@@ -145,8 +145,7 @@ def conversations_at(
         data = data.model_copy(update={"source": own, "limit": None})
     render = renderer(config, tokenizer, chosen, today)
     conversations = []
-    for number in numbers:
-        row = table(data).row(number - 1)
+    for row in table(data).reader.rows_at([number - 1 for number in numbers]):
         turns = scan.conversation_of(row, data, chosen).turns
         conversations.append((turns, scan.render_row(row, turns, data, chosen, render)))
     return conversations

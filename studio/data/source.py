@@ -197,7 +197,7 @@ def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> R
         return lines.RowPerLine(path, encoding, lines.text_row)
     if file_format == "xlsx":
         return Spreadsheet(path, sheet)
-    return columnar.Parquet(path) if file_format == "parquet" else columnar.Arrow(path)
+    return columnar.Columnar(path)
 
 
 def _has_line_ends(path: Path, encoding: str, file_format: str) -> bool:

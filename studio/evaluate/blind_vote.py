@@ -145,19 +145,24 @@ class Ballot:
         voter, counted = checked_name(voter), self._counted()
         return next((self.item(voter, item) for item in self.order(voter) if (voter, item) not in counted), None)
 
-    def vote(self, voter: str, item: str, choice: str, place: str = "") -> Vote:
+    def vote(
+        self, voter: str, item: str, choice: str, place: str = "", first: Side | None = None, comparison: str = ""
+    ) -> Vote:
         """Store a vote, in place of an earlier one; `place` is where the voter connects from, to limit voters by it.
 
+        `first` is the side that was shown as number 1, if not in the voter's own order: a vote that is not blind names
+        the stored `comparison` that it is about.
         Raises CompareError for an unknown choice or pair, and where no more voters or votes are accepted.
         """
         if choice not in CHOICES:
             raise CompareError("compare.ballot_choice", choice=choice[:20], allowed=", ".join(CHOICES))
         voter = checked_name(voter)
         self._pair(item)
-        vote = Vote(voter, item, self.first(voter, item), choice)
+        vote = Vote(voter, item, first or self.first(voter, item), choice)
         entry = {"voter": voter, "item": item, "first": vote.first, "choice": vote.choice, "at": round(time.time(), 3)}
         self._require_room(voter, place)
-        self._journal.append(entry | ({"place": place} if place else {}))
+        more = {"place": place, "comparison": comparison}
+        self._journal.append(entry | {name: value for name, value in more.items() if value})
         return vote
 
     def _require_room(self, voter: str, place: str) -> None:

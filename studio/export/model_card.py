@@ -21,6 +21,7 @@ from studio.i18n import Message, text
 from studio.model import hub_models
 from studio.reports import card_html, comparison_card
 from studio.reports.comparison_card import escape_inline
+from studio.style.headline import headline_of
 from studio.train import diagnosis, recorded_rows
 
 NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
@@ -46,6 +47,7 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
     words = partial(_words, language)
     events = run.events()[0]
     board = evaluation_store.find_scoreboard(run, ADAPTED, samples.adapter_sha256)
+    style = headline_of(run, ADAPTED, samples.adapter_sha256)
     last_step = int(curve.steps[-1]) if len(curve.steps) else 0
     losses, checks = comparison_card.finite(curve.losses), comparison_card.finite(curve.validation_losses)
     line = words("loss", first=f"{losses[0]:.2f}", last=f"{losses[-1]:.2f}", step=last_step) if losses else ""
@@ -71,6 +73,7 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
         has_picture=has_picture,
         curve_file=CURVE,
         diagnosis=diagnosis.diagnose_run(run).text(language) if losses else [],
+        style=style.text(language) if style else "",
         scoreboard=comparison_card.table(board, language) if board else "",
         settings=[(path, _setting(context, path, value)) for path, value in values(context.config).items()],
         choices=list({event.name: event for event in events if isinstance(event, Chosen)}.values()),

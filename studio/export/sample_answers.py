@@ -14,6 +14,7 @@ from studio.model.adapter_files import WEIGHTS
 from studio.reports import run_card
 from studio.reports.comparison_card import Card
 from studio.runs.curve import Curve, read_curve
+from studio.style.headline import headline_of
 from studio.train import samples
 
 MAX_PAIRS = 6
@@ -75,4 +76,5 @@ class SampleAnswers:
             return None
         before_after = run_card.card_of_run(self.context.run, self.pairs, self.context.language)
         scoreboard = evaluation_store.find_scoreboard(self.context.run, ADAPTED, self.adapter_sha256)
-        return replace(before_after, scoreboard=scoreboard)
+        style = headline_of(self.context.run, ADAPTED, self.adapter_sha256)
+        return replace(before_after, scoreboard=scoreboard, style=style)

@@ -26,6 +26,7 @@ from studio.model import hub_models
 from studio.model.adapter import ModelHost
 from studio.reports import run_card
 from studio.reports.comparison_card import escape_inline
+from studio.style.headline import headline_of
 
 APP, DATA = "app.py", "demo.json"
 _SDK = "gradio"
@@ -102,7 +103,7 @@ def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, An
     return {
         "title": context.name,
         "heading": escape_inline(context.name),
-        "about": text("export.space.about", language, base=escape_inline(context.base.id)),
+        "about": " ".join(_about(context)),
         "sides": [
             f"{text('card.before', language)} · {base}",
             f"{text('card.after', language)} · {context.name}",
@@ -117,6 +118,13 @@ def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, An
         "generation": generation,
         "seed": settings.seed,
     }
+
+
+def _about(context: ExportContext) -> list[str]:
+    """Return what the demo is, and what the meter says of it."""
+    about = text("export.space.about", context.language, base=escape_inline(context.base.id))
+    style = headline_of(context.run, ADAPTED, SampleAnswers(context).adapter_sha256)
+    return [about, *([escape_inline(style.text(context.language))] if style else [])]
 
 
 def _readme(context: ExportContext) -> str:

@@ -148,6 +148,7 @@ class _Drawing:
         """Draw recipe, data and loss above `bottom`, and return where they begin."""
         canvas, card, size = self.canvas, self.card, 18
         about = [card.words("rows", rows=card.scoreboard.rows)] if card.scoreboard else []
+        about[:0] = [card.style_line] if card.style_line else []
         about += [f"{card.words('data')} {card.data_hash[:12]}"] if card.data_hash else []
         about += [card.words("undrawn", count=len(canvas.undrawn))] if canvas.undrawn else []
         about.append(card.words("made"))

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter
 from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.evaluate.scoreboard import Score, Scoreboard, Verdict
-from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.i18n import DEFAULT_LANGUAGE, Message, text
 from studio.train.diagnosis import Diagnosis
 
 VERDICT_SIGNS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "unclear": "="}
@@ -53,6 +53,8 @@ class Card:
     stills: tuple[SampleTimeline, ...] = ()
     """How answers changed during the training."""
     scoreboard: Scoreboard | None = None
+    style: Message | None = None
+    """What the meter says of the adapter, in a sentence."""
     date: str = ""
     language: str = DEFAULT_LANGUAGE
 
@@ -64,6 +66,11 @@ class Card:
     def words(self, name: str, /, **values: object) -> str:
         """Return words of the card in its language."""
         return text(f"card.{name}", self.language, **values)
+
+    @property
+    def style_line(self) -> str:
+        """What the meter says, in the card's language; empty when it was not measured."""
+        return self.style.text(self.language) if self.style else ""
 
     @property
     def loss_line(self) -> str:
@@ -199,6 +206,8 @@ def to_json(card: Card) -> str:
 def to_markdown(card: Card) -> str:
     """Return the card as Markdown. Prompts and answers are in fences longer than any inside them."""
     parts = [f"# {escape_inline(card.title)}"]
+    if card.style_line:
+        parts.append(f"> {escape_inline(card.style_line)}")
     sides = [(card.words("before"), card.base), (card.words("after"), card.adapter)]
     for place, pair in enumerate(card.pairs, 1):
         if len(card.pairs) > 1:

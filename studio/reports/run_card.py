@@ -12,6 +12,7 @@ from studio.model import builtin
 from studio.reports.comparison_card import Card, SampleTimeline
 from studio.runs import Run, metadata
 from studio.runs.curve import read_curve
+from studio.style.headline import headline_of
 from studio.train import diagnosis, samples
 
 MAX_TIMELINE_PROMPTS = 2
@@ -21,12 +22,14 @@ MAX_TIMELINE_PROMPTS = 2
 def comparison_card_of(run: Run, comparison: Comparison, language: str) -> Card:
     """Return the card of a comparison: its first column is the before, its last the after.
 
-    The scoreboard is on it if the run has one that was measured with the adapter of the last column.
+    The scoreboard and the style are on it as they were measured with the adapter of the last column.
     """
-    columns, proof, scoreboard = comparison.request.columns, comparison.proof, None
+    columns, proof, scoreboard, style = comparison.request.columns, comparison.proof, None, None
     if proof and columns[0].kind == "base" and columns[0].is_plain:
         adapter_sha256 = proof.adapter_sha256[len(columns) - 1]
-        scoreboard = evaluation_store.find_scoreboard(run, replace(columns[-1], said=()), adapter_sha256)
+        last = replace(columns[-1], said=())
+        scoreboard = evaluation_store.find_scoreboard(run, last, adapter_sha256)
+        style = headline_of(run, last, adapter_sha256)
     prompts = zip(comparison.request.prompts, comparison.answers, strict=True)
     pairs = tuple(AnswerPair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts)
     card = card_of_run(run, pairs, language)
@@ -34,7 +37,7 @@ def comparison_card_of(run: Run, comparison: Comparison, language: str) -> Card:
         name if column == usual else f"{name} · {column.title(language)}"
         for name, column, usual in ((card.base, columns[0], BASE), (card.adapter, columns[-1], ADAPTED))
     )
-    return replace(card, base=base, adapter=adapter, scoreboard=scoreboard)
+    return replace(card, base=base, adapter=adapter, scoreboard=scoreboard, style=style)
 
 
 def card_of_run(run: Run, pairs: tuple[AnswerPair, ...], language: str) -> Card:

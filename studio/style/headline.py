@@ -1,6 +1,9 @@
 """The report in a sentence."""
 
+from studio.compare.columns import Column
 from studio.i18n import Message, message
+from studio.runs import Run
+from studio.style import style_store
 from studio.style.report import ColumnReport, StyleReport
 from studio.style.strength import MIN_ANSWERS, MIN_WORDS
 
@@ -16,6 +19,12 @@ def headline(report: StyleReport) -> Message:
         return message("style.headline.same", percent=f"{100 * (report.accuracy or 0):.0f}")
     column = report.main
     return column_headline(column) if column else message("style.headline.no_adapter")
+
+
+def headline_of(run: Run, column: Column, adapter_sha256: str | None) -> Message | None:
+    """Return what the newest report that has measured this adapter at this strength says; None without one."""
+    known = style_store.find_column(run, column, adapter_sha256)
+    return column_headline(known[1]) if known and known[0].separable else None
 
 
 def column_headline(column: ColumnReport) -> Message:

@@ -168,6 +168,7 @@ def _connect(
             **compare_shown.choose(compare_tab, None, language),
             frame.device: _device_name(language),
             **(show_settings(base) if base else frame.form.blanks),
+            views_tab.score.limit: None,  # browsers show an empty number as 0 until they are told
             train_tab.recipe.preset: gr.update(choices=preset_choices.offered(language), **chosen),
         }
 
@@ -206,6 +207,7 @@ def _connect(
         *train_tab.strip.of_run,
         *runs_offered,
         frame.device,
+        views_tab.score.limit,
         frame.base,
         *frame.form.components,
         train_tab.recipe.preset,
@@ -221,7 +223,8 @@ def _connect(
     runs_events.connect(library, frame, runs_item, tabs)
     read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
 
-    chosen = first.presets.input(choose_preset, first.presets, [train_tab.recipe.preset, tabs, first.card], **_QUIET)
+    to_show = [train_tab.recipe.preset, tabs, first.card]
+    chosen = first.presets.input(choose_preset, first.presets, to_show, trigger_mode="always_last", **_QUIET)
 
     def show_source(config: RunConfig | None) -> dict[Any, Any]:
         if config is None:

@@ -63,6 +63,8 @@ def frame(
             add(curve.series + RAW, *_drawn(steps, values, log, most))
             values = smoothed(values, smoothing)
         add(curve.series, *_drawn(steps, values, log, most))
+    if not any(numpy.isfinite(values).any() for values in columns[VALUE]):
+        add(series[0], numpy.zeros(1), numpy.zeros(1))  # a line of one point is not seen, and Vega has its extent
     joined = {name: numpy.concatenate(parts) for name, parts in columns.items()}
     if (joined[STEP] == joined[STEP].round()).all():  # ".0" costs bytes at every point
         joined[STEP] = joined[STEP].astype("int64")

@@ -1,5 +1,6 @@
 """What stands around the tabs: name, device, language, and the bar of the live run."""
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,20 @@ def _language_links(current: str) -> str:
     return f'<nav aria-label="{text("ui.language", current)}">{"".join(links)}</nav>'
 
 
+def _theme_button(language: str) -> str:
+    """Return the button that chooses light, dark or the system's theme; `page.js` works it."""
+    words = {name: html.escape(text(f"ui.theme.{name}", language)) for name in ("system", "light", "dark")}
+    data = " ".join(f'data-{name}="{label}"' for name, label in words.items())
+    return f'<button type="button" id="theme" aria-label="{words["system"]}" {data}>◐</button>'
+
+
 def build(words: Words, base: RunConfig, following: Any) -> Frame:
     """Build the head of the page inside the current Blocks."""
     with gr.Row(elem_id="head", equal_height=True):
         brand = words.make(gr.HTML, text="ui.name", frame='<h1 id="brand"><i aria-hidden="true"></i>{}</h1>')
         device = words.make(gr.Button, text="ui.device.unknown", size="sm", elem_id="device", scale=0)
         code = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-        gr.HTML(_language_links(words.language), elem_id="language", js_on_load=code)
+        gr.HTML(_language_links(words.language) + _theme_button(words.language), elem_id="language", js_on_load=code)
     device_card = gr.HTML(visible=False, elem_id="device-card")
     with gr.Row(elem_id="run-row", visible=False, equal_height=True) as run_row:
         run_bar = gr.HTML(elem_id="run-bar")

@@ -14,6 +14,72 @@ element.addEventListener('click', event => {
   setTimeout(leave, 100);
 });
 
+// Light, dark, or as the system is: kept in this browser.
+const THEMES = ['system', 'light', 'dark'];
+const theme = element.querySelector('#theme'), prefersDark = matchMedia('(prefers-color-scheme: dark)');
+const chosenTheme = () => THEMES.find(name => name === localStorage.getItem('restyle-theme')) || 'system';
+const applyTheme = () => {
+  const name = chosenTheme();
+  document.body.classList.toggle('dark', name === 'dark' || (name === 'system' && prefersDark.matches));
+  theme.title = theme.dataset[name];
+  theme.setAttribute('aria-label', theme.dataset[name]);
+  theme.textContent = {system: '◐', light: '☀', dark: '☾'}[name];
+};
+theme.addEventListener('click', () => {
+  localStorage.setItem('restyle-theme', THEMES[(THEMES.indexOf(chosenTheme()) + 1) % THEMES.length]);
+  applyTheme();
+});
+prefersDark.addEventListener('change', () => setTimeout(applyTheme));  // after Gradio's own listener
+applyTheme();
+
+// The charts' axes: steps are whole numbers, and a log scale, whose data are logarithms, has labels in its own units.
+const inItsUnits = value => value < 0.01 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+const labelAxes = () => {
+  for (const label of document.querySelectorAll('.role-axis-label text')) {
+    const given = label.dataset.words === label.textContent ? label.dataset.given : label.textContent;
+    const value = Number(given.replace('\u2212', '-').replaceAll(',', ''));
+    const isSteps = label.closest('.role-axis')?.getAttribute('aria-label')?.startsWith('X-axis');
+    let words = given;
+    if (isSteps && given.includes('.')) words = Number.isInteger(value) ? String(value) : '';
+    if (!isSteps && label.closest('.card')?.querySelector('[data-log="1"]')) words = inItsUnits(10 ** value);
+    Object.assign(label.dataset, {given, words});
+    if (label.textContent !== words) label.textContent = words;
+  }
+  for (const legend of document.querySelectorAll('[data-axis]')) {
+    const title = legend.closest('.card').querySelector('[aria-label^="Y-axis"] .role-axis-title text');
+    if (title && title.textContent !== legend.dataset.axis) title.textContent = legend.dataset.axis;
+  }
+};
+
+// Of a list of tabs, the Tab key reaches the open one alone; the arrow keys, Home and End open the others.
+const roveTabs = () => document.querySelectorAll('[role=tab]').forEach(tab => {
+  const index = tab.getAttribute('aria-selected') === 'true' ? 0 : -1;
+  if (tab.tabIndex !== index) tab.tabIndex = index;
+});
+document.addEventListener('keydown', event => {
+  const all = event.target.matches?.('[role=tab]') ? [...event.target.parentElement.querySelectorAll('[role=tab]')] : [];
+  const at = all.indexOf(event.target);
+  const next = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1}[event.key];
+  if (at < 0 || next === undefined) return;
+  event.preventDefault();
+  const tab = all.at(next % all.length);
+  tab.click();
+  tab.focus();
+});
+
+let isDue = false;
+const tidy = () => {
+  isDue = false;
+  labelAxes();
+  roveTabs();
+};
+new MutationObserver(() => {
+  if (!isDue) requestAnimationFrame(tidy);
+  isDue = true;
+}).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-selected']});
+const warn = console.warn;  // Gradio's charts name a version of Vega-Lite that is not the one that it brings
+console.warn = (...words) => { if (!words.some(word => String(word).startsWith('The input spec uses Vega-Lite'))) warn(...words); };
+
 // On a phone, what can be folded is folded at first.
 if (matchMedia('(max-width: 700px)').matches) {
   const seen = new WeakSet();

@@ -154,5 +154,5 @@ def _values(outputs: list[Any], predictions: Any) -> list[Any]:
     if isinstance(predictions, dict) and predictions == gr.skip():
         return [gr.skip() for _ in outputs]
     if isinstance(predictions, dict) and any(isinstance(key, Block) for key in predictions):
-        return convert_component_dict_to_list(outputs, predictions)
+        predictions = convert_component_dict_to_list(outputs, predictions)  # of a single one, its value
     return [predictions] if len(outputs) == 1 else list(predictions or ())

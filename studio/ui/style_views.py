@@ -127,7 +127,7 @@ def curve(found: Curve, language: str) -> str:
     last = max(point.factor for point in found.points)
 
     def x(factor: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 12) * factor / last
+        return _LEFT + (_WIDTH - _LEFT - 26) * factor / last
 
     def y(percent: float) -> float:
         return 10 + (_HEIGHT - _BOTTOM - 10) * (1 - min(max(percent, 0), most) / most)
@@ -144,7 +144,7 @@ def curve(found: Curve, language: str) -> str:
     lines = line("fit", [100 * point.fit.value for point in found.points])
     lines += line("strength", [point.strength.value for point in found.points])
     rows = "".join(
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 12}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 26}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value} %</text>'
         for value in range(0, int(most) + 1, 50)
     )

@@ -107,3 +107,77 @@ def test_a_bomb_is_refused_or_read_in_parts(tmp_path, name):
     )
 
     assert done.stdout.split(" ")[0] in ("read", "refused"), done.stderr[-800:]
+
+
+LARGE = """
+import resource, sys
+from pathlib import Path
+from studio.data import source
+from studio.data.readers import columnar
+from studio.data.readers.base import BadRow
+from studio.errors import DataError
+
+columnar.MEMORY = 256 << 20
+try:
+    kinds = [row.kind if isinstance(row, BadRow) else "row" for row in source.open_file(Path(sys.argv[1])).rows()]
+    print("read", *kinds)
+except DataError as error:
+    print("refused", error.key)
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) >> 10)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
+"""
+
+
+def cells(name):
+    """Return a table of one large cell."""
+    import numpy
+    import pyarrow
+
+    text = "x" * (30 if "small" in name else 300) * 2**20
+    if "dictionary" in name:
+        return pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 20, "int32"), [text])
+    if "numbers" in name:
+        return pyarrow.array([numpy.zeros(7 * 10**7, "int32")], pyarrow.list_(pyarrow.int32()))
+    if "nulls" in name:  # which take no room in the file
+        return pyarrow.ListArray.from_arrays(pyarrow.array([0, 10**9], "int32"), pyarrow.nulls(10**9))
+    if "view" in name:
+        child = pyarrow.array(["x" * 2**20] * 100)
+        return pyarrow.ListViewArray.from_arrays([0] * 100, [100] * 100, child)
+    return pyarrow.array([text, "short"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("text.parquet", "refused data.unpacks"),
+        ("small text.parquet", "read too_long row"),
+        ("dictionary.parquet", "refused data.unpacks"),
+        ("small dictionary.parquet", "refused data.no_readable_row"),
+        ("numbers.parquet", "refused data.unpacks"),
+        ("text.arrow", "refused data.unpacks"),
+        ("small text.arrow", "read too_long row"),
+        ("nulls.arrow", "refused data.no_readable_row"),
+        ("view.arrow", "refused data.damaged"),
+    ],
+)
+def test_one_huge_cell_is_never_in_memory(tmp_path, name, answer):
+    import pyarrow
+    from pyarrow import parquet
+
+    table = pyarrow.table({"question": cells(name)})
+    if name.endswith(".parquet"):
+        parquet.write_table(table, tmp_path / name, compression="zstd", use_dictionary="dictionary" in name)
+    else:
+        options = pyarrow.ipc.IpcWriteOptions(compression="zstd")
+        with pyarrow.ipc.new_file(tmp_path / name, table.schema, options=options) as writer:
+            writer.write_table(table)
+    assert (tmp_path / name).stat().st_size < 100_000
+
+    command = [sys.executable, "-c", LARGE, str(tmp_path / name)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    told, own, of_children = done.stdout.splitlines()
+    assert told == answer
+    assert int(own) < 150
+    assert int(of_children) < 500

@@ -1,5 +1,6 @@
 """A file holds the page up for a moment at most: its long lines, open quotes and bombs are refused or left out."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio.data import content, source
-from studio.data.readers import base, delimited, dialect, workbook
+from studio.data.readers import base, delimited, dialect, documents, workbook
 from studio.data.readers.base import BadRow
 from studio.errors import DataError
 
@@ -214,6 +215,59 @@ def test_json_of_very_many_values_is_refused_before_it_is_parsed(tmp_path, insid
 
     assert told == "refused data.too_many_values"
     assert megabytes < 600
+
+
+STALL = """
+import sys, threading, time
+from pathlib import Path
+from studio.data import source
+from studio.errors import DataError
+
+worst = 0.0
+def tick():
+    global worst
+    last = time.monotonic()
+    while True:
+        time.sleep(0.005)
+        now = time.monotonic()
+        worst, last = max(worst, now - last), now
+
+threading.Thread(target=tick, daemon=True).start()
+begun = time.monotonic()
+try:
+    print("read", source.open_file(Path(sys.argv[1])).count)
+except DataError as error:
+    print("refused", error.key)
+print(worst / (time.monotonic() - begun))
+"""
+
+
+@pytest.mark.parametrize(
+    ("inside", "answer"),
+    [
+        ('"' + "x" * 200_000_000 + '"', "refused data.long_value"),
+        ('"' + '\\"' * 100_000_000 + '"', "refused data.long_value"),
+        ('"' + "\\\\" * 50_000_000 + '", "' + "\\u0041" * 15_000_000 + '"', "refused data.long_value"),
+        ('["' + '","'.join(["xxxx"] * 8_000_000) + '"]', "read 1"),
+    ],
+    ids=["text", "quotes", "backslashes", "texts"],
+)
+def test_json_does_not_keep_the_page_waiting(tmp_path, inside, answer):
+    (tmp_path / "a.json").write_text(f'[{{"a": {inside if inside[0] == "[" else f"[{inside}]"}}}]', encoding="utf-8")
+
+    command = [sys.executable, "-c", STALL, str(tmp_path / "a.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    told, share = done.stdout.splitlines()
+    assert told == answer, done.stderr[-500:]
+    assert told != "read 1" or float(share) < 0.1  # of the time that it took, at a time: 0.02, and 0.15 in C
+
+
+def test_escapes_hide_no_end_of_a_text(monkeypatch):
+    monkeypatch.setattr(documents, "_CHUNK", 3)
+    for size in range(12):
+        texts = ["y" * size, "\\" * size, '"' * size, "\\" * size + '"', "z"]
+        assert max(documents._runs(json.dumps(texts))) == max(len(json.dumps(text)) - 2 for text in texts)
 
 
 def test_very_many_columns_are_refused(tmp_path):

@@ -8,7 +8,6 @@ import pyarrow.parquet
 import pytest
 
 from studio.data import source
-from studio.data.readers import columnar
 from studio.data.readers.base import RepairedRow
 from studio.errors import DataError
 
@@ -94,11 +93,15 @@ def test_a_column_that_is_there_twice_is_refused(read):
         read(pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], ["q", "q"]))
 
 
-def test_a_row_group_that_unpacks_to_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(columnar, "MAX_GROUP", 1000)
-    pyarrow.parquet.write_table(pyarrow.table({"q": ["x" * 5000]}), tmp_path / "a.parquet", use_dictionary=False)
-    with pytest.raises(DataError, match="too large"):
-        source.open_file(tmp_path / "a.parquet")
+def test_rows_are_had_by_their_numbers_in_any_order(read):
+    table = read(pyarrow.table({"q": [f"row {n}" for n in range(2500)]}))
+
+    assert table.count == 2500
+    assert table.reader.rows_at([2400, 3, 1200, 3, 9999]) == [{"q": f"row {n}"} for n in (2400, 3, 1200, 3)]
+    assert table.reader.rows_at([]) == []
+    assert list(table.rows(1998, 2002)) == [{"q": f"row {n}"} for n in range(1998, 2002)]
+    assert list(table.rows(2499)) == [{"q": "row 2499"}]
+    assert next(table.rows()) == {"q": "row 0"}  # and the process ends with the iterator
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])

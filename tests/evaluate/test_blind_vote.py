@@ -296,3 +296,14 @@ def test_any_text_of_a_voter_or_a_pair_is_only_text(folder):
     ballot.vote('{"choice": "1"}\n', odd.id, "tie")
 
     assert [(each.voter, each.choice) for each in ballot.votes()] == [('{"choice": "1"}', "tie")]
+
+
+def test_a_vote_that_is_not_blind_counts_with_the_others_and_names_its_comparison(folder):
+    ballot, item = Ballot(folder, PAIRS), PAIRS[0].id
+    ballot.vote("ann", item, "2", first="before", comparison="0123")
+    choose(ballot, "ben", item, "before")
+
+    assert {(vote.voter, vote.winner) for vote in ballot.votes()} == {("ann", "after"), ("ben", "before")}
+    first, second = Journal(folder / "votes.jsonl").entries()
+    assert first["comparison"] == "0123"
+    assert "comparison" not in second

@@ -7,6 +7,7 @@ import pytest
 from studio.compare.comparison import AnswerPair
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import score
+from studio.i18n import message
 from studio.reports.comparison_card import Card, SampleTimeline
 from studio.runs.curve import Curve
 from studio.train.diagnosis import diagnose
@@ -44,6 +45,7 @@ def card():
             ),
         ),
         scoreboard=board(),
+        style=message("style.headline.exaggerates", percent=122, low=118, high=127),
         date="2026-11-24",
     )
 
@@ -70,5 +72,6 @@ def hostile():
         losses=(1.0, 0.5),
         stills=(SampleTimeline(HOSTILE, ((0, HOSTILE), (9, HOSTILE))),),
         scoreboard=board(),
+        style=message("style.headline.exaggerates", percent=HOSTILE, low=HOSTILE, high=HOSTILE),
         date=HOSTILE,
     )

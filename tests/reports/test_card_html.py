@@ -38,7 +38,8 @@ def test_the_page_shows_everything_offline_and_says_nothing_on_its_console(card,
     page = opened(card)
     body = page.inner_text("main")
 
-    for words in (card.title, card.base, card.adapter, card.data_hash, card.date, "LoRA r 16", "Loss: 3.50 → 0.50"):
+    facts = "LoRA r 16", "Loss: 3.50 → 0.50", "Exaggerates: 122 %"
+    for words in (card.title, card.base, card.adapter, card.data_hash, card.date, *facts):
         assert words in body
     assert page.locator(".reading li").all_inner_texts() == card.reading_lines
     assert page.inner_text(".before .answer") == card.pairs[0].before

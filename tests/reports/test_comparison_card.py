@@ -33,7 +33,8 @@ def test_json_holds_everything(card):
 def test_markdown_holds_everything_in_words(card):
     made = to_markdown(card)
 
-    for words in (card.title, card.base, card.pairs[0].prompt, card.pairs[0].after, "LoRA r 16", card.data_hash):
+    answers = card.pairs[0].prompt, card.pairs[0].after
+    for words in (card.title, card.base, *answers, "LoRA r 16", card.data_hash, "Exaggerates: 122 %"):
         assert words in made
     assert "Loss: 3.50 → 0.50. 1 value that is not a number is left out. █▅▂▁" in made
     for one in card.scoreboard.scores:

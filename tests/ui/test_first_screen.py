@@ -6,7 +6,9 @@ from playwright.sync_api import Page, expect
 from test_journey import SLOW, open_page
 
 from studio import gpu, runs
+from studio.compare import comparison_history
 from studio.i18n import text
+from studio.journal import Journal
 
 pytestmark = pytest.mark.timeout(400)
 LOCALES = {"en": "en-US", "ko": "ko-KR"}
@@ -28,6 +30,11 @@ def tab(page: Page, name: str, language: str) -> None:
     page.get_by_role("tab", name=text(f"ui.tabs.{name}", language), exact=True).click()
 
 
+def labels(page: Page, axis: str) -> list[str]:
+    """Return the labels of an axis of the loss chart."""
+    return page.locator(f'#loss [aria-label^="{axis}-axis"] .role-axis-label text').all_text_contents()
+
+
 def screens(page: Page) -> float:
     """Return how many screens long the page is."""
     return page.evaluate("document.documentElement.scrollHeight / innerHeight")
@@ -40,6 +47,8 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     page = open_page(browser, page_url, LOCALES[language], width)
     page.set_viewport_size({"width": width, "height": height})
     is_phone = screen == "phone"
+    warnings = []
+    page.on("console", lambda said: warnings.append(said.text) if said.type == "warning" else None)
 
     # A first visit: what this is, and the two ways to begin
     ways = [button("ui.hero.start", language), button("ui.hero.own", language)]
@@ -48,20 +57,44 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     tab(page, "train", language)
     start = page.get_by_role("button", name=text("ui.train.start", language), exact=True)
     expect(start).to_be_visible()
+    opened = page.locator("#tabs [role=tab][aria-selected=true]:visible")
+    page.keyboard.press("ArrowRight")
+    expect(opened.first).to_have_text(text("ui.tabs.compare", language))
+    page.keyboard.press("ArrowLeft")
+    expect(opened).to_have_text(text("ui.tabs.train", language))
+    expect(opened).to_be_focused()
+    page.locator("#brand").click()  # the page's top
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if start.evaluate("start => start === document.activeElement"):
+            break
+    expect(start).to_be_focused()
     expect(page.locator("#progress")).to_have_count(0)  # nothing is shown of a run that is not there
     page.locator("#hero-presets input").click()
     page.get_by_role("option", name=text("presets.chat", language)).click()
     expect(page.locator("#preset input[value=chat]")).to_be_checked()
     expect(page.locator("#hero")).to_have_count(0)
     page.locator("#preset input[value=quickstart]").check()
+    assert page.locator("#preset input").first.evaluate("dot => getComputedStyle(dot).opacity") == "0"
+    theme = page.locator("#theme")
+    for name in ("system", "light", "dark"):
+        expect(theme).to_have_accessible_name(text(f"ui.theme.{name}", language))
+        assert page.evaluate("document.body.classList.contains('dark')") is (name == "dark")
+        if name != "dark":
+            theme.click()
 
     # With a run
     held_out = {"evaluation.prompts": "captain-heldout", "generation.max_new_tokens": 20}
     wait_until_over(gpu.thread().start_run(preset.with_settings(held_out)))
     page.goto(page_url)
     expect(page.locator("#spans")).to_be_visible(timeout=SLOW)
+    expect(theme).to_have_accessible_name(text("ui.theme.dark", language))
+    assert page.evaluate("document.body.classList.contains('dark')")
     expect(page.locator("#hero")).to_have_count(0)
     assert hidden_below(page, "#spans", button("ui.data.continue", language)) == []
+    continues = page.locator(button("ui.data.continue", language)).bounding_box()
+    behind = f"document.elementFromPoint({width // 4}, {continues['y'] + 5}).closest('.next')"
+    assert is_phone or page.evaluate(behind) is None  # what stands beside the button can be seen and pressed
     tab(page, "train", language)
     expect(page.locator("#loss svg, #loss canvas").first).to_be_visible(timeout=SLOW)
     go_on = button("ui.train.continue", language)
@@ -75,6 +108,21 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     tops = [page.locator(part).bounding_box()["y"] for part in ("#status", "#loss", "#strip-answers", "#setup")]
     assert not is_phone or tops == sorted(tops)
 
+    # Steps are whole numbers; a log scale is labelled in its own units
+    if not is_phone:
+        assert all(label.isdecimal() for label in labels(page, "X") if label)
+        page.get_by_role("button", name=text("ui.curves.settings", language)).click()
+        page.locator("#log-scale input").check()
+        expect(page.locator("#loss")).to_contain_text(text("ui.curves.y.loss_log", language))
+        losses = [event.loss for event in runs.find("last").events()[0] if event.type == "step"]
+        expect(page.locator("#legend [data-log='1']")).to_be_attached()
+        page.wait_for_timeout(1000)
+        assert all(0.5 * min(losses) < float(label) < 2 * max(losses) for label in labels(page, "Y"))
+        raw = page.locator('#loss path[stroke$="59"]').first
+        assert raw.evaluate("line => getComputedStyle(line).filter") == "brightness(1.8)"
+        page.locator("#log-scale input").uncheck()
+        page.evaluate("scrollTo(0, 0)")
+
     # Compare opens with the first held-out prompt answered, each answer under its question
     page.locator(go_on).click()
     for side in ("before", "after"):
@@ -85,6 +133,15 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     assert page.locator("#answer-after .asked").inner_text() == asked
     shown = ["#prompt", "#answer-before"] if is_phone else ["#prompt", "#answer-before", "#answer-after"]
     assert hidden_below(page, *shown, button("ui.compare.go", language)) == []
+
+    # One press votes on what is shown, in the form of the blind session
+    page.get_by_role("button", name=text("ui.vote.shown.2", language), exact=True).click()
+    expect(page.locator("#pair-voted")).to_have_text(
+        text("ui.vote.shown.kept", language, before=0, after=1, tie=0), timeout=SLOW
+    )
+    [vote] = Journal(runs.find("last").path / "compare" / "votes.jsonl").entries()
+    assert {"first": "before", "choice": "2"}.items() <= vote.items()
+    assert vote["comparison"] == comparison_history.load_all(runs.find("last"))[0].id
 
     # What is no longer asked for is dimmed, and no longer called verified
     page.locator("#prompt textarea").fill("something else")
@@ -101,4 +158,5 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
             assert screens(page) <= 3, name
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     assert page.errors == []
+    assert not [line for line in warnings if "WARN" in line]
     assert len(runs.all_runs()) == 1

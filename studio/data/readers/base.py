@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,10 @@ class Reader:
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
         """Yield the rows from number `start` (0 is the first) to before `stop`."""
         raise NotImplementedError
+
+    def rows_at(self, numbers: Sequence[int]) -> list[Row | BadRow]:
+        """Return the rows with these numbers; those that the file does not have are left out."""
+        return [row for number in numbers for row in self.rows(number, number + 1)]
 
 
 class InMemoryReader(Reader):

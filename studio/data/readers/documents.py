@@ -1,12 +1,14 @@
 """JSON that is no object a line: a list, an object with rows in it, one conversation, or several of these in a row."""
 
 import json
+import json.scanner
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from studio.data.readers import base
 from studio.data.readers.base import BadRow, InMemoryReader, Reader, RepairedRow, Row, as_row
 from studio.data.readers.lines import RowPerLine, json_row, parsed_line
 from studio.data.vocabulary import VOCABULARY
@@ -20,7 +22,7 @@ _BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
 MAX_VALUES, MAX_SHARE_OF_COMMAS = 10_000_000, 0.25
 """Lists and objects in a document, each of which takes some hundred bytes of memory; and the share of its letters that
 are commas, far more than between texts: between numbers of one digit it is a half."""
-_SMALL = 32 << 20
+_SMALL, _CHUNK = 32 << 20, 1 << 20
 _PEEK_LINES = 50
 _LONGEST_LINE = 8 << 20
 
@@ -85,6 +87,8 @@ class JsonDocuments(InMemoryReader):
             text.count("[") + text.count("{") > MAX_VALUES or text.count(",") > MAX_SHARE_OF_COMMAS * len(text)
         ):
             raise DataError("data.too_many_values", name=self.path.name, most=MAX_VALUES)
+        if len(text) > _SMALL and any(run > base.MAX_ROW_BYTES for run in _runs(text)):
+            raise DataError("data.long_value", name=self.path.name, most=base.MAX_ROW_BYTES)
         values = list(self._values(text.strip("\0")))
         if not values:
             raise DataError("data.empty", name=self.path.name)
@@ -108,8 +112,9 @@ class JsonDocuments(InMemoryReader):
 
     def _values(self, text: str) -> Iterator[Any]:
         """Yield the documents in a text; raises DataError at the first that is none."""
-        # to call a function for each object lets other threads go on
-        decoder = json.JSONDecoder(object_pairs_hook=(lambda pairs: dict(pairs)) if len(text) > _SMALL else None)
+        decoder = json.JSONDecoder()
+        if len(text) > _SMALL:  # the scanner in C keeps other threads waiting to its end
+            decoder.scan_once = json.scanner.py_make_scanner(decoder)
         at = _BETWEEN.match(text).end()
         while at < len(text):
             try:
@@ -125,6 +130,20 @@ class JsonDocuments(InMemoryReader):
                 raise DataError("data.json", name=self.path.name, line=line, detail=detail) from error
             yield value
             at = _BETWEEN.match(text, at).end()
+
+
+def _runs(text: str) -> Iterator[int]:
+    """Yield lengths of what lies between quotation marks of JSON, or of as much of it as is seen so far."""
+    at = run = 0
+    while at < len(text):
+        chunk = text[at : at + _CHUNK]
+        if (len(chunk) - len(chunk.rstrip("\\"))) % 2:
+            chunk = text[at : at + _CHUNK + 1]
+        at += len(chunk)
+        first, *others = chunk.replace("\\\\", "__").replace('\\"', "__").split('"')
+        yield max(map(len, others), default=0)
+        yield run + len(first)
+        run = len(others[-1]) if others else run + len(first)
 
 
 def rows_of(document: Any) -> tuple[list[Any], list[str]]:

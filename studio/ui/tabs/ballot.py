@@ -260,6 +260,11 @@ def marked(mark: str, request: gr.Request) -> str:
     return (runs.is_restricted() and Visitor.of(request).login) or mark or secrets.token_hex(4)
 
 
+def voter_of(name: str, mark: str) -> str:
+    """Return what the owner's votes are written down under: a name with the browser's mark, or the mark alone."""
+    return Standing(voter=name, mark=mark).who or mark
+
+
 def of_login(now: Standing, request: gr.Request) -> Standing:
     """Return how a vote stands for who really asks; raises CompareError for a guest's second name."""
     now = now._replace(mark=marked(now.mark, request))

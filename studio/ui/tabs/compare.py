@@ -16,6 +16,7 @@ from studio.i18n import text
 from studio.runs import Run, State, checkpoints
 from studio.ui import compare_views, views
 from studio.ui.tabs import card, outside
+from studio.ui.tabs.pair_vote import PairVote
 from studio.ui.words import Words
 
 NAMES = ("before", "after", "3", "4")
@@ -104,6 +105,7 @@ class CompareTab:
     """How likely both sides find each token of the adapter's last answer; None before it is asked for."""
     card: card.CardMaker
     present: gr.Button
+    vote: PairVote
 
     @property
     def of_runs(self) -> list[Any]:
@@ -188,6 +190,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         words.make(gr.HTML, text="ui.compare.stale", frame='<p class="hint">⚠ {}</p>', elem_id="stale")
         with gr.Row(elem_classes="columns sides"):
             panels = tuple(_panel(words, name) for name in NAMES)
+        vote = PairVote(words)
     with gr.Row(elem_classes="follow"):
         follow = words.make(
             gr.Textbox,
@@ -233,6 +236,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         last=gr.State(None),
         card=maker,
         present=present,
+        vote=vote,
         token_scores=gr.State(None),
     )
 

@@ -1,5 +1,6 @@
 """The curves of the followed run, on the Train tab: loss, learning rate or gradient norm in one chart."""
 
+import html
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,17 +101,19 @@ def build(words: Words) -> Curves:
     return Curves(gr.State(look), kind, smoothing, log, chart, legend, sentence)
 
 
-def render(card: Curves, following: Following, look: Look, language: str, titled: bool = True) -> dict[Any, Any]:
-    """Return what draws the run's curves; `titled` sets the axis' title too, which can build the chart anew."""
+def render(card: Curves, following: Following, look: Look, language: str) -> dict[Any, Any]:
+    """Return what draws the run's curves.
+
+    The axis' title is in the legend for `page.js` to set: a chart that gets another `y_title` is built anew, and news
+    that come meanwhile are lost.
+    """
     told = following.story
     curves = curve_views.series(told.curve(), look.kind) if told else []
-    drawn: Any = curve_views.frame(curves, look.smoothing, look.log, following.total)
-    if titled:
-        ending = f"{look.kind}_log" if look.log else look.kind
-        drawn = gr.update(value=drawn, y_title=text(f"ui.curves.y.{ending}", language))
+    title = text(f"ui.curves.y.{look.kind}_log" if look.log else f"ui.curves.y.{look.kind}", language)
+    legend = curve_views.legend(curves, language, look.smoothing)
     return {
-        card.chart: drawn,
-        card.legend: curve_views.legend(curves, language, look.smoothing),
+        card.chart: curve_views.frame(curves, look.smoothing, look.log, following.total),
+        card.legend: f'<div data-axis="{html.escape(title)}" data-log="{int(look.log)}">{legend}</div>',
         card.sentence: sentence(following, language),
     }
 

@@ -29,10 +29,11 @@ class StoppingCard:
         """Build the question with its answers, not yet visible."""
         with gr.Row(visible=False, elem_id="ending", elem_classes="jumps") as self.row:
             self.question = gr.HTML()
-            self.keep = words.make(gr.Button, text="ui.train.ending.keep", variant="primary", size="sm")
+            self.keep = words.make(gr.Button, text="ui.train.ending.keep", size="sm")
             self.discard = words.make(gr.Button, text="ui.train.ending.discard", size="sm")
             self.sure = words.make(gr.Button, text="ui.train.ending.sure", variant="stop", size="sm")
             self.back = words.make(gr.Button, text="ui.train.ending.back", size="sm")
+        self.about = gr.State(None)  # the id of the run that the question is about
 
     @property
     def outputs(self) -> list[Any]:
@@ -40,18 +41,19 @@ class StoppingCard:
         return [self.stop, self.row, self.question, self.keep, self.discard, self.sure]
 
     def render(self, following: Following) -> dict[Any, Any]:
-        """Return what shows the button; the question goes with the run's stage that it was asked in."""
-        asked = following.stopping is not None
-        button = gr.update(visible=following.alive, interactive=not asked)
-        return {self.stop: button, self.row: gr.update(visible=False)}
+        """Return what shows the button, and takes the question away once it is answered or the run is over."""
+        is_open = following.alive and following.stopping is None
+        button = gr.update(visible=following.alive, interactive=is_open)
+        return {self.stop: button, **({} if is_open else {self.row: gr.update(visible=False)})}
 
     def connect(self, followed: list[Any], show_run: Callable[..., dict[Any, Any]], run_outputs: list[Any]) -> None:
         """Connect the buttons; `followed` are the inputs of `show_run`, whose outputs are `run_outputs`."""
 
-        def ask(*, discards: bool) -> Callable[[], dict[Any, Any]]:
-            def question() -> dict[Any, Any]:
+        def ask(*, discards: bool) -> Callable[[Following], dict[Any, Any]]:
+            def question(following: Following) -> dict[Any, Any]:
                 words = message("ui.train.ending.discards" if discards else "ui.train.ending.asks")
                 return {
+                    self.about: following.run_id,
                     self.row: gr.update(visible=True),
                     self.question: paragraph(words, self.language),
                     self.keep: gr.update(visible=not discards),
@@ -61,12 +63,22 @@ class StoppingCard:
 
             return question
 
-        questions = [self.row, self.question, self.keep, self.discard, self.sure]
-        self.stop.click(ask(discards=False), None, questions, **QUIET)
-        self.discard.click(ask(discards=True), None, questions, **QUIET)
+        def answer(action: Action) -> Callable[..., dict[Any, Any]]:
+            handler = request(action, self.language, show_run)
+
+            def answered(about: str | None, following: Following, *looks: Any) -> dict[Any, Any]:
+                if about != following.run_id:  # the next run of the queue has come meanwhile
+                    return {self.row: gr.update(visible=False)}
+                return handler(following, *looks)
+
+            return answered
+
+        questions = [self.about, self.row, self.question, self.keep, self.discard, self.sure]
+        self.stop.click(ask(discards=False), followed[0], questions, **QUIET)
+        self.discard.click(ask(discards=True), followed[0], questions, **QUIET)
         self.back.click(lambda: gr.update(visible=False), None, self.row, **QUIET)
-        self.keep.click(request("stop", self.language, show_run), followed, run_outputs, **QUIET)
-        self.sure.click(request("cancel", self.language, show_run), followed, run_outputs, **QUIET)
+        self.keep.click(answer("stop"), [self.about, *followed], run_outputs, **QUIET)
+        self.sure.click(answer("cancel"), [self.about, *followed], run_outputs, **QUIET)
 
 
 def request(action: Action, language: str, show_run: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:

@@ -167,7 +167,7 @@ def render(
     if before is None or panel != _panel(before, language):
         updates[tab.status] = panel
     if other or following.to_be_drawn:
-        updates |= curves.render(tab.curves, following, curves_look, language, titled=before is None)
+        updates |= curves.render(tab.curves, following, curves_look, language)
         following = following.as_drawn()
     if other or _lines(before) != _lines(following):
         updates |= log.render(tab.log, following, log_look, language)
