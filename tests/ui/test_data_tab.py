@@ -140,7 +140,7 @@ def test_rows_that_cannot_be_used_block_the_start_and_say_so(page_url, browser, 
 
     expect(page.locator("#health .failure")).to_contain_text("0 of 2 rows", timeout=SLOW)
     expect(page.locator("#blocked")).to_contain_text(text("ui.health.blocked"))
-    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_enabled()
+    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_disabled()
 
 
 def test_an_encoding_that_is_not_clear_is_asked_for_and_chosen_on_the_page(page_url, browser, tmp_path):
