@@ -42,8 +42,9 @@ const labelAxes = () => {
     let words = given;
     if (isSteps && given.includes('.')) words = Number.isInteger(value) ? String(value) : '';
     if (!isSteps && label.closest('.card')?.querySelector('[data-log="1"]')) words = inItsUnits(10 ** value);
+    if (label.textContent === words && label.dataset.words === words) continue;
     Object.assign(label.dataset, {given, words});
-    if (label.textContent !== words) label.textContent = words;
+    label.textContent = words;
   }
   for (const legend of document.querySelectorAll('[data-axis]')) {
     const title = legend.closest('.card').querySelector('[aria-label^="Y-axis"] .role-axis-title text');
@@ -67,16 +68,6 @@ document.addEventListener('keydown', event => {
   tab.focus();
 });
 
-let isDue = false;
-const tidy = () => {
-  isDue = false;
-  labelAxes();
-  roveTabs();
-};
-new MutationObserver(() => {
-  if (!isDue) requestAnimationFrame(tidy);
-  isDue = true;
-}).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-selected']});
 const warn = console.warn;  // Gradio's charts name a version of Vega-Lite that is not the one that it brings
 const isOfVersion = words => words.some(word => String(word).startsWith('The input spec uses Vega-Lite'));
 console.warn = (...words) => isOfVersion(words) || warn(...words);
@@ -168,6 +159,12 @@ const mark = () => {
     if (place.textContent !== why) place.textContent = why;
   });
 };
-let marking;
-new MutationObserver(() => { marking ??= setTimeout(() => { marking = undefined; mark(); }, 200); })
-  .observe(document.body, {subtree: true, childList: true});
+let tidying;  // at most ten times a second: a page that streams changes with every token
+new MutationObserver(() => {
+  tidying ??= setTimeout(() => {
+    tidying = undefined;
+    labelAxes();
+    roveTabs();
+    mark();
+  }, 100);
+}).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-selected']});
