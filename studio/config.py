@@ -5,6 +5,7 @@ type, bounds and a unit here; its title and its help are in the catalogues under
 """
 
 import codecs
+import copy
 import functools
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
@@ -349,7 +350,7 @@ class RunConfig(Section):
                 section[parent] = section = section.get(parent) or {}  # the mapping of columns may be absent
                 if not isinstance(section, dict):
                     raise setting_text.unknown_setting(path, fields())
-            section[name] = value
+            section[name] = copy.deepcopy(value)  # a later path may lead into it
         return type(self).from_mapping(values)
 
 

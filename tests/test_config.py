@@ -222,3 +222,10 @@ def test_all_that_is_wrong_is_named_in_the_readers_language():
 def test_every_setting_says_what_it_may_be(language):
     for path, info in fields().items():
         assert describe(info).text(language), path
+
+
+def test_settings_that_are_given_stay_as_they_are():
+    given = {"data.validation": {"kind": "none"}, "data.validation.kind": "fraction"}
+
+    assert RunConfig().with_settings(given).data.validation.kind == "fraction"
+    assert given["data.validation"] == {"kind": "none"}
