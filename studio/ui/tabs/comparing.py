@@ -170,7 +170,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
 
     streams, answer_after = compare_events.connect(answers, frame)
     ballot.connect(views.vote, answers, views.score.found, frame)
-    answers.vote.connect(answers.last, [views.vote.voter, views.vote.mark], ballot.voter_of)
+    answers.vote.connect(answers.last, answers.badge, [views.vote.voter, views.vote.mark], ballot.voter_of)
     sheet.connect(views.sheet, answers, views.score.found, frame)
     present.connect(views.slides, answers, views.score.found, frame)
     measured = scoreboard.connect(views.score, answers, frame)

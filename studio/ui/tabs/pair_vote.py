@@ -31,8 +31,11 @@ class PairVote:
             }
             self.said = gr.HTML(elem_id="pair-voted")
 
-    def connect(self, last: gr.State, named: list[Any], voter: Callable[[str, str], str]) -> None:
-        """Connect the buttons to the `last` comparison; `voter` makes a voter of the values of `named`."""
+    def connect(self, last: gr.State, badge: gr.HTML, named: list[Any], voter: Callable[[str, str], str]) -> None:
+        """Connect the buttons to the `last` comparison, whose verdict is in `badge`.
+
+        `voter` makes a voter of the values of `named`.
+        """
 
         def render(comparison: Comparison | None) -> dict[Any, Any]:
             return {self.row: gr.update(visible=_pair(comparison) is not None), self.said: ""}
@@ -49,7 +52,7 @@ class PairVote:
             kept = message("ui.vote.shown.kept", before=counts.before, after=counts.after, tie=counts.tie)
             return {self.said: paragraph(kept, self.language, "hint")}
 
-        last.change(render, last, [self.row, self.said], trigger_mode="always_last", **QUIET)
+        badge.change(render, last, [self.row, self.said], trigger_mode="always_last", **QUIET)
         for choice, button in self.buttons.items():
             inputs = [gr.State(choice), last, *named]
             button.click(vote_on_shown, inputs, self.said, **QUIET)
