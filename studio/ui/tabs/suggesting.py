@@ -221,6 +221,7 @@ def connect(
         return {
             **fill(config, before),
             **_busy(False),
+            card.panel: gr.update(visible=True),
             card.before: before,
             card.said: recipe_views.advice(found, language, applied=chosen),
             card.chosen: gr.update(visible=False),
