@@ -22,7 +22,7 @@ SHORTEST = 8
 """Characters of the shortest password that is taken."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds that a wrong password waits for its answer: doubled each time, up to the longest."""
-MOST_WAITING, MOST_PENDING = 8, 32
+MOST_WAITING, MOST_PENDING = 8, 128
 """Wrong passwords of one address that wait for their turn, and those that wait to be sent away. Beyond these, no right
 one from there is let in: it is answered at once, so whoever hangs up early would guess for free."""
 FORGOTTEN = 600.0
