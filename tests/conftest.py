@@ -20,6 +20,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 os.environ.setdefault("GOMP_SPINCOUNT", "0")  # tests share the cores with each other and with browsers
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a tiny model's operations are too short to be shared out
 prepare_process()
+os.environ["COLUMNS"] = "300"  # lines of the command line stay whole; a console reads it when it is made
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hub; those about its absence say so themselves
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -114,7 +115,6 @@ def warm_python(tmp_path_factory, monkeypatch) -> None:
 @pytest.fixture
 def here(capsys, monkeypatch):
     """Run the command line in this process, where torch is imported already; as `subprocess.run` does in another."""
-    monkeypatch.setenv("COLUMNS", "300")
 
     def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess:
         from studio import cli

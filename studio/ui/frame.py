@@ -10,6 +10,7 @@ import gradio as gr
 from studio.config import RunConfig
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
 from studio.ui.form import Form
+from studio.ui.page import browser_state
 from studio.ui.words import Words
 
 
@@ -78,7 +79,7 @@ def build(words: Words, base: RunConfig, following: Any) -> Frame:
         brand=brand,
         form=Form(words, base),
         base=gr.State(base),
-        draft=gr.BrowserState({}, storage_key="restyle-draft", secret="restyle-studio"),
+        draft=browser_state({}, "restyle-draft"),
         keep_draft=gr.Button(visible="hidden", elem_id="keep-draft"),
         following=gr.State(following),
         device=device,

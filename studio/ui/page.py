@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 import gradio as gr
 from gradio.blocks import Block, convert_component_dict_to_list
 from gradio.components import _Keywords
+from gradio.context import Context
 from gradio.utils import is_prop_update
 
 Handler = Callable[..., Any]
@@ -34,6 +35,21 @@ def view(*states: gr.State) -> Callable[[Handler], Handler]:
         return handler
 
     return mark
+
+
+def browser_state(default: Any, key: str) -> gr.BrowserState:
+    """Return a value that the browser keeps under a key, placed outside the tab that is being built.
+
+    A browser makes the parts of a tab when the tab is opened: an event of that opening may be sent before the value
+    has been read there, and the default, sent back, would replace what was kept.
+    """
+    state = gr.BrowserState(default, storage_key=key, secret="restyle-studio", render=False)
+    inside, Context.block = Context.block, Context.root_block
+    try:
+        state.render()
+    finally:
+        Context.block = inside
+    return state
 
 
 @dataclass

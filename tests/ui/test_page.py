@@ -52,6 +52,14 @@ def test_a_change_while_the_one_before_is_handled_is_not_lost(build):
     assert lost == []
 
 
+@pytest.mark.parametrize("build", [app.build, guest.build])
+def test_what_a_browser_keeps_is_read_before_any_tab_opens(build):
+    page = build()
+    kept = [block for block in page.blocks.values() if isinstance(block, gr.BrowserState)]
+    assert kept
+    assert [state.storage_key for state in kept if state.parent is not page] == []
+
+
 def test_the_page_is_served_without_the_heavy_libraries(page_url):
     # The browser's first look is the configuration; what the first event answers is tested in the journey.
     import httpx

@@ -22,6 +22,7 @@ from studio.ui import launch
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
+from studio.ui.page import browser_state
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
 
@@ -155,7 +156,7 @@ def build(words: Words) -> BallotTab:
             export = words.make(gr.Button, text="ui.vote.export", interactive=False, size="sm", min_width=160)
         result = words.make(gr.HTML, text="ui.vote.hidden", frame='<p class="empty">{}</p>', elem_id="vote-result")
         file = words.make(gr.DownloadButton, label="ui.vote.export", visible="hidden", elem_id="vote-file")
-    mark = gr.BrowserState("", storage_key="restyle-voter", secret="restyle-studio")
+    mark = browser_state("", "restyle-voter")
     states = (gr.State(None), gr.State(False), gr.State(None), mark)
     return BallotTab(voter, begin, progress, pair, buttons, reveal, result, export, file, *states)
 

@@ -15,7 +15,7 @@ from studio.ui import before_views, scanning, views
 from studio.ui.before_views import Rate
 from studio.ui.failures import message_of, shown
 from studio.ui.frame import Frame
-from studio.ui.page import view
+from studio.ui.page import browser_state, view
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
@@ -75,7 +75,7 @@ def build(words: Words, start: gr.Button, blocked: gr.HTML) -> Before:
             currency = words.make(
                 gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
             )
-    remembered = gr.BrowserState([None, ""], storage_key="restyle-price", secret="restyle-studio")
+    remembered = browser_state([None, ""], "restyle-price")
     states = gr.State(None), gr.State(None)
     return Before(start, blocked, check, measure, cancel, progress, said, *states, price, currency, remembered, _tab())
 

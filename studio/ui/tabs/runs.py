@@ -7,6 +7,7 @@ import gradio as gr
 
 from studio.ui import charts, curve_views, overlay_views, runs_views
 from studio.ui.curve_views import TRAIN, VALIDATION
+from studio.ui.page import browser_state
 from studio.ui.words import Words
 
 EVERY = 2.0
@@ -149,7 +150,7 @@ def build(words: Words) -> RunsTab:
     with gr.Column(elem_id="run-page", elem_classes="away") as page_column:
         page = _page(words, parts)
     return RunsTab(
-        kept=gr.BrowserState({}, storage_key="restyle-runs", secret="restyle-studio"),
+        kept=browser_state({}, "restyle-runs"),
         seen=gr.State(None),
         timer=gr.Timer(EVERY, active=False),
         list=listing,

@@ -15,6 +15,7 @@ from studio.ui import clock
 from studio.ui import following as follow
 from studio.ui.failures import shown as failures_shown
 from studio.ui.frame import Frame
+from studio.ui.page import view
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, Shown, size
 from studio.ui.tabs import compare, compare_shown
 from studio.ui.tabs.compare import CompareTab
@@ -50,6 +51,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
     def find_news(request: gr.Request, kept: Any, kind: str, seen: Seen | None) -> int | None:
         return time.time_ns() if updates(tab, Shown.of(kept), kind, language, seen) else None
 
+    @view(tab.seen)
     def show_news(kept: Any, kind: str, seen: Seen | None) -> Any:
         return updates(tab, Shown.of(kept), kind, language, seen) or gr.skip()
 
