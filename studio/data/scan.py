@@ -245,13 +245,13 @@ class _Scanner:
 class _NearDuplicates:
     """Finds rows whose word triples overlap by 80 % or more with an earlier row's (MinHash; Broder 1997)."""
 
-    PERMUTATIONS, BANDS, ALIKE = 64, 16, 0.8
+    PERMUTATIONS, ALIKE = 64, 0.8
 
     def __init__(self, most: int) -> None:
         from rensa import RMinHashLSH
 
         self._left = most
-        self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
+        self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=16)
         self._rows: list[tuple[int, Any]] = []
         self._texts: set[int] = set()
         self.pairs: list[tuple[int, int]] = []
