@@ -190,10 +190,7 @@ class _Shapes(FirstRows):
         return tuple(dict.fromkeys(column for column in columns if column and column != completion))
 
     def _beside(self, question: str, others: list[str]) -> str | None:
-        """Return the column with what an instruction is about: Alpaca's `input`, or a question that it does not repeat.
-
-        A prompt often has the question written out in it; an instruction seldom, and is not enough without it.
-        """
+        """Return the column that an instruction is about: Alpaca's `input`, or a question that it does not repeat."""
         if _own_name(question) not in COLUMNS.instruction:
             return None
         rows = self.rows

@@ -172,11 +172,7 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
 
 
 def _as_flash_attention() -> str:
-    """Return the name of an attention that keeps what flash attention keeps.
-
-    That reads values, which fake tensors have not; torch's own attention takes the same kernel, without the soft cap of
-    scores, which is nothing to keep.
-    """
+    """Return the name of an attention that keeps what flash attention keeps."""
     from transformers import AttentionInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

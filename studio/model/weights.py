@@ -61,10 +61,7 @@ def _load_shapes(model: Any, tensors: Mapping[str, Any]) -> Any:
 
 
 def _tensors(entries: Mapping[str, Any], expected: Mapping[str, Any], quantized: str | None) -> dict[str, Any]:
-    """Return tensors without data for those of a checkpoint; quantized weights get the shape that they are packed from.
-
-    What bitsandbytes needs to unpack them has no place of its own in the model.
-    """
+    """Return a checkpoint's tensors without data; quantized ones have the shape that they are packed from."""
     import torch
 
     packed = {name for name in entries if f"{name}.quant_map" in entries} if quantized in ("nf4", "fp4") else set()

@@ -46,10 +46,7 @@ class LineReader(Reader):
         return self.count
 
     def _find(self, on_progress: OnProgress) -> Any:
-        """Return the byte at which each row starts: here, each line that is not empty.
-
-        A gigabyte takes about a second, since only the short lines are read one by one.
-        """
+        """Return the byte at which each row starts: here, each line that is not empty."""
         import numpy
 
         size = max(self.path.stat().st_size, 1)
