@@ -1,6 +1,7 @@
 """CSV and its like, read a record at a time. The file itself stays on the disk."""
 
 import csv
+import re
 from array import array
 from collections import deque
 from collections.abc import Iterator
