@@ -13,8 +13,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from studio.data import special_tokens
-from studio.data.segments import Part, Rendering, Segment, cut
 from studio.data.special_tokens import Span
+from studio.data.tokens import Part, Rendering, Segment, cut
 from studio.model.template import ChatTemplate, Message, TemplateRefusal
 
 _PLACEHOLDER = "\ue000{}\ue001"

@@ -19,8 +19,8 @@ from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress
 from studio.data.rows import check_mapping
 from studio.data.scan import ProblemCount, ScanResult
-from studio.data.segments import Rendering
 from studio.data.source import Table
+from studio.data.tokens import Rendering
 from studio.errors import DataError, ModelError
 from studio.i18n import message
 from studio.model import estimate

@@ -17,9 +17,8 @@ from studio.data import chat_markup, special_tokens
 from studio.data.chat import ChatText
 from studio.data.chat_markup import MarkedUpText
 from studio.data.conversation import RowProblem, Turn
-from studio.data.segments import Part, Rendering, Segment, cut
 from studio.data.special_tokens import Span
-from studio.data.tokens import end_of_turn
+from studio.data.tokens import Part, Rendering, Segment, cut, end_of_turn
 from studio.errors import PromptError
 from studio.model.template import TemplateRefusal, source_of
 

@@ -21,8 +21,8 @@ from studio.data.conversation import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
 from studio.data.rows import columns_for_template, read_conversation
-from studio.data.segments import Rendering
 from studio.data.source import Table, cell
+from studio.data.tokens import Rendering
 from studio.errors import ModelError
 from studio.files import replace_file, user_cache
 from studio.model.template import source_of

@@ -15,8 +15,8 @@ from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
 from studio.data.rows import read_conversation
-from studio.data.segments import Segment
 from studio.data.source import Table
+from studio.data.tokens import Segment
 from studio.errors import CompareError, DataError
 from studio.i18n import Message, message
 from studio.runs import Run
