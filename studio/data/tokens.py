@@ -74,9 +74,7 @@ def cut(text: str, parts: Iterable[Part], plain: Sequence[Span] = ()) -> tuple[S
 class Label(StrEnum):
     """What happens to a token."""
 
-    TRAINED = "trained"
-    CONTEXT = "context"
-    CUT = "cut"
+    TRAINED, CONTEXT, CUT = "trained", "context", "cut"
 
 
 @dataclass(frozen=True)
@@ -135,10 +133,10 @@ def tokenize(rows: Sequence[Sequence[Segment]], tokenizer: Any, max_length: int,
 
 
 _Encoded = tuple[list[int], list[int], list[bool]]
-"""Ids, the number of tokens up to the end of each segment, and whether its first token begins in the one before it."""
 
 
 def _encode(rows: Sequence[Sequence[Segment]], tokenizer: Any) -> list[_Encoded]:
+    """Return ids, the tokens up to the end of each segment, and whether its first one begins in the one before it."""
     if not rows:
         return []
     batch = tokenizer(["".join([segment.text for segment in row]) for row in rows], add_special_tokens=False)
@@ -227,11 +225,9 @@ def spans(row: Tokens, tokenizer: Any) -> list[tuple[str, str]]:
 
 def stop_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:
     """Return the tokens that end an answer: end of text, end of turn, and what the model's own settings add."""
-    stops = {tokenizer.eos_token_id}
     configured = getattr(generation_config, "eos_token_id", None)
-    stops.update(configured if isinstance(configured, (list, tuple)) else [configured])
-    stops.add(end_of_turn(tokenizer))
-    return frozenset(token for token in stops if token is not None)
+    more = configured if isinstance(configured, list | tuple) else [configured]
+    return frozenset({tokenizer.eos_token_id, end_of_turn(tokenizer), *more} - {None})
 
 
 def end_of_turn(tokenizer: Any) -> int | None:
