@@ -247,9 +247,9 @@ def _own_name(path: str) -> str:
 def save(
     peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any], whole: dict[str, Any] | None = None
 ) -> None:
-    """Save an adapter with its tokenizer, complete or not at all; one that was there before is replaced.
+    """Save an adapter with its tokenizer; `whole` are its weights, where those in the model are a part only.
 
-    `whole` are its weights, where those in the model are a part only.
+    It is complete or not there at all; one that was there before is replaced.
     """
 
     def fill(draft: Path) -> None:
@@ -291,10 +291,9 @@ def preserve_state(model: Any):
     state = random_state()
     modes = {module: module.training for module in model.modules()}
     trained = [(weights, weights.requires_grad) for weights in model.parameters()]
-    tuner = getattr(model, "base_model", None)
+    tuner, use_cache = getattr(model, "base_model", None), getattr(model.config, "use_cache", None)
     names = [(part, part.active_adapter) for part in (model, tuner) if hasattr(part, "peft_config")]
     layers = multi_adapter.active_state(model)
-    use_cache = getattr(model.config, "use_cache", None)
     router = _return_router_logits(model, False)
     model.eval()
     try:

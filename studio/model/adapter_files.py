@@ -34,18 +34,9 @@ _MAX_NAME_CHARACTERS = 1000
 _SUPPORTED_INITS = (True, False, None, "gaussian", "orthogonal", "eva")
 """Ways to begin an adapter that leave the base's own weights alone; others (PiSSA, OLoRA, …) change them."""
 _UNSUPPORTED = (
-    "modules_to_save",
-    "trainable_token_indices",
-    "layer_replication",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "megatron_config",
-    "use_qalora",
-    "use_bdlora",
-    "arrow_config",
-    "velora_config",
+    *("modules_to_save", "trainable_token_indices", "layer_replication", "target_parameters", "kasa_config"),
+    *("alora_invocation_tokens", "megatron_config", "use_qalora", "use_bdlora", "arrow_config", "velora_config"),
     "monteclora_config",
-    "kasa_config",
 )
 """Settings by which an adapter does more than add low-rank matrices to linear modules."""
 _PREFIX = "base_model.model."
@@ -204,16 +195,13 @@ def _modules(folder: Path, settings: Mapping[str, Any]) -> dict[str, LoraShape]:
         if match is None or not name.startswith(_PREFIX):
             raise CompareError("compare.more_than_lora", folder=folder.name, kind=_shorten(name))
         parts.setdefault(match[1], {})[match[2]] = shape
-    modules = {path: _matrices(folder, path, of, settings) for path, of in sorted(parts.items())}
-    if not modules:
+    if not parts:
         raise CompareError("compare.damaged", folder=folder.name, detail="0 × lora_A")
+    modules = {path: _matrices(folder, path, of, settings) for path, of in sorted(parts.items())}
     targets = settings.get("target_modules")
     if isinstance(targets, list | tuple):  # PEFT takes a string for a pattern, which is not evaluated here
-        ends = {target for target in targets if isinstance(target, str)}
-        unlisted = [
-            path for path in modules if ends.isdisjoint(path.split(".", n)[-1] for n in range(path.count(".") + 1))
-        ]
-        if unlisted:
+        ends = tuple(f".{target}" for target in targets if isinstance(target, str))
+        if unlisted := [path for path in modules if not f".{path}".endswith(ends)]:
             detail = f"target_modules ∌ {list_names(unlisted)}"
             raise CompareError("compare.contradicts", folder=folder.name, detail=detail)
     return modules

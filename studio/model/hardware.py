@@ -35,51 +35,40 @@ Seconds for 16 steps of 520 tokens through 135 M parameters on two cores, with 0
 """
 
 
+_ENVIRONMENT = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": str(GOMP_SPINS),
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+    "TOKENIZERS_PARALLELISM": "true",
+    "TORCHDYNAMO_DISABLE": "1",
+}
+
+
 def prepare_process() -> None:
-    """Set what must be set before torch is imported; what the user has set stays.
+    """Set what must be set before torch is imported; what the user has set stays. The libraries log errors only.
 
     OpenMP's threads wait passively, after `GOMP_SPINS` checks: with busy waiting, a second process on the machine can
     stop training altogether.
     Nothing is compiled by torch: bitsandbytes, which PEFT imports, would load its compiler for kernels that are used
     only where its own library is missing. That is 1.2 of the 5.5 seconds that all imports of a training take.
-    The C library keeps what is freed, see `_keep_freed_memory`. CUDA's allocator grows its segments, so that
-    fragmentation does not look like a lack of memory.
+    The C library keeps freed memory for the next passes (glibc only), until `release_memory`: mapping it anew takes 12%
+    of a step. CUDA's allocator grows its segments, so that fragmentation does not look like a lack of memory.
     """
-    _quiet_libraries()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", str(GOMP_SPINS))
-    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    if not any(name.startswith("MALLOC_") for name in os.environ):
-        _keep_freed_memory()
-
-
-_LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft", "transformers", "trl")
-
-
-def _quiet_libraries() -> None:
-    """Let the libraries log errors only."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    for name in _LIBRARIES:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for library in ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft", "transformers", "trl"):
+        logging.getLogger(library).setLevel(logging.ERROR)
         for category in (UserWarning, FutureWarning, DeprecationWarning):
-            warnings.filterwarnings("ignore", category=category, module=rf"{name}(\.|$)")
+            warnings.filterwarnings("ignore", category=category, module=rf"{library}(\.|$)")
+    if not any(name.startswith("MALLOC_") for name in os.environ):
+        import ctypes
 
-
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-"""Numbers of `mallopt`'s parameters, from glibc's `malloc.h`."""
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next passes (glibc only), until `release_memory`."""
-    import ctypes
-
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        library = ctypes.CDLL(None)
-        for size in (2**25, 2**30):  # older versions take the first at most
-            library.mallopt(_MMAP_THRESHOLD, size)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        with contextlib.suppress(AttributeError, OSError, TypeError):
+            mallopt, mmap_threshold, trim_threshold = ctypes.CDLL(None).mallopt, -3, -1  # from glibc's `malloc.h`
+            for size in (2**25, 2**30):  # older versions take the first at most
+                mallopt(mmap_threshold, size)
+            mallopt(trim_threshold, 2**31 - 1)
 
 
 def cores() -> int:
@@ -155,17 +144,17 @@ def precision(wanted: str, model_type: str = "") -> Choice:
     import torch
 
     kind = device()
-    if kind == "cuda":
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Choice("precision", "bfloat16", message("choice.precision.gpu_bfloat16"))
-        if model_type.startswith(FLOAT16_OVERFLOWS):
-            return Choice("precision", "float32", message("choice.precision.overflows", model=model_type))
-        return Choice("precision", "float16", message("choice.precision.gpu_float16"))
-    if kind == "mps":
-        return Choice("precision", "float32", message("choice.precision.mps"))
-    if _native_bfloat16():
-        return Choice("precision", "bfloat16", message("choice.precision.cpu_bfloat16"))
-    return Choice("precision", "float32", message("choice.precision.cpu_float32"))
+    if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        value, reason = "bfloat16", "gpu_bfloat16"
+    elif kind == "cuda" and model_type.startswith(FLOAT16_OVERFLOWS):
+        return Choice("precision", "float32", message("choice.precision.overflows", model=model_type))
+    elif kind == "cuda":
+        value, reason = "float16", "gpu_float16"
+    elif kind == "mps":
+        value, reason = "float32", "mps"
+    else:
+        value, reason = ("bfloat16", "cpu_bfloat16") if _native_bfloat16() else ("float32", "cpu_float32")
+    return Choice("precision", value, message(f"choice.precision.{reason}"))
 
 
 def _native_bfloat16() -> bool:
@@ -242,16 +231,16 @@ def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
     need, first, everything = bytes_needed * TRAINING_MEMORY_FACTOR, free_per_card[0], sum(free_per_card)
     sizes = {"need": f"{need / 1e9:.1f}", "free": f"{first / 1e9:.1f}"}
     card = single_card(bytes_needed, free_per_card)
-    if card:
+    if card is None:
+        sizes |= {"cards": len(free_per_card), "all": f"{everything / 1e9:.1f}"}
+        reason = "spread" if need <= everything else "too_large"
+    elif card:
         sizes |= {"card": card, "room": f"{free_per_card[card] / 1e9:.1f}"}
-        return Choice("placement", "one device", message("choice.placement.other_card", **sizes))
-    if need <= first:
-        return Choice("placement", "one device", message("choice.placement.fits", **sizes))
-    if card == 0:
-        return Choice("placement", "one device", message("choice.placement.tight", **sizes))
-    sizes |= {"cards": len(free_per_card), "all": f"{everything / 1e9:.1f}"}
-    reason = "choice.placement.spread" if need <= everything else "choice.placement.too_large"
-    return Choice("placement", "auto", message(reason, **sizes))
+        reason = "other_card"
+    else:
+        reason = "fits" if need <= first else "tight"
+    value = "auto" if card is None else "one device"
+    return Choice("placement", value, message(f"choice.placement.{reason}", **sizes))
 
 
 NEARLY_FULL = 0.1
@@ -307,11 +296,7 @@ def random_state() -> dict[str, Any]:
     import numpy
     import torch
 
-    state: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": numpy.random.get_state(),
-        "torch": torch.get_rng_state(),
-    }
+    state = {"python": random.getstate(), "numpy": numpy.random.get_state(), "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         own = processes.world_size() > 1
         state["cuda"] = [torch.cuda.get_rng_state()] if own else torch.cuda.get_rng_state_all()

@@ -25,7 +25,7 @@ from urllib.request import getproxies, proxy_bypass
 from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, shared_folder
-from studio.model import architecture
+from studio.model import architecture, weight_files
 from studio.model.subprocess_worker import HUB_TOKEN_VARIABLES, SubprocessWorker, WorkerSilent
 
 log = logging.getLogger(__name__)
@@ -121,14 +121,10 @@ def reachable() -> bool:
 
 def is_whole(folder: Path) -> bool:
     """Whether a folder holds weights in safetensors, and every part that their index names."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
+    if not (folder / weight_files.INDEX).is_file():
         return any(folder.glob("*.safetensors"))
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    except (OSError, ValueError, KeyError, AttributeError):
-        return False
-    return all((folder / part).is_file() for part in set(parts))
+    parts = weight_files.index(folder).values()
+    return bool(parts) and all((folder / part).is_file() for part in set(parts))
 
 
 def require_usable(listing: Listing) -> None:
@@ -174,26 +170,19 @@ def describe(
         raise ModelError("model.offline", id=model_id)
     timeout = max(1.0, ANSWER_SECONDS - (time.monotonic() - began))
     api = HfApi(endpoint=endpoint())
-    info = _call_hub(
-        lambda: api.model_info(model_id, revision=revision, files_metadata=True, timeout=timeout, token=token),
-        model_id,
-        revision,
-        token,
-    )
+    settings = {"revision": revision, "files_metadata": True, "timeout": timeout, "token": token}
+    info = _call_hub(lambda: api.model_info(model_id, **settings), model_id, revision, token)
     selected = [file for file in info.siblings or () if selection.has(file.rfilename)]
-    blobs = storage(model_id) / "blobs"
-    etags = [file.lfs.sha256 if file.lfs else file.blob_id for file in selected]
     files = {file.rfilename: file.size or 0 for file in selected}
-    card = info.card_data.to_dict() if info.card_data else {}
+    blobs = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in selected}
+    missing = (name for name, blob in blobs.items() if not (storage(model_id) / "blobs" / str(blob)).exists())
     return Listing(
         id=info.id,
         commit=info.sha or "",
         files=files,
-        missing=sum(
-            file.size or 0 for file, etag in zip(selected, etags, strict=True) if not (blobs / str(etag)).exists()
-        ),
+        missing=sum(files[name] for name in missing),
         config=info.config or {},
-        licence=licence_of(card),
+        licence=licence_of(info.card_data.to_dict() if info.card_data else {}),
         parameters=dict(info.safetensors.parameters) if info.safetensors else {},
         gated=bool(info.gated),
         others=tuple(file.rfilename for file in info.siblings or () if file.rfilename not in files),
@@ -332,8 +321,7 @@ def _download(
         raise _disk_full(listing.missing, storage(listing.id))
     if answer.get("errno") in (errno.EACCES, errno.EPERM, errno.EROFS):
         raise ModelError("model.cache_denied", id=listing.id, path=str(cache_folder()))
-    error_names = answer.get("error") or ["no answer"]
-    raise _error(error_names, answer.get("status"), listing.id, revision, token)
+    raise _error(answer.get("error") or ["no answer"], answer.get("status"), listing.id, revision, token)
 
 
 @contextlib.contextmanager
@@ -383,6 +371,4 @@ def _error(
     offline = ("ConnectError", "TimeoutException", "OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionError")
     if status is None and any(kind in offline for kind in error_names):
         return ModelError("model.offline", id=model_id)
-    return ModelError(
-        "model.fetch_failed", id=model_id, detail=f"{status} {error_names[0]}" if status else error_names[0]
-    )
+    return ModelError("model.fetch_failed", id=model_id, detail=f"{status or ''} {error_names[0]}".strip())

@@ -54,9 +54,8 @@ def within_positions(config: RunConfig) -> RunConfig:
 def choices(config: RunConfig) -> tuple[Choice, ...]:
     """Return the row length that is used in the place of a longer one, with its reason."""
     used, wanted = within_positions(config).data.max_length, config.data.max_length
-    if used == wanted:
-        return ()
-    return (Choice("max_length", str(used), message("choice.max_length.positions", most=used, wanted=wanted)),)
+    reason = message("choice.max_length.positions", most=used, wanted=wanted)
+    return () if used == wanted else (Choice("max_length", str(used), reason),)
 
 
 def embedding_rows(model: Any) -> int:
@@ -72,12 +71,12 @@ def require_embeddings(tokenizer: Any, rows: int, model_id: str) -> None:
     special = set(tokenizer.all_special_ids) | {n for n, t in tokenizer.added_tokens_decoder.items() if t.special}
     roles = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
     template = str(tokenizer.chat_template or "")
-    beyond = {number: token for token, number in tokenizer.get_vocab().items() if number >= rows}
-    may_occur = {
-        number: token
-        for number, token in beyond.items()
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= rows)
+    may_occur = [
+        repr(token[:40])
+        for number, token in beyond
         if number not in special or number in roles or token in template or not _NOT_TEXT.search(token)
-    }
+    ]
     if may_occur:
-        count, names = max(beyond) + 1, list_names(repr(may_occur[number][:40]) for number in sorted(may_occur))
+        count, names = beyond[-1][0] + 1, list_names(may_occur)
         raise ModelError("model.fewer_embeddings", id=model_id, tokens=count, rows=rows, names=names)

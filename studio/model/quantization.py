@@ -53,12 +53,8 @@ def quantization_config(value: str, dtype: Any) -> Any:
 
     if value == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=value,
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
+    nf4 = {"bnb_4bit_quant_type": value, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": dtype}
+    return BitsAndBytesConfig(load_in_4bit=True, **nf4)
 
 
 def couples_rows(model: Any) -> bool:

@@ -5,7 +5,7 @@ Nothing here imports torch: before it is loaded no GPU is in use.
 
 import sys
 import time
-from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -53,12 +53,8 @@ def _gpu_usage() -> GpuUsage | None:
         free, total = cuda.mem_get_info(0)
     except RuntimeError:  # the device is lost
         return None
-    temperature, utilization = _query(cuda.temperature), _query(cuda.utilization)
-    return GpuUsage(used=total - free, total=total, temperature=temperature, utilization=utilization)
-
-
-def _query(reading: Callable[[int], int]) -> int | None:
-    try:
-        return reading(0)
-    except Exception:  # without NVIDIA's management library, and for what a card does not tell (a part of one, say)
-        return None
+    readings = {}
+    for name in ("temperature", "utilization"):
+        with suppress(Exception):  # without NVIDIA's library, and for what a card does not tell (a part of one, say)
+            readings[name] = getattr(cuda, name)(0)
+    return GpuUsage(used=total - free, total=total, **readings)

@@ -21,7 +21,6 @@ POLL_SECONDS = 0.2
 SILENCE_SECONDS = 120.0
 """Seconds without output after which a program counts as stuck."""
 
-
 HUB_TOKEN_VARIABLES = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
 """Variables with the user's token of the Hub, for those programs alone that call it."""
 _PASSED = re.compile(

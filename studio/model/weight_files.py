@@ -29,7 +29,7 @@ def weight_files(folder: Path) -> list[Path]:
     """
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
-    return [folder / name for name in sorted(set(_index(folder).values()))]
+    return [folder / name for name in sorted(set(index(folder).values()))]
 
 
 def is_pointer(path: Path) -> bool:
@@ -53,9 +53,9 @@ def require_whole(folder: Path, model_id: str) -> None:
         values = {"count": len(missing), "total": len(files), "files": list_names(missing)}
         raise ModelError("model.missing_shards", id=model_id, **values)
     held = {path.name: header(path, model_id) for path in files}
-    elsewhere = [name for name, file in _index(folder).items() if file in held and name not in held[file]]
+    elsewhere = [name for name, file in index(folder).items() if file in held and name not in held[file]]
     if len(files) > 1 and elsewhere:
-        file = _index(folder)[elsewhere[0]]
+        file = index(folder)[elsewhere[0]]
         raise ModelError("model.wrong_shard", id=model_id, file=file, count=len(elsewhere), names=list_names(elsewhere))
 
 
@@ -97,7 +97,8 @@ def file_states(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((os.path.realpath(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if p.is_file())
 
 
-def _index(folder: Path) -> dict[str, str]:
+def index(folder: Path) -> dict[str, str]:
+    """Return the file of each weight that the index of a folder names; empty without an index."""
     try:
         table = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         # a shard lies beside its index: no path is followed out of the folder
