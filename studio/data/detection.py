@@ -11,19 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from studio.config import MappingConfig
+from studio.data import refusals
 from studio.data.content import parsed
 from studio.data.first_rows import FirstRows, is_readable, is_tagged, is_texts, roles_of
-from studio.data.refusals import (
-    are_classes,
-    refuse,
-    refuse_choice,
-    refuse_labels,
-    refuse_objects,
-    refuse_single_messages,
-)
+from studio.data.refusals import are_classes, as_setting
 from studio.data.source import Table, cell
 from studio.data.vocabulary import COLUMNS
-from studio.i18n import Message, message
+from studio.errors import DataError
+from studio.i18n import Message, listed, message
 
 _KEYWORD = re.compile(r"(key|keyword|키워드)[ _-]?\d+", re.IGNORECASE)
 _LABEL_STUDIO = tuple(f"annotations.0.result.{number}.value.text" for number in range(5))
@@ -44,17 +39,17 @@ class Detection:
 def detect(table: Table) -> Detection:
     """Find the shape of a table; raises DataError that names what is not understood."""
     shapes = _Shapes(table)
-    refuse_single_messages(shapes)
+    refusals.refuse_single_messages(shapes)
     candidates = [shape for shape in (shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()) if shape]
     rows = [len(shapes.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates]
     if any(rows):
         enough = _CLEARLY_MORE * max(rows)
         return next(shape for shape, count in zip(candidates, rows, strict=True) if count >= enough)
-    refuse_objects(shapes)
+    refusals.refuse_objects(shapes)
     if candidates:  # the columns are there, and empty
         return candidates[0]
-    refuse_labels(shapes)
-    return shapes.text() or refuse(shapes)
+    refusals.refuse_labels(shapes)
+    return shapes.text() or refusals.refuse(shapes)
 
 
 class _Shapes(FirstRows):
@@ -74,7 +69,9 @@ class _Shapes(FirstRows):
             if is_pair and answer and (column == answer.split(".")[0] or column.lower() in COLUMNS.history):
                 continue
             if any("assistant" in roles_of(value) for value in self.cells(column)):
-                refuse_choice(column, self._chat_columns)
+                if len(self._chat_columns) > 1 and column.strip().lower() not in COLUMNS.chat:
+                    setting = as_setting({"shape": "messages", "messages": column})
+                    raise DataError("data.several_chats", columns=listed(self._chat_columns), setting=setting)
                 return self._messages(column, "messages")
         return None
 

@@ -77,19 +77,17 @@ class Problem:
 
 def problem(kind: str, counted: ProblemCount, rows: int, fixes: tuple[str, ...], mapping: MappingConfig) -> Problem:
     """Make the report's entry of one kind of problem; `mapping` is that by which the rows were read."""
-    share = counted.count / rows if rows else 0.0
     change = {"unknown_role": {"roles": {**mapping.roles, **counted.names}}, "marked": {"marks": "ignore"}}
     change["marked_turn"] = change["marked"]
-    setting = as_setting(mapping.model_copy(update=change[kind])) if kind in change else ""
     return Problem(
         kind,
         counted.count,
         counted.rows,
         counted.example,
-        share,
+        share=counted.count / rows if rows else 0.0,
         fixed=FIX_OF.get(kind) in fixes,
         names=", ".join(counted.names),
-        setting=setting,
+        setting=as_setting(mapping.model_copy(update=change[kind])) if kind in change else "",
         detail=counted.detail,
     )
 

@@ -40,7 +40,8 @@ def preview_row(config: RunConfig, row: int) -> Preview:
     """
     config = within_positions(config)
     opened = prepare.table(config.data)
-    count = opened.reader.count or (opened.count if opened.is_small else 0)
+    is_small = opened.path.stat().st_size < 32 << 20  # its rows are counted in a moment
+    count = opened.reader.count or (opened.count if is_small else 0)
     row = row % count if count else row
     raw = opened.row(row)
     tokenizer = load_tokenizer(config.model)
@@ -48,9 +49,8 @@ def preview_row(config: RunConfig, row: int) -> Preview:
     row_text = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else raw
     try:
         conversation = scan.conversation_of(raw, config.data, chosen)
-        rendering = scan.render_row(
-            raw, conversation.turns, config.data, chosen, prepare.renderer(config, tokenizer, chosen)
-        )
+        renderer = prepare.renderer(config, tokenizer, chosen)
+        rendering = scan.render_row(raw, conversation.turns, config.data, chosen, renderer)
     except RowProblem as wrong:
         return Preview(row_text, [], 0, 0, False, count, problem=_problem_of(wrong, row, count))
     labelled = tokens.tokenize([rendering.segments], tokenizer, config.data.max_length, config.data.train_on)[0]

@@ -61,13 +61,12 @@ def _refuse_messages(first: FirstRows, column: str, number: int, entries: list[M
     if _OFFSETS & set(keys):
         return
     names = [name for entry in entries if (name := speaker_of(entry)) is not None]
-    if roles := suggest_roles(names, {}):
+    roles = suggest_roles(names, {})
+    if not roles and len(names) > 1 and role_of(names[-1], {}) == "system":  # a dialogue system, as in MultiWOZ
+        roles = {names[-1]: "assistant"}
+    if roles:
         setting = as_setting({"shape": "messages", "messages": column, "roles": roles})
         raise DataError("data.unknown_roles", column=column, row=number, roles=listed(roles), setting=setting)
-    answering = [name for name in names if role_of(name, {}) == "system"]
-    if answering and names[-1] == answering[-1] and len(names) > 1:  # a dialogue system, as in MultiWOZ
-        setting = as_setting({"shape": "messages", "messages": column, "roles": {answering[-1]: "assistant"}})
-        raise DataError("data.unknown_roles", column=column, row=number, roles=answering[-1], setting=setting)
     if names:
         raise DataError("data.no_answers", column=column, row=number, roles=listed(dict.fromkeys(names)))
     unknown = {"column": column, "row": number, "keys": listed(keys)}
@@ -75,13 +74,6 @@ def _refuse_messages(first: FirstRows, column: str, number: int, entries: list[M
         setting = as_setting({"shape": "text", "text": text})
         raise DataError("data.unknown_keys_beside_text", text=text, setting=setting, **unknown)
     raise DataError("data.unknown_keys", **unknown)
-
-
-def refuse_choice(column: str, columns: list[str]) -> None:
-    """Refuse to choose one of several columns of conversations without a known name, such as `conversation_a`."""
-    if len(columns) > 1 and column.strip().lower() not in COLUMNS.chat:
-        setting = as_setting({"shape": "messages", "messages": column})
-        raise DataError("data.several_chats", columns=listed(columns), setting=setting)
 
 
 def refuse_labels(first: FirstRows) -> None:

@@ -21,7 +21,6 @@ from studio.errors import DataError
 from studio.files import sha256, user_cache
 from studio.i18n import Message, message
 
-_SMALL = 32 << 20
 SEARCHED_ROWS = 20_000
 """Rows in which one that can be read is searched, before the file is refused."""
 FIRST_ROWS = 200
@@ -32,21 +31,15 @@ _TEXT_FORMATS = ("csv", "tsv", "json", "jsonl", "txt")
 
 _HEAD = 1 << 16
 _LFS = b"version https://git-lfs.github.com/spec/"
-_MAGIC = (
-    (b"PAR1", "parquet"),
-    (b"ARROW1", "arrow"),
-    (b"PK\x03\x04", "zip"),
-    (b"PK\x05\x06", "zip"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),
-    (b"\x1f\x8b", "packed"),
-    (b"BZh", "packed"),
-    (b"\xfd7zXZ\x00", "packed"),
-    (b"\x28\xb5\x2f\xfd", "packed"),
-    (b"7z\xbc\xaf\x27\x1c", "packed"),
-    (b"Rar!\x1a\x07", "packed"),
-    (b"%PDF-", "pdf"),
-    (b"SQLite format 3\x00", "sqlite"),
-)
+_MAGIC = {
+    "parquet": b"PAR1",
+    "arrow": b"ARROW1",
+    "zip": (b"PK\x03\x04", b"PK\x05\x06"),
+    "ole": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "packed": (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"),
+    "pdf": b"%PDF-",
+    "sqlite": b"SQLite format 3\x00",
+}
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body", b"<table", b"<?xml")
 _NAMES = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "jsonl": "JSON lines", "txt": "text", "parquet": "Parquet",
           "arrow": "Arrow", "xlsx": "Excel (.xlsx)"}  # fmt: skip
@@ -111,11 +104,6 @@ class Table:
     def index(self, on_progress: OnProgress = lambda share: None) -> int:
         """Find all rows, calling `on_progress` with the share done, and return how many there are."""
         return self.reader.index(on_progress) if self.reader.count is None else self.reader.count
-
-    @property
-    def is_small(self) -> bool:
-        """Whether all rows are counted in a moment."""
-        return self.path.stat().st_size < _SMALL
 
     def row(self, number: int) -> Row | BadRow:
         """Return row `number` (0 is the first); beyond the last one, they begin again at the first."""
@@ -200,15 +188,11 @@ def _refuse(path: Path, reader: Reader) -> None:
         raise DataError("data.empty" if bad is None else "data.empty_rows", name=path.name)
     reader.index()
     line = reader.line_of(0) if isinstance(reader, lines.LineReader) else 1
+    place, text = {"name": path.name, "line": line}, bad.text.strip()[:60]
     if bad.kind == "bad_json":
-        raise DataError("data.json", name=path.name, line=line, detail=f"{bad.detail}: {bad.text.strip()[:60]}")
-    raise DataError(
-        "data.no_readable_row",
-        name=path.name,
-        line=line,
-        why=message(f"problems.{bad.kind}.what", count=1, share="100%", rows=1),
-        text=bad.text.strip()[:60],
-    )
+        raise DataError("data.json", detail=f"{bad.detail}: {text}", **place)
+    why = message(f"problems.{bad.kind}.what", count=1, share="100%", rows=1)
+    raise DataError("data.no_readable_row", why=why, text=text, **place)
 
 
 def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> Reader:
@@ -247,9 +231,8 @@ def _as_utf8(path: Path, encoding: str) -> Path:
         except UnicodeDecodeError:
             text = content.decode(encoding, "replace").replace("\ufffd", "\udcff")
         draft = copy.with_suffix(f".{random.randrange(1 << 30)}.draft")
-        draft.write_text(
-            text.replace("\r\n", "\n").replace("\r", "\n"), encoding="utf-8", errors="surrogatepass", newline=""
-        )
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        draft.write_bytes(text.encode("utf-8", "surrogatepass"))
         draft.rename(copy)
     return copy
 
@@ -257,11 +240,8 @@ def _as_utf8(path: Path, encoding: str) -> Path:
 def _type(cell: Any) -> str:
     if cell is None or cell == "":
         return "empty"
-    if isinstance(cell, bool | int | float):
-        return "number"
-    return next(
-        (name for name, kind in (("text", str), ("list", list), ("object", dict)) if isinstance(cell, kind)), "other"
-    )
+    kinds = {"number": (bool, int, float), "text": str, "list": list, "object": dict}
+    return next((name for name, kind in kinds.items() if isinstance(cell, kind)), "other")
 
 
 def _nested(rows: list[Row]) -> list[str]:
@@ -294,11 +274,14 @@ def _require_format(path: Path, file_format: str) -> None:
         head = file.read(_HEAD)
     if head.startswith(_LFS):
         raise DataError("data.lfs", name=path.name)
-    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    kind = next((kind for kind, magic in _MAGIC.items() if head.startswith(magic)), None)
     if kind == "zip":
         kind = _kind_of_zip(path)
-    elif kind == "ole":
-        kind = "locked" if _is_locked(path, head) else "xls"
+    elif kind == "ole":  # an encrypted workbook has an entry in its directory (MS-OFFCRYPTO)
+        sector = 1 << min(int.from_bytes(head[30:32], "little"), 12)
+        with open(path, "rb") as file:
+            file.seek((int.from_bytes(head[48:52], "little") + 1) * sector)
+            kind = "locked" if "EncryptedPackage".encode("utf-16-le") in file.read(_HEAD) else "xls"
     elif kind is None and head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
         kind = "markup"
     elif kind is None and file_format in _BINARY and not head.startswith(b"PK"):
@@ -323,12 +306,3 @@ def _kind_of_zip(path: Path) -> str | None:
     if any(name.startswith("xl/") for name in names):
         return "xlsx"
     return "ods" if "content.xml" in names else "zip"
-
-
-def _is_locked(path: Path, head: bytes) -> bool:
-    """Whether an OLE container holds an encrypted workbook: its directory has an entry for it (MS-OFFCRYPTO)."""
-    sector = 1 << min(int.from_bytes(head[30:32], "little"), 12)
-    with open(path, "rb") as file:
-        file.seek((int.from_bytes(head[48:52], "little") + 1) * sector)
-        directory = file.read(_HEAD)
-    return "EncryptedPackage".encode("utf-16-le") in directory
