@@ -242,7 +242,7 @@ class GpuThread:
 
     def _run_exclusive(self, job: Job) -> None:
         try:
-            with self._device_lock(lambda: job.stopping.is_set() or self._closing.is_set()), estimate.device_in_use():
+            with self._device_lock(lambda: job.stopping.is_set() or self._closing.is_set()), estimate.device_in_use:
                 self._host.release()
                 job.run(self._host, None, self._poll_requests)
         finally:
@@ -250,7 +250,7 @@ class GpuThread:
 
     def _run_interactive(self) -> None:
         """Run the interactive jobs, and the requests to queued runs."""
-        with contextlib.suppress(queue.Empty), estimate.device_in_use():
+        with contextlib.suppress(queue.Empty), estimate.device_in_use:
             while not self._poll_requests():
                 self._interactive.get_nowait().run(self._host, self._training, self._poll_requests)
 
@@ -277,7 +277,7 @@ class GpuThread:
             run.enter(State.PAUSED)
             return
         failure: StudioError | None = None
-        with log_to(run.log), estimate.device_in_use():
+        with log_to(run.log), estimate.device_in_use:
             try:
                 with (
                     heartbeat.writing(run),

@@ -3,8 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def parameters(folder: Path) -> int:
     return total
 
 
-_in_use = threading.RLock()
+device_in_use = threading.RLock()
 """Held by the thread that computes on the device, and while its speed is measured."""
 _measuring = threading.Lock()
 _known: dict[str, tuple[float, float]] = {}
@@ -52,13 +51,6 @@ STEADY = 0.8
 has disturbed a measurement."""
 DISTURBED_SECONDS = 60.0
 """How long a measurement that was disturbed is used before the device is measured again."""
-
-
-@contextmanager
-def device_in_use() -> Iterator[None]:
-    """Keep other threads from measuring the device; waits for one that does."""
-    with _in_use:
-        yield
 
 
 def matmul_speed(precision: str) -> float | None:
@@ -71,12 +63,12 @@ def matmul_speed(precision: str) -> float | None:
         speed, until = _known.get(precision, (0.0, 0.0))
         if time.monotonic() < until:
             return speed
-        if not _in_use.acquire(blocking=False):
+        if not device_in_use.acquire(blocking=False):
             return None
         try:
             speed, steady = _measure_matmul(precision)
         finally:
-            _in_use.release()
+            device_in_use.release()
         _known[precision] = speed, math.inf if steady else time.monotonic() + DISTURBED_SECONDS
         return speed
 
@@ -104,17 +96,14 @@ def _measure_matmul(precision: str) -> tuple[float, bool]:
 
 
 def epoch_seconds(tokens: int, folder: Path, precision: str, *, upper_half: bool, checkpointing: bool) -> float | None:
-    """Estimate the seconds of one epoch over `tokens` computed tokens, padding included.
-
-    None where the device's speed is not known and cannot be measured now.
+    """Estimate the seconds of one epoch over `tokens` computed tokens, padding included; None while it is not known.
 
     With adapters in the upper half of the layers only, no backward pass goes through the lower half; recomputed
     activations cost a second forward pass.
     """
     passes = FORWARD + BACKWARD * (0.5 if upper_half else 1.0) + (FORWARD if checkpointing else 0)
     other = OTHER_SECONDS if device() == "cpu" else 0.0
-    speed = matmul_speed(precision)
-    if speed is None:
+    if (speed := matmul_speed(precision)) is None:
         return None
     return tokens * parameters(folder) * (passes / speed + other * passes / (FORWARD + BACKWARD))
 

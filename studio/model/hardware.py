@@ -1,14 +1,18 @@
 """The device, and what is chosen for it: every choice with its reason."""
 
 import contextlib
+import ctypes
+import gc
 import logging
 import os
 import platform
+import random
 import re
 import socket
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
@@ -62,8 +66,6 @@ def prepare_process() -> None:
         for category in (UserWarning, FutureWarning, DeprecationWarning):
             warnings.filterwarnings("ignore", category=category, module=rf"{library}(\.|$)")
     if not any(name.startswith("MALLOC_") for name in os.environ):
-        import ctypes
-
         with contextlib.suppress(AttributeError, OSError, TypeError):
             mallopt, mmap_threshold, trim_threshold = ctypes.CDLL(None).mallopt, -3, -1  # from glibc's `malloc.h`
             for size in (2**25, 2**30):  # older versions take the first at most
@@ -184,9 +186,6 @@ def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[
 
 def release_memory() -> None:
     """Return the process's free memory to the system, so that later allocations can be measured (glibc only)."""
-    import ctypes
-    import gc
-
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -283,16 +282,12 @@ def describe(wanted_precision: str = "auto") -> list[Choice]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that decide a run's result."""
-    from importlib.metadata import version
-
     names = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "datasets")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def random_state() -> dict[str, Any]:
     """Return the state of every random number generator that training uses."""
-    import random
-
     import numpy
     import torch
 
@@ -305,8 +300,6 @@ def random_state() -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Put back what `random_state` returned."""
-    import random
-
     import numpy
     import torch
 

@@ -4,6 +4,7 @@ Only safetensors are loaded, and code from a model's repository never runs: no s
 transformers has the architecture itself, its own class is loaded, whatever the repository names.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -247,12 +248,12 @@ def _place(folder: Path, width: int, quantized: str) -> tuple[Choice, str | None
 
 def _checked(located: Located) -> Located:
     """Refuse a repository that needs its own code, and one whose files are missing, cut off or not fetched."""
-    if (located.path / "config.json").is_file() and weight_files.is_pointer(located.path / "config.json"):
-        raise ModelError("model.lfs_pointer", id=located.id, files="config.json")
     try:
+        if weight_files.is_pointer(located.path / "config.json"):
+            raise ModelError("model.lfs_pointer", id=located.id, files="config.json")
         settings = located.settings
-    except (OSError, ValueError) as error:
-        raise ModelError("model.no_config", id=located.id) from error
+    except (OSError, ValueError):
+        settings = None
     if not isinstance(settings, dict):
         raise ModelError("model.no_config", id=located.id)
     architecture.require(settings, located.id)
@@ -264,8 +265,4 @@ def _checked(located: Located) -> Located:
 def _hash_files(files: tuple[tuple[Path, int, int], ...]) -> str:
     """Return one hash over weight files, remembered while they keep their size and time."""
     hashes = [sha256(file) for file, _, _ in files]
-    if len(hashes) == 1:
-        return hashes[0]
-    import hashlib
-
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

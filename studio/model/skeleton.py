@@ -14,6 +14,7 @@ from typing import Any
 from studio.config import LoraSettings
 from studio.errors import ModelError, StudioError
 from studio.model import adapter, limits
+from studio.model.hardware import device
 from studio.model.weights import build_on_meta, read_config
 
 log = logging.getLogger(__name__)
@@ -142,8 +143,6 @@ def require_trainable(path: Path, lora: LoraSettings) -> None:
 def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
-
-    from studio.model.hardware import device
 
     dtype, where = getattr(torch, precision), device()
     model = build_on_meta(config, dtype, None if attention == "auto" else attention)

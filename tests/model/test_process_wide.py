@@ -92,7 +92,7 @@ def test_the_speed_is_not_measured_beside_what_uses_the_device(unknown, monkeypa
     measured = []
     monkeypatch.setattr(estimate, "_measure_matmul", lambda precision: (measured.append(precision), (1e9, True))[1])
     found = []
-    with estimate.device_in_use():
+    with estimate.device_in_use:
         asking = threading.Thread(target=lambda: found.append(estimate.matmul_speed("float32")))
         asking.start()
         asking.join()
@@ -137,7 +137,7 @@ def test_a_measurement_during_which_the_cores_were_not_ours_was_disturbed(monkey
 def test_a_check_while_a_run_trains_says_that_its_time_cannot_be_told(tiny_config, unknown):
     from studio.train import preflight
 
-    with estimate.device_in_use():
+    with estimate.device_in_use:
         found = []
         asking = threading.Thread(target=lambda: found.append(preflight.check(tiny_config, hardware.free_memory())))
         asking.start()

@@ -119,7 +119,8 @@ class Workbook:
         """Yield (`tag`, attributes, "") where an element of a part begins, and (`/tag`, {}, text) where it ends."""
         if part is None:
             return
-        left = MAX_ELEMENTS if part in self._large else MAX_ELEMENTS_OF_PART
+        large = {self._parts.get("sharedStrings"), *(sheet.part for sheet in self.sheets)}  # as a dataset
+        left = MAX_ELEMENTS if part in large else MAX_ELEMENTS_OF_PART
         depth = letters = fed = 0
         events: list[tuple[str, dict[str, str], str]] = []
         text: list[str] = []
@@ -127,8 +128,7 @@ class Workbook:
         def start(name: str, attributes: dict[str, str]) -> None:
             nonlocal depth, left, letters
             text.clear()
-            letters = 0
-            depth, left = depth + 1, left - 1
+            depth, left, letters = depth + 1, left - 1, 0
             self._elements_left -= 1
             if depth > MAX_LEVELS or left < 0 or self._elements_left < 0:
                 raise _too_complex(self._path, part)
@@ -136,10 +136,9 @@ class Workbook:
 
         def end(name: str) -> None:
             nonlocal depth, letters
-            depth -= 1
+            depth, letters = depth - 1, 0
             events.append((f"/{name.rpartition(':')[2]}", {}, "".join(text)))
             text.clear()
-            letters = 0
 
         def characters(content: str) -> None:
             nonlocal letters
@@ -164,11 +163,6 @@ class Workbook:
                 yield from events
                 events.clear()
             parser.Parse(b"", True)
-
-    @property
-    def _large(self) -> set[str | None]:
-        """The parts that may be as large as a dataset."""
-        return {self._parts.get("sharedStrings"), *(sheet.part for sheet in self.sheets)}
 
     def _related(self, part: str) -> dict[str, tuple[str, str]]:
         """Return the parts that a part names: kind and path by their ids."""
@@ -298,9 +292,7 @@ def _too_complex(path: Path, part: str) -> DataError:
 def _column(reference: str) -> int | None:
     """Return the number of a cell's column (`B7` is 1); None where it says none."""
     number = 0
-    for place, letter in enumerate(reference):
-        if not "A" <= letter <= "Z" or place > 2:
-            return number - 1 if place and number else None
+    for letter in re.match(r"[A-Z]{0,3}", reference)[0]:
         number = number * 26 + ord(letter) - 64
     return number - 1 if number else None
 
