@@ -21,8 +21,8 @@ from studio.data.conversation import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
 from studio.data.rows import columns_for_template, read_conversation
-from studio.data.segments import Rendering
 from studio.data.source import Table, cell
+from studio.data.tokens import Rendering
 from studio.errors import ModelError
 from studio.files import replace_file, user_cache
 from studio.model.template import source_of
@@ -245,13 +245,13 @@ class _Scanner:
 class _NearDuplicates:
     """Finds rows whose word triples overlap by 80 % or more with an earlier row's (MinHash; Broder 1997)."""
 
-    PERMUTATIONS, BANDS, ALIKE = 64, 16, 0.8
+    PERMUTATIONS, ALIKE = 64, 0.8
 
     def __init__(self, most: int) -> None:
         from rensa import RMinHashLSH
 
         self._left = most
-        self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
+        self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=16)
         self._rows: list[tuple[int, Any]] = []
         self._texts: set[int] = set()
         self.pairs: list[tuple[int, int]] = []

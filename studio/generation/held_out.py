@@ -15,8 +15,8 @@ from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
 from studio.data.rows import read_conversation
-from studio.data.segments import Segment
 from studio.data.source import Table
+from studio.data.tokens import Segment
 from studio.errors import CompareError, DataError
 from studio.i18n import Message, message
 from studio.runs import Run
@@ -77,13 +77,14 @@ def from_training(
     The dataset has the columns `input_ids` and `labels`. Raises CompareError when the data are no longer the run's.
     """
     config, day = run.config(), runs.day_of(run.id)
-    train, numbers, sha256 = prepare.training_rows(config, tokenizer, on_progress, day)
-    if sha256 != run.resolved()["data"]:
+    prepared = prepare.tokenize_and_split(config, tokenizer, on_progress, day)
+    if prepared.sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
+    numbers = prepared.train_numbers
     chosen = numbers if len(numbers) <= count else [numbers[at * len(numbers) // count] for at in range(count)]
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
     rows = prepare.conversations_at(config, chosen, mapping, tokenizer, day, trained=True)
-    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows], train
+    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows], prepared.train
 
 
 def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:
