@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from studio import runs
 from studio.cli.console import AsJson, RunId, choices_as_json, out, print_choices, print_json, print_plain, text
-from studio.runs import history, metadata, trash
+from studio.runs import checkpoints, history, metadata, trash
 
 if TYPE_CHECKING:
     from studio.reports.run_metadata import RunMetadata
@@ -207,7 +207,5 @@ def empty_trash(sure: Annotated[bool, typer.Option("--yes", "-y", help=text("cli
 
 @app.command("clean", help=text("cli.runs_clean"))
 def clean(run_id: RunId) -> None:
-    from studio.train import cleanup
-
     run = runs.find(run_id)
-    print_plain(text("cli.cleaned", size=size(cleanup.remove_old(run)), run=run.id))
+    print_plain(text("cli.cleaned", size=size(checkpoints.remove_old(run)), run=run.id))

@@ -13,7 +13,6 @@ from studio.errors import ConfigError
 from studio.events import Chosen
 from studio.runs import Run, State, checkpoints, history
 from studio.runs.history import Summary
-from studio.train import cleanup
 
 if TYPE_CHECKING:
     from studio.evaluate.scoreboard import Scoreboard
@@ -103,7 +102,7 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
         choices=chosen,
         resolved=resolved,
         checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
-        spare_bytes=cleanup.removable_bytes(run),
+        spare_bytes=checkpoints.removable_bytes(run),
         evaluations=_evaluations(run.path / "compare"),
         votes=votes,
     )
