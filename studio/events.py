@@ -1,7 +1,4 @@
-"""What happens in a run, as typed events, each one line of JSON in `events.jsonl`.
-
-The page, the command line and later readers know a run from these lines alone.
-"""
+"""What happens in a run, as typed events, each one line of JSON in `events.jsonl`."""
 
 import time
 from typing import Annotated, Any, Literal

@@ -75,11 +75,7 @@ class LoadedColumns(ModelSet):
 def load_columns(
     host: ModelHost, run: Run, config: RunConfig, columns: Sequence[Column], training: Run | None
 ) -> Iterator[LoadedColumns]:
-    """Load the columns' models, and remove them afterwards from a model that trains.
-
-    The caller preserves the state of the model (`adapter.preserve_state`). Raises CompareError for an adapter that is
-    missing or was made for another base.
-    """
+    """Load the columns' models, and remove them afterwards from a model that trains; raises CompareError."""
     if training is not None and training.id != run.id:
         raise CompareError("compare.training_other", run=training.id)
     if training is not None and host.adapter != run.id:

@@ -108,10 +108,7 @@ def parse_column(named: str, strength: float = 1.0) -> Column:
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """Prompts for the columns of a run.
-
-    Raises CompareError unless there are one to four columns, and each has answered all `earlier` turns.
-    """
+    """Prompts for the columns of a run; raises CompareError."""
 
     run_id: str
     prompts: tuple[str, ...]

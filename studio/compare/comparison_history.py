@@ -1,7 +1,4 @@
-"""The comparisons of single prompts that a run has stored, to be opened again.
-
-They are in `<run>/compare/comparisons.jsonl`, one line each; the oldest are dropped first.
-"""
+"""The comparisons of single prompts that a run has stored, to be opened again."""
 
 import json
 import logging

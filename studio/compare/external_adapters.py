@@ -87,10 +87,7 @@ def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) ->
 
 
 def available_columns(run: Run) -> list[str]:
-    """Return how columns name the external adapters that a run's base may take, as far as names tell.
-
-    Nothing is loaded and nothing hashed: the base is the one that the run has recorded.
-    """
+    """Return how columns name the external adapters that a run's base may take, as far as names tell."""
     base = run.resolved().get("base")
     folders = {each.column: each.folder for each in uploaded_adapters.all_uploads()} | hub_adapters.fetched()
     columns = []

@@ -43,11 +43,7 @@ def _is_export(folder: Path) -> bool:
 
 
 def write(folder: Path, kind: Kind, metadata: dict[str, Any], fill: Callable[[Path], None], expected: int = 0) -> Path:
-    """Write an export, replacing an earlier one, and return its folder; `fill` writes the files into a draft.
-
-    `metadata` goes into `restyle.json`; `expected` is the size in bytes, if known. Raises ExportError when the folder
-    holds something else, HomeError when it cannot be written.
-    """
+    """Write an export, replacing an earlier one, and return its folder; `fill` writes the files into a draft."""
     require_writable(folder)
 
     def fill_with_metadata(draft: Path) -> None:

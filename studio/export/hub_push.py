@@ -56,10 +56,7 @@ class PushTarget:
 
 
 def resolve_target(kind: Kind, repository: str, *, public: bool = False, token: str | None = None) -> PushTarget:
-    """Check that an export can be pushed to a repository; creates nothing. Raises ExportError.
-
-    Without `token`, uses the one of the environment or the login.
-    """
+    """Check that an export can be pushed to a repository; creates nothing. Raises ExportError."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -122,10 +119,7 @@ def _call(request: Callable[[], Any], repository: str) -> Any:
 
 
 def push(folder: Path, target: PushTarget, on_progress: OnProgress) -> str:
-    """Push an export, and return the URL of its page; raises ExportError.
-
-    `on_progress` gets the share of bytes that are uploaded, and may raise to stop; the next push resumes.
-    """
+    """Push an export, and return the URL of its page; raises ExportError."""
     request = {
         "folder": str(folder),
         "id": target.id,

@@ -20,10 +20,7 @@ _16_BIT = ("bfloat16", "float16")
 
 
 def choose_precision(run_precision: str, settings: Mapping[str, Any], wanted: str) -> Choice:
-    """Choose the dtype of a merged model: `wanted`, else the run's or the base's 16 bit, else bfloat16.
-
-    `settings` are the base's `config.json`.
-    """
+    """Choose the dtype of a merged model: `wanted`, else the run's or the base's 16 bit, else bfloat16."""
     if wanted != "auto":
         return Choice("precision", wanted, message("choice.precision.asked"))
     if run_precision in _16_BIT:
@@ -97,10 +94,7 @@ def merged(context: ExportContext, dtype: str, on_progress: OnProgress) -> Any:
 
 
 def require_separate_weights(layers: Sequence[tuple[str, Any]], model_id: str) -> None:
-    """Raise ExportError where layers with an adapter share their weights, as the attention blocks of Zamba do.
-
-    Each layer has an adapter of its own: merged, their sum would be in all of them.
-    """
+    """Raise ExportError where layers with an adapter share their weights, as the attention blocks of Zamba do."""
     names: dict[int, list[str]] = {}
     for path, layer in layers:
         names.setdefault(layer.get_base_layer().weight.data_ptr(), []).append(path.removeprefix("base_model.model."))

@@ -1,7 +1,4 @@
-"""Export a demo Space: an app that compares base and adapter, with recorded answers for any machine.
-
-The app is a copy of `demo_app.py`; its data is in `demo.json`.
-"""
+"""Export a demo Space: an app that compares base and adapter, with recorded answers for any machine."""
 
 import json
 import threading
@@ -41,10 +38,7 @@ _WORDS = (
 def export(
     context: ExportContext, folder: Path, host: ModelHost, stop: threading.Event, on_progress: OnProgress
 ) -> Path:
-    """Write the Space and return its folder; raises ExportError for a template with several prompt columns.
-
-    It shows the saved comparisons; without any, the sample prompts are answered now.
-    """
+    """Write the Space and return its folder; raises ExportError for a template with several prompt columns."""
     if context.prompt.kind != "chat" and context.prompt.chat_template() is None:
         raise ExportError("export.no_space", run=context.run.id, columns=", ".join(context.prompt.columns))
     pairs = SampleAnswers(context).from_comparisons or _generate_pairs(context, host, stop, on_progress)

@@ -192,10 +192,7 @@ def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[i
 
 
 def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:
-    """Return the steps from logits to the choice of a token, in the order that transformers uses.
-
-    `keys` name the noise of each row, `mask` (rows × length) says which tokens of the prompts are real.
-    """
+    """Return the steps from logits to the choice of a token, in the order that transformers uses."""
     from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
     processors: list[Any] = []
@@ -224,10 +221,7 @@ class _FirstLogits:
 
 
 class _RepetitionPenalty:
-    """The repetition penalty (Keskar et al. 2019, CTRL) without the padding.
-
-    transformers' own penalizes padding tokens too: a short prompt would get another answer in a batch than alone.
-    """
+    """The repetition penalty (Keskar et al. 2019, CTRL) without the padding, which transformers' own penalizes."""
 
     def __init__(self, penalty: float, mask: Any) -> None:
         self._penalty, self._mask = penalty, mask

@@ -1,8 +1,4 @@
-"""What a run's curves say, in plain sentences: the phases of the loss, and findings with what to try.
-
-Only logged figures are used, no model and no data, so that a diagnosis can be made while a run goes on, from its
-events, again and again.
-"""
+"""What a run's curves say, in plain sentences: the phases of the loss, and findings with what to try."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -69,10 +65,7 @@ def _phase_words(phase: Phase, steps: int, goes_on: bool) -> Message:
 
 
 def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Diagnosis:
-    """Read the curves of a run; without a status, of one that still trains.
-
-    `clip` is the norm above which gradients are clipped, where it is known.
-    """
+    """Read the curves of a run; without a status, of one that still trains."""
     over = status is not None and status.state in (State.FINISHED, State.STOPPED, State.FAILED)
     measured = Measurements(curve, over, clip)
     error = status.error if status else None

@@ -39,10 +39,7 @@ class TrialResult:
 
 
 def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialResult:
-    """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind.
-
-    The adapter is the caller's to remove. Raises StopRequested when `stop` is set, and StudioError as the run would.
-    """
+    """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind."""
     from studio.train.trainer import build_trainer
 
     def on_progress(share: float | None = None) -> None:

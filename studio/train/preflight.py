@@ -47,11 +47,7 @@ def check(
     on_progress: Callable[[float], None] = lambda share: None,
     token: str | None = None,
 ) -> Preflight:
-    """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk.
-
-    `on_progress` gets the share of the rows done and may raise to end the work; `token` is for asking the Hub about a
-    model that is not here. What stands in the way of the run is in the result, not raised.
-    """
+    """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk."""
     blocks: list[Message] = []
     warnings: list[Message] = []
     facts: list[Message] = []

@@ -71,10 +71,7 @@ class LengthGroupedSampler:
 
 
 class RecordedSampler:
-    """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins.
-
-    `order.npy` holds one line of row numbers for each epoch.
-    """
+    """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins."""
 
     def __init__(self, sampler: Any, run: Path):
         self._sampler, self._path, self._epoch = sampler, folder_of(run) / "order.npy", 0

@@ -102,10 +102,7 @@ class VerificationCase:
 
 
 def verify(context: ExportContext, folder: Path, host: ModelHost, on_progress: OnProgress) -> Verification:
-    """Verify the export in `folder`; releases the models of the host.
-
-    Raises ExportError when the isolated process cannot use it.
-    """
+    """Verify the export in `folder`; releases the models of the host; raises ExportError."""
     return _CHECKS[_metadata(folder)["export"]](
         VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
     )
