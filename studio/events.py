@@ -14,7 +14,6 @@ class _Event(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: float = Field(default_factory=time.time)
-    """Seconds since the epoch."""
 
 
 class StateChanged(_Event):
@@ -70,7 +69,6 @@ class Evaluated(_Event):
     type: Literal["evaluated"] = "evaluated"
     step: int
     loss: float
-    """Mean cross-entropy per trained token, in nats."""
 
 
 class Resumed(_Event):
@@ -86,7 +84,6 @@ class Changed(_Event):
     type: Literal["changed"] = "changed"
     step: int
     settings: dict[str, Any]
-    """New values by dotted path."""
 
 
 class Best(_Event):

@@ -308,7 +308,6 @@ class GpuThread:
 
 
 _POLL_SECONDS = 0.1
-"""Seconds between two tries to lock the device."""
 
 
 def _lock_devices() -> Callable[[], None] | None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from studio.files import access_error
 
 POLL_SECONDS = 0.05
-"""Seconds between two tries to acquire a lock."""
 _BUSY = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 
 

@@ -151,9 +151,7 @@ class EvaluationRequest:
     rows: str = "auto"
     """`validation`, `prompts` (the preset's), the path of a file, or `auto`: the first of these that the run has."""
     limit: int | None = None
-    """Rows of each part at most."""
     column: Column = ADAPTED
-    """What is compared with the base."""
     generation: GenerationConfig | None = None
     """None takes the run's own settings."""
     forgetting: bool = True

@@ -38,7 +38,6 @@ class Sample:
     answer: str
     ended_by_itself: bool = True
     tokens: int = 0
-    """Tokens of the answer."""
     nll: float | None = None
     """Mean negative log-likelihood of the reference under this side's model, in nats a token."""
     nll_tokens: int = 0
@@ -128,7 +127,6 @@ class Metric:
     value: Callable[[Sample, MetricContext], float | tuple[float, int] | None] | None
     """The value of a row, or its sum and its weight; None where the row does not count. Without it, sacrebleu's."""
     unit: Callable[[Array], Array] = lambda means: means
-    """Turns the mean of the values into the figure."""
     needs_reference: bool = True
     missing: str = "compare.missing.reference"
     """Message key of the reason, where the metric is left out."""

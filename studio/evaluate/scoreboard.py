@@ -39,7 +39,6 @@ class Score:
     reference: float | None
     """The references' own figure, where closer to it is better."""
     difference: float
-    """`after` − `before`."""
     difference_interval: tuple[float, float] | None
     gain: float
     """How much better the adapter is, in the metric's unit; negative when it is worse.

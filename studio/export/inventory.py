@@ -28,7 +28,6 @@ class SavedExport:
     kind: Kind
     folder: Path
     created_at: float
-    """Seconds since the epoch."""
     files: tuple[tuple[str, int], ...]
     """Names and bytes, the largest first; a folder inside counts as one."""
     verification: Verification | None

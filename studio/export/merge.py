@@ -1,5 +1,6 @@
 """Export the base with the adapter merged into it, in 16 bit or float32."""
 
+import functools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -46,13 +47,9 @@ def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProg
 
     Everything runs on the CPU; each weight is merged in float32 and rounded once.
     """
-    return export_folder.write(
-        folder,
-        "merged",
-        context.metadata | {"precision": dtype},
-        lambda draft: fill(draft, context, dtype, on_progress, shard),
-        size(context, dtype),
-    )
+    metadata = context.metadata | {"precision": dtype}
+    write = functools.partial(fill, context=context, dtype=dtype, on_progress=on_progress, shard=shard)
+    return export_folder.write(folder, "merged", metadata, write, size(context, dtype))
 
 
 def require_room(context: ExportContext, folder: Path, dtype: str) -> None:
@@ -123,7 +120,6 @@ def generation_config(context: ExportContext, own: Any) -> Any:
     from transformers import GenerationConfig
 
     settings = context.generation
-    sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
     return GenerationConfig(
         bos_token_id=own.bos_token_id,
         pad_token_id=context.tokenizer.pad_token_id,
@@ -131,5 +127,5 @@ def generation_config(context: ExportContext, own: Any) -> Any:
         max_new_tokens=settings.max_new_tokens,
         repetition_penalty=settings.repetition_penalty,
         do_sample=settings.temperature > 0,
-        **(sampled if settings.temperature else {}),
+        **context.sampling,
     )

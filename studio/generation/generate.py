@@ -39,7 +39,6 @@ class ColumnAnswer:
     seconds: float = 0.0
     """Time since the first forward pass began."""
     first_seconds: float | None = None
-    """Time to the first token."""
     end: End | None = None
     """Why the answer is over; None while it is being generated."""
 
@@ -65,7 +64,6 @@ class PromptBatchItem:
     """One prompt as each column sees it."""
 
     ids: tuple[tuple[int, ...], ...]
-    """The tokens of the prompt, for each column."""
     key: str
     """Seeds the sampling noise, together with the seed: the same for all columns (see `noise_key`)."""
 

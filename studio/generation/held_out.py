@@ -30,10 +30,8 @@ class HeldOutRow:
     """A row to answer."""
 
     prompt: str
-    """As text."""
     reference: str | None
     ids: tuple[int, ...]
-    """The tokens of the prompt."""
     answer: tuple[int, ...]
     """The tokens of the reference, its end included; empty without one, or where no template renders it."""
 

@@ -27,7 +27,6 @@ class SavedScoreboard:
     """A scoreboard in the run's directory."""
 
     at: float
-    """When it was made, in seconds since the epoch."""
     adapter: str
     """What was measured: `now`, or a checkpoint (`step-000100`)."""
     board: "Scoreboard"
@@ -51,11 +50,9 @@ class RunMetadata:
     resolved: Mapping[str, Any]
     """Hashes, versions, the base, the device."""
     checkpoints: Sequence[int]
-    """The steps of the checkpoints, the newest first."""
     spare_bytes: int
     """What the clean-up of old checkpoints would free."""
     evaluations: Sequence[SavedScoreboard]
-    """The scoreboards, the newest first."""
     votes: int
     """Votes and readings on its answers."""
 

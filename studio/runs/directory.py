@@ -63,7 +63,6 @@ class Status(BaseModel):
     owner: Owner | None = None
     created: float
     started: float | None = None
-    """Seconds since the epoch at which the first step began."""
     ended: float | None = None
     heartbeat: float
     error: Message | None = None

@@ -22,7 +22,6 @@ from studio.owner import GONE_SECONDS, Owner
 from studio.runs.directory import Run, State, Status, folder, require_writable, try_status
 
 ADVANCE_SECONDS = 0.5
-"""Seconds between two writes of how far a run is."""
 _SPARE, _SPARE_BYTES = ".spare", 64 * 1024
 """A file that is given up at a run's end: on a full disk, its place is where the run says why it ended. It holds no
 zeros, which some file systems keep for nothing."""

@@ -11,7 +11,6 @@ from studio.train.diagnosis_rules import Finding, Measurements, Severity, findin
 from studio.train.phases import Phase
 
 MIN_LOSSES = 8
-"""Logged losses that a diagnosis needs."""
 SEVERITY_MARKS: dict[Severity, str] = {"good": "✓", "note": "•", "warning": "⚠", "error": "✕"}
 """What stands before a finding, so that colour is never the only sign."""
 _RANK: list[Severity] = ["error", "warning", "good", "note"]

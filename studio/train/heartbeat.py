@@ -12,7 +12,6 @@ from studio.model.resource_usage import ResourceUsage
 from studio.runs import RESOURCE_USAGE, Run
 
 INTERVAL_SECONDS = 1.0
-"""Seconds between two signs."""
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import psutil
 from studio import runs
 from studio.config import RunConfig
 from studio.data.prepare import prepare
-from studio.errors import ModelError
 from studio.generation.held_out import HeldOutRow
 from studio.model import load
 from studio.model.adapter import ModelHost
@@ -22,7 +21,6 @@ from studio.train.interrupts import StopRequested
 from studio.train.plan import Plan
 
 POLL_SECONDS = 0.005
-"""Seconds between two looks at the process's memory."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,7 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
         if stop.is_set():
             raise StopRequested("cancel")
 
-    located = load.locate(config.model)
-    if located is None:
-        raise ModelError("model.not_here", id=config.model.id)
+    located = load.require(config.model)
     host.remove_adapter()
     prepared = prepare(config, load.load_tokenizer(config.model), on_progress)
     free = free_memory_each(host.held)

@@ -9,7 +9,6 @@ from studio.runs import Run
 from studio.train import plan
 
 OUT_OF_MEMORY = "errors.device.memory"
-"""Key of the error of a run that has run out of memory."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,6 @@ class OomAdvice:
     """One way to need less memory."""
 
     settings: dict[str, Any]
-    """New values by dotted path."""
     summary: Message
     resumes: bool
     """Whether the run can go on with it; else it is for a new run."""

@@ -39,9 +39,7 @@ class Plan:
     skeleton: Skeleton
     memory: Memory
     free: float
-    """Bytes that are free for it on the device."""
     steps: int
-    """Optimizer steps of the whole run."""
     warnings: tuple[Message, ...]
     """Settings that have little or no effect in so many steps, and what may go wrong with the memory."""
     disk_bytes: float

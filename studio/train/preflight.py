@@ -36,9 +36,7 @@ class Preflight:
     """Estimated seconds of all steps and of the film strip; None where it cannot be told."""
     disk_free: float = 0.0
     facts: tuple[Message, ...] = ()
-    """What will be trained, and what is still to be fetched."""
     choices: tuple[Choice, ...] = ()
-    """What was decided by itself, each with its reason."""
 
 
 def check(

@@ -43,7 +43,6 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: float = Field(default_factory=time.time)
-    """Seconds since the epoch."""
 
 
 class SamplingStarted(_Line):
@@ -52,9 +51,7 @@ class SamplingStarted(_Line):
     type: Literal["begun"] = "begun"
     prompts: tuple[str, ...]
     every: int
-    """Steps between two frames."""
     tokens: int
-    """Tokens of an answer at most."""
 
 
 class Answer(BaseModel):
@@ -66,7 +63,6 @@ class Answer(BaseModel):
     tokens: int
     """The end of turn included."""
     ended: bool
-    """Whether it ended by itself."""
 
 
 class Frame(_Line):
@@ -143,9 +139,7 @@ class SamplingSchedule:
     """How often, and how long."""
 
     every: int
-    """Steps between two frames."""
     tokens: int
-    """Tokens of an answer at most."""
     share: float
     """What all frames take, as a share of the training's own time."""
     frames: int

@@ -21,7 +21,6 @@ from studio.train.plan import MEMORY_SHARE, Plan
 
 LONGEST_CONTEXT = 131_072
 LANGUAGE_ROWS = 50
-"""Rows that are read to tell the language."""
 LONG_RUN_SECONDS = 8 * 3600
 """Seconds of a run above which fewer epochs are suggested."""
 CHECKPOINT_SECONDS = 15 * 60

@@ -55,7 +55,6 @@ class StudioTrainer(PackedTrainer):
         self.after_step: dict[str, Any] = {}
         """The state of the random number generators after the last whole step."""
         self.strip: SampleWriter | None = None
-        """Writes the sample answers, where the run has some."""
         super().__init__(**arguments)
 
     def sample(self, *, last: bool = False) -> None:

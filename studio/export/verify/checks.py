@@ -38,7 +38,6 @@ from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 MAX_NEW_TOKENS = 48
 SCRIPT_STEPS = 3
-"""Steps of a script that are repeated."""
 _TIMEOUT_SECONDS = 1800.0
 """How long loading a large model, or one answer, may take."""
 _EXTRA_CONTEXT = 16
@@ -57,7 +56,6 @@ class VerificationCase:
     folder: Path
     host: ModelHost
     on_progress: Callable[[float | None], None]
-    """Called with the share that is done; raises to stop."""
 
     @property
     def max_new_tokens(self) -> int:

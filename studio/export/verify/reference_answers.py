@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_PROMPTS = 8
 TEMPLATE_TEXTS = ("What is the sea?", "바다는 무엇인가요?", "  List: a, b;\n\nthen {c}. ")
-"""Prompts for testing an export's own template."""
 
 
 def prompts_with_references(context: ExportContext, max_new_tokens: int) -> tuple[list[EvalPrompt], RowSource]:
