@@ -30,19 +30,14 @@ class HeldOutRow:
     """A row to answer."""
 
     prompt: str
-    """As text."""
     reference: str | None
     ids: tuple[int, ...]
-    """The tokens of the prompt."""
     answer: tuple[int, ...]
     """The tokens of the reference, its end included; empty without one, or where no template renders it."""
 
 
 def from_run(run: Run, tokenizer: Any, on_progress: Callable[[float], None] = lambda share: None) -> list[HeldOutRow]:
-    """Return the rows that were kept from a run's training; empty when it kept none.
-
-    Raises CompareError when the data are no longer those of the run, so that some of the rows may have been trained.
-    """
+    """Return the rows that were kept from a run's training; empty when it kept none; raises CompareError."""
     if run.config().data.validation.kind == "none":
         return []
     rows, sha256 = prepare.validation_rows(run.config(), tokenizer, on_progress, runs.day_of(run.id))
@@ -72,10 +67,7 @@ def select(
 def from_training(
     run: Run, tokenizer: Any, count: int, on_progress: Callable[[float], None] = lambda share: None
 ) -> tuple[list[HeldOutRow], Any]:
-    """Return up to `count` of the rows that a run was trained on, evenly spaced, and all as a dataset of tokens.
-
-    The dataset has the columns `input_ids` and `labels`. Raises CompareError when the data are no longer the run's.
-    """
+    """Return up to `count` of the rows that a run was trained on, evenly spaced, and all as a dataset of tokens."""
     config, day = run.config(), runs.day_of(run.id)
     prepared = prepare.tokenize_and_split(config, tokenizer, on_progress, day)
     if prepared.sha256 != run.resolved()["data"]:
@@ -106,10 +98,7 @@ def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldO
 
 
 def from_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
-    """Return the rows of a file of prompts, with references where it has them, and how many were left out.
-
-    Raises DataError when it cannot be read or holds no prompt.
-    """
+    """Return the rows of a file of prompts, with references where it has them, and how many were left out."""
     return _from_table(run, _open_file(path), tokenizer)
 
 

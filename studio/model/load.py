@@ -86,6 +86,13 @@ def locate(config: ModelConfig) -> Located | None:
     return folder_in_cache and _checked(Located(config.id, folder_in_cache, folder_in_cache.name))
 
 
+def require(config: ModelConfig) -> Located:
+    """Return where a model is; raises ModelError when it is not on this machine."""
+    if located := locate(config):
+        return located
+    raise ModelError("model.not_here", id=config.id)
+
+
 def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Located:
     """Return where a model is, fetched first if it is not on this machine; raises ModelError.
 
@@ -105,10 +112,7 @@ def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: Non
 
 def load_tokenizer(config: ModelConfig) -> Any:
     """Return a model's tokenizer; raises ModelError when the model is not on this machine."""
-    located = locate(config)
-    if located is None:
-        raise ModelError("model.not_here", id=config.id)
-    return _tokenizer(located.path)[0]
+    return _tokenizer(require(config).path)[0]
 
 
 @lru_cache(maxsize=4)
