@@ -192,12 +192,8 @@ def _legacy(name: str, sample: bytes, can_choose: bool) -> str:
             first = next((place for place, letter in enumerate(text) if not letter.isascii()), 0)
             start = max(text.rfind("\n", 0, first) + 1, first - 20)
             candidates[text] = f"{encoding}: {' '.join(text[start : first + 20].split())}"
-    raise DataError(
-        "data.encoding_unclear" if can_choose else "data.encoding_unclear_here",
-        name=name,
-        candidates="; ".join(list(candidates.values())[:4]),
-        encoding=chosen,
-    )
+    key = "data.encoding_unclear" if can_choose else "data.encoding_unclear_here"
+    raise DataError(key, name=name, candidates="; ".join(list(candidates.values())[:4]), encoding=chosen)
 
 
 _LETTERS = load("letters")

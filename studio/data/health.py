@@ -10,16 +10,13 @@ from studio.data.scan import ProblemCount
 from studio.i18n import Message, listed, message
 
 FIX_OF = {
-    "order": "merge_turns",
-    "late_system": "merge_turns",
-    "assistant_first": "merge_turns",
+    **dict.fromkeys(("order", "late_system", "assistant_first"), "merge_turns"),
+    **dict.fromkeys(("no_system_role", "system_lost"), "merge_system"),
     "answer_cut": "drop_cut",
+    "special_text": "drop_special",
+    "leak": "remove_leaks",
     "duplicate": "deduplicate",
     "near_duplicate": "near_deduplicate",
-    "leak": "remove_leaks",
-    "no_system_role": "merge_system",
-    "special_text": "drop_special",
-    "system_lost": "merge_system",
 }
 """The setting under `data.fixes` that fixes a kind of problem."""
 _USED = {

@@ -288,13 +288,8 @@ def _require_format(path: Path, file_format: str) -> None:
         kind = None if re.search(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", head) else "text"
     if kind in (None, file_format) or (kind == "markup" and file_format == "txt"):
         return
-    raise DataError(
-        "data.other_kind",
-        name=path.name,
-        expected=_NAMES[file_format],
-        kind=message(f"data.kind.{kind}"),
-        advice=message(f"data.kind_advice.{kind}"),
-    )
+    words = {"kind": message(f"data.kind.{kind}"), "advice": message(f"data.kind_advice.{kind}")}
+    raise DataError("data.other_kind", name=path.name, expected=_NAMES[file_format], **words)
 
 
 def _kind_of_zip(path: Path) -> str | None:

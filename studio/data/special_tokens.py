@@ -73,10 +73,6 @@ def literal_encoder(tokenizer: Any) -> Any:
 
 @lru_cache(maxsize=8)
 def _names(tokenizer: Any) -> dict[str, str]:
-    special = pattern(tokenizer)
-    vocabulary = getattr(tokenizer, "added_tokens_decoder", {})
-    return {
-        token.content: _NAME.format(number)
-        for number, token in vocabulary.items()
-        if token.content and special.fullmatch(token.content)
-    }
+    added = getattr(tokenizer, "added_tokens_decoder", {}).items()
+    numbers = {token.content: number for number, token in added if token.content}
+    return {name: _NAME.format(number) for name, number in numbers.items() if pattern(tokenizer).fullmatch(name)}

@@ -107,16 +107,9 @@ class SavedAdapter:
                 ranks[exact] = shape.rank
             if (alpha := _of_module(path, self.settings.get("alpha_pattern") or {})) is not None:
                 alphas[exact] = alpha
-        return LoraConfig(
-            r=self.settings["r"],
-            lora_alpha=self.settings["lora_alpha"],
-            target_modules=list(self.modules),
-            rank_pattern=ranks,
-            alpha_pattern=alphas,
-            inference_mode=True,
-            task_type="CAUSAL_LM",
-            **options,
-        )
+        options |= {"r": self.settings["r"], "lora_alpha": self.settings["lora_alpha"]}
+        options |= {"target_modules": list(self.modules), "rank_pattern": ranks, "alpha_pattern": alphas}
+        return LoraConfig(inference_mode=True, task_type="CAUSAL_LM", **options)
 
 
 def read(folder: Path) -> SavedAdapter:

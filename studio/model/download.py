@@ -1,9 +1,9 @@
 """The program that downloads a model's files: `python -m studio.model.download`, used by `hub_models`.
 
 The libraries that download (HTTP, and Xet in Rust) cannot be interrupted between two of their chunks, so they work in a
-process of its own, which can. It reads one line of JSON, `{id, revision, token, endpoint, cache, allow, ignore}`, and
-prints lines of JSON: `{"bytes": n}` as they arrive, then `{"path": …}`, or `{"error": kind, "status": n, …}`. The token
-comes this way, and not as an argument or in the environment, where other programs could read it.
+process of its own, which can. It reads one line of JSON, the arguments of `snapshot_download`, and prints lines of
+JSON: `{"bytes": n}` as they arrive, then `{"path": …}`, or `{"error": kind, "status": n, …}`. The token comes this way,
+and not as an argument or in the environment, where other programs could read it.
 """
 
 import json
@@ -24,16 +24,7 @@ def main() -> None:
     from huggingface_hub import snapshot_download
 
     try:
-        path = snapshot_download(
-            request["id"],
-            revision=request["revision"],
-            token=request["token"],
-            endpoint=request["endpoint"],
-            cache_dir=request["cache"],
-            allow_patterns=request["allow"],
-            ignore_patterns=request["ignore"],
-            tqdm_class=_counter(),
-        )
+        path = snapshot_download(**request, tqdm_class=_counter())
     except Exception as error:  # the boundary: its class alone is reported, since its text may hold anything
         response = getattr(error, "response", None)
         status = getattr(response, "status_code", None)

@@ -79,10 +79,6 @@ def _require_usable(listing: Listing) -> None:
         raise CompareError("compare.too_large", name=listing.id, most=hub_models.size(MAX_WEIGHT_BYTES))
 
 
-ADAPTER = FileSelection(
-    allow=(SETTINGS, WEIGHTS, BASE_RECORD, "chat_template.jinja", "tokenizer_config.json"),
-    ignore=(),
-    is_whole=_is_whole,
-    require_usable=_require_usable,
-)
+_FILES = (SETTINGS, WEIGHTS, BASE_RECORD, "chat_template.jinja", "tokenizer_config.json")
 """The template is for the proof: the comparison says so when the adapter came with another one."""
+ADAPTER = FileSelection(_FILES, (), _is_whole, _require_usable)

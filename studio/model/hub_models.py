@@ -145,13 +145,8 @@ def local(model_id: str, revision: str | None, selection: FileSelection = MODEL)
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(
-            model_id,
-            revision=revision,
-            allow_patterns=list(selection.allow),
-            ignore_patterns=list(selection.ignore),
-            local_files_only=True,
-        )
+        patterns = {"allow_patterns": list(selection.allow), "ignore_patterns": list(selection.ignore)}
+        folder = snapshot_download(model_id, revision=revision, local_files_only=True, **patterns)
     except (LocalEntryNotFoundError, HfHubHTTPError):
         return None
     except HFValidationError as error:
@@ -293,18 +288,17 @@ def _download(
 ) -> Path:
     """Download in a process of its own, and report the progress; the process ends when `going` raises."""
     request = {
-        "id": listing.id,
+        "repo_id": listing.id,
         "revision": revision,
         "token": token,
         "endpoint": endpoint(),
-        "cache": str(cache_folder()),
-        "allow": selection.allow,
-        "ignore": selection.ignore,
+        "cache_dir": str(cache_folder()),
+        "allow_patterns": selection.allow,
+        "ignore_patterns": selection.ignore,
     }
     share, answer = 0.0, {"error": []}
-    worker = SubprocessWorker(
-        [sys.executable, "-m", "studio.model.download"], json.dumps(request), secrets=HUB_TOKEN_VARIABLES
-    )
+    command = [sys.executable, "-m", "studio.model.download"]
+    worker = SubprocessWorker(command, json.dumps(request), secrets=HUB_TOKEN_VARIABLES)
     try:
         with contextlib.closing(worker.lines()) as lines:
             for line in lines:

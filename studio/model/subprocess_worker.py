@@ -91,11 +91,11 @@ class SubprocessWorker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**environment(secrets), **(variables or {})},
-            cwd=Path(studio.__file__).parent.parent,  # where `-m studio…` finds the package
             text=True,
             encoding="utf-8",
             errors="replace",
+            env={**environment(secrets), **(variables or {})},
+            cwd=Path(studio.__file__).parent.parent,  # where `-m studio…` finds the package
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="child-output", daemon=True).start()

@@ -29,13 +29,8 @@ class _Process:
 
     def __init__(self, template: str):
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", render.__file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment(),
-            )
+            pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+            self.process = subprocess.Popen([sys.executable, "-P", render.__file__], env=environment(), **pipes)
         except OSError as error:
             raise ModelError("model.trial", program=sys.executable, detail=str(error)) from error
         self._lock = threading.Lock()

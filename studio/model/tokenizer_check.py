@@ -22,17 +22,11 @@ def check(folder: Path) -> None:
     known = "".join(f"{file.name} {sha256(file)} " for file in files if file.is_file())
     content = hashlib.sha256(known.encode()).hexdigest()
     if content not in _tried:
-        _tried[content] = is_bearable(
-            tokenizer_trial.__file__, str(folder), seconds=WAIT, bearable=(0, tokenizer_trial.BROKEN)
-        )
+        bearable = (0, tokenizer_trial.BROKEN)
+        _tried[content] = is_bearable(tokenizer_trial.__file__, str(folder), seconds=WAIT, bearable=bearable)
     if not _tried[content]:
-        raise ModelError(
-            "model.tokenizer",
-            name=folder.name,
-            growth=tokenizer_trial.MOST_GROWTH,
-            seconds=tokenizer_trial.SECONDS,
-            gigabytes=tokenizer_trial.MEMORY // 1024**3,
-        )
+        limits = {"growth": tokenizer_trial.MOST_GROWTH, "gigabytes": tokenizer_trial.MEMORY // 1024**3}
+        raise ModelError("model.tokenizer", name=folder.name, seconds=tokenizer_trial.SECONDS, **limits)
 
 
 _tried: dict[str, bool] = {}

@@ -177,26 +177,20 @@ def _is_rows(value: Any) -> bool:
 
 def _are_turns(value: Any) -> bool:
     """Whether the entries of a list that is named as a chat are turns, whoever speaks in them."""
-    return all(
-        isinstance(turn, Mapping)
-        and not _CONVERSATION_IDS.intersection(turn)
-        and (
-            any(isinstance(turn.get(name), str) for name in _NAMES["speaker_keys"])
-            or _SPEAKERS.issuperset(map(str.lower, turn))
-        )
-        for turn in value
-    )
+    for turn in value:
+        if not isinstance(turn, Mapping) or _CONVERSATION_IDS.intersection(turn):
+            return False
+        names_speaker = any(isinstance(turn.get(name), str) for name in _NAMES["speaker_keys"])
+        if not names_speaker and not _SPEAKERS.issuperset(map(str.lower, turn)):
+            return False
+    return True
 
 
 def is_conversation(value: Any) -> bool:
     """Whether a list is one conversation: its entries are turns of the usual speakers."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(turn, Mapping) and len(turn) > 1 for turn in value)
-        and _are_turns(value)
-        and any(all(str(turn.get(name)).lower() in _SPEAKERS for turn in value) for name in _NAMES["speaker_keys"])
-    )
+    if not isinstance(value, list) or not value or not _are_turns(value) or any(len(turn) < 2 for turn in value):
+        return False
+    return any(all(str(turn.get(name)).lower() in _SPEAKERS for turn in value) for name in _NAMES["speaker_keys"])
 
 
 def _columns(document: Mapping[str, Any]) -> list[Any]:
