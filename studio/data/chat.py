@@ -105,11 +105,8 @@ class ChatText:
             before, seam = places[-2].end if len(places) > 1 else 0, self._seam(roles)
             if not text.startswith(seam.lead[: seam.shared], before):
                 notes.append("joined")
-        parts = [
-            Part(*self._answer(roles, text, places, number), trained=trained[place.turn])
-            for number, place in enumerate(places)
-            if roles[place.turn] == "assistant"
-        ]
+        answers = [(number, place.turn) for number, place in enumerate(places) if roles[place.turn] == "assistant"]
+        parts = [Part(*self._answer(roles, text, places, number), trained[turn]) for number, turn in answers]
         plain = self._spelled(text, places) if self._has_special(turns) else []
         return Rendering(cut(text, parts, plain), tuple(dict.fromkeys([*notes, *(["special_text"] if plain else [])])))
 
@@ -145,23 +142,19 @@ class ChatText:
         same = whole.order[:-1] == prompt.order and whole.literals[:-2] == prompt.literals[:-1]
         if not same or lead[shared:].strip():
             return _Seam(lead, len(lead), False, tail)
-        return _Seam(lead, self._stable(lead[:shared], written), True, tail)
-
-    def _stable(self, lead: str, written: str) -> int:
-        """Return the length of `lead` without white space that has other tokens before an answer than at an end."""
+        # white space that has other tokens before an answer than at an end is the answer's
         ids = self._tokenizer(written + "a", add_special_tokens=False)["input_ids"]
-        for length in range(len(lead), len(lead.rstrip()) - 1, -1):
+        for length in range(shared, len(lead[:shared].rstrip()) - 1, -1):
             alone = self._tokenizer(lead[:length], add_special_tokens=False)["input_ids"] if length else []
             if ids[: len(alone)] == alone:
-                return length
-        return len(lead)
+                return _Seam(lead, length, True, tail)
+        return _Seam(lead, shared, True, tail)
 
     def _places(self, turns: Sequence[Message], text: str, ask: bool) -> list[_Place]:
+        """Return where the contents stand: as in the frame, or by what changes with a placeholder in one's place."""
         places = _aligned(self._frame(tuple(role for role, _ in turns), ask), turns, text)
-        return self._located(turns, text, ask) if places is None else places
-
-    def _located(self, turns: Sequence[Message], text: str, ask: bool) -> list[_Place]:
-        """Return where the contents stand, by what changes in the text when a placeholder is in a content's place."""
+        if places is not None:
+            return places
         places = []
         for number, (role, _) in enumerate(turns):
             held = _PLACEHOLDER.format(number)

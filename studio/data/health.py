@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy
+
 from studio.config import MappingConfig
 from studio.data.detection import Detection
 from studio.data.refusals import as_setting
@@ -119,8 +121,6 @@ class Report:
         """Figures about the lengths in tokens; empty while the tokenizer is not on this machine."""
         if self.lengths is None or not len(self.lengths):
             return {}
-        import numpy
-
         kept = numpy.minimum(self.lengths, self.max_length)
         return {
             "shortest": int(self.lengths.min()),
@@ -145,8 +145,6 @@ class Report:
         """Return (from, to, rows) of `bins` equal ranges of length in tokens."""
         if self.lengths is None or not len(self.lengths):
             return []
-        import numpy
-
         longest = int(self.lengths.max())
         bins = min(bins, longest)
         counts, edges = numpy.histogram(self.lengths, bins=bins, range=(0, longest + 1))
@@ -158,8 +156,6 @@ def padded(lengths: Any, batch_size: int, grouped: bool) -> int:
 
     `grouped` sorts the rows by length first, which is the best that length grouping can do; else they are shuffled.
     """
-    import numpy
-
     order = numpy.sort(lengths) if grouped else numpy.random.default_rng(0).permutation(lengths)
     full = len(order) - len(order) % batch_size
     batches = order[:full].reshape(-1, batch_size)

@@ -10,15 +10,13 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 from studio import safe_yaml
 from studio.config import SourceConfig
 from studio.errors import ConfigError, DataError
 from studio.files import user_cache
 from studio.model.hub_models import reachable
-
-Result = TypeVar("Result")
 
 _MAX_YAML_CHARACTERS = 10_000_000
 """Characters of the YAML in a README: that of a dataset with hundreds of subsets has a million."""
@@ -80,11 +78,9 @@ def structure(name: str, revision: str | None = None, token: str | None = None) 
     _require(SourceConfig(kind="hub", name=name))
     import datasets
 
-    def request() -> dict[str, list[str]]:
-        subsets = datasets.get_dataset_config_names(name, revision=revision, token=token)
-        return {s: datasets.get_dataset_split_names(name, s, revision=revision, token=token) for s in subsets}
-
-    return _translate_errors(request, name)
+    access = {"revision": revision, "token": token}
+    subsets = _translate_errors(lambda: datasets.get_dataset_config_names(name, **access), name)
+    return _translate_errors(lambda: {s: datasets.get_dataset_split_names(name, s, **access) for s in subsets}, name)
 
 
 def _require(source: SourceConfig) -> None:
@@ -168,7 +164,7 @@ def _load(source: SourceConfig, token: str | None, streaming: bool) -> Any:
     return _translate_errors(lambda: datasets.load_dataset(source.name, source.subset, **settings), source.name)
 
 
-def _translate_errors(request: Callable[[], Result], name: str) -> Result:
+def _translate_errors(request: Callable[[], Any], name: str) -> Any:
     """Return the result of `request`; errors of `datasets`, which may hold the token, become DataError without them."""
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError

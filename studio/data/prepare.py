@@ -9,6 +9,8 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any
 
+import numpy
+
 from studio import runs
 from studio.config import ANSWER, QUESTION, DataConfig, MappingConfig, RunConfig, SourceConfig
 from studio.data import prompt, scan, source
@@ -171,8 +173,6 @@ def tokenize_and_split(
     `on_progress` gets the share done between two batches of rows, and may raise to end the work. `today` is the date
     for chat templates that write one. Raises PromptError when the settings do not fit.
     """
-    import numpy
-
     config = within_positions(config)
     data, fixes = config.data, config.data.fixes
     detected = mapping(data)

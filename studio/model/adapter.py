@@ -3,7 +3,6 @@
 import difflib
 import json
 import shutil
-from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -167,13 +166,18 @@ def linear_modules(model: Any) -> list[str]:
     Mamba's output projections cannot: their weights are used by a fused kernel that leaves the adapter out. Nor can
     routers and the like, which are linear modules by their class and return something else.
     """
+    from peft import LoraConfig
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
     parts = linear_parts(model)
     excluded = {_own_name(path) for part, path in parts.items() if not _returns_projection(part)}
     if model.config.model_type in _MAMBA:
         excluded.add("out_proj")
     names = [name for name in dict.fromkeys(map(_own_name, parts.values())) if name not in excluded]
-    experts = _names_of_experts(names, model)
-    return [name for name in names if name not in experts]
+    # PEFT takes some names for a mixture's experts: an adapter of their one tensor would be as large as they are many
+    settings = LoraConfig(target_modules=list(names))
+    convert_peft_config_for_transformers(settings, model, None)
+    return [name for name in names if name in settings.target_modules]
 
 
 def _returns_projection(part: Any) -> bool:
@@ -189,16 +193,6 @@ def _returns_projection(part: Any) -> bool:
     except Exception:  # what a forward of another kind does with such an input is not known
         return False
     return isinstance(output, torch.Tensor) and output.shape == (1, 3, part.out_features)
-
-
-def _names_of_experts(names: Sequence[str], model: Any) -> set[str]:
-    """Return the names that PEFT takes for a mixture's experts: its adapter would be as large as they are many."""
-    from peft import LoraConfig
-    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
-
-    settings = LoraConfig(target_modules=list(names))
-    convert_peft_config_for_transformers(settings, model, None)
-    return set(names) - set(settings.target_modules)
 
 
 _MAMBA = (

@@ -48,7 +48,7 @@ def is_here() -> bool:
 def fetch(on_progress: ProgressCallback = lambda share: None) -> Path:
     """Return the model's folder, fetched and converted if it is not here yet.
 
-    `going` gets the share done (0 to 1), and may raise to end the work between two parts of it. Raises ModelError.
+    `on_progress` gets the share done, and may raise to end the work between two parts of it. Raises ModelError.
     """
     target = folder()
     if is_here():

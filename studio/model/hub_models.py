@@ -54,7 +54,6 @@ class Listing:
     """The Hub's metadata of a model at a revision."""
 
     id: str
-    commit: str
     files: dict[str, int]
     """Bytes of each file that would be fetched."""
     missing: int
@@ -173,7 +172,6 @@ def describe(
     missing = (name for name, blob in blobs.items() if not (storage(model_id) / "blobs" / str(blob)).exists())
     return Listing(
         id=info.id,
-        commit=info.sha or "",
         files=files,
         missing=sum(files[name] for name in missing),
         config=info.config or {},
@@ -216,7 +214,7 @@ def fetch(
 ) -> Path:
     """Return the folder of a model, fetched if it is not here yet; raises ModelError.
 
-    `going` gets the share of bytes done, several times a second, and may raise to end the download: complete
+    `on_progress` gets the share of bytes done, several times a second, and may raise to end the download: complete
     files stay, partial ones are removed.
     """
     if folder := local(model_id, revision, selection):
@@ -286,7 +284,7 @@ def storage(model_id: str) -> Path:
 def _download(
     listing: Listing, revision: str | None, selection: FileSelection, on_progress: ProgressCallback, token: str | None
 ) -> Path:
-    """Download in a process of its own, and report the progress; the process ends when `going` raises."""
+    """Download in a process of its own, and report the progress; the process ends when `on_progress` raises."""
     request = {
         "repo_id": listing.id,
         "revision": revision,

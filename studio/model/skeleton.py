@@ -162,7 +162,14 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
         return tensor
 
     with FakeTensorMode():
-        _give_fake_weights(wrapped, where)
+        for part in wrapped.modules():  # those on the meta device have no place to compute
+            for name, weights in part._parameters.items():
+                if weights is not None:
+                    fake = torch.empty(weights.shape, dtype=weights.dtype, device=where)
+                    part._parameters[name] = torch.nn.Parameter(fake, requires_grad=weights.requires_grad)
+            for name, values in part._buffers.items():
+                if values is not None:
+                    part._buffers[name] = torch.empty(values.shape, dtype=values.dtype, device=where)
         own = {weights.untyped_storage()._cdata for weights in wrapped.parameters()}
         ids = torch.zeros((1, length), dtype=torch.long, device=where)
         mixed = torch.autocast(where, dtype=dtype, enabled=dtype is not torch.float32)
@@ -181,20 +188,6 @@ def _as_flash_attention() -> str:
 
     AttentionInterface.register("counted_as_flash", attend)
     return "counted_as_flash"
-
-
-def _give_fake_weights(model: Any, where: str) -> None:
-    """Put fake weights of the device in the place of those on the meta device; to be called in the fake mode."""
-    import torch
-
-    for part in model.modules():
-        for name, weights in part._parameters.items():
-            if weights is not None:
-                fake = torch.empty(weights.shape, dtype=weights.dtype, device=where)
-                part._parameters[name] = torch.nn.Parameter(fake, requires_grad=weights.requires_grad)
-        for name, values in part._buffers.items():
-            if values is not None:
-                part._buffers[name] = torch.empty(values.shape, dtype=values.dtype, device=where)
 
 
 def _of_layers(config: Any, number: int) -> Any:

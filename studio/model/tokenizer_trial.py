@@ -100,14 +100,10 @@ def _steps(part: dict[str, Any]) -> Any:
 
 def _texts_for(parts: list[dict[str, Any]]) -> Iterator[str]:
     """Yield texts on which the regular expressions of a tokenizer may take long: each of their characters repeated."""
-    patterns = [step["pattern"]["Regex"] for part in parts for step in _steps(part) if "Regex" in _pattern(step)]
+    own = [step.get("pattern") for part in parts for step in _steps(part)]
+    patterns = [pattern["Regex"] for pattern in own if isinstance(pattern, dict) and "Regex" in pattern]
     for character in sorted(set("".join(patterns)))[:MOST_CHARACTERS]:
         yield character * 2000
-
-
-def _pattern(step: dict[str, Any]) -> dict[str, Any]:
-    pattern = step.get("pattern")
-    return pattern if isinstance(pattern, dict) else {}
 
 
 def _growth(replaces: list[dict[str, Any]]) -> float:
