@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from studio.config import MappingConfig
-from studio.data import refusals
+from studio.data import first_rows
 from studio.data.content import parsed
-from studio.data.first_rows import FirstRows, is_readable, is_tagged, is_texts, roles_of
-from studio.data.refusals import are_classes, as_setting
+from studio.data.first_rows import FirstRows, are_classes, as_setting, is_readable, is_tagged, is_texts, roles_of
 from studio.data.source import Table, cell
 from studio.data.vocabulary import COLUMNS
 from studio.errors import DataError
@@ -39,17 +38,17 @@ class Detection:
 def detect(table: Table) -> Detection:
     """Find the shape of a table; raises DataError that names what is not understood."""
     shapes = _Shapes(table)
-    refusals.refuse_single_messages(shapes)
+    first_rows.refuse_single_messages(shapes)
     candidates = [shape for shape in (shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()) if shape]
     rows = [len(shapes.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates]
     if any(rows):
         enough = _CLEARLY_MORE * max(rows)
         return next(shape for shape, count in zip(candidates, rows, strict=True) if count >= enough)
-    refusals.refuse_objects(shapes)
+    first_rows.refuse_objects(shapes)
     if candidates:  # the columns are there, and empty
         return candidates[0]
-    refusals.refuse_labels(shapes)
-    return shapes.text() or refusals.refuse(shapes)
+    first_rows.refuse_labels(shapes)
+    return shapes.text() or first_rows.refuse(shapes)
 
 
 class _Shapes(FirstRows):

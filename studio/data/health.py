@@ -7,7 +7,7 @@ import numpy
 
 from studio.config import MappingConfig
 from studio.data.detection import Detection
-from studio.data.refusals import as_setting
+from studio.data.first_rows import as_setting
 from studio.data.scan import ProblemCount
 from studio.i18n import Message, listed, message
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio.data import content, source
-from studio.data.readers import base, delimited, dialect, documents, workbook
+from studio.data.readers import base, delimited, documents, workbook
 from studio.data.readers.base import BadRow
 from studio.errors import DataError
 
@@ -93,7 +93,7 @@ def test_a_line_of_200_mb_is_never_in_memory(tmp_path, name, head, tail, answer)
     ("name", "begin", "end"), [("a.csv", "a,", ""), ("a.jsonl", '{"a":"', '"}'), ("a.txt", "", "")]
 )
 def test_only_the_long_row_is_left_out(tmp_path, monkeypatch, name, begin, end):
-    for module in (base, dialect, delimited):
+    for module in (base, delimited):
         monkeypatch.setattr(module, "MAX_ROW_BYTES", 1000)
     monkeypatch.setattr("studio.data.readers.lines.MAX_ROW_BYTES", 1000)
     head = "question,answer\n" if name == "a.csv" else ""
@@ -142,7 +142,7 @@ def test_quotes_between_lone_returns_are_not_read_again_and_again(tmp_path):
 @pytest.mark.parametrize(
     "search",
     [
-        lambda: list(dialect.Dialect(",", quoted=True, backslash=True).reader(["a," + "\\" * 200_000 + "x"])),
+        lambda: list(delimited.Dialect(",", quoted=True, backslash=True).reader(["a," + "\\" * 200_000 + "x"])),
         lambda: content.parsed("{'a': 1}" + "\n" * 200_000 + "x"),
         lambda: content.parsed("[" + "array([" * 40_000),
     ],
@@ -156,7 +156,7 @@ def test_no_pattern_takes_the_square_of_a_text(search):
 
 
 def test_patterns_still_read_what_they_are_for():
-    rows = list(dialect.Dialect(",", quoted=True, backslash=True).reader([r'"a \"b\" \\",c']))
+    rows = list(delimited.Dialect(",", quoted=True, backslash=True).reader([r'"a \"b\" \\",c']))
 
     assert rows == [['a "b" \\\\', "c"]]
     assert content.parsed("[{'a': 1}\n {'a': array(['x', 'y'], dtype=object)}]") == [{"a": 1}, {"a": ["x", "y"]}]

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from studio.data import source
-from studio.data.readers import dialect
+from studio.data.readers import delimited
 from studio.data.readers.base import BadRow, RepairedRow
 
 
@@ -154,7 +154,7 @@ def test_a_quoted_cell_far_behind_the_beginning_is_seen(tmp_path):
 
 def test_a_csv_without_quotes_is_indexed_by_its_line_feeds_alone(read, monkeypatch):
     table = read("a.csv", "q,a\n" + 'x,5" pipe\n' * 50)
-    monkeypatch.setattr(dialect.Dialect, "reader", lambda *args: pytest.fail("a record was parsed"))
+    monkeypatch.setattr(delimited.Dialect, "reader", lambda *args: pytest.fail("a record was parsed"))
     assert table.reader.index() == 50
 
 
