@@ -12,9 +12,7 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any
 
-from studio.data import special_tokens
-from studio.data.special_tokens import Span
-from studio.data.tokens import Part, Rendering, Segment, cut
+from studio.data.tokens import Part, Rendering, Segment, Span, cut, special_pattern
 from studio.model.template import ChatTemplate, Message, TemplateRefusal
 
 _PLACEHOLDER = "\ue000{}\ue001"
@@ -63,7 +61,7 @@ class ChatText:
 
     def __init__(self, tokenizer: Any, today: date | None = None):
         self._tokenizer = tokenizer
-        self._special = special_tokens.pattern(tokenizer)
+        self._special = special_pattern(tokenizer)
         self._template = ChatTemplate(tokenizer, today)
         self._template.require_syntax()
         self._frame = lru_cache(_REMEMBERED)(self._make_frame)

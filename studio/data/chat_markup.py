@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from studio.data.special_tokens import Span
+from studio.data.tokens import Span
 from studio.data.vocabulary import load
 
 

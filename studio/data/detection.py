@@ -12,7 +12,7 @@ from functools import cached_property
 
 from studio.config import MappingConfig
 from studio.data import first_rows
-from studio.data.content import parsed
+from studio.data.conversation import parsed
 from studio.data.first_rows import FirstRows, are_classes, as_setting, is_readable, is_tagged, is_texts, roles_of
 from studio.data.source import Table, cell
 from studio.data.vocabulary import COLUMNS

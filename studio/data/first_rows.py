@@ -10,8 +10,7 @@ from typing import Any, NoReturn
 import yaml
 
 from studio.config import MappingConfig
-from studio.data.content import parsed, text_of
-from studio.data.conversation import Notes, RowProblem
+from studio.data.conversation import Notes, RowProblem, parsed, text_of
 from studio.data.readers.base import BadRow
 from studio.data.source import FIRST_ROWS, Table, cell
 from studio.data.turns import TurnReader, columnar, holds_turns, speaker_of

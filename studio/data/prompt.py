@@ -13,12 +13,11 @@ from typing import Any
 from typing_extensions import override
 
 from studio.config import PromptConfig
-from studio.data import chat_markup, special_tokens
+from studio.data import chat_markup
 from studio.data.chat import ChatText
 from studio.data.chat_markup import MarkedUpText
 from studio.data.conversation import RowProblem, Turn
-from studio.data.special_tokens import Span
-from studio.data.tokens import Part, Rendering, Segment, cut, end_of_turn
+from studio.data.tokens import Part, Rendering, Segment, Span, cut, end_of_turn, special_pattern
 from studio.errors import PromptError
 from studio.model.template import TemplateRefusal, source_of
 
@@ -53,7 +52,7 @@ class PromptRenderer:
         stripped = text.rstrip()
         end = next((end for end in self._ends if stripped.endswith(end)), None)
         rest = stripped.removesuffix(end).rstrip() if end else text
-        return text if special_tokens.find(self._tokenizer, rest) else rest  # it may be about such tokens, or be HTML
+        return text if special_pattern(self._tokenizer).search(rest) else rest  # it may be about such tokens, or HTML
 
     def _without_begin(self, text: str) -> str:
         """Return a text without the token that begins it, where it brings one."""
@@ -83,8 +82,8 @@ class PromptRenderer:
 
     def _special(self, text: str, position: int) -> list[Span]:
         """Return where a text that stands at a position of another one spells special tokens."""
-        spans = special_tokens.find(self._tokenizer, text)
-        return [(start + position, end + position) for start, end in spans]
+        spans = special_pattern(self._tokenizer).finditer(text)
+        return [(span.start() + position, span.end() + position) for span in spans]
 
     def _ending_in(
         self, text: str, begin: int, turns: Sequence[Turn], plain: list[Span], is_shortened: bool

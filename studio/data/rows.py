@@ -6,8 +6,7 @@ from typing import Any
 
 from studio.config import ANSWER, QUESTION, MappingConfig
 from studio.data import marks, source
-from studio.data.content import parsed, text_of
-from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange
+from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange, parsed, text_of
 from studio.data.readers.base import Row
 from studio.data.turns import TurnReader, holds_turns
 from studio.data.vocabulary import COLUMNS

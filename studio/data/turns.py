@@ -11,8 +11,7 @@ from typing import Any
 
 from studio.config import MappingConfig
 from studio.data import marks
-from studio.data.content import parsed, text_of
-from studio.data.conversation import Notes, RowProblem, Turn
+from studio.data.conversation import Notes, RowProblem, Turn, parsed, text_of
 from studio.data.vocabulary import COLUMNS, ROLES, TOOL, role_of, suggest_roles
 
 SPEAKERS = ("user", "assistant", "system")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.data import content, source
+from studio.data import conversation, source
 from studio.data.readers import base, delimited, documents, workbook
 from studio.data.readers.base import BadRow
 from studio.errors import DataError
@@ -143,8 +143,8 @@ def test_quotes_between_lone_returns_are_not_read_again_and_again(tmp_path):
     "search",
     [
         lambda: list(delimited.Dialect(",", quoted=True, backslash=True).reader(["a," + "\\" * 200_000 + "x"])),
-        lambda: content.parsed("{'a': 1}" + "\n" * 200_000 + "x"),
-        lambda: content.parsed("[" + "array([" * 40_000),
+        lambda: conversation.parsed("{'a': 1}" + "\n" * 200_000 + "x"),
+        lambda: conversation.parsed("[" + "array([" * 40_000),
     ],
     ids=["backslashes", "line feeds", "arrays"],
 )
@@ -159,7 +159,7 @@ def test_patterns_still_read_what_they_are_for():
     rows = list(delimited.Dialect(",", quoted=True, backslash=True).reader([r'"a \"b\" \\",c']))
 
     assert rows == [['a "b" \\\\', "c"]]
-    assert content.parsed("[{'a': 1}\n {'a': array(['x', 'y'], dtype=object)}]") == [{"a": 1}, {"a": ["x", "y"]}]
+    assert conversation.parsed("[{'a': 1}\n {'a': array(['x', 'y'], dtype=object)}]") == [{"a": 1}, {"a": ["x", "y"]}]
 
 
 BOMBS = {
