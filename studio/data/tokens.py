@@ -281,13 +281,6 @@ def special_pattern(tokenizer: Any) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
 
 
-def find_special(tokenizer: Any, text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """Return where a part of a text spells special tokens."""
-    return [
-        match.span() for match in special_pattern(tokenizer).finditer(text, start, len(text) if end is None else end)
-    ]
-
-
 def _with_private_names(tokenizer: Any, text: str, plain: Iterable[Span]) -> str:
     """Return a text as the tokenizer of `_literal_encoder` reads it.
 
@@ -326,8 +319,6 @@ def _literal_encoder(tokenizer: Any) -> Any:
 
 @lru_cache(maxsize=8)
 def _names(tokenizer: Any) -> dict[str, str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {}).items()
-    numbers = {token.content: number for number, token in added if token.content}
-    return {
-        name: _NAME.format(number) for name, number in numbers.items() if special_pattern(tokenizer).fullmatch(name)
-    }
+    special, added = special_pattern(tokenizer), getattr(tokenizer, "added_tokens_decoder", {})
+    names = {number: token.content for number, token in added.items() if token.content}
+    return {name: _NAME.format(number) for number, name in names.items() if special.fullmatch(name)}
