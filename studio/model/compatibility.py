@@ -61,12 +61,12 @@ def check(
     named = made_for or saved.base
     evidence = compare_identities(named, located.identity, located.path)
     base_name = named["id"] or UNNAMED
-    if evidence is None and named["weights"] is not None:
-        raise CompareError("compare.other_base", made_for=base_name, loaded=located.id)
-    if evidence is None and (same_base or is_confirmed(base_name, located.identity)):
-        evidence = "vouched"
     if evidence is None:
-        raise CompareError("compare.other_name", made_for=base_name, loaded=located.id)
+        may_be_confirmed = named["weights"] is None
+        if not may_be_confirmed or not (same_base or is_confirmed(base_name, located.identity)):
+            key = "compare.other_name" if may_be_confirmed else "compare.other_base"
+            raise CompareError(key, made_for=base_name, loaded=located.id)
+        evidence = "vouched"
     if evidence != "weights":
         _require_shapes(saved, located, base_name)
     return Compatibility(saved, base_name, evidence)
@@ -119,8 +119,7 @@ def _require_shapes(saved: SavedAdapter, located: Located, made_for: str) -> Non
     """Raise CompareError unless the base has the adapter's modules, in its sizes; both bases are named."""
     ours = skeleton.modules(located.path)
     names = {"folder": saved.folder.name, "made_for": made_for, "loaded": located.id}
-    missing = [path for path in saved.modules if path not in ours]
-    if missing:
+    if missing := [path for path in saved.modules if path not in ours]:
         raise CompareError("compare.other_modules", modules=list_names(missing), **names)
     for path, theirs in saved.modules.items():
         if (theirs.inputs, theirs.outputs) != ours[path]:

@@ -23,13 +23,20 @@ from studio.model import (
     processes,
     quantization,
     template,
-    tokenizer_check,
+    tokenizer_trial,
     weight_files,
     weights,
 )
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice, device, free_memory_of_cards, max_memory, placement, precision, single_card
 from studio.model.hub_models import ProgressCallback
+from studio.model.subprocess_worker import is_bearable
+
+_TRIAL_SECONDS = tokenizer_trial.SECONDS + 30
+"""Seconds until a child that does not end is ended: its own limit counts only what it computes."""
+_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "tokenizer_config.json")
+_tried: dict[str, bool] = {}
+"""Whether what was tried is bearable, by what is in its files."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def load_tokenizer(config: ModelConfig) -> Any:
 def _tokenizer(path: Path) -> tuple[Any, Choice]:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    tokenizer_check.check(path)
+    check_tokenizer(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         if _has_tokens_of_its_class(tokenizer, path):
@@ -128,6 +135,22 @@ def _tokenizer(path: Path) -> tuple[Any, Choice]:
         raise ModelError("model.no_tokenizer", path=path.name, detail=str(error)[:200]) from error
     template.check(tokenizer.chat_template, path.name)
     return tokenizer, _choose_pad_token(tokenizer, path)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raise ModelError for a tokenizer that takes too much time or memory, or makes far more of a text than there was.
+
+    Each is tried once in a process.
+    """
+    files = [folder / name for name in _FILES]
+    known = "".join(f"{file.name} {sha256(file)} " for file in files if file.is_file())
+    content = hashlib.sha256(known.encode()).hexdigest()
+    if content not in _tried:
+        bearable = (0, tokenizer_trial.BROKEN)
+        _tried[content] = is_bearable(tokenizer_trial.__file__, str(folder), seconds=_TRIAL_SECONDS, bearable=bearable)
+    if not _tried[content]:
+        limits = {"growth": tokenizer_trial.MOST_GROWTH, "gigabytes": tokenizer_trial.MEMORY // 1024**3}
+        raise ModelError("model.tokenizer", name=folder.name, seconds=tokenizer_trial.SECONDS, **limits)
 
 
 def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:

@@ -101,7 +101,7 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     before, logger.disabled = logger.disabled, True  # it prints tracebacks of operations that fake tensors do not have
     try:
-        one, two = (_kept_bytes(_of_layers(config, n), lora, precision, attention, length) for n in (1, 2))
+        one, two = (_kept_bytes(config, n, lora, precision, attention, length) for n in (1, 2))
     except Exception as error:  # a failed forecast never stops a run, whatever a model does to fake tensors
         log.info("no forecast of the memory of %s: %s: %s", config.model_type, type(error).__name__, error)
         return None
@@ -140,12 +140,18 @@ def require_trainable(path: Path, lora: LoraSettings) -> None:
         raise ModelError("model.cannot_step", id=path.name, detail=detail) from error
 
 
-def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
+def _kept_bytes(config: Any, layers: int, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
+    """Return the bytes that a model of that config with so many layers keeps."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    smaller = copy.deepcopy(config)
+    text = smaller.get_text_config()
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:layers]
+    text.num_hidden_layers = layers
     dtype, where = getattr(torch, precision), device()
-    model = build_on_meta(config, dtype, None if attention == "auto" else attention)
+    model = build_on_meta(smaller, dtype, None if attention == "auto" else attention)
     if model.config._attn_implementation.startswith("flash_"):
         model.config._attn_implementation = _as_flash_attention()
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
@@ -188,13 +194,3 @@ def _as_flash_attention() -> str:
 
     AttentionInterface.register("counted_as_flash", attend)
     return "counted_as_flash"
-
-
-def _of_layers(config: Any, number: int) -> Any:
-    """Return the config of the same model with fewer layers."""
-    smaller = copy.deepcopy(config)
-    text = smaller.get_text_config()
-    if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:number]
-    text.num_hidden_layers = number
-    return smaller

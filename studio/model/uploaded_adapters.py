@@ -97,13 +97,20 @@ def store(paths: Sequence[Path], check: Callable[[SavedAdapter], object] = lambd
             _unpack(paths[0], draft)
             name = paths[0].stem
         else:
-            _copy(paths, draft)
+            _require_names([path.name for path in paths])
+            for path in (path for path in paths if path.name in _STORED_FILES):
+                _require_size(path.name, path.stat().st_size)
+                try:
+                    os.link(path, draft / path.name)  # at once, also for a gigabyte
+                except OSError:
+                    shutil.copyfile(path, draft / path.name)
             name = "adapter"
         missing = [needed for needed in (SETTINGS, WEIGHTS) if not (draft / needed).is_file()]
         if missing:
             raise CompareError("compare.upload.incomplete", missing=", ".join(missing))
         check(adapters.read(draft))
-        digest = _hash(draft)
+        files = sorted(path for path in draft.iterdir() if path.is_file())
+        digest = hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()[:12]
         for kept in all_uploads():
             if kept.name.endswith(f"-{digest}"):
                 return kept
@@ -130,23 +137,6 @@ def _draft() -> Iterator[Path]:
             yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _hash(folder: Path) -> str:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()[:12]
-
-
-def _copy(paths: Sequence[Path], draft: Path) -> None:
-    names = [path.name for path in paths]
-    _require_names(names)
-    for path in paths:
-        if path.name in _STORED_FILES:
-            _require_size(path.name, path.stat().st_size)
-            try:
-                os.link(path, draft / path.name)  # at once, also for a gigabyte
-            except OSError:
-                shutil.copyfile(path, draft / path.name)
 
 
 def _require_names(names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ splits and merges the tensors of a checkpoint as it will when the weights are lo
 import copy
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,12 @@ def check_loading(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[s
     """
     total = len(model.state_dict())
     if missing := sorted(info["missing_keys"], key=_natural):
-        raise ModelError(
-            "model.missing_weights", id=model_id, count=len(missing), total=total, names=list_names(missing)
-        )
+        count, names = len(missing), list_names(missing)
+        raise ModelError("model.missing_weights", id=model_id, count=count, total=total, names=names)
     if wrong := sorted(info["mismatched_keys"], key=lambda each: _natural(each[0])):
-        name, theirs, ours = wrong[0]
-        sizes = {"name": name, "theirs": _format_shape(theirs), "ours": _format_shape(ours)}
-        raise ModelError("model.wrong_shapes", id=model_id, count=len(wrong), **sizes)
+        name, *shapes = wrong[0]
+        theirs, ours = (" × ".join(map(str, shape)) for shape in shapes)
+        raise ModelError("model.wrong_shapes", id=model_id, count=len(wrong), name=name, theirs=theirs, ours=ours)
     if errors := info.get("conversion_errors"):
         detail = " ".join(str(next(iter(errors.values()))).split())[:200]
         raise ModelError("model.cannot_load", id=model_id, detail=detail)
@@ -116,10 +115,6 @@ def _is_needed(name: str, model: Any) -> bool:
 
 def _natural(name: str) -> list[Any]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split(".")]
-
-
-def _format_shape(shape: Iterable[int]) -> str:
-    return " × ".join(map(str, shape))
 
 
 def read_config(path: Path) -> Any:

@@ -13,7 +13,7 @@ from tiny import make_tokenizer
 
 from studio.data import prepare
 from studio.errors import ModelError
-from studio.model import load, render, template, template_process
+from studio.model import load, render, template
 from studio.model.template import ChatTemplate, TemplateRefusal
 
 ROOT = Path(__file__).parent.parent.parent
@@ -44,9 +44,9 @@ ASKED = [("user", "Ahoy?"), ("assistant", "Aye.")]
 @pytest.fixture(autouse=True)
 def _no_process_left():
     yield
-    for process in template_process._processes.values():
+    for process in template._processes.values():
         process.end()
-    template_process._processes.clear()
+    template._processes.clear()
 
 
 def chat(source):
@@ -77,7 +77,7 @@ def test_a_real_conversation_has_every_limit(name):
     began = time.monotonic()
     with pytest.raises(ModelError, match="it needed more than"):
         made.render(ASKED, ask=False)
-    assert time.monotonic() - began < template_process.WAIT_SECONDS
+    assert time.monotonic() - began < template.WAIT_SECONDS
     assert made.render([("user", "Hello")], ask=False) == "<|im_start|>user\nHello<|im_end|>\n"
 
 
@@ -167,7 +167,7 @@ def test_a_refusal_has_the_templates_own_words():
 @pytest.mark.parametrize("reason", ["no python", "no program"])
 def test_a_process_that_cannot_run_is_no_verdict_on_the_template(reason, monkeypatch, tmp_path):
     if reason == "no python":
-        monkeypatch.setattr(template_process.sys, "executable", str(tmp_path / "python"))
+        monkeypatch.setattr(template.sys, "executable", str(tmp_path / "python"))
     else:
         monkeypatch.setattr(render, "__file__", str(tmp_path / "gone.py"))
     with pytest.raises(ModelError, match="could not be tried out"):
@@ -175,7 +175,7 @@ def test_a_process_that_cannot_run_is_no_verdict_on_the_template(reason, monkeyp
 
 
 def test_a_process_that_does_not_answer_is_ended(monkeypatch, tmp_path):
-    monkeypatch.setattr(template_process, "WAIT_SECONDS", 1)
+    monkeypatch.setattr(template, "WAIT_SECONDS", 1)
     (tmp_path / "deaf.py").write_text("import time; time.sleep(60)", encoding="utf-8")
     monkeypatch.setattr(render, "__file__", str(tmp_path / "deaf.py"))
     with pytest.raises(ModelError, match="it needed more than"):
@@ -183,7 +183,7 @@ def test_a_process_that_does_not_answer_is_ended(monkeypatch, tmp_path):
 
 
 def pid():
-    return next(reversed(template_process._processes.values())).process.pid
+    return next(reversed(template._processes.values())).process.pid
 
 
 def test_a_process_that_was_ended_is_replaced():
@@ -191,7 +191,7 @@ def test_a_process_that_was_ended_is_replaced():
     first = made.render(ASKED, ask=False)
     was = pid()
     os.kill(was, signal.SIGKILL)
-    while template_process._processes[PLAIN].process.poll() is None:
+    while template._processes[PLAIN].process.poll() is None:
         time.sleep(0.01)
     assert made.render(ASKED, ask=False) == first
     assert pid() != was
@@ -208,13 +208,13 @@ def test_ctrl_c_does_not_end_it():
 
 
 def test_only_some_processes_live():
-    sources = [f"{PLAIN}{number}" for number in range(template_process.MOST + 2)]
+    sources = [f"{PLAIN}{number}" for number in range(template.MOST + 2)]
     started = []
     for source in sources:
         chat(source).render(ASKED, ask=False)
-        started.append(template_process._processes[source].process)
-        assert len(template_process._processes) <= template_process.MOST
-    assert [process.poll() is None for process in started] == [False] * 2 + [True] * template_process.MOST
+        started.append(template._processes[source].process)
+        assert len(template._processes) <= template.MOST
+    assert [process.poll() is None for process in started] == [False] * 2 + [True] * template.MOST
     assert all(chat(source).render(ASKED, ask=False).endswith(source[-1]) for source in sources)
 
 

@@ -9,7 +9,7 @@ from tiny import make_tokenizer
 from studio import gpu
 from studio.errors import ModelError, StudioError
 from studio.job import Job
-from studio.model import load, tokenizer_check
+from studio.model import load
 
 
 def replaced(pattern, content):
@@ -106,8 +106,8 @@ def test_usual_tokenizers_are_taken_and_tried_once(tmp_path, name, monkeypatch):
     folder = tokenizer_with(tmp_path, USUAL[name])
     load._tokenizer(folder)
 
-    monkeypatch.setattr(tokenizer_check, "is_bearable", lambda *given, **limits: pytest.fail("it is tried again"))
-    tokenizer_check.check(folder)
+    monkeypatch.setattr(load, "is_bearable", lambda *given, **limits: pytest.fail("it is tried again"))
+    load.check_tokenizer(folder)
 
 
 def test_a_tokenizer_that_cannot_be_read_is_told_as_ever(tmp_path):
