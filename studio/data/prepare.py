@@ -196,7 +196,7 @@ def tokenize_and_split(
     usable = trained > 0
     _, first, inverse = numpy.unique(hashes, return_index=True, return_inverse=True)
     repeated = usable & (first[inverse] != numpy.arange(len(hashes)))
-    near = usable & numpy.isin(numbers, [number for number, _ in scanned.near])
+    near = usable & numpy.isin(numbers, scanned.near)
     count("duplicate", numpy.flatnonzero(repeated))
     count("near_duplicate", numpy.flatnonzero(near))
     for fix, where in (("drop_cut", lengths > data.max_length), ("deduplicate", repeated), ("near_deduplicate", near)):

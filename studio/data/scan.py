@@ -38,7 +38,7 @@ NEAR_ROWS = 100_000
 _MAX_CACHE_BYTES = 20_000_000_000
 _RENDERED = {"merge_turns", "merge_system", "drop_special"}
 """The fixes that decide how a row is read or rendered."""
-_VERSION = 3
+_VERSION = 4
 """Part of every name in the cache; raised when the pass itself changes."""
 
 
@@ -71,8 +71,8 @@ class ScanResult:
     path: Path
     rows: int
     problems: dict[str, ProblemCount]
-    near: list[tuple[int, int]]
-    """Near duplicates: row, and the earlier row that it is like; both counted from 1."""
+    near: list[int]
+    """Numbers of the rows, counted from 1, that are nearly the same as an earlier one."""
     near_rows: int
     """Rows, from the first on, among which near duplicates were searched."""
 
@@ -110,7 +110,7 @@ def scan(
         record.touch()
         cached = json.loads(record.read_text(encoding="utf-8"))
         problems = {kind: ProblemCount(**counted) for kind, counted in cached["problems"].items()}
-        return ScanResult(path, cached["rows"], problems, [tuple(pair) for pair in cached["near"]], cached["near_rows"])
+        return ScanResult(path, **{**cached, "problems": problems})
     scanner = _Scanner(data, mapping, render, tokenizer, _NearDuplicates(near_rows))
     draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
     try:
@@ -118,7 +118,7 @@ def scan(
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    scanned = ScanResult(path, rows, dict(scanner.problems), scanner.near.pairs, min(near_rows, rows))
+    scanned = ScanResult(path, rows, dict(scanner.problems), scanner.near.numbers, min(near_rows, rows))
     cached = asdict(scanned)
     del cached["path"]
     replace_file(record, json.dumps(cached, ensure_ascii=False))
@@ -169,8 +169,7 @@ def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[in
 
 def example_of(row: Row | BadRow) -> str:
     """Return the beginning of a row, as an example."""
-    text = row.text if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False, default=str)[:200]
-    return writable(text)
+    return writable(row.text if isinstance(row, BadRow) else json.dumps(row, ensure_ascii=False, default=str)[:200])
 
 
 def writable(text: str) -> str:
@@ -252,12 +251,12 @@ class _NearDuplicates:
 
         self._left = most
         self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=16)
-        self._rows: list[tuple[int, Any]] = []
+        self._hashes: list[Any] = []
         self._texts: set[int] = set()
-        self.pairs: list[tuple[int, int]] = []
+        self.numbers: list[int] = []
 
     def add(self, number: int, text: str) -> None:
-        """Add a row, and pair it with an earlier one that is nearly the same; equal rows are not paired."""
+        """Add a row, and keep its number if an earlier one is nearly the same, but not equal."""
         from rensa import RMinHash
 
         if self._left <= 0:
@@ -269,12 +268,10 @@ class _NearDuplicates:
         words = text.split()
         minhash = RMinHash(num_perm=self.PERMUTATIONS, seed=42)
         minhash.update([" ".join(words[i : i + 3]) for i in range(max(len(words) - 2, 1))])
-        earlier = (self._rows[key] for key in self._index.query(minhash))
-        alike = next((other for other, known in earlier if minhash.jaccard(known) >= self.ALIKE), None)
-        if alike is not None:
-            self.pairs.append((number, alike))
-        self._index.insert(len(self._rows), minhash)
-        self._rows.append((number, minhash))
+        if any(minhash.jaccard(self._hashes[key]) >= self.ALIKE for key in self._index.query(minhash)):
+            self.numbers.append(number)
+        self._index.insert(len(self._hashes), minhash)
+        self._hashes.append(minhash)
 
 
 def _hash(text: str) -> int:

@@ -84,32 +84,28 @@ class JsonDocuments(InMemoryReader):
             text = content.decode(self._encoding)
         except UnicodeDecodeError:
             text, is_damaged = content.decode(self._encoding, "surrogateescape"), True
-        if len(text) > _SMALL and (
-            text.count("[") + text.count("{") > MAX_VALUES or text.count(",") > MAX_SHARE_OF_COMMAS * len(text)
-        ):
-            raise DataError("data.too_many_values", name=self.path.name, most=MAX_VALUES)
-        if len(text) > _SMALL and any(run > base.MAX_ROW_BYTES for run in _runs(text)):
-            raise DataError("data.long_value", name=self.path.name, most=base.MAX_ROW_BYTES)
+        if len(text) > _SMALL:
+            values, commas = text.count("[") + text.count("{"), text.count(",")
+            if values > MAX_VALUES or commas > MAX_SHARE_OF_COMMAS * len(text):
+                raise DataError("data.too_many_values", name=self.path.name, most=MAX_VALUES)
+            if any(run > base.MAX_ROW_BYTES for run in _runs(text)):
+                raise DataError("data.long_value", name=self.path.name, most=base.MAX_ROW_BYTES)
         values = list(self._values(text.strip("\0")))
         if not values:
             raise DataError("data.empty", name=self.path.name)
         if not any(isinstance(value, dict | list) for value in values):
             raise DataError("data.json_shape", name=self.path.name)
         if len(values) == 1:
-            rows, others = rows_of(values[0])
+            values, others = rows_of(values[0])
+            if others:
+                self.notes.append(message("data.other_lists", others=", ".join(others)))
         else:
-            rows, others = [], []
-            for value in values:
-                rows += rows_of(value)[0] if isinstance(value, list) else [value]
-        if others:
-            self.notes.append(message("data.other_lists", others=", ".join(others)))
-        rows = [as_row(row) for row in rows]
-        if not is_damaged:
-            return rows
-        return [
-            BadRow("bad_letters", str(row)) if isinstance(row, RepairedRow) and "half_letter" in row.notes else row
-            for row in rows
-        ]
+            values = [row for value in values for row in (rows_of(value)[0] if isinstance(value, list) else [value])]
+        rows = [as_row(value) for value in values]
+        for number, row in enumerate(rows):
+            if is_damaged and isinstance(row, RepairedRow) and "half_letter" in row.notes:
+                rows[number] = BadRow("bad_letters", str(row))
+        return rows
 
     def _values(self, text: str) -> Iterator[Any]:
         """Yield the documents in a text; raises DataError at the first that is none."""
@@ -237,12 +233,10 @@ class MessageTree(InMemoryReader):
         return [*({"messages": self._path(nodes, name)} for name in answers if name not in continued), *unplaced]
 
     def _path(self, nodes: dict[Any, Row], name: Any) -> list[dict[str, Any]]:
-        path: list[dict[str, Any]] = []
-        visited = set()
-        while name in nodes and name not in visited:
-            visited.add(name)
+        path: dict[Any, dict[str, Any]] = {}
+        while name in nodes and name not in path:
             node = nodes[name]
             kept = {key: node[key] for key in MESSAGE_KEYS & node.keys()}
-            path.append({"role": node["role"], "content": node["text"], **kept})
-            name = nodes[name]["parent_id"]
-        return path[::-1]
+            path[name] = {"role": node["role"], "content": node["text"], **kept}
+            name = node["parent_id"]
+        return [*reversed(path.values())]

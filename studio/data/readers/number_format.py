@@ -72,7 +72,11 @@ def format_number(stored: str, code: str, since_1904: bool = False) -> str:
         literal = "".join(text for kind, text in section if kind == "literal").strip()
         return literal if kinds == {"literal"} and literal else general
     if "exponent" in kinds:
-        return _exponent(number, section)
+        order = [kind for kind, _ in section]
+        decimals = order[order.index("point") :].count("digit") if "point" in kinds else 0
+        width = len(section[order.index("exponent")][1]) - 2
+        mantissa, _, power = f"{float(number):.{min(decimals, _MOST_DIGITS)}e}".partition("e")
+        return f"{mantissa}E{power[0]}{power[1:].lstrip('0').rjust(width, '0')}"
     text = _number(abs(number), section)
     return f"-{text}" if negative and any(digit in text for digit in "123456789") else text
 
@@ -143,14 +147,6 @@ def _number(number: Decimal, section: Section) -> str:
     filled[point] = "." if right else ""
     text = (filled.get(place, "" if kind == "comma" else text) for place, (kind, text) in enumerate(section))
     return "".join(text).strip()
-
-
-def _exponent(number: Decimal, section: Section) -> str:
-    kinds = [kind for kind, _ in section]
-    decimals = kinds[kinds.index("point") :].count("digit") if "point" in kinds else 0
-    width = len(section[kinds.index("exponent")][1]) - 2
-    mantissa, _, power = f"{float(number):.{min(decimals, _MOST_DIGITS)}e}".partition("e")
-    return f"{mantissa}E{power[0]}{power[1:].lstrip('0').rjust(width, '0')}"
 
 
 def _date(serial: Decimal, section: Section, since_1904: bool) -> str | None:

@@ -100,8 +100,4 @@ def _repeat_merged(cells: Cells) -> None:
 
 def _letters(column: int) -> str:
     """Return the name of a column: 0 is A, 26 is AA."""
-    name = ""
-    while column >= 0:
-        name = chr(65 + column % 26) + name
-        column = column // 26 - 1
-    return name
+    return (_letters(column // 26 - 1) if column >= 26 else "") + chr(65 + column % 26)
