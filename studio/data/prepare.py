@@ -229,6 +229,7 @@ def tokenize_and_split(
         max_length=data.max_length,
         batch_size=config.train.batch_size,
         near_rows=scanned.near_rows if scanned.near_rows < scanned.rows else None,
+        speech=scanned.speech,
     )
     if not len(train):
         report.blocks.append(_nothing_to_train(report).message)

@@ -7,7 +7,7 @@ template and tokenizer are never tokenized twice. Memory does not grow with the 
 import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import DataConfig, MappingConfig
-from studio.data import tokens
+from studio.data import speech_levels, tokens
 from studio.data.conversation import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
@@ -38,7 +38,7 @@ NEAR_ROWS = 100_000
 _MAX_CACHE_BYTES = 20_000_000_000
 _RENDERED = {"merge_turns", "merge_system", "drop_special"}
 """The fixes that decide how a row is read or rendered."""
-_VERSION = 4
+_VERSION = 5
 """Part of every name in the cache; raised when the pass itself changes."""
 
 
@@ -75,6 +75,8 @@ class ScanResult:
     """Numbers of the rows, counted from 1, that are nearly the same as an earlier one."""
     near_rows: int
     """Rows, from the first on, among which near duplicates were searched."""
+    speech: dict[str, int] = field(default_factory=dict)
+    """Sentences of each Korean speech level in the answers."""
 
     def dataset(self) -> Any:
         """Return the rows as a memory-mapped `datasets.Dataset`.
@@ -118,7 +120,8 @@ def scan(
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    scanned = ScanResult(path, rows, dict(scanner.problems), scanner.near.numbers, min(near_rows, rows))
+    problems, speech = dict(scanner.problems), dict(scanner.speech)
+    scanned = ScanResult(path, rows, problems, scanner.near.numbers, min(near_rows, rows), speech)
     cached = asdict(scanned)
     del cached["path"]
     replace_file(record, json.dumps(cached, ensure_ascii=False))
@@ -185,6 +188,7 @@ class _Scanner:
     tokenizer: Any
     near: "_NearDuplicates"
     problems: defaultdict[str, ProblemCount] = field(default_factory=lambda: defaultdict(ProblemCount))
+    speech: Counter[str] = field(default_factory=Counter)
 
     def write(self, path: Path, rows: Iterator[tuple[int, Row | BadRow]], total: int, on_progress: OnProgress) -> int:
         """Tokenize rows into an Arrow file, and return how many were read."""
@@ -227,6 +231,10 @@ class _Scanner:
             notes = [*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else [])]
             if tokenized.cut:
                 notes.append("answer_cut" if tokenized.trained else "nothing_trained")
+            speech = speech_levels.levels("\n".join(part.text for part in rendering.segments if part.trained))
+            self.speech += speech
+            if speech_levels.is_mixed(speech):
+                notes.append("mixed_speech")
             for note in dict.fromkeys(notes):
                 self.problems[note].add(number, row)
             text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
