@@ -67,10 +67,8 @@ def detect(path: Path, chosen: str | None = None, can_choose: bool = True) -> st
 
 def decode(content: bytes, name: str) -> str:
     """Return a small file's text, such as a file of settings; raises DataError as `detect` does."""
-    encoding = _mark(content)
-    if encoding is None and b"\0" in content:
-        encoding = _wide(content) or "utf-8"
-    if encoding is None:
+    encoding = _mark(content) or (b"\0" in content and (_wide(content) or "utf-8"))
+    if not encoding:
         encoding = "utf-8" if is_utf8(content) else _legacy(name, content, can_choose=False)
     try:
         return content.decode(encoding)

@@ -174,10 +174,10 @@ def _translate_errors(request: Callable[[], Any], name: str) -> Any:
     try:
         return request()
     except (DatasetNotFoundError, ValueError, HfHubHTTPError, OSError, RuntimeError) as error:
-        words = str(error)
-        if isinstance(error, GatedRepoError) or (isinstance(error, DatasetNotFoundError) and "gated" in words.lower()):
+        words, is_unknown = str(error), isinstance(error, DatasetNotFoundError)
+        if isinstance(error, GatedRepoError) or (is_unknown and "gated" in words.lower()):
             translated = DataError("data.gated", id=name)
-        elif isinstance(error, DatasetNotFoundError):
+        elif is_unknown:
             translated = DataError("data.unknown_id", id=name)
         elif isinstance(error, ValueError):  # an unknown subset or split; the message lists those there are
             translated = DataError("data.hub_part", id=name, detail=words[:200])

@@ -88,10 +88,8 @@ def _cell(row: Row, column: str) -> Any:
 def _text_turns(row: Row, mapping: MappingConfig) -> tuple[Turn, ...]:
     """Read running text: an answer, or a question in its first line and the answer behind it."""
     text = _cell(row, mapping.text or "")
-    if text is None:
-        raise RowProblem("empty_answer")
     if not isinstance(text, str):
-        raise RowProblem("not_text")
+        raise RowProblem("empty_answer" if text is None else "not_text")
     if not mapping.split_text:
         return (Turn("assistant", text),)
     question, _, answer = text.strip().partition("\n")

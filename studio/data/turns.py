@@ -238,11 +238,10 @@ def columnar(value: Any) -> list[dict[str, Any]] | None:
     """Return the messages of an object of lists, as Arrow keeps a list of objects; None where it is none."""
     if not isinstance(value, Mapping) or not value:
         return None
-    keys = set(value)
-    if not (keys & set(ROLE_KEYS) and keys & set(TEXT_KEYS) and all(isinstance(part, list) for part in value.values())):
+    keys, parts = set(value), list(value.values())
+    if not keys & set(ROLE_KEYS) or not keys & set(TEXT_KEYS) or not all(isinstance(part, list) for part in parts):
         return None
-    lengths = {len(part) for part in value.values()}
-    if len(lengths) != 1:
+    if len(set(map(len, parts))) != 1:
         return None
     return [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
 

@@ -110,16 +110,9 @@ def describe_here(config: ModelConfig) -> ModelFacts | None:
     if config.id == BUILTIN_MODEL:
         if builtin.is_here():
             return _of_folder(BUILTIN_MODEL, "builtin", builtin.folder(), licence=builtin.LICENCE)
-        return ModelFacts(
-            BUILTIN_MODEL,
-            "builtin",
-            here=False,
-            bytes=builtin.DOWNLOAD_BYTES,
-            needs=builtin.DISK_BYTES,
-            free=hub_models.free_disk(builtin.folder()),
-            licence=builtin.LICENCE,
-            chat_template=True,
-        )
+        disk = {"needs": builtin.DISK_BYTES, "free": hub_models.free_disk(builtin.folder())}
+        more = {"bytes": builtin.DOWNLOAD_BYTES, "licence": builtin.LICENCE, "chat_template": True}
+        return ModelFacts(BUILTIN_MODEL, "builtin", here=False, **disk, **more)
     folder = Path(config.id).expanduser()
     try:
         located = load.locate(config)
@@ -160,15 +153,15 @@ def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
         listing = hub_models.describe(config.id, config.revision, token)
     except ModelError as error:
         return ModelFacts(config.id, "nowhere", here=False, problem=error.message)
-    problem = None
+    quantized = quantization.saved_quantization(listing.config)
     try:
         hub_models.require_usable(listing)
         if listing.gated:
             hub_models.require_access(config.id, token)
         hub_models.require_disk(listing.missing, hub_models.storage(config.id))
+        problem = _problem(config.id, listing.config, quantized)
     except ModelError as error:
         problem = error.message
-    quantized = quantization.saved_quantization(listing.config)
     tokenizer = listing.config.get("tokenizer_config") or {}
     return ModelFacts(
         config.id,
@@ -183,7 +176,7 @@ def _on_hub(config: ModelConfig, token: str | None) -> ModelFacts:
         quantized=quantized,
         chat_template="chat_template.jinja" in listing.files or bool(tokenizer.get("chat_template")),
         architecture=architecture.named(listing.config),
-        problem=problem or _problem(config.id, listing.config, quantized),
+        problem=problem,
     )
 
 

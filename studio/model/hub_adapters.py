@@ -37,11 +37,10 @@ def fetch(named: str, on_progress: ProgressCallback = lambda share: None, token:
     try:
         return hub_models.fetch(adapter_id, revision, on_progress, token, ADAPTER)
     except ModelError as error:
-        reason = error.key.removeprefix("model.")
+        reason, values = error.key.removeprefix("model."), error.values
         if reason not in _REWORDED:
             raise
-        key, values = f"compare.hub.{reason}", error.values
-    raise CompareError(key, **values)
+    raise CompareError(f"compare.hub.{reason}", **values)
 
 
 def local_folder(named: str) -> Path:
