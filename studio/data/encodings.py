@@ -196,24 +196,13 @@ def _legacy(name: str, sample: bytes, can_choose: bool) -> str:
 
 _LETTERS = load("letters")
 _KANA = [*map(chr, range(ord("ぁ"), ord("ん") + 1)), *map(chr, range(ord("ァ"), ord("ヶ") + 1))]
-_JAMO = map(chr, range(ord("ㄱ"), ord("ㅣ") + 1))
+_HANGUL = dict.fromkeys(map(chr, range(ord("ㄱ"), ord("ㅣ") + 1)), 0.3) | dict.fromkeys(_LETTERS["hangul"], 1.0)
+_JAPANESE = dict.fromkeys(_LETTERS["kanji"], 0.9) | dict.fromkeys(_KANA, 1.0)
 _EAST_ASIAN: dict[str, tuple[dict[str, float], str, tuple[str, int, int], float, float]] = {
-    "ko": (
-        dict.fromkeys(_JAMO, 0.3) | dict.fromkeys(_LETTERS["hangul"], 1.0),
-        "가힣",
-        ("euc-kr", 0xB0, 0xC8),
-        -0.6,
-        -0.4,
-    ),
+    "ko": (_HANGUL, "가힣", ("euc-kr", 0xB0, 0xC8), -0.6, -0.4),
     "zh": (dict.fromkeys(_LETTERS["hanzi"], 1.0), "一鿿", ("gb2312", 0xB0, 0xD7), -0.1, -0.4),
     "zh-Hant": (dict.fromkeys(_LETTERS["hanzi_traditional"], 1.0), "一鿿", ("big5", 0xA4, 0xC6), -0.1, -0.4),
-    "ja": (
-        dict.fromkeys(_LETTERS["kanji"], 0.9) | dict.fromkeys(_KANA, 1.0),
-        "一鿿",
-        ("euc_jp", 0xB0, 0xCF),
-        -0.1,
-        -0.5,
-    ),
+    "ja": (_JAPANESE, "一鿿", ("euc_jp", 0xB0, 0xCF), -0.1, -0.5),
 }
 """Usual letters with their scores, the range of the others, which of them are of the first level, what they score
 otherwise, and what letters of other scripts (half-width katakana among them) score."""
@@ -233,7 +222,11 @@ _ANYWHERE = frozenset("©®™ªº¹")
 
 
 def _plausibility(text: str, encoding: str) -> float:
-    """Return how usual the letters beyond ASCII are in `text` as a text of the languages of `encoding`; -1 to 1."""
+    """Return how usual the letters beyond ASCII are in `text` as a text of the languages of `encoding`; -1 to 1.
+
+    Nearly every byte string can be decoded as several legacy encodings, but only one result has the usual letters of a
+    language where letters stand. Each is scored by itself and by its neighbours; the mean counts.
+    """
     padded = f" {text} "
     places = [place for place in range(1, len(padded) - 1) if not padded[place].isascii()]
     if not places:
