@@ -13,7 +13,7 @@ from studio.config import RunConfig
 from studio.data import tokens
 from studio.errors import CompareError, StudioError
 from studio.files import sha256
-from studio.generation.model_set import BASE_MODEL, ModelSet, use_adapter
+from studio.generation.generate import BASE_MODEL, ModelSet, use_adapter
 from studio.i18n import Message, message
 from studio.model import (
     adapter_files,
@@ -85,8 +85,6 @@ def load_columns(
     fits = [source and _check_compatibility(source, located) for source in sources]  # before anything is loaded
     if training is None:
         host.base(config.model, located)
-    assert host.loaded is not None
-    assert host.probe is not None
     loaded = host.loaded
     loaded_before = set(host.peft.peft_config) if host.peft is not None else set()
     aliases: list[str] = []

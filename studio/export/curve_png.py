@@ -14,8 +14,7 @@ from studio.runs.curve import Curve
 SIZE = (1000, 480)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 32, 64, 64
 _MAX_GRID_LINES = 5
-_MAX_POINTS = 600
-"""Points of the training loss: more would share a pixel."""
+_MAX_POINTS = 600  # points of the training loss: more would share a pixel
 
 
 def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:

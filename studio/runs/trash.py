@@ -1,7 +1,7 @@
 """Deleted runs: a run is moved into `<home>/trash` as it is, and moved back to undo that.
 
-A run moves by one rename, whose new name holds the time, so a kill leaves it in one place or the other and whole. What
-lies there goes for good when the trash is emptied, and after thirty days at the next start.
+A run moves by one rename, so a kill leaves it in one place or the other and whole. The trash is emptied on request, and
+after thirty days at the next start.
 """
 
 import re

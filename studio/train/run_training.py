@@ -56,7 +56,6 @@ def train(
         distributed.raise_if_requested(run)
 
     def save(folder: Path) -> None:
-        assert host.loaded is not None
         adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity, host.whole)
 
     run.enter(State.PREPARING)

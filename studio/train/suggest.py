@@ -1,7 +1,6 @@
 """Settings that suit the data, the model and the device: what to change, each with its figures and its reason.
 
-The rules of thumb are named where they stand. What is close enough already stays: an optimum is broad, and a list of
-small corrections would hide the one that matters.
+What is close enough stays: an optimum is broad, and many small corrections would hide the one that matters.
 """
 
 import math
@@ -98,7 +97,6 @@ class Draft:
 
     def plan(self, **changes: Any) -> Plan:
         """Plan a run with the settings, some of them changed for the question (`train__batch_size=1`)."""
-        assert self.located is not None
         config = self.config.with_settings({name.replace("__", "."): value for name, value in changes.items()})
         longest = int(min(self.report.lengths.max(), config.data.max_length))
         return plan.make(config, self.located, rows=self.rows, longest=longest, free=self.free)
@@ -126,22 +124,16 @@ def suggest(
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
         report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
     draft = Draft(config, report, load.locate(config.model), (free,) if isinstance(free, int | float) else free)
-    korean = _is_korean(config)
+    letters = [letter for row in prepare.table(config.data).rows(0, LANGUAGE_ROWS) for letter in str(row)]
+    korean = 3 * sum("가" <= letter <= "힣" for letter in letters) > sum(map(str.isalpha, letters))
     if not draft.knows_lengths:
         draft.warnings.append(message("suggest.warn.no_model", id=config.model.id))
     elif korean and config.model.id == BUILTIN_MODEL:
         draft.warnings.append(message("suggest.warn.korean_builtin"))
-    for rule in _RULES:
+    sizes = (_length, _rank, _memory) if draft.knows_lengths else ()
+    for rule in (_precision, _validation, *sizes, _batches, _epochs, _learning_rate, _warm_up, _intervals):
         rule(draft)
     return Advice(draft.suggestions, tuple(_facts(draft, korean)), tuple(draft.warnings))
-
-
-def _is_korean(config: RunConfig) -> bool:
-    """Whether more than a third of the letters of the first rows are Hangul."""
-    rows = prepare.table(config.data).rows(0, LANGUAGE_ROWS)
-    letters = [letter for row in rows for letter in str(row) if letter.isalpha()]
-    hangul = sum("가" <= letter <= "힣" for letter in letters)
-    return 3 * hangul > len(letters)
 
 
 def _brief(value: float) -> str:
@@ -183,8 +175,6 @@ def _validation(draft: Draft) -> None:
 
 def _length(draft: Draft) -> None:
     """Cover 99 % of the rows, or all where the longest are little longer; at most what the model was made for."""
-    if not draft.knows_lengths:
-        return
     import numpy
 
     lengths, now = draft.report.lengths, draft.config.data.max_length
@@ -207,8 +197,6 @@ def _rank(draft: Draft) -> None:
     (Schulman et al. 2025, LoRA Without Regret, which also keeps alpha at 32 for every rank). Alpha equal to the rank or
     twice the rank, as many recipes have it, stays.
     """
-    if not draft.knows_lengths:
-        return
     lora = draft.config.lora
     weights = skeleton.build(draft.located.path, lora).trained / lora.r
     tokens = draft.report.token_figures["trained"]
@@ -228,8 +216,6 @@ def _memory(draft: Draft) -> None:
     4-bit NF4 with a 16-bit adapter trains as well as 16 bits (Dettmers et al. 2023, QLoRA), but slower; so it is for
     what does not fit without.
     """
-    if not draft.knows_lengths:
-        return
     if quantization.saved_quantization(draft.located.settings) is None:
         quantized = draft.config.model.quantization != "none"
         checkpointing = "off" if quantized else "auto"
@@ -377,6 +363,3 @@ def _intervals(draft: Draft) -> None:
         draft.set(reason, {"train.eval_steps": every})
     if train.keep == "last":
         draft.set(message("suggest.keep"), {"train.keep": "best"})
-
-
-_RULES = (_precision, _validation, _length, _rank, _memory, _batches, _epochs, _learning_rate, _warm_up, _intervals)

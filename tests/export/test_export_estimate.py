@@ -4,10 +4,9 @@ import os
 
 import pytest
 
-from studio.export import adapter, estimate, export_folder, merge, script
-from studio.export.estimate import estimate_export
+from studio.export import adapter, export_folder, inventory, merge, script
 from studio.export.export_context import load_context
-from studio.export.inventory import find_export, instructions, list_exports, stamp
+from studio.export.inventory import estimate_export, find_export, instructions, list_exports, stamp
 from studio.export.request import KINDS
 from studio.export.verify import verification
 from studio.export.verify.verification import Agreement, Verification
@@ -59,7 +58,7 @@ def test_a_merged_model_is_foretold_in_16_bit_and_its_reason_is_named(finished_r
 def test_what_stands_in_the_way_is_told_before(finished_run, monkeypatch):
     (finished_run.path / "data" / "order.npy").unlink()
     assert estimate_export(finished_run, "script", "float32").blocker.key == "errors.export.no_record"
-    monkeypatch.setattr(estimate.merge, "weight_bytes", lambda base, dtype: 1 << 60)
+    monkeypatch.setattr(inventory.merge, "weight_bytes", lambda base, dtype: 1 << 60)
     full = estimate_export(finished_run, "merged", "float32")
     assert full.blocker.key == "errors.home.full"
     assert full.parts

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.errors import ExportError
-from studio.export.estimate import ExportEstimate, Part
-from studio.export.inventory import SavedExport
+from studio.export.inventory import ExportEstimate, Part, SavedExport
 from studio.export.verify.verification import Agreement, Verification
 from studio.i18n import LANGUAGES, message, text
 from studio.model.hardware import Choice
