@@ -10,6 +10,7 @@ from studio import presets
 from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, Settings, out, print_plain, text
 from studio.config import RunConfig, SourceConfig
+from studio.data import speech_levels
 
 app = typer.Typer(help=text("cli.data"), no_args_is_help=True)
 
@@ -65,6 +66,7 @@ def inspect(
                     for p in report.problems
                 ],
                 "tokens": report.token_figures,
+                "speech_levels": report.speech,
                 "epoch_seconds": report.epoch_seconds and round(report.epoch_seconds),
                 "blocks": [block.text() for block in report.blocks],
             }
@@ -80,6 +82,8 @@ def inspect(
         print_plain(f"  {problem.effect.text(LANGUAGE)}{fix}")
     if report.token_figures:
         out.print(text("cli.tokens", **report.token_figures))
+    if report.speech:
+        print_plain(text("speech.of_answers", levels=speech_levels.shares(report.speech, LANGUAGE)))
     if report.epoch_seconds:
         out.print(text("cli.epoch", seconds=f"{report.epoch_seconds:,.0f}"))
     console.print_messages(report.blocks, "red")

@@ -12,6 +12,7 @@ from rich.table import Table
 from studio import runs
 from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, out, print_plain, text
+from studio.data import speech_levels
 
 app = typer.Typer()
 
@@ -73,6 +74,9 @@ def _show(report: Any) -> None:
     if report.columns:
         out.print(_columns_table(report.columns))
         values = {"candidates": report.candidates, "chance": f"{100 / report.candidates:.0f}"}
+        for column in report.columns:
+            if levels := speech_levels.describe(column.answers, LANGUAGE):
+                print_plain(f"{text('speech.title')} · {column.title(LANGUAGE)}: {levels}")
         print_plain(text("style.legend", spread=f"{report.author_spread:.2f}", **values), "dim")
     for side, words in (("author", report.author_words), ("base", report.base_words)):
         if words:

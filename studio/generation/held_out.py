@@ -15,8 +15,8 @@ from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
 from studio.data.rows import read_conversation
-from studio.data.segments import Segment
 from studio.data.source import Table
+from studio.data.tokens import Segment
 from studio.errors import CompareError, DataError
 from studio.i18n import Message, message
 from studio.runs import Run
@@ -68,11 +68,12 @@ def from_training(
     run: Run, tokenizer: Any, count: int, on_progress: Callable[[float], None] = lambda share: None
 ) -> tuple[list[HeldOutRow], Any]:
     """Return up to `count` of the rows that a run was trained on, evenly spaced, and all as a dataset of tokens."""
-    train, numbers, sha256 = prepare.training_rows(run.config(), tokenizer, on_progress, runs.day_of(run.id))
-    if sha256 != run.resolved()["data"]:
+    prepared = prepare.tokenize_and_split(run.config(), tokenizer, on_progress, runs.day_of(run.id))
+    if prepared.sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
+    numbers = prepared.train_numbers
     chosen = numbers if len(numbers) <= count else [numbers[at * len(numbers) // count] for at in range(count)]
-    return from_numbers(run, chosen, tokenizer, trained=True), train
+    return from_numbers(run, chosen, tokenizer, trained=True), prepared.train
 
 
 def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:

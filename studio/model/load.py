@@ -130,11 +130,7 @@ def _tokenizer(path: Path) -> tuple[Any, Choice]:
 
 
 def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:
-    """Whether transformers' class has added tokens to those of `tokenizer.json` that the model has no embedding of.
-
-    Qwen2's adds `<|endoftext|>` to the vocabulary of every model of that architecture, also where a repository has a
-    tokenizer of its own without it.
-    """
+    """Whether transformers' class has added tokens to those of `tokenizer.json` that the model has no embedding of."""
     config, file = path / "config.json", path / "tokenizer.json"
     if not config.is_file() or not file.is_file():
         return False
@@ -150,10 +146,7 @@ def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:
 
 
 def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
-    """Give a tokenizer a padding token if it has none; raises ModelError when no token can be used.
-
-    The end token may: TRL's collator masks by length, so that a true end is still learned.
-    """
+    """Give a tokenizer a padding token if it has none; raises ModelError when no token can be used."""
     if tokenizer.pad_token is not None:
         return Choice("pad_token", tokenizer.pad_token, message("choice.pad_token.own"))
     for name in ("eos", "unk"):
