@@ -81,7 +81,7 @@ def requirements(context: ExportContext, *, training: bool) -> list[str]:
 
 def example(context: ExportContext, adapter: str = "") -> str:
     """Return the script that loads an adapter and streams an answer; `adapter` is its folder beside the script."""
-    settings = context.generation
+    settings = context.config.generation
     packages = sorted(line.partition("==")[0] for line in requirements(context, training=False))
     return render(
         EXAMPLE,

@@ -129,8 +129,6 @@ class ExportEstimate:
 
     parts: tuple[Part, ...] = ()
     precision: Choice | None = None
-    required_bytes: int = 0
-    """Estimated peak of disk use."""
     free_bytes: int = 0
     blocker: Message | None = None
     """Why the export is not possible, if so."""
@@ -158,7 +156,7 @@ def estimate_export(run: Run, kind: Kind, run_precision: str, wanted: str = "aut
     if required > free:
         needs, available = (f"{count / 1e6:,.1f}" for count in (required, free))
         blocker = HomeError("home.full", folder=str(run.path), needs=needs, free=available).message
-    return ExportEstimate(parts, precision, required, free, blocker)
+    return ExportEstimate(parts, precision, free, blocker)
 
 
 def _parts(run: Run, kind: Kind, base: Path, precision: str) -> list[Part]:

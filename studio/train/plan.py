@@ -263,9 +263,6 @@ def _gb(size: float) -> str:
     return f"{size / 1e9:.1f}"
 
 
-OUT_OF_MEMORY = "errors.device.memory"
-
-
 @dataclass(frozen=True)
 class OomAdvice:
     """One way to need less memory."""
@@ -279,7 +276,7 @@ class OomAdvice:
 def is_out_of_memory(run: Run) -> bool:
     """Whether a run ended because the device's memory was full."""
     error = run.status().error
-    return error is not None and error.key == OUT_OF_MEMORY
+    return error is not None and error.key == "errors.device.memory"
 
 
 def oom_advice(run: Run) -> list[OomAdvice]:

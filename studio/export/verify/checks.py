@@ -56,7 +56,7 @@ class VerificationCase:
     @property
     def max_new_tokens(self) -> int:
         """The longest answer that is compared."""
-        return min(MAX_NEW_TOKENS, self.context.generation.max_new_tokens)
+        return min(MAX_NEW_TOKENS, self.context.config.generation.max_new_tokens)
 
     def load_error(self, detail: str) -> ExportError:
         """Return the error for an export that cannot be used."""
@@ -81,9 +81,8 @@ class VerificationCase:
 
 def verify(context: ExportContext, folder: Path, host: ModelHost, on_progress: OnProgress) -> Verification:
     """Verify the export in `folder`; releases the models of the host; raises ExportError."""
-    return _CHECKS[_metadata(folder)["export"]](
-        VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
-    )
+    case = VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
+    return _CHECKS[_metadata(folder)["export"]](case)
 
 
 def check_adapter(case: VerificationCase) -> Verification:
@@ -168,7 +167,15 @@ def _answers(events: Events) -> tuple[Answer, ...]:
 def check_gguf(case: VerificationCase) -> Verification:
     """Compare llama.cpp's answers with those of the merged model, which is written to a temporary folder."""
     context, dtype = case.context, _metadata(case.folder)["precision"]
-    prompts = _as_text(context, reference_answers.prompts_with_references(context, case.max_new_tokens)[0])
+    tokenizer = context.tokenizer
+    bos = tokenizer.bos_token if adds_bos(tokenizer) else ""  # which llama.cpp adds
+    prompts = []
+    for prompt in reference_answers.prompts_with_references(context, case.max_new_tokens)[0]:
+        text = tokenizer.decode(prompt.ids, clean_up_tokenization_spaces=False)
+        if tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) == prompt.ids:
+            prompts.append(EvalPrompt(prompt.ids, texts=(text.removeprefix(bos),)))
+    if not prompts:
+        raise ExportError("export.no_questions", run=context.run.id)
     case.host.release()
     merge.require_room(context, case.folder, dtype)
     with tempfile.TemporaryDirectory(prefix=".merged-", dir=case.folder.parent) as name:
@@ -188,20 +195,6 @@ def check_gguf(case: VerificationCase) -> Verification:
     )
     tolerance = max(LOGPROB_TOLERANCE["float16"], LOGPROB_TOLERANCE[dtype])  # llama.cpp's KV cache is float16
     return Verification("gguf", dtype, compare_answers(first, second, prompts, tolerance))
-
-
-def _as_text(context: ExportContext, prompts: list[EvalPrompt]) -> list[EvalPrompt]:
-    """Return the prompts as text without the BOS token, which llama.cpp adds; leaves out what tokenizes differently."""
-    tokenizer = context.tokenizer
-    bos = tokenizer.bos_token if adds_bos(tokenizer) else ""
-    decoded = []
-    for prompt in prompts:
-        text = tokenizer.decode(prompt.ids, clean_up_tokenization_spaces=False)
-        if tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) == prompt.ids:
-            decoded.append(EvalPrompt(prompt.ids, texts=(text.removeprefix(bos),)))
-    if not decoded:
-        raise ExportError("export.no_questions", run=context.run.id)
-    return decoded
 
 
 def without_stop_token(answer: Answer, stop_ids: tuple[int, ...]) -> Answer:
@@ -243,7 +236,7 @@ def check_program(case: VerificationCase) -> Verification:
     prompts = reference_answers.fit_context_length(context, prompts, case.max_new_tokens)
     if not prompts:
         raise ExportError("export.no_questions", run=context.run.id)
-    expected = run_answers(case, prompts, columns, context.generation.repetition_penalty)
+    expected = run_answers(case, prompts, columns, context.config.generation.repetition_penalty)
     request = {
         "use": kind,
         "program": str(case.folder / (space.APP if kind == "space" else code_snippets.EXAMPLE)),
