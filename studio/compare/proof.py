@@ -1,7 +1,7 @@
 """The proof of a comparison: hashes and measurements that show that base and adapters are what they claim to be."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -84,6 +84,15 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
     for number, verdict in as_trained.items():
         if verdict is False:
             problems.append(message("compare.wrong.template", number=number + 1))
+    # the texts of the templates are compared: a template is a program, and an external one is not run here
+    base_template = str(getattr(columns.tokenizer, "chat_template", None) or "").strip()
+    adapters = enumerate(zip(columns.fits, columns.sources, request.columns, strict=True), 1)
+    other_templates = [
+        message("compare.unproven.template", number=number)
+        for number, (fit, source, column) in adapters
+        if source is not None and source.run is None and column.is_plain and fit and fit.saved
+        if fit.saved.template is not None and fit.saved.template.strip() != base_template
+    ]
     prompts = [repr([list(item.ids[number]) for item in items]) for number in range(len(columns.names))]
     return Proof(
         prompt_sha256=tuple(hashlib.sha256(each.encode()).hexdigest() for each in prompts),
@@ -97,7 +106,7 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
         template_as_trained=None if None in as_trained.values() else all(as_trained.values()),
         made_for=tuple(fit and fit.known for fit in columns.fits),
         problems=tuple(problems),
-        unproven=(*columns.unproven, *_template_warnings(request, columns)),
+        unproven=(*columns.unproven, *other_templates),
     )
 
 
@@ -164,17 +173,6 @@ def _matches_training_template(
         )
     except StudioError:  # its own settings cannot render such a prompt at all
         return False
-
-
-def _template_warnings(request: CompareRequest, columns: LoadedColumns) -> Iterator[Message]:
-    """Yield a warning for each external adapter that came with another chat template than the base's."""
-    base_template = str(getattr(columns.tokenizer, "chat_template", None) or "").strip()
-    adapters = zip(columns.fits, columns.sources, request.columns, strict=True)
-    for number, (fit, source, column) in enumerate(adapters, 1):
-        is_external = source is not None and source.run is None
-        own = fit.saved.template if fit and fit.saved and is_external and column.is_plain else None
-        if own is not None and own.strip() != base_template:
-            yield message("compare.unproven.template", number=number)
 
 
 @lru_cache(maxsize=8)

@@ -75,7 +75,7 @@ class Status(BaseModel):
 
 
 RESOURCE_USAGE = "vitals.json"
-"""What a run's process takes, written once a second while it works on the run (`train.pulse`)."""
+"""What a run's process takes, written once a second while it works on the run (`train.heartbeat`)."""
 
 ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
 
