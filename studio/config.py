@@ -1,7 +1,7 @@
 """The settings of a run, each declared once.
 
-The page's form, the YAML file, `--set` on the command line and the checks are all made from `RunConfig`. A field has a
-type, bounds and a unit here; its title and its help are in the catalogues under `config.<path>.title` and `.help`.
+The form, the YAML file, `--set` and the checks are all made from `RunConfig`. A field has a type, bounds and a unit
+here; its title and its help are in the catalogues under `config.<path>`.
 """
 
 import codecs

@@ -1,7 +1,6 @@
 """What can go wrong, as one tree below `StudioError`.
 
-Every error says what happened, why, and what to do next: three lines of one text in the catalogues, under
-`errors.<key>`. An error holds the key and the values.
+Every error says what happened, why, and what to do next: three lines of one text in the catalogues (`errors.<key>`).
 """
 
 import asyncio

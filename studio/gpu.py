@@ -1,7 +1,7 @@
 """The GPU thread: the only one that uses the device and the models on it.
 
-Training runs, and other jobs that need the device for themselves (merging, verifying), are in one queue and run one at
-a time. Interactive jobs (comparing) run at once when nothing trains, and between two micro-batches when something does.
+Training runs, and other jobs that need the device for themselves (merging, verifying), are in one queue. Interactive
+jobs (comparing) run at once when nothing trains, and between two micro-batches when something does.
 """
 
 import contextlib
@@ -51,10 +51,8 @@ class GpuThread:
         self._queue: list[_QueuedRun | Job] = []
         self._interactive: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._work = threading.Semaphore(0)
-        self._current: Run | None = None
-        """The run that has left the queue; it may wait for the device."""
-        self._training: Run | None = None
-        """The same run, once it has the device."""
+        self._current: Run | None = None  # the run that has left the queue; it may wait for the device
+        self._training: Run | None = None  # the same run, once it has the device
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
         self._thread.start()

@@ -1,7 +1,6 @@
 """The texts of the user interface: one catalogue per language, by key.
 
-Everything that a user reads comes from here. What is stored on disk (events, errors, reasons) is a `Message`, a key
-with its values, so that a run of a Korean page reads in English on an English one.
+What is stored on disk (events, errors, reasons) is a `Message`, a key with its values, which is translated when read.
 """
 
 import json

@@ -44,8 +44,7 @@ class Job:
         self._work = work
         self.stopping = _StopEvent()
         self._updates: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.done = threading.Event()
-        """Set when the work has ended, however it did."""
+        self.done = threading.Event()  # set when the work has ended, however it did
 
     def updates(self) -> Iterator[Any]:
         """Yield the newest update each time; raises StudioError when the job failed."""

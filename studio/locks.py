@@ -1,8 +1,8 @@
 """Locks between processes, which the users of one machine share.
 
-A lock is an empty file, and flock(2) does not ask who owns it. So it is made for everybody to open, whatever the umask,
-and one that is not ours is opened as far as it may be: for reading is enough, but on NFS. filelock refuses such files.
-A lock's file is never removed, since a second one of its name would be another lock.
+A lock is an empty file under flock(2), made for everybody to open, whatever the umask; one that is not ours is opened
+for reading, where that is all that is permitted (filelock refuses it). It is never removed: a second file of its name
+would be another lock.
 """
 
 import contextlib

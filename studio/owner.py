@@ -1,8 +1,7 @@
 """The process that works on a run, on this machine or on another that shares the home.
 
-A process of this machine is looked up. Of another machine's processes nothing is known but their heartbeat: while a run
-waits or goes on, its process touches one of the run's files, every `BEAT_SECONDS` at least. That is measured
-against the clock of the file system, which sets the times, so the clocks of the machines may differ.
+A process of this machine is looked up. Of another machine's processes nothing is known but their heartbeat: they touch
+one of the run's files every `BEAT_SECONDS` at least, by the clock of the file system, which sets the times.
 """
 
 import functools

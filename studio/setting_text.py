@@ -1,7 +1,7 @@
 """Settings written as text, each read by its own type: the YAML of a file, and the value behind `path=`.
 
-YAML 1.1 takes `no`, `123`, `1e3` and `2026-01-01` for other things than text, and ` #` for the start of a comment. So
-YAML is used for the structure alone, and a value of the command line is YAML only where a list or a mapping is wanted.
+YAML 1.1 takes `no`, `123`, `1e3` and `2026-01-01` for other things than text, and ` #` for a comment. So YAML is used
+for the structure alone, and on the command line only where a list or a mapping is wanted.
 """
 
 import difflib

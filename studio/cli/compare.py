@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -55,8 +55,17 @@ def compare(
             print_plain(text("cli.wrote", path=png), console=err)
     if as_json:
         console.print_json(comparison.as_json(result))
-    else:
-        _show_comparison(result)
+        return
+    for prompt, sides in zip(result.request.prompts, result.answers, strict=True):
+        print_plain(f"> {prompt}", "bold")
+        for column, side in zip(result.request.columns, sides, strict=True):
+            out.rule(escape(column.title(LANGUAGE)))
+            print_plain(side.text)
+    console.print_messages(result.notes, "yellow")
+    console.print_messages(result.proof.problems, "bold red")
+    console.print_messages(result.proof.unproven, "bold yellow")
+    if result.proof.verified:
+        out.print(text("cli.verified", difference=f"{result.proof.sides_differ:.2g}"), style="green")
 
 
 def _import_adapter(name: str, run: runs.Run, same_base: bool | None) -> str:
@@ -71,23 +80,6 @@ def _import_adapter(name: str, run: runs.Run, same_base: bool | None) -> str:
     if imported != name:
         print_plain(text("cli.kept", name=imported), console=err)
     return imported
-
-
-def _show_comparison(comparison: Any) -> None:
-    for prompt, sides in zip(comparison.request.prompts, comparison.answers, strict=True):
-        print_plain(f"> {prompt}", "bold")
-        for column, side in zip(comparison.request.columns, sides, strict=True):
-            out.rule(escape(column.title(LANGUAGE)))
-            print_plain(side.text)
-    proof = comparison.proof
-    for style, messages in (
-        ("yellow", comparison.notes),
-        ("bold red", proof.problems),
-        ("bold yellow", proof.unproven),
-    ):
-        console.print_messages(messages, style)
-    if proof.verified:
-        out.print(text("cli.verified", difference=f"{proof.sides_differ:.2g}"), style="green")
 
 
 @app.command("samples", help=text("cli.samples"))
@@ -119,38 +111,31 @@ def evaluate(
 ) -> None:
     from studio import gpu
     from studio.compare.columns import EvaluationRequest
+    from studio.reports.comparison_card import format_number, format_signed
 
     run = runs.find(run_id)
     rows = str(prompts_file) if prompts_file else "auto"
     generation = run.config().with_settings(console.parse_settings(settings)).generation
     job = gpu.thread().evaluate(EvaluationRequest(run.id, rows, limit, generation=generation))
     result = console.follow_job(job, "phase.evaluating", as_json)
+    boards = {"scoreboard": result.board, "forgetting": result.forgetting}
     if as_json:
-        boards = {"scoreboard": result.board, "forgetting": result.forgetting}
         documents = {name: json.loads(board.to_json()) if board else None for name, board in boards.items()}
-        console.print_json(
-            {"run": run.id, "id": result.id, "path": str(result.path), "stopped": result.stopped, **documents}
-        )
+        about = {"run": run.id, "id": result.id, "path": str(result.path), "stopped": result.stopped}
+        console.print_json(about | documents)
     else:
-        _show_evaluation(result)
+        console.print_messages(result.notes, "yellow")
+        if result.stopped:
+            out.print(text("cli.evaluation_stopped", done=result.done, total=result.total))
+        heads = [text(f"card.{name}") for name in ("measure", "before", "after", "gain", "verdict")]
+        for title, board in boards.items():
+            if not board:
+                continue
+            table = Table(*heads, title=text(f"cli.{title}", rows=board.rows), box=None)
+            for each in board.scores:
+                figures = format_number(each.before), format_number(each.after), format_signed(each.gain)
+                verdict = text(f"compare.verdict.{each.verdict}")
+                table.add_row(text(f"compare.measures.{each.name}.name"), *figures, verdict)
+            out.print(table)
     if result.stopped:
         raise typer.Exit(130)
-
-
-def _show_evaluation(result: Any) -> None:
-    from studio.reports.comparison_card import format_number, format_signed
-
-    console.print_messages(result.notes, "yellow")
-    if result.stopped:
-        out.print(text("cli.evaluation_stopped", done=result.done, total=result.total))
-    heads = [text(f"card.{name}") for name in ("measure", "before", "after", "gain", "verdict")]
-    for title, board in (("cli.scoreboard", result.board), ("cli.forgetting", result.forgetting)):
-        if not board:
-            continue
-        table = Table(*heads, title=text(title, rows=board.rows), box=None)
-        for each in board.scores:
-            name, verdict = text(f"compare.measures.{each.name}.name"), text(f"compare.verdict.{each.verdict}")
-            table.add_row(
-                name, format_number(each.before), format_number(each.after), format_signed(each.gain), verdict
-            )
-        out.print(table)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=text("cli.runs"), invoke_without_command=True)
 
+_SCORE = ("name", "before", "after", "gain", "verdict")
 _COLUMNS = ("run", "name", "state", "step", "last_loss", "best_loss", "time", "size", "note")
 
 
@@ -120,15 +121,8 @@ def _record_as_json(record: "RunMetadata") -> dict[str, Any]:
         "checkpoints": list(record.checkpoints),
         "spare_bytes": record.spare_bytes,
         "evaluations": [
-            {
-                "at": each.at,
-                "adapter": each.adapter,
-                "rows": each.board.rows,
-                "scores": [
-                    {"name": s.name, "before": s.before, "after": s.after, "gain": s.gain, "verdict": s.verdict}
-                    for s in each.board.scores
-                ],
-            }
+            {"at": each.at, "adapter": each.adapter, "rows": each.board.rows}
+            | {"scores": [{name: getattr(score, name) for name in _SCORE} for score in each.board.scores]}
             for each in record.evaluations
         ],
         "votes_and_readings": record.votes,

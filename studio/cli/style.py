@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +71,21 @@ def _show(report: Any) -> None:
 
     console.print_messages(report.notes, "yellow")
     if report.columns:
-        out.print(_columns_table(report.columns))
+        names = ("column", "strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
+        table = Table(*(text(f"style.columns.{name}") for name in names), box=None)
+        for column in report.columns:
+            drift = column.drift
+            table.add_row(
+                column.title(LANGUAGE),
+                _percent(column.strength),
+                _percent(column.fit, 100),
+                _fluency(column),
+                f"{100 * column.ended.value:.0f} %",
+                f"{100 * column.copied.value:.0f} %",
+                text(f"style.drift.{drift.level}", divergence=f"{drift.divergence.value:.2f}") if drift else "–",
+                f"{column.prompt_tokens:.0f}" if column.prompt_tokens else "–",
+            )
+        out.print(table)
         values = {"candidates": report.candidates, "chance": f"{100 / report.candidates:.0f}"}
         for column in report.columns:
             if levels := speech_levels.describe(column.answers, LANGUAGE):
@@ -82,7 +95,14 @@ def _show(report: Any) -> None:
         if words:
             print_plain(f"{text(f'style.words.{side}')}: {', '.join(word.word for word in words)}")
     if report.curve:
-        out.print(_curve_table(report.curve))
+        names = ("strength", "fit", "fluency", "copied")
+        heads = [text("style.curve.strength"), *(text(f"style.columns.{name}") for name in names)]
+        table = Table(*heads, title=text("style.curve.title"), box=None)
+        for point in report.curve.points:
+            copied = f"{100 * point.copied:.0f} %"
+            values = _percent(point.strength), _percent(point.fit, 100), _fluency(point), copied
+            table.add_row(f"{100 * point.factor:g} %", *values)
+        out.print(table)
         print_plain(report.curve.reason)
         print_plain(text("style.curve.recommended", percent=f"{100 * report.curve.recommended:g}"))
     if report.verdict:
@@ -91,34 +111,6 @@ def _show(report: Any) -> None:
     if report.columns:
         print_plain(text("style.seconds", seconds=f"{report.seconds:.0f}"), "dim")
     print_plain(headline(report), "bold")
-
-
-def _columns_table(columns: Sequence[Any]) -> Table:
-    names = ("column", "strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
-    table = Table(*(text(f"style.columns.{name}") for name in names), box=None)
-    for column in columns:
-        drift = column.drift
-        table.add_row(
-            column.title(LANGUAGE),
-            _percent(column.strength),
-            _percent(column.fit, 100),
-            _fluency(column),
-            f"{100 * column.ended.value:.0f} %",
-            f"{100 * column.copied.value:.0f} %",
-            text(f"style.drift.{drift.level}", divergence=f"{drift.divergence.value:.2f}") if drift else "–",
-            f"{column.prompt_tokens:.0f}" if column.prompt_tokens else "–",
-        )
-    return table
-
-
-def _curve_table(curve: Any) -> Table:
-    heads = [text("style.curve.strength"), *(text(f"style.columns.{name}") for name in ("strength", "fit", "fluency"))]
-    table = Table(*heads, text("style.columns.copied"), title=text("style.curve.title"), box=None)
-    for point in curve.points:
-        copied = f"{100 * point.copied:.0f} %"
-        values = _percent(point.strength), _percent(point.fit, 100), _fluency(point), copied
-        table.add_row(f"{100 * point.factor:g} %", *values)
-    return table
 
 
 def _percent(estimate: Any, factor: float = 1.0) -> str:

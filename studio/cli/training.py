@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.progress import TextColumn, TimeRemainingColumn
@@ -150,8 +150,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
                 "disk_bytes": plan and round(plan.disk_bytes),
                 "disk_free_bytes": round(result.disk_free),
                 "choices": console.choices_as_json(result.choices),
-                "measured": measured
-                and {name: getattr(measured, name) for name in ("peak_bytes", "step_seconds", "seconds")},
+                "measured": measured and {name: value for name, value in vars(measured).items() if name != "plan"},
                 **_advice_json(advice),
             }
         )
@@ -179,7 +178,7 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
 
     SIGTERM pauses it, so that nothing is lost when a machine shuts down.
     """
-    from studio.train import diagnosis
+    from studio.train import diagnosis, plan
 
     signal.signal(signal.SIGTERM, lambda *_: run.requested() or run.request("pause"))
     if not as_json:
@@ -193,7 +192,13 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
     elif status.error:
         print_plain(status.error, "red", console=err)
         err.print(text("cli.log", path=run.log))
-        _show_oom_advice(run)
+        if plan.is_out_of_memory(run):
+            err.print(text("cli.oom_advice"))
+        for option in plan.oom_advice(run) if plan.is_out_of_memory(run) else ():
+            command = f"resume {run.id}" if option.resumes else f"train {run.path / 'run.yaml'}"
+            changes = " ".join(f"--set {path}={format_value(value)}" for path, value in option.settings.items())
+            summary = option.summary.text(LANGUAGE)
+            print_plain(f"- {summary}\n  python -m studio {command} {changes}", wrap=False, console=err)
     else:
         out.print(text(f"state.{state.value}"))
     if not as_json:
@@ -201,20 +206,6 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
     if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
     processes.leave()
-
-
-def _show_oom_advice(run: Run) -> None:
-    """After an out-of-memory error, print the commands that avoid it."""
-    from studio.train import oom_advice
-
-    if not oom_advice.is_out_of_memory(run):
-        return
-    err.print(text("cli.oom_advice"))
-    for advice in oom_advice.advice(run):
-        command = f"resume {run.id}" if advice.resumes else f"train {run.path / 'run.yaml'}"
-        changes = " ".join(f"--set {path}={format_value(value)}" for path, value in advice.settings.items())
-        summary = advice.summary.text(LANGUAGE)
-        print_plain(f"- {summary}\n  python -m studio {command} {changes}", wrap=False, console=err)
 
 
 @app.command(help=text("cli.resume"))
@@ -243,9 +234,8 @@ def _add_request(action: runs.Action) -> None:
         out.print(text("cli.asked" if alive else "cli.not_alive", run=run.id))
 
 
-_add_request("pause")
-_add_request("stop")
-_add_request("cancel")
+for _action in get_args(runs.Action):
+    _add_request(_action)
 
 
 def follow(run: Run, quiet: bool = False) -> State:

@@ -13,7 +13,7 @@ from studio.config import RunConfig
 from studio.data import tokens
 from studio.errors import CompareError, StudioError
 from studio.files import sha256
-from studio.generation.model_set import BASE_MODEL, ModelSet, use_adapter
+from studio.generation.generate import BASE_MODEL, ModelSet, use_adapter
 from studio.i18n import Message, message
 from studio.model import (
     adapter_files,
@@ -85,8 +85,6 @@ def load_columns(
     fits = [source and _check_compatibility(source, located) for source in sources]  # before anything is loaded
     if training is None:
         host.base(config.model, located)
-    assert host.loaded is not None
-    assert host.probe is not None
     loaded = host.loaded
     loaded_before = set(host.peft.peft_config) if host.peft is not None else set()
     aliases: list[str] = []
@@ -113,7 +111,11 @@ def load_columns(
             names=tuple(names),
             mixes=not obstacle and host.peft is not None and set(names) != {BASE_MODEL},
             sources=tuple(sources),
-            hashes=tuple(_hash(model, source) for source in sources),
+            hashes=tuple(
+                source
+                and (sha256(source.folder / WEIGHTS) if source.folder else multi_adapter.fingerprint(model, TUNED))
+                for source in sources
+            ),
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
             notes=tuple(note for number, note in enumerate(notes) if note and note not in notes[:number]),
@@ -166,12 +168,6 @@ def _final_adapter(run: Run) -> AdapterSource:
     newest = checkpoints.newest_complete(run.path)
     note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
     return AdapterSource(newest, run, run.resolved()["base"], note)
-
-
-def _hash(model: Any, source: AdapterSource | None) -> str | None:
-    if source is None:
-        return None
-    return multi_adapter.fingerprint(model, TUNED) if source.folder is None else sha256(source.folder / WEIGHTS)
 
 
 def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | None:

@@ -39,7 +39,12 @@ def compare(
     with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:
         renderer = run_renderer(run, models.tokenizer)
         items = [_batch_item(request, renderer, models.tokenizer, prompt) for prompt in request.prompts]
-        pending = Comparison(_with_step(request, training), (), models.notes)
+        step = training.step if training is not None else None
+        columns = (  # the adapter in training answers as it is after so many steps
+            replace(column, at_step=step if column.kind == "adapter" and column.adapter == NOW else None)
+            for column in request.columns
+        )
+        pending = Comparison(replace(request, columns=tuple(columns)), (), models.notes)
         result = generate.answer(
             models, items, request.generation, stop, lambda sides: show(replace(pending, answers=sides))
         )
@@ -53,16 +58,6 @@ def compare(
             note = message("compare.note.not_saved", detail=str(error)[:200])
             comparison = replace(comparison, notes=(*comparison.notes, note))
     show(comparison)
-
-
-def _with_step(request: CompareRequest, training: RunWriter | None) -> CompareRequest:
-    """Return the request with the step of the training in the columns that the adapter in training answers."""
-    step = training.step if training is not None else None
-    columns = (
-        replace(column, at_step=step if column.kind == "adapter" and column.adapter == NOW else None)
-        for column in request.columns
-    )
-    return replace(request, columns=tuple(columns))
 
 
 def score_answer(

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
@@ -34,7 +33,7 @@ _ADAPTER, _REQUEST = TypeAdapter(SavedComparison), TypeAdapter(CompareRequest)
 
 def comparison_id(comparison: Comparison) -> str:
     """Return the id under which a comparison is stored."""
-    hashes: Sequence[str | None] = comparison.proof.adapter_sha256 if comparison.proof else ()
+    hashes = comparison.proof.adapter_sha256 if comparison.proof else ()
     return digest(json.dumps(_REQUEST.dump_python(comparison.request, mode="json")), *map(str, hashes))[:16]
 
 

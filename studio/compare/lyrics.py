@@ -1,7 +1,6 @@
 """Shape an answer as lyrics: lines, stanzas, hooks, and the section tags that music tools read.
 
-Models write lyrics in many ways: with or without blank lines, with section names of their own, or all on one line. What
-comes out has the answer's own words in their order; only separators and section names are taken off.
+The answer's own words come out in their order; only separators and section names are taken off.
 """
 
 import re

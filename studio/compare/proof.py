@@ -1,7 +1,7 @@
 """The proof of a comparison: hashes and measurements that show that base and adapters are what they claim to be."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -13,8 +13,7 @@ from studio.compare.columns import CompareRequest
 from studio.data import tokens
 from studio.data.prepare import run_renderer
 from studio.errors import StudioError
-from studio.generation.generate import PromptBatchItem
-from studio.generation.model_set import BASE_MODEL
+from studio.generation.generate import BASE_MODEL, PromptBatchItem
 from studio.i18n import Message, message
 from studio.model import probe
 from studio.model.compatibility import Evidence
@@ -85,8 +84,18 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
     for number, verdict in as_trained.items():
         if verdict is False:
             problems.append(message("compare.wrong.template", number=number + 1))
+    # the texts of the templates are compared: a template is a program, and an external one is not run here
+    base_template = str(getattr(columns.tokenizer, "chat_template", None) or "").strip()
+    adapters = enumerate(zip(columns.fits, columns.sources, request.columns, strict=True), 1)
+    other_templates = [
+        message("compare.unproven.template", number=number)
+        for number, (fit, source, column) in adapters
+        if source is not None and source.run is None and column.is_plain and fit and fit.saved
+        if fit.saved.template is not None and fit.saved.template.strip() != base_template
+    ]
+    prompts = [repr([list(item.ids[number]) for item in items]) for number in range(len(columns.names))]
     return Proof(
-        prompt_sha256=tuple(_sha256([item.ids[number] for item in items]) for number in range(len(columns.names))),
+        prompt_sha256=tuple(hashlib.sha256(each.encode()).hexdigest() for each in prompts),
         adapter_sha256=columns.hashes,
         base_sha256=columns.base_sha256,
         precision=str(columns.model.dtype).removeprefix("torch."),
@@ -97,7 +106,7 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
         template_as_trained=None if None in as_trained.values() else all(as_trained.values()),
         made_for=tuple(fit and fit.known for fit in columns.fits),
         problems=tuple(problems),
-        unproven=(*columns.unproven, *_template_warnings(request, columns)),
+        unproven=(*columns.unproven, *other_templates),
     )
 
 
@@ -149,8 +158,11 @@ def _matches_training_template(
     """Return whether the adapter's own template and settings render the prompts into the same tokens."""
     if source.folder is None:
         return True
-    tokenizer = source.run and _adapter_tokenizer(source.folder)  # an external one is not opened
-    if source.run is None or tokenizer is None:
+    if source.run is None:  # an external one is not opened
+        return None
+    files = sorted(path for path in source.folder.iterdir() if "token" in path.name or "template" in path.name)
+    tokenizer = _tokenizer(source.folder, tuple((path.name, path.stat().st_mtime_ns) for path in files))
+    if tokenizer is None:
         return None
     column = request.columns[number]
     try:
@@ -163,32 +175,12 @@ def _matches_training_template(
         return False
 
 
-def _template_warnings(request: CompareRequest, columns: LoadedColumns) -> Iterator[Message]:
-    """Yield a warning for each external adapter that came with another chat template than the base's."""
-    base_template = str(getattr(columns.tokenizer, "chat_template", None) or "").strip()
-    adapters = zip(columns.fits, columns.sources, request.columns, strict=True)
-    for number, (fit, source, column) in enumerate(adapters, 1):
-        is_external = source is not None and source.run is None
-        own = fit.saved.template if fit and fit.saved and is_external and column.is_plain else None
-        if own is not None and own.strip() != base_template:
-            yield message("compare.unproven.template", number=number)
-
-
-def _adapter_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer that lies beside an adapter; None without one."""
-    files = sorted(path for path in folder.iterdir() if "token" in path.name or "template" in path.name)
-    return _tokenizer(folder, tuple((path.name, path.stat().st_mtime_ns) for path in files)) if files else None
-
-
 @lru_cache(maxsize=8)
 def _tokenizer(folder: Path, files: tuple[tuple[str, int], ...]) -> Any:
+    """Return the tokenizer beside an adapter, which has these files (names and times); None without one."""
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True) if files else None
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _sha256(prompts: Sequence[Sequence[int]]) -> str:
-    return hashlib.sha256(repr([list(prompt) for prompt in prompts]).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """A blind vote on answer pairs: no voter knows which side is which until the votes are counted.
 
-The votes of a run are in `<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts. Every voter
-has an order and sides of their own, and many can vote at once.
+The votes are in `<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts. Every voter has an
+order and sides of their own.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
@@ -170,7 +170,9 @@ class Ballot:
             if len(places) >= most:
                 raise CompareError("compare.voters", most=most)
         if len(entries) >= MAX_ENTRIES:
-            self._journal.replace(_latest_votes)
+            self._journal.replace(
+                lambda entries: list({(str(e.get("voter")), str(e.get("item"))): e for e in entries}.values())
+            )
             if len(self._journal.entries()) >= MAX_ENTRIES:
                 raise CompareError("compare.votes", most=MAX_ENTRIES)
 
@@ -193,10 +195,10 @@ class Ballot:
         """Return the votes that count: the last one of each voter on each pair of this ballot."""
         return list(self._counted().values())
 
-    def _outcomes(self, votes: list[Vote]) -> dict[str, Counter[str]]:
+    def _outcomes(self) -> dict[str, Counter[str]]:
         """Count the outcomes of the votes on each pair: `before`, `after`, `tie` or `bad`."""
         counts: dict[str, Counter[str]] = {item: Counter() for item in self._pairs}
-        for vote in votes:
+        for vote in self.votes():
             counts[vote.item][vote.winner or vote.choice] += 1
         return counts
 
@@ -207,27 +209,19 @@ class Ballot:
         voters it has. Wilson's interval for that many trials is then on the safe side: no mean of values between 0 and
         1 varies more than one of zeros and ones.
         """
-        votes = self.votes()
-        by_pair = [counts for counts in self._outcomes(votes).values() if counts]
+        votes, voters = self.turnout()
+        by_pair = [counts for counts in self._outcomes().values() if counts]
         totals = sum(by_pair, Counter())
         wins = sum((counts["after"] + (counts["tie"] + counts["bad"]) / 2) / counts.total() for counts in by_pair)
         rate = wins / len(by_pair) if by_pair else None
-        return VoteResult(
-            votes=len(votes),
-            voters=len({vote.voter for vote in votes}),
-            items=len(by_pair),
-            after=totals["after"],
-            before=totals["before"],
-            tie=totals["tie"],
-            bad=totals["bad"],
-            win_rate=rate,
-            interval=None if rate is None else wilson(rate, len(by_pair)),
-        )
+        interval = None if rate is None else wilson(rate, len(by_pair))
+        outcomes = {name: totals[name] for name in ("after", "before", "tie", "bad")}
+        return VoteResult(votes, voters, len(by_pair), **outcomes, win_rate=rate, interval=interval)
 
     def preferences(self) -> PreferenceData:
         """Return the decided pairs as preference data; pairs that are not decided are counted."""
         rows, ties, bad, unvoted = [], 0, 0, 0
-        for item, counts in self._outcomes(self.votes()).items():
+        for item, counts in self._outcomes().items():
             pair = self._pairs[item]
             if not counts:
                 unvoted += 1
@@ -252,11 +246,6 @@ class Ballot:
             if item in self._pairs and choice in CHOICES and first in get_args(Side):
                 counted[voter, item] = Vote(voter, item, first, choice)
         return counted
-
-
-def _latest_votes(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the last entry of each voter on each pair."""
-    return list({(str(entry.get("voter")), str(entry.get("item"))): entry for entry in entries}.values())
 
 
 def _other(side: Side) -> Side:

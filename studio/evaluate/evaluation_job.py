@@ -1,7 +1,7 @@
 """The scoreboard of a run: base against adapter over held-out rows, in batches of like length.
 
-Every batch is appended to the evaluation's folder (see `evaluation_store`). Its name is a hash of all that its answers
-depend on: the same evaluation resumes where it was stopped, and another one never mixes with it.
+The name of an evaluation's folder (see `evaluation_store`) is a hash of all that its answers depend on: the same
+evaluation resumes where it was stopped, and another one never mixes with it.
 """
 
 import json
@@ -19,7 +19,7 @@ from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard, score
 from studio.files import replace_file
 from studio.generation import generate, held_out, likelihood
-from studio.generation.generate import ColumnAnswer, PromptBatchItem, batches
+from studio.generation.generate import PromptBatchItem, batches
 from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import message
 from studio.journal import Journal, digest
@@ -72,10 +72,15 @@ class _EvaluationJob:
         config = run.config()
         self._models, self._show, self._stop = models, show, stop
         self._settings, self._marker = request.generation or config.generation, config.evaluation.marker
-        self._notes = [*models.notes, *models.unproven]
-        rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run)}
+        held_out_rows, notes = held_out.select(run, request.rows, models.tokenizer, self._check_stop)
+        rows: dict[Part, list[HeldOutRow]] = {"held_out": held_out_rows}
+        self._notes = [*models.notes, *models.unproven, *notes]
         if request.forgetting:
-            rows["general"] = self._general(run)
+            try:
+                rows["general"] = held_out.from_bundled(run, GENERAL, models.tokenizer)
+            except PromptError as error:  # a text template with more columns than a question
+                rows["general"] = []
+                self._notes.append(message("compare.note.no_general", detail=error.text()))
         self._rows = {part: rows[part][: request.limit] for part in rows}
         self._total = sum(map(len, self._rows.values()))
         depends_on = {
@@ -134,11 +139,16 @@ class _EvaluationJob:
         )
         for number, row, sides in zip(batch, rows, result.answers, strict=True):
             losses = [float(-each.mean()) for each in next(scores)] if row.answer else [None, None]
-            if (part, number) not in self._answered:
-                entry = [_stored_answer(side, loss, row) for side, loss in zip(sides, losses, strict=True)]
-                texts = {"prompt": row.prompt, "reference": row.reference}
-                self._journal.append({"part": part, "row": number, **texts, "sides": entry})
-                self._answered[part, number] = entry
+            if (part, number) in self._answered:
+                continue
+            entry = [  # what a `Sample` needs besides prompt and reference
+                {"answer": side.text, "ended_by_itself": side.end == "turn", "tokens": side.tokens}
+                | {"nll": loss, "nll_tokens": len(row.answer) if loss is not None else 0}
+                for side, loss in zip(sides, losses, strict=True)
+            ]
+            texts = {"prompt": row.prompt, "reference": row.reference}
+            self._journal.append({"part": part, "row": number, **texts, "sides": entry})
+            self._answered[part, number] = entry
 
     def _pairs(self, part: Part) -> Iterator[tuple[Sample, Sample]]:
         for number, row in enumerate(self._rows.get(part, ())):
@@ -153,26 +163,3 @@ class _EvaluationJob:
     def _check_stop(self, share: float = 0.0) -> None:
         if self._stop.is_set():
             raise _Stopped
-
-    def _held_out(self, request: EvaluationRequest, run: Run) -> list[HeldOutRow]:
-        rows, notes = held_out.select(run, request.rows, self._models.tokenizer, self._check_stop)
-        self._notes += notes
-        return rows
-
-    def _general(self, run: Run) -> list[HeldOutRow]:
-        try:
-            return held_out.from_bundled(run, GENERAL, self._models.tokenizer)
-        except PromptError as error:  # a text template with more columns than a question
-            self._notes.append(message("compare.note.no_general", detail=error.text()))
-            return []
-
-
-def _stored_answer(side: ColumnAnswer, nll: float | None, row: HeldOutRow) -> dict[str, Any]:
-    """Return what is stored of an answer: what a `Sample` needs besides prompt and reference."""
-    return {
-        "answer": side.text,
-        "ended_by_itself": side.end == "turn",
-        "tokens": side.tokens,
-        "nll": nll,
-        "nll_tokens": len(row.answer) if nll is not None else 0,
-    }

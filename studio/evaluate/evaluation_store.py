@@ -1,7 +1,7 @@
-"""The evaluations of a run, read from its directory.
+"""The evaluations of a run: folders `<run>/compare/<name>`.
 
-An evaluation has a folder `<run>/compare/<its name>`: `evaluation.json` (what its answers depend on, the number of
-rows, and the process that works on it), `answers.jsonl`, and in the end `scoreboard.json` and `forgetting.json`.
+Each has `evaluation.json` (what its answers depend on, the number of rows, and the process that works on it),
+`answers.jsonl`, and in the end `scoreboard.json` and `forgetting.json`.
 """
 
 import json

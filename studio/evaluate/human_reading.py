@@ -45,13 +45,7 @@ class Sheet:
         self._journal = Journal(folder / "readings.jsonl")
 
     def note(
-        self,
-        reader: str,
-        item: str,
-        side: Side,
-        natural: bool | None = None,
-        wrong: bool | None = None,
-        note: str = "",
+        self, reader: str, item: str, side: Side, natural: bool | None = None, wrong: bool | None = None, note: str = ""
     ) -> Reading:
         """Store a reader's notes on an answer, in place of earlier ones; raises CompareError."""
         if item not in self._pairs or side not in get_args(Side):
@@ -89,10 +83,5 @@ class Sheet:
                 noted = [reading for reading in readings if (reading.item, reading.side) == (item, side)]
                 for reading in noted or [Reading("", item, side)]:
                     cells = [*answer, reading.reader, words[reading.natural], words[reading.wrong], reading.note]
-                    writer.writerow(map(escape_formula, cells))
+                    writer.writerow(f"'{cell}" if cell.startswith(_FORMULA_PREFIXES) else cell for cell in cells)
         return file.getvalue().encode("utf-8-sig", "replace")
-
-
-def escape_formula(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_PREFIXES) else cell

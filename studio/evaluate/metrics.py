@@ -1,7 +1,7 @@
 """The metrics of answers, as one table.
 
-Each metric turns rows into statistics that add up over rows, and the sum into a figure. So a figure over any choice of
-rows, a bootstrap sample too, is one sum away, and equals what the library gives for those rows.
+Each metric turns rows into statistics that add up over rows, and the sum into a figure: that of any choice of rows, a
+bootstrap sample too, is one sum away, and equals what the library gives for those rows.
 """
 
 import json
@@ -208,7 +208,6 @@ def longest_loop(text: str) -> int:
 
 
 def _has_marker(sample: Sample, context: MetricContext) -> float:
-    assert context.marker is not None
     try:
         return context.marker.search(sample.answer, timeout=MARKER_SECONDS) is not None
     except TimeoutError as error:

@@ -4,7 +4,6 @@ The interval is the paired percentile bootstrap (Efron 1979; for corpus measures
 replacement, the same ones for both sides, and the metric is computed anew from the sums of their statistics.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -74,15 +73,9 @@ class Scoreboard:
         """Return the score of a metric; None when it was left out."""
         return next((score for score in self.scores if score.name == name), None)
 
-    def wins(self, most: int = 5) -> list[int]:
-        """Return the rows (from 0) that got better, the biggest gain first."""
-        return self._rows_by_gain(most, sign=1)
-
-    def losses(self, most: int = 5) -> list[int]:
-        """Return the rows (from 0) that got worse, the biggest loss first."""
-        return self._rows_by_gain(most, sign=-1)
-
-    def _rows_by_gain(self, most: int, sign: int) -> list[int]:
+    def rows_by_gain(self, most: int = 5, *, worse: bool = False) -> list[int]:
+        """Return the rows (from 0) that got better, or worse, the biggest difference first."""
+        sign = -1 if worse else 1
         known = [(sign * gain, row) for row, gain in enumerate(self.gains) if gain is not None and sign * gain > 0]
         return [row for _, row in sorted(known, key=lambda pair: (-pair[0], pair[1]))[:most]]
 
@@ -213,10 +206,10 @@ def _gains(
     """Return how much better each row got, all in one unit: nats a token of the reference, else points of chrF."""
     gains: list[float | None] = [None] * len(before)
     referenced = [row for row, sample in enumerate(before) if (sample.reference or "").strip()]
-    losses = [[_loss(side[row]) for side in (before, after)] for row in referenced]
-    if losses and None not in itertools.chain(*losses):
-        for row, (first, second) in zip(referenced, losses, strict=True):
-            gains[row] = first - second
+    pairs = [(before[row], after[row]) for row in referenced]
+    if pairs and all(s.nll is not None and numpy.isfinite(s.nll) and s.nll_tokens for pair in pairs for s in pair):
+        for row, (first, second) in zip(referenced, pairs, strict=True):
+            gains[row] = float(first.nll) - float(second.nll)
         return tuple(gains), Choice("gain", "nll", message("compare.gain.nll"))
     for row in referenced:
         first, second = (
@@ -224,10 +217,3 @@ def _gains(
         )
         gains[row] = second - first
     return tuple(gains), Choice("gain", "chrf", message("compare.gain.chrf"))
-
-
-def _loss(sample: Sample) -> float | None:
-    """Return the negative log-likelihood of a reference; None where it is not known."""
-    if sample.nll is None or not numpy.isfinite(sample.nll) or not sample.nll_tokens:
-        return None
-    return float(sample.nll)

@@ -5,7 +5,7 @@ import shutil
 from copy import deepcopy
 from pathlib import Path
 
-from studio.export import code_snippets, example, export_folder, model_card
+from studio.export import code_snippets, export_folder, model_card
 from studio.export.export_context import ExportContext
 from studio.files import replace_file
 from studio.model.adapter_files import SETTINGS, WEIGHTS
@@ -27,7 +27,7 @@ def fill(draft: Path, context: ExportContext) -> None:
     replace_file(draft / SETTINGS, json.dumps(settings, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
     save_tokenizer(draft, context)
     model_card.write(draft, context, "adapter")
-    replace_file(draft / example.NAME, example.script(context))
+    replace_file(draft / code_snippets.EXAMPLE, code_snippets.example(context))
     replace_file(draft / "requirements.txt", "\n".join(code_snippets.requirements(context, training=False)) + "\n")
 
 
@@ -53,8 +53,8 @@ def export_example(context: ExportContext, folder: Path) -> Path:
         (draft / "adapter").mkdir()
         fill(draft / "adapter", context)
         export_folder.write_metadata(draft / "adapter", "adapter", context.metadata)
-        (draft / "adapter" / example.NAME).unlink()
+        (draft / "adapter" / code_snippets.EXAMPLE).unlink()
         (draft / "adapter" / "requirements.txt").rename(draft / "requirements.txt")
-        replace_file(draft / example.NAME, example.script(context, "adapter"))
+        replace_file(draft / code_snippets.EXAMPLE, code_snippets.example(context, "adapter"))
 
     return export_folder.write(folder, "example", context.metadata, fill_both)

@@ -13,6 +13,8 @@ from studio.export.export_context import ExportContext
 from studio.model import builtin
 from studio.reports import comparison_card
 
+EXAMPLE = "ask.py"
+
 
 def literal(value: object) -> str:
     """Return the Python literal of a value, with double quotes."""
@@ -26,8 +28,7 @@ def literal(value: object) -> str:
     return repr(value)
 
 
-def escape_docstring(text: str) -> str:
-    """Escape a text for a docstring."""
+def _escape_docstring(text: str) -> str:
     escapes = {"\n": "\n", '"': '\\"', "\\": "\\\\"}
     return "".join(escapes.get(each, each if each.isprintable() else repr(each)[1:-1]) for each in text)
 
@@ -46,7 +47,7 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.filters |= {
     "literal": literal,
-    "docstring": escape_docstring,
+    "docstring": _escape_docstring,
     "inline": comparison_card.escape_inline,
     "fenced": comparison_card.fenced_block,
     "code": comparison_card.inline_code,
@@ -76,3 +77,34 @@ def requirements(context: ExportContext, *, training: bool) -> list[str]:
     if context.quantization != "none" or (training and "8bit" in optimizer):
         pinned.append(f"bitsandbytes=={version('bitsandbytes')}")
     return pinned
+
+
+def example(context: ExportContext, adapter: str = "") -> str:
+    """Return the script that loads an adapter and streams an answer; `adapter` is its folder beside the script."""
+    settings = context.config.generation
+    packages = sorted(line.partition("==")[0] for line in requirements(context, training=False))
+    return render(
+        EXAMPLE,
+        context,
+        adapter=adapter,
+        packages=" ".join(packages),
+        prompt_arguments=_prompt_arguments(context),
+        stop_tokens=context.tokenizer.convert_ids_to_tokens(context.stop_ids),
+        answer_settings=settings.model_dump(include={"max_new_tokens", "repetition_penalty"}),
+        sampling_settings=context.sampling,
+    )
+
+
+def _prompt_arguments(context: ExportContext) -> str:
+    return " ".join(map(quote_argument, context.prompt.columns)) or '"How are you?"'
+
+
+def usage(context: ExportContext, kind: str) -> str:
+    """Return the usage of an adapter or a merged model for its model card, as Markdown."""
+    if kind == "adapter":
+        commands = f"pip install -r requirements.txt\npython {EXAMPLE} {_prompt_arguments(context)}"
+        return comparison_card.fenced_block(commands, "sh")
+    system = [] if context.prompt.system is None else [{"role": "system", "content": context.prompt.system}]
+    messages = [*system, {"role": "user", "content": "How are you?"}]
+    code = render("merged_usage.py", context, messages=messages)
+    return comparison_card.fenced_block(code.rstrip("\n"), "python")

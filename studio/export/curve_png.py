@@ -14,8 +14,7 @@ from studio.runs.curve import Curve
 SIZE = (1000, 480)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 32, 64, 64
 _MAX_GRID_LINES = 5
-_MAX_POINTS = 600
-"""Points of the training loss: more would share a pixel."""
+_MAX_POINTS = 600  # points of the training loss: more would share a pixel
 
 
 def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
@@ -26,7 +25,9 @@ def to_png(curve: Curve, language: str = DEFAULT_LANGUAGE) -> bytes | None:
     names, faces = _words(language)
     canvas = Canvas(*SIZE, faces)
     values = [value for _, value in (*losses, *checks)]
-    step = nice_step((max(values) - min(values)) or abs(values[0]) or 1.0, _MAX_GRID_LINES - 1)
+    rough = ((max(values) - min(values)) or abs(values[0]) or 1.0) / (_MAX_GRID_LINES - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))
     low, high = math.floor(min(values) / step) * step, math.ceil(max(values) / step) * step
     high = high if high > low else low + step
     first, last = losses[0][0], max(losses[-1][0], losses[0][0] + 1)
@@ -62,13 +63,6 @@ def _words(language: str) -> tuple[list[str], Faces]:
         return names, fonts.find(any(map(is_hangul, "".join(names))))
     except CompareError:
         return _words(DEFAULT_LANGUAGE)
-
-
-def nice_step(span: float, most: int) -> float:
-    """Return the smallest of 1, 2 or 5 times a power of ten that divides a span into at most `most` parts."""
-    rough = span / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))
 
 
 def _finite(steps: Any, values: Any) -> list[tuple[float, float]]:

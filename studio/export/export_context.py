@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.config import BUILTIN_MODEL, GenerationConfig, RunConfig
+from studio.config import BUILTIN_MODEL, RunConfig
 from studio.data import tokens
 from studio.data.conversation import Turn
 from studio.data.prepare import run_renderer
@@ -99,14 +99,9 @@ class ExportContext:
         return metadata.name_of(self.run)
 
     @property
-    def generation(self) -> GenerationConfig:
-        """The generation settings of the run."""
-        return self.config.generation
-
-    @property
     def sampling(self) -> dict[str, float]:
         """The settings of sampling, for transformers; empty for greedy decoding."""
-        settings = self.generation
+        settings = self.config.generation
         sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
         return sampled if settings.temperature else {}
 

@@ -24,18 +24,12 @@ def place(run: Run, kind: Kind, out: Path | None) -> Path:
 def require_writable(folder: Path) -> None:
     """Raise ExportError when `folder` holds something that is not an export."""
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and not _is_export(folder):
+    if not is_free and not is_export(folder):
         raise ExportError("export.not_ours", folder=str(folder))
 
 
-def require_export(folder: Path) -> Path:
-    """Return the folder of an existing export; raises ExportError when there is none."""
-    if not _is_export(folder):
-        raise ExportError("export.not_made", folder=str(folder))
-    return folder
-
-
-def _is_export(folder: Path) -> bool:
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds an export."""
     try:
         return "export" in json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
@@ -69,8 +63,14 @@ _INCOMPRESSIBLE = (".safetensors", ".gguf", ".parquet")
 def zipped(folder: Path) -> Path:
     """Pack an export into a zip file beside it and return that; raises ExportError when another file is there."""
     final = folder.with_name(f"{folder.name}.zip")
-    if final.exists() and not _is_zipped_export(final, folder.name):
-        raise ExportError("export.not_ours", folder=str(final))
+    if final.exists():
+        try:
+            with zipfile.ZipFile(final) as packed:
+                is_ours = "export" in json.loads(packed.read(f"{folder.name}/{BASE_RECORD}"))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            is_ours = False
+        if not is_ours:
+            raise ExportError("export.not_ours", folder=str(final))
     draft = final.with_name(f".{final.name}.draft")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     with space_for(final.parent, lambda: sum(path.stat().st_size for path in files)):
@@ -85,11 +85,3 @@ def zipped(folder: Path) -> Path:
         finally:
             draft.unlink(missing_ok=True)
     return final
-
-
-def _is_zipped_export(path: Path, name: str) -> bool:
-    try:
-        with zipfile.ZipFile(path) as packed:
-            return "export" in json.loads(packed.read(f"{name}/{BASE_RECORD}"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return False

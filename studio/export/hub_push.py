@@ -1,8 +1,7 @@
 """Push an export to the Hugging Face Hub: into a repository of one's own, private by default, in one commit.
 
 Large files are uploaded one by one, then a single commit names them all: an interrupted push leaves the repository
-unchanged and resumes. (`upload_folder` splits a large folder into several commits.) The token goes to the uploading
-process through standard input only.
+unchanged and resumes. The token goes to the uploading process through standard input only.
 """
 
 import contextlib

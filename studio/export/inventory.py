@@ -1,20 +1,24 @@
-"""The exports in a run's directory: files, verification, whether the run has trained on since, how to use them."""
+"""The exports in a run's directory, how to use them, and the files and size of one to come, estimated."""
 
 import ast
 import os
 import re
 import shlex
+import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.export import example, export_folder, script
-from studio.export.request import KINDS, Kind
+from studio.errors import ExportError, HomeError, StudioError
+from studio.export import code_snippets, export_folder, merge, ollama, script, space
+from studio.export.export_context import locate_base
+from studio.export.request import KINDS, MERGED, Kind
 from studio.export.verify import verification
 from studio.export.verify.verification import Verification
 from studio.files import size_of
-from studio.model.adapter_files import BASE_RECORD, WEIGHTS
+from studio.i18n import Message
+from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS
+from studio.model.hardware import Choice
 from studio.runs import Run
 
 Stamp = tuple[tuple[str, float, float], ...]
@@ -62,16 +66,13 @@ def find_export(run: Run, kind: Kind) -> SavedExport | None:
         verified = verification.read(folder)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another version, or damaged
         verified = None
-    files = sorted(_files(folder), key=lambda file: (-file[1], file[0]))
+    files = [
+        (f"{path.name}/", size_of(path)) if path.is_dir() else (path.name, path.stat().st_size)
+        for path in folder.iterdir()
+        if path.name != BASE_RECORD
+    ]
+    files.sort(key=lambda file: (-file[1], file[0]))
     return SavedExport(kind, folder, created_at, tuple(files), verified, created_at < _mtime(run.adapter / WEIGHTS))
-
-
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    for entry in os.scandir(folder):
-        if entry.is_dir():
-            yield f"{entry.name}/", size_of(Path(entry.path))
-        elif entry.name != BASE_RECORD:
-            yield entry.name, entry.stat().st_size
 
 
 def _mtime(path: Path) -> float:
@@ -88,27 +89,92 @@ _PROMPT = '"How are you?"'
 def instructions(export: SavedExport, folder: str, name: str) -> str:
     """Return the commands that use an export, for a terminal or Python."""
     if export.kind == "merged":
-        return _pipeline(export.folder, folder)
+        lines = ["from transformers import pipeline", "", f'ask = pipeline("text-generation", model={folder!r})']
+        if (export.folder / "chat_template.jinja").is_file():
+            lines.append(f'said = ask([{{"role": "user", "content": {_PROMPT}}}])[0]["generated_text"]')
+            lines.append('print(said[-1]["content"])')
+        else:
+            lines.append(f'print(ask({_PROMPT})[0]["generated_text"])')
+        return "\n".join(lines)
     enter = f"cd {subprocess.list2cmdline([folder]) if os.name == 'nt' else shlex.quote(folder)}"
     if export.kind in ("ollama", "gguf"):
         model = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "restyled"
         return f"{enter}\nollama create {model} -f Modelfile\nollama run {model}"
-    run = {"script": f"python {script.NAME}", "space": "python app.py"}.get(export.kind)
-    return f"{enter}\npip install -r requirements.txt\n{run or _example_command(export.folder / example.NAME)}"
+    command = {"script": f"python {script.NAME}", "space": "python app.py"}.get(export.kind)
+    if command is None:  # the one in the example's docstring, which has a prompt for every column
+        docstring = (
+            ast.get_docstring(ast.parse((export.folder / code_snippets.EXAMPLE).read_text(encoding="utf-8"))) or ""
+        )
+        line = re.search(rf"^ +(python {re.escape(code_snippets.EXAMPLE)} .+)$", docstring, re.MULTILINE)
+        command = line[1] if line else f"python {code_snippets.EXAMPLE} {_PROMPT}"
+    return f"{enter}\npip install -r requirements.txt\n{command}"
 
 
-def _example_command(path: Path) -> str:
-    """Return the command in the example's docstring, which has a prompt for every column."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    line = re.search(rf"^ +(python {re.escape(example.NAME)} .+)$", docstring, re.MULTILINE)
-    return line[1] if line else f"python {example.NAME} {_PROMPT}"
+_NOT_OF_TOKENIZER = (WEIGHTS, SETTINGS, "README.md")
 
 
-def _pipeline(export: Path, folder: str) -> str:
-    lines = ["from transformers import pipeline", "", f'ask = pipeline("text-generation", model={folder!r})']
-    if (export / "chat_template.jinja").is_file():
-        lines.append(f'said = ask([{{"role": "user", "content": {_PROMPT}}}])[0]["generated_text"]')
-        lines.append('print(said[-1]["content"])')
-    else:
-        lines.append(f'print(ask({_PROMPT})[0]["generated_text"])')
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Part:
+    """A part of an export; its words are in the catalogues, under `ui.export.parts.<name>`."""
+
+    name: str
+    files: str
+    bytes: int | None = None
+    """Estimated size; None for a few lines of text."""
+
+
+@dataclass(frozen=True)
+class ExportEstimate:
+    """What an export will hold."""
+
+    parts: tuple[Part, ...] = ()
+    precision: Choice | None = None
+    free_bytes: int = 0
+    blocker: Message | None = None
+    """Why the export is not possible, if so."""
+
+    @property
+    def bytes(self) -> int:
+        """The estimated size of the export."""
+        return sum(part.bytes or 0 for part in self.parts)
+
+
+def estimate_export(run: Run, kind: Kind, run_precision: str, wanted: str = "auto") -> ExportEstimate:
+    """Estimate an export; `wanted` is the dtype of a merged model, or `auto`."""
+    folder = export_folder.place(run, kind, None)
+    free = shutil.disk_usage(next(path for path in folder.parents if path.exists())).free
+    try:
+        base = locate_base(run)
+        precision = merge.choose_precision(run_precision, base.settings, wanted) if kind in MERGED else None
+        parts = tuple(_parts(run, kind, base.path, precision.value if precision else ""))
+    except (StudioError, OSError) as error:
+        known = isinstance(error, StudioError)
+        failure = error if known else ExportError("export.damaged", run=run.id, detail=str(error))
+        return ExportEstimate(free_bytes=free, blocker=failure.message)
+    required = sum(part.bytes or 0 for part in parts) * (2 if kind == "gguf" else 1)
+    blocker = None
+    if required > free:
+        needs, available = (f"{count / 1e6:,.1f}" for count in (required, free))
+        blocker = HomeError("home.full", folder=str(run.path), needs=needs, free=available).message
+    return ExportEstimate(parts, precision, free, blocker)
+
+
+def _parts(run: Run, kind: Kind, base: Path, precision: str) -> list[Part]:
+    own = [path for path in run.adapter.iterdir() if path.is_file() and path.name not in _NOT_OF_TOKENIZER]
+    tokenizer = Part("tokenizer", "tokenizer.json, …", sum(path.stat().st_size for path in own))
+    if kind == "script":
+        rows = Part("rows", "data/", size_of(script.require_record(run)))
+        program = Part("script", f"{script.NAME}, {script.STEP}, requirements.txt")
+        return [program, rows, tokenizer, Part("losses", script.LOSSES)]
+    if kind in MERGED:
+        name = ollama.GGUF if kind == "gguf" else "model.safetensors"
+        model = Part("model", name, merge.weight_bytes(base, precision))
+        about, modelfile = Part("about", "README.md"), Part("modelfile", "Modelfile")
+        if kind == "gguf":
+            return [model, modelfile, about]
+        return [model, tokenizer, about, *([modelfile] if kind == "ollama" else [])]
+    adapter = Part("adapter", WEIGHTS, (run.adapter / WEIGHTS).stat().st_size)
+    about = Part("about", f"README.md, {SETTINGS}")
+    if kind == "space":
+        return [Part("app", f"{space.APP}, {space.DATA}"), adapter, tokenizer, about]
+    return [adapter, tokenizer, about, Part("example", code_snippets.EXAMPLE)]

@@ -39,10 +39,9 @@ def export(
         on_progress("reading", None)
         context = load_context(runs.find(request.run_id), request.language)
         folder = export_folder.place(context.run, request.kind, request.out)
-        if request.write:
-            written = _write(request, context, folder, host, stop, notes, on_progress)
-        else:
-            written = export_folder.require_export(folder)
+        if not request.write and not export_folder.is_export(folder):
+            raise ExportError("export.not_made", folder=str(folder))
+        written = _write(request, context, folder, host, stop, notes, on_progress) if request.write else folder
         result = packed = None
         if request.verify and not can_verify(request.kind):
             notes.append(message("export.note.needs_runner", package=RUNNER))

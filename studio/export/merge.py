@@ -119,7 +119,7 @@ def generation_config(context: ExportContext, own: Any) -> Any:
     """Return the merged model's generation config: the run's settings, with every stop token."""
     from transformers import GenerationConfig
 
-    settings = context.generation
+    settings = context.config.generation
     return GenerationConfig(
         bos_token_id=own.bos_token_id,
         pad_token_id=context.tokenizer.pad_token_id,

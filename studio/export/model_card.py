@@ -10,7 +10,7 @@ from studio.data.language import languages
 from studio.data.tokens import IGNORED
 from studio.evaluate import evaluation_store
 from studio.events import Chosen, Note
-from studio.export import code_snippets, curve_png, example
+from studio.export import code_snippets, curve_png
 from studio.export.export_context import ExportContext
 from studio.export.sample_answers import SampleAnswers
 from studio.files import replace_file
@@ -22,8 +22,7 @@ from studio.style.headline import headline_of
 from studio.train import diagnosis, recorded_rows
 
 NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
-_LANGUAGE_ROWS = 400
-"""Training rows whose answers are used for language detection."""
+_LANGUAGE_ROWS = 400  # training rows whose answers are used for language detection
 _LIBRARY = {"adapter": "peft", "merged": "transformers", "ollama": "transformers", "gguf": "gguf"}
 
 
@@ -64,7 +63,7 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
         card=samples.card,
         page=PAGE,
         last_step=last_step,
-        usage=example.usage(context, kind),
+        usage=code_snippets.usage(context, kind),
         data_facts=_data_facts(context, [event.message for event in events if isinstance(event, Note)]),
         losses=line,
         has_picture=has_picture,

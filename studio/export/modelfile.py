@@ -1,7 +1,7 @@
 """Ollama's Modelfile: the run's chat template as a Go template, the stop tokens, the parameters.
 
-The Go template is derived by rendering short chats with the run's template and taking the text between the turns.
-Then longer chats are rendered both ways and compared.
+The Go template is the text between the turns of short chats that the run's template renders; then longer chats are
+rendered both ways and compared.
 """
 
 import copy
@@ -114,8 +114,9 @@ def _split(render: Render) -> TemplateParts | None:
     return TemplateParts(before, before_system, after_system, after_question, before_answer, after_answer)
 
 
-def text(context: ExportContext, template: TemplateParts | None, weights: str) -> str:
+def text(context: ExportContext, weights: str) -> str:
     """Return the Modelfile; `weights` is the path of the model, relative to the Modelfile."""
+    template, _ = template_parts(context)
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in context.name.lower())
     return code_snippets.render(
         "Modelfile",

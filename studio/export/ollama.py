@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from studio.data.prompt import adds_bos
@@ -39,7 +40,7 @@ MLX_ONLY = frozenset({"Gemma4ForCausalLM", "Gemma4ForConditionalGeneration", "Qw
 GGUF = "model.gguf"
 _TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 _TIMEOUT_SECONDS = 1800.0
-"""How long the converter may print nothing."""
+"""How long a process may print nothing: loading a large model, or one answer, takes its time."""
 
 
 def notes(context: ExportContext, kind: Kind) -> list[Message]:
@@ -66,7 +67,7 @@ def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProg
         settings = json.loads(path.read_text(encoding="utf-8"))
         settings["add_bos_token"] = adds_bos(context.tokenizer)  # Ollama adds none by default
         replace_file(path, json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
-        replace_file(draft / "Modelfile", modelfile.text(context, modelfile.template_parts(context)[0], "."))
+        replace_file(draft / "Modelfile", modelfile.text(context, "."))
 
     metadata = context.metadata | {"precision": dtype}
     return export_folder.write(folder, "ollama", metadata, fill, merge.size(context, dtype))
@@ -91,26 +92,43 @@ def export_gguf(context: ExportContext, folder: Path, dtype: str, converter: Pat
         merged = draft / "merged"
         merged.mkdir()
         merge.fill(merged, context, dtype, on_progress)
-        _convert(converter, merged, draft / GGUF, dtype, on_progress)
+        last = ""
+        command = [sys.executable, str(converter), str(merged), "--outfile", str(draft / GGUF)]
+        with contextlib.closing(worker_lines([*command, "--outtype", _TYPES[dtype]], failure)) as lines:
+            for line in lines:
+                last = (line or "").strip() or last
+                on_progress("converting", None)
+        if not (draft / GGUF).is_file():
+            raise failure(last)
         shutil.rmtree(merged)
-        replace_file(draft / "Modelfile", modelfile.text(context, modelfile.template_parts(context)[0], f"./{GGUF}"))
+        replace_file(draft / "Modelfile", modelfile.text(context, f"./{GGUF}"))
         model_card.write(draft, context, "gguf")
+
+    def failure(detail: str) -> ExportError:
+        return ExportError("export.converter_failed", path=str(converter), detail=detail[:300] or "–")
 
     metadata = context.metadata | {"precision": dtype}
     return export_folder.write(folder, "gguf", metadata, fill, 2 * merge.size(context, dtype))
 
 
-def _convert(converter: Path, merged: Path, gguf: Path, dtype: str, on_progress: OnProgress) -> None:
-    command = [sys.executable, str(converter), str(merged), "--outfile", str(gguf)]
-    child = SubprocessWorker([*command, "--outtype", _TYPES[dtype]], silence=_TIMEOUT_SECONDS)
+def worker_lines(
+    command: Sequence[str],
+    failure: Callable[[str], ExportError],
+    request: str = "",
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[str | None]:
+    """Yield the output of a process, as `SubprocessWorker.lines` does.
+
+    Raises `failure` of the last line when it fails, and of `time-out` when it prints nothing for half an hour.
+    """
+    worker = SubprocessWorker(command, request, _TIMEOUT_SECONDS, variables)
     last = ""
     try:
-        with contextlib.closing(child.lines()) as lines:
+        with contextlib.closing(worker.lines()) as lines:
             for line in lines:
-                on_progress("converting", None)
-                if line and line.strip():
-                    last = line.strip()
+                last = line.strip() if line and line.strip() else last
+                yield line
     except WorkerSilent as error:
-        raise ExportError("export.converter_failed", path=str(converter), detail="time-out") from error
-    if child.failed or not gguf.is_file():
-        raise ExportError("export.converter_failed", path=str(converter), detail=last[:300] or "–")
+        raise failure("time-out") from error
+    if worker.failed:
+        raise failure(last)

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ def main() -> None:
     try:
         commit = _upload(request)
     except Exception as error:  # only class names are printed: the text may hold the token
-        chain = list(_chain(error))
+        chain: list[BaseException] = [error]
+        while cause := chain[-1].__cause__ or chain[-1].__context__:
+            chain.append(cause)
         responses = (getattr(each, "response", None) for each in chain)
         status = next((response.status_code for response in responses if response is not None), None)
         _emit({"error": [kind.__name__ for each in chain for kind in type(each).__mro__], "status": status})
@@ -45,7 +46,13 @@ def _upload(request: dict[str, Any]) -> str:
     additions = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
     total, sent = sum(path.stat().st_size for path in files) or 1, 0
     progress = {"share": 0.0}
-    threading.Thread(target=_heartbeat, args=(progress,), daemon=True).start()
+    timer = threading.Event()
+
+    def beat() -> None:
+        while not timer.wait(HEARTBEAT_SECONDS):
+            _emit(progress)
+
+    threading.Thread(target=beat, daemon=True).start()
     for path, addition in zip(files, additions, strict=True):
         api.preupload_lfs_files(**repo, additions=[addition], free_memory=False)
         sent += path.stat().st_size
@@ -55,18 +62,6 @@ def _upload(request: dict[str, Any]) -> str:
     deletions = [CommitOperationDelete(name) for name in api.list_repo_files(**repo) if name not in kept]
     commit = api.create_commit(**repo, operations=[*additions, *deletions], commit_message=request["message"])
     return str(commit.oid)
-
-
-def _heartbeat(progress: dict[str, float]) -> None:
-    timer = threading.Event()
-    while not timer.wait(HEARTBEAT_SECONDS):
-        _emit(progress)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _emit(event: dict[str, Any]) -> None:

@@ -1,9 +1,8 @@
 """Generate with base and adapters in one batch, streamed together.
 
-All columns of a prompt get the same noise when sampling: seeded Gumbel noise is added to the processed logits and the
-largest wins, which is exact sampling (the Gumbel-max trick; Gumbel 1954, Maddison et al. 2014). So what differs between
-the columns is the model and not luck. The noise depends on the seed, the prompt and the number of the token alone, so
-that a prompt gets the same answer by itself and among others.
+All columns of a prompt get the same noise when sampling, which depends on the seed, the prompt and the number of the
+token alone: seeded Gumbel noise is added to the processed logits and the largest wins, which is exact sampling (the
+Gumbel-max trick; Gumbel 1954, Maddison et al. 2014). So the columns differ by the model and not by luck.
 """
 
 import hashlib
@@ -12,14 +11,46 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from studio.config import GenerationConfig
 from studio.errors import CompareError
-from studio.generation.model_set import ModelSet
-from studio.model import limits, probe
+from studio.model import limits, multi_adapter, probe
 from studio.model.hardware import device
+
+BASE_MODEL = "__base__"
+"""PEFT's name of the base in a batch."""
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """What answers: base and adapters in one model, on the device."""
+
+    model: Any
+    """A PEFT model, or the base alone where no adapter takes part."""
+    tokenizer: Any
+    stops: list[int]
+    names: tuple[str, ...]
+    """PEFT's name of each column's adapter; `BASE_MODEL` for the base."""
+    mixes: bool
+
+    def using(self, name: str | None) -> AbstractContextManager[None]:
+        """Let one adapter (or the base) answer whole batches, where the columns cannot be mixed."""
+        return nullcontext() if name is None else use_adapter(self.model, name)
+
+
+@contextmanager
+def use_adapter(model: Any, name: str) -> Iterator[None]:
+    """Let one adapter of a PEFT model, or its base, answer whole batches."""
+    before = multi_adapter.active_state(model)
+    multi_adapter.activate(model, None if name == BASE_MODEL else name)
+    try:
+        yield
+    finally:
+        multi_adapter.restore(before)
+
 
 MAX_BATCH_ROWS = {"cpu": 8, "mps": 8, "cuda": 32}
 """Prompts in a batch: eight times two gave five times the token rate of one times two on two processor cores."""
@@ -115,7 +146,6 @@ def answer(
         processors = [_FirstLogits(), *logits_processors(settings, [keys[number] for number in row_numbers], mask)]
         with models.using(name):
             names = [models.names[number % count] for number in row_numbers]
-            adapters = {"adapter_names": names} if models.mixes else {}
             model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
@@ -131,7 +161,7 @@ def answer(
                 logits_processor=LogitsProcessorList(processors),
                 stopping_criteria=StoppingCriteriaList([stopped]),
                 streamer=stream.batch(row_numbers),
-                **adapters,
+                **({"adapter_names": names} if models.mixes else {}),
             )
         first.update(zip(row_numbers, processors[0].logits, strict=True))
     sides = stream.finish(stopped=stop.is_set())
@@ -262,10 +292,8 @@ class _Stream:
     """Collects the tokens of all rows; transformers' own streamers take one row only."""
 
     def __init__(self, models: ModelSet, columns: int, rows: int, show: Callable[[Answers], None] | None):
-        self._tokenizer = models.tokenizer
-        self._stops = frozenset(models.stops)
-        self._columns = columns
-        self._show = show
+        self._tokenizer, self._stops = models.tokenizer, frozenset(models.stops)
+        self._columns, self._show = columns, show
         self._sides = [ColumnAnswer() for _ in range(rows)]
         self._ids: list[list[int]] = [[] for _ in range(rows)]
         self._rows: Sequence[int] = ()
@@ -283,22 +311,18 @@ class _Stream:
             return
         seconds = time.perf_counter() - self._started
         for row, token in zip(self._rows, value.reshape(-1).tolist(), strict=True):
-            self.append(row, token, seconds)
+            side = self._sides[row]
+            if side.end is not None:  # padding
+                continue
+            self._ids[row].append(token)
+            first = seconds if side.first_seconds is None else side.first_seconds
+            end: End | None = "turn" if token in self._stops else None
+            self._sides[row] = replace(side, seconds=seconds, first_seconds=first, end=end)
         if self._show:
             self._show(self._answers())
 
     def end(self) -> None:
         """Nothing is held back, so there is nothing to flush."""
-
-    def append(self, row: int, token: int, seconds: float) -> None:
-        """Take the next token of a row; those after its end are padding."""
-        side = self._sides[row]
-        if side.end is not None:
-            return
-        self._ids[row].append(token)
-        first = seconds if side.first_seconds is None else side.first_seconds
-        end: End | None = "turn" if token in self._stops else None
-        self._sides[row] = replace(side, seconds=seconds, first_seconds=first, end=end)
 
     def finish(self, stopped: bool) -> Answers:
         """Return all answers with the reason for their end."""

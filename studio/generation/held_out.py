@@ -55,7 +55,7 @@ def select(
     has. Raises CompareError where it has none, DataError for a file that cannot be used.
     """
     if rows not in ("auto", "validation", "prompts"):
-        read, left_out = from_file(run, Path(rows), tokenizer)
+        read, left_out = _from_table(run, _open_file(Path(rows)), tokenizer)
         return read, [message("compare.note.left_out", count=left_out)] if left_out else []
     if rows != "prompts" and (kept := from_run(run, tokenizer, on_progress)):
         return kept, []
@@ -68,15 +68,12 @@ def from_training(
     run: Run, tokenizer: Any, count: int, on_progress: Callable[[float], None] = lambda share: None
 ) -> tuple[list[HeldOutRow], Any]:
     """Return up to `count` of the rows that a run was trained on, evenly spaced, and all as a dataset of tokens."""
-    config, day = run.config(), runs.day_of(run.id)
-    prepared = prepare.tokenize_and_split(config, tokenizer, on_progress, day)
+    prepared = prepare.tokenize_and_split(run.config(), tokenizer, on_progress, runs.day_of(run.id))
     if prepared.sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
     numbers = prepared.train_numbers
     chosen = numbers if len(numbers) <= count else [numbers[at * len(numbers) // count] for at in range(count)]
-    mapping = MappingConfig.model_validate(run.resolved()["mapping"])
-    rows = prepare.conversations_at(config, chosen, mapping, tokenizer, day, trained=True)
-    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows], prepared.train
+    return from_numbers(run, chosen, tokenizer, trained=True), prepared.train
 
 
 def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:
@@ -90,16 +87,11 @@ def from_prompts(run: Run, prompts: Sequence[str], tokenizer: Any) -> list[HeldO
     return [_prompt_row(renderer, (Turn("user", prompt),), None, tokenizer) for prompt in prompts]
 
 
-def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldOutRow]:
-    """Return those of a run's validation rows that have these numbers (see `PreparedData.validation_numbers`)."""
+def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any, *, trained: bool = False) -> list[HeldOutRow]:
+    """Return those of a run's validation rows, or of its training rows, that have these numbers."""
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
-    rows = prepare.conversations_at(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id))
+    rows = prepare.conversations_at(run.config(), numbers, mapping, tokenizer, runs.day_of(run.id), trained=trained)
     return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows]
-
-
-def from_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
-    """Return the rows of a file of prompts, with references where it has them, and how many were left out."""
-    return _from_table(run, _open_file(path), tokenizer)
 
 
 def _open_file(path: Path) -> Table:

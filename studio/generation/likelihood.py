@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.generation.generate import PromptBatchItem
-from studio.generation.model_set import ModelSet
+from studio.generation.generate import ModelSet, PromptBatchItem
 from studio.model import probe
 
 MAX_LOGITS = 1 << 26

@@ -6,14 +6,13 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from studio.reports.comparison_card import curve_places, remove_control_characters
 from studio.reports.fonts import Face, Faces
 
-_SCALE = 2
-"""Drawn twice as large and made smaller again, so that corners and the curve are smooth."""
-_MAX_CHARACTERS = 4000
-"""Characters of a text that are looked at; no picture holds as many."""
+_SCALE = 2  # drawn twice as large and made smaller again, so that corners and the curve are smooth
+_MAX_CHARACTERS = 4000  # characters of a text that are looked at; no picture holds as many
 PAGE, PANEL, LINE, INK, MUTED = "#f8f9fb", "#ffffff", "#e3e7ed", "#202939", "#4b5565"
 BEFORE, ACCENT, GOOD, WARN = "#98a2b3", "#0d9488", "#0f766e", "#9a4a08"
 _BOX = "□"
@@ -23,6 +22,9 @@ _INVISIBLE = re.compile(
     "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\U0001f3fb-\U0001f3ff\U000e0000-\U000e007f]"
 )
 """Marks that only change the character before them (joiners, variants, skin tones) or the direction of text."""
+
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,11 @@ class Canvas:
     def drawable(self, words: str, bold: bool = False) -> str:
         """Return a text in which every character that the font lacks is a box; those are remembered."""
         content = unicodedata.normalize("NFC", remove_control_characters(words[:_MAX_CHARACTERS])).expandtabs(4)
-        return "".join(self._drawable(character, self._face(bold)) for character in _INVISIBLE.sub("", content))
-
-    def _drawable(self, character: str, face: Face) -> str:
-        if face.draws(character):
-            return character
-        if character in _SUBSTITUTES:
-            return _SUBSTITUTES[character]
-        self.undrawn.add(character)
-        return _BOX if face.draws(_BOX) else "?"
+        content, face = _INVISIBLE.sub("", content), self._face(bold)
+        missing = {character for character in content if not face.draws(character)}
+        self.undrawn |= missing - _SUBSTITUTES.keys()
+        box = _BOX if face.draws(_BOX) else "?"
+        return content.translate({ord(character): _SUBSTITUTES.get(character, box) for character in missing})
 
     def fit(self, words: str, width: float, height: float, sizes: Sequence[int], bold: bool = False) -> FittedText:
         """Break a text into lines in the largest size that fits; in the smallest one it is cut."""
@@ -87,7 +85,7 @@ class Canvas:
             lines = wrap(content, width, lambda text, size=size: self.measure(text, size, bold))
             if len(lines) <= room and not longer:
                 return FittedText(lines, size, cut=False)
-        last, dots = lines[:room][-1].rstrip(" ,.;:"), self._drawable("…", self._face(bold))
+        last, dots = lines[:room][-1].rstrip(" ,.;:"), self.drawable("…", bold)
         while last and self.measure(last + dots, size, bold) > width:
             last = last[:-1].rstrip()
         return FittedText([*lines[: room - 1], last + dots], size, cut=True)
@@ -99,15 +97,15 @@ class Canvas:
 
     def panel(self, x: float, y: float, width: float, height: float, colour: str) -> None:
         """Draw a white panel with a bar of `colour` along its top."""
-        self._rounded(x, y, width, height, 18, [(0, 0, width, height, PANEL), (0, 0, width, 6, colour)])
+        self._rounded((x, y, width, height), 18, [(0, 0, width, height, PANEL), (0, 0, width, 6, colour)])
         box = [c * _SCALE for c in (x, y, x + width, y + height)]
         self._draw.rounded_rectangle(box, 18 * _SCALE, outline=LINE, width=_SCALE)
-        self._rounded(x, y, width, 6, 18, [(0, 0, width, 6, colour)], below=18)
+        self._rounded((x, y, width, 6), 18, [(0, 0, width, 6, colour)], below=18)
 
     def mark(self, x: float, y: float, size: float) -> None:
         """Draw the studio's mark: half grey, half teal."""
         halves = [(0, 0, size / 2, size, "#ccd3dd"), (size / 2, 0, size, size, ACCENT)]
-        self._rounded(x, y, size, size, size * 0.3, halves)
+        self._rounded((x, y, size, size), size * 0.3, halves)
 
     def curve(self, x: float, y: float, width: float, height: float, losses: Sequence[float]) -> None:
         """Draw the sparkline."""
@@ -137,26 +135,18 @@ class Canvas:
         small.save(file, "PNG", optimize=True)
         return file.getvalue()
 
-    def _rounded(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        radius: float,
-        areas: Sequence[tuple[float, float, float, float, str]],
-        below: float = 0,
-    ) -> None:
+    def _rounded(self, box: Box, radius: float, areas: Sequence[tuple[Any, ...]], below: float = 0) -> None:
         """Fill areas, clipped to a rounded rectangle that extends `below` pixels under the visible part."""
         from PIL import Image, ImageDraw
 
-        size = (round(width * _SCALE), round(height * _SCALE))
+        x, y, width, height = (round(c * _SCALE) for c in box)
+        size = (width, height)
         patch, mask = Image.new("RGB", size), Image.new("L", size)
-        for *box, colour in areas:
-            ImageDraw.Draw(patch).rectangle([c * _SCALE for c in box], fill=colour)
+        for *area, colour in areas:
+            ImageDraw.Draw(patch).rectangle([c * _SCALE for c in area], fill=colour)
         whole = (0, 0, size[0] - 1, size[1] - 1 + below * _SCALE)
         ImageDraw.Draw(mask).rounded_rectangle(whole, radius * _SCALE, fill=255)
-        self.image.paste(patch, (round(x * _SCALE), round(y * _SCALE)), mask)
+        self.image.paste(patch, (x, y), mask)
 
     def _face(self, bold: bool) -> Face:
         return self.faces.bold if bold else self.faces.regular

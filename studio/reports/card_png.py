@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from studio.data.language import is_hangul
 from studio.errors import CompareError
 from studio.reports import fonts
-from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, MUTED, WARN, Canvas, FittedText, line_height
+from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, MUTED, WARN, Box, Canvas, FittedText, line_height
 from studio.reports.comparison_card import Card, ScoreRow
 
 SIZES = {"square": (1080, 1080), "landscape": (1200, 675), "portrait": (1080, 1350)}
@@ -16,8 +16,7 @@ HEADLINE_METRICS = ("perplexity", "marker", "chrf", "ends")
 
 _ANSWER_FONT_SIZES = (84, 72, 60, 50, 43, 38, 34, 30, 27, 24, 22, 20)
 _RECIPE_LINES = 2
-_PANEL_PADDING, _PANEL_HEAD = 26, 58
-"""Space beside an answer, and from the top of its panel to its first line."""
+_PANEL_PADDING, _PANEL_HEAD = 26, 58  # space beside an answer, and from the top of its panel to its first line
 _COLOURS = {"better": GOOD, "worse": WARN, "unclear": MUTED}
 
 
@@ -29,14 +28,10 @@ def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
     """
     if size not in SIZES:
         raise CompareError("compare.card_size", size=str(size)[:40], sizes=", ".join(SIZES))
-    canvas = Canvas(*SIZES[size], fonts.find(_has_hangul(card, pair)))
-    return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").draw()
-
-
-def _has_hangul(card: Card, pair: int) -> bool:
     answers = card.pairs[pair]
     texts = [card.title, card.base, card.adapter, card.words("before"), answers.prompt, answers.before, answers.after]
-    return any(map(is_hangul, "".join([*texts, *card.recipe])))
+    canvas = Canvas(*SIZES[size], fonts.find(any(map(is_hangul, "".join([*texts, *card.recipe])))))
+    return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").draw()
 
 
 @dataclass
@@ -108,7 +103,7 @@ class _Drawing:
         y = top
         for side, name, (answer, tall) in zip(("before", "after"), (card.base, card.adapter), rooms, strict=True):
             x = left + (each + gap if side == "after" and not self.stacked else 0)
-            self._panel(x, y, each, tall, side, name, answer, size, lead)
+            self._panel((x, y, each, tall), side, name, answer, size, lead)
             y += tall + gap if self.stacked else 0
 
     def _fitted(self, answer: str, width: float, height: float, sizes: Sequence[int]) -> FittedText:
@@ -116,20 +111,9 @@ class _Drawing:
         content = answer if answer.strip() else self.card.words("empty")
         return self.canvas.fit(content, width - 2 * _PANEL_PADDING, height - _PANEL_HEAD - 16, sizes)
 
-    def _panel(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        side: str,
-        name: str,
-        answer: str,
-        size: int,
-        lead: float,
-    ) -> None:
-        canvas, after = self.canvas, side == "after"
-        canvas.panel(x, y, width, height, ACCENT if after else BEFORE)
+    def _panel(self, box: Box, side: str, name: str, answer: str, size: int, lead: float) -> None:
+        canvas, after, (x, y, width, height) = self.canvas, side == "after", box
+        canvas.panel(*box, ACCENT if after else BEFORE)
         left, edge, top = x + _PANEL_PADDING, x + width - _PANEL_PADDING, y + 18
         fitted = self._fitted(answer, width, height, [size])
         note = self._cut_words() if fitted.cut else ""

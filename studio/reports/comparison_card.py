@@ -218,7 +218,10 @@ def to_markdown(card: Card) -> str:
     if card.data_hash:
         facts.append(f"{card.words('data')}: {escape_inline(card.data_hash)}")
     if card.loss_line:
-        facts.append(f"{card.loss_line} {_sparkline(card.losses)}")
+        points = downsample(card.losses, _BAR_COUNT)
+        low, span = min(points), (max(points) - min(points)) or 1
+        bars = "".join(_BARS[round((point - low) / span * (len(_BARS) - 1))] for point in points)
+        facts.append(f"{card.loss_line} {bars}")
     if card.date:
         facts.append(f"{card.words('date')}: {escape_inline(card.date)}")
     if facts:
@@ -241,12 +244,6 @@ def table(board: Scoreboard, language: str) -> str:
         )
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
     return "\n".join([*lines, "", *(f"- {note}" for note in scoreboard_notes(board, language))])
-
-
-def _sparkline(losses: Sequence[float]) -> str:
-    points = downsample(losses, _BAR_COUNT)
-    low, span = min(points), max(points) - min(points)
-    return "".join(_BARS[round((point - low) / span * (len(_BARS) - 1)) if span else 0] for point in points)
 
 
 def fenced_block(content: str, language: str = "text") -> str:

@@ -33,8 +33,7 @@ _LATIN = (
 """Regular and bold, the best first; the Korean ones have Latin too."""
 
 _ENDINGS = (".ttf", ".otf", ".ttc")
-_MAX_FACES = 64
-"""Faces that are looked at in one collection."""
+_MAX_FACES = 64  # faces that are looked at in one collection
 _MISSING_CHARACTER = "\U0010ffff"
 """A code point that no font draws, which shows what a font does with those that it lacks."""
 

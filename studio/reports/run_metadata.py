@@ -118,11 +118,8 @@ def from_preset(config: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which a config differs from its preset, each with the preset's value."""
     if config.preset not in presets.names():
         return {}
-    return {
-        path: (first, second)
-        for path, (first, second) in differing([config, presets.load(config.preset)]).items()
-        if path not in NAMES
-    }
+    differences = differing([config, presets.load(config.preset)])
+    return {path: both for path, both in differences.items() if path not in NAMES}
 
 
 def differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:

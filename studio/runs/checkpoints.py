@@ -1,8 +1,7 @@
 """Checkpoints that are complete or absent, never half.
 
-A checkpoint is written into a folder with a hidden name, every file is synced to the disk and listed with its hash, and
-only then the folder gets its name. Old ones lose their name before they are removed. So a kill at any moment leaves
-whole checkpoints, and a damaged one is told from its hashes.
+A checkpoint is written into a hidden folder, every file is synced and listed with its hash, and only then the folder
+gets its name. Old ones lose theirs before they are removed. So a kill leaves whole checkpoints, and damage is detected.
 """
 
 import json

@@ -75,7 +75,7 @@ class Status(BaseModel):
 
 
 RESOURCE_USAGE = "vitals.json"
-"""What a run's process takes, written once a second while it works on the run (`train.pulse`)."""
+"""What a run's process takes, written once a second while it works on the run (`train.heartbeat`)."""
 
 ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{4}")
 
@@ -86,10 +86,8 @@ class Run:
     def __init__(self, path: Path):
         self.path = path
         self.id = path.name
-        self.adapter = path / "adapter"
-        """The folder of the result; it exists once the run has one."""
-        self.log = path / "run.log"
-        """The run's log in English, with the traceback of a failure."""
+        self.adapter = path / "adapter"  # the folder of the result; it exists once the run has one
+        self.log = path / "run.log"  # the run's log in English, with the traceback of a failure
         self.heartbeat_files = (path / "status.json", path / RESOURCE_USAGE)
         """The files that the run's owner writes again and again while the run waits or goes on."""
 
@@ -173,11 +171,7 @@ def day_of(run_id: str) -> date:
     return datetime.fromtimestamp(created_at(run_id), UTC).date()
 
 
-def _any_run(run: Run) -> bool:
-    return True
-
-
-_visible: ContextVar[Callable[[Run], bool]] = ContextVar("visible", default=_any_run)
+_visible: ContextVar[Callable[[Run], bool] | None] = ContextVar("visible", default=None)
 
 
 @contextmanager
@@ -192,7 +186,12 @@ def visible_only(visible: Callable[[Run], bool]) -> Iterator[None]:
 
 def is_restricted() -> bool:
     """Whether only some of the runs are known here: somebody asks who is not their owner."""
-    return _visible.get() is not _any_run
+    return _visible.get() is not None
+
+
+def _is_visible(run: Run) -> bool:
+    visible = _visible.get()
+    return visible is None or visible(run)
 
 
 def require_writable(run: Run) -> None:
@@ -213,16 +212,16 @@ def find(run_id: str) -> Run:
             return newest[0]
         raise RunError("run.none")
     run = Run(folder() / run_id)
-    if not ID.fullmatch(run_id) or not run.path.is_dir() or not _visible.get()(run):
+    if not ID.fullmatch(run_id) or not run.path.is_dir() or not _is_visible(run):
         raise RunError("run.unknown", id=run_id[:80])
     return run
 
 
 def all_runs() -> list[Run]:
     """Return all runs, the newest first."""
-    place, is_visible = folder(), _visible.get()
+    place = folder()
     ids = sorted((name for name in os.listdir(place) if ID.fullmatch(name)), reverse=True)
-    return [run for run_id in ids if is_visible(run := Run(place / run_id))]
+    return [run for run_id in ids if _is_visible(run := Run(place / run_id))]
 
 
 def alive_runs(devices: Sequence[str] = ()) -> list[Run]:

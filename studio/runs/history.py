@@ -1,7 +1,7 @@
-"""One summary per run, for lists: what it is called, where it stands, its loss in a few points, its place on the disk.
+"""One summary per run, for lists: its name, its state, its loss in a few points, its size on the disk.
 
-A list asks for all of them every few seconds, so a run is read again only when its files have changed, a live run's
-events only from where they were read to, and what is known of the others is kept in `<home>/summaries.json`.
+Lists are polled, so a run is read again only when its files have changed, a live run's events only from where they were
+read to, and what is known of the others is kept in `<home>/summaries.json`.
 """
 
 import contextlib
@@ -104,8 +104,7 @@ class _Cached(BaseModel):
 
 _file: TypeAdapter[dict[str, _Cached]] = TypeAdapter(dict[str, _Cached])
 _lock = threading.Lock()
-_cache: dict[Path, dict[str, _Cached]] = {}
-"""By the home's folder of runs, then by the run's id."""
+_cache: dict[Path, dict[str, _Cached]] = {}  # by the home's folder of runs, then by the run's id
 
 
 def all_summaries() -> list[Summary]:
@@ -113,7 +112,11 @@ def all_summaries() -> list[Summary]:
     folder = runs.folder()
     with _lock:
         if (known := _cache.get(folder)) is None:
-            known = _cache[folder] = _load_stored()
+            known = _cache[folder] = {}
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # missing, or of another version
+                content = json.loads((home() / "summaries.json").read_bytes())
+                if content["format"] == _FORMAT:
+                    known |= _file.validate_python(content["runs"])
         there = runs.all_runs()
         fresh = [run for run in there if _refresh(run, known)]
         removed = known.keys() - {run.id for run in there}
@@ -121,7 +124,9 @@ def all_summaries() -> list[Summary]:
             del known[run_id]
         listed = {run.id: _with_current_state(run, known[run.id].summary) for run in there}
         if removed or any(not listed[run.id].alive for run in fresh):
-            _store(known)
+            content = {"format": _FORMAT, "runs": _file.dump_python(known, mode="json")}
+            with contextlib.suppress(HomeError, OSError):  # only a cache: the next start reads the runs again
+                replace_file(home() / "summaries.json", json.dumps(content, ensure_ascii=False))
         return list(listed.values())
 
 
@@ -223,18 +228,3 @@ def disk_use(run: Run) -> dict[str, int]:
             with contextlib.suppress(OSError):
                 used[part] += os.stat(os.path.join(folder, name)).st_size
     return {part: size for part, size in used.items() if size}
-
-
-def _load_stored() -> dict[str, _Cached]:
-    """Return what an earlier process knew; nothing when its file is missing, damaged or of another version."""
-    try:
-        content = json.loads((home() / "summaries.json").read_bytes())
-        return _file.validate_python(content["runs"]) if content["format"] == _FORMAT else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _store(known: dict[str, _Cached]) -> None:
-    content = json.dumps({"format": _FORMAT, "runs": _file.dump_python(known, mode="json")}, ensure_ascii=False)
-    with contextlib.suppress(HomeError, OSError):  # only a cache: without it, the next start reads the runs again
-        replace_file(home() / "summaries.json", content)

@@ -1,7 +1,7 @@
 """Deleted runs: a run is moved into `<home>/trash` as it is, and moved back to undo that.
 
-A run moves by one rename, whose new name holds the time, so a kill leaves it in one place or the other and whole. What
-lies there goes for good when the trash is emptied, and after thirty days at the next start.
+A run moves by one rename, so a kill leaves it in one place or the other and whole. The trash is emptied on request, and
+after thirty days at the next start.
 """
 
 import re
@@ -59,7 +59,13 @@ def deleted_runs() -> list[DeletedRun]:
 def delete(run: Run) -> DeletedRun:
     """Move a run into the trash. Raises RunError when it is alive, gone, or held open by another program."""
     with block_starts():
-        require_inactive(run)
+        if not run.path.is_dir():
+            raise RunError("run.unknown", id=run.id)
+        status = runs.try_status(run)
+        if status and status.state.alive:
+            if there := runs.remote_owner(run):
+                raise RunError("run.alive_elsewhere", run=run.id, **there)
+            raise RunError("run.alive", run=run.id)
         now = int(time.time() * 1000)
         moved = DeletedRun(run.id, now / 1000, folder() / f"{now}~{run.id}")
         _move(run.path, moved.path, run.id)
@@ -93,17 +99,6 @@ def empty(older_than: float = 0) -> int:
 def block_starts() -> AbstractContextManager[None]:
     """Keep every process from starting or resuming a run."""
     return locks.acquire(home() / "start.lock")
-
-
-def require_inactive(run: Run) -> None:
-    """Raise RunError for a run that is active or queued, and for one that is gone."""
-    if not run.path.is_dir():
-        raise RunError("run.unknown", id=run.id)
-    status = runs.try_status(run)
-    if status and status.state.alive:
-        if there := runs.remote_owner(run):
-            raise RunError("run.alive_elsewhere", run=run.id, **there)
-        raise RunError("run.alive", run=run.id)
 
 
 def _move(path: Path, to: Path, run_id: str) -> None:

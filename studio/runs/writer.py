@@ -34,8 +34,7 @@ class RunWriter(Run):
     def __init__(self, path: Path):
         super().__init__(path)
         self._lock = threading.Lock()
-        self._written = float("-inf")
-        """When the status was written last, by the monotonic clock."""
+        self._written = float("-inf")  # when the status was written last, by the monotonic clock
         self._status = Status.model_validate_json((path / "status.json").read_bytes())
 
     @classmethod

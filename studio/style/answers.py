@@ -16,8 +16,7 @@ from studio.compare.columns import Column
 from studio.config import GenerationConfig
 from studio.files import user_cache
 from studio.generation import generate
-from studio.generation.generate import PromptBatchItem
-from studio.generation.model_set import BASE_MODEL, ModelSet
+from studio.generation.generate import BASE_MODEL, ModelSet, PromptBatchItem
 from studio.journal import Journal, digest
 
 FOLDER = "style"

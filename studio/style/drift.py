@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from studio.generation.generate import ModelSet
 from studio.generation.held_out import HeldOutRow
 from studio.generation.likelihood import MAX_LOGITS
-from studio.generation.model_set import ModelSet
 from studio.model import probe
 from studio.style import bootstrap
 from studio.style.bootstrap import Array, Estimate

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from studio.generation import likelihood
-from studio.generation.generate import PromptBatchItem
+from studio.generation.generate import ModelSet, PromptBatchItem
 from studio.generation.likelihood import MAX_LOGITS
-from studio.generation.model_set import ModelSet
 from studio.model import probe
 
 Ids = Sequence[int]

@@ -13,9 +13,8 @@ from studio.errors import PromptError
 from studio.evaluate.metrics import detect_language
 from studio.files import replace_file
 from studio.generation import held_out, likelihood
-from studio.generation.generate import PromptBatchItem
+from studio.generation.generate import ModelSet, PromptBatchItem
 from studio.generation.held_out import HeldOutRow
-from studio.generation.model_set import ModelSet
 from studio.journal import digest
 from studio.runs import Run
 from studio.style import fluency, prompt_likelihood, question_fit

@@ -30,8 +30,13 @@ class Diagnosis:
     @property
     def words(self) -> list[Message]:
         """The phases, a sentence each."""
-        steps = self.phases[-1].last if self.phases else 0
-        return [_phase_words(p, steps, not self.over and p is self.phases[-1]) for p in self.phases]
+        sentences = []
+        for phase in self.phases:
+            values = {name: format_figure(getattr(phase, name)) for name in ("first", "last", "start", "end")}
+            now = "_now" if not self.over and phase is self.phases[-1] else ""
+            pace_words = pace(phase.per_100, self.phases[-1].last)
+            sentences.append(message(f"diagnosis.phase.{phase.kind}{now}", **values, **pace_words))
+        return sentences
 
     def text(self, language: str = DEFAULT_LANGUAGE) -> list[str]:
         """Return the whole reading as lines of plain text."""
@@ -55,12 +60,6 @@ class Diagnosis:
                 for one in self.findings
             ],
         }
-
-
-def _phase_words(phase: Phase, steps: int, goes_on: bool) -> Message:
-    values = {"first": format_figure(phase.first), "last": format_figure(phase.last)} | pace(phase.per_100, steps)
-    values |= {"start": format_figure(phase.start), "end": format_figure(phase.end)}
-    return message(f"diagnosis.phase.{phase.kind}{'_now' if goes_on else ''}", **values)
 
 
 def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Diagnosis:

@@ -1,9 +1,7 @@
-"""Signs in a run's curves: of overfitting, divergence, a learning rate too high or too low, too few steps, and others.
+"""Signs in a run's curves, one function each: overfitting, divergence, a learning rate too high or too low, and others.
 
-Each function looks for one thing and returns a `Finding` or None. A finding needs an effect that is large (a share of
-the loss) and sure (standard errors). The thresholds are set so that well-behaved curves with normal, skewed, heavy and
-correlated noise give no warning in at least 95 of 100, which `tests/train/test_diagnosis.py` measures anew, and so that
-the recorded curves in `tests/train/curves` get different diagnoses.
+A finding needs an effect that is large (a share of the loss) and sure (standard errors). The thresholds give well-
+behaved curves no warning in at least 95 of 100 (`tests/train/test_diagnosis.py`).
 """
 
 import math
@@ -22,15 +20,13 @@ Severity = Literal["good", "note", "warning", "error"]
 
 _SURE = 8.0
 """Standard errors of a difference between two levels: the least of some levels is compared, and noise is not normal."""
-_SURE_OF_PHASE = 4.0
-"""The same where the phases say so too."""
+_SURE_OF_PHASE = 4.0  # the same where the phases say so too
 _USUAL_RATE = 1e-4
 """Learning rates for LoRA in use lie between this and a few thousandths (Biderman et al. 2024, "LoRA learns less and
 forgets less", table of best rates); a flat curve under a smaller one points to the rate."""
 _FAR = 5.0
 """Times the limit from which clipped gradients are reported: two or three times are usual in small models."""
-_JUDGED = 20
-"""Logged losses that a judgement about the rate needs."""
+_JUDGED = 20  # logged losses that a judgement about the rate needs
 
 
 @dataclass(frozen=True)
@@ -79,12 +75,10 @@ class Measurements:
         if not self.count:
             self.rate = 0.0
             return
-        self.window = min(self.count, max(3, self.count // 10))
-        """Losses that make a level."""
+        self.window = min(self.count, max(3, self.count // 10))  # losses that make a level
         self.start = float(numpy.median(self.losses[:3]))
         self.end = float(numpy.median(self.losses[-self.window :]))
-        self.rate = float(self.rates.max())
-        """The highest learning rate so far."""
+        self.rate = float(self.rates.max())  # the highest learning rate so far
         self.noise = noise_of(self.losses[-max(12, self.count // 3) :])
         """Noise of a single loss in the last third, or in all of them where that is less known."""
         self.error = _level_error(self.noise, self.window)

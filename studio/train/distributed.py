@@ -5,7 +5,6 @@ Rows, settings and checkpoints come to the others from the run's directory, so a
 
 import json
 import time
-from pathlib import Path
 from typing import Any, get_args
 
 from typing_extensions import override
@@ -79,14 +78,6 @@ def train_worker(run: NullRunWriter, host: ModelHost) -> None:
     except NonFiniteLoss:  # the main process reports it
         trainer.restore_last_finite()
         host.gather()
-
-
-def require_same_sharding(run: Run, resume_from: Path) -> None:
-    """Raise RunError for a checkpoint whose optimizer's state would not be found, since it was spread or is to be."""
-    if processes.sharded() and not (resume_from / "optimizer.bin").exists():
-        raise RunError("run.was_whole", run=run.id)
-    if not processes.sharded() and not (resume_from / "optimizer.pt").exists():
-        raise RunError("run.was_sharded", run=run.id)
 
 
 def write_failure(run: Run, error: StudioError) -> None:

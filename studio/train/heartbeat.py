@@ -18,7 +18,19 @@ INTERVAL_SECONDS = 1.0
 def writing(run: Run) -> Iterator[None]:
     """Write the signs of life of a run until its work is over."""
     over = threading.Event()
-    thread = threading.Thread(target=_beat, args=(run, over), name="pulse", daemon=True)
+    path, draft = run.path / RESOURCE_USAGE, run.path / f".{RESOURCE_USAGE}.draft"
+
+    def beat() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                draft.write_text(resource_usage.measure().model_dump_json())
+                os.replace(draft, path)
+            if over.wait(INTERVAL_SECONDS):
+                break
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+    thread = threading.Thread(target=beat, name="pulse", daemon=True)
     thread.start()
     try:
         yield
@@ -33,15 +45,3 @@ def latest(run: Run) -> ResourceUsage | None:
         return ResourceUsage.model_validate_json((run.path / RESOURCE_USAGE).read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def _beat(run: Run, over: threading.Event) -> None:
-    path, draft = run.path / RESOURCE_USAGE, run.path / f".{RESOURCE_USAGE}.draft"
-    while True:
-        with contextlib.suppress(OSError):
-            draft.write_text(resource_usage.measure().model_dump_json())
-            os.replace(draft, path)
-        if over.wait(INTERVAL_SECONDS):
-            break
-    with contextlib.suppress(OSError):
-        draft.unlink(missing_ok=True)

@@ -1,8 +1,7 @@
 """A loss curve cut into its phases: where it falls fast, falls slowly, lies flat, swings or rises.
 
-The curve is smoothed once, into medians of stretches that grow by a fifth from the first step on (a curve's early part
-goes by fast) up to a fortieth of the run. Lines through the stretches are fitted by least squares, as few as will do; a
-phase is one line, or several that go the same way.
+The curve is smoothed into medians of stretches, which grow by a fifth from the first step on up to a fortieth of the
+run. Lines through them are fitted by least squares, as few as will do; a phase is one line, or several of one kind.
 """
 
 import itertools
@@ -18,23 +17,18 @@ Piece = tuple[Kind, int, int]
 """A row of stretches: its kind, its first stretch, and the one after its last."""
 
 _GROWTH, _SHARE = 0.2, 40
-_SHORTEST = 4
-"""Stretches of a phase, at least."""
-_PENALTY = 30.0
-"""Times the variance of a single loss, by which one more line must better the sum of squares."""
-_SURE = 2.5
-"""Standard errors by which a slope must differ from nothing."""
+_SHORTEST = 4  # stretches of a phase, at least
+_PENALTY = 30.0  # times the variance of a single loss, by which one more line must better the sum of squares
+_SURE = 2.5  # standard errors by which a slope must differ from nothing
 _LAGS = (1, 2, 4, 8)
 """Logged steps over which the noise is measured: batches of like length follow one another, so that neighbours differ
 less than the curve scatters."""
-_MEASURED = 2000
-"""Differences, about, from which the noise of a long curve is measured."""
+_MEASURED = 2000  # differences, about, from which the noise of a long curve is measured
 _JAGGED, _JAGGED_SHORT = 3.0, 4.5
 """Times the noise of the quietest third, from which a curve is called jagged; that of a few losses is known less."""
 _FLAT_PACE, _FLAT_SHARE = 0.1, 0.01
 """A fall or rise is none to speak of below this share of the run's mean pace, and below this share of the loss."""
-_FAST = 1.5
-"""Times the run's mean pace, from which a fall is called fast."""
+_FAST = 1.5  # times the run's mean pace, from which a fall is called fast
 
 
 @dataclass(frozen=True)

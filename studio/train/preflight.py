@@ -1,10 +1,11 @@
 """Everything that can be known of a run before minutes are spent on it."""
 
+import contextlib
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 from studio.config import RunConfig
 from studio.data import prepare
@@ -16,10 +17,6 @@ from studio.model import catalogue, estimate, limits, load, skeleton, weights
 from studio.model.hardware import Choice
 from studio.train import plan, samples
 from studio.train.plan import Plan
-
-Result = TypeVar("Result")
-
-TRACKER_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
 
 @dataclass(frozen=True)
@@ -49,28 +46,59 @@ def check(
     blocks: list[Message] = []
     warnings: list[Message] = []
     facts: list[Message] = []
+
+    def attempt(work: Callable[[], Any]) -> Any:
+        """Return the result of `work`; what it raises stands in the way of the run."""
+        try:
+            return work()
+        except StudioError as error:
+            blocks.append(error.message)
+
     for tracker in config.train.trackers:
-        if importlib.util.find_spec(TRACKER_PACKAGES[tracker]) is None:
+        if importlib.util.find_spec(tracker) is None:
             blocks.append(RunError("run.no_tracker", tracker=tracker).message)
-    report = _attempt(lambda: prepare.inspect(config, on_progress), blocks)
+    report: Report | None = attempt(lambda: prepare.inspect(config, on_progress))
     if report:
         blocks += report.blocks
         warnings += [problem.message for problem in report.problems]
-    _check_availability(config, token, blocks, warnings, facts)
-    located = _attempt(lambda: load.locate(config.model), []) if not blocks else None
+    known = catalogue.describe(config.model, token)
+    if known.problem:
+        blocks.append(known.problem)
+    if known.where != "nowhere":
+        if known.licence:
+            facts.append(message("log.licence", id=known.id, licence=known.licence))
+        else:
+            warnings.append(message("log.no_licence", id=known.id))
+        if not known.here:
+            facts.append(message("log.to_fetch", id=known.id, size=catalogue.size(known.bytes)))
+            if known.gated:
+                warnings.append(message("log.gated", id=known.id))
+    located: load.Located | None = None
+    if not blocks:
+        with contextlib.suppress(StudioError):
+            located = load.locate(config.model)
     if located:
-        _check_files(config, located, blocks, warnings)
+        if left := attempt(lambda: weights.check(located.path, located.id)):
+            names = ", ".join(left[:3])
+            warnings.append(message("log.unused_weights", id=located.id, count=len(left), names=names))
+        tokenizer = attempt(lambda: load.load_tokenizer(config.model))
+        sizes = attempt(lambda: skeleton.build(located.path, config.lora)) if not blocks else None
+        if tokenizer and sizes:
+            attempt(lambda: limits.require_embeddings(tokenizer, sizes.embeddings, located.id))
+        rotary = located.settings.get("max_position_embeddings")
+        if rotary and limits.positions(located.settings) is None and config.data.max_length > rotary:
+            warnings.append(message("log.beyond_positions", length=config.data.max_length, most=rotary))
     room = float(shutil.disk_usage(home()).free)
-    planned = None
+    planned: Plan | None = None
     if located and not blocks and report and report.lengths is not None:
         longest = int(report.lengths.clip(max=report.max_length).max())
-        planned = _attempt(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free), blocks)
+        planned = attempt(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free))
     if planned is None:
         return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
-    _attempt(lambda: require_disk(planned, room), blocks)
+    attempt(lambda: require_disk(planned, room))
     warnings += planned.warnings
     if not planned.memory.is_whole:
-        _attempt(lambda: skeleton.require_trainable(located.path, config.lora), blocks)
+        attempt(lambda: skeleton.require_trainable(located.path, config.lora))
     facts.append(planned.trained)
     seconds = training_seconds(config, planned, report, located)
     if config.samples.mode == "auto" and seconds is not None:
@@ -84,48 +112,6 @@ def check(
         seconds *= 1 + timeline.share
     choices = (planned.precision, *planned.choices)
     return Preflight(tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), choices)
-
-
-def _check_availability(
-    config: RunConfig, token: str | None, blocks: list[Message], warnings: list[Message], facts: list[Message]
-) -> None:
-    """Say whether the model can be had, under which licence, and what is still to be fetched."""
-    known = catalogue.describe(config.model, token)
-    if known.problem:
-        blocks.append(known.problem)
-    if known.where == "nowhere":
-        return
-    if known.licence:
-        facts.append(message("log.licence", id=known.id, licence=known.licence))
-    else:
-        warnings.append(message("log.no_licence", id=known.id))
-    if not known.here:
-        facts.append(message("log.to_fetch", id=known.id, size=catalogue.size(known.bytes)))
-        if known.gated:
-            warnings.append(message("log.gated", id=known.id))
-
-
-def _check_files(config: RunConfig, located: load.Located, blocks: list[Message], warnings: list[Message]) -> None:
-    """Say whether the model's weights are all there, and whether its tokenizer and the adapter fit it."""
-    left = _attempt(lambda: weights.check(located.path, located.id), blocks)
-    if left:
-        warnings.append(message("log.unused_weights", id=located.id, count=len(left), names=", ".join(left[:3])))
-    tokenizer = _attempt(lambda: load.load_tokenizer(config.model), blocks)
-    sizes = _attempt(lambda: skeleton.build(located.path, config.lora), blocks) if not blocks else None
-    if tokenizer and sizes:
-        _attempt(lambda: limits.require_embeddings(tokenizer, sizes.embeddings, located.id), blocks)
-    rotary = located.settings.get("max_position_embeddings")
-    if rotary and limits.positions(located.settings) is None and config.data.max_length > rotary:
-        warnings.append(message("log.beyond_positions", length=config.data.max_length, most=rotary))
-
-
-def _attempt(poll: Callable[[], Result], blocks: list[Message]) -> Result | None:
-    """Return what `poll` finds; what it raises stands in the way of the run."""
-    try:
-        return poll()
-    except StudioError as error:
-        blocks.append(error.message)
-        return None
 
 
 def require_disk(planned: Plan, room: float) -> None:

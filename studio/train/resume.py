@@ -1,8 +1,7 @@
 """What a resumed run rests on, and what may be different from the run that was begun.
 
-A resumed run must end where the same run would have ended without a break. So its data, its base and its settings are
-those it began with, but for the few that change how the same sum is computed, how often something is looked at, or how
-long the run goes on.
+It must end where the same run would have ended without a break: data, base and settings are those it began with, but
+for the few that change how the same sum is computed, how often something is measured, or how long the run goes on.
 """
 
 from collections.abc import Mapping

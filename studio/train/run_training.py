@@ -56,7 +56,6 @@ def train(
         distributed.raise_if_requested(run)
 
     def save(folder: Path) -> None:
-        assert host.loaded is not None
         adapter.save(host.peft, host.loaded.tokenizer, folder, host.loaded.located.identity, host.whole)
 
     run.enter(State.PREPARING)
@@ -134,7 +133,8 @@ def _prepare(
     fingerprints = {"data": prepared.sha256, "base": located.identity}
     if resume_from:
         resume.require_same(run, fingerprints)
-        distributed.require_same_sharding(run, resume_from)
+        if not (resume_from / ("optimizer.bin" if processes.sharded() else "optimizer.pt")).exists():
+            raise RunError("run.was_whole" if processes.sharded() else "run.was_sharded", run=run.id)
     run.note(message("log.rows", rows=report.rows, usable=report.usable, validation=report.validation))
     for problem in report.problems:
         run.note(problem.message, "warning")

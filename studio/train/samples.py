@@ -15,9 +15,8 @@ from studio.data.prepare import PreparedData
 from studio.data.tokens import stop_ids
 from studio.errors import PromptError
 from studio.generation import generate, held_out
-from studio.generation.generate import ColumnAnswer, PromptBatchItem, noise_key
+from studio.generation.generate import BASE_MODEL, ColumnAnswer, ModelSet, PromptBatchItem, noise_key
 from studio.generation.held_out import GENERAL, HeldOutRow
-from studio.generation.model_set import BASE_MODEL, ModelSet
 from studio.i18n import Message, message
 from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.model.hardware import Choice
@@ -240,7 +239,6 @@ def start(
     config = run.config()
     if config.samples.mode == "off":
         return None
-    assert host.loaded is not None
     try:
         rows, choices = _choose_prompts(run, config, prepared, host.loaded.tokenizer)
         lines = map(_parse, run.lines(FILE)[0] if resumed_at is not None else ())
@@ -315,7 +313,6 @@ def answer(
     base: bool,
 ) -> list[ColumnAnswer]:
     """Answer all rows with the adapter as it is, or with the base, and leave no trace in the training."""
-    assert host.loaded is not None
     tokenizer, names = host.loaded.tokenizer, (BASE_MODEL if base else TUNED,)
     stops = sorted(stop_ids(tokenizer, host.loaded.model.generation_config))
     models = ModelSet(host.peft, tokenizer, stops, names, mixes=False)

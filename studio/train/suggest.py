@@ -1,7 +1,6 @@
 """Settings that suit the data, the model and the device: what to change, each with its figures and its reason.
 
-The rules of thumb are named where they stand. What is close enough already stays: an optimum is broad, and a list of
-small corrections would hide the one that matters.
+What is close enough stays: an optimum is broad, and many small corrections would hide the one that matters.
 """
 
 import math
@@ -54,7 +53,7 @@ class Advice:
         return {s.path: s.value for s in self.suggestions if paths is None or s.path in paths}
 
 
-class Draft:
+class _Draft:
     """The settings as the rules have changed them so far; a later rule sees what the earlier ones decided."""
 
     def __init__(self, config: RunConfig, report: Report, located: Located | None, free: Sequence[float]):
@@ -88,17 +87,14 @@ class Draft:
 
     @property
     def rows_per_step(self) -> int:
-        """Rows of an optimizer step."""
         return self.config.train.batch_size * self.config.train.gradient_accumulation
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole run."""
         return plan.count_steps(self.config.train, self.rows)
 
     def plan(self, **changes: Any) -> Plan:
         """Plan a run with the settings, some of them changed for the question (`train__batch_size=1`)."""
-        assert self.located is not None
         config = self.config.with_settings({name.replace("__", "."): value for name, value in changes.items()})
         longest = int(min(self.report.lengths.max(), config.data.max_length))
         return plan.make(config, self.located, rows=self.rows, longest=longest, free=self.free)
@@ -125,23 +121,17 @@ def suggest(
     report = prepare.inspect(config, on_progress)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
         report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
-    draft = Draft(config, report, load.locate(config.model), (free,) if isinstance(free, int | float) else free)
-    korean = _is_korean(config)
+    draft = _Draft(config, report, load.locate(config.model), (free,) if isinstance(free, int | float) else free)
+    letters = [letter for row in prepare.table(config.data).rows(0, LANGUAGE_ROWS) for letter in str(row)]
+    korean = 3 * sum("가" <= letter <= "힣" for letter in letters) > sum(map(str.isalpha, letters))
     if not draft.knows_lengths:
         draft.warnings.append(message("suggest.warn.no_model", id=config.model.id))
     elif korean and config.model.id == BUILTIN_MODEL:
         draft.warnings.append(message("suggest.warn.korean_builtin"))
-    for rule in _RULES:
+    sizes = (_length, _rank, _memory) if draft.knows_lengths else ()
+    for rule in (_precision, _validation, *sizes, _batches, _epochs, _learning_rate, _warm_up, _intervals):
         rule(draft)
     return Advice(draft.suggestions, tuple(_facts(draft, korean)), tuple(draft.warnings))
-
-
-def _is_korean(config: RunConfig) -> bool:
-    """Whether more than a third of the letters of the first rows are Hangul."""
-    rows = prepare.table(config.data).rows(0, LANGUAGE_ROWS)
-    letters = [letter for row in rows for letter in str(row) if letter.isalpha()]
-    hangul = sum("가" <= letter <= "힣" for letter in letters)
-    return 3 * hangul > len(letters)
 
 
 def _brief(value: float) -> str:
@@ -149,7 +139,7 @@ def _brief(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _facts(draft: Draft, korean: bool) -> Iterator[Message]:
+def _facts(draft: _Draft, korean: bool) -> Iterator[Message]:
     report, located = draft.report, draft.located
     yield message(f"suggest.read.{report.detected.mapping.shape}", rows=f"{report.usable:,}")
     if figures := report.token_figures:
@@ -163,14 +153,14 @@ def _facts(draft: Draft, korean: bool) -> Iterator[Message]:
     yield message("suggest.read.device", device=hardware.device_name(), free=size(int(sum(draft.free))))
 
 
-def _precision(draft: Draft) -> None:
+def _precision(draft: _Draft) -> None:
     wanted = draft.config.model.precision
     best = hardware.precision("auto", draft.architecture.get("model_type", ""))
     if wanted not in ("auto", best.value):
         draft.set(best.reason, {"model.precision": "auto"})
 
 
-def _validation(draft: Draft) -> None:
+def _validation(draft: _Draft) -> None:
     """Hold a tenth back, and not more than about two hundred rows: as many tell the loss to a few percent."""
     usable = draft.report.usable
     if draft.config.data.validation.kind != "none" or usable < MIN_ROWS_TO_SPLIT:
@@ -181,10 +171,8 @@ def _validation(draft: Draft) -> None:
     draft.set(reason, {"data.validation.kind": "fraction", "data.validation.fraction": share})
 
 
-def _length(draft: Draft) -> None:
+def _length(draft: _Draft) -> None:
     """Cover 99 % of the rows, or all where the longest are little longer; at most what the model was made for."""
-    if not draft.knows_lengths:
-        return
     import numpy
 
     lengths, now = draft.report.lengths, draft.config.data.max_length
@@ -200,15 +188,13 @@ def _length(draft: Draft) -> None:
     draft.set(reason, {"data.max_length": wanted})
 
 
-def _rank(draft: Draft) -> None:
+def _rank(draft: _Draft) -> None:
     """Give the adapter as many weights as there are tokens to learn, as far as a rank of 128 goes.
 
     LoRA is as good as full training while its capacity is above what the data hold, and not better with more
     (Schulman et al. 2025, LoRA Without Regret, which also keeps alpha at 32 for every rank). Alpha equal to the rank or
     twice the rank, as many recipes have it, stays.
     """
-    if not draft.knows_lengths:
-        return
     lora = draft.config.lora
     weights = skeleton.build(draft.located.path, lora).trained / lora.r
     tokens = draft.report.token_figures["trained"]
@@ -222,14 +208,12 @@ def _rank(draft: Draft) -> None:
         draft.set(message("suggest.alpha", rank=rank), {"lora.alpha": 32})
 
 
-def _memory(draft: Draft) -> None:
+def _memory(draft: _Draft) -> None:
     """Quantize a base that does not fit, then shorten the rows; leave out what saves memory that is not short.
 
     4-bit NF4 with a 16-bit adapter trains as well as 16 bits (Dettmers et al. 2023, QLoRA), but slower; so it is for
     what does not fit without.
     """
-    if not draft.knows_lengths:
-        return
     if quantization.saved_quantization(draft.located.settings) is None:
         quantized = draft.config.model.quantization != "none"
         checkpointing = "off" if quantized else "auto"
@@ -261,7 +245,7 @@ def _sums(planned: Plan) -> dict[str, str]:
     return {"need": size(int(planned.memory.total)), "free": size(int(planned.free))}
 
 
-def _batches(draft: Draft) -> None:
+def _batches(draft: _Draft) -> None:
     """Take 8 rows a step for up to 1,000 rows, 16 up to 10,000 and 32 above, in parts that fit.
 
     LoRA loses more by large batches than full training does, at every rank (Schulman et al. 2025, LoRA Without Regret);
@@ -290,7 +274,7 @@ def _batches(draft: Draft) -> None:
     draft.set(reason, {"train.batch_size": best, "train.gradient_accumulation": product // best})
 
 
-def _epochs(draft: Draft) -> None:
+def _epochs(draft: _Draft) -> None:
     """Go three times through up to 5,000 rows, twice through up to 50,000, once above; oftener where 60 steps are more.
 
     Three epochs are what Alpaca (Taori et al. 2023) and QLoRA's smaller sets (Dettmers et al. 2023, table 9) were tuned
@@ -314,7 +298,7 @@ def _epochs(draft: Draft) -> None:
     draft.set(reason, ({"train.max_steps": None} if train.max_steps else {}) | {"train.epochs": float(wanted)})
 
 
-def _learning_rate(draft: Draft) -> None:
+def _learning_rate(draft: _Draft) -> None:
     """Ten times what full training takes, by the model's width; fifteen times for runs of under a hundred steps.
 
     LoRA Without Regret (Schulman et al. 2025) fits 5e-5 × 10 × (2000 / hidden size) ^ 0.78 for Llama and ^ 0.08 for
@@ -342,7 +326,7 @@ def _rate(value: float) -> str:
     return f"{value:.0e}".replace("e-0", "e-")
 
 
-def _warm_up(draft: Draft) -> None:
+def _warm_up(draft: _Draft) -> None:
     """Let the rate rise over a twentieth of the steps (QLoRA takes 3 %), at most a hundred; never over a fifth."""
     train, steps = draft.config.train, draft.steps
     if train.schedule == "constant":
@@ -355,7 +339,7 @@ def _warm_up(draft: Draft) -> None:
     draft.set(reason, ({"train.warmup_ratio": 0.0} if train.warmup_ratio else {}) | {"train.warmup_steps": wanted})
 
 
-def _intervals(draft: Draft) -> None:
+def _intervals(draft: _Draft) -> None:
     """Score the validation rows about ten times a run, save at least every quarter of an hour, draw fifty points."""
     train, steps = draft.config.train, draft.steps
     if train.logging_steps > max(1, steps // 20):
@@ -377,6 +361,3 @@ def _intervals(draft: Draft) -> None:
         draft.set(reason, {"train.eval_steps": every})
     if train.keep == "last":
         draft.set(message("suggest.keep"), {"train.keep": "best"})
-
-
-_RULES = (_precision, _validation, _length, _rank, _memory, _batches, _epochs, _learning_rate, _warm_up, _intervals)

@@ -31,8 +31,7 @@ from studio.train.samples import SampleWriter
 
 MAX_SKIPPED_STEPS = 20
 """Steps in a row that float16's gradient scaler may skip: it halves its scale of 65,536 at each."""
-_SEED_STRIDE = 1_000_003
-"""Between the seeds of two steps: a prime, larger than any number of processes."""
+_SEED_STRIDE = 1_000_003  # between the seeds of two steps: a prime, larger than any number of processes
 
 
 class StudioTrainer(PackedTrainer):
@@ -241,7 +240,6 @@ def build_trainer(
     resumed: bool,
 ) -> Any:
     """Put a new adapter into the base on `host` and return the `StudioTrainer` that will train it."""
-    assert host.loaded is not None
     settings, loaded = plan.settings, host.loaded
     rows = settings.batch_size * settings.gradient_accumulation
     lora = adapter.lora_config(config.lora, loaded.model)

@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.i18n import Message, message
 from studio.train.measure import TrialResult
-from studio.train.oom_advice import OomAdvice
+from studio.train.plan import OomAdvice
 from studio.train.preflight import Preflight
 from studio.ui import recipe_views, views
 from studio.ui.failures import box, lines, way_to

@@ -6,8 +6,7 @@ Pure functions without Gradio. Whatever comes from names, files or programs is e
 import html
 from collections.abc import Sequence
 
-from studio.export.estimate import ExportEstimate
-from studio.export.inventory import SavedExport
+from studio.export.inventory import ExportEstimate, SavedExport
 from studio.export.request import KINDS, MERGED, RUNNER, Kind
 from studio.i18n import has, text
 from studio.ui import views

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from studio import runs
 from studio.runs import State, Status, checkpoints
-from studio.train import oom_advice
-from studio.train.oom_advice import OomAdvice
+from studio.train import plan
+from studio.train.plan import OomAdvice
 from studio.ui import living, run_reader
 from studio.ui.living import Living
 from studio.ui.run_reader import RunReader, RunSnapshot
@@ -89,7 +89,7 @@ class Following:
         if self.status is None or self.alive or self.run_id is None:
             return []
         run = runs.Run(runs.folder() / self.run_id)
-        return oom_advice.advice(run) if oom_advice.is_out_of_memory(run) else []
+        return plan.oom_advice(run) if plan.is_out_of_memory(run) else []
 
     @property
     def has_result(self) -> bool:

@@ -85,7 +85,7 @@ def rows(evaluation: Evaluation | None, order: Order, language: str) -> str:
     board = evaluation.board
     chosen = list(range(len(evaluation.pairs)))
     if _sortable(evaluation) and board is not None and order != "all":
-        chosen = board.wins(len(chosen)) if order == "wins" else board.losses(len(chosen))
+        chosen = board.rows_by_gain(len(chosen), worse=order == "losses")
         if not chosen:
             return empty(f"ui.score.none.{order}", language)
     items = [_row(evaluation, number, language) for number in chosen[:MOST_ROWS]]

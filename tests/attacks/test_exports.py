@@ -11,7 +11,7 @@ import pytest
 
 from studio.compare.comparison import AnswerPair
 from studio.evaluate import human_reading
-from studio.export import code_snippets, example, script
+from studio.export import code_snippets, script
 from studio.export.export_context import ExportContext, load_context
 
 NAMES = [
@@ -41,7 +41,7 @@ def whole(finished_run):
 def test_a_name_stays_within_the_docstring_of_an_exported_script(whole, name, monkeypatch):
     monkeypatch.setattr(ExportContext, "name", name)
     whole = replace(whole, base=replace(whole.base, id=name, origin="folder"))
-    for made in (script.text(whole), example.script(whole)):
+    for made in (script.text(whole), code_snippets.example(whole)):
         first, *others = ast.parse(made).body
         assert name.splitlines()[0] in ast.literal_eval(first.value)
         assert [node for node in others if isinstance(node, ast.Expr)] == []
@@ -54,7 +54,7 @@ def test_a_name_stays_within_the_docstring_of_an_exported_script(whole, name, mo
 @pytest.mark.parametrize("token", ["\nimport os", "\r", '"', "</s>", "\x85"])
 def test_a_token_stays_within_its_comment(whole, token):
     tokenizer = SimpleNamespace(convert_ids_to_tokens=lambda ids: [token] * len(ids))
-    made = ast.parse(example.script(replace(whole, tokenizer=tokenizer)))
+    made = ast.parse(code_snippets.example(replace(whole, tokenizer=tokenizer)))
     assert not [node for node in ast.walk(made) if isinstance(node, ast.Import) and node.names[0].name == "os"]
 
 

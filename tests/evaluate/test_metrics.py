@@ -246,7 +246,7 @@ def test_the_same_answers_twice_make_no_difference():
     board = score(samples(KOREAN, nll=2.0, nll_tokens=9), samples(KOREAN, nll=2.0, nll_tokens=9))
 
     assert {(made.difference, made.gain, made.verdict) for made in board.scores} == {(0, 0, "unclear")}
-    assert board.wins() == board.losses() == []
+    assert board.rows_by_gain() == board.rows_by_gain(worse=True) == []
 
 
 def test_the_biggest_wins_and_losses_come_first():
@@ -254,9 +254,9 @@ def test_the_biggest_wins_and_losses_come_first():
     after = [replace(sample, nll=nll) for sample, nll in zip(before, [2.5, 1.0, 2.0, 0.5, 4.0], strict=True)]
     board = score(before, after)
 
-    assert board.wins() == [3, 1]
-    assert board.losses() == [4, 0]
-    assert board.losses(most=1) == [4]
+    assert board.rows_by_gain() == [3, 1]
+    assert board.rows_by_gain(worse=True) == [4, 0]
+    assert board.rows_by_gain(1, worse=True) == [4]
     assert board.choices[-1].value == "nll"
 
 

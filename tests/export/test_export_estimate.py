@@ -1,13 +1,13 @@
 """What an export will weigh is known before it is made, and what lies there is told as it is."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from studio.export import adapter, estimate, export_folder, merge, script
-from studio.export.estimate import estimate_export
+from studio.export import adapter, export_folder, inventory, merge, script
 from studio.export.export_context import load_context
-from studio.export.inventory import find_export, instructions, list_exports, stamp
+from studio.export.inventory import estimate_export, find_export, instructions, list_exports, stamp
 from studio.export.request import KINDS
 from studio.export.verify import verification
 from studio.export.verify.verification import Agreement, Verification
@@ -52,14 +52,19 @@ def test_a_merged_model_is_foretold_in_16_bit_and_its_reason_is_named(finished_r
     assert half.precision.value == "bfloat16"
     assert half.precision.reason.text("ko")
     assert half.parts[0].bytes * 2 == whole.parts[0].bytes
-    gguf = estimate_export(finished_run, "gguf", "float32")
-    assert gguf.required_bytes == 2 * gguf.bytes
+
+
+def test_a_gguf_file_needs_its_size_twice(finished_run, monkeypatch):
+    size = estimate_export(finished_run, "gguf", "float32").bytes
+    for free, fits in ((int(1.5 * size), False), (2 * size, True)):
+        monkeypatch.setattr(inventory.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        assert (estimate_export(finished_run, "gguf", "float32").blocker is None) == fits
 
 
 def test_what_stands_in_the_way_is_told_before(finished_run, monkeypatch):
     (finished_run.path / "data" / "order.npy").unlink()
     assert estimate_export(finished_run, "script", "float32").blocker.key == "errors.export.no_record"
-    monkeypatch.setattr(estimate.merge, "weight_bytes", lambda base, dtype: 1 << 60)
+    monkeypatch.setattr(inventory.merge, "weight_bytes", lambda base, dtype: 1 << 60)
     full = estimate_export(finished_run, "merged", "float32")
     assert full.blocker.key == "errors.home.full"
     assert full.parts

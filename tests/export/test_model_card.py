@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
-from studio.export import adapter, example, merge, model_card
+from studio.export import adapter, code_snippets, merge, model_card
 from studio.export.export_context import load_context
 from studio.export.sample_answers import SampleAnswers
 from studio.runs import metadata
@@ -133,7 +133,7 @@ def test_the_code_for_a_merged_model_asks_as_the_run_did(tiny_config, tmp_path, 
     found = load_context(run)
     folder = merge.export(found, tmp_path / "mine", "float32", lambda phase, share: None)
     shown = re.search(r"```python\n(.*?)\n```", (folder / "README.md").read_text(encoding="utf-8"), re.S)[1]
-    assert f"```python\n{shown}\n```" == example.usage(found, "merged")
+    assert f"```python\n{shown}\n```" == code_snippets.usage(found, "merged")
     (folder / "use.py").write_text(shown, encoding="utf-8")
     done = subprocess.run([sys.executable, "use.py"], cwd=folder, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from studio.config import ModelConfig
+from studio.generation.generate import BASE_MODEL, ModelSet
 from studio.generation.held_out import HeldOutRow
-from studio.generation.model_set import BASE_MODEL, ModelSet
 from studio.model import load
 from studio.style import prompt_likelihood
 from studio.style.drift import score_ordinary

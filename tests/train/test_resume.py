@@ -188,7 +188,7 @@ def test_a_run_that_was_cut_off_before_its_first_checkpoint_begins_again(config,
 
 
 def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, uninterrupted, monkeypatch):
-    from studio.train import oom_advice
+    from studio.train import plan
     from studio.train.trainer import StudioTrainer
 
     real = StudioTrainer.training_step
@@ -201,8 +201,8 @@ def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, unin
     monkeypatch.setattr(StudioTrainer, "training_step", full)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.FAILED
-    assert oom_advice.is_out_of_memory(run)
-    first, *others = oom_advice.advice(run)
+    assert plan.is_out_of_memory(run)
+    first, *others = plan.oom_advice(run)
     assert first.settings == {"train.batch_size": 2, "train.gradient_accumulation": 4}
     assert first.resumes
     assert not any(way.resumes for way in others)

@@ -93,22 +93,22 @@ def test_a_pause_in_the_middle_of_a_frame_is_answered_at_once_and_the_frame_come
 
     config = tiny_config.with_settings(SETTINGS)
     whole = trained(config, **SETTINGS)
-    real, seen = generate._Stream.append, []
+    real, seen = generate._Stream.put, []
 
-    def pause_in_the_frame_of_step_5(self, row, token, seconds):
+    def pause_in_the_frame_of_step_5(self, value):
         run = gpu.thread()._training
-        if run.status().step == 5:
-            seen.append(token)
-            if len(seen) == 3:
+        if run.status().step == 5 and self._started is not None:  # the prompts come first
+            seen.extend(value.reshape(-1).tolist())
+            if len(seen) >= 3:
                 run.request("pause")
-        real(self, row, token, seconds)
+        real(self, value)
 
-    monkeypatch.setattr(generate._Stream, "append", pause_in_the_frame_of_step_5)
+    monkeypatch.setattr(generate._Stream, "put", pause_in_the_frame_of_step_5)
     run = gpu.thread().start_run(config)
     assert wait_until_over(run) is State.PAUSED
     assert len(seen) == 4  # two prompts, two tokens: the second forward pass was the last
     assert list(texts(run)) == [0]
-    monkeypatch.setattr(generate._Stream, "append", real)
+    monkeypatch.setattr(generate._Stream, "put", real)
     gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
     assert texts(run) == texts(whole)

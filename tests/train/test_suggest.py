@@ -128,7 +128,7 @@ def test_the_learning_rate_follows_the_width_and_the_family(rows, model_type, wi
     config = rows(600, train__learning_rate=1e-6, train__batch_size=4)
     report, located = prepare.inspect(config), load.locate(config.model)
 
-    draft = suggest.Draft(config, report, located, (FREE,))
+    draft = suggest._Draft(config, report, located, (FREE,))
     draft.architecture = {"model_type": model_type, "hidden_size": width}
     suggest._learning_rate(draft)
     assert draft.steps >= 100

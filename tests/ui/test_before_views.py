@@ -7,7 +7,7 @@ import pytest
 from studio.i18n import message
 from studio.train import preflight
 from studio.train.measure import TrialResult
-from studio.train.oom_advice import OomAdvice
+from studio.train.plan import OomAdvice
 from studio.train.preflight import Preflight
 from studio.ui import before_views
 from studio.ui.before_views import Rate

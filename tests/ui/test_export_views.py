@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.errors import ExportError
-from studio.export.estimate import ExportEstimate, Part
-from studio.export.inventory import SavedExport
+from studio.export.inventory import ExportEstimate, Part, SavedExport
 from studio.export.verify.verification import Agreement, Verification
 from studio.i18n import LANGUAGES, message, text
 from studio.model.hardware import Choice
@@ -74,7 +73,7 @@ def test_the_list_says_of_each_kind_what_it_is_for_and_how_it_stands(there, mark
 def test_what_it_will_hold_is_told_with_sizes_and_what_is_in_the_way():
     precision = Choice("precision", "bfloat16", message("choice.precision.merged_as_base"))
     found = ExportEstimate(
-        (Part("model", "model.safetensors", 270_000_000), Part("about", "README.md")), precision, 0, 10**9
+        (Part("model", "model.safetensors", 270_000_000), Part("about", "README.md")), precision, 10**9
     )
     told = views.holds(found, "en")
     assert "270.0 MB" in told

@@ -36,8 +36,8 @@ def test_nothing_of_a_row_is_taken_for_markup(language, order):
 def test_wins_and_losses_come_with_the_biggest_first():
     made = evaluation()
 
-    assert opened(views.rows(made, "wins", "en")) == made.board.wins(12)
-    assert opened(views.rows(made, "losses", "en")) == made.board.losses(12)
+    assert opened(views.rows(made, "wins", "en")) == made.board.rows_by_gain(12)
+    assert opened(views.rows(made, "losses", "en")) == made.board.rows_by_gain(12, worse=True)
     assert opened(views.rows(made, "all", "en")) == list(range(12))
     assert "▲" in views.rows(made, "wins", "en")
 

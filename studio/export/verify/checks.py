@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from studio.data.conversation import Turn
 from studio.data.prepare import run_renderer
 from studio.data.prompt import adds_bos
 from studio.errors import ExportError
-from studio.export import example, merge, ollama, script, space
+from studio.export import code_snippets, merge, ollama, script, space
 from studio.export.export_context import ExportContext
 from studio.export.request import Kind, OnProgress
 from studio.export.verify import reference_answers
@@ -34,14 +34,10 @@ from studio.model.adapter import ModelHost
 from studio.model.adapter_files import BASE_RECORD
 from studio.model.hardware import device
 from studio.model.quantization import saved_quantization
-from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 MAX_NEW_TOKENS = 48
 SCRIPT_STEPS = 3
-_TIMEOUT_SECONDS = 1800.0
-"""How long loading a large model, or one answer, may take."""
-_EXTRA_CONTEXT = 16
-"""Tokens of context for what llama.cpp's tokenizer may add."""
+_EXTRA_CONTEXT = 16  # tokens of context for what llama.cpp's tokenizer may add
 _LOSS_LINE = re.compile(r"step (\d+) loss (\S+) run \S+")
 
 Events = dict[str, list[dict[str, Any]]]
@@ -60,27 +56,11 @@ class VerificationCase:
     @property
     def max_new_tokens(self) -> int:
         """The longest answer that is compared."""
-        return min(MAX_NEW_TOKENS, self.context.generation.max_new_tokens)
+        return min(MAX_NEW_TOKENS, self.context.config.generation.max_new_tokens)
 
     def load_error(self, detail: str) -> ExportError:
         """Return the error for an export that cannot be used."""
         return ExportError("export.does_not_load", folder=str(self.folder), detail=detail[:300])
-
-    def lines(
-        self, command: Sequence[str], request: str = "", environment: Mapping[str, str] | None = None
-    ) -> Iterator[str | None]:
-        """Yield the output of a process, as `Child.lines` does; raises ExportError when it fails or hangs."""
-        child = SubprocessWorker(command, request, _TIMEOUT_SECONDS, environment)
-        last = ""
-        try:
-            with contextlib.closing(child.lines()) as lines:
-                for line in lines:
-                    last = line.strip() if line and line.strip() else last
-                    yield line
-        except WorkerSilent as error:
-            raise self.load_error("time-out") from error
-        if child.failed:
-            raise self.load_error(last)
 
     def run_isolated(self, request: dict[str, Any], count: int) -> Events:
         """Run `isolated_process.py`; raises ExportError unless it gives `count` answers."""
@@ -88,7 +68,7 @@ class VerificationCase:
         events: Events = {"answer": []}
         command = [sys.executable, "-B", "-P", str(program)]
         request |= {"max_new_tokens": self.max_new_tokens}
-        with contextlib.closing(self.lines(command, json.dumps(request))) as lines:
+        with contextlib.closing(ollama.worker_lines(command, self.load_error, json.dumps(request))) as lines:
             for line in lines:
                 self.on_progress(len(events["answer"]) / count if events["answer"] else None)
                 if line and line.startswith('{"kind"'):
@@ -101,22 +81,18 @@ class VerificationCase:
 
 def verify(context: ExportContext, folder: Path, host: ModelHost, on_progress: OnProgress) -> Verification:
     """Verify the export in `folder`; releases the models of the host; raises ExportError."""
-    return _CHECKS[_metadata(folder)["export"]](
-        VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
-    )
+    case = VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
+    return _CHECKS[_metadata(folder)["export"]](case)
 
 
 def check_adapter(case: VerificationCase) -> Verification:
     """Compare the exported adapter with the run's own answers."""
-    context = case.context
+    context, dtype = case.context, case.context.precision
     prompts, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
     [expected] = run_answers(case, prompts)
-    answers, rendered = _model_answers(
-        case, prompts, model=context.base.path, adapter=case.folder, dtype=context.precision
-    )
-    tolerance = LOGPROB_TOLERANCE[context.precision] if context.precision != "float32" else 0.0
-    agreement = compare_answers(expected, answers, prompts, tolerance)
-    return Verification("adapter", context.precision, agreement, source, rendered)
+    answers, rendered = _model_answers(case, prompts, model=context.base.path, adapter=case.folder, dtype=dtype)
+    tolerance = LOGPROB_TOLERANCE[dtype] if dtype != "float32" else 0.0
+    return Verification("adapter", dtype, compare_answers(expected, answers, prompts, tolerance), source, rendered)
 
 
 def check_merged(case: VerificationCase) -> Verification:
@@ -124,16 +100,9 @@ def check_merged(case: VerificationCase) -> Verification:
     context, dtype = case.context, _metadata(case.folder)["precision"]
     prompts, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
     as_trained = run_answers(case, prompts) if context.quantization != "none" else None
-    expected, _ = _model_answers(
-        case,
-        prompts,
-        model=context.base.path,
-        adapter=context.run.adapter,
-        dtype=dtype,
-        quantization="none",
-        dequantize=True,
-    )
-    answers, rendered = _model_answers(case, prompts, model=case.folder, adapter=None, dtype=dtype, quantization="none")
+    models = {"model": context.base.path, "adapter": context.run.adapter}
+    expected, _ = _model_answers(case, prompts, **models, dtype=dtype, quantization="none", dequantize=True)
+    answers, rendered = _model_answers(case, prompts, model=case.folder, dtype=dtype, quantization="none")
     return Verification(
         "merged",
         dtype,
@@ -154,8 +123,8 @@ def _model_answers(
     prompts: list[EvalPrompt],
     *,
     model: Path,
-    adapter: Path | None,
     dtype: str,
+    adapter: Path | None = None,
     quantization: str | None = None,
     dequantize: bool = False,
 ) -> tuple[ModelAnswers, tuple[int, int] | None]:
@@ -198,14 +167,21 @@ def _answers(events: Events) -> tuple[Answer, ...]:
 def check_gguf(case: VerificationCase) -> Verification:
     """Compare llama.cpp's answers with those of the merged model, which is written to a temporary folder."""
     context, dtype = case.context, _metadata(case.folder)["precision"]
-    prompts = _as_text(context, reference_answers.prompts_with_references(context, case.max_new_tokens)[0])
+    tokenizer = context.tokenizer
+    bos = tokenizer.bos_token if adds_bos(tokenizer) else ""  # which llama.cpp adds
+    prompts = []
+    for prompt in reference_answers.prompts_with_references(context, case.max_new_tokens)[0]:
+        text = tokenizer.decode(prompt.ids, clean_up_tokenization_spaces=False)
+        if tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) == prompt.ids:
+            prompts.append(EvalPrompt(prompt.ids, texts=(text.removeprefix(bos),)))
+    if not prompts:
+        raise ExportError("export.no_questions", run=context.run.id)
     case.host.release()
     merge.require_room(context, case.folder, dtype)
     with tempfile.TemporaryDirectory(prefix=".merged-", dir=case.folder.parent) as name:
         merged = replace(case, folder=Path(name))
         merge.fill(merged.folder, context, dtype, lambda phase, share: case.on_progress(None))
-        model = merged.folder
-        expected, _ = _model_answers(merged, prompts, model=model, adapter=None, dtype=dtype, quantization="none")
+        expected, _ = _model_answers(merged, prompts, model=merged.folder, dtype=dtype, quantization="none")
     request = {
         "use": "gguf",
         "model": str(case.folder / ollama.GGUF),
@@ -219,20 +195,6 @@ def check_gguf(case: VerificationCase) -> Verification:
     )
     tolerance = max(LOGPROB_TOLERANCE["float16"], LOGPROB_TOLERANCE[dtype])  # llama.cpp's KV cache is float16
     return Verification("gguf", dtype, compare_answers(first, second, prompts, tolerance))
-
-
-def _as_text(context: ExportContext, prompts: list[EvalPrompt]) -> list[EvalPrompt]:
-    """Return the prompts as text without the BOS token, which llama.cpp adds; leaves out what tokenizes differently."""
-    tokenizer = context.tokenizer
-    bos = tokenizer.bos_token if adds_bos(tokenizer) else ""
-    decoded = []
-    for prompt in prompts:
-        text = tokenizer.decode(prompt.ids, clean_up_tokenization_spaces=False)
-        if tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) == prompt.ids:
-            decoded.append(EvalPrompt(prompt.ids, texts=(text.removeprefix(bos),)))
-    if not decoded:
-        raise ExportError("export.no_questions", run=context.run.id)
-    return decoded
 
 
 def without_stop_token(answer: Answer, stop_ids: tuple[int, ...]) -> Answer:
@@ -250,7 +212,8 @@ def check_script(case: VerificationCase) -> Verification:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as out:
         command = [sys.executable, "-B", str(case.folder / script.NAME), "--base", str(case.context.base.path)]
         command += ["--steps", str(max(expected)), "--out", out]
-        with contextlib.closing(case.lines(command, environment={"HF_HUB_OFFLINE": "1"})) as lines:
+        offline = {"HF_HUB_OFFLINE": "1"}
+        with contextlib.closing(ollama.worker_lines(command, case.load_error, variables=offline)) as lines:
             for line in lines:
                 case.on_progress(len(actual) / len(expected) if actual else None)
                 if match := _LOSS_LINE.fullmatch(line or ""):
@@ -273,10 +236,10 @@ def check_program(case: VerificationCase) -> Verification:
     prompts = reference_answers.fit_context_length(context, prompts, case.max_new_tokens)
     if not prompts:
         raise ExportError("export.no_questions", run=context.run.id)
-    expected = run_answers(case, prompts, columns, context.generation.repetition_penalty)
+    expected = run_answers(case, prompts, columns, context.config.generation.repetition_penalty)
     request = {
         "use": kind,
-        "program": str(case.folder / (space.APP if kind == "space" else example.NAME)),
+        "program": str(case.folder / (space.APP if kind == "space" else code_snippets.EXAMPLE)),
         "base": str(context.base.path),
         "prompts": [prompt.texts for prompt in prompts],
     }

@@ -1,7 +1,6 @@
 """Generate with an export in a process that does not import the studio. Run as a file, not imported.
 
-Reads one JSON request from standard input and prints one JSON object per line: what is loaded, the token ids of each
-rendered prompt, the greedy answer to each prompt, the negative log-likelihood of each reference.
+Reads one JSON request from standard input and prints one JSON object per line: what is loaded, prompts, answers.
 """
 
 import importlib.util

@@ -1,5 +1,6 @@
 """Prompts for verifying an export, held out from the training where possible, and the run's own answers to them."""
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,20 +28,24 @@ TEMPLATE_TEXTS = ("What is the sea?", "바다는 무엇인가요?", "  List: a, 
 
 def prompts_with_references(context: ExportContext, max_new_tokens: int) -> tuple[list[EvalPrompt], RowSource]:
     """Return prompts from held-out rows, else from training rows; raises ExportError when the run stored no rows."""
-    if prompts := fit_context_length(context, _held_out(context), max_new_tokens):
+    run, tokenizer, rows = context.run, context.tokenizer, []
+    with contextlib.suppress(StudioError):  # the data is gone or changed, or the template needs more than one column
+        rows = held_out.from_run(run, tokenizer)
+        if not rows and context.config.evaluation.prompts:
+            rows = held_out.from_bundled(run, context.config.evaluation.prompts, tokenizer)
+    if prompts := fit_context_length(context, [EvalPrompt(row.ids, row.answer) for row in rows], max_new_tokens):
         return prompts, "held_out"
     if prompts := fit_context_length(context, _trained(context), max_new_tokens):
         return prompts, "trained"
-    raise ExportError("export.no_questions", run=context.run.id)
+    raise ExportError("export.no_questions", run=run.id)
 
 
 def fit_context_length(context: ExportContext, prompts: Sequence[EvalPrompt], max_new_tokens: int) -> list[EvalPrompt]:
     """Return at most `MAX_PROMPTS` prompts that fit the model's context together with an answer."""
     limit = context.base.settings.get("max_position_embeddings") or 1 << 30
-    fitting = (
-        each for each in prompts if each.ids and len(each.ids) + max(max_new_tokens, len(each.reference)) <= limit
-    )
-    return list(fitting)[:MAX_PROMPTS]
+    longest = [len(each.ids) + max(max_new_tokens, len(each.reference)) for each in prompts]
+    fitting = [each for each, length in zip(prompts, longest, strict=True) if each.ids and length <= limit]
+    return fitting[:MAX_PROMPTS]
 
 
 def sample_prompts(context: ExportContext) -> list[EvalPrompt]:
@@ -69,17 +74,6 @@ def column_prompts(context: ExportContext) -> list[EvalPrompt]:
         segments = renderer.example((), row).segments[:-1]
         prompts.append(EvalPrompt(tuple(tokens.prompt_ids(segments, context.tokenizer)), texts=texts))
     return prompts
-
-
-def _held_out(context: ExportContext) -> list[EvalPrompt]:
-    run, tokenizer = context.run, context.tokenizer
-    try:
-        rows = held_out.from_run(run, tokenizer)
-        if not rows and context.config.evaluation.prompts:
-            rows = held_out.from_bundled(run, context.config.evaluation.prompts, tokenizer)
-    except StudioError:  # the data is gone or changed, or the template needs more than one column
-        return []
-    return [EvalPrompt(row.ids, row.answer) for row in rows]
 
 
 def _trained(context: ExportContext) -> list[EvalPrompt]:

@@ -7,9 +7,8 @@ import gradio as gr
 
 from studio import runs
 from studio.export import inventory as exports
-from studio.export.estimate import ExportEstimate, estimate_export
 from studio.export.hub_push import PUSHED
-from studio.export.inventory import SavedExport, Stamp, instructions
+from studio.export.inventory import ExportEstimate, SavedExport, Stamp, estimate_export, instructions
 from studio.export.request import Kind, can_verify
 from studio.i18n import text
 from studio.model.adapter_files import WEIGHTS
