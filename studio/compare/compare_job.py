@@ -33,11 +33,7 @@ def compare(
     *,
     keep: bool = True,
 ) -> None:
-    """Answer the prompts with all columns, and prove what was compared; `show` is called after every token.
-
-    With `keep`, a comparison of one prompt is stored in the run's directory. Raises StudioError when a column's model
-    or the prompt cannot be used.
-    """
+    """Answer the prompts with all columns, and prove what was compared; `show` is called after every token."""
     run = runs.find(request.run_id)
     config = run.config()
     with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:

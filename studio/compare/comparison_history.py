@@ -1,7 +1,4 @@
-"""The comparisons of single prompts that a run has stored, to be opened again.
-
-They are in `<run>/compare/comparisons.jsonl`, one line each; the oldest are dropped first.
-"""
+"""The comparisons of single prompts that a run has stored, to be opened again."""
 
 import json
 import logging
@@ -20,7 +17,6 @@ from studio.runs import Run
 log = logging.getLogger(__name__)
 
 MAX_SAVED = 40
-"""Comparisons that a run keeps."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,6 @@ class SavedComparison:
     id: str
     """A hash of request and adapters: the same comparison, made again, replaces the earlier one."""
     at: float
-    """When it was made, in seconds since the epoch."""
     comparison: Comparison
 
 

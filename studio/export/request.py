@@ -39,11 +39,9 @@ class ExportRequest:
     zip: bool = False
     verify: bool = False
     precision: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """The dtype of a merged model."""
     converter: Path | None = None
     """`convert_hf_to_gguf.py` of the user's llama.cpp, for GGUF."""
     language: str = DEFAULT_LANGUAGE
-    """The language of the model card."""
     write: bool = True
     """Whether to write the export; else the existing one is verified or packed."""
 
@@ -59,5 +57,4 @@ class ExportProgress:
     folder: Path | None = None
     zip: Path | None = None
     notes: tuple[Message, ...] = ()
-    """Choices and warnings."""
     verification: "Verification | None" = None
