@@ -10,6 +10,7 @@ hardware.prepare_process()  # before anything imports torch
 
 from studio import gpu, presets  # noqa: E402
 from studio.errors import StudioError  # noqa: E402
+from studio.files import home  # noqa: E402
 from studio.runs import trash  # noqa: E402
 from studio.ui import app, guest, hosts, launch, logins  # noqa: E402
 from studio.ui.access import Door, space  # noqa: E402
@@ -74,7 +75,7 @@ def _door(options: argparse.Namespace) -> tuple[Door, list[str]]:
         passwords[name], made = logins.password(name, getattr(options, f"{name}_password"))
         told.append(f"* Login: {name}, password: {passwords[name] if made else '(as given)'}")
         generated += [name] * made
-    return Door("logins", names, logins.Logins(passwords, generated)), told
+    return Door("logins", names, logins.Logins(passwords, generated, logins.device_key(home()))), told
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from studio.errors import AccessError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, best_language
 from studio.ui import hosts
 from studio.ui.hosts import Names
-from studio.ui.logins import ADDRESS, GUEST, OWNER, Logins, Visitor, login_of
+from studio.ui.logins import ADDRESS, DEVICE_SECONDS, GUEST, OWNER, SIGN_IN, Logins, SignIn, Visitor, login_of
 
 Role = Literal["owner", "guest"]
 Kind = Literal["local", "logins", "space"]
@@ -41,7 +41,8 @@ what they are sent."""
 
 _FILES = ("/assets/", "/static/", "/svelte/")
 _PAGE = ("/", "/favicon.ico", "/theme.css", "/gradio_api/theme.css", "/gradio_api/startup-events")
-OPEN = {*_PAGE, "/login", "/login/", "/robots.txt", f"{GUEST_PATH}/gradio_api/startup-events"}
+LOGIN = {"/login", "/login/"}
+OPEN = {*_PAGE, *LOGIN, "/robots.txt", f"{GUEST_PATH}/gradio_api/startup-events"}
 """What is answered without a login: the login itself, Gradio's own files, and the start that `launch` asks for."""
 OF_SPACE = {"/login/huggingface", "/login/callback", "/logout"}
 """What a Space needs besides to log its owner in and out."""
@@ -84,7 +85,7 @@ class Door:
         names = [request.scope["app"].tokens.get(token) for token in tokens_of(request).values()]
         return next((name for name in names if name in (OWNER, GUEST)), None)
 
-    def visitor(self, request: Request) -> Visitor:
+    def visitor(self, request: Request, role: Role | None) -> Visitor:
         """Return whose request it is: of which login, and from where."""
         if self.kind == "space":
             secret = _space_user(request.scope.get("session") or {}) or ""
@@ -93,7 +94,7 @@ class Door:
             secret = next((token for token in tokens_of(request).values() if token in tokens), "")
         else:
             secret = ""
-        return Visitor(hosts.caller(request.scope), login_of(secret))
+        return Visitor(hosts.caller(request.scope), login_of(secret), role == OWNER)
 
 
 def tokens_of(request: Request) -> dict[str, str]:
@@ -158,9 +159,11 @@ class Gate:
         if answer := self._answer(role, path, request):
             await answer(scope, receive, send)
             return
-        visitor = self._door.visitor(request)
+        visitor = self._door.visitor(request, role)
         visitor.keep(scope)
         ADDRESS.set(visitor.address)
+        if path in LOGIN:
+            send = _with_device(send, SignIn(request.cookies), is_secure=scope.get("scheme") == "https")
         if role == OWNER:
             await self._app(scope, receive, send)
             return
@@ -305,6 +308,21 @@ def _with_headers(send: Send, headers: Mapping[bytes, bytes]) -> Send:
     async def write(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), *headers.items()]}
+        await send(message)
+
+    return write
+
+
+def _with_device(send: Send, sign_in: SignIn, is_secure: bool) -> Send:
+    """Return a `send` that lets a browser be known from a sign-in on."""
+    SIGN_IN.set(sign_in)
+
+    async def write(message: Message) -> None:
+        if sign_in.device and message["type"] == "http.response.start":
+            name, value = sign_in.device
+            limits = f"Max-Age={DEVICE_SECONDS}; Path=/; HttpOnly; SameSite=Strict{'; Secure' * is_secure}"
+            cookie = (b"set-cookie", f"{name}={value}; {limits}".encode())
+            message = {**message, "headers": [*message.get("headers", ()), cookie]}
         await send(message)
 
     return write

@@ -201,7 +201,7 @@ def caller(scope: Scope) -> str:
         address = ipaddress.ip_address(name)
     except ValueError:
         return name
-    if isinstance(address, ipaddress.IPv4Address):
+    if isinstance(address, ipaddress.IPv4Address) or address.is_loopback:
         return str(address)
     return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
 

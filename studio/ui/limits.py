@@ -25,6 +25,8 @@ MOST_UNREAD, MOST_UNREAD_BEFORE, MOST_UNREAD_OF_ADDRESS = 200, 60, 600
 those of all sessions of an address with which these may."""
 MOST_SESSIONS, FORGOTTEN = 200, 600.0
 """Sessions of an address, and the seconds after which one that asks for nothing is forgotten."""
+LONGEST_SESSION = 128
+"""Characters of a session's name; Gradio's have 11."""
 MOST_TOKENS, LONGEST_CHAT = 512, 32_000
 """Tokens of the longest answer that a guest may ask for, and characters of the longest chat."""
 
@@ -51,6 +53,8 @@ async def require_own_session(request: Request) -> None:
             body = await request.json()
     for named in (request.path_params, request.query_params, body):
         session = named.get("session_hash") if isinstance(named, Mapping) else None
+        if isinstance(session, str) and len(session) > LONGEST_SESSION:  # thousands of names are kept
+            raise _refused(403, "access.guest", request)
         if isinstance(session, str) and not SESSIONS.claim(session, Visitor.of(request).login):
             raise _refused(403, "access.guest", request)
 

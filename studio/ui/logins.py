@@ -3,19 +3,22 @@
 import asyncio
 import contextlib
 import hashlib
+import hmac
 import os
 import secrets
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, MutableMapping
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
 from starlette.types import Scope
 
 from studio.errors import AccessError
+from studio.files import owner_of
 
 OWNER, GUEST = "owner", "guest"
 SHORTEST = 8
@@ -30,6 +33,9 @@ FORGOTTEN = 600.0
 MOST_PER_MINUTE = 600
 """Wrong passwords of one login in a minute from all addresses: behind some proxies a header chooses the address."""
 MOST_ADDRESSES = 10_000
+MOST_OF_DEVICE, MOST_DEVICES, DEVICE_SECONDS = 10, 1000, 90 * 24 * 3600
+"""Wrong passwords of a known browser that count apart from all others, before those are forgotten; such browsers of a
+login whose wrong ones are counted; and the seconds that a browser stays known."""
 UNUSED, LONGEST_LOGIN = 24 * 3600.0, 7 * 24 * 3600.0
 """Seconds after which a login ends that nobody uses, and any login."""
 MOST_LOGINS = {OWNER: 64, GUEST: 2000}
@@ -39,6 +45,18 @@ ADDRESS: ContextVar[str] = ContextVar("address", default="")
 """The address of whose request is answered here: all that Gradio hands to `Logins.check` is a name and a password."""
 
 
+@dataclass
+class SignIn:
+    """The cookies that came with a name and a password, and the one that a right one is answered with."""
+
+    sent: Mapping[str, str] = field(default_factory=dict)
+    device: tuple[str, str] | None = None
+
+
+SIGN_IN: ContextVar[SignIn] = ContextVar("sign_in")
+"""The sign-in that is answered here."""
+
+
 @dataclass(frozen=True)
 class Visitor:
     """Who asks, as far as the gate knows it; it stays with the request."""
@@ -46,6 +64,7 @@ class Visitor:
     address: str = ""
     login: str = ""
     """What tells this login from others, and is no secret; empty without one."""
+    is_owner: bool = False
 
     def keep(self, scope: Scope) -> None:
         """Let a request know who asks."""
@@ -81,7 +100,7 @@ def password(name: str, given: str | None = None) -> tuple[str, bool]:
 
 @dataclass
 class _Guesses:
-    """The wrong passwords of one address."""
+    """The wrong passwords of one address, or of one known browser."""
 
     count: int = 0
     last: float = 0.0
@@ -89,20 +108,78 @@ class _Guesses:
     waiting: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def count_now(self) -> int:
+        """Return how many count still."""
+        return 0 if time.monotonic() - self.last > FORGOTTEN else self.count
+
     def pause(self) -> float:
         """Count one more and return how many seconds it waits."""
-        now = time.monotonic()
-        self.count = 1 if now - self.last > FORGOTTEN else self.count + 1
-        self.last = now
+        self.count = self.count_now() + 1
+        self.last = time.monotonic()
         return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.count - 1, 30))
+
+
+def device_key(folder: Path) -> bytes:
+    """Return the key of device cookies. It is kept in a folder, so that browsers stay known when the studio restarts.
+
+    Where it cannot be kept, or the file is another user's, it is a new one.
+    """
+    path = folder / "devices.key"
+    key = b""
+    with contextlib.suppress(OSError):
+        with contextlib.suppress(FileExistsError), open(path, "xb", opener=_open_private) as file:
+            file.write(secrets.token_bytes(32))
+        key = path.read_bytes() if owner_of(path) is None else b""
+    return key if len(key) == 32 else secrets.token_bytes(32)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+class Devices:
+    """The browsers in which a login has succeeded, by a signed cookie each. It is no login by itself.
+
+    See https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies.
+    """
+
+    def __init__(self, key: bytes):
+        """Take the key of the signatures."""
+        self._key = key
+
+    def remember(self, name: str) -> None:
+        """Answer the sign-in with a cookie, which a browser that is known already keeps its number in."""
+        if sign_in := SIGN_IN.get(None):
+            signed = f"{name}.{self.known(name) or secrets.token_hex(8)}.{int(time.time()) + DEVICE_SECONDS}"
+            sign_in.device = self._cookie(name), f"{signed}.{self._signature(signed)}"
+
+    def known(self, name: str) -> str | None:
+        """Return the number of the browser that signs in; None for one in which this login has not succeeded."""
+        sign_in = SIGN_IN.get(None)
+        signed, _, signature = (sign_in.sent.get(self._cookie(name), "") if sign_in else "").rpartition(".")
+        if not hmac.compare_digest(self._signature(signed).encode(), signature.encode()):
+            return None
+        of_name, device, ends = signed.split(".")
+        return device if of_name == name and int(ends) > time.time() else None
+
+    def _cookie(self, name: str) -> str:
+        return f"restyle-device-{name}-{hashlib.sha256(self._key).hexdigest()[:8]}"  # ports of a host share cookies
+
+    def _signature(self, signed: str) -> str:
+        return hmac.new(self._key, signed.encode(), "sha256").hexdigest()
 
 
 class Logins:
     """The passwords by name, and the wrong ones that were given."""
 
-    def __init__(self, passwords: dict[str, str], generated: Collection[str] = ()):
-        """Take the passwords; `generated` names those that are too long for anybody to guess at any rate."""
+    def __init__(self, passwords: dict[str, str], generated: Collection[str] = (), key: bytes | None = None):
+        """Take the passwords; `generated` names those that are too long for anybody to guess at any rate.
+
+        `key` signs the cookies of known browsers.
+        """
         self._passwords = passwords
+        self._devices = Devices(key or secrets.token_bytes(32))
+        self._of_devices: defaultdict[str, OrderedDict[str, _Guesses]] = defaultdict(OrderedDict)
         self._wrong: dict[str, deque[float]] = {name: deque() for name in passwords if name not in generated}
         self._guesses: OrderedDict[str, _Guesses] = OrderedDict()
 
@@ -111,19 +188,26 @@ class Logins:
 
         A wrong one is answered late, and the next one from its address waits for that. Raises HTTPException (429) where
         too many of that address wait already, or too many for a login came within a minute: for a wrong password, and
-        for any that was not generated.
+        for any that was not generated. What others do keeps no known browser waiting, until it has had its own share
+        of wrong ones.
         """
-        guesses, now = self._of_address(), time.monotonic()
+        now = time.monotonic()
         known, wrong = self._passwords.get(name), self._wrong.get(name, deque())
         while wrong and wrong[0] < now - 60:
             wrong.popleft()
         is_right = secrets.compare_digest((known or secrets.token_hex()).encode(), given.encode()) and bool(known)
-        is_flood = guesses.pending >= MOST_PENDING or len(wrong) >= MOST_PER_MINUTE
+        guesses = self._of_device(name) if known else None
+        is_known = guesses is not None
+        if guesses is None:
+            guesses = self._of_address()
+        is_flood = not is_known and (guesses.pending >= MOST_PENDING or len(wrong) >= MOST_PER_MINUTE)
         if is_right and not (is_flood and name in self._wrong):
+            self._devices.remember(name)
             return True
         if is_flood:
             raise _too_many()
-        wrong.append(now)
+        if not is_known:
+            wrong.append(now)
         with _counted(guesses, "pending"):
             pause = guesses.pause()
             if guesses.waiting >= MOST_WAITING:
@@ -135,14 +219,24 @@ class Logins:
         return False
 
     def _of_address(self) -> _Guesses:
-        address = ADDRESS.get()
-        guesses = self._guesses.setdefault(address, _Guesses())
-        self._guesses.move_to_end(address)
-        if len(self._guesses) > MOST_ADDRESSES:
-            idle = next((each for each, known in self._guesses.items() if not known.pending and each != address), None)
-            if idle is not None:
-                del self._guesses[idle]
-        return guesses
+        return _entry(self._guesses, ADDRESS.get(), MOST_ADDRESSES)
+
+    def _of_device(self, name: str) -> _Guesses | None:
+        """Return the wrong passwords of a known browser; None for another one, and for one that gave too many."""
+        device = self._devices.known(name)
+        guesses = _entry(self._of_devices[name], device, MOST_DEVICES) if device else None
+        return guesses if guesses and guesses.count_now() < MOST_OF_DEVICE else None
+
+
+def _entry(table: "OrderedDict[str, _Guesses]", key: str, most: int) -> _Guesses:
+    """Return the wrong passwords by a key; beyond `most` keys, the one that was not used for longest is forgotten."""
+    guesses = table.setdefault(key, _Guesses())
+    table.move_to_end(key)
+    if len(table) > most:
+        idle = next((each for each, known in table.items() if not known.pending and each != key), None)
+        if idle is not None:
+            del table[idle]
+    return guesses
 
 
 def _too_many() -> HTTPException:

@@ -284,6 +284,71 @@ def test_connections_without_a_request_make_way(shared, stranger, monkeypatch):
             each.close()
 
 
+def half_login(shared, number):
+    """Send the head of a login and half of its body, from another address each."""
+    head = (
+        "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: 100\r\nX-Forwarded-For: 10.1.0.{number}\r\n\r\nusername=o"
+    )
+    return connected(shared, head.encode())
+
+
+def heartbeat(shared, visitor, address, root="/guest"):
+    """Open a heartbeat from an address, and return its connection once it has begun."""
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
+    path = f"{root}/gradio_api/heartbeat/{uuid.uuid4().hex}"
+    forwarded = f"X-Forwarded-For: {address}\r\n" if address else ""
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n{forwarded}\r\n"
+    opened = connected(shared, head.encode())
+    assert opened.recv(12) == b"HTTP/1.1 200"
+    return opened
+
+
+def is_open(connection):
+    """Whether the server has left a connection open; what it has sent is read."""
+    connection.settimeout(0.1)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return True
+    except ConnectionResetError:
+        pass
+    return False
+
+
+@pytest.fixture
+def few(shared, monkeypatch):
+    """Let few connections be open, and nothing else end them."""
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 12)
+    monkeypatch.setattr(access, "LONGEST_BODY", 600.0)
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def test_many_addresses_with_half_a_request_each_leave_room_for_all_others(shared, guest, owner, few):
+    kept = [few.enter_context(heartbeat(shared, guest, "10.2.0.1")) for _ in range(4)]
+    kept += [few.enter_context(heartbeat(shared, owner, "10.2.0.2", "")) for _ in range(4)]
+    halves = [few.enter_context(half_login(shared, number)) for number in range(40)]
+
+    assert owner.get("/config").status_code == 200
+    assert visitors.Visitor(shared.url, shared.page).log_in("guest").status_code == 200
+    assert sum(map(is_open, halves)) <= connections.MOST_CONNECTIONS
+    assert all(map(is_open, kept))
+
+
+def test_streams_of_many_addresses_are_bounded_and_take_no_place_of_the_owners_or_of_few(shared, guest, owner, few):
+    kept = [few.enter_context(heartbeat(shared, guest, "10.2.0.1"))]
+    kept += [few.enter_context(heartbeat(shared, owner, "10.2.0.2", "")) for _ in range(4)]
+    kept += [few.enter_context(heartbeat(shared, guest, "")) for _ in range(4)]  # of this machine
+    many = [few.enter_context(heartbeat(shared, guest, f"10.3.0.{number % 8}")) for number in range(40)]
+
+    assert owner.get("/config").status_code == 200
+    assert guest.get("/guest/config").status_code == 200
+    assert sum(map(is_open, many)) <= connections.MOST_CONNECTIONS
+    assert all(map(is_open, kept))
+
+
 def test_streams_of_a_session_and_requests_of_an_address_are_bounded(shared, guest, other, owner, monkeypatch):
     with contextlib.ExitStack() as stack:
         one, two = uuid.uuid4().hex, uuid.uuid4().hex

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import threading
 import time
 from collections import Counter
@@ -52,8 +53,6 @@ def test_passwords_are_taken_from_options_or_the_environment_and_not_said_again(
 
     assert not any("from o" in line for line in told)
     assert asyncio.run(door.logins.check("guest", "from outside"))
-    import os
-
     assert "RESTYLE_GUEST_PASSWORD" not in os.environ  # no child process gets to see it
 
 
@@ -253,6 +252,124 @@ def test_the_brake_of_a_login_lets_go_after_a_minute(monkeypatch):
         assert await checked.check("owner", "right one")
 
     asyncio.run(come())
+
+
+@pytest.fixture
+def braked(shared, monkeypatch):
+    """Let a second wrong password of a minute be a flood."""
+    checked = Logins(dict(PASSWORDS))
+    monkeypatch.setattr(logins, "MOST_PER_MINUTE", 1)
+    monkeypatch.setattr(shared.door, "logins", checked)
+    monkeypatch.setattr(shared.app, "auth", checked.check)
+    return checked
+
+
+@pytest.mark.parametrize("name", ["owner", "guest"])
+def test_a_flood_keeps_no_known_browser_from_the_right_password(shared, braked, name):
+    known, other = (Visitor(shared.url, shared.page) for _ in range(2))
+    assert known.log_in(name).status_code == 200
+    known.http.get("/logout")
+    assert _flood(shared, True, 10)[429] >= 9 if name == "owner" else other.log_in(name, "no").status_code == 400
+
+    assert other.log_in(name).status_code == 429
+    assert known.log_in(name, "wrong").status_code == 400
+    assert known.log_in(name).status_code == 200
+    assert known.get("/config" if name == "owner" else "/guest/config").status_code == 200
+
+
+def test_a_known_browser_has_a_count_of_its_own_wrong_passwords(shared, braked, monkeypatch):
+    known, again = (Visitor(shared.url, shared.page) for _ in range(2))
+    assert known.log_in("owner").status_code == 200
+    again.http.cookies.update(known.http.cookies)
+    assert again.log_in("owner").status_code == 200  # its number stays, and what it has guessed
+    others = Visitor(shared.url, shared.page)
+    others.log_in("owner", "no")
+
+    wrong = [(known, again)[number % 2].log_in("owner", f"no {number}") for number in range(logins.MOST_OF_DEVICE + 2)]
+    assert [answer.status_code for answer in wrong] == [400] * logins.MOST_OF_DEVICE + [429] * 2
+    assert known.log_in("owner").status_code == 429
+    assert len(braked._wrong["owner"]) == 1  # those of known browsers are no part of a flood
+
+    monkeypatch.setattr(logins, "FORGOTTEN", -1.0)
+    assert known.log_in("owner").status_code == 200
+
+
+def _cookie(visitor):
+    return next(cookie for cookie in visitor.http.cookies.jar if cookie.name.startswith("restyle-device"))
+
+
+def test_the_cookie_of_a_known_browser_is_no_login_and_says_so(shared, braked):
+    visitor, other = (Visitor(shared.url, shared.page) for _ in range(2))
+    headers = visitor.log_in("guest").headers.get_list("set-cookie")
+    told = next(line for line in headers if line.startswith("restyle-device"))
+    assert {"HttpOnly", "SameSite=Strict", f"Max-Age={logins.DEVICE_SECONDS}"} <= set(told.split("; "))
+
+    other.http.cookies.set(_cookie(visitor).name, _cookie(visitor).value)
+    assert other.get("/guest/config").status_code == 401
+    assert "device" not in str(other.log_in("guest", "wrong").headers)
+
+
+def test_no_cookie_is_forged_changed_or_kept_for_good(shared, braked, monkeypatch):
+    visitor = Visitor(shared.url, shared.page)
+    assert visitor.log_in("guest").status_code == 200
+    cookie = _cookie(visitor)
+    name, device, ends, signature = cookie.value.split(".")
+    longer = str(int(ends) + 10**6)
+    for login, value in (
+        ("guest", ""),
+        ("guest", "x"),
+        ("guest", "guest.x.9999999999."),
+        ("guest", f"{name}.{device}.{longer}.{signature}"),
+        ("guest", f"{name}.other.{ends}.{signature}"),
+        ("guest", f"{name}.{device}.{ends}.{signature[:-1]}"),
+        ("guest", f"{name}.{device}.{ends}.\xe9"),
+        ("owner", cookie.value),
+        ("owner", f"owner.{device}.{ends}.{signature}"),
+    ):
+        sent = logins.SignIn({cookie.name.replace("guest", login): value})
+        logins.SIGN_IN.set(sent)
+        assert braked._devices.known(login) is None, value
+    logins.SIGN_IN.set(logins.SignIn({cookie.name: cookie.value}))
+    assert braked._devices.known("guest") == device
+    assert Logins({})._devices.known("guest") is None  # another key
+    monkeypatch.setattr(logins.time, "time", lambda: int(ends) + 1.0)
+    assert braked._devices.known("guest") is None
+
+
+def test_the_number_of_known_browsers_is_bounded(monkeypatch):
+    monkeypatch.setattr(logins, "MOST_DEVICES", 5)
+    checked = Logins({"owner": "right one"})
+
+    async def come():
+        for _ in range(20):
+            logins.SIGN_IN.set(first := logins.SignIn())
+            assert await checked.check("owner", "right one")
+            logins.SIGN_IN.set(logins.SignIn(dict([first.device])))
+            assert await checked.check("owner", "right one")
+
+    asyncio.run(come())
+    assert len(checked._of_devices["owner"]) == 5
+
+
+def test_browsers_stay_known_when_the_studio_restarts(tmp_path, monkeypatch):
+    key = logins.device_key(tmp_path)
+    assert logins.device_key(tmp_path) == key
+    if os.name != "nt":
+        assert (tmp_path / "devices.key").stat().st_mode & 0o777 == 0o600
+
+    monkeypatch.setattr(logins, "owner_of", lambda path: "somebody else")  # who has put it there
+    assert logins.device_key(tmp_path) != key
+    monkeypatch.undo()
+    (tmp_path / "devices.key").write_bytes(b"")
+    assert len(logins.device_key(tmp_path)) == 32
+    assert len(logins.device_key(tmp_path / "missing")) == 32
+
+
+def test_the_app_keeps_its_key_in_its_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("RESTYLE_HOME", str(tmp_path))
+    first, second = (app._door(options(share=True))[0].logins for _ in range(2))
+
+    assert first._devices._key == second._devices._key == logins.device_key(tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from test_routes import FREE, routes
 from visitors import Visitor
 
-from studio.ui import access
+from studio.ui import access, limits
 from studio.ui.logins import SessionOwners
 
 
@@ -68,3 +68,9 @@ def test_a_login_keeps_its_sessions_and_the_oldest_are_forgotten():
 
     assert [owners.claim("a", "one"), owners.claim("a", "two"), owners.claim("a", "one")] == [True, False, True]
     assert [owners.claim("b", "two"), owners.claim("c", "two"), owners.claim("a", "two")] == [True, True, True]
+
+
+def test_no_long_name_of_a_session_is_kept(guest):
+    for length, status in ((limits.LONGEST_SESSION, 200), (limits.LONGEST_SESSION + 1, 403)):
+        body = {"session_hash": "x" * length, "fn_index": 0, "event_id": "x"}
+        assert guest.http.post("/guest/gradio_api/cancel", json=body).status_code == status
