@@ -66,6 +66,13 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
             yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
 
 
+def asked_for(values: Sequence[Any], count: int) -> tuple[str, GenerationConfig, tuple[Column, ...]]:
+    """Return the run, how to answer, and the columns; `values` are those of the `count` settings, then of `columns`."""
+    run_id, checkpoint, strength, *numbers = values[:count]
+    columns = (BASE, after(run_id, checkpoint, strength), *added(values[count], values[count + 1 :]))
+    return run_id, settings_of(run_id, numbers), columns
+
+
 def _refuse_path(named: str) -> None:
     """Raise ModelError for a folder: the page offers none, and others may reach it."""
     if not re.fullmatch(r"[\w-]+", named) and not named.startswith(PREFIX) and not hub_adapters.is_hub_id(named):
@@ -82,14 +89,12 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
 
     @shown(language)
     def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
-        run_id, checkpoint, strength, *numbers = values[:count]
-        column = after(run_id, checkpoint, strength)
+        run_id, settings, columns = asked_for(values, count)
         if not (prompt or "").strip():
             raise CompareError("ui.no_prompt")
-        columns = (BASE, column, *added(values[count], values[count + 1 :]))
         for each in columns:
             examples.require_unasked(each.shots, prompt)
-        asked = CompareRequest(run_id, (prompt.strip(),), settings_of(run_id, numbers), columns)
+        asked = CompareRequest(run_id, (prompt.strip(),), settings, columns)
         yield from _ask(tab, asked, view, language, request)
 
     @shown(language)

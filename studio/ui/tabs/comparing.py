@@ -13,6 +13,7 @@ from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, compare_shown, present, scoreboard, sheet
+from studio.ui.tabs.own_prompts import OwnPrompts
 from studio.ui.tabs.style_card import StyleCard
 from studio.ui.words import Words
 
@@ -51,6 +52,7 @@ class Views:
     sheet: sheet.SheetTab
     slides: gr.HTML
     style: StyleCard
+    prompts: OwnPrompts
     on_screen: gr.State
     """The run whose answers and scores are shown."""
 
@@ -83,6 +85,8 @@ def build(words: Words) -> Views:
         with words.make(gr.Tab, label="ui.compare.tabs.answers", id="answers"):
             answers = compare.build(words, head)
             slides = present.build()
+        with words.make(gr.Tab, label="ui.compare.tabs.prompts", id="prompts"):
+            prompts = OwnPrompts(words)
         with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
             style = StyleCard(words)
             score = scoreboard.build(words)
@@ -90,7 +94,7 @@ def build(words: Words) -> Views:
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides, style, gr.State(None))
+    return Views(answers, score, vote, read, slides, style, prompts, gr.State(None))
 
 
 def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
@@ -185,7 +189,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
     inputs = [answers.run, *views.kept]
     watches = [clock.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
-        watches.append(views.style.connect(answers, frame))
+        watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]
         offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
         for event in (offered, opened):
             answer_after(event, views.on_screen)
