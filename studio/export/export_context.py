@@ -96,6 +96,8 @@ class ExportContext:
     """Ids of the tokens that end an answer."""
     language: str = DEFAULT_LANGUAGE
     """The language of the model card."""
+    comparisons: tuple[str, ...] | None = None
+    """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""
 
     @property
     def name(self) -> str:
@@ -128,7 +130,9 @@ class ExportContext:
         return {"base": self.base.metadata, "run": self.run.id, "data": self.run.resolved().get("data")}
 
 
-def load_context(run: Run, language: str = DEFAULT_LANGUAGE) -> ExportContext:
+def load_context(
+    run: Run, language: str = DEFAULT_LANGUAGE, comparisons: tuple[str, ...] | None = None
+) -> ExportContext:
     """Load the context of a run; raises ExportError without an adapter, StudioError without its base."""
     from transformers import AutoTokenizer
     from transformers import GenerationConfig as ModelGenerationConfig
@@ -141,7 +145,8 @@ def load_context(run: Run, language: str = DEFAULT_LANGUAGE) -> ExportContext:
     defaults = ModelGenerationConfig.from_pretrained(located.path) if has_defaults else None
     stop_ids = tokens.stop_ids(tokenizer, defaults)
     prompt = _prompt_format(run_renderer(run, tokenizer), config)
-    return ExportContext(run, config, _base_info(config, located), tokenizer, prompt, tuple(sorted(stop_ids)), language)
+    base, ids = _base_info(config, located), tuple(sorted(stop_ids))
+    return ExportContext(run, config, base, tokenizer, prompt, ids, language, comparisons)
 
 
 def locate_base(run: Run) -> load.Located:

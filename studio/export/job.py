@@ -40,7 +40,7 @@ def export(
 
     try:
         on_progress("reading", None)
-        context = load_context(runs.find(request.run_id), request.language)
+        context = load_context(runs.find(request.run_id), request.language, request.comparisons)
         folder = export_folder.place(context.run, request.kind, request.out)
         if request.write:
             written = _write(request, context, folder, host, stop, notes, on_progress)

@@ -77,3 +77,12 @@ def test_a_batch_is_refused_while_a_run_is_trained(run):
     with pytest.raises(DeviceError, match=run.id):
         compare_job.compare(request, None, run, print, threading.Event(), batch=True)
     assert comparison_history.batch_stamp(run) is None
+
+
+def test_a_column_that_is_taken_away_answers_no_further_turn(run):
+    made = compare(run, "What is 3?", columns=(BASE, ADAPTED, replace(ADAPTED, strength=0.5)))
+    two = made.without(2)
+    assert two.request.columns == made.request.columns[:2]
+    assert two.texts() == made.texts()[:2]
+    assert two.proof.adapter_sha256 == made.proof.adapter_sha256[:2]
+    assert len(two.next_turn("And 4?").columns) == 2
