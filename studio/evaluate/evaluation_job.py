@@ -74,6 +74,7 @@ class _EvaluationJob:
     ):
         config = run.config()
         self._models, self._show, self._stop = models, show, stop
+        self._column = request.column
         self._settings, self._marker = request.generation or config.generation, config.evaluation.marker
         self._notes = [*models.notes, *models.unproven]
         rows: dict[Part, list[HeldOutRow]] = {"held_out": self._held_out(request, run)}
@@ -122,7 +123,8 @@ class _EvaluationJob:
     def progress(self) -> Evaluation:
         """Return the evaluation so far."""
         pairs, notes = tuple(self._pairs("held_out")), tuple(self._notes)
-        return Evaluation(self._id, self._folder, len(self._answered), self._total, pairs, notes=notes)
+        done, column = len(self._answered), self._column
+        return Evaluation(self._id, self._folder, done, self._total, pairs, notes=notes, column=column)
 
     def _answer(self, part: Part, batch: Sequence[int]) -> None:
         """Answer a batch, in the same shape also where some of its rows are answered already."""

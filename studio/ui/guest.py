@@ -31,7 +31,7 @@ EVENTS = {
     "studio.ui.guest": {"open_page"},
     "studio.ui.clock": {"look"},
     "studio.ui.tabs.compare_events": {"compare", "ask_on", "again", "change_view", "reopen", "done", "stop"},
-    "studio.ui.tabs.comparing": {"open_run", "show_news"},
+    "studio.ui.tabs.comparing": {"open_run", "show_measured", "show_news"},
     "studio.ui.tabs.ballot": {"begin", "vote", "reveal", "marked"},
     "studio.ui.tabs.present": {"present"},
 }

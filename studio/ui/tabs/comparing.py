@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from studio.compare.columns import Column
 from studio.compare.comparison import Comparison
 from studio.evaluate.evaluation_store import Evaluation, Stamp
 from studio.ui import clock
@@ -36,6 +37,13 @@ class Kept(NamedTuple):
     item: str | None = None
     revealed: bool = False
     votes: tuple[int, int] | None = None
+    checkpoint: str | None = None
+    strength: float | None = None
+
+    @property
+    def column(self) -> Column:
+        """The adapter that the head of the tab names, whose scores, votes and readings are shown."""
+        return compare_events.column_at(self.checkpoint, self.strength)
 
     def vote(self, run_id: str | None, found: Evaluation | None) -> ballot.Standing:
         """Return how the vote on an evaluation of a run stands."""
@@ -65,6 +73,7 @@ class Views:
             *(score.order, score.found, score.seen),
             *(self.sheet.reader, self.sheet.item),
             *self.vote.standing,
+            *(answers.checkpoint, answers.strength),
         ]
 
     @property
@@ -102,7 +111,7 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
 
     Whoever is in the middle of a vote or of reading stays there, as long as the answers are still the same.
     """
-    stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+    stands = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
     found = stands[views.score.found]
     pairs = {pair.id for pair in ballot.pairs_of(found)}
     vote = kept.vote(run_id, found)
@@ -126,7 +135,7 @@ def news(views: Views, language: str, run_id: str | None, kept: Kept, request: g
     """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
     updates = {}
     if scoreboard.stamp(run_id, kept.seen, request) != kept.seen:
-        updates = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+        updates = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
         if _answers_of(updates[views.score.found]) != _answers_of(kept.found):
             return evaluated(views, language, run_id, kept)
     return updates | ballot.news(views.vote, kept.vote(run_id, kept.found), language)
@@ -153,7 +162,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
         return news(views, language, run_id, Kept(*kept), request) or gr.skip()
 
     @shown(language)
-    def look(run_id: str | None, *kept: Any) -> dict[Any, Any]:
+    def show_measured(run_id: str | None, *kept: Any) -> dict[Any, Any]:
         return evaluated(views, language, run_id, Kept(*kept))
 
     @shown(language)
@@ -178,7 +187,10 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
     sheet.connect(views.sheet, answers, views.score.found, frame)
     present.connect(views.slides, answers, views.score.found, frame)
     measured = scoreboard.connect(views.score, answers, frame)
-    measured.then(look, [answers.run, *views.kept], views.measured, **QUIET)
+    inputs = [answers.run, *views.kept]
+    measured.then(show_measured, inputs, views.measured, **QUIET)
+    at = [answers.checkpoint.change, answers.strength.change]
+    gr.on(at, show_measured, inputs, views.measured, trigger_mode="always_last", **QUIET)
     opened = answers.run.change(
         open_run,
         [answers.run, views.on_screen, answers.prompt, *views.kept],
@@ -186,7 +198,6 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
         cancels=[*streams, measured],
         **QUIET,
     )
-    inputs = [answers.run, *views.kept]
     watches = [clock.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
         watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]
