@@ -131,6 +131,8 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     expect(page.locator("#undone")).to_contain_text("Renamed <b>")
     expect(other.locator("#runs-table tbody tr")).to_have_count(3)
     page.locator("#undo").click()
+    expect(page.locator("#run-head")).to_contain_text("Renamed <b>")
+    button("ui.runs.back").click()
     expect(rows).to_have_count(4)
     page.locator(f"#open-{third.id}").click()
     expect(page.locator("#run-head")).to_contain_text("third")
