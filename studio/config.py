@@ -83,10 +83,7 @@ Role = Literal["system", "user", "assistant", "skip"]
 
 
 class MappingConfig(Section):
-    """Which columns make the prompt and which the answer; absent in `DataConfig` means that it is detected.
-
-    A column may be a path into nested cells (`instances.0.output`).
-    """
+    """Which columns make the prompt and which the answer; absent in `DataConfig` means that it is detected."""
 
     shape: Literal["pair", "messages", "text"] = setting("pair")
     prompt: tuple[str, ...] = setting(())

@@ -13,10 +13,7 @@ from studio.i18n import DEFAULT_LANGUAGE, Message
 
 
 class StudioError(Exception):
-    """An error that is meant to be read by the user.
-
-    `key` is the error's name in the catalogues, `values` fill the placeholders of its text.
-    """
+    """An error that is meant to be read by the user."""
 
     def __init__(self, key: str, /, **values: Any):
         self.key = key

@@ -1,7 +1,4 @@
-"""What happens in a run, as typed events, each one line of JSON in `events.jsonl`.
-
-The page, the command line and later readers know a run from these lines alone.
-"""
+"""What happens in a run, as typed events, each one line of JSON in `events.jsonl`."""
 
 import time
 from typing import Annotated, Any, Literal
@@ -17,7 +14,6 @@ class _Event(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: float = Field(default_factory=time.time)
-    """Seconds since the epoch."""
 
 
 class StateChanged(_Event):
@@ -73,7 +69,6 @@ class Evaluated(_Event):
     type: Literal["evaluated"] = "evaluated"
     step: int
     loss: float
-    """Mean cross-entropy per trained token, in nats."""
 
 
 class Resumed(_Event):
@@ -89,7 +84,6 @@ class Changed(_Event):
     type: Literal["changed"] = "changed"
     step: int
     settings: dict[str, Any]
-    """New values by dotted path."""
 
 
 class Best(_Event):

@@ -33,10 +33,7 @@ def home() -> Path:
 
 
 def cache() -> Path:
-    """Return the folder for what can be downloaded again, such as models: `RESTYLE_CACHE`, else the user's cache.
-
-    Raises HomeError when it is missing and cannot be created.
-    """
+    """Return the folder for what can be downloaded again, such as models: `RESTYLE_CACHE`, else the user's cache."""
     return _create(_chosen_folder("RESTYLE_CACHE"), parents=True).resolve()
 
 
@@ -69,11 +66,7 @@ def shared_folder(parent: Path, name: str) -> Path:
 
 
 def user_cache(name: str) -> Path:
-    """Return a folder of the cache for what only this user reads; it is created if missing.
-
-    Where the cache belongs to another or is open to others, each user has a folder, so that none depends on files that
-    another has written. Raises HomeError when it cannot be created.
-    """
+    """Return a folder of the cache for what only this user reads; it is created if missing; raises HomeError."""
     parent = cache()
     if os.name != "nt":
         about = parent.stat()
@@ -138,10 +131,7 @@ def space_for(folder: Path, needed: Callable[[], int]) -> Iterator[None]:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path` atomically: a reader sees the old file or the new one, also after a power cut.
-
-    Raises HomeError when the disk is full.
-    """
+    """Write `content` to `path` atomically: a reader sees the old file or the new one, also after a power cut."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.draft")
     with space_for(path.parent, lambda: len(data)):

@@ -61,10 +61,7 @@ class GpuThread:
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
     def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
-        """Create a run, and start or queue it; `token` is for downloading its model.
-
-        Raises DeviceError where a run is active, in any process, unless it may `wait`.
-        """
+        """Create a run, and start or queue it; `token` is for downloading its model; raises DeviceError."""
         with self._starting_run(wait) as devices:
             run = runs.create(config, devices)
             self._queue.append(_QueuedRun(run, token=token))
@@ -74,10 +71,7 @@ class GpuThread:
     def resume_run(
         self, run_id: str, settings: Mapping[str, Any] | None = None, *, wait: bool = False, token: str | None = None
     ) -> Run:
-        """Resume a run from its newest checkpoint, or from its start while it has none.
-
-        `settings` (new values by dotted path) apply from there on. Raises RunError, ConfigError or DeviceError.
-        """
+        """Resume a run from its newest checkpoint, or from its start while it has none."""
         from studio.runs import checkpoints
         from studio.train import resume, run_training
 
@@ -258,10 +252,7 @@ class GpuThread:
                 self._interactive.get_nowait().run(self._host, self._training, self._poll_requests)
 
     def _poll_requests(self) -> bool:
-        """Run the requests to queued runs.
-
-        Returns whether jobs have to wait or end, for a request to the current run or the end of the thread.
-        """
+        """Run the requests to queued runs; return whether jobs have to wait or end, for a request or the end."""
         with self._starting:
             requested = [(waiting, action) for waiting in self._queued_runs() if (action := waiting.run.requested())]
             for waiting, action in requested:
@@ -320,7 +311,6 @@ class GpuThread:
 
 
 _POLL_SECONDS = 0.1
-"""Seconds between two tries to lock the device."""
 
 
 def _lock_devices() -> Callable[[], None] | None:

@@ -64,10 +64,7 @@ def has(key: str) -> bool:
 
 
 def best_language(accept_language: str) -> str:
-    """Choose a language for an HTTP `Accept-Language` value, such as `ko-KR,ko;q=0.9,en;q=0.8`.
-
-    Quality values are honoured (RFC 9110, section 12.5.4); an empty or unknown value gives the default language.
-    """
+    """Choose a language for an HTTP `Accept-Language` value, such as `ko-KR,ko;q=0.9,en;q=0.8`."""
     accepted = []
     for position, part in enumerate(accept_language.split(",")):
         tag, _, quality = part.strip().partition(";q=")

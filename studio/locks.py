@@ -17,7 +17,6 @@ from pathlib import Path
 from studio.files import access_error
 
 POLL_SECONDS = 0.05
-"""Seconds between two tries to acquire a lock."""
 _BUSY = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 
 
@@ -25,10 +24,7 @@ _BUSY = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 def acquire(
     path: Path, on_wait: Callable[[], None] = lambda: None, poll_seconds: float = POLL_SECONDS
 ) -> Iterator[None]:
-    """Hold the lock at `path`; `on_wait` is called after every failed try, and may raise to give up.
-
-    Threads of one process exclude each other too. Raises HomeError for a lock that cannot be opened.
-    """
+    """Hold the lock at `path`; `on_wait` is called after every failed try, and may raise to give up."""
     while (lock := try_acquire(path)) is None:
         on_wait()
         time.sleep(poll_seconds)
@@ -39,10 +35,7 @@ def acquire(
 
 
 def try_acquire(path: Path) -> Callable[[], None] | None:
-    """Acquire the lock at `path` if it is free, and return what releases it; None where it is not.
-
-    Raises HomeError for a lock that cannot be opened.
-    """
+    """Acquire the lock at `path` if it is free, and return what releases it; None where it is not; raises HomeError."""
     if os.name == "nt":
         from filelock import FileLock, Timeout
 

@@ -30,10 +30,7 @@ def own(source: SourceConfig, name: str) -> RunConfig:
 
 
 def offline_sample(config: RunConfig) -> RunConfig:
-    """Return `config` with the built-in model, and with its bundled sample where its data are on the Hub.
-
-    Everything that only the preset's own model or a GPU can do is set to what works anywhere.
-    """
+    """Return `config` with the built-in model, and with its bundled sample where its data are on the Hub."""
     changes: dict[str, object] = {"model": {"id": BUILTIN_MODEL}, "data.limit": None}
     if config.offline.sample:
         changes["data.source"] = {"kind": "bundled", "name": config.offline.sample}

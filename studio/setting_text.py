@@ -25,10 +25,7 @@ _BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length")
 
 
 def read_yaml(text: str) -> Any:
-    """Return what a YAML document holds, with the scalars as text, which `read_scalar` reads by a setting's type.
-
-    Raises yaml.YAMLError, also for a name that appears twice and for aliases that expand without limit.
-    """
+    """Return what a YAML document holds, with the scalars as text, which `read_scalar` reads by a setting's type."""
     node = safe_yaml.compose(text)
     return None if node is None else _read(node)
 

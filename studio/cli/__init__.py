@@ -1,7 +1,4 @@
-"""The command line: `python -m studio data|train|compare|samples|evaluate|style|export|runs|model|doctor`.
-
-Messages come from the catalogues. `--json` prints one document with English keys on stdout.
-"""
+"""The command line: `python -m studio data|train|compare|samples|evaluate|style|export|runs|model|doctor`."""
 
 import sys
 

@@ -1,32 +1,19 @@
 """The commands compare, samples and evaluate."""
 
 import json
-import signal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
 from studio import runs
-from studio.cli.console import (
-    LANGUAGE,
-    AsJson,
-    RunId,
-    Settings,
-    err,
-    out,
-    print_json,
-    print_messages,
-    print_plain,
-    text,
-)
-from studio.config import GenerationConfig, parse_setting
+from studio.cli import console
+from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, err, out, print_plain, text
 
 app = typer.Typer()
-_DOWNLOAD_COLUMNS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
 
 
 @app.command(help=text("cli.compare"))
@@ -55,7 +42,8 @@ def compare(
         print_plain(text("compare.note.left_out", count=left_out), console=err)
     names = [_import_adapter(name, run, same_base) for name in against or ["base"]]
     columns = (*map(parse_column, names), parse_column(NOW, strength))
-    request = CompareRequest(run.id, tuple(all_prompts), _generation(run, settings), columns)
+    generation = run.config().with_settings(console.parse_settings(settings)).generation
+    request = CompareRequest(run.id, tuple(all_prompts), generation, columns)
     result = gpu.thread().compare(request, batch=len(all_prompts) > 1).result()
     if html or png:
         from studio.reports import card_html, card_png
@@ -70,29 +58,20 @@ def compare(
             png.write_bytes(card_png.to_png(before_after))
             print_plain(text("cli.wrote", path=png), console=err)
     if as_json:
-        print_json(comparison.as_json(result))
+        console.print_json(comparison.as_json(result))
     else:
         _show_comparison(result)
-
-
-def _generation(run: runs.Run, settings: list[str] | None) -> GenerationConfig:
-    return run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
 
 
 def _import_adapter(name: str, run: runs.Run, same_base: bool | None) -> str:
     """Return the name of a column; an external adapter is downloaded or copied first."""
     from studio.compare import external_adapters
 
-    with Progress(*_DOWNLOAD_COLUMNS, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(text("phase.fetching"), total=1.0, visible=False)
-        try:
-            imported = external_adapters.make_available(
-                name, run, lambda share: progress.update(task, completed=share, visible=True), same_base=same_base
-            )
-        except KeyboardInterrupt:
-            progress.stop()
-            err.print(text("cli.cancelled"))
-            raise typer.Exit(130) from None
+    columns, quiet = (TaskProgressColumn(), TimeRemainingColumn()), not err.is_terminal
+    with console.cancellable_download(*columns, quiet=quiet, total=1.0, visible=False) as update:
+        imported = external_adapters.make_available(
+            name, run, lambda share: update(completed=share, visible=True), same_base=same_base
+        )
     if imported != name:
         print_plain(text("cli.kept", name=imported), console=err)
     return imported
@@ -110,7 +89,7 @@ def _show_comparison(comparison: Any) -> None:
         ("bold red", proof.problems),
         ("bold yellow", proof.unproven),
     ):
-        print_messages(messages, style)
+        console.print_messages(messages, style)
     if proof.verified:
         out.print(text("cli.verified", difference=f"{proof.sides_differ:.2g}"), style="green")
 
@@ -123,7 +102,7 @@ def show_samples(run_id: RunId = "last", as_json: AsJson = False) -> None:
     timeline = samples.read(run)
     if as_json:
         frames = [frame.model_dump(mode="json", exclude={"type"}) for frame in timeline.frames]
-        print_json({"run": run.id, "prompts": timeline.prompts, "every": timeline.every, "frames": frames})
+        console.print_json({"run": run.id, "prompts": timeline.prompts, "every": timeline.every, "frames": frames})
         return
     for number, prompt in enumerate(timeline.prompts):
         print_plain(f"> {prompt}", "bold")
@@ -147,17 +126,15 @@ def evaluate(
 
     run = runs.find(run_id)
     rows = str(prompts_file) if prompts_file else "auto"
-    job = gpu.thread().evaluate(EvaluationRequest(run.id, rows, limit, generation=_generation(run, settings)))
-    signal.signal(signal.SIGINT, lambda *_: job.stop())  # answers are kept, and the same command resumes
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, disable=as_json, transient=True) as progress:
-        task = progress.add_task(text("phase.evaluating"), total=None)
-        for result in job.updates():
-            progress.update(task, total=result.total, completed=result.done)
+    generation = run.config().with_settings(console.parse_settings(settings)).generation
+    job = gpu.thread().evaluate(EvaluationRequest(run.id, rows, limit, generation=generation))
+    result = console.follow_job(job, "phase.evaluating", as_json)
     if as_json:
         boards = {"scoreboard": result.board, "forgetting": result.forgetting}
         documents = {name: json.loads(board.to_json()) if board else None for name, board in boards.items()}
-        print_json({"run": run.id, "id": result.id, "path": str(result.path), "stopped": result.stopped, **documents})
+        console.print_json(
+            {"run": run.id, "id": result.id, "path": str(result.path), "stopped": result.stopped, **documents}
+        )
     else:
         _show_evaluation(result)
     if result.stopped:
@@ -167,7 +144,7 @@ def evaluate(
 def _show_evaluation(result: Any) -> None:
     from studio.reports.comparison_card import format_number, format_signed
 
-    print_messages(result.notes, "yellow")
+    console.print_messages(result.notes, "yellow")
     if result.stopped:
         out.print(text("cli.evaluation_stopped", done=result.done, total=result.total))
     heads = [text(f"card.{name}") for name in ("measure", "before", "after", "gain", "verdict")]

@@ -2,20 +2,25 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from studio import i18n
+from studio.config import parse_setting
 from studio.events import Chosen
 from studio.i18n import Message
 from studio.model.hardware import Choice
+
+if TYPE_CHECKING:
+    from studio.job import Job
 
 LANGUAGE = i18n.best_language((os.environ.get("LC_ALL") or os.environ.get("LANG", "")).replace("_", "-"))
 
@@ -40,10 +45,10 @@ def print_messages(messages: Iterable[str | Message], style: str | None = None, 
         print_plain(message, style, console=console)
 
 
-def print_choices(choices: Iterable[Choice | Chosen]) -> None:
+def print_choices(choices: Iterable[Choice | Chosen], console: Console = out) -> None:
     """Print what was chosen, each with its reason."""
     for choice in choices:
-        print_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}")
+        print_plain(f"{choice.name}: {choice.value}. {choice.reason.text(LANGUAGE)}", console=console)
 
 
 def choices_as_json(choices: Iterable[Choice | Chosen]) -> dict[str, Any]:
@@ -61,12 +66,48 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def parse_settings(settings: list[str] | None) -> dict[str, Any]:
+    """Return the values of `--set` options by dotted path; raises ConfigError."""
+    return dict(parse_setting(setting) for setting in settings or [])
+
+
+def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """Make a progress bar, which is removed at its end."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=err, transient=True, disable=quiet)
+
+
 @contextmanager
 def reading_progress(quiet: bool) -> Iterator[Callable[[float], None]]:
     """Show a progress bar while rows are read; yields the callback for the share."""
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True, disable=quiet) as bar:
+    with progress_bar(quiet=quiet) as bar:
         task = bar.add_task(text("phase.reading"), total=1.0)
         yield lambda share: bar.update(task, completed=share)
+
+
+@contextmanager
+def cancellable_download(*columns: ProgressColumn, quiet: bool = False, **task: Any) -> Iterator[Callable[..., None]]:
+    """Show a progress bar while something is downloaded; yields its update. Ctrl-C cancels with exit code 130."""
+    with progress_bar(*columns, quiet=quiet) as bar:
+        number = bar.add_task(text("phase.fetching"), **task)
+        try:
+            yield lambda **changes: bar.update(number, **changes)
+        except KeyboardInterrupt:
+            bar.stop()
+            err.print(text("cli.cancelled"))
+            raise typer.Exit(130) from None
+
+
+def follow_job(job: "Job", phase: str, quiet: bool) -> Any:
+    """Show how many answers of a job are done, and return its last update.
+
+    Ctrl-C stops it: answers are kept, and the same command resumes.
+    """
+    signal.signal(signal.SIGINT, lambda *_: job.stop())
+    with progress_bar(TimeRemainingColumn(), quiet=quiet) as bar:
+        task = bar.add_task(text(phase), total=None)
+        for update in job.updates():
+            bar.update(task, total=update.total or None, completed=update.done)
+    return update
 
 
 AsJson = Annotated[bool, typer.Option("--json", help=text("cli.json"))]

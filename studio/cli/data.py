@@ -7,18 +7,10 @@ from typing import Annotated
 import typer
 
 from studio import presets
-from studio.cli.console import (
-    LANGUAGE,
-    AsJson,
-    Settings,
-    out,
-    print_json,
-    print_messages,
-    print_plain,
-    reading_progress,
-    text,
-)
-from studio.config import RunConfig, SourceConfig, parse_setting
+from studio.cli import console
+from studio.cli.console import LANGUAGE, AsJson, Settings, out, print_plain, text
+from studio.config import RunConfig, SourceConfig
+from studio.data import speech_levels
 
 app = typer.Typer(help=text("cli.data"), no_args_is_help=True)
 
@@ -37,7 +29,7 @@ def data_config(
         kind = "hub"
     source = SourceConfig(kind=kind, name=name).model_dump() | {"encoding": encoding, "sheet": sheet}
     config = RunConfig().with_settings({"model.id": model, "data.source": source})
-    return config.with_settings(dict(parse_setting(setting) for setting in settings or []))
+    return config.with_settings(console.parse_settings(settings))
 
 
 @app.command(help=text("cli.inspect"))
@@ -53,11 +45,11 @@ def inspect(
 
     config = data_config(name, model, settings, encoding, sheet)
     table = prepare.table(config.data)
-    with reading_progress(as_json) as on_progress:
+    with console.reading_progress(as_json) as on_progress:
         report = prepare.inspect(config, on_progress)
     detected = report.detected
     if as_json:
-        print_json(
+        console.print_json(
             {
                 "format": detected.mapping.shape,
                 "reason": detected.reason.text(),
@@ -74,6 +66,7 @@ def inspect(
                     for p in report.problems
                 ],
                 "tokens": report.token_figures,
+                "speech_levels": report.speech,
                 "epoch_seconds": report.epoch_seconds and round(report.epoch_seconds),
                 "blocks": [block.text() for block in report.blocks],
             }
@@ -81,7 +74,7 @@ def inspect(
         return
     print_plain(", ".join(filter(None, (table.path.name, table.file_format, table.encoding))))
     print_plain(text("cli.columns", columns=", ".join(f"{c.name} ({c.type})" for c in table.columns)))
-    print_messages((detected.reason, *table.notes))
+    console.print_messages((detected.reason, *table.notes))
     out.print(text("log.usable", rows=report.rows, usable=report.usable))
     for problem in report.problems:
         print_plain(problem.message, "yellow")
@@ -89,9 +82,11 @@ def inspect(
         print_plain(f"  {problem.effect.text(LANGUAGE)}{fix}")
     if report.token_figures:
         out.print(text("cli.tokens", **report.token_figures))
+    if report.speech:
+        print_plain(text("speech.of_answers", levels=speech_levels.shares(report.speech, LANGUAGE)))
     if report.epoch_seconds:
         out.print(text("cli.epoch", seconds=f"{report.epoch_seconds:,.0f}"))
-    print_messages(report.blocks, "red")
+    console.print_messages(report.blocks, "red")
 
 
 @app.command(help=text("cli.preview"))
@@ -110,7 +105,7 @@ def preview(
 
     view = preview_row(data_config(name, model, settings, encoding, sheet), row - 1)
     if as_json:
-        print_json(
+        console.print_json(
             {
                 "row": row,
                 "raw": view.row,
@@ -126,7 +121,7 @@ def preview(
     if view.problem:
         print_plain(view.problem, "yellow")
         return
-    print_messages(view.notes, "yellow")
+    console.print_messages(view.notes, "yellow")
     styles = {"context": "dim", "trained": "bold green", "cut": "strike red"}
     out.print(Text.assemble(*((part, styles[label]) for part, label in view.spans)))
     out.print(text("cli.preview_line", tokens=view.tokens, trained=view.trained))

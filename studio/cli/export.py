@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from studio import runs
-from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, print_json, print_messages, print_path, text
+from studio.cli import console
+from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, text
 from studio.export.request import KINDS, PRECISIONS, ExportRequest
 from studio.i18n import Message, message
 
 app = typer.Typer()
-
-
 _Kind = StrEnum("_Kind", {kind.upper(): kind for kind in KINDS})
 _Precision = StrEnum("_Precision", {name.upper(): name for name in PRECISIONS})
 
@@ -39,11 +38,16 @@ def export(
     from studio import gpu
 
     run = runs.find(run_id)
-    target = _target(to, push, public, ask_token) if push else None
-    progress: Any = None
-    page = None
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, disable=as_json, transient=True) as bar:
+    progress = target = page = None
+    if push:
+        from studio.export import hub_push
+
+        token = None
+        if ask_token:  # read from the terminal, so that it is in no shell history
+            prompt = f"{text('cli.token')}: "
+            token = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().strip()
+        target = hub_push.resolve_target(to, push, public=public, token=token)
+    with console.progress_bar(TimeElapsedColumn(), quiet=as_json) as bar:
         task = bar.add_task(text("phase.waiting"), total=None)
 
         def on_progress(phase: str, share: float | None) -> None:
@@ -57,8 +61,6 @@ def export(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         differs = progress.verification is not None and not progress.verification.passed
         if target and not differs:
-            from studio.export import hub_push
-
             try:
                 page = hub_push.push(progress.folder, target, on_progress)
             except KeyboardInterrupt:
@@ -68,7 +70,7 @@ def export(
     if target:
         notes += target.push_notes if page else [message("export.note.not_pushed", id=target.id)]
     if as_json:
-        print_json(
+        console.print_json(
             {
                 "run": run.id,
                 "to": to,
@@ -85,21 +87,11 @@ def export(
         raise typer.Exit(2)
 
 
-def _target(kind: str, repository: str, public: bool, ask_token: bool) -> Any:
-    """Return the target on the Hub; the token is read from the terminal, and is in no shell history."""
-    from studio.export import hub_push
-
-    token = None
-    if ask_token:
-        token = getpass.getpass(f"{text('cli.token')}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
-    return hub_push.resolve_target(kind, repository, public=public, token=token)
-
-
 def _show(progress: Any, notes: list[Message]) -> None:
-    print_path(progress.zip or progress.folder)
-    print_messages(notes, "yellow")
+    console.print_path(progress.zip or progress.folder)
+    console.print_messages(notes, "yellow")
     if progress.verification:
-        print_messages(progress.verification.sentences())
+        console.print_messages(progress.verification.sentences())
         passed = progress.verification.passed
         key, style = ("cli.export_verified", "green") if passed else ("cli.export_differs", "bold red")
         out.print(text(key), style=style)

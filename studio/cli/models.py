@@ -6,31 +6,12 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import DownloadColumn, TaskProgressColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
 from studio import presets
-from studio.cli.console import (
-    LANGUAGE,
-    AsJson,
-    choices_as_json,
-    err,
-    out,
-    print_choices,
-    print_json,
-    print_messages,
-    print_path,
-    print_plain,
-    text,
-)
+from studio.cli import console
+from studio.cli.console import LANGUAGE, AsJson, out, print_plain, text
 from studio.errors import ModelError
 from studio.i18n import Message
 from studio.model import hardware
@@ -55,15 +36,9 @@ def pull(model_id: ModelId = "builtin", revision: Revision = None) -> None:
     in_bytes = bool(facts.bytes and not facts.here and model_id != BUILTIN_MODEL)
     total = float(facts.bytes or 1) if in_bytes else 1.0
     columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) if in_bytes else (TaskProgressColumn(),)
-    with Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=err, transient=True) as progress:
-        task = progress.add_task(text("phase.fetching"), total=total)
-        try:
-            located = load.fetch(config, lambda share: progress.update(task, completed=share * total))
-        except KeyboardInterrupt:
-            progress.stop()
-            err.print(text("cli.cancelled"))
-            raise typer.Exit(130) from None
-    print_path(located.path)
+    with console.cancellable_download(*columns, total=total) as update:
+        located = load.fetch(config, lambda share: update(completed=share * total))
+    console.print_path(located.path)
     out.print(f"sha256 {located.identity['weights']}", soft_wrap=True, highlight=False)
 
 
@@ -73,7 +48,7 @@ def list_models(as_json: AsJson = False) -> None:
 
     models = catalogue.cached()
     if as_json:
-        print_json([{**asdict(model), "path": str(model.path)} for model in models])
+        console.print_json([{**asdict(model), "path": str(model.path)} for model in models])
         return
     table = Table(*(text(f"cli.{name}") for name in ("column_model", "column_size", "column_path")), box=None)
     for model in models:
@@ -90,7 +65,7 @@ def info(model_id: ModelId = "builtin", revision: Revision = None, as_json: AsJs
 
     facts = catalogue.describe(ModelConfig(id=model_id, revision=revision))
     if as_json:
-        print_json(facts.as_json())
+        console.print_json(facts.as_json())
     else:
         for title, value in catalogue.describe_facts(facts):
             value = value.text(LANGUAGE) if isinstance(value, Message) else value
@@ -128,9 +103,9 @@ def doctor(
         "builtin_model": builtin.is_here(),
     }
     if as_json:
-        print_json(facts | {"choices": choices_as_json(choices)})
+        console.print_json(facts | {"choices": console.choices_as_json(choices)})
         return
-    print_choices(choices)
+    console.print_choices(choices)
     for name, value in facts["versions"].items():
         out.print(f"{name} {value}", highlight=False)
     out.print(text("cli.home", path=facts["home"], free=facts["disk_free_gb"]))
@@ -143,14 +118,14 @@ def _show_launch(path: Path, preset: str, as_json: bool) -> None:
     from studio.cli.training import read_config
     from studio.train import launch_file
 
-    plan = launch_file.check(path, read_config(preset, []), preset)
+    plan = launch_file.check(path, read_config(preset), preset)
     if as_json:
         messages = {name: [each.text() for each in getattr(plan, name)] for name in ("facts", "warnings", "blocks")}
         shape = {"kind": plan.kind, "processes": plan.processes, "machines": plan.machines}
-        print_json({**shape, **messages, "commands": plan.commands})
+        console.print_json({**shape, **messages, "commands": plan.commands})
     else:
         for style, messages in (("", plan.facts), ("yellow", plan.warnings), ("red", plan.blocks)):
-            print_messages(messages, style)
+            console.print_messages(messages, style)
         for command in plan.commands:
             out.print(escape(command), soft_wrap=True, highlight=False)
     if plan.blocks:

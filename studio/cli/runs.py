@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from studio import runs
-from studio.cli.console import AsJson, RunId, choices_as_json, out, print_choices, print_json, print_plain, text
-from studio.runs import history, metadata, trash
+from studio.cli import console
+from studio.cli.console import AsJson, RunId, out, print_plain, text
+from studio.runs import checkpoints, history, metadata, trash
 
 if TYPE_CHECKING:
     from studio.reports.run_metadata import RunMetadata
@@ -42,7 +43,7 @@ def list_runs(
         summaries = history.all_summaries()
         records, rows = [_as_json(each) for each in summaries], [_cells(each) for each in summaries]
     if as_json:
-        print_json(records)
+        console.print_json(records)
         return
     # other commands take a run's id, so it is never wrapped
     table = Table(*(Column(text(f"cli.list.{name}"), no_wrap=name == "run") for name in columns), box=None)
@@ -101,7 +102,7 @@ def show(run_id: RunId = "last", as_json: AsJson = False) -> None:
 
     run_record = run_metadata.read(runs.find(run_id))
     if as_json:
-        print_json(_record_as_json(run_record))
+        console.print_json(_record_as_json(run_record))
     else:
         _show(run_record)
 
@@ -114,7 +115,7 @@ def _record_as_json(record: "RunMetadata") -> dict[str, Any]:
         "differs_from_default": dict(record.from_default),
         "differs_from_preset": {path: {"run": own, "preset": its} for path, (own, its) in record.from_preset.items()},
         "changes": list(record.changes),
-        "choices": choices_as_json(record.choices),
+        "choices": console.choices_as_json(record.choices),
         "rests_on": {name: value for name, value in record.resolved.items() if name not in ("config", "changes")},
         "checkpoints": list(record.checkpoints),
         "spare_bytes": record.spare_bytes,
@@ -151,7 +152,7 @@ def _show(record: "RunMetadata") -> None:
         print_plain(summary.status.error, "red")
     for path, value in record.from_default.items():
         print_plain(f"{path}: {value}")
-    print_choices(record.choices)
+    console.print_choices(record.choices)
     for part, count in summary.disk.items():
         print_plain(f"{part}: {size(count)}")
     if record.spare_bytes:
@@ -207,7 +208,5 @@ def empty_trash(sure: Annotated[bool, typer.Option("--yes", "-y", help=text("cli
 
 @app.command("clean", help=text("cli.runs_clean"))
 def clean(run_id: RunId) -> None:
-    from studio.train import cleanup
-
     run = runs.find(run_id)
-    print_plain(text("cli.cleaned", size=size(cleanup.remove_old(run)), run=run.id))
+    print_plain(text("cli.cleaned", size=size(checkpoints.remove_old(run)), run=run.id))

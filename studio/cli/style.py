@@ -2,29 +2,17 @@
 
 import json
 import math
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from studio import runs
-from studio.cli.console import (
-    LANGUAGE,
-    AsJson,
-    RunId,
-    Settings,
-    err,
-    out,
-    print_json,
-    print_messages,
-    print_plain,
-    text,
-)
-from studio.config import parse_setting
+from studio.cli import console
+from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, out, print_plain, text
+from studio.data import speech_levels
 
 app = typer.Typer()
 
@@ -49,18 +37,12 @@ def style(
 
     run = runs.find(run_id)
     columns = [parse_column(NOW, strength) for strength in strengths or [1.0]] + list(map(parse_column, against or []))
-    generation = run.config().with_settings(dict(parse_setting(setting) for setting in settings or [])).generation
+    generation = run.config().with_settings(console.parse_settings(settings)).generation
     rows = str(prompts_file) if prompts_file else "auto"
     request = StyleRequest(run.id, tuple(columns), rows, limit, generation, prompted, curve)
-    job = gpu.thread().style(request)
-    signal.signal(signal.SIGINT, lambda *_: job.stop())  # answers are kept, and the same command resumes
-    bars = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*bars, console=err, disable=as_json, transient=True) as progress:
-        task = progress.add_task(text("phase.styling"), total=None)
-        for update in job.updates():
-            progress.update(task, total=update.total or None, completed=update.done)
+    update = console.follow_job(gpu.thread().style(request), "phase.styling", as_json)
     if as_json:
-        print_json(_document(update))
+        console.print_json(_document(update))
     elif update.report:
         _show(update.report)
     if update.stopped:
@@ -88,10 +70,13 @@ def _document(update: Any) -> dict[str, Any]:
 def _show(report: Any) -> None:
     from studio.style.headline import headline
 
-    print_messages(report.notes, "yellow")
+    console.print_messages(report.notes, "yellow")
     if report.columns:
         out.print(_columns_table(report.columns))
         values = {"candidates": report.candidates, "chance": f"{100 / report.candidates:.0f}"}
+        for column in report.columns:
+            if levels := speech_levels.describe(column.answers, LANGUAGE):
+                print_plain(f"{text('speech.title')} · {column.title(LANGUAGE)}: {levels}")
         print_plain(text("style.legend", spread=f"{report.author_spread:.2f}", **values), "dim")
     for side, words in (("author", report.author_words), ("base", report.base_words)):
         if words:

@@ -8,27 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn, TimeRemainingColumn
 
 from studio import presets, runs
-from studio.cli.console import (
-    LANGUAGE,
-    AsJson,
-    RunId,
-    choices_as_json,
-    err,
-    out,
-    print_choices,
-    print_json,
-    print_messages,
-    print_path,
-    print_plain,
-    reading_progress,
-    text,
-)
+from studio.cli import console
+from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, print_plain, text
 from studio.command import format_value
-from studio.config import RunConfig, parse_setting
+from studio.config import RunConfig
 from studio.data.encodings import decode
 from studio.errors import RunError, StudioError
 from studio.model import processes
@@ -40,14 +26,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-def read_config(name: str, settings: list[str], offline_sample: bool = False) -> RunConfig:
+def read_config(name: str, settings: list[str] | None = None, offline_sample: bool = False) -> RunConfig:
     """Return a preset or the config in a YAML file, with `--set` applied."""
     path = Path(name)
     is_file = path.suffix.lower() in (".yaml", ".yml", ".json") and path.is_file()  # JSON is YAML
     config = RunConfig.from_yaml(decode(path.read_bytes(), path.name)) if is_file else presets.load(name)
     if offline_sample:
         config = presets.offline_sample(config)
-    return config.with_settings(dict(parse_setting(setting) for setting in settings))
+    return config.with_settings(console.parse_settings(settings))
 
 
 @app.command(help=text("cli.train"))
@@ -67,7 +53,7 @@ def train(
         raise RunError("run.measured_alone")
     if _follows_rank_zero(trains=not check):
         return
-    config = read_config(preset, settings or [], offline_sample)
+    config = read_config(preset, settings, offline_sample)
     advice = show_advice(config, as_json) if suggest else None
     if advice:
         config = config.with_settings(advice.settings())
@@ -115,7 +101,7 @@ def show_advice(config: RunConfig, quiet: bool) -> "Advice":
     from studio import gpu
     from studio.train import suggest
 
-    with reading_progress(quiet) as on_progress:
+    with console.reading_progress(quiet) as on_progress:
         advice = suggest.suggest(config, gpu.thread().free_memory(), on_progress)
     if quiet:
         return advice
@@ -125,7 +111,7 @@ def show_advice(config: RunConfig, quiet: bool) -> "Advice":
         print_plain(f"{path}: {before} → {value}. {suggestion.reason.text(LANGUAGE)}")
     if not advice.suggestions:
         out.print(text("suggest.nothing"))
-    print_messages(advice.warnings, "yellow")
+    console.print_messages(advice.warnings, "yellow")
     return advice
 
 
@@ -144,12 +130,12 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
     from studio import gpu
     from studio.train import preflight
 
-    with reading_progress(as_json) as on_progress:
+    with console.reading_progress(as_json) as on_progress:
         result = preflight.check(config, gpu.thread().free_memory(), on_progress)
     measured = gpu.thread().measure(config).result() if measure and not result.blocks else None
     plan = result.plan
     if as_json:
-        print_json(
+        console.print_json(
             {
                 "blocks": [block.text() for block in result.blocks],
                 "warnings": [warning.text() for warning in result.warnings],
@@ -163,17 +149,17 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
                 "seconds": result.seconds and round(result.seconds),
                 "disk_bytes": plan and round(plan.disk_bytes),
                 "disk_free_bytes": round(result.disk_free),
-                "choices": choices_as_json(result.choices),
+                "choices": console.choices_as_json(result.choices),
                 "measured": measured
                 and {name: getattr(measured, name) for name in ("peak_bytes", "step_seconds", "seconds")},
                 **_advice_json(advice),
             }
         )
     else:
-        print_messages(result.warnings, "yellow")
-        print_messages(result.facts)
+        console.print_messages(result.warnings, "yellow")
+        console.print_messages(result.facts)
         if plan:
-            print_choices(result.choices)
+            console.print_choices(result.choices)
             out.print(text("cli.memory", need=f"{plan.memory.total / 1e9:.1f}", free=f"{plan.free / 1e9:.1f}"))
             out.print(text("cli.disk", need=f"{plan.disk_bytes / 1e9:.2f}", free=f"{result.disk_free / 1e9:.1f}"))
         if plan and result.seconds:
@@ -181,7 +167,7 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
         if measured:
             peak, step = f"{measured.peak_bytes / 1e9:.2f}", f"{measured.step_seconds:.2f}"
             out.print(text("cli.measured", peak=peak, step=step, seconds=f"{measured.seconds:,.0f}"))
-        print_messages(result.blocks, "red")
+        console.print_messages(result.blocks, "red")
         if not result.blocks:
             out.print(text("cli.nothing_blocks"))
     if result.blocks:
@@ -197,13 +183,13 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: run.requested() or run.request("pause"))
     if not as_json:
-        print_path(run.path)
+        console.print_path(run.path)
     state = follow(run, quiet=as_json)
     status = run.status()
     reading = diagnosis.diagnose_run(run)
     if as_json:
         outcome = {"id": run.id, "path": str(run.path), "state": state.value, "step": status.step}
-        print_json({**outcome, "reading": reading.as_json(), **_advice_json(advice)})
+        console.print_json({**outcome, "reading": reading.as_json(), **_advice_json(advice)})
     elif status.error:
         print_plain(status.error, "red", console=err)
         err.print(text("cli.log", path=run.log))
@@ -211,7 +197,7 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
     else:
         out.print(text(f"state.{state.value}"))
     if not as_json:
-        print_messages(reading.text(LANGUAGE))
+        console.print_messages(reading.text(LANGUAGE))
     if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
     processes.leave()
@@ -242,7 +228,7 @@ def resume(
 
     if _follows_rank_zero():
         return
-    changes = dict(parse_setting(setting) for setting in settings or [])
+    changes = console.parse_settings(settings)
     run = _start(lambda: gpu.thread().resume_run(run_id, changes, wait=wait), runs.find(run_id).config())
     run_to_end(run, as_json)
 
@@ -264,10 +250,8 @@ _add_request("cancel")
 
 def follow(run: Run, quiet: bool = False) -> State:
     """Show a run's progress until it ends; Ctrl-C stops it and keeps its adapter, a second Ctrl-C quits."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-    offset = 0
-    loss = ""
-    with Progress(*columns, console=err, disable=quiet, transient=True) as progress:
+    offset, loss = 0, ""
+    with console.progress_bar(TextColumn("{task.fields[loss]}"), TimeRemainingColumn(), quiet=quiet) as progress:
         task = progress.add_task("", total=None, loss="")
         while True:
             try:
@@ -277,9 +261,9 @@ def follow(run: Run, quiet: bool = False) -> State:
                     if event.type == "step":
                         loss = text("cli.loss", step=event.step, total=event.total, loss=f"{event.loss:.3f}")
                     elif event.type == "note" and not quiet:
-                        progress.console.print(escape(event.message.text(LANGUAGE)))
+                        print_plain(event.message, console=progress.console)
                     elif event.type == "chosen" and not quiet:
-                        progress.console.print(escape(f"{event.name}: {event.value}. {event.reason.text(LANGUAGE)}"))
+                        console.print_choices([event], console=progress.console)
                 done = status.step if status.state is State.TRAINING else None
                 label = text(f"phase.{status.phase}") if status.phase else text(f"state.{status.state.value}")
                 progress.update(task, description=label, total=status.total or None, completed=done or 0, loss=loss)

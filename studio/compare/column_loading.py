@@ -11,7 +11,7 @@ from studio import runs
 from studio.compare.columns import NOW, Column
 from studio.config import RunConfig
 from studio.data import tokens
-from studio.errors import CompareError, ModelError, StudioError
+from studio.errors import CompareError, StudioError
 from studio.files import sha256
 from studio.generation.model_set import BASE_MODEL, ModelSet, use_adapter
 from studio.i18n import Message, message
@@ -75,17 +75,13 @@ class LoadedColumns(ModelSet):
 def load_columns(
     host: ModelHost, run: Run, config: RunConfig, columns: Sequence[Column], training: Run | None
 ) -> Iterator[LoadedColumns]:
-    """Load the columns' models, and remove them afterwards from a model that trains.
-
-    The caller preserves the state of the model (`adapter.preserve_state`). Raises CompareError for an adapter that is
-    missing or was made for another base.
-    """
+    """Load the columns' models, and remove them afterwards from a model that trains; raises CompareError."""
     if training is not None and training.id != run.id:
         raise CompareError("compare.training_other", run=training.id)
     if training is not None and host.adapter != run.id:
         raise CompareError("compare.not_yet", run=run.id)
     sources = [None if column.is_base else find_adapter(run, column, training) for column in columns]
-    located = host.loaded.located if training is not None and host.loaded else locate_base(config)
+    located = host.loaded.located if training is not None and host.loaded else load.require(config.model)
     fits = [source and _check_compatibility(source, located) for source in sources]  # before anything is loaded
     if training is None:
         host.base(config.model, located)
@@ -130,14 +126,6 @@ def load_columns(
             # what was used is likely to be used again
             kept = loaded_before if training is not None or not used else used
             multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
-
-
-def locate_base(config: RunConfig) -> Located:
-    """Return where a run's base is; raises ModelError when it is not on this machine."""
-    located = load.locate(config.model)
-    if located is None:
-        raise ModelError("model.not_here", id=config.model.id)
-    return located
 
 
 def _check_compatibility(source: AdapterSource, located: Located) -> Compatibility:

@@ -108,10 +108,7 @@ def parse_column(named: str, strength: float = 1.0) -> Column:
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """Prompts for the columns of a run.
-
-    Raises CompareError unless there are one to four columns, and each has answered all `earlier` turns.
-    """
+    """Prompts for the columns of a run; raises CompareError."""
 
     run_id: str
     prompts: tuple[str, ...]
@@ -154,9 +151,7 @@ class EvaluationRequest:
     rows: str = "auto"
     """`validation`, `prompts` (the preset's), the path of a file, or `auto`: the first of these that the run has."""
     limit: int | None = None
-    """Rows of each part at most."""
     column: Column = ADAPTED
-    """What is compared with the base."""
     generation: GenerationConfig | None = None
     """None takes the run's own settings."""
     forgetting: bool = True

@@ -1,7 +1,4 @@
-"""The comparisons that a run has stored, to be opened again: those of single prompts, and batches of the user's own.
-
-They are in `<run>/compare/comparisons.jsonl` and `prompt_batches.jsonl`, one line each; the oldest are dropped first.
-"""
+"""The comparisons that a run has stored, to be opened again: those of single prompts, and batches."""
 
 import json
 import logging
@@ -20,7 +17,6 @@ from studio.runs import Run
 log = logging.getLogger(__name__)
 
 MAX_SAVED, MAX_BATCHES = 40, 10
-"""Comparisons of single prompts, and of batches, that a run keeps."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,6 @@ class SavedComparison:
     id: str
     """A hash of the request, and of the adapters but in a batch: made again, it replaces the earlier one."""
     at: float
-    """When it was made, in seconds since the epoch."""
     comparison: Comparison
 
 

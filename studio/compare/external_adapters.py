@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.compare.column_loading import find_adapter, locate_base
+from studio.compare.column_loading import find_adapter
 from studio.compare.columns import parse_column
 from studio.errors import StudioError
-from studio.model import adapter_files, compatibility, hub_adapters, uploaded_adapters
+from studio.model import adapter_files, compatibility, hub_adapters, load, uploaded_adapters
 from studio.model.compatibility import Compatibility
 from studio.model.load import Located
 from studio.runs import Run
@@ -19,9 +19,7 @@ class ExternalAdapter:
     """An external adapter on this machine."""
 
     column: str
-    """How a column names it."""
     compatibility: Compatibility
-    """How it is known that it fits the run's base."""
 
 
 def make_available(
@@ -46,7 +44,7 @@ def make_available(
         column = parse_column(named)
         folder = None if column.is_base else find_adapter(run, column, None).folder
         if folder is not None:
-            _check_compatibility(adapter_files.read(folder), locate_base(run.config()), same_base)
+            _check_compatibility(adapter_files.read(folder), load.require(run.config().model), same_base)
     return named
 
 
@@ -59,7 +57,7 @@ def fetch(
     same_base: bool | None = None,
 ) -> ExternalAdapter:
     """Fetch an adapter of the Hub that fits the run's base; raises StudioError."""
-    located = locate_base(run.config())
+    located = load.require(run.config().model)
     adapter = adapter_files.read(hub_adapters.fetch(named, on_progress, token))
     return ExternalAdapter(named.strip(), _check_compatibility(adapter, located, same_base))
 
@@ -78,7 +76,7 @@ def _check_compatibility(
 
 def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) -> ExternalAdapter:
     """Store an uploaded adapter if it fits the run's base; else raises StudioError and stores nothing."""
-    located = locate_base(run.config())
+    located = load.require(run.config().model)
     results: list[Compatibility] = []
     stored = uploaded_adapters.store(
         paths, lambda adapter: results.append(_check_compatibility(adapter, located, same_base))
@@ -87,10 +85,7 @@ def upload(paths: Sequence[Path], run: Run, *, same_base: bool | None = None) ->
 
 
 def available_columns(run: Run) -> list[str]:
-    """Return how columns name the external adapters that a run's base may take, as far as names tell.
-
-    Nothing is loaded and nothing hashed: the base is the one that the run has recorded.
-    """
+    """Return how columns name the external adapters that a run's base may take, as far as names tell."""
     base = run.resolved().get("base")
     folders = {each.column: each.folder for each in uploaded_adapters.all_uploads()} | hub_adapters.fetched()
     columns = []

@@ -132,10 +132,7 @@ def _probe_logits(columns: LoadedColumns, names: Sequence[str]) -> tuple[Any, di
 def _difference(
     columns: LoadedColumns, items: Sequence[PromptBatchItem], first: Any, last_logits: Any, one: int, other: int
 ) -> float | None:
-    """Return by how much a first token's probability differs between two columns.
-
-    Measured on the prompts with the same tokens in both, else on the probes; None for one model with two contexts.
-    """
+    """Return by how much a first token's probability differs between two columns."""
     same_prompt = [number for number, item in enumerate(items) if item.ids[one] == item.ids[other]]
     differences = (first[same_prompt, one].softmax(-1) - first[same_prompt, other].softmax(-1)).abs().nan_to_num()
     if same_prompt:
@@ -167,10 +164,7 @@ def _matches_training_template(
 
 
 def _template_warnings(request: CompareRequest, columns: LoadedColumns) -> Iterator[Message]:
-    """Yield a warning for each external adapter that came with another chat template than the base's.
-
-    The texts of the templates are compared: a template is a program, and an external one is not run here.
-    """
+    """Yield a warning for each external adapter that came with another chat template than the base's."""
     base_template = str(getattr(columns.tokenizer, "chat_template", None) or "").strip()
     adapters = zip(columns.fits, columns.sources, request.columns, strict=True)
     for number, (fit, source, column) in enumerate(adapters, 1):

@@ -13,8 +13,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from studio.data import special_tokens
-from studio.data.segments import Part, Rendering, Segment, cut
 from studio.data.special_tokens import Span
+from studio.data.tokens import Part, Rendering, Segment, cut
 from studio.model.template import ChatTemplate, Message, TemplateRefusal
 
 _PLACEHOLDER = "\ue000{}\ue001"
@@ -63,6 +63,7 @@ class ChatText:
 
     def __init__(self, tokenizer: Any, today: date | None = None):
         self._tokenizer = tokenizer
+        self._special = special_tokens.pattern(tokenizer)
         self._template = ChatTemplate(tokenizer, today)
         self._template.require_syntax()
         self._frame = lru_cache(_REMEMBERED)(self._make_frame)
@@ -109,27 +110,24 @@ class ChatText:
             for number, place in enumerate(places)
             if roles[place.turn] == "assistant"
         ]
-        plain = self._spelled(turns, text, places)
+        plain = self._spelled(text, places) if self._has_special(turns) else []
         return Rendering(cut(text, parts, plain), tuple(dict.fromkeys([*notes, *(["special_text"] if plain else [])])))
 
     def question(self, turns: Sequence[Message]) -> Segment:
         """Return the prompt of an answer to a conversation; raises TemplateRefusal."""
         text = self._template.render(turns, ask=True)
-        places = self._places(turns, text, ask=True) if self._has_special(turns) else []
-        plain = self._spelled(turns, text, places)
+        plain = self._spelled(text, self._places(turns, text, ask=True)) if self._has_special(turns) else []
         seam = self._seam((*(role for role, _ in turns), "assistant"))
         if text.endswith(seam.lead):
             text = text[: len(text) - len(seam.lead) + seam.shared]
         return Segment(text, False, plain=tuple(span for span in plain if span[1] <= len(text)))
 
     def _has_special(self, turns: Sequence[Message]) -> bool:
-        pattern = special_tokens.pattern(self._tokenizer)
-        return any(pattern.search(content) for _, content in turns)
+        return any(self._special.search(content) for _, content in turns)
 
-    def _spelled(self, turns: Sequence[Message], text: str, places: Sequence[_Place]) -> list[Span]:
-        if not self._has_special(turns):
-            return []
-        return [span for place in places for span in special_tokens.find(self._tokenizer, text, place.start, place.end)]
+    def _spelled(self, text: str, places: Sequence[_Place]) -> list[Span]:
+        """Return where contents spell special tokens."""
+        return [m.span() for place in places for m in self._special.finditer(text, place.start, place.end)]
 
     def _make_frame(self, roles: Roles, ask: bool) -> _Frame:
         turns = [(role, _PLACEHOLDER.format(number)) for number, role in enumerate(roles)]
@@ -194,11 +192,11 @@ class ChatText:
         """Return how much of what is between an answer and the next turn ends the answer."""
         length = _common(tail, between)
         for text in (tail, between):
-            for start, end in special_tokens.find(self._tokenizer, text):
-                if start < length < end:
-                    length = start
+            for token in self._special.finditer(text):
+                if token.start() < length < token.end():
+                    length = token.start()
         if not between[:length].strip():  # the last answer of a text has another end
-            first = special_tokens.pattern(self._tokenizer).match(between, len(between) - len(between.lstrip()))
+            first = self._special.match(between, len(between) - len(between.lstrip()))
             if first and first[0] not in begin:
                 return first.end()
         return length

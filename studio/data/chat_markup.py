@@ -1,7 +1,7 @@
 """Text that carries the markup of a chat template already: of which family, and which parts are the assistant's."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.data.special_tokens import Span
@@ -56,21 +56,16 @@ def find(text: str, begin: str = "", end: str = "") -> MarkedUpText | None:
         marks = list(re.finditer(pattern, text, re.MULTILINE))
         openings = [mark.lastgroup for mark in marks]
         if "user" in openings and "assistant" in openings[openings.index("user") :]:
-            answers, are_open = zip(*_answers(text, marks), strict=True)
-            return MarkedUpText(family, answers, tuple(mark.span() for mark in marks), are_open[-1])
+            answers = []
+            for mark, following in zip(marks, [*marks[1:], None], strict=True):
+                if following is None:
+                    end_of_answer = len(text)
+                elif following.lastgroup == "end":
+                    end_of_answer = following.end() + text.startswith("\n", following.end())
+                else:
+                    end_of_answer = len(text[: following.start()].rstrip())
+                if mark.lastgroup == "assistant":
+                    answers.append((mark.end(), end_of_answer))
+            is_open = openings[-1] == "assistant"
+            return MarkedUpText(family, tuple(answers), tuple(mark.span() for mark in marks), is_open)
     return None
-
-
-def _answers(text: str, marks: list[re.Match[str]]) -> Iterator[tuple[Span, bool]]:
-    """Yield the assistant's parts, and whether nothing follows that ends or answers them."""
-    for number, mark in enumerate(marks):
-        if mark.lastgroup != "assistant":
-            continue
-        following = marks[number + 1] if number + 1 < len(marks) else None
-        if following is None:
-            yield (mark.end(), len(text)), True
-        elif following.lastgroup == "end":
-            stop = following.end()
-            yield (mark.end(), stop + text.startswith("\n", stop)), False
-        else:
-            yield (mark.end(), len(text[: following.start()].rstrip())), False

@@ -54,10 +54,10 @@ def text_of(value: Any, notes: Notes) -> str | None:
         return _part(value, notes)
     if not isinstance(value, list):
         raise RowProblem("not_text")
-    return _joined(value, notes, is_inside=False)
+    return _joined(value, notes)
 
 
-def _joined(parts: list[Any], notes: Notes, is_inside: bool) -> str | None:
+def _joined(parts: list[Any], notes: Notes, is_inside: bool = False) -> str | None:
     pieces = [part if isinstance(part, str) else _part(part, notes, is_inside) for part in parts]
     texts = [piece for piece in pieces if piece is not None]
     return "\n".join(texts) if texts or not pieces else None

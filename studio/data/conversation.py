@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Speaker = Literal["system", "user", "assistant"]
-
 
 @dataclass(frozen=True)
 class Turn:
     """One message of a conversation."""
 
-    role: Speaker
+    role: Literal["system", "user", "assistant"]
     content: str
     trained: bool = True
     """Whether an assistant's message is to be learned; the others are context in any case."""

@@ -133,7 +133,9 @@ class _Shapes(FirstRows):
         has_keywords = all(_KEYWORD.fullmatch(name.strip()) for name in prompt)
         joined = {"joiner": ", ", "joined": "keywords"} if has_keywords else {}
         columns = {}
-        for name, readable in (("system", self._readable(COLUMNS.system)), ("history", self._histories())):
+        earlier = {name: map(parsed, self.cells(name)) for name in self.named(COLUMNS.history)}  # turns, not texts
+        histories = [n for n, cells in earlier.items() if any(not isinstance(c, str) and roles_of(c) for c in cells)]
+        for name, readable in (("system", self._readable(COLUMNS.system)), ("history", histories)):
             if free := [column for column in readable if column not in (*prompt, completion)]:
                 columns[name] = free[0]
         mapping = MappingConfig(prompt=prompt, completion=completion, **joined, **columns)
@@ -146,25 +148,16 @@ class _Shapes(FirstRows):
             reason = "nested"
         return Detection(mapping, message(f"data.found.{reason}", prompt=" + ".join(prompt), completion=completion))
 
-    def _histories(self) -> list[str]:
-        """Return the columns of earlier turns, rather than of texts about the past."""
-        columns = {name: map(parsed, self.cells(name)) for name in self.named(COLUMNS.history)}
-        return [name for name, cells in columns.items() if any(not isinstance(c, str) and roles_of(c) for c in cells)]
-
     def _completion(self, chat: str | None = None) -> str | None:
         """Return the column of the answers, or of those to the last question of a `chat`."""
         named = self.named([*COLUMNS.preferred, *COLUMNS.assistant, *([] if chat else COLUMNS.version)], but=chat or "")
         ending = [column for column in self.table.names if column.strip().endswith(("답변", "답"))]
-        columns = [column for column in (*named, *ending) if not self._are_verdicts(column)]
+        verdicts = ("accept", "reject", "ignore")  # an annotator's, as Prodigy writes them
+        columns = [name for name in (*named, *ending) if any(v not in verdicts for v in self.cells(name) or [""])]
         labels = [column for column in self.labels if not are_classes(self.cells(column))]
         logged = _LOGGED if chat or self._chat_columns else ()
         answers = [column for column in (*columns, *_LABEL_STUDIO, *logged, *labels) if self.is_answer(column)]
         return next(iter([*answers, *columns]), None)
-
-    def _are_verdicts(self, column: str) -> bool:
-        """Whether all cells are an annotator's verdicts, as Prodigy writes them."""
-        cells = self.cells(column)
-        return bool(cells) and all(value in ("accept", "reject", "ignore") for value in cells)
 
     def _prompt(self, completion: str) -> tuple[str, ...]:
         """Return the columns before an answer; none where no column asks something."""
@@ -190,10 +183,7 @@ class _Shapes(FirstRows):
         return tuple(dict.fromkeys(column for column in columns if column and column != completion))
 
     def _beside(self, question: str, others: list[str]) -> str | None:
-        """Return the column with what an instruction is about: Alpaca's `input`, or a question that it does not repeat.
-
-        A prompt often has the question written out in it; an instruction seldom, and is not enough without it.
-        """
+        """Return the column that an instruction is about: Alpaca's `input`, or a question that it does not repeat."""
         if _own_name(question) not in COLUMNS.instruction:
             return None
         rows = self.rows

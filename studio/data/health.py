@@ -24,10 +24,10 @@ FIX_OF = {
 """The setting under `data.fixes` that fixes a kind of problem."""
 _USED = {
     "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "extra_answers", "extra_entries",
-    "few_rows", "foreign_marks", "half_letter", "joined", "joined_system", "leak", "marked_turn", "media", "names",
-    "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost", "ready_made", "reasoning",
-    "reasoning_lost", "refusal", "special_text", "system_lost", "tool_calls", "tool_definitions", "turns_dropped",
-    "two_systems", "unanswered", "unreadable_cell", "weights",
+    "few_rows", "foreign_marks", "half_letter", "joined", "joined_system", "leak", "marked_turn", "media",
+    "mixed_speech", "names", "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost",
+    "ready_made", "reasoning", "reasoning_lost", "refusal", "special_text", "system_lost", "tool_calls",
+    "tool_definitions", "turns_dropped", "two_systems", "unanswered", "unreadable_cell", "weights",
 }  # fmt: skip
 """Rows with these problems are used all the same, unless they are fixed."""
 
@@ -114,6 +114,8 @@ class Report:
     batch_size: int = 1
     near_rows: int | None = None
     """Rows among which near duplicates were searched; None where it was all of them."""
+    speech: dict[str, int] = field(default_factory=dict)
+    """Sentences of each Korean speech level in the answers, by the names of `speech_levels.LEVELS`."""
     epoch_seconds: float | None = None
     """Estimated seconds of an epoch on this device; None where it was not computed or is not known."""
     blocks: list[Message] = field(default_factory=list)

@@ -108,9 +108,7 @@ _repository: ContextVar[str | None] = ContextVar("repository", default=None)
 def _guard_files() -> None:
     """Let `datasets` find files of the dataset of the current request, and no others, and load no YAML that unfolds.
 
-    Its README says where they are (`data_files`, `data_dir`), which may be a path of this machine, another address or
-    another dataset, and its aliases are written out in the message of an error, whether there is one or not.
-    `datasets` has no settings against that: its one way from a pattern to files is checked, and its two to YAML.
+    The README of a dataset may name a path of this machine, another address or another dataset.
     """
     from datasets import data_files
     from datasets import load as loading
@@ -171,10 +169,7 @@ def _load(source: SourceConfig, token: str | None, streaming: bool) -> Any:
 
 
 def _translate_errors(request: Callable[[], Result], name: str) -> Result:
-    """Return the result of `request`; errors of `datasets` become DataError.
-
-    The exception itself, which may hold the request and its token, goes no further: not as a cause or a context either.
-    """
+    """Return the result of `request`; errors of `datasets`, which may hold the token, become DataError without them."""
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 

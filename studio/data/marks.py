@@ -6,7 +6,6 @@ same name that holds anything else (a class, a text, a share) is no mark.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from studio.data.vocabulary import VOCABULARY
@@ -47,15 +46,10 @@ def in_lower_case(values: Mapping[str, Any], names: Collection[str], used: Colle
     """Return the values of some names, which are compared without case and outer space; `used` columns are no such."""
     values_by_name = {}
     for key, value in values.items():
-        name = _lower(key) if isinstance(key, str) else ""
+        name = key.strip().lower() if isinstance(key, str) else ""
         if name in names and key not in used:
             values_by_name[name] = value
     return values_by_name
-
-
-@lru_cache(maxsize=4096)
-def _lower(name: str) -> str:
-    return name.strip().lower()
 
 
 def _excludes(marks: Mapping[str, Any]) -> bool:

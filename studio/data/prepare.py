@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from studio import runs
@@ -19,8 +19,8 @@ from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress
 from studio.data.rows import check_mapping
 from studio.data.scan import ProblemCount, ScanResult
-from studio.data.segments import Rendering
 from studio.data.source import Table
+from studio.data.tokens import Rendering
 from studio.errors import DataError, ModelError
 from studio.i18n import message
 from studio.model import estimate
@@ -33,15 +33,26 @@ from studio.model.load import load_tokenizer, locate
 class PreparedData:
     """The rows of a run, tokenized and split. The datasets have the columns `input_ids` and `labels`."""
 
+    report: Report
     train: Any
     validation: Any | None
-    report: Report
-    sha256: str
-    """Hash of all that is trained and validated on: token ids and labels, in order."""
+    train_numbers: tuple[int, ...]
+    """Numbers (from 1) of the training rows in their file; see `conversations_at`."""
+    validation_numbers: tuple[int, ...]
+    """Numbers of the validation rows, in their own file where they have one."""
     longest: int
     """Tokens of the longest training row, after cutting."""
-    validation_numbers: tuple[int, ...] = ()
-    """Numbers (from 1) of the validation rows, in their own file where they have one; see `conversations_at`."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all that is trained and validated on: token ids and labels, in order."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation):
+            for batch in part.with_format("arrow").iter(1000) if part is not None else ():
+                for name in ("input_ids", "labels"):
+                    digest.update(repr(batch[name].to_pylist()).encode())
+            digest.update(b"|")
+        return digest.hexdigest()
 
 
 def table(data: DataConfig) -> Table:
@@ -87,19 +98,11 @@ def run_renderer(run: runs.Run, tokenizer: Any) -> PromptRenderer:
 def prepare(
     config: RunConfig, tokenizer: Any, on_progress: OnProgress = lambda share: None, today: date | None = None
 ) -> PreparedData:
-    """Read, render, tokenize, repair and split all rows.
-
-    `on_progress` gets the share done between two batches of rows, and may raise to end the work. `today` is the date
-    for chat templates that write one. Raises DataError when no row can be used, PromptError when the settings do not
-    fit.
-    """
-    config = within_positions(config)
-    rows = _tokenize_and_split(config, tokenizer, on_progress, today)
-    if rows.report.blocks:
-        raise _nothing_to_train(rows.report)
-    longest = min(int(column(rows.all, "length")[rows.train].max()), config.data.max_length)
-    train, validation = rows.datasets()
-    return PreparedData(train, validation, rows.report, _sha256(train, validation), longest, rows.validation_numbers)
+    """Read, render, tokenize, repair and split all rows, as `tokenize_and_split`; DataError when none can be used."""
+    prepared = tokenize_and_split(config, tokenizer, on_progress, today)
+    if prepared.report.blocks:
+        raise _nothing_to_train(prepared.report)
+    return prepared
 
 
 def validation_rows(
@@ -109,22 +112,10 @@ def validation_rows(
 
     The hash is that of `PreparedData`; where it is not a run's own, these are not the rows that were held out from it.
     """
-    config = within_positions(config)
-    rows = _tokenize_and_split(config, tokenizer, on_progress, today)
-    mapping = rows.report.detected.mapping
-    return conversations_at(config, rows.validation_numbers, mapping, tokenizer, today), _sha256(*rows.datasets())
-
-
-def training_rows(
-    config: RunConfig, tokenizer: Any, on_progress: OnProgress = lambda share: None, today: date | None = None
-) -> tuple[Any, tuple[int, ...], str]:
-    """Return the training rows, a dataset of `input_ids` and `labels`; their numbers (from 1); the hash of all rows.
-
-    Where the hash is not a run's own, these are not the rows that it was trained on.
-    """
-    rows = _tokenize_and_split(within_positions(config), tokenizer, on_progress, today)
-    train, validation = rows.datasets()
-    return train, tuple(column(rows.all, "number")[rows.train].tolist()), _sha256(train, validation)
+    prepared = tokenize_and_split(config, tokenizer, on_progress, today)
+    mapping = prepared.report.detected.mapping
+    rows = conversations_at(within_positions(config), prepared.validation_numbers, mapping, tokenizer, today)
+    return rows, prepared.sha256
 
 
 def conversations_at(
@@ -138,7 +129,7 @@ def conversations_at(
 ) -> list[tuple[tuple[Turn, ...], Rendering]]:
     """Return the conversations of the validation rows with these numbers (from 1), each with its rendering.
 
-    With `trained` the numbers are those of training rows, see `training_rows`.
+    With `trained` the numbers are those of training rows.
     """
     data = config.data
     if not trained and (own := validation_source(data)) is not None:
@@ -157,53 +148,32 @@ def inspect(config: RunConfig, on_progress: OnProgress = lambda share: None) -> 
         tokenizer = load_tokenizer(config.model)
     except ModelError:
         return _inspect_rows(config, on_progress)
-    config = within_positions(config)
-    report = _tokenize_and_split(config, tokenizer, on_progress).report
-    return replace(report, epoch_seconds=_epoch_seconds(config, report))
-
-
-def _epoch_seconds(config: RunConfig, report: Report) -> float | None:
+    report = tokenize_and_split(config, tokenizer, on_progress).report
     located = locate(config.model)
     if located is None or not report.train:
-        return None
-    figures = report.token_figures
-    tokens = figures["padded_grouped" if config.train.length_grouping else "padded_random"]
-    model_type = located.settings.get("model_type", "")
-    return estimate.epoch_seconds(
+        return report
+    tokens = report.token_figures["padded_grouped" if config.train.length_grouping else "padded_random"]
+    seconds = estimate.epoch_seconds(
         int(tokens * report.train / report.usable),
         located.path,
-        precision(config.model.precision, model_type).value,
+        precision(config.model.precision, located.settings.get("model_type", "")).value,
         upper_half=config.lora.layers == "upper-half",
         checkpointing=config.train.gradient_checkpointing == "on",
     )
+    return replace(report, epoch_seconds=seconds)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """All rows, tokenized, and the indices of those that are trained and validated on."""
+def tokenize_and_split(
+    config: RunConfig, tokenizer: Any, on_progress: OnProgress = lambda share: None, today: date | None = None
+) -> PreparedData:
+    """Tokenize the dataset, and the validation set that the settings name; apply the fixes, split, and count.
 
-    report: Report
-    all: Any
-    held_out: Any
-    """The rows of a validation set of its own, else all rows again."""
-    train: Any
-    validation: Any
-
-    def datasets(self) -> tuple[Any, Any | None]:
-        """Return the training and the validation rows as datasets of `input_ids` and `labels`."""
-        columns = ["input_ids", "labels"]
-        held_out = self.held_out.select(self.validation).select_columns(columns) if len(self.validation) else None
-        return self.all.select(self.train).select_columns(columns), held_out
-
-    @property
-    def validation_numbers(self) -> tuple[int, ...]:
-        return tuple(column(self.held_out, "number")[self.validation].tolist())
-
-
-def _tokenize_and_split(config: RunConfig, tokenizer: Any, on_progress: OnProgress, today: date | None = None) -> _Rows:
-    """Tokenize the dataset, and the validation set that the settings name; apply the fixes, split, and count."""
+    `on_progress` gets the share done between two batches of rows, and may raise to end the work. `today` is the date
+    for chat templates that write one. Raises PromptError when the settings do not fit.
+    """
     import numpy
 
+    config = within_positions(config)
     data, fixes = config.data, config.data.fixes
     detected = mapping(data)
     render = renderer(config, tokenizer, detected.mapping, today)
@@ -259,10 +229,19 @@ def _tokenize_and_split(config: RunConfig, tokenizer: Any, on_progress: OnProgre
         max_length=data.max_length,
         batch_size=config.train.batch_size,
         near_rows=scanned.near_rows if scanned.near_rows < scanned.rows else None,
+        speech=scanned.speech,
     )
     if not len(train):
         report.blocks.append(_nothing_to_train(report).message)
-    return _Rows(report, rows, held_out, train, validation)
+    columns = ["input_ids", "labels"]
+    return PreparedData(
+        report,
+        rows.select(train).select_columns(columns),
+        held_out.select(validation).select_columns(columns) if len(validation) else None,
+        tuple(numbers[train].tolist()),
+        tuple(column(held_out, "number")[validation].tolist()),
+        min(int(lengths[train].max(initial=0)), data.max_length),
+    )
 
 
 def _nothing_to_train(report: Report) -> DataError:
@@ -323,16 +302,6 @@ def _inspect_rows(config: RunConfig, on_progress: OnProgress) -> Report:
     rows = min(total, data.limit or total)
     problems = [problem(kind, one, rows, data.fixes, detected.mapping) for kind, one in counts.items()]
     return Report(rows, rows - left_out, problems, detected, train=rows - left_out)
-
-
-def _sha256(train: Any, validation: Any | None) -> str:
-    digest = hashlib.sha256()
-    for part in (train, validation):
-        for batch in part.with_format("arrow").iter(1000) if part is not None else ():
-            for name in ("input_ids", "labels"):
-                digest.update(repr(batch[name].to_pylist()).encode())
-        digest.update(b"|")
-    return digest.hexdigest()
 
 
 def held_out(name: str | None) -> list[str]:

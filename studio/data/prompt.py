@@ -17,9 +17,8 @@ from studio.data import chat_markup, special_tokens
 from studio.data.chat import ChatText
 from studio.data.chat_markup import MarkedUpText
 from studio.data.conversation import RowProblem, Turn
-from studio.data.segments import Part, Rendering, Segment, cut
 from studio.data.special_tokens import Span
-from studio.data.tokens import end_of_turn
+from studio.data.tokens import Part, Rendering, Segment, cut, end_of_turn
 from studio.errors import PromptError
 from studio.model.template import TemplateRefusal, source_of
 
@@ -38,8 +37,8 @@ class PromptRenderer:
         added = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values()}
         self._known = added | set(tokenizer.all_special_tokens)
         turn = end_of_turn(tokenizer)
-        ends = [self._end, tokenizer.convert_ids_to_tokens(turn) if turn is not None else ""]
-        self._ends = tuple(dict.fromkeys(end for end in ends if end))
+        ends = dict.fromkeys((self._end, tokenizer.convert_ids_to_tokens(turn) if turn is not None else ""))
+        self._ends = tuple(filter(None, ends))
 
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         """Render a row for training; raises RowProblem for one that cannot be rendered."""
@@ -59,10 +58,6 @@ class PromptRenderer:
     def _without_begin(self, text: str) -> str:
         """Return a text without the token that begins it, where it brings one."""
         return text.removeprefix(self._begin) if self._begin else text
-
-    def _markup_in(self, text: str) -> MarkedUpText | None:
-        """Return the marks of a chat template that a text carries; None for a text without."""
-        return chat_markup.find(text, self._begin, self._end)
 
     def _is_known(self, markup: MarkedUpText) -> bool:
         """Whether marks are the tokenizer's or its template's own, or ordinary words."""
@@ -134,7 +129,8 @@ class ChatRenderer(PromptRenderer):
             notes.append("own_end")
         if any(t.role == "assistant" and t.trained and not t.content.strip() for t in used):
             notes.append("empty_turn")
-        if any((markup := self._markup_in(t.content)) and not self._is_known(markup) for t in used):
+        marked = (chat_markup.find(turn.content, self._begin, self._end) for turn in used)
+        if any(markup and not self._is_known(markup) for markup in marked):
             notes.append("foreign_marks")
         return replace(rendering, notes=tuple(notes))
 
@@ -149,8 +145,7 @@ class ChatRenderer(PromptRenderer):
             raise PromptError("prompt.template_failed", detail=str(refusal)) from refusal
 
     def _with_system(self, turns: Sequence[Turn]) -> list[Turn]:
-        has_own = bool(turns) and turns[0].role == "system"
-        if not has_own and self._system is not None:
+        if self._system is not None and not (turns and turns[0].role == "system"):
             turns = [Turn("system", self._system), *turns]
         if self._merges and len(turns) > 1 and turns[0].role == "system":
             return [replace(turns[1], content=f"{turns[0].content}\n\n{turns[1].content}"), *turns[2:]]
@@ -166,7 +161,7 @@ class ChatRenderer(PromptRenderer):
         if [turn.role for turn in turns] != ["user", "assistant"]:
             return None
         prompt, answer = turns[0].content, turns[1].content
-        markup = self._markup_in(prompt + answer)
+        markup = chat_markup.find(prompt + answer, self._begin, self._end)
         if markup is None or not self._is_known(markup) or not markup.family.sign:
             return None
         if not len(prompt.rstrip()) <= markup.answers[-1][0] <= len(prompt):
@@ -244,7 +239,7 @@ class PlainRenderer(PromptRenderer):
     @override
     def example(self, turns: Sequence[Turn], row: Mapping[str, Any]) -> Rendering:
         original = turns[-1].content
-        if (markup := self._markup_in(original)) is not None:
+        if (markup := chat_markup.find(original, self._begin, self._end)) is not None:
             return self._render_markup(original, markup)
         content = self._without_end(self._without_begin(original))
         start = len(self._start)
@@ -255,7 +250,7 @@ class PlainRenderer(PromptRenderer):
     def question(self, turns: Sequence[Turn]) -> list[Segment]:
         """Render a beginning that the model is to continue."""
         content = turns[-1].content
-        markup = self._markup_in(content)
+        markup = chat_markup.find(content, self._begin, self._end)
         if markup is not None and not content[markup.answers[-1][0] :].strip():
             segments = self._render_markup(content, markup).segments
             return [segment for segment in segments if not segment.trained]
@@ -317,6 +312,4 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
 
 def adds_bos(tokenizer: Any) -> bool:
     """Whether the tokenizer itself would put a beginning-of-text token in front."""
-    if tokenizer.bos_token_id is None:
-        return False
-    return tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]

@@ -131,7 +131,7 @@ def _prompt_turns(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[
 
 
 def _prompt_text(column: str, value: Any) -> str | None:
-    """Return the text of a prompt cell; None where it is empty. Only a document may be a list of texts, its lines."""
+    """Return the text of a prompt cell, or None. Only a document may be a list of texts, its lines."""
     if isinstance(value, list) and len(value) > 1 and column.strip().lower() not in COLUMNS.document:
         raise RowProblem("not_text")
     text = None if value is None else _text_of(value, Notes())

@@ -7,7 +7,7 @@ template and tokenizer are never tokenized twice. Memory does not grow with the 
 import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import DataConfig, MappingConfig
-from studio.data import tokens
+from studio.data import speech_levels, tokens
 from studio.data.conversation import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
 from studio.data.rows import columns_for_template, read_conversation
-from studio.data.segments import Rendering
 from studio.data.source import Table, cell
+from studio.data.tokens import Rendering
 from studio.errors import ModelError
 from studio.files import replace_file, user_cache
 from studio.model.template import source_of
@@ -38,7 +38,7 @@ NEAR_ROWS = 100_000
 _MAX_CACHE_BYTES = 20_000_000_000
 _RENDERED = {"merge_turns", "merge_system", "drop_special"}
 """The fixes that decide how a row is read or rendered."""
-_VERSION = 3
+_VERSION = 4
 """Part of every name in the cache; raised when the pass itself changes."""
 
 
@@ -75,6 +75,8 @@ class ScanResult:
     """Near duplicates: row, and the earlier row that it is like; both counted from 1."""
     near_rows: int
     """Rows, from the first on, among which near duplicates were searched."""
+    speech: dict[str, int] = field(default_factory=dict)
+    """Sentences of each Korean speech level in the answers."""
 
     def dataset(self) -> Any:
         """Return the rows as a memory-mapped `datasets.Dataset`.
@@ -110,7 +112,8 @@ def scan(
         record.touch()
         cached = json.loads(record.read_text(encoding="utf-8"))
         problems = {kind: ProblemCount(**counted) for kind, counted in cached["problems"].items()}
-        return ScanResult(path, cached["rows"], problems, [tuple(pair) for pair in cached["near"]], cached["near_rows"])
+        near = [tuple(pair) for pair in cached["near"]]
+        return ScanResult(path, cached["rows"], problems, near, cached["near_rows"], cached["speech"])
     scanner = _Scanner(data, mapping, render, tokenizer, _NearDuplicates(near_rows))
     draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
     try:
@@ -118,7 +121,8 @@ def scan(
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    scanned = ScanResult(path, rows, dict(scanner.problems), scanner.near.pairs, min(near_rows, rows))
+    problems, speech = dict(scanner.problems), dict(scanner.speech)
+    scanned = ScanResult(path, rows, problems, scanner.near.pairs, min(near_rows, rows), speech)
     cached = asdict(scanned)
     del cached["path"]
     replace_file(record, json.dumps(cached, ensure_ascii=False))
@@ -195,6 +199,7 @@ class _Scanner:
     tokenizer: Any
     near: "_NearDuplicates"
     problems: defaultdict[str, ProblemCount] = field(default_factory=lambda: defaultdict(ProblemCount))
+    speech: Counter[str] = field(default_factory=Counter)
 
     def write(self, path: Path, rows: Iterator[tuple[int, Row | BadRow]], total: int, on_progress: OnProgress) -> int:
         """Tokenize rows into an Arrow file, and return how many were read."""
@@ -237,6 +242,10 @@ class _Scanner:
             notes = [*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else [])]
             if tokenized.cut:
                 notes.append("answer_cut" if tokenized.trained else "nothing_trained")
+            speech = speech_levels.levels("\n".join(part.text for part in rendering.segments if part.trained))
+            self.speech += speech
+            if speech_levels.is_mixed(speech):
+                notes.append("mixed_speech")
             for note in dict.fromkeys(notes):
                 self.problems[note].add(number, row)
             text = "\n".join(turn.content for turn in conversation.turns if turn.role != "system")
@@ -254,13 +263,13 @@ class _Scanner:
 class _NearDuplicates:
     """Finds rows whose word triples overlap by 80 % or more with an earlier row's (MinHash; Broder 1997)."""
 
-    PERMUTATIONS, BANDS, ALIKE = 64, 16, 0.8
+    PERMUTATIONS, ALIKE = 64, 0.8
 
     def __init__(self, most: int) -> None:
         from rensa import RMinHashLSH
 
         self._left = most
-        self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=self.BANDS)
+        self._index = RMinHashLSH(threshold=self.ALIKE, num_perm=self.PERMUTATIONS, num_bands=16)
         self._rows: list[tuple[int, Any]] = []
         self._texts: set[int] = set()
         self.pairs: list[tuple[int, int]] = []

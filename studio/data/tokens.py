@@ -3,26 +3,78 @@
 Both the preview and the trainer use the result of `tokenize`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from studio.data import special_tokens
-from studio.data.segments import Segment
+from studio.data.special_tokens import Span
 from studio.model.template import ChatTemplate, TemplateRefusal, source_of
 
 IGNORED = -100
 """The label that PyTorch's cross-entropy leaves out (its default `ignore_index`)."""
 
 
+@dataclass(frozen=True)
+class Segment:
+    """A piece of text that is trained as a whole, or not at all."""
+
+    text: str
+    trained: bool
+    withheld: bool = False
+    """Whether it is not to be trained on even where prompts are."""
+    plain: tuple[Span, ...] = ()
+    """Where the text spells special tokens that are ordinary text, in order."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A row as text."""
+
+    segments: tuple[Segment, ...]
+    notes: tuple[str, ...] = ()
+    """Kinds of problems that the row has although it is used, by their names in the catalogues under `problems`."""
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(segment.text for segment in self.segments)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a text that is trained, or withheld from training, from `start` to `end`."""
+
+    start: int
+    end: int
+    trained: bool = True
+
+
+def cut(text: str, parts: Iterable[Part], plain: Sequence[Span] = ()) -> tuple[Segment, ...]:
+    """Cut a text at its parts; what is between them is context. Empty pieces are left out."""
+    segments: list[Segment] = []
+
+    def add(start: int, end: int, trained: bool, withheld: bool) -> None:
+        if start < end:
+            inside = tuple((a - start, b - start) for a, b in plain if start <= a and b <= end)
+            segments.append(Segment(text[start:end], trained, withheld, inside))
+
+    done = 0
+    for part in parts:
+        start, end = max(part.start, done), max(part.end, done)
+        add(done, start, trained=False, withheld=False)
+        add(start, end, part.trained, not part.trained)
+        done = end
+    add(done, len(text), trained=False, withheld=False)
+    return tuple(segments)
+
+
 class Label(StrEnum):
     """What happens to a token."""
 
-    TRAINED = "trained"
-    CONTEXT = "context"
-    CUT = "cut"
+    TRAINED, CONTEXT, CUT = "trained", "context", "cut"
 
 
 @dataclass(frozen=True)
@@ -81,10 +133,10 @@ def tokenize(rows: Sequence[Sequence[Segment]], tokenizer: Any, max_length: int,
 
 
 _Encoded = tuple[list[int], list[int], list[bool]]
-"""Ids, the number of tokens up to the end of each segment, and whether its first token begins in the one before it."""
 
 
 def _encode(rows: Sequence[Sequence[Segment]], tokenizer: Any) -> list[_Encoded]:
+    """Return ids, the tokens up to the end of each segment, and whether its first one begins in the one before it."""
     if not rows:
         return []
     batch = tokenizer(["".join([segment.text for segment in row]) for row in rows], add_special_tokens=False)
@@ -173,11 +225,9 @@ def spans(row: Tokens, tokenizer: Any) -> list[tuple[str, str]]:
 
 def stop_ids(tokenizer: Any, generation_config: Any = None) -> frozenset[int]:
     """Return the tokens that end an answer: end of text, end of turn, and what the model's own settings add."""
-    stops = {tokenizer.eos_token_id}
     configured = getattr(generation_config, "eos_token_id", None)
-    stops.update(configured if isinstance(configured, (list, tuple)) else [configured])
-    stops.add(end_of_turn(tokenizer))
-    return frozenset(token for token in stops if token is not None)
+    more = configured if isinstance(configured, list | tuple) else [configured]
+    return frozenset({tokenizer.eos_token_id, end_of_turn(tokenizer), *more} - {None})
 
 
 def end_of_turn(tokenizer: Any) -> int | None:

@@ -20,6 +20,9 @@ ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "participant", "user
 _WEAK_ROLE_KEYS = ("type", "name")
 """Keys that often hold something else; they name the speaker where a role is known by that name."""
 TEXT_KEYS = ("content", "value", "text", "message", "utterance", "parts", "contents", "body", "msg")
+_COLUMNS_OF_ROLES = {
+    "user": {*COLUMNS.user} - {*COLUMNS.weak}, "assistant": COLUMNS.assistant, "system": COLUMNS.system
+}  # fmt: skip
 _CALL_KEYS = ("tool_calls", "function_call", "tool_call_id")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 _TAG = re.compile(r"(?:^[ \t]*##|###)[ \t]*(\w+)[ \t]*:[ \t]*", re.MULTILINE)
@@ -164,7 +167,9 @@ class TurnReader:
         """Read an object whose keys are the speakers, such as `{"user": …, "assistant": …}`."""
         texts: dict[str, list[str]] = {"system": [], "user": [], "assistant": []}
         for key, value in entry.items():
-            role = _role_of_key(str(key), self._roles)
+            name = str(key).strip()
+            named = (role for role, names in _COLUMNS_OF_ROLES.items() if name.lower() in names)
+            role = role_of(name, self._roles) or next(named, None)
             if role in texts and value is not None:
                 text = text_of(value, self.notes)
                 if text and text.strip():
@@ -273,15 +278,6 @@ def _role_key(entry: Mapping[str, Any]) -> str | None:
         if role == TOOL or (has_text and (role or key not in _WEAK_ROLE_KEYS)):
             return key
     return None
-
-
-def _role_of_key(key: str, own: Mapping[str, Any]) -> str | None:
-    if role := role_of(key.strip(), own):
-        return role
-    name = key.strip().lower()
-    if name in COLUMNS.user and name not in COLUMNS.weak:
-        return "user"
-    return "assistant" if name in COLUMNS.assistant else "system" if name in COLUMNS.system else None
 
 
 def _not_understood(entry: Mapping[str, Any]) -> RowProblem:

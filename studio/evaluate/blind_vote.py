@@ -23,9 +23,7 @@ Side = Literal["before", "after"]
 MAX_ENTRIES, MAX_VOTERS, MAX_VOTERS_FROM_ONE_PLACE = 20_000, 1000, 100
 """Lines of the votes' file, voters of a ballot, and those of them from one place, where that is known."""
 MAX_NAME_CHARACTERS = 80
-"""Characters of a voter's name."""
 _NORMAL_QUANTILE = 1.959963984540054
-"""The normal quantile of a 95 % interval."""
 
 
 def checked_name(name: str) -> str:
@@ -48,7 +46,6 @@ class BallotItem:
     """Place on this voter's ballot, from 1."""
     total: int
     choice: VoteChoice | None
-    """The voter's choice so far."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,6 @@ class VoteResult:
     votes: int
     voters: int
     items: int
-    """Pairs with at least one vote."""
     after: int
     before: int
     tie: int
@@ -84,7 +80,6 @@ class VoteResult:
     win_rate: float | None
     """Share of the adapter's wins, 0 to 1; None without votes. Ties count half, `both bad` too: neither won."""
     interval: tuple[float, float] | None
-    """95 % interval of the win rate."""
 
 
 @dataclass(frozen=True)

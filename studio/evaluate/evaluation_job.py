@@ -42,10 +42,7 @@ def evaluate(
     show: Callable[[Evaluation], None],
     stop: threading.Event,
 ) -> None:
-    """Answer the rows that are not answered yet and score all; `show` is called after every batch.
-
-    Raises DeviceError while a run is active, CompareError when there is nothing to evaluate.
-    """
+    """Answer the rows that are not answered yet and score all; `show` is called after every batch."""
     import torch
 
     alive = runs.alive_runs(hardware.devices())

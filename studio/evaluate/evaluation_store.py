@@ -44,7 +44,6 @@ class Evaluation:
     board: Scoreboard | None = None
     """Over the held-out rows; None until all are answered."""
     forgetting: Scoreboard | None = None
-    """Over the ordinary questions."""
     notes: tuple[Message, ...] = ()
     stopped: bool = False
     running: bool = False

@@ -1,7 +1,4 @@
-"""The reading sheet: people read answers and note whether each sounds natural and whether it is wrong.
-
-Their notes are in `<run>/compare/readings.jsonl`, one line each; a reader's last note on an answer counts.
-"""
+"""The reading sheet: people read answers and note whether each sounds natural and whether it is wrong."""
 
 import csv
 import io

@@ -38,7 +38,6 @@ class Sample:
     answer: str
     ended_by_itself: bool = True
     tokens: int = 0
-    """Tokens of the answer."""
     nll: float | None = None
     """Mean negative log-likelihood of the reference under this side's model, in nats a token."""
     nll_tokens: int = 0
@@ -121,17 +120,13 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics).
-
-    A row of zeros does not count for the metric (no reference, say) and is left out on both sides.
-    """
+    """One metric: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics)."""
 
     name: str
     direction: Direction
     value: Callable[[Sample, MetricContext], float | tuple[float, int] | None] | None
-    """The value of a row, or its sum and its weight; None where there is none. Without it, sacrebleu has the metric."""
+    """The value of a row, or its sum and its weight; None where the row does not count. Without it, sacrebleu's."""
     unit: Callable[[Array], Array] = lambda means: means
-    """Turns the mean of the values into the figure."""
     needs_reference: bool = True
     missing: str = "compare.missing.reference"
     """Message key of the reason, where the metric is left out."""
@@ -197,10 +192,7 @@ def _distinct(n: int) -> Callable[[Sample, MetricContext], float | None]:
 
 
 def longest_loop(text: str) -> int:
-    """Return how many words a text spends on its longest immediate repetition, the first time not counted.
-
-    `la la la` gives 2, `to the sea, to the sea` gives 3, text without a repetition 0.
-    """
+    """Return how many words a text spends on its longest immediate repetition, the first time not counted."""
     tokens = words(text)
     numbers = {word: number for number, word in enumerate(dict.fromkeys(tokens))}
     ids = numpy.array([numbers[word] for word in tokens])

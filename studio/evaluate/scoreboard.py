@@ -39,7 +39,6 @@ class Score:
     reference: float | None
     """The references' own figure, where closer to it is better."""
     difference: float
-    """`after` − `before`."""
     difference_interval: tuple[float, float] | None
     gain: float
     """How much better the adapter is, in the metric's unit; negative when it is worse.
@@ -211,11 +210,7 @@ def _interval(samples: Array, rows: int) -> tuple[float, float] | None:
 def _gains(
     before: Sequence[Sample], after: Sequence[Sample], context: MetricContext
 ) -> tuple[tuple[float | None, ...], Choice]:
-    """Return how much better each row got, all rows in one unit so that they can be sorted.
-
-    The drop in negative log-likelihood of the reference (nats a token) where every row with a reference has it on
-    both sides, else the gain in sentence chrF (points).
-    """
+    """Return how much better each row got, all in one unit: nats a token of the reference, else points of chrF."""
     gains: list[float | None] = [None] * len(before)
     referenced = [row for row, sample in enumerate(before) if (sample.reference or "").strip()]
     losses = [[_loss(side[row]) for side in (before, after)] for row in referenced]

@@ -11,7 +11,6 @@ from studio.files import replace_file
 from studio.model.adapter_files import SETTINGS, WEIGHTS
 
 TEXT_TEMPLATE = "prompt_template.txt"
-"""Holds the run's text template."""
 _LOCAL_SETTINGS = ("is_local", "local_files_only")
 
 

@@ -12,7 +12,6 @@ from studio.reports.fonts import Faces
 from studio.runs.curve import Curve
 
 SIZE = (1000, 480)
-"""Width and height in pixels."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 32, 64, 64
 _MAX_GRID_LINES = 5
 _MAX_POINTS = 600

@@ -23,7 +23,6 @@ class Part:
 
     name: str
     files: str
-    """Names of its files."""
     bytes: int | None = None
     """Estimated size; None for a few lines of text."""
 
@@ -34,7 +33,6 @@ class ExportEstimate:
 
     parts: tuple[Part, ...] = ()
     precision: Choice | None = None
-    """The dtype of a merged model."""
     required_bytes: int = 0
     """Estimated peak of disk use."""
     free_bytes: int = 0

@@ -10,21 +10,16 @@ NAME = "ask.py"
 def script(context: ExportContext, adapter: str = "") -> str:
     """Return the script; `adapter` is the adapter's folder, relative to the script."""
     settings = context.generation
-    sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+    packages = sorted(line.partition("==")[0] for line in code_snippets.requirements(context, training=False))
     return code_snippets.render(
         NAME,
         context,
         adapter=adapter,
-        packages=" ".join(
-            sorted(line.partition("==")[0] for line in code_snippets.requirements(context, training=False))
-        ),
+        packages=" ".join(packages),
         prompt_arguments=_prompt_arguments(context),
         stop_tokens=context.tokenizer.convert_ids_to_tokens(context.stop_ids),
-        answer_settings={
-            "max_new_tokens": settings.max_new_tokens,
-            "repetition_penalty": settings.repetition_penalty,
-        },
-        sampling_settings=sampled if settings.temperature else {},
+        answer_settings=settings.model_dump(include={"max_new_tokens", "repetition_penalty"}),
+        sampling_settings=context.sampling,
     )
 
 

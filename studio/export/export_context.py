@@ -12,7 +12,7 @@ from studio.data import tokens
 from studio.data.conversation import Turn
 from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer, TextRenderer
-from studio.errors import ExportError, ModelError
+from studio.errors import ExportError
 from studio.events import Chosen
 from studio.i18n import DEFAULT_LANGUAGE
 from studio.model import adapter_files, builtin, catalogue, compatibility, load
@@ -26,9 +26,7 @@ class BaseInfo:
     id: str
     """Its id on the Hub, or the name of its folder: an export holds no path of this machine."""
     revision: str | None
-    """The commit on the Hub, if known."""
     weights: str
-    """SHA-256 of its weights."""
     origin: Literal["hub", "package", "folder"]
     """`package`: the weights are those of the Python package, not those on the Hub."""
     path: Path
@@ -93,9 +91,7 @@ class ExportContext:
     """The tokenizer saved with the adapter."""
     prompt: PromptFormat
     stop_ids: tuple[int, ...]
-    """Ids of the tokens that end an answer."""
     language: str = DEFAULT_LANGUAGE
-    """The language of the model card."""
     comparisons: tuple[str, ...] | None = None
     """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""
 
@@ -108,6 +104,13 @@ class ExportContext:
     def generation(self) -> GenerationConfig:
         """The generation settings of the run."""
         return self.config.generation
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """The settings of sampling, for transformers; empty for greedy decoding."""
+        settings = self.generation
+        sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+        return sampled if settings.temperature else {}
 
     @cached_property
     def choices(self) -> dict[str, str]:
@@ -137,27 +140,22 @@ def load_context(
     from transformers import AutoTokenizer
     from transformers import GenerationConfig as ModelGenerationConfig
 
-    located = locate_base(run)
-    config = run.config()
+    located, config = locate_base(run), run.config()
     compatibility.check(adapter_files.read(run.adapter), located)
     tokenizer = AutoTokenizer.from_pretrained(run.adapter, trust_remote_code=False, local_files_only=True)
     has_defaults = (located.path / "generation_config.json").is_file()
     defaults = ModelGenerationConfig.from_pretrained(located.path) if has_defaults else None
-    stop_ids = tokens.stop_ids(tokenizer, defaults)
+    stop_ids = tuple(sorted(tokens.stop_ids(tokenizer, defaults)))
     prompt = _prompt_format(run_renderer(run, tokenizer), config)
-    base, ids = _base_info(config, located), tuple(sorted(stop_ids))
-    return ExportContext(run, config, base, tokenizer, prompt, ids, language, comparisons)
+    base = _base_info(config, located)
+    return ExportContext(run, config, base, tokenizer, prompt, stop_ids, language, comparisons)
 
 
 def locate_base(run: Run) -> load.Located:
     """Return the base of a run on this machine; raises ExportError without an adapter, ModelError without a base."""
     if not run.has_adapter:
         raise ExportError("export.no_adapter", run=run.id)
-    config = run.config()
-    located = load.locate(config.model)
-    if located is None:
-        raise ModelError("model.not_here", id=config.model.id)
-    return located
+    return load.require(run.config().model)
 
 
 def _base_info(config: RunConfig, located: load.Located) -> BaseInfo:

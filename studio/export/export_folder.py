@@ -43,21 +43,17 @@ def _is_export(folder: Path) -> bool:
 
 
 def write(folder: Path, kind: Kind, metadata: dict[str, Any], fill: Callable[[Path], None], expected: int = 0) -> Path:
-    """Write an export, replacing an earlier one, and return its folder; `fill` writes the files into a draft.
-
-    `metadata` goes into `restyle.json`; `expected` is the size in bytes, if known. Raises ExportError when the folder
-    holds something else, HomeError when it cannot be written.
-    """
+    """Write an export, replacing an earlier one, and return its folder; `fill` writes the files into a draft."""
     require_writable(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError("export.no_folder", folder=str(folder.parent), detail=str(error.strerror)) from error
 
     def fill_with_metadata(draft: Path) -> None:
         fill(draft)
         write_metadata(draft, kind, metadata)
 
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError("export.no_folder", folder=str(folder.parent), detail=str(error.strerror)) from error
     replace_folder(folder, fill_with_metadata, expected)
     return folder
 

@@ -24,7 +24,6 @@ from studio.model.subprocess_worker import HUB_TOKEN_VARIABLES, SubprocessWorker
 log = logging.getLogger(__name__)
 
 PUSHED: tuple[Kind, ...] = ("adapter", "merged", "space")
-"""Kinds that can be pushed."""
 _CONNECTION_ERRORS = (
     "ConnectError",
     "TimeoutException",
@@ -56,29 +55,24 @@ class PushTarget:
 
 
 def resolve_target(kind: Kind, repository: str, *, public: bool = False, token: str | None = None) -> PushTarget:
-    """Check that an export can be pushed to a repository; creates nothing. Raises ExportError.
-
-    Without `token`, uses the one of the environment or the login.
-    """
-    from huggingface_hub import get_token
-    from huggingface_hub.errors import HFValidationError
+    """Check that an export can be pushed to a repository; creates nothing. Raises ExportError."""
+    from huggingface_hub import HfApi, get_token
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
     from huggingface_hub.utils import validate_repo_id
 
     if kind not in PUSHED:
         raise ExportError("export.hub.kind", kind=kind, kinds=", ".join(PUSHED))
-    name = repository.strip()
-    with contextlib.suppress(HFValidationError):
-        validate_repo_id(name)
-        if name.count("/") == 1:
-            return _check_access(name, kind, public, token or get_token())
-    raise ExportError("export.hub.bad_id", id=name[:120])
-
-
-def _check_access(repository: str, kind: Kind, public: bool, token: str | None) -> PushTarget:
-    from huggingface_hub import HfApi
-
+    repository = repository.strip()
+    try:
+        validate_repo_id(repository)
+        is_valid = repository.count("/") == 1
+    except HFValidationError:
+        is_valid = False
+    if not is_valid:
+        raise ExportError("export.hub.bad_id", id=repository[:120])
     if not hub_models.reachable():
         raise ExportError("export.hub.offline", id=repository)
+    token = token or get_token()
     if not token:
         raise ExportError("export.hub.no_token", id=repository)
     api = HfApi(endpoint=hub_models.endpoint(), token=token)
@@ -88,7 +82,12 @@ def _check_access(repository: str, kind: Kind, public: bool, token: str | None) 
     if role == "read" or repository.split("/")[0].lower() not in [name.lower() for name in owners]:
         raise ExportError("export.hub.no_right", id=repository, account=me.get("name", "?"))
     repo_type: Literal["model", "space"] = "space" if kind == "space" else "model"
-    info = _call(lambda: _repo_info(api, repository, repo_type), repository)
+
+    def repo_info() -> Any:
+        with contextlib.suppress(RepositoryNotFoundError):
+            return api.repo_info(repository, repo_type=repo_type, timeout=hub_models.ANSWER_SECONDS)
+
+    info = _call(repo_info, repository)
     if info is None:
         return PushTarget(repository, repo_type, not public, token)
     names = {file.rfilename for file in info.siblings or ()} - {".gitattributes"}
@@ -98,15 +97,6 @@ def _check_access(repository: str, kind: Kind, public: bool, token: str | None) 
         raise ExportError("export.hub.is_public", id=repository)
     notes = [message("export.note.stays_private", id=repository)] if info.private and public else []
     return PushTarget(repository, repo_type, info.private, token, tuple(notes))
-
-
-def _repo_info(api: Any, repository: str, repo_type: str) -> Any:
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        return api.repo_info(repository, repo_type=repo_type, timeout=hub_models.ANSWER_SECONDS)
-    except RepositoryNotFoundError:
-        return None
 
 
 def _call(request: Callable[[], Any], repository: str) -> Any:
@@ -122,10 +112,7 @@ def _call(request: Callable[[], Any], repository: str) -> Any:
 
 
 def push(folder: Path, target: PushTarget, on_progress: OnProgress) -> str:
-    """Push an export, and return the URL of its page; raises ExportError.
-
-    `on_progress` gets the share of bytes that are uploaded, and may raise to stop; the next push resumes.
-    """
+    """Push an export, and return the URL of its page; raises ExportError."""
     request = {
         "folder": str(folder),
         "id": target.id,

@@ -28,7 +28,6 @@ class SavedExport:
     kind: Kind
     folder: Path
     created_at: float
-    """Seconds since the epoch."""
     files: tuple[tuple[str, int], ...]
     """Names and bytes, the largest first; a folder inside counts as one."""
     verification: Verification | None
@@ -87,10 +86,7 @@ _PROMPT = '"How are you?"'
 
 
 def instructions(export: SavedExport, folder: str, name: str) -> str:
-    """Return the commands that use an export, for a terminal or Python.
-
-    `folder` is the export's path for the user, `name` the model's name in Ollama.
-    """
+    """Return the commands that use an export, for a terminal or Python."""
     if export.kind == "merged":
         return _pipeline(export.folder, folder)
     enter = f"cd {subprocess.list2cmdline([folder]) if os.name == 'nt' else shlex.quote(folder)}"

@@ -26,10 +26,7 @@ def export(
     show: Callable[[ExportProgress], None],
     stop: threading.Event,
 ) -> None:
-    """Run an export; `show` is called on every change.
-
-    Raises ExportError when it fails or is stopped; an earlier export in the same folder is then unchanged.
-    """
+    """Run an export; `show` is called on every change; raises ExportError."""
     notes: list[Message] = []
     written: Path | None = None
 

@@ -1,5 +1,6 @@
 """Export the base with the adapter merged into it, in 16 bit or float32."""
 
+import functools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,7 @@ _16_BIT = ("bfloat16", "float16")
 
 
 def choose_precision(run_precision: str, settings: Mapping[str, Any], wanted: str) -> Choice:
-    """Choose the dtype of a merged model: `wanted`, else the run's or the base's 16 bit, else bfloat16.
-
-    `settings` are the base's `config.json`.
-    """
+    """Choose the dtype of a merged model: `wanted`, else the run's or the base's 16 bit, else bfloat16."""
     if wanted != "auto":
         return Choice("precision", wanted, message("choice.precision.asked"))
     if run_precision in _16_BIT:
@@ -49,13 +47,9 @@ def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProg
 
     Everything runs on the CPU; each weight is merged in float32 and rounded once.
     """
-    return export_folder.write(
-        folder,
-        "merged",
-        context.metadata | {"precision": dtype},
-        lambda draft: fill(draft, context, dtype, on_progress, shard),
-        size(context, dtype),
-    )
+    metadata = context.metadata | {"precision": dtype}
+    write = functools.partial(fill, context=context, dtype=dtype, on_progress=on_progress, shard=shard)
+    return export_folder.write(folder, "merged", metadata, write, size(context, dtype))
 
 
 def require_room(context: ExportContext, folder: Path, dtype: str) -> None:
@@ -97,10 +91,7 @@ def merged(context: ExportContext, dtype: str, on_progress: OnProgress) -> Any:
 
 
 def require_separate_weights(layers: Sequence[tuple[str, Any]], model_id: str) -> None:
-    """Raise ExportError where layers with an adapter share their weights, as the attention blocks of Zamba do.
-
-    Each layer has an adapter of its own: merged, their sum would be in all of them.
-    """
+    """Raise ExportError where layers with an adapter share their weights, as the attention blocks of Zamba do."""
     names: dict[int, list[str]] = {}
     for path, layer in layers:
         names.setdefault(layer.get_base_layer().weight.data_ptr(), []).append(path.removeprefix("base_model.model."))
@@ -129,7 +120,6 @@ def generation_config(context: ExportContext, own: Any) -> Any:
     from transformers import GenerationConfig
 
     settings = context.generation
-    sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
     return GenerationConfig(
         bos_token_id=own.bos_token_id,
         pad_token_id=context.tokenizer.pad_token_id,
@@ -137,5 +127,5 @@ def generation_config(context: ExportContext, own: Any) -> Any:
         max_new_tokens=settings.max_new_tokens,
         repetition_penalty=settings.repetition_penalty,
         do_sample=settings.temperature > 0,
-        **(sampled if settings.temperature else {}),
+        **context.sampling,
     )

@@ -1,7 +1,4 @@
-"""The model card of an export, with its loss curve and before/after page.
-
-Unknown metadata is left out of the YAML head, and the text says so.
-"""
+"""The model card of an export, with its loss curve and before/after page."""
 
 from functools import partial
 from pathlib import Path, PureWindowsPath

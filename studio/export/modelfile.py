@@ -69,10 +69,7 @@ Render = Callable[..., str | None]
 
 
 def template_parts(context: ExportContext) -> tuple[TemplateParts | None, bool]:
-    """Return the parts of the run's template, and whether they render multi-turn chats correctly too.
-
-    None for a template with several columns, or one that changes the text of a turn.
-    """
+    """Return the parts of the run's template, and whether they render multi-turn chats too; None if impossible."""
     tokenizer = copy.copy(context.tokenizer)
     if context.prompt.kind != "chat":
         tokenizer.chat_template = context.prompt.chat_template()

@@ -39,11 +39,9 @@ class ExportRequest:
     zip: bool = False
     verify: bool = False
     precision: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """The dtype of a merged model."""
     converter: Path | None = None
     """`convert_hf_to_gguf.py` of the user's llama.cpp, for GGUF."""
     language: str = DEFAULT_LANGUAGE
-    """The language of the model card."""
     comparisons: tuple[str, ...] | None = None
     """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""
     write: bool = True
@@ -61,5 +59,4 @@ class ExportProgress:
     folder: Path | None = None
     zip: Path | None = None
     notes: tuple[Message, ...] = ()
-    """Choices and warnings."""
     verification: "Verification | None" = None

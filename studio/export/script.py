@@ -20,10 +20,7 @@ LOSSES = "losses.csv"
 
 
 def export(context: ExportContext, folder: Path) -> Path:
-    """Write the script, its requirements, the rows, their order and the run's losses; return the folder.
-
-    Raises ExportError for a run without stored rows, or when the folder holds something else.
-    """
+    """Write the script, its requirements, the rows, their order and the run's losses; return the folder."""
     rows = require_record(context.run)
     return export_folder.write(folder, "script", context.metadata, lambda draft: _fill(draft, context, rows))
 

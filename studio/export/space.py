@@ -1,7 +1,4 @@
-"""Export a demo Space: an app that compares base and adapter, with recorded answers for any machine.
-
-The app is a copy of `demo_app.py`; its data is in `demo.json`.
-"""
+"""Export a demo Space: an app that compares base and adapter, with recorded answers for any machine."""
 
 import json
 import threading
@@ -41,10 +38,7 @@ _WORDS = (
 def export(
     context: ExportContext, folder: Path, host: ModelHost, stop: threading.Event, on_progress: OnProgress
 ) -> Path:
-    """Write the Space and return its folder; raises ExportError for a template with several prompt columns.
-
-    It shows the saved comparisons; without any, the sample prompts are answered now.
-    """
+    """Write the Space and return its folder; raises ExportError for a template with several prompt columns."""
     if context.prompt.kind != "chat" and context.prompt.chat_template() is None:
         raise ExportError("export.no_space", run=context.run.id, columns=", ".join(context.prompt.columns))
     pairs = SampleAnswers(context).from_comparisons or _generate_pairs(context, host, stop, on_progress)
@@ -95,36 +89,26 @@ def _fill(draft: Path, context: ExportContext, pairs: tuple[AnswerPair, ...]) ->
 def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, Any]:
     """Return the contents of `demo.json`."""
     language, settings = context.language, context.generation
-    sampled = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
     generation = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": settings.repetition_penalty}
-    generation |= {"do_sample": True, **sampled} if settings.temperature else {"do_sample": False}
-    base = run_card.base_name(context.config.model)
-    words = {name: text(f"export.space.{name}", language) for name in _WORDS}
+    sides = {"before": run_card.base_name(context.config.model), "after": context.name}
+    about = text("export.space.about", language, base=escape_inline(context.base.id))
+    if style := headline_of(context.run, ADAPTED, SampleAnswers(context).adapter_sha256):
+        about = f"{about} {escape_inline(style.text(language))}"
     return {
         "title": context.name,
         "heading": escape_inline(context.name),
-        "about": " ".join(_about(context)),
-        "sides": [
-            f"{text('card.before', language)} · {base}",
-            f"{text('card.after', language)} · {context.name}",
-        ],
+        "about": about,
+        "sides": [f"{text(f'card.{side}', language)} · {name}" for side, name in sides.items()],
         "recorded": [{"prompt": pair.prompt, "answers": [pair.before, pair.after]} for pair in pairs],
-        "words": words,
+        "words": {name: text(f"export.space.{name}", language) for name in _WORDS},
         "base": {"id": context.base.id, "revision": context.base.revision, "origin": context.base.origin},
         "quantization": context.quantization,
         "attention": context.choices["attention"],
         "system": context.prompt.system,
         "stops": list(context.stop_ids),
-        "generation": generation,
+        "generation": generation | {"do_sample": bool(context.sampling), **context.sampling},
         "seed": settings.seed,
     }
-
-
-def _about(context: ExportContext) -> list[str]:
-    """Return what the demo is, and what the meter says of it."""
-    about = text("export.space.about", context.language, base=escape_inline(context.base.id))
-    style = headline_of(context.run, ADAPTED, SampleAnswers(context).adapter_sha256)
-    return [about, *([escape_inline(style.text(context.language))] if style else [])]
 
 
 def _readme(context: ExportContext) -> str:

@@ -1,9 +1,4 @@
-"""The uploading process of `studio.export.hub_push`: `python -m studio.export.upload`.
-
-Reads one line of JSON, `{folder, id, type, private, token, endpoint, message}`, and prints lines of JSON:
-`{"share": …}` every few seconds, then `{"commit": …}`, or `{"error": class names, "status": n}`. A process can be ended
-at any moment, and keeps the token out of reach of other programs.
-"""
+"""The uploading process of `studio.export.hub_push`: `python -m studio.export.upload`."""
 
 import json
 import os

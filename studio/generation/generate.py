@@ -39,7 +39,6 @@ class ColumnAnswer:
     seconds: float = 0.0
     """Time since the first forward pass began."""
     first_seconds: float | None = None
-    """Time to the first token."""
     end: End | None = None
     """Why the answer is over; None while it is being generated."""
 
@@ -65,7 +64,6 @@ class PromptBatchItem:
     """One prompt as each column sees it."""
 
     ids: tuple[tuple[int, ...], ...]
-    """The tokens of the prompt, for each column."""
     key: str
     """Seeds the sampling noise, together with the seed: the same for all columns (see `noise_key`)."""
 
@@ -192,10 +190,7 @@ def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[i
 
 
 def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:
-    """Return the steps from logits to the choice of a token, in the order that transformers uses.
-
-    `keys` name the noise of each row, `mask` (rows × length) says which tokens of the prompts are real.
-    """
+    """Return the steps from logits to the choice of a token, in the order that transformers uses."""
     from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
     processors: list[Any] = []
@@ -224,10 +219,7 @@ class _FirstLogits:
 
 
 class _RepetitionPenalty:
-    """The repetition penalty (Keskar et al. 2019, CTRL) without the padding.
-
-    transformers' own penalizes padding tokens too: a short prompt would get another answer in a batch than alone.
-    """
+    """The repetition penalty (Keskar et al. 2019, CTRL) without the padding, which transformers' own penalizes."""
 
     def __init__(self, penalty: float, mask: Any) -> None:
         self._penalty, self._mask = penalty, mask

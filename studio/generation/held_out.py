@@ -16,8 +16,8 @@ from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
 from studio.data.rows import read_conversation
-from studio.data.segments import Segment
 from studio.data.source import Table
+from studio.data.tokens import Segment
 from studio.data.vocabulary import COLUMNS
 from studio.errors import CompareError, DataError
 from studio.i18n import Message, message
@@ -32,19 +32,14 @@ class HeldOutRow:
     """A row to answer."""
 
     prompt: str
-    """As text."""
     reference: str | None
     ids: tuple[int, ...]
-    """The tokens of the prompt."""
     answer: tuple[int, ...]
     """The tokens of the reference, its end included; empty without one, or where no template renders it."""
 
 
 def from_run(run: Run, tokenizer: Any, on_progress: Callable[[float], None] = lambda share: None) -> list[HeldOutRow]:
-    """Return the rows that were kept from a run's training; empty when it kept none.
-
-    Raises CompareError when the data are no longer those of the run, so that some of the rows may have been trained.
-    """
+    """Return the rows that were kept from a run's training; empty when it kept none; raises CompareError."""
     if run.config().data.validation.kind == "none":
         return []
     rows, sha256 = prepare.validation_rows(run.config(), tokenizer, on_progress, runs.day_of(run.id))
@@ -74,18 +69,16 @@ def select(
 def from_training(
     run: Run, tokenizer: Any, count: int, on_progress: Callable[[float], None] = lambda share: None
 ) -> tuple[list[HeldOutRow], Any]:
-    """Return up to `count` of the rows that a run was trained on, evenly spaced, and all as a dataset of tokens.
-
-    The dataset has the columns `input_ids` and `labels`. Raises CompareError when the data are no longer the run's.
-    """
+    """Return up to `count` of the rows that a run was trained on, evenly spaced, and all as a dataset of tokens."""
     config, day = run.config(), runs.day_of(run.id)
-    train, numbers, sha256 = prepare.training_rows(config, tokenizer, on_progress, day)
-    if sha256 != run.resolved()["data"]:
+    prepared = prepare.tokenize_and_split(config, tokenizer, on_progress, day)
+    if prepared.sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
+    numbers = prepared.train_numbers
     chosen = numbers if len(numbers) <= count else [numbers[at * len(numbers) // count] for at in range(count)]
     mapping = MappingConfig.model_validate(run.resolved()["mapping"])
     rows = prepare.conversations_at(config, chosen, mapping, tokenizer, day, trained=True)
-    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows], train
+    return [_training_row(turns, rendering.segments, tokenizer) for turns, rendering in rows], prepared.train
 
 
 def from_bundled(run: Run, name: str, tokenizer: Any) -> list[HeldOutRow]:
@@ -107,10 +100,7 @@ def from_numbers(run: Run, numbers: Iterable[int], tokenizer: Any) -> list[HeldO
 
 
 def from_file(run: Run, path: Path, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
-    """Return the rows of a file of prompts, with references where it has them, and how many were left out.
-
-    Raises DataError when it cannot be read or holds no prompt.
-    """
+    """Return the rows of a file of prompts, with references where it has them, and how many were left out."""
     return _from_table(run, _open_file(path), tokenizer)
 
 

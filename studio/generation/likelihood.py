@@ -31,10 +31,7 @@ class TokenScores:
 def log_probabilities(
     models: ModelSet, items: Sequence[PromptBatchItem], answers: Sequence[Ids]
 ) -> list[tuple[Any, ...]]:
-    """Return for each prompt, and each column, the log-probability of every token of the answer (arrays of float32).
-
-    The prompts should be of like length: those that are passed together are padded to the longest.
-    """
+    """Return for each prompt, and each column, the log-probability of each token of the answer (float32 arrays)."""
     vocabulary, columns = models.model.config.get_text_config().vocab_size, len(models.names)
     scores: list[tuple[Any, ...]] = []
     start, longest = 0, 0

@@ -19,11 +19,9 @@ class ModelSet:
     """A PEFT model, or the base alone where no adapter takes part."""
     tokenizer: Any
     stops: list[int]
-    """Tokens that end an answer."""
     names: tuple[str, ...]
     """PEFT's name of each column's adapter; `BASE_MODEL` for the base."""
     mixes: bool
-    """Whether all columns can be one batch."""
 
     def using(self, name: str | None) -> AbstractContextManager[None]:
         """Let one adapter (or the base) answer whole batches, where the columns cannot be mixed."""

@@ -177,11 +177,7 @@ def linear_modules(model: Any) -> list[str]:
 
 
 def _returns_projection(part: Any) -> bool:
-    """Whether a linear module returns its input times its weights, as LoRA expects of it.
-
-    Llama 4's router returns a tuple of scores, and DeepSeek V4's grouped projection takes several inputs at once. Only
-    transformers' own classes are tried, on the meta device, so that nothing is computed.
-    """
+    """Whether a linear module returns its input times its weights, as LoRA expects of it."""
     import torch
 
     kind = type(part)
@@ -196,11 +192,7 @@ def _returns_projection(part: Any) -> bool:
 
 
 def _names_of_experts(names: Sequence[str], model: Any) -> set[str]:
-    """Return the names that PEFT takes for a mixture's experts, which transformers keeps in one tensor for all.
-
-    PEFT would put an adapter into that tensor instead of the modules of this name in other layers; such an adapter is
-    as large as the experts are many, and does not mix in a batch.
-    """
+    """Return the names that PEFT takes for a mixture's experts: its adapter would be as large as they are many."""
     from peft import LoraConfig
     from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 
@@ -280,11 +272,7 @@ def save_from_checkpoint(checkpoint: Path, folder: Path, base: dict[str, Any]) -
 
 
 def _return_router_logits(model: Any, wanted: bool | None) -> bool | None:
-    """Set whether a mixture of experts returns its router's logits, as TRL does for its loss; return what was set.
-
-    While it answers it must not: the logits are of the last token then, and transformers weighs them by all. None for
-    models without experts, which stay as they are.
-    """
+    """Set whether a mixture of experts returns its router's logits, as TRL does for its loss; return what was set."""
     config = model.config.get_text_config()
     before = getattr(config, "output_router_logits", None)
     if before is not None and wanted is not None:

@@ -72,11 +72,6 @@ def identity() -> dict[str, str]:
     return json.loads((folder() / "identity.json").read_text(encoding="utf-8"))
 
 
-def verify() -> bool:
-    """Whether the weights on disk are still those that were fetched."""
-    return is_here() and sha256(folder() / "model.safetensors") == identity()["weights"]
-
-
 def _make(draft: Path, on_progress: ProgressCallback) -> None:
     on_progress(0.0)
     hub_models.require_disk(DISK_BYTES, draft)

@@ -98,10 +98,7 @@ def compare_identities(
 
 
 def _may_be_copies(theirs: str, ours: str, is_folder: bool) -> bool:
-    """Whether an id of the Hub may be of a copy of our base, or of its original, as such are named by custom.
-
-    A folder can have any name: where the id is a copy's, it cannot contradict that.
-    """
+    """Whether an id of the Hub may be of a copy of our base, or of its original, as such are named by custom."""
     copied = [
         bool(_COPY.search(name)) or name.casefold().startswith(tuple(f"{owner}/" for owner in _MIRRORS))
         for name in (theirs, ours)

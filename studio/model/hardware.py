@@ -59,11 +59,7 @@ _LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "peft
 
 
 def _quiet_libraries() -> None:
-    """Let the libraries log errors only.
-
-    The studio itself reports what matters of their warnings: missing weights, a chosen padding token. transformers sets
-    its level from the environment when it is imported.
-    """
+    """Let the libraries log errors only."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -76,11 +72,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 def _keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next passes (glibc only), until `release_memory`.
-
-    Otherwise a training step maps and clears the pages of its activations anew: 65,000 page faults a step of 512 tokens
-    through 135 M parameters, 12 % of its processor time in a thread.
-    """
+    """Let the C library keep freed memory for the next passes (glibc only), until `release_memory`."""
     import ctypes
 
     with contextlib.suppress(AttributeError, OSError, TypeError):

@@ -352,10 +352,7 @@ def _remove_partial_files(blobs: Path) -> Iterator[None]:
 
 
 def _call_hub(call: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
-    """Call the Hub's library, and translate its errors.
-
-    The exception itself, which holds the request and its token, goes no further: not as a cause or a context either.
-    """
+    """Call the Hub's library; its errors, which may hold the token, become ModelError without them."""
     import httpx
     from huggingface_hub.errors import HFValidationError
 

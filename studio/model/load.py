@@ -85,6 +85,13 @@ def locate(config: ModelConfig) -> Located | None:
     return folder_in_cache and _checked(Located(config.id, folder_in_cache, folder_in_cache.name))
 
 
+def require(config: ModelConfig) -> Located:
+    """Return where a model is; raises ModelError when it is not on this machine."""
+    if located := locate(config):
+        return located
+    raise ModelError("model.not_here", id=config.id)
+
+
 def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Located:
     """Return where a model is, fetched first if it is not on this machine; raises ModelError.
 
@@ -104,10 +111,7 @@ def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: Non
 
 def load_tokenizer(config: ModelConfig) -> Any:
     """Return a model's tokenizer; raises ModelError when the model is not on this machine."""
-    located = locate(config)
-    if located is None:
-        raise ModelError("model.not_here", id=config.id)
-    return _tokenizer(located.path)[0]
+    return _tokenizer(require(config).path)[0]
 
 
 @lru_cache(maxsize=4)
@@ -126,11 +130,7 @@ def _tokenizer(path: Path) -> tuple[Any, Choice]:
 
 
 def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:
-    """Whether transformers' class has added tokens to those of `tokenizer.json` that the model has no embedding of.
-
-    Qwen2's adds `<|endoftext|>` to the vocabulary of every model of that architecture, also where a repository has a
-    tokenizer of its own without it.
-    """
+    """Whether transformers' class has added tokens to those of `tokenizer.json` that the model has no embedding of."""
     config, file = path / "config.json", path / "tokenizer.json"
     if not config.is_file() or not file.is_file():
         return False
@@ -146,10 +146,7 @@ def _has_tokens_of_its_class(tokenizer: Any, path: Path) -> bool:
 
 
 def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
-    """Give a tokenizer a padding token if it has none; raises ModelError when no token can be used.
-
-    The end token may: TRL's collator masks by length, so that a true end is still learned.
-    """
+    """Give a tokenizer a padding token if it has none; raises ModelError when no token can be used."""
     if tokenizer.pad_token is not None:
         return Choice("pad_token", tokenizer.pad_token, message("choice.pad_token.own"))
     for name in ("eos", "unk"):

@@ -13,7 +13,8 @@ from typing import Any
 
 from studio.config import LoraSettings
 from studio.errors import ModelError, StudioError
-from studio.model import adapter, limits, meta_model
+from studio.model import adapter, limits
+from studio.model.weights import build_on_meta, read_config
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def build(path: Path, lora: LoraSettings) -> Skeleton:
     """Return the sizes of the model in a folder with an adapter; raises RunError for a target that it does not have."""
     import torch
 
-    model = meta_model.build(meta_model.read_config(path))
+    model = build_on_meta(read_config(path))
     settings = adapter.lora_config(lora, model)
     linear = [part.weight.numel() for part in adapter.linear_parts(model)]
     total = sum(weights.numel() for weights in model.parameters())
@@ -76,7 +77,7 @@ def modules(path: Path) -> dict[str, tuple[int, int]]:
     from transformers.pytorch_utils import Conv1D
 
     sizes: dict[str, tuple[int, int]] = {}
-    for name, part in meta_model.build(meta_model.read_config(path)).named_modules():
+    for name, part in build_on_meta(read_config(path)).named_modules():
         if isinstance(part, torch.nn.Linear):
             sizes[name] = part.in_features, part.out_features
         elif isinstance(part, torch.nn.Embedding):
@@ -95,7 +96,7 @@ def kept_bytes_per_layer(path: Path, lora: LoraSettings, precision: str, attenti
     keep: once with one layer and once with two, and the difference is a layer's. What goes by the data (the experts
     that a token is sent to, say) has no such pass.
     """
-    config = meta_model.read_config(path)
+    config = read_config(path)
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     before, logger.disabled = logger.disabled, True  # it prints tracebacks of operations that fake tensors do not have
     try:
@@ -123,7 +124,7 @@ def require_trainable(path: Path, lora: LoraSettings) -> None:
 
     if build(path, lora).total > MAX_TRIAL_WEIGHTS:
         return
-    config = meta_model.read_config(path)
+    config = read_config(path)
     try:
         with torch.random.fork_rng(devices=[]):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False, dtype=torch.float32)
@@ -145,7 +146,7 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
     from studio.model.hardware import device
 
     dtype, where = getattr(torch, precision), device()
-    model = meta_model.build(config, dtype, None if attention == "auto" else attention)
+    model = build_on_meta(config, dtype, None if attention == "auto" else attention)
     if model.config._attn_implementation.startswith("flash_"):
         model.config._attn_implementation = _as_flash_attention()
     settings = adapter.lora_config(lora.model_copy(update={"layers": "all"}), model)
@@ -172,11 +173,7 @@ def _kept_bytes(config: Any, lora: LoraSettings, precision: str, attention: str,
 
 
 def _as_flash_attention() -> str:
-    """Return the name of an attention that keeps what flash attention keeps.
-
-    That reads values, which fake tensors have not; torch's own attention takes the same kernel, without the soft cap of
-    scores, which is nothing to keep.
-    """
+    """Return the name of an attention that keeps what flash attention keeps."""
     from transformers import AttentionInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

@@ -5,6 +5,7 @@ So its own loading is carried out beforehand on the meta device, where tensors h
 splits and merges the tensors of a checkpoint as it will when the weights are loaded.
 """
 
+import copy
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import ModelError
-from studio.model import meta_model, quantization
+from studio.model import quantization
 from studio.model.weight_files import file_states, headers, list_names
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ def check(folder: Path, model_id: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def _check(folder: Path, model_id: str, state: Any) -> tuple[str, ...]:
-    config = meta_model.read_config(folder)
-    model = meta_model.build(config)
+    config = read_config(folder)
+    model = build_on_meta(config)
     entries = headers(folder, model_id)
     expected = dict(model.state_dict())
     try:
@@ -61,10 +62,7 @@ def _load_shapes(model: Any, tensors: Mapping[str, Any]) -> Any:
 
 
 def _tensors(entries: Mapping[str, Any], expected: Mapping[str, Any], quantized: str | None) -> dict[str, Any]:
-    """Return tensors without data for those of a checkpoint; quantized weights get the shape that they are packed from.
-
-    What bitsandbytes needs to unpack them has no place of its own in the model.
-    """
+    """Return a checkpoint's tensors without data; quantized ones have the shape that they are packed from."""
     import torch
 
     packed = {name for name in entries if f"{name}.quant_map" in entries} if quantized in ("nf4", "fp4") else set()
@@ -122,3 +120,48 @@ def _natural(name: str) -> list[Any]:
 
 def _format_shape(shape: Iterable[int]) -> str:
     return " × ".join(map(str, shape))
+
+
+def read_config(path: Path) -> Any:
+    """Return transformers' config of a model in a folder; raises ModelError."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # settings from outside can break a config's class in any way
+        raise _cannot_load(path.name, error) from error
+
+
+def build_on_meta(config: Any, dtype: Any = None, attention: str | None = None) -> Any:
+    """Return a frozen model on the meta device, with weights of `dtype`, or of torch's default; raises ModelError.
+
+    Given a dtype, transformers makes it torch's default of the whole process while it builds, and a run that trains in
+    another thread would compute in it meanwhile. So it is given none, and the weights are cast afterwards. That makes
+    the result the same, too, while another thread loads a model and has changed the default.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(
+                copy.deepcopy(config), trust_remote_code=False, dtype=None, attn_implementation=attention
+            )
+    except Exception as error:  # settings from outside can break a model's class in any way
+        raise _cannot_load(config.model_type, error) from error
+    if dtype is not None:
+        for weights in model.parameters():
+            if weights.is_floating_point():
+                weights.data = weights.data.to(dtype)
+        for part in model.modules():
+            for name, values in part._buffers.items():
+                if values is not None and values.is_floating_point():
+                    part._buffers[name] = values.to(torch.float32)
+        model.config.dtype = dtype
+    model.requires_grad_(False)
+    return model
+
+
+def _cannot_load(name: str, error: Exception) -> ModelError:
+    detail = " ".join(str(error).split())[:300] or type(error).__name__
+    return ModelError("model.cannot_load", id=name, detail=detail)

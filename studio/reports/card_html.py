@@ -13,7 +13,6 @@ from studio.reports.comparison_card import Card, curve_places, remove_control_ch
 _FOLDER = Path(__file__).parent
 _STYLE = (_FOLDER / "card.css").read_text(encoding="utf-8")
 _POINTS, _WIDTH, _HEIGHT = 120, 240, 48
-"""Points of the sparkline, and its size."""
 
 
 def to_html(card: Card) -> str:

@@ -10,13 +10,11 @@ from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, MUTED, WARN, Canvas
 from studio.reports.comparison_card import Card, ScoreRow, Side
 
 SIZES = {"square": (1080, 1080), "landscape": (1200, 675), "portrait": (1080, 1350)}
-"""Width and height in pixels."""
 
 HEADLINE_METRICS = ("perplexity", "marker", "chrf", "ends")
 """The picture shows the first three of these that the scoreboard has, better or not."""
 
 _ANSWER_FONT_SIZES = (84, 72, 60, 50, 43, 38, 34, 30, 27, 24, 22, 20)
-"""Type sizes of an answer in pixels, the largest first."""
 _RECIPE_LINES = 2
 _PANEL_PADDING, _PANEL_HEAD = 26, 58
 """Space beside an answer, and from the top of its panel to its first line."""

@@ -29,7 +29,6 @@ class SampleTimeline:
 
     prompt: str
     answers: tuple[tuple[int, str], ...]
-    """The step and the answer then."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,12 @@ class Card:
 
     title: str
     base: str
-    """Name of the base model."""
     adapter: str
-    """Name of the adapter or its run."""
     pairs: tuple[AnswerPair, ...]
     recipe: tuple[str, ...] = ()
     """The main settings, one line each."""
     data_hash: str = ""
     losses: tuple[float, ...] = ()
-    """Training losses in order, for the sparkline."""
     reading: Diagnosis | None = None
     """The diagnosis of the run's curves."""
     stills: tuple[SampleTimeline, ...] = ()

@@ -13,7 +13,6 @@ from studio.errors import ConfigError
 from studio.events import Chosen
 from studio.runs import Run, State, checkpoints, history
 from studio.runs.history import Summary
-from studio.train import cleanup
 
 if TYPE_CHECKING:
     from studio.evaluate.scoreboard import Scoreboard
@@ -28,7 +27,6 @@ class SavedScoreboard:
     """A scoreboard in the run's directory."""
 
     at: float
-    """When it was made, in seconds since the epoch."""
     adapter: str
     """What was measured: `now`, or a checkpoint (`step-000100`)."""
     board: "Scoreboard"
@@ -52,11 +50,9 @@ class RunMetadata:
     resolved: Mapping[str, Any]
     """Hashes, versions, the base, the device."""
     checkpoints: Sequence[int]
-    """The steps of the checkpoints, the newest first."""
     spare_bytes: int
     """What the clean-up of old checkpoints would free."""
     evaluations: Sequence[SavedScoreboard]
-    """The scoreboards, the newest first."""
     votes: int
     """Votes and readings on its answers."""
 
@@ -103,7 +99,7 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
         choices=chosen,
         resolved=resolved,
         checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
-        spare_bytes=cleanup.removable_bytes(run),
+        spare_bytes=checkpoints.removable_bytes(run),
         evaluations=_evaluations(run.path / "compare"),
         votes=votes,
     )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from studio.errors import RunError
 from studio.files import remove_folder, replace_file, replace_folder, sha256, size_of
+from studio.runs.directory import Run, State, try_status
+from studio.runs.trash import block_starts
 
 _MANIFEST = "complete.json"
 _NEVER_KEPT = ("training_args.bin", "README.md")
@@ -76,3 +78,31 @@ def prune(run: Path, keep: int) -> None:
         remove_folder(checkpoint)
     for rest in folder_of(run).glob(".*"):
         shutil.rmtree(rest, ignore_errors=True)
+
+
+def removable_bytes(run: Run) -> int:
+    """Return what `remove_old` would free, as far as that is known without reading every checkpoint.
+
+    A run that is not finished keeps all of them, since an older one takes the place of a newest that is damaged.
+    """
+    status = try_status(run)
+    return sum(map(size_of, all_of(run.path)[1:])) if status and status.state is State.FINISHED else 0
+
+
+def remove_old(run: Run) -> int:
+    """Remove the checkpoints that a finished run can do without; returns the bytes that are free then.
+
+    The one that stays is the newest that is whole, so the run can still be made longer. Raises RunError when the run is
+    not finished, or has none that is whole.
+    """
+    with block_starts():
+        if (status := try_status(run)) is None or status.state is not State.FINISHED:
+            raise RunError("run.not_finished", run=run.id)
+        if not all_of(run.path):
+            return 0
+        kept = newest_complete(run.path)
+        old = [path for path in all_of(run.path) if path != kept]
+        freed = sum(map(size_of, old))
+        for path in old:
+            remove_folder(path)
+    return freed

@@ -39,7 +39,6 @@ class Curve:
     norms: Any = field(default_factory=_empty)
     """Norm of the gradient before clipping; NaN where it was not logged."""
     times: Any = field(default_factory=_empty)
-    """When each step was logged, in seconds since the epoch."""
     tokens: Any = field(default_factory=_empty)
     """Tokens since the start of the run, padding not counted."""
     evaluated_steps: Any = field(default_factory=_empty)

@@ -63,16 +63,12 @@ class Status(BaseModel):
     owner: Owner | None = None
     created: float
     started: float | None = None
-    """Seconds since the epoch at which the first step began."""
     ended: float | None = None
     heartbeat: float
     error: Message | None = None
 
     def as_now(self, heartbeat_files: Sequence[Path]) -> "Status":
-        """Return the status at this moment: that of a run whose owner is gone is `interrupted`.
-
-        `heartbeat_files` are the files that its owner writes again and again.
-        """
+        """Return the status at this moment: that of a run whose owner is gone is `interrupted`."""
         if not self.state.alive or (self.owner and self.owner.is_alive(heartbeat_files)):
             return self
         return self.model_copy(update={"state": State.INTERRUPTED, "ended": self.heartbeat})

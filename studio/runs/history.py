@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from studio.runs.curve import Curve
 
 SPARKLINE = 40
-"""The most points of a sparkline."""
 PARTS = ("checkpoints", "best", "adapter", "exports", "data", "compare", "rest")
 """What takes a run's place on the disk, part by part."""
 
@@ -63,7 +62,6 @@ class Summary(BaseModel):
     sparkline: tuple[float, ...] = ()
     """The training loss from beginning to end, as means of equal stretches."""
     disk: dict[str, int] = {}
-    """Bytes by part (`PARTS`)."""
     has_adapter: bool = False
 
     @property

@@ -1,7 +1,4 @@
-"""The label of a run: its name, a note, and whether guests may see it.
-
-A small file in the run's directory, beside what its owner writes.
-"""
+"""The label of a run: its name, a note, and whether guests may see it."""
 
 import functools
 import json
@@ -56,10 +53,7 @@ def _configured_name(path: Path) -> str:
 
 
 def rename(run: Run, name: str) -> None:
-    """Give a run a name; an empty one brings back that of its settings.
-
-    Raises RunError when it is too long, or the run is gone.
-    """
+    """Give a run a name; an empty one brings back that of its settings; raises RunError."""
     clean = " ".join(name.split())
     if len(clean) > MAX_NAME:
         raise RunError("run.name", count=len(clean), most=MAX_NAME)

@@ -27,7 +27,6 @@ class DeletedRun:
 
     id: str
     at: float
-    """When it was deleted, in seconds since the epoch."""
     path: Path
 
     @property

@@ -22,7 +22,6 @@ from studio.owner import GONE_SECONDS, Owner
 from studio.runs.directory import Run, State, Status, folder, require_writable, try_status
 
 ADVANCE_SECONDS = 0.5
-"""Seconds between two writes of how far a run is."""
 _SPARE, _SPARE_BYTES = ".spare", 64 * 1024
 """A file that is given up at a run's end: on a full disk, its place is where the run says why it ended. It holds no
 zeros, which some file systems keep for nothing."""
@@ -30,10 +29,7 @@ _SCRATCH = ".scratch-"
 
 
 class RunWriter(Run):
-    """A run as its owner writes it. Its methods may be called from any thread of the owner.
-
-    They raise HomeError when the disk is full.
-    """
+    """A run as its owner writes it. Its methods may be called from any thread; they raise HomeError."""
 
     def __init__(self, path: Path):
         super().__init__(path)
@@ -112,10 +108,7 @@ class RunWriter(Run):
                     file.write(content.ljust(os.fstat(file.fileno()).st_size))
 
     def _require_own(self) -> None:
-        """Raise RunError when another process has taken over the run, since this one counted as gone.
-
-        That can only be after a silence, of a machine that was asleep, say; so it is looked at only then.
-        """
+        """Raise RunError when another process has taken over the run, since this one counted as gone."""
         if time.time() - self._status.heartbeat > GONE_SECONDS:
             owner = Status.model_validate_json((self.path / "status.json").read_bytes()).owner
             if owner and owner != self._status.owner:
@@ -169,10 +162,7 @@ def scratch(config: RunConfig) -> Iterator[RunWriter]:
 
 
 def create(config: RunConfig, devices: Sequence[str] = ()) -> RunWriter:
-    """Make the directory of a new run in the state `queued`, owned by this process, which may use `devices`.
-
-    Raises HomeError when the home cannot be written, or its disk is full.
-    """
+    """Make the directory of a new run in the state `queued`, owned by this process, which may use `devices`."""
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "run"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"

@@ -28,10 +28,7 @@ class BestAdapter:
         return self._run.path / "best" / f"step-{self.step:06}"
 
     def rewind_to(self, step: int) -> None:
-        """Forget the evaluations after `step`, when the run is resumed there.
-
-        The best adapter stays, also one from after `step`: its loss was measured, and the run will reach it again.
-        """
+        """Forget the evaluations after `step`, where the run is resumed; the best adapter stays, also a later one."""
         if self._record.exists():
             record = json.loads(self._record.read_text(encoding="utf-8"))
             self.step, self.loss = record["best"]

@@ -17,10 +17,7 @@ from studio.train.interrupts import EarlyStop
 
 
 class RunCallback(TrainerCallback):
-    """Writes what the `StudioTrainer` reports into the run, and calls its `on_micro_batch` after every forward pass.
-
-    `gather` gathers the adapter's weights, for the best one to be saved.
-    """
+    """Writes what the `StudioTrainer` reports into the run, and calls its `on_micro_batch` after every forward pass."""
 
     def __init__(self, trainer: Any, run: RunWriter, best: BestAdapter, gather: Callable[[], None], resumed: bool):
         self._trainer, self._run, self._best, self._gather, self._resumed = trainer, run, best, gather, resumed

@@ -1,8 +1,4 @@
-"""What a run's curves say, in plain sentences: the phases of the loss, and findings with what to try.
-
-Only logged figures are used, no model and no data, so that a diagnosis can be made while a run goes on, from its
-events, again and again.
-"""
+"""What a run's curves say, in plain sentences: the phases of the loss, and findings with what to try."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +11,6 @@ from studio.train.diagnosis_rules import Finding, Measurements, Severity, findin
 from studio.train.phases import Phase
 
 MIN_LOSSES = 8
-"""Logged losses that a diagnosis needs."""
 SEVERITY_MARKS: dict[Severity, str] = {"good": "✓", "note": "•", "warning": "⚠", "error": "✕"}
 """What stands before a finding, so that colour is never the only sign."""
 _RANK: list[Severity] = ["error", "warning", "good", "note"]
@@ -69,10 +64,7 @@ def _phase_words(phase: Phase, steps: int, goes_on: bool) -> Message:
 
 
 def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Diagnosis:
-    """Read the curves of a run; without a status, of one that still trains.
-
-    `clip` is the norm above which gradients are clipped, where it is known.
-    """
+    """Read the curves of a run; without a status, of one that still trains."""
     over = status is not None and status.state in (State.FINISHED, State.STOPPED, State.FAILED)
     measured = Measurements(curve, over, clip)
     error = status.error if status else None

@@ -45,10 +45,7 @@ class Finding:
 
 
 def finding(kind: str, severity: Severity, figures: dict[str, float], *, now: bool = False, **words: Any) -> Finding:
-    """Make a finding; its words take the figures, put as people read them, and further `words`.
-
-    `now` is for a run that still goes on, where the advice is another one.
-    """
+    """Make a finding; its words take the figures, put as people read them, and further `words`."""
     values = {name: format_figure(value) for name, value in figures.items()} | words
     what = message(f"diagnosis.{kind}.what", **values)
     advice = message(f"diagnosis.{kind}.try{'_now' if now else ''}", **values)
@@ -140,10 +137,7 @@ def diverged(measured: Measurements) -> Finding | None:
 
 
 def rate_too_high(measured: Measurements) -> Finding | None:
-    """The loss rose far and came back (`rate_too_high`), or swings, or has started to jump about (`rate_swings`).
-
-    The figures tell how gradients have grown; they decide nothing, since large ones are usual in small models.
-    """
+    """The loss rose far and came back (`rate_too_high`), or swings, or has started to jump about (`rate_swings`)."""
     if measured.count < _JUDGED:
         return None
     swings = sum(p.last - p.first for p in measured.phases if p.kind == "oscillation")

@@ -49,10 +49,7 @@ def raise_if_requested(run: Run) -> None:
 
 
 def train_worker(run: NullRunWriter, host: ModelHost) -> None:
-    """Carry out a run in another process than the main one, from its directory and what that one broadcasts.
-
-    Raises StudioError as the main process does, and RunError where this machine does not see the run's directory.
-    """
+    """Carry out a run in another process than the main one, from its directory and what that one broadcasts."""
     if not (run.path / "run.yaml").exists():
         raise RunError("run.not_seen", folder=str(run.path), number=processes.rank() + 1)
     from studio.train.trainer import build_trainer

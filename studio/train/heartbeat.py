@@ -1,8 +1,4 @@
-"""The sign of life of a run: once a second, in every phase, its process writes what it takes into `vitals.json`.
-
-It is written beside the training, by a thread of its own, so that a long step or the loading of weights is no silence.
-Unlike `status.json` it is not made durable, and where it cannot be written it is left out: nothing rests on it.
-"""
+"""The sign of life of a run: once a second, in every phase, its process writes what it takes into `vitals.json`."""
 
 import contextlib
 import os
@@ -16,7 +12,6 @@ from studio.model.resource_usage import ResourceUsage
 from studio.runs import RESOURCE_USAGE, Run
 
 INTERVAL_SECONDS = 1.0
-"""Seconds between two signs."""
 
 
 @contextlib.contextmanager

@@ -26,10 +26,8 @@ class Launch:
     processes: int
     machines: int
     facts: tuple[Message, ...]
-    """What would be done."""
     warnings: tuple[Message, ...]
     blocks: tuple[Message, ...]
-    """Why it would not work."""
     commands: tuple[str, ...]
     """What to type: one line for each machine."""
 

@@ -10,7 +10,6 @@ import psutil
 from studio import runs
 from studio.config import RunConfig
 from studio.data.prepare import prepare
-from studio.errors import ModelError
 from studio.generation.held_out import HeldOutRow
 from studio.model import load
 from studio.model.adapter import ModelHost
@@ -22,7 +21,6 @@ from studio.train.interrupts import StopRequested
 from studio.train.plan import Plan
 
 POLL_SECONDS = 0.005
-"""Seconds between two looks at the process's memory."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +37,14 @@ class TrialResult:
 
 
 def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialResult:
-    """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind.
-
-    The adapter is the caller's to remove. Raises StopRequested when `stop` is set, and StudioError as the run would.
-    """
+    """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind."""
     from studio.train.trainer import build_trainer
 
     def on_progress(share: float | None = None) -> None:
         if stop.is_set():
             raise StopRequested("cancel")
 
-    located = load.locate(config.model)
-    if located is None:
-        raise ModelError("model.not_here", id=config.model.id)
+    located = load.require(config.model)
     host.remove_adapter()
     prepared = prepare(config, load.load_tokenizer(config.model), on_progress)
     free = free_memory_each(host.held)

@@ -1,5 +1,6 @@
 """What to do when a run has run out of memory: the ways out in the order of their effect."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,6 @@ from studio.runs import Run
 from studio.train import plan
 
 OUT_OF_MEMORY = "errors.device.memory"
-"""Key of the error of a run that has run out of memory."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,6 @@ class OomAdvice:
     """One way to need less memory."""
 
     settings: dict[str, Any]
-    """New values by dotted path."""
     summary: Message
     resumes: bool
     """Whether the run can go on with it; else it is for a new run."""
@@ -29,17 +28,11 @@ def is_out_of_memory(run: Run) -> bool:
 
 
 def advice(run: Run) -> list[OomAdvice]:
-    """Return what would let a run do with less memory.
-
-    First what changes nothing in the result: smaller micro-batches with more of them a step, then activations that are
-    computed twice. Then what is for a new run: a quantized base, and a shorter maximum length with the share of the
-    answers that it would cut.
-    """
-    resolved = run.resolved()
-    config = run.config()
+    """Return what would let a run do with less memory: first what changes nothing in the result."""
+    resolved, config = run.resolved(), run.config()
     settings = config.train.model_copy(update=resolved.get("carried_out", {}))
     options: list[OomAdvice] = []
-    if smaller := plan.next_smaller(settings):
+    if smaller := next(itertools.islice(plan.ever_smaller(settings), 1, None), None):
         halved = smaller.batch_size != settings.batch_size
         changed = ("batch_size", "gradient_accumulation") if halved else ("gradient_checkpointing",)
         words = "log.relief.split" if halved else "log.relief.checkpointing"

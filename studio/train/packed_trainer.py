@@ -1,14 +1,14 @@
 """A training step of TRL's trainer that computes nothing it does not need.
 
-All rows of an optimizer step come as one batch, which is cut into micro-batches by tokens. In a micro-batch the rows
-follow each other without padding, attention stays within each row, logits are computed only where the next token is
-trained, and an adapter's products are added in place. What a model does not support is left to TRL, padded;
-`capabilities` tests that with two short rows.
+The rows of an optimizer step are cut into micro-batches by tokens, in which they follow each other without padding.
+Attention stays within each row, logits are computed only where the next token is trained, and an adapter's products
+are added in place. What a model does not support (`capabilities` tests that) is left to TRL, padded.
 
 This file needs no other of the studio: an exported script has a copy beside it.
 """
 
 import contextlib
+import functools
 import types
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,22 +21,20 @@ from trl import SFTTrainer
 from typing_extensions import override
 
 IGNORE_INDEX = -100
-SDPA_VARLEN = "by_row"
-"""Name of `sdpa_varlen` among transformers' attentions."""
-LOGIT_CHUNK_TOKENS = 256
-"""Tokens whose logits exist at the same time."""
-RELATIVE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-2}
-"""How far a mean loss may be from that of the model's own logits, as a share."""
+# what models raise that do not take an argument or a shape
+_UNSUPPORTED = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
+SDPA_VARLEN = "by_row"  # the name of `sdpa_varlen` among transformers' attentions
+LOGIT_CHUNK_TOKENS = 256  # tokens whose logits exist at the same time
+RELATIVE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-2}  # of a loss
 
 
 def micro_batches(
     lengths: Sequence[int], most: int, most_rows: int | None = None, *, padded: bool = False
 ) -> list[list[int]]:
-    """Divide the rows of a step into as few micro-batches as hold at most `most` tokens each; return row numbers.
+    """Divide all rows of a step into as few micro-batches as hold at most `most` tokens each; return row numbers.
 
     Padded ones count with their padding, so rows of like length stand together; others are filled evenly. A longer row
-    is alone. With `most_rows`, they hold at most so many rows instead, so that their number follows from that of the
-    rows. No row is left out, so the sum over the step stays the same.
+    is alone. With `most_rows`, they hold at most so many rows instead: their number follows from that of the rows.
     """
     longest_first = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     if padded:
@@ -62,9 +60,8 @@ def micro_batches(
 class Collator:
     """Makes the micro-batches of a step from its rows (`input_ids`, `labels`).
 
-    With `packed`, a micro-batch is one line of tokens, with positions that begin anew at each row. With `scored`, it
-    names the places whose next token is trained (`index`, into all its tokens) and these tokens (`targets`); otherwise
-    it has `labels`, for TRL's own loss.
+    With `packed`, a micro-batch is one line of tokens. With `scored`, it names the places whose next token is trained
+    (`index`, into all its tokens) and these tokens (`targets`); otherwise it has `labels`, for TRL's own loss.
     """
 
     def __init__(self, most: int, pad: int, most_rows: int | None = None, *, packed: bool, scored: bool):
@@ -100,8 +97,7 @@ class Collator:
             part["attention_mask"] = join([torch.ones_like(row) for row in ids], 0)
         if not self.scored:
             return {**part, "labels": join(labels, IGNORE_INDEX)}
-        following = [functional.pad(row[1:], (0, 1), value=IGNORE_INDEX) for row in labels]
-        targets = join(following, IGNORE_INDEX).flatten()
+        targets = join([functional.pad(row[1:], (0, 1), value=IGNORE_INDEX) for row in labels], IGNORE_INDEX).flatten()
         index = (targets != IGNORE_INDEX).nonzero().flatten()
         return {**part, "index": index, "targets": targets[index]}
 
@@ -109,11 +105,10 @@ class Collator:
 def sdpa_varlen(module: Any, query: Any, key: Any, value: Any, mask: Any, **settings: Any) -> tuple[Any, None]:
     """Attend within each row of a packed micro-batch, as transformers' `sdpa` does to a row that is alone.
 
-    Query, key and value have the shape (1, heads, tokens, size of a head). On a processor they are computed in float32:
-    its backward pass in bfloat16 takes 2.5 times as long for rows of 64 tokens, and as long for 512.
+    Query, key and value have the shape (1, heads, tokens, size of a head).
     """
     kind = query.dtype
-    if query.device.type == "cpu":
+    if query.device.type == "cpu":  # its backward pass in bfloat16 takes 2.5 times as long for rows of 64 tokens
         query, key, value = query.float(), key.float(), value.float()
     lengths = settings.pop("cu_seq_lens_q").diff().tolist()
     window = settings.get("sliding_window")
@@ -146,9 +141,8 @@ def varlen_attention(model: Any) -> Iterator[None]:
 class ChunkedCrossEntropy(torch.autograd.Function):
     """The summed cross-entropy of an output layer that is not trained, a few tokens at a time.
 
-    The gradient is computed with the loss, while the logits are there: two products with the layer's weights instead of
-    three, and no logits in memory for the backward pass. `cap` is Gemma 2's soft cap of logits, `scale` what they are
-    multiplied by before.
+    The gradient is computed with the loss, so that no logits are kept for the backward pass. `cap` is Gemma 2's soft
+    cap of logits, `scale` what they are multiplied by before.
     """
 
     @staticmethod
@@ -182,25 +176,15 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return gradient * by.to(gradient.dtype), None, None, None, None, None
 
 
-def set_backbone_prefix(model: Any) -> None:
-    """Let `model.base_model` be its layers without the output layer, where the class names a part that it lacks.
-
-    Llama 4's text model says `language_model` and has `model`: neither TRL nor `patch_fused_loss` would find its hidden
-    states.
-    """
-    if model.base_model is not model:
-        return
-    inner = [name for name, part in model.named_children() if isinstance(part, PreTrainedModel)]
-    if len(inner) == 1:
-        model.base_model_prefix = inner[0]
-
-
 def patch_fused_loss(model: Any) -> None:
     """Let `model(…, index=…, targets=…)` return the summed loss at these places; without them it does as before.
 
     It has to be in the model's own `forward`, which is what a wrapper for several processes calls. What the logits are
     multiplied by, and their soft cap, stand in the config under the names that transformers' models have.
     """
+    inner = [name for name, part in model.named_children() if isinstance(part, PreTrainedModel)]
+    if model.base_model is model and len(inner) == 1:  # Llama 4's text model says `language_model` and has `model`
+        model.base_model_prefix = inner[0]
     before, config = model.forward, model.config.get_text_config()
     cap = getattr(config, "final_logit_softcapping", None)
     names = ["logit_scale", "output_multiplier", "lm_head_multiplier"]
@@ -225,15 +209,8 @@ def capabilities(model: Any) -> tuple[bool, bool]:
     """Return whether a model takes packed rows, and whether its loss can be computed from its output layer.
 
     Two rows are packed: the loss of the second must be that of the model's own logits for it alone, and must not change
-    by a bit when the first is another. `patch_fused_loss` must have been called for the model. The answer is cached on
-    the model: it is half a second of the next run.
+    by a bit when the first is another. `patch_fused_loss` must have been called for the model.
     """
-    if "_capabilities" not in vars(model):
-        model._capabilities = _probe(model)
-    return model._capabilities
-
-
-def _probe(model: Any) -> tuple[bool, bool]:
     head = model.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.weight.requires_grad:
         return False, False
@@ -260,10 +237,6 @@ def _probe(model: Any) -> tuple[bool, bool]:
         model.train(was_training)
 
 
-_UNSUPPORTED = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
-"""What models raise that do not take an argument or a shape."""
-
-
 def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
     unseen = [{"input_ids": row, "labels": [IGNORE_INDEX] * len(row)} for row in rows[:-1]]
     output = Collator(1_000, 0, packed=packed, scored=True)([*unseen, {"input_ids": rows[-1], "labels": rows[-1]}])
@@ -276,11 +249,7 @@ def _loss_of_last(model: Any, rows: list[list[int]], *, packed: bool) -> float:
 
 
 def has_router_loss(model: Any) -> bool:
-    """Whether TRL can compute a load-balancing loss for a model that it has patched, found out on four tokens.
-
-    TRL goes by names in the config. A dense model of a family that has both kinds (Doge) has the names and no router,
-    others (Granite MoE) call the number of experts something else.
-    """
+    """Whether TRL computes a load-balancing loss: its names in the config do not say so (Doge, Granite MoE)."""
     ids = torch.arange(4, device=model.get_input_embeddings().weight.device)[None]
     part = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
     try:
@@ -293,8 +262,7 @@ def has_router_loss(model: Any) -> bool:
 class FusedLoraLinear(torch.autograd.Function):
     """`x Wᵀ + s x Aᵀ Bᵀ` for a frozen W, with the adapter's part added in place, there and in the backward pass.
 
-    A and B are cast to the base's precision once; the input, of shape (tokens, features), is kept once, for all
-    gradients. The output is a tensor of its own, no view, so that a model may change it in place (Llama 4, Gemma 3n).
+    The input has the shape (tokens, features). The output is no view, so that a model may change it in place (Llama 4).
     """
 
     @staticmethod
@@ -326,17 +294,14 @@ def patch_adapter_forward(model: Any, name: str) -> int:
     """
     from peft.tuners.lora import Linear
 
-    def fused(before: Any) -> Any:
-        def forward(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-            as_usual = not self.training or args or kwargs or self.disable_adapters or self.merged
-            if as_usual or self.active_adapters != [name]:
-                return before(x, *args, **kwargs)
-            base, a, b = self.base_layer, self.lora_A[name], self.lora_B[name]
-            flat = x.reshape(-1, x.shape[-1])
-            result = FusedLoraLinear.apply(flat, base.weight, base.bias, a.weight, b.weight, self.scaling[name])
-            return result.view(*x.shape[:-1], base.weight.shape[0])
-
-        return forward
+    def forward(module: Any, before: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        as_usual = not module.training or args or kwargs or module.disable_adapters or module.merged
+        if as_usual or module.active_adapters != [name]:
+            return before(x, *args, **kwargs)
+        base, a, b = module.base_layer, module.lora_A[name], module.lora_B[name]
+        flat = x.reshape(-1, x.shape[-1])
+        result = FusedLoraLinear.apply(flat, base.weight, base.bias, a.weight, b.weight, module.scaling[name])
+        return result.view(*x.shape[:-1], base.weight.shape[0])
 
     count = 0
     for module in model.modules():
@@ -344,7 +309,7 @@ def patch_adapter_forward(model: Any, name: str) -> int:
             continue
         plain = isinstance(module.lora_dropout[name], torch.nn.Identity) and name not in module.lora_variant
         if plain and module.lora_A[name].bias is None and module.lora_B[name].bias is None:
-            module.forward = types.MethodType(fused(module.forward), module)
+            module.forward = functools.partial(forward, module, module.forward)
             count += 1
     return count
 
@@ -360,26 +325,23 @@ class PackedTrainer(SFTTrainer):
         super().__init__(**settings)
         self.model_accepts_loss_kwargs = True  # transformers then counts the trained tokens of the whole step
         base = self.model.get_base_model()
-        set_backbone_prefix(base)
         patch_fused_loss(base)
         self.router_loss_fails = self.aux_loss_enabled and not has_router_loss(base)
         if self.router_loss_fails:
             self.aux_loss_enabled = base.config.get_text_config().output_router_logits = False
-        packed, scored = capabilities(base)
+        if "_capabilities" not in vars(base):  # half a second of the next run
+            base._capabilities = capabilities(base)
+        packed, scored = base._capabilities
         self.scored = scored and not self.aux_loss_enabled
         self.packed = packed and self.scored and self.neftune_noise_alpha is None  # the noise goes by a row's length
         pad = self.processing_class.pad_token_id
         self.data_collator = Collator(most_tokens, pad, most_rows, packed=self.packed, scored=self.scored)
         patch_adapter_forward(self.model, self.model.active_adapter)
-
-    def _attention(self) -> Any:
-        base = self.model.get_base_model()
-        return varlen_attention(base) if self.packed else contextlib.nullcontext()
+        self._attention = functools.partial(varlen_attention, base) if self.packed else contextlib.nullcontext
 
     @override
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        parts = inputs["parts"]
-        self.current_gradient_accumulation_steps = len(parts)
+        self.current_gradient_accumulation_steps = len(parts := inputs["parts"])
         total = torch.zeros((), dtype=torch.float32, device=self.args.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
@@ -407,17 +369,13 @@ class PackedTrainer(SFTTrainer):
 
     @override
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """Score all rows; the loss is the mean over their trained tokens, however they are batched and dealt out.
-
-        transformers takes the mean of the batches' means, by rows: it moves with the size of a batch.
-        """
-        self._scored_loss, self._scored_tokens = 0.0, 0
+        """Score all rows; the loss is the mean over their trained tokens, where transformers takes that of batches."""
+        self._sums = torch.zeros(2, dtype=torch.float64)  # of the losses, and of the tokens that they are of
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        sums = torch.tensor([self._scored_loss, self._scored_tokens], dtype=torch.float64)
         if self.accelerator.num_processes > 1:
             place = self.args.device if self.args.device.type != "mps" else "cpu"
-            sums = self.accelerator.gather(sums[None].to(place)).sum(0).cpu()
-        loss, tokens = sums.tolist()
+            self._sums = self.accelerator.gather(self._sums[None].to(place)).sum(0).cpu()
+        loss, tokens = self._sums.tolist()
         if tokens:
             output.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
         return output
@@ -426,15 +384,14 @@ class PackedTrainer(SFTTrainer):
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[None, None, None]:
-        """Add the loss of a batch to that of all rows; `evaluation_loop` returns it."""
+        """Add the loss of a batch to that of all rows."""
         for part in self._prepare_inputs(inputs)["parts"]:
             targets = part["targets"] if "targets" in part else part["labels"][:, 1:]
             tokens = int((targets != IGNORE_INDEX).sum())
             with torch.no_grad(), self.compute_loss_context_manager(), self._attention():
                 loss = self.compute_loss(model, part)
             if tokens:  # else it is the mean of nothing
-                self._scored_loss += loss.item() * tokens
-                self._scored_tokens += tokens
+                self._sums += torch.tensor([loss.item() * tokens, tokens], dtype=torch.float64)
         return None, None, None
 
     @override

@@ -131,10 +131,7 @@ def phases(curve: Smoothed) -> list[Phase]:
 
 
 def _borders(curve: Smoothed) -> list[int]:
-    """Return where lines through the stretches begin and end, by least squares (optimal partitioning, Jackson 2005).
-
-    A line more must better the sum of squares by a multiple of the variance of a single loss.
-    """
+    """Return where lines through the stretches begin and end, by least squares (optimal partitioning, Jackson 2005)."""
     x, y, weight = curve.at - curve.at.mean(), curve.level - curve.level.mean(), curve.count
     sums = numpy.cumsum([weight, weight * x, weight * y, weight * x * x, weight * x * y, weight * y * y], axis=1)
     sums = numpy.pad(sums, ((0, 0), (1, 0)))

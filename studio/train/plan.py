@@ -1,6 +1,5 @@
 """What a run will do on this device, decided before its model is loaded: each choice with its reason."""
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,9 +39,7 @@ class Plan:
     skeleton: Skeleton
     memory: Memory
     free: float
-    """Bytes that are free for it on the device."""
     steps: int
-    """Optimizer steps of the whole run."""
     warnings: tuple[Message, ...]
     """Settings that have little or no effect in so many steps, and what may go wrong with the memory."""
     disk_bytes: float
@@ -121,27 +118,25 @@ def make(
     wanted = divide_batch(whole)
     split = train.batch_split == "auto" and "batch_size" not in before
     save = automatic and "gradient_checkpointing" not in before
-    for chosen in _ever_smaller(wanted, split=split, save=save):
+    for chosen in ever_smaller(wanted, split=split, save=save):
         taken, room = forecast(chosen)
         if taken.total <= MEMORY_SHARE * room:
             break
     size, times, count = chosen.batch_size, chosen.gradient_accumulation, processes.world_size()
-    unsplit = "as_asked" if train.batch_split == "auto" else "off"
     sums = {"need": _gb(forecast(wanted)[0].total), "then": _gb(taken.total), "free": _gb(room)}
+    unsplit = "as_asked" if train.batch_split == "auto" else "off"
     batches = "split" if size != divide_batch(train).batch_size else unsplit
-    checkpointing = ("fits" if chosen.gradient_checkpointing == "off" else "tight") if automatic else "asked"
-    reasons = {
-        "batch_size": message(f"choice.batches.{batches}", product=size * times, **sums),
-        "gradient_checkpointing": message(f"choice.checkpointing.{checkpointing}", **sums),
-    }
-    reasons |= {name: message("choice.as_before") for name in reasons if name in before}
     choices = [*limits.choices(config), *optimizer, *shortened]
     if count > 1:
         reason = message("choice.processes", count=count, rows=size, times=times // count, product=size * times)
         choices.append(Choice("processes", str(count), reason))
-    choices.append(Choice("batches", f"{size} × {times}", reasons["batch_size"]))
+    as_before = message("choice.as_before")
+    reason = message(f"choice.batches.{batches}", product=size * times, **sums)
+    choices.append(Choice("batches", f"{size} × {times}", as_before if "batch_size" in before else reason))
     checkpointing = chosen.gradient_checkpointing
-    choices.append(Choice("gradient_checkpointing", checkpointing, reasons["gradient_checkpointing"]))
+    why = ("fits" if checkpointing == "off" else "tight") if automatic else "asked"
+    reason = as_before if "gradient_checkpointing" in before else message(f"choice.checkpointing.{why}", **sums)
+    choices.append(Choice("gradient_checkpointing", checkpointing, reason))
     warnings = list(_without_effect(fitted, steps, validates=config.data.validation.kind != "none"))
     if not taken.is_whole:
         warnings.append(message("log.no_forecast", need=_gb(taken.total)))
@@ -166,11 +161,7 @@ def make(
 
 
 def divide_batch(settings: TrainConfig, count: int | None = None) -> TrainConfig:
-    """Return the settings with micro-batches that all processes take equally many of, for the same rows a step.
-
-    `count` is how many processes there are, by default those that have met.
-    Raises RunError when the rows of a step cannot be divided among them.
-    """
+    """Return the settings with micro-batches that all processes take equally many of, for the same rows a step."""
     together, count = settings.batch_size * settings.gradient_accumulation, count or processes.world_size()
     if together % count:
         less, fewer = together // count * count, [n for n in range(1, count) if together % n == 0]
@@ -180,15 +171,11 @@ def divide_batch(settings: TrainConfig, count: int | None = None) -> TrainConfig
     return settings.model_copy(update={"batch_size": size, "gradient_accumulation": together // size})
 
 
-def next_smaller(settings: TrainConfig) -> TrainConfig | None:
-    """Return the settings that need the next less memory for the same training, or None when there are none.
+def ever_smaller(settings: TrainConfig, *, split: bool = True, save: bool = True) -> Iterator[TrainConfig]:
+    """Yield the settings, then those that need less and less memory for the same training.
 
     First the micro-batch is halved while more of them make one step, then activations are computed twice.
     """
-    return next(itertools.islice(_ever_smaller(settings, split=True, save=True), 1, None), None)
-
-
-def _ever_smaller(settings: TrainConfig, *, split: bool, save: bool) -> Iterator[TrainConfig]:
     yield settings
     while split and settings.batch_size > 1:
         smaller = next(n for n in range(settings.batch_size // 2, 0, -1) if settings.batch_size % n == 0)
@@ -254,11 +241,7 @@ def warmup_steps(settings: TrainConfig, steps: int) -> int:
 
 
 def _without_effect(settings: TrainConfig, steps: int, *, validates: bool) -> Iterator[Message]:
-    """Yield which of `settings`, once shortened, have little or no effect in a run of `steps` optimizer steps.
-
-    transformers evaluates and saves after the last step too; early stopping needs one evaluation more than its patience
-    before that.
-    """
+    """Yield which of `settings`, once shortened, have little or no effect in a run of `steps` optimizer steps."""
     warmup = warmup_steps(settings, steps)
     if 2 * warmup > steps:
         yield message("log.schedule.long_warmup", warmup=warmup, steps=steps, share=f"{warmup / steps:.0%}")

@@ -36,9 +36,7 @@ class Preflight:
     """Estimated seconds of all steps and of the film strip; None where it cannot be told."""
     disk_free: float = 0.0
     facts: tuple[Message, ...] = ()
-    """What will be trained, and what is still to be fetched."""
     choices: tuple[Choice, ...] = ()
-    """What was decided by itself, each with its reason."""
 
 
 def check(
@@ -47,11 +45,7 @@ def check(
     on_progress: Callable[[float], None] = lambda share: None,
     token: str | None = None,
 ) -> Preflight:
-    """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk.
-
-    `on_progress` gets the share of the rows done and may raise to end the work; `token` is for asking the Hub about a
-    model that is not here. What stands in the way of the run is in the result, not raised.
-    """
+    """Check a run: its data, its model, its adapter, its memory (of which `free` bytes may be used) and its disk."""
     blocks: list[Message] = []
     warnings: list[Message] = []
     facts: list[Message] = []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.files import replace_file, replace_folder
+from studio.model import processes
 
 ROWS_PER_BATCH = 1_000
 
@@ -16,7 +17,7 @@ def folder_of(run: Path) -> Path:
 
 
 def write_rows(run: Path, train: Any, validation: Any | None) -> None:
-    """Keep the rows as they go into the training: token ids and metadata. What a resumed run has kept already stays."""
+    """Keep the rows as they go into the training. What a resumed run has kept already stays."""
     import pyarrow
     from pyarrow import parquet
 
@@ -48,13 +49,11 @@ def read_rows(run: Path) -> tuple[Any, Any | None]:
 class LengthGroupedSampler:
     """Rows of like length together, in an order that depends on the seed and the epoch alone.
 
-    transformers' own sampler draws from the global random state at the start of an epoch, which a resumed run no longer
-    has; so a run that goes on would see other batches.
+    transformers' own sampler draws from the global random state, which a resumed run no longer has.
     """
 
     def __init__(self, lengths: list[int], batch_size: int, seed: int):
-        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
-        self._epoch = 0
+        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
@@ -72,14 +71,10 @@ class LengthGroupedSampler:
 
 
 class RecordedSampler:
-    """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins.
-
-    `order.npy` holds one line of row numbers for each epoch.
-    """
+    """Gives the rows in the order of another sampler, and keeps the order of each epoch before it begins."""
 
     def __init__(self, sampler: Any, run: Path):
-        self._sampler, self._path = sampler, folder_of(run) / "order.npy"
-        self._epoch = 0
+        self._sampler, self._path, self._epoch = sampler, folder_of(run) / "order.npy", 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
@@ -102,3 +97,30 @@ class RecordedSampler:
                 numpy.save(written, numpy.concatenate([before, line]), allow_pickle=False)
                 replace_file(self._path, written.getvalue())
         return iter(order)
+
+
+class DistributedBatchSampler:
+    """The micro-batches of this process, `size` rows each, dealt out in order to the processes in turn.
+
+    At the end of an epoch, where rows are missing, the number after the last row stands for one that only fills up: all
+    processes take equally many steps, and no row is trained twice.
+    """
+
+    def __init__(self, rows: Any, size: int):
+        self._rows, self._size, self._together = rows, size, size * processes.world_size()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        if hasattr(self._rows, "set_epoch"):
+            self._rows.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._together)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = list(self._rows)
+        own = processes.rank() * self._size
+        for begin in range(0, len(rows), self._together):
+            dealt = rows[begin : begin + self._together]
+            dealt += [len(rows)] * (self._together - len(dealt))
+            yield dealt[own : own + self._size]

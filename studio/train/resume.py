@@ -38,10 +38,7 @@ def differences(before: RunConfig, after: RunConfig) -> dict[str, Any]:
 
 
 def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of `settings` (new values by dotted path) that change something.
-
-    Raises ConfigError for values that cannot be, RunError for settings that may not change at a resume.
-    """
+    """Return those of `settings` (new values by dotted path) that change something; raises ConfigError."""
     before = run.config()
     after = before.with_settings(settings)
     rows_before, rows = (each.train.batch_size * each.train.gradient_accumulation for each in (before, after))

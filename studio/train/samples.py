@@ -1,15 +1,11 @@
-"""The film strip: pinned prompts, answered before the first step, every few steps and at the end.
-
-Each frame is one line of `samples.jsonl`. The noise is the same in every frame, so what changes is the model; and a
-frame leaves no trace in the run.
-"""
+"""The sample timeline: pinned prompts, answered before the first step, every few steps and at the end."""
 
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -31,17 +27,14 @@ from studio.train.interrupts import StopRequested
 log = logging.getLogger(__name__)
 
 FILE = "samples.jsonl"
-PROMPTS = 4
-"""Prompts that are chosen by the studio: as one batch they take hardly longer than one."""
-MAX_PROMPT_TOKENS = 256
-"""Tokens of a prompt that is chosen by the studio, if shorter ones are there."""
+PROMPTS, MAX_PROMPT_TOKENS = 4, 256
+"""Prompts that are chosen by the studio, and their tokens, if shorter ones are there."""
 PROBE_TOKENS = 4
 """Tokens of the answers by which the speed is measured."""
 MAX_TIME_SHARE = 0.05
 """Share of the training's time that all frames together may take."""
-MAX_FRAMES = 12
-"""Frames after the first one, at best."""
-SOME_FRAMES, MIN_FRAMES = 4, 2
+MAX_FRAMES, SOME_FRAMES, MIN_FRAMES = 12, 4, 2
+"""Frames after the first one: at best, with shorter answers, and at least."""
 MAX_TOKENS, SOME_TOKENS, MIN_TOKENS = 64, 24, 16
 """Tokens of an answer: at best, as long as that many frames would be given up for it, and at least."""
 
@@ -50,7 +43,6 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: float = Field(default_factory=time.time)
-    """Seconds since the epoch."""
 
 
 class SamplingStarted(_Line):
@@ -59,9 +51,7 @@ class SamplingStarted(_Line):
     type: Literal["begun"] = "begun"
     prompts: tuple[str, ...]
     every: int
-    """Steps between two frames."""
     tokens: int
-    """Tokens of an answer at most."""
 
 
 class Answer(BaseModel):
@@ -73,7 +63,6 @@ class Answer(BaseModel):
     tokens: int
     """The end of turn included."""
     ended: bool
-    """Whether it ended by itself."""
 
 
 class Frame(_Line):
@@ -97,7 +86,7 @@ _lines: TypeAdapter[Any] = TypeAdapter(Annotated[SamplingStarted | Frame | Resum
 
 @dataclass(frozen=True)
 class SampleTimeline:
-    """A film strip as far as it is there."""
+    """A sample timeline so far."""
 
     prompts: tuple[str, ...] = ()
     every: int = 0
@@ -107,21 +96,20 @@ class SampleTimeline:
 
 
 def read(run: Run, before: SampleTimeline | None = None) -> SampleTimeline:
-    """Return a run's film strip, given what was read of it `before`; the same object when nothing is new."""
+    """Return a run's timeline, given what was read of it `before`; the same object when nothing is new."""
     before = before or SampleTimeline()
     lines, offset = run.lines(FILE, before.offset)
     if not lines:
         return before
-    strip = replace(before, offset=offset)
+    prompts, every, frames = before.prompts, before.every, before.frames
     for line in map(_parse, lines):
         if isinstance(line, SamplingStarted):
-            strip = replace(strip, prompts=line.prompts, every=line.every)
+            prompts, every = line.prompts, line.every
         elif isinstance(line, Frame):
-            frames = (frame for frame in strip.frames if frame.step != line.step)
-            strip = replace(strip, frames=(*frames, line))
+            frames = (*(frame for frame in frames if frame.step != line.step), line)
         elif isinstance(line, Resumed):
-            strip = replace(strip, frames=tuple(frame for frame in strip.frames if frame.step <= line.step))
-    return strip
+            frames = tuple(frame for frame in frames if frame.step <= line.step)
+    return SampleTimeline(prompts, every, frames, offset)
 
 
 def _parse(line: bytes) -> Any:
@@ -151,9 +139,7 @@ class SamplingSchedule:
     """How often, and how long."""
 
     every: int
-    """Steps between two frames."""
     tokens: int
-    """Tokens of an answer at most."""
     share: float
     """What all frames take, as a share of the training's own time."""
     frames: int
@@ -161,33 +147,30 @@ class SamplingSchedule:
 
     @property
     def summary(self) -> Message:
-        """What is expected of the film strip."""
+        """What is expected of the timeline."""
         return message("log.samples", frames=self.frames, tokens=self.tokens, share=f"{100 * self.share:.1f}")
 
 
 def choose_schedule(
     settings: SamplesConfig, longest: int, steps: int, seconds: float, speed: GenerationSpeed
 ) -> SamplingSchedule:
-    """Choose a cadence for a run of `steps` steps that take `seconds`; answers are `longest` tokens at most.
-
-    Fewer tokens and fewer frames are tried in turn until all frames take at most `MAX_TIME_SHARE`; what is set is
-    kept in any case.
-    """
+    """Choose a cadence for a run of `steps` steps that take `seconds`; answers are `longest` tokens at most."""
     frames_and_tokens = [
         *((MAX_FRAMES, tokens) for tokens in range(MAX_TOKENS, SOME_TOKENS - 1, -8)),
         *((frames, SOME_TOKENS) for frames in range(MAX_FRAMES - 1, SOME_FRAMES - 1, -1)),
         *((SOME_FRAMES, tokens) for tokens in range(SOME_TOKENS, MIN_TOKENS - 1, -2)),
         *((frames, MIN_TOKENS) for frames in range(SOME_FRAMES - 1, MIN_FRAMES - 1, -1)),
     ]
-    candidates = []
+    best = None
     for frames, tokens in frames_and_tokens:  # the best first
         every = settings.every or max(1, math.ceil(steps / min(frames, max(1, steps))))
         tokens = settings.max_new_tokens or max(1, min(tokens, longest))
         count = math.ceil(steps / every) + 1
-        candidates.append((count * speed.frame(tokens) / max(seconds, 1e-9), every, tokens, count))
-    best = candidates[0]
-    chosen = next((one for one in candidates if one[0] <= MAX_TIME_SHARE), candidates[-1])
-    share, every, tokens, count = chosen
+        share = count * speed.frame(tokens) / max(seconds, 1e-9)
+        chosen = (share, every, tokens, count)
+        best = best or chosen
+        if share <= MAX_TIME_SHARE:
+            break
     sums: dict[str, Any] = {
         "frames": count,
         "tokens": tokens,
@@ -198,23 +181,16 @@ def choose_schedule(
         "wished": f"{100 * best[0]:.0f}",
     }
     kind = "whole" if chosen == best else "shortened" if share <= MAX_TIME_SHARE else "least"
-
-    def choice(name: str, value: int, configured: int | None) -> Choice:
-        return Choice(name, str(value), message(f"choice.samples.{'asked' if configured else kind}", **sums))
-
+    values = {"samples_every": (every, settings.every), "samples_tokens": (tokens, settings.max_new_tokens)}
     choices = (
-        choice("samples_every", every, settings.every),
-        choice("samples_tokens", tokens, settings.max_new_tokens),
+        Choice(name, str(value), message(f"choice.samples.{'asked' if configured else kind}", **sums))
+        for name, (value, configured) in values.items()
     )
-    return SamplingSchedule(every, tokens, share, count, choices)
+    return SamplingSchedule(every, tokens, share, count, tuple(choices))
 
 
 class SampleWriter:
-    """Takes a run's frames when they are due.
-
-    `on_progress` is called after every token and raises to end the training. A frame that fails is noted, and ends the
-    timeline but not the run.
-    """
+    """Takes a run's frames when they are due; a frame that fails ends the timeline but not the run."""
 
     def __init__(
         self,
@@ -226,9 +202,8 @@ class SampleWriter:
         on_progress: Callable[[], None],
     ):
         self._run, self._host, self._rows, self._settings, self._on_progress = run, host, rows, settings, on_progress
-        self._every = every
+        self._every, self._over = every, False
         self._taken = {frame.step for frame in read(run).frames}
-        self._over = False
 
     def take_if_due(self, step: int, *, last: bool = False) -> None:
         """Take the frame of `step` if it is due and not there; the `last` one always is due."""
@@ -261,10 +236,7 @@ def start(
     on_progress: Callable[[], None],
     resumed_at: int | None,
 ) -> SampleWriter | None:
-    """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.
-
-    The training is estimated to take `seconds` for all `steps`. A run that is resumed keeps what it had chosen.
-    """
+    """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be."""
     config = run.config()
     if config.samples.mode == "off":
         return None
@@ -317,7 +289,11 @@ def _choose_prompts(
         yield held_out.from_bundled(run, GENERAL, tokenizer), message("choice.samples.general")
 
     for rows, reason in candidates():
-        usable = _not_in_training(rows, prepared)
+        prompt_lengths, in_training = {row.ids: len(row.ids) for row in rows}, set()
+        for batch in prepared.train.with_format("arrow").iter(1000):
+            for ids in batch["input_ids"].to_pylist():
+                in_training |= {begins for begins, length in prompt_lengths.items() if tuple(ids[:length]) == begins}
+        usable = [row for row in rows if row.ids not in in_training]
         short = [row for row in usable if len(row.ids) <= MAX_PROMPT_TOKENS]
         if chosen := _spread(short or usable, PROMPTS):
             return chosen, (Choice("samples_prompts", str(len(chosen)), reason),)
@@ -330,16 +306,6 @@ def _spread(things: Sequence[Any], most: int) -> list[Any]:
     return [things[place * len(things) // count] for place in range(count)]
 
 
-def _not_in_training(rows: Sequence[HeldOutRow], prepared: PreparedData) -> list[HeldOutRow]:
-    """Return the rows whose prompt no training row begins with."""
-    prompt_lengths = {row.ids: len(row.ids) for row in rows}
-    in_training = set()
-    for batch in prepared.train.with_format("arrow").iter(1000):
-        for ids in batch["input_ids"].to_pylist():
-            in_training |= {begins for begins, length in prompt_lengths.items() if tuple(ids[:length]) == begins}
-    return [row for row in rows if row.ids not in in_training]
-
-
 def answer(
     host: ModelHost,
     rows: Sequence[HeldOutRow],
@@ -350,14 +316,9 @@ def answer(
 ) -> list[ColumnAnswer]:
     """Answer all rows with the adapter as it is, or with the base, and leave no trace in the training."""
     assert host.loaded is not None
-    loaded = host.loaded
-    models = ModelSet(
-        model=host.peft,
-        tokenizer=loaded.tokenizer,
-        stops=sorted(stop_ids(loaded.tokenizer, loaded.model.generation_config)),
-        names=(BASE_MODEL if base else TUNED,),
-        mixes=False,
-    )
+    tokenizer, names = host.loaded.tokenizer, (BASE_MODEL if base else TUNED,)
+    stops = sorted(stop_ids(tokenizer, host.loaded.model.generation_config))
+    models = ModelSet(host.peft, tokenizer, stops, names, mixes=False)
     batch = [PromptBatchItem((row.ids,), noise_key(row.prompt)) for row in rows]
     with preserve_state(host.peft):
         answered = generate.answer(models, batch, settings, threading.Event(), lambda answers: on_progress())

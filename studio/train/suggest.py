@@ -21,7 +21,6 @@ from studio.train.plan import MEMORY_SHARE, Plan
 
 LONGEST_CONTEXT = 131_072
 LANGUAGE_ROWS = 50
-"""Rows that are read to tell the language."""
 LONG_RUN_SECONDS = 8 * 3600
 """Seconds of a run above which fewer epochs are suggested."""
 CHECKPOINT_SECONDS = 15 * 60
@@ -56,10 +55,7 @@ class Advice:
 
 
 class Draft:
-    """The settings as the rules have changed them so far; a later rule sees what the earlier ones decided.
-
-    Without `located` (the model is not on this machine), nothing is said about lengths and memory.
-    """
+    """The settings as the rules have changed them so far; a later rule sees what the earlier ones decided."""
 
     def __init__(self, config: RunConfig, report: Report, located: Located | None, free: Sequence[float]):
         self.config, self.report, self.located, self.free = config, report, located, free
@@ -125,11 +121,7 @@ class Draft:
 def suggest(
     config: RunConfig, free: float | Sequence[float], on_progress: Callable[[float], None] = lambda share: None
 ) -> Advice:
-    """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded.
-
-    Settings with the suggestions applied call for none. `on_progress` gets the share of the rows done and
-    may raise to end the work. Raises StudioError for data that cannot be read, and for targets that are not there.
-    """
+    """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded."""
     report = prepare.inspect(config, on_progress)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
         report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
@@ -179,10 +171,7 @@ def _precision(draft: Draft) -> None:
 
 
 def _validation(draft: Draft) -> None:
-    """Hold a tenth back, and not more than about two hundred rows: as many tell the loss to a few percent.
-
-    The validation loss alone shows overfitting, which is what few rows and several epochs lead to.
-    """
+    """Hold a tenth back, and not more than about two hundred rows: as many tell the loss to a few percent."""
     usable = draft.report.usable
     if draft.config.data.validation.kind != "none" or usable < MIN_ROWS_TO_SPLIT:
         return
@@ -193,10 +182,7 @@ def _validation(draft: Draft) -> None:
 
 
 def _length(draft: Draft) -> None:
-    """Cover 99 % of the rows, or all where the longest are little longer; at most what the model was made for.
-
-    A cut row loses its end, and so a chance to learn to stop; a single very long row decides the memory of all.
-    """
+    """Cover 99 % of the rows, or all where the longest are little longer; at most what the model was made for."""
     if not draft.knows_lengths:
         return
     import numpy

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import ConcatDataset, DataLoader
 from transformers import PrinterCallback, Trainer, set_seed
 from transformers.integrations.neftune import deactivate_neftune
 from trl import SFTConfig
@@ -20,19 +21,16 @@ from studio.model import adapter, processes
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, random_state, set_random_state
 from studio.runs import RunWriter, checkpoints
-from studio.train import distributed_loader, recorded_rows
+from studio.train import recorded_rows
 from studio.train.best_adapter import BestAdapter
 from studio.train.callbacks import RunCallback
 from studio.train.interrupts import EarlyStop, NonFiniteLoss, StopRequested
-from studio.train.packed_trainer import PackedTrainer
+from studio.train.packed_trainer import IGNORE_INDEX, PackedTrainer
 from studio.train.plan import Plan
 from studio.train.samples import SampleWriter
 
 MAX_SKIPPED_STEPS = 20
-"""Steps in a row that float16's gradient scaler may skip. It halves its scale of 65,536 at each, so that 16 are enough
-for any finite gradient."""
-
-
+"""Steps in a row that float16's gradient scaler may skip: it halves its scale of 65,536 at each."""
 _SEED_STRIDE = 1_000_003
 """Between the seeds of two steps: a prime, larger than any number of processes."""
 
@@ -51,14 +49,12 @@ class StudioTrainer(PackedTrainer):
         self._draft: Path | None = None
         self._good: list[torch.Tensor] = []
         self._good_step = 0
-        self._skipped = 0
         self._broken = False
-        self.skipped = 0
-        """Steps since the start or the resume that float16's gradient scaler has left out."""
+        self.skipped = self.overflowed = 0
+        """Steps that float16's gradient scaler has left out: since the start or the resume, and in a row up to now."""
         self.after_step: dict[str, Any] = {}
         """The state of the random number generators after the last whole step."""
         self.strip: SampleWriter | None = None
-        """Writes the sample answers, where the run has some."""
         super().__init__(**arguments)
 
     def sample(self, *, last: bool = False) -> None:
@@ -107,33 +103,27 @@ class StudioTrainer(PackedTrainer):
             raise NonFiniteLoss
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if math.isfinite(norm):
-            self._skipped = 0
-            self._remember()
+            self.overflowed = 0
+            self._good_step = self.state.global_step
+            if self._good:
+                torch._foreach_copy_(self._good, self._trained())
+            else:
+                self._good = [weights.clone() for weights in self._trained()]
+        elif self.accelerator.scaler is None:
+            raise NonFiniteLoss
         else:
-            self._skipped += 1
+            self.overflowed += 1
             self.skipped += 1
-            if self.accelerator.scaler is None or self._skipped > MAX_SKIPPED_STEPS:
+            if self.overflowed > MAX_SKIPPED_STEPS:
                 raise NonFiniteLoss
             step = self.state.global_step + 1
             self._run.note(message("log.skipped_step", step=step, count=self.skipped), "warning")
         return norm
 
-    @property
-    def overflowed(self) -> int:
-        """Steps in a row, up to now, that float16 could not hold."""
-        return self._skipped if self.accelerator.scaler is not None else 0
-
     def _trained(self) -> list[torch.Tensor]:
         """Return the trained weights: this process's part of them, where they are sharded."""
         result = (weights.data for weights in self.model.parameters() if weights.requires_grad)
         return [weights.to_local() if hasattr(weights, "to_local") else weights for weights in result]
-
-    def _remember(self) -> None:
-        self._good_step = self.state.global_step
-        if self._good:
-            torch._foreach_copy_(self._good, self._trained())
-        else:
-            self._good = [weights.clone() for weights in self._trained()]
 
     def restore_last_finite(self) -> int | None:
         """Put back the last weights that gave a finite loss and gradient; return their step, or None without any."""
@@ -166,15 +156,25 @@ class StudioTrainer(PackedTrainer):
         batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)  # over many processes: a part
         if processes.is_main_process():
             batches.sampler = recorded_rows.RecordedSampler(batches.sampler, self._run.path)
-        return distributed_loader.share(
-            loader, batches.sampler, self.args.train_batch_size, self.processing_class.pad_token_id
-        )
+        return self._share(loader, batches.sampler, self.args.train_batch_size)
 
     @override
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         loader = super().get_eval_dataloader(eval_dataset)
-        rows = range(len(loader.dataset))
-        return distributed_loader.share(loader, rows, self.args.eval_batch_size, self.processing_class.pad_token_id)
+        return self._share(loader, range(len(loader.dataset)), self.args.eval_batch_size)
+
+    def _share(self, whole: Any, rows: Any, size: int) -> Any:
+        """Return the loader of this process's micro-batches, `size` rows each, in place of a loader of all `rows`."""
+        if processes.world_size() == 1:
+            return whole
+        # the loss needs a token that another follows
+        filler = {"input_ids": [self.processing_class.pad_token_id] * 2, "labels": [IGNORE_INDEX] * 2}
+        sampler = recorded_rows.DistributedBatchSampler(rows, size)
+        dataset = ConcatDataset([whole.dataset, [filler]])
+        settings = {"collate_fn": whole.collate_fn, "pin_memory": whole.pin_memory}
+        loader = DataLoader(dataset, batch_sampler=sampler, **settings)
+        loader.set_epoch = sampler.set_epoch
+        return loader
 
     def save_last_checkpoint(self) -> None:
         """Write the checkpoint of the last whole step, wherever in a step or an evaluation the training was left."""
@@ -240,11 +240,7 @@ def build_trainer(
     *,
     resumed: bool,
 ) -> Any:
-    """Put a new adapter into the base on `host` and return the `StudioTrainer` that will train it.
-
-    `train` and `validation` have the columns `input_ids` and `labels`; `on_micro_batch` is called after every forward
-    pass and may raise to end the training.
-    """
+    """Put a new adapter into the base on `host` and return the `StudioTrainer` that will train it."""
     assert host.loaded is not None
     settings, loaded = plan.settings, host.loaded
     rows = settings.batch_size * settings.gradient_accumulation
@@ -289,7 +285,9 @@ def build_trainer(
     )
     arguments._n_gpu = 1  # one card, or layers spread over all: never a copy of the model on each
     if device() == "cuda" and processes.world_size() == 1:
-        _use_card_of(loaded.model, arguments)
+        # where the model begins: transformers and accelerate would move it to the first card, or refuse a quantized one
+        torch.cuda.set_device(loaded.model.device)
+        arguments.distributed_state.device = vars(arguments)["_setup_devices"] = loaded.model.device
     trainer = StudioTrainer(
         run,
         settings,
@@ -311,9 +309,8 @@ def build_trainer(
     for weights in wrapped.parameters():  # TRL casts those of a quantized model to bfloat16, where small updates vanish
         if weights.requires_grad:
             weights.data = weights.data.to(torch.float32)  # float16's gradient scaler can unscale no others
-    noise = trainer.neftune_noise_alpha is not None
-    reason = "packed" if trainer.packed else "padded_noise" if noise else "padded"
     rows_are = "packed" if trainer.packed else "padded"
+    reason = "padded_noise" if not trainer.packed and trainer.neftune_noise_alpha is not None else rows_are
     run.record_choice("rows", rows_are, message(f"choice.rows.{reason}", attention=loaded.attention.value))
     if trainer.router_loss_fails:
         run.note(message("log.no_router_loss"), "warning")
@@ -322,20 +319,8 @@ def build_trainer(
     return trainer
 
 
-def _use_card_of(model: Any, arguments: Any) -> None:
-    """Let the trainer compute on the card where the model begins; transformers and accelerate always take the first.
-
-    They would move a model to it that lies on another card, or refuse one that is quantized.
-    """
-    torch.cuda.set_device(model.device)
-    arguments.distributed_state.device = vars(arguments)["_setup_devices"] = model.device
-
-
 def _scale_gradients_on_processor(accelerator: Any) -> None:
-    """Let float16 compute on a processor as on a card; accelerate casts and scales on accelerators only.
-
-    Without its scale, gradients below 6e-8 would become zero, and one that overflows would end the run.
-    """
+    """Let float16 compute on a processor as on a card; accelerate casts and scales on accelerators only."""
     accelerator.native_amp = True
     accelerator.scaler = torch.amp.GradScaler("cpu")
 

@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from studio.data import speech_levels
 from studio.i18n import Message, text
 from studio.ui.failures import lines
 from studio.ui.look import Checked, Look
@@ -45,6 +46,8 @@ def health_html(checked: Checked, language: str) -> str:
         parts.append(f'<p class="caption">{html.escape(text("ui.health.none", language))}</p>')
     if report.near_rows is not None:
         parts.append(_hint("ui.health.near", language, n=f"{report.near_rows:,}"))
+    if report.speech:
+        parts.append(_hint("speech.of_answers", language, levels=speech_levels.shares(report.speech, language)))
     return "".join(parts)
 
 

@@ -4,6 +4,7 @@ import html
 from collections.abc import Sequence
 
 from studio.compare.columns import Column
+from studio.data import speech_levels
 from studio.i18n import text
 from studio.style.bootstrap import Estimate
 from studio.style.headline import headline
@@ -42,6 +43,7 @@ def report(found: StyleReport | None, language: str) -> str:
         legend = text("style.legend", language, spread=f"{found.author_spread:.2f}", **values)
         measured = text("ui.style.measured", language, prompts=len(found.prompts))
         parts.append(f'<p class="hint">{html.escape(measured)} {html.escape(legend)}</p>')
+        parts.append(_speech(found, language))
     if found.curve:
         parts.append(curve(found.curve, language))
     parts += [_words(side, words, language) for side, words in _sides(found) if words]
@@ -89,6 +91,16 @@ def _cells(column: ColumnReport, language: str) -> list[str]:
 def _interval(estimate: Estimate, factor: float = 1.0) -> str:
     value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
     return f"<b>{value:.0f} %</b> <small>[{low:.0f}–{high:.0f}]</small>"
+
+
+def _speech(found: StyleReport, language: str) -> str:
+    """Return the Korean speech levels of each column's answers; empty where none has any."""
+    described = {column.title(language): speech_levels.describe(column.answers, language) for column in found.columns}
+    items = "".join(
+        f"<dt>{html.escape(title)}</dt><dd>{html.escape(levels)}</dd>" for title, levels in described.items() if levels
+    )
+    heading = html.escape(text("speech.title", language))
+    return f'<div class="speech"><strong>{heading}</strong><dl>{items}</dl></div>' if items else ""
 
 
 def _words(side: str, words: Sequence[StyleWord], language: str) -> str:

@@ -6,8 +6,7 @@ from transformers import GenerationConfig
 from studio.data import tokens
 from studio.data.conversation import Turn
 from studio.data.prompt import ChatRenderer, TextRenderer
-from studio.data.segments import Segment
-from studio.data.tokens import IGNORED, Label
+from studio.data.tokens import IGNORED, Label, Segment
 
 ROW = [Segment("ask:", False), Segment("yes<|im_end|>\n", True)]
 

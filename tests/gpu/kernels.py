@@ -172,7 +172,6 @@ def steps(config: Any, located: Any, rows: Any) -> Times:
     wrapped = adapter.wrap_model(base, adapter.lora_config(config.lora, base))
     wrapped.train()
     add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
-    packed_trainer.set_backbone_prefix(base)
     packed_trainer.patch_fused_loss(base)
     batch = [rows[number] for number in range(min(8, len(rows)))]
 

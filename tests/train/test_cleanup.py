@@ -6,7 +6,6 @@ from studio import runs
 from studio.config import RunConfig
 from studio.errors import RunError
 from studio.runs import State, checkpoints
-from studio.train import cleanup
 
 
 @pytest.fixture
@@ -24,19 +23,19 @@ def steps(run) -> list[int]:
 
 def test_all_but_the_newest_go_and_the_bytes_are_told(run):
     run.enter(State.FINISHED)
-    told = cleanup.removable_bytes(run)
+    told = checkpoints.removable_bytes(run)
     assert told > 2000
-    assert cleanup.remove_old(run) == told
+    assert checkpoints.remove_old(run) == told
     assert steps(run) == [30]
     assert checkpoints.is_complete(checkpoints.all_of(run.path)[0])
     assert (run.path / "best" / "step-000010").is_dir()
-    assert cleanup.remove_old(run) == 0
+    assert checkpoints.remove_old(run) == 0
 
 
 def test_the_newest_that_is_whole_stays_when_a_newer_one_is_damaged(run):
     run.enter(State.FINISHED)
     (run.path / "checkpoints" / "step-000030" / "optimizer.pt").write_bytes(b"y")
-    cleanup.remove_old(run)
+    checkpoints.remove_old(run)
     assert steps(run) == [20]
 
 
@@ -45,14 +44,14 @@ def test_nothing_goes_when_none_is_whole(run):
     for path in checkpoints.all_of(run.path):
         (path / "optimizer.pt").unlink()
     with pytest.raises(RunError, match="no whole checkpoint"):
-        cleanup.remove_old(run)
+        checkpoints.remove_old(run)
     assert steps(run) == [30, 20, 10]
 
 
 @pytest.mark.parametrize("state", [State.TRAINING, State.PAUSED, State.STOPPED, State.FAILED])
 def test_a_run_that_is_not_finished_keeps_all(run, state):
     run.enter(state)
-    assert cleanup.removable_bytes(run) == 0
+    assert checkpoints.removable_bytes(run) == 0
     with pytest.raises(RunError, match="not finished"):
-        cleanup.remove_old(run)
+        checkpoints.remove_old(run)
     assert steps(run) == [30, 20, 10]

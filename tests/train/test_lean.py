@@ -184,7 +184,7 @@ def test_a_model_whose_logits_are_not_its_output_layers_is_left_to_trl():
 def test_the_layers_are_found_in_a_model_that_names_them_wrong(kind):
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(tiny_config(kind, 97))
-    packed_trainer.set_backbone_prefix(model)
+    packed_trainer.patch_fused_loss(model)
     assert model.base_model is model.model
 
 

@@ -75,9 +75,9 @@ def test_what_the_user_has_fixed_stays(make):
 
 
 def test_the_next_smaller_settings_halve_the_micro_batch_then_save_activations_then_there_are_none():
-    settings, seen = TrainConfig(batch_size=6, gradient_accumulation=2, gradient_checkpointing="off"), []
-    while settings := plan.next_smaller(settings):
-        seen.append((settings.batch_size, settings.gradient_accumulation, settings.gradient_checkpointing))
+    settings = TrainConfig(batch_size=6, gradient_accumulation=2, gradient_checkpointing="off")
+    _, *smaller = plan.ever_smaller(settings)
+    seen = [(s.batch_size, s.gradient_accumulation, s.gradient_checkpointing) for s in smaller]
     assert seen == [(3, 4, "off"), (1, 12, "off"), (1, 12, "on")]
 
 

@@ -17,7 +17,7 @@ from studio.config import RunConfig
 from studio.errors import DeviceError, ModelError, RunError
 from studio.model import processes
 from studio.runs import State, checkpoints
-from studio.train import distributed, distributed_loader, plan
+from studio.train import distributed, plan, recorded_rows
 from studio.ui import following
 
 LAUNCH = Path(__file__).parents[2] / "presets" / "accelerate" / "processors.yaml"
@@ -249,7 +249,7 @@ def test_all_rows_are_dealt_once_in_steps_of_the_same_length(monkeypatch, rows, 
     dealt = []
     for number in range(count):
         monkeypatch.setattr(processes, "rank", lambda number=number: number)
-        share = distributed_loader.DistributedBatchSampler(order, size)
+        share = recorded_rows.DistributedBatchSampler(order, size)
         dealt.append(list(share))
         assert len(dealt[-1]) == len(share) == -(-rows // (size * count))
         assert {len(batch) for batch in dealt[-1]} == {size}

@@ -60,6 +60,15 @@ def test_what_a_browser_keeps_is_read_before_any_tab_opens(build):
     assert [state.storage_key for state in kept if state.parent is not page] == []
 
 
+def test_the_browser_gets_the_events_as_a_list_that_svelte_does_not_observe(page_url):
+    import httpx
+
+    config = httpx.get(page_url).text.partition("window.gradio_config = ")[2].partition("</script>")[0]
+    _, end = json.JSONDecoder().raw_decode(config)
+    assert "['dependencies', 'components']" in config[end:]
+    assert "class extends Array {}.prototype" in config[end:]
+
+
 def test_the_page_is_served_without_the_heavy_libraries(page_url):
     # The browser's first look is the configuration; what the first event answers is tested in the journey.
     import httpx

@@ -32,7 +32,6 @@ class _LongLine(csv.Error):
 class _Record(NamedTuple):
     start: int
     end: int
-    line_after: int
     cells: list[str] | None
     bad: BadRow | None
 
@@ -52,11 +51,9 @@ class Delimited(LineReader):
             raise DataError("data.long_header", name=path.name, most=f"{MAX_ROW_BYTES:,}")
         if header and header.bad:
             raise DataError("data.open_quote", name=path.name, line=self._line_at(header.start))
-        cells = header.cells or [] if header else []
-        before = self._line_at(self._dialect.begin) - 1
         if header:
-            self._begin, self._first_line = header.end, header.line_after + before
-        self._names = [cell.strip() for cell in cells]
+            self._begin = header.end
+        self._names = [cell.strip() for cell in (header.cells if header else None) or ()]
         if len(self._names) > MAX_COLUMNS:
             raise DataError("data.too_many_columns", name=path.name, count=len(self._names), most=MAX_COLUMNS)
         require_unique(path.name, filter(None, self._names))
@@ -98,24 +95,19 @@ class Delimited(LineReader):
                     yield RepairedRow(row, "cell_without_column") if lost else row
 
     @override
-    def _find(self, on_progress: OnProgress) -> tuple[Any, Any]:
+    def _find(self, on_progress: OnProgress) -> Any:
         if not self._dialect.quoted and not self._has_lone_returns():
             return super()._find(on_progress)
-        import numpy
-
         size = max(self.path.stat().st_size, 1)
-        starts, lines = array("q"), array("q")
+        starts = array("q")
         with self._open() as file:
             file.seek(self._begin)
-            line = self._first_line
             for number, record in enumerate(self._records(file)):
                 if record.cells or record.bad:
                     starts.append(record.start)
-                    lines.append(line)
-                line = self._first_line + record.line_after - 1
                 if number % 10_000 == 0:
                     on_progress(record.start / size)
-        return numpy.asarray(starts), numpy.asarray(lines)
+        return starts
 
     def _has_lone_returns(self) -> bool:
         """Whether some lines end in a carriage return alone."""
@@ -130,7 +122,7 @@ class Delimited(LineReader):
     def _records(self, file: Any) -> Iterator[_Record]:
         """Yield the records from the file's position on; lines that a misplaced quote swallowed are read again."""
         end = file.tell()
-        line_after, retried, bad_in_a_row = 1, 0, 0
+        retried = bad_in_a_row = 0
         taken: list[bytes] = []
         damage = ""
         raws = read_lines(file)
@@ -138,7 +130,7 @@ class Delimited(LineReader):
         """Lines that were read from the file and belong to no record yet."""
 
         def lines() -> Iterator[str]:
-            nonlocal end, line_after, damage
+            nonlocal end, damage
             while pending or (raw := next(raws, b"")):
                 if not pending:
                     pending.extend([raw] if len(raw) > MAX_ROW_BYTES else dialect.pieces(raw))
@@ -146,7 +138,6 @@ class Delimited(LineReader):
                     raise csv.Error("the record is too long")
                 piece = pending.popleft()
                 taken.append(piece)
-                line_after += 1
                 if len(piece) > MAX_ROW_BYTES:
                     end = file.tell()
                     raise _LongLine
@@ -174,21 +165,15 @@ class Delimited(LineReader):
                 bad = BadRow(damage, self._dialect.delimiter.join(cells).replace("\0", ""))
             if cells and len(taken) == 1 and not taken[0].strip():
                 cells = []
-            bad_in_a_row = bad_in_a_row + 1 if bad and cells is None else 0
-            retried += end - start if bad and cells is None and len(taken) > 1 else 0
-            if retried > _RETRIED or bad_in_a_row > _MOST_BAD:
-                raise DataError("data.open_quote", name=self.path.name, line=self._line_at(start))
-            if bad and cells is None and len(taken) > 1:
-                end, line_after = start + len(taken[0]), line_after - len(taken) + 1
-                pending.extendleft(reversed(taken[1:]))
-            if bad and cells is None:
+            if cells is not None:
+                bad_in_a_row = 0
+            else:  # the lines behind the one in which the record began are read again
+                bad_in_a_row += 1
+                retried += end - start if len(taken) > 1 else 0
+                if retried > _RETRIED or bad_in_a_row > _MOST_BAD:
+                    raise DataError("data.open_quote", name=self.path.name, line=self._line_at(start))
+                if len(taken) > 1:
+                    end = start + len(taken[0])
+                    pending.extendleft(reversed(taken[1:]))
                 reader = self._dialect.reader(lines())
-            yield _Record(start, end, line_after, cells, bad)
-
-    def _line_at(self, byte: int) -> int:
-        lines = 1
-        with open(self.path, "rb") as file:
-            while byte > 0 and (chunk := file.read(min(byte, 16 << 20))):
-                lines += chunk.count(b"\n")
-                byte -= len(chunk)
-        return lines
+            yield _Record(start, end, cells, bad)

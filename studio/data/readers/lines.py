@@ -20,10 +20,7 @@ _SHORT_LINE_BYTES = 64
 
 
 class LineReader(Reader):
-    """A reader of a format whose rows begin at line starts. It keeps the byte and the line at which each row starts."""
-
-    _first_line = 1
-    """The line, counted from 1, in which the first row can start."""
+    """A reader of a format whose rows begin at line starts. It keeps the byte at which each row starts."""
 
     def __init__(self, path: Path, encoding: str):
         super().__init__(path)
@@ -32,7 +29,6 @@ class LineReader(Reader):
         self._begin = 3 if encoding == "utf-8-sig" else 0
         """Byte at which the first row can start."""
         self._starts: Any = None
-        self._lines: Any = None
 
     def _parse(self, file: Any) -> Iterator[Row | BadRow]:
         """Yield the rows from the file's position on."""
@@ -40,21 +36,17 @@ class LineReader(Reader):
 
     def _skip(self, file: Any, rows: int) -> None:
         """Go past some rows, without reading what they hold where that can be done."""
-        for _ in islice(self._parse(file), rows):
-            pass
+        next(islice(self._parse(file), rows, rows), None)
 
     @override
     def index(self, on_progress: OnProgress = lambda share: None) -> int:
         if self.count is None:
-            self._starts, self._lines = self._find(on_progress)
+            self._starts = self._find(on_progress)
             self.count = len(self._starts)
         return self.count
 
-    def _find(self, on_progress: OnProgress) -> tuple[Any, Any]:
-        """Return the byte and the line at which each row starts: here, each line that is not empty.
-
-        A gigabyte takes about a second, since only the short lines are read one by one.
-        """
+    def _find(self, on_progress: OnProgress) -> Any:
+        """Return the byte at which each row starts: here, each line that is not empty."""
         import numpy
 
         size = max(self.path.stat().st_size, 1)
@@ -72,7 +64,7 @@ class LineReader(Reader):
             for line in numpy.flatnonzero(kept & (lengths < _SHORT_LINE_BYTES)):
                 file.seek(starts[line])
                 kept[line] = bool(file.read(lengths[line]).strip())
-        return starts[kept], numpy.flatnonzero(kept) + self._first_line
+        return starts[kept]
 
     @override
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:
@@ -88,7 +80,15 @@ class LineReader(Reader):
 
     def line_of(self, row: int) -> int:
         """Return the line of the file, counted from 1, on which row number `row` begins; after `index`."""
-        return int(self._lines[row])
+        return self._line_at(int(self._starts[row]))
+
+    def _line_at(self, byte: int) -> int:
+        lines = 1
+        with open(self.path, "rb") as file:
+            while byte > 0 and (chunk := file.read(min(byte, 16 << 20))):
+                lines += chunk.count(b"\n")
+                byte -= len(chunk)
+        return lines
 
     def _open(self) -> Any:
         return open(self.path, "rb", buffering=_BATCH)

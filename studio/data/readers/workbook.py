@@ -116,10 +116,7 @@ class Workbook:
             raise DataError("data.damaged", name=self._path.name, detail=detail) from error
 
     def _elements(self, part: str | None) -> Iterator[tuple[str, dict[str, str], str]]:
-        """Yield (`tag`, attributes, "") where an element of an XML part begins, and (`/tag`, {}, text) where it ends.
-
-        Tags are without prefix; the text is what stands behind the last tag. Without a part, there are no elements.
-        """
+        """Yield (`tag`, attributes, "") where an element of a part begins, and (`/tag`, {}, text) where it ends."""
         if part is None:
             return
         left = MAX_ELEMENTS if part in self._large else MAX_ELEMENTS_OF_PART

@@ -38,7 +38,6 @@ from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 MAX_NEW_TOKENS = 48
 SCRIPT_STEPS = 3
-"""Steps of a script that are repeated."""
 _TIMEOUT_SECONDS = 1800.0
 """How long loading a large model, or one answer, may take."""
 _EXTRA_CONTEXT = 16
@@ -57,7 +56,6 @@ class VerificationCase:
     folder: Path
     host: ModelHost
     on_progress: Callable[[float | None], None]
-    """Called with the share that is done; raises to stop."""
 
     @property
     def max_new_tokens(self) -> int:
@@ -102,10 +100,7 @@ class VerificationCase:
 
 
 def verify(context: ExportContext, folder: Path, host: ModelHost, on_progress: OnProgress) -> Verification:
-    """Verify the export in `folder`; releases the models of the host.
-
-    Raises ExportError when the isolated process cannot use it.
-    """
+    """Verify the export in `folder`; releases the models of the host; raises ExportError."""
     return _CHECKS[_metadata(folder)["export"]](
         VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
     )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_PROMPTS = 8
 TEMPLATE_TEXTS = ("What is the sea?", "바다는 무엇인가요?", "  List: a, b;\n\nthen {c}. ")
-"""Prompts for testing an export's own template."""
 
 
 def prompts_with_references(context: ExportContext, max_new_tokens: int) -> tuple[list[EvalPrompt], RowSource]:
@@ -45,10 +44,7 @@ def fit_context_length(context: ExportContext, prompts: Sequence[EvalPrompt], ma
 
 
 def sample_prompts(context: ExportContext) -> list[EvalPrompt]:
-    """Return the prompts of the run's sample timeline, else of its settings, else bundled ones.
-
-    Raises PromptError where the run's template needs more than one column.
-    """
+    """Return the prompts of the run's sample timeline, else of its settings, else bundled ones; raises PromptError."""
     run, tokenizer = context.run, context.tokenizer
     prompts = samples.read(run).prompts or context.config.samples.prompts
     return encode_prompts(context, prompts) or [
@@ -109,10 +105,7 @@ def run_answers(
     columns: Sequence[Column] = (ADAPTED,),
     repetition_penalty: float = 1.0,
 ) -> list[ModelAnswers]:
-    """Generate the run's own greedy answers as a comparison does, one result per column; release its models.
-
-    One prompt and one column per batch: PEFT rounds differently in 16 bit where base and adapter share a batch.
-    """
+    """Generate the run's own greedy answers as a comparison does, one result per column; release its models."""
     import torch
 
     context = case.context
@@ -122,7 +115,7 @@ def run_answers(
     answers: list[list[Answer]] = [[] for _ in columns]
     nll: list[list[float]] = [[] for _ in columns]
     with torch.no_grad(), load_columns(case.host, context.run, context.config, columns, None) as models:
-        models = replace(models, mixes=False)
+        models = replace(models, mixes=False)  # in one batch, PEFT rounds differently in 16 bit
         for number, prompt in enumerate(prompts):
             case.on_progress(number / len(prompts) if number else None)
             batch = [PromptBatchItem((prompt.ids,) * len(columns), str(number))]

@@ -112,14 +112,12 @@ class Losses:
     """How far the losses of an exported script agree with those of the run."""
 
     last: int
-    """The last step that was compared."""
     tried: int
     equal: int
     """Losses that are identical to the last bit."""
     near: int
     """Losses that differ by rounding alone."""
     apart: float
-    """The largest relative difference."""
     tolerance: float
     """Relative difference that counts as rounding."""
 
@@ -144,7 +142,6 @@ class Verification:
 
     kind: VerifiedKind
     precision: str
-    """The dtype that the export computed in."""
     agreement: Agreement | None = None
     """With the run's own answers; for a merged model with the adapter on the same base in the same dtype; for a GGUF
     file with the merged model. None for a script."""
@@ -162,7 +159,6 @@ class Verification:
     """Recorded answers that a Space's app shows, of how many."""
     losses: Losses | None = None
     made: float = field(default_factory=time.time)
-    """Seconds since the epoch."""
 
     @property
     def passed(self) -> bool:

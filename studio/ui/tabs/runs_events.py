@@ -10,7 +10,7 @@ import gradio as gr
 from studio import runs
 from studio.errors import RunError
 from studio.i18n import text
-from studio.runs import Run, metadata, trash
+from studio.runs import Run, checkpoints, metadata, trash
 from studio.ui import clock
 from studio.ui import following as follow
 from studio.ui.failures import shown as failures_shown
@@ -152,9 +152,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
 
     @act(tab.page.clean_now.click)
     def clean(look: Shown, kind: str, seen: Seen | None) -> Any:
-        from studio.train import cleanup
-
-        freed = cleanup.remove_old(opened(look))
+        freed = checkpoints.remove_old(opened(look))
         gr.Info(text("ui.runs.cleaned", language, size=size(freed)), title=text("ui.runs.disk", language))
         return show(look, kind, seen, {tab.page.sure: gr.update(visible=False)})
 
