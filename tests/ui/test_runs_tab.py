@@ -109,6 +109,8 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     show_runs(page)
     expect(page.locator(f"#choose-{second.id}")).to_be_checked()
     expect(page.locator("#overlay-card")).to_be_visible()
+    button("ui.runs.forget").click()
+    expect(page.locator("#runs-table input:checked")).to_have_count(0)
 
     # A page of its own: rename, note, clean up; the other browser sees it
     page.locator(f"#open-{first.id}").click()
