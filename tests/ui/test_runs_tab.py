@@ -104,13 +104,16 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     dashed = page.locator('#overlay path[stroke="#d97706"]').first
     expect(dashed).to_have_css("stroke-dasharray", "8px, 4px")
 
-    # What was chosen survives a reload
+    # Cleared, the boxes that were clicked are empty; what was chosen survives a reload
+    button("ui.runs.forget").click()
+    expect(page.locator("#runs-table input:checked")).to_have_count(0)
+    for run in (first, second):
+        page.locator(f"#choose-{run.id}").check()
+    expect(page.locator("#overlay-card")).to_be_visible()
     page.reload()
     show_runs(page)
     expect(page.locator(f"#choose-{second.id}")).to_be_checked()
     expect(page.locator("#overlay-card")).to_be_visible()
-    button("ui.runs.forget").click()
-    expect(page.locator("#runs-table input:checked")).to_have_count(0)
 
     # A page of its own: rename, note, clean up; the other browser sees it
     page.locator(f"#open-{first.id}").click()
