@@ -141,11 +141,14 @@ class GpuThread:
 
         return self.submit(Job(functools.partial(export, request)), exclusive=True)
 
-    def compare(self, request: CompareRequest, keep: bool = True) -> Job:
-        """Queue a comparison, to be saved with its run or not; its updates are a `Comparison` after every token."""
+    def compare(self, request: CompareRequest, keep: bool = True, batch: bool = False) -> Job:
+        """Queue a comparison, to be saved with its run or not; its updates are a `Comparison` after every token.
+
+        A `batch` of the user's own prompts is saved apart from single comparisons, and refused while a run is trained.
+        """
         from studio.compare.compare_job import compare
 
-        return self.submit(Job(functools.partial(compare, request, keep=keep)))
+        return self.submit(Job(functools.partial(compare, request, keep=keep, batch=batch)))
 
     def score_answer(self, request: CompareRequest, answer: Sequence[int]) -> Job:
         """Queue the scores of an answer's tokens in each column, for the first prompt; updates are `TokenScores`."""

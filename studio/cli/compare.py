@@ -36,11 +36,15 @@ def compare(
     from studio.reports import run_card
 
     run = runs.find(run_id)
-    all_prompts = [*(prompts or []), *(held_out.read_prompts(prompts_file) if prompts_file else [])]
+    from_file, left_out = held_out.read_prompts(prompts_file) if prompts_file else ([], 0)
+    all_prompts = [*(prompts or []), *from_file]
+    if left_out:
+        print_plain(text("compare.note.left_out", count=left_out), console=err)
     names = [_import_adapter(name, run, same_base) for name in against or ["base"]]
     columns = (*map(parse_column, names), parse_column(NOW, strength))
     generation = run.config().with_settings(console.parse_settings(settings)).generation
-    result = gpu.thread().compare(CompareRequest(run.id, tuple(all_prompts), generation, columns)).result()
+    request = CompareRequest(run.id, tuple(all_prompts), generation, columns)
+    result = gpu.thread().compare(request, batch=len(all_prompts) > 1).result()
     if html or png:
         from studio.reports import card_html, card_png
 

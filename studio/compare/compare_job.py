@@ -1,6 +1,7 @@
 """The jobs of comparing: answer prompts with all columns, or score a given answer."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,13 +16,16 @@ from studio.compare.proof import prove
 from studio.data import tokens
 from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
-from studio.errors import CompareError, HomeError
+from studio.errors import CompareError, DeviceError, HomeError
 from studio.generation import generate, likelihood
 from studio.generation.generate import PromptBatchItem, noise_key
 from studio.generation.likelihood import TokenScores
 from studio.i18n import message
 from studio.model.adapter import ModelHost, preserve_state
 from studio.runs import Run, RunWriter
+
+_BATCH_SECONDS = 0.5
+"""Seconds between two updates of a batch."""
 
 
 def compare(
@@ -32,10 +36,20 @@ def compare(
     stop: threading.Event,
     *,
     keep: bool = True,
+    batch: bool = False,
 ) -> None:
-    """Answer the prompts with all columns, and prove what was compared; `show` is called after every token."""
+    """Answer the prompts with all columns, and prove what was compared; `show` is called after every token.
+
+    With `keep`, a comparison of one prompt is stored in the run's directory, and a `batch` of the user's own prompts
+    before and after it is answered. Raises StudioError when a column's model or the prompt cannot be used, and
+    DeviceError for a batch while a run is trained.
+    """
     run = runs.find(request.run_id)
-    config = run.config()
+    config, publish = run.config(), show
+    if batch:
+        if training is not None:
+            raise DeviceError("device.busy", run=training.id)
+        show = _at_most_every(_BATCH_SECONDS, show)
     with unchanged_model(host, training), load_columns(host, run, config, request.columns, training) as models:
         renderer = run_renderer(run, models.tokenizer)
         items = [_batch_item(request, renderer, models.tokenizer, prompt) for prompt in request.prompts]
@@ -45,19 +59,40 @@ def compare(
             for column in request.columns
         )
         pending = Comparison(replace(request, columns=tuple(columns)), (), models.notes)
+        if keep and batch:
+            pending = _saved(run, pending, batch)
         result = generate.answer(
             models, items, request.generation, stop, lambda sides: show(replace(pending, answers=sides))
         )
         proof = prove(request, models, items, result.first_logits)
     comparison = replace(pending, answers=result.answers, proof=proof)
     is_stopped = not any(side.ids for side in comparison.answers[0])  # before the first token
-    if keep and len(request.prompts) == 1 and not is_stopped:
-        try:
-            comparison_history.save(run, comparison)
-        except (OSError, HomeError) as error:  # the answers are shown all the same
-            note = message("compare.note.not_saved", detail=str(error)[:200])
-            comparison = replace(comparison, notes=(*comparison.notes, note))
-    show(comparison)
+    if keep and (batch or (len(request.prompts) == 1 and not is_stopped)):
+        comparison = _saved(run, comparison, batch)
+    publish(comparison)
+
+
+def _saved(run: Run, comparison: Comparison, batch: bool) -> Comparison:
+    """Store a comparison; one that cannot be stored is returned with a note that says so, and is shown all the same."""
+    try:
+        comparison_history.save(run, comparison, batch=batch)
+    except (OSError, HomeError) as error:
+        note = message("compare.note.not_saved", detail=str(error)[:200])
+        return comparison if note in comparison.notes else replace(comparison, notes=(*comparison.notes, note))
+    return comparison
+
+
+def _at_most_every(seconds: float, show: Callable[[Comparison], None]) -> Callable[[Comparison], None]:
+    """Return `show` for updates that nobody may be there to take: in a large batch they are many, and large."""
+    last = -seconds
+
+    def show_some(comparison: Comparison) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show(comparison)
+
+    return show_some
 
 
 def score_answer(

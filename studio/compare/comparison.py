@@ -1,6 +1,7 @@
 """A comparison: its request, the answers of every column, and the proof."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from studio.compare.columns import CompareRequest
 from studio.compare.proof import Proof
@@ -24,6 +25,17 @@ class Comparison:
     def texts(self, prompt: int = 0) -> tuple[str, ...]:
         """Return the columns' answers to a prompt."""
         return tuple(side.text for side in self.answers[prompt])
+
+    def without(self, column: int) -> "Comparison":
+        """Return the comparison without a column; what was proven of the others stays."""
+
+        def rest(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return values[:column] + values[column + 1 :]
+
+        per_column = ("prompt_sha256", "adapter_sha256", "made_for")
+        proof = self.proof and replace(self.proof, **{name: rest(getattr(self.proof, name)) for name in per_column})
+        request = replace(self.request, columns=rest(self.request.columns))
+        return replace(self, request=request, answers=tuple(map(rest, self.answers)), proof=proof)
 
     def next_turn(self, prompt: str) -> CompareRequest:
         """Return the request for the next turn of this chat."""
@@ -66,11 +78,20 @@ def as_json(comparison: Comparison) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class AnswerPair:
-    """Both sides' answers to one prompt."""
+    """The answers of base and adapter to one prompt, and of further columns."""
 
     prompt: str
     before: str
     after: str
+    more: tuple[str, ...] = ()
+    """The answers of a third and a fourth column, which have no part in the id."""
+    names: tuple[str, ...] = ()
+    """What the columns are called; empty where they are the base and the adapter."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All answers."""
+        return (self.before, self.after, *self.more)
 
     @property
     def id(self) -> str:

@@ -1,9 +1,9 @@
-"""The comparisons of single prompts that a run has stored, to be opened again."""
+"""The comparisons that a run has stored, to be opened again: those of single prompts, and batches."""
 
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,7 +15,7 @@ from studio.runs import Run
 
 log = logging.getLogger(__name__)
 
-MAX_SAVED = 40
+MAX_SAVED, MAX_BATCHES = 40, 10
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SavedComparison:
     """A comparison that was stored."""
 
     id: str
-    """A hash of request and adapters: the same comparison, made again, replaces the earlier one."""
+    """A hash of the request, and of the adapters but in a batch: made again, it replaces the earlier one."""
     at: float
     comparison: Comparison
 
@@ -37,20 +37,26 @@ def comparison_id(comparison: Comparison) -> str:
     return digest(json.dumps(_REQUEST.dump_python(comparison.request, mode="json")), *map(str, hashes))[:16]
 
 
-def save(run: Run, comparison: Comparison) -> None:
-    """Store a comparison of one prompt; raises OSError or HomeError when it cannot be written."""
-    entry = _ADAPTER.dump_python(
-        SavedComparison(comparison_id(comparison), round(time.time(), 3), comparison), mode="json"
-    )
-    _journal(run).replace(
-        lambda entries: [*(other for other in entries if other.get("id") != entry["id"]), entry][-MAX_SAVED:]
+def save(run: Run, comparison: Comparison, *, batch: bool = False) -> None:
+    """Store a comparison of one prompt, or a `batch`, which may have no answers yet.
+
+    Raises OSError or HomeError when it cannot be written.
+    """
+    id = comparison_id(replace(comparison, proof=None) if batch else comparison)
+    entry = _ADAPTER.dump_python(SavedComparison(id, round(time.time(), 3), comparison), mode="json")
+    most = MAX_BATCHES if batch else MAX_SAVED
+    _journal(run, batch).replace(
+        lambda entries: [*(other for other in entries if other.get("id") != id), entry][-most:]
     )
 
 
-def load_all(run: Run) -> list[SavedComparison]:
-    """Return the stored comparisons of a run, the newest first, without those that cannot be read any more."""
+def load_all(run: Run, *, batch: bool = False) -> list[SavedComparison]:
+    """Return the stored comparisons of a run, or the batches, the newest first.
+
+    Those that cannot be read any more are left out.
+    """
     comparisons = []
-    for entry in reversed(_journal(run).entries()):
+    for entry in reversed(_journal(run, batch).entries()):
         try:
             comparisons.append(_ADAPTER.validate_python(entry))
         except (ValidationError, StudioError):  # written by another version
@@ -58,5 +64,10 @@ def load_all(run: Run) -> list[SavedComparison]:
     return comparisons
 
 
-def _journal(run: Run) -> Journal:
-    return Journal(run.path / "compare" / "comparisons.jsonl")
+def batch_stamp(run: Run) -> tuple[int, int] | None:
+    """Return what changes with every batch that is stored; None before the first."""
+    return _journal(run, True).stamp
+
+
+def _journal(run: Run, batch: bool) -> Journal:
+    return Journal(run.path / "compare" / ("prompt_batches.jsonl" if batch else "comparisons.jsonl"))

@@ -7,7 +7,7 @@ from studio.data import prepare, scan, tokens
 from studio.data.conversation import RowProblem
 from studio.data.health import Problem
 from studio.data.readers.base import BadRow, Row
-from studio.i18n import Message
+from studio.i18n import Message, message
 from studio.model.limits import within_positions
 from studio.model.load import load_tokenizer
 
@@ -63,8 +63,15 @@ def preview_row(config: RunConfig, row: int) -> Preview:
         ends=tokens.ends_by_itself(labelled, tokenizer, tokens.stop_ids(tokenizer)),
         rows=count,
         text=rendering.text,
-        notes=tuple(_problem_of(RowProblem(kind), row, count) for kind in notes),
+        notes=(*_not_used(config, count, row), *(_problem_of(RowProblem(kind), row, count) for kind in notes)),
     )
+
+
+def _not_used(config: RunConfig, count: int, row: int) -> tuple[Message, ...]:
+    """Return the words for a row that the limit leaves out; none while the rows are not counted."""
+    if not count or row in scan.chosen_numbers(config.data, count):
+        return ()
+    return (message(f"preview.not_used.{config.data.pick}", limit=config.data.limit),)
 
 
 def _problem_of(wrong: RowProblem, row: int, rows: int) -> Message:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -166,8 +166,17 @@ def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[in
     elif data.pick == "first":
         yield from enumerate(table.rows(0, data.limit), start=1)
     else:
-        wanted = set(random.Random(data.seed).sample(range(count), data.limit))
+        wanted = chosen_numbers(data, count)
         yield from ((number + 1, row) for number, row in enumerate(table.rows()) if number in wanted)
+
+
+def chosen_numbers(data: DataConfig, count: int) -> Container[int]:
+    """Return the numbers (from 0) of the rows that the settings choose of so many."""
+    if data.limit is None or data.limit >= count:
+        return range(count)
+    if data.pick == "first":
+        return range(data.limit)
+    return set(random.Random(data.seed).sample(range(count), data.limit))
 
 
 def example_of(row: Row | BadRow) -> str:

@@ -141,12 +141,19 @@ class Ballot:
         return next((self.item(voter, item) for item in self.order(voter) if (voter, item) not in counted), None)
 
     def vote(
-        self, voter: str, item: str, choice: str, place: str = "", first: Side | None = None, comparison: str = ""
+        self,
+        voter: str,
+        item: str,
+        choice: str,
+        place: str = "",
+        first: Side | None = None,
+        comparison: str = "",
+        evaluation: str = "",
     ) -> Vote:
         """Store a vote, in place of an earlier one; `place` is where the voter connects from, to limit voters by it.
 
         `first` is the side that was shown as number 1, if not in the voter's own order: a vote that is not blind names
-        the stored `comparison` that it is about.
+        the stored `comparison` that it is about. A blind one names the `evaluation`, which knows what answered.
         Raises CompareError for an unknown choice or pair, and where no more voters or votes are accepted.
         """
         if choice not in CHOICES:
@@ -156,7 +163,7 @@ class Ballot:
         vote = Vote(voter, item, first or self.first(voter, item), choice)
         entry = {"voter": voter, "item": item, "first": vote.first, "choice": vote.choice, "at": round(time.time(), 3)}
         self._require_room(voter, place)
-        more = {"place": place, "comparison": comparison}
+        more = {"place": place, "comparison": comparison, "evaluation": evaluation}
         self._journal.append(entry | {name: value for name, value in more.items() if value})
         return vote
 

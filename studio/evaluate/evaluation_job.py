@@ -71,6 +71,7 @@ class _EvaluationJob:
     ):
         config = run.config()
         self._models, self._show, self._stop = models, show, stop
+        self._column = request.column
         self._settings, self._marker = request.generation or config.generation, config.evaluation.marker
         held_out_rows, notes = held_out.select(run, request.rows, models.tokenizer, self._check_stop)
         rows: dict[Part, list[HeldOutRow]] = {"held_out": held_out_rows}
@@ -124,7 +125,8 @@ class _EvaluationJob:
     def progress(self) -> Evaluation:
         """Return the evaluation so far."""
         pairs, notes = tuple(self._pairs("held_out")), tuple(self._notes)
-        return Evaluation(self._id, self._folder, len(self._answered), self._total, pairs, notes=notes)
+        done, column = len(self._answered), self._column
+        return Evaluation(self._id, self._folder, done, self._total, pairs, notes=notes, column=column)
 
     def _answer(self, part: Part, batch: Sequence[int]) -> None:
         """Answer a batch, in the same shape also where some of its rows are answered already."""

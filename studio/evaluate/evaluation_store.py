@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from studio.compare.columns import Column
+from studio.compare.columns import ADAPTED, Column
+from studio.errors import StudioError
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard
 from studio.i18n import Message
@@ -22,7 +23,7 @@ from studio.runs import Run
 
 log = logging.getLogger(__name__)
 
-_notes_adapter = TypeAdapter(list[Message])
+_notes_adapter, _column_adapter = TypeAdapter(list[Message]), TypeAdapter(Column)
 
 METADATA, ANSWERS, SCOREBOARD, FORGETTING = "evaluation.json", "answers.jsonl", "scoreboard.json", "forgetting.json"
 
@@ -47,6 +48,8 @@ class Evaluation:
     stopped: bool = False
     running: bool = False
     """Whether a process works on it; only known of one that was read from disk."""
+    column: Column = ADAPTED
+    """What was measured beside the base: which adapter or checkpoint, and how strong."""
 
 
 def stamp(run: Run) -> Stamp | None:
@@ -58,9 +61,22 @@ def stamp(run: Run) -> Stamp | None:
     return None
 
 
-def newest(run: Run) -> Evaluation | None:
-    """Return the run's newest evaluation; None without one."""
-    return next(map(read, _folders(run)), None)
+def newest(run: Run, column: Column | None = None) -> Evaluation | None:
+    """Return the run's newest evaluation, or the newest of a column; None without one."""
+    folders = (each for each in _folders(run) if column is None or _column(_read_metadata(each)) == column)
+    return next(map(read, folders), None)
+
+
+def measured_columns(run: Run) -> list[Column]:
+    """Return the columns of the run's evaluations, each once, that of the newest first."""
+    return list(dict.fromkeys(_column(_read_metadata(folder)) for folder in _folders(run)))
+
+
+def _column(metadata: dict[str, Any]) -> Column:
+    try:
+        return _column_adapter.validate_python(metadata.get("column"))
+    except (ValidationError, StudioError):  # damaged from outside
+        return ADAPTED
 
 
 def read(folder: Path) -> Evaluation:
@@ -81,6 +97,7 @@ def read(folder: Path) -> Evaluation:
         notes=tuple(_notes_adapter.validate_python(metadata.get("notes", []))),
         stopped=not running and board is None,
         running=running,
+        column=_column(metadata),
     )
 
 

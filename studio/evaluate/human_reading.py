@@ -45,15 +45,23 @@ class Sheet:
         self._journal = Journal(folder / "readings.jsonl")
 
     def note(
-        self, reader: str, item: str, side: Side, natural: bool | None = None, wrong: bool | None = None, note: str = ""
+        self,
+        reader: str,
+        item: str,
+        side: Side,
+        natural: bool | None = None,
+        wrong: bool | None = None,
+        note: str = "",
+        evaluation: str = "",
     ) -> Reading:
-        """Store a reader's notes on an answer, in place of earlier ones; raises CompareError."""
+        """Store a reader's notes on an answer of an `evaluation`, in place of earlier ones; raises CompareError."""
         if item not in self._pairs or side not in get_args(Side):
             raise CompareError("compare.ballot_item", item=item[:40])
         if len(note) > MAX_NOTE_CHARACTERS:
             raise CompareError("compare.note", count=len(note), most=MAX_NOTE_CHARACTERS)
         reading = Reading(checked_name(reader), item, side, natural, wrong, note)
-        self._journal.append(vars(reading) | {"at": round(time.time(), 3)})
+        more = {"evaluation": evaluation} if evaluation else {}
+        self._journal.append(vars(reading) | {"at": round(time.time(), 3)} | more)
         return reading
 
     def readings(self) -> list[Reading]:

@@ -92,6 +92,8 @@ class ExportContext:
     prompt: PromptFormat
     stop_ids: tuple[int, ...]
     language: str = DEFAULT_LANGUAGE
+    comparisons: tuple[str, ...] | None = None
+    """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""
 
     @property
     def name(self) -> str:
@@ -126,7 +128,9 @@ class ExportContext:
         return {"base": self.base.metadata, "run": self.run.id, "data": self.run.resolved().get("data")}
 
 
-def load_context(run: Run, language: str = DEFAULT_LANGUAGE) -> ExportContext:
+def load_context(
+    run: Run, language: str = DEFAULT_LANGUAGE, comparisons: tuple[str, ...] | None = None
+) -> ExportContext:
     """Load the context of a run; raises ExportError without an adapter, StudioError without its base."""
     from transformers import AutoTokenizer
     from transformers import GenerationConfig as ModelGenerationConfig
@@ -138,7 +142,8 @@ def load_context(run: Run, language: str = DEFAULT_LANGUAGE) -> ExportContext:
     defaults = ModelGenerationConfig.from_pretrained(located.path) if has_defaults else None
     stop_ids = tuple(sorted(tokens.stop_ids(tokenizer, defaults)))
     prompt = _prompt_format(run_renderer(run, tokenizer), config)
-    return ExportContext(run, config, _base_info(config, located), tokenizer, prompt, stop_ids, language)
+    base = _base_info(config, located)
+    return ExportContext(run, config, base, tokenizer, prompt, stop_ids, language, comparisons)
 
 
 def locate_base(run: Run) -> load.Located:

@@ -37,7 +37,7 @@ def export(
 
     try:
         on_progress("reading", None)
-        context = load_context(runs.find(request.run_id), request.language)
+        context = load_context(runs.find(request.run_id), request.language, request.comparisons)
         folder = export_folder.place(context.run, request.kind, request.out)
         if not request.write and not export_folder.is_export(folder):
             raise ExportError("export.not_made", folder=str(folder))

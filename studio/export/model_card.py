@@ -23,6 +23,8 @@ from studio.train import diagnosis, recorded_rows
 
 NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
 _LANGUAGE_ROWS = 400  # training rows whose answers are used for language detection
+_LONGEST = 700
+"""Characters of a prompt or an answer in the card; the attached page has all of them."""
 _LIBRARY = {"adapter": "peft", "merged": "transformers", "ollama": "transformers", "gguf": "gguf"}
 
 
@@ -61,6 +63,7 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
         head=_head(context, kind),
         samples=samples,
         card=samples.card,
+        shortened=partial(comparison_card.shortened, characters=_LONGEST),
         page=PAGE,
         last_step=last_step,
         usage=code_snippets.usage(context, kind),

@@ -42,6 +42,8 @@ class ExportRequest:
     converter: Path | None = None
     """`convert_hf_to_gguf.py` of the user's llama.cpp, for GGUF."""
     language: str = DEFAULT_LANGUAGE
+    comparisons: tuple[str, ...] | None = None
+    """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""
     write: bool = True
     """Whether to write the export; else the existing one is verified or packed."""
 

@@ -1,5 +1,6 @@
 """Answers of the base and of the exported adapter, for the model card and the demo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -7,17 +8,51 @@ from typing import Literal
 from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE
 from studio.compare.comparison import AnswerPair
+from studio.compare.comparison_history import SavedComparison
+from studio.data import prepare
+from studio.errors import StudioError
 from studio.evaluate import evaluation_store
 from studio.export.export_context import ExportContext
 from studio.files import sha256
 from studio.model.adapter_files import WEIGHTS
 from studio.reports import run_card
 from studio.reports.comparison_card import Card
+from studio.runs import Run
 from studio.runs.curve import Curve, read_curve
 from studio.style.headline import headline_of
 from studio.train import samples
 
 MAX_PAIRS = 6
+
+
+def usable_comparisons(run: Run, adapter_sha256: str) -> list[SavedComparison]:
+    """Return the saved comparisons that a model card may show, the newest first.
+
+    They have one turn, no problem in their proof, and this adapter in one of their columns, but not in the first.
+    """
+    return [
+        one
+        for one in comparison_history.load_all(run)
+        if (proof := one.comparison.proof)
+        and not proof.problems
+        and not one.comparison.request.earlier
+        and adapter_sha256 in proof.adapter_sha256[1:]
+    ]
+
+
+def default_comparisons(run: Run, saved: Sequence[SavedComparison]) -> tuple[str, ...]:
+    """Return the ids of the comparisons of base and adapter for pinned and held-out prompts, the newest of each."""
+    held_out = run.config().evaluation.prompts
+    try:
+        known = {*samples.read(run).prompts, *(prepare.held_out(held_out) if held_out else ())}
+    except StudioError:  # the dataset of an old run is gone
+        known = set(samples.read(run).prompts)
+    newest: dict[str, str] = {}
+    for one in saved:
+        request = one.comparison.request
+        if request.columns == (BASE, ADAPTED) and request.prompts[0] in known:
+            newest.setdefault(request.prompts[0], one.id)
+    return tuple(newest.values())[:MAX_PAIRS]
 
 
 @dataclass(frozen=True)
@@ -38,15 +73,14 @@ class SampleAnswers:
 
     @cached_property
     def from_comparisons(self) -> tuple[AnswerPair, ...]:
-        """Saved single-turn comparisons of the base and this adapter, the newest of each prompt."""
-        pairs: dict[str, AnswerPair] = {}
-        for one in comparison_history.load_all(self.context.run):
-            request, proof = one.comparison.request, one.comparison.proof
-            is_plain = request.columns == (BASE, ADAPTED) and not request.earlier
-            if is_plain and proof and not proof.problems and proof.adapter_sha256[-1] == self.adapter_sha256:
-                before, after = one.comparison.texts()
-                pairs.setdefault(request.prompts[0], AnswerPair(request.prompts[0], before, after))
-        return tuple(pairs.values())[:MAX_PAIRS]
+        """The chosen ones of the saved comparisons, with their columns as they were compared."""
+        run, ids = self.context.run, self.context.comparisons
+        saved = usable_comparisons(run, self.adapter_sha256)
+        ids = default_comparisons(run, saved) if ids is None else ids
+        names = run_card.base_name(self.context.config.model), self.context.name
+        return tuple(
+            run_card.answer_pairs(one.comparison, names, self.context.language)[0] for one in saved if one.id in ids
+        )[:MAX_PAIRS]
 
     @cached_property
     def from_timeline(self) -> tuple[AnswerPair, ...]:

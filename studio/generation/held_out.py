@@ -1,7 +1,7 @@
 """The rows that a run is evaluated on: those kept from its training, or a list of prompts."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from studio.config import MappingConfig, SourceConfig
 from studio.data import prepare, source, tokens
 from studio.data.conversation import RowProblem, Turn
 from studio.data.detection import detect
+from studio.data.first_rows import FirstRows
 from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
 from studio.data.rows import read_conversation
 from studio.data.source import Table
 from studio.data.tokens import Segment
+from studio.data.vocabulary import COLUMNS
 from studio.errors import CompareError, DataError
 from studio.i18n import Message, message
 from studio.runs import Run
@@ -100,41 +102,50 @@ def _open_file(path: Path) -> Table:
     return source.open_file(path)
 
 
-def read_prompts(path: Path) -> list[str]:
-    """Return the prompts of a file: one a line, or one a row."""
-    table = _open_file(path)
-    mapping = _mapping(table)
-    prompts = [turns[0][-1].content for row in table.rows() if (turns := _turns(row, mapping))]
+def read_prompts(path: Path) -> tuple[list[str], int]:
+    """Return the prompts of a file (one a line, or one a row), and how many rows have none.
+
+    Raises DataError when it cannot be read or holds no prompt.
+    """
+    rows = list(_rows(_open_file(path)))
+    prompts = [turns[0][-1].content for turns in rows if turns]
     if not prompts:
         raise DataError("data.empty", name=path.name)
-    return prompts
+    return prompts, len(rows) - len(prompts)
 
 
 def _from_table(run: Run, table: Table, tokenizer: Any) -> tuple[list[HeldOutRow], int]:
-    renderer, mapping = run_renderer(run, tokenizer), _mapping(table)
-    read = [_turns(row, mapping) for row in table.rows()]
+    renderer = run_renderer(run, tokenizer)
+    read = list(_rows(table))
     rows = [_prompt_row(renderer, *turns, tokenizer) for turns in read if turns]
     if not rows:
         raise DataError("data.empty", name=table.path.name)
     return rows, len(read) - len(rows)
 
 
-def _mapping(table: Table) -> Any:
-    """Return the mapping of a table to prompts and answers; None where only its first column counts."""
+def _rows(table: Table) -> Iterator[tuple[tuple[Turn, ...], str | None] | None]:
+    """Yield the prompt of each row and its reference; None for a row without a prompt.
+
+    Where the table has no answers, the prompt is the column with a name for prompts, else the first one.
+    """
     try:
         mapping = detect(table).mapping
     except DataError:
-        return None
-    return None if mapping.shape == "text" else mapping
+        mapping = None
+    if mapping is not None and mapping.shape == "text":
+        mapping = None
+    column = FirstRows(table).first(COLUMNS.user) if mapping is None else None
+    for row in table.rows():
+        yield _turns(row, mapping, column)
 
 
-def _turns(row: Any, mapping: Any) -> tuple[tuple[Turn, ...], str | None] | None:
-    """Return the prompt of a row and its reference; None for a row without a prompt."""
+def _turns(row: Any, mapping: MappingConfig | None, column: str | None) -> tuple[tuple[Turn, ...], str | None] | None:
     if isinstance(row, BadRow):
         return None
     if mapping is None:
-        first = str(next(iter(row.values()), "") or "").strip()
-        return ((Turn("user", first),), None) if first else None
+        value = source.cell(row, column) if column else next(iter(row.values()), "")
+        prompt = str(value or "").strip()
+        return ((Turn("user", prompt),), None) if prompt else None
     try:
         turns = read_conversation(row, mapping).turns
     except RowProblem:

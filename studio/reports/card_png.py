@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from studio.data.language import is_hangul
 from studio.errors import CompareError
 from studio.reports import fonts
-from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, MUTED, WARN, Box, Canvas, FittedText, line_height
-from studio.reports.comparison_card import Card, ScoreRow
+from studio.reports.canvas import ACCENT, BEFORE, GOOD, INK, MUTED, WARN, Canvas, FittedText, line_height
+from studio.reports.comparison_card import Card, ScoreRow, Side
 
 SIZES = {"square": (1080, 1080), "landscape": (1200, 675), "portrait": (1080, 1350)}
 
@@ -28,10 +28,13 @@ def to_png(card: Card, size: str = "square", pair: int = 0) -> bytes:
     """
     if size not in SIZES:
         raise CompareError("compare.card_size", size=str(size)[:40], sizes=", ".join(SIZES))
-    answers = card.pairs[pair]
-    texts = [card.title, card.base, card.adapter, card.words("before"), answers.prompt, answers.before, answers.after]
-    canvas = Canvas(*SIZES[size], fonts.find(any(map(is_hangul, "".join([*texts, *card.recipe])))))
+    canvas = Canvas(*SIZES[size], fonts.find(_has_hangul(card, pair)))
     return _Drawing(card, pair, canvas, wide=size == "landscape", stacked=size == "portrait").draw()
+
+
+def _has_hangul(card: Card, pair: int) -> bool:
+    sides = [part for side in card.sides(card.pairs[pair]) for part in (side.title, side.name, side.answer)]
+    return any(map(is_hangul, "".join([card.title, card.pairs[pair].prompt, *sides, *card.recipe])))
 
 
 @dataclass
@@ -47,7 +50,7 @@ class _Drawing:
     def draw(self) -> bytes:
         """Draw everything and return the picture."""
         answers, margin = self.card.pairs[self.pair], 48 if self.wide else 56
-        for words in (self.card.title, answers.prompt, answers.before, answers.after, *self.card.recipe):
+        for words in (self.card.title, answers.prompt, *answers.answers, *self.card.recipe):
             self.canvas.drawable(words)  # so that the foot can say what has no glyph
         left, width = margin, self.canvas.width - 2 * margin
         top = self._head(left, margin - 10, width)
@@ -85,41 +88,61 @@ class _Drawing:
         return top + fitted.height + (16 if self.wide else 24)
 
     def _sides(self, left: float, top: float, width: float, height: float) -> None:
-        """Draw both answers in one size of type, side by side or one above the other."""
-        card, answers, gap = self.card, self.card.pairs[self.pair], 24
-        each = width if self.stacked else (width - gap) / 2
-        heights = [height, height]
-        if self.stacked:
-            needs = [
-                self._fitted(answer, each, height, _ANSWER_FONT_SIZES[-2:]).height + 90
-                for answer in (answers.before, answers.after)
-            ]
-            share = min(max(needs[0] / sum(needs), 0.3), 0.7)
-            heights = [(height - gap) * share, (height - gap) * (1 - share)]
-        rooms = list(zip((answers.before, answers.after), heights, strict=True))
-        size = min(self._fitted(answer, each, tall, _ANSWER_FONT_SIZES).size for answer, tall in rooms)
-        spare = min(tall - self._fitted(answer, each, tall, [size]).height for answer, tall in rooms)
+        """Draw the answers in one size of type, side by side or in rows."""
+        gap, sides = 24, self.card.sides(self.card.pairs[self.pair])
+        is_grid = len(sides) > (3 if self.stacked else 2)
+        in_row = len(sides) if self.wide else 2 if is_grid or not self.stacked else 1
+        rows = [sides[first : first + in_row] for first in range(0, len(sides), in_row)]
+        widths = [(width - gap * (len(row) - 1)) / len(row) for row in rows]
+        room = height - gap * (len(rows) - 1)
+        heights = [room * share for share in self._shares(rows, widths, room)]
+        panels = [(side, each, tall) for row, each, tall in zip(rows, widths, heights, strict=True) for side in row]
+        size = min(self._fitted(side.answer, each, tall, _ANSWER_FONT_SIZES).size for side, each, tall in panels)
+        spare = min(tall - self._fitted(side.answer, each, tall, [size]).height for side, each, tall in panels)
         lead = max(0, spare - _PANEL_HEAD - 16) / 3  # short answers stand a little above the middle, on one line
         y = top
-        for side, name, (answer, tall) in zip(("before", "after"), (card.base, card.adapter), rooms, strict=True):
-            x = left + (each + gap if side == "after" and not self.stacked else 0)
-            self._panel((x, y, each, tall), side, name, answer, size, lead)
-            y += tall + gap if self.stacked else 0
+        for row, each, tall in zip(rows, widths, heights, strict=True):
+            for place, side in enumerate(row):
+                self._panel(left + place * (each + gap), y, each, tall, side, size, lead)
+            y += tall + gap
+
+    def _shares(self, rows: Sequence[Sequence[Side]], widths: Sequence[float], room: float) -> list[float]:
+        """Return the share of the height that each row of panels gets: by its longest answer, and at least 0.6 of
+        an equal one.
+        """
+        smallest = _ANSWER_FONT_SIZES[-2:]
+        needs = [
+            max(self._fitted(side.answer, each, room, smallest).height + 90 for side in row)
+            for row, each in zip(rows, widths, strict=True)
+        ]
+        least = 0.6 / len(rows)
+        shares = [max(need / sum(needs), least) for need in needs]
+        excess, spare = sum(shares) - 1, sum(share - least for share in shares)
+        return [share - excess * (share - least) / spare if spare else share for share in shares]
 
     def _fitted(self, answer: str, width: float, height: float, sizes: Sequence[int]) -> FittedText:
         """Fit an answer into a panel."""
         content = answer if answer.strip() else self.card.words("empty")
         return self.canvas.fit(content, width - 2 * _PANEL_PADDING, height - _PANEL_HEAD - 16, sizes)
 
-    def _panel(self, box: Box, side: str, name: str, answer: str, size: int, lead: float) -> None:
-        canvas, after, (x, y, width, height) = self.canvas, side == "after", box
-        canvas.panel(*box, ACCENT if after else BEFORE)
+    def _panel(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        side: Side,
+        size: int,
+        lead: float,
+    ) -> None:
+        canvas, answer, after = self.canvas, side.answer, side.kind != "before"
+        canvas.panel(x, y, width, height, ACCENT if after else BEFORE)
         left, edge, top = x + _PANEL_PADDING, x + width - _PANEL_PADDING, y + 18
         fitted = self._fitted(answer, width, height, [size])
         note = self._cut_words() if fitted.cut else ""
-        label = canvas.text(left, top, self.card.words(side), 20, GOOD if after else MUTED, bold=True)
+        label = canvas.text(left, top, side.title, 20, GOOD if after else MUTED, bold=True)
         room = edge - label - 14 - (canvas.measure(note, 18) + 14 if note else 0)
-        canvas.lines(label + 14, top + 1.5, canvas.fit(name, room, line_height(18), [18]), MUTED)
+        canvas.lines(label + 14, top + 1.5, canvas.fit(side.name, room, line_height(18), [18]), MUTED)
         canvas.text(edge - canvas.measure(note, 18), top + 1.5, note, 18, WARN)
         canvas.lines(left, y + _PANEL_HEAD + lead, fitted, INK if answer.strip() else MUTED)
 

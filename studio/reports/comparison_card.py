@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -63,6 +64,12 @@ class Card:
         """Return words of the card in its language."""
         return text(f"card.{name}", self.language, **values)
 
+    def sides(self, pair: AnswerPair) -> "list[Side]":
+        """Return the columns of a pair, as they are named on the card."""
+        names = pair.names or (self.base, self.adapter)
+        titles = (self.words("before"), self.words("after"), "3", "4")
+        return [Side(*each) for each in zip(_KINDS, titles, names, pair.answers, strict=False)]
+
     @property
     def style_line(self) -> str:
         """What the meter says, in the card's language; empty when it was not measured."""
@@ -92,6 +99,20 @@ class Card:
     def notes(self) -> list[str]:
         """What belongs under the scoreboard: rows, intervals, choices, and what was left out; empty without one."""
         return scoreboard_notes(self.scoreboard, self.language) if self.scoreboard else []
+
+
+_KINDS = ("before", "after", "third", "fourth")
+
+
+class Side(NamedTuple):
+    """One column of a card."""
+
+    kind: str
+    """`before`, `after`, `third` or `fourth`."""
+    title: str
+    name: str
+    """What the model is called."""
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -204,14 +225,13 @@ def to_markdown(card: Card) -> str:
     parts = [f"# {escape_inline(card.title)}"]
     if card.style_line:
         parts.append(f"> {escape_inline(card.style_line)}")
-    sides = [(card.words("before"), card.base), (card.words("after"), card.adapter)]
     for place, pair in enumerate(card.pairs, 1):
         if len(card.pairs) > 1:
             parts.append(f"## {card.words('one_of', number=place, total=len(card.pairs))}")
         parts.append(f"**{card.words('prompt')}**\n\n{fenced_block(pair.prompt)}")
-        for (side, name), answer in zip(sides, (pair.before, pair.after), strict=True):
-            block = fenced_block(answer) if answer.strip() else f"*{card.words('empty')}*"
-            parts.append(f"**{side}** · {escape_inline(name)}\n\n{block}")
+        for side in card.sides(pair):
+            block = fenced_block(side.answer) if side.answer.strip() else f"*{card.words('empty')}*"
+            parts.append(f"**{side.title}** · {escape_inline(side.name)}\n\n{block}")
     if card.scoreboard:
         parts.append(f"## {card.words('scoreboard')}\n\n{table(card.scoreboard, card.language)}")
     facts = [escape_inline(line) for line in card.recipe]
@@ -244,6 +264,14 @@ def table(board: Scoreboard, language: str) -> str:
         )
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
     return "\n".join([*lines, "", *(f"- {note}" for note in scoreboard_notes(board, language))])
+
+
+def shortened(content: str, characters: int) -> str:
+    """Return a text of at most about so many characters; one that was cut ends with the mark […]."""
+    if len(content) <= characters:
+        return content
+    kept = content[:characters]
+    return f"{kept[: max(kept.rfind(' '), kept.rfind(chr(10)), characters // 2)].rstrip()} […]"
 
 
 def fenced_block(content: str, language: str = "text") -> str:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
-from studio.compare.columns import ADAPTED, BASE
+from studio.compare.columns import ADAPTED, BASE, NOW, Column
 from studio.compare.comparison import AnswerPair, Comparison
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.evaluate import evaluation_store
@@ -19,25 +19,51 @@ MAX_TIMELINE_PROMPTS = 2
 """Sample timelines on a card."""
 
 
-def comparison_card_of(run: Run, comparison: Comparison, language: str) -> Card:
-    """Return the card of a comparison: its first column is the before, its last the after.
+def comparison_card_of(
+    run: Run, comparison: Comparison, language: str, after: int = -1, names: tuple[str, str] | None = None
+) -> Card:
+    """Return the card of a comparison: its first column is the before, the one at index `after` the after.
 
-    The scoreboard and the style are on it as they were measured with the adapter of the last column.
+    The other columns follow. The scoreboard and the style are on it as they were measured with the adapter of the
+    column `after`. `names` are what base and adapter are called, if it is not what the run says.
     """
     columns, proof, scoreboard, style = comparison.request.columns, comparison.proof, None, None
+    place = after % len(columns)
     if proof and columns[0].kind == "base" and columns[0].is_plain:
-        adapter_sha256 = proof.adapter_sha256[len(columns) - 1]
-        last = replace(columns[-1], said=())
-        scoreboard = evaluation_store.find_scoreboard(run, last, adapter_sha256)
-        style = headline_of(run, last, adapter_sha256)
-    prompts = zip(comparison.request.prompts, comparison.answers, strict=True)
-    pairs = tuple(AnswerPair(prompt, sides[0].text, sides[-1].text) for prompt, sides in prompts)
-    card = card_of_run(run, pairs, language)
-    base, adapter = (  # a column that is not the usual one says what it is
-        name if column == usual else f"{name} · {column.title(language)}"
-        for name, column, usual in ((card.base, columns[0], BASE), (card.adapter, columns[-1], ADAPTED))
-    )
-    return replace(card, base=base, adapter=adapter, scoreboard=scoreboard, style=style)
+        adapter_sha256 = proof.adapter_sha256[place]
+        adapted = replace(columns[place], said=())
+        scoreboard = evaluation_store.find_scoreboard(run, adapted, adapter_sha256)
+        style = headline_of(run, adapted, adapter_sha256)
+    pairs = answer_pairs(comparison, names or (base_name(run.config().model), metadata.name_of(run)), language, place)
+    base, adapter, *_ = pairs[0].names
+    return replace(card_of_run(run, pairs, language), base=base, adapter=adapter, scoreboard=scoreboard, style=style)
+
+
+def answer_pairs(
+    comparison: Comparison, names: tuple[str, str], language: str, after: int = 1
+) -> tuple[AnswerPair, ...]:
+    """Return the answers to each prompt: the first column's, those of the column `after`, then the others.
+
+    `names` are what base and adapter are called; a column that is not the usual one says what it is.
+    """
+    columns = comparison.request.columns
+    order = list(dict.fromkeys((0, after, *range(len(columns)))))
+    called = tuple(column_name(columns[number], *names, language) for number in order)
+    pairs = []
+    for prompt, sides in zip(comparison.request.prompts, comparison.answers, strict=True):
+        first, second, *more = (sides[number].text for number in order)
+        pairs.append(AnswerPair(prompt, first, second, tuple(more), called))
+    return tuple(pairs)
+
+
+def column_name(column: Column, base: str, adapter: str, language: str) -> str:
+    """Return what a card calls a column: the base's or the adapter's name, and what is not usual about it."""
+    column = replace(column, said=())
+    if column in (BASE, ADAPTED):
+        return base if column == BASE else adapter
+    title = column.title(language)
+    is_own = column.adapter == NOW or column.step is not None
+    return f"{base} · {title}" if column.kind == "base" else f"{adapter} · {title}" if is_own else title
 
 
 def card_of_run(run: Run, pairs: tuple[AnswerPair, ...], language: str) -> Card:

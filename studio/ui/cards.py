@@ -1,7 +1,6 @@
 """Make a before/after card of what was compared, as a file that may be downloaded."""
 
 import secrets
-from dataclasses import replace
 from pathlib import Path
 
 from studio import runs
@@ -19,26 +18,15 @@ _WRITERS = {"html": card_html.to_html, "markdown": comparison_card.to_markdown, 
 
 
 def card(comparison: Comparison | None, names: tuple[str, str], language: str) -> Card:
-    """Return the card of the first two columns of a comparison; `names` are what base and run are called.
+    """Return the card of a comparison with all its columns; `names` are what base and run are called.
 
-    It holds the run's scoreboard if there is one of this adapter.
+    It holds the run's scoreboard if there is one of the second column's adapter.
 
     Raises CompareError when there is nothing to put on it.
     """
     if comparison is None or not comparison.answers or len(comparison.answers[0]) < 2:
         raise CompareError("compare.no_pairs")
-    request = comparison.request
-    columns = request.columns[:2]
-    two = replace(
-        comparison,
-        request=replace(request, columns=columns),
-        answers=tuple(sides[:2] for sides in comparison.answers),
-    )
-    base, run = names
-    is_whole = columns[1].strength == 1 and columns[1].adapter == "now"
-    adapter = run if is_whole else f"{run} · {columns[1].title(language)}"
-    made = comparison_card_of(runs.find(request.run_id), two, language)
-    return replace(made, base=base, adapter=adapter)
+    return comparison_card_of(runs.find(comparison.request.run_id), comparison, language, after=1, names=names)
 
 
 def write(made: Card, kind: str) -> Path:

@@ -185,13 +185,31 @@ def _figure(value: float) -> str:
 
 def column_title(column: Column, number: int, base: str, run: str, language: str) -> str:
     """Return a column's heading: Before and After for the first two, and what answers there."""
+    head, name = _heading(column, number, base, run, language)
+    return f'<h2 class="heading">{html.escape(head)}<span class="name">{html.escape(name)}</span></h2>'
+
+
+def column_name(column: Column, number: int, base: str, run: str, language: str) -> str:
+    """Return a column's heading as plain text."""
+    return " · ".join(_heading(column, number, base, run, language))
+
+
+def _heading(column: Column, number: int, base: str, run: str, language: str) -> tuple[str, str]:
     sides = ("before", "after")
     head = text(f"ui.compare.{sides[number]}", language) if number < len(sides) else f"{number + 1}"
     is_result = replace(column, said=()) == ADAPTED
     name = column.title(language)
     if column.is_plain and (column.kind == "base" or is_result):
         name = base if column.kind == "base" else run
-    return f'<h2 class="heading">{html.escape(head)}<span class="name">{html.escape(name)}</span></h2>'
+    return head, name
+
+
+def settings_line(request: CompareRequest, language: str) -> str:
+    """Say how the columns were asked to answer: greedily or with which sampling, and how long at most."""
+    settings = request.generation
+    greedy = settings.temperature == 0
+    sampling = text(f"ui.compare.{'greedy' if greedy else 'sampled'}", language, **settings.model_dump())
+    return text("ui.compare.settings_line", language, sampling=sampling, tokens=settings.max_new_tokens)
 
 
 # The proof

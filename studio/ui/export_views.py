@@ -6,9 +6,11 @@ Pure functions without Gradio. Whatever comes from names, files or programs is e
 import html
 from collections.abc import Sequence
 
+from studio.compare.columns import ADAPTED, BASE, CompareRequest
 from studio.export.inventory import ExportEstimate, SavedExport
 from studio.export.request import KINDS, MERGED, RUNNER, Kind
 from studio.i18n import has, text
+from studio.reports.comparison_card import shortened
 from studio.ui import views
 from studio.ui.exporting import Going
 from studio.ui.failures import box
@@ -16,6 +18,8 @@ from studio.ui.runs_views import size
 from studio.ui.views import bar, day_and_time, said
 
 MOST_FILES = 12
+_SHORT = 60
+"""Characters of a prompt in the list of comparisons."""
 
 
 def offered() -> list[Kind]:
@@ -165,3 +169,11 @@ def takes_precision(kind: Kind) -> bool:
 def empty(language: str) -> str:
     """Return the words where there is no run to export."""
     return views.empty("ui.export.no_runs", language)
+
+
+def comparison(request: CompareRequest, language: str) -> str:
+    """Return the line that offers a comparison for the model card: its prompt, and its columns if not the usual two."""
+    prompt = shortened(" ".join(request.prompts[0].split()), _SHORT)
+    if request.columns == (BASE, ADAPTED):
+        return prompt
+    return f"{prompt} · {' | '.join(column.title(language) for column in request.columns)}"

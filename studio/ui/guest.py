@@ -31,7 +31,7 @@ EVENTS = {
     "studio.ui.guest": {"open_page"},
     "studio.ui.clock": {"look"},
     "studio.ui.tabs.compare_events": {"compare", "ask_on", "again", "change_view", "reopen", "done", "stop"},
-    "studio.ui.tabs.comparing": {"open_run", "show_news"},
+    "studio.ui.tabs.comparing": {"open_run", "show_measured", "show_news"},
     "studio.ui.tabs.ballot": {"begin", "vote", "reveal", "marked"},
     "studio.ui.tabs.present": {"present"},
 }
@@ -39,6 +39,7 @@ EVENTS = {
 ANSWERS, REST = "answers", "rest"
 AT_ONCE = {ANSWERS: 2, REST: 2}
 """Events of guests that are carried out at once: answers, which take the model, and all others. More wait."""
+OWNERS_TABS = ("prompts", "score", "sheet")
 MOST_SESSIONS = 1000
 """Guests' sessions that are kept; beyond these, the one that was not used for the longest time is forgotten."""
 LONGEST = 4000
@@ -100,7 +101,7 @@ def _hide(frame: Frame, views: comparing.Views) -> None:
     assert app is not None
     card = answers.card
     owner_only = [answers.outside.fold, answers.held_out, answers.add, card.kind, card.make, vote.export]
-    others = [block for block in app.blocks.values() if isinstance(block, gr.Tab) and block.id in ("score", "sheet")]
+    others = [block for block in app.blocks.values() if isinstance(block, gr.Tab) and block.id in OWNERS_TABS]
     for block in [frame.device, *owner_only, *others]:
         block.visible = False
     answers.numbers["max_new_tokens"].maximum = limits.MOST_TOKENS

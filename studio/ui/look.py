@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from studio.config import MappingConfig, RunConfig, SourceConfig
-from studio.errors import ModelError, panics_as_errors
+from studio.errors import DataError, ModelError, panics_as_errors
 from studio.i18n import Message
 from studio.ui import uploads
 from studio.ui.failures import message_of
@@ -150,7 +150,7 @@ def using(look: Look, mapping: Mapping[str, Any]) -> Look:
 
 
 def preview(look: Look, config: Callable[[], RunConfig], row: int) -> Look:
-    """Return the look with the preview of `row`, counted from 1; beyond the end it begins again."""
+    """Return the look with the preview of `row`, counted from 1; a row that is not there is refused."""
     from studio.data import prepare
     from studio.data.preview import preview_row
 
@@ -163,8 +163,14 @@ def preview(look: Look, config: Callable[[], RunConfig], row: int) -> Look:
         return replace(look, preview_failure=None if missing else error.message, model_missing=missing)
     except Exception as error:  # shown in the place of the preview
         return replace(look, preview_failure=message_of(error))
-    rows = prepare.table(config().data).reader.count
-    return replace(look, preview=shown, rows=rows, row=(row - 1) % rows + 1 if rows else row)
+    if shown.rows and not 1 <= row <= shown.rows:
+        return replace(look, preview_failure=DataError("ui.row_number", number=row, rows=shown.rows).message)
+    return replace(look, preview=shown, rows=prepare.table(config().data).reader.count)
+
+
+def step(look: Look, row: int, by: int) -> int:
+    """Return the number of the row before or after one; beyond the last it begins again, where the rows are counted."""
+    return (row + by - 1) % look.rows + 1 if look.rows else max(1, row + by)
 
 
 def jump(kind: str, look: Look, report: Any) -> int | None:

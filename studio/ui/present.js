@@ -1,17 +1,20 @@
-// The presentation's slides: each shows its prompt, then Before, then After. Arrows and space go on, Escape leaves.
+// The presentation's slides: each shows its prompt, then its columns one after the other. Arrows and space go on, Escape leaves.
 const dialog = () => document.querySelector('#stage dialog.stage');
 let slide = 0, step = 0;
+const columns = place => Number(dialog().querySelectorAll('.slide')[place].dataset.columns);
 const show = () => {
   const slides = [...dialog().querySelectorAll('.slide')];
-  slides.forEach((each, place) => { each.hidden = place !== slide; each.dataset.step = step; });
+  slides.forEach((each, place) => { each.hidden = place !== slide;
+    each.querySelectorAll('.shown').forEach((side, column) => side.classList.toggle('revealed', column < step));
+  });
   dialog().querySelector('.place').textContent = `${slide + 1} / ${slides.length}`;
   dialog().querySelector('[data-stage=on]').focus();
 };
 const go = by => {
   const last = dialog().querySelectorAll('.slide').length - 1;
-  if (by > 0) { if (step < 2) step += 1; else if (slide < last) { slide += 1; step = 0; } }
+  if (by > 0) { if (step < columns(slide)) step += 1; else if (slide < last) { slide += 1; step = 0; } }
   else if (step > 0) step -= 1;
-  else if (slide > 0) { slide -= 1; step = 2; }
+  else if (slide > 0) { slide -= 1; step = columns(slide); }
   show();
 };
 const leave = () => { if (document.fullscreenElement) document.exitFullscreen(); dialog()?.close(); };

@@ -28,11 +28,17 @@ def stage(pairs: Sequence[AnswerPair], base: str, run: str, language: str) -> st
 
 
 def _slide(pair: AnswerPair, base: str, run: str, language: str) -> str:
+    titles = (text("ui.compare.before", language), text("ui.compare.after", language), "3", "4")
+    columns = zip(("before", "after", "third", "fourth"), titles, pair.names or (base, run), pair.answers, strict=False)
     sides = "".join(
-        f'<div class="shown {side}"><h3>{html.escape(text(f"ui.compare.{side}", language))}'
+        f'<div class="shown {side}"><h3>{html.escape(title)}'
         f"<small>{html.escape(name)}</small></h3><p>{html.escape(words) or '–'}</p></div>"
-        for side, name, words in (("before", base, pair.before), ("after", run, pair.after))
+        for side, title, name, words in columns
     )
-    longest = max(len(pair.before), len(pair.after))
+    count = len(pair.answers)
+    longest = max(map(len, pair.answers)) * count // 2
     size = "longer" if longest > _LONGER else "long" if longest > _LONG else "short"
-    return f'<section class="slide {size}" hidden><h2>{html.escape(pair.prompt)}</h2><div>{sides}</div></section>'
+    return (
+        f'<section class="slide {size}" data-columns="{count}" hidden>'
+        f"<h2>{html.escape(pair.prompt)}</h2><div>{sides}</div></section>"
+    )

@@ -4,8 +4,10 @@ Pure functions without Gradio. Whatever comes from rows and answers is escaped b
 """
 
 import html
+from collections.abc import Sequence
 from typing import Literal
 
+from studio.compare.columns import Column
 from studio.compare.comparison import AnswerPair
 from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.scoreboard import Scoreboard
@@ -38,6 +40,23 @@ def progress(evaluation: Evaluation | None, language: str, going: bool) -> str:
     share = evaluation.done / evaluation.total if evaluation.total else None
     notes = "".join(f'<p class="hint">{html.escape(said(note, language))}</p>' for note in evaluation.notes)
     return f'<div class="scan">{bar(share, label)}<span>{html.escape(label)}</span></div>{notes}'
+
+
+def measured_at(evaluation: Evaluation | None, language: str) -> str:
+    """Say which adapter an evaluation has measured, how strong, and on how many rows; empty before the first row."""
+    if evaluation is None or not evaluation.pairs:
+        return ""
+    about = text("ui.score.at", language, column=evaluation.column.title(language), rows=len(evaluation.pairs))
+    return f'<p class="hint">{html.escape(about)}</p>'
+
+
+def others(column: Column, measured: Sequence[Column], language: str) -> str:
+    """Say that a column is not measured, and which ones are; what to press where none is."""
+    if not measured:
+        return empty("ui.score.empty", language)
+    names = " · ".join(each.title(language) for each in measured)
+    about = text("ui.score.others", language, column=column.title(language), measured=names)
+    return f'<p class="empty">{html.escape(about)}</p>'
 
 
 def measures(board: Scoreboard | None, language: str) -> str:

@@ -1,15 +1,18 @@
 """A run keeps its single comparisons: they open again as they were, and the oldest go first."""
 
 import errno
+import threading
 from dataclasses import replace
 
 import pytest
 from asking import GREEDY, SAMPLED, compare
 from following import trained
 
-from studio.compare import comparison_history
-from studio.compare.columns import ADAPTED, BASE, Column
+from studio import gpu
+from studio.compare import compare_job, comparison_history
+from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
 from studio.data.conversation import Turn
+from studio.errors import DeviceError
 from studio.journal import Journal
 
 
@@ -54,3 +57,32 @@ def test_a_full_disk_takes_nobodys_answers_away(run, monkeypatch):
     assert made.proof is not None
     assert "No space left" in made.notes[-1].text()
     assert comparison_history.load_all(run) == []
+
+
+def test_a_batch_is_stored_before_and_after_it_is_answered_apart_from_single_comparisons(run, monkeypatch):
+    stored, save = [], comparison_history.save
+    monkeypatch.setattr(
+        comparison_history, "save", lambda run, made, **kind: (stored.append(made), save(run, made, **kind))
+    )
+    request = CompareRequest(run.id, ("What is 3?", "hi"), GREEDY)
+    made = gpu.thread().compare(request, batch=True).result()
+    assert [len(each.answers) for each in stored] == [0, 2]
+    [batch] = comparison_history.load_all(run, batch=True)
+    assert batch.comparison == made
+    assert comparison_history.load_all(run) == []
+
+
+def test_a_batch_is_refused_while_a_run_is_trained(run):
+    request = CompareRequest(run.id, ("hi",), GREEDY)
+    with pytest.raises(DeviceError, match=run.id):
+        compare_job.compare(request, None, run, print, threading.Event(), batch=True)
+    assert comparison_history.batch_stamp(run) is None
+
+
+def test_a_column_that_is_taken_away_answers_no_further_turn(run):
+    made = compare(run, "What is 3?", columns=(BASE, ADAPTED, replace(ADAPTED, strength=0.5)))
+    two = made.without(2)
+    assert two.request.columns == made.request.columns[:2]
+    assert two.texts() == made.texts()[:2]
+    assert two.proof.adapter_sha256 == made.proof.adapter_sha256[:2]
+    assert len(two.next_turn("And 4?").columns) == 2

@@ -74,6 +74,10 @@ def test_the_newest_is_shown_and_a_scoreboard_is_found_by_its_adapter(run):
     whole = evaluate(run).result()
     half = evaluate(run, column=Column(strength=0.5), forgetting=False).result()
     assert evaluation_store.newest(run).id == half.id
+    assert evaluation_store.newest(run, ADAPTED).id == whole.id
+    assert evaluation_store.newest(run, Column(strength=0.5)).column == half.column == Column(strength=0.5)
+    assert evaluation_store.newest(run, Column(strength=0.7)) is None
+    assert evaluation_store.measured_columns(run) == [half.column, ADAPTED]
     adapter = sha256(run.adapter / "adapter_model.safetensors")
     assert evaluation_store.find_scoreboard(run, ADAPTED, adapter) == whole.board
     assert evaluation_store.find_scoreboard(run, Column(strength=0.5), adapter) == half.board

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from exporting import GREEDY, without_chat_template
@@ -12,23 +13,31 @@ from following import trained
 from huggingface_hub import ModelCard
 
 from studio import gpu
-from studio.compare.columns import ADAPTED, BASE, CompareRequest, EvaluationRequest
+from studio.compare import comparison_history
+from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, EvaluationRequest
 from studio.export import adapter, code_snippets, merge, model_card
 from studio.export.export_context import load_context
 from studio.export.sample_answers import SampleAnswers
 from studio.runs import metadata
+from studio.train import samples
 
 
-def written(run, folder, language="en"):
-    adapter.export(load_context(run, language), folder)
+def written(run, folder, language="en", comparisons=None):
+    adapter.export(load_context(run, language, comparisons), folder)
     return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def chosen(run, *prompts):
+    """Return the ids of the saved comparisons, or of those of some prompts."""
+    saved = comparison_history.load_all(run)
+    return tuple(one.id for one in saved if not prompts or one.comparison.request.prompts[0] in prompts)
 
 
 def test_it_tells_the_run_from_its_directory(finished_run, tiny_model, tmp_path):
     gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
     said = gpu.thread().evaluate(EvaluationRequest(finished_run.id, limit=3, forgetting=False)).result()
     metadata.rename(finished_run, "A <b>captain</b> | *old*")
-    text = written(finished_run, tmp_path / "mine")
+    text = written(finished_run, tmp_path / "mine", comparisons=chosen(finished_run))
     assert "# A \\<b\\>captain\\</b\\> \\| \\*old\\*" in text
     assert finished_run.resolved()["data"] in text
     assert finished_run.resolved()["base"]["weights"] in text
@@ -40,7 +49,7 @@ def test_it_tells_the_run_from_its_directory(finished_run, tiny_model, tmp_path)
     assert "What is 3?" in text
     assert str(tiny_model.parent) not in text
     assert str(finished_run.path.parent.parent.parent) not in text
-    shown = SampleAnswers(load_context(finished_run))
+    shown = SampleAnswers(load_context(finished_run, comparisons=chosen(finished_run)))
     assert [pair.prompt for pair in shown.pairs] == ["What is 3?"]
     assert shown.pairs[0].after in text
 
@@ -63,11 +72,30 @@ def test_the_curve_and_the_page_lie_beside_it(finished_run, tmp_path):
 
 def test_answers_of_another_adapter_are_not_shown(finished_run, tmp_path):
     gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), GREEDY, (BASE, ADAPTED))).result()
-    assert SampleAnswers(load_context(finished_run)).from_comparisons
+    ids = chosen(finished_run)
+    assert SampleAnswers(load_context(finished_run, comparisons=ids)).from_comparisons
     weights = finished_run.adapter / "adapter_model.safetensors"
     held = weights.read_bytes()
     weights.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
-    assert SampleAnswers(load_context(finished_run)).from_comparisons == ()
+    assert SampleAnswers(load_context(finished_run, comparisons=ids)).from_comparisons == ()
+
+
+def test_pinned_prompts_are_in_it_by_default_and_others_where_they_are_chosen(finished_run, tmp_path):
+    pinned = samples.read(finished_run).prompts[0]
+    thirds = (BASE, replace(ADAPTED, strength=0.5), Column("base", system="Be brief."))
+    long = "Tell me all of it. " * 42
+    for prompt, columns in ((pinned, (BASE, ADAPTED)), (long, thirds)):
+        gpu.thread().compare(CompareRequest(finished_run.id, (prompt,), GREEDY, columns)).result()
+    answers = SampleAnswers(load_context(finished_run))
+    assert [pair.prompt for pair in answers.pairs] == [pinned]
+
+    text = written(finished_run, tmp_path / "mine", comparisons=chosen(finished_run, long))
+    assert pinned not in text.split("## Before and after")[1].split("\n## ")[0]
+    assert long not in text
+    assert "[…]" in text
+    assert "at 50 %" in text
+    assert "with a system prompt" in text
+    assert long.strip() in (tmp_path / "mine" / model_card.PAGE).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -26,3 +26,21 @@ def test_a_row_is_split_where_its_answer_begins(said, adds_bos, prompt, answer):
     render = ChatRenderer(tokenizer, None) if len(said) > 1 else PlainRenderer(tokenizer)
     row = held_out._training_row(turns, render.example(turns, {}).segments, tokenizer)
     assert (tokenizer.decode(row.ids), tokenizer.decode(row.answer)) == (prompt, answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "left_out"),
+    [
+        ("lines.txt", "What?\n\nWhy?\n", 0),
+        ("table.csv", "id,prompt\n1,What?\n2,Why?\n3,\n", 1),
+        ("named.csv", "category,질문\nx,What?\ny,Why?\n", 0),
+        ("rows.jsonl", '{"id": 1, "prompt": "What?"}\n{"id": 2, "prompt": "Why?"}\n{bad\n', 1),
+        ("first.csv", "things,id\nWhat?,1\nWhy?,2\n", 0),
+        ("answered.csv", "prompt,completion\nWhat?,That.\nWhy?,So.\n", 0),
+    ],
+)
+def test_prompts_are_read_from_the_column_with_their_name_and_rows_without_one_are_counted(
+    tmp_path, name, content, left_out
+):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert held_out.read_prompts(tmp_path / name) == (["What?", "Why?"], left_out)

@@ -21,11 +21,16 @@ def made(tiny_config, monkeypatch):
     return replace(one, request=replace(one.request, run_id=run.id))
 
 
-def test_a_card_is_about_the_first_two_columns_and_names_them(made):
+def test_a_card_has_all_columns_and_names_them(made):
     card = cards.card(made, ("SmolLM2", "run 1"), "en")
 
     assert (card.pairs[0].before, card.pairs[0].after) == ("Boil it.", "<b>Aye</b>")
     assert (card.base, card.adapter) == ("SmolLM2", "run 1 · Adapter of this run at 50 %")
+    assert [(side.kind, side.name) for side in card.sides(card.pairs[0])] == [
+        ("before", "SmolLM2"),
+        ("after", "run 1 · Adapter of this run at 50 %"),
+        ("third", "SmolLM2 · Base model, with a system prompt"),
+    ]
 
 
 @pytest.mark.parametrize("kind", cards.KINDS)

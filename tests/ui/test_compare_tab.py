@@ -118,6 +118,9 @@ def test_compare_strength_scoreboard_vote_and_card(page_url, browser, finished_r
     compare_in_all_columns(one)
     scoreboard(one)
     assert json.loads(one.card("JSON"))["scoreboard"] is None  # which was measured at 100 %, and this is at 150
+    expect(one.at("#score-progress")).to_contain_text(one.say("compare.column.now"))  # there are scores of it alone
+    expect(one.at("#measures table")).to_have_count(0)
+    one.strength_to(100)
     one.vote("Kim", "1234", total=4)
 
     other = Session(browser, page_url, "ko")
@@ -183,6 +186,8 @@ def scoreboard(one: Session) -> None:
     expect(one.at("#measures table")).to_be_visible(timeout=SLOW)
     expect(one.at("#score-progress")).to_contain_text(one.say("ui.score.done", done=8))
     expect(one.at("#measures")).to_contain_text(one.say("compare.measures.chrf.name"))
+    at = one.say("ui.score.at", column=one.say("compare.column.now"), rows=4)
+    expect(one.at("#score-sentence")).to_contain_text(at)
     expect(one.at("#forgetting table")).to_be_visible()
     one.choose("#score-order", "ui.score.orders.all")
     expect(one.at("#score-rows summary")).to_have_count(4)
@@ -205,6 +210,8 @@ def found_on_disk(other: Session) -> None:
     expect(other.at("#answer-before .asked")).to_have_text(["What is <b>3</b>?"])
     expect(other.at("#prompt textarea")).to_have_value("What is <b>3</b>?")
     other.verified()
+    other.strength_to(100)
+    other.verified()
     other.view("score")
     expect(other.at("#score-progress")).to_contain_text(other.say("ui.score.done", done=8))
     expect(other.at("#measures")).to_contain_text(other.say("compare.measures.chrf.name"))
@@ -217,6 +224,7 @@ def reading_sheet(other: Session) -> None:
     other.choose("#sheet-natural", "compare.sheet.no")
     other.at("#sheet-note textarea").fill("=어색해요")
     other.at("#sheet-save").click()
+    expect(other.at("#sheet-progress")).to_contain_text(other.say("compare.column.now"))
     expect(other.at("#sheet-progress")).to_contain_text(other.say("ui.vote.progress", done=1, total=8))
     assert "'=어색해요" in other.downloads(other.button("ui.sheet.export")).decode("utf-8-sig")
 

@@ -7,6 +7,8 @@ import pytest
 from playwright.sync_api import expect
 from test_cockpit import open_page
 
+from studio import gpu
+from studio.compare.columns import CompareRequest
 from studio.i18n import text
 from studio.ui import exporting
 
@@ -22,6 +24,7 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
     def tab(name):
         page.get_by_role("tab", name=text(f"ui.tabs.{name}"), exact=True).click()
 
+    gpu.thread().compare(CompareRequest(finished_run.id, ("What is 3?",), finished_run.config().generation)).result()
     page = open_page(browser, page_url, "en")
 
     # From the end of Train, and from the run's own page
@@ -46,6 +49,12 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
     expect(page.locator("#export-holds")).to_contain_text("adapter_model.safetensors", timeout=SLOW)
     expect(page.locator("#export-result")).to_be_hidden()
 
+    # One's own comparison is in the model card once it is chosen
+    page.locator("#ui-export-comparisons > button").click()
+    page.locator("#card-comparisons input").click()
+    page.get_by_role("option", name="What is 3?").click()
+    expect(page.locator("#card-comparisons .token")).to_have_count(1)
+
     # Made, and checked in a fresh process; a page that is opened meanwhile shows it too
     page.locator("#export-go").click()
     expect(page.locator("#export-progress [role=progressbar]")).to_be_visible(timeout=SLOW)
@@ -69,6 +78,7 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
         assert packed.testzip() is None
         assert json.loads(packed.read("adapter/restyle.json"))["run"] == finished_run.id
         assert "adapter/adapter_model.safetensors" in packed.namelist()
+        assert "What is 3?" in packed.read("adapter/README.md").decode()
 
     # Sent to the Hub, with a token for this once
     page.locator("#push > button").click()

@@ -1,7 +1,10 @@
 """The slides of the presentation."""
 
+from dataclasses import replace
+
 from test_compare_views import comparison
 
+from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.comparison import AnswerPair
 from studio.ui import present_views
 from studio.ui.tabs import present
@@ -21,5 +24,17 @@ def test_long_answers_are_set_smaller_and_slides_are_limited():
 
 
 def test_the_last_comparison_comes_first_and_nothing_twice():
-    assert present.pairs(comparison("one", "two"), None) == [AnswerPair("How?", "one", "two")]
-    assert present.pairs(None, None) == []
+    called = ("base", "run")
+    [pair] = present.pairs(comparison("one", "two"), None, called, "en")
+    assert pair == AnswerPair("How?", "one", "two", (), called)
+    assert present.pairs(None, None, called, "en") == []
+
+
+def test_a_slide_has_the_columns_that_were_compared_with_their_names():
+    columns = (BASE, replace(ADAPTED, strength=0.5), Column("base", system="Be brief."))
+    [pair] = present.pairs(comparison("one", "two", columns), None, ("base", "run"), "en")
+    slide = present_views.stage([pair], "base", "run", "en")
+    assert 'data-columns="3"' in slide
+    assert slide.count('class="shown') == 3
+    assert "run · Adapter of this run at 50 %" in slide
+    assert "base · Base model, with a system prompt" in slide

@@ -104,7 +104,12 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     dashed = page.locator('#overlay path[stroke="#d97706"]').first
     expect(dashed).to_have_css("stroke-dasharray", "8px, 4px")
 
-    # What was chosen survives a reload
+    # Cleared, the boxes that were clicked are empty; what was chosen survives a reload
+    button("ui.runs.forget").click()
+    expect(page.locator("#runs-table input:checked")).to_have_count(0)
+    for run in (first, second):
+        page.locator(f"#choose-{run.id}").check()
+    expect(page.locator("#overlay-card")).to_be_visible()
     page.reload()
     show_runs(page)
     expect(page.locator(f"#choose-{second.id}")).to_be_checked()
@@ -131,6 +136,8 @@ def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     expect(page.locator("#undone")).to_contain_text("Renamed <b>")
     expect(other.locator("#runs-table tbody tr")).to_have_count(3)
     page.locator("#undo").click()
+    expect(page.locator("#run-head")).to_contain_text("Renamed <b>")
+    button("ui.runs.back").click()
     expect(rows).to_have_count(4)
     page.locator(f"#open-{third.id}").click()
     expect(page.locator("#run-head")).to_contain_text("third")

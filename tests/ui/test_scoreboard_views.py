@@ -1,10 +1,12 @@
 """What the scoreboard shows of an evaluation."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from studio.compare.columns import ADAPTED
 from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import score
@@ -89,3 +91,13 @@ def test_a_reference_stands_only_where_closer_to_it_is_better():
     for line in lines:
         assert (title in line) == (direction in line)
         assert "–" not in line
+
+
+def test_scores_say_what_was_measured_and_others_are_only_named():
+    half = replace(ADAPTED, strength=0.5)
+    made = replace(evaluation(), column=half)
+    assert "at 50 %" in views.measured_at(made, "en")
+    assert views.measured_at(None, "en") == ""
+    about = views.others(ADAPTED, [half], "en")
+    assert "Adapter of this run. There are scores of: Adapter of this run at 50 %" in about
+    assert text("ui.score.empty", "ko") in views.others(ADAPTED, [], "ko")

@@ -23,6 +23,7 @@ from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
 from studio.ui.page import browser_state
+from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
 
@@ -195,7 +196,7 @@ def counted(tab: BallotTab, now: Standing, ballot: Ballot, lang: str) -> dict[An
     mine = views.progress(*ballot.progress(now.who), lang) if now.who else ""
     shown_now = now.revealed and votes > 0
     return {
-        tab.progress: mine + views.turnout(votes, voters, lang),
+        tab.progress: mine + views.turnout(votes, voters, lang) + measured_at(now.found, lang),
         tab.reveal: gr.update(interactive=votes > 0),
         tab.export: gr.update(interactive=shown_now),
         tab.result: (
@@ -231,7 +232,7 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
         if now.item is None:
             return {tab.item: None}
         ballot = now.ballot()
-        ballot.vote(now.who, now.item, choice, _place(request))
+        ballot.vote(now.who, now.item, choice, _place(request), evaluation=now.found.id if now.found else "")
         return render(tab, now.went_on(ballot), language)
 
     @shown(language)

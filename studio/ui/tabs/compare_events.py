@@ -40,6 +40,11 @@ def after(run_id: str | None, checkpoint: str | None, strength: float | None) ->
     if not run_id:
         raise CompareError("ui.no_run")
     _refuse_path(checkpoint or NOW)
+    return column_at(checkpoint, strength)
+
+
+def column_at(checkpoint: str | None, strength: float | None) -> Column:
+    """Return the column of a checkpoint at a strength in percent; the run's result at its full one without these."""
     return Column("adapter", checkpoint or NOW, strength=(100 if strength is None else strength) / 100)
 
 
@@ -66,6 +71,13 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
             yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
 
 
+def asked_for(values: Sequence[Any], count: int) -> tuple[str, GenerationConfig, tuple[Column, ...]]:
+    """Return the run, how to answer, and the columns; `values` are those of the `count` settings, then of `columns`."""
+    run_id, checkpoint, strength, *numbers = values[:count]
+    columns = (BASE, after(run_id, checkpoint, strength), *added(values[count], values[count + 1 :]))
+    return run_id, settings_of(run_id, numbers), columns
+
+
 def _refuse_path(named: str) -> None:
     """Raise ModelError for a folder: the page offers none, and others may reach it."""
     if not re.fullmatch(r"[\w-]+", named) and not named.startswith(PREFIX) and not hub_adapters.is_hub_id(named):
@@ -82,14 +94,12 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
 
     @shown(language)
     def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
-        run_id, checkpoint, strength, *numbers = values[:count]
-        column = after(run_id, checkpoint, strength)
+        run_id, settings, columns = asked_for(values, count)
         if not (prompt or "").strip():
             raise CompareError("ui.no_prompt")
-        columns = (BASE, column, *added(values[count], values[count + 1 :]))
         for each in columns:
             examples.require_unasked(each.shots, prompt)
-        asked = CompareRequest(run_id, (prompt.strip(),), settings_of(run_id, numbers), columns)
+        asked = CompareRequest(run_id, (prompt.strip(),), settings, columns)
         yield from _ask(tab, asked, view, language, request)
 
     @shown(language)
@@ -205,9 +215,9 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
 
     def add(open_: tuple[bool, ...]) -> list[Any]:
         place = open_.index(False)
-        return show(tuple(was or number == place for number, was in enumerate(open_)))
+        return opened_rows(tuple(was or number == place for number, was in enumerate(open_)))
 
-    def show(open_: tuple[bool, ...]) -> list[Any]:
+    def opened_rows(open_: tuple[bool, ...]) -> list[Any]:
         return [open_, gr.update(interactive=not all(open_)), *(gr.update(visible=is_open) for is_open in open_)]
 
     @shown(language)
@@ -245,16 +255,25 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
             for extra, chosen in zip(tab.extras, who, strict=True)
         }
 
+    outputs = [tab.open, tab.add, *rows, *tab.of_answers]
     whose = [tab.run, tab.open, *(extra.who for extra in tab.extras)]
     shows = [tab.open, tab.add, *rows, *(part for extra in tab.extras for part in extra.inputs)]
     outside.connect(tab.outside, frame, whose, shows, arrived, gone)
     tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
     for number, extra in enumerate(tab.extras):
 
-        def remove(open_: tuple[bool, ...], number: int = number) -> list[Any]:
-            return show(tuple(was and place != number for place, was in enumerate(open_)))
+        @shown(language)
+        def remove(
+            view: View, last: Comparison | None, open_: tuple[bool, ...], number: int = number
+        ) -> dict[Any, Any]:
+            still = tuple(was and place != number for place, was in enumerate(open_))
+            updates = dict(zip([tab.open, tab.add, *rows], opened_rows(still), strict=True))
+            column = 2 + sum(open_[:number])
+            if last is None or last.proof is None or not len(last.request.columns) > max(column, 2 + sum(still)):
+                return updates
+            return {**updates, **show.opened(tab, last.without(column), view, language)}
 
-        extra.remove.click(remove, tab.open, [tab.open, tab.add, *rows], **QUIET)
+        extra.remove.click(remove, [tab.view, tab.last, tab.open], outputs, trigger_mode="always_last", **QUIET)
         extra.who.input(
             change_who,
             [tab.run, tab.prompt, extra.who, extra.shots],

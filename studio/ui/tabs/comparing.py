@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from studio.compare.columns import Column
 from studio.compare.comparison import Comparison
 from studio.evaluate.evaluation_store import Evaluation, Stamp
 from studio.ui import clock
@@ -13,6 +14,7 @@ from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, compare_shown, present, scoreboard, sheet
+from studio.ui.tabs.own_prompts import OwnPrompts
 from studio.ui.tabs.style_card import StyleCard
 from studio.ui.words import Words
 
@@ -35,6 +37,13 @@ class Kept(NamedTuple):
     item: str | None = None
     revealed: bool = False
     votes: tuple[int, int] | None = None
+    checkpoint: str | None = None
+    strength: float | None = None
+
+    @property
+    def column(self) -> Column:
+        """The adapter that the head of the tab names, whose scores, votes and readings are shown."""
+        return compare_events.column_at(self.checkpoint, self.strength)
 
     def vote(self, run_id: str | None, found: Evaluation | None) -> ballot.Standing:
         """Return how the vote on an evaluation of a run stands."""
@@ -51,6 +60,7 @@ class Views:
     sheet: sheet.SheetTab
     slides: gr.HTML
     style: StyleCard
+    prompts: OwnPrompts
     on_screen: gr.State
     """The run whose answers and scores are shown."""
 
@@ -63,6 +73,7 @@ class Views:
             *(score.order, score.found, score.seen),
             *(self.sheet.reader, self.sheet.item),
             *self.vote.standing,
+            *(answers.checkpoint, answers.strength),
         ]
 
     @property
@@ -83,6 +94,8 @@ def build(words: Words) -> Views:
         with words.make(gr.Tab, label="ui.compare.tabs.answers", id="answers"):
             answers = compare.build(words, head)
             slides = present.build()
+        with words.make(gr.Tab, label="ui.compare.tabs.prompts", id="prompts"):
+            prompts = OwnPrompts(words)
         with words.make(gr.Tab, label="ui.compare.tabs.score", id="score"):
             style = StyleCard(words)
             score = scoreboard.build(words)
@@ -90,7 +103,7 @@ def build(words: Words) -> Views:
             vote = ballot.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides, style, gr.State(None))
+    return Views(answers, score, vote, read, slides, style, prompts, gr.State(None))
 
 
 def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
@@ -98,7 +111,7 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
 
     Whoever is in the middle of a vote or of reading stays there, as long as the answers are still the same.
     """
-    stands = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+    stands = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
     found = stands[views.score.found]
     pairs = {pair.id for pair in ballot.pairs_of(found)}
     vote = kept.vote(run_id, found)
@@ -122,7 +135,7 @@ def news(views: Views, language: str, run_id: str | None, kept: Kept, request: g
     """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
     updates = {}
     if scoreboard.stamp(run_id, kept.seen, request) != kept.seen:
-        updates = scoreboard.stands(views.score, run_id, kept.found, kept.order, language)
+        updates = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
         if _answers_of(updates[views.score.found]) != _answers_of(kept.found):
             return evaluated(views, language, run_id, kept)
     return updates | ballot.news(views.vote, kept.vote(run_id, kept.found), language)
@@ -149,7 +162,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
         return news(views, language, run_id, Kept(*kept), request) or gr.skip()
 
     @shown(language)
-    def look(run_id: str | None, *kept: Any) -> dict[Any, Any]:
+    def show_measured(run_id: str | None, *kept: Any) -> dict[Any, Any]:
         return evaluated(views, language, run_id, Kept(*kept))
 
     @shown(language)
@@ -174,7 +187,10 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
     sheet.connect(views.sheet, answers, views.score.found, frame)
     present.connect(views.slides, answers, views.score.found, frame)
     measured = scoreboard.connect(views.score, answers, frame)
-    measured.then(look, [answers.run, *views.kept], views.measured, **QUIET)
+    inputs = [answers.run, *views.kept]
+    measured.then(show_measured, inputs, views.measured, **QUIET)
+    at = [answers.checkpoint.change, answers.strength.change]
+    gr.on(at, show_measured, inputs, views.measured, trigger_mode="always_last", **QUIET)
     opened = answers.run.change(
         open_run,
         [answers.run, views.on_screen, answers.prompt, *views.kept],
@@ -182,10 +198,9 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
         cancels=[*streams, measured],
         **QUIET,
     )
-    inputs = [answers.run, *views.kept]
     watches = [clock.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
-        watches.append(views.style.connect(answers, frame))
+        watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]
         offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
         for event in (offered, opened):
             answer_after(event, views.on_screen)

@@ -316,8 +316,12 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     parts[MAPPING + "shape"].change(
         lambda chosen: show.shape(parts, chosen), parts[MAPPING + "shape"], mapping, **QUIET
     )
-    for event, step in {row.previous.click: -1, row.following.click: 1}.items():
-        show_again(event(lambda number, step=step: int(number or 1) + step, row.number, row.number, **QUIET))
+    for event, by in {row.previous.click: -1, row.following.click: 1}.items():
+
+        def go_on(look: Look, number: float | None, by: int = by) -> int:
+            return looks.step(look, int(number or 1), by)
+
+        show_again(event(go_on, [tab.look, row.number], row.number, **QUIET))
     for kind, button in row.jumps.items():
         asked = [tab.look, tab.checked, gr.State(kind)]
         show_again(button.click(jump, asked, row.number, **QUIET))

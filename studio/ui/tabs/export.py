@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from studio.ui import export_views, launch
+from studio.ui.tabs.card_comparisons import CardComparisons
 from studio.ui.tabs.compare import COPY
 from studio.ui.words import Words
 
@@ -40,6 +41,7 @@ class ExportTab:
     holds: gr.HTML
     precision: gr.Dropdown
     converter: gr.Textbox
+    comparisons: CardComparisons
     verify: gr.Checkbox
     go: gr.Button
     stop: gr.Button
@@ -110,6 +112,7 @@ def build(words: Words) -> ExportTab:
                         visible=False,
                         elem_id="export-converter",
                     )
+                comparisons = CardComparisons(words)
                 verify = words.make(
                     gr.Checkbox, label="ui.export.verify", info="ui.export.verify_help", value=True, visible=False
                 )
@@ -144,6 +147,7 @@ def build(words: Words) -> ExportTab:
         holds=holds,
         precision=precision,
         converter=converter,
+        comparisons=comparisons,
         verify=verify,
         go=go,
         stop=stop,

@@ -7,6 +7,7 @@ import gradio as gr
 from studio.compare.comparison import AnswerPair, Comparison
 from studio.errors import CompareError
 from studio.evaluate.evaluation_store import Evaluation
+from studio.reports.run_card import answer_pairs
 from studio.ui import present_views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
@@ -23,12 +24,18 @@ def build() -> gr.HTML:
     return gr.HTML(elem_id="stage", js_on_load=code)
 
 
-def pairs(last: Comparison | None, found: Evaluation | None) -> list[AnswerPair]:
-    """Return what there is to present: the last comparison, then the scoreboard's rows; each once."""
-    there = []
-    if last is not None and last.answers and len(last.answers[0]) > 1:
-        there.append(AnswerPair(last.request.prompts[0], *last.texts()[:2]))
-    return list({pair.id: pair for pair in [*there, *pairs_of(found)]}.values())
+def pairs(
+    last: Comparison | None, found: Evaluation | None, called: tuple[str, str], language: str
+) -> list[AnswerPair]:
+    """Return what there is to present: the last comparison with all its columns, then the scoreboard's rows; each once.
+
+    `called` is what base and run are called.
+    """
+    there = answer_pairs(last, called, language)[:1] if last and last.answers and len(last.answers[0]) > 1 else ()
+    each_once: dict[str, AnswerPair] = {}
+    for pair in [*there, *pairs_of(found)]:
+        each_once.setdefault(pair.id, pair)
+    return list(each_once.values())
 
 
 def connect(slides: gr.HTML, head: CompareTab, found: gr.State, frame: Frame) -> None:
@@ -37,10 +44,11 @@ def connect(slides: gr.HTML, head: CompareTab, found: gr.State, frame: Frame) ->
 
     @shown(language)
     def present(run_id: str | None, last: Comparison | None, found: Evaluation | None) -> str:
-        there = pairs(last, found)
+        called = names(run_id, language)
+        there = pairs(last, found, called, language)
         if not there:
             raise CompareError("compare.no_pairs")
-        return present_views.stage(there, *names(run_id, language), language)
+        return present_views.stage(there, *called, language)
 
     event = head.present.click(present, [head.run, head.last, found], slides, **QUIET)
     event.then(None, None, None, js=_OPEN)

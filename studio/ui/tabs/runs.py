@@ -24,11 +24,16 @@ _ASK = (
     " given.ticked = ticked.map(box => box.dataset.run); given.at = performance.now(); }"
     " if (given.do === 'choose' && ticked.length > most) { event.preventDefault(); given.do = 'too-many'; }"
     " trigger('click', given); });"
-    " new MutationObserver(() => { if (last && document.activeElement === document.body)"
+    " new MutationObserver(changes => { for (const {type, target} of changes)"
+    " if (type === 'attributes') target.checked = target.hasAttribute('checked');"
+    " if (last && document.activeElement === document.body)"
     " document.getElementById(last)?.focus({preventScroll: true}); })"
-    ".observe(element, {childList: true, subtree: true});"
+    ".observe(element, {childList: true, subtree: true, attributeFilter: ['checked']});"
 )
-"""Makes the buttons and boxes inside the HTML events of their component, and keeps the focus when it is drawn again."""
+"""Makes the buttons and boxes inside the HTML events of their component, and keeps the focus when it is drawn again.
+
+Gradio changes the attribute of a box alone, which no longer moves one that somebody has clicked.
+"""
 
 
 @dataclass(frozen=True)

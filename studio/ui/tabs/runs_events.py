@@ -132,6 +132,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
     def undo(look: Shown, kind: str, seen: Seen | None) -> Any:
         if seen and seen.deleted:
             trash.restore(seen.deleted)
+            look = replace(look, open=seen.deleted)  # its page was shown
         return show(look, kind, replace(seen or Seen(), deleted=None))
 
     @act(tab.empty.click)

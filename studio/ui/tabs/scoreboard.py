@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio import runs
-from studio.compare.columns import EvaluationRequest
+from studio.compare.columns import Column, EvaluationRequest
 from studio.errors import CompareError, RunError
 from studio.evaluate import evaluation_store
 from studio.evaluate.evaluation_store import Evaluation
@@ -104,7 +104,7 @@ def render(tab: ScoreTab, found: Evaluation | None, order: Order, language: str,
     forgetting = found.forgetting if found else None
     return {
         tab.progress: views.progress(found, language, going),
-        tab.sentence: f'<p class="told">{views.sentence(board, language)}</p>',
+        tab.sentence: f'<p class="told">{views.sentence(board, language)}</p>{views.measured_at(found, language)}',
         tab.measures: views.measures(board, language) or views.empty("ui.score.later", language),
         tab.forgetting_title: gr.update(visible=forgetting is not None),
         tab.forgetting: _forgetting(forgetting, language),
@@ -117,18 +117,21 @@ def _forgetting(board: Any, language: str) -> str:
     return f"<p>{views.sentence(board, language)}</p>{views.measures(board, language)}" if board else ""
 
 
-def stands(tab: ScoreTab, run_id: str | None, found: Evaluation | None, order: Order, language: str) -> dict[Any, Any]:
-    """Return what shows how the run's newest evaluation stands on disk; `found` is what this session knows.
+def stands(
+    tab: ScoreTab, run_id: str | None, column: Column, found: Evaluation | None, order: Order, language: str
+) -> dict[Any, Any]:
+    """Return what shows how the newest evaluation of a column stands on disk; `found` is what this session knows.
 
-    While another one goes on, the measures and the rows stay those of `found`, which may be voted on.
+    While another one goes on, the measures and the rows stay those of `found`, if it is of this column: its answers may
+    be voted on. Nothing is shown of other columns, but that there is something.
     """
-    now, seen = _on_disk(run_id)
+    now, seen, others = _on_disk(run_id, column)
     going = now is not None and now.running
-    known = now if found is None or not going else found
+    known = now if not going else found if found is not None and found.column == column else None
     return {
-        **render(tab, known, order, language, going),
-        tab.progress: views.progress(now, language, going),
-        tab.found: found if going else now,
+        **render(tab, known or now, order, language, going),
+        tab.progress: views.progress(now, language, going) if now else views.others(column, others, language),
+        tab.found: known,
         tab.seen: seen,
         **buttons(tab, run_id, going),
     }
@@ -155,15 +158,18 @@ def stamp(
         return seen
 
 
-def _on_disk(run_id: str | None) -> tuple[Evaluation | None, evaluation_store.Stamp | None]:
+def _on_disk(
+    run_id: str | None, column: Column
+) -> tuple[Evaluation | None, evaluation_store.Stamp | None, list[Column]]:
     try:
         run = runs.find(run_id) if run_id else None
     except RunError:  # its folder was taken away
         run = None
     if run is None:
-        return None, None
+        return None, None, []
     seen = evaluation_store.stamp(run)  # first: what comes in between is news the next time
-    return evaluation_store.newest(run), seen
+    now = evaluation_store.newest(run, column)
+    return now, seen, [] if now else evaluation_store.measured_columns(run)
 
 
 def _streaming(run_id: str) -> str:

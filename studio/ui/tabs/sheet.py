@@ -14,6 +14,7 @@ from studio.journal import digest
 from studio.ui import ballot_views as views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
+from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.ballot import pairs_of, written
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
@@ -104,7 +105,7 @@ def render(
     elif begun:
         words = views.empty("ui.sheet.over", language)
     return {
-        tab.progress: views.progress(done, 2 * len(pairs), language) if begun else "",
+        tab.progress: (views.progress(done, 2 * len(pairs), language) if begun else "") + measured_at(found, language),
         tab.answer: words,
         tab.natural: gr.update(value=None, interactive=item is not None),
         tab.wrong: gr.update(value=None, interactive=item is not None),
@@ -144,7 +145,7 @@ def connect(tab: SheetTab, head: CompareTab, found: gr.State, frame: Frame) -> N
         if item is None:
             return {tab.item: None}
         said = (None if value is None else _ANSWERS[value] for value in (natural, wrong))
-        _sheet(run_id, found).note(reader, item[0], item[1], *said, note or "")
+        _sheet(run_id, found).note(reader, item[0], item[1], *said, note or "", found.id if found else "")
         return render(tab, run_id, found, reader, True, language)
 
     @shown(language)

@@ -111,11 +111,12 @@ class StyleCard:
         def show(run_id: str | None) -> Any:
             return {**self._buttons(run_id), **self._show(_newest(run_id))}
 
-        self.go.click(measure, [self.curve, *head.settings], self.outputs, concurrency_limit=None, **_QUIET)
+        measured = self.go.click(measure, [self.curve, *head.settings], self.outputs, concurrency_limit=None, **_QUIET)
         self.stop.click(stop, head.run, None, concurrency_limit=None, **_QUIET)
         self.use.click(use, self.found, head.strength, **_QUIET)
         self.copy.click(None, None, None, js=_COPY)
-        head.run.change(shown(language)(self.render), head.run, self.outputs, trigger_mode="always_last", **_QUIET)
+        render, last = shown(language)(self.render), {"trigger_mode": "always_last"}
+        head.run.change(render, head.run, self.outputs, cancels=[measured], **_QUIET, **last)
         return clock.Watch(find, [head.run], show, [head.run], self.outputs)
 
 

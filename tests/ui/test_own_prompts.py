@@ -1,0 +1,41 @@
+"""Prompts of the user's own in a browser: from a file or pasted, compared at once, and kept with the run."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from studio.i18n import text
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_list_of_prompts_is_read_compared_and_kept_with_the_run(page_url, browser, finished_run, tmp_path):
+    page = browser.new_context(viewport={"width": 390, "height": 844}, locale="ko-KR").new_page()
+
+    def open_prompts() -> None:
+        page.goto(page_url)
+        expect(page.locator("#device")).to_contain_text("ⓘ")
+        page.get_by_role("tab", name=text("ui.tabs.compare", "ko")).click()
+        page.get_by_role("tab", name=text("ui.compare.tabs.prompts", "ko")).click()
+
+    open_prompts()
+    files = page.get_by_test_id(f"{text('ui.own_prompts.file', 'ko')}-upload-button")
+    note, go = page.locator("#own-prompts-note"), page.get_by_role("button", name=text("ui.own_prompts.go", "ko"))
+    (tmp_path / "empty.csv").write_text("prompt\n", encoding="utf-8")
+    files.set_input_files(tmp_path / "empty.csv")
+    expect(note.locator("[role=alert]")).to_contain_text("empty.csv")
+    (tmp_path / "mine.csv").write_text("id,prompt\n1,What is 3?\n2,\n3,<b>hi</b>\n", encoding="utf-8")
+    files.set_input_files(tmp_path / "mine.csv")
+    expect(note).to_contain_text(text("compare.note.left_out", "ko", count=1))
+    go.click()
+
+    table = page.locator("#own-prompts-table")
+    expect(page.locator("#own-prompts-proof .good")).to_be_visible()
+    open_prompts()
+    expect(table.locator("tbody tr")).to_have_count(2)
+    expect(table.locator("tbody th")).to_have_text(["What is 3?", "<b>hi</b>"])
+    expect(table.locator("td").first).not_to_have_text(re.compile("^…$"))
+    expect(page.locator("#own-prompts textarea")).to_have_value("What is 3?\n<b>hi</b>")
+    expect(go).to_be_enabled()
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
