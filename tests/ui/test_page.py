@@ -60,6 +60,17 @@ def test_what_a_browser_keeps_is_read_before_any_tab_opens(build):
     assert [state.storage_key for state in kept if state.parent is not page] == []
 
 
+def test_a_page_is_compressed_and_what_streams_is_not(page_url):
+    import httpx
+
+    with httpx.stream("GET", page_url) as page:
+        assert page.headers["content-encoding"] == "gzip"
+        assert sum(map(len, page.iter_raw())) < 150_000
+    with httpx.stream("GET", f"{page_url}gradio_api/heartbeat/somebody") as beats:
+        assert beats.status_code == 200
+        assert "content-encoding" not in beats.headers
+
+
 def test_the_browser_gets_the_events_as_a_list_that_svelte_does_not_observe(page_url):
     import httpx
 
