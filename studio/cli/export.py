@@ -13,6 +13,7 @@ from rich.progress import TimeElapsedColumn
 from studio import runs
 from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, text
+from studio.compare.columns import MAX_STRENGTH
 from studio.export.request import KINDS, PRECISIONS, ExportRequest
 from studio.i18n import Message, message
 
@@ -33,6 +34,9 @@ def export(
     push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help=text("cli.push"))] = None,
     public: Annotated[bool, typer.Option("--public", help=text("cli.public"))] = False,
     ask_token: Annotated[bool, typer.Option("--ask-token", help=text("cli.ask_token"))] = False,
+    strength: Annotated[
+        float, typer.Option("--strength", min=0.01, max=MAX_STRENGTH, help=text("cli.export_strength"))
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
@@ -53,7 +57,9 @@ def export(
         def on_progress(phase: str, share: float | None) -> None:
             bar.update(task, description=text(f"phase.{phase}"), total=share and 1, completed=share or 0)
 
-        request = ExportRequest(run.id, to, out_path, packed, verify, precision, converter, language=LANGUAGE)
+        request = ExportRequest(
+            run.id, to, out_path, packed, verify, precision, converter, language=LANGUAGE, strength=strength
+        )
         job = gpu.thread().export(request)
         signal.signal(signal.SIGINT, lambda *_: job.stop())
         for progress in job.updates():

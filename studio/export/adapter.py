@@ -21,14 +21,23 @@ def export(context: ExportContext, folder: Path) -> Path:
 
 def fill(draft: Path, context: ExportContext) -> None:
     """Write the adapter's files into a folder."""
-    shutil.copy2(context.run.adapter / WEIGHTS, draft / WEIGHTS)
-    settings = json.loads((context.run.adapter / SETTINGS).read_text(encoding="utf-8"))
-    settings |= {"base_model_name_or_path": context.base.id, "revision": context.base.revision}
-    replace_file(draft / SETTINGS, json.dumps(settings, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+    write_weights(draft, context)
     save_tokenizer(draft, context)
     model_card.write(draft, context, "adapter")
     replace_file(draft / code_snippets.EXAMPLE, code_snippets.example(context))
     replace_file(draft / "requirements.txt", "\n".join(code_snippets.requirements(context, training=False)) + "\n")
+
+
+def write_weights(draft: Path, context: ExportContext) -> None:
+    """Write the adapter's weights and settings into a folder: its strength is a factor of `lora_alpha`."""
+    shutil.copy2(context.run.adapter / WEIGHTS, draft / WEIGHTS)
+    settings = json.loads((context.run.adapter / SETTINGS).read_text(encoding="utf-8"))
+    settings |= {"base_model_name_or_path": context.base.id, "revision": context.base.revision}
+    if context.strength != 1:
+        settings["lora_alpha"] *= context.strength
+        pattern = settings.get("alpha_pattern") or {}
+        settings["alpha_pattern"] = {name: alpha * context.strength for name, alpha in pattern.items()}
+    replace_file(draft / SETTINGS, json.dumps(settings, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
 def save_tokenizer(draft: Path, context: ExportContext) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from studio.compare.columns import ADAPTED, Column
 from studio.config import BUILTIN_MODEL, RunConfig
 from studio.data import tokens
 from studio.data.conversation import Turn
@@ -94,6 +95,13 @@ class ExportContext:
     language: str = DEFAULT_LANGUAGE
     comparisons: tuple[str, ...] | None = None
     """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""
+    strength: float = 1.0
+    """Factor of the adapter's scaling in the export."""
+
+    @property
+    def column(self) -> Column:
+        """The column of a comparison that answers as the export does."""
+        return replace(ADAPTED, strength=self.strength)
 
     @property
     def name(self) -> str:
@@ -125,11 +133,15 @@ class ExportContext:
     @property
     def metadata(self) -> dict[str, Any]:
         """The common part of an export's `restyle.json`."""
-        return {"base": self.base.metadata, "run": self.run.id, "data": self.run.resolved().get("data")}
+        data = self.run.resolved().get("data")
+        return {"base": self.base.metadata, "run": self.run.id, "data": data, "strength": self.strength}
 
 
 def load_context(
-    run: Run, language: str = DEFAULT_LANGUAGE, comparisons: tuple[str, ...] | None = None
+    run: Run,
+    language: str = DEFAULT_LANGUAGE,
+    comparisons: tuple[str, ...] | None = None,
+    strength: float = 1.0,
 ) -> ExportContext:
     """Load the context of a run; raises ExportError without an adapter, StudioError without its base."""
     from transformers import AutoTokenizer
@@ -143,7 +155,7 @@ def load_context(
     stop_ids = tuple(sorted(tokens.stop_ids(tokenizer, defaults)))
     prompt = _prompt_format(run_renderer(run, tokenizer), config)
     base = _base_info(config, located)
-    return ExportContext(run, config, base, tokenizer, prompt, stop_ids, language, comparisons)
+    return ExportContext(run, config, base, tokenizer, prompt, stop_ids, language, comparisons, strength)
 
 
 def locate_base(run: Run) -> load.Located:

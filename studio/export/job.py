@@ -37,7 +37,9 @@ def export(
 
     try:
         on_progress("reading", None)
-        context = load_context(runs.find(request.run_id), request.language, request.comparisons)
+        if request.kind == "script" and request.strength != 1:
+            raise ExportError("export.script_strength")
+        context = load_context(runs.find(request.run_id), request.language, request.comparisons, request.strength)
         folder = export_folder.place(context.run, request.kind, request.out)
         if not request.write and not export_folder.is_export(folder):
             raise ExportError("export.not_made", folder=str(folder))

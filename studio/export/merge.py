@@ -85,6 +85,7 @@ def merged(context: ExportContext, dtype: str, on_progress: OnProgress) -> Any:
         weight = layer.get_base_layer().weight
         rounded = weight.dtype
         weight.data = weight.data.float()
+        layer.scaling.update({name: context.strength * scaling for name, scaling in layer.scaling.items()})
         layer.merge(safe_merge=True)
         weight.data = weight.data.to(rounded)
     return wrapped.unload()

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from studio.compare.columns import ADAPTED
 from studio.config import BUILTIN_MODEL, values
 from studio.data.language import languages
 from studio.data.tokens import IGNORED
@@ -44,8 +43,8 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
     run, language, curve = context.run, context.language, samples.curve
     words = partial(_words, language)
     events = run.events()[0]
-    board = evaluation_store.find_scoreboard(run, ADAPTED, samples.adapter_sha256)
-    style = headline_of(run, ADAPTED, samples.adapter_sha256)
+    board = evaluation_store.find_scoreboard(run, context.column, samples.adapter_sha256)
+    style = headline_of(run, context.column, samples.adapter_sha256)
     last_step = int(curve.steps[-1]) if len(curve.steps) else 0
     losses, checks = comparison_card.finite(curve.losses), comparison_card.finite(curve.validation_losses)
     line = words("loss", first=f"{losses[0]:.2f}", last=f"{losses[-1]:.2f}", step=last_step) if losses else ""

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Literal
 
 from studio.compare import comparison_history
-from studio.compare.columns import ADAPTED, BASE
+from studio.compare.columns import ADAPTED, BASE, Column
 from studio.compare.comparison import AnswerPair
 from studio.compare.comparison_history import SavedComparison
 from studio.data import prepare
@@ -40,8 +40,8 @@ def usable_comparisons(run: Run, adapter_sha256: str) -> list[SavedComparison]:
     ]
 
 
-def default_comparisons(run: Run, saved: Sequence[SavedComparison]) -> tuple[str, ...]:
-    """Return the ids of the comparisons of base and adapter for pinned and held-out prompts, the newest of each."""
+def default_comparisons(run: Run, saved: Sequence[SavedComparison], column: Column = ADAPTED) -> tuple[str, ...]:
+    """Return the ids of the comparisons of base and `column` for pinned and held-out prompts, the newest of each."""
     held_out = run.config().evaluation.prompts
     try:
         known = {*samples.read(run).prompts, *(prepare.held_out(held_out) if held_out else ())}
@@ -50,7 +50,7 @@ def default_comparisons(run: Run, saved: Sequence[SavedComparison]) -> tuple[str
     newest: dict[str, str] = {}
     for one in saved:
         request = one.comparison.request
-        if request.columns == (BASE, ADAPTED) and request.prompts[0] in known:
+        if request.columns == (BASE, column) and request.prompts[0] in known:
             newest.setdefault(request.prompts[0], one.id)
     return tuple(newest.values())[:MAX_PAIRS]
 
@@ -76,7 +76,7 @@ class SampleAnswers:
         """The chosen ones of the saved comparisons, with their columns as they were compared."""
         run, ids = self.context.run, self.context.comparisons
         saved = usable_comparisons(run, self.adapter_sha256)
-        ids = default_comparisons(run, saved) if ids is None else ids
+        ids = default_comparisons(run, saved, self.context.column) if ids is None else ids
         names = run_card.base_name(self.context.config.model), self.context.name
         return tuple(
             run_card.answer_pairs(one.comparison, names, self.context.language)[0] for one in saved if one.id in ids
@@ -85,6 +85,8 @@ class SampleAnswers:
     @cached_property
     def from_timeline(self) -> tuple[AnswerPair, ...]:
         """The sample timeline's answers of the base and of this adapter."""
+        if self.context.strength != 1:  # the timeline's answers are those of the adapter as trained
+            return ()
         timeline = samples.read(self.context.run)
         frames = {frame.step: frame for frame in timeline.frames}
         before, after = frames.get(0), frames.get(self.curve.best_step or self.context.run.status().step)
@@ -109,6 +111,6 @@ class SampleAnswers:
         if not self.pairs:
             return None
         before_after = run_card.card_of_run(self.context.run, self.pairs, self.context.language)
-        scoreboard = evaluation_store.find_scoreboard(self.context.run, ADAPTED, self.adapter_sha256)
-        style = headline_of(self.context.run, ADAPTED, self.adapter_sha256)
+        scoreboard = evaluation_store.find_scoreboard(self.context.run, self.context.column, self.adapter_sha256)
+        style = headline_of(self.context.run, self.context.column, self.adapter_sha256)
         return replace(before_after, scoreboard=scoreboard, style=style)

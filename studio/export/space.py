@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.compare.column_loading import load_columns
-from studio.compare.columns import ADAPTED, BASE
+from studio.compare.columns import BASE
 from studio.compare.comparison import AnswerPair
 from studio.errors import ExportError, PromptError
 from studio.export import adapter, code_snippets, export_folder, model_card
@@ -58,7 +58,7 @@ def _generate_pairs(
     except PromptError as error:
         raise ExportError("export.no_space", run=run.id, columns=", ".join(context.prompt.columns)) from error
     on_progress("loading", None)
-    with torch.no_grad(), load_columns(host, run, config, (BASE, ADAPTED), None) as models:
+    with torch.no_grad(), load_columns(host, run, config, (BASE, context.column), None) as models:
         pairs = []
         for number, row in enumerate(rows):
             on_progress("answering", number / len(rows))
@@ -92,7 +92,7 @@ def _demo(context: ExportContext, pairs: tuple[AnswerPair, ...]) -> dict[str, An
     generation = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": settings.repetition_penalty}
     sides = {"before": run_card.base_name(context.config.model), "after": context.name}
     about = text("export.space.about", language, base=escape_inline(context.base.id))
-    if style := headline_of(context.run, ADAPTED, SampleAnswers(context).adapter_sha256):
+    if style := headline_of(context.run, context.column, SampleAnswers(context).adapter_sha256):
         about = f"{about} {escape_inline(style.text(language))}"
     return {
         "title": context.name,

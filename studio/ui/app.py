@@ -87,6 +87,7 @@ def _build_page(words: Words) -> gr.HTML:
     places = html.escape(json.dumps(frame.form.places))
     gr.HTML(f'<i data-places="{places}"></i>', elem_id="places", visible="hidden")
     export_events.connect(exports, frame, export_item, tabs)
+    views_tab.style.connect_strength(exports.strength)
     export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)
     return frame.brand

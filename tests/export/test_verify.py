@@ -1,5 +1,6 @@
 """A fresh process says what an export says, and what is wrong is found."""
 
+import json
 import shutil
 
 import pytest
@@ -42,6 +43,26 @@ def test_the_adapter_answers_token_for_token_as_the_run(tiny_config, settings):
     before, after = found.agreement.perplexity
     assert before == pytest.approx(after, rel=1e-4)
     assert [sentence.text("ko") for sentence in found.sentences()]
+
+
+@pytest.mark.parametrize("kind", ["adapter", "merged", "example"])
+def test_an_export_has_the_adapter_at_the_strength_that_was_chosen(tiny_config, kind):
+    run = trained(tiny_config, **{"train.max_steps": 4, "train.learning_rate": 0.05})
+    assert checked(run, kind, strength=0.5).passed
+    folder = run.path / "exports" / kind
+    assert json.loads((folder / "restyle.json").read_text())["strength"] == 0.5
+    if kind == "adapter":
+        trained_alpha = json.loads((run.adapter / "adapter_config.json").read_text())["lora_alpha"]
+        assert json.loads((folder / "adapter_config.json").read_text())["lora_alpha"] == trained_alpha / 2
+        assert "50 %" in (folder / "README.md").read_text(encoding="utf-8")
+        weaker = load_context(run, strength=0.01)
+        adapter.write_weights(folder, weaker)  # as if it were that of another strength
+        assert not verify(weaker, folder, ModelHost(), lambda phase, share: None).passed
+
+
+def test_a_script_has_no_strength(finished_run):
+    with pytest.raises(ExportError, match="strength"):
+        gpu.thread().export(ExportRequest(finished_run.id, "script", strength=0.5)).result()
 
 
 def test_the_merged_model_answers_as_the_adapter_on_the_same_base(tiny_config, tmp_path):

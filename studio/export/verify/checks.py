@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from studio.compare.columns import ADAPTED, BASE
+from studio.compare.columns import BASE
 from studio.data import tokens
 from studio.data.conversation import Turn
 from studio.data.prepare import run_renderer
 from studio.data.prompt import adds_bos
 from studio.errors import ExportError
-from studio.export import code_snippets, merge, ollama, script, space
+from studio.export import adapter, code_snippets, merge, ollama, script, space
 from studio.export.export_context import ExportContext
 from studio.export.request import Kind, OnProgress
 from studio.export.verify import reference_answers
@@ -81,6 +81,7 @@ class VerificationCase:
 
 def verify(context: ExportContext, folder: Path, host: ModelHost, on_progress: OnProgress) -> Verification:
     """Verify the export in `folder`; releases the models of the host; raises ExportError."""
+    context = replace(context, strength=_metadata(folder).get("strength", 1.0))
     case = VerificationCase(context, folder, host, lambda share: on_progress("verifying", share))
     return _CHECKS[_metadata(folder)["export"]](case)
 
@@ -100,8 +101,10 @@ def check_merged(case: VerificationCase) -> Verification:
     context, dtype = case.context, _metadata(case.folder)["precision"]
     prompts, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
     as_trained = run_answers(case, prompts) if context.quantization != "none" else None
-    models = {"model": context.base.path, "adapter": context.run.adapter}
-    expected, _ = _model_answers(case, prompts, **models, dtype=dtype, quantization="none", dequantize=True)
+    with tempfile.TemporaryDirectory() as folder:
+        adapter.write_weights(Path(folder), context)
+        models = {"model": context.base.path, "adapter": Path(folder)}
+        expected, _ = _model_answers(case, prompts, **models, dtype=dtype, quantization="none", dequantize=True)
     answers, rendered = _model_answers(case, prompts, model=case.folder, dtype=dtype, quantization="none")
     return Verification(
         "merged",
@@ -225,7 +228,7 @@ def check_script(case: VerificationCase) -> Verification:
 def check_program(case: VerificationCase) -> Verification:
     """Compare the answers of an example, or of a Space's app with and without the adapter, with the run's own."""
     context, kind = case.context, _metadata(case.folder)["export"]
-    columns = (BASE, ADAPTED) if kind == "space" else (ADAPTED,)
+    columns = (BASE, context.column) if kind == "space" else (context.column,)
     recorded = json.loads((case.folder / space.DATA).read_text(encoding="utf-8"))["recorded"] if kind == "space" else []
     if kind == "space":
         prompts = reference_answers.encode_prompts(context, [one["prompt"] for one in recorded])

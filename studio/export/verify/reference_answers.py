@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from studio.compare.column_loading import load_columns
-from studio.compare.columns import ADAPTED, Column
+from studio.compare.columns import Column
 from studio.config import GenerationConfig
 from studio.data import tokens
 from studio.data.prepare import run_renderer
@@ -96,13 +96,17 @@ def _trained(context: ExportContext) -> list[EvalPrompt]:
 def run_answers(
     case: "VerificationCase",
     prompts: Sequence[EvalPrompt],
-    columns: Sequence[Column] = (ADAPTED,),
+    columns: Sequence[Column] = (),
     repetition_penalty: float = 1.0,
 ) -> list[ModelAnswers]:
-    """Generate the run's own greedy answers as a comparison does, one result per column; release its models."""
+    """Generate the run's own greedy answers as a comparison does, one result per column; release its models.
+
+    Without columns it is the adapter, at the strength of the export.
+    """
     import torch
 
     context = case.context
+    columns = columns or (context.column,)
     settings = GenerationConfig(
         max_new_tokens=case.max_new_tokens, temperature=0.0, repetition_penalty=repetition_penalty
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.compare.columns import MAX_STRENGTH
 from studio.ui import export_views, launch
 from studio.ui.tabs.card_comparisons import CardComparisons
 from studio.ui.tabs.compare import COPY
@@ -41,6 +42,7 @@ class ExportTab:
     holds: gr.HTML
     precision: gr.Dropdown
     converter: gr.Textbox
+    strength: gr.Slider
     comparisons: CardComparisons
     verify: gr.Checkbox
     go: gr.Button
@@ -68,7 +70,7 @@ class ExportTab:
     def shown(self) -> list[Any]:
         """Everything that a look at the exports may change."""
         chosen = [self.timer, self.seen, self.run, self.facts, self.kind, self.title, self.holds]
-        form = [self.precision, self.converter, self.verify, self.go, self.stop, self.why, self.progress]
+        form = [self.precision, self.converter, self.strength, self.verify, self.go, self.stop, self.why, self.progress]
         made = [self.result_card, self.verified, self.check, self.result, self.download, self.packing, self.usage]
         return [*chosen, *form, *made, self.push.panel, self.push.go]
 
@@ -112,6 +114,16 @@ def build(words: Words) -> ExportTab:
                         visible=False,
                         elem_id="export-converter",
                     )
+                strength = words.make(
+                    gr.Slider,
+                    label="ui.export.strength",
+                    info="ui.export.strength_help",
+                    minimum=5,
+                    maximum=round(100 * MAX_STRENGTH),
+                    step=5,
+                    value=100,
+                    elem_id="export-strength",
+                )
                 comparisons = CardComparisons(words)
                 verify = words.make(
                     gr.Checkbox, label="ui.export.verify", info="ui.export.verify_help", value=True, visible=False
@@ -147,6 +159,7 @@ def build(words: Words) -> ExportTab:
         holds=holds,
         precision=precision,
         converter=converter,
+        strength=strength,
         comparisons=comparisons,
         verify=verify,
         go=go,

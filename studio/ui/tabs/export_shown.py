@@ -86,6 +86,7 @@ def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: 
         tab.title: f'<h2 class="heading">{page.title(kind, language)}</h2>',
         tab.precision: gr.update(visible=page.takes_precision(kind)),
         tab.converter: gr.update(visible=kind == "gguf"),
+        tab.strength: gr.update(visible=kind != "script"),
         tab.verify: gr.update(visible=can_verify(kind)),
         tab.packing: "",
         **progress(tab, now, language),

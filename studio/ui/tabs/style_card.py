@@ -74,6 +74,14 @@ class StyleCard:
             self.stop: gr.update(interactive=busy),
         }
 
+    def connect_strength(self, slider: gr.Slider) -> None:
+        """Let the button that uses the recommended strength set a slider in percent."""
+
+        def use(report: StyleReport | None) -> Any:
+            return 100 * report.curve.recommended if report and report.curve else gr.skip()
+
+        self.use.click(use, self.found, slider, **_QUIET)
+
     def connect(self, head: CompareTab, frame: Frame) -> clock.Watch:
         """Connect the events; returns how to look for what other pages have measured."""
         language = frame.language
@@ -101,9 +109,6 @@ class StyleCard:
             if run_id:
                 jobs.stop(run_id, KIND)
 
-        def use(found: StyleReport | None) -> Any:
-            return 100 * found.curve.recommended if found and found.curve else gr.skip()
-
         def find(request: gr.Request, run_id: str | None) -> str:
             return f"{run_id} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
 
@@ -113,7 +118,7 @@ class StyleCard:
 
         measured = self.go.click(measure, [self.curve, *head.settings], self.outputs, concurrency_limit=None, **_QUIET)
         self.stop.click(stop, head.run, None, concurrency_limit=None, **_QUIET)
-        self.use.click(use, self.found, head.strength, **_QUIET)
+        self.connect_strength(head.strength)
         self.copy.click(None, None, None, js=_COPY)
         render, last = shown(language)(self.render), {"trigger_mode": "always_last"}
         head.run.change(render, head.run, self.outputs, cancels=[measured], **_QUIET, **last)
