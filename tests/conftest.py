@@ -25,7 +25,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the Hub; those about its abse
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 # Two servers that begin at once would find the same port free.
-os.environ.setdefault("GRADIO_SERVER_PORT", str(7900 + 100 * WORKER))
+os.environ["GRADIO_SERVER_PORT"] = str(7900 + 100 * WORKER)  # not the value that a worker gets from the first process
 
 
 WITH_BROWSER = pytest.StashKey[set[Path]]()

@@ -35,7 +35,9 @@ def compared(run, prompt):
 def test_no_name_prompt_or_answer_runs_in_the_demo_of_a_space(finished_run, browser, tmp_path, tiny_model):
     metadata.rename(finished_run, HOSTILE[:60])
     compared(finished_run, HOSTILE)
-    folder = gpu.thread().export(ExportRequest(finished_run.id, "space", tmp_path / "space")).result().folder
+    ids = tuple(one.id for one in comparison_history.load_all(finished_run))
+    request = ExportRequest(finished_run.id, "space", tmp_path / "space", comparisons=ids)
+    folder = gpu.thread().export(request).result().folder
     demo = json.loads((folder / "demo.json").read_text(encoding="utf-8"))
     assert HOSTILE in demo["recorded"][0]["prompt"]
     with socket.socket() as bound:

@@ -16,12 +16,16 @@ from hub_uploads import problems
 from huggingface_hub import SpaceCard
 
 from studio import gpu
+from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, CompareRequest
 from studio.errors import ExportError
 from studio.export.request import ExportRequest
 
 
 def exported(run, folder, **settings):
+    """Export a run's Space with all its saved comparisons, or else what it makes itself."""
+    if saved := comparison_history.load_all(run):
+        settings["comparisons"] = tuple(one.id for one in saved)
     return gpu.thread().export(ExportRequest(run.id, "space", folder, **settings)).result().folder
 
 
