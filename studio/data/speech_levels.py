@@ -18,10 +18,10 @@ POLITE = {"hasipsio", "haeyo", "hao"}
 """The levels that honour the listener. Good Korean mixes 합쇼 and 해요, but neither with a plain level."""
 
 _HANGUL = re.compile("[가-힣]")
-_QUOTED = re.compile(r'“[^”]*”|"[^"\n]*"|‘[^’]*’|「[^」]*」|『[^』]*』|```.*?```|`[^`\n]*`', re.DOTALL)
-_SENTENCE = re.compile(r"[^.!?…。\n]+[.!?…。~]*")
-_AFTER_END = re.compile(r"[^가-힣]*$")
-"""Marks, emoji and the laughing and crying letters of chats behind a sentence's last word."""
+_QUOTED = re.compile(r'“[^“”]*”|"[^"\n]*"|‘[^‘’]*’|「[^「」]*」|『[^『』]*』|```.*?```|`[^`\n]*`', re.DOTALL)
+_ENDS = ".!?…。~\nㅋㅎㅠㅜ\u2600-\u27bf\U0001f000-\U0001faff"
+"""What a sentence ends with, in chats also laughing and crying letters and emoji."""
+_SENTENCE = re.compile(f"[^{_ENDS}]+[{_ENDS}]*")
 _SET_PHRASES = re.compile("(안녕하세요|안녕하십니까|감사합니다|고맙습니다|고마워요|죄송합니다|실례합니다)$")
 """Greetings and thanks, which keep their form beside any level."""
 
@@ -43,10 +43,11 @@ _NIEUN, _NIEUNHIEUT, _RIEUL, _BIEUP, _BIEUPSIOT, _SSANGSIOT, _JIEUT, _TIEUT, _HI
 
 def level(sentence: str) -> str | None:
     """Return the level of one sentence, one of `LEVELS`; None where its ending does not tell."""
-    marks = _AFTER_END.search(sentence)
-    after = marks.group() if marks else ""
-    words = _AFTER_END.sub("", sentence).split()
-    if not words or not _HANGUL.search(words[-1]) or _SET_PHRASES.search(words[-1]) or _NOUNS.search(words[-1]):
+    end = len(sentence)  # of the last word: marks, emoji and the laughing and crying letters of chats come behind it
+    while end and not _HANGUL.match(sentence, end - 1):
+        end -= 1
+    words, after = sentence[:end].split(), sentence[end:]
+    if not words or _SET_PHRASES.search(words[-1]) or _NOUNS.search(words[-1]):
         return None
     word = words[-1]
     before = _final(word[-2]) if len(word) > 1 else -1
@@ -96,7 +97,7 @@ _HAE = re.compile(
     "(했어|었어|았어|겠어|있어|없어|거든|잖아|는데|던데|을게|을래|을걸|는군|더군|네|거야|이야|뭐야|해|돼|봐|줘|됐어|"
     "[하있없렇맞이좋았었했겠되갔왔많]지)$"
 )
-_HAE_CLOSED = re.compile("(어|아|야|여|와|워|둬|꿔|져|쳐|켜|려|겨|대|래|냬|나|군|걸|데)$")
+_HAE_CLOSED = re.compile("(어|아|야|여|와|워|둬|꿔|져|쳐|켜|려|겨|대|래|냬|나|군|걸|데|러|라)$")
 
 
 def _is_hae(word: str, before: int, is_closed: bool, has_more: bool) -> bool:

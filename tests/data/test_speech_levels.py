@@ -49,12 +49,21 @@ def test_the_level_of_a_sentence(sentence, level):
         ("나는 간다. 너도 와!", {"haera": 1, "hae": 1}, False),
         ("그가 “밥 먹었어?” 하고 물었습니다.", {"hasipsio": 1}, False),  # a quotation is not the answer's own
         ("안녕하세요. 오늘 뭐 해?", {"hae": 1}, False),  # a greeting keeps its form
+        ("네, 알겠습니다😊 내일 봬요!", {"hasipsio": 1, "haeyo": 1}, False),
+        ("집에 가고 싶어요ㅠㅠ 근데 너무 피곤하다", {"haeyo": 1, "haera": 1}, True),
+        ("먼저 로그인하세요. 그다음 버튼을 눌러!", {"haeyo": 1, "hae": 1}, True),
         ("No Korean here. 1 2 3", {}, False),
     ],
 )
 def test_the_levels_of_a_text(text, counts, mixed):
     assert speech_levels.levels(text) == counts
     assert speech_levels.is_mixed(Counter(counts)) is mixed
+
+
+@pytest.mark.timeout(30)  # a search from every place would take minutes
+@pytest.mark.parametrize("part", ["a", "「", "『", "“", "‘", '"', "`", "```", "```\n", "가", " ", "\n", "!"])
+def test_long_texts_are_read_once(part):
+    assert speech_levels.levels(part * 200_000 + "집에 갔어요") in ({"haeyo": 1}, {})
 
 
 def test_rows_that_mix_levels_are_counted_and_the_shares_reported(tmp_path, tiny_config):
