@@ -28,10 +28,15 @@ def test_a_list_of_prompts_is_read_compared_and_kept_with_the_run(page_url, brow
     (tmp_path / "mine.csv").write_text("id,prompt\n1,What is 3?\n2,\n3,<b>hi</b>\n", encoding="utf-8")
     files.set_input_files(tmp_path / "mine.csv")
     expect(note).to_contain_text(text("compare.note.left_out", "ko", count=1))
+    page.locator("#own-prompts textarea").fill("What is 3?\n<b>hi</b>\nWhat is 3?")
     go.click()
 
     table = page.locator("#own-prompts-table")
     expect(page.locator("#own-prompts-proof .good")).to_be_visible()
+    expect(note).to_contain_text(text("ui.own_prompts.repeated", "ko", count=1))
+    page.wait_for_timeout(5000)  # the page looks for what others do, and draws again
+    expect(note).to_contain_text(text("ui.own_prompts.repeated", "ko", count=1))
+    expect(page.locator("#own-prompts-progress .scan")).to_have_count(0)
     open_prompts()
     expect(table.locator("tbody tr")).to_have_count(2)
     expect(table.locator("tbody th")).to_have_text(["What is 3?", "<b>hi</b>"])

@@ -63,6 +63,7 @@ class OwnPrompts:
                     elem_id="own-prompts-file",
                 )
         with gr.Column(elem_classes="card"):
+            self.progress = gr.HTML(elem_id="own-prompts-progress")
             self.note = gr.HTML(elem_id="own-prompts-note")
             self.saved = words.make(gr.Dropdown, label="ui.own_prompts.saved", choices=[], visible=False)
             self.table = words.make(
@@ -71,7 +72,7 @@ class OwnPrompts:
             self.proof = gr.HTML(elem_id="own-prompts-proof")
         self.batch = gr.State(None)
         """The id of the batch in the table."""
-        self.outputs = [self.go, self.stop, self.note, self.saved, self.table, self.proof, self.batch]
+        self.outputs = [self.go, self.stop, self.progress, self.note, self.saved, self.table, self.proof, self.batch]
 
     def render(self, run_id: str | None, chosen: str | None = None) -> dict[Any, Any]:
         """Return what shows a run's chosen batch, or else its newest one, and whether one is answered now."""
@@ -82,6 +83,7 @@ class OwnPrompts:
             self.saved: gr.update(choices=choices, value=batch and batch.id, visible=len(batches) > 1),
             **self._show(batch.comparison if batch else None, run_id),
             **self._buttons(run_id),
+            self.progress: "",
             self.note: "",
             self.batch: batch and batch.id,
         }
@@ -119,11 +121,12 @@ class OwnPrompts:
                     raise CompareError("ui.prompts_running")
                 request = CompareRequest(run_id, tuple(prompts), settings, columns)
                 job = jobs.keep(run_id, KIND, gpu.thread().compare(request, batch=True))
-                yield {self.note: views.progress(None, language, True), **self._buttons(run_id)}
+                yield {self.progress: views.progress(None, language, True), self.note: "", **self._buttons(run_id)}
                 for comparison in job.updates():
-                    yield {self.note: views.progress(comparison, language, True), **self._show(comparison, run_id)}
+                    progress = views.progress(comparison, language, True)
+                    yield {self.progress: progress, **self._show(comparison, run_id)}
             except StudioError as error:
-                yield {**self._buttons(run_id), self.note: box(error.message, language)}
+                yield {**self._buttons(run_id), self.progress: "", self.note: box(error.message, language)}
                 return
             left_out = paragraph(message("ui.own_prompts.repeated", count=repeated), language, "hint")
             yield {**self.render(run_id), self.note: left_out if repeated else ""}
@@ -159,7 +162,9 @@ class OwnPrompts:
         @view(self.batch)
         def show(run_id: str | None, chosen: str | None) -> Any:
             running = views.progress(None, language, bool(run_id) and jobs.busy(run_id, KIND))
-            return {**self.render(run_id, chosen), self.note: running}
+            updates = {**self.render(run_id, chosen), self.progress: running}
+            del updates[self.note]  # what was said of this page's own list stays
+            return updates
 
         every = [*self.outputs, self.prompts]
         last = {"trigger_mode": "always_last"}
