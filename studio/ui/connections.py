@@ -97,11 +97,11 @@ def _make_room(connected: list[Any]) -> None:
             others[each] = visitor
     of_address = Counter(visitor.address for visitor in others.values())
 
-    def weight(each: Any) -> tuple[bool, bool, int]:
+    def priority(each: Any) -> tuple[bool, bool, int]:
         return not each.has_request, not others[each].login, of_address[others[each].address]
 
     for _ in range(len(others) + 1 - MOST_CONNECTIONS):
-        worst = max(others, key=weight)
+        worst = max(others, key=priority)
         of_address[others.pop(worst).address] -= 1
         worst.end()
 

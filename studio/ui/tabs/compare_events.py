@@ -71,7 +71,7 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
             yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
 
 
-def asked_for(values: Sequence[Any], count: int) -> tuple[str, GenerationConfig, tuple[Column, ...]]:
+def read_request(values: Sequence[Any], count: int) -> tuple[str, GenerationConfig, tuple[Column, ...]]:
     """Return the run, how to answer, and the columns; `values` are those of the `count` settings, then of `columns`."""
     run_id, checkpoint, strength, *numbers = values[:count]
     columns = (BASE, after(run_id, checkpoint, strength), *added(values[count], values[count + 1 :]))
@@ -94,7 +94,7 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
 
     @shown(language)
     def compare(request: gr.Request, view: View, prompt: str, *values: Any) -> Iterator[Any]:
-        run_id, settings, columns = asked_for(values, count)
+        run_id, settings, columns = read_request(values, count)
         if not (prompt or "").strip():
             raise CompareError("ui.no_prompt")
         for each in columns:

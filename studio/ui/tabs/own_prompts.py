@@ -23,7 +23,7 @@ from studio.ui.failures import box, shown
 from studio.ui.page import view
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs.compare import CompareTab
-from studio.ui.tabs.compare_events import asked_for
+from studio.ui.tabs.compare_events import read_request
 from studio.ui.views import paragraph
 from studio.ui.words import Words
 
@@ -113,7 +113,7 @@ class OwnPrompts:
             run_id = values[0]
             try:
                 prompts, repeated = views.from_text(written)
-                run_id, settings, columns = asked_for(values, len(tab.settings))
+                run_id, settings, columns = read_request(values, len(tab.settings))
                 for column in columns:
                     for prompt in prompts:
                         examples.require_unasked(column.shots, prompt)
