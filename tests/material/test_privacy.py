@@ -103,7 +103,8 @@ def canary_chat(tmp_path):
     text = conversing.ANDROID_KO.replace(
         "내일 모임 몇 시야?",
         "내일 한가람 번호 010-5555-7777 메일 canary.bird@example.com 주민 900101-2345671 카드 4111-1111-1111-1111 "
-        "사업자 123-45-67891 카카오뱅크 3333-01-7654321 서울특별시 마포구 카나리로 77 https://open.kakao.com/o/canaryX 가람아",
+        "사업자 123-45-67891 카카오뱅크 3333-01-7654321 서울특별시 마포구 카나리로 77 "
+        "https://open.kakao.com/o/canaryX 가람아",
     )
     path = tmp_path / "in" / "KakaoTalk_한가람.txt"
     path.parent.mkdir()
