@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
@@ -45,6 +45,8 @@ _PDF_ERRORS = (
 """How reading a damaged PDF ends, beside pypdf's own errors."""
 _SCENE_SECONDS = 20
 """Silence between two subtitles that ends a scene."""
+_WRAPPED = 60
+"""Characters of the longest line of a paragraph from which on its lines were broken by an editor."""
 _REPEATS, _REPEAT_SHARE = 3, 0.3
 """Pages or files, and the share of them, from which on a line at their edge or a block is boilerplate."""
 
@@ -123,7 +125,14 @@ def _text(part: Part, left_out: Counter[str]) -> Iterator[Block]:
             left_out["contents"] += 1
             line = ""
         lines.append(line)
-    yield from _paragraphs(lines)
+    yield from map(_unwrapped, _paragraphs(lines))
+
+
+def _unwrapped(block: Block) -> Block:
+    """Return a paragraph without the line breaks of an editor; short lines, as of verse, keep theirs."""
+    lines = block.text.split("\n")
+    longest = max(map(len, lines))
+    return replace(block, text=_joined(lines, longest)) if longest >= _WRAPPED else block
 
 
 def _markdown(part: Part, left_out: Counter[str]) -> Iterator[Block]:
@@ -132,7 +141,8 @@ def _markdown(part: Part, left_out: Counter[str]) -> Iterator[Block]:
         end = next(number for number, line in enumerate(lines[1:], 1) if line.strip() == "---")
         lines = [""] * (end + 1) + lines[end + 1 :]
         left_out["header"] += 1
-    yield from _paragraphs([_MARKDOWN_LINK.sub(r"\1", line) if "](" in line else line for line in lines], True)
+    lines = [_MARKDOWN_LINK.sub(r"\1", line) if "](" in line else line for line in lines]
+    yield from map(_unwrapped, _paragraphs(lines, True))
 
 
 def _html(part: Part, left_out: Counter[str]) -> Iterator[Block]:

@@ -75,4 +75,4 @@ def test_an_export_becomes_a_trained_model(here, tmp_path, tiny_config):
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     trained = here("train", str(path), "--set", "train.max_steps=4")
     assert trained.returncode == 0, trained.stderr
-    assert runs.find("last").state == runs.State.FINISHED
+    assert runs.find("last").status().state is runs.State.FINISHED

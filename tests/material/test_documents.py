@@ -89,6 +89,14 @@ def test_text_without_empty_lines_has_a_paragraph_in_each_line(tmp_path):
     assert texts(blocks) == ["One.", "Two.", "Three."]
 
 
+def test_lines_that_an_editor_broke_are_joined_and_those_of_verse_are_not(tmp_path):
+    text = "It was a night on which the whole of the town had gone to bed\nearly.\n\n" + VERSE
+    for name in ("a.txt", "a.md"):
+        blocks, _ = read(tmp_path, text, name)
+        assert "gone to bed early." in blocks[0].text
+        assert blocks[1].text == "바다가 나를 부른다\n파도는 대답이 없다"
+
+
 def test_markdown(tmp_path):
     text = "---\ntitle: x\n---\n# Sea\n\nA [link](https://example.com) and ![picture](a.png).\n\n## Night\n\nDark.\n"
     blocks, left_out = read(tmp_path, text, "a.md")
