@@ -99,6 +99,11 @@ def without_boilerplate(documents: list[Document], left_out: Counter[str]) -> li
     return kept
 
 
+def _is_contents(line: str) -> bool:
+    """Whether a line is of a table of contents: words, dots, and a page."""
+    return len(line) < 400 and bool(_CONTENTS.fullmatch(line))
+
+
 def _paragraphs(lines: list[str], is_markdown: bool = False) -> Iterator[Block]:
     """Yield the paragraphs of lines; a text without empty lines has one in each line."""
     has_gaps = sum(not line.strip() for line in lines) > len(lines) // 50
@@ -121,7 +126,7 @@ def _paragraphs(lines: list[str], is_markdown: bool = False) -> Iterator[Block]:
 def _text(part: Part, left_out: Counter[str]) -> Iterator[Block]:
     lines = []
     for line in part.lines():
-        if _CONTENTS.fullmatch(line.strip()):
+        if _is_contents(line.strip()):
             left_out["contents"] += 1
             line = ""
         lines.append(line)
@@ -183,11 +188,7 @@ def _word(part: Part, left_out: Counter[str]) -> Iterator[Block]:
                 continue
             style = (item.style.name or "").lower() if item.style is not None else ""
             text = clean(item.text)
-            if (
-                style.startswith(("toc", "목차"))
-                or _CONTENTS.fullmatch(text)
-                or re.fullmatch(r".{1,200}\t\d{1,5}", text)
-            ):
+            if style.startswith(("toc", "목차")) or _is_contents(text) or re.fullmatch(r".{1,200}\t\d{1,5}", text):
                 left_out["contents"] += bool(text)
                 continue
             yield Block(text, str(number), style.startswith(("heading", "title", "제목")) and len(text) < 200)
@@ -250,7 +251,7 @@ def _pdf(part: Part, left_out: Counter[str]) -> Iterator[Block]:
                 left_out["page_number"] += 1
             elif id(line) in at_edge and _edge_key(line) in repeated:
                 left_out["header"] += 1
-            elif _CONTENTS.fullmatch(text):
+            elif _is_contents(text):
                 left_out["contents"] += 1
             else:
                 lines.append(text)

@@ -161,6 +161,8 @@ def make(request: Request, out: Path, material: Material | None = None) -> Summa
     """Write the rows to `out`; `material` is what `read` returned. Raises DataError where no row comes of it."""
     material = material or read(request)
     summary = material.summary
+    if not out.parent.is_dir():
+        raise DataError("material.missing", name=str(out.parent))
     if any(path.exists() and out.exists() and path.samefile(out) for path in request.paths):
         raise DataError("material.same_file", name=out.name)
     if not summary.speakers and not material.documents:
@@ -170,12 +172,14 @@ def make(request: Request, out: Path, material: Material | None = None) -> Summa
         raise DataError("material.no_material", name=name, formats=f"{chats.names()}; {documents.formats()}")
     if needs_speaker(request, material):
         raise DataError("material.whose", speakers=speaker_list(summary.speakers))
+    if request.speaker and not summary.speakers:
+        raise DataError("material.no_chat", name=request.paths[0].name, formats=chats.names())
     speaker = conversations.resolve_speaker(request.speaker, summary.speakers) if request.speaker else ""
     summary.recipe = request.recipe or (CHAT if summary.speakers else "beginning")
     summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
     scrubber = _scrubber(request, material, speaker)
     tokens = TokenCounter(request.model, _texts(material))
-    summary.notes += tokens.notes
+    summary.notes = [_without_names(note, scrubber) for note in summary.notes] + tokens.notes
     if summary.speakers:
         summary.silence = _silence(request, material)
     if summary.recipe == CHAT:
@@ -195,6 +199,11 @@ def make(request: Request, out: Path, material: Material | None = None) -> Summa
     if not summary.rows:
         raise DataError("material.no_passages", count=summary.left_out.total())
     return summary
+
+
+def _without_names(note: Text, scrubber: Scrubber) -> Text:
+    """Return a note about a file whose name may be that of a speaker."""
+    return Text(note.key, {k: scrubber.scrub(v) if isinstance(v, str) else v for k, v in note.values.items()})
 
 
 def _silence(request: Request, material: Material) -> conversations.Silence:

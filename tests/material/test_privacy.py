@@ -128,6 +128,15 @@ def test_no_replaced_value_is_in_a_file_or_in_the_output(canary_chat, tmp_path, 
     assert [canary for canary in CANARIES if json.dumps(canary)[1:-1] in everything] == []
 
 
+def test_the_name_of_a_file_is_replaced_in_the_notes(tmp_path, here):
+    path = tmp_path / "WhatsApp Chat with Joon Park.txt"
+    path.write_text("01/02/2023, 10:00 - Joon Park: a\n01/02/2023, 10:01 - Mira: b\n", encoding="utf-8")
+    for options in ((), ("--json",)):
+        made = here("data", "make", str(path), "--speaker", "Mira", "-o", str(tmp_path / "rows.jsonl"), *options)
+        assert "day first" in " ".join(made.stdout.split())
+        assert "Joon" not in made.stdout + (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
+
+
 def test_a_kind_that_is_kept_and_scrubbing_switched_off(canary_chat, tmp_path):
     out = tmp_path / "rows.jsonl"
     make(Request((canary_chat,), speaker="회원님", keep=frozenset({"phone"})), out)
