@@ -115,6 +115,11 @@ def test_the_order_of_day_and_month_is_that_in_which_time_goes_on(tmp_path):
     assert [entry.at.day for entry in messages(write(tmp_path, lines))] == list(range(1, 10))
 
 
+def test_a_day_above_12_decides_the_order(tmp_path):
+    lines = "".join(f"{date}/2023, 10:00 - Mira: a\n" for date in ("01/13", "05/02", "05/03"))
+    assert [(entry.at.month, entry.at.day) for entry in messages(write(tmp_path, lines))] == [(1, 13), (5, 2), (5, 3)]
+
+
 def test_an_order_that_no_date_shows_is_noted(tmp_path):
     path = write(tmp_path, "01/02/2023, 10:00 - Mira: a\n01/02/2023, 10:01 - Joon: b\n")
     [part] = conversing.parts(path)

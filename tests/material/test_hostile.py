@@ -96,7 +96,8 @@ def test_a_zip_writes_nothing_and_its_paths_are_only_names(tmp_path):
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bomb.txt", b"0" * 3_000_000)
+        for number in range(4):
+            archive.writestr(f"{number}.txt", b"0" * 700_000)
     monkeypatch.setattr(parts, "MAX_BYTES", 1 << 20)
     with pytest.raises(DataError, match="MB"):
         read(Request((path,)))
@@ -161,10 +162,10 @@ def test_the_scrubber_takes_linear_time(piece):
     assert time.perf_counter() - began < 5
 
 
-@pytest.mark.parametrize("text", ["http://" * 50_000 + " x", "www." * 50_000, "https://a " * 30_000 + "x"])
+@pytest.mark.parametrize("text", ["http://" * 2_000 + " x", "www." * 4_000 + " x", "https://a " * 1_500 + "x"])
 def test_links_alone_are_told_in_linear_time(text):
     began = time.perf_counter()
-    kind_of(text[:19_000])
+    assert kind_of(text) == "text"
     assert time.perf_counter() - began < 1
 
 
