@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from studio.errors import DataError
 from studio.material.json_stream import items, text
 from studio.material.message import Message, Place, clean, iso_moment, kind_of
 from studio.material.parts import Part
@@ -70,6 +71,8 @@ def _read_table(part: Part) -> Iterator[Message]:
     csv.field_size_limit(1 << 30)
     reader = csv.reader(line + "\n" for line in part.lines())
     columns = {name: number for number, name in enumerate(next(reader, []))}
+    if missing := {"Author", "Date", "Content"} - columns.keys():
+        raise DataError("data.damaged", name=part.name, detail=", ".join(sorted(missing)))
     while True:
         try:
             row = next(reader, None)

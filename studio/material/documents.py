@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from studio.errors import DataError
-from studio.material.markup import blocks_of_html
+from studio.material.markup import RejectedMarkup, blocks_of_html, parse_html
 from studio.material.message import clean
-from studio.material.parts import MAX_IN_MEMORY, Part
+from studio.material.parts import MAX_IN_MEMORY, ZIP_ERRORS, Part, zip_error
 
 MAX_PAGES = 10_000
 _CHAPTER = re.compile(
@@ -77,7 +77,10 @@ def read(part: Part, left_out: Counter[str]) -> Document | None:
             reader = _pdf
         else:
             return None
-    blocks = [block for block in reader(part, left_out) if block.text]
+    try:
+        blocks = [block for block in reader(part, left_out) if block.text]
+    except RejectedMarkup as error:
+        raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
     return Document(part.name, blocks)
 
 
@@ -195,17 +198,16 @@ def _word(part: Part, left_out: Counter[str]) -> Iterator[Block]:
 
 
 def _epub(part: Part, left_out: Counter[str]) -> Iterator[Block]:
-    from bs4 import BeautifulSoup
-
     with _office_zip(part) as file, zipfile.ZipFile(file) as archive:
 
-        def parsed(name: str) -> Any:
+        def unpacked(name: str) -> bytes:
             try:
-                return BeautifulSoup(archive.read(name), "html.parser")
-            except KeyError as error:
-                raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
-            except RuntimeError as error:
-                raise DataError("material.password", name=part.name) from error
+                return archive.read(name)
+            except ZIP_ERRORS as error:
+                raise zip_error(part.name, error) from error
+
+        def parsed(name: str) -> Any:
+            return parse_html(unpacked(name).decode("utf-8", "replace"))
 
         root = parsed("META-INF/container.xml").find("rootfile")
         package = root.get("full-path") if root else None
@@ -220,7 +222,7 @@ def _epub(part: Part, left_out: Counter[str]) -> Iterator[Block]:
             if item is not None and "nav" in (item.get("properties") or "").split():
                 left_out["contents"] += 1
             elif name in archive.namelist():
-                html = archive.read(name).decode("utf-8", "replace")
+                html = unpacked(name).decode("utf-8", "replace")
                 yield from _html_blocks(html, f"{number}.", left_out)
 
 
@@ -339,8 +341,8 @@ def _office_zip(part: Part) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
+    except ZIP_ERRORS as error:
+        raise zip_error(part.name, error) from error
     if unpacked > MAX_IN_MEMORY:
         raise DataError("data.too_large", name=part.name, size=unpacked >> 20, most=MAX_IN_MEMORY >> 20)
     file.seek(0)

@@ -54,7 +54,7 @@ def read(part: Part) -> Iterator[Message]:
             continue
         try:
             yield _message(email.message_from_bytes(content, policy=policy.default), place)
-        except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError, KeyError):
+        except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError, OverflowError):
             yield Message("", None, "", "unreadable", place)  # the parser of headers is known to fail so on damage
 
 

@@ -12,6 +12,21 @@ UNREAD = ("script", "style", "head", "template", "noscript", "svg", "math", "ifr
 NAVIGATION = ("nav", "header", "footer", "aside", "form", "button", "select")
 
 
+class RejectedMarkup(ValueError):
+    """The parser gives a page up."""
+
+
+def parse_html(html: str) -> Any:
+    """Parse a page; raises RejectedMarkup where that is given up."""
+    from bs4 import BeautifulSoup
+    from bs4.exceptions import ParserRejectedMarkup
+
+    try:
+        return BeautifulSoup(html, "html.parser")
+    except (ParserRejectedMarkup, AssertionError) as error:
+        raise RejectedMarkup(" ".join(str(error).split())[:200]) from error
+
+
 def text_of_html(html: str, without: tuple[str, ...] = UNREAD) -> str:
     """Return the text of HTML, lines as they are displayed; elements of these names are left out."""
     return "\n".join(text for _, text in blocks_of_html(html, without)).strip()
@@ -25,10 +40,10 @@ def blocks_of_html(
     An empty block stands where a paragraph ends; those of a list, a table or a verse follow each other. Elements of the
     names `without` that have text are counted in `left_out` as `navigation`.
     """
-    from bs4 import BeautifulSoup, NavigableString
+    from bs4 import NavigableString
     from bs4.element import PreformattedString
 
-    soup = BeautifulSoup(html, "html.parser")
+    soup = parse_html(html)
     for element in soup.find_all(without):
         if element.decomposed:
             continue

@@ -22,6 +22,8 @@ MAX_IN_MEMORY = 300_000_000
 MAX_ENTRIES = 50_000
 """Most files in a zip or folder."""
 HEAD = 1 << 16
+ZIP_ERRORS = (RuntimeError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError)
+"""What zipfile raises for a damaged zip; a RuntimeError also for one that needs a password."""
 _OFFICE = (".docx", ".epub")
 """Formats that are zips themselves."""
 _MEDIA = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".mp4", ".mov", ".m4a", ".opus", ".mp3", ".aac", ".vcf")
@@ -73,10 +75,8 @@ class Part:
         try:
             with self.archive.open(self.name) as file:
                 content = file.read(limit + 1)
-        except RuntimeError as error:  # what zipfile raises for a password
-            raise DataError("material.password", name=self.name) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-            raise DataError("data.damaged", name=self.name, detail=str(error)[:200]) from error
+        except ZIP_ERRORS as error:
+            raise zip_error(self.name, error) from error
         if len(content) > limit and limit == MAX_IN_MEMORY:
             raise DataError("data.too_large", name=self.name, size=len(content) >> 20, most=limit >> 20)
         return content
@@ -137,6 +137,13 @@ class Part:
         return Part(path, name) if path.is_file() else None
 
 
+def zip_error(name: str, error: Exception) -> DataError:
+    """Return the error for a zip that cannot be unpacked: it needs a password, or is damaged."""
+    if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
+        return DataError("material.password", name=name)
+    return DataError("data.damaged", name=name, detail=str(error)[:200])
+
+
 def walk(paths: list[Path], encoding: str | None, left_out: Counter[str]) -> Iterator[Part]:
     """Yield the files of paths, folders and zips; what is neither text nor document is counted in `left_out`.
 
@@ -172,8 +179,8 @@ def _opened(part: Part, left_out: Counter[str]) -> Iterator[Part]:
         return
     try:
         archive = zipfile.ZipFile(part.path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
+    except ZIP_ERRORS as error:
+        raise zip_error(part.name, error) from error
     with archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_junk(entry.filename)]
         if len(entries) > MAX_ENTRIES:

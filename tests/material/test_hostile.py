@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import random
 import time
 import zipfile
 
 import conversing
 import pytest
+import test_documents
 
 from studio.errors import DataError
 from studio.material import parts, privacy
@@ -189,6 +191,64 @@ def test_a_folder_for_the_rows_that_is_not_there_is_named(tmp_path):
 def test_a_speaker_of_a_document_is_refused(tmp_path):
     with pytest.raises(DataError, match="no chat export"):
         make(given(tmp_path, b"Just a text.\n\nOf two paragraphs.", "a.txt"), tmp_path / "rows.jsonl")
+
+
+WHOLE = {
+    "a.txt": conversing.ANDROID_KO.encode(),
+    "w.txt": conversing.WINDOWS_KO.encode("cp949"),
+    "i.txt": conversing.IOS_EN.encode("utf-16"),
+    "m.csv": conversing.MAC.encode(),
+    "whatsapp.txt": conversing.WHATSAPP["ios"].encode(),
+    "t.json": json.dumps(conversing.TELEGRAM).encode(),
+    "d.csv": conversing.DISCORD_CSV.encode(),
+    "m.mbox": conversing.MBOX.encode(),
+    "h.html": b"<p>a<b>c</p><table><tr><td>x</table>",
+    "x.srt": b"1\n00:00:01,000 --> 00:00:02,000\nhi\n",
+}
+PIECES = (b"\0", b"{", b'"', b"\xff", b"\n", b"9" * 20, b"\xed\xa0\x80", b"<![CDATA[", b"null")
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "s.zip", "e.epub"])
+def test_damage_gives_an_error_of_ours_or_a_result(tmp_path, name):
+    draw = random.Random(name)
+    if name == "s.zip":
+        content = conversing.slack_zip(tmp_path / "whole.zip").read_bytes()
+    else:
+        content = test_documents.epub(["<h1>One</h1><p>x</p>"]) if name == "e.epub" else WHOLE[name]
+    for _ in range(60):
+        damaged = bytearray(content)
+        for _ in range(draw.randint(1, 6)):
+            place = draw.randrange(len(damaged) + 1)
+            match draw.randrange(4):
+                case 0:
+                    damaged[place : place + 1] = bytes([draw.randrange(256)])
+                case 1:
+                    del damaged[place : place + draw.randint(1, 40)]
+                case 2:
+                    damaged[place:place] = draw.choice(PIECES)
+                case 3:
+                    damaged[place:place] = content[draw.randrange(len(content)) :][:40]
+        (tmp_path / name).write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            read(Request((tmp_path / name,)))
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"AuthorID,Author,Date,Content,Attachments\n".replace(b"Author,", b'"Aut""hor",', 1), "d.csv"),
+        (b"<p>a<![\x00x<p>", "h.html"),
+    ],
+)
+def test_odd_files_that_once_broke_the_reader(tmp_path, content, name):
+    with contextlib.suppress(DataError):
+        read(given(tmp_path, content, name))
+
+
+def test_a_mail_with_an_impossible_date_is_counted(tmp_path):
+    mail = conversing.MBOX.replace("30 Apr 2023 23:58:00 +0900", "30 Apr 99999999999999999999 23:58:00 +0900")
+    summary = read(given(tmp_path, mail.encode(), "m.mbox")).summary
+    assert summary.messages == 3
 
 
 def test_names_with_odd_letters_make_a_pattern():
