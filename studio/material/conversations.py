@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from studio.errors import DataError
 from studio.i18n import Message as Text
 from studio.i18n import listed, message
+from studio.material.documents import Block, Document
 from studio.material.message import Message, clean
 
 DEFAULT_HOURS = 3
@@ -119,6 +120,23 @@ def rows(
             yield from _rows_of(conversation, speaker, most, left_out)
 
 
+def documents_of(
+    chats: Iterable[Sequence[Message]], speaker: str, silence: float, left_out: Counter[str]
+) -> list[Document]:
+    """Return what the speaker writes, a document for each run of messages; those of others are counted."""
+    documents = []
+    for chat in chats:
+        for conversation in _conversations(chat, silence):
+            for is_own, group in groupby(conversation, key=lambda entry: entry.speaker == speaker):
+                turn = list(group)
+                if is_own:
+                    text = "\n".join(entry.text for entry in turn)
+                    documents.append(Document(turn[0].place.file, [Block(text, _span(turn))]))
+                else:
+                    left_out["other_speaker"] += len(turn)
+    return documents
+
+
 def _conversations(chat: Sequence[Message], silence: float) -> Iterator[list[Message]]:
     conversation: list[Message] = []
     for entry in chat:
@@ -160,6 +178,11 @@ def _row(turns: list[list[Message]]) -> dict[str, Any]:
         {"role": ("user", "assistant")[number % 2], "content": "\n".join(entry.text for entry in turn)}
         for number, turn in enumerate(turns)
     ]
-    first, last = turns[0][0].place, turns[-1][-1].place
-    place = str(first.number) if first == last else f"{first.number}-{last.number}"
-    return {"messages": messages, "source": {"file": first.file, "place": place, "recipe": "chat"}}
+    place = _span([*turns[0], *turns[-1]])
+    return {"messages": messages, "source": {"file": turns[0][0].place.file, "place": place, "recipe": "chat"}}
+
+
+def _span(entries: Sequence[Message]) -> str:
+    """Return the numbers of the first and the last message."""
+    first, last = entries[0].place.number, entries[-1].place.number
+    return str(first) if first == last else f"{first}-{last}"

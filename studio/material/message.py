@@ -12,7 +12,7 @@ KINDS = (
 )  # fmt: skip
 """Why a message is left out; the names in the catalogues under `material.left_out`."""
 TEXT = "text"
-_LINKS = re.compile(r"(?:(?:https?://|www\.)\S+\s*)+", re.IGNORECASE)
+_LINKS = re.compile(r"(?:(?:https?://|www\.)\S++(?:\s+|$))+", re.IGNORECASE)
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u2066\u2067\u2068\u2069\ufeff\0"))
 
 

@@ -106,7 +106,7 @@ class Part:
         if not self.start:
             return "utf-8"
         if self.archive is None:
-            return encodings.detect(self.path, self.encoding)
+            return encodings.detect(self.path, self.encoding, can_choose=False)
         return self.encoding or encodings.detect_in(self._unpack(encodings.CHUNK)[: encodings.CHUNK], self.name)
 
     def text(self) -> str:

@@ -1,6 +1,5 @@
 """How the page is launched on the host that it is on."""
 
-import functools
 import os
 import re
 import sys
@@ -11,7 +10,6 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 from fastapi import Depends
-from markupsafe import Markup
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -20,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from studio.errors import AccessError, ModelError
 from studio.files import home, shared_folder
-from studio.ui import connections, limits, theme
+from studio.ui import browser_scripts, connections, limits, theme
 from studio.ui.access import GUEST_PATH, Door, Gate
 from studio.ui.hosts import on_space
 from studio.ui.logins import Tokens
@@ -32,10 +30,6 @@ MOST_WAITING = 200
 QUEUE_PAUSE = 0.05
 """Seconds between two looks of Gradio's queue for events; its own value on Windows. Elsewhere it takes 0.001, and with
 that 2.7 processor seconds a minute from a training while nothing happens. An answer comes 25 ms later on average."""
-_PLAIN = Markup(
-    "; for (const part of ['dependencies', 'components'])"
-    " Object.setPrototypeOf(window.gradio_config[part], class extends Array {}.prototype)"
-)
 
 _door = Door()
 
@@ -58,7 +52,13 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
         "server_port": port,
         "share": share,
         "auth": _door.logins.check if _door.logins else None,
-        "app_kwargs": {"middleware": [Middleware(Gate, door=_door), Middleware(CompressedPages, compresslevel=5)]},
+        "app_kwargs": {
+            "middleware": [
+                Middleware(Gate, door=_door),
+                Middleware(CompressedPages, compresslevel=5),
+                Middleware(browser_scripts.IndexedSearch),
+            ]
+        },
         "max_file_size": LARGEST_FROM_AFAR if _door.has_guests else LARGEST_UPLOAD,
         "pwa": False,
     }
@@ -112,7 +112,7 @@ def launch(
     Raises AccessError where a share link was asked for and none could be made.
     """
     temporary()
-    _plain_config()
+    browser_scripts.prepare_pages()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     if _door.has_guests:
         page.queue(max_size=MOST_WAITING)
@@ -142,24 +142,6 @@ class CompressedPages(GZipMiddleware):
         """Answer a request."""
         is_file = scope["type"] == "http" and "/file=" in scope["path"]
         await (self.app if is_file else super().__call__)(scope, receive, send)
-
-
-@functools.cache
-def _plain_config() -> None:
-    """Let a browser take the page's configuration as it is, without observing each of its parts.
-
-    Svelte wraps plain lists, and all that they hold, in proxies that record every access, and Gradio goes through all
-    events for each component: with 250 events and 730 components, that was 40 % of the scripts' time until the page
-    could be used. A list of another class is not wrapped. Where Gradio's template changes, this changes nothing.
-    """
-    from gradio.routes import templates
-
-    to_json = templates.env.filters.get("toorjson", str)
-
-    def to_script(value: Any) -> Any:
-        return to_json(value) + (_PLAIN if isinstance(value, dict) and "dependencies" in value else "")
-
-    templates.env.filters["toorjson"] = to_script
 
 
 def _rest(queue: Any) -> None:

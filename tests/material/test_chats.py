@@ -1,6 +1,7 @@
 """Every chat format in its variants: who says what and when, and what is left out by kind."""
 
 import json
+import zipfile
 from datetime import datetime
 
 import conversing
@@ -150,6 +151,18 @@ def test_slack(tmp_path):
     assert spoken(path) == [("Star", "hi @Me Too & all here"), ("Me Too", "yo"), ("Star", "in a thread")]
     assert kinds(path) == {"system": 1, "media": 1, "bot": 1}
     assert len({entry.place.chat for entry in messages(path)}) == 2
+
+
+def test_slack_in_a_folder_knows_its_users(tmp_path):
+    with zipfile.ZipFile(conversing.slack_zip(tmp_path / "slack.zip")) as archive:
+        archive.extractall(tmp_path / "slack")
+    assert [speaker for speaker, _ in spoken(tmp_path / "slack")] == ["Star", "Me Too", "Star"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_json_in_another_encoding(tmp_path, encoding):
+    text = json.dumps(conversing.TELEGRAM, ensure_ascii=False).replace("😀", "")
+    assert spoken(write(tmp_path, text, "result.json", encoding))[0] == ("별빛", "look https://example.com ok?")
 
 
 def test_instagram_is_repaired_and_turned_round(tmp_path):

@@ -1,5 +1,6 @@
 """Odd and hostile input: a clear error or a right result, and no file that was not asked for."""
 
+import contextlib
 import json
 import time
 import zipfile
@@ -10,6 +11,7 @@ import pytest
 from studio.errors import DataError
 from studio.material import parts, privacy
 from studio.material.make import Request, make, read
+from studio.material.message import kind_of
 from studio.material.scrub import Scrubber
 
 
@@ -157,6 +159,35 @@ def test_the_scrubber_takes_linear_time(piece):
     began = time.perf_counter()
     scrubber.scrub(piece * (200_000 // len(piece)))
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("text", ["http://" * 50_000 + " x", "www." * 50_000, "https://a " * 30_000 + "x"])
+def test_links_alone_are_told_in_linear_time(text):
+    began = time.perf_counter()
+    kind_of(text[:19_000])
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 1_000_000, "a " * 300_000, "[" * 300_000, "# " * 300_000, "\n" * 300_000, "<" * 300_000]
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html", "a.srt"])
+def test_odd_documents_are_read_in_time(tmp_path, text, name):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    began = time.perf_counter()
+    with contextlib.suppress(DataError):
+        read(Request((tmp_path / name,), recipe="beginning"))
+    assert time.perf_counter() - began < 10
+
+
+def test_a_folder_for_the_rows_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match="gone"):
+        make(given(tmp_path, conversing.ANDROID_KO.encode(), "chat.txt"), tmp_path / "gone" / "rows.jsonl")
+
+
+def test_a_speaker_of_a_document_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no chat export"):
+        make(given(tmp_path, b"Just a text.\n\nOf two paragraphs.", "a.txt"), tmp_path / "rows.jsonl")
 
 
 def test_names_with_odd_letters_make_a_pattern():
