@@ -11,7 +11,7 @@ from studio.ui.views import paragraph
 def overview(summary: Summary, language: str) -> str:
     """Return what was read, before rows are made of it."""
     formats = ", ".join(f"{name} ({count:,})" for name, count in summary.formats.most_common())
-    parts = [paragraph(message("ui.material.read", formats=formats, count=summary.messages), language)]
+    parts = [paragraph(message("material.read_as", formats=formats), language)]
     parts += [paragraph(note, language, "hint") for note in summary.notes]
     return "".join([*parts, _counts("left_out", summary.left_out, language)])
 

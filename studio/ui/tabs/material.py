@@ -63,7 +63,7 @@ class MaterialCard:
     @property
     def outputs(self) -> list[Any]:
         """What changes with the files and with the rows that are made of them."""
-        return [self.speaker, self.options, self.recipe, self.replaced, self.go, self.cancel, self.report]
+        return [self.speaker, self.options, self.recipe, self.silence, self.replaced, self.go, self.cancel, self.report]
 
     def _render(self, summary: Summary | None, report: str) -> dict[Any, Any]:
         """Return what shows the files: the speakers to choose from, and what can be chosen about them."""
@@ -74,7 +74,8 @@ class MaterialCard:
                 choices=[(f"{name} ({count:,})", name) for name, count in speakers], value=None, visible=is_chat
             ),
             self.options: gr.update(visible=summary is not None),
-            self.recipe: "chat" if is_chat else "beginning",
+            self.recipe: make.CHAT if is_chat else "beginning",
+            self.silence: gr.update(visible=is_chat),
             self.replaced: gr.update(value=list(privacy.KINDS) if is_chat else [], visible=summary is not None),
             self.go: gr.update(interactive=summary is not None and not is_chat),
             self.cancel: gr.update(visible=False),
@@ -105,8 +106,8 @@ class MaterialCard:
                 return
             yield self._render(work.result, material_views.overview(work.result, language))
 
-        def choose(speaker: str | None, recipe: str) -> Any:
-            return gr.update(interactive=bool(speaker) or recipe != "chat")
+        def choose(speaker: str | None) -> Any:
+            return gr.update(interactive=bool(speaker))
 
         @shown(language)
         def make_rows(
@@ -146,9 +147,8 @@ class MaterialCard:
             scanning.cancel(_session(request))
 
         gr.on([self.files.upload, self.files.clear, self.files.delete], look, self.files, self.outputs, **_QUIET)
-        chosen = [self.speaker, self.recipe]
-        gr.on([part.input for part in chosen], choose, chosen, self.go, trigger_mode="always_last", **_QUIET)
-        inputs = [self.files, *chosen, self.silence, self.replaced, frame.form.parts["model.id"]]
+        self.speaker.input(choose, self.speaker, self.go, trigger_mode="always_last", **_QUIET)
+        inputs = [self.files, self.speaker, self.recipe, self.silence, self.replaced, frame.form.parts["model.id"]]
         outputs = [self.go, self.cancel, self.report, name, *show_file]
         read_again(self.go.click(make_rows, inputs, outputs, **_QUIET), is_own=True)
         self.cancel.click(cancel, None, None, **_QUIET)
