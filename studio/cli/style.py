@@ -26,15 +26,19 @@ def style(
     prompts_file: Annotated[Path | None, typer.Option("--prompts", help=text("cli.prompts"))] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help=text("cli.limit"))] = 40,
     prompted: Annotated[bool, typer.Option("--prompted/--no-prompted", help=text("cli.style_prompted"))] = True,
+    prompt_file: Annotated[str | None, typer.Option("--prompt-file", help=text("cli.style_prompt_file"))] = None,
     curve: Annotated[bool, typer.Option("--curve", help=text("cli.style_curve"))] = False,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
     from studio.compare.columns import NOW, parse_column
+    from studio.style import prompted_store
     from studio.style.request import StyleRequest
 
     run = runs.find(run_id)
+    if prompt_file is not None:
+        prompted_store.edit(run, "" if prompt_file == "auto" else Path(prompt_file).read_text("utf-8"))
     columns = [parse_column(NOW, strength) for strength in strengths or [1.0]] + list(map(parse_column, against or []))
     generation = run.config().with_settings(console.parse_settings(settings)).generation
     rows = str(prompts_file) if prompts_file else "auto"

@@ -125,6 +125,10 @@ class StyleReport:
     verdict: Verdict | None = None
     """Adapter against a prompted base; None unless both are columns."""
     curve: Curve | None = None
+    prompt_sha256: str | None = None
+    """Of the prompted base's system prompt and examples, which are those of its column; None without one."""
+    prompt_edited: bool = False
+    """Whether the user wrote that prompt."""
     seconds: float = 0.0
     """Time of all but generating."""
 
