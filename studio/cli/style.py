@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ def style(
 ) -> None:
     from studio import gpu
     from studio.compare.columns import NOW, parse_column
-    from studio.style import prompted_store
+    from studio.style import prompted_store, votes
     from studio.style.request import StyleRequest
 
     run = runs.find(run_id)
@@ -44,10 +45,12 @@ def style(
     rows = str(prompts_file) if prompts_file else "auto"
     request = StyleRequest(run.id, tuple(columns), rows, limit, generation, prompted, curve)
     update = console.follow_job(gpu.thread().style(request), "phase.styling", as_json)
+    if update.report:
+        update = replace(update, report=votes.with_current_votes(run, update.report))
     if as_json:
         console.print_json(_document(update))
     elif update.report:
-        _show(update.report)
+        _show(run, update.report)
     if update.stopped:
         if not as_json:
             out.print(text("style.stopped", done=update.done, total=update.total))
@@ -70,7 +73,8 @@ def _document(update: Any) -> dict[str, Any]:
     return document | {"headline": headline(update.report).text(), "path": str(update.path), "stopped": False}
 
 
-def _show(report: Any) -> None:
+def _show(run: runs.Run, report: Any) -> None:
+    from studio.style import votes
     from studio.style.headline import headline
 
     console.print_messages(report.notes, "yellow")
@@ -112,6 +116,8 @@ def _show(report: Any) -> None:
     if report.verdict:
         print_plain(text("style.verdict.title"), "bold")
         print_plain(report.verdict.reason)
+        for sentence in votes.describe(run, report):
+            print_plain(sentence)
     if report.columns:
         print_plain(text("style.seconds", seconds=f"{report.seconds:.0f}"), "dim")
     print_plain(headline(report), "bold")

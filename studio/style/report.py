@@ -147,6 +147,12 @@ class StyleReport:
         """The first adapter: what the headline is about."""
         return next((each for each in self.columns if each.column and not each.column.is_base), None)
 
+    @property
+    def prompted(self) -> ColumnReport | None:
+        """The first base with a context of its own: the adapter's rival; None without one."""
+        own = (each for each in self.columns if each.column and each.column.is_base and not each.column.is_plain)
+        return next(own, None)
+
     def to_json(self) -> str:
         """Write the report as JSON; `from_json` gives an equal one back."""
         return _ADAPTER.dump_json(self, indent=1).decode("utf-8")

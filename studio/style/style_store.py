@@ -1,11 +1,17 @@
 """The meter's reports of a run, read from its directory."""
 
 import logging
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from studio.compare.column_loading import find_adapter
 from studio.compare.columns import Column
+from studio.errors import StudioError
+from studio.files import sha256
+from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run
 from studio.style.answers import FOLDER
 from studio.style.report import ColumnReport, StyleReport
@@ -56,3 +62,37 @@ def find_column(run: Run, column: Column, adapter: str | None) -> tuple[StyleRep
             if each.column == column and each.adapter == adapter:
                 return report, each
     return None
+
+
+def measured_at(run: Run, column: Column) -> StyleReport | None:
+    """Return the newest report that has measured a column with the weights that it has now, as a report about it.
+
+    Of a report that is about another adapter first, the verdict and the curve are left out. A report that has measured
+    nothing, for want of text, is about any column.
+    """
+    reports = all_of(run)
+    if reports and not reports[0].columns:
+        return reports[0]
+    known = find_column(run, column, None if column.is_base else _adapter_sha256(run, column))
+    if known is None:
+        return None
+    report, measured = known
+    if report.main in (measured, None):
+        return report
+    others = [each for each in report.columns if each is not measured]
+    first = others.index(report.main)
+    return replace(report, columns=(*others[:first], measured, *others[first:]), verdict=None, curve=None)
+
+
+def _adapter_sha256(run: Run, column: Column) -> str | None:
+    try:
+        folder = find_adapter(run, column, None).folder
+        about = (folder / WEIGHTS).stat() if folder else None
+    except (StudioError, OSError):  # it has none yet, or was taken away
+        return None
+    return _sha256(folder / WEIGHTS, about.st_mtime_ns, about.st_size) if folder and about else None
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, changed: int, size: int) -> str:
+    return sha256(path)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from studio.compare.columns import Column
 from studio.data import speech_levels
-from studio.i18n import text
+from studio.i18n import Message, text
+from studio.style import prompted_store
 from studio.style.bootstrap import Estimate
 from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
@@ -26,8 +27,11 @@ def progress(so_far: StyleProgress, language: str) -> str:
     return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}<b>{html.escape(count)}</b></div>'
 
 
-def report(found: StyleReport | None, language: str) -> str:
-    """Return all of a report, the sentence that sums it up first; without one, what will be here."""
+def report(found: StyleReport | None, language: str, votes: Sequence[Message] = ()) -> str:
+    """Return all of a report, the sentence that sums it up first; without one, what will be here.
+
+    `votes` say who won between the adapter and its rivals.
+    """
     if found is None:
         return empty("ui.style.empty", language)
     parts = [f'<p class="headline">{html.escape(said(headline(found), language))}</p>']
@@ -35,6 +39,7 @@ def report(found: StyleReport | None, language: str) -> str:
         parts.append(
             f'<p class="verdict {found.verdict.winner}">{html.escape(said(found.verdict.reason, language))}</p>'
         )
+        parts += [paragraph(sentence, language, "hint") for sentence in votes]
         if found.verdict.winner == "prompt":
             parts.append(_prompt(found, language))
     if found.columns:
@@ -49,6 +54,19 @@ def report(found: StyleReport | None, language: str) -> str:
     parts += [_words(side, words, language) for side, words in _sides(found) if words]
     parts += [paragraph(note, language, "hint") for note in found.notes]
     return "".join(parts)
+
+
+def not_measured(column: Column, others: Sequence[StyleReport], language: str) -> str:
+    """Say that a column was not measured, and which ones were; with the strength curve, if there is one."""
+    titles = dict.fromkeys(
+        each.column.title(language)
+        for report in others
+        for each in report.columns
+        if each.column and not each.column.is_base
+    )
+    words = text("ui.style.not_measured", language, column=column.title(language), measured=" · ".join(titles))
+    drawn = next((each.curve for each in others if each.curve), None)
+    return f'<p class="empty">{html.escape(words)}</p>' + (curve(drawn, language) if drawn else "")
 
 
 def _sides(found: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:
@@ -111,16 +129,11 @@ def _words(side: str, words: Sequence[StyleWord], language: str) -> str:
 
 def _prompt(found: StyleReport, language: str) -> str:
     """Return the prompt that does as well, to be copied."""
-    column = next((each.column for each in found.columns if each.column and not each.column.is_plain), None)
-    if column is None:
+    if found.prompted is None or found.prompted.column is None:
         return ""
     title = html.escape(text("ui.style.prompt", language))
-    return f'<details><summary>{title}</summary><pre id="style-prompt">{html.escape(prompt(column))}</pre></details>'
-
-
-def prompt(column: Column) -> str:
-    """Return a column's system prompt and examples as text."""
-    return "\n\n".join([*filter(None, [column.system]), *(f"{turn.role}: {turn.content}" for turn in column.shots)])
+    prompt = html.escape(prompted_store.to_text(found.prompted.column))
+    return f'<details><summary>{title}</summary><pre id="style-prompt">{prompt}</pre></details>'
 
 
 def use(found: StyleReport | None, language: str) -> str:

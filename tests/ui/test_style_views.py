@@ -7,7 +7,7 @@ import pytest
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.data.conversation import Turn
 from studio.i18n import message
-from studio.style import bootstrap, curve
+from studio.style import bootstrap, curve, prompted_store
 from studio.style.bootstrap import Estimate
 from studio.style.report import Anchors, AnswerScores, CurvePoint, StyleReport, column_report
 from studio.style.request import StyleProgress
@@ -60,7 +60,7 @@ def test_the_columns_say_at_which_strength_they_were_measured(report):
 
 
 def test_the_prompt_that_does_as_well_is_there_to_be_copied(report):
-    assert style_views.prompt(RIVAL) == "Talk <like> a sailor.\n\nuser: Who?\n\nassistant: Me, matey."
+    assert prompted_store.to_text(RIVAL) == "Talk <like> a sailor.\n\nuser: Who?\n\nassistant: Me, matey."
     adapter_wins = replace(report, verdict=replace(report.verdict, winner="adapter"))
     assert "style-prompt" in style_views.report(report, "en")
     assert "style-prompt" not in style_views.report(adapter_wins, "en")
