@@ -125,6 +125,8 @@ class StyleReport:
     verdict: Verdict | None = None
     """Adapter against a prompted base; None unless both are columns."""
     curve: Curve | None = None
+    rows_sha256: str | None = None
+    """Of the data's table and its mapping (`style_store.rows_sha256`)."""
     prompt_sha256: str | None = None
     """Of the prompted base's system prompt and examples, which are those of its column; None without one."""
     prompt_edited: bool = False

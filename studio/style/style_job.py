@@ -177,7 +177,8 @@ class _StyleJob:
         if self._request.curve and report.main:
             report = replace(report, curve=measurement.curve(report, on_curve, curve_rows))
         author_words, base_words = style_words(classifier, *texts)
-        report = replace(report, author_words=author_words, base_words=base_words)
+        data = style_store.rows_sha256(self._run.config().data, self._run.resolved()["mapping"])
+        report = replace(report, author_words=author_words, base_words=base_words, rows_sha256=data)
         if rival:
             is_edited = rival == self._prompt.edited
             report = replace(report, prompt_sha256=prompted_store.sha256(rival), prompt_edited=is_edited)

@@ -1,18 +1,20 @@
 """What the meter says of a run, as the page shows it. Pure functions."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from studio.compare.columns import Column
 from studio.data import speech_levels
 from studio.i18n import Message, text
+from studio.runs import Run
 from studio.style import prompted_store
 from studio.style.bootstrap import Estimate
 from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
-from studio.ui.views import bar, empty, paragraph, said
+from studio.ui.views import bar, empty, paragraph, run_name, said
 
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
@@ -67,6 +69,52 @@ def not_measured(column: Column, others: Sequence[StyleReport], language: str) -
     words = text("ui.style.not_measured", language, column=column.title(language), measured=" · ".join(titles))
     drawn = next((each.curve for each in others if each.curve), None)
     return f'<p class="empty">{html.escape(words)}</p>' + (curve(drawn, language) if drawn else "")
+
+
+def words_of_data(measured: tuple[Run, StyleReport] | None, language: str) -> str:
+    """Return what the style of some rows is, by the meter of a run on them; empty without one."""
+    if measured is None:
+        return ""
+    run, found = measured
+    told = html.escape(text("ui.style.of_data", language, run=run_name(run.id)))
+    words = "".join(_words(side, words, language) for side, words in _sides(found) if words)
+    return f'<section class="style-of-data"><h3>{told}</h3>{words}</section>' if words else ""
+
+
+def underlined(answer: str, found: StyleReport | None, language: str) -> str:
+    """Return an answer whose words with n-grams of the largest weight are underlined, each with whose style it is."""
+    kinds: list[tuple[float, str, StyleWord] | None] = [None] * len(answer)
+    for side, words in _sides(found) if found else []:
+        for word in words:
+            for start, end in _places(answer, word.ngram):
+                for at in range(start, end):
+                    if (known := kinds[at]) is None or known[0] < abs(word.weight):
+                        kinds[at] = abs(word.weight), side, word
+    parts = []
+    for kind, places in groupby(range(len(answer)), key=kinds.__getitem__):
+        piece = html.escape("".join(answer[at] for at in places))
+        if kind:
+            _, side, word = kind
+            told = f"{text(f'style.words.{side}', language)}: “{word.ngram}” ({word.weight:+.1f})"
+            piece = f'<mark class="carries {side}" title="{html.escape(told, quote=True)}">{piece}</mark>'
+        parts.append(piece)
+    return "".join(parts)
+
+
+def _places(answer: str, ngram: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of the words that hold an n-gram; white space around an answer counts as one space.
+
+    The n-gram may reach over several words.
+    """
+    padded, at = f" {answer} ", -1
+    while (at := padded.find(ngram, at + 1)) >= 0:
+        start, end = at - 1 + len(ngram) - len(ngram.lstrip()), at - 1 + len(ngram.rstrip())
+        while start > 0 and not answer[start - 1].isspace():
+            start -= 1
+        while end < len(answer) and not answer[end].isspace():
+            end += 1
+        if start < end:
+            yield max(0, start), end
 
 
 def _sides(found: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:

@@ -169,3 +169,16 @@ def test_a_base_with_a_context_of_ones_own_is_a_column(run):
         ADAPTED,
     ]
     assert report.verdict is not None
+
+
+def test_the_words_of_a_style_are_known_by_the_rows_and_not_by_others(run, tiny_config, tmp_path):
+    data = run.config().data
+    mapping = run.resolved()["mapping"]
+    assert style_store.of_rows(data, mapping) is None
+    report = measured(run).report
+    assert report.author_words
+    known, words = style_store.of_rows(data, mapping)
+    assert (known.id, words) == (run.id, report)
+    assert style_store.of_rows(data, mapping | {"completion": "instruction"}) is None
+    other = tiny_config.with_settings(write_rows(tmp_path / "other.jsonl", 43)).data
+    assert style_store.of_rows(other, mapping) is None
