@@ -1,17 +1,20 @@
 """What the meter says of a run, as the page shows it. Pure functions."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from studio.compare.columns import Column
 from studio.data import speech_levels
-from studio.i18n import text
+from studio.i18n import Message, text
+from studio.runs import Run
+from studio.style import prompted_store
 from studio.style.bootstrap import Estimate
 from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
-from studio.ui.views import bar, empty, paragraph, said
+from studio.ui.views import bar, empty, paragraph, run_name, said
 
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
@@ -26,8 +29,11 @@ def progress(so_far: StyleProgress, language: str) -> str:
     return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}<b>{html.escape(count)}</b></div>'
 
 
-def report(found: StyleReport | None, language: str) -> str:
-    """Return all of a report, the sentence that sums it up first; without one, what will be here."""
+def report(found: StyleReport | None, language: str, votes: Sequence[Message] = ()) -> str:
+    """Return all of a report, the sentence that sums it up first; without one, what will be here.
+
+    `votes` say who won between the adapter and its rivals.
+    """
     if found is None:
         return empty("ui.style.empty", language)
     parts = [f'<p class="headline">{html.escape(said(headline(found), language))}</p>']
@@ -35,6 +41,7 @@ def report(found: StyleReport | None, language: str) -> str:
         parts.append(
             f'<p class="verdict {found.verdict.winner}">{html.escape(said(found.verdict.reason, language))}</p>'
         )
+        parts += [paragraph(sentence, language, "hint") for sentence in votes]
         if found.verdict.winner == "prompt":
             parts.append(_prompt(found, language))
     if found.columns:
@@ -49,6 +56,65 @@ def report(found: StyleReport | None, language: str) -> str:
     parts += [_words(side, words, language) for side, words in _sides(found) if words]
     parts += [paragraph(note, language, "hint") for note in found.notes]
     return "".join(parts)
+
+
+def not_measured(column: Column, others: Sequence[StyleReport], language: str) -> str:
+    """Say that a column was not measured, and which ones were; with the strength curve, if there is one."""
+    titles = dict.fromkeys(
+        each.column.title(language)
+        for report in others
+        for each in report.columns
+        if each.column and not each.column.is_base
+    )
+    words = text("ui.style.not_measured", language, column=column.title(language), measured=" · ".join(titles))
+    drawn = next((each.curve for each in others if each.curve), None)
+    return f'<p class="empty">{html.escape(words)}</p>' + (curve(drawn, language) if drawn else "")
+
+
+def words_of_data(measured: tuple[Run, StyleReport] | None, language: str) -> str:
+    """Return what the style of some rows is, by the meter of a run on them; empty without one."""
+    if measured is None:
+        return ""
+    run, found = measured
+    told = html.escape(text("ui.style.of_data", language, run=run_name(run.id)))
+    words = "".join(_words(side, words, language) for side, words in _sides(found) if words)
+    return f'<section class="style-of-data"><h3>{told}</h3>{words}</section>' if words else ""
+
+
+def underlined(answer: str, found: StyleReport | None, language: str) -> str:
+    """Return an answer whose words with n-grams of the largest weight are underlined, each with whose style it is."""
+    kinds: list[tuple[float, str, StyleWord] | None] = [None] * len(answer)
+    for side, words in _sides(found) if found else []:
+        for word in words:
+            for start, end in _places(answer, word.ngram):
+                for at in range(start, end):
+                    if (known := kinds[at]) is None or known[0] < abs(word.weight):
+                        kinds[at] = abs(word.weight), side, word
+    parts = []
+    for kind, places in groupby(range(len(answer)), key=kinds.__getitem__):
+        piece = html.escape("".join(answer[at] for at in places))
+        if kind:
+            _, side, word = kind
+            told = f"{text(f'style.words.{side}', language)}: “{word.ngram}” ({word.weight:+.1f})"
+            piece = f'<mark class="carries {side}" title="{html.escape(told, quote=True)}">{piece}</mark>'
+        parts.append(piece)
+    return "".join(parts)
+
+
+def _places(answer: str, ngram: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of the words that hold an n-gram; white space around an answer counts as one space.
+
+    The n-gram may reach over several words.
+    """
+    padded, at = f" {answer} ", -1
+    while (at := padded.find(ngram, at + 1)) >= 0:
+        start, end = at - 1 + len(ngram) - len(ngram.lstrip()), at - 1 + len(ngram.rstrip())
+        while start > 0 and not answer[start - 1].isspace():
+            start -= 1
+        while end < len(answer) and not answer[end].isspace():
+            end += 1
+        if start < end:
+            yield max(0, start), end
 
 
 def _sides(found: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:
@@ -111,16 +177,11 @@ def _words(side: str, words: Sequence[StyleWord], language: str) -> str:
 
 def _prompt(found: StyleReport, language: str) -> str:
     """Return the prompt that does as well, to be copied."""
-    column = next((each.column for each in found.columns if each.column and not each.column.is_plain), None)
-    if column is None:
+    if found.prompted is None or found.prompted.column is None:
         return ""
     title = html.escape(text("ui.style.prompt", language))
-    return f'<details><summary>{title}</summary><pre id="style-prompt">{html.escape(prompt(column))}</pre></details>'
-
-
-def prompt(column: Column) -> str:
-    """Return a column's system prompt and examples as text."""
-    return "\n\n".join([*filter(None, [column.system]), *(f"{turn.role}: {turn.content}" for turn in column.shots)])
+    prompt = html.escape(prompted_store.to_text(found.prompted.column))
+    return f'<details><summary>{title}</summary><pre id="style-prompt">{prompt}</pre></details>'
 
 
 def use(found: StyleReport | None, language: str) -> str:
