@@ -32,10 +32,6 @@ MOST_WAITING = 200
 QUEUE_PAUSE = 0.05
 """Seconds between two looks of Gradio's queue for events; its own value on Windows. Elsewhere it takes 0.001, and with
 that 2.7 processor seconds a minute from a training while nothing happens. An answer comes 25 ms later on average."""
-_PLAIN = Markup(
-    "; for (const part of ['dependencies', 'components'])"
-    " Object.setPrototypeOf(window.gradio_config[part], class extends Array {}.prototype)"
-)
 
 _door = Door()
 
@@ -112,7 +108,7 @@ def launch(
     Raises AccessError where a share link was asked for and none could be made.
     """
     temporary()
-    _plain_config()
+    _prepare_browsers()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     if _door.has_guests:
         page.queue(max_size=MOST_WAITING)
@@ -145,19 +141,15 @@ class CompressedPages(GZipMiddleware):
 
 
 @functools.cache
-def _plain_config() -> None:
-    """Let a browser take the page's configuration as it is, without observing each of its parts.
-
-    Svelte wraps plain lists, and all that they hold, in proxies that record every access, and Gradio goes through all
-    events for each component: with 250 events and 730 components, that was 40 % of the scripts' time until the page
-    could be used. A list of another class is not wrapped. Where Gradio's template changes, this changes nothing.
-    """
+def _prepare_browsers() -> None:
+    """Let each page begin with `start.js`, which Gradio's template has no place for before its own scripts."""
     from gradio.routes import templates
 
     to_json = templates.env.filters.get("toorjson", str)
+    script = Markup(";\n") + Markup((Path(__file__).parent / "start.js").read_text(encoding="utf-8"))
 
     def to_script(value: Any) -> Any:
-        return to_json(value) + (_PLAIN if isinstance(value, dict) and "dependencies" in value else "")
+        return to_json(value) + (script if isinstance(value, dict) and "dependencies" in value else "")
 
     templates.env.filters["toorjson"] = to_script
 

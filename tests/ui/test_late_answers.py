@@ -1,12 +1,15 @@
 """Answers that come late change nothing: neither what a session keeps nor what its browser shows."""
 
+import functools
 import threading
 from collections.abc import Iterator
 
 import gradio as gr
 import pytest
 from gradio_client import Client
+from playwright.sync_api import expect
 
+from studio.ui import launch
 from studio.ui.page import Page, view
 
 
@@ -78,6 +81,25 @@ def app():
     app.page.close()
 
 
+@pytest.fixture
+def app_in_browser():
+    go_on = {"older": threading.Event(), "newer": threading.Event()}
+
+    def answer(name: str) -> str:
+        go_on[name].wait(20)
+        return name
+
+    with Page() as page:
+        html = gr.HTML(elem_id="answer")
+        for name in go_on:
+            gr.Button(name).click(functools.partial(answer, name), None, html, concurrency_limit=None)
+    _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
+    yield go_on, url
+    for event in go_on.values():
+        event.set()
+    page.close()
+
+
 def changes(answer: object) -> bool:
     return not (isinstance(answer, dict) and set(answer) == {"__type__"})
 
@@ -135,3 +157,33 @@ def test_the_end_of_a_stream_does_not_bring_its_last_values_back(app):
     app.go_on["two"].set()
 
     assert not changes(streamed.result())
+
+
+LATE_TIMERS = """
+const timer = window.setTimeout;
+window.setTimeout = (callback, delay, ...values) => timer(callback, values[0]?.msg ? 3000 : delay, ...values);
+"""
+"""What makes a browser hand on the answers that it gets by timers as late as a busy one does."""
+
+
+def test_a_busy_browser_shows_the_answers_in_the_order_in_which_they_were_sent(app_in_browser, browser):
+    go_on, url = app_in_browser
+    page = browser.new_page()
+    page.add_init_script(LATE_TIMERS)
+    page.goto(url)
+    held = []
+    with page.expect_response("**/queue/data*"):
+        page.get_by_role("button", name="older").click()
+    page.route("**/queue/join*", lambda route: held.append((route, route.fetch())))
+    page.get_by_role("button", name="newer").click()
+    while not held:
+        page.wait_for_timeout(100)
+    for event in go_on.values():
+        event.set()
+        page.wait_for_timeout(500)  # its answer has come; nobody there knows yet that the newer's is one
+    ((route, confirmation),) = held
+    route.fulfill(response=confirmation)
+    expect(page.locator("#answer")).to_have_text("newer")
+    page.wait_for_timeout(3500)
+    expect(page.locator("#answer")).to_have_text("newer")
+    page.close()
