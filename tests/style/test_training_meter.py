@@ -263,3 +263,12 @@ def test_a_run_stopped_while_it_is_measured_goes_on_with_the_point(tiny_config, 
     assert [point.step for point in styles(run)] == [0, 4, 8, 12]
     whole = trained(tiny_config, **SETTINGS, **rows)
     assert losses(run) == losses(whole)
+
+
+def test_the_command_line_tells_each_point(tiny_config, rows, tmp_path, here):
+    path = tmp_path / "run.yaml"
+    path.write_text(tiny_config.with_settings({**SETTINGS, **rows, "train.max_steps": 5}).to_yaml(), encoding="utf-8")
+    ended = here("train", str(path))
+    assert ended.returncode == 0
+    for step in (0, 4, 5):
+        assert f"Style at step {step}: " in ended.stdout + ended.stderr
