@@ -34,14 +34,20 @@ def compare(
     from studio.compare.columns import NOW, CompareRequest, parse_column
     from studio.generation import held_out
     from studio.reports import run_card
+    from studio.style import prompted_store
 
     run = runs.find(run_id)
     from_file, left_out = held_out.read_prompts(prompts_file) if prompts_file else ([], 0)
     all_prompts = [*(prompts or []), *from_file]
     if left_out:
         print_plain(text("compare.note.left_out", count=left_out), console=err)
-    names = [_import_adapter(name, run, same_base) for name in against or ["base"]]
-    columns = (*map(parse_column, names), parse_column(NOW, strength))
+    others = [
+        prompted_store.column_of(run)
+        if name == prompted_store.NAME
+        else parse_column(_import_adapter(name, run, same_base))
+        for name in against or ["base"]
+    ]
+    columns = (*others, parse_column(NOW, strength))
     generation = run.config().with_settings(console.parse_settings(settings)).generation
     request = CompareRequest(run.id, tuple(all_prompts), generation, columns)
     result = gpu.thread().compare(request, batch=len(all_prompts) > 1).result()
@@ -65,6 +71,10 @@ def compare(
         for column, side in zip(result.request.columns, sides, strict=True):
             out.rule(escape(column.title(LANGUAGE)))
             print_plain(side.text)
+    for column in result.request.columns:
+        if not column.is_plain:
+            tokens = prompted_store.prompt_tokens(run, column)
+            print_plain(f"{column.title(LANGUAGE)}: {text('ui.prompted.tokens', tokens=tokens)}", "dim")
     console.print_messages(result.notes, "yellow")
     console.print_messages(result.proof.problems, "bold red")
     console.print_messages(result.proof.unproven, "bold yellow")

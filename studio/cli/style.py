@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,24 +27,30 @@ def style(
     prompts_file: Annotated[Path | None, typer.Option("--prompts", help=text("cli.prompts"))] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help=text("cli.limit"))] = 40,
     prompted: Annotated[bool, typer.Option("--prompted/--no-prompted", help=text("cli.style_prompted"))] = True,
+    prompt_file: Annotated[str | None, typer.Option("--prompt-file", help=text("cli.style_prompt_file"))] = None,
     curve: Annotated[bool, typer.Option("--curve", help=text("cli.style_curve"))] = False,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
     from studio.compare.columns import NOW, parse_column
+    from studio.style import prompted_store, votes
     from studio.style.request import StyleRequest
 
     run = runs.find(run_id)
+    if prompt_file is not None:
+        prompted_store.edit(run, "" if prompt_file == "auto" else Path(prompt_file).read_text("utf-8"))
     columns = [parse_column(NOW, strength) for strength in strengths or [1.0]] + list(map(parse_column, against or []))
     generation = run.config().with_settings(console.parse_settings(settings)).generation
     rows = str(prompts_file) if prompts_file else "auto"
     request = StyleRequest(run.id, tuple(columns), rows, limit, generation, prompted, curve)
     update = console.follow_job(gpu.thread().style(request), "phase.styling", as_json)
+    if update.report:
+        update = replace(update, report=votes.with_current_votes(run, update.report))
     if as_json:
         console.print_json(_document(update))
     elif update.report:
-        _show(update.report)
+        _show(run, update.report)
     if update.stopped:
         if not as_json:
             out.print(text("style.stopped", done=update.done, total=update.total))
@@ -66,7 +73,8 @@ def _document(update: Any) -> dict[str, Any]:
     return document | {"headline": headline(update.report).text(), "path": str(update.path), "stopped": False}
 
 
-def _show(report: Any) -> None:
+def _show(run: runs.Run, report: Any) -> None:
+    from studio.style import votes
     from studio.style.headline import headline
 
     console.print_messages(report.notes, "yellow")
@@ -108,6 +116,8 @@ def _show(report: Any) -> None:
     if report.verdict:
         print_plain(text("style.verdict.title"), "bold")
         print_plain(report.verdict.reason)
+        for sentence in votes.describe(run, report):
+            print_plain(sentence)
     if report.columns:
         print_plain(text("style.seconds", seconds=f"{report.seconds:.0f}"), "dim")
     print_plain(headline(report), "bold")

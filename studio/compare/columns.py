@@ -11,6 +11,7 @@ from studio.config import GenerationConfig
 from studio.data.conversation import Turn
 from studio.errors import CompareError
 from studio.i18n import DEFAULT_LANGUAGE, text
+from studio.journal import digest
 from studio.model import hub_adapters, uploaded_adapters
 
 NOW = "now"
@@ -93,6 +94,16 @@ class Column:
         if self.shots:
             title = text("compare.column.shots", language, title=title, count=len(self.shots) // 2)
         return title
+
+
+def column_id(column: Column, adapter_sha256: str | None, base_sha256: str) -> str:
+    """Return a hash of all that makes a column answer as it does, but for how it generates.
+
+    So an adapter has another id at each strength and step, and a base with each prompt.
+    """
+    adapter = None if column.is_base else [adapter_sha256, column.strength]
+    shots = [[turn.role, turn.content] for turn in column.shots]
+    return digest(json.dumps([base_sha256, adapter, column.system, shots]))[:16]
 
 
 BASE = Column("base")

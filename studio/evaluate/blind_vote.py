@@ -7,7 +7,7 @@ order and sides of their own.
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -57,6 +57,8 @@ class Vote:
     first: Side
     """The side that was shown as number 1."""
     choice: VoteChoice
+    is_blind: bool = True
+    """Whether the sides had no names."""
 
     @property
     def winner(self) -> Side | None:
@@ -149,21 +151,23 @@ class Ballot:
         first: Side | None = None,
         comparison: str = "",
         evaluation: str = "",
+        sides: tuple[str, str] | None = None,
     ) -> Vote:
         """Store a vote, in place of an earlier one; `place` is where the voter connects from, to limit voters by it.
 
         `first` is the side that was shown as number 1, if not in the voter's own order: a vote that is not blind names
         the stored `comparison` that it is about. A blind one names the `evaluation`, which knows what answered.
+        `sides` are the ids of the two columns (`columns.column_id`), before and after, where they are known.
         Raises CompareError for an unknown choice or pair, and where no more voters or votes are accepted.
         """
         if choice not in CHOICES:
             raise CompareError("compare.ballot_choice", choice=choice[:20], allowed=", ".join(CHOICES))
         voter = checked_name(voter)
         self._pair(item)
-        vote = Vote(voter, item, first or self.first(voter, item), choice)
+        vote = Vote(voter, item, first or self.first(voter, item), choice, not comparison)
         entry = {"voter": voter, "item": item, "first": vote.first, "choice": vote.choice, "at": round(time.time(), 3)}
         self._require_room(voter, place)
-        more = {"place": place, "comparison": comparison, "evaluation": evaluation}
+        more = {"place": place, "comparison": comparison, "evaluation": evaluation, "sides": sides and list(sides)}
         self._journal.append(entry | {name: value for name, value in more.items() if value})
         return vote
 
@@ -251,8 +255,22 @@ class Ballot:
         for entry in self._journal.entries():
             voter, item, first, choice = (str(entry.get(name)) for name in ("voter", "item", "first", "choice"))
             if item in self._pairs and choice in CHOICES and first in get_args(Side):
-                counted[voter, item] = Vote(voter, item, first, choice)
+                counted[voter, item] = Vote(voter, item, first, choice, "comparison" not in entry)
         return counted
+
+
+def votes_between(folder: Path, before: str, after: str, items: Collection[str] = ()) -> list[Vote]:
+    """Return the votes that count between two columns, of which a run's `compare` folder keeps any number.
+
+    Those whose `sides` are the two columns in this order, and those on pairs that are known (`items`) as theirs.
+    """
+    counted = {}
+    for entry in Journal(folder / "votes.jsonl").entries():
+        voter, item, first, choice = (str(entry.get(name)) for name in ("voter", "item", "first", "choice"))
+        is_theirs = item in items or entry.get("sides") == [before, after]
+        if is_theirs and choice in CHOICES and first in get_args(Side):
+            counted[voter, item] = Vote(voter, item, first, choice, "comparison" not in entry)
+    return list(counted.values())
 
 
 def _other(side: Side) -> Side:

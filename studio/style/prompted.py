@@ -1,12 +1,17 @@
 """The rival of an adapter: the base with a good prompt, a system prompt and examples from the training rows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
 from studio.compare.columns import Column
 from studio.data.conversation import Turn
-from studio.style.strength import StyleClassifier
+from studio.evaluate.metrics import detect_language
+from studio.generation.held_out import HeldOutRow
+from studio.runs import Run
+from studio.style.strength import StyleClassifier, train_vectorizer
 
 EXAMPLES = 4
 RELEVANCE = 0.5
@@ -19,8 +24,37 @@ SYSTEM = {
 }
 
 
+@dataclass(frozen=True)
+class ExampleRoom:
+    """What the examples have to leave free in the model's context."""
+
+    positions: int
+    """Tokens that the model takes at most."""
+    longest_prompt: int
+    """Tokens of the longest prompt that is to be answered."""
+    max_new_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all examples together at most."""
+        return min(MAX_EXAMPLE_TOKENS, self.positions // 2 - self.longest_prompt - self.max_new_tokens)
+
+
+def choose_prompt(
+    run: Run, train: Sequence[HeldOutRow], tokenizer: Any, room: ExampleRoom, classifier: StyleClassifier | None
+) -> Column | None:
+    """Return the base with the run's system prompt and examples from its training rows; None where no example fits."""
+    pairs = [(row.prompt, row.reference or "") for row in train]
+    lengths = [len(tokenizer("\n".join(pair), add_special_tokens=False)["input_ids"]) for pair in pairs]
+    chosen = choose_examples(classifier, [answer for _, answer in pairs], lengths, room.tokens)
+    if not chosen:
+        return None
+    language = detect_language([row.prompt for row in train])
+    return prompted_column([pairs[row] for row in chosen], run.config().data.prompt.system, language)
+
+
 def choose_examples(
-    classifier: StyleClassifier,
+    classifier: StyleClassifier | None,
     answers: Sequence[str],
     lengths: Sequence[int],
     room: int,
@@ -30,12 +64,15 @@ def choose_examples(
 
     Maximal marginal relevance (Carbonell and Goldstein 1998): the next row has the largest
     λ · typical − (1 − λ) · max cosine to the chosen ones, where typical is the classifier's score as a rank, 0 to 1.
+    Without a classifier, before the base has answered, it is the rank of the cosine to the mean of all answers.
     `lengths` are the tokens of each row's question and answer.
     """
-    order = numpy.argsort(numpy.argsort(classifier.scores(answers)))
-    typical = order / max(1, len(answers) - 1)
-    vectors = classifier.vectors(answers)
+    if not any(length <= room for length in lengths):
+        return []
+    vectors = (classifier.vectorizer if classifier else train_vectorizer(answers)).transform(answers)
     similarity = (vectors @ vectors.T).toarray()
+    scores = classifier.scores(answers) if classifier else similarity.mean(axis=1)
+    typical = numpy.argsort(numpy.argsort(scores)) / max(1, len(answers) - 1)
     chosen: list[int] = []
     while len(chosen) < count:
         left = room - sum(lengths[row] for row in chosen)

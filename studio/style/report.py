@@ -125,6 +125,12 @@ class StyleReport:
     verdict: Verdict | None = None
     """Adapter against a prompted base; None unless both are columns."""
     curve: Curve | None = None
+    rows_sha256: str | None = None
+    """Of the data's table and its mapping (`style_store.rows_sha256`)."""
+    prompt_sha256: str | None = None
+    """Of the prompted base's system prompt and examples, which are those of its column; None without one."""
+    prompt_edited: bool = False
+    """Whether the user wrote that prompt."""
     seconds: float = 0.0
     """Time of all but generating."""
 
@@ -142,6 +148,12 @@ class StyleReport:
     def main(self) -> ColumnReport | None:
         """The first adapter: what the headline is about."""
         return next((each for each in self.columns if each.column and not each.column.is_base), None)
+
+    @property
+    def prompted(self) -> ColumnReport | None:
+        """The first base with a context of its own: the adapter's rival; None without one."""
+        own = (each for each in self.columns if each.column and each.column.is_base and not each.column.is_plain)
+        return next(own, None)
 
     def to_json(self) -> str:
         """Write the report as JSON; `from_json` gives an equal one back."""

@@ -35,18 +35,20 @@ class StyleClassifier:
         """Return for each text the log-odds that the author wrote it."""
         return self.model.decision_function(self.vectorizer.transform(texts))
 
-    def vectors(self, texts: Sequence[str]) -> Array:
-        """Return the TF-IDF vectors of some texts, each of length 1 (sparse, texts × n-grams)."""
-        return self.vectorizer.transform(texts)
+
+def train_vectorizer(texts: Sequence[str]) -> Any:
+    """Return a vectorizer of the texts' character n-grams: TF-IDF, each vector of length 1."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(analyzer="char", ngram_range=NGRAMS, lowercase=False, sublinear_tf=True).fit(texts)
 
 
 def train_classifier(author: Sequence[str], base: Sequence[str]) -> StyleClassifier:
     """Train a classifier on the author's answers and the base's answers."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=NGRAMS, lowercase=False, sublinear_tf=True)
-    features = vectorizer.fit_transform([*author, *base])
+    vectorizer = train_vectorizer([*author, *base])
+    features = vectorizer.transform([*author, *base])
     labels = [1] * len(author) + [0] * len(base)
     return StyleClassifier(vectorizer, LogisticRegression(C=10.0, max_iter=1000).fit(features, labels))
 

@@ -18,7 +18,6 @@ from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer
 from studio.data.tokens import IGNORED
 from studio.errors import DeviceError, PromptError
-from studio.evaluate.metrics import detect_language
 from studio.files import replace_file, user_cache
 from studio.generation import held_out
 from studio.generation.held_out import GENERAL, HeldOutRow
@@ -28,12 +27,13 @@ from studio.model import hardware
 from studio.model.adapter import ModelHost
 from studio.model.limits import positions
 from studio.runs import Run
-from studio.style import bootstrap, curve, headline, prompted, style_store
+from studio.style import bootstrap, curve, headline, prompted_store, style_store
 from studio.style.answers import FOLDER, Answer, Stopped, base_of, only
 from studio.style.column_answers import ColumnAnswers
 from studio.style.copying import TrainingText
 from studio.style.drift import Drift, drift, score_ordinary
 from studio.style.measurement import AnsweredColumn, Measurement, evenly_spaced
+from studio.style.prompted import ExampleRoom, choose_prompt
 from studio.style.report import StyleReport
 from studio.style.request import TRAINING_ROWS, StyleProgress, StyleRequest
 from studio.style.scoring import AnswerScorer
@@ -101,6 +101,7 @@ class _StyleJob:
         self._settings = request.generation or run.config().generation
         self._renderer = run_renderer(run, models.tokenizer)
         self._notes: list[Message] = [*models.notes, *models.unproven]
+        self._prompt = prompted_store.read(run)
         self._answers = ColumnAnswers(run, columns, models, self._renderer, self._settings, stop, self._progress)
         self.total = 0
 
@@ -133,6 +134,7 @@ class _StyleJob:
 
     def _report_id(self, rows: Sequence[HeldOutRow], train: Sequence[HeldOutRow]) -> str:
         """Return a hash of all that the report depends on."""
+        edited = self._prompt.edited
         depends_on = {
             "version": VERSION,
             "base": self._models.base_sha256,
@@ -141,7 +143,7 @@ class _StyleJob:
             "adapters": self._models.hashes,
             "generation": self._settings.model_dump(mode="json"),
             "rows": [asdict(row) for row in (*rows, *train)],
-            "prompted": self._request.prompted,
+            "prompted": self._request.prompted and (not edited or prompted_store.sha256(edited)),
             "curve": self._request.curve,
         }
         return digest(json.dumps(depends_on, sort_keys=True))[:16]
@@ -175,7 +177,11 @@ class _StyleJob:
         if self._request.curve and report.main:
             report = replace(report, curve=measurement.curve(report, on_curve, curve_rows))
         author_words, base_words = style_words(classifier, *texts)
-        report = replace(report, author_words=author_words, base_words=base_words)
+        data = style_store.rows_sha256(self._run.config().data, self._run.resolved()["mapping"])
+        report = replace(report, author_words=author_words, base_words=base_words, rows_sha256=data)
+        if rival:
+            is_edited = rival == self._prompt.edited
+            report = replace(report, prompt_sha256=prompted_store.sha256(rival), prompt_edited=is_edited)
         return replace(report, seconds=seconds + time.perf_counter() - began)
 
     def _scores_id(self, rows: Sequence[HeldOutRow], texts: tuple[list[str], list[str]]) -> str:
@@ -205,22 +211,23 @@ class _StyleJob:
     def _prompted(
         self, classifier: StyleClassifier, train: Sequence[HeldOutRow], rows: Sequence[HeldOutRow]
     ) -> Column | None:
-        """Return the base with a good prompt; None, with a note, where the template takes no examples."""
+        """Return the base with a good prompt, the user's own if there is one.
+
+        None, with a note, where the template takes no examples or none fits.
+        """
         if not isinstance(self._renderer, ChatRenderer):
             self._notes.append(message("style.note.no_examples"))
             return None
-        tokenizer = self._models.tokenizer
-        pairs = [(row.prompt, row.reference or "") for row in train]
-        lengths = [len(tokenizer("\n".join(pair), add_special_tokens=False)["input_ids"]) for pair in pairs]
-        room = _positions(self._models.model.config) // 2 - max(len(row.ids) for row in rows)
-        room = min(prompted.MAX_EXAMPLE_TOKENS, room - self._settings.max_new_tokens)
-        chosen = prompted.choose_examples(classifier, [answer for _, answer in pairs], lengths, room)
-        if not chosen:
+        if edited := self._prompt.edited:
+            return edited
+        longest = max(len(row.ids) for row in rows)
+        room = ExampleRoom(_positions(self._models.model.config), longest, self._settings.max_new_tokens)
+        column = choose_prompt(self._run, train, self._models.tokenizer, room, classifier)
+        if column is None:
             self._notes.append(message("style.note.no_room"))
             return None
-        language = detect_language([row.prompt for row in rows])
-        system = self._run.config().data.prompt.system
-        return prompted.prompted_column([pairs[row] for row in chosen], system, language)
+        prompted_store.save_automatic(self._run, column)
+        return column
 
     def _training_text(self, trained: Any) -> TrainingText:
         """Return the trained tokens of the rows, as far as `MAX_TRAINED_TOKENS` go."""
@@ -262,4 +269,4 @@ def _too_little(rows: Sequence[HeldOutRow], train: Sequence[HeldOutRow]) -> Mess
 def _positions(config: Any) -> int:
     """Return how many tokens a model takes, or was trained on, at most."""
     embeddings = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
-    return positions(config.to_dict()) or (embeddings if embeddings > 0 else 2048)
+    return positions(config.to_dict()) or (embeddings if embeddings > 0 else prompted_store.USUAL_POSITIONS)

@@ -1,16 +1,31 @@
 """The meter's reports of a run, read from its directory."""
 
+import json
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from studio import runs
+from studio.compare.column_loading import find_adapter
 from studio.compare.columns import Column
+from studio.config import DataConfig
+from studio.data import prepare
+from studio.errors import StudioError
+from studio.files import sha256
+from studio.journal import digest
+from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run
 from studio.style.answers import FOLDER
 from studio.style.report import ColumnReport, StyleReport
 
 log = logging.getLogger(__name__)
+
+MOST_RUNS = 50
 
 
 def path_of(run: Run, report_id: str) -> Path:
@@ -56,3 +71,51 @@ def find_column(run: Run, column: Column, adapter: str | None) -> tuple[StyleRep
             if each.column == column and each.adapter == adapter:
                 return report, each
     return None
+
+
+def measured_at(run: Run, column: Column) -> StyleReport | None:
+    """Return the newest report that has measured a column with the weights that it has now, as a report about it.
+
+    Of a report that is about another adapter first, the verdict and the curve are left out. A report that has measured
+    nothing, for want of text, is about any column.
+    """
+    reports = all_of(run)
+    if reports and not reports[0].columns:
+        return reports[0]
+    known = find_column(run, column, None if column.is_base else _adapter_sha256(run, column))
+    if known is None:
+        return None
+    report, measured = known
+    if report.main in (measured, None):
+        return report
+    others = [each for each in report.columns if each is not measured]
+    first = others.index(report.main)
+    return replace(report, columns=(*others[:first], measured, *others[first:]), verdict=None, curve=None)
+
+
+def rows_sha256(data: DataConfig, mapping: Mapping[str, Any]) -> str:
+    """Return a hash of the rows of a dataset as they are read: of its table, and of what its columns are used as."""
+    return digest(prepare.table(data).sha256, json.dumps(mapping, sort_keys=True))
+
+
+def of_rows(data: DataConfig, mapping: Mapping[str, Any]) -> tuple[Run, StyleReport] | None:
+    """Return the newest report with style words on some rows, of whichever run was trained on them, and that run."""
+    measured = [(run, report) for run in runs.all_runs()[:MOST_RUNS] if (report := newest(run)) and report.rows_sha256]
+    if not measured:
+        return None
+    wanted = rows_sha256(data, mapping)
+    return next(((run, report) for run, report in measured if report.rows_sha256 == wanted), None)
+
+
+def _adapter_sha256(run: Run, column: Column) -> str | None:
+    try:
+        folder = find_adapter(run, column, None).folder
+        about = (folder / WEIGHTS).stat() if folder else None
+    except (StudioError, OSError):  # it has none yet, or was taken away
+        return None
+    return _sha256(folder / WEIGHTS, about.st_mtime_ns, about.st_size) if folder and about else None
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, changed: int, size: int) -> str:
+    return sha256(path)

@@ -2,12 +2,12 @@
 
 The measures are paired over prompts. Style counts up to the author's: more than 100 % is no gain. A difference that
 matters is `MARGIN` points of style strength; a side that is surely less than that behind does as well (a test of
-non-inferiority, Piaggio et al. 2012). Blind votes decide where the meter does not, and a contradiction decides nothing.
+non-inferiority, Piaggio et al. 2012). Votes decide where the meter does not, and a contradiction decides nothing.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy
@@ -35,20 +35,37 @@ class PairedScores:
 
 @dataclass(frozen=True)
 class Votes:
-    """Blind votes between the adapter and the prompted base, a pair counted once."""
+    """Votes between the adapter and the prompted base, or the base alone: a pair counts once, for most of its votes."""
 
-    adapter: int
-    prompt: int
+    adapter: int = 0
+    prompt: int = 0
+    """Pairs of answers for the other side."""
     ties: int = 0
+    named: int = 0
+    """How many of these pairs have votes that were not blind."""
 
     @property
     def winner(self) -> Winner:
         """The side whose share of the wins is surely more than half; ties count half."""
-        total = self.adapter + self.prompt + self.ties
-        if not total:
+        if not self.total:
             return "undecided"
-        low, high = wilson((self.adapter + self.ties / 2) / total, total)
+        low, high = self.interval
         return "adapter" if low > 0.5 else "prompt" if high < 0.5 else "undecided"
+
+    @property
+    def total(self) -> int:
+        """Pairs that were voted on."""
+        return self.adapter + self.prompt + self.ties
+
+    @property
+    def share(self) -> float:
+        """Share of the adapter's wins, 0 to 1; ties count half."""
+        return (self.adapter + self.ties / 2) / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of that share (Wilson 1927)."""
+        return wilson(self.share, self.total)
 
 
 @dataclass(frozen=True)
@@ -91,11 +108,28 @@ def verdict(
     else:
         more = _more_prompts(style, len(adapter.style))
         key = "undecided" if more else "undecidable"
-    chosen = votes.winner if votes else "undecided"
-    if chosen != "undecided" and winner != chosen:
-        winner, key, more = (chosen, f"votes_{chosen}", None) if winner == "undecided" else ("undecided", "votes", None)
+    made = Verdict(winner, style, fit, more, _reason(key, style, fit, more))
+    return with_votes(made, votes) if votes else made
+
+
+def with_votes(made: Verdict, against_prompt: Votes, against_base: Votes = Votes()) -> Verdict:
+    """Return the meter's verdict with the votes: they decide where it does not, and a contradiction decides nothing."""
+    chosen = against_prompt.winner
+    winner, key = made.winner, None
+    if made.winner == "undecided":
+        winner, key = (chosen, f"votes_{chosen}") if chosen != "undecided" else (winner, None)
+    elif chosen not in ("undecided", made.winner):
+        winner, key = "undecided", "votes"
+    if winner == "adapter" and against_base.winner == "prompt":
+        winner, key = "undecided", "votes_base"
+    if key is None:
+        return made
+    return replace(made, winner=winner, more_prompts=None, reason=_reason(key, made.style, made.fit, None))
+
+
+def _reason(key: str, style: Estimate, fit: Estimate, more: int | None) -> Message:
     values = {"style": f"{style.value:+.0f}", "fit": f"{100 * fit.value:+.0f}", "more": more or 0}
-    return Verdict(winner, style, fit, more, message(f"style.verdict.{key}", **values))
+    return message(f"style.verdict.{key}", **values)
 
 
 def _style_difference(

@@ -19,12 +19,13 @@ from studio.compare.proof import Proof
 from studio.generation.generate import ColumnAnswer
 from studio.generation.likelihood import TokenScores
 from studio.i18n import Message, text
-from studio.ui import difference
+from studio.style.report import StyleReport
+from studio.ui import difference, style_views
 from studio.ui.difference import Piece
 from studio.ui.views import empty, said
 
-View = Literal["plain", "difference", "likelihood", "lyrics"]
-VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics")
+View = Literal["plain", "difference", "likelihood", "lyrics", "style"]
+VIEWS: tuple[View, ...] = ("plain", "difference", "likelihood", "lyrics", "style")
 NUMBERS = ("temperature", "max_new_tokens", "seed", "top_p", "top_k", "repetition_penalty")
 """The settings for answering that can be changed beside the prompt."""
 NO_CAPTION = '<p class="caption">&nbsp;</p>'
@@ -40,16 +41,27 @@ _STRONG = 2.0
 
 
 def answer(
-    comparison: Comparison, column: int, view: View, language: str, token_scores: Sequence[TokenScores] | None = None
+    comparison: Comparison,
+    column: int,
+    view: View,
+    language: str,
+    token_scores: Sequence[TokenScores] | None = None,
+    style: StyleReport | None = None,
 ) -> str:
-    """Return what a column has said so far: the chat before, the prompt, and the answer in the chosen view."""
+    """Return what a column has said so far: the chat before, the prompt, and the answer in the chosen view.
+
+    `style` is the meter's report that knows the words to underline.
+    """
     side = comparison.answers[0][column]
     request = comparison.request
     earlier = "".join(
         _asked(prompt) + f'<div class="answer earlier">{html.escape(words)}</div>'
         for prompt, words in zip(request.earlier, request.columns[column].said, strict=True)
     )
-    return earlier + _asked(request.prompts[0]) + _answer(comparison, column, side, view, language, token_scores)
+    asked = _asked(request.prompts[0])
+    if view == "style" and style and side.text and side.end is not None:
+        return f'{earlier}{asked}<div class="answer">{style_views.underlined(side.text, style, language)}</div>'
+    return earlier + asked + _answer(comparison, column, side, view, language, token_scores)
 
 
 def saved_choice(kept: SavedComparison, language: str) -> str:

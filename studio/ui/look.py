@@ -60,6 +60,8 @@ class Checked:
     """Whether the settings group rows by length."""
     written: int | None = None
     """Rows in the cleaned file, once it was asked for."""
+    style: Any = None
+    """The run and the report of the meter that has measured the style of these rows; None without one."""
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,27 @@
 """What the meter says of a run, as the page shows it. Pure functions."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from studio.compare.columns import Column
 from studio.data import speech_levels
-from studio.i18n import text
+from studio.events import StyleMeasured
+from studio.i18n import Message, text
+from studio.runs import Run
+from studio.style import prompted_store
 from studio.style.bootstrap import Estimate
 from studio.style.headline import headline
 from studio.style.report import ColumnReport, Curve, CurvePoint, StyleReport
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
-from studio.ui.views import bar, empty, paragraph, said
+from studio.ui.views import bar, empty, paragraph, run_name, said
 
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
 """The size of the strength curve and of its margins, in units of its view box."""
+_MAX_LABELS = 7
+"""Steps that are written under the points of a run."""
 
 
 def progress(so_far: StyleProgress, language: str) -> str:
@@ -26,8 +32,11 @@ def progress(so_far: StyleProgress, language: str) -> str:
     return f'<div class="scan"><span>{html.escape(words)}</span>{bar(share, words)}<b>{html.escape(count)}</b></div>'
 
 
-def report(found: StyleReport | None, language: str) -> str:
-    """Return all of a report, the sentence that sums it up first; without one, what will be here."""
+def report(found: StyleReport | None, language: str, votes: Sequence[Message] = ()) -> str:
+    """Return all of a report, the sentence that sums it up first; without one, what will be here.
+
+    `votes` say who won between the adapter and its rivals.
+    """
     if found is None:
         return empty("ui.style.empty", language)
     parts = [f'<p class="headline">{html.escape(said(headline(found), language))}</p>']
@@ -35,6 +44,7 @@ def report(found: StyleReport | None, language: str) -> str:
         parts.append(
             f'<p class="verdict {found.verdict.winner}">{html.escape(said(found.verdict.reason, language))}</p>'
         )
+        parts += [paragraph(sentence, language, "hint") for sentence in votes]
         if found.verdict.winner == "prompt":
             parts.append(_prompt(found, language))
     if found.columns:
@@ -49,6 +59,65 @@ def report(found: StyleReport | None, language: str) -> str:
     parts += [_words(side, words, language) for side, words in _sides(found) if words]
     parts += [paragraph(note, language, "hint") for note in found.notes]
     return "".join(parts)
+
+
+def not_measured(column: Column, others: Sequence[StyleReport], language: str) -> str:
+    """Say that a column was not measured, and which ones were; with the strength curve, if there is one."""
+    titles = dict.fromkeys(
+        each.column.title(language)
+        for report in others
+        for each in report.columns
+        if each.column and not each.column.is_base
+    )
+    words = text("ui.style.not_measured", language, column=column.title(language), measured=" · ".join(titles))
+    drawn = next((each.curve for each in others if each.curve), None)
+    return f'<p class="empty">{html.escape(words)}</p>' + (curve(drawn, language) if drawn else "")
+
+
+def words_of_data(measured: tuple[Run, StyleReport] | None, language: str) -> str:
+    """Return what the style of some rows is, by the meter of a run on them; empty without one."""
+    if measured is None:
+        return ""
+    run, found = measured
+    told = html.escape(text("ui.style.of_data", language, run=run_name(run.id)))
+    words = "".join(_words(side, words, language) for side, words in _sides(found) if words)
+    return f'<section class="style-of-data"><h3>{told}</h3>{words}</section>' if words else ""
+
+
+def underlined(answer: str, found: StyleReport | None, language: str) -> str:
+    """Return an answer whose words with n-grams of the largest weight are underlined, each with whose style it is."""
+    kinds: list[tuple[float, str, StyleWord] | None] = [None] * len(answer)
+    for side, words in _sides(found) if found else []:
+        for word in words:
+            for start, end in _places(answer, word.ngram):
+                for at in range(start, end):
+                    if (known := kinds[at]) is None or known[0] < abs(word.weight):
+                        kinds[at] = abs(word.weight), side, word
+    parts = []
+    for kind, places in groupby(range(len(answer)), key=kinds.__getitem__):
+        piece = html.escape("".join(answer[at] for at in places))
+        if kind:
+            _, side, word = kind
+            told = f"{text(f'style.words.{side}', language)}: “{word.ngram}” ({word.weight:+.1f})"
+            piece = f'<mark class="carries {side}" title="{html.escape(told, quote=True)}">{piece}</mark>'
+        parts.append(piece)
+    return "".join(parts)
+
+
+def _places(answer: str, ngram: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of the words that hold an n-gram; white space around an answer counts as one space.
+
+    The n-gram may reach over several words.
+    """
+    padded, at = f" {answer} ", -1
+    while (at := padded.find(ngram, at + 1)) >= 0:
+        start, end = at - 1 + len(ngram) - len(ngram.lstrip()), at - 1 + len(ngram.rstrip())
+        while start > 0 and not answer[start - 1].isspace():
+            start -= 1
+        while end < len(answer) and not answer[end].isspace():
+            end += 1
+        if start < end:
+            yield max(0, start), end
 
 
 def _sides(found: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:
@@ -111,16 +180,11 @@ def _words(side: str, words: Sequence[StyleWord], language: str) -> str:
 
 def _prompt(found: StyleReport, language: str) -> str:
     """Return the prompt that does as well, to be copied."""
-    column = next((each.column for each in found.columns if each.column and not each.column.is_plain), None)
-    if column is None:
+    if found.prompted is None or found.prompted.column is None:
         return ""
     title = html.escape(text("ui.style.prompt", language))
-    return f'<details><summary>{title}</summary><pre id="style-prompt">{html.escape(prompt(column))}</pre></details>'
-
-
-def prompt(column: Column) -> str:
-    """Return a column's system prompt and examples as text."""
-    return "\n\n".join([*filter(None, [column.system]), *(f"{turn.role}: {turn.content}" for turn in column.shots)])
+    prompt = html.escape(prompted_store.to_text(found.prompted.column))
+    return f'<details><summary>{title}</summary><pre id="style-prompt">{prompt}</pre></details>'
 
 
 def use(found: StyleReport | None, language: str) -> str:
@@ -130,59 +194,90 @@ def use(found: StyleReport | None, language: str) -> str:
     return text("ui.style.use", language, percent=f"{100 * found.curve.recommended:g}")
 
 
-# The strength curve
+# The strength curve, and the points of a run
 
 
 def curve(found: Curve, language: str) -> str:
     """Return style and fit over the adapter's strength as a picture, with the strength to use and why."""
-    most = max(100.0, *(min(point.strength.high, 200) for point in found.points))
-    last = max(point.factor for point in found.points)
+    factors = [point.factor for point in found.points]
+    picture = _picture(
+        found.points,
+        factors,
+        [f"{100 * factor:g} %" for factor in factors],
+        found.recommended,
+        text("style.curve.title", language),
+        text("style.curve.strength", language),
+        language,
+    )
+    return f'<figure class="strength-curve">{picture}{paragraph(found.reason, language)}</figure>'
 
-    def x(factor: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 26) * factor / last
+
+def points(found: Sequence[StyleMeasured], kept: int | None, language: str) -> str:
+    """Return style and fit over the steps of a run as a picture, with the step that is `kept`; empty below two."""
+    if len(found) < 2:
+        return ""
+    found = sorted(found, key=lambda point: point.step)
+    steps = [point.step for point in found]
+    every = -(-len(steps) // _MAX_LABELS)
+    labels = [f"{step:,}" if place % every == 0 else "" for place, step in enumerate(steps)]
+    title, axis = text("ui.curves.style", language), text("ui.loss.x", language)
+    return f'<figure class="strength-curve">{_picture(found, steps, labels, kept, title, axis, language)}</figure>'
+
+
+def _picture(
+    measured: Sequence[CurvePoint | StyleMeasured],
+    places: Sequence[float],
+    labels: Sequence[str],
+    chosen: float | None,
+    title: str,
+    axis: str,
+    language: str,
+) -> str:
+    """Return style with its interval and fit of points at some rising places, with a line at the `chosen` one."""
+    most = max(100.0, *(min(point.strength.high, 200) for point in measured))
+
+    def x(place: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - 26) * place / places[-1]
 
     def y(percent: float) -> float:
         return 10 + (_HEIGHT - _BOTTOM - 10) * (1 - min(max(percent, 0), most) / most)
 
     def line(kind: str, values: Sequence[float]) -> str:
-        points = " ".join(
-            f"{x(point.factor):.1f},{y(value):.1f}" for point, value in zip(found.points, values, strict=True)
-        )
+        points = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(places, values, strict=True))
         return f'<polyline class="{kind}" points="{points}"/>'
 
-    forth = [f"{x(point.factor):.1f},{y(point.strength.high):.1f}" for point in found.points]
-    back = [f"{x(point.factor):.1f},{y(point.strength.low):.1f}" for point in reversed(found.points)]
-    marks = "".join(_mark(point, x(point.factor), y(point.strength.value), language) for point in found.points)
-    lines = line("fit", [100 * point.fit.value for point in found.points])
-    lines += line("strength", [point.strength.value for point in found.points])
+    pairs = list(zip(places, measured, strict=True))
+    forth = [f"{x(place):.1f},{y(point.strength.high):.1f}" for place, point in pairs]
+    back = [f"{x(place):.1f},{y(point.strength.low):.1f}" for place, point in reversed(pairs)]
+    marks = "".join(_mark(point, x(place), y(point.strength.value), language) for place, point in pairs)
+    lines = line("fit", [100 * point.fit.value for point in measured])
+    lines += line("strength", [point.strength.value for point in measured])
     rows = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 26}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value} %</text>'
         for value in range(0, int(most) + 1, 50)
     )
     under = f'y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
-    ticks = "".join(
-        f'<text x="{x(point.factor):.1f}" {under}>{100 * point.factor:g} %</text>' for point in found.points
-    )
-    chosen = f"{x(found.recommended):.1f}"
-    title = html.escape(text("style.curve.title", language))
-    axis = html.escape(text("style.curve.strength", language))
+    named = zip(places, labels, strict=True)
+    ticks = "".join(f'<text x="{x(place):.1f}" {under}>{label}</text>' for place, label in named if label)
+    mark = ""
+    if chosen is not None and chosen in places:
+        mark = f'<line class="chosen" x1="{x(chosen):.1f}" x2="{x(chosen):.1f}" y1="10" y2="{_HEIGHT - _BOTTOM}"/>'
+    title = html.escape(title)
     names = "".join(
         f'<span class="{kind}">{html.escape(text(f"style.columns.{kind}", language))}</span>'
         for kind in ("strength", "fit")
     )
     names += f'<span class="bad">✕ {html.escape(text("style.headline.not_fluent", language))}</span>'
     return (
-        f'<figure class="strength-curve"><figcaption>{title} {names}</figcaption>'
+        f"<figcaption>{title} {names}</figcaption>"
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">{rows}'
-        f'<polygon class="band" points="{" ".join(forth + back)}"/>'
-        f'<line class="chosen" x1="{chosen}" x2="{chosen}" y1="10" y2="{_HEIGHT - _BOTTOM}"/>{lines}{marks}{ticks}'
-        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 1}" text-anchor="middle">{axis}</text></svg>'
-        f"{paragraph(found.reason, language)}</figure>"
+        f'<polygon class="band" points="{" ".join(forth + back)}"/>{mark}{lines}{marks}{ticks}'
+        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 1}" text-anchor="middle">{html.escape(axis)}</text></svg>'
     )
 
 
-def _mark(point: CurvePoint, x: float, y: float, language: str) -> str:
+def _mark(point: CurvePoint | StyleMeasured, x: float, y: float, language: str) -> str:
     if not point.fluent:
         return f'<text class="bad" x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle">✕</text>'
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{point.strength.value:.0f} %</title></circle>'

@@ -2,7 +2,7 @@
 
 import json
 
-from studio.style import style_store
+from studio.style import prompted_store, style_store
 
 QUICK = ("--set", "generation.max_new_tokens=8", "--set", "generation.temperature=0")
 
@@ -39,3 +39,18 @@ def test_too_little_text_is_all_that_the_command_says(finished_run, here):
     assert done.returncode == 0, done.stderr
     assert "Too little text" in done.stdout
     assert json.loads(here("style", "last", "--json").stdout)["columns"] == []
+
+
+def test_the_prompted_base_is_a_column_of_compare_with_its_cost_and_its_prompt_a_file(run, here, tmp_path):
+    path = tmp_path / "prompt.txt"
+    path.write_text("Talk like a sailor.\n\nuser: What is wind?\nassistant: Aye.", encoding="utf-8")
+    done = here("compare", "last", "--prompt", "What is 99?", "--against", "prompted", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "with examples: 4" in done.stdout
+    automatic = prompted_store.read(run).automatic
+    assert f"{prompted_store.prompt_tokens(run, automatic)} tokens more in every prompt" in done.stdout
+
+    done = here("style", "last", "--prompt-file", str(path), "--limit", "1", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert prompted_store.read(run).column.shots[1].content == "Aye."
+    assert prompted_store.read(run).automatic == automatic

@@ -77,6 +77,22 @@ def test_what_is_stored_is_read_again_and_belongs_to_its_adapter_and_strength(ru
     assert generated == [1] * 22  # the new column alone
 
 
+def test_the_report_of_a_column_is_of_its_strength_and_its_weights(run):
+    assert style_store.measured_at(run, ADAPTED) is None
+    half = Column(strength=0.5)
+    both = measured(run, columns=(ADAPTED, half), prompted=True).report
+    assert style_store.measured_at(run, ADAPTED) == both
+    at_half = style_store.measured_at(run, half)
+    assert at_half.main.column == half
+    assert (at_half.verdict, at_half.curve) == (None, None)
+    assert {each.title() for each in at_half.columns} == {each.title() for each in both.columns}
+    assert style_store.measured_at(run, Column(strength=0.6)) is None
+    assert style_store.measured_at(run, Column(adapter="step-000001")) is None
+    weights = run.adapter / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    assert style_store.measured_at(run, ADAPTED) is None
+
+
 def test_the_base_answers_a_training_prompt_once_for_all_runs(run, generated, tiny_config, tmp_path):
     measured(run)
     assert len(list(user_cache("style").glob("answers-*.jsonl"))) == 1
@@ -153,3 +169,16 @@ def test_a_base_with_a_context_of_ones_own_is_a_column(run):
         ADAPTED,
     ]
     assert report.verdict is not None
+
+
+def test_the_words_of_a_style_are_known_by_the_rows_and_not_by_others(run, tiny_config, tmp_path):
+    data = run.config().data
+    mapping = run.resolved()["mapping"]
+    assert style_store.of_rows(data, mapping) is None
+    report = measured(run).report
+    assert report.author_words
+    known, words = style_store.of_rows(data, mapping)
+    assert (known.id, words) == (run.id, report)
+    assert style_store.of_rows(data, mapping | {"completion": "instruction"}) is None
+    other = tiny_config.with_settings(write_rows(tmp_path / "other.jsonl", 43)).data
+    assert style_store.of_rows(other, mapping) is None

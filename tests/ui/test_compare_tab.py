@@ -13,6 +13,7 @@ from studio.compare import comparison_history
 from studio.errors import ModelError
 from studio.generation import generate
 from studio.i18n import text
+from studio.style import prompted_store
 from studio.ui.tabs import compare_events
 
 SLOW = 60_000
@@ -310,4 +311,29 @@ def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refus
     page.locator("#outside-remove").click()
     expect(page.locator("#extra-3 input").first).to_have_value(say("compare.column.now"))
     expect(page.locator("#outside-remove")).to_be_disabled()
+    assert one.errors == []
+
+
+def test_the_base_with_a_prompt_is_a_column_whose_prompt_is_edited_and_put_back(page_url, browser, finished_run):
+    one = Session(browser, page_url, "en")
+    one.at("#add-column").click()
+    one.at("#extra-3 input").first.click()
+    one.page.get_by_role("option", name=one.say("ui.compare.who.prompted"), exact=True).click()
+    box = one.at("#prompted-text textarea")
+    expect(box).to_have_value(re.compile(r"user: What is \d+\?"), timeout=SLOW)
+    automatic = box.input_value()
+    expect(one.at("#prompted-cost")).to_contain_text(re.compile(r"\d+ tokens more in every prompt"))
+
+    box.fill("Talk like a sailor.\n\nuser: What is wind?\n\nassistant: Aye, wind it be.")
+    one.compare("What is 3?")
+    one.verified()
+    expect(one.at(".side-3 .heading .name")).to_contain_text("with examples: 1")
+    expect(one.at("#prompted-cost")).to_contain_text(one.say("ui.prompted.edited"))
+    assert prompted_store.read(finished_run).edited.shots[1].content == "Aye, wind it be."
+
+    one.button("ui.prompted.automatic").click()
+    expect(box).to_have_value(automatic)
+    assert prompted_store.read(finished_run).edited is None
+    one.at("#extra-3").get_by_role("button", name=one.say("ui.compare.remove")).click()
+    expect(one.at("#prompted-base")).to_be_hidden()
     assert one.errors == []

@@ -173,9 +173,9 @@ def test_start_stop_and_compare_by_the_handlers_alone(client, preset):
 
 
 def _asked(run_id):
-    """Return what the page sends for a run at full strength, and for two columns that are not open."""
+    """Return what the page sends for a run at full strength, for two columns that are not open, and for no prompt."""
     numbers = (0.0, 8, 0, 1.0, 0, 1.0)
-    return [run_id, "now", 100, *numbers, *("now", 50, "", ""), *("now", 150, "", "")]
+    return [run_id, "now", 100, *numbers, *("now", 50, "", ""), *("now", 150, "", ""), ""]
 
 
 def _form_values(config):

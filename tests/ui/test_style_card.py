@@ -52,6 +52,10 @@ def test_the_style_is_measured_shown_on_every_page_and_its_strength_used(browser
     percent = use.inner_text().split()[1]
     use.click()
     expect(page.locator("#strength input[type=number]")).to_have_value(percent)
+    if percent != "100":  # of a strength that was not measured it says so, and shows no other's figures
+        expect(page.locator("#style")).to_contain_text("not measured yet")
+        expect(page.locator("#style table.style")).to_have_count(0)
+        expect(page.locator("#style svg")).to_be_visible()
     page.reload()
     expect(page.locator("#style table.style")).to_be_visible(timeout=60_000)
     assert errors == []

@@ -17,6 +17,7 @@ from studio.runs import Run, State, checkpoints
 from studio.ui import compare_views, views
 from studio.ui.tabs import card, outside
 from studio.ui.tabs.pair_vote import PairVote
+from studio.ui.tabs.prompted_base import PromptEditor
 from studio.ui.words import Words
 
 NAMES = ("before", "after", "3", "4")
@@ -86,6 +87,7 @@ class CompareTab:
     open: gr.State
     """Which of the added columns are open."""
     add: gr.Button
+    prompted: PromptEditor
     outside: outside.Outside
     prompt: gr.Textbox
     held_out: gr.Radio
@@ -133,8 +135,8 @@ class CompareTab:
 
     @property
     def columns(self) -> list[Any]:
-        """What says which columns are added."""
-        return [self.open, *(part for extra in self.extras for part in extra.inputs)]
+        """What says which columns are added, the prompt of the prompted base last."""
+        return [self.open, *(part for extra in self.extras for part in extra.inputs), self.prompted.text]
 
 
 def build_head(words: Words) -> dict[str, Any]:
@@ -185,6 +187,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
             elem_classes="chips",
         )
         extras = tuple(_extra(words, number) for number in range(EXTRA))
+        prompted = PromptEditor(words)
     with gr.Column(elem_id="answers"):
         badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
         words.make(gr.HTML, text="ui.compare.stale", frame='<p class="hint">⚠ {}</p>', elem_id="stale")
@@ -221,6 +224,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         extras=extras,
         open=gr.State((False,) * EXTRA),
         add=add,
+        prompted=prompted,
         outside=arriving,
         prompt=prompt,
         held_out=held_out,
@@ -315,7 +319,7 @@ def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: 
         (text("compare.column.other", language, name=views.run_name(run.id)), run.id) for run in _beside(run_id, found)
     ]
     there = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
-    told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("system", "shots")]
+    told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("prompted", "system", "shots")]
     outside = ((Column(adapter=each).title(language), each) for each in there)
     return [*own_adapters(run_id, language), *others, *outside, *told]
 

@@ -19,10 +19,11 @@ from studio.ui import examples, jobs, limits
 from studio.ui.compare_views import NUMBERS, View
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
-from studio.ui.tabs import card, outside
+from studio.ui.tabs import card, outside, prompted_base
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs import compare_shown as show
 from studio.ui.tabs.compare import EXTRA, SHOTS, SYSTEM, CompareTab
+from studio.ui.tabs.prompted_base import PROMPTED
 from studio.ui.words import merged
 
 KIND = "compare"
@@ -54,8 +55,8 @@ def settings_of(run_id: str, numbers: Sequence[float | None]) -> GenerationConfi
     return runs.find(run_id).config().with_settings(asked).generation
 
 
-def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
-    """Yield the added columns; `values` are four for each of them, open or not."""
+def added(run_id: str, open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
+    """Yield the added columns; `values` are four for each of them, open or not, then the prompted base's prompt."""
     for number in range(EXTRA):
         who, strength, system, shots = values[4 * number : 4 * number + 4]
         if not open_[number]:
@@ -66,6 +67,8 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
             yield Column("base", system=system.strip())
         elif who == SHOTS:
             yield Column("base", shots=examples.parsed(shots or ""))
+        elif who == PROMPTED:
+            yield prompted_base.column(run_id, values[4 * EXTRA])
         else:
             _refuse_path(who or NOW)
             yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
@@ -74,7 +77,7 @@ def added(open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
 def read_request(values: Sequence[Any], count: int) -> tuple[str, GenerationConfig, tuple[Column, ...]]:
     """Return the run, how to answer, and the columns; `values` are those of the `count` settings, then of `columns`."""
     run_id, checkpoint, strength, *numbers = values[:count]
-    columns = (BASE, after(run_id, checkpoint, strength), *added(values[count], values[count + 1 :]))
+    columns = (BASE, after(run_id, checkpoint, strength), *added(run_id, values[count], values[count + 1 :]))
     return run_id, settings_of(run_id, numbers), columns
 
 
@@ -224,7 +227,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     def change_who(run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
         first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
-            gr.update(visible=who not in (SYSTEM, SHOTS)),
+            gr.update(visible=who not in (SYSTEM, SHOTS, PROMPTED)),
             gr.update(visible=who == SYSTEM),
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
@@ -259,6 +262,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     whose = [tab.run, tab.open, *(extra.who for extra in tab.extras)]
     shows = [tab.open, tab.add, *rows, *(part for extra in tab.extras for part in extra.inputs)]
     outside.connect(tab.outside, frame, whose, shows, arrived, gone)
+    tab.prompted.connect(tab.run, tab.open, [extra.who for extra in tab.extras])
     tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
     for number, extra in enumerate(tab.extras):
 

@@ -15,6 +15,8 @@ from studio.config import GenerationConfig
 from studio.errors import RunError, StudioError
 from studio.i18n import DEFAULT_LANGUAGE, text
 from studio.runs import Run
+from studio.style import style_store
+from studio.style.report import StyleReport
 from studio.ui import compare_views, limits, views
 from studio.ui.compare_views import View
 from studio.ui.failures import box
@@ -127,8 +129,10 @@ def answers(
 ) -> dict[Any, Any]:
     """Return what shows the answers as far as they have come."""
     updates: dict[Any, Any] = {}
+    style = _style_of(comparing.request.run_id) if view == "style" else None
     for number, side in enumerate(comparing.answers[0]):
-        updates[tab.panels[number].answer] = compare_views.answer(comparing, number, view, language, token_scores)
+        words = compare_views.answer(comparing, number, view, language, token_scores, style)
+        updates[tab.panels[number].answer] = words
         updates[tab.panels[number].caption] = compare_views.caption(side, language)
     return updates
 
@@ -146,6 +150,8 @@ def render(
     elif view == "likelihood":
         waiting = text("ui.likelihood.going", language)
         line = compare_views.token_scores_line(token_scores, language) if token_scores else waiting
+    elif view == "style":
+        line = text("ui.compare.style_words" if _style_of(request.run_id) else "ui.compare.style_later", language)
     return {
         **titled(tab, request.columns, request.run_id, language),
         **answers(tab, last, view, language, token_scores),
@@ -153,6 +159,15 @@ def render(
         tab.told: f'<p class="caption">{html.escape(line) or "&nbsp;"}</p>',
         tab.follow: gr.update(placeholder=text("ui.compare.follow_hint", language)),
     }
+
+
+def _style_of(run_id: str) -> StyleReport | None:
+    """Return the newest report of the meter that knows which words carry the style; None without one."""
+    try:
+        found = style_store.newest(runs.find(run_id))
+    except RunError:  # its folder was taken away
+        return None
+    return found if found and found.author_words else None
 
 
 def opened(tab: CompareTab, made: Comparison, view: View, language: str) -> dict[Any, Any]:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio import presets
 from studio.config import Fix, RunConfig, SourceConfig
-from studio.errors import DataError
+from studio.errors import DataError, StudioError
 from studio.i18n import text
 from studio.ui import launch, scanning, templates, uploads
 from studio.ui import look as looks
@@ -173,7 +173,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         for share in scanning.follow(session, work):
             yield show.progress(tab, share, language)
         failure = message_of(work.error) if work.error and not work.cancelled else None
-        checked = Checked(work.result, failure, work.cancelled, grouped=config.train.length_grouping)
+        checked = Checked(work.result, failure, work.cancelled, config.train.length_grouping, style=_style(config))
         yield {tab.checked: checked} | show.report(tab, look, checked, language)
 
     @shown(language)
@@ -354,6 +354,17 @@ def _inspect(config: RunConfig, going: scanning.Going) -> Any:
     from studio.data import prepare
 
     return prepare.inspect(config, going)
+
+
+def _style(config: RunConfig) -> Any:
+    """Return the run and the report of the meter that has measured the style of these rows; None without one."""
+    from studio.style import style_store
+
+    try:
+        mapping = config.data.mapping
+        return mapping and style_store.of_rows(config.data, mapping.model_dump(mode="json"))
+    except (StudioError, OSError):  # said where the rows are shown
+        return None
 
 
 def _clean(config: RunConfig, session: str, going: scanning.Going) -> tuple[str, int]:

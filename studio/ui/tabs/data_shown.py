@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from studio.config import RunConfig
-from studio.ui import health_views, row_views, views
+from studio.ui import health_views, row_views, style_views, views
 from studio.ui.failures import box
 from studio.ui.form import MAPPING
 from studio.ui.look import Checked, Look
@@ -61,7 +61,8 @@ def report(tab: DataTab, look: Look, checked: Checked, language: str) -> dict[An
     shown = {
         health.progress: "",
         health.cancel: gr.update(visible=False),
-        health.report: box(checked.failure, language) or health_views.health_html(checked, language),
+        health.report: box(checked.failure, language)
+        or health_views.health_html(checked, language) + style_views.words_of_data(checked.style, language),
         health.lengths: health_views.lengths_html(checked, language),
         health.written: health_views.written_html(checked, language),
         tab.split.said: health_views.split_html(checked, language),

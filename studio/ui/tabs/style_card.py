@@ -10,7 +10,8 @@ import gradio as gr
 
 from studio import runs
 from studio.errors import CompareError, RunError, StudioError
-from studio.style import style_store
+from studio.journal import Journal
+from studio.style import style_store, votes
 from studio.style.report import StyleReport
 from studio.style.request import StyleProgress, StyleRequest
 from studio.ui import clock, jobs, style_views
@@ -18,7 +19,7 @@ from studio.ui.failures import box, shown
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
-from studio.ui.tabs.compare_events import after, settings_of
+from studio.ui.tabs.compare_events import after, column_at, settings_of
 from studio.ui.words import Words
 
 KIND = "style"
@@ -53,15 +54,24 @@ class StyleCard:
         self.found = gr.State(None)
         self.outputs = [self.go, self.stop, self.progress, self.report, self.use, self.copy, self.found]
 
-    def render(self, run_id: str | None) -> dict[Any, Any]:
-        """Return what shows the newest report of a run, and whether it is measured now."""
-        return {**self._show(_newest(run_id)), **self._buttons(run_id), self.progress: ""}
+    def render(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
+        """Return what shows the newest report of a column of a run, and whether the run is measured now."""
+        return {**self._show(run_id, checkpoint, strength), **self._buttons(run_id), self.progress: ""}
 
-    def _show(self, found: StyleReport | None) -> dict[Any, Any]:
+    def _show(self, run_id: str | None, checkpoint: str | None, strength: float | None) -> dict[Any, Any]:
+        run, column = _run(run_id), column_at(checkpoint, strength)
+        found = style_store.measured_at(run, column) if run else None
+        if run and found:
+            found = votes.with_current_votes(run, found)
+            shown_here = style_views.report(found, self.language, votes.describe(run, found))
+        elif run and (others := style_store.all_of(run)):
+            shown_here = style_views.not_measured(column, others, self.language)
+        else:
+            shown_here = style_views.report(None, self.language)
         use = style_views.use(found, self.language)
         a_prompt_does = bool(found and found.verdict and found.verdict.winner == "prompt")
         return {
-            self.report: style_views.report(found, self.language),
+            self.report: shown_here,
             self.use: gr.update(visible=bool(use), value=use),
             self.copy: gr.update(visible=a_prompt_does),
             self.found: found,
@@ -103,26 +113,28 @@ class StyleCard:
             except StudioError as error:
                 yield {**self._buttons(run_id), self.progress: box(error.message, language)}
                 return
-            yield self.render(run_id)
+            yield self.render(run_id, checkpoint, strength)
 
         def stop(run_id: str | None) -> None:
             if run_id:
                 jobs.stop(run_id, KIND)
 
-        def find(request: gr.Request, run_id: str | None) -> str:
-            return f"{run_id} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
+        def find(request: gr.Request, run_id: str | None, *at: Any) -> str:
+            return f"{run_id} {at} {_stamp(run_id)} {bool(run_id) and jobs.busy(run_id, KIND)}"
 
         @view(self.found)
-        def show(run_id: str | None) -> Any:
-            return {**self._buttons(run_id), **self._show(_newest(run_id))}
+        def show(run_id: str | None, checkpoint: str | None, strength: float | None) -> Any:
+            return {**self._buttons(run_id), **self._show(run_id, checkpoint, strength)}
 
         measured = self.go.click(measure, [self.curve, *head.settings], self.outputs, concurrency_limit=None, **_QUIET)
         self.stop.click(stop, head.run, None, concurrency_limit=None, **_QUIET)
         self.connect_strength(head.strength)
         self.copy.click(None, None, None, js=_COPY)
         render, last = shown(language)(self.render), {"trigger_mode": "always_last"}
-        head.run.change(render, head.run, self.outputs, cancels=[measured], **_QUIET, **last)
-        return clock.Watch(find, [head.run], show, [head.run], self.outputs)
+        at = [head.run, head.checkpoint, head.strength]
+        head.run.change(render, at, self.outputs, cancels=[measured], **_QUIET, **last)
+        gr.on([head.checkpoint.change, head.strength.change], shown(language)(show), at, self.outputs, **_QUIET, **last)
+        return clock.Watch(find, at, show, at, self.outputs)
 
 
 def _run(run_id: str | None) -> runs.Run | None:
@@ -132,11 +144,7 @@ def _run(run_id: str | None) -> runs.Run | None:
         return None
 
 
-def _newest(run_id: str | None) -> StyleReport | None:
-    run = _run(run_id)
-    return style_store.newest(run) if run else None
-
-
 def _stamp(run_id: str | None) -> Any:
+    """Return what changes with every report and every vote."""
     run = _run(run_id)
-    return style_store.stamp(run) if run else None
+    return run and (style_store.stamp(run), Journal(run.path / "compare" / "votes.jsonl").stamp)

@@ -1,0 +1,171 @@
+"""The prompt of a run's prompted base: the automatic one, or the user's own in its place.
+
+It is kept in `<run>/style/prompted.json`, so that Compare, the meter and the verdict all mean the same rival.
+"""
+
+import json
+import logging
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from studio.compare.columns import Column
+from studio.data.conversation import Turn
+from studio.data.prepare import run_renderer
+from studio.data.prompt import ChatRenderer
+from studio.data.tokens import prompt_ids
+from studio.errors import CompareError, StudioError
+from studio.files import replace_file
+from studio.generation import held_out
+from studio.journal import digest
+from studio.model import load
+from studio.model.limits import positions
+from studio.runs import Run
+from studio.style.answers import FOLDER
+from studio.style.prompted import ExampleRoom, choose_prompt
+from studio.style.request import TRAINING_ROWS
+
+log = logging.getLogger(__name__)
+
+NAME = "prompted"
+"""What the prompted base is called among the columns of the command line."""
+USUAL_POSITIONS = 2048
+_ROLE = re.compile(r"^(user|assistant):[ \t]*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class PromptedBase:
+    """The prompted base of a run."""
+
+    automatic: Column | None
+    """Chosen from the training rows; None before that, or where no example fits."""
+    edited: Column | None = None
+    """The user's own, which is used in its place."""
+
+    @property
+    def column(self) -> Column | None:
+        """The prompt in use."""
+        return self.edited or self.automatic
+
+    def parse(self, written: str) -> Column:
+        """Return the column of a prompt as text; an unchanged automatic one is exact. Raises CompareError."""
+        if self.automatic and written.strip() == to_text(self.automatic):
+            return self.automatic
+        return from_text(written)
+
+
+def sha256(column: Column) -> str:
+    """Return a hash of a column's system prompt and examples."""
+    return digest(json.dumps(_as_json(column)))
+
+
+def to_text(column: Column) -> str:
+    """Write a column's prompt: the system prompt, then each turn after `user:` or `assistant:`."""
+    turns = [f"{turn.role}: " + _ROLE.sub(r" \g<0>", turn.content.strip()) for turn in column.shots]
+    return "\n\n".join([*filter(None, [(column.system or "").strip()]), *turns])
+
+
+def from_text(written: str) -> Column:
+    """Read what `to_text` writes; raises CompareError for an empty prompt, or turns that are not in pairs."""
+    system, *parts = _ROLE.split(written)
+    turns = zip(parts[::2], parts[1::2], strict=True)
+    shots = tuple(Turn(role, content.strip()) for role, content in turns)  # type: ignore[arg-type]
+    if not system.strip() and not shots:
+        raise CompareError("ui.prompted_empty")
+    if not all(turn.content for turn in shots):
+        raise CompareError("compare.shots")
+    return Column("base", system=system.strip() or None, shots=shots)
+
+
+def read(run: Run) -> PromptedBase:
+    """Return what is kept with a run; nothing where the file is missing or cannot be read."""
+    try:
+        stored = json.loads(_path(run).read_bytes())
+        return PromptedBase(_from_json(stored.get("automatic")), _from_json(stored.get("edited")))
+    except FileNotFoundError:
+        return PromptedBase(None)
+    except (ValueError, KeyError, TypeError, AttributeError, StudioError):  # damaged from outside
+        log.warning("the prompt of %s cannot be read", run.id, exc_info=True)
+        return PromptedBase(None)
+
+
+def save_automatic(run: Run, column: Column) -> None:
+    """Keep the automatic prompt; the user's own stays."""
+    if (kept := read(run)).automatic != column:
+        _write(run, replace(kept, automatic=column))
+
+
+def edit(run: Run, written: str) -> PromptedBase:
+    """Keep the user's own prompt; one that is empty or the automatic one goes back to that. Raises CompareError."""
+    kept = read(run)
+    column = kept.parse(written) if written.strip() else None
+    changed = replace(kept, edited=None if column == kept.automatic else column)
+    if changed != kept:
+        _write(run, changed)
+    return changed
+
+
+def of_run(run: Run) -> PromptedBase:
+    """Return the prompted base of a run, and choose and keep its automatic prompt where there is none yet.
+
+    Before the meter has seen answers of the base, the most typical training answers are the examples. Raises
+    CompareError where there is no prompt: the template takes no examples, or none fits; or the data have changed.
+    """
+    kept = read(run)
+    if kept.automatic:
+        return kept
+    config = run.config()
+    tokenizer = load.load_tokenizer(config.model)
+    if not isinstance(run_renderer(run, tokenizer), ChatRenderer):
+        raise CompareError("compare.one_turn")
+    train, _ = held_out.from_training(run, tokenizer, TRAINING_ROWS)
+    train = [row for row in train if row.reference]
+    length = positions(load.require(config.model).settings) or USUAL_POSITIONS
+    room = ExampleRoom(length, max((len(row.ids) for row in train), default=0), config.generation.max_new_tokens)
+    column = choose_prompt(run, train, tokenizer, room, None) if train else None
+    if column:
+        save_automatic(run, column)
+    if not (column or kept.edited):
+        raise CompareError("ui.prompted_no_room")
+    return replace(kept, automatic=column)
+
+
+def column_of(run: Run) -> Column:
+    """Return the prompted base of a run as a column; raises CompareError as `of_run`."""
+    column = of_run(run).column
+    assert column
+    return column
+
+
+def prompt_tokens(run: Run, column: Column) -> int:
+    """Return how many tokens a column's prompt adds to every question."""
+    tokenizer = load.load_tokenizer(run.config().model)
+    renderer, question = run_renderer(run, tokenizer), Turn("user", "?")
+    system = () if column.system is None else (Turn("system", column.system),)
+    lengths = [
+        len(prompt_ids(renderer.question(turns), tokenizer))
+        for turns in ((*system, *column.shots, question), (question,))
+    ]
+    return lengths[0] - lengths[1]
+
+
+def _path(run: Run) -> Any:
+    return run.path / FOLDER / "prompted.json"
+
+
+def _write(run: Run, prompt: PromptedBase) -> None:
+    _path(run).parent.mkdir(exist_ok=True)
+    columns = {name: column and _as_json(column) for name, column in vars(prompt).items()}
+    replace_file(_path(run), json.dumps(columns, ensure_ascii=False, indent=1))
+
+
+def _as_json(column: Column) -> dict[str, Any]:
+    return {"system": column.system, "shots": [asdict(turn) for turn in column.shots]}
+
+
+def _from_json(stored: dict[str, Any] | None) -> Column | None:
+    if stored is None:
+        return None
+    shots = tuple(Turn(turn["role"], str(turn["content"])) for turn in stored["shots"])
+    system = stored["system"]
+    return Column("base", system=None if system is None else str(system), shots=shots)
