@@ -73,6 +73,7 @@ def _read_table(part: Part) -> Iterator[Message]:
     columns = {name: number for number, name in enumerate(next(reader, []))}
     if missing := {"Author", "Date", "Content"} - columns.keys():
         raise DataError("data.damaged", name=part.name, detail=", ".join(sorted(missing)))
+    width = max(columns[name] for name in ("Author", "Date", "Content"))
     while True:
         try:
             row = next(reader, None)
@@ -82,7 +83,7 @@ def _read_table(part: Part) -> Iterator[Message]:
         if row is None:
             return
         place = Place(part.name, part.name, reader.line_num)
-        if len(row) < 4:
+        if len(row) <= width:
             if row:
                 yield Message("", None, "", "unreadable", place)
             continue
