@@ -79,10 +79,12 @@ def parse_length(text: str) -> float:
     return seconds
 
 
-def length(seconds: float) -> str:
-    """Return a length as `parse_length` reads it."""
+def length(seconds: float) -> Text:
+    """Return a length in whole hours, else in minutes."""
     minutes = round(seconds / 60)
-    return f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
+    if minutes % 60 == 0:
+        return message("material.silence.hours", count=minutes // 60)
+    return message("material.silence.minutes", count=minutes)
 
 
 def seconds_between(before: datetime | None, after: datetime | None) -> float:

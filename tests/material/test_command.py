@@ -30,7 +30,7 @@ def test_the_summary_says_what_was_made_left_out_and_replaced(here, tmp_path):
     assert made.returncode == 0, made.stderr
     printed = " ".join(made.stdout.split())
     assert "Wrote 24 rows" in printed
-    assert "A silence of 90m ends a conversation, as chosen." in printed
+    assert "A silence of 90 minutes ends a conversation, as chosen." in printed
     for words in (
         "stickers",
         "telephone numbers",
