@@ -235,7 +235,7 @@ class TrainConfig(Section):
     save: Literal["no", "steps", "epoch"] = setting("epoch")
     save_steps: int = setting(100, unit="steps", ge=1)
     keep_checkpoints: int = setting(2, ge=1, le=100)
-    keep: Literal["last", "best"] = setting("last")
+    keep: Literal["last", "best", "style"] = setting("last")
     early_stopping: int | None = setting(None, unit="evaluations", ge=1)
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = setting(())
     seed: int = setting(42, ge=0, lt=2**32)
@@ -255,6 +255,7 @@ class SamplesConfig(Section):
     """The film strip: prompts that are answered again and again while a run trains, to show how the answers change."""
 
     mode: Literal["auto", "off"] = setting("auto")
+    meter: Literal["auto", "on", "off"] = setting("auto")
     prompts: tuple[str, ...] = setting((), max_length=8)
     every: int | None = setting(None, unit="steps", ge=1)
     max_new_tokens: int | None = setting(None, unit="tokens", ge=1, le=1024)
@@ -310,6 +311,8 @@ class RunConfig(Section):
         if self.data.validation.kind == "none" and (self.train.keep == "best" or self.train.early_stopping):
             path = "train.keep" if self.train.keep == "best" else "train.early_stopping"
             raise Conflict("no_validation", path, "data.validation.kind")
+        if self.train.keep == "style" and "off" in (self.samples.mode, self.samples.meter):
+            raise Conflict("no_meter", "train.keep", "samples.mode", "samples.meter")
         return self
 
     @classmethod

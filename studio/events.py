@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from studio.i18n import Message
+from studio.i18n import Message, message
 
 Level = Literal["info", "warning", "error"]
 
@@ -94,8 +94,66 @@ class Best(_Event):
     loss: float
 
 
+class Interval(BaseModel):
+    """A figure with its 95 % interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float
+    high: float
+
+
+class StyleMeasured(_Event):
+    """The meter has measured the answers to the pinned prompts at `step`."""
+
+    type: Literal["style"] = "style"
+    step: int
+    answers: int
+    strength: Interval
+    """In percent: 0 is the base, 100 the author."""
+    fit: Interval
+    """Share of answers whose own prompt is the likeliest of all pinned ones."""
+    perplexity_distance: Interval
+    """Mean log-perplexity under the base minus that of the author's answers, in nats a token."""
+    fluent: bool
+    sound: bool
+    """Whether the answers are fluent and have not lost their fit."""
+
+    @property
+    def summary(self) -> Message:
+        """The point in one sentence."""
+        figures = {"percent": self.strength.value, "low": self.strength.low, "high": self.strength.high}
+        return message(
+            "log.style.point",
+            step=self.step,
+            fits=round(self.fit.value * self.answers),
+            answers=self.answers,
+            language=message("style.headline.fluent" if self.fluent else "style.headline.not_fluent"),
+            **{name: f"{value:.0f}" for name, value in figures.items()},
+        )
+
+
+class StyleKept(_Event):
+    """The adapter at `step` has the best style so far among the sound ones, and is kept."""
+
+    type: Literal["style_kept"] = "style_kept"
+    step: int
+    strength: float
+
+
 Event = Annotated[
-    StateChanged | PhaseChanged | Chosen | Note | Step | Evaluated | Resumed | Changed | Best,
+    StateChanged
+    | PhaseChanged
+    | Chosen
+    | Note
+    | Step
+    | Evaluated
+    | Resumed
+    | Changed
+    | Best
+    | StyleMeasured
+    | StyleKept,
     Field(discriminator="type"),
 ]
 

@@ -260,6 +260,7 @@ class GpuThread:
 
     def _train(self, waiting: _QueuedRun) -> None:
         from studio.model.hardware import release_memory
+        from studio.style.training_meter import open_meter
         from studio.train import distributed, heartbeat
         from studio.train.run_training import train
 
@@ -277,7 +278,8 @@ class GpuThread:
                     processes.translate_lost_peer(),
                 ):
                     self._training = run
-                    train(run, self._host, self._run_interactive, resumed=waiting.resumed, token=waiting.token)
+                    settings = {"resumed": waiting.resumed, "token": waiting.token, "open_meter": open_meter}
+                    train(run, self._host, self._run_interactive, **settings)
             except BaseException as error:  # also a panic in native code
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = distributed.failure_cause(run, as_studio_error(error))

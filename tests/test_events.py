@@ -2,7 +2,19 @@
 
 import pytest
 
-from studio.events import Chosen, Evaluated, Note, PhaseChanged, StateChanged, Step, from_line, to_line
+from studio.events import (
+    Chosen,
+    Evaluated,
+    Interval,
+    Note,
+    PhaseChanged,
+    StateChanged,
+    Step,
+    StyleKept,
+    StyleMeasured,
+    from_line,
+    to_line,
+)
 from studio.i18n import message
 
 EVENTS = [
@@ -12,6 +24,16 @@ EVENTS = [
     Note(level="warning", message=message("problems.duplicate", count=2, rows="3, 4")),
     Step(step=1, total=2, epoch=0.5, loss=1.5, learning_rate=1e-4, grad_norm=None, tokens=10),
     Evaluated(step=1, loss=2.0),
+    StyleMeasured(
+        step=1,
+        answers=4,
+        strength=Interval(value=40.5, low=-10, high=80),
+        fit=Interval(value=0.75, low=0.25, high=1),
+        perplexity_distance=Interval(value=-0.5, low=-1, high=0),
+        fluent=True,
+        sound=False,
+    ),
+    StyleKept(step=1, strength=40.5),
 ]
 
 

@@ -28,7 +28,7 @@ LAYERS = [
     {"model"},
     {"data"},
     {"generation"},
-    {"train", "compare", "evaluate"},
+    {"train", "compare", "evaluate", "material"},
     {"style"},
     {"reports"},
     {"export"},
@@ -36,7 +36,13 @@ LAYERS = [
     {"ui", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-APART = {"train": {"compare", "evaluate"}, "compare": {"train"}, "evaluate": {"train"}, "style": {"train"}}
+APART = {
+    "train": {"compare", "evaluate"},
+    "compare": {"train"},
+    "evaluate": {"train"},
+    "style": {"train"},
+    "material": {"train", "compare", "evaluate"},
+}
 """Packages that know nothing of each other."""
 
 SPACE = ("export/demo_app.py", "export/space.py")

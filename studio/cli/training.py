@@ -252,6 +252,8 @@ def follow(run: Run, quiet: bool = False) -> State:
                         loss = text("cli.loss", step=event.step, total=event.total, loss=f"{event.loss:.3f}")
                     elif event.type == "note" and not quiet:
                         print_plain(event.message, console=progress.console)
+                    elif event.type == "style" and not quiet:
+                        print_plain(event.summary, console=progress.console)
                     elif event.type == "chosen" and not quiet:
                         console.print_choices([event], console=progress.console)
                 done = status.step if status.state is State.TRAINING else None

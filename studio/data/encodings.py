@@ -67,13 +67,16 @@ def detect(path: Path, chosen: str | None = None, can_choose: bool = True) -> st
 
 def decode(content: bytes, name: str) -> str:
     """Return a small file's text, such as a file of settings; raises DataError as `detect` does."""
-    encoding = _mark(content) or (b"\0" in content and (_wide(content) or "utf-8"))
-    if not encoding:
-        encoding = "utf-8" if is_utf8(content) else _legacy(name, content, can_choose=False)
     try:
-        return content.decode(encoding)
+        return content.decode(detect_in(content, name))
     except UnicodeDecodeError as error:
         raise DataError("data.encoding", name=name) from error
+
+
+def detect_in(content: bytes, name: str) -> str:
+    """Return the encoding of a small file's bytes; raises DataError as `detect` does."""
+    encoding = _mark(content) or (b"\0" in content and (_wide(content) or "utf-8"))
+    return encoding or ("utf-8" if is_utf8(content) else _legacy(name, content, can_choose=False))
 
 
 def clearly_other(path: Path, chosen: str) -> str | None:

@@ -32,6 +32,16 @@ def is_hangul(character: str) -> bool:
     return bool(_SCRIPTS["hangul"].fullmatch(character))
 
 
+def count_hangul(text: str) -> int:
+    """Return how many letters of a text are Korean."""
+    return len(_SCRIPTS["hangul"].findall(text))
+
+
+def share_of_hangul(text: str) -> float:
+    """Return the share of Korean letters among all letters of a text."""
+    return count_hangul(text) / (sum(map(str.isalpha, text)) or 1)
+
+
 def languages(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the languages (ISO 639-1: `en`, `ja`, `ko`, `zh`) of some texts, most of it first; empty if unknown."""
     scripts: Counter[str] = Counter()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from studio.events import Best, Evaluated, Resumed, StateChanged, Step
+from studio.events import Best, Evaluated, Resumed, StateChanged, Step, StyleKept, StyleMeasured
 from studio.runs.directory import Run
 
 SPEED_STEPS = 64
@@ -46,13 +46,15 @@ class Curve:
     total: int = 0
     """Steps that the run will take; 0 before that is known."""
     best_step: int | None = None
-    """Step of the best adapter, where the run keeps that one."""
+    """Step of the adapter that is kept for its validation loss or its style, where the run keeps such a one."""
+    styles: tuple[StyleMeasured, ...] = ()
+    """What the meter has measured, by step."""
     session: int = 0
     """Index of the first logged step since the run last entered a state."""
     updates: int = 0
     """Number of events that changed a curve."""
     jumps: int = 0
-    """Those of them that are not one more step: evaluations and resumes."""
+    """Those of them that are not one more step: evaluations, points of the meter and resumes."""
 
     def after(self, events: Iterable[Any]) -> "Curve":
         """Return this curve extended by later events; a resume drops what was logged after its checkpoint."""
@@ -64,7 +66,9 @@ class Curve:
                 evaluations.append(event)
             elif isinstance(event, Resumed):
                 curve, steps, evaluations = curve._extended(steps, evaluations)._until(event.step), [], []
-            elif isinstance(event, Best):
+            elif isinstance(event, StyleMeasured):
+                curve = curve._with_style(event)
+            elif isinstance(event, Best | StyleKept):
                 curve = replace(curve, best_step=event.step)
             elif isinstance(event, StateChanged):
                 curve = replace(curve, session=len(curve.steps) + len(steps))
@@ -86,10 +90,15 @@ class Curve:
             jumps=self.jumps + len(evaluations),
         )
 
+    def _with_style(self, point: StyleMeasured) -> "Curve":
+        styles = (*(each for each in self.styles if each.step != point.step), point)
+        return replace(self, styles=styles, updates=self.updates + 1, jumps=self.jumps + 1)
+
     def _until(self, step: int) -> "Curve":
         logged, evaluated = self.steps <= step, self.evaluated_steps <= step
         kept = {column: getattr(self, column)[logged] for column in _STEP}
         kept |= {column: getattr(self, column)[evaluated] for column in _EVALUATION}
+        kept["styles"] = tuple(point for point in self.styles if point.step <= step)
         session = min(self.session, int(logged.sum()))
         return replace(self, **kept, session=session, updates=self.updates + 1, jumps=self.jumps + 1)
 

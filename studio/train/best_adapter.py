@@ -1,36 +1,73 @@
-"""The adapter with the lowest validation loss so far, saved at once."""
+"""The adapter with the lowest validation loss so far, or with the best style, saved at once."""
 
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from studio import events
+from studio.events import StyleMeasured
 from studio.files import remove_folder, replace_file
+from studio.i18n import Message, message
 from studio.runs import RunWriter
 
 
-class BestAdapter:
-    """Watches the validation losses of a run, also over a resume.
+class _KeptAdapter:
+    """The adapter of one step, saved beside the run's result; a kill leaves the one that is recorded.
 
-    `save` writes the adapter as it is now into the folder that it is given; None where the best one is not kept.
+    `save` writes the adapter as it is now into the folder that it is given; None where none is kept.
+    """
+
+    def __init__(self, run: RunWriter, save: Callable[[Path], None] | None, record: str):
+        self._run, self._save = run, save
+        self._record = run.path / record
+        self.step = 0
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the kept adapter; it exists when one is to be kept, and there is one."""
+        return self._run.path / "best" / f"step-{self.step:06}"
+
+    def _read_record(self) -> dict[str, Any]:
+        return json.loads(self._record.read_text(encoding="utf-8")) if self._record.exists() else {}
+
+    def _keep(self) -> None:
+        """Save the adapter of `step`, the one to be kept."""
+        if self._save:
+            self.adapter.parent.mkdir(exist_ok=True)
+            self._save(self.adapter)
+
+    def _write_record(self, record: dict[str, Any]) -> None:
+        replace_file(self._record, json.dumps(record))  # after the adapter, so that it names one that is there
+
+    def _remove_others(self) -> None:
+        for other in self.adapter.parent.glob("*") if self._save else ():
+            if other.name.startswith("."):  # a kill has left it
+                shutil.rmtree(other, ignore_errors=True)
+            elif other != self.adapter:
+                remove_folder(other)
+
+
+class BestAdapter(_KeptAdapter):
+    """Watches the validation losses of a run, also over a resume, and keeps the adapter with the lowest one.
+
     `patience` is the number of evaluations without a new best after which the training ends; None lets it go on.
     """
 
     def __init__(self, run: RunWriter, save: Callable[[Path], None] | None = None, patience: int | None = None):
-        self._run, self._save, self._patience = run, save, patience
-        self._record = run.path / "best.json"
-        self.step, self.loss, self._evaluations = 0, float("inf"), []
+        super().__init__(run, save, "best.json")
+        self._patience = patience
+        self.loss, self._evaluations = float("inf"), []
 
     @property
-    def adapter(self) -> Path:
-        """The folder of the best adapter; it exists when the best one is to be kept, and there is one."""
-        return self._run.path / "best" / f"step-{self.step:06}"
+    def reason(self) -> Message:
+        """Why this adapter is kept."""
+        return message("log.best", step=self.step, loss=f"{self.loss:.3f}")
 
     def rewind_to(self, step: int) -> None:
         """Forget the evaluations after `step`, where the run is resumed; the best adapter stays, also a later one."""
-        if self._record.exists():
-            record = json.loads(self._record.read_text(encoding="utf-8"))
+        if record := self._read_record():
             self.step, self.loss = record["best"]
             self._evaluations = [(at, loss) for at, loss in record["seen"] if at <= step]
         self._remove_others()
@@ -45,19 +82,47 @@ class BestAdapter:
         self._evaluations.append((step, loss))
         if better:
             self.step, self.loss = step, loss
-            if self._save:
-                self.adapter.parent.mkdir(exist_ok=True)
-                self._save(self.adapter)
-        record = {"best": (self.step, self.loss), "seen": self._evaluations}
-        replace_file(self._record, json.dumps(record))  # after the adapter, so that it names one that is there
+            self._keep()
+        self._write_record({"best": (self.step, self.loss), "seen": self._evaluations})
         if self._save and (better or again):
             self._run.emit(events.Best(step=self.step, loss=self.loss))
         self._remove_others()
         return self._patience is not None and sum(at > self.step for at, _ in self._evaluations) >= self._patience
 
-    def _remove_others(self) -> None:
-        for other in self.adapter.parent.glob("*"):
-            if other.name.startswith("."):  # a kill has left it
-                shutil.rmtree(other, ignore_errors=True)
-            elif other != self.adapter:
-                remove_folder(other)
+
+class BestStyle(_KeptAdapter):
+    """Watches the meter's points of a run, also over a resume, and keeps the adapter with the best style.
+
+    That is the one whose style strength is nearest to 100 %, the author's, among the sound ones: see
+    `StyleMeasured.sound`. Of two that are as near, the earlier one is kept; the base, at step 0, never is.
+    """
+
+    def __init__(self, run: RunWriter, save: Callable[[Path], None] | None = None):
+        super().__init__(run, save, "best_style.json")
+        self._strength: float | None = None
+
+    @property
+    def reason(self) -> Message:
+        """Why this adapter is kept."""
+        return message("log.style.kept", step=self.step, percent=f"{self._strength or 0:.0f}")
+
+    def reopen(self) -> None:
+        """Read which adapter is kept, where the run is resumed; it stays, also a later one."""
+        if record := self._read_record():
+            self.step, self._strength = record["step"], record["strength"]
+        self._remove_others()
+
+    def add_point(self, point: StyleMeasured) -> None:
+        """Keep the adapter as it is now, the one of a point, if it is the best one so far."""
+        if not self._save or not point.step:
+            return
+        strength = point.strength.value
+        better = point.sound and (self._strength is None or abs(100 - strength) < abs(100 - self._strength))
+        again = point.step == self.step
+        if better:
+            self.step, self._strength = point.step, strength
+            self._keep()
+            self._write_record({"step": self.step, "strength": strength})
+        if better or again:
+            self._run.emit(events.StyleKept(step=self.step, strength=self._strength or 0.0))
+        self._remove_others()

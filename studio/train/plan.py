@@ -156,7 +156,7 @@ def make(
         free=room,
         steps=steps,
         warnings=tuple(warnings),
-        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3) + (2 if train.keep == "best" else 1) * saved,
+        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3) + (1 if train.keep == "last" else 2) * saved,
         most_tokens=size * longest,
         evaluated_at_once=whole.batch_size if size == wanted.batch_size else size,
     )

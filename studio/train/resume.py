@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "train.save_steps",
     "train.keep_checkpoints",
     "samples.mode",
+    "samples.meter",
     "samples.every",
 )
 

@@ -19,9 +19,10 @@ from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State, checkpoints
 from studio.train import distributed, plan, preflight, recorded_rows, resume, samples
-from studio.train.best_adapter import BestAdapter
+from studio.train.best_adapter import BestAdapter, BestStyle
 from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
+from studio.train.style_points import OpenMeter
 
 
 def train(
@@ -31,13 +32,15 @@ def train(
     *,
     resumed: bool = False,
     token: str | None = None,
+    open_meter: OpenMeter | None = None,
 ) -> None:
     """Carry out a run, or resume it from its newest checkpoint; its directory says how it ended.
 
     `run_jobs` is called between two micro-batches and runs short jobs of others. A stop keeps the adapter as it is
-    then, a pause makes a checkpoint, a cancel keeps what is saved already. `token` is for downloading the model. Errors
-    are the caller's to record; RunError when a resumed run's settings, data or base are not those it began with. Where
-    several processes train together, this is the main process's part; see `distributed.train_worker`.
+    then, a pause makes a checkpoint, a cancel keeps what is saved already. `token` is for downloading the model, and
+    `open_meter` makes what measures the style of the sample answers. Errors are the caller's to record; RunError when
+    a resumed run's settings, data or base are not those it began with. Where several processes train together, this
+    is the main process's part; see `distributed.train_worker`.
     """
     config = run.config()
     resume_from = checkpoints.newest_complete(run.path) if resumed and checkpoints.all_of(run.path) else None
@@ -60,12 +63,14 @@ def train(
 
     run.enter(State.PREPARING)
     best = BestAdapter(run, save if config.train.keep == "best" else None, config.train.early_stopping)
+    best_style = BestStyle(run, save if config.train.keep == "style" else None)
     trainer: Any = None
     keep, ended = True, State.FINISHED
     try:
         try:
             planned, prepared, located = _prepare(run, config, host, on_progress, token, resume_from)
             best.rewind_to(resume_step)
+            best_style.reopen()
         except BaseException:
             processes.broadcast(None)  # there is nothing to train
             raise
@@ -81,7 +86,9 @@ def train(
             seconds /= processes.world_size()
             with contextlib.suppress(StopRequested):  # all processes end together, below
                 resumed_at = resume_step if resumed else None
-                trainer.strip = samples.start(run, host, prepared, planned.steps, seconds, on_progress, resumed_at)
+                trainer.strip = samples.start(
+                    run, host, prepared, planned.steps, seconds, on_progress, resumed_at, best_style, open_meter
+                )
         distributed.raise_if_requested(run)
         trainer.fit(resume_from)
     except NonFiniteLoss as error:
@@ -102,11 +109,14 @@ def train(
         if trainer:
             host.gather()
         run.enter_phase("saving")
-        if best.adapter.exists():
-            replace_folder(run.adapter, lambda draft: shutil.copytree(best.adapter, draft, dirs_exist_ok=True))
-            run.note(message("log.best", step=best.step, loss=f"{best.loss:.3f}"))
+        kept = best_style if config.train.keep == "style" else best
+        if kept.adapter.exists():
+            replace_folder(run.adapter, lambda draft: shutil.copytree(kept.adapter, draft, dirs_exist_ok=True))
+            run.note(kept.reason)
         elif trainer and trainer.state.global_step:
             save(run.adapter)
+            if config.train.keep == "style":
+                run.note(message("log.style.none_kept"), "warning")
         elif resume_from and not run.has_adapter:
             adapter.save_from_checkpoint(resume_from, run.adapter, run.resolved()["base"])
     host.remove_adapter()

@@ -1,5 +1,6 @@
 """The sample timeline: pinned prompts, answered before the first step, every few steps and at the end."""
 
+import functools
 import logging
 import math
 import threading
@@ -21,7 +22,9 @@ from studio.i18n import Message, message
 from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.model.hardware import Choice
 from studio.runs import Run, RunWriter
+from studio.train.best_adapter import BestStyle
 from studio.train.interrupts import StopRequested
+from studio.train.style_points import OpenMeter, StylePoints
 
 log = logging.getLogger(__name__)
 
@@ -202,11 +205,24 @@ class SampleWriter:
     ):
         self._run, self._host, self._rows, self._settings, self._on_progress = run, host, rows, settings, on_progress
         self._every, self._over = every, False
-        self._taken = {frame.step for frame in read(run).frames}
+        self._texts = {frame.step: [answer.text for answer in frame.answers] for frame in read(run).frames}
+        self.points: StylePoints | None = None
+        """What measures the style of the frames."""
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there are the base's answers to measure against."""
+        return 0 in self._texts
 
     def take_if_due(self, step: int, *, last: bool = False) -> None:
-        """Take the frame of `step` if it is due and not there; the `last` one always is due."""
-        if self._over or step in self._taken or (step % self._every and not last):
+        """Take the frame of `step` and measure it, if it is due and not there; the `last` one always is due."""
+        if step % self._every == 0 or last:
+            self._take(step)
+            if self.points and {0, step} <= self._texts.keys():
+                self.points.measure(step, self._texts[0], self._texts[step])
+
+    def _take(self, step: int) -> None:
+        if self._over or step in self._texts:
             return
         self._run.update(phase="sampling")
         try:
@@ -215,7 +231,7 @@ class SampleWriter:
             answers = tuple(Answer(text=side.text, tokens=side.tokens, ended=side.end == "turn") for side in sides)
             seconds = round(time.perf_counter() - began, 3)
             self._run.append(FILE, Frame(step=step, seconds=seconds, answers=answers).model_dump_json() + "\n")
-            self._taken.add(step)
+            self._texts[step] = [answer.text for answer in answers]
         except StopRequested:
             raise
         except Exception as error:
@@ -234,8 +250,13 @@ def start(
     seconds: float,
     on_progress: Callable[[], None],
     resumed_at: int | None,
+    best: BestStyle | None = None,
+    open_meter: OpenMeter | None = None,
 ) -> SampleWriter | None:
-    """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be."""
+    """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.
+
+    `open_meter` makes what measures their style, and `best` is told of each point.
+    """
     config = run.config()
     if config.samples.mode == "off":
         return None
@@ -264,7 +285,26 @@ def start(
     if resumed_at is not None:
         run.append(FILE, Resumed(step=resumed_at).model_dump_json() + "\n")
     settings = config.generation.model_copy(update={"max_new_tokens": started.tokens})
-    return SampleWriter(run, host, rows, settings, started.every, on_progress)
+    writer = SampleWriter(run, host, rows, settings, started.every, on_progress)
+    if open_meter is None or best is None:
+        return writer
+    if resumed_at and not writer.has_base:
+        run.note(message("log.style.off.no_base"))
+        return writer
+    opened = functools.partial(
+        open_meter,
+        run,
+        host,
+        rows,
+        prepared.train_numbers,
+        settings,
+        seconds=seconds,
+        points=math.ceil(steps / started.every) + 1,
+        frame_seconds=lambda: measure(host, rows, config.generation, on_progress).frame(settings.max_new_tokens),
+        on_progress=on_progress,
+    )
+    writer.points = StylePoints(run, best, opened, resumed_at or 0)
+    return writer
 
 
 def _choose_prompts(

@@ -56,9 +56,10 @@ def facts(weights: str, base: str, bytes: int, language: str) -> str:
     return f'<div class="facts">{"".join(f"<span>{html.escape(fact)}</span>" for fact in told)}</div>'
 
 
-def weights(kept: int | None, last: int, language: str) -> str:
-    """Say which weights a run has left: those of the best step (`kept`), or of its last one."""
-    return text("ui.export.best" if kept else "ui.export.last", language, step=kept or last)
+def weights(kept: int | None, last: int, language: str, *, by: str = "best") -> str:
+    """Say which weights a run has left: those of the step that was `kept`, `by` loss or style, or of its last one."""
+    key = "last" if not kept else "best_style" if by == "style" else "best"
+    return text(f"ui.export.{key}", language, step=kept or last)
 
 
 def holds(found: ExportEstimate, language: str) -> str:

@@ -7,7 +7,9 @@ import gradio as gr
 
 from studio.ui.words import Words
 
-TOPICS = ("style", "data", "training", "comparing", "exporting", "sharing", "many-gpus", "measured", "not-run")
+TOPICS = (
+    "style", "data", "material", "training", "comparing", "exporting", "sharing", "many-gpus", "measured", "not-run",
+)  # fmt: skip
 _DOCS = Path(__file__).parent.parent / "docs"
 _PICTURE, _LOCAL_LINK = re.compile(r"^!\[.*\n+", re.M), re.compile(r"\[([^]]*)\]\((?!https?:)[^)]*\)")
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}

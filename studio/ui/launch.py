@@ -1,6 +1,5 @@
 """How the page is launched on the host that it is on."""
 
-import functools
 import os
 import re
 import sys
@@ -11,7 +10,6 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 from fastapi import Depends
-from markupsafe import Markup
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -20,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from studio.errors import AccessError, ModelError
 from studio.files import home, shared_folder
-from studio.ui import connections, limits, theme
+from studio.ui import browser_scripts, connections, limits, theme
 from studio.ui.access import GUEST_PATH, Door, Gate
 from studio.ui.hosts import on_space
 from studio.ui.logins import Tokens
@@ -54,7 +52,13 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
         "server_port": port,
         "share": share,
         "auth": _door.logins.check if _door.logins else None,
-        "app_kwargs": {"middleware": [Middleware(Gate, door=_door), Middleware(CompressedPages, compresslevel=5)]},
+        "app_kwargs": {
+            "middleware": [
+                Middleware(Gate, door=_door),
+                Middleware(CompressedPages, compresslevel=5),
+                Middleware(browser_scripts.IndexedSearch),
+            ]
+        },
         "max_file_size": LARGEST_FROM_AFAR if _door.has_guests else LARGEST_UPLOAD,
         "pwa": False,
     }
@@ -108,7 +112,7 @@ def launch(
     Raises AccessError where a share link was asked for and none could be made.
     """
     temporary()
-    _prepare_browsers()
+    browser_scripts.prepare_pages()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     if _door.has_guests:
         page.queue(max_size=MOST_WAITING)
@@ -138,20 +142,6 @@ class CompressedPages(GZipMiddleware):
         """Answer a request."""
         is_file = scope["type"] == "http" and "/file=" in scope["path"]
         await (self.app if is_file else super().__call__)(scope, receive, send)
-
-
-@functools.cache
-def _prepare_browsers() -> None:
-    """Let each page begin with `start.js`, which Gradio's template has no place for before its own scripts."""
-    from gradio.routes import templates
-
-    to_json = templates.env.filters.get("toorjson", str)
-    script = Markup(";\n") + Markup((Path(__file__).parent / "start.js").read_text(encoding="utf-8"))
-
-    def to_script(value: Any) -> Any:
-        return to_json(value) + (script if isinstance(value, dict) and "dependencies" in value else "")
-
-    templates.env.filters["toorjson"] = to_script
 
 
 def _rest(queue: Any) -> None:

@@ -9,7 +9,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from studio.events import Best, Changed, Chosen, Evaluated, Note, PhaseChanged, Resumed, StateChanged, Step
+from studio.events import (
+    Best,
+    Changed,
+    Chosen,
+    Evaluated,
+    Note,
+    PhaseChanged,
+    Resumed,
+    StateChanged,
+    Step,
+    StyleKept,
+    StyleMeasured,
+)
 from studio.i18n import Message, message, text
 from studio.runs import State
 from studio.ui.views import choice_title, empty, said
@@ -46,6 +58,11 @@ def _line(event: object) -> Line | None:
             return Line(event.at, "step", message("ui.log.evaluated", step=event.step, loss=f"{event.loss:.3f}"))
         case Best():
             return Line(event.at, "step", message("ui.log.best", step=event.step, loss=f"{event.loss:.3f}"))
+        case StyleMeasured():
+            return Line(event.at, "step", event.summary)
+        case StyleKept():
+            values = {"step": event.step, "percent": f"{event.strength:.0f}"}
+            return Line(event.at, "step", message("ui.log.style_kept", **values))
         case StateChanged():
             if event.state == State.TRAINING:  # the phase says the same
                 return None

@@ -28,6 +28,8 @@ def _now(curve: Curve, language: str) -> str:
     if len(curve.validation_losses):
         checked = {"loss": f"{curve.validation_losses[-1]:.2f}", "step": int(curve.evaluated_steps[-1])}
         sentence += " " + text("ui.loss.validation", language, **checked)
+    if curve.styles:
+        sentence += " " + said(curve.styles[-1].summary, language)
     return sentence
 
 

@@ -6,6 +6,7 @@ from itertools import groupby
 
 from studio.compare.columns import Column
 from studio.data import speech_levels
+from studio.events import StyleMeasured
 from studio.i18n import Message, text
 from studio.runs import Run
 from studio.style import prompted_store
@@ -19,6 +20,8 @@ from studio.ui.views import bar, empty, paragraph, run_name, said
 _COLUMNS = ("strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 240, 44, 34
 """The size of the strength curve and of its margins, in units of its view box."""
+_MAX_LABELS = 7
+"""Steps that are written under the points of a run."""
 
 
 def progress(so_far: StyleProgress, language: str) -> str:
@@ -191,59 +194,90 @@ def use(found: StyleReport | None, language: str) -> str:
     return text("ui.style.use", language, percent=f"{100 * found.curve.recommended:g}")
 
 
-# The strength curve
+# The strength curve, and the points of a run
 
 
 def curve(found: Curve, language: str) -> str:
     """Return style and fit over the adapter's strength as a picture, with the strength to use and why."""
-    most = max(100.0, *(min(point.strength.high, 200) for point in found.points))
-    last = max(point.factor for point in found.points)
+    factors = [point.factor for point in found.points]
+    picture = _picture(
+        found.points,
+        factors,
+        [f"{100 * factor:g} %" for factor in factors],
+        found.recommended,
+        text("style.curve.title", language),
+        text("style.curve.strength", language),
+        language,
+    )
+    return f'<figure class="strength-curve">{picture}{paragraph(found.reason, language)}</figure>'
 
-    def x(factor: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 26) * factor / last
+
+def points(found: Sequence[StyleMeasured], kept: int | None, language: str) -> str:
+    """Return style and fit over the steps of a run as a picture, with the step that is `kept`; empty below two."""
+    if len(found) < 2:
+        return ""
+    found = sorted(found, key=lambda point: point.step)
+    steps = [point.step for point in found]
+    every = -(-len(steps) // _MAX_LABELS)
+    labels = [f"{step:,}" if place % every == 0 else "" for place, step in enumerate(steps)]
+    title, axis = text("ui.curves.style", language), text("ui.loss.x", language)
+    return f'<figure class="strength-curve">{_picture(found, steps, labels, kept, title, axis, language)}</figure>'
+
+
+def _picture(
+    measured: Sequence[CurvePoint | StyleMeasured],
+    places: Sequence[float],
+    labels: Sequence[str],
+    chosen: float | None,
+    title: str,
+    axis: str,
+    language: str,
+) -> str:
+    """Return style with its interval and fit of points at some rising places, with a line at the `chosen` one."""
+    most = max(100.0, *(min(point.strength.high, 200) for point in measured))
+
+    def x(place: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - 26) * place / places[-1]
 
     def y(percent: float) -> float:
         return 10 + (_HEIGHT - _BOTTOM - 10) * (1 - min(max(percent, 0), most) / most)
 
     def line(kind: str, values: Sequence[float]) -> str:
-        points = " ".join(
-            f"{x(point.factor):.1f},{y(value):.1f}" for point, value in zip(found.points, values, strict=True)
-        )
+        points = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(places, values, strict=True))
         return f'<polyline class="{kind}" points="{points}"/>'
 
-    forth = [f"{x(point.factor):.1f},{y(point.strength.high):.1f}" for point in found.points]
-    back = [f"{x(point.factor):.1f},{y(point.strength.low):.1f}" for point in reversed(found.points)]
-    marks = "".join(_mark(point, x(point.factor), y(point.strength.value), language) for point in found.points)
-    lines = line("fit", [100 * point.fit.value for point in found.points])
-    lines += line("strength", [point.strength.value for point in found.points])
+    pairs = list(zip(places, measured, strict=True))
+    forth = [f"{x(place):.1f},{y(point.strength.high):.1f}" for place, point in pairs]
+    back = [f"{x(place):.1f},{y(point.strength.low):.1f}" for place, point in reversed(pairs)]
+    marks = "".join(_mark(point, x(place), y(point.strength.value), language) for place, point in pairs)
+    lines = line("fit", [100 * point.fit.value for point in measured])
+    lines += line("strength", [point.strength.value for point in measured])
     rows = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 26}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value} %</text>'
         for value in range(0, int(most) + 1, 50)
     )
     under = f'y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
-    ticks = "".join(
-        f'<text x="{x(point.factor):.1f}" {under}>{100 * point.factor:g} %</text>' for point in found.points
-    )
-    chosen = f"{x(found.recommended):.1f}"
-    title = html.escape(text("style.curve.title", language))
-    axis = html.escape(text("style.curve.strength", language))
+    named = zip(places, labels, strict=True)
+    ticks = "".join(f'<text x="{x(place):.1f}" {under}>{label}</text>' for place, label in named if label)
+    mark = ""
+    if chosen is not None and chosen in places:
+        mark = f'<line class="chosen" x1="{x(chosen):.1f}" x2="{x(chosen):.1f}" y1="10" y2="{_HEIGHT - _BOTTOM}"/>'
+    title = html.escape(title)
     names = "".join(
         f'<span class="{kind}">{html.escape(text(f"style.columns.{kind}", language))}</span>'
         for kind in ("strength", "fit")
     )
     names += f'<span class="bad">✕ {html.escape(text("style.headline.not_fluent", language))}</span>'
     return (
-        f'<figure class="strength-curve"><figcaption>{title} {names}</figcaption>'
+        f"<figcaption>{title} {names}</figcaption>"
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">{rows}'
-        f'<polygon class="band" points="{" ".join(forth + back)}"/>'
-        f'<line class="chosen" x1="{chosen}" x2="{chosen}" y1="10" y2="{_HEIGHT - _BOTTOM}"/>{lines}{marks}{ticks}'
-        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 1}" text-anchor="middle">{axis}</text></svg>'
-        f"{paragraph(found.reason, language)}</figure>"
+        f'<polygon class="band" points="{" ".join(forth + back)}"/>{mark}{lines}{marks}{ticks}'
+        f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 1}" text-anchor="middle">{html.escape(axis)}</text></svg>'
     )
 
 
-def _mark(point: CurvePoint, x: float, y: float, language: str) -> str:
+def _mark(point: CurvePoint | StyleMeasured, x: float, y: float, language: str) -> str:
     if not point.fluent:
         return f'<text class="bad" x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle">✕</text>'
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{point.strength.value:.0f} %</title></circle>'

@@ -111,15 +111,23 @@ def test_nothing_that_a_run_or_a_file_says_runs_on_any_tab_of_the_owners_page(sh
     page.context.close()
 
 
-def opened(browser, html):
+@pytest.fixture
+def page(browser):
+    return browser.new_page()
+
+
+def opened(page, html):
     """Return what a page has made of markup: what has run, and its images, scripts and links to scripts."""
-    page = browser.new_page()
+    page.goto("about:blank")  # with a window of its own
     page.set_content(html)
     page.wait_for_timeout(100)
     strange = "img[src=x], svg[onload], b, [onerror], a[href^='javascript']"
-    made = page.evaluate("window.taken"), page.locator(strange).count(), page.locator("script").count()
-    page.close()
-    return made
+    return page.evaluate("window.taken"), page.locator(strange).count(), page.locator("script").count()
+
+
+def test_a_page_is_not_that_of_the_markup_before(page):
+    assert opened(page, "<script>window.taken = 1</script>") == (1, 0, 1)
+    assert opened(page, "<p>x</p>") == (None, 0, 0)
 
 
 def rendered(markdown):
@@ -128,20 +136,27 @@ def rendered(markdown):
     return MarkdownIt("commonmark").enable("table").render(markdown.partition("\n---\n")[2] or markdown)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_no_markup_on_a_card(name, browser):
+def card(name):
     stills = (comparison_card.SampleTimeline(name, ((1, name),)),)
-    made = comparison_card.Card(
+    return comparison_card.Card(
         name, name, name, (AnswerPair(name, name, name),), (name,), name, (1.0, 0.5), None, stills, date=name
     )
-    usual = replace(made, title="x", base="x", adapter="x", recipe=("x",), data_hash="x", stills=(), date="x")
-    usual = replace(usual, pairs=(AnswerPair("x", "x", "x"),))
-    for write in (card_html.to_html, lambda card: rendered(comparison_card.to_markdown(card))):
-        assert opened(browser, write(made)) == opened(browser, write(usual)) == (None, 0, 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_run, tmp_path):
+def test_a_name_is_no_markup_on_a_card(name, page):
+    for write in (card_html.to_html, lambda card: rendered(comparison_card.to_markdown(card))):
+        assert opened(page, write(card(name))) == (None, 0, 0)
+
+
+def test_a_card_without_such_a_name_has_no_markup_either(page):
+    usual = replace(card("x"), stills=())
+    for write in (card_html.to_html, lambda card: rendered(comparison_card.to_markdown(card))):
+        assert opened(page, write(usual)) == (None, 0, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_no_markup_on_the_card_of_an_export(name, page, finished_run, tmp_path):
     metadata.rename(finished_run, " ".join(name.split())[:60])
     RunWriter(finished_run.path).note(message("log.rows", usable=1, rows=2, validation=name), "info")
     whole = export_context.load_context(finished_run)
@@ -151,14 +166,14 @@ def test_a_name_is_no_markup_on_the_card_of_an_export(name, browser, finished_ru
     whole = replace(whole, base=replace(whole.base, id=name, origin="folder"), prompt=prompt)
     model_card.write(tmp_path, whole, "adapter")
     made = (tmp_path / model_card.NAME).read_text(encoding="utf-8")
-    assert opened(browser, rendered(made)) == (None, 0, 0)
+    assert opened(page, rendered(made)) == (None, 0, 0)
     demo = space._demo(whole, (AnswerPair(name, name, name),))
-    assert opened(browser, rendered("\n\n".join((f"# {demo['heading']}", demo["about"])))) == (None, 0, 0)
-    if (page := tmp_path / model_card.PAGE).is_file():
-        assert opened(browser, page.read_text(encoding="utf-8")) == (None, 0, 0)
+    assert opened(page, rendered("\n\n".join((f"# {demo['heading']}", demo["about"])))) == (None, 0, 0)
+    if (html := tmp_path / model_card.PAGE).is_file():
+        assert opened(page, html.read_text(encoding="utf-8")) == (None, 0, 0)
 
 
-def test_such_markup_would_run(browser):
-    taken, strange, scripts = opened(browser, f"<p>{HOSTILE}</p>")
+def test_such_markup_would_run(page):
+    taken, strange, scripts = opened(page, f"<p>{HOSTILE}</p>")
     assert (strange, scripts) == (1, 1)
     assert taken in ("name", "script")

@@ -57,6 +57,11 @@ def upload(page: Page, path, language: str) -> None:
     page.locator("#upload input[type=file]").set_input_files(path)
 
 
+def replace_upload(page: Page, path) -> None:
+    page.locator("#upload").get_by_label(re.compile("clear|remove", re.IGNORECASE)).first.click()
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
 def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
     language = "ko"
     page = open_page(browser, page_url, "ko-KR")
@@ -105,7 +110,7 @@ def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
     assert page.errors == []
 
 
-def test_a_template_that_lacks_the_answer_is_refused_in_place(page_url, browser):
+def test_a_template_without_an_answer_and_a_set_of_the_hub_without_a_network_are_refused_in_place(page_url, browser):
     page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.prompt.style.options.text"), exact=True).click()
     template = page.get_by_role("textbox", name=text("config.data.prompt.template.title"))
@@ -119,31 +124,16 @@ def test_a_template_that_lacks_the_answer_is_refused_in_place(page_url, browser)
     template.blur()
     expect(page.locator("#caption .failure")).to_contain_text("instruction, output", timeout=SLOW)
 
-
-def test_a_set_of_the_hub_without_a_network_is_told_in_place(page_url, browser):
-    page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.source.kind.options.hub"), exact=True).click()
     page.get_by_label(text("ui.hub.id"), exact=True).fill("owner/name")
     page.locator("input[type=password]").fill("hf_canary")
     page.get_by_role("button", name=text("ui.hub.ask"), exact=True).click()
-
     expect(page.locator("#hub-said .failure")).to_contain_text("owner/name", timeout=SLOW)
     expect(page.get_by_role("button", name=text("ui.hub.get"), exact=True)).to_be_disabled()
     assert "hf_canary" not in page.content()
 
 
-def test_rows_that_cannot_be_used_block_the_start_and_say_so(page_url, browser, tmp_path):
-    path = tmp_path / "empty.csv"
-    path.write_text("question,answer\nWhy?,\nHow?,\n", encoding="utf-8")
-    page = open_page(browser, page_url, "en-US")
-    upload(page, path, "en")
-
-    expect(page.locator("#health .failure")).to_contain_text("0 of 2 rows", timeout=SLOW)
-    expect(page.locator("#blocked")).to_contain_text(text("ui.health.blocked"))
-    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_disabled()
-
-
-def test_an_encoding_that_is_not_clear_is_asked_for_and_chosen_on_the_page(page_url, browser, tmp_path):
+def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_the_start(page_url, browser, tmp_path):
     page = open_page(browser, page_url, "en-US")
     path = tmp_path / "unclear.csv"
     path.write_bytes("question,answer\n뽀글,쭈글\n".encode("cp949"))
@@ -158,10 +148,31 @@ def test_an_encoding_that_is_not_clear_is_asked_for_and_chosen_on_the_page(page_
     # Another file is looked at for itself
     path = tmp_path / "clear.csv"
     path.write_text("question,answer\nHow?,So.\n", encoding="utf-8")
-    page.locator("#upload").get_by_label(re.compile("clear|remove", re.IGNORECASE)).first.click()
-    page.locator("#upload input[type=file]").set_input_files(path)
+    replace_upload(page, path)
     expect(page.locator("#structure")).to_contain_text("UTF-8", timeout=SLOW)
     expect(choice).to_have_value("")
+
+    # Another sheet of a workbook
+    book = openpyxl.Workbook()
+    for name, answer in (("Train", "first"), ("Test", "second")):
+        sheet = book.create_sheet(name)
+        sheet.append(("question", "answer"))
+        sheet.append(("Which?", answer))
+    book.save(tmp_path / "a.xlsx")
+    replace_upload(page, tmp_path / "a.xlsx")
+    expect(page.locator("#found")).to_contain_text("Other sheets with content: Test", timeout=SLOW)
+    page.locator("#sheet-name input").click()
+    page.get_by_role("option", name="Test").click()
+    expect(page.locator("#rows")).to_contain_text("second", timeout=SLOW)
+
+    # Rows that cannot be used block the start, and say so
+    path = tmp_path / "empty.csv"
+    path.write_text("question,answer\nWhy?,\nHow?,\n", encoding="utf-8")
+    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_enabled(timeout=SLOW)
+    replace_upload(page, path)
+    expect(page.locator("#health .failure")).to_contain_text("0 of 2 rows", timeout=SLOW)
+    expect(page.locator("#blocked")).to_contain_text(text("ui.health.blocked"))
+    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_disabled()
     assert page.errors == []
 
 
@@ -203,30 +214,13 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
     monkeypatch.setattr(gr.HTML, "postprocess", postprocess)
     upload(page, paths[0], "en")
     assert reading.wait(60)
-    page.locator("#upload").get_by_label(re.compile("clear|remove", re.IGNORECASE)).first.click()
-    page.locator("#upload input[type=file]").set_input_files(paths[1])
+    replace_upload(page, paths[1])
     expect(page.locator("#upload")).to_contain_text("second", timeout=SLOW)
     page.wait_for_timeout(1000)  # the page has sent what it sends of the second file
     read_on.set()
     expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
     page.wait_for_timeout(9000)  # all late answers are here
     expect(page.locator("#rows")).to_contain_text("The second.", timeout=SLOW)
-    assert page.errors == []
-
-
-def test_a_sheet_is_chosen_on_the_page(page_url, browser, tmp_path):
-    page = open_page(browser, page_url, "en-US")
-    book = openpyxl.Workbook()
-    for name, answer in (("Train", "first"), ("Test", "second")):
-        sheet = book.create_sheet(name)
-        sheet.append(("question", "answer"))
-        sheet.append(("Which?", answer))
-    book.save(tmp_path / "a.xlsx")
-    upload(page, tmp_path / "a.xlsx", "en")
-    expect(page.locator("#found")).to_contain_text("Other sheets with content: Test", timeout=SLOW)
-    page.locator("#sheet-name input").click()
-    page.get_by_role("option", name="Test").click()
-    expect(page.locator("#rows")).to_contain_text("second", timeout=SLOW)
     assert page.errors == []
 
 

@@ -40,12 +40,15 @@ def screens(page: Page) -> float:
     return page.evaluate("document.documentElement.scrollHeight / innerHeight")
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("language", LOCALES)
-def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, screen):
+def go_to(screen: str, page: Page) -> None:
     width, height = SCREENS[screen]
-    page = open_page(browser, page_url, LOCALES[language], width)
     page.set_viewport_size({"width": width, "height": height})
+
+
+@pytest.mark.parametrize(("language", "screen", "other"), [("en", "desktop", "phone"), ("ko", "phone", "desktop")])
+def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, screen, other):
+    page = open_page(browser, page_url, LOCALES[language], SCREENS[screen][0])
+    go_to(screen, page)
     is_phone = screen == "phone"
     warnings = []
     page.on("console", lambda said: warnings.append(said.text) if said.type == "warning" else None)
@@ -53,7 +56,9 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     # A first visit: what this is, and the two ways to begin
     ways = [button("ui.hero.start", language), button("ui.hero.own", language)]
     expect(page.locator("#hero")).to_be_visible(timeout=SLOW)
-    assert hidden_below(page, "#hero h2", "#hero .two-sides", *ways, "#hero-presets") == []
+    for each in (other, screen):
+        go_to(each, page)
+        assert hidden_below(page, "#hero h2", "#hero .two-sides", *ways, "#hero-presets") == [], each
     tab(page, "train", language)
     start = page.get_by_role("button", name=text("ui.train.start", language), exact=True)
     expect(start).to_be_visible()
@@ -91,22 +96,7 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     expect(theme).to_have_accessible_name(text("ui.theme.dark", language))
     assert page.evaluate("document.body.classList.contains('dark')")
     expect(page.locator("#hero")).to_have_count(0)
-    assert hidden_below(page, "#spans", button("ui.data.continue", language)) == []
-    continues = page.locator(button("ui.data.continue", language)).bounding_box()
-    behind = f"document.elementFromPoint({width // 4}, {continues['y'] + 5}).closest('.next')"
-    assert is_phone or page.evaluate(behind) is None  # what stands beside the button can be seen and pressed
-    tab(page, "train", language)
-    expect(page.locator("#loss svg, #loss canvas").first).to_be_visible(timeout=SLOW)
-    go_on = button("ui.train.continue", language)
-    expect(page.locator("#strip-answers div.two")).to_be_visible(timeout=SLOW)
-    shown = (
-        ["#status", go_on]
-        if is_phone
-        else ["#status", go_on, "#loss", "#strip-answers div.one", "#strip-answers div.two"]
-    )
-    assert hidden_below(page, *shown) == []
-    tops = [page.locator(part).bounding_box()["y"] for part in ("#status", "#loss", "#strip-answers", "#setup")]
-    assert not is_phone or tops == sorted(tops)
+    data_and_train_are_in_view(page, language, is_phone)
 
     # Steps are whole numbers; a log scale is labelled in its own units
     if not is_phone:
@@ -124,15 +114,8 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
         page.evaluate("scrollTo(0, 0)")
 
     # Compare opens with the first held-out prompt answered, each answer under its question
-    page.locator(go_on).click()
-    for side in ("before", "after"):
-        expect(page.locator(f"#answer-{side} .asked")).to_have_count(1, timeout=SLOW)
-    expect(page.locator("#proof .good")).to_be_visible(timeout=SLOW)
-    asked = page.locator("#prompt textarea").input_value()
-    assert asked
-    assert page.locator("#answer-after .asked").inner_text() == asked
-    shown = ["#prompt", "#answer-before"] if is_phone else ["#prompt", "#answer-before", "#answer-after"]
-    assert hidden_below(page, *shown, button("ui.compare.go", language)) == []
+    page.locator(button("ui.train.continue", language)).click()
+    asked = compare_is_in_view(page, language, is_phone)
 
     # One press votes on what is shown, in the form of the blind session
     page.get_by_role("button", name=text("ui.vote.shown.2", language), exact=True).click()
@@ -152,11 +135,56 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     expect(page.locator("#proof .good")).to_be_visible()
 
     if is_phone:
-        for name in ("data", "train", "compare"):
-            tab(page, name, language)
-            page.wait_for_timeout(1500)
-            assert screens(page) <= 3, name
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    assert page.errors == []
+        no_tab_is_long(page, language)
     assert not [line for line in warnings if "WARN" in line]
+
+    assert page.errors == []
+    page.context.close()
+
+    # The same on another screen, where the page opens with the run and its answers
+    again = open_page(browser, page_url, LOCALES[language], SCREENS[other][0])
+    go_to(other, again)
+    expect(again.locator("#spans")).to_be_visible(timeout=SLOW)
+    data_and_train_are_in_view(again, language, not is_phone)
+    again.locator(button("ui.train.continue", language)).click()
+    assert compare_is_in_view(again, language, not is_phone) == asked
+    if not is_phone:
+        no_tab_is_long(again, language)
+    assert again.errors == []
     assert len(runs.all_runs()) == 1
+
+
+def data_and_train_are_in_view(page: Page, language: str, is_phone: bool) -> None:
+    assert hidden_below(page, "#spans", button("ui.data.continue", language)) == []
+    continues = page.locator(button("ui.data.continue", language)).bounding_box()
+    behind = f"document.elementFromPoint(innerWidth >> 2, {continues['y'] + 5}).closest('.next')"
+    assert is_phone or page.evaluate(behind) is None  # what stands beside the button can be seen and pressed
+    tab(page, "train", language)
+    expect(page.locator("#loss svg, #loss canvas").first).to_be_visible(timeout=SLOW)
+    expect(page.locator("#strip-answers div.two")).to_be_visible(timeout=SLOW)
+    shown = ["#status", button("ui.train.continue", language)]
+    shown += [] if is_phone else ["#loss", "#strip-answers div.one", "#strip-answers div.two"]
+    assert hidden_below(page, *shown) == []
+    tops = [page.locator(part).bounding_box()["y"] for part in ("#status", "#loss", "#strip-answers", "#setup")]
+    assert not is_phone or tops == sorted(tops)
+
+
+def compare_is_in_view(page: Page, language: str, is_phone: bool) -> str:
+    """Return the prompt that is answered."""
+    for side in ("before", "after"):
+        expect(page.locator(f"#answer-{side} .asked")).to_have_count(1, timeout=SLOW)
+    expect(page.locator("#proof .good")).to_be_visible(timeout=SLOW)
+    asked = page.locator("#prompt textarea").input_value()
+    assert asked
+    assert page.locator("#answer-after .asked").inner_text() == asked
+    shown = ["#prompt", "#answer-before"] if is_phone else ["#prompt", "#answer-before", "#answer-after"]
+    assert hidden_below(page, *shown, button("ui.compare.go", language)) == []
+    return asked
+
+
+def no_tab_is_long(page: Page, language: str) -> None:
+    for name in ("data", "train", "compare"):
+        tab(page, name, language)
+        page.wait_for_timeout(1500)
+        assert screens(page) <= 3, name
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name

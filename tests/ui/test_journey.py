@@ -207,16 +207,6 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page_url, browser):
     assert before["y"] < after["y"]
 
 
-def test_a_wrong_setting_is_told_and_nothing_starts(page_url, browser):
-    page = open_page(browser, page_url)
-    tab(page, "train")
-    page.get_by_label(text("config.lora.r.title"), exact=True).fill("0")
-
-    expect(page.locator("#start-blocked")).to_contain_text(text("config.lora.r.title") + " (lora.r)", timeout=SLOW)
-    expect(page.get_by_role("button", name=text("ui.train.start"), exact=True)).to_be_disabled()
-    assert runs.all_runs() == []
-
-
 def test_an_uploaded_file_is_read_and_its_columns_are_found(page_url, browser, home, tmp_path):
     file = tmp_path / "질문 답변.csv"
     file.write_bytes("질문,답변\n<b>안녕?</b>,어서 오게\n잘 지내?,그럼\n".encode("cp949"))

@@ -5,7 +5,20 @@ import re
 
 import pytest
 
-from studio.events import Best, Changed, Chosen, Evaluated, Note, PhaseChanged, Resumed, StateChanged, Step
+from studio.events import (
+    Best,
+    Changed,
+    Chosen,
+    Evaluated,
+    Interval,
+    Note,
+    PhaseChanged,
+    Resumed,
+    StateChanged,
+    Step,
+    StyleKept,
+    StyleMeasured,
+)
 from studio.i18n import LANGUAGES, Message, text
 from studio.ui import log_views
 
@@ -36,6 +49,16 @@ def test_every_kind_of_event_has_a_line(language):
         step(1),
         Evaluated(step=1, loss=3.0),
         Best(step=1, loss=3.0),
+        StyleMeasured(
+            step=1,
+            answers=4,
+            strength=Interval(value=40, low=10, high=80),
+            fit=Interval(value=0.75, low=0.25, high=1),
+            perplexity_distance=Interval(value=0.5, low=0, high=1),
+            fluent=True,
+            sound=True,
+        ),
+        StyleKept(step=1, strength=40),
         Resumed(step=0),
         Changed(step=0, settings={"train.epochs": 3}),
     ]

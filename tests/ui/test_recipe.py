@@ -83,7 +83,7 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url,
     # What cannot be is said before the start, and nothing has started
     page.get_by_label(text("config.lora.r.title"), exact=True).fill("0")
     blocked, start = page.locator("#start-blocked"), page.get_by_role("button", name=text("ui.train.start"), exact=True)
-    expect(blocked).to_contain_text("lora.r", timeout=SLOW)
+    expect(blocked).to_contain_text(text("config.lora.r.title") + " (lora.r)", timeout=SLOW)
     expect(start).to_be_disabled()
     expect(page.locator(".wrong .problem")).to_have_text("It may be a whole number from 1 to 512.")
     page.get_by_role("tab", name=text("ui.tabs.data")).click()

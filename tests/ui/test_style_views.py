@@ -9,15 +9,18 @@ import pytest
 
 from studio.compare.columns import ADAPTED, BASE, Column
 from studio.data.conversation import Turn
+from studio.events import Interval, Resumed, Step, StyleKept, StyleMeasured
 from studio.i18n import message
 from studio.runs import Run
+from studio.runs.curve import Curve
 from studio.style import bootstrap, curve, prompted_store
 from studio.style.bootstrap import Estimate
 from studio.style.report import Anchors, AnswerScores, CurvePoint, StyleReport, column_report
 from studio.style.request import StyleProgress
 from studio.style.strength import StyleWord
 from studio.style.verdict import Verdict
-from studio.ui import style_views
+from studio.train.diagnosis import Diagnosis
+from studio.ui import reading_views, style_views
 
 N = 40
 SCORES = AnswerScores(
@@ -107,3 +110,43 @@ def test_the_data_say_what_their_style_is_by_the_meter_of_a_run(report):
     found = replace(report, author_words=(StyleWord("<ye>", " ye ", 3.0),))
     assert "&lt;ye&gt;" in style_views.words_of_data((run, found), "en")
     assert style_views.words_of_data(None, "en") == ""
+
+
+# The points of a run
+
+
+def measured(step, style, fluent=True):
+    return StyleMeasured(
+        step=step,
+        answers=4,
+        strength=Interval(value=style, low=style - 20, high=style + 20),
+        fit=Interval(value=0.75, low=0.25, high=1),
+        perplexity_distance=Interval(value=0, low=-1, high=1),
+        fluent=fluent,
+        sound=fluent,
+    )
+
+
+def test_the_points_of_a_run_are_drawn_with_the_step_that_is_kept():
+    assert style_views.points([measured(0, 0)], None, "en") == ""
+    shown = style_views.points([measured(0, 0), measured(10, 60), measured(20, 90, fluent=False)], 10, "en")
+    assert shown.count("<circle") == 2
+    assert shown.count("✕</text>") == 1
+    assert 'class="band"' in shown
+    assert 'class="chosen"' in shown
+    assert ">10</text>" in shown
+    assert 'class="chosen"' not in style_views.points([measured(0, 0), measured(10, 60)], 5, "en")
+
+
+def test_the_curve_holds_the_points_and_a_resume_drops_the_later_ones():
+    steps = [Step(step=n, total=20, epoch=1, loss=1.0, learning_rate=1e-3, tokens=n) for n in range(1, 13)]
+    points = [measured(0, 0), measured(5, 30), measured(10, 60)]
+    whole = Curve().after([*steps, *points, StyleKept(step=10, strength=60)])
+    assert [point.step for point in whole.styles] == [0, 5, 10]
+    assert whole.best_step == 10
+    resumed = whole.after([Resumed(step=6), measured(10, 61)])
+    assert [(point.step, point.strength.value) for point in resumed.styles] == [(0, 0), (5, 30), (10, 61)]
+    assert resumed.updates > whole.updates
+    shown = reading_views.reading_html(whole, Diagnosis(), "en")
+    assert "Style at step 10: 60 % of the author" in shown
+    assert "3 of 4 answers fit their question, fluent." in shown

@@ -9,7 +9,7 @@ import gradio as gr
 from studio.i18n import text
 from studio.runs.curve import Curve
 from studio.train.diagnosis import diagnose
-from studio.ui import charts, curve_views, reading_views
+from studio.ui import charts, curve_views, reading_views, style_views
 from studio.ui.following import Following
 from studio.ui.frame import Frame
 from studio.ui.words import Words
@@ -37,12 +37,14 @@ class Curves:
     log: gr.Checkbox
     chart: gr.LinePlot
     legend: gr.HTML
+    style: gr.HTML
+    """What the meter has measured, under the loss."""
     sentence: gr.HTML
 
     @property
     def of_run(self) -> list[Any]:
         """What changes with the run."""
-        return [self.chart, self.legend, self.sentence]
+        return [self.chart, self.legend, self.style, self.sentence]
 
 
 def build(words: Words) -> Curves:
@@ -77,6 +79,7 @@ def build(words: Words) -> Curves:
             elem_id="loss",
         )
         legend = gr.HTML(elem_id="legend")
+        style = gr.HTML(elem_id="style-points")
         with (
             words.make(gr.Accordion, label="ui.curves.settings", open=False),
             gr.Row(elem_classes="chart-settings"),
@@ -98,7 +101,7 @@ def build(words: Words) -> Curves:
     with gr.Column(elem_classes="card"):
         words.heading("ui.curves.reading")
         sentence = words.make(gr.HTML, text="ui.loss.none", frame='<p class="caption">{}</p>', elem_id="sentence")
-    return Curves(gr.State(look), kind, smoothing, log, chart, legend, sentence)
+    return Curves(gr.State(look), kind, smoothing, log, chart, legend, style, sentence)
 
 
 def render(card: Curves, following: Following, look: Look, language: str) -> dict[Any, Any]:
@@ -108,12 +111,14 @@ def render(card: Curves, following: Following, look: Look, language: str) -> dic
     that come meanwhile are lost.
     """
     told = following.story
-    curves = curve_views.series(told.curve(), look.kind) if told else []
+    curve = told.curve() if told else Curve()
+    curves = curve_views.series(curve, look.kind)
     title = text(f"ui.curves.y.{look.kind}_log" if look.log else f"ui.curves.y.{look.kind}", language)
     legend = curve_views.legend(curves, language, look.smoothing)
     return {
         card.chart: curve_views.frame(curves, look.smoothing, look.log, following.total),
         card.legend: f'<div data-axis="{html.escape(title)}" data-log="{int(look.log)}">{legend}</div>',
+        card.style: style_views.points(curve.styles, curve.best_step, language),
         card.sentence: sentence(following, language),
     }
 

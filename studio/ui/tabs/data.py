@@ -10,6 +10,7 @@ from studio.config import ENCODINGS, RunConfig, SourceConfig, choices, fields
 from studio.ui import launch, templates
 from studio.ui.form import MAPPING, Form
 from studio.ui.look import Checked, Look, Offer
+from studio.ui.tabs.material import MaterialCard
 from studio.ui.words import Words, class_of
 
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".xlsx", ".txt"]
@@ -50,6 +51,7 @@ class Source:
     hub_said: gr.HTML
     offer: gr.State
     structure: gr.HTML
+    material: MaterialCard
 
 
 @dataclass(frozen=True)
@@ -217,10 +219,11 @@ def _source(words: Words, form: Form, base: RunConfig) -> Source:
             get = words.make(gr.Button, text="ui.hub.get", size="sm", interactive=False)
             said = words.make(gr.HTML, text="ui.hub.empty", frame='<p class="hint">{}</p>', elem_id="hub-said")
         structure = gr.HTML(elem_id="structure")
+        material = MaterialCard(words)
     offer = gr.State(Offer())
     return Source(
         kind, bundled, upload, path, formats, encoding, sheet, hub, hub_id, revision, token, ask, subset, split, get,
-        said, offer, structure,
+        said, offer, structure, material,
     )  # fmt: skip
 
 

@@ -114,6 +114,9 @@ def connect(tab: DataTab, frame: Frame, read_again: Callable[..., Any], look_aga
         concurrency_limit=None,
     )
     read_again(got, is_own=True)
+    file = {sources["kind"]: "file", controls.kind: "file"}
+    forgotten = dict.fromkeys([controls.upload, controls.encoding, controls.sheet])
+    controls.material.connect(frame, file | forgotten, sources["name"], read_again)
     split = tab.split
     validation = [parts[VALIDATION + "kind"], parts[VALIDATION + "name"]]
     changed = gr.on(

@@ -102,8 +102,8 @@ def _facts(run: Run, language: str) -> str:
     told = run_reader.reader_of(run.id)
     glance = told.refresh()
     config = run.config()
-    kept = told.curve().best_step if config.train.keep == "best" else None
-    weights = page.weights(kept, glance.status.step if glance else 0, language)
+    kept = told.curve().best_step if config.train.keep != "last" else None
+    weights = page.weights(kept, glance.status.step if glance else 0, language, by=config.train.keep)
     size = (run.adapter / WEIGHTS).stat().st_size
     return page.facts(weights, compare.names(run.id, language)[0], size, language)
 

@@ -1,0 +1,134 @@
+"""The command `data make`: rows of chat exports and documents."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studio.cli import console
+from studio.cli.console import AsJson, out, print_plain, text
+from studio.cli.data import Encoding, Model, app
+from studio.errors import DataError
+
+if TYPE_CHECKING:
+    from studio.material.make import Summary
+
+
+@app.command(help=text("cli.make"))
+def make(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE…", help=text("cli.make_files"))],
+    speaker: Annotated[str | None, typer.Option("--speaker", help=text("cli.make_speaker"))] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help=text("cli.make_recipe"))] = None,
+    path: Annotated[Path, typer.Option("-o", "--out", help=text("cli.out"))] = Path("rows.jsonl"),
+    keep: Annotated[list[str] | None, typer.Option("--keep", help=text("cli.make_keep"))] = None,
+    scrub: Annotated[bool | None, typer.Option("--scrub/--no-scrub", help=text("cli.make_scrub"))] = None,
+    silence: Annotated[str | None, typer.Option("--silence", help=text("cli.make_silence"))] = None,
+    least: Annotated[int, typer.Option("--min-tokens", min=1, help=text("cli.make_least"))] = 16,
+    most: Annotated[int, typer.Option("--max-tokens", min=16, help=text("cli.make_most"))] = 384,
+    model: Model = "builtin",
+    encoding: Encoding = None,
+    as_json: AsJson = False,
+) -> None:
+    from studio.material import make as making
+    from studio.material.conversations import parse_length
+    from studio.material.privacy import KINDS
+
+    if recipe is not None and recipe not in making.RECIPES:
+        raise DataError("material.recipe", name=recipe[:40], names=", ".join(making.RECIPES))
+    if unknown := [kind for kind in keep or () if kind not in KINDS]:
+        raise DataError("material.keep", name=unknown[0][:40], names=", ".join(KINDS))
+    if least >= most:
+        raise DataError("material.tokens", least=least, most=most)
+    request = making.Request(
+        tuple(paths),
+        speaker=speaker,
+        recipe=recipe,
+        keep=frozenset(keep or ()),
+        scrub=scrub,
+        silence=parse_length(silence) if silence else None,
+        model=model,
+        least_tokens=least,
+        most_tokens=most,
+        encoding=encoding,
+    )
+    with console.reading_progress(as_json) as on_progress:
+        material = making.read(request, on_progress)
+        summary = material.summary
+        if making.needs_speaker(request, material):
+            path = None
+        else:
+            making.make(request, path, material)
+    if as_json:
+        console.print_json(_as_json(summary, path))
+    elif path is None:
+        _print_speakers(summary)
+    else:
+        _print_summary(summary, request.keep, path)
+
+
+def _as_json(summary: "Summary", path: Path | None) -> dict[str, Any]:
+    return {
+        "rows": summary.rows,
+        "out": str(path) if path else None,
+        "recipe": summary.recipe,
+        "formats": dict(summary.formats),
+        "messages": summary.messages,
+        "speakers": dict(summary.speakers.most_common()) if path is None else {},
+        "left_out": dict(summary.left_out),
+        "replaced": dict(summary.replaced),
+        "different": summary.different,
+        "examples": {
+            kind: [{"place": example.place, "text": example.text} for example in examples]
+            for kind, examples in summary.examples.items()
+        },
+        "silence_seconds": summary.silence and summary.silence.seconds,
+        "notes": [note.text() for note in summary.notes],
+    }
+
+
+def _print_speakers(summary: "Summary") -> None:
+    from rich.markup import escape
+
+    table = _table("speaker", "messages")
+    for name, count in summary.speakers.most_common(50):
+        table.add_row(escape(name), f"{count:,}")
+    out.print(table)
+    first = summary.speakers.most_common(1)[0][0]
+    print_plain(text("material.choose_speaker", name=first))
+
+
+def _print_summary(summary: "Summary", keep: frozenset[str], path: Path) -> None:
+    from rich.markup import escape
+
+    print_plain(text("material.written", rows=summary.rows, path=path), "green")
+    print_plain(text("material.read_as", formats=", ".join(f"{name} ({n})" for name, n in summary.formats.items())))
+    if summary.silence:
+        print_plain(summary.silence.reason)
+    console.print_messages(summary.notes, "yellow")
+    if summary.left_out:
+        table = _table("left_out", "count")
+        for kind, count in summary.left_out.most_common():
+            table.add_row(text(f"material.left_out.{kind}"), f"{count:,}")
+        out.print(table)
+    if summary.replaced:
+        table = _table("replaced", "count", "different", "example")
+        for kind, count in summary.replaced.most_common():
+            example = next((example.text for example in summary.examples.get(kind, ())), "")
+            different = f"{summary.different[kind]:,}"
+            table.add_row(text(f"material.kinds.{kind}"), f"{count:,}", different, escape(example))
+        out.print(table)
+    if keep:
+        kinds = ", ".join(text(f"material.kinds.{kind}") for kind in sorted(keep))
+        print_plain(text("material.kept", kinds=kinds))
+    if summary.is_scrubbed:
+        print_plain(text("material.rules_miss"))
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table()
+    for name in columns:
+        justify = "right" if name in ("count", "messages", "different") else "left"
+        table.add_column(text(f"material.column.{name}"), justify=justify)
+    return table

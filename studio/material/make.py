@@ -1,0 +1,283 @@
+"""Make rows of chat exports and documents, and write them as JSON lines."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from studio import files
+from studio.data.language import share_of_hangul
+from studio.errors import DataError
+from studio.i18n import Message as Text
+from studio.i18n import listed, message
+from studio.material import chats, conversations, documents, privacy, recipes, slack
+from studio.material.documents import Document
+from studio.material.message import TEXT, Message
+from studio.material.parts import Part, walk
+from studio.material.passages import passages
+from studio.material.scrub import Example, Scrubber
+from studio.material.tokens import TokenCounter
+
+OnProgress = Callable[[float], None]
+CHAT = "chat"
+RECIPES = (CHAT, *recipes.RECIPES)
+_SAMPLE = 2_000
+"""Texts from which the language is inferred."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make rows of, and how."""
+
+    paths: tuple[Path, ...]
+    speaker: str | None = None
+    """Whose messages become the answers."""
+    recipe: str | None = None
+    """One of `RECIPES`; None for `chat` where there are chats, else `beginning`."""
+    keep: frozenset[str] = frozenset()
+    """Kinds of `privacy.KINDS` that are not replaced."""
+    scrub: bool | None = None
+    """Whether personal data are replaced; None for chats only."""
+    silence: float | None = None
+    """Seconds of silence that end a conversation; None to infer them."""
+    model: str = "builtin"
+    """Whose tokenizer counts tokens."""
+    least_tokens: int = 16
+    most_tokens: int = 384
+    """Tokens of a passage, and about the most of a conversation."""
+    encoding: str | None = None
+
+
+@dataclass
+class Summary:
+    """What came of it."""
+
+    rows: int = 0
+    recipe: str = ""
+    formats: Counter[str] = field(default_factory=Counter)
+    """Files by format."""
+    messages: int = 0
+    """Messages of all kinds."""
+    speakers: Counter[str] = field(default_factory=Counter)
+    """Messages of text of each speaker."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    replaced: Counter[str] = field(default_factory=Counter)
+    different: dict[str, int] = field(default_factory=dict)
+    """Different values that were replaced, by kind."""
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+    is_scrubbed: bool = False
+    silence: conversations.Silence | None = None
+    notes: list[Text] = field(default_factory=list)
+
+
+@dataclass
+class Material:
+    """All that was read."""
+
+    chats: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
+    """Messages of text by the file that was given and the chat in it, in order of time."""
+    documents: list[Document] = field(default_factory=list)
+    summary: Summary = field(default_factory=Summary)
+
+
+def read(request: Request, on_progress: OnProgress = lambda share: None) -> Material:
+    """Read the files, with the speakers counted; raises DataError for a file of no known format."""
+    material = Material()
+    summary = material.summary
+    total = sum(path.stat().st_size for path in request.paths if path.is_file()) or 1
+    done = 0
+    damage: DataError | None = None
+    in_order: set[tuple[str, str]] = set()
+    for part in walk(list(request.paths), request.encoding, summary.left_out):
+        try:
+            _read_part(part, request, material, in_order)
+        except DataError as error:
+            if part.is_given:
+                raise
+            summary.left_out["damaged_file"] += 1
+            damage = error
+        done += part.size
+        on_progress(min(1.0, done / total))
+    if damage and not material.chats and not material.documents:
+        raise damage
+    for key, entries in material.chats.items():
+        if key not in in_order:
+            entries.sort(key=lambda entry: (entry.at is not None, entry.at))
+    return material
+
+
+def _read_part(part: Part, request: Request, material: Material, in_order: set[tuple[str, str]]) -> None:
+    """Add a file's messages or text to the material, and its chats to `in_order` where their order is kept."""
+    summary = material.summary
+    module = chats.format_of(part)
+    if module is None:
+        if not slack.is_list(part):
+            _read_document(part, request, material)
+        return
+    summary.formats[module.NAME] += 1
+    for entry in module.read(part):
+        summary.messages += 1
+        if entry.kind == TEXT and not entry.speaker:
+            entry = entry._replace(kind="unreadable")
+        if entry.kind != TEXT:
+            summary.left_out[entry.kind] += 1
+            continue
+        key = (str(part.origin), entry.place.chat)
+        material.chats.setdefault(key, []).append(entry)
+        summary.speakers[entry.speaker] += 1
+        if module in chats.IN_ORDER:
+            in_order.add(key)
+    summary.notes += part.notes
+
+
+def _read_document(part: Part, request: Request, material: Material) -> None:
+    """Read a file that is no chat; raises DataError for one that the user named and that cannot be read."""
+    summary = material.summary
+    if part.is_given and not part.start.strip(b"\0 \t\r\n\xef\xbb\xbf"):
+        raise DataError("material.empty", name=part.name)
+    document = documents.read(part, summary.left_out) if request.recipe != CHAT else None
+    if document is not None:
+        summary.formats[part.suffix.removeprefix(".") or "pdf"] += 1
+        material.documents.append(document)
+        return
+    if part.is_given:
+        if not part.head and part.start[:2] not in (b"PK", b"%P"):
+            part.codec  # noqa: B018 (what is no text raises what it is)
+        if request.recipe == CHAT:
+            raise DataError("material.no_chat", name=part.name, formats=chats.names())
+        known = f"{chats.names()}; {documents.formats()}"
+        raise DataError("material.unknown", name=part.name, formats=known)
+    summary.left_out["other_file"] += 1
+
+
+def needs_speaker(request: Request, material: Material) -> bool:
+    """Whether there are chats, and it is open whose messages become the answers."""
+    return request.speaker is None and bool(material.summary.speakers)
+
+
+def make(request: Request, out: Path, material: Material | None = None) -> Summary:
+    """Write the rows to `out`; `material` is what `read` returned. Raises DataError where no row comes of it."""
+    material = material or read(request)
+    summary = material.summary
+    if not out.parent.is_dir():
+        raise DataError("material.missing", name=str(out.parent))
+    if any(path.exists() and out.exists() and path.samefile(out) for path in request.paths):
+        raise DataError("material.same_file", name=out.name)
+    if not summary.speakers and not material.documents:
+        name, formats = request.paths[0].name, listed(summary.formats)
+        if formats:
+            raise DataError("material.no_messages", name=name, format=formats, count=summary.messages)
+        raise DataError("material.no_material", name=name, formats=f"{chats.names()}; {documents.formats()}")
+    if needs_speaker(request, material):
+        raise DataError("material.whose", speakers=speaker_list(summary.speakers))
+    if request.speaker and not summary.speakers:
+        raise DataError("material.no_chat", name=request.paths[0].name, formats=chats.names())
+    speaker = conversations.resolve_speaker(request.speaker, summary.speakers) if request.speaker else ""
+    summary.recipe = request.recipe or (CHAT if summary.speakers else "beginning")
+    summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
+    scrubber = _scrubber(request, material, speaker)
+    tokens = TokenCounter(request.model, _texts(material))
+    summary.notes = [_without_names(note, scrubber) for note in summary.notes] + tokens.notes
+    if summary.speakers:
+        summary.silence = _silence(request, material)
+    if summary.recipe == CHAT:
+        if not summary.speakers:
+            raise DataError("material.no_chat", name=request.paths[0].name, formats=chats.names())
+        summary.left_out["other_file"] += len(material.documents)
+        most = tokens.characters(request.most_tokens)
+        scrubbed = (_scrubbed(chat, scrubber) for chat in material.chats.values())
+        rows = conversations.rows(scrubbed, speaker, summary.silence.seconds, most, summary.left_out)
+    else:
+        rows = _passage_rows(request, material, speaker, scrubber, tokens)
+    summary.rows = write(_with_scrubbed_files(rows, scrubber), out)
+    summary.replaced, summary.different, summary.examples = scrubber.counts, scrubber.different, scrubber.examples
+    summary.left_out = +summary.left_out
+    if not summary.rows and summary.recipe == CHAT:
+        raise DataError("material.no_rows", speaker=speaker, count=summary.messages)
+    if not summary.rows:
+        raise DataError("material.no_passages", count=summary.left_out.total())
+    return summary
+
+
+def _without_names(note: Text, scrubber: Scrubber) -> Text:
+    """Return a note about a file whose name may be that of a speaker."""
+    return Text(note.key, {k: scrubber.scrub(v) if isinstance(v, str) else v for k, v in note.values.items()})
+
+
+def _silence(request: Request, material: Material) -> conversations.Silence:
+    if request.silence is None:
+        return conversations.infer_silence(material.chats.values())
+    length = conversations.length(request.silence)
+    return conversations.Silence(request.silence, message("material.silence.chosen", length=length))
+
+
+def _passage_rows(
+    request: Request, material: Material, speaker: str, scrubber: Scrubber, tokens: TokenCounter
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of documents, and of what the speaker writes in chats."""
+    summary = material.summary
+    texts = documents.without_boilerplate(material.documents, summary.left_out)
+    if summary.silence:
+        texts += conversations.documents_of(material.chats.values(), speaker, summary.silence.seconds, summary.left_out)
+    scrubbed = [
+        Document(text.file, [replace(block, text=scrubber.scrub(block.text, block.place)) for block in text.blocks])
+        for text in texts
+    ]
+    recipe = recipes.RECIPES[summary.recipe]()
+    least, most = request.least_tokens, request.most_tokens
+    yield from recipe.rows(list(passages(scrubbed, tokens, least, most, summary.left_out)), summary.left_out)
+    summary.notes += recipe.notes
+
+
+def write(rows: Iterable[dict[str, Any]], out: Path) -> int:
+    """Write rows as JSON lines, all or none, and no file without rows; return how many they are."""
+    draft = out.with_name(f".{out.name}.draft")
+    count = 0
+    try:
+        with files.space_for(out.parent, lambda: 1 << 20), open(draft, "w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                count += 1
+        if count:
+            draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+
+
+def speaker_list(speakers: Counter[str], most: int = 20) -> str:
+    """Return the speakers with their messages, most first."""
+    names = [f"{name} ({count:,})" for name, count in speakers.most_common(most)]
+    return ", ".join(names) + (", …" if len(speakers) > most else "")
+
+
+def _texts(material: Material) -> list[str]:
+    """Return texts from all over the material."""
+    entries = [entry.text for chat in material.chats.values() for entry in chat]
+    entries += [block.text for document in material.documents for block in document.blocks]
+    return entries[:: max(1, len(entries) // _SAMPLE)]
+
+
+def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:
+    sample = "".join(_texts(material))[:200_000]
+    language = "ko" if share_of_hangul(sample) > 0.3 else "en"
+    others = [name for name in material.summary.speakers if name != speaker]
+    keep = request.keep if material.summary.is_scrubbed else frozenset(privacy.KINDS)
+    return Scrubber(others, language, keep)
+
+
+def _scrubbed(chat: list[Message], scrubber: Scrubber) -> list[Message]:
+    return [entry._replace(text=scrubber.scrub(entry.text, str(entry.place.number))) for entry in chat]
+
+
+def _with_scrubbed_files(rows: Iterable[dict[str, Any]], scrubber: Scrubber) -> Iterator[dict[str, Any]]:
+    """Yield rows whose file names hold no name either: exports are called after those who talk."""
+    names: dict[str, str] = {}
+    for row in rows:
+        name = row["source"]["file"]
+        if name not in names:
+            names[name] = scrubber.scrub(name)
+        row["source"]["file"] = names[name]
+        yield row

@@ -1,0 +1,190 @@
+"""Files as they are given: alone, in folders, in zips. Nothing of a zip is written to the disk."""
+
+import codecs
+import io
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from studio.data import encodings
+from studio.errors import DataError
+from studio.i18n import Message
+
+MAX_BYTES = 2 << 30
+"""Largest file, and the most that a zip may unpack to, in bytes."""
+MAX_IN_MEMORY = 300_000_000
+"""Largest file, in bytes, of a format that is read as a whole, and largest file in a zip."""
+MAX_ENTRIES = 50_000
+"""Most files in a zip or folder."""
+HEAD = 1 << 16
+_OFFICE = (".docx", ".epub")
+"""Formats that are zips themselves."""
+_MEDIA = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".mp4", ".mov", ".m4a", ".opus", ".mp3", ".aac", ".vcf")
+"""What exports hold beside their messages."""
+
+
+@dataclass
+class Part:
+    """One file: on the disk, or an entry of a zip."""
+
+    path: Path
+    name: str
+    """The file's name, with its folders inside the folder or zip that was given."""
+    encoding: str | None = None
+    """The encoding that the user names, if any."""
+    archive: zipfile.ZipFile | None = None
+    origin: Path | None = None
+    """The file, folder or zip that was given, and holds it."""
+    is_given: bool = True
+    """Whether the user named this very file, not a folder or zip that holds it."""
+    notes: list[Message] = field(default_factory=list)
+    """What the reader of the summary should know about how the file was read."""
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name in lower case, with its dot."""
+        return PurePosixPath(self.name).suffix.lower()
+
+    @property
+    def size(self) -> int:
+        """Bytes, unpacked."""
+        return self.archive.getinfo(self.name).file_size if self.archive else self.path.stat().st_size
+
+    def open(self) -> IO[bytes]:
+        """Open the bytes; raises DataError for a zip that is damaged or needs a password."""
+        if self.archive is None:
+            return open(self.path, "rb")
+        return io.BytesIO(self._unpack(MAX_IN_MEMORY))
+
+    def read(self) -> bytes:
+        """Return all bytes; raises DataError for a file that is too large to be read as a whole."""
+        if self.size > MAX_IN_MEMORY:
+            raise DataError("data.too_large", name=self.name, size=self.size >> 20, most=MAX_IN_MEMORY >> 20)
+        with self.open() as file:
+            return file.read()
+
+    def _unpack(self, limit: int) -> bytes:
+        assert self.archive is not None
+        try:
+            with self.archive.open(self.name) as file:
+                content = file.read(limit + 1)
+        except RuntimeError as error:  # what zipfile raises for a password
+            raise DataError("material.password", name=self.name) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+            raise DataError("data.damaged", name=self.name, detail=str(error)[:200]) from error
+        if len(content) > limit and limit == MAX_IN_MEMORY:
+            raise DataError("data.too_large", name=self.name, size=len(content) >> 20, most=limit >> 20)
+        return content
+
+    @cached_property
+    def start(self) -> bytes:
+        """The first 64 KB."""
+        if self.archive is not None:
+            return self._unpack(HEAD)[:HEAD]
+        with open(self.path, "rb") as file:
+            return file.read(HEAD)
+
+    @cached_property
+    def head(self) -> str:
+        """The first 64 KB as text; empty for what is no text."""
+        if self.start.count(b"\0") > len(self.start) // 2 + 1 or self.start[:4] in (b"PK\3\4", b"%PDF"):
+            return ""
+        try:
+            codec = self.codec
+        except DataError:
+            return ""
+        return codecs.getincrementaldecoder(codec)("replace").decode(self.start).lstrip("\ufeff")
+
+    @cached_property
+    def codec(self) -> str:
+        """The encoding as Python names it; raises DataError for what is no text, or not clear."""
+        if not self.start:
+            return "utf-8"
+        if self.archive is None:
+            return encodings.detect(self.path, self.encoding, can_choose=False)
+        return self.encoding or encodings.detect_in(self._unpack(encodings.CHUNK)[: encodings.CHUNK], self.name)
+
+    def text(self) -> str:
+        """Return the whole text."""
+        return self.read().decode(self.codec, "replace").lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines without their ends; letters that cannot be read are replaced."""
+        with self.open() as binary, io.TextIOWrapper(binary, self.codec, "replace") as file:
+            for number, line in enumerate(file):
+                yield line.rstrip("\n").lstrip("\ufeff") if not number else line.rstrip("\n")
+
+    def utf8(self) -> IO[bytes]:
+        """Open the text as UTF-8 without a mark."""
+        codec = self.codec
+        if codec not in ("utf-8", "utf-8-sig", "ascii"):
+            return io.BytesIO(self.text().encode("utf-8", "replace"))
+        file = self.open()
+        file.seek(len(codecs.BOM_UTF8) if self.start.startswith(codecs.BOM_UTF8) else 0)
+        return file
+
+    def neighbour(self, name: str) -> "Part | None":
+        """Return the file of this name one folder up, if it is there; such as the users of a Slack export."""
+        if self.archive is not None:
+            entry = str(PurePosixPath(self.name).parent.parent / name)
+            return Part(self.path, entry, None, self.archive) if entry in self.archive.namelist() else None
+        path = self.path.parent.parent / name
+        return Part(path, name) if path.is_file() else None
+
+
+def walk(paths: list[Path], encoding: str | None, left_out: Counter[str]) -> Iterator[Part]:
+    """Yield the files of paths, folders and zips; what is neither text nor document is counted in `left_out`.
+
+    Raises DataError for a path that is not there, and for a zip that is damaged or unpacks to too much.
+    """
+    for path in paths:
+        if not path.exists():
+            raise DataError("material.missing", name=str(path))
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+            if len(files) > MAX_ENTRIES:
+                raise DataError("material.many_files", name=path.name, count=len(files), most=MAX_ENTRIES)
+            for file in files:
+                name = file.relative_to(path).as_posix()
+                if not _is_junk(name):
+                    yield from _opened(Part(file, name, encoding, origin=path, is_given=False), left_out)
+        else:
+            yield from _opened(Part(path, path.name, encoding, origin=path), left_out)
+
+
+def _opened(part: Part, left_out: Counter[str]) -> Iterator[Part]:
+    """Yield the part, or the entries of one that is a zip."""
+    if not part.is_given and part.suffix in _MEDIA:
+        left_out["other_file"] += 1
+        return
+    if part.size > MAX_BYTES:
+        raise DataError("data.too_large", name=part.name, size=part.size >> 20, most=MAX_BYTES >> 20)
+    if not part.start.startswith(b"PK\3\4") or part.suffix in _OFFICE:
+        yield part
+        return
+    if part.archive is not None:
+        left_out["nested_zip"] += 1
+        return
+    try:
+        archive = zipfile.ZipFile(part.path)
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
+    with archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_junk(entry.filename)]
+        if len(entries) > MAX_ENTRIES:
+            raise DataError("material.many_files", name=part.name, count=len(entries), most=MAX_ENTRIES)
+        unpacked = sum(entry.file_size for entry in entries)
+        if unpacked > MAX_BYTES:
+            raise DataError("data.too_large", name=part.name, size=unpacked >> 20, most=MAX_BYTES >> 20)
+        for entry in entries:
+            inner = Part(part.path, entry.filename, part.encoding, archive, part.origin, is_given=False)
+            yield from _opened(inner, left_out)
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith(".")

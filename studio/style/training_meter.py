@@ -1,0 +1,282 @@
+"""The meter while a run trains: a cheap version, on the answers that the sample timeline has made anyway.
+
+Author and base are told apart as in `measure_style`, on fewer training prompts, and on texts cut to the length of the
+timeline's answers. The answers of step 0 are the base's on the same prompts; the author's scores are those of training
+answers. Nothing is generated with the adapter, and the training is left as it is.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.compare.columns import BASE
+from studio.config import GenerationConfig
+from studio.data.tokens import stop_ids
+from studio.events import Interval, StyleMeasured
+from studio.files import replace_file
+from studio.generation import generate, held_out
+from studio.generation.generate import BASE_MODEL, ModelSet, PromptBatchItem, noise_key
+from studio.generation.held_out import HeldOutRow
+from studio.i18n import Message, message
+from studio.model.adapter import ModelHost, preserve_state
+from studio.model.hardware import device
+from studio.runs import RunWriter
+from studio.style import bootstrap, fluency, headline
+from studio.style.answers import FOLDER, Answer, AnsweredPrompt, AnswerStore, open_store
+from studio.style.bootstrap import Estimate
+from studio.style.copying import TrainingText
+from studio.style.measurement import evenly_spaced
+from studio.style.request import TRAINING_ROWS
+from studio.style.scoring import AnswerScorer
+from studio.style.strength import StyleClassifier, cross_validate, missing_text, strength, train_classifier
+
+FILE = "training.json"
+MIN_PINNED = 3
+"""Pinned prompts below which an interval says nothing."""
+TRAINING_PROMPTS = (TRAINING_ROWS, 64, 40, 24)
+"""Training prompts that the base answers: as many of them as the time allows."""
+MAX_TIME_SHARE = 0.1
+"""Share of the training's time that the meter may take, unless it was turned on explicitly."""
+
+
+class References(BaseModel):
+    """What all points are measured against, stored with the run so that a resume measures against the same."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tokens: int
+    """The length that the texts are cut to."""
+    prompts: tuple[str, ...]
+    author: tuple[str, ...]
+    base: tuple[str, ...]
+    author_log_perplexity: tuple[float, ...]
+    author_fit: float
+    """Share of the author's answers whose own prompt is the likeliest of as many candidates as there are prompts."""
+
+
+class TrainingMeter:
+    """Measures the answers of one point of the sample timeline."""
+
+    def __init__(self, host: ModelHost, scorer: AnswerScorer, references: References, author: Sequence[float]):
+        """`author` are the style scores of the author's training answers, out of fold."""
+        self._host, self._scorer, self._references, self._author = host, scorer, references, author
+        self._weights = bootstrap.draws(len(scorer.rows))
+        self._base_fit: float | None = None
+
+    def measure(self, step: int, base: Sequence[str], answers: Sequence[str]) -> StyleMeasured:
+        """Return the figures of the answers after `step`; `base` are those of step 0, to the same prompts.
+
+        An answer set is sound where it is fluent (`fluency.is_fluent`) and the upper end of its fit is not below the
+        lower of the base's and the author's fit, as in the strength curve: the base alone would be too strict, since
+        an author's short answers carry less of their question.
+        """
+        with preserve_state(self._host.peft):
+            classifier, numbers = self._scorer.classifier, range(len(answers))
+            if self._base_fit is None:
+                self._base_fit = sum(self._scorer.fits(base, numbers)) / len(base)
+            style, base_style = (classifier.scores(texts).tolist() for texts in (answers, base))
+            fit = bootstrap.mean(self._scorer.fits(answers, numbers), self._weights)
+            perplexities = self._scorer.log_perplexities(self._scorer.rows, answers)
+        reference = self._references.author_log_perplexity
+        distance = fluency.distance(perplexities, reference, self._weights)
+        repeated = bootstrap.mean([fluency.repeated_ngrams(text) for text in answers], self._weights)
+        fluent = fluency.is_fluent(distance, fluency.spread(reference), repeated, self._author_repeated)
+        return StyleMeasured(
+            step=step,
+            answers=len(answers),
+            strength=_interval(strength(style, base_style, self._author, self._weights)),
+            fit=_interval(fit),
+            perplexity_distance=_interval(distance),
+            fluent=fluent,
+            sound=fluent and fit.high >= min(self._base_fit, self._references.author_fit),
+        )
+
+    @cached_property
+    def _author_repeated(self) -> float:
+        repeated = [fluency.repeated_ngrams(text) for text in self._references.author]
+        return sum(repeated) / len(repeated)
+
+
+def _interval(estimate: Estimate) -> Interval:
+    return Interval(value=estimate.value, low=estimate.low, high=estimate.high)
+
+
+class _Skipped(Exception):
+    """Nothing is measured; `reason` says why."""
+
+    def __init__(self, reason: Message):
+        super().__init__(reason.key)
+        self.reason = reason
+
+
+def open_meter(
+    run: RunWriter,
+    host: ModelHost,
+    rows: Sequence[HeldOutRow],
+    training_numbers: Sequence[int],
+    settings: GenerationConfig,
+    *,
+    seconds: float,
+    points: int,
+    frame_seconds: Callable[[], float],
+    on_progress: Callable[[], None],
+) -> TrainingMeter | None:
+    """Make the meter of a run that begins or goes on; None, with a note that says why, where it is off or cannot be.
+
+    `rows` are the pinned prompts, and `settings` those of their answers. `seconds` is the training's estimated time, 0
+    where it is unknown, and `frame_seconds` gives the time of one answer to all pinned prompts. `on_progress` is
+    called between forward passes and may raise.
+    """
+    if run.config().samples.meter == "off":
+        return None
+    opening = _Opening(run, host, rows, settings, on_progress)
+    try:
+        with preserve_state(host.peft):
+            return opening.open(training_numbers, seconds, points, frame_seconds)
+    except _Skipped as skipped:
+        run.note(skipped.reason, "warning" if opening.required else "info")
+        return None
+
+
+class _Opening:
+    def __init__(
+        self,
+        run: RunWriter,
+        host: ModelHost,
+        rows: Sequence[HeldOutRow],
+        settings: GenerationConfig,
+        on_progress: Callable[[], None],
+    ):
+        self._run, self._host, self._rows, self._settings, self._on_progress = run, host, rows, settings, on_progress
+        loaded: Any = host.loaded
+        self._tokenizer = loaded.tokenizer
+        stops = sorted(stop_ids(loaded.tokenizer, loaded.model.generation_config))
+        self._models = ModelSet(host.peft, loaded.tokenizer, stops, (BASE_MODEL,), mixes=False)
+        config = run.config()
+        self.required = config.samples.meter == "on" or config.train.keep == "style"
+        sha256, dtype = str(loaded.located.identity["weights"]), str(loaded.model.dtype)
+        self._stores = [open_store(run.path, BASE, None, sha256, dtype, each) for each in (config.generation, settings)]
+
+    def open(
+        self, training_numbers: Sequence[int], seconds: float, points: int, frame_seconds: Callable[[], float]
+    ) -> TrainingMeter:
+        """Return the meter, with the references that are stored or made now; raises _Skipped."""
+        if len(self._rows) < MIN_PINNED:
+            raise _Skipped(message("log.style.off.pinned", prompts=len(self._rows), needed=MIN_PINNED))
+        path = self._run.path / FOLDER / FILE
+        references = _read(path, self._settings.max_new_tokens)
+        if references is None:
+            references = self._make(training_numbers, seconds, points, frame_seconds)
+            path.parent.mkdir(exist_ok=True)
+            replace_file(path, references.model_dump_json())
+        folds = cross_validate(references.author, references.base, references.prompts)
+        if not folds.is_separable:
+            raise _Skipped(message("log.style.off.same", percent=f"{100 * folds.accuracy:.0f}"))
+        classifier = train_classifier(references.author, references.base)
+        return TrainingMeter(self._host, self._scorer(self._rows, classifier), references, folds.author)
+
+    def _scorer(self, rows: Sequence[HeldOutRow], classifier: StyleClassifier | None = None) -> AnswerScorer:
+        def on_progress(share: float) -> None:
+            self._on_progress()
+
+        return AnswerScorer(self._run, self._models, rows, classifier, TrainingText(()), on_progress)
+
+    def _make(
+        self, training_numbers: Sequence[int], seconds: float, points: int, frame_seconds: Callable[[], float]
+    ) -> References:
+        rows = held_out.from_numbers(
+            self._run, evenly_spaced(training_numbers, TRAINING_ROWS), self._tokenizer, trained=True
+        )
+        rows = [row for row in rows if row.prompt and row.reference]
+        if lacking := missing_text([row.reference or "" for row in rows]):
+            raise _Skipped(message("log.style.off.text", **headline.too_little(*lacking).values))
+        samples = [(count, evenly_spaced(rows, count)) for count in TRAINING_PROMPTS]
+        least = samples[-1][1]
+        frame, budget = frame_seconds(), MAX_TIME_SHARE * seconds
+        if not self.required and self._answer_seconds(least, frame) > budget:
+            self._too_dear(least, points, self._answer_seconds(least, frame), seconds)
+        began = time.perf_counter()
+        self._score_author(least[: len(self._rows)])
+        point = time.perf_counter() - began
+
+        def cost(sample: Sequence[HeldOutRow]) -> float:
+            return self._answer_seconds(sample, frame) + (points + len(sample) / len(self._rows)) * point
+
+        chosen = next((sample for _, sample in samples if cost(sample) <= budget), None)
+        if chosen is None and not self.required:
+            self._too_dear(least, points, cost(least), seconds)
+        chosen = chosen or least
+        values = {"prompts": len(chosen), "points": points, "seconds": f"{cost(chosen):,.1f}"}
+        self._run.note(message("log.style.on", **values))
+        self._run.enter_phase("styling")
+        return self._refer(chosen)
+
+    def _too_dear(self, rows: Sequence[HeldOutRow], points: int, cost: float, seconds: float) -> None:
+        values = {"prompts": len(rows), "points": points, "seconds": f"{cost:,.1f}", "training": f"{seconds:,.1f}"}
+        raise _Skipped(message("log.style.off.cost", share=f"{100 * MAX_TIME_SHARE:.0f}", **values))
+
+    def _refer(self, rows: Sequence[HeldOutRow]) -> References:
+        base = self._base_answers(rows)
+        size = len(self._rows)
+        groups = [rows[at : at + size] for at in range(0, len(rows) - size + 1, size)]
+        scored = [self._score_author(group) for group in groups]
+        fits = [fit for each, _ in scored for fit in each]
+        return References(
+            tokens=self._settings.max_new_tokens,
+            prompts=tuple(row.prompt for row in rows),
+            author=tuple(self._cut(row.reference or "") for row in rows),
+            base=tuple(base),
+            author_log_perplexity=tuple(loss for _, losses in scored for loss in losses),
+            author_fit=sum(fits) / len(fits),
+        )
+
+    def _score_author(self, rows: Sequence[HeldOutRow]) -> tuple[list[bool], list[float]]:
+        """Return fit and log-perplexity of the author's answers, each ranked among these rows."""
+        scorer, texts = self._scorer(rows), [self._cut(row.reference or "") for row in rows]
+        return scorer.fits(texts, range(len(rows))), scorer.log_perplexities(rows, texts)
+
+    def _answer_seconds(self, rows: Sequence[HeldOutRow], frame: float) -> float:
+        """Estimate the time of the base's answers, given that of one `frame` of the pinned prompts.
+
+        A full batch takes at most 1.5 times as long: on two cores, sixteen rows took 1.6 times as long as two.
+        """
+        missing = sum(self._store_of(_prompt(row)) is None for row in rows)
+        together = max(len(self._rows), generate.MAX_BATCH_ROWS[device()] / 1.5)
+        return frame * max(1.0, missing / together) if missing else 0.0
+
+    def _store_of(self, prompt: AnsweredPrompt) -> AnswerStore | None:
+        return next((store for store in self._stores if prompt in store), None)
+
+    def _base_answers(self, rows: Sequence[HeldOutRow]) -> list[str]:
+        """Return the base's answers, cut; those of earlier runs and measurements are taken from the cache."""
+        missing = [row for row in rows if self._store_of(_prompt(row)) is None]
+        for batch in generate.batches([len(row.ids) for row in missing], self._settings.max_new_tokens):
+            chosen = [missing[place] for place in batch]
+            items = [PromptBatchItem((row.ids,), noise_key(row.prompt)) for row in chosen]
+            made = generate.answer(
+                self._models, items, self._settings, threading.Event(), lambda answers: self._on_progress()
+            )
+            for row, (side,) in zip(chosen, made.answers, strict=True):
+                self._stores[-1].add(_prompt(row), Answer(side.text, side.end == "turn"))
+        return [self._cut(store[prompt].text) for row in rows if (store := self._store_of(prompt := _prompt(row)))]
+
+    def _cut(self, text: str) -> str:
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        limit = self._settings.max_new_tokens
+        return text if len(ids) <= limit else self._tokenizer.decode(ids[:limit])
+
+
+def _prompt(row: HeldOutRow) -> AnsweredPrompt:
+    return AnsweredPrompt(row.prompt, row.ids)
+
+
+def _read(path: Any, tokens: int) -> References | None:
+    try:
+        references = References.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return references if references.tokens == tokens else None
