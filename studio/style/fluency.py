@@ -1,7 +1,8 @@
 """Fluency: whether the answers are as likely, as varied and as complete as the author's own texts.
 
-The log-perplexity of a text is its mean negative log-likelihood under the base, in nats a token. What counts is how
-near it is to that of the author's texts, not how low: the base's own answers are likelier than any author's.
+The log-perplexity of a text is its mean negative log-likelihood under the base, in nats a token, as a text that the
+base is shown: in the pass that tells whether it fits its question. What counts is how near it is to that of the
+author's texts, not how low: the base's own answers are likelier than any author's.
 """
 
 from collections.abc import Sequence

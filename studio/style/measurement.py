@@ -112,7 +112,7 @@ class Measurement:
         return Anchors(
             base_style=base.style,
             author_style=self.folds.author,
-            author_log_perplexity=self.scorer.log_perplexities(rows, texts),
+            author_log_perplexity=self.scorer.log_perplexities(texts),
             weights=weights,
             author_repeated=_mean([fluency.repeated_ngrams(text) for text in texts]),
             separable=self.folds.is_separable,

@@ -12,13 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 from studio.errors import PromptError
 from studio.evaluate.metrics import detect_language
 from studio.files import replace_file
-from studio.generation import held_out, likelihood
-from studio.generation.generate import ModelSet, PromptBatchItem
+from studio.generation import held_out
+from studio.generation.generate import ModelSet
 from studio.generation.held_out import HeldOutRow
 from studio.journal import digest
 from studio.runs import Run
 from studio.style import fluency, prompt_likelihood, question_fit
 from studio.style.copying import TrainingText
+from studio.style.prompt_likelihood import Text, common_prefix
 from studio.style.report import AnswerScores
 from studio.style.strength import StyleClassifier
 
@@ -62,39 +63,33 @@ class AnswerScorer:
 
     def _score(self, texts: Sequence[str], ended: Sequence[bool], chosen: Sequence[int] | None) -> AnswerScores:
         numbers = range(len(self.rows)) if chosen is None else chosen
-        rows = [self.rows[number] for number in numbers]
+        fits, log_perplexity = self.read(texts, numbers)
         return AnswerScores(
             style=tuple(self.classifier.scores(texts).tolist()),
-            fits=tuple(self.fits(texts, numbers)),
-            log_perplexity=tuple(self.log_perplexities(rows, texts)),
+            fits=tuple(fits),
+            log_perplexity=tuple(log_perplexity),
             repeated=tuple(map(fluency.repeated_ngrams, texts)),
             ended=tuple(ended),
             longest_run=tuple(self.trained.longest_run(self._ids(text)) for text in texts),
             copied=tuple(map(self.trained.is_copied, texts)),
         )
 
-    def fits(self, texts: Sequence[str], numbers: Sequence[int]) -> list[bool]:
-        """Return for each answer whether its own prompt (a number of `rows`) is the likeliest of the candidates."""
+    def read(self, texts: Sequence[str], numbers: Sequence[int]) -> tuple[list[bool], list[float]]:
+        """Return for each answer to a row (a number of `rows`) whether it fits, and its log-perplexity.
+
+        It fits where its own prompt is the likeliest of the candidates. The log-perplexity is in nats a token.
+        """
         framed = [self._framed(text) for text in texts]
         candidates = [self.candidates[number] for number in numbers]
         given = [[self._prompt_ids[row] for row in ranked] for ranked in candidates]
-        likelihoods = prompt_likelihood.log_likelihoods(self.base, framed, given, self.on_progress)
+        readings = prompt_likelihood.read(self.base, framed, given, self.on_progress)
         alone = [[self._prior[row] for row in ranked] for ranked in candidates]
-        return question_fit.own_prompt_is_likeliest(likelihoods, alone)
+        fits = question_fit.own_prompt_is_likeliest([reading.candidates for reading in readings], alone)
+        return fits, [reading.loss for reading in readings]
 
-    def log_perplexities(self, rows: Sequence[HeldOutRow], texts: Sequence[str]) -> list[float]:
-        """Return the mean negative log-likelihood of each text as the answer to its row, in nats a token."""
-        end = self.base.tokenizer.eos_token_id
-        answers = [self._ids(text)[:MAX_ANSWER_TOKENS] or [end] for text in texts]
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids) + len(answers[row]))
-        losses: dict[int, float] = {}
-        for start in range(0, len(order), 8):
-            self.on_progress(start / len(order))
-            batch = order[start : start + 8]
-            items = [PromptBatchItem((rows[row].ids,), "") for row in batch]
-            scored = likelihood.log_probabilities(self.base, items, [answers[row] for row in batch])
-            losses.update((row, float(-column[0].mean())) for row, column in zip(batch, scored, strict=True))
-        return [losses[row] for row in range(len(rows))]
+    def log_perplexities(self, texts: Sequence[str]) -> list[float]:
+        """Return the log-perplexity of each text under the base, in nats a token, as `read` does."""
+        return prompt_likelihood.losses(self.base, [self._framed(text) for text in texts])
 
     @cached_property
     def candidates(self) -> list[list[int]]:
@@ -108,21 +103,33 @@ class AnswerScorer:
     @cached_property
     def _prior(self) -> list[float]:
         """The log-likelihood of each prompt after the question about an empty text."""
-        [likelihoods] = prompt_likelihood.log_likelihoods(self.base, [self._framed("")], [self._prompt_ids])
-        return likelihoods
+        [reading] = prompt_likelihood.read(self.base, [self._framed("")], [self._prompt_ids])
+        return reading.candidates
 
     @cached_property
     def language(self) -> str:
         """The language of the prompts, `en` or `ko`: which words the base is asked with."""
         return detect_language([row.prompt for row in self.rows])
 
-    def _framed(self, text: str) -> Sequence[int]:
+    def _framed(self, text: str) -> Text:
+        """Return the question about a text, with where the text stands in it."""
         ids = self._ids(text)
         if len(ids) > MAX_ANSWER_TOKENS:
             text = self.base.tokenizer.decode(ids[:MAX_ANSWER_TOKENS])
+        framed, empty = self._question(text), self._empty_question
+        start = common_prefix(framed, empty)
+        after = common_prefix(framed[start:][::-1], empty[start:][::-1])
+        start = max(1, min(start, len(framed) - 2))
+        return Text(framed, start, min(max(start + 1, len(framed) - after), len(framed) - 1))
+
+    @cached_property
+    def _empty_question(self) -> list[int]:
+        return self._question("")
+
+    def _question(self, text: str) -> list[int]:
         question = question_fit.FRAMES[self.language].format(answer=text)
         try:
-            return held_out.from_prompts(self.run, [question], self.base.tokenizer)[0].ids
+            return list(held_out.from_prompts(self.run, [question], self.base.tokenizer)[0].ids)
         except PromptError:  # a text template with more columns than a question
             return self._ids(f"{question}\n\n")
 

@@ -56,7 +56,7 @@ class WordModel:
 class WordScorer(AnswerScorer):
     """Scores as the meter does, with the word model in the place of the base."""
 
-    def fits(self, texts, numbers):
+    def read(self, texts, numbers):
         prompts = [row.prompt for row in self.rows]
         candidates = [self.candidates[number] for number in numbers]
         given = [
@@ -64,10 +64,8 @@ class WordScorer(AnswerScorer):
             for text, ranked in zip(texts, candidates, strict=True)
         ]
         alone = [[self.base.likelihood(prompts[row], "") for row in ranked] for ranked in candidates]
-        return question_fit.own_prompt_is_likeliest(given, alone)
-
-    def log_perplexities(self, rows, texts):
-        return [self.base.log_perplexity(text) for text in texts]
+        fits = question_fit.own_prompt_is_likeliest(given, alone)
+        return fits, [self.base.log_perplexity(text) for text in texts]
 
     def _ids(self, text):
         return [number % 50_000 for number in map(hash, units(text))]

@@ -9,6 +9,7 @@ from studio.generation.held_out import HeldOutRow
 from studio.model import load
 from studio.style import prompt_likelihood
 from studio.style.drift import score_ordinary
+from studio.style.prompt_likelihood import Text
 
 TEXTS = ([3, 4, 5, 6, 7, 8, 9], [10, 11], [12, 13, 14, 15], [20, 21, 22], [30, 31, 32, 33, 34])
 CANDIDATES = ([[40, 41], [42], [43, 44, 45, 46]], [[50], [51, 52], [53]]) * 3
@@ -23,25 +24,36 @@ def base(tiny_model):
         yield ModelSet(loaded.model, loaded.tokenizer, [1], (BASE_MODEL,), False)
 
 
-def test_a_shared_cache_gives_the_likelihoods_of_reading_all_anew(base, monkeypatch):
-    anew = prompt_likelihood.one_by_one(base, TEXTS, CANDIDATES[:5])
-    shared = prompt_likelihood.log_likelihoods(base, TEXTS, CANDIDATES[:5])
+@pytest.mark.parametrize("begin", [(), (60, 61, 62, 63)], ids=["nothing in common", "a common beginning"])
+def test_a_shared_cache_gives_the_likelihoods_of_reading_all_anew(base, monkeypatch, begin):
+    texts = [Text([*begin, *ids], len(begin) + 1, len(begin) + max(2, len(ids) - 1)) for ids in TEXTS]
+    anew = prompt_likelihood.one_by_one(base, texts, CANDIDATES[:5])
+    shared = prompt_likelihood.read(base, texts, CANDIDATES[:5])
+    assert bool(prompt_likelihood._read_prefix(base, texts).length) == bool(begin)
     for one, other in zip(shared, anew, strict=True):
-        assert one == pytest.approx(other, abs=1e-3)
+        assert one.candidates == pytest.approx(other.candidates, abs=1e-3)
+        assert one.loss == pytest.approx(other.loss, abs=1e-3)
 
     def refuse(*given):
         raise AttributeError("no cache that can be repeated")
 
     monkeypatch.setattr(prompt_likelihood, "_with_shared_cache", refuse)
-    assert prompt_likelihood.log_likelihoods(base, TEXTS, CANDIDATES[:5]) == [pytest.approx(row) for row in anew]
+    for one, other in zip(prompt_likelihood.read(base, texts, CANDIDATES[:5]), anew, strict=True):
+        assert one.candidates == pytest.approx(other.candidates)
+        assert one.loss == pytest.approx(other.loss)
 
 
 def test_a_likelihood_is_that_of_the_models_own_loss(base):
+    texts = [Text(ids, 1, max(2, len(ids) - 1)) for ids in TEXTS]
     text, candidate = TEXTS[0], CANDIDATES[0][2]
     ids = torch.tensor([[*text, *candidate]])
     labels = torch.tensor([[-100] * len(text) + candidate])
     loss = base.model(input_ids=ids, labels=labels).loss.item() * len(candidate)
-    assert prompt_likelihood.log_likelihoods(base, TEXTS, CANDIDATES[:5])[0][2] == pytest.approx(-loss, abs=1e-3)
+    reading = prompt_likelihood.read(base, texts, CANDIDATES[:5])[0]
+    assert reading.candidates[2] == pytest.approx(-loss, abs=1e-3)
+    ids = torch.tensor([text[:-1]])
+    assert reading.loss == pytest.approx(base.model(input_ids=ids, labels=ids).loss.item(), abs=1e-3)
+    assert prompt_likelihood.losses(base, texts)[0] == pytest.approx(reading.loss, abs=1e-3)
 
 
 def test_the_base_has_no_drift_from_itself_and_the_loss_is_its_own(base):
