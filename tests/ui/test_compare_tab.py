@@ -272,7 +272,7 @@ def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_ur
 @pytest.mark.parametrize("path", ["/etc", "../runs", "~", "C:\\models", "upload/../../x"])
 def test_a_path_is_no_column_on_the_page(path):
     with pytest.raises(ModelError, match="Folders"):
-        list(compare_events.added((True, False), [path, 100, "", "", None, None, None, None]))
+        list(compare_events.added("", (True, False), [path, 100, "", "", None, None, None, None, ""]))
 
 
 def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refused(
