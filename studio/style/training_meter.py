@@ -77,10 +77,11 @@ class TrainingMeter:
         with preserve_state(self._host.peft):
             classifier, numbers = self._scorer.classifier, range(len(answers))
             if self._base_fit is None:
-                self._base_fit = sum(self._scorer.fits(base, numbers)) / len(base)
+                fits, _ = self._scorer.read(base, numbers)
+                self._base_fit = sum(fits) / len(base)
             style, base_style = (classifier.scores(texts).tolist() for texts in (answers, base))
-            fit = bootstrap.mean(self._scorer.fits(answers, numbers), self._weights)
-            perplexities = self._scorer.log_perplexities(self._scorer.rows, answers)
+            fits, perplexities = self._scorer.read(answers, numbers)
+        fit = bootstrap.mean(fits, self._weights)
         reference = self._references.author_log_perplexity
         distance = fluency.distance(perplexities, reference, self._weights)
         repeated = bootstrap.mean([fluency.repeated_ngrams(text) for text in answers], self._weights)
@@ -237,7 +238,7 @@ class _Opening:
     def _score_author(self, rows: Sequence[HeldOutRow]) -> tuple[list[bool], list[float]]:
         """Return fit and log-perplexity of the author's answers, each ranked among these rows."""
         scorer, texts = self._scorer(rows), [self._cut(row.reference or "") for row in rows]
-        return scorer.fits(texts, range(len(rows))), scorer.log_perplexities(rows, texts)
+        return scorer.read(texts, range(len(rows)))
 
     def _answer_seconds(self, rows: Sequence[HeldOutRow], frame: float) -> float:
         """Estimate the time of the base's answers, given that of one `frame` of the pinned prompts.
