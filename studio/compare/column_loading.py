@@ -145,7 +145,7 @@ def find_adapter(run: Run, column: Column, training: Run | None) -> AdapterSourc
         if column.step not in saved:
             steps = ", ".join(map(str, saved)) or "–"
             raise CompareError("compare.no_step", run=run.id, step=column.step, steps=steps)
-        return AdapterSource(saved[column.step], run, run.resolved()["base"])
+        return AdapterSource(saved[column.step], run, run.resolved().get("base"))
     if column.adapter.startswith(uploaded_adapters.PREFIX):
         return AdapterSource(uploaded_adapters.find(column.adapter), None)
     if re.fullmatch(r"[\w-]+", column.adapter) and not Path(column.adapter).is_dir():
@@ -167,7 +167,7 @@ def _final_adapter(run: Run) -> AdapterSource:
         raise CompareError("compare.no_adapter", run=run.id)
     newest = checkpoints.newest_complete(run.path)
     note = message("compare.note.checkpoint", run=run.id, step=checkpoints.step_of(newest))
-    return AdapterSource(newest, run, run.resolved()["base"], note)
+    return AdapterSource(newest, run, run.resolved().get("base"), note)
 
 
 def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | None:

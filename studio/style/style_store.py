@@ -80,7 +80,9 @@ def measured_at(run: Run, column: Column) -> StyleReport | None:
     nothing, for want of text, is about any column.
     """
     reports = all_of(run)
-    if reports and not reports[0].columns:
+    if not reports:
+        return None
+    if not reports[0].columns:
         return reports[0]
     known = find_column(run, column, None if column.is_base else _adapter_sha256(run, column))
     if known is None:
