@@ -8,12 +8,15 @@ import pytest
 from asking import GREEDY, PROMPTS, SAMPLED, compare, ids
 from following import trained
 
-from studio import gpu
+from studio import gpu, runs
+from studio.compare import column_loading
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, parse_column
 from studio.config import GenerationConfig
 from studio.data.conversation import Turn
 from studio.errors import CompareError
 from studio.generation.generate import logits_processors
+from studio.runs import checkpoints
+from studio.style import style_store
 
 SHOTS = (Turn("user", "What is 1?"), Turn("assistant", "One, matey."))
 
@@ -231,3 +234,12 @@ def test_columns_are_named_on_the_command_line():
     assert parse_column("100") == parse_column("step-000100") == Column("adapter", "step-000100")
     assert parse_column("now", 0.5).title("en") == "Adapter of this run at 50 %"
     assert parse_column("100").title("ko") == "100스텝 체크포인트"
+
+
+def test_a_checkpoint_is_a_column_where_its_run_has_not_recorded_a_base(home, tiny_config):
+    run = runs.create(tiny_config)
+    checkpoints.write(run.path, 4, lambda folder: (folder / "optimizer.pt").write_bytes(b"x"))
+    source = column_loading.find_adapter(run, Column("adapter", "now"), None)
+    assert source.folder == checkpoints.newest_complete(run.path)
+    assert source.made_for is None
+    assert style_store.measured_at(run, Column("adapter", "now")) is None
