@@ -27,6 +27,17 @@ class Rule:
     """What a text must have, by its name in `_NEEDS`."""
 
 
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+_DASHES = dict.fromkeys(map(ord, "\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
+_PLAIN = _FULL_WIDTH | _DASHES
+_NOT_PLAIN = re.compile(f"[{re.escape(''.join(map(chr, _PLAIN)))}]")
+
+
+def plain(text: str) -> str:
+    """Return a text of the same length with full-width letters and digits, and all kinds of dashes, as in ASCII."""
+    return text.translate(_PLAIN) if _NOT_PLAIN.search(text) else text
+
+
 def digits_of(text: str) -> str:
     """Return the digits of a text."""
     return "".join(filter(str.isdigit, text))
@@ -126,10 +137,11 @@ _BANKS, _BANKS_AFTER, _REGIONS, _STREETS, _AFTER_NAME = (
 )
 _END = r"(?![\d-])"
 _SPOKEN_LINKS = r"discord\.gg|chat\.whatsapp\.com|t\.me/joinchat|open\.kakao\.com/o"
+_GAP = r"(?: ?[.-] ?| )"
 _KOREAN_PHONE = (
-    r"(?:(?:\+|00)82[ .-]?\(?0?\)?(?:1[016789]|2|[3-6]\d|70)[ .-]?\d{3,4}[ .-]?\d{4}"
-    r"|01[016789][ .-]?\d{3,4}[ .-]?\d{4}"
-    r"|\(?0(?:2|[3-6][1-5]|70|80|50\d)\)?[ .-]\d{3,4}[ .-]\d{4}"
+    rf"(?:(?:\+|00)82{_GAP}?\(?0?\)?(?:1[016789]|2|[3-6]\d|70){_GAP}?\d{{3,4}}{_GAP}?\d{{4}}"
+    rf"|01[016789]{_GAP}?\d{{3,4}}{_GAP}?\d{{4}}"
+    rf"|\(?0(?:2|[3-6][1-5]|70|80|50\d)(?:\){_GAP}?|{_GAP})\d{{3,4}}{_GAP}\d{{4}}"
     r"|0(?:2|[3-6][1-5]|70)\d{7,8}"
     r"|1[568]\d\d-\d{4})"
 )
@@ -162,7 +174,7 @@ RULES = (
     _rule("link", rf"\b(?:{_SPOKEN_LINKS})/[\w-]{{4,100}}", needs="slash"),
     _rule(
         "email",
-        r"(?<![A-Za-z0-9_.%+-])[A-Za-z0-9_%+-][A-Za-z0-9_.%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9])",
+        r"(?<![A-Za-z0-9_.%+-])[A-Za-z0-9_%+-][A-Za-z0-9_.%+-]{0,63}@(?:[A-Za-z0-9가-힣-]{1,63}\.){1,6}(?:[A-Za-z]{2,24}(?![A-Za-z0-9])|한국)",
         needs="at",
     ),
     _rule("resident", r"(?<![\d-])\d{6} ?[-–] ?\d{7}(?![\d-])|(?<![\d.-])\d{13}(?![\d-])", is_resident),
@@ -234,13 +246,16 @@ def name_parts(names: list[str]) -> dict[str, str]:
             if re.fullmatch("[가-힣]{3}", word) and word[0] in _SURNAMES:
                 parts.setdefault(word, name)
                 parts.setdefault(word[1:], name)
-            elif re.fullmatch("[가-힣]{2,}", word) or (len(word) >= 3 and word[:1].isupper() and word.isalpha()):
+            elif re.fullmatch("[가-힣]{2,}", word) or (
+                len(word) >= 3 and word[:1].isupper() and re.sub("[-'’]", "", word).isalpha()
+            ):
                 parts.setdefault(word, name)
     return parts
 
 
 def find(text: str, kinds: frozenset[str]) -> Iterator[tuple[int, int, str]]:
     """Yield start, end and kind of what the rules of these kinds match, names aside; spans may overlap."""
+    text = plain(text)
     present = {need for need, pattern in _NEEDS.items() if pattern.search(text)}
     for rule in RULES:
         if rule.kind not in kinds or rule.needs not in present:

@@ -1,5 +1,6 @@
 """Replace what identifies people by stand-ins: the same value is the same stand-in in all rows."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ STAND_INS = {
 }
 """What stands for a value, followed by its number; part of the rows, and so in the language of the text."""
 _AROUND = 30
+_KOREA = re.compile("^(?:00)?820?(?=[1-7])")
+"""The country code, in whose place numbers inside of Korea have a 0."""
 _EXAMPLES = 3
 
 
@@ -105,7 +108,8 @@ class Scrubber:
         if kind == "name":
             value = self._people.get(value.casefold(), value)
         elif kind not in ("link", "email", "address"):
-            value = privacy.digits_of(value) or value
+            digits = privacy.digits_of(privacy.plain(value))
+            value = _KOREA.sub("0", digits) if kind == "phone" else digits
         key = (kind, value.casefold())
         if key not in self._numbers:
             self._last[kind] += 1

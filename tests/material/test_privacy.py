@@ -77,9 +77,15 @@ def test_the_same_value_has_the_same_stand_in_however_it_is_written():
     scrubber = Scrubber(["한가람"], "ko")
     assert scrubber.scrub("010-5555-0142, 010 5555 0142") == "[전화번호 1], [전화번호 1]"
     assert scrubber.scrub("01055550143 01055550142") == "[전화번호 2] [전화번호 1]"
+    assert scrubber.scrub("+82 (0)10-5555-0142, ０１０５５５５０１４２") == "[전화번호 1], [전화번호 1]"
     assert scrubber.scrub("한가람은 가람아") == "[이름 1]은 [이름 1]아"
-    assert scrubber.counts == {"phone": 4, "name": 2}
+    assert scrubber.counts == {"phone": 6, "name": 2}
     assert scrubber.different == {"phone": 2, "name": 1}
+
+
+def test_a_first_name_with_a_hyphen_or_an_apostrophe_is_a_name():
+    scrubber = Scrubber(["Anna-Lena Weiß", "Mr. O'Brien"], "en")
+    assert scrubber.scrub("Anna-Lena met O'Brien") == "[name 1] met [name 2]"
 
 
 def test_numbers_are_checked_by_their_last_digit():
