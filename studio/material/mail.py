@@ -25,6 +25,8 @@ _QUOTE_HEAD = re.compile(
     r"|-{2,} ?(?:Original Message|Forwarded message|원본 메시지|전달된 메시지|원본 메일|Original Mail|원문)\s?-{2,}\s*$"
     r"|_{20,}$|Begin forwarded message:\s*$"
 )
+_ANY_QUOTE_HEAD = re.compile(r"[^\n]{0,200}[\d@][^\n]{0,200}:")
+"""Who wrote what follows, and when, in whatever language: it stands above a quote, and ends in a colon."""
 _FIELDS = re.compile(r"\s*\*?(?:From|Sent|To|Subject|Date|보낸 ?사람|받는 ?사람|보낸 ?날짜|제목|날짜)\*? ?: ?\S")
 _SIGNATURE = re.compile(
     r"--$|Sent from my \w+.{0,40}$|Get Outlook for \w+.{0,20}$|(?:나의|내) \w+에서 (?:보냄|전송).{0,20}$|\w+에서 보냄$"
@@ -127,9 +129,12 @@ def own_words(words: str) -> str:
         if line[:1] == ">":
             continue
         below = next((text.strip() for text in islice(lines, number + 1, number + 4) if text.strip()), "")
+        is_above_quote = below[:1] == ">"  # answers may stand between the quotes
+        if is_above_quote and _ANY_QUOTE_HEAD.fullmatch(line):
+            continue
         if len(line) < 450 and _QUOTE_HEAD.match(line):
-            if below[:1] == ">":
-                continue  # answers may stand between the quotes
+            if is_above_quote:
+                continue
             break
         if _SIGNATURE.match(line) or (_FIELDS.match(line) and _FIELDS.match(below)):
             break

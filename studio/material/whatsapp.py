@@ -23,6 +23,7 @@ _MEDIA = re.compile(
     r"<(?:Media omitted|미디어 (?:파일(?:을)? )?(?:제외|생략)(?:됨)?|(?:attached|첨부|첨부됨): .{1,300})>"
     r"|(?:image|video|audio|document|GIF|Contact card|video note|.{1,200} document) omitted"
     r"|(?:이미지|사진|동영상|음성|오디오|문서|GIF|연락처)[^\n]{0,40} (?:생략됨|생략|제외됨)"
+    r"|<[^<>\n]{3,60}>|[\w-]{3,80}\.\w{2,5} \([^()\n]{3,40}\)"  # in whatever language
     r"|.{1,200} \((?:file attached|파일 첨부됨|첨부 파일)\)|(?:location|위치|live location shared): ?\S.{0,200}"
     r"|null",
     re.IGNORECASE,
@@ -65,11 +66,11 @@ def read(part: Part) -> Iterator[Message]:
         day = _day(match, is_day_first)
         half = match["half"] or match["half2"]
         moment = at(day, half, int(match["hour"]), int(match["minute"]), int(match["second"] or 0))
-        name, colon, text = match["rest"].partition(":")
-        if not colon or (text and text[0] != " ") or len(name) > 120 or _NOTICE.search(name):
+        name, colon, text = f"{match['rest']} ".partition(": ")
+        if not colon or len(name) > 120 or _NOTICE.search(name):
             yield Message("", moment, match["rest"], "system", Place(part.name, part.name, number))
             continue
-        speaker, when, texts, start = name, moment, [text[1:]], number
+        speaker, when, texts, start = name, moment, [text[:-1]], number
     if start:
         yield _message(part, speaker, when, "\n".join(texts), start)
 
@@ -80,10 +81,9 @@ def _message(part: Part, speaker: str, when, text: str, number: int) -> Message:
     kind = None
     if len(text) < 500:
         patterns = {"sticker": _STICKER, "media": _MEDIA, "deleted": _DELETED, "call": _CALL}
-        last = text.rpartition("\n")[2]
         kind = next((kind for kind, pattern in patterns.items() if pattern.fullmatch(text)), None)
-        if kind is None and is_marked and (_NOTICE.search(text) or not last):
-            kind = "system"
+        if kind is None and is_marked and (_NOTICE.search(text) or "\n" not in text):
+            kind = "system"  # nobody types the mark
     if when is None:
         kind = "unreadable"
     name = clean(speaker).lstrip("~").strip(" \u00a0\u202f")

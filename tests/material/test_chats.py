@@ -103,6 +103,27 @@ def test_whatsapp(tmp_path, name):
     )
 
 
+@pytest.mark.parametrize(
+    "line, kind",
+    [
+        ("31.12.23, 23:59 - Mira: <Medien ausgeschlossen>", "media"),
+        ("31.12.23, 23:59 - Mira: IMG-20231231-WA0001.jpg (archivo adjunto)", "media"),
+        ("[31.12.23, 23:59:10] Mira: \u200eBild weggelassen", "system"),
+        ("31.12.23, 23:59 - Mira: <3", "text"),
+        ("31.12.23, 23:59 - Mira: see a.txt (new)\nand b", "text"),
+    ],
+)
+def test_placeholders_of_whatsapp_in_whatever_language(tmp_path, line, kind):
+    start = "[31.12.23, 23:58:10] Joon: hi" if line[0] == "[" else "31.12.23, 23:58 - Joon: hi"
+    _, entry = messages(write(tmp_path, f"{start}\n{line}\n"))
+    assert entry.kind == kind
+
+
+def test_a_speaker_of_whatsapp_whose_name_has_a_colon(tmp_path):
+    path = write(tmp_path, "31/12/2023, 23:58 - re:Mira: hi\n31/12/2023, 23:59 - Joon: :\n")
+    assert spoken(path) == [("re:Mira", "hi"), ("Joon", ":")]
+
+
 def test_whatsapp_without_the_mark_of_an_edit(tmp_path):
     path = write(tmp_path, conversing.WHATSAPP["android_day_first"])
     assert spoken(path)[-1] == ("+82 10-5555-0199", "hello")
@@ -203,6 +224,9 @@ def test_mail(tmp_path):
         ("네.\n\n보낸사람: 별빛\n받는사람: 나\n예전", "네."),
         ("On Monday A wrote:\n> is it?\nIt is.\n> sure?\nSure.", "It is.\nSure."),
         ("Fine\n\nSent from my phone", "Fine"),
+        ("Ja.\n\nAm 30.04.2023 um 13:00 schrieb Ben <b@example.com>:\n> alt", "Ja."),
+        ("Oui.\n\nLe 30 avr. 2023 à 13:00, Ben a écrit :\n\n> vieux\nNon.", "Oui.\n\nNon."),
+        ("We need 3 things:\n- tea", "We need 3 things:\n- tea"),
         ("On the whole, this is what I wrote: nothing.", "On the whole, this is what I wrote: nothing."),
     ],
 )
