@@ -52,12 +52,12 @@ def make(
         encoding=encoding,
     )
     with console.reading_progress(as_json) as on_progress:
-        material = making.read(request, on_progress)
+        material = making.read(request, lambda share: on_progress(share / 2))
         summary = material.summary
         if making.needs_speaker(request, material):
             path = None
         else:
-            making.make(request, path, material)
+            making.make(request, path, material, lambda share: on_progress((1 + share) / 2))
     if as_json:
         console.print_json(_as_json(summary, path))
     elif path is None:

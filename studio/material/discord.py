@@ -3,7 +3,6 @@
 https://github.com/Tyrrrz/DiscordChatExporter
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -68,26 +67,18 @@ def _plain(words: str) -> str:
 
 
 def _read_table(part: Part) -> Iterator[Message]:
-    csv.field_size_limit(1 << 30)
-    reader = csv.reader(line + "\n" for line in part.lines())
-    columns = {name: number for number, name in enumerate(next(reader, []))}
+    rows = part.table()
+    _, head = next(rows, (0, []))
+    columns = {name: number for number, name in enumerate(head)}
     if missing := {"Author", "Date", "Content"} - columns.keys():
         raise DataError("data.damaged", name=part.name, detail=", ".join(sorted(missing)))
     width = max(columns[name] for name in ("Author", "Date", "Content"))
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error:
-            yield Message("", None, "", "unreadable", Place(part.name, part.name, reader.line_num))
-            continue
-        if row is None:
-            return
-        place = Place(part.name, part.name, reader.line_num)
+    for number, row in rows:
+        place = Place(part.name, part.name, number)
         if len(row) <= width:
-            if row:
-                yield Message("", None, "", "unreadable", place)
+            yield Message("", None, "", "unreadable", place)
             continue
-        cells = {name: row[number] for name, number in columns.items() if number < len(row)}
+        cells = dict(zip(head, row, strict=False))
         words, name = _plain(cells["Content"]), re.sub(r"#(?:\d{4}|0)$", "", cells["Author"])
         at = iso_moment(cells["Date"]) or _moment_of(cells["Date"])
         yield Message(clean(name), at, words, _kind(words, None, cells.get("Attachments")), place)

@@ -5,9 +5,9 @@ day, Windows `[이름] [오후 2:15] 말` below `---- 2023년 4월 30일 일요�
 `Apr 30, 2023 at 2:15 PM, Name : words`.
 """
 
-import csv
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from studio.material.message import Message, Place, clean, iso_moment, kind_of
 from studio.material.parts import Part
@@ -115,27 +115,16 @@ def _read_text(part: Part) -> Iterator[Message]:
 
 
 def _read_table(part: Part) -> Iterator[Message]:
-    csv.field_size_limit(1 << 30)
-    reader = csv.reader(line + "\n" for line in part.lines())
-    next(reader, None)
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error:
-            yield Message("", None, "", "unreadable", Place(part.name, part.name, reader.line_num))
-            continue
-        if row is None:
-            return
-        if not row:
-            continue
+    for number, row in islice(part.table(), 1, None):
+        place = Place(part.name, part.name, number)
         if len(row) < 3:
-            yield Message("", None, "", "unreadable", Place(part.name, part.name, reader.line_num))
+            yield Message("", None, "", "unreadable", place)
             continue
         text = ",".join(row[2:])
         if _NOTICE.fullmatch(text):
-            yield Message("", iso_moment(row[0]), text, "system", Place(part.name, part.name, reader.line_num))
+            yield Message("", iso_moment(row[0]), text, "system", place)
         else:
-            yield _message(part, row[1], iso_moment(row[0]), text, reader.line_num)
+            yield _message(part, row[1], iso_moment(row[0]), text, number)
 
 
 def _message(part: Part, speaker: str, when, text: str, number: int) -> Message:

@@ -1,5 +1,6 @@
 """Make rows of chat exports and documents, and write them as JSON lines."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -21,8 +22,11 @@ from studio.material.scrub import Example, Scrubber
 from studio.material.tokens import TokenCounter
 
 OnProgress = Callable[[float], None]
+Scrub = Callable[[str, str], str]
 CHAT = "chat"
 RECIPES = (CHAT, *recipes.RECIPES)
+_PROGRESS_EVERY = 500
+"""Texts between two calls of `on_progress`."""
 _SAMPLE = 2_000
 """Texts from which the language is inferred."""
 
@@ -157,8 +161,13 @@ def needs_speaker(request: Request, material: Material) -> bool:
     return request.speaker is None and bool(material.summary.speakers)
 
 
-def make(request: Request, out: Path, material: Material | None = None) -> Summary:
-    """Write the rows to `out`; `material` is what `read` returned. Raises DataError where no row comes of it."""
+def make(
+    request: Request, out: Path, material: Material | None = None, on_progress: OnProgress = lambda share: None
+) -> Summary:
+    """Write the rows to `out`; `material` is what `read` returned. Raises DataError where no row comes of it.
+
+    `on_progress` gets the share done, and may raise to end the work: no file is written then.
+    """
     material = material or read(request)
     summary = material.summary
     if not out.parent.is_dir():
@@ -178,6 +187,7 @@ def make(request: Request, out: Path, material: Material | None = None) -> Summa
     summary.recipe = request.recipe or (CHAT if summary.speakers else "beginning")
     summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
     scrubber = _scrubber(request, material, speaker)
+    scrub = _with_progress(scrubber.scrub, material, on_progress)
     tokens = TokenCounter(request.model, _texts(material))
     summary.notes = [_without_names(note, scrubber) for note in summary.notes] + tokens.notes
     if summary.speakers:
@@ -187,10 +197,10 @@ def make(request: Request, out: Path, material: Material | None = None) -> Summa
             raise DataError("material.no_chat", name=request.paths[0].name, formats=chats.names())
         summary.left_out["other_file"] += len(material.documents)
         most = tokens.characters(request.most_tokens)
-        scrubbed = (_scrubbed(chat, scrubber) for chat in material.chats.values())
+        scrubbed = (_scrubbed(chat, scrub) for chat in material.chats.values())
         rows = conversations.rows(scrubbed, speaker, summary.silence.seconds, most, summary.left_out)
     else:
-        rows = _passage_rows(request, material, speaker, scrubber, tokens)
+        rows = _passage_rows(request, material, speaker, scrub, tokens)
     summary.rows = write(_with_scrubbed_files(rows, scrubber), out)
     summary.replaced, summary.different, summary.examples = scrubber.counts, scrubber.different, scrubber.examples
     summary.left_out = +summary.left_out
@@ -214,7 +224,7 @@ def _silence(request: Request, material: Material) -> conversations.Silence:
 
 
 def _passage_rows(
-    request: Request, material: Material, speaker: str, scrubber: Scrubber, tokens: TokenCounter
+    request: Request, material: Material, speaker: str, scrub: Scrub, tokens: TokenCounter
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of documents, and of what the speaker writes in chats."""
     summary = material.summary
@@ -222,7 +232,7 @@ def _passage_rows(
     if summary.silence:
         texts += conversations.documents_of(material.chats.values(), speaker, summary.silence.seconds, summary.left_out)
     scrubbed = [
-        Document(text.file, [replace(block, text=scrubber.scrub(block.text, block.place)) for block in text.blocks])
+        Document(text.file, [replace(block, text=scrub(block.text, block.place)) for block in text.blocks])
         for text in texts
     ]
     recipe = recipes.RECIPES[summary.recipe]()
@@ -268,8 +278,21 @@ def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:
     return Scrubber(others, language, keep)
 
 
-def _scrubbed(chat: list[Message], scrubber: Scrubber) -> list[Message]:
-    return [entry._replace(text=scrubber.scrub(entry.text, str(entry.place.number))) for entry in chat]
+def _with_progress(scrub: Scrub, material: Material, on_progress: OnProgress) -> Scrub:
+    """Return what replaces values, and says now and then what share of the material it has seen."""
+    total = sum(map(len, material.chats.values())) + sum(len(each.blocks) for each in material.documents)
+    done = itertools.count()
+
+    def scrub_next(text: str, place: str) -> str:
+        if (number := next(done)) % _PROGRESS_EVERY == 0:
+            on_progress(number / total)
+        return scrub(text, place)
+
+    return scrub_next
+
+
+def _scrubbed(chat: list[Message], scrub: Scrub) -> list[Message]:
+    return [entry._replace(text=scrub(entry.text, str(entry.place.number))) for entry in chat]
 
 
 def _with_scrubbed_files(rows: Iterable[dict[str, Any]], scrubber: Scrubber) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Files as they are given: alone, in folders, in zips. Nothing of a zip is written to the disk."""
 
 import codecs
+import csv
 import io
 import zipfile
 import zlib
@@ -118,6 +119,21 @@ class Part:
         with self.open() as binary, io.TextIOWrapper(binary, self.codec, "replace") as file:
             for number, line in enumerate(file):
                 yield line.rstrip("\n").lstrip("\ufeff") if not number else line.rstrip("\n")
+
+    def table(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows of CSV with cells, each after the number of its last line; an unreadable one is empty."""
+        csv.field_size_limit(1 << 30)
+        reader = csv.reader(line + "\n" for line in self.lines())
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield reader.line_num, []
+                continue
+            if row:
+                yield reader.line_num, row
 
     def utf8(self) -> IO[bytes]:
         """Open the text as UTF-8 without a mark."""

@@ -104,7 +104,7 @@ def test_whatsapp(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "line, kind",
+    ("line", "kind"),
     [
         ("31.12.23, 23:59 - Mira: <Medien ausgeschlossen>", "media"),
         ("31.12.23, 23:59 - Mira: IMG-20231231-WA0001.jpg (archivo adjunto)", "media"),

@@ -256,3 +256,21 @@ def test_names_with_odd_letters_make_a_pattern():
     pattern = privacy.name_pattern(names)
     assert pattern.search("hey O'Brien!")
     assert pattern.search("[총무] 왔다")
+
+
+def test_making_rows_can_be_ended_and_leaves_no_file(tmp_path):
+    lines = "".join(f"31/12/2023, 10:{n % 60:02} - {'Mira' if n % 2 else 'Joon'}: {n}\n" for n in range(2000))
+    path = tmp_path / "chat.txt"
+    path.write_text(lines, encoding="utf-8")
+    seen = []
+
+    def end_half_way(share):
+        seen.append(share)
+        if share > 0.4:
+            raise KeyboardInterrupt
+
+    request = Request((path,), speaker="Mira")
+    with pytest.raises(KeyboardInterrupt):
+        make(request, tmp_path / "rows.jsonl", read(request), end_half_way)
+    assert seen == [0, 0.25, 0.5]
+    assert not [file for file in tmp_path.iterdir() if "rows" in file.name]

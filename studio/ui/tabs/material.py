@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.i18n import text
 from studio.material import make, privacy
 from studio.material.make import Request, Summary
 from studio.ui import launch, material_views, scanning, uploads, views
@@ -84,14 +85,15 @@ class MaterialCard:
 
     def _follow(self, session: str, work: scanning.Work) -> Iterator[dict[Any, Any]]:
         for share in scanning.follow(session, work):
-            yield {self.report: views.bar(share, ""), self.cancel: gr.update(visible=True)}
+            words = text("ui.material.reading", self.language)
+            yield {self.report: views.bar(share, words), self.cancel: gr.update(visible=True)}
 
     def connect(self, frame: Frame, show_file: dict[Any, Any], name: Any, read_again: Callable[..., Any]) -> None:
         """Connect the events: `show_file` is what makes the tab read the file that `name` names, by `read_again`."""
         language = self.language
 
         @shown(language)
-        def look(request: gr.Request, files: list[str] | None) -> Iterator[dict[Any, Any]]:
+        def read_files(request: gr.Request, files: list[str] | None) -> Iterator[dict[Any, Any]]:
             if not files:
                 scanning.cancel(_session(request))
                 yield self._render(None, "")
@@ -146,7 +148,7 @@ class MaterialCard:
         def cancel(request: gr.Request) -> None:
             scanning.cancel(_session(request))
 
-        gr.on([self.files.upload, self.files.clear, self.files.delete], look, self.files, self.outputs, **_QUIET)
+        gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs, **_QUIET)
         self.speaker.input(choose, self.speaker, self.go, trigger_mode="always_last", **_QUIET)
         inputs = [self.files, self.speaker, self.recipe, self.silence, self.replaced, frame.form.parts["model.id"]]
         outputs = [self.go, self.cancel, self.report, name, *show_file]
@@ -160,9 +162,9 @@ def _session(request: gr.Request) -> str:
 
 def _make(request: Request, on_progress: scanning.Going) -> tuple[Path, Summary]:
     """Make the rows, and keep them as an upload is kept; their name holds nobody's, unlike that of an export."""
-    material = make.read(request, on_progress)
+    material = make.read(request, lambda share: on_progress(share / 2))
     formats = "-".join(name.lower() for name in material.summary.formats) or "documents"
     with tempfile.TemporaryDirectory(dir=launch.temporary()) as folder:
         rows = Path(folder) / f"{formats[:40]}.jsonl"
-        summary = make.make(request, rows, material)
+        summary = make.make(request, rows, material, lambda share: on_progress((1 + share) / 2))
         return uploads.keep(str(rows)), summary
