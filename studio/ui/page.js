@@ -6,12 +6,13 @@ element.addEventListener('click', event => {
   event.preventDefault();
   document.cookie = `restyle-language=${link.hreflang}; path=/; max-age=31536000; samesite=lax`;
   link.hash = location.hash;
-  const ends = Date.now() + 5000;
+  const keeper = document.querySelector('#keep-draft'), now = Date.now();
+  keeper?.click();
   const leave = () => {  // once what was typed last is kept
-    if (window.formIsKept !== false || Date.now() > ends) location.assign(link.href);
+    if (!keeper || window.draftKept >= now || Date.now() > now + 5000) location.assign(link.href);
     else setTimeout(leave, 50);
   };
-  setTimeout(leave, 100);
+  leave();
 });
 
 // Light, dark, or as the system is: kept in this browser.

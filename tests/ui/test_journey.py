@@ -2,12 +2,14 @@
 
 import re
 import threading
+import time
 
 import gradio as gr
 import pytest
 from playwright.sync_api import Page, expect
 
 from studio import runs
+from studio.config import RunConfig
 from studio.data import preview
 from studio.i18n import text
 from studio.runs import State
@@ -161,11 +163,15 @@ def test_closing_the_tab_does_not_disturb_the_run(page_url, browser, monkeypatch
     assert run.status().state is State.STOPPED
 
 
-def test_the_address_keeps_tab_and_language_and_nothing_typed_is_lost(page_url, browser):
+def test_the_address_keeps_tab_and_language_and_nothing_typed_is_lost(page_url, browser, monkeypatch):
     page = open_page(browser, page_url, language="ko-KR")
     expect(page.get_by_role("tab", name=text("ui.tabs.data", "ko"))).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "ko"
     page.get_by_role("tab", name=text("ui.tabs.train", "ko")).click()
+    to_yaml, keeping = RunConfig.to_yaml, threading.Event()
+    monkeypatch.setattr(RunConfig, "to_yaml", lambda self: (keeping.set(), time.sleep(1.5), to_yaml(self))[2])
+    page.evaluate("document.querySelector('#keep-draft').click()")
+    assert keeping.wait(30)  # an older form is being kept while the newer one is typed
     page.get_by_label(text("config.name.title", "ko")).fill("이름")
 
     page.get_by_role("link", name="English", exact=True).click()

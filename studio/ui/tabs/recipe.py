@@ -33,7 +33,6 @@ _ASK = (
 
 _SETTLED = """() => {
   clearTimeout(window.formSettled);
-  window.formIsKept = false;
   window.formSettled = setTimeout(() => {
     document.querySelector('#keep-draft')?.click();
     document.querySelector('#settled')?.click();
@@ -42,7 +41,9 @@ _SETTLED = """() => {
 """Presses the hidden buttons once the form has not changed for half a second: filling it changes every component, and a
 request for each would keep the browser busy for seconds. The second one is there once the tab was opened; till then
 nobody reads what would be said."""
-_KEPT = "() => { window.formIsKept = true; }"
+_AS_OF = "(draft, ...values) => [{...draft, at: Date.now()}, ...values]"
+_KEPT = "draft => { window.draftKept = draft.at; }"
+"""Tell `page.js` at what time, in milliseconds, the settings that the browser has kept were taken from the form."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +202,9 @@ def connect(
         }
 
     @silent
-    def keep_draft(base: RunConfig, preset: str | None, *values: Any) -> Any:
+    def keep_draft(draft: dict[str, Any], base: RunConfig, preset: str | None, *values: Any) -> dict[str, Any]:
         config = _read(values, base)
-        return gr.skip() if config is None else {"settings": config.to_yaml(), "preset": preset}
+        return draft if config is None else draft | {"settings": config.to_yaml(), "preset": preset}
 
     @shown(language)
     def find(query: str) -> str:
@@ -222,8 +223,10 @@ def connect(
     everything = [frame.base, recipe.preset, *form.components]
     recipe.changed.click(reset, everything, [*filled, recipe.changed], **QUIET)
     events = [part.change for part in form.components]
-    kept = frame.keep_draft.click(keep_draft, everything, frame.draft, trigger_mode="always_last", **QUIET)
-    kept.then(None, None, None, js=_KEPT)
+    kept = frame.keep_draft.click(
+        keep_draft, [frame.draft, *everything], frame.draft, js=_AS_OF, trigger_mode="always_last", **QUIET
+    )
+    kept.then(None, frame.draft, None, js=_KEPT)
     shown_text = [recipe.text.text, recipe.text.written, recipe.text.told]
     inputs = [frame.base, recipe.preset, *shown_text, *form.components]
     outputs = [recipe.changed, *recipe.text.of_form]
