@@ -1,13 +1,15 @@
 """The app's Blocks, in which answers that come late change nothing: a page shows one state, not parts of several.
 
 Events of a session run at the same time, and what they return reaches the browser in another order than they began.
-Three rules decide, here and nowhere else, what of it still counts:
+Four rules decide, here and nowhere else, what of it still counts:
 
 1. Of the calls of one handler, those that began before another one that has answered are late.
 2. A handler marked as a `view` of some states shows what follows from them: its call is late once a handler that is
    no view has written one of them.
 3. An answer's states are written at once. Its other values, which Gradio prepares one after another in other threads,
    reach the browser only where no answer with states written later has sent its own.
+4. The end of a generator tells a browser nothing but that it has ended. Gradio would send the last values once more,
+   over what has been typed and moved on the page since they came.
 
 Gradio offers no such order; `process_api`, `postprocess_data` and `handle_streaming_diffs` are where it can be kept.
 """
@@ -61,6 +63,8 @@ class _Call:
     number: int
     states: dict[int, int]
     """The revisions of the states that it is a view of, by the component's id."""
+    in_browser: bool
+    """Whether a browser has called, rather than a client of the API, to which the end of a generator is its result."""
     written: int = 0
     """When its states were written last."""
 
@@ -113,10 +117,11 @@ class _Session:
     running: dict[str, _Call] = field(default_factory=dict)
     """The calls of generators by the id of their event."""
 
-    def begin(self, handler: Handler) -> _Call:
+    def begin(self, handler: Handler, request: Any) -> _Call:
         self.calls += 1
         states = {id: self.revisions.get(id, 0) for id in getattr(handler, "view_of", ())}
-        return _Call(self, handler, self.calls, states)
+        in_browser = getattr(request, "headers", {}).get("x-gradio-user") == "app"
+        return _Call(self, handler, self.calls, states, in_browser)
 
 
 _call: ContextVar[_Call | None] = ContextVar("_call", default=None)
@@ -136,7 +141,7 @@ class Page(gr.Blocks):
         if state is None or isinstance(block_fn, int) or block_fn.fn is None:
             return await super().process_api(block_fn, inputs, state=state, event_id=event_id, **rest)
         session = self._sessions.setdefault(state, _Session())
-        call = session.running.pop(event_id or "", None) or session.begin(block_fn.fn)
+        call = session.running.pop(event_id or "", None) or session.begin(block_fn.fn, rest.get("request"))
         _call.set(call)
         output = await super().process_api(block_fn, inputs, state=state, event_id=event_id, **rest)
         if output["is_generating"] and event_id:
@@ -159,10 +164,10 @@ class Page(gr.Blocks):
         return nothing if call.is_late else call.in_order(outputs, data)
 
     def handle_streaming_diffs(self, block_fn: Any, data: list[Any], **rest: Any) -> list[Any]:  # type: ignore[override]
-        """Return what a generator sends; at its end Gradio sends its last values again, which may be late by then."""
+        """Return what a generator sends: to a browser nothing at its end."""
         data = super().handle_streaming_diffs(block_fn, data, **rest)
         call = _call.get()
-        return call.in_order(block_fn.outputs, data) if rest["final"] and call is not None else data
+        return [gr.skip() for _ in data] if rest["final"] and call is not None and call.in_browser else data
 
 
 def _values(outputs: list[Any], predictions: Any) -> list[Any]:

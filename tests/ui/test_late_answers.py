@@ -83,16 +83,22 @@ def app():
 
 @pytest.fixture
 def app_in_browser():
-    go_on = {"older": threading.Event(), "newer": threading.Event()}
+    go_on = {name: threading.Event() for name in ("older", "newer", "stream")}
 
     def answer(name: str) -> str:
         go_on[name].wait(20)
         return name
 
+    def stream() -> Iterator[list]:
+        yield ["streamed", 150]
+        go_on["stream"].wait(20)
+
     with Page() as page:
         html = gr.HTML(elem_id="answer")
-        for name in go_on:
+        for name in ("older", "newer"):
             gr.Button(name).click(functools.partial(answer, name), None, html, concurrency_limit=None)
+        inputs = gr.Textbox(interactive=True, elem_id="typed"), gr.Slider(0, 200, interactive=True, elem_id="moved")
+        gr.Button("stream").click(stream, None, list(inputs)).then(lambda: "over", None, html)
     _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
     yield go_on, url
     for event in go_on.values():
@@ -150,13 +156,11 @@ def test_values_come_in_the_order_of_their_states(app):
     assert app.client.predict(api_name="/read") == "quick"
 
 
-def test_the_end_of_a_stream_does_not_bring_its_last_values_back(app):
+def test_the_result_of_a_stream_is_its_last_value_to_a_client_of_the_api(app):
     streamed = app.client.submit(api_name="/stream")
-    assert app.begun["two"].wait(10)
-    app.client.predict("put meanwhile", api_name="/put")
     app.go_on["two"].set()
 
-    assert not changes(streamed.result())
+    assert streamed.result() == "streamed"
 
 
 LATE_TIMERS = """
@@ -186,4 +190,21 @@ def test_a_busy_browser_shows_the_answers_in_the_order_in_which_they_were_sent(a
     expect(page.locator("#answer")).to_have_text("newer")
     page.wait_for_timeout(3500)
     expect(page.locator("#answer")).to_have_text("newer")
+    page.close()
+
+
+def test_the_end_of_a_stream_does_not_undo_what_was_typed_and_moved_meanwhile(app_in_browser, browser):
+    go_on, url = app_in_browser
+    page = browser.new_page()
+    page.goto(url)
+    page.get_by_role("button", name="stream").click()
+    typed, moved = page.locator("#typed textarea"), page.locator("#moved input[type=number]")
+    expect(typed).to_have_value("streamed")
+    expect(moved).to_have_value("150")
+    typed.fill("typed")
+    moved.fill("100")
+    go_on["stream"].set()
+    expect(page.locator("#answer")).to_have_text("over")
+    expect(typed).to_have_value("typed")
+    expect(moved).to_have_value("100")
     page.close()
