@@ -7,7 +7,7 @@ import gradio as gr
 
 from studio.compare.columns import Column
 from studio.compare.comparison import Comparison
-from studio.evaluate.evaluation_store import Evaluation, Stamp
+from studio.evaluate.evaluation_store import Evaluation
 from studio.ui import clock
 from studio.ui.compare_views import VIEWS, View
 from studio.ui.failures import shown
@@ -29,7 +29,7 @@ class Kept(NamedTuple):
     token_scores: Any = None
     order: Order = ORDERS[0]
     found: Evaluation | None = None
-    seen: Stamp | None = None
+    seen: scoreboard.Stamp | None = None
     reader: str = ""
     reading: tuple[str, Any] | None = None
     voter: str = ""
@@ -126,15 +126,16 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
 
 
 def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str | None:
-    """Return what is another text with every change on disk since this session last looked; None without one."""
-    stamps = [scoreboard.stamp(run_id, kept.seen, request), kept.vote(run_id, kept.found).stamp]
-    return None if stamps == [kept.seen, kept.votes] else repr(stamps)
+    """Return what tells apart what this session shows and what there is; None where they are the same."""
+    shown = [kept.seen, kept.votes]
+    now = [scoreboard.stamp(run_id, kept.column, kept.seen, request), kept.vote(run_id, kept.found).stamp]
+    return None if now == shown else repr([shown, now])
 
 
 def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
     """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
     updates = {}
-    if scoreboard.stamp(run_id, kept.seen, request) != kept.seen:
+    if scoreboard.stamp(run_id, kept.column, kept.seen, request) != kept.seen:
         updates = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
         if _answers_of(updates[views.score.found]) != _answers_of(kept.found):
             return evaluated(views, language, run_id, kept)

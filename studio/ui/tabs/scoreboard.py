@@ -26,6 +26,9 @@ from studio.ui.words import Words
 KIND = "evaluate"
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
+Stamp = tuple[Column, evaluation_store.Stamp | None]
+"""A column, and how the newest evaluation of its run stands on disk."""
+
 
 @dataclass(frozen=True)
 class ScoreTab:
@@ -45,7 +48,7 @@ class ScoreTab:
     found: gr.State
     """The evaluation whose answers are voted on and read; None before the first."""
     seen: gr.State
-    """How the newest evaluation stood when this session last looked."""
+    """Of which column this session shows the newest evaluation, and how that stood on disk; None before the first."""
 
     @property
     def shown(self) -> list[Any]:
@@ -146,28 +149,24 @@ def buttons(tab: ScoreTab, run_id: str | None, going: bool) -> dict[Any, Any]:
     }
 
 
-def stamp(
-    run_id: str | None, seen: evaluation_store.Stamp | None, request: gr.Request
-) -> evaluation_store.Stamp | None:
-    """Return how the run's newest evaluation stands; as it was `seen` while it streams into this session anyway."""
+def stamp(run_id: str | None, column: Column, seen: Stamp | None, request: gr.Request) -> Stamp | None:
+    """Return how the newest evaluation stands; as it was `seen` while it streams into this session anyway."""
     if run_id is None or jobs.busy(request, _streaming(run_id)):
         return seen
     try:
-        return evaluation_store.stamp(runs.find(run_id))
+        return column, evaluation_store.stamp(runs.find(run_id))
     except RunError:
         return seen
 
 
-def _on_disk(
-    run_id: str | None, column: Column
-) -> tuple[Evaluation | None, evaluation_store.Stamp | None, list[Column]]:
+def _on_disk(run_id: str | None, column: Column) -> tuple[Evaluation | None, Stamp | None, list[Column]]:
     try:
         run = runs.find(run_id) if run_id else None
     except RunError:  # its folder was taken away
         run = None
     if run is None:
         return None, None, []
-    seen = evaluation_store.stamp(run)  # first: what comes in between is news the next time
+    seen = column, evaluation_store.stamp(run)  # first: what comes in between is news the next time
     now = evaluation_store.newest(run, column)
     return now, seen, [] if now else evaluation_store.measured_columns(run)
 
