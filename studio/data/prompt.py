@@ -67,10 +67,8 @@ class PromptRenderer:
         """Render a text that carries the marks of a chat template, and may bring its beginning and end."""
         start = "" if self._begin and text.startswith(self._begin) else self._start
         close = ""
-        if not text[markup.answers[-1][1] :].strip():
-            ends = (*self._ends, *(end for end in markup.family.ends if end in self._known))
-            if not text.rstrip().endswith(ends):
-                close = next((end for end in markup.family.ends if markup.is_open and end in self._known), self._end)
+        if not text[markup.answers[-1][1] :].strip() and not text.rstrip().endswith(self._ends):
+            close = next((end for end in markup.family.ends if markup.is_open and end in self._ends), self._end)
         answers = [Part(a + len(start), b + len(start)) for a, b in markup.answers]
         if close:
             answers[-1] = replace(answers[-1], end=len(start) + len(text) + len(close))

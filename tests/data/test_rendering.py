@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 from tiny import CHATML, TEMPLATES, make_tokenizer
+from tokenizers import AddedToken
 
 from studio.config import PromptConfig
 from studio.data import prepare, prompt, scan, tokens
@@ -233,6 +234,24 @@ def test_ready_made_text_is_taken_as_it_is_and_its_answers_are_trained(shape):
     row = tokens.tokenize([made.segments], tokenizer, 1000, "completion")[0]
     assert tokens.ends_by_itself(row, tokenizer, tokens.stop_ids(tokenizer))
     assert row.ids.count(tokenizer.eos_token_id) == made.text.count("<|im_end|>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "### Instruction:\nHi?\n\n### Response:\nAye.",
+        "### Instruction:\nHi?\n\n### Response:\nAye.<|endoftext|>",
+        "USER: Hi? ASSISTANT: No.</s>USER: Hm? ASSISTANT: Aye.",
+        "<|user|>\nHi?</s>\n<|assistant|>\nAye.</s>\n",
+    ],
+)
+def test_ready_made_text_ends_with_a_token_that_ends_answers_of_this_tokenizer(text):
+    tokenizer = make_tokenizer(CHATML, adds_bos=False)
+    tokenizer.add_tokens([AddedToken(name, special=True) for name in ("<|endoftext|>", "</s>")])
+    made = PlainRenderer(tokenizer).example([Turn("assistant", text)], {})
+    assert made.text == text + "<|im_end|>"
+    row = tokens.tokenize([made.segments], tokenizer, 1000, "completion")[0]
+    assert tokens.ends_by_itself(row, tokenizer, tokens.stop_ids(tokenizer))
 
 
 def test_text_of_several_turns_keeps_the_begin_token_of_each():
