@@ -8,12 +8,16 @@ from studio.config import ANSWER, QUESTION, MappingConfig
 from studio.data import marks, source
 from studio.data.conversation import Conversation, Notes, RowProblem, Turn, arrange, parsed, text_of
 from studio.data.readers.base import Row
-from studio.data.turns import TurnReader, holds_turns
-from studio.data.vocabulary import COLUMNS
+from studio.data.turns import TEXT_KEYS, TurnReader, holds_turns
+from studio.data.vocabulary import COLUMNS, VOCABULARY
 from studio.errors import DataError
 
 _BESIDE = frozenset({*marks.ROW_COLUMNS, *COLUMNS.tools, *COLUMNS.media})
 """Columns that mean something beside those that are read; lower case."""
+_BEST = VOCABULARY["best"]
+_VERDICTS = frozenset(name for names in _BEST.values() for name in names)
+_ROLES = frozenset({"role", "from"})
+_ANSWER_KEYS = (*COLUMNS.assistant, *TEXT_KEYS)
 
 
 def check_mapping(mapping: MappingConfig, columns: list[str]) -> None:
@@ -67,8 +71,8 @@ def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     reader = TurnReader(mapping, Notes())
     named = [*mapping.prompt, mapping.completion, mapping.system]
     reached = {column: _cell(row, column) for column in named if column}
-    if not isinstance(answer := reached.get(mapping.completion or ""), str | None):
-        if not isinstance(answer := _answer(answer, reader), str):
+    if not isinstance(reached.get(mapping.completion or ""), str | None):
+        if not isinstance(answer := _answer(row, mapping, reader), str):
             answers = (turn.content for turn in reversed(answer) if turn and turn.role == "assistant")
             answer = next(answers, "")
         reached[mapping.completion or ""] = answer
@@ -98,7 +102,7 @@ def _text_turns(row: Row, mapping: MappingConfig) -> tuple[Turn, ...]:
 
 def _pair(row: Row, mapping: MappingConfig, reader: TurnReader) -> list[Turn | None]:
     """Read prompt and answer, each as text or as a list of turns."""
-    answer = _answer(_cell(row, mapping.completion or ""), reader)
+    answer = _answer(row, mapping, reader)
     prompt = _prompt_turns(row, mapping, reader)
     if isinstance(answer, str):
         if not prompt:
@@ -135,10 +139,19 @@ def _prompt_text(column: str, value: Any) -> str | None:
     return text if text and text.strip() else None
 
 
-def _answer(value: Any, reader: TurnReader) -> str | list[Turn | None]:
-    """Return the answer of a cell: text or turns. Of several answers the first is meant: the best, or a reference."""
+def _answer(row: Row, mapping: MappingConfig, reader: TurnReader) -> str | list[Turn | None]:
+    """Return the answer of a row: text or turns. Of several answers the best is meant, else the first."""
+    column = mapping.completion or ""
+    name, _, inside = ("", "", "") if column in row else column.partition(".0.")
+    is_alone = inside and not any(each.startswith(f"{name}.0.") for each in mapping.prompt)
+    if is_alone and isinstance(entries := _cell(row, name), list):
+        value = source.cell({"answers": _best_first(entries, row)}, f"answers.0.{inside}")
+    else:
+        value = _cell(row, column)
     if value is None:
         raise RowProblem("empty_answer")
+    if isinstance(value, list):
+        value = [_rated_text(entry) for entry in _best_first(value, row)]
     if holds_turns(value):
         return reader.read(value)
     if isinstance(value, str) and "answer_start" in value:  # SQuAD's `answers` in a cell of a CSV file
@@ -156,6 +169,34 @@ def _answer(value: Any, reader: TurnReader) -> str | list[Turn | None]:
     if text is None:
         raise RowProblem("no_text_answer")
     return text
+
+
+def _best_first(answers: list[Any], row: Row) -> list[Any]:
+    """Return several answers with the best first, where the row, or each of them, says how good they are.
+
+    Turns of a conversation stay in their order.
+    """
+    if any(isinstance(entry, Mapping) and _ROLES & entry.keys() for entry in answers):
+        return answers
+    each = [entry if isinstance(entry, Mapping) else {} for entry in answers]
+    for kind, names in _BEST.items():
+        for name in names:
+            for verdicts in (row.get(name), [entry.get(name) for entry in each]):
+                if isinstance(verdicts, list) and len(verdicts) == len(answers) and all(map(_is_number, verdicts)):
+                    best_first = sorted(range(len(answers)), key=verdicts.__getitem__, reverse=kind != "rank")
+                    return [answers[number] for number in best_first]
+    return answers
+
+
+def _rated_text(entry: Any) -> Any:
+    """Return the text of an answer that is kept with its rating, and who has written it; anything else as it is."""
+    if isinstance(entry, Mapping) and _VERDICTS & entry.keys() and not _ROLES & entry.keys():
+        return next((entry[key] for key in _ANSWER_KEYS if entry.get(key)), None)
+    return entry
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not math.isnan(value)
 
 
 def _text_of(value: Any, notes: Notes) -> str | None:

@@ -38,7 +38,7 @@ NEAR_ROWS = 100_000
 _MAX_CACHE_BYTES = 20_000_000_000
 _RENDERED = {"merge_turns", "merge_system", "drop_special"}
 """The fixes that decide how a row is read or rendered."""
-_VERSION = 5
+_VERSION = 6
 """Part of every name in the cache; raised when the pass itself changes."""
 
 

@@ -96,6 +96,29 @@ def test_of_several_answers_the_first_is_trained_and_the_row_counted(table, row)
     assert read_conversation(row, detect(opened).mapping).notes == ("extra_answers",)
 
 
+@pytest.mark.parametrize("row", [
+    {"prompt": "Ask.", "responses": ["No.", "Reply."], "ranks": [2, 1]},
+    {"prompt": "Ask.", "responses": ["No.", "Reply.", "Hm."], "scores": [0.1, 0.9, 0.5]},
+    {"question": "Ask.", "answers": [
+        {"author": "a", "pm_score": 3, "selected": False, "text": "No."},
+        {"author": "b", "pm_score": 1, "selected": True, "text": "Reply."},
+    ]},
+    {"instruction": "Ask.", "completions": [
+        {"model": "a", "response": "No.", "overall_score": 2.0},
+        {"model": "b", "response": "Reply.", "overall_score": 9.5},
+    ]},
+])  # fmt: skip
+def test_of_several_answers_with_ranks_or_scores_the_best_is_trained(table, row):
+    opened = table(row)
+    assert read(opened) == PAIR
+    assert set(read_conversation(row, detect(opened).mapping).notes) & {"extra_answers", "extra_entries"}
+
+
+def test_turns_with_scores_stay_in_their_order(table):
+    turns = [{"role": "user", "content": "Ask.", "score": 1}, {"role": "assistant", "content": "Reply.", "score": 5}]
+    assert read(table({"prompt": "Ask.", "completion": turns, "scores": [1, 2]})) == PAIR
+
+
 @pytest.mark.parametrize("cell", [
     '{"text": ["Reply.", "A reply."], "answer_start": [4, 9]}',
     "{'text': array(['Reply.', 'A reply.'], dtype=object), 'answer_start': array([4, 9], dtype=int32)}",

@@ -164,7 +164,8 @@ def test_a_line_in_an_answer_that_looks_like_another_speaker_stays_in_it():
 
 def test_of_several_entries_of_a_list_the_first_is_read_and_the_row_counted():
     mapping = MappingConfig(prompt=("tasks.0.q",), completion="tasks.0.a")
-    found = read_conversation({"tasks": [{"q": "a", "a": "b"}, {"q": "c", "a": "d"}]}, mapping)
+    tasks = [{"q": "a", "a": "b", "score": 1}, {"q": "c", "a": "d", "score": 2}]  # of one task, not of the best answer
+    found = read_conversation({"tasks": tasks}, mapping)
     assert [turn.content for turn in found.turns] == ["a", "b"]
     assert found.notes == ("extra_entries",)
 

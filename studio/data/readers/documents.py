@@ -11,7 +11,7 @@ from typing import Any
 from studio.data.marks import MESSAGE_KEYS
 from studio.data.readers import base
 from studio.data.readers.base import BadRow, InMemoryReader, Reader, RepairedRow, Row, as_row
-from studio.data.readers.lines import RowPerLine, json_row, parsed_line
+from studio.data.readers.lines import MAX_LITERAL, RowPerLine, json_row, parsed_line
 from studio.data.vocabulary import VOCABULARY
 from studio.errors import DataError
 from studio.i18n import message
@@ -57,7 +57,7 @@ def reader(path: Path, encoding: str) -> Reader:
             return RowPerLine(path, encoding, json_row)
         if lines and all(_value(line, python=True) is not None for line in lines):
             python = RowPerLine(path, encoding, partial(json_row, python=True))
-            python.notes.append(message("data.python_lines"))
+            python.notes.append(message("data.python_literals"))
             return python
         raise
 
@@ -90,7 +90,14 @@ class JsonDocuments(InMemoryReader):
                 raise DataError("data.too_many_values", name=self.path.name, most=MAX_VALUES)
             if any(run > base.MAX_ROW_BYTES for run in _runs(text)):
                 raise DataError("data.long_value", name=self.path.name, most=base.MAX_ROW_BYTES)
-        values = list(self._values(text.strip("\0")))
+        try:
+            values = list(self._values(text.strip("\0")))
+        except DataError:
+            literal = _value(text, python=True) if len(text) <= MAX_LITERAL else None
+            if literal is None:
+                raise
+            values = [literal]
+            self.notes.append(message("data.python_literals"))
         if not values:
             raise DataError("data.empty", name=self.path.name)
         if not any(isinstance(value, dict | list) for value in values):
