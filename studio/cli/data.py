@@ -11,6 +11,7 @@ from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, Settings, out, print_plain, text
 from studio.config import RunConfig, SourceConfig
 from studio.data import speech_levels
+from studio.errors import DataError
 
 app = typer.Typer(help=text("cli.data"), no_args_is_help=True)
 
@@ -45,8 +46,13 @@ def inspect(
 
     config = data_config(name, model, settings, encoding, sheet)
     table = prepare.table(config.data)
-    with console.reading_progress(as_json) as on_progress:
-        report = prepare.inspect(config, on_progress)
+    try:
+        with console.reading_progress(as_json) as on_progress:
+            report = prepare.inspect(config, on_progress)
+    except DataError:
+        if not as_json:
+            console.print_messages(table.notes, "yellow")  # how the file was read may be why
+        raise
     detected = report.detected
     if as_json:
         console.print_json(

@@ -167,3 +167,17 @@ def test_what_pythons_writer_writes_is_read_back(tmp_path, delimiter, quoting):
         writer = csv.writer(file, delimiter=delimiter, quoting=quoting)
         writer.writerows([["q", "a"], *rows])
     assert values(source.open_file(path)) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "is_told"),
+    [
+        ("Hello there.,Good day to you!\nHow are you?,Fine.\n", True),
+        ("잘 지내?,그럼\n뭐 해?,놀아\n", True),
+        ("question,Your answer?\nHow are you?,Fine.\n", False),
+        ("greeting,reply\nHow are you?,Fine.\n", False),
+        ("What is it like?\nHow are you?\n", False),
+    ],
+)
+def test_a_first_line_that_reads_like_a_row_is_told(read, content, is_told):
+    assert ("data.header_reads_like_row" in keys(read("a.csv", content))) is is_told

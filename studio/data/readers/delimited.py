@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from studio.data.readers.base import MAX_COLUMNS, MAX_ROW_BYTES, BadRow, OnProgress, RepairedRow, Row, require_unique
 from studio.data.readers.lines import LineReader, read_lines
+from studio.data.vocabulary import VOCABULARY
 from studio.errors import DataError
 from studio.i18n import Message, message
 
@@ -34,6 +35,9 @@ _CHUNK = 16 << 20
 _CONSISTENT = 0.995
 _SEP = re.compile(rb'"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
 """The line that tells Excel the separator, above the header."""
+_READS = re.compile(r"[.?!\u2026\u3002\uff1f\uff01][\"'\u201d\u2019)]*\Z|.{60}", re.DOTALL).search
+"""Finds in a cell what names of columns seldom have: the end of a sentence, or sixty letters."""
+_KNOWN = frozenset(name for names in VOCABULARY["columns"].values() for name in names)
 _ERRORS = 100
 """Misplaced quotes after which a way of reading is given up."""
 _RETURN = re.compile(rb"(?<=\r)(?!\n)(?=.)", re.DOTALL)
@@ -103,6 +107,8 @@ class Delimited(LineReader):
         if len(self._names) > MAX_COLUMNS:
             raise DataError("data.too_many_columns", name=path.name, count=len(self._names), most=MAX_COLUMNS)
         require_unique(path.name, filter(None, self._names))
+        if len(self._names) > 1 and not _KNOWN & {*map(str.lower, self._names)} and any(map(_READS, self._names)):
+            self.notes.append(message("data.header_reads_like_row"))
         self._name_columns()
 
     def _name_columns(self) -> None:
