@@ -1,9 +1,10 @@
 """The app's Blocks, in which answers that come late change nothing: a page shows one state, not parts of several.
 
-Events of a session run at the same time, and what they return reaches the browser in another order than they began.
+Events of a session run at the same time, begin in another order than a browser has sent them (see `start.js`), and
+what they return reaches it in another one.
 Four rules decide, here and nowhere else, what of it still counts:
 
-1. Of the calls of one handler, those that began before another one that has answered are late.
+1. Of the calls of one handler, those that were sent before another one that has answered are late.
 2. A handler marked as a `view` of some states shows what follows from them: its call is late once a handler that is
    no view has written one of them.
 3. An answer's states are written at once. Its other values, which Gradio prepares one after another in other threads,
@@ -61,6 +62,7 @@ class _Call:
     session: "_Session"
     handler: Handler
     number: int
+    """As its browser counts what it sends; for a client of the API, in the order in which calls begin."""
     states: dict[int, int]
     """The revisions of the states that it is a view of, by the component's id."""
     in_browser: bool
@@ -118,10 +120,12 @@ class _Session:
     """The calls of generators by the id of their event."""
 
     def begin(self, handler: Handler, request: Any) -> _Call:
+        headers = getattr(request, "headers", {})
+        number = headers.get("x-restyle-event", "")[:15]
         self.calls += 1
         states = {id: self.revisions.get(id, 0) for id in getattr(handler, "view_of", ())}
-        in_browser = getattr(request, "headers", {}).get("x-gradio-user") == "app"
-        return _Call(self, handler, self.calls, states, in_browser)
+        in_browser = headers.get("x-gradio-user") == "app"
+        return _Call(self, handler, int(number) if number.isdecimal() else self.calls, states, in_browser)
 
 
 _call: ContextVar[_Call | None] = ContextVar("_call", default=None)

@@ -12,3 +12,14 @@ for (const part of ['dependencies', 'components'])
 const setTimer = window.setTimeout;
 window.setTimeout = (callback, delay, ...values) =>
   values[0]?.msg && values[0].event_id ? callback(...values) : setTimer(callback, delay, ...values);
+
+// Events reach the server, and begin there, in another order than they were sent in: over several connections, and from
+// a queue that Gradio shuffles. `page.py` reads from the number of each which one is newer.
+const send = window.fetch;
+let sent = 0;
+window.fetch = (address, options = {}) => {
+  if (!String(address).includes('/queue/join')) return send(address, options);
+  const headers = new Headers(options.headers);
+  headers.set('x-restyle-event', ++sent);
+  return send(address, {...options, headers});
+};

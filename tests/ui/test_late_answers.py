@@ -89,6 +89,9 @@ def app_in_browser():
         go_on[name].wait(20)
         return name
 
+    def echo(name: str) -> str:
+        return name
+
     def stream() -> Iterator[list]:
         yield ["streamed", 150]
         go_on["stream"].wait(20)
@@ -97,6 +100,8 @@ def app_in_browser():
         html = gr.HTML(elem_id="answer")
         for name in ("older", "newer"):
             gr.Button(name).click(functools.partial(answer, name), None, html, concurrency_limit=None)
+        for name in ("sent first", "sent last"):
+            gr.Button(name).click(echo, gr.State(name), html, concurrency_limit=None)
         inputs = gr.Textbox(interactive=True, elem_id="typed"), gr.Slider(0, 200, interactive=True, elem_id="moved")
         gr.Button("stream").click(stream, None, list(inputs)).then(lambda: "over", None, html)
     _, url, _ = launch.launch(page, prevent_thread_lock=True, quiet=True)
@@ -190,6 +195,24 @@ def test_a_busy_browser_shows_the_answers_in_the_order_in_which_they_were_sent(a
     expect(page.locator("#answer")).to_have_text("newer")
     page.wait_for_timeout(3500)
     expect(page.locator("#answer")).to_have_text("newer")
+    page.close()
+
+
+def test_an_event_that_reaches_the_server_late_does_not_undo_one_that_was_sent_after_it(app_in_browser, browser):
+    _, url = app_in_browser
+    page = browser.new_page()
+    page.goto(url)
+    held = []
+    page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    page.get_by_role("button", name="sent first").click()
+    while not held:
+        page.wait_for_timeout(50)
+    page.get_by_role("button", name="sent last").click()
+    expect(page.locator("#answer")).to_have_text("sent last")
+    with page.expect_response("**/queue/join*"):
+        held[0].continue_()
+    page.wait_for_timeout(1500)
+    expect(page.locator("#answer")).to_have_text("sent last")
     page.close()
 
 
