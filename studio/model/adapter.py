@@ -10,7 +10,7 @@ from typing import Any
 from studio.config import LoraSettings, ModelConfig
 from studio.errors import CompareError, RunError
 from studio.files import replace_file, replace_folder, sha256
-from studio.model import device_loss, limits, load, multi_adapter, probe, processes
+from studio.model import device_loss, libraries, limits, load, multi_adapter, probe, processes
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS, SavedAdapter
 from studio.model.hardware import random_state, release_memory, set_random_state
 from studio.model.load import Loaded, Located
@@ -43,7 +43,9 @@ class ModelHost:
         """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
         key = (located.path, config.precision, config.quantization, config.attention)
         if self.loaded is None or self._key != key:
-            self.release()
+            libraries.require()
+            if self.loaded is not None:
+                self.release()
             self.loaded = load.load(config, located)
             rows = limits.embedding_rows(self.loaded.model)
             limits.require_embeddings(self.loaded.tokenizer, rows, located.id)

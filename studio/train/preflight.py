@@ -13,7 +13,7 @@ from studio.data.health import Report
 from studio.errors import RunError, StudioError
 from studio.files import home
 from studio.i18n import Message, message
-from studio.model import catalogue, estimate, limits, load, skeleton, weights
+from studio.model import catalogue, estimate, libraries, limits, load, skeleton, weights
 from studio.model.hardware import Choice
 from studio.train import plan, samples
 from studio.train.plan import Plan
@@ -78,6 +78,7 @@ def check(
         with contextlib.suppress(StudioError):
             located = load.locate(config.model)
     if located:
+        libraries.require()
         if left := attempt(lambda: weights.check(located.path, located.id)):
             names = ", ".join(left[:3])
             warnings.append(message("log.unused_weights", id=located.id, count=len(left), names=names))

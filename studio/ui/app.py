@@ -13,6 +13,7 @@ from studio import presets, runs
 from studio.config import RunConfig
 from studio.errors import StudioError
 from studio.i18n import DEFAULT_LANGUAGE, LANGUAGES, text
+from studio.model import libraries
 from studio.ui import clock, hosts, launch, preset_choices, settings_file, status_views, views
 from studio.ui import following as follow
 from studio.ui import frame as frames
@@ -189,6 +190,10 @@ def _connect(
         run = gpu.thread().start_run(presets.load(presets.QUICKSTART))
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
+    def begin_imports() -> None:
+        """Import what a training needs while somebody reads the page, which has shown its rows by now."""
+        libraries.begin()
+
     def choose_own() -> dict[Any, Any]:
         return {tabs: gr.update(selected="data"), data_tab.source.kind: "file", **hero.visibility(first, False)}
 
@@ -222,7 +227,8 @@ def _connect(
     of_others = comparing.connect(views_tab, frame, compare_item)
     page.load(ballot.marked, views_tab.vote.mark, views_tab.vote.mark, **_QUIET)
     runs_events.connect(library, frame, runs_item, tabs)
-    read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
+    opened = read_data(page.load(open_page, frame.draft, list(dict.fromkeys(everything)), **_QUIET))
+    opened.then(begin_imports, None, None, **_QUIET)
 
     to_show = [train_tab.recipe.preset, tabs, first.card]
     chosen = first.presets.input(choose_preset, first.presets, to_show, trigger_mode="always_last", **_QUIET)

@@ -1,6 +1,6 @@
-"""What a browser runs before Gradio's own scripts, and in place of a part of them.
+"""What a browser gets besides Gradio's files, and in place of a part of them: scripts, and the page's fonts.
 
-Both depend on what Gradio sends; where that changes, they change nothing, and tests over a real page fail.
+The scripts depend on what Gradio sends; where that changes, they change nothing, and tests over a real page fail.
 """
 
 import functools
@@ -11,6 +11,8 @@ from typing import Any
 from markupsafe import Markup
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from studio.ui import theme
 
 _SEARCH = re.compile(
     r"function ([\w$]+)\(e,t\)\{if\(e\.id===t\)return e;"
@@ -59,6 +61,27 @@ class IndexedSearch:
         headers = {"Cache-Control": "max-age=3600"}
         answer = self.app if script is None else Response(script, headers=headers, media_type="text/javascript")
         await answer(scope, receive, send)
+
+
+class Fonts:
+    """Serves the page's fonts beside Gradio's files; their addresses change with them, so a browser keeps them."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        folder, _, name = scope["path"].rpartition("/") if scope["type"] == "http" else ("", "", "")
+        font = fonts().get(name) if folder.endswith("/assets") else None
+        headers = {"Cache-Control": "max-age=31536000, immutable"}
+        answer = self.app if font is None else Response(font, headers=headers, media_type="font/woff2")
+        await answer(scope, receive, send)
+
+
+@functools.cache
+def fonts() -> dict[str, bytes]:
+    """Return the page's fonts by the names of their files."""
+    return {path.name: path.read_bytes() for path in theme.FONT_FOLDER.glob("*.woff2")}
 
 
 @functools.cache

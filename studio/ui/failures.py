@@ -17,6 +17,9 @@ from studio.ui.words import class_of
 
 log = logging.getLogger(__name__)
 
+LEAST_SECONDS, CHARACTERS_PER_SECOND = 5, 10
+"""How long a message stays: a slow reader takes in twice as many characters in a second."""
+
 
 def lines(message: Message, language: str) -> list[str]:
     """Return the lines of a message (what happened, why, what to do); a setting's path becomes its title."""
@@ -34,10 +37,12 @@ def _titled(path: str, language: str) -> str:
 
 
 def warn(message: Message, language: str) -> None:
-    """Show a message over the page until it is closed."""
-    first, *rest = (html.escape(line) for line in lines(message, language))
+    """Show a message under the page until it is closed, or for as long as it takes to read it twice."""
+    said = lines(message, language)
+    first, *rest = map(html.escape, said)
     title = text("ui.warning", language)  # Gradio puts messages of one kind under one title
-    gr.Warning("<br>".join([f"<strong>{first}</strong>", *rest]), title=title, duration=None)
+    seconds = LEAST_SECONDS + sum(map(len, said)) / CHARACTERS_PER_SECOND
+    gr.Warning("<br>".join([f"<strong>{first}</strong>", *rest]), title=title, duration=seconds)
 
 
 def unexpected(error: Exception) -> Message:

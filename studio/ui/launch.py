@@ -55,6 +55,7 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
         "app_kwargs": {
             "middleware": [
                 Middleware(Gate, door=_door),
+                Middleware(browser_scripts.Fonts),  # they are compressed already
                 Middleware(CompressedPages, compresslevel=5),
                 Middleware(browser_scripts.IndexedSearch),
             ]
@@ -68,7 +69,7 @@ def _look() -> dict[str, Any]:
     return {
         "theme": theme.theme(),
         "css": theme.css(),
-        "head": theme.HEAD,
+        "head": theme.head(),
         "show_error": False,
         "footer_links": [],
         "run_history": False,

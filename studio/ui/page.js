@@ -160,6 +160,16 @@ const mark = () => {
     if (place.textContent !== why) place.textContent = why;
   });
 };
+let messages;  // the page ends above them
+const room = new ResizeObserver(([{target}]) => {
+  document.documentElement.style.setProperty('--messages', `${Math.ceil(target.getBoundingClientRect().height)}px`);
+});
+const makeRoom = () => {
+  const now = document.querySelector('.toast-wrap');
+  if (!now || now === messages) return;
+  if (messages) room.unobserve(messages);
+  room.observe(messages = now);
+};
 let tidying;  // at most ten times a second: a page that streams changes with every token
 new MutationObserver(() => {
   tidying ??= setTimeout(() => {
@@ -167,5 +177,6 @@ new MutationObserver(() => {
     labelAxes();
     roveTabs();
     mark();
+    makeRoom();
   }, 100);
 }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-selected']});

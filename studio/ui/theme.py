@@ -6,8 +6,10 @@ from gradio.themes import Base, sizes
 from gradio.themes.utils.colors import Color
 
 SHEETS = ("page.css", "compare.css", "recipe.css", "runs.css", "export.css")
-HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+FONT_FOLDER = Path(__file__).parent / "fonts"
+"""The page's font in parts, made by `presets/fonts/subset.py`, with its style sheet and license."""
 FONTS = (
+    "Restyle Sans",
     "system-ui",
     "-apple-system",
     "Segoe UI",
@@ -17,7 +19,16 @@ FONTS = (
     "Noto Sans CJK KR",
     "sans-serif",
 )
-MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "D2Coding", "Noto Sans Mono CJK KR", "monospace")
+MONO = (
+    "ui-monospace",
+    "SFMono-Regular",
+    "Menlo",
+    "Consolas",
+    "D2Coding",
+    "Noto Sans Mono CJK KR",
+    "monospace",
+    "Restyle Sans",
+)
 
 _TEAL = Color(
     "#f0fdfa",
@@ -166,6 +177,12 @@ def theme() -> Base:
         color_accent_soft="*primary_50",
         color_accent_soft_dark="*primary_950",
     )
+
+
+def head() -> str:
+    """Return what stands in the page's head."""
+    sheet = (FONT_FOLDER / "fonts.css").read_text(encoding="utf-8")
+    return f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{sheet}</style>'
 
 
 def css() -> str:

@@ -1,10 +1,12 @@
-"""Gradio's search for a component, and the index in its place: the same answers, without going through the tree."""
+"""What browsers get besides Gradio's files: the index in place of its search for a component, and the font."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from gradio.routes import BUILD_PATH_LIB
+from playwright.sync_api import expect
 
 from studio.ui import browser_scripts
 
@@ -28,6 +30,30 @@ def test_the_page_gets_the_script_with_the_index(page_url, script):
     others = [path.name for path in Path(BUILD_PATH_LIB).glob("*.js") if path.name != name]
     assert httpx.get(f"{page_url}assets/{others[0]}").content == (Path(BUILD_PATH_LIB) / others[0]).read_bytes()
     assert httpx.get(f"{page_url}assets/missing.js").status_code == 404
+
+
+@pytest.mark.parametrize(("locale", "parts"), [("en-US", {"latin"}), ("ko-KR", {"latin", "page"})])
+def test_the_page_brings_its_font_in_parts(page_url, browser, locale, parts):
+    page = browser.new_context(locale=locale).new_page()
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(page_url)
+    expect(page.locator("#device")).to_contain_text("ⓘ")
+    page.evaluate("document.fonts.ready.then(() => 0)")
+    faces = page.evaluate("[...document.fonts].filter(face => face.status === 'loaded').map(face => face.family)")
+
+    loaded = [urlsplit(url).path.rpartition("/")[2] for url in requests if ".woff2" in url]
+    assert {face.strip('"') for face in faces} == {"Restyle Sans"}
+    assert {name.partition("-")[0] for name in loaded} == parts
+    assert {urlsplit(url).netloc for url in requests if not url.startswith("data:")} == {urlsplit(page_url).netloc}
+    served = httpx.get(f"{page_url}assets/{loaded[0]}")
+    assert (served.headers["content-type"], served.content[:4]) == ("font/woff2", b"wOF2")
+    assert "immutable" in served.headers["cache-control"]
+    assert sum(map(len, browser_scripts.fonts().values())) < 500_000
+
+    page.locator("h1").evaluate("heading => { heading.append('뷁'); return document.fonts.ready.then(() => 0) }")
+    page.wait_for_function("[...document.fonts].filter(face => face.status === 'loaded').length > " + str(len(faces)))
+    assert any("rest-" in url for url in requests)
 
 
 def test_the_index_gives_the_answers_of_the_search_while_the_tree_changes(browser, script):
