@@ -1,5 +1,6 @@
 """Make rows of chat exports and documents, and write them as JSON lines."""
 
+import functools
 import itertools
 import json
 from collections import Counter
@@ -13,18 +14,21 @@ from studio.data.language import share_of_hangul
 from studio.errors import DataError
 from studio.i18n import Message as Text
 from studio.i18n import listed, message
-from studio.material import chats, conversations, documents, privacy, recipes, slack
+from studio.material import chats, conversations, documents, privacy, recipes, rewriting, slack
 from studio.material.documents import Document
 from studio.material.message import TEXT, Message
 from studio.material.parts import Part, walk
 from studio.material.passages import passages
+from studio.material.rewriting import RewritingRecipe, Writer
 from studio.material.scrub import Example, Scrubber
 from studio.material.tokens import TokenCounter
 
 OnProgress = Callable[[float], None]
 Scrub = Callable[[str, str], str]
 CHAT = "chat"
-RECIPES = (CHAT, *recipes.RECIPES)
+RECIPES = (CHAT, *recipes.RECIPES, *rewriting.NAMES)
+_READING_SHARE = 0.1
+"""Share of the progress until a model begins to write."""
 _PROGRESS_EVERY = 500
 """Texts between two calls of `on_progress`."""
 _SAMPLE = 2_000
@@ -52,6 +56,10 @@ class Request:
     most_tokens: int = 384
     """Tokens of a passage, and about the most of a conversation."""
     encoding: str | None = None
+    instruction: str | None = None
+    """What a model is asked by the recipes of `rewriting`; None for the default in the language of the material."""
+    limit: int | None = None
+    """Most passages for those recipes, evenly spaced."""
 
 
 @dataclass
@@ -162,11 +170,16 @@ def needs_speaker(request: Request, material: Material) -> bool:
 
 
 def make(
-    request: Request, out: Path, material: Material | None = None, on_progress: OnProgress = lambda share: None
+    request: Request,
+    out: Path,
+    material: Material | None = None,
+    on_progress: OnProgress = lambda share: None,
+    writer: Writer | None = None,
 ) -> Summary:
     """Write the rows to `out`; `material` is what `read` returned. Raises DataError where no row comes of it.
 
-    `on_progress` gets the share done, and may raise to end the work: no file is written then.
+    `on_progress` gets the share done, and may raise to end the work: no file is written then. The recipes of
+    `rewriting` need a `writer`.
     """
     material = material or read(request)
     summary = material.summary
@@ -187,7 +200,9 @@ def make(
     summary.recipe = request.recipe or (CHAT if summary.speakers else "beginning")
     summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
     scrubber = _scrubber(request, material, speaker)
-    scrub = _with_progress(scrubber.scrub, material, on_progress)
+    asks_model = summary.recipe in rewriting.NAMES
+    reading_share = _READING_SHARE if asks_model else 1.0
+    scrub = _with_progress(scrubber.scrub, material, lambda share: on_progress(share * reading_share))
     tokens = TokenCounter(request.model, _texts(material))
     summary.notes = [_without_names(note, scrubber) for note in summary.notes] + tokens.notes
     if summary.speakers:
@@ -200,15 +215,33 @@ def make(
         scrubbed = (_scrubbed(chat, scrub) for chat in material.chats.values())
         rows = conversations.rows(scrubbed, speaker, summary.silence.seconds, most, summary.left_out)
     else:
-        rows = _passage_rows(request, material, speaker, scrub, tokens)
+        recipe: recipes.Recipe
+        if asks_model:
+            assert writer is not None
+            instruction = request.instruction or rewriting.INSTRUCTIONS[summary.recipe][_language(material)]
+            most = request.most_tokens
+            writing = lambda share: on_progress(_READING_SHARE + (1 - _READING_SHARE) * share)  # noqa: E731
+            recipe = RewritingRecipe(summary.recipe, instruction, writer, tokens, most, writing)
+        else:
+            recipe = recipes.RECIPES[summary.recipe]()
+        rows = _passage_rows(request, material, speaker, scrub, tokens, recipe)
     summary.rows = write(_with_scrubbed_files(rows, scrubber), out)
     summary.replaced, summary.different, summary.examples = scrubber.counts, scrubber.different, scrubber.examples
     summary.left_out = +summary.left_out
     if not summary.rows and summary.recipe == CHAT:
         raise DataError("material.no_rows", speaker=speaker, count=summary.messages)
     if not summary.rows:
-        raise DataError("material.no_passages", count=summary.left_out.total())
+        raise DataError("material.no_passages", count=summary.left_out.total(), kinds=_counted(summary.left_out))
     return summary
+
+
+def _counted(left_out: Counter[str]) -> Text:
+    """Return what was left out by kind, as one text."""
+    first, *rest = (
+        message("material.counted", kind=message(f"material.left_out.{kind}"), count=f"{count:,}")
+        for kind, count in left_out.most_common() or [("short", 0)]
+    )
+    return functools.reduce(lambda before, after: message("material.joined", first=before, rest=after), rest, first)
 
 
 def _without_names(note: Text, scrubber: Scrubber) -> Text:
@@ -224,7 +257,7 @@ def _silence(request: Request, material: Material) -> conversations.Silence:
 
 
 def _passage_rows(
-    request: Request, material: Material, speaker: str, scrub: Scrub, tokens: TokenCounter
+    request: Request, material: Material, speaker: str, scrub: Scrub, tokens: TokenCounter, recipe: recipes.Recipe
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of documents, and of what the speaker writes in chats."""
     summary = material.summary
@@ -235,9 +268,12 @@ def _passage_rows(
         Document(text.file, [replace(block, text=scrub(block.text, block.place)) for block in text.blocks])
         for text in texts
     ]
-    recipe = recipes.RECIPES[summary.recipe]()
     least, most = request.least_tokens, request.most_tokens
-    yield from recipe.rows(list(passages(scrubbed, tokens, least, most, summary.left_out)), summary.left_out)
+    chosen = list(passages(scrubbed, tokens, least, most, summary.left_out))
+    if summary.recipe in rewriting.NAMES and request.limit and len(chosen) > request.limit:
+        summary.left_out["not_chosen"] += len(chosen) - request.limit
+        chosen = [chosen[at * len(chosen) // request.limit] for at in range(request.limit)]
+    yield from recipe.rows(chosen, summary.left_out)
     summary.notes += recipe.notes
 
 
@@ -270,12 +306,15 @@ def _texts(material: Material) -> list[str]:
     return entries[:: max(1, len(entries) // _SAMPLE)]
 
 
+def _language(material: Material) -> str:
+    """Return the language that most of the material is in."""
+    return "ko" if share_of_hangul("".join(_texts(material))[:200_000]) > 0.3 else "en"
+
+
 def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:
-    sample = "".join(_texts(material))[:200_000]
-    language = "ko" if share_of_hangul(sample) > 0.3 else "en"
     others = [name for name in material.summary.speakers if name != speaker]
     keep = request.keep if material.summary.is_scrubbed else frozenset(privacy.KINDS)
-    return Scrubber(others, language, keep)
+    return Scrubber(others, _language(material), keep)
 
 
 def _with_progress(scrub: Scrub, material: Material, on_progress: OnProgress) -> Scrub:
