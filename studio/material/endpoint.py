@@ -112,6 +112,8 @@ class Endpoint:
 class EndpointWriter:
     """Lets an endpoint answer, once the cost was confirmed."""
 
+    kind = "endpoint"
+
     def __init__(self, endpoint: Endpoint, confirmed: Cost | None = None):
         self._endpoint, self._confirmed = endpoint, confirmed
         self.notes: list[Message] = []

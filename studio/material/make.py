@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import files
+from studio.data import provenance
 from studio.data.language import share_of_hangul
 from studio.errors import DataError
 from studio.i18n import Message as Text
@@ -26,7 +27,7 @@ from studio.material.tokens import TokenCounter
 OnProgress = Callable[[float], None]
 Scrub = Callable[[str, str], str]
 CHAT = "chat"
-RECIPES = (CHAT, *recipes.RECIPES, *rewriting.NAMES)
+RECIPES = provenance.RECIPES
 _READING_SHARE = 0.1
 """Share of the progress until a model begins to write."""
 _PROGRESS_EVERY = 500
@@ -91,6 +92,8 @@ class Material:
     chats: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
     """Messages of text by the file that was given and the chat in it, in order of time."""
     documents: list[Document] = field(default_factory=list)
+    formats: dict[str, str] = field(default_factory=dict)
+    """What each file was read as."""
     summary: Summary = field(default_factory=Summary)
 
 
@@ -129,6 +132,7 @@ def _read_part(part: Part, request: Request, material: Material, in_order: set[t
             _read_document(part, request, material)
         return
     summary.formats[module.NAME] += 1
+    material.formats[part.name] = module.NAME
     for entry in module.read(part):
         summary.messages += 1
         if entry.kind == TEXT and not entry.speaker:
@@ -151,7 +155,8 @@ def _read_document(part: Part, request: Request, material: Material) -> None:
         raise DataError("material.empty", name=part.name)
     document = documents.read(part, summary.left_out) if request.recipe != CHAT else None
     if document is not None:
-        summary.formats[part.suffix.removeprefix(".") or "pdf"] += 1
+        material.formats[part.name] = part.suffix.removeprefix(".") or "pdf"
+        summary.formats[material.formats[part.name]] += 1
         material.documents.append(document)
         return
     if part.is_given:
@@ -225,13 +230,15 @@ def make(
         else:
             recipe = recipes.RECIPES[summary.recipe]()
         rows = _passage_rows(request, material, speaker, scrub, tokens, recipe)
-    summary.rows = write(_with_scrubbed_files(rows, scrubber), out)
+    summary.rows = write(_with_origin(rows, material, scrubber), out)
     summary.replaced, summary.different, summary.examples = scrubber.counts, scrubber.different, scrubber.examples
     summary.left_out = +summary.left_out
     if not summary.rows and summary.recipe == CHAT:
         raise DataError("material.no_rows", speaker=speaker, count=summary.messages)
     if not summary.rows:
         raise DataError("material.no_passages", count=summary.left_out.total(), kinds=_counted(summary.left_out))
+    if any(summary.left_out[kind] for kind in provenance.DROPPED):
+        provenance.write(out, summary.left_out)
     return summary
 
 
@@ -334,12 +341,12 @@ def _scrubbed(chat: list[Message], scrub: Scrub) -> list[Message]:
     return [entry._replace(text=scrub(entry.text, str(entry.place.number))) for entry in chat]
 
 
-def _with_scrubbed_files(rows: Iterable[dict[str, Any]], scrubber: Scrubber) -> Iterator[dict[str, Any]]:
-    """Yield rows whose file names hold no name either: exports are called after those who talk."""
+def _with_origin(rows: Iterable[dict[str, Any]], material: Material, scrubber: Scrubber) -> Iterator[dict[str, Any]]:
+    """Yield rows with their format, whose file names hold no name either: exports are called after those who talk."""
     names: dict[str, str] = {}
     for row in rows:
         name = row["source"]["file"]
         if name not in names:
             names[name] = scrubber.scrub(name)
-        row["source"]["file"] = names[name]
+        row["source"] |= {"file": names[name], "format": material.formats.get(name, "")}
         yield row

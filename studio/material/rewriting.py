@@ -44,6 +44,8 @@ class Task:
 class Writer(Protocol):
     """What answers prompts: a model on this machine, or an endpoint."""
 
+    kind: str
+    """One of `provenance.WRITERS`."""
     notes: list[Message]
     """What the reader of the summary should know."""
 
@@ -56,6 +58,8 @@ class Writer(Protocol):
 
 class BaseModelWriter:
     """Lets the GPU thread answer with a base model; `submit` queues a `PromptsRequest` and returns its job."""
+
+    kind = "base"
 
     def __init__(self, model: str, submit: Callable[[PromptsRequest], Any]):
         self._model, self._submit = model, submit
@@ -113,7 +117,8 @@ class RewritingRecipe:
                 left_out[reason] += 1
                 continue
             known.add(prompt)
-            yield {"prompt": prompt, "completion": passage.text, "source": source_of_row(passage, self.name)}
+            origin = {**source_of_row(passage, self.name), "writer": self._writer.kind}
+            yield {"prompt": prompt, "completion": passage.text, "source": origin}
 
 
 def render(instruction: str, text: str) -> str:

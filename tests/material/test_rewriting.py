@@ -14,9 +14,7 @@ from studio.material.make import Request
 from studio.material.pair_filter import clean_answer, reject
 from studio.material.rewriting import BaseModelWriter
 
-STORM = (
-    "Ach, the storm! It took Brun's boat at 4, and seven nets with it, and gave back not a plank, not one, my dears."
-)
+STORM = "Ach, the storm! It took Brun's boat at 4, and seven nets with it, and gave back not a plank, my dears."
 PLAIN_STORM = "A storm destroyed the boat of Brun at 4, with seven nets. Nothing of the boat was recovered."
 RAIN = "비가 왔지 뭐야, 우산도 없이 등대까지 3킬로를 걸었다니까! 신발은 강이 됐고 나는 물고기가 됐지롱."
 PLAIN_RAIN = "비가 왔다. 우산이 없어서 등대까지 3킬로미터를 걸었다. 신발이 물에 젖었다."

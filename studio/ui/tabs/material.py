@@ -38,7 +38,7 @@ class MaterialCard:
                 self.recipe = words.make(
                     gr.Dropdown,
                     label="ui.material.recipe",
-                    choices={name: f"ui.material.recipes.{name}" for name in make.RECIPES},
+                    choices={name: f"material.recipes.{name}" for name in make.RECIPES},
                 )
                 self.silence = words.make(
                     gr.Dropdown,
