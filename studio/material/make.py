@@ -81,6 +81,8 @@ class Summary:
     """Different values that were replaced, by kind."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
     is_scrubbed: bool = False
+    language: str = ""
+    """What most of the material is written in: `ko`, or `en` for all others."""
     silence: conversations.Silence | None = None
     notes: list[Text] = field(default_factory=list)
 
@@ -120,6 +122,7 @@ def read(request: Request, on_progress: OnProgress = lambda share: None) -> Mate
     for key, entries in material.chats.items():
         if key not in in_order:
             entries.sort(key=lambda entry: (entry.at is not None, entry.at))
+    summary.language = _language(material)
     return material
 
 
@@ -223,7 +226,7 @@ def make(
         recipe: recipes.Recipe
         if asks_model:
             assert writer is not None
-            instruction = request.instruction or rewriting.INSTRUCTIONS[summary.recipe][_language(material)]
+            instruction = request.instruction or rewriting.INSTRUCTIONS[summary.recipe][summary.language]
             most = request.most_tokens
             writing = lambda share: on_progress(_READING_SHARE + (1 - _READING_SHARE) * share)  # noqa: E731
             recipe = RewritingRecipe(summary.recipe, instruction, writer, tokens, most, writing)
@@ -321,7 +324,7 @@ def _language(material: Material) -> str:
 def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:
     others = [name for name in material.summary.speakers if name != speaker]
     keep = request.keep if material.summary.is_scrubbed else frozenset(privacy.KINDS)
-    return Scrubber(others, _language(material), keep)
+    return Scrubber(others, material.summary.language, keep)
 
 
 def _with_progress(scrub: Scrub, material: Material, on_progress: OnProgress) -> Scrub:

@@ -1,5 +1,6 @@
 """From a chat export to a run on its rows, in a browser."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,14 @@ def export(path, turns: int = 30):
     return path
 
 
-@pytest.mark.parametrize("language", ["ko-KR"])
-def test_a_chat_becomes_rows_without_numbers_and_is_trained(page_url, browser, home, tmp_path, language):
+def numbers(kept: int = 0, edited: int = 0, dropped: int = 0) -> dict[str, int]:
+    """Return what is said of the eight conversations of the export."""
+    left = 8 - kept - dropped
+    return {"first": 1, "last": 5, "rows": 8, "kept": kept, "edited": edited, "dropped": dropped, "open": left}
+
+
+@pytest.mark.parametrize("language", ["ko-KR", "en-US"])
+def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_url, browser, home, tmp_path, language):
     def say(key, **values):
         return text(key, language[:2], **values)
 
@@ -56,6 +63,25 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained(page_url, browser, h
     expect(report).to_contain_text(say("material.kinds.phone") + ": 30", timeout=SLOW)
     expect(page.locator("#spans")).to_contain_text("그냥 있지롱", timeout=SLOW)
     expect(page.locator("#spans")).not_to_contain_text("010-2345")
+
+    cards, counts = page.locator("#review-cards"), page.locator("#review-counts")
+    expect(cards.get_by_role("listitem")).to_have_count(5)
+    drop = cards.get_by_role("button", name=say("ui.review.drop_row", number=1), exact=True)
+    drop.focus()
+    page.keyboard.press("Enter")
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(dropped=1)))
+    expect(drop).to_be_focused()
+    cards.get_by_role("button", name=say("ui.review.keep_row", number=2), exact=True).click()
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(kept=1, dropped=1)))
+    page.get_by_role("button", name=say("ui.review.undo"), exact=True).click()
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(dropped=1)))
+    cards.get_by_role("button", name=say("ui.review.edit_row", number=3), exact=True).click()
+    row = page.get_by_label(say("ui.review.text"))
+    row.fill(row.input_value().replace("[assistant]\n", "[assistant]\n하하, ", 1))
+    page.get_by_role("button", name=say("ui.review.save"), exact=True).click()
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(kept=1, edited=1, dropped=1)))
+    page.get_by_role("button", name=say("ui.review.use"), exact=True).click()
+    expect(page.locator("#structure")).to_contain_text(say("ui.structure.rows", n=7), timeout=SLOW)
     assert page.errors == []
 
     page.get_by_role("tab", name=say("ui.tabs.train")).click()
@@ -64,9 +90,21 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained(page_url, browser, h
     run = runs.find("last")
     written = b"".join(path.read_bytes() for path in run.path.rglob("*") if path.is_file())
     rows = Path(run.config().data.source.name).read_text(encoding="utf-8")
-    assert rows.count("그냥 있지롱") == 30
+    assert len(rows.splitlines()) == 7
+    assert rows.count("하하, ") == 1
+    origin = run.resolved()["material"]
+    assert origin["recipes"].keys() == {"chat"}
+    assert (origin["edited"], origin["dropped"]) == (1, 1)
     assert "2345-67" not in rows
     assert "지연" not in rows
     assert b"2345-67" not in written
     assert "지연".encode() not in written
+
+    page.get_by_role("tab", name=say("ui.tabs.compare")).click()
+    page.locator("#prompt textarea").fill("뭐 해?")
+    page.get_by_role("button", name=say("ui.compare.go"), exact=True).click()
+    for side in ("before", "after"):
+        expect(page.locator(f"#caption-{side}")).to_contain_text(re.compile(r"\d"), timeout=SLOW)
+    expect(page.get_by_role("button", name=say("ui.compare.go"), exact=True)).to_be_enabled(timeout=SLOW)
+    assert page.errors == []
     page.context.close()
