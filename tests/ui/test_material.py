@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import endpoint_stand_in
 import pytest
 from playwright.sync_api import expect
 from test_journey import SLOW, open_page
@@ -106,5 +107,45 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_ur
     for side in ("before", "after"):
         expect(page.locator(f"#caption-{side}")).to_contain_text(re.compile(r"\d"), timeout=SLOW)
     expect(page.get_by_role("button", name=say("ui.compare.go"), exact=True)).to_be_enabled(timeout=SLOW)
+    assert page.errors == []
+    page.context.close()
+
+
+def test_an_endpoint_is_sent_nothing_before_the_press_and_its_key_is_not_kept(page_url, browser, home, tmp_path):
+    document = tmp_path / "keeper.txt"
+    days = ("Monday", "Tuesday", "Wednesday", "Thursday")
+    passage = "On {day} the keeper Halvard climbs the tower, trims the lamp and counts {ships} ships on the way home."
+    passages = [passage.format(day=day, ships=ships) for ships, day in enumerate(days * 4, 9)]
+    document.write_text("\n\n".join(passages), encoding="utf-8")
+    page = open_page(browser, page_url)
+    page.get_by_role("button", name=text("ui.material.title")).click()
+    report = page.locator("#material-report")
+    page.locator("#material input[type=file]").set_input_files(document)
+    expect(report).to_contain_text("txt (1)", timeout=SLOW)
+    page.get_by_label(text("ui.material.recipe"), exact=True).click()
+    page.get_by_role("option", name=text("material.recipes.plain")).click()
+    expect(page.get_by_label(text("ui.material.instruction"))).to_have_value(re.compile("neutral language"))
+    page.get_by_text(text("ui.material.writers.endpoint"), exact=True).click()
+    with endpoint_stand_in.serve() as stand_in:
+        stand_in.failures = [endpoint_stand_in.fail(401, "invalid_api_key")] * 4
+        page.get_by_label(text("ui.material.address"), exact=True).fill(stand_in.url)
+        page.get_by_label(text("ui.material.endpoint_model"), exact=True).fill("small")
+        key = page.get_by_label(text("ui.material.key"))
+        go = page.get_by_role("button", name=text("ui.material.go"), exact=True)
+        send = page.get_by_role("button", name=text("ui.material.send"), exact=True)
+        for outcome in ("401", "Made"):
+            key.fill(endpoint_stand_in.KEY)
+            go.click()
+            expect(report).to_contain_text(text("ui.material.not_sent"), timeout=SLOW)
+            before = len(stand_in.requests)
+            send.click()
+            expect(report).to_contain_text(outcome, timeout=SLOW)
+            expect(key).to_have_value("")
+            assert len(stand_in.requests) > before
+            stand_in.failures.clear()
+    expect(page.locator("#review-cards")).to_contain_text("It is reported", timeout=SLOW)
+    assert endpoint_stand_in.KEY not in page.content()
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert endpoint_stand_in.KEY.encode() not in written
     assert page.errors == []
     page.context.close()
