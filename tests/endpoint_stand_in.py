@@ -14,11 +14,8 @@ def plainly(prompt: str) -> str:
     """Say a passage in other words, as far as a rule can: two words of three stay, and all numbers."""
     passage = prompt.rpartition("Text:\n")[2]
     words = re.findall(r"\w+", passage)
-    return (
-        "It is reported: "
-        + ", ".join(word for number, word in enumerate(words) if number % 3 != 1 or word.isdigit())
-        + "."
-    )
+    kept = [word for number, word in enumerate(words) if number % 3 != 1 or word.isdigit()]
+    return f"It is reported: {', '.join(kept)}."
 
 
 class StandIn:
@@ -98,6 +95,7 @@ def serve() -> Iterator[StandIn]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *given: None  # whoever asked has gone
     stand_in.url = f"http://127.0.0.1:{server.server_port}/v1"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:

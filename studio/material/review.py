@@ -4,6 +4,7 @@ Each decision is appended to a journal beside the rows, which themselves never c
 written to another file.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -72,7 +73,10 @@ class Review:
         original = provenance.read(path).get("original")
         if isinstance(original, str) and (path.parent / Path(original).name).is_file():
             path = path.parent / Path(original).name
-        self.path, self._table = path, source.open_file(path)
+        if not path.is_file():
+            raise DataError("data.no_file", path=path.name)
+        state = path.stat()
+        self.path, self._table = path, _open_table(path, state.st_mtime_ns, state.st_size)
         if not provenance.is_of_material(self._table):
             raise DataError("material.not_made", name=path.name)
         self._journal = Journal(path.with_name(f"{path.stem}.review.jsonl"))
@@ -153,6 +157,12 @@ class Review:
             else:
                 decision.state = entry["action"]
         return decisions
+
+
+@functools.lru_cache(maxsize=4)
+def _open_table(path: Path, changed: int, size: int) -> source.Table:
+    """Open the rows; a table knows where each row begins, which takes a pass over the file."""
+    return source.open_file(path)
 
 
 def _card(number: int, row: Any, decision: _Decision) -> Card:

@@ -55,6 +55,7 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_ur
     expect(go).to_be_disabled()
 
     page.locator("#material button:has(svg)").last.click()  # empties the list
+    expect(report.get_by_role("alert")).to_have_count(0)
     files.set_input_files(export(tmp_path / "KakaoTalk_지연.txt"))
     expect(report).to_contain_text(say("material.read_as", formats="KakaoTalk (1)"), timeout=SLOW)
     expect(go).to_be_disabled()  # nobody was chosen
@@ -79,6 +80,7 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_ur
     cards.get_by_role("button", name=say("ui.review.edit_row", number=3), exact=True).click()
     row = page.get_by_label(say("ui.review.text"))
     row.fill(row.input_value().replace("[assistant]\n", "[assistant]\n하하, ", 1))
+    expect(row).to_be_focused()
     page.get_by_role("button", name=say("ui.review.save"), exact=True).click()
     expect(counts).to_contain_text(say("ui.review.counts", **numbers(kept=1, edited=1, dropped=1)))
     page.get_by_role("button", name=say("ui.review.use"), exact=True).click()

@@ -10,6 +10,7 @@ import gradio as gr
 
 from studio.data import provenance
 from studio.errors import DataError
+from studio.files import home
 from studio.material import review as reviewing
 from studio.material.review import Review
 from studio.ui import launch, material_views, uploads
@@ -32,8 +33,8 @@ _ASK = (
 """Makes the buttons inside the cards events of their component, and keeps the focus when they are drawn again."""
 
 _FOCUS = (
-    "(row) => { const go = () => document.querySelector('#review-editor textarea')?.focus();"
-    " if (row) setTimeout(go, 100); return []; }"
+    "(text) => { const go = () => document.querySelector('#review-editor textarea')?.focus();"
+    " if (text) setTimeout(go, 100); return []; }"
 )
 """Goes to the text of the row that was opened."""
 
@@ -101,7 +102,9 @@ class ReviewCard:
         def open_rows(kind: str, named: str) -> dict[Any, Any]:
             if kind != "file" or not str(named).endswith(".jsonl"):
                 raise DataError("material.not_made", name=uploads.base_name(str(named)))
-            return self.render(Path(named))
+            rows = Path(named)
+            Review(rows)
+            return self.render(rows if rows.parent == home() / "uploads" else keep_rows(rows))
 
         @shown(language)
         def act(path: str, first: int, event: gr.EventData) -> Any:
@@ -153,7 +156,7 @@ class ReviewCard:
         source = [frame.form.parts["data.source.kind"], frame.form.parts["data.source.name"]]
         self.open.click(open_rows, source, self.outputs, **_QUIET)
         acted = self.cards.click(act, at, self.outputs, **_QUIET, trigger_mode="multiple")
-        acted.then(None, self.editing, None, js=_FOCUS)
+        acted.then(None, self.text, None, js=_FOCUS)
         self.save.click(save, [*at, self.editing, self.text], self.outputs, **_QUIET)
         self.leave.click(stepping(0), at, self.outputs, **_QUIET)
         self.undo.click(undo, at, self.outputs, **_QUIET)
