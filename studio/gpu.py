@@ -21,6 +21,7 @@ from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
 from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
+from studio.generation.base_answers import PromptsRequest
 from studio.i18n import message
 from studio.job import Job, as_studio_error, log_to
 from studio.model import device_loss, estimate, libraries, processes
@@ -161,6 +162,12 @@ class GpuThread:
         from studio.evaluate.evaluation_job import evaluate
 
         return self.submit(Job(functools.partial(evaluate, request)))
+
+    def answer_prompts(self, request: PromptsRequest) -> Job:
+        """Queue a base model's answers to prompts; its updates are `PromptsProgress`, the last with all of them."""
+        from studio.generation.base_answers import answer_prompts
+
+        return self.submit(Job(functools.partial(answer_prompts, request)))
 
     def style(self, request: StyleRequest) -> Job:
         """Queue the meter of a run; its updates are a `StyleProgress` after every batch, the last with the report."""

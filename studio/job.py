@@ -18,6 +18,7 @@ from studio.model.adapter import ModelHost
 from studio.runs import Run
 
 log = logging.getLogger(__name__)
+_WAIT_SECONDS = 0.3
 
 
 class _StopEvent(threading.Event):
@@ -46,10 +47,17 @@ class Job:
         self._updates: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.done = threading.Event()  # set when the work has ended, however it did
 
-    def updates(self) -> Iterator[Any]:
-        """Yield the newest update each time; raises StudioError when the job failed."""
+    def updates(self, on_wait: Callable[[], None] | None = None) -> Iterator[Any]:
+        """Yield the newest update each time; raises StudioError when the job failed.
+
+        `on_wait` is called now and then while there is none, and may raise.
+        """
         while True:
-            updates = [self._updates.get()]
+            try:
+                updates = [self._updates.get(timeout=on_wait and _WAIT_SECONDS)]
+            except queue.Empty:
+                on_wait()
+                continue
             with contextlib.suppress(queue.Empty):
                 while True:
                     updates.append(self._updates.get_nowait())

@@ -230,7 +230,7 @@ REAL = (
 
 def test_what_needs_no_network_and_no_gpu_runs(finished_run, tiny_model, tmp_path, monkeypatch):
     found = {tuple(words): None for page in PAGES[: 1 + len(ENGLISH)] for words in commands(page.read_text("utf-8"))}
-    real = [list(words) for words in found if " ".join(words).startswith(REAL)]
+    real = [list(words) for words in found if " ".join(words).startswith(REAL) and not needs_writer(words)]
     (tmp_path / "presets").symlink_to(ROOT / "presets")
     (tmp_path / "run.yaml").write_text(finished_run.config().to_yaml(), encoding="utf-8")
     (tmp_path / "prompts.txt").write_text("What is 3?\n", encoding="utf-8")
@@ -242,6 +242,11 @@ def test_what_needs_no_network_and_no_gpu_runs(finished_run, tiny_model, tmp_pat
         run_here([*words[3:], *model])
     assert (tmp_path / "card.png").is_file()
     assert (tmp_path / "clean.jsonl").is_file()
+
+
+def needs_writer(words: tuple[str, ...]) -> bool:
+    """Whether a command's model has to write text that is of use, which the tiny one does not."""
+    return bool({"plain", "question"} & set(words)) and "--endpoint" not in words
 
 
 def run_here(arguments: list[str]) -> None:

@@ -77,10 +77,10 @@ def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
 
 
 @contextmanager
-def reading_progress(quiet: bool) -> Iterator[Callable[[float], None]]:
+def reading_progress(quiet: bool, phase: str = "phase.reading") -> Iterator[Callable[[float], None]]:
     """Show a progress bar while rows are read; yields the callback for the share."""
-    with progress_bar(quiet=quiet) as bar:
-        task = bar.add_task(text("phase.reading"), total=1.0)
+    with progress_bar(TimeRemainingColumn(), quiet=quiet) as bar:
+        task = bar.add_task(text(phase), total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
 

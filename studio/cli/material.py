@@ -1,5 +1,7 @@
 """The command `data make`: rows of chat exports and documents."""
 
+import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,9 @@ from studio.cli.data import Encoding, Model, app
 from studio.errors import DataError
 
 if TYPE_CHECKING:
+    from studio.material.endpoint import Cost
     from studio.material.make import Summary
+    from studio.material.rewriting import Writer
 
 
 @app.command(help=text("cli.make"))
@@ -26,17 +30,34 @@ def make(
     least: Annotated[int, typer.Option("--min-tokens", min=1, help=text("cli.make_least"))] = 16,
     most: Annotated[int, typer.Option("--max-tokens", min=16, help=text("cli.make_most"))] = 384,
     model: Model = "builtin",
+    instruction: Annotated[str | None, typer.Option("--instruction", help=text("cli.make_instruction"))] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help=text("cli.make_limit"))] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help=text("cli.make_endpoint"))] = None,
+    endpoint_model: Annotated[
+        str | None, typer.Option("--endpoint-model", help=text("cli.make_endpoint_model"))
+    ] = None,
+    key_from: Annotated[
+        str | None, typer.Option("--key-from", metavar="VARIABLE", help=text("cli.make_key_from"))
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help=text("cli.make_yes"))] = False,
     encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
+    from studio.generation.answer_store import Stopped
     from studio.material import make as making
+    from studio.material import rewriting
     from studio.material.conversations import parse_length
+    from studio.material.endpoint import ConfirmationRequired
     from studio.material.privacy import KINDS
 
     if recipe is not None and recipe not in making.RECIPES:
         raise DataError("material.recipe", name=recipe[:40], names=", ".join(making.RECIPES))
     if unknown := [kind for kind in keep or () if kind not in KINDS]:
         raise DataError("material.keep", name=unknown[0][:40], names=", ".join(KINDS))
+    asks_model = recipe in rewriting.NAMES
+    needs_model, needs_endpoint = instruction or limit or endpoint, endpoint_model or key_from or yes
+    if (needs_model and not asks_model) or (needs_endpoint and not endpoint):
+        raise DataError("endpoint.options")
     if least >= most:
         raise DataError("material.tokens", least=least, most=most)
     request = making.Request(
@@ -50,20 +71,54 @@ def make(
         least_tokens=least,
         most_tokens=most,
         encoding=encoding,
+        instruction=instruction,
+        limit=limit,
     )
-    with console.reading_progress(as_json) as on_progress:
-        material = making.read(request, lambda share: on_progress(share / 2))
-        summary = material.summary
-        if making.needs_speaker(request, material):
-            path = None
-        else:
-            making.make(request, path, material, lambda share: on_progress((1 + share) / 2))
+    writer = _writer(model, endpoint, endpoint_model, key_from, yes) if asks_model else None
+    phase = "phase.rewriting" if asks_model else "phase.reading"
+    try:
+        with console.reading_progress(as_json, phase) as on_progress:
+            material = making.read(request, lambda share: on_progress(share / 2))
+            summary = material.summary
+            if making.needs_speaker(request, material):
+                path = None
+            else:
+                making.make(request, path, material, lambda share: on_progress((1 + share) / 2), writer)
+    except ConfirmationRequired as required:
+        _print_cost(required.cost, model, as_json)
+        return
+    except (Stopped, KeyboardInterrupt):
+        console.err.print(text("material.stopped" if asks_model else "cli.cancelled"))
+        raise typer.Exit(130) from None
     if as_json:
         console.print_json(_as_json(summary, path))
     elif path is None:
         _print_speakers(summary)
     else:
         _print_summary(summary, request.keep, path)
+
+
+def _writer(model: str, endpoint: str | None, endpoint_model: str, key_from: str | None, yes: bool) -> "Writer":
+    """Return what writes the prompts: the endpoint if one is named, else the model on the GPU thread."""
+    from studio import gpu
+    from studio.material.endpoint import UNLIMITED, Endpoint, EndpointWriter
+    from studio.material.rewriting import BaseModelWriter
+
+    if endpoint is None:
+        return BaseModelWriter(model, lambda request: gpu.thread().answer_prompts(request))
+    if key_from is not None and not os.environ.get(key_from):
+        raise DataError("endpoint.no_key", name=key_from[:80])
+    key = os.environ[key_from] if key_from else ""
+    return EndpointWriter(Endpoint(endpoint, endpoint_model, key), UNLIMITED if yes else None)
+
+
+def _print_cost(cost: "Cost", model: str, as_json: bool) -> None:
+    if as_json:
+        console.print_json({"rows": 0, "out": None, "cost": dataclasses.asdict(cost)})
+        return
+    tokens = {"prompt_tokens": f"{cost.prompt_tokens:,}", "completion_tokens": f"{cost.completion_tokens:,}"}
+    print_plain(text("material.cost", requests=f"{cost.requests:,}", model=model, **tokens))
+    print_plain(text("material.cost_yes"), "yellow")
 
 
 def _as_json(summary: "Summary", path: Path | None) -> dict[str, Any]:

@@ -127,6 +127,7 @@ def _data_facts(context: ExportContext, notes: list[Message]) -> list[str]:
     if source.kind == "hub":
         facts.append(words("revision", revision=escape_inline(source.revision or "main")))
     facts.append(words("hash", sha256=context.run.resolved().get("data", "–")))
+    facts += _material_facts(context)
     if names := languages_of(context):
         facts.append(words("language", languages=", ".join(names)))
     health = {note.text(): note for note in notes if note.key == "log.rows" or note.key.startswith("problems.")}
@@ -134,6 +135,22 @@ def _data_facts(context: ExportContext, notes: list[Message]) -> list[str]:
     if not any(note.key.startswith("problems.") for note in health.values()):
         facts.append(words("healthy"))
     return facts
+
+
+def _material_facts(context: ExportContext) -> list[str]:
+    """Return how many rows came of which material and recipe; empty for rows that were not made of any."""
+    origin = context.run.resolved().get("material")
+    if not isinstance(origin, dict):
+        return []
+    words, language = partial(_words, context.language), context.language
+    facts = []
+    for name in ("recipes", "formats", "writers"):
+        by_kind = origin.get(name) or {}
+        titles = {kind: kind if name == "formats" else text(f"material.{name}.{kind}", language) for kind in by_kind}
+        if kinds := ", ".join(f"{titles[kind]} ({count:,})" for kind, count in by_kind.items()):
+            facts.append(words(f"made_of.{name}", kinds=escape_inline(kinds)))
+    counts = {name: f"{origin.get(name, 0):,}" for name in ("edited", "dropped", "filtered")}
+    return [*facts, words("made_of.looked", **counts)]
 
 
 def _setting(context: ExportContext, path: str, value: Any) -> str:

@@ -209,14 +209,18 @@ def _batches(
 
 def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[int]:
     """Return the longest possible answer to each prompt, in tokens; raises CompareError where that is none."""
-    config = models.model.config
+    most, longest = max_positions(models.model), [max(map(len, item.ids)) for item in items]
+    if max(longest) >= most:
+        raise CompareError("compare.too_long", tokens=max(longest), most=most)
+    return [most - length for length in longest]
+
+
+def max_positions(model: Any) -> int:
+    """Return the most tokens that prompt and answer may have together."""
+    config = model.config
     embeddings = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
     unlimited = embeddings <= 0  # XLNet has -1
-    max_positions = limits.positions(config.to_dict()) or (sys.maxsize if unlimited else embeddings)
-    longest = [max(map(len, item.ids)) for item in items]
-    if max(longest) >= max_positions:
-        raise CompareError("compare.too_long", tokens=max(longest), most=max_positions)
-    return [max_positions - length for length in longest]
+    return limits.positions(config.to_dict()) or (sys.maxsize if unlimited else embeddings)
 
 
 def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:

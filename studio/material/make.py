@@ -1,5 +1,6 @@
 """Make rows of chat exports and documents, and write them as JSON lines."""
 
+import functools
 import itertools
 import json
 from collections import Counter
@@ -9,22 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from studio import files
+from studio.data import provenance
 from studio.data.language import share_of_hangul
 from studio.errors import DataError
 from studio.i18n import Message as Text
 from studio.i18n import listed, message
-from studio.material import chats, conversations, documents, privacy, recipes, slack
+from studio.material import chats, conversations, documents, privacy, recipes, rewriting, slack
 from studio.material.documents import Document
 from studio.material.message import TEXT, Message
 from studio.material.parts import Part, walk
 from studio.material.passages import passages
+from studio.material.rewriting import RewritingRecipe, Writer
 from studio.material.scrub import Example, Scrubber
 from studio.material.tokens import TokenCounter
 
 OnProgress = Callable[[float], None]
 Scrub = Callable[[str, str], str]
 CHAT = "chat"
-RECIPES = (CHAT, *recipes.RECIPES)
+RECIPES = provenance.RECIPES
+_READING_SHARE = 0.1
+"""Share of the progress until a model begins to write."""
 _PROGRESS_EVERY = 500
 """Texts between two calls of `on_progress`."""
 _SAMPLE = 2_000
@@ -52,6 +57,10 @@ class Request:
     most_tokens: int = 384
     """Tokens of a passage, and about the most of a conversation."""
     encoding: str | None = None
+    instruction: str | None = None
+    """What a model is asked by the recipes of `rewriting`; None for the default in the language of the material."""
+    limit: int | None = None
+    """Most passages for those recipes, evenly spaced."""
 
 
 @dataclass
@@ -72,6 +81,8 @@ class Summary:
     """Different values that were replaced, by kind."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
     is_scrubbed: bool = False
+    language: str = ""
+    """What most of the material is written in: `ko`, or `en` for all others."""
     silence: conversations.Silence | None = None
     notes: list[Text] = field(default_factory=list)
 
@@ -83,6 +94,8 @@ class Material:
     chats: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
     """Messages of text by the file that was given and the chat in it, in order of time."""
     documents: list[Document] = field(default_factory=list)
+    formats: dict[str, str] = field(default_factory=dict)
+    """What each file was read as."""
     summary: Summary = field(default_factory=Summary)
 
 
@@ -109,6 +122,7 @@ def read(request: Request, on_progress: OnProgress = lambda share: None) -> Mate
     for key, entries in material.chats.items():
         if key not in in_order:
             entries.sort(key=lambda entry: (entry.at is not None, entry.at))
+    summary.language = _language(material)
     return material
 
 
@@ -121,6 +135,7 @@ def _read_part(part: Part, request: Request, material: Material, in_order: set[t
             _read_document(part, request, material)
         return
     summary.formats[module.NAME] += 1
+    material.formats[part.name] = module.NAME
     for entry in module.read(part):
         summary.messages += 1
         if entry.kind == TEXT and not entry.speaker:
@@ -143,7 +158,8 @@ def _read_document(part: Part, request: Request, material: Material) -> None:
         raise DataError("material.empty", name=part.name)
     document = documents.read(part, summary.left_out) if request.recipe != CHAT else None
     if document is not None:
-        summary.formats[part.suffix.removeprefix(".") or "pdf"] += 1
+        material.formats[part.name] = part.suffix.removeprefix(".") or "pdf"
+        summary.formats[material.formats[part.name]] += 1
         material.documents.append(document)
         return
     if part.is_given:
@@ -162,11 +178,16 @@ def needs_speaker(request: Request, material: Material) -> bool:
 
 
 def make(
-    request: Request, out: Path, material: Material | None = None, on_progress: OnProgress = lambda share: None
+    request: Request,
+    out: Path,
+    material: Material | None = None,
+    on_progress: OnProgress = lambda share: None,
+    writer: Writer | None = None,
 ) -> Summary:
     """Write the rows to `out`; `material` is what `read` returned. Raises DataError where no row comes of it.
 
-    `on_progress` gets the share done, and may raise to end the work: no file is written then.
+    `on_progress` gets the share done, and may raise to end the work: no file is written then. The recipes of
+    `rewriting` need a `writer`.
     """
     material = material or read(request)
     summary = material.summary
@@ -187,7 +208,9 @@ def make(
     summary.recipe = request.recipe or (CHAT if summary.speakers else "beginning")
     summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
     scrubber = _scrubber(request, material, speaker)
-    scrub = _with_progress(scrubber.scrub, material, on_progress)
+    asks_model = summary.recipe in rewriting.NAMES
+    reading_share = _READING_SHARE if asks_model else 1.0
+    scrub = _with_progress(scrubber.scrub, material, lambda share: on_progress(share * reading_share))
     tokens = TokenCounter(request.model, _texts(material))
     summary.notes = [_without_names(note, scrubber) for note in summary.notes] + tokens.notes
     if summary.speakers:
@@ -200,15 +223,35 @@ def make(
         scrubbed = (_scrubbed(chat, scrub) for chat in material.chats.values())
         rows = conversations.rows(scrubbed, speaker, summary.silence.seconds, most, summary.left_out)
     else:
-        rows = _passage_rows(request, material, speaker, scrub, tokens)
-    summary.rows = write(_with_scrubbed_files(rows, scrubber), out)
+        recipe: recipes.Recipe
+        if asks_model:
+            assert writer is not None
+            instruction = request.instruction or rewriting.INSTRUCTIONS[summary.recipe][summary.language]
+            most = request.most_tokens
+            writing = lambda share: on_progress(_READING_SHARE + (1 - _READING_SHARE) * share)  # noqa: E731
+            recipe = RewritingRecipe(summary.recipe, instruction, writer, tokens, most, writing)
+        else:
+            recipe = recipes.RECIPES[summary.recipe]()
+        rows = _passage_rows(request, material, speaker, scrub, tokens, recipe)
+    summary.rows = write(_with_origin(rows, material, scrubber), out)
     summary.replaced, summary.different, summary.examples = scrubber.counts, scrubber.different, scrubber.examples
     summary.left_out = +summary.left_out
     if not summary.rows and summary.recipe == CHAT:
         raise DataError("material.no_rows", speaker=speaker, count=summary.messages)
     if not summary.rows:
-        raise DataError("material.no_passages", count=summary.left_out.total())
+        raise DataError("material.no_passages", count=summary.left_out.total(), kinds=_counted(summary.left_out))
+    if any(summary.left_out[kind] for kind in provenance.DROPPED):
+        provenance.write(out, summary.left_out)
     return summary
+
+
+def _counted(left_out: Counter[str]) -> Text:
+    """Return what was left out by kind, as one text."""
+    first, *rest = (
+        message("material.counted", kind=message(f"material.left_out.{kind}"), count=f"{count:,}")
+        for kind, count in left_out.most_common() or [("short", 0)]
+    )
+    return functools.reduce(lambda before, after: message("material.joined", first=before, rest=after), rest, first)
 
 
 def _without_names(note: Text, scrubber: Scrubber) -> Text:
@@ -224,7 +267,7 @@ def _silence(request: Request, material: Material) -> conversations.Silence:
 
 
 def _passage_rows(
-    request: Request, material: Material, speaker: str, scrub: Scrub, tokens: TokenCounter
+    request: Request, material: Material, speaker: str, scrub: Scrub, tokens: TokenCounter, recipe: recipes.Recipe
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of documents, and of what the speaker writes in chats."""
     summary = material.summary
@@ -235,9 +278,12 @@ def _passage_rows(
         Document(text.file, [replace(block, text=scrub(block.text, block.place)) for block in text.blocks])
         for text in texts
     ]
-    recipe = recipes.RECIPES[summary.recipe]()
     least, most = request.least_tokens, request.most_tokens
-    yield from recipe.rows(list(passages(scrubbed, tokens, least, most, summary.left_out)), summary.left_out)
+    chosen = list(passages(scrubbed, tokens, least, most, summary.left_out))
+    if summary.recipe in rewriting.NAMES and request.limit and len(chosen) > request.limit:
+        summary.left_out["not_chosen"] += len(chosen) - request.limit
+        chosen = [chosen[at * len(chosen) // request.limit] for at in range(request.limit)]
+    yield from recipe.rows(chosen, summary.left_out)
     summary.notes += recipe.notes
 
 
@@ -270,12 +316,15 @@ def _texts(material: Material) -> list[str]:
     return entries[:: max(1, len(entries) // _SAMPLE)]
 
 
+def _language(material: Material) -> str:
+    """Return the language that most of the material is in."""
+    return "ko" if share_of_hangul("".join(_texts(material))[:200_000]) > 0.3 else "en"
+
+
 def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:
-    sample = "".join(_texts(material))[:200_000]
-    language = "ko" if share_of_hangul(sample) > 0.3 else "en"
     others = [name for name in material.summary.speakers if name != speaker]
     keep = request.keep if material.summary.is_scrubbed else frozenset(privacy.KINDS)
-    return Scrubber(others, language, keep)
+    return Scrubber(others, material.summary.language, keep)
 
 
 def _with_progress(scrub: Scrub, material: Material, on_progress: OnProgress) -> Scrub:
@@ -295,12 +344,12 @@ def _scrubbed(chat: list[Message], scrub: Scrub) -> list[Message]:
     return [entry._replace(text=scrub(entry.text, str(entry.place.number))) for entry in chat]
 
 
-def _with_scrubbed_files(rows: Iterable[dict[str, Any]], scrubber: Scrubber) -> Iterator[dict[str, Any]]:
-    """Yield rows whose file names hold no name either: exports are called after those who talk."""
+def _with_origin(rows: Iterable[dict[str, Any]], material: Material, scrubber: Scrubber) -> Iterator[dict[str, Any]]:
+    """Yield rows with their format, whose file names hold no name either: exports are called after those who talk."""
     names: dict[str, str] = {}
     for row in rows:
         name = row["source"]["file"]
         if name not in names:
             names[name] = scrubber.scrub(name)
-        row["source"]["file"] = names[name]
+        row["source"] |= {"file": names[name], "format": material.formats.get(name, "")}
         yield row

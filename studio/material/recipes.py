@@ -63,13 +63,13 @@ class KeywordsRecipe:
                 left_out["no_keywords"] += 1
                 continue
             columns = {f"key{place}": key for place, key in enumerate(keys, 1)}
-            yield {**columns, "output": passage.text, "source": _source(passage, self.name)}
+            yield {**columns, "output": passage.text, "source": source_of_row(passage, self.name)}
 
     def _words(self, text: str) -> list[str]:
         if self._nouns is not None and any(map(is_hangul, text)):
             return self._nouns(text)
         words = _WORD.findall(text)
-        return [_PARTICLES.sub("", word) if is_hangul(word[0]) else word.lower() for word in words]
+        return [without_particle(word) if is_hangul(word[0]) else word.lower() for word in words]
 
 
 class BeginningRecipe:
@@ -88,7 +88,7 @@ class BeginningRecipe:
                 left_out["no_rest"] += 1
                 continue
             prompt = f"{passage.title}\n\n{beginning}" if passage.title else beginning
-            yield {"prompt": prompt, "completion": rest, "source": _source(passage, self.name)}
+            yield {"prompt": prompt, "completion": rest, "source": source_of_row(passage, self.name)}
 
 
 RECIPES: dict[str, type[KeywordsRecipe] | type[BeginningRecipe]] = {
@@ -107,7 +107,13 @@ def _split(text: str) -> tuple[str, str]:
     return line, rest.strip()
 
 
-def _source(passage: Passage, recipe: str) -> dict[str, str]:
+def without_particle(word: str) -> str:
+    """Return a Korean word without the particle behind it, by simple rules."""
+    return _PARTICLES.sub("", word)
+
+
+def source_of_row(passage: Passage, recipe: str) -> dict[str, str]:
+    """Return where a row comes from."""
     return {"file": passage.file, "place": passage.place, "recipe": recipe}
 
 

@@ -9,10 +9,11 @@ from studio.config import GenerationConfig
 from studio.data.conversation import Turn
 from studio.data.prompt import PromptRenderer
 from studio.data.tokens import prompt_ids
+from studio.generation import answer_store
+from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore
 from studio.generation.held_out import HeldOutRow
 from studio.runs import Run
 from studio.style import answers
-from studio.style.answers import Answer, AnsweredPrompt, AnswerStore
 
 
 class ColumnAnswers:
@@ -70,7 +71,7 @@ class ColumnAnswers:
             if missing:
                 chosen = [group.index(number) for number in missing]
                 before = self.done
-                answers.answer_missing(
+                answer_store.answer_missing(
                     answers.only(self._models, missing),
                     [stores[place] for place in chosen],
                     [prompts[place] for place in chosen],
@@ -87,7 +88,7 @@ class ColumnAnswers:
         """Return the answers of the base with a context of its own, which is no loaded column."""
         store, prompts = self._store(column, None), self.prompts(column, rows)
         before = self.done
-        answers.answer_missing(
+        answer_store.answer_missing(
             answers.base_of(self._models), [store], [prompts], self._settings, self._stop, self._advance
         )
         self._advance(before + len(rows) - self.done)

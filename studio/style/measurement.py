@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from studio.compare.columns import BASE, Column
+from studio.generation.answer_store import Answer
 from studio.generation.held_out import HeldOutRow
 from studio.i18n import Message, message
 from studio.style import bootstrap, curve, fluency
-from studio.style.answers import Answer
 from studio.style.drift import Drift
 from studio.style.report import (
     Anchors,

@@ -20,6 +20,7 @@ from studio.data.tokens import IGNORED
 from studio.errors import DeviceError, PromptError
 from studio.files import replace_file, user_cache
 from studio.generation import held_out
+from studio.generation.answer_store import Answer, Stopped
 from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import Message, message
 from studio.journal import digest
@@ -28,7 +29,7 @@ from studio.model.adapter import ModelHost
 from studio.model.limits import positions
 from studio.runs import Run
 from studio.style import bootstrap, curve, headline, prompted_store, style_store
-from studio.style.answers import FOLDER, Answer, Stopped, base_of, only
+from studio.style.answers import FOLDER, base_of, only
 from studio.style.column_answers import ColumnAnswers
 from studio.style.copying import TrainingText
 from studio.style.drift import Drift, drift, score_ordinary

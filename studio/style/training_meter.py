@@ -19,6 +19,7 @@ from studio.data.tokens import stop_ids
 from studio.events import Interval, StyleMeasured
 from studio.files import replace_file
 from studio.generation import generate, held_out
+from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore
 from studio.generation.generate import BASE_MODEL, ModelSet, PromptBatchItem, noise_key
 from studio.generation.held_out import HeldOutRow
 from studio.i18n import Message, message
@@ -26,7 +27,7 @@ from studio.model.adapter import ModelHost, preserve_state
 from studio.model.hardware import device
 from studio.runs import RunWriter
 from studio.style import bootstrap, fluency, headline
-from studio.style.answers import FOLDER, Answer, AnsweredPrompt, AnswerStore, open_store
+from studio.style.answers import FOLDER, open_store
 from studio.style.bootstrap import Estimate
 from studio.style.copying import TrainingText
 from studio.style.measurement import evenly_spaced

@@ -8,7 +8,8 @@ from typing import Any
 
 from studio import runs
 from studio.config import RunConfig
-from studio.data.prepare import PreparedData, prepare
+from studio.data import provenance
+from studio.data.prepare import PreparedData, prepare, table
 from studio.errors import RunError
 from studio.events import Changed
 from studio.files import replace_folder, size_of
@@ -184,6 +185,8 @@ def _prepare(
         run.record_choice(choice.name, choice.value, choice.reason)
     on_progress(None)
     mapping = report.detected.mapping.model_dump(mode="json")
+    if (origin := provenance.count(table(config.data), prepared.train_numbers)) is not None:
+        run.resolve({"material": origin})
     config_at_start = run.started_config().model_dump(mode="json")
     run.resolve(
         {**fingerprints, "config": config_at_start, "mapping": mapping, "versions": versions(), "device": device()}

@@ -1,10 +1,12 @@
 """What a chat export or a document holds, and what became of it, as HTML."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from studio.i18n import Message, message, text
+from studio.i18n import Message, has, message, text
+from studio.material.endpoint import Cost
 from studio.material.make import Summary
+from studio.material.review import DROP, EDIT, KEEP, Card, Counts
 from studio.ui.views import paragraph
 
 
@@ -28,6 +30,62 @@ def result(summary: Summary, language: str) -> str:
         parts += [f'<p class="hint">… {html.escape(example)} …</p>' for example in examples]
         parts.append(paragraph(message("material.rules_miss"), language, "hint"))
     return "".join(parts)
+
+
+def cost(cost: Cost, model: str, language: str) -> str:
+    """Return what an endpoint is to be sent, before anything is."""
+    tokens = {"prompt_tokens": f"{cost.prompt_tokens:,}", "completion_tokens": f"{cost.completion_tokens:,}"}
+    told = message("material.cost", requests=f"{cost.requests:,}", model=model, **tokens)
+    return paragraph(told, language) + paragraph(message("ui.material.not_sent"), language, "hint")
+
+
+def review_counts(counts: Counts, first: int, last: int, language: str) -> str:
+    """Return how far the rows were looked through."""
+    numbers = {name: f"{getattr(counts, name):,}" for name in ("rows", "kept", "edited", "dropped", "open")}
+    words = text("ui.review.counts", language, first=first, last=last, **numbers)
+    return f'<p class="hint" role="status">{html.escape(words)}</p>'
+
+
+def review_cards(cards: Sequence[Card], language: str) -> str:
+    """Return rows as a list of cards, each with its buttons; `data-do` says what a button does."""
+    return f'<ol class="review">{"".join(_review_card(card, language) for card in cards)}</ol>'
+
+
+def _review_card(card: Card, language: str) -> str:
+    words = [text("ui.review.row", language, number=f"{card.number:,}")]
+    if card.state:
+        words.append(text(f"ui.review.state.{card.state}", language))
+    if card.edited:
+        words.append(text("ui.review.state.edited", language))
+    place = text("ui.review.place", language, **{name: card.origin.get(name, "–") for name in ("file", "place")})
+    sections = "".join(
+        f"<dt>{html.escape(_section_name(name, language))}</dt><dd>{html.escape(content)}</dd>"
+        for name, content in _joined(card.sections)
+    )
+    buttons = "".join(_review_button(card, action, language) for action in (KEEP, EDIT, DROP))
+    title = f"<b>{html.escape(' · '.join(words))}</b> <span>{html.escape(place)}</span>"
+    state = card.state or "open"
+    return f'<li class="review-{state}"><p>{title}</p><dl>{sections}</dl><p class="buttons">{buttons}</p></li>'
+
+
+def _review_button(card: Card, action: str, language: str) -> str:
+    label = html.escape(text(f"ui.review.{action}_row", language, number=f"{card.number:,}"))
+    pressed = "" if action == EDIT else f' aria-pressed="{str(card.state == action).lower()}"'
+    return (
+        f'<button type="button" class="act" id="review-{action}-{card.number}" data-do="{action}"'
+        f' data-row="{card.number}" aria-label="{label}"{pressed}>{text(f"ui.review.{action}", language)}</button>'
+    )
+
+
+def _joined(sections: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the sections with the five keywords as one."""
+    keys = [content for name, content in sections if name.startswith("key")]
+    others = [section for section in sections if not section[0].startswith("key")]
+    return [("key", ", ".join(keys)), *others] if keys else others
+
+
+def _section_name(name: str, language: str) -> str:
+    return text(f"ui.review.section.{name}", language) if has(f"ui.review.section.{name}") else name
 
 
 def _counts(key: str, counts: Mapping[str, int], language: str, names: str | None = None) -> str:

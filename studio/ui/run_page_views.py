@@ -144,6 +144,7 @@ def rests_on(record: RunMetadata, language: str) -> str:
         ("weights", _hash(base.get("weights"))),
         ("data", html.escape(run.data) if run.data else None),
         ("data_hash", _hash(resolved.get("data"))),
+        ("material", _material(resolved.get("material"), language)),
         ("trained", _count(resolved.get("trained_parameters"))),
         ("device", html.escape(str(resolved["device"])) if resolved.get("device") else None),
     ]
@@ -153,6 +154,14 @@ def rests_on(record: RunMetadata, language: str) -> str:
         rows.append(("versions", html.escape(" · ".join(f"{name} {versions[name]}" for name in known))))
     rows.append(("id", f"<code>{html.escape(run.id)}</code>"))
     return _pairs((html.escape(text(f"ui.runs.rests.{name}", language)), shown) for name, shown in rows if shown)
+
+
+def _material(origin: Any, language: str) -> str | None:
+    """Return the rows by the recipe that made them of material; None for others."""
+    if not isinstance(origin, dict):
+        return None
+    counts = (origin.get("recipes") or {}).items()
+    return html.escape(", ".join(f"{text(f'material.recipes.{name}', language)}: {count:,}" for name, count in counts))
 
 
 def _hash(known: Any) -> str | None:

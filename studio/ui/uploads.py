@@ -44,7 +44,12 @@ def title(source: SourceConfig) -> str:
         return source.name.rpartition("/")[2][:60]
     path = PureWindowsPath(source.name)
     is_upload = Path(source.name).parent == home() / "uploads"
-    return (re.sub(f"-{_DIGEST}$", "", path.stem) if is_upload else path.stem)[:60] or "data"
+    return (title_of(Path(path.name)) if is_upload else path.stem)[:60] or "data"
+
+
+def title_of(path: Path) -> str:
+    """Return the name that a kept file had, without its ending."""
+    return re.sub(f"-{_DIGEST}$", "", path.stem)
 
 
 def find(named: str) -> Path | None:

@@ -11,7 +11,7 @@ from studio.compare.columns import ADAPTED, BASE, Column
 from studio.errors import CompareError, DeviceError
 from studio.files import sha256, user_cache
 from studio.generation import generate
-from studio.style import answers, headline, style_store
+from studio.style import headline, style_store
 from studio.style.request import StyleRequest
 from studio.style.scoring import AnswerScorer
 
@@ -26,7 +26,7 @@ def generated(monkeypatch):
         counted.extend(len(item.ids) for item in items)
         return original(models, items, *rest)
 
-    monkeypatch.setattr(answers.generate, "answer", answer)
+    monkeypatch.setattr(generate, "answer", answer)
     return counted
 
 

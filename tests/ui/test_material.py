@@ -1,7 +1,9 @@
 """From a chat export to a run on its rows, in a browser."""
 
+import re
 from pathlib import Path
 
+import endpoint_stand_in
 import pytest
 from playwright.sync_api import expect
 from test_journey import SLOW, open_page
@@ -30,8 +32,14 @@ def export(path, turns: int = 30):
     return path
 
 
-@pytest.mark.parametrize("language", ["ko-KR"])
-def test_a_chat_becomes_rows_without_numbers_and_is_trained(page_url, browser, home, tmp_path, language):
+def numbers(kept: int = 0, edited: int = 0, dropped: int = 0) -> dict[str, int]:
+    """Return what is said of the eight conversations of the export."""
+    left = 8 - kept - dropped
+    return {"first": 1, "last": 5, "rows": 8, "kept": kept, "edited": edited, "dropped": dropped, "open": left}
+
+
+@pytest.mark.parametrize("language", ["ko-KR", "en-US"])
+def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_url, browser, home, tmp_path, language):
     def say(key, **values):
         return text(key, language[:2], **values)
 
@@ -47,6 +55,7 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained(page_url, browser, h
     expect(go).to_be_disabled()
 
     page.locator("#material button:has(svg)").last.click()  # empties the list
+    expect(report.get_by_role("alert")).to_have_count(0)
     files.set_input_files(export(tmp_path / "KakaoTalk_지연.txt"))
     expect(report).to_contain_text(say("material.read_as", formats="KakaoTalk (1)"), timeout=SLOW)
     expect(go).to_be_disabled()  # nobody was chosen
@@ -56,6 +65,26 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained(page_url, browser, h
     expect(report).to_contain_text(say("material.kinds.phone") + ": 30", timeout=SLOW)
     expect(page.locator("#spans")).to_contain_text("그냥 있지롱", timeout=SLOW)
     expect(page.locator("#spans")).not_to_contain_text("010-2345")
+
+    cards, counts = page.locator("#review-cards"), page.locator("#review-counts")
+    expect(cards.get_by_role("listitem")).to_have_count(5)
+    drop = cards.get_by_role("button", name=say("ui.review.drop_row", number=1), exact=True)
+    drop.focus()
+    page.keyboard.press("Enter")
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(dropped=1)))
+    expect(drop).to_be_focused()
+    cards.get_by_role("button", name=say("ui.review.keep_row", number=2), exact=True).click()
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(kept=1, dropped=1)))
+    page.get_by_role("button", name=say("ui.review.undo"), exact=True).click()
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(dropped=1)))
+    cards.get_by_role("button", name=say("ui.review.edit_row", number=3), exact=True).click()
+    row = page.get_by_label(say("ui.review.text"))
+    row.fill(row.input_value().replace("[assistant]\n", "[assistant]\n하하, ", 1))
+    expect(row).to_be_focused()
+    page.get_by_role("button", name=say("ui.review.save"), exact=True).click()
+    expect(counts).to_contain_text(say("ui.review.counts", **numbers(kept=1, edited=1, dropped=1)))
+    page.get_by_role("button", name=say("ui.review.use"), exact=True).click()
+    expect(page.locator("#structure")).to_contain_text(say("ui.structure.rows", n=7), timeout=SLOW)
     assert page.errors == []
 
     page.get_by_role("tab", name=say("ui.tabs.train")).click()
@@ -64,9 +93,61 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained(page_url, browser, h
     run = runs.find("last")
     written = b"".join(path.read_bytes() for path in run.path.rglob("*") if path.is_file())
     rows = Path(run.config().data.source.name).read_text(encoding="utf-8")
-    assert rows.count("그냥 있지롱") == 30
+    assert len(rows.splitlines()) == 7
+    assert rows.count("하하, ") == 1
+    origin = run.resolved()["material"]
+    assert origin["recipes"].keys() == {"chat"}
+    assert (origin["edited"], origin["dropped"]) == (1, 1)
     assert "2345-67" not in rows
     assert "지연" not in rows
     assert b"2345-67" not in written
     assert "지연".encode() not in written
+
+    page.get_by_role("tab", name=say("ui.tabs.compare")).click()
+    page.locator("#prompt textarea").fill("뭐 해?")
+    page.get_by_role("button", name=say("ui.compare.go"), exact=True).click()
+    for side in ("before", "after"):
+        expect(page.locator(f"#caption-{side}")).to_contain_text(re.compile(r"\d"), timeout=SLOW)
+    expect(page.get_by_role("button", name=say("ui.compare.go"), exact=True)).to_be_enabled(timeout=SLOW)
+    assert page.errors == []
+    page.context.close()
+
+
+def test_an_endpoint_is_sent_nothing_before_the_press_and_its_key_is_not_kept(page_url, browser, home, tmp_path):
+    document = tmp_path / "keeper.txt"
+    days = ("Monday", "Tuesday", "Wednesday", "Thursday")
+    passage = "On {day} the keeper Halvard climbs the tower, trims the lamp and counts {ships} ships on the way home."
+    passages = [passage.format(day=day, ships=ships) for ships, day in enumerate(days * 4, 9)]
+    document.write_text("\n\n".join(passages), encoding="utf-8")
+    page = open_page(browser, page_url)
+    page.get_by_role("button", name=text("ui.material.title")).click()
+    report = page.locator("#material-report")
+    page.locator("#material input[type=file]").set_input_files(document)
+    expect(report).to_contain_text("txt (1)", timeout=SLOW)
+    page.get_by_label(text("ui.material.recipe"), exact=True).click()
+    page.get_by_role("option", name=text("material.recipes.plain")).click()
+    expect(page.get_by_label(text("ui.material.instruction"))).to_have_value(re.compile("neutral language"))
+    page.get_by_text(text("ui.material.writers.endpoint"), exact=True).click()
+    with endpoint_stand_in.serve() as stand_in:
+        stand_in.failures = [endpoint_stand_in.fail(401, "invalid_api_key")] * 4
+        page.get_by_label(text("ui.material.address"), exact=True).fill(stand_in.url)
+        page.get_by_label(text("ui.material.endpoint_model"), exact=True).fill("small")
+        key = page.get_by_label(text("ui.material.key"))
+        go = page.get_by_role("button", name=text("ui.material.go"), exact=True)
+        send = page.get_by_role("button", name=text("ui.material.send"), exact=True)
+        for outcome in ("401", "Made"):
+            key.fill(endpoint_stand_in.KEY)
+            go.click()
+            expect(report).to_contain_text(text("ui.material.not_sent"), timeout=SLOW)
+            before = len(stand_in.requests)
+            send.click()
+            expect(report).to_contain_text(outcome, timeout=SLOW)
+            expect(key).to_have_value("")
+            assert len(stand_in.requests) > before
+            stand_in.failures.clear()
+    expect(page.locator("#review-cards")).to_contain_text("It is reported", timeout=SLOW)
+    assert endpoint_stand_in.KEY not in page.content()
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert endpoint_stand_in.KEY.encode() not in written
+    assert page.errors == []
     page.context.close()

@@ -7,16 +7,25 @@ from typing import Any
 
 import gradio as gr
 
-from studio.i18n import text
-from studio.material import make, privacy
+from studio import gpu
+from studio.config import BUILTIN_MODEL
+from studio.generation.answer_store import Stopped
+from studio.i18n import message, text
+from studio.material import make, privacy, rewriting
+from studio.material.endpoint import ConfirmationRequired, Cost, Endpoint, EndpointWriter
 from studio.material.make import Request, Summary
-from studio.ui import launch, material_views, scanning, uploads, views
+from studio.material.rewriting import BaseModelWriter, Writer
+from studio.ui import launch, material_views, scanning, views
 from studio.ui.failures import box, message_of, shown
 from studio.ui.frame import Frame
+from studio.ui.tabs.material_review import ReviewCard, keep_rows
 from studio.ui.words import Words
 
 SILENCES = {"auto": 0, "30m": 1800, "1h": 3600, "3h": 10_800, "12h": 43_200, "1d": 86_400}
 """Lengths of silence that can be chosen, in seconds; 0 infers it."""
+PASSAGES = 200
+"""Passages that a model is asked about, unless another number is chosen."""
+_BASE, _ENDPOINT = "base", "endpoint"
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented", "concurrency_limit": None}
 
 
@@ -38,8 +47,9 @@ class MaterialCard:
                 self.recipe = words.make(
                     gr.Dropdown,
                     label="ui.material.recipe",
-                    choices={name: f"ui.material.recipes.{name}" for name in make.RECIPES},
+                    choices={name: f"material.recipes.{name}" for name in make.RECIPES},
                 )
+                self._build_asking(words)
                 self.silence = words.make(
                     gr.Dropdown,
                     label="ui.material.silence",
@@ -59,12 +69,61 @@ class MaterialCard:
                     gr.Button, text="ui.material.go", variant="primary", interactive=False, min_width=140
                 )
                 self.cancel = words.make(gr.Button, text="ui.before.cancel", visible=False, min_width=72)
+            self.send = words.make(gr.Button, text="ui.material.send", variant="primary", visible=False)
             self.report = gr.HTML(elem_id="material-report")
+            self.review = ReviewCard(words)
+        self.spoken, self.cost = gr.State("en"), gr.State(None)
+
+    def _build_asking(self, words: Words) -> None:
+        """Build what the recipes need that ask a model."""
+        with gr.Column(visible=False, elem_classes="inner") as self.asking:
+            self.instruction = words.make(
+                gr.Textbox,
+                label="ui.material.instruction",
+                info="ui.material.instruction_help",
+                lines=4,
+                max_lines=10,
+                max_length=4000,
+            )
+            self.limit = words.make(
+                gr.Number,
+                label="ui.material.limit",
+                info="ui.material.limit_help",
+                value=PASSAGES,
+                minimum=1,
+                precision=0,
+            )
+            self.writer = words.make(
+                gr.Radio,
+                label="ui.material.writer",
+                choices={name: f"ui.material.writers.{name}" for name in (_BASE, _ENDPOINT)},
+                value=_BASE,
+            )
+            self.poor = words.make(gr.HTML, text="ui.material.poor", frame='<p class="hint">⚠ {}</p>', visible=False)
+            with gr.Column(visible=False) as self.endpoint:
+                self.address = words.make(
+                    gr.Textbox, label="ui.material.address", placeholder="ui.material.address_hint", max_lines=1
+                )
+                with gr.Row():
+                    self.endpoint_model = words.make(gr.Textbox, label="ui.material.endpoint_model", max_lines=1)
+                    self.key = words.make(
+                        gr.Textbox,
+                        label="ui.material.key",
+                        info="ui.material.key_help",
+                        type="password",
+                        max_lines=1,
+                    )
 
     @property
     def outputs(self) -> list[Any]:
         """What changes with the files and with the rows that are made of them."""
-        return [self.speaker, self.options, self.recipe, self.silence, self.replaced, self.go, self.cancel, self.report]
+        chosen = [self.speaker, self.options, self.recipe, self.asking, self.silence, self.replaced, self.spoken]
+        return [*chosen, *self.of_making]
+
+    @property
+    def of_making(self) -> list[Any]:
+        """What changes while rows are made."""
+        return [self.go, self.cancel, self.send, self.cost, self.key, self.report]
 
     def _render(self, summary: Summary | None, report: str) -> dict[Any, Any]:
         """Return what shows the files: the speakers to choose from, and what can be chosen about them."""
@@ -76,16 +135,36 @@ class MaterialCard:
             ),
             self.options: gr.update(visible=summary is not None),
             self.recipe: make.CHAT if is_chat else "beginning",
+            self.asking: gr.update(visible=False),
+            self.spoken: summary.language if summary else "en",
             self.silence: gr.update(visible=is_chat),
             self.replaced: gr.update(value=list(privacy.KINDS) if is_chat else [], visible=summary is not None),
             self.go: gr.update(interactive=summary is not None and not is_chat),
             self.cancel: gr.update(visible=False),
+            self.send: gr.update(visible=False),
+            self.cost: None,
             self.report: report,
         }
 
-    def _follow(self, session: str, work: scanning.Work) -> Iterator[dict[Any, Any]]:
+    def _show_recipe(self, recipe: str, writer: str, spoken: str, model: str) -> dict[Any, Any]:
+        """Return what a recipe needs; its instruction is in the language of the material."""
+        asks_model = recipe in rewriting.NAMES
+        instruction = rewriting.INSTRUCTIONS[recipe][spoken] if asks_model else ""
+        return {self.asking: gr.update(visible=asks_model), self.instruction: instruction} | self._show_writer(
+            writer, model
+        )
+
+    def _show_writer(self, writer: str, model: str) -> dict[Any, Any]:
+        return {
+            self.poor: gr.update(visible=writer == _BASE and model == BUILTIN_MODEL),
+            self.endpoint: gr.update(visible=writer == _ENDPOINT),
+            self.send: gr.update(visible=False),
+            self.cost: None,
+        }
+
+    def _follow(self, session: str, work: scanning.Work, phase: str) -> Iterator[dict[Any, Any]]:
         for share in scanning.follow(session, work):
-            words = text("ui.material.reading", self.language)
+            words = text(phase, self.language)
             yield {self.report: views.bar(share, words), self.cancel: gr.update(visible=True)}
 
     def connect(self, frame: Frame, show_file: dict[Any, Any], name: Any, read_again: Callable[..., Any]) -> None:
@@ -101,7 +180,7 @@ class MaterialCard:
             wanted = Request(paths=tuple(map(Path, files)))
             work = scanning.begin(_session(request), lambda going: make.read(wanted, going).summary)
             yield self._render(None, "")
-            yield from self._follow(_session(request), work)
+            yield from self._follow(_session(request), work, "ui.material.reading")
             if work.error:
                 report = "" if work.cancelled else box(message_of(work.error), language)
                 yield self._render(None, report)
@@ -114,13 +193,19 @@ class MaterialCard:
         @shown(language)
         def make_rows(
             request: gr.Request,
+            confirmed: Cost | None,
             files: list[str] | None,
             speaker: str | None,
             recipe: str,
             silence: float,
             replaced: list[str],
             model: str,
+            instruction: str,
+            limit: float | None,
+            writer: str,
+            *endpoint: str,
         ) -> Iterator[dict[Any, Any]]:
+            asks_model = recipe in rewriting.NAMES
             wanted = Request(
                 paths=tuple(map(Path, files or ())),
                 speaker=speaker,
@@ -129,19 +214,34 @@ class MaterialCard:
                 scrub=bool(replaced),
                 silence=float(silence) or None,
                 model=model,
+                instruction=instruction.strip() or None if asks_model else None,
+                limit=int(limit) if asks_model and limit else None,
             )
-            work = scanning.begin(_session(request), lambda going: _make(wanted, going))
-            yield {self.go: gr.update(interactive=False)}
-            yield from self._follow(_session(request), work)
-            again = {self.go: gr.update(interactive=True), self.cancel: gr.update(visible=False)}
+            chosen = _writer(writer, model, endpoint, confirmed) if asks_model else None
+            work = scanning.begin(_session(request), lambda going: _make(wanted, going, chosen))
+            yield {self.go: gr.update(interactive=False), self.send: gr.update(visible=False)}
+            phase = "phase.rewriting" if asks_model else "ui.material.reading"
+            yield from self._follow(_session(request), work, phase)
+            again = {self.go: gr.update(interactive=True), self.cancel: gr.update(visible=False), self.cost: None}
+            if isinstance(work.error, ConfirmationRequired):
+                cost = work.error.cost
+                report = material_views.cost(cost, model, language)
+                yield {**again, self.cost: cost, self.send: gr.update(visible=True), self.report: report}
+                return
+            again[self.key] = ""
+            if work.cancelled or isinstance(work.error, Stopped):
+                stopped = views.paragraph(message("ui.material.stopped"), language) if asks_model else ""
+                yield {**again, self.report: stopped}
+                return
             if work.error:
-                yield {**again, self.report: "" if work.cancelled else box(message_of(work.error), language)}
+                yield {**again, self.report: box(message_of(work.error), language)}
                 return
             path, summary = work.result
             yield {
                 **again,
                 self.report: material_views.result(summary, language),
                 **show_file,
+                **self.review.render(path),
                 name: str(path),
             }
 
@@ -150,21 +250,41 @@ class MaterialCard:
 
         gr.on([self.files.upload, self.files.clear, self.files.delete], read_files, self.files, self.outputs, **_QUIET)
         self.speaker.input(choose, self.speaker, self.go, trigger_mode="always_last", **_QUIET)
-        inputs = [self.files, self.speaker, self.recipe, self.silence, self.replaced, frame.form.parts["model.id"]]
-        outputs = [self.go, self.cancel, self.report, name, *show_file]
-        read_again(self.go.click(make_rows, inputs, outputs, **_QUIET), is_own=True)
+        model = frame.form.parts["model.id"]
+        shown_writer = [self.poor, self.endpoint, self.send, self.cost]
+        self.recipe.input(
+            self._show_recipe,
+            [self.recipe, self.writer, self.spoken, model],
+            [self.asking, self.instruction, *shown_writer],
+            **_QUIET,
+        )
+        self.writer.input(self._show_writer, [self.writer, model], shown_writer, **_QUIET)
+        inputs = [self.files, self.speaker, self.recipe, self.silence, self.replaced, model, self.instruction]
+        inputs += [self.limit, self.writer, self.address, self.endpoint_model, self.key]
+        outputs = [*self.of_making, name, *show_file, *self.review.outputs]
+        read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs, **_QUIET), is_own=True)
+        read_again(self.send.click(make_rows, [self.cost, *inputs], outputs, **_QUIET), is_own=True)
         self.cancel.click(cancel, None, None, **_QUIET)
+        self.review.connect(frame, show_file, name, read_again)
 
 
 def _session(request: gr.Request) -> str:
     return f"{request.session_hash} material"
 
 
-def _make(request: Request, on_progress: scanning.Going) -> tuple[Path, Summary]:
+def _writer(writer: str, model: str, endpoint: tuple[str, ...], confirmed: Cost | None) -> Writer:
+    """Return what writes the prompts; an endpoint is named by address, model and key. Raises StudioError."""
+    if writer == _ENDPOINT:
+        return EndpointWriter(Endpoint(*endpoint, public_only=not launch.is_local()), confirmed)
+    launch.refuse_folder(model)
+    return BaseModelWriter(model, lambda request: gpu.thread().answer_prompts(request))
+
+
+def _make(request: Request, on_progress: scanning.Going, writer: Writer | None) -> tuple[Path, Summary]:
     """Make the rows, and keep them as an upload is kept; their name holds nobody's, unlike that of an export."""
     material = make.read(request, lambda share: on_progress(share / 2))
     formats = "-".join(name.lower() for name in material.summary.formats) or "documents"
     with tempfile.TemporaryDirectory(dir=launch.temporary()) as folder:
         rows = Path(folder) / f"{formats[:40]}.jsonl"
-        summary = make.make(request, rows, material, lambda share: on_progress((1 + share) / 2))
-        return uploads.keep(str(rows)), summary
+        summary = make.make(request, rows, material, lambda share: on_progress((1 + share) / 2), writer)
+        return keep_rows(rows), summary

@@ -1,0 +1,94 @@
+"""Answers that are kept as they come, batch by batch: what was stopped goes on, and none is made twice."""
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from studio.config import GenerationConfig
+from studio.generation import generate
+from studio.generation.generate import ModelSet, PromptBatchItem
+from studio.journal import Journal, digest
+
+
+class Stopped(Exception):
+    """A stop was requested."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a column."""
+
+    text: str
+    ended: bool
+    """Whether it ended by itself."""
+
+
+@dataclass(frozen=True)
+class AnsweredPrompt:
+    """A prompt as text and as a column sees it."""
+
+    text: str
+    ids: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """The prompt's name in an `AnswerStore`: a hash of its tokens."""
+        return digest(json.dumps(self.ids))[:24]
+
+
+class AnswerStore:
+    """The answers of one model with one set of generation settings, by prompt."""
+
+    def __init__(self, path: Path):
+        self._journal = Journal(path)
+        self._answers = {
+            str(entry["prompt"]): Answer(str(entry["text"]), bool(entry["ended"]))
+            for entry in self._journal.entries()
+            if {"prompt", "text", "ended"} <= entry.keys()
+        }
+
+    def __contains__(self, prompt: AnsweredPrompt) -> bool:
+        return prompt.key in self._answers
+
+    def __getitem__(self, prompt: AnsweredPrompt) -> Answer:
+        return self._answers[prompt.key]
+
+    def add(self, prompt: AnsweredPrompt, answer: Answer) -> None:
+        """Store an answer."""
+        if prompt not in self:
+            self._journal.append({"prompt": prompt.key, **asdict(answer)})
+            self._answers[prompt.key] = answer
+
+
+def answer_missing(
+    models: ModelSet,
+    stores: Sequence[AnswerStore],
+    prompts: Sequence[Sequence[AnsweredPrompt]],
+    settings: GenerationConfig,
+    stop: threading.Event,
+    on_progress: Callable[[int], None],
+) -> None:
+    """Answer what the stores lack, batch by batch; `stores` and `prompts` have one item for each column of `models`.
+
+    All columns have the same prompts in the same order, each with its own tokens. `on_progress` gets the number of
+    answers that a batch has added. Raises Stopped.
+    """
+    rows = [row for row in range(len(prompts[0])) if any(p[row] not in s for s, p in zip(stores, prompts, strict=True))]
+    lengths = [max(len(column[row].ids) for column in prompts) for row in rows]
+    for batch in generate.batches(lengths, settings.max_new_tokens):
+        if stop.is_set():
+            raise Stopped
+        chosen = [rows[place] for place in batch]
+        items = [
+            PromptBatchItem(tuple(column[row].ids for column in prompts), generate.noise_key(prompts[0][row].text))
+            for row in chosen
+        ]
+        result = generate.answer(models, items, settings, stop)
+        if stop.is_set():
+            raise Stopped
+        for row, sides in zip(chosen, result.answers, strict=True):
+            for store, column, side in zip(stores, prompts, sides, strict=True):
+                store.add(column[row], Answer(side.text, side.end == "turn"))
+        on_progress(len(chosen) * len(stores))

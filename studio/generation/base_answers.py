@@ -1,0 +1,101 @@
+"""The job that answers prompts with an untouched base. It runs on the GPU thread, can be stopped, and resumes.
+
+Answers are kept in the cache as they come (see `answer_store`), by the model, the settings and the prompt's tokens.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio import runs
+from studio.config import GenerationConfig, ModelConfig
+from studio.data.conversation import Turn
+from studio.data.prompt import ChatRenderer, PlainRenderer
+from studio.data.tokens import prompt_ids, stop_ids
+from studio.errors import DeviceError
+from studio.files import user_cache
+from studio.generation import answer_store, generate
+from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore, Stopped
+from studio.generation.generate import BASE_MODEL, ModelSet
+from studio.journal import digest
+from studio.model import hardware, load
+from studio.model.adapter import ModelHost
+from studio.model.template import source_of
+from studio.runs import Run
+
+
+@dataclass(frozen=True)
+class PromptsRequest:
+    """Prompts for a base model."""
+
+    model: ModelConfig
+    prompts: tuple[str, ...] = field(repr=False)
+    settings: GenerationConfig
+    folder: str
+    """The folder of the cache in which the answers are kept."""
+
+
+@dataclass(frozen=True)
+class PromptsProgress:
+    """How far the answers are."""
+
+    done: int
+    total: int
+    answers: tuple[Answer, ...] | None = field(default=None, repr=False)
+    """All of them, in the order of the prompts, once they are complete."""
+    stopped: bool = False
+
+
+def answer_prompts(
+    request: PromptsRequest,
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[PromptsProgress], None],
+    stop: threading.Event,
+) -> None:
+    """Answer what is not answered yet; `show` is called after every batch, and with all answers in the end.
+
+    A prompt that fills the model's positions gets an empty answer that has not ended. Raises DeviceError while a run is
+    active, ModelError where the model is not on this machine.
+    """
+    import torch
+
+    alive = runs.alive_runs(hardware.devices())
+    if training is not None or alive:
+        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
+    with torch.no_grad():
+        located = load.require(request.model)
+        loaded = host.base(request.model, located)
+        model = loaded.model if host.peft is None else host.peft
+        stops = sorted(stop_ids(loaded.tokenizer, loaded.model.generation_config))
+        models = ModelSet(model, loaded.tokenizer, stops, (BASE_MODEL,), mixes=False)
+        prompts = [AnsweredPrompt(prompt, _ids(prompt, loaded.tokenizer)) for prompt in request.prompts]
+        most = generate.max_positions(model)
+        fitting = [prompt for prompt in prompts if len(prompt.ids) < most]
+        depends_on = [located.identity["weights"], str(model.dtype), request.settings.model_dump(mode="json")]
+        name = digest(json.dumps(depends_on, sort_keys=True))[:24]
+        store = AnswerStore(user_cache(request.folder) / f"answers-{name}.jsonl")
+        done = len(prompts) - sum(prompt not in store for prompt in fitting)
+
+        def on_progress(added: int) -> None:
+            nonlocal done
+            done += added
+            show(PromptsProgress(done, len(prompts)))
+
+        on_progress(0)
+        try:
+            answer_store.answer_missing(models, [store], [fitting], request.settings, stop, on_progress)
+        except Stopped:
+            show(PromptsProgress(done, len(prompts), stopped=True))
+            return
+    answers = tuple(store[prompt] if prompt in store else Answer("", False) for prompt in prompts)
+    show(PromptsProgress(len(prompts), len(prompts), answers))
+
+
+def _ids(prompt: str, tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens of a prompt: a chat where the model has a template, else a text that it is to continue."""
+    is_chat = bool(source_of(tokenizer))
+    renderer = ChatRenderer(tokenizer, None) if is_chat else PlainRenderer(tokenizer)
+    return tuple(prompt_ids(renderer.question([Turn("user", prompt if is_chat else f"{prompt}\n\n")]), tokenizer))

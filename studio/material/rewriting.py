@@ -1,0 +1,128 @@
+"""Recipes that ask a model: a passage said plainly, or the question that it answers, becomes the prompt.
+
+The passage stays as it was written and is the completion, so that what is learned is its style (back-translation;
+Sennrich et al. 2016, "Improving neural machine translation models with monolingual data").
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from studio.config import BUILTIN_MODEL, GenerationConfig, ModelConfig
+from studio.generation.answer_store import Answer, Stopped
+from studio.generation.base_answers import PromptsRequest
+from studio.i18n import Message, message
+from studio.material.pair_filter import clean_answer, reject
+from studio.material.passages import Passage
+from studio.material.recipes import source_of_row
+from studio.material.tokens import TokenCounter
+
+NAMES = ("plain", "question")
+INSTRUCTIONS: dict[str, dict[str, str]] = yaml.safe_load(
+    Path(__file__).with_name("instructions.yaml").read_text(encoding="utf-8")
+)
+"""What the model is asked, by recipe and language; `{text}` is the passage."""
+FOLDER = "material"
+"""The folder of the cache in which answers are kept."""
+_QUESTION_TOKENS = 96
+"""Tokens that a question may have."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is asked to write."""
+
+    prompts: tuple[str, ...] = field(repr=False)
+    settings: GenerationConfig
+    tokens: TokenCounter
+
+
+class Writer(Protocol):
+    """What answers prompts: a model on this machine, or an endpoint."""
+
+    kind: str
+    """One of `provenance.WRITERS`."""
+    notes: list[Message]
+    """What the reader of the summary should know."""
+
+    def answer(self, task: Task, on_progress: Callable[[float], None]) -> Sequence[Answer]:
+        """Return the answers in order. `on_progress` gets the share done now and then, and may raise to end the work.
+
+        Answers that were made before are not made again. Raises Stopped where somebody else has ended the work.
+        """
+
+
+class BaseModelWriter:
+    """Lets the GPU thread answer with a base model; `submit` queues a `PromptsRequest` and returns its job."""
+
+    kind = "base"
+
+    def __init__(self, model: str, submit: Callable[[PromptsRequest], Any]):
+        self._model, self._submit = model, submit
+        self.notes = [message("material.notes.poor")] if model == BUILTIN_MODEL else []
+
+    def answer(self, task: Task, on_progress: Callable[[float], None]) -> Sequence[Answer]:
+        """Answer with the model, in batches; raises Stopped, and StudioError where the job fails."""
+        job = self._submit(PromptsRequest(ModelConfig(id=self._model), task.prompts, task.settings, FOLDER))
+        update = None
+
+        def report() -> None:
+            on_progress(update.done / max(1, update.total) if update else 0.0)
+
+        try:
+            for update in job.updates(report):  # noqa: B007 (read by `report`)
+                report()
+        finally:
+            job.stop()
+        if update is None or update.answers is None:
+            raise Stopped
+        return update.answers
+
+
+class RewritingRecipe:
+    """What a model makes of a passage becomes the prompt, and the passage the completion."""
+
+    def __init__(
+        self,
+        name: str,
+        instruction: str,
+        writer: Writer,
+        tokens: TokenCounter,
+        most_tokens: int,
+        on_progress: Callable[[float], None],
+    ):
+        """`name` is one of `NAMES`; a plain version may be half as long again as the longest passage."""
+        self.name, self.notes = name, writer.notes
+        self._instruction, self._writer, self._tokens, self._on_progress = instruction, writer, tokens, on_progress
+        answer_tokens = _QUESTION_TOKENS if name == "question" else most_tokens * 3 // 2
+        self._settings = GenerationConfig(max_new_tokens=answer_tokens, temperature=0.0)
+
+    def rows(self, passages: Sequence[Passage], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+        """Yield rows with `prompt` and `completion`; pairs that cannot be trained are counted (see `pair_filter`)."""
+        if not passages:
+            return
+        prompts = tuple(render(self._instruction, passage.text) for passage in passages)
+        known: set[str] = set()
+        task = Task(prompts, self._settings, self._tokens)
+        for passage, answer in zip(passages, self._writer.answer(task, self._on_progress), strict=True):
+            prompt = clean_answer(answer.text)
+            reason = reject(self.name, passage.text, answer, prompt)
+            if reason is None and prompt in known:
+                reason = "pair_repeated"
+            if reason:
+                left_out[reason] += 1
+                continue
+            known.add(prompt)
+            origin = {**source_of_row(passage, self.name), "writer": self._writer.kind}
+            yield {"prompt": prompt, "completion": passage.text, "source": origin}
+
+
+def render(instruction: str, text: str) -> str:
+    """Return an instruction with the passage in place of `{text}`, or below it where it has no such place."""
+    if "{text}" in instruction:
+        return instruction.replace("{text}", text)
+    return f"{instruction}\n\n{text}"
