@@ -19,6 +19,8 @@ from studio.style.bootstrap import Array, Estimate
 
 MARGIN = 10.0
 """Points of style strength: a smaller difference is none that a reader would miss."""
+MIN_VOTED = 6
+"""Pairs of answers: all for one side, fewer of them would be chance in more than one case of twenty."""
 MAX_MORE = 1000
 """Prompts; where more would be needed, the two are as good as equal."""
 
@@ -46,8 +48,11 @@ class Votes:
 
     @property
     def winner(self) -> Winner:
-        """The side whose share of the wins is surely more than half; ties count half."""
-        if not self.total:
+        """The side whose share of the wins is surely more than half; ties count half.
+
+        Of `MIN_VOTED` pairs at least: with four, Wilson's interval is too narrow.
+        """
+        if self.total < MIN_VOTED:
             return "undecided"
         low, high = self.interval
         return "adapter" if low > 0.5 else "prompt" if high < 0.5 else "undecided"
