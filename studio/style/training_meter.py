@@ -81,7 +81,7 @@ class TrainingMeter:
                 self._base_fit = sum(fits) / len(base)
             style, base_style = (classifier.scores(texts).tolist() for texts in (answers, base))
             fits, perplexities = self._scorer.read(answers, numbers)
-        fit = bootstrap.mean(fits, self._weights)
+        fit = bootstrap.share(fits)
         reference = self._references.author_log_perplexity
         distance = fluency.distance(perplexities, reference, self._weights)
         repeated = bootstrap.mean([fluency.repeated_ngrams(text) for text in answers], self._weights)

@@ -149,7 +149,9 @@ def _style_difference(
             return 100 * (numpy.minimum(one, full) - numpy.minimum(other, full)) / (full - zero)
 
     value = ahead(one.mean(), other.mean(), zero.mean(), full.mean())
-    return bootstrap.estimate(value, ahead(weights @ one, weights @ other, weights @ zero, full_weights @ full))
+    return bootstrap.estimate(
+        value, ahead(weights @ one, weights @ other, weights @ zero, full_weights @ full), len(one)
+    )
 
 
 def _more_prompts(style: Estimate, prompts: int) -> int | None:
