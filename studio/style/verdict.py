@@ -33,6 +33,11 @@ class PairedScores:
 
     style: Sequence[float]
     fits: Sequence[bool]
+    fluent: bool = True
+    repeated: Sequence[float] = ()
+    """Share of n-grams that are repetitions; empty where it is not known."""
+    log_perplexity: Sequence[float] = ()
+    """In nats a token; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ def verdict(
     """Say whether the adapter, or a prompt, is the better way to the style.
 
     The adapter wins where its style is surely nearer to the author's and its answers do not surely fit less. The prompt
-    wins where its style is surely less than `MARGIN` points behind and its answers do not surely fit less.
+    wins where its style is surely less than `MARGIN` points behind and its answers do not surely fit less. Neither wins
+    with answers that are less fluent than the other's.
     """
     style = _style_difference(adapter.style, prompted.style, base.style, author_style, weights)
     fit = bootstrap.difference(adapter.fits, prompted.fits, weights)
@@ -108,8 +114,13 @@ def verdict(
     key, more = "undecided", None
     if style.low > 0 and gain.low > 0:
         winner, key = ("adapter", "adapter") if fit.high >= 0 else ("undecided", "mixed")
+        if winner == "adapter" and _is_less_fluent(adapter, prompted, weights):
+            winner, key = "undecided", "adapter_not_fluent"
     elif style.high < MARGIN:
         winner = key = "prompt" if fit.low <= 0 else "adapter"  # its answers fit surely better
+        if winner == "prompt" and _is_less_fluent(prompted, adapter, weights):
+            surely_fits_less = fit.high < 0 or gain.low <= 0
+            winner, key = ("undecided", "prompt_not_fluent") if surely_fits_less else ("adapter", "adapter_fluent")
     else:
         more = _more_prompts(style, len(adapter.style))
         key = "undecided" if more else "undecidable"
@@ -135,6 +146,14 @@ def with_votes(made: Verdict, against_prompt: Votes, against_base: Votes = Votes
 def _reason(key: str, style: Estimate, fit: Estimate, more: int | None) -> Message:
     values = {"style": f"{style.value:+.0f}", "fit": f"{100 * fit.value:+.0f}", "more": more or 0}
     return message(f"style.verdict.{key}", **values)
+
+
+def _is_less_fluent(one: PairedScores, other: PairedScores, weights: Array) -> bool:
+    """Whether one column is not fluent and the other is, and this is no chance: it repeats more, or is less likely."""
+    if one.fluent or not other.fluent:
+        return False
+    pairs = (one.repeated, other.repeated), (one.log_perplexity, other.log_perplexity)
+    return any(bootstrap.difference(*pair, weights).low > 0 for pair in pairs if all(map(len, pair)))
 
 
 def _style_difference(
