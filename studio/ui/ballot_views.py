@@ -47,16 +47,20 @@ def results(counted: Mapping[str, VoteResult], preferences: PreferenceData, lang
     """Return the votes counted against each rival, `base` or `prompt`: who won, and how sure that is."""
     left_out = preferences.ties + preferences.bad + preferences.unvoted
     kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
-    return "".join(_result(rival, each, language) for rival, each in counted.items()) + f"<p>{html.escape(kept)}</p>"
+    parts = [
+        _result(rival, "alone" if rival == "base" and len(counted) > 1 else rival, each, language)
+        for rival, each in counted.items()
+    ]
+    return "".join(parts) + f"<p>{html.escape(kept)}</p>"
 
 
-def _result(rival: str, counted: VoteResult, language: str) -> str:
+def _result(rival: str, name: str, counted: VoteResult, language: str) -> str:
     if counted.win_rate is None or counted.interval is None:
         return empty("ui.vote.no_votes", language)
     low, high = (100 * value for value in counted.interval)
     verdict = "after" if low > 50 else "before" if high < 50 else "open"
     figures = {"rate": f"{100 * counted.win_rate:.0f}", "low": f"{low:.0f}", "high": f"{high:.0f}"}
-    rate = text(f"ui.vote.rate.{rival}", language, **figures)
+    rate = text(f"ui.vote.rate.{name}", language, **figures)
     said = text(f"ui.vote.verdict.{rival if verdict == 'before' else verdict}", language)
     values = {name: getattr(counted, name) for name in ("after", "before", "tie", "bad", "votes", "voters")}
     facts = text("ui.vote.counts", language, rival=text(f"ui.vote.rival.{rival}", language), **values)

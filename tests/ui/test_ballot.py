@@ -99,7 +99,7 @@ def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monke
     assert not ballot.render(tab, two, "en")[tab.buttons["3"]]["visible"]
     three.ballot().vote(three.who, three.item, "tie")
     shown = ballot.render(tab, three._replace(revealed=True), "en")
-    for rival in ("base", "prompt"):
+    for rival in ("alone", "prompt"):
         assert text(f"ui.vote.rate.{rival}", rate=50, low=5, high=95)[:30] in shown[tab.result]
 
 
