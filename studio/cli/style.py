@@ -127,7 +127,7 @@ def _percent(estimate: Any, factor: float = 1.0) -> str:
     if not math.isfinite(estimate.low):
         return "–"
     value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.0f} % \\[{low:.0f}–{high:.0f}]"
+    return f"{value:z.0f} % \\[{low:z.0f}–{high:z.0f}]"
 
 
 def _fluency(measured: Any) -> str:

@@ -1,24 +1,27 @@
-"""A blind vote on answer pairs: no voter knows which side is which until the votes are counted.
+"""A blind vote on two or more answers to each prompt: no voter knows whose they are until the votes are counted.
 
-The votes are in `<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts. Every voter has an
-order and sides of their own.
+All votes are about pairs of answers: the best of three wins two pairs, and leaves one open. They are in
+`<run>/compare/votes.jsonl`, one line each; a voter's last vote on a pair counts. Every voter has orders of their own.
 """
 
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
 from studio.journal import Journal, digest
 
 VoteChoice = Literal["1", "2", "tie", "bad"]
-"""The first or the second answer is better, both are equally good, both are bad."""
+"""Of a pair: the first or the second answer is better, both are equally good, both are bad."""
 CHOICES: tuple[VoteChoice, ...] = get_args(VoteChoice)
+OPEN = "open"
+"""Stored of a pair of which neither is the best of all answers. It takes the place of an earlier vote, and is none."""
 Side = Literal["before", "after"]
 MAX_ENTRIES, MAX_VOTERS, MAX_VOTERS_FROM_ONE_PLACE = 20_000, 1000, 100
 """Lines of the votes' file, voters of a ballot, and those of them from one place, where that is known."""
@@ -34,18 +37,24 @@ def checked_name(name: str) -> str:
     return trimmed
 
 
+def choices(answers: int) -> tuple[str, ...]:
+    """Return what can be said of a number of answers: which one is the best, that all are as good, or all bad."""
+    return (*map(str, range(1, answers + 1)), "tie", "bad")
+
+
 @dataclass(frozen=True)
 class BallotItem:
-    """A pair as a voter sees it, without the sides' names."""
+    """The answers to a prompt as a voter sees them, without names."""
 
     item: str
     prompt: str
-    one: str
-    two: str
+    answers: tuple[str, ...]
+    """In this voter's order."""
     number: int
     """Place on this voter's ballot, from 1."""
     total: int
-    choice: VoteChoice | None
+    is_voted: bool
+    """Whether this voter has voted on it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Vote:
     item: str
     first: Side
     """The side that was shown as number 1."""
-    choice: VoteChoice
+    choice: VoteChoice | Literal["open"]
     is_blind: bool = True
     """Whether the sides had no names."""
 
@@ -98,13 +107,14 @@ class PreferenceData:
 
 
 class Ballot:
-    """The vote on some pairs, kept in a folder."""
+    """The vote on some prompts, each with two answers or more, kept in a folder. The last answer is the adapter's."""
 
     def __init__(self, folder: Path, pairs: Iterable[AnswerPair]):
         """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any."""
         self._pairs = {pair.id: pair for pair in pairs}
         if not self._pairs:
             raise CompareError("compare.no_items")
+        self._parts = {item: _parts(pair) for item, pair in self._pairs.items()}
         self._journal = Journal(folder / "votes.jsonl")
 
     @property
@@ -117,30 +127,33 @@ class Ballot:
         return sorted(self._pairs, key=lambda item: digest("order", voter, item))
 
     def first(self, voter: str, item: str) -> Side:
-        """Return the side that this voter sees as number 1."""
+        """Return the side of a pair that this voter sees as number 1."""
         return "before" if int(digest("side", voter, item), 16) % 2 else "after"
 
+    def places(self, voter: str, item: str) -> list[int]:
+        """Return the numbers of an item's answers, from 0, in the order in which this voter sees them."""
+        count = len(self._pair(item).answers)
+        if count == 2:
+            return [0, 1] if self.first(voter, item) == "before" else [1, 0]
+        return sorted(range(count), key=lambda answer: digest("side", voter, item, str(answer)))
+
     def item(self, voter: str, item: str) -> BallotItem:
-        """Return a pair as this voter sees it; raises CompareError when it is not on the ballot."""
+        """Return the answers as this voter sees them; raises CompareError when they are not on the ballot."""
         voter, pair = checked_name(voter), self._pair(item)
         order = self.order(voter)
-        sides = {"before": pair.before, "after": pair.after}
-        first = self.first(voter, item)
-        vote = self._counted().get((voter, item))
         return BallotItem(
             item=item,
             prompt=pair.prompt,
-            one=sides[first],
-            two=sides[_other(first)],
+            answers=tuple(pair.answers[answer] for answer in self.places(voter, item)),
             number=order.index(item) + 1,
             total=len(order),
-            choice=vote.choice if vote else None,
+            is_voted=(voter, item) in self._voted(),
         )
 
     def next(self, voter: str) -> BallotItem | None:
-        """Return the first pair that this voter has not voted on; None at the end."""
-        voter, counted = checked_name(voter), self._counted()
-        return next((self.item(voter, item) for item in self.order(voter) if (voter, item) not in counted), None)
+        """Return the first item that this voter has not voted on; None at the end."""
+        voter, voted = checked_name(voter), self._voted()
+        return next((self.item(voter, item) for item in self.order(voter) if (voter, item) not in voted), None)
 
     def vote(
         self,
@@ -148,28 +161,34 @@ class Ballot:
         item: str,
         choice: str,
         place: str = "",
-        first: Side | None = None,
         comparison: str = "",
         evaluation: str = "",
-        sides: tuple[str, str] | None = None,
-    ) -> Vote:
+        sides: Sequence[str] = (),
+    ) -> None:
         """Store a vote, in place of an earlier one; `place` is where the voter connects from, to limit voters by it.
 
-        `first` is the side that was shown as number 1, if not in the voter's own order: a vote that is not blind names
-        the stored `comparison` that it is about. A blind one names the `evaluation`, which knows what answered.
-        `sides` are the ids of the two columns (`columns.column_id`), before and after, where they are known.
-        Raises CompareError for an unknown choice or pair, and where no more voters or votes are accepted.
+        A vote that is not blind names the stored `comparison` that it is about, whose answers had the order of the
+        item's. A blind one names the `evaluation` or the meter's report, which knows what answered. `sides` are the ids
+        of the columns (`columns.column_id`), one for each answer, where they are known. The same words are a tie.
+        Raises CompareError for an unknown choice or item, and where no more voters or votes are accepted.
         """
-        if choice not in CHOICES:
-            raise CompareError("compare.ballot_choice", choice=choice[:20], allowed=", ".join(CHOICES))
+        answers = self._pair(item).answers
+        if choice not in (allowed := choices(len(answers))):
+            raise CompareError("compare.ballot_choice", choice=choice[:20], allowed=", ".join(allowed))
         voter = checked_name(voter)
-        self._pair(item)
-        vote = Vote(voter, item, first or self.first(voter, item), choice, not comparison)
-        entry = {"voter": voter, "item": item, "first": vote.first, "choice": vote.choice, "at": round(time.time(), 3)}
+        order = list(range(len(answers))) if comparison else self.places(voter, item)
+        best = answers[order[int(choice) - 1]] if choice.isdecimal() else None
         self._require_room(voter, place)
-        more = {"place": place, "comparison": comparison, "evaluation": evaluation, "sides": sides and list(sides)}
-        self._journal.append(entry | {name: value for name, value in more.items() if value})
-        return vote
+        entry = {"voter": voter, "place": place, "comparison": comparison, "evaluation": evaluation}
+        decided = []
+        for numbers, part in self._parts[item].items():
+            first = min(numbers, key=order.index)
+            said = choice if best is None else _choice(part, best, "before" if first == numbers[0] else "after")
+            about = {"item": part.id, "first": "before" if first == numbers[0] else "after", "choice": said}
+            of = {"sides": [sides[number] for number in numbers] if sides else None, "at": round(time.time(), 3)}
+            decided.append({name: value for name, value in (entry | about | of).items() if value})
+        for each in sorted(decided, key=lambda entry: entry["choice"] != OPEN):  # two pairs may have the same words
+            self._journal.append(each)
 
     def _require_room(self, voter: str, place: str) -> None:
         """Raise CompareError where a vote is one too many; votes that no longer count are dropped first."""
@@ -193,47 +212,51 @@ class Ballot:
         return next((voter for voter in voters if voter.endswith(f" {mark}")), None)
 
     def progress(self, voter: str) -> tuple[int, int]:
-        """Return how many pairs this voter has voted on, and how many there are."""
+        """Return how many items this voter has voted on, and how many there are."""
         voter = checked_name(voter)
-        return sum(name == voter for name, _ in self._counted()), len(self._pairs)
+        return sum(name == voter for name, _ in self._voted()), len(self._pairs)
 
     def turnout(self) -> tuple[int, int]:
         """Return the number of votes and of voters, without revealing a side."""
-        counted = self._counted()
-        return len(counted), len({voter for voter, _ in counted})
+        voted = self._voted()
+        return len(voted), len({voter for voter, _ in voted})
 
     def votes(self) -> list[Vote]:
-        """Return the votes that count: the last one of each voter on each pair of this ballot."""
-        return list(self._counted().values())
+        """Return the votes on pairs that count: the last one of each voter on each pair of this ballot."""
+        return [vote for vote in self._latest().values() if vote.choice != OPEN]
 
     def _outcomes(self) -> dict[str, Counter[str]]:
         """Count the outcomes of the votes on each pair: `before`, `after`, `tie` or `bad`."""
-        counts: dict[str, Counter[str]] = {item: Counter() for item in self._pairs}
+        counts: dict[str, Counter[str]] = {
+            part.id: Counter() for parts in self._parts.values() for part in parts.values()
+        }
         for vote in self.votes():
             counts[vote.item][vote.winner or vote.choice] += 1
         return counts
 
-    def result(self) -> VoteResult:
-        """Count the votes; this reveals the sides.
+    def result(self, rival: int = 0) -> VoteResult:
+        """Count the votes between the last answer and a `rival`, the number of another one; this reveals the sides.
 
         Votes on the same pair are not independent of each other, so a pair counts once, by its mean vote, however many
         voters it has. Wilson's interval for that many trials is then on the safe side: no mean of values between 0 and
         1 varies more than one of zeros and ones.
         """
-        votes, voters = self.turnout()
-        by_pair = [counts for counts in self._outcomes().values() if counts]
+        pairs = {parts[rival, len(self._pairs[item].answers) - 1].id for item, parts in self._parts.items()}
+        voters = {vote.voter for vote in self.votes() if vote.item in pairs}
+        by_pair = [counts for item, counts in self._outcomes().items() if counts and item in pairs]
         totals = sum(by_pair, Counter())
         wins = sum((counts["after"] + (counts["tie"] + counts["bad"]) / 2) / counts.total() for counts in by_pair)
         rate = wins / len(by_pair) if by_pair else None
         interval = None if rate is None else wilson(rate, len(by_pair))
         outcomes = {name: totals[name] for name in ("after", "before", "tie", "bad")}
-        return VoteResult(votes, voters, len(by_pair), **outcomes, win_rate=rate, interval=interval)
+        return VoteResult(totals.total(), len(voters), len(by_pair), **outcomes, win_rate=rate, interval=interval)
 
     def preferences(self) -> PreferenceData:
         """Return the decided pairs as preference data; pairs that are not decided are counted."""
         rows, ties, bad, unvoted = [], 0, 0, 0
+        known = {part.id: part for parts in self._parts.values() for part in parts.values()}
         for item, counts in self._outcomes().items():
-            pair = self._pairs[item]
+            pair = known[item]
             if not counts:
                 unvoted += 1
             elif 2 * counts["bad"] > counts.total():
@@ -250,13 +273,23 @@ class Ballot:
             raise CompareError("compare.ballot_item", item=item[:40])
         return self._pairs[item]
 
-    def _counted(self) -> dict[tuple[str, str], Vote]:
-        counted = {}
-        for entry in self._journal.entries():
-            voter, item, first, choice = (str(entry.get(name)) for name in ("voter", "item", "first", "choice"))
-            if item in self._pairs and choice in CHOICES and first in get_args(Side):
-                counted[voter, item] = Vote(voter, item, first, choice, "comparison" not in entry)
-        return counted
+    def _latest(self) -> dict[tuple[str, str], Vote]:
+        """Return the last vote of each voter on each pair of this ballot, those that leave it open among them."""
+        pairs = {part.id for parts in self._parts.values() for part in parts.values()}
+        return {
+            (vote.voter, vote.item): vote for vote in map(_read, self._journal.entries()) if vote and vote.item in pairs
+        }
+
+    def _voted(self) -> set[tuple[str, str]]:
+        """Return each voter with each item that they have voted on: on all pairs of its answers."""
+        latest = self._latest()
+        voters = {voter for voter, _ in latest}
+        return {
+            (voter, item)
+            for item, parts in self._parts.items()
+            for voter in voters
+            if all((voter, part.id) in latest for part in parts.values())
+        }
 
 
 def votes_between(folder: Path, before: str, after: str, items: Collection[str] = ()) -> list[Vote]:
@@ -266,11 +299,34 @@ def votes_between(folder: Path, before: str, after: str, items: Collection[str] 
     """
     counted = {}
     for entry in Journal(folder / "votes.jsonl").entries():
-        voter, item, first, choice = (str(entry.get(name)) for name in ("voter", "item", "first", "choice"))
-        is_theirs = item in items or entry.get("sides") == [before, after]
-        if is_theirs and choice in CHOICES and first in get_args(Side):
-            counted[voter, item] = Vote(voter, item, first, choice, "comparison" not in entry)
-    return list(counted.values())
+        vote = _read(entry)
+        if vote and (vote.item in items or entry.get("sides") == [before, after]):
+            counted[vote.voter, vote.item] = vote
+    return [vote for vote in counted.values() if vote.choice != OPEN]
+
+
+def _read(entry: Mapping[str, Any]) -> Vote | None:
+    """Return the vote of a line; None for a line of another kind."""
+    voter, item, first, choice = (str(entry.get(name)) for name in ("voter", "item", "first", "choice"))
+    if choice not in (*CHOICES, OPEN) or first not in get_args(Side):
+        return None
+    return Vote(voter, item, first, choice, "comparison" not in entry)  # type: ignore[arg-type]
+
+
+def _parts(pair: AnswerPair) -> dict[tuple[int, int], AnswerPair]:
+    """Return the pairs among an item's answers, by their numbers."""
+    answers = pair.answers
+    numbers = combinations(range(len(answers)), 2)
+    return {(one, two): AnswerPair(pair.prompt, answers[one], answers[two]) for one, two in numbers}
+
+
+def _choice(pair: AnswerPair, best: str, first: Side) -> str:
+    """Return the choice on a pair, of which the side `first` was shown before the other, where some words are best."""
+    if pair.before == pair.after:
+        return "tie"
+    if best not in (pair.before, pair.after):
+        return OPEN
+    return "1" if (best == pair.before) == (first == "before") else "2"
 
 
 def _other(side: Side) -> Side:

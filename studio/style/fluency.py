@@ -28,7 +28,7 @@ def distance(column: Sequence[float], author: Sequence[float], weights: Array) -
     if len(own) == len(reference):
         return bootstrap.difference(own, reference, weights)
     author_weights = bootstrap.draws(len(reference), bootstrap.SEED + 1, len(weights))
-    return bootstrap.estimate(own.mean() - reference.mean(), weights @ own - author_weights @ reference)
+    return bootstrap.estimate(own.mean() - reference.mean(), weights @ own - author_weights @ reference, len(own))
 
 
 def spread(author: Sequence[float]) -> float:

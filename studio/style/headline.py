@@ -45,7 +45,7 @@ def _style(column: ColumnReport) -> Message:
     if strength.low <= 0:
         key = "none"
     values = {"percent": strength.value, "low": strength.low, "high": strength.high}
-    return message(f"style.headline.{key}", **{name: f"{value:.0f}" for name, value in values.items()})
+    return message(f"style.headline.{key}", **{name: f"{value:z.0f}" for name, value in values.items()})
 
 
 def _language(column: ColumnReport) -> Message:

@@ -131,12 +131,16 @@ class Measurement:
 
     def _verdict(self, columns: Sequence[ColumnReport]) -> Verdict | None:
         """Return the verdict on the first adapter against the first base with a context of its own."""
-        named = [(each.column, each.scores) for each in columns if each.column]
-        adapter = next((scores for column, scores in named if not column.is_base), None)
-        prompted = next((scores for column, scores in named if column.is_base and not column.is_plain), None)
+        named = [(each.column, each) for each in columns if each.column]
+        adapter = next((report for column, report in named if not column.is_base), None)
+        prompted = next((report for column, report in named if column.is_base and not column.is_plain), None)
         if adapter is None or prompted is None or not self.folds.is_separable:
             return None
-        paired = [PairedScores(scores.style, scores.fits) for scores in (adapter, prompted, self._scores[0])]
+        paired = [
+            PairedScores(scores.style, scores.fits, each.fluent, scores.repeated, scores.log_perplexity)
+            for each in (adapter, prompted, columns[0])
+            for scores in (each.scores,)
+        ]
         return verdict(*paired, self._anchors.author_style, self._anchors.weights)
 
 

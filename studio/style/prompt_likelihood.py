@@ -14,8 +14,10 @@ from studio.generation.likelihood import MAX_LOGITS
 from studio.model import probe
 
 Ids = Sequence[int]
-MAX_TEXTS_TOGETHER = 4
+MAX_TEXTS_TOGETHER = 8
 """Texts of one pass; each is repeated for all its candidates."""
+TAIL_PASSES = 3
+"""Passes over the candidates of some texts, the short ones first: with one, a third of the tokens was padding."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _read_prefix(models: ModelSet, texts: Sequence[Text]) -> _Prefix:
 
     common = min(common_prefix(texts[0].ids, text.ids) for text in texts)
     length = min(common, *(min(text.start - 1, len(text.ids) - 2) for text in texts))
-    if length < 1 or len(texts) <= MAX_TEXTS_TOGETHER:
+    if length < 1 or len(texts) <= 4:
         return _Prefix(0, None)
     ids = torch.tensor([list(texts[0].ids[:length])]).to(models.model.device)
     with models.using(models.names[0]):
@@ -144,35 +146,56 @@ def _with_shared_cache(
     if prefix.cache is not None:
         before = {cache_name: copy.deepcopy(prefix.cache)}
         before[cache_name].batch_repeat_interleave(len(texts))
-    rows = [[text.ids[-1], *ids] for text, each in zip(texts, candidates, strict=True) for ids in each]
-    longest = max(map(len, rows))
-    tails = torch.tensor([row + [models.tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
-    tail_mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    tails = [[text.ids[-1], *ids] for text, each in zip(texts, candidates, strict=True) for ids in each]
     kept = max(len(text.ids) - text.start for text in texts)
+    sums: list[float] = [0.0] * len(tails)
     with models.using(models.names[0]):
         first = models.model(
             input_ids=own.to(device),
             attention_mask=mask.to(device),
             position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, -size:].to(device),
             use_cache=True,
-            logits_to_keep=kept,
+            logits_to_keep=torch.arange(size - kept, size, device=device),  # as in `probe.forward`
             **before,
         )
         own_losses = [_loss(first.logits[row], text) for row, text in enumerate(texts)]
-        cache = getattr(first, cache_name)
-        cache.batch_repeat_interleave(count)
-        whole = torch.cat([mask.repeat_interleave(count, 0), tail_mask], dim=1)
-        logits = models.model(
-            input_ids=tails.to(device),
-            attention_mask=whole.to(device),
-            position_ids=(whole.cumsum(-1) - 1)[:, -longest:].to(device),
-            use_cache=True,
-            **{cache_name: cache},
-        ).logits
-    targets = tails[:, 1:, None].to(device)
-    chosen = logits[:, :-1].float().log_softmax(-1).gather(-1, targets)[..., 0]
-    sums: Any = (chosen * tail_mask[:, 1:].to(device)).sum(-1).cpu().reshape(len(texts), count)
-    return [Reading(own_sums, loss) for own_sums, loss in zip(sums.tolist(), own_losses, strict=True)]
+        shared = getattr(first, cache_name)
+        for numbers in _by_length(tails):
+            cache = copy.deepcopy(shared)
+            texts_of = torch.tensor([number // count for number in numbers])
+            cache.batch_select_indices(texts_of.to(device))
+            some = [tails[number] for number in numbers]
+            for number, each in zip(numbers, _tail_sums(models, cache, mask[texts_of], some), strict=True):
+                sums[number] = each
+    by_text = [sums[at : at + count] for at in range(0, len(sums), count)]
+    return [Reading(own_sums, loss) for own_sums, loss in zip(by_text, own_losses, strict=True)]
+
+
+def _by_length(tails: Sequence[Ids]) -> list[list[int]]:
+    """Return the numbers of the tails in passes of similar length, since the short ones are padded to the longest."""
+    order = sorted(range(len(tails)), key=lambda number: len(tails[number]))
+    size = -(-len(order) // TAIL_PASSES)
+    return [order[at : at + size] for at in range(0, len(order), size)]
+
+
+def _tail_sums(models: ModelSet, cache: Any, mask: Any, tails: Sequence[Ids]) -> list[float]:
+    """Return log p of the tokens of each tail but its first, after what is cached of its text; uses up the cache."""
+    import torch
+
+    longest, device = max(map(len, tails)), models.model.device
+    pad = models.tokenizer.pad_token_id
+    ids = torch.tensor([[*tail, *[pad] * (longest - len(tail))] for tail in tails])
+    own_mask = torch.tensor([[1] * len(tail) + [0] * (longest - len(tail)) for tail in tails])
+    whole = torch.cat([mask, own_mask], dim=1)
+    logits = models.model(
+        input_ids=ids.to(device),
+        attention_mask=whole.to(device),
+        position_ids=(whole.cumsum(-1) - 1)[:, -longest:].to(device),
+        use_cache=True,
+        **{_cache_name(models): cache},
+    ).logits
+    chosen = logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, 1:, None].to(device))[..., 0]
+    return (chosen * own_mask[:, 1:].to(device)).sum(-1).tolist()
 
 
 def _loss(logits: Any, text: Text) -> float:

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 import numpy
 
+from studio.generation.meter_cost import CANDIDATES
 from studio.style import bootstrap
 
-CANDIDATES = 8
-"""Prompts among which an answer's own one is ranked."""
 FRAMES = {
     "en": "Which question does this text answer?\n\n{answer}",
     "ko": "다음 글은 어떤 질문에 대한 답인가요?\n\n{answer}",

@@ -102,7 +102,7 @@ def strength(column: Sequence[float], base: Sequence[float], author: Sequence[fl
     is_paired = len(full) == len(own)
     author_weights = weights if is_paired else bootstrap.draws(len(full), bootstrap.SEED + 1, len(weights))
     value = _percent(own.mean(), zero.mean(), full.mean())
-    return bootstrap.estimate(value, _percent(weights @ own, weights @ zero, author_weights @ full))
+    return bootstrap.estimate(value, _percent(weights @ own, weights @ zero, author_weights @ full), len(own))
 
 
 def _percent(column: Array, base: Array, author: Array) -> Array:

@@ -36,6 +36,15 @@ def path_of(run: Run, report_id: str) -> Path:
 def read(path: Path) -> StyleReport | None:
     """Read a report; None where there is none, or it cannot be read."""
     try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return _read(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, changed: int, size: int) -> StyleReport | None:
+    try:
         return StyleReport.from_json(path.read_bytes())
     except FileNotFoundError:
         return None

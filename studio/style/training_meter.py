@@ -8,6 +8,7 @@ answers. Nothing is generated with the adapter, and the training is left as it i
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +23,9 @@ from studio.generation import generate, held_out
 from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore
 from studio.generation.generate import BASE_MODEL, ModelSet, PromptBatchItem, noise_key
 from studio.generation.held_out import HeldOutRow
+from studio.generation.meter_cost import MAX_TIME_SHARE, MIN_PINNED, TRAINING_PROMPTS, MeterCost, is_required
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost, preserve_state
-from studio.model.hardware import device
 from studio.runs import RunWriter
 from studio.style import bootstrap, fluency, headline
 from studio.style.answers import FOLDER, open_store
@@ -36,12 +37,6 @@ from studio.style.scoring import AnswerScorer
 from studio.style.strength import StyleClassifier, cross_validate, missing_text, strength, train_classifier
 
 FILE = "training.json"
-MIN_PINNED = 3
-"""Pinned prompts below which an interval says nothing."""
-TRAINING_PROMPTS = (TRAINING_ROWS, 64, 40, 24)
-"""Training prompts that the base answers: as many of them as the time allows."""
-MAX_TIME_SHARE = 0.1
-"""Share of the training's time that the meter may take, unless it was turned on explicitly."""
 
 
 class References(BaseModel):
@@ -82,7 +77,7 @@ class TrainingMeter:
                 self._base_fit = sum(fits) / len(base)
             style, base_style = (classifier.scores(texts).tolist() for texts in (answers, base))
             fits, perplexities = self._scorer.read(answers, numbers)
-        fit = bootstrap.mean(fits, self._weights)
+        fit = bootstrap.share(fits)
         reference = self._references.author_log_perplexity
         distance = fluency.distance(perplexities, reference, self._weights)
         repeated = bootstrap.mean([fluency.repeated_ngrams(text) for text in answers], self._weights)
@@ -159,7 +154,7 @@ class _Opening:
         stops = sorted(stop_ids(loaded.tokenizer, loaded.model.generation_config))
         self._models = ModelSet(host.peft, loaded.tokenizer, stops, (BASE_MODEL,), mixes=False)
         config = run.config()
-        self.required = config.samples.meter == "on" or config.train.keep == "style"
+        self.required = is_required(config)
         sha256, dtype = str(loaded.located.identity["weights"]), str(loaded.model.dtype)
         self._stores = [open_store(run.path, BASE, None, sha256, dtype, each) for each in (config.generation, settings)]
 
@@ -198,28 +193,22 @@ class _Opening:
             raise _Skipped(message("log.style.off.text", **headline.too_little(*lacking).values))
         samples = [(count, evenly_spaced(rows, count)) for count in TRAINING_PROMPTS]
         least = samples[-1][1]
-        frame, budget = frame_seconds(), MAX_TIME_SHARE * seconds
-        if not self.required and self._answer_seconds(least, frame) > budget:
-            self._too_dear(least, points, self._answer_seconds(least, frame), seconds)
+        budget = MAX_TIME_SHARE * seconds
+        cost = MeterCost(frame_seconds(), 0.0, len(self._rows), points)
+        answers = cost.answers(self._missing(least))
+        if not self.required and answers > budget:
+            raise _Skipped(cost.too_dear(len(least), answers, seconds))
         began = time.perf_counter()
         self._score_author(least[: len(self._rows)])
-        point = time.perf_counter() - began
-
-        def cost(sample: Sequence[HeldOutRow]) -> float:
-            return self._answer_seconds(sample, frame) + (points + len(sample) / len(self._rows)) * point
-
-        chosen = next((sample for _, sample in samples if cost(sample) <= budget), None)
+        cost = replace(cost, point=time.perf_counter() - began)
+        totals = [(cost.total(len(sample), self._missing(sample)), sample) for _, sample in samples]
+        chosen = next((sample for total, sample in totals if total <= budget), None)
         if chosen is None and not self.required:
-            self._too_dear(least, points, cost(least), seconds)
+            raise _Skipped(cost.too_dear(len(least), totals[-1][0], seconds))
         chosen = chosen or least
-        values = {"prompts": len(chosen), "points": points, "seconds": f"{cost(chosen):,.1f}"}
-        self._run.note(message("log.style.on", **values))
+        self._run.note(cost.on(len(chosen), self._missing(chosen)))
         self._run.enter_phase("styling")
         return self._refer(chosen)
-
-    def _too_dear(self, rows: Sequence[HeldOutRow], points: int, cost: float, seconds: float) -> None:
-        values = {"prompts": len(rows), "points": points, "seconds": f"{cost:,.1f}", "training": f"{seconds:,.1f}"}
-        raise _Skipped(message("log.style.off.cost", share=f"{100 * MAX_TIME_SHARE:.0f}", **values))
 
     def _refer(self, rows: Sequence[HeldOutRow]) -> References:
         base = self._base_answers(rows)
@@ -241,14 +230,9 @@ class _Opening:
         scorer, texts = self._scorer(rows), [self._cut(row.reference or "") for row in rows]
         return scorer.read(texts, range(len(rows)))
 
-    def _answer_seconds(self, rows: Sequence[HeldOutRow], frame: float) -> float:
-        """Estimate the time of the base's answers, given that of one `frame` of the pinned prompts.
-
-        A full batch takes at most 1.5 times as long: on two cores, sixteen rows took 1.6 times as long as two.
-        """
-        missing = sum(self._store_of(_prompt(row)) is None for row in rows)
-        together = max(len(self._rows), generate.MAX_BATCH_ROWS[device()] / 1.5)
-        return frame * max(1.0, missing / together) if missing else 0.0
+    def _missing(self, rows: Sequence[HeldOutRow]) -> int:
+        """Return how many of the rows the base has not answered yet."""
+        return sum(self._store_of(_prompt(row)) is None for row in rows)
 
     def _store_of(self, prompt: AnsweredPrompt) -> AnswerStore | None:
         return next((store for store in self._stores if prompt in store), None)

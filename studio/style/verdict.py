@@ -19,6 +19,8 @@ from studio.style.bootstrap import Array, Estimate
 
 MARGIN = 10.0
 """Points of style strength: a smaller difference is none that a reader would miss."""
+MIN_VOTED = 6
+"""Pairs of answers: all for one side, fewer of them would be chance in more than one case of twenty."""
 MAX_MORE = 1000
 """Prompts; where more would be needed, the two are as good as equal."""
 
@@ -31,6 +33,11 @@ class PairedScores:
 
     style: Sequence[float]
     fits: Sequence[bool]
+    fluent: bool = True
+    repeated: Sequence[float] = ()
+    """Share of n-grams that are repetitions; empty where it is not known."""
+    log_perplexity: Sequence[float] = ()
+    """In nats a token; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,11 @@ class Votes:
 
     @property
     def winner(self) -> Winner:
-        """The side whose share of the wins is surely more than half; ties count half."""
-        if not self.total:
+        """The side whose share of the wins is surely more than half; ties count half.
+
+        Of `MIN_VOTED` pairs at least: with four, Wilson's interval is too narrow.
+        """
+        if self.total < MIN_VOTED:
             return "undecided"
         low, high = self.interval
         return "adapter" if low > 0.5 else "prompt" if high < 0.5 else "undecided"
@@ -94,7 +104,8 @@ def verdict(
     """Say whether the adapter, or a prompt, is the better way to the style.
 
     The adapter wins where its style is surely nearer to the author's and its answers do not surely fit less. The prompt
-    wins where its style is surely less than `MARGIN` points behind and its answers do not surely fit less.
+    wins where its style is surely less than `MARGIN` points behind and its answers do not surely fit less. Neither wins
+    with answers that are less fluent than the other's.
     """
     style = _style_difference(adapter.style, prompted.style, base.style, author_style, weights)
     fit = bootstrap.difference(adapter.fits, prompted.fits, weights)
@@ -103,8 +114,13 @@ def verdict(
     key, more = "undecided", None
     if style.low > 0 and gain.low > 0:
         winner, key = ("adapter", "adapter") if fit.high >= 0 else ("undecided", "mixed")
+        if winner == "adapter" and _is_less_fluent(adapter, prompted, weights):
+            winner, key = "undecided", "adapter_not_fluent"
     elif style.high < MARGIN:
         winner = key = "prompt" if fit.low <= 0 else "adapter"  # its answers fit surely better
+        if winner == "prompt" and _is_less_fluent(prompted, adapter, weights):
+            surely_fits_less = fit.high < 0 or gain.low <= 0
+            winner, key = ("undecided", "prompt_not_fluent") if surely_fits_less else ("adapter", "adapter_fluent")
     else:
         more = _more_prompts(style, len(adapter.style))
         key = "undecided" if more else "undecidable"
@@ -132,6 +148,14 @@ def _reason(key: str, style: Estimate, fit: Estimate, more: int | None) -> Messa
     return message(f"style.verdict.{key}", **values)
 
 
+def _is_less_fluent(one: PairedScores, other: PairedScores, weights: Array) -> bool:
+    """Whether one column is not fluent and the other is, and this is no chance: it repeats more, or is less likely."""
+    if one.fluent or not other.fluent:
+        return False
+    pairs = (one.repeated, other.repeated), (one.log_perplexity, other.log_perplexity)
+    return any(bootstrap.difference(*pair, weights).low > 0 for pair in pairs if all(map(len, pair)))
+
+
 def _style_difference(
     first: Sequence[float], second: Sequence[float], base: Sequence[float], author: Sequence[float], weights: Array
 ) -> Estimate:
@@ -144,7 +168,9 @@ def _style_difference(
             return 100 * (numpy.minimum(one, full) - numpy.minimum(other, full)) / (full - zero)
 
     value = ahead(one.mean(), other.mean(), zero.mean(), full.mean())
-    return bootstrap.estimate(value, ahead(weights @ one, weights @ other, weights @ zero, full_weights @ full))
+    return bootstrap.estimate(
+        value, ahead(weights @ one, weights @ other, weights @ zero, full_weights @ full), len(one)
+    )
 
 
 def _more_prompts(style: Estimate, prompts: int) -> int | None:

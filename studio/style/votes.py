@@ -12,6 +12,29 @@ from studio.style.report import ColumnReport, StyleReport
 from studio.style.verdict import Votes, with_votes
 
 
+def three_way(report: StyleReport | None) -> list[AnswerPair]:
+    """Return what a blind vote of three is on: for each prompt the answers of base, prompted base and adapter."""
+    if report is None or not (rivals := _rivals(report)):
+        return []
+    answers = zip(*(column.answers for column in rivals), strict=True)
+    return [
+        AnswerPair(prompt, base, prompted, (adapter,))
+        for prompt, (base, prompted, adapter) in zip(report.prompts, answers, strict=True)
+    ]
+
+
+def three_sides(report: StyleReport) -> tuple[str, ...]:
+    """Return the ids of the columns of `three_way`."""
+    return tuple(column_id(each.column, each.adapter, report.base) for each in _rivals(report) if each.column)
+
+
+def _rivals(report: StyleReport) -> tuple[ColumnReport, ...]:
+    """Return the base, the prompted base and the adapter of a report; empty where it lacks one of them."""
+    if not (report.columns and report.prompted and report.main):
+        return ()
+    return report.base_column, report.prompted, report.main
+
+
 def count(run: Run, report: StyleReport, other: ColumnReport | None) -> Votes:
     """Return the votes between a report's first adapter and another of its columns, a pair of answers counted once.
 

@@ -12,6 +12,7 @@ from studio.data import prepare
 from studio.data.health import Report
 from studio.errors import RunError, StudioError
 from studio.files import home
+from studio.generation import meter_cost
 from studio.i18n import Message, message
 from studio.model import catalogue, estimate, libraries, limits, load, skeleton, weights
 from studio.model.hardware import Choice
@@ -106,11 +107,17 @@ def check(
         # the run itself measures the speed; in a step, an answer has no backward pass, and half a row is its prompt
         each = estimate.token_seconds(located.path, located.settings, planned.precision.value)
         row = seconds / (planned.steps * planned.settings.batch_size * planned.settings.gradient_accumulation)
-        speed = samples.GenerationSpeed(each + (len(config.samples.prompts) or samples.PROMPTS) * row / 4, each)
+        pinned = len(config.samples.prompts) or samples.PROMPTS
+        speed = samples.GenerationSpeed(each + pinned * row / 4, each)
         longest = config.generation.max_new_tokens
         timeline = samples.choose_schedule(config.samples, longest, planned.steps, seconds, speed)
         facts.append(timeline.summary)
-        seconds *= 1 + timeline.share
+        # a point reads the answers, half a row each, and after each the prompts that it is ranked among, a quarter
+        point = pinned * row / 2 + pinned * min(meter_cost.CANDIDATES, pinned) * row / 4
+        cost = meter_cost.MeterCost(speed.frame(timeline.tokens), point, pinned, timeline.frames)
+        said, more = meter_cost.forecast(config, cost, report.train, seconds)
+        facts += [said] if said else []
+        seconds = seconds * (1 + timeline.share) + more
     choices = (planned.precision, *planned.choices)
     return Preflight(tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), choices)
 

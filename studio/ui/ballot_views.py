@@ -1,23 +1,26 @@
-"""From a ballot and a reading sheet to what the page shows; the sides have no names until they are revealed.
+"""From a ballot and a reading sheet to what the page shows; the answers have no names until they are revealed.
 
 Pure functions without Gradio. Whatever comes from prompts and answers is escaped before it becomes HTML.
 """
 
 import html
+from collections.abc import Mapping
 
 from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
 from studio.i18n import text
+from studio.style.report import StyleReport
 from studio.ui.views import bar, empty
 
 
 def pair(shown: BallotItem, language: str) -> str:
-    """Return a pair to vote on: the prompt, and both answers under their numbers."""
+    """Return what to vote on: the prompt, and its two or three answers under their numbers."""
     sides = "".join(
-        f'<div class="blind"><small>{html.escape(text(f"ui.vote.answer.{number}", language))}</small>'
+        f'<div class="blind"><small>{html.escape(text("ui.vote.answer", language, number=number))}</small>'
         f"{html.escape(words) or '–'}</div>"
-        for number, words in (("one", shown.one), ("two", shown.two))
+        for number, words in enumerate(shown.answers, 1)
     )
-    return f'<div class="asked">{html.escape(shown.prompt)}</div><div class="two-sides">{sides}</div>'
+    kind = "two-sides" if len(shown.answers) == 2 else "two-sides three-sides"
+    return f'<div class="asked">{html.escape(shown.prompt)}</div><div class="{kind}">{sides}</div>'
 
 
 def progress(done: int, total: int, language: str) -> str:
@@ -33,19 +36,35 @@ def turnout(votes: int, voters: int, language: str) -> str:
     return f'<p class="hint">{html.escape(text("ui.vote.turnout", language, votes=votes, voters=voters))}</p>'
 
 
-def result(counted: VoteResult, preferences: PreferenceData, language: str) -> str:
-    """Return the votes counted: which side won, and how sure that is."""
+def three_way(report: StyleReport, language: str) -> str:
+    """Say whose answers a vote of three is on, and on how many prompts."""
+    column = report.main.title(language) if report.main else ""
+    words = text("ui.vote.three_at", language, column=column, prompts=len(report.prompts))
+    return f'<p class="hint">{html.escape(words)}</p>'
+
+
+def results(counted: Mapping[str, VoteResult], preferences: PreferenceData, language: str) -> str:
+    """Return the votes counted against each rival, `base` or `prompt`: who won, and how sure that is."""
+    left_out = preferences.ties + preferences.bad + preferences.unvoted
+    kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
+    parts = [
+        _result(rival, "alone" if rival == "base" and len(counted) > 1 else rival, each, language)
+        for rival, each in counted.items()
+    ]
+    return "".join(parts) + f"<p>{html.escape(kept)}</p>"
+
+
+def _result(rival: str, name: str, counted: VoteResult, language: str) -> str:
     if counted.win_rate is None or counted.interval is None:
         return empty("ui.vote.no_votes", language)
     low, high = (100 * value for value in counted.interval)
     verdict = "after" if low > 50 else "before" if high < 50 else "open"
-    rate = text("ui.vote.rate", language, rate=f"{100 * counted.win_rate:.0f}", low=f"{low:.0f}", high=f"{high:.0f}")
-    said = text(f"ui.vote.verdict.{verdict}", language)
+    figures = {"rate": f"{100 * counted.win_rate:.0f}", "low": f"{low:.0f}", "high": f"{high:.0f}"}
+    rate = text(f"ui.vote.rate.{name}", language, **figures)
+    said = text(f"ui.vote.verdict.{rival if verdict == 'before' else verdict}", language)
     values = {name: getattr(counted, name) for name in ("after", "before", "tie", "bad", "votes", "voters")}
-    facts = text("ui.vote.counts", language, **values)
-    left_out = preferences.ties + preferences.bad + preferences.unvoted
-    kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in (said, facts, kept))
+    facts = text("ui.vote.counts", language, rival=text(f"ui.vote.rival.{rival}", language), **values)
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in (said, facts))
     left, width = low, max(1.0, high - low)
     scale = (
         f'<div class="rate" role="img" aria-label="{html.escape(rate, quote=True)}"><i style="left:{left:.1f}%;'

@@ -32,7 +32,7 @@ EVENTS = {
     "studio.ui.clock": {"look"},
     "studio.ui.tabs.compare_events": {"compare", "ask_on", "again", "change_view", "reopen", "done", "stop"},
     "studio.ui.tabs.comparing": {"open_run", "show_measured", "show_news"},
-    "studio.ui.tabs.ballot": {"begin", "vote", "reveal", "marked"},
+    "studio.ui.tabs.ballot": {"begin", "change_ways", "vote", "reveal", "marked"},
     "studio.ui.tabs.present": {"present"},
 }
 """What guests may do: handlers by their module. Nothing else of the parts' events is on the page."""

@@ -159,7 +159,7 @@ def _cells(column: ColumnReport, language: str) -> list[str]:
 
 def _interval(estimate: Estimate, factor: float = 1.0) -> str:
     value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
-    return f"<b>{value:.0f} %</b> <small>[{low:.0f}–{high:.0f}]</small>"
+    return f"<b>{value:z.0f} %</b> <small>[{low:z.0f}–{high:z.0f}]</small>"
 
 
 def _speech(found: StyleReport, language: str) -> str:

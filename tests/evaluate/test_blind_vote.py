@@ -51,8 +51,8 @@ def test_what_is_shown_does_not_tell_the_sides(folder):
     shown = ballot.next("ann")
     pair = next(pair for pair in PAIRS if pair.id == shown.item)
 
-    assert {shown.one, shown.two} == {pair.before, pair.after}
-    assert (shown.number, shown.total, shown.choice) == (1, 10, None)
+    assert set(shown.answers) == {pair.before, pair.after}
+    assert (shown.number, shown.total, shown.is_voted) == (1, 10, False)
     assert not {"before", "after"} & {str(value) for value in vars(shown).values()}
 
 
@@ -76,7 +76,7 @@ def test_a_vote_can_be_changed_and_the_last_one_counts(folder):
 
     assert [each.winner for each in ballot.votes()] == ["after"]
     assert ballot.progress("ann") == (1, 10)
-    assert ballot.item("ann", PAIRS[0].id).choice is not None
+    assert ballot.item("ann", PAIRS[0].id).is_voted
     assert len((folder / "votes.jsonl").read_text(encoding="utf-8").splitlines()) == 2
 
 
@@ -300,10 +300,82 @@ def test_any_text_of_a_voter_or_a_pair_is_only_text(folder):
 
 def test_a_vote_that_is_not_blind_counts_with_the_others_and_names_its_comparison(folder):
     ballot, item = Ballot(folder, PAIRS), PAIRS[0].id
-    ballot.vote("ann", item, "2", first="before", comparison="0123")
+    ballot.vote("ann", item, "2", comparison="0123")
     choose(ballot, "ben", item, "before")
 
     assert {(vote.voter, vote.winner) for vote in ballot.votes()} == {("ann", "after"), ("ben", "before")}
     first, second = Journal(folder / "votes.jsonl").entries()
     assert first["comparison"] == "0123"
     assert "comparison" not in second
+
+
+# Three answers
+
+TRIPLES = [AnswerPair(f"Question {n}?", f"plain {n}", f"asked {n}", (f"styled {n}",)) for n in range(10)]
+
+
+def best(ballot, voter, item, words):
+    """Vote as somebody would who knew whose words they are."""
+    shown = ballot.item(voter, item).answers
+    ballot.vote(voter, item, str(1 + next(n for n, answer in enumerate(shown) if answer.startswith(words))))
+
+
+def test_three_answers_are_shown_in_all_orders_and_each_is_first_about_as_often(folder):
+    ballot = Ballot(folder, TRIPLES)
+    seen = [ballot.item(f"voter {n}", item.id).answers for n in range(30) for item in TRIPLES]
+    orders = [tuple(answer.split()[0] for answer in answers) for answers in seen]
+
+    assert len(set(orders)) == 6
+    assert all(75 < sum(order[0] == words for order in orders) < 125 for words in ("plain", "asked", "styled"))
+    assert ballot.item("ann", TRIPLES[0].id) == Ballot(folder, TRIPLES).item("ann", TRIPLES[0].id)
+
+
+def test_the_best_of_three_wins_two_pairs_and_leaves_the_third_open(folder):
+    ballot = Ballot(folder, TRIPLES)
+    best(ballot, "ann", TRIPLES[0].id, "styled")
+    best(ballot, "ann", TRIPLES[1].id, "plain")
+    ballot.vote("ann", TRIPLES[2].id, "tie")
+    ballot.vote("ann", TRIPLES[3].id, "bad")
+    base, asked = ballot.result(0), ballot.result(1)
+
+    assert (base.after, base.before, base.tie, base.bad, base.items) == (1, 1, 1, 1, 4)
+    assert (asked.after, asked.before, asked.tie, asked.bad, asked.items) == (1, 0, 1, 1, 3)
+    assert all(vote.is_blind for vote in ballot.votes())
+    assert ballot.progress("ann") == (4, 10)
+    assert ballot.turnout() == (4, 1)
+
+
+def test_a_changed_vote_on_three_takes_back_what_it_no_longer_says(folder):
+    ballot, item = Ballot(folder, TRIPLES), TRIPLES[0].id
+    best(ballot, "ann", item, "styled")
+    best(ballot, "ann", item, "plain")
+
+    assert (ballot.result(0).before, ballot.result(0).after) == (1, 0)
+    assert ballot.result(1).votes == 0
+    assert ballot.progress("ann") == (1, 10)
+
+
+@pytest.mark.parametrize("alike", range(3))
+def test_answers_with_the_same_words_are_a_tie_whoever_is_best(folder, alike):
+    words = ["same"] * 3
+    words[alike] = "other"
+    triple = AnswerPair("Question?", words[0], words[1], (words[2],))
+    ballot = Ballot(folder, [triple])
+    best(ballot, "ann", triple.id, "same")
+    wins = [("tie" if words[2] == words[n] else "after" if words[2] == "same" else "before") for n in (0, 1)]
+
+    assert [getattr(ballot.result(n), win) for n, win in enumerate(wins)] == [1, 1]
+    assert ballot.progress("ann") == (1, 1)
+
+
+def test_votes_on_pairs_and_on_three_are_in_one_file_and_count_together(folder):
+    three, two = Ballot(folder, TRIPLES), Ballot(folder, [AnswerPair("Question 0?", "plain 0", "styled 0")])
+    best(three, "ann", TRIPLES[0].id, "styled")
+    best(two, "ben", next(iter(two.order("ben"))), "plain")
+
+    assert (three.result(0).after, three.result(0).before) == (1, 1)
+    assert (two.result().after, two.result().before) == (1, 1)
+    assert three.progress("ben") == (0, 10)
+    with pytest.raises(CompareError) as raised:
+        two.vote("ann", next(iter(two.order("ann"))), "3")
+    assert raised.value.key == "compare.ballot_choice"

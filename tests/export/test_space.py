@@ -20,6 +20,10 @@ from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, CompareRequest
 from studio.errors import ExportError
 from studio.export.request import ExportRequest
+from studio.files import sha256
+from studio.style import style_store
+from studio.style.bootstrap import Estimate
+from studio.style.report import AnswerScores, ColumnReport, StyleReport
 
 
 def exported(run, folder, **settings):
@@ -93,6 +97,24 @@ def test_it_answers_live_as_the_run_does(compared, tiny_model, tmp_path):
     assert after == answer(compared, "What is 5?").text
     assert before != after
     assert re.search("[가-힣]", told)
+
+
+def test_the_headline_of_the_meter_is_on_the_model_card_and_the_demo(compared, tmp_path):
+    zeros, yes = (0.0,) * 20, (True,) * 20
+    scores = AnswerScores(zeros, yes, zeros, zeros, yes, (0,) * 20, (False,) * 20)
+    sure, none = Estimate(96.0, 88.0, 101.0), Estimate(0.0, 0.0, 0.0)
+    adapter = sha256(compared.adapter / "adapter_model.safetensors")
+    column = ColumnReport(ADAPTED, adapter, ("a",) * 20, scores, sure, none, none, True, *[none] * 3, 0, None, 0.0)
+    report = StyleReport(compared.id, "id", ("q",) * 20, "base", columns=(column,), separable=True)
+    path = style_store.path_of(compared, "id")
+    path.parent.mkdir()
+    path.write_text(report.to_json(), encoding="utf-8")
+    said = "96 % of the way to the author's style [88–101]"
+    folder = exported(compared, tmp_path / "space")
+    about = json.loads((folder / "demo.json").read_text(encoding="utf-8"))["about"]
+    card = (folder / "adapter" / "README.md").read_text(encoding="utf-8")
+    for text in (about, card):
+        assert said in text.replace("\\", "")
 
 
 def test_the_folder_is_a_space(compared, tmp_path, tiny_model):

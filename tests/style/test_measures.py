@@ -136,6 +136,28 @@ def test_copies_are_runs_of_six_words_or_of_any_tokens():
 
 
 def test_an_interval_leaves_out_what_is_no_number():
-    made = bootstrap.estimate(1.0, numpy.array([numpy.nan, numpy.inf, 1.0, 2.0]))
-    assert 1 <= made.low <= made.high <= 2
-    assert bootstrap.estimate(1.0, numpy.array([numpy.nan])).contains(1e9)
+    made = bootstrap.estimate(1.0, numpy.array([numpy.nan, numpy.inf, 1.0, 2.0]), 40)
+    assert 1 <= made.low <= made.high <= 2.1
+    assert bootstrap.estimate(1.0, numpy.array([numpy.nan]), 40).contains(1e9)
+
+
+@pytest.mark.parametrize("rows", [4, 24])
+def test_the_interval_of_a_few_prompts_holds_the_truth_as_often_as_it_says(rows):
+    """Planted: the truth is 0; the percentile interval alone holds it in 80 of 100 cases with four prompts."""
+    held = narrow = 0
+    for seed in range(400):
+        values = numpy.random.default_rng(seed).normal(0, 1, rows)
+        weights = bootstrap.draws(rows, seed, 500)
+        held += bootstrap.mean(values, weights).contains(0)
+        low, high = numpy.percentile(weights @ values, [2.5, 97.5])
+        narrow += low <= 0 <= high
+    assert 0.92 <= held / 400 <= 0.98
+    if rows == 4:
+        assert narrow / 400 < 0.86
+
+
+def test_a_share_of_all_or_none_is_not_certain():
+    assert bootstrap.share([True] * 4).low < 0.55
+    assert bootstrap.share([False] * 4).high > 0.45
+    assert bootstrap.share([True, False]).contains(0.5)
+    assert bootstrap.mean([1.0], bootstrap.draws(1)).low == float("-inf")

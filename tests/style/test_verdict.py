@@ -66,6 +66,38 @@ def test_equal_style_with_answers_that_fit_better_is_a_win():
     assert judged(95, 95, n=300, adapter_fits=0.9, prompt_fits=0.4).winner == "adapter"
 
 
+def fluency(adapter, prompted, shift, seed=0):
+    """Judge two columns with all of the style of which one may repeat itself, by `shift`, and not be fluent."""
+    drawn = numpy.random.default_rng(seed)
+    base, author, style, other = (drawn.normal(mean, 1, 300) for mean in (-5, 5, 5, 5))
+    fits, repeated = drawn.random(300) < 0.7, drawn.random((2, 300)) / 10
+    sides = (
+        PairedScores(style, fits, adapter, repeated[0] + max(0, shift), repeated[0]),
+        PairedScores(other, fits, prompted, repeated[1] + max(0, -shift), repeated[0]),
+        PairedScores(base, fits),
+    )
+    return verdict(*sides, author, bootstrap.draws(300))
+
+
+def test_a_prompt_whose_answers_are_not_fluent_does_not_do_as_well():
+    assert fluency(True, True, 0).winner == "prompt"
+    made = fluency(True, False, -0.2)
+    assert made.winner == "adapter"
+    assert "not fluent" in made.reason.text()
+    assert fluency(True, False, 0).winner == "prompt"  # which it missed by chance
+    assert fluency(False, False, -0.2).winner == "prompt"
+
+
+def test_an_adapter_with_more_style_that_is_not_fluent_wins_nothing():
+    n, drawn = 40, numpy.random.default_rng(0)
+    base, author = drawn.normal(-5, 1, n), drawn.normal(5, 1, n)
+    loops = PairedScores(author, [True] * n, False, [0.5] * n, [3.0] * n)
+    rival = PairedScores(base, [True] * n, True, drawn.random(n) / 10, [3.0] * n)
+    made = verdict(loops, rival, PairedScores(base, [True] * n), author, bootstrap.draws(n))
+    assert made.winner == "undecided"
+    assert "not fluent" in made.reason.text()
+
+
 def test_an_adapter_without_any_style_was_not_worth_it():
     assert judged(0, -30).winner != "adapter"
 

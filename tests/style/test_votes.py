@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy
 import pytest
 from sea import GREEDY
 
@@ -11,10 +12,10 @@ from studio.compare.comparison import AnswerPair, Comparison
 from studio.compare.proof import Proof
 from studio.evaluate.blind_vote import Ballot
 from studio.i18n import message
-from studio.style import votes
+from studio.style import bootstrap, votes
 from studio.style.bootstrap import Estimate
 from studio.style.report import AnswerScores, ColumnReport, StyleReport
-from studio.style.verdict import Verdict, Votes, with_votes
+from studio.style.verdict import PairedScores, Verdict, Votes, verdict, with_votes
 from studio.ui.tabs import pair_vote
 
 PROMPTED = Column("base", system="Talk like a sailor.")
@@ -113,9 +114,49 @@ def test_blind_votes_on_the_measured_answers_count_in_either_order(run):
     for pair in pairs:
         for voter, better in (("Kim", "mine"), ("Lee", "mine"), ("Park", "rival")):
             shown = ballot.item(voter, pair.id)
-            ballot.vote(voter, pair.id, "1" if shown.one.startswith(better) else "2")
+            ballot.vote(voter, pair.id, "1" if shown.answers[0].startswith(better) else "2")
     made = report(run)
     assert votes.count(run, made, made.prompted) == Votes(12, 0, 0)
+
+
+def test_blind_votes_of_three_count_as_blind_and_decide(run):
+    made = report(run)
+    triples = votes.three_way(made)
+    assert triples[3].answers == ("plain 3", "rival 3", "mine 3")
+    ballot = Ballot(run.path / "compare", triples)
+    for triple in triples:
+        for voter, better in (("Kim", "mine"), ("Lee", "mine"), ("Park", "plain")):
+            place = next(n for n, words in enumerate(ballot.item(voter, triple.id).answers) if words.startswith(better))
+            ballot.vote(voter, triple.id, str(place + 1), evaluation=made.id, sides=votes.three_sides(made))
+    assert votes.count(run, made, made.prompted) == Votes(12, 0, 0, 0)
+    assert votes.count(run, made, made.base_column) == Votes(12, 0, 0, 0)
+    assert votes.with_current_votes(run, made).verdict.winner == "adapter"
+    assert "Not blind: 0" in votes.describe(run, made)[0].text()
+    vote(run, "3", count=4)
+    assert votes.count(run, made, made.prompted) == Votes(12, 4, 0, 4)
+    other = report(run, prompted=Column("base", system="Talk like a pirate."))
+    assert votes.three_sides(other) != votes.three_sides(made)
+
+
+def test_a_report_without_a_rival_has_nothing_for_three(run):
+    made = report(run)
+    assert votes.three_way(None) == votes.three_way(replace(made, columns=made.columns[:2])) == []
+    assert votes.three_way(replace(made, columns=(made.columns[0], made.columns[2]))) == []
+
+
+def test_base_against_base_is_seldom_better_with_the_votes_counted(run):
+    """The meter and twelve voted pairs (of 4 to 24) on three columns that are all the base."""
+    better = {"adapter": 0, "prompt": 0}
+    for seed in range(100):
+        drawn = numpy.random.default_rng(seed)
+        base, asked, again = drawn.normal(-2, 1, (3, 40))
+        fits = drawn.random((3, 40)) < 0.6
+        sides = [PairedScores(style, fit) for style, fit in zip((again, asked, base), fits, strict=True)]
+        made = verdict(*sides, drawn.normal(2, 1, 40), bootstrap.draws(40, seed, 400))
+        counted = [drawn.multinomial(drawn.integers(4, 25), [0.4, 0.4, 0.2]) for _ in range(2)]
+        winner = with_votes(made, *(Votes(*map(int, each)) for each in counted)).winner
+        better[winner] = better.get(winner, 0) + 1
+    assert better["adapter"] <= 5
 
 
 def test_votes_decide_and_disagree_in_words(run):

@@ -1,6 +1,11 @@
 """How often prompts are answered, and how long the answers are."""
 
-from studio.config import SamplesConfig
+from dataclasses import replace
+
+import pytest
+
+from studio.config import RunConfig, SamplesConfig
+from studio.generation.meter_cost import MeterCost, forecast
 from studio.train.samples import MAX_TIME_SHARE, GenerationSpeed, choose_schedule
 
 FAST, SLOW = GenerationSpeed(0.05, 0.03), GenerationSpeed(0.7, 0.12)
@@ -47,3 +52,30 @@ def test_what_the_settings_say_is_done_whatever_it_costs():
 def test_answers_are_no_longer_than_those_of_the_run_and_one_step_is_enough():
     found = choose_schedule(SamplesConfig(), 12, steps=1, seconds=3600, speed=FAST)
     assert (found.every, found.tokens, found.frames) == (1, 12, 2)
+
+
+COST = MeterCost(frame=1.0, point=0.5, pinned=4, points=5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "key", "prompts"),
+    [
+        (10_000, {}, "log.style.on", 90),
+        (150, {}, "log.style.on", 40),
+        (20, {}, "log.style.off.cost", 24),
+        (20, {"samples.meter": "on"}, "log.style.on", 24),
+        (20, {"train.keep": "style"}, "log.style.on", 24),
+    ],
+)
+def test_what_the_meter_will_take_is_foretold(seconds, settings, key, prompts):
+    said, more = forecast(RunConfig().with_settings(settings), COST, rows=90, seconds=seconds)
+    assert (said.key, said.values["prompts"]) == (key, prompts)
+    assert more == (COST.total(prompts, prompts) if key == "log.style.on" else 0)
+
+
+def test_a_meter_that_is_off_or_has_too_few_prompts_takes_nothing():
+    for off in ("samples.meter", "samples.mode"):
+        assert forecast(RunConfig().with_settings({off: "off"}), COST, 90, 10_000) == (None, 0)
+    said, more = forecast(RunConfig(), replace(COST, pinned=2), 90, 10_000)
+    assert (said.key, more) == ("log.style.off.pinned", 0)
+    assert COST.total(40, 0) < COST.total(40, 40)

@@ -7,6 +7,7 @@ import gradio as gr
 import pytest
 
 from studio import runs
+from studio.compare.comparison import AnswerPair
 from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.metrics import Sample
 from studio.i18n import text
@@ -79,6 +80,27 @@ def test_whoever_has_no_name_yet_sees_how_many_have_voted_and_is_asked_for_one(s
     assert text("ui.vote.ready") in shown[tab.pair]
     assert text("ui.vote.turnout", votes=1, voters=1) in shown[tab.progress]
     assert text("ui.vote.empty") in ballot.render(tab, Standing(), "en")[tab.pair]
+
+
+def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monkeypatch):
+    triples = [AnswerPair(f"{n}?", f"plain {n}", f"asked {n}", (f"styled {n}",)) for n in range(8)]
+    monkeypatch.setattr(ballot.votes, "three_way", lambda report: triples if report else [])
+    monkeypatch.setattr(ballot.views, "three_way", lambda report, language: "")
+    two = session("Kim", "a")._replace(chosen="three")
+    assert two.ways == "two"  # without a report
+    three = two._replace(report="a report")
+    assert three._replace(chosen="two").ways == "two"
+    assert three._replace(chosen="two", found=None).ways == "three"
+    three = three.went_on(three.ballot())
+    shown = ballot.render(tab, three, "en")
+    assert all(shown[tab.buttons[choice]]["visible"] for choice in ("1", "2", "3", "tie", "bad"))
+    assert shown[tab.buttons["tie"]]["value"] == text("ui.vote.say.three.tie")
+    assert all(text("ui.vote.answer", number=n) in shown[tab.pair] for n in (1, 2, 3))
+    assert not ballot.render(tab, two, "en")[tab.buttons["3"]]["visible"]
+    three.ballot().vote(three.who, three.item, "tie")
+    shown = ballot.render(tab, three._replace(revealed=True), "en")
+    for rival in ("alone", "prompt"):
+        assert text(f"ui.vote.rate.{rival}", rate=50, low=5, high=95)[:30] in shown[tab.result]
 
 
 def test_a_browser_keeps_its_mark():

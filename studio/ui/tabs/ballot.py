@@ -1,22 +1,27 @@
-"""The blind vote: pairs of answers without names, voted on by button or key, revealed at the end.
+"""The blind vote: answers without names, voted on by button or key, revealed at the end.
 
-Many sessions vote on the same pairs at once. Who votes is told by a name and by a mark of the browser, so that two
-people of one name do not take each other's votes, and a reload goes on where it was.
+Two answers to each prompt are those of the scoreboard, base and adapter; three are those of the meter, base, base with
+a good prompt and adapter. Many sessions vote on the same answers at once. Who votes is told by a name and by a mark of
+the browser, so that two people of one name do not take each other's votes, and a reload goes on where it was.
 """
 
 import hmac
 import json
 import secrets
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 
 from studio import runs
+from studio.compare.columns import Column
 from studio.compare.comparison import AnswerPair
-from studio.errors import CompareError
-from studio.evaluate.blind_vote import CHOICES, Ballot, checked_name
+from studio.errors import CompareError, RunError
+from studio.evaluate.blind_vote import Ballot, checked_name, choices
 from studio.evaluate.evaluation_store import Evaluation
+from studio.i18n import text
+from studio.style import style_store, votes
+from studio.style.report import StyleReport
 from studio.ui import ballot_views as views
 from studio.ui import launch
 from studio.ui.failures import shown
@@ -25,20 +30,26 @@ from studio.ui.logins import Visitor
 from studio.ui.page import browser_state
 from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.compare import CompareTab
+from studio.ui.tabs.compare_events import column_at
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _KEYS = (
-    "document.addEventListener('keydown', event => { const place = '1234'.indexOf(event.key);"
-    " if (place < 0 || event.ctrlKey || event.metaKey || event.altKey) return;"
+    "document.addEventListener('keydown', event => {"
+    " if (event.ctrlKey || event.metaKey || event.altKey) return;"
     " if (event.target.closest('input, textarea, [contenteditable]')) return;"
-    " const button = document.querySelector(`#vote-${['1', '2', 'tie', 'bad'][place]}`);"
-    " if (button && !button.disabled && button.offsetParent) { event.preventDefault(); button.click(); } });"
+    " const shown = ['1', '2', '3', 'tie', 'bad'].map(choice => document.querySelector(`#vote-${choice}`))"
+    "   .filter(button => button && button.offsetParent);"
+    " const button = shown['12345'.indexOf(event.key)];"
+    " if (button && !button.disabled) { event.preventDefault(); button.click(); } });"
 )
-"""Lets the keys 1 to 4 press the vote's buttons while they are on the screen and nothing is typed."""
+"""Lets the keys 1 to 5 press the vote's buttons, in order, while they are on the screen and nothing is typed."""
 _DOWNLOAD = "() => setTimeout(() => document.querySelector('#{}').click(), 300)"
 
 
+Ways = Literal["two", "three"]
+WAYS: tuple[Ways, ...] = ("two", "three")
+"""How many answers to each prompt are voted on."""
 LONGEST = 60
 """Characters of a voter's name; the browser's mark comes behind it."""
 
@@ -48,7 +59,7 @@ class Standing(NamedTuple):
 
     run_id: str | None = None
     found: Evaluation | None = None
-    """The evaluation whose answers are voted on."""
+    """The evaluation whose answers are voted on, two to each prompt."""
     voter: str = ""
     mark: str = ""
     """What tells the voter's browser from others."""
@@ -57,11 +68,22 @@ class Standing(NamedTuple):
     revealed: bool = False
     seen: tuple[int, int] | None = None
     """How the file of the votes was when this session last looked."""
+    chosen: Ways = "two"
+    report: StyleReport | None = None
+    """The meter's report whose answers are voted on, three to each prompt."""
+
+    @property
+    def ways(self) -> Ways:
+        """How many answers to each prompt are voted on: as `chosen`, where there are as many."""
+        three = bool(votes.three_way(self.report))
+        return "three" if three and (self.chosen == "three" or not pairs_of(self.found)) else "two"
 
     @property
     def pairs(self) -> list[AnswerPair]:
-        """The answer pairs that there are to vote on."""
-        return pairs_of(self.found) if self.run_id else []
+        """The answers that there are to vote on."""
+        if not self.run_id:
+            return []
+        return votes.three_way(self.report) if self.ways == "three" else pairs_of(self.found)
 
     @property
     def who(self) -> str:
@@ -90,6 +112,7 @@ class Standing(NamedTuple):
 class BallotTab:
     """The tab's components."""
 
+    ways: gr.Radio
     voter: gr.Textbox
     begin: gr.Button
     progress: gr.HTML
@@ -103,19 +126,21 @@ class BallotTab:
     """The pair on the screen; None for none."""
     revealed: gr.State
     seen: gr.State
+    report: gr.State
+    """The meter's report of three columns; None without one."""
     mark: gr.BrowserState
     """Of the browser: it stays over reloads."""
 
     @property
     def standing(self) -> list[Any]:
         """The components behind a `Standing`, but for the run and its evaluation."""
-        return [self.voter, self.mark, self.item, self.revealed, self.seen]
+        return [self.voter, self.mark, self.item, self.revealed, self.seen, self.ways, self.report]
 
     @property
     def shown(self) -> list[Any]:
         """What changes with every vote."""
-        parts = [self.progress, self.pair, *self.buttons.values(), self.reveal, self.result, self.export]
-        return [*parts, self.begin, self.item, self.revealed, self.seen]
+        parts = [self.ways, self.progress, self.pair, *self.buttons.values(), self.reveal, self.result, self.export]
+        return [*parts, self.begin, self.item, self.revealed, self.seen, self.report]
 
 
 def pairs_of(found: Evaluation | None) -> list[AnswerPair]:
@@ -123,10 +148,27 @@ def pairs_of(found: Evaluation | None) -> list[AnswerPair]:
     return [AnswerPair(before.prompt, before.answer, after.answer) for before, after in found.pairs] if found else []
 
 
+def report_of(run_id: str | None, column: Column) -> StyleReport | None:
+    """Return the newest report of a column that has the answers of base, prompted base and adapter; None without."""
+    try:
+        report = style_store.measured_at(runs.find(run_id), column) if run_id else None
+    except RunError:  # its folder was taken away
+        return None
+    return report if votes.three_way(report) else None
+
+
 def build(words: Words) -> BallotTab:
     """Build the vote inside the current tab."""
     with gr.Column(elem_classes="card"):
         words.make(gr.HTML, text="ui.vote.about", frame="<p>{}</p>")
+        ways = words.make(
+            gr.Radio,
+            label="ui.vote.ways",
+            value=WAYS[0],
+            choices={each: f"ui.vote.way.{each}" for each in WAYS},
+            visible=False,
+            elem_id="vote-ways",
+        )
         with gr.Row(elem_classes="ask"):
             voter = words.make(
                 gr.Textbox,
@@ -146,9 +188,14 @@ def build(words: Words) -> BallotTab:
         with gr.Row(elem_classes="votes"):
             buttons = {
                 choice: words.make(
-                    gr.Button, text=f"ui.vote.say.{choice}", interactive=False, min_width=130, elem_id=f"vote-{choice}"
+                    gr.Button,
+                    text=f"ui.vote.say.three.{choice}",
+                    interactive=False,
+                    visible=choice in choices(2),
+                    min_width=130,
+                    elem_id=f"vote-{choice}",
                 )
-                for choice in CHOICES
+                for choice in choices(3)
             }
     with gr.Column(elem_classes="card"):
         with gr.Row(elem_classes="card-head"):
@@ -158,19 +205,24 @@ def build(words: Words) -> BallotTab:
         result = words.make(gr.HTML, text="ui.vote.hidden", frame='<p class="empty">{}</p>', elem_id="vote-result")
         file = words.make(gr.DownloadButton, label="ui.vote.export", visible="hidden", elem_id="vote-file")
     mark = browser_state("", "restyle-voter")
-    states = (gr.State(None), gr.State(False), gr.State(None), mark)
-    return BallotTab(voter, begin, progress, pair, buttons, reveal, result, export, file, *states)
+    states = (gr.State(None), gr.State(False), gr.State(None), gr.State(None), mark)
+    return BallotTab(ways, voter, begin, progress, pair, buttons, reveal, result, export, file, *states)
 
 
 def render(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
     """Return what shows the vote as it stands in a language."""
-    there = bool(now.pairs)
+    there, ways = bool(now.pairs), now.ways
     updates: dict[Any, Any] = {
+        tab.ways: gr.update(value=ways, visible=bool(now.report and pairs_of(now.found))),
+        tab.report: now.report,
         tab.begin: gr.update(interactive=there),
         tab.item: now.item,
         tab.revealed: now.revealed,
-        **{button: gr.update(interactive=now.item is not None) for button in tab.buttons.values()},
     }
+    for choice, button in tab.buttons.items():
+        there_is = choice in choices(2 + WAYS.index(ways))
+        words = text(f"ui.vote.say.{ways}.{choice}", lang) if there_is else ""
+        updates[button] = gr.update(value=words, visible=there_is, interactive=now.item is not None)
     if not there:
         return updates | {
             tab.pair: views.empty("ui.vote.empty", lang),
@@ -192,17 +244,20 @@ def render(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
 def counted(tab: BallotTab, now: Standing, ballot: Ballot, lang: str) -> dict[Any, Any]:
     """Return what shows how far this voter and all others are, and the result where it is revealed."""
     seen = ballot.stamp  # first: what comes in between is news the next time
-    votes, voters = ballot.turnout()
+    count, voters = ballot.turnout()
     mine = views.progress(*ballot.progress(now.who), lang) if now.who else ""
-    shown_now = now.revealed and votes > 0
+    shown_now = now.revealed and count > 0
+    about = measured_at(now.found, lang)
+    results = {"base": ballot.result()}
+    if now.ways == "three" and now.report:
+        about = views.three_way(now.report, lang)
+        results = {"prompt": ballot.result(1)} | results
     return {
-        tab.progress: mine + views.turnout(votes, voters, lang) + measured_at(now.found, lang),
-        tab.reveal: gr.update(interactive=votes > 0),
+        tab.progress: mine + views.turnout(count, voters, lang) + about,
+        tab.reveal: gr.update(interactive=count > 0),
         tab.export: gr.update(interactive=shown_now),
         tab.result: (
-            views.result(ballot.result(), ballot.preferences(), lang)
-            if shown_now
-            else views.empty("ui.vote.hidden", lang)
+            views.results(results, ballot.preferences(), lang) if shown_now else views.empty("ui.vote.hidden", lang)
         ),
         tab.seen: seen,
     }
@@ -232,8 +287,18 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
         if now.item is None:
             return {tab.item: None}
         ballot = now.ballot()
-        ballot.vote(now.who, now.item, choice, _place(request), evaluation=now.found.id if now.found else "")
+        of = now.report if now.ways == "three" else now.found
+        sides = votes.three_sides(now.report) if now.ways == "three" and now.report else ()
+        ballot.vote(now.who, now.item, choice, _place(request), evaluation=of.id if of else "", sides=sides)
         return render(tab, now.went_on(ballot), language)
+
+    @shown(language)
+    def change_ways(
+        request: gr.Request, run_id: str | None, checkpoint: str | None, strength: float | None, *standing: Any
+    ) -> dict[Any, Any]:
+        before = Standing(run_id, *standing)._replace(report=report_of(run_id, column_at(checkpoint, strength)))
+        now = of_login(before._replace(item=None, revealed=False), request)
+        return render(tab, now.went_on(now.ballot()) if before.item else now, language)
 
     @shown(language)
     def reveal(*standing: Any) -> dict[Any, Any]:
@@ -250,6 +315,8 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     standing = [head.run, found, *tab.standing]
     at_once = {**QUIET, "concurrency_limit": None}
     gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.shown, **at_once)
+    at = [head.run, head.checkpoint, head.strength]
+    tab.ways.input(change_ways, [*at, found, *tab.standing], tab.shown, **at_once)
     for choice, button in tab.buttons.items():
         button.click(vote, [gr.State(choice), *standing], tab.shown, **at_once)
     tab.reveal.click(reveal, [*standing], tab.shown, **at_once)

@@ -8,6 +8,7 @@ import gradio as gr
 from studio.compare.columns import Column
 from studio.compare.comparison import Comparison
 from studio.evaluate.evaluation_store import Evaluation
+from studio.style.report import StyleReport
 from studio.ui import clock
 from studio.ui.compare_views import VIEWS, View
 from studio.ui.failures import shown
@@ -37,6 +38,8 @@ class Kept(NamedTuple):
     item: str | None = None
     revealed: bool = False
     votes: tuple[int, int] | None = None
+    ways: ballot.Ways = "two"
+    report: StyleReport | None = None
     checkpoint: str | None = None
     strength: float | None = None
 
@@ -47,7 +50,8 @@ class Kept(NamedTuple):
 
     def vote(self, run_id: str | None, found: Evaluation | None) -> ballot.Standing:
         """Return how the vote on an evaluation of a run stands."""
-        return ballot.Standing(run_id, found, self.voter, self.mark, self.item, self.revealed, self.votes)
+        voting = (self.voter, self.mark, self.item, self.revealed, self.votes, self.ways, self.report)
+        return ballot.Standing(run_id, found, *voting)
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,8 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     stands = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
     found = stands[views.score.found]
     pairs = {pair.id for pair in ballot.pairs_of(found)}
-    vote = kept.vote(run_id, found)
-    if vote.item not in pairs:
+    vote = kept.vote(run_id, found)._replace(report=ballot.report_of(run_id, kept.column))
+    if vote.item not in {pair.id for pair in vote.pairs}:
         vote = vote._replace(item=None)
     reads_on = kept.reading is not None and kept.reading[0] in pairs
     return {
@@ -127,19 +131,29 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
 
 def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str | None:
     """Return what tells apart what this session shows and what there is; None where they are the same."""
-    shown = [kept.seen, kept.votes]
-    now = [scoreboard.stamp(run_id, kept.column, kept.seen, request), kept.vote(run_id, kept.found).stamp]
+    shown = [kept.seen, kept.votes, _report_id(kept.report)]
+    now = [
+        scoreboard.stamp(run_id, kept.column, kept.seen, request),
+        kept.vote(run_id, kept.found).stamp,
+        _report_id(ballot.report_of(run_id, kept.column)),
+    ]
     return None if now == shown else repr([shown, now])
 
 
 def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
     """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
     updates = {}
+    if _report_id(ballot.report_of(run_id, kept.column)) != _report_id(kept.report):
+        return evaluated(views, language, run_id, kept)
     if scoreboard.stamp(run_id, kept.column, kept.seen, request) != kept.seen:
         updates = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
         if _answers_of(updates[views.score.found]) != _answers_of(kept.found):
             return evaluated(views, language, run_id, kept)
     return updates | ballot.news(views.vote, kept.vote(run_id, kept.found), language)
+
+
+def _report_id(report: StyleReport | None) -> str | None:
+    return report and report.id
 
 
 def _answers_of(found: Evaluation | None) -> tuple[Any, ...]:

@@ -1,7 +1,6 @@
 """One vote on the comparison that is shown, kept with those of the blind session."""
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import gradio as gr
@@ -10,7 +9,6 @@ from studio import runs
 from studio.compare.columns import MAX_COLUMNS, column_id
 from studio.compare.comparison import AnswerPair, Comparison
 from studio.compare.comparison_history import comparison_id
-from studio.errors import CompareError
 from studio.evaluate.blind_vote import Ballot
 from studio.i18n import Message, message
 from studio.ui.failures import shown
@@ -76,25 +74,12 @@ def _columns(comparison: Comparison | None) -> list[str]:
 
 def _vote(comparison: Comparison, columns: list[str], choice: str, voter: str) -> Message:
     """Keep a vote on each pair of columns that the choice decides, and say what is kept."""
-    folder = runs.find(comparison.request.run_id).path / "compare"
-    prompt, answers = comparison.request.prompts[0], comparison.texts()
-    best = int(choice) - 1 if choice.isdecimal() else None
-    if best is not None and best >= len(columns):
-        raise CompareError("compare.ballot_choice", choice=choice[:20], allowed=", ".join(CHOICES))
-    for pair in combinations(range(len(columns)), 2):
-        if best is not None and best not in pair:
-            continue
-        answered = AnswerPair(prompt, *(answers[number] for number in pair))
-        Ballot(folder, [answered]).vote(
-            voter,
-            answered.id,
-            "tie" if best is None else str(pair.index(best) + 1),
-            first="before",
-            comparison=comparison_id(comparison),
-            sides=(columns[pair[0]], columns[pair[1]]),
-        )
-    if len(columns) > 2:
-        key = "all_tie" if best is None else "best"
-        return message(f"ui.vote.shown.{key}", number=(best or 0) + 1, count=len(columns))
-    counts = Ballot(folder, [AnswerPair(prompt, *answers)]).result()
+    prompt, (before, after, *more) = comparison.request.prompts[0], comparison.texts()
+    shown_here = AnswerPair(prompt, before, after, tuple(more))
+    ballot = Ballot(runs.find(comparison.request.run_id).path / "compare", [shown_here])
+    ballot.vote(voter, shown_here.id, choice, comparison=comparison_id(comparison), sides=columns)
+    if more:
+        key = "best" if choice.isdecimal() else "all_tie"
+        return message(f"ui.vote.shown.{key}", number=int(choice) if choice.isdecimal() else 0, count=len(columns))
+    counts = ballot.result()
     return message("ui.vote.shown.kept", before=counts.before, after=counts.after, tie=counts.tie)
