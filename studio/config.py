@@ -252,7 +252,7 @@ class TrainConfig(Section):
 
 
 class SamplesConfig(Section):
-    """The film strip: prompts that are answered again and again while a run trains, to show how the answers change."""
+    """The sample timeline: prompts answered again and again while a run trains, to show how the answers change."""
 
     mode: Literal["auto", "off"] = setting("auto")
     meter: Literal["auto", "on", "off"] = setting("auto")

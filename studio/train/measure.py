@@ -33,7 +33,7 @@ class TrialResult:
     step_seconds: float
     """Seconds of the second step."""
     seconds: float
-    """Seconds of all steps, if the other rows cost as much a token as the longest did, and of the film strip."""
+    """Seconds of all steps, if the other rows cost as much a token as the longest did, and of the sample timeline."""
 
 
 def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialResult:

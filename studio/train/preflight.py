@@ -31,7 +31,7 @@ class Preflight:
     plan: Plan | None = None
     """None while the model or its data are not here, or something blocks."""
     seconds: float | None = None
-    """Estimated seconds of all steps and of the film strip; None where it cannot be told."""
+    """Estimated seconds of all steps and of the sample timeline; None where it cannot be told."""
     disk_free: float = 0.0
     facts: tuple[Message, ...] = ()
     choices: tuple[Choice, ...] = ()
@@ -130,7 +130,7 @@ def require_disk(planned: Plan, room: float) -> None:
 
 
 def training_seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float | None:
-    """Estimate the seconds of all steps, without the film strip; None as in `estimate.epoch_seconds`."""
+    """Estimate the seconds of all steps, without the sample timeline; None as in `estimate.epoch_seconds`."""
     tokens = report.token_figures["padded_grouped" if config.train.length_grouping else "padded_random"]
     size = planned.settings.batch_size * planned.settings.gradient_accumulation
     rows = planned.steps * size if config.train.max_steps else config.train.epochs * report.train

@@ -35,7 +35,7 @@ class RunSnapshot:
     marks: int = 0
     """Grows with what must be drawn at once: a validation loss, a resume."""
     strip: int = 0
-    """Bytes of the film strip that were read."""
+    """Bytes of the sample timeline that were read."""
     lines: int = 0
     """Lines of the log so far, those that are kept no more too."""
     step: int = 0
@@ -75,7 +75,7 @@ class RunReader:
             return self._curve
 
     def strip(self) -> SampleTimeline:
-        """Return the run's film strip as it was at the last look."""
+        """Return the run's sample timeline as it was at the last look."""
         with self._lock:
             return self._strip
 

@@ -1,4 +1,4 @@
-"""From a run's film strip to what its card shows: both answers, what has changed, and where in the training it is.
+"""From a run's sample timeline to what its card shows: both answers, what has changed, and where in the training it is.
 
 Pure functions without Gradio. Whatever comes from prompts or answers is escaped before it becomes HTML.
 """

@@ -2,7 +2,7 @@
 
     python -m tests.bench.growth [first] [lengths] [adapters]
 
-All runs are of the built-in model, in one process, with its automatic settings; film strip and evaluation are off.
+All runs are of the built-in model, in one process, with its automatic settings; sample timeline and evaluation are off.
 `first`: seconds from Start to the beginning and to the end of the first step with 1,000, 10,000 and 100,000 rows, in a
 new process (its start counted) with nothing kept, in another one with the rows' tokens kept, and for the next run of
 that process. `lengths`: rows of 128 to 2,048 tokens, 2,048 tokens a step. `adapters`: 0.1 to 100 million trained

@@ -2,9 +2,9 @@
 
     python -m tests.bench.overhead [STEPS] [PAIRS]
 
-With: the studio's run, with its thread, events, log, status and looks for requests; film strip and evaluation are off,
-no page is open. Without: `PackedTrainer`, which knows nothing of the studio, on the same rows in the same order. A step
-is timed from the beginning of one to the beginning of the next, by the clock and by the processor.
+With: the studio's run, with its thread, events, log, status and looks for requests; sample timeline and evaluation
+are off, no page is open. Without: `PackedTrainer`, which knows nothing of the studio, on the same rows in the same
+order. A step is timed from the beginning of one to the beginning of the next, by the clock and by the processor.
 """
 
 import os

@@ -128,7 +128,7 @@ def tokenized(rows: list[dict[str, str]], tokenizer) -> list[tuple[list[int], li
 
 
 def studio(folder: Path, precision: str | None) -> None:
-    """Train with the studio's command line, in this process; the film strip, which no other arm has, is off."""
+    """Train with the studio's command line, in this process; the sample timeline, which no other arm has, is off."""
     watch = Watch()
     os.environ["RESTYLE_HOME"] = str(folder / "home")
 

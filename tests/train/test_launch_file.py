@@ -46,7 +46,7 @@ def test_each_file_says_what_it_would_do(tiny_config, tmp_path, name, kind, proc
     assert found.blocks == ()
     assert f"A step of run.yaml takes 8 rows: 1 × {8 // processes} in each process" in words(found.facts)
     assert "The weights of" in words(found.facts)
-    assert ("no film strip" in words(found.facts)) == (kind == "sharded")
+    assert ("no sample timeline" in words(found.facts)) == (kind == "sharded")
     assert len(found.commands) == machines
     assert found.commands[-1].endswith("-m studio train run.yaml")
     assert ("--machine_rank 1" in found.commands[-1]) == (machines > 1)

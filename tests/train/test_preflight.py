@@ -106,7 +106,7 @@ def test_nothing_is_measured_while_a_run_trains(tiny_config):
     wait_until_over(run)
 
 
-def test_the_film_strip_is_told_and_counted_in_the_time(tiny_config):
+def test_the_sample_timeline_is_told_and_counted_in_the_time(tiny_config):
     off = preflight.check(tiny_config.with_settings({"samples.mode": "off"}), FREE)
     often = preflight.check(tiny_config.with_settings({"samples.every": 1, "samples.max_new_tokens": 64}), FREE)
     assert often.seconds > 1.05 * off.seconds

@@ -1,4 +1,4 @@
-"""The film strip: what is asked, when, that it is honest, and that the run does not notice."""
+"""The sample timeline: what is asked, when, that it is honest, and that the run does not notice."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The film strip's card in a real browser: it follows a live run, stays where it is put, and survives a reload."""
+"""The sample timeline's card in a real browser: it follows a live run, stays where it is put, and survives a reload."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the film strip's card shows."""
+"""What the sample timeline's card shows."""
 
 import gradio as gr
 import pytest

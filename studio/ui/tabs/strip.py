@@ -1,4 +1,4 @@
-"""The film strip's card, on the Train tab: how the answers to pinned prompts change while a run trains."""
+"""The sample timeline's card, on the Train tab: how the answers to pinned prompts change while a run trains."""
 
 from dataclasses import dataclass
 from typing import Any
