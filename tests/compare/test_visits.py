@@ -126,6 +126,7 @@ def test_a_comparison_made_while_training_keeps_its_step(tiny_config):
     )
     wait_for(run, lambda status: status.step >= 2)
     made = gpu.thread().compare(CompareRequest(run.id, ("hi",), SAMPLED)).result()
+    wait_for(run, lambda status: status.step > made.request.columns[1].at_step)
     run.request("stop")
     assert wait_until_over(run) is State.STOPPED
 

@@ -168,7 +168,7 @@ def make_rows(path: Path) -> None:
 
 def main() -> None:
     """Carry out the cases."""
-    from studio.model import memory
+    from studio.model import libraries, memory
 
     cases = json.loads(sys.argv[1])
     prepare_transformers()
@@ -176,8 +176,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="fake-cards-"))
     os.environ.update(RESTYLE_HOME=str(folder / "home"), RESTYLE_CACHE=str(folder / "cache"), HF_HUB_OFFLINE="1")
     make_rows(folder / "rows.jsonl")
-    gc.collect()
-    gc.freeze()  # what is imported, which each case would look through several times
+    libraries.require()  # now, so that no case's own objects are among those that garbage collections leave out
     for case in cases:
         began = time.monotonic()
         try:

@@ -133,7 +133,18 @@ def test_a_template_without_an_answer_and_a_set_of_the_hub_without_a_network_are
     assert "hf_canary" not in page.content()
 
 
-def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_the_start(page_url, browser, tmp_path):
+def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_the_start(
+    page_url, browser, tmp_path, monkeypatch
+):
+    reading, read_on, table = threading.Event(), threading.Event(), prepare.table
+
+    def slow(data):
+        if Path(data.source.name).name.startswith("clear"):
+            reading.set()
+            read_on.wait(60)
+        return table(data)
+
+    monkeypatch.setattr(prepare, "table", slow)
     page = open_page(browser, page_url, "en-US")
     path = tmp_path / "unclear.csv"
     path.write_bytes("question,answer\n뽀글,쭈글\n".encode("cp949"))
@@ -149,6 +160,9 @@ def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_t
     path = tmp_path / "clear.csv"
     path.write_text("question,answer\nHow?,So.\n", encoding="utf-8")
     replace_upload(page, path)
+    assert reading.wait(60)
+    expect(choice).to_have_value("")  # at once: an event of the file before may come late, and read this one too
+    read_on.set()
     expect(page.locator("#structure")).to_contain_text("UTF-8", timeout=SLOW)
     expect(choice).to_have_value("")
 

@@ -316,7 +316,7 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     at_once = {**QUIET, "concurrency_limit": None}
     gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.shown, **at_once)
     at = [head.run, head.checkpoint, head.strength]
-    tab.ways.input(change_ways, [*at, found, *tab.standing], tab.shown, **at_once)
+    tab.ways.input(change_ways, [*at, found, *tab.standing], tab.shown, trigger_mode="always_last", **at_once)
     for choice, button in tab.buttons.items():
         button.click(vote, [gr.State(choice), *standing], tab.shown, **at_once)
     tab.reveal.click(reveal, [*standing], tab.shown, **at_once)

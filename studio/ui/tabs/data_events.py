@@ -278,7 +278,9 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
 
     chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
     read_again(gr.on([*chosen_again, controls.upload.clear], nothing, **QUIET, **_LAST))
-    read_again(controls.upload.upload(nothing, **QUIET, **_LAST), is_own=True)
+    # what was chosen for the file before is forgotten at once, in the browser: another event may read this one too
+    forget = controls.upload.upload(None, None, [controls.encoding, controls.sheet], js="() => [null, null]", **QUIET)
+    read_again(forget, is_own=True)
     taken = [sources["kind"], sources["name"], controls.upload, controls.encoding, controls.sheet]
     read_again(controls.path.submit(take_path, [controls.path], taken, **QUIET), is_own=True)
     names = ("prompt.style", "pick", "train_on", "turns", "fixes", VALIDATION.split(".")[1] + ".group")

@@ -256,9 +256,10 @@ class MaterialCard:
             self._show_recipe,
             [self.recipe, self.writer, self.spoken, model],
             [self.asking, self.instruction, *shown_writer],
+            trigger_mode="always_last",
             **_QUIET,
         )
-        self.writer.input(self._show_writer, [self.writer, model], shown_writer, **_QUIET)
+        self.writer.input(self._show_writer, [self.writer, model], shown_writer, trigger_mode="always_last", **_QUIET)
         inputs = [self.files, self.speaker, self.recipe, self.silence, self.replaced, model, self.instruction]
         inputs += [self.limit, self.writer, self.address, self.endpoint_model, self.key]
         outputs = [*self.of_making, name, *show_file, *self.review.outputs]
