@@ -159,11 +159,24 @@ def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_t
     # Another file is looked at for itself
     path = tmp_path / "clear.csv"
     path.write_text("question,answer\nHow?,So.\n", encoding="utf-8")
+    upload_id = page.evaluate("window.gradio_config.components.find(part => part.props.elem_id === 'upload').id")
+    late = []
+
+    def hold_first(route):
+        """Let what the page sends of the old file's end come late, when it reads the new file."""
+        is_first = not late and route.request.post_data_json["trigger_id"] == upload_id
+        late.append(route) if is_first else route.continue_()
+
+    page.route("**/queue/join*", hold_first)
     replace_upload(page, path)
-    assert reading.wait(60)
-    expect(choice).to_have_value("")  # at once: an event of the file before may come late, and read this one too
+    while not reading.is_set():
+        page.wait_for_timeout(100)
+    expect(choice).to_have_value("")  # at once: what comes late would read the new file with it
     read_on.set()
     expect(page.locator("#structure")).to_contain_text("UTF-8", timeout=SLOW)
+    late[0].continue_()
+    expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
+    expect(page.locator("#structure")).to_contain_text("UTF-8")
     expect(choice).to_have_value("")
 
     # Another sheet of a workbook
