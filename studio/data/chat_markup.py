@@ -40,6 +40,15 @@ class MarkedUpText:
     is_open: bool
     """Whether it ends in an answer without a mark behind it."""
 
+    def ends_behind(self, position: int, text: str) -> bool:
+        """Whether nothing stands behind a position of the text but marks and white space."""
+        for begin, end in self.marks:
+            if begin >= position:
+                if text[position:begin].strip():
+                    return False
+                position = end
+        return not text[position:].strip()
+
 
 def find(text: str, begin: str = "", end: str = "") -> MarkedUpText | None:
     """Recognize a text that carries a chat template's marks: a user's and, behind it, an assistant's.

@@ -5,6 +5,7 @@ OpenAI and mistral-finetune write `weight: 0` at a message, axolotl `train: fals
 same name that holds anything else (a class, a text, a share) is no mark.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def excludes_row(marks: Mapping[str, Any], has_answer: bool) -> bool:
 
 def has_fraction(marks: Mapping[str, Any]) -> bool:
     """Whether the marks of a row or a message, by their names in lower case, hold a weight other than 0 and 1."""
-    weights = (_number(marks[name]) for name in _WEIGHT & marks.keys())
+    weights = (number(marks[name]) for name in _WEIGHT & marks.keys())
     return any(weight is not None and weight > 0 and weight != 1 for weight in weights)
 
 
@@ -55,7 +56,7 @@ def in_lower_case(values: Mapping[str, Any], names: Collection[str], used: Colle
 def _excludes(marks: Mapping[str, Any]) -> bool:
     for name, value in marks.items():
         if name in _WEIGHT:
-            weight = _number(value)
+            weight = number(value)
             excludes = weight is not None and weight <= 0
         else:
             flag = _flag(value, numbers=name not in _FLAGS["words_only"])
@@ -98,8 +99,10 @@ def _flag(value: Any, numbers: bool = True) -> bool | None:
     return None if word[:1] in ("0", "1") and not numbers else _WORDS.get(word)
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """Return a number, which may be written as text; None for anything else, and for NaN."""
     try:
-        return float(value) if isinstance(value, str | int | float) else None
+        result = float(value) if isinstance(value, str | int | float) else math.nan
     except (ValueError, OverflowError):
         return None
+    return None if math.isnan(result) else result

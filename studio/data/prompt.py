@@ -66,11 +66,11 @@ class PromptRenderer:
     def _render_markup(self, text: str, markup: MarkedUpText) -> Rendering:
         """Render a text that carries the marks of a chat template, and may bring its beginning and end."""
         start = "" if self._begin and text.startswith(self._begin) else self._start
-        close = ""
-        if not text[markup.answers[-1][1] :].strip() and not text.rstrip().endswith(self._ends):
-            close = next((end for end in markup.family.ends if markup.is_open and end in self._ends), self._end)
+        close, (begin, end) = "", markup.answers[-1]
         answers = [Part(a + len(start), b + len(start)) for a, b in markup.answers]
-        if close:
+        if markup.ends_behind(end, text) and not text[begin:end].rstrip().endswith(self._ends):
+            if not text.rstrip().endswith(self._ends):
+                close = next((end for end in markup.family.ends if markup.is_open and end in self._ends), self._end)
             answers[-1] = replace(answers[-1], end=len(start) + len(text) + len(close))
         marks = [(a + len(start), b + len(start)) for a, b in markup.marks]
         plain = [(a, b) for a, b in self._special(text, len(start)) if not any(c < b and a < d for c, d in marks)]

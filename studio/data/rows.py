@@ -178,25 +178,25 @@ def _best_first(answers: list[Any], row: Row) -> list[Any]:
     """
     if any(isinstance(entry, Mapping) and _ROLES & entry.keys() for entry in answers):
         return answers
-    each = [entry if isinstance(entry, Mapping) else {} for entry in answers]
+    own = [marks.in_lower_case(entry, _VERDICTS) if isinstance(entry, Mapping) else {} for entry in answers]
+    beside = marks.in_lower_case(row, _VERDICTS)
     for kind, names in _BEST.items():
+        sign = 1 if kind == "rank" else -1
         for name in names:
-            for verdicts in (row.get(name), [entry.get(name) for entry in each]):
-                if isinstance(verdicts, list) and len(verdicts) == len(answers) and all(map(_is_number, verdicts)):
-                    best_first = sorted(range(len(answers)), key=verdicts.__getitem__, reverse=kind != "rank")
-                    return [answers[number] for number in best_first]
+            for verdicts in (beside.get(name), [entry.get(name) for entry in own]):
+                if isinstance(verdicts, list) and len(verdicts) == len(answers):
+                    numbers = [marks.number(verdict) for verdict in verdicts]
+                    if any(number is not None for number in numbers):  # an answer without one is the last
+                        places = [math.inf if number is None else sign * number for number in numbers]
+                        return [answers[place] for place in sorted(range(len(answers)), key=places.__getitem__)]
     return answers
 
 
 def _rated_text(entry: Any) -> Any:
     """Return the text of an answer that is kept with its rating, and who has written it; anything else as it is."""
-    if isinstance(entry, Mapping) and _VERDICTS & entry.keys() and not _ROLES & entry.keys():
+    if isinstance(entry, Mapping) and marks.in_lower_case(entry, _VERDICTS) and not _ROLES & entry.keys():
         return next((entry[key] for key in _ANSWER_KEYS if entry.get(key)), None)
     return entry
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not math.isnan(value)
 
 
 def _text_of(value: Any, notes: Notes) -> str | None:

@@ -99,6 +99,8 @@ def test_of_several_answers_the_first_is_trained_and_the_row_counted(table, row)
 @pytest.mark.parametrize("row", [
     {"prompt": "Ask.", "responses": ["No.", "Reply."], "ranks": [2, 1]},
     {"prompt": "Ask.", "responses": ["No.", "Reply.", "Hm."], "scores": [0.1, 0.9, 0.5]},
+    {"prompt": "Ask.", "Responses": ["No.", "Reply."], "Scores": ["1", "7.5"]},
+    {"question": "Ask.", "answers": [{"text": "No.", "Score": None}, {"text": "Reply.", "Score": -1}]},
     {"question": "Ask.", "answers": [
         {"author": "a", "pm_score": 3, "selected": False, "text": "No."},
         {"author": "b", "pm_score": 1, "selected": True, "text": "Reply."},

@@ -67,7 +67,7 @@ def test_lists_that_are_left_out_are_named(read):
 
 def test_python_lines_are_told(read):
     assert [note.key for note in read("a.jsonl", "{'a': None, 'b': 'it\\'s'}\n{'a': True, 'b': 'c'}\n").notes] == [
-        "data.python_literals"
+        "data.lenient_json"
     ]
 
 
@@ -76,13 +76,15 @@ def test_python_lines_are_told(read):
     '[\n  {\n    "a": 1,\n    "b": "x",\n  },\n  {"a": 2, "b": "y"},\n]\n',
     '[\n{"a": 1, "b": "x"},\n{"a": 2, "b": "y"},\n]\n',
     "[{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'y'}]\n",
+    '[{"a": 1, "b": "x"},\n{"a": 2,\n"b": "y",},\n]',
+    '{"data": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"},], "n": null, "ok": true}',
     "{'data': [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'y'}], 'n': None}",
 ])  # fmt: skip
 def test_rows_in_a_literal_of_python_are_those_of_the_same_json(read, text):
     for name in ("a.json", "a.jsonl"):
         table = read(name, text)
         assert list(table.rows()) == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
-        assert [note.key for note in table.notes] == ["data.python_literals"]
+        assert [note.key for note in table.notes] == ["data.lenient_json"]
 
 
 def test_what_python_would_run_is_no_literal(read):

@@ -254,6 +254,22 @@ def test_ready_made_text_ends_with_a_token_that_ends_answers_of_this_tokenizer(t
     assert tokens.ends_by_itself(row, tokenizer, tokens.stop_ids(tokenizer))
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("<|user|>\nHi?<|end|>\n<|assistant|>\nAye.<|end|>\n<|endoftext|>", "Aye.<|end|>\n<|endoftext|><|im_end|>"),
+        ("### Instruction:\nHi?\n\n### Response:\nAye.</s>\n<|im_end|>", "\nAye.</s>\n<|im_end|>"),
+        ("USER: Hi? ASSISTANT: Aye.</s><|im_end|>\n", " Aye.</s><|im_end|>\n"),
+    ],
+)
+def test_an_answer_with_several_ends_is_trained_to_the_one_of_this_tokenizer(text, wanted):
+    tokenizer = make_tokenizer(CHATML, adds_bos=False)
+    made = PlainRenderer(tokenizer).example([Turn("assistant", text)], {})
+    assert trained(made) == [wanted]
+    row = tokens.tokenize([made.segments], tokenizer, 1000, "completion")[0]
+    assert tokens.ends_by_itself(row, tokenizer, tokens.stop_ids(tokenizer))
+
+
 def test_text_of_several_turns_keeps_the_begin_token_of_each():
     tokenizer = make_tokenizer()
     tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})

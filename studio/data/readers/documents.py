@@ -20,6 +20,8 @@ _NAMES = VOCABULARY["json"]
 _SPEAKERS, _CONVERSATION_IDS = frozenset(_NAMES["speakers"]), frozenset(_NAMES["conversation_ids"])
 _BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
 """What may stand between two documents: space, commas, and the separators of RFC 7464."""
+_LAST_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[\]}])', re.DOTALL)
+"""A string, or the comma behind the last entry of a list or an object."""
 MAX_VALUES, MAX_SHARE_OF_COMMAS = 10_000_000, 0.25
 """Lists and objects in a document, each of which takes some hundred bytes of memory; and the share of its letters that
 are commas, far more than between texts: between numbers of one digit it is a half."""
@@ -57,7 +59,7 @@ def reader(path: Path, encoding: str) -> Reader:
             return RowPerLine(path, encoding, json_row)
         if lines and all(_value(line, python=True) is not None for line in lines):
             python = RowPerLine(path, encoding, partial(json_row, python=True))
-            python.notes.append(message("data.python_literals"))
+            python.notes.append(message("data.lenient_json"))
             return python
         raise
 
@@ -93,11 +95,12 @@ class JsonDocuments(InMemoryReader):
         try:
             values = list(self._values(text.strip("\0")))
         except DataError:
-            literal = _value(text, python=True) if len(text) <= MAX_LITERAL else None
-            if literal is None:
+            text = _LAST_COMMA.sub(lambda match: match[1] or "", text)
+            value = _value(text, python=len(text) <= MAX_LITERAL)
+            if value is None:
                 raise
-            values = [literal]
-            self.notes.append(message("data.python_literals"))
+            values = [value]
+            self.notes.append(message("data.lenient_json"))
         if not values:
             raise DataError("data.empty", name=self.path.name)
         if not any(isinstance(value, dict | list) for value in values):
