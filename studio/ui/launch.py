@@ -55,9 +55,9 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
         "app_kwargs": {
             "middleware": [
                 Middleware(Gate, door=_door),
-                Middleware(browser_scripts.Fonts),  # they are compressed already
+                browser_scripts.served_fonts(),  # they are compressed already
                 Middleware(CompressedPages, compresslevel=5),
-                Middleware(browser_scripts.IndexedSearch),
+                browser_scripts.served_scripts(),
             ]
         },
         "max_file_size": LARGEST_FROM_AFAR if _door.has_guests else LARGEST_UPLOAD,

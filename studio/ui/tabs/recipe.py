@@ -42,7 +42,7 @@ _SETTLED = """() => {
 request for each would keep the browser busy for seconds. The second one is there once the tab was opened; till then
 nobody reads what would be said."""
 _AS_OF = "(draft, ...values) => [{...draft, at: Date.now()}, ...values]"
-_KEPT = "draft => { window.draftKept = draft.at; }"
+_KEPT = "draft => { window.draftKept = draft?.at; }"
 """Tell `page.js` at what time, in milliseconds, the settings that the browser has kept were taken from the form."""
 
 
@@ -204,7 +204,8 @@ def connect(
     @silent
     def keep_draft(draft: dict[str, Any], base: RunConfig, preset: str | None, *values: Any) -> dict[str, Any]:
         config = _read(values, base)
-        return draft if config is None else draft | {"settings": config.to_yaml(), "preset": preset}
+        kept = draft if config is None else {"settings": config.to_yaml(), "preset": preset}
+        return {**kept, "at": draft["at"]}
 
     @shown(language)
     def find(query: str) -> str:
