@@ -26,6 +26,8 @@ from studio.runs import Run
 log = logging.getLogger(__name__)
 
 MAX_PROMPTS, MAX_SEEDS = 500, 8
+TEMPERATURE = 0.8
+"""Takes the place of 0, at which all answers to a prompt are the same."""
 _NGRAM = 3
 
 

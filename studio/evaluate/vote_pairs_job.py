@@ -36,7 +36,7 @@ def make_pairs(
 ) -> None:
     """Answer the prompts that are not answered yet and choose the pairs; `show` is called after every batch.
 
-    Raises DeviceError while a run is active, CompareError where greedy answers would all be the same.
+    Raises DeviceError while a run is active, CompareError where no prompt of the training can be answered alone.
     """
     import torch
 
@@ -45,9 +45,10 @@ def make_pairs(
         raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
     run = runs.find(request.run_id)
     settings = request.generation or run.config().generation
-    if settings.temperature == 0 and len(set(request.strengths)) < 2:
-        raise CompareError("compare.pairs_greedy")
     strengths = dict.fromkeys(request.strengths or (request.column.strength,))
+    warmer = settings.temperature == 0 and len(strengths) == 1
+    if warmer:
+        settings = settings.model_copy(update={"temperature": vote_pairs.TEMPERATURE})
     columns = tuple(replace(request.column, strength=strength) for strength in strengths)
     done = total = 0
 
@@ -66,6 +67,8 @@ def make_pairs(
             [[column.as_json() for column in columns], settings.model_dump(mode="json")],
         ]
         made = VotePairs(digest(json.dumps(depends_on))[:16], (), 0, notes=models.notes)
+        if warmer:
+            made = replace(made, notes=(*made.notes, message("compare.note.pairs_warmer", value=settings.temperature)))
         earlier = {each.id for each in vote_pairs.all_of(run)}
         while made.id in earlier:
             made = replace(made, id=digest(made.id)[:16], round=made.round + 1)

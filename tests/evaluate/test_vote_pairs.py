@@ -103,7 +103,6 @@ def test_strengths_are_sides_of_their_own(run):
         ({"seeds": 9}, "pairs_size"),
         ({"seeds": 1}, "pairs_answers"),
         ({"strengths": (0.0, 1.0)}, "pairs_answers"),
-        ({"generation": SAMPLED.model_copy(update={"temperature": 0.0})}, "pairs_greedy"),
     ],
 )
 def test_what_gives_no_two_answers_is_refused(run, settings, key):
@@ -111,6 +110,13 @@ def test_what_gives_no_two_answers_is_refused(run, settings, key):
         made(run, **settings)
     assert caught.value.message.key == f"errors.compare.{key}"
     assert len(caught.value.message.text("ko").splitlines()) == 3
+
+
+def test_greedy_settings_are_replaced_and_it_says_so(run):
+    pairs = made(run, generation=SAMPLED.model_copy(update={"temperature": 0.0}))
+    assert pairs.pairs
+    assert [note.key for note in pairs.notes] == ["compare.note.pairs_warmer"]
+    assert "0.8" in pairs.notes[0].text("en")
 
 
 def test_a_damaged_file_is_left_out(run):

@@ -122,7 +122,9 @@ def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(ses
         assert made.ballot().item(made.who, made.item).prompt == f"{number}?"
         assert made.sides == ("a", "a")
         made.ballot().vote(made.who, made.item, "1", sides=made.sides)
-    shown = ballot.render(tab, made._replace(revealed=True), "en")
+    shown = ballot.render(tab, made, "en")  # nothing is to be revealed
+    assert not shown[tab.reveal]["visible"]
+    assert shown[tab.export]["interactive"]
     assert text("ui.pairs.of", pairs=8) in shown[tab.progress]
     assert "95 %" not in shown[tab.result]
     assert text("ui.vote.kept", rows=3, left_out=5) in shown[tab.result]

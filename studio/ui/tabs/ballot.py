@@ -17,10 +17,10 @@ import gradio as gr
 from studio import runs
 from studio.errors import CompareError
 from studio.evaluate.blind_vote import Ballot, checked_name, choices
-from studio.i18n import text
+from studio.i18n import message, text
 from studio.ui import ballot_views as views
 from studio.ui import launch
-from studio.ui.failures import shown
+from studio.ui.failures import shown, warn
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
 from studio.ui.page import browser_state
@@ -115,7 +115,7 @@ def build(words: Words) -> BallotTab:
                     gr.Button,
                     text=f"ui.vote.say.three.{choice}",
                     interactive=False,
-                    visible=choice in choices(2),
+                    visible=False,
                     min_width=130,
                     elem_id=f"vote-{choice}",
                 )
@@ -138,11 +138,7 @@ def render(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
     """Return what shows the vote as it stands in a language."""
     there, ways = now.choices, now.ways
     updates: dict[Any, Any] = {
-        tab.ways: gr.update(
-            value=ways,
-            choices=[(text(f"ui.vote.way.{each}", lang), each) for each in there],
-            visible=len(there) > 1,
-        ),
+        tab.ways: gr.update(value=ways, visible=len(there) > 1),
         tab.report: now.report,
         tab.begin: gr.update(interactive=bool(there)),
         tab.item: now.item,
@@ -152,7 +148,7 @@ def render(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
         answers = "three" if ways == "three" else "two"
         there_is = choice in choices(3 if answers == "three" else 2)
         words = text(f"ui.vote.say.{answers}.{choice}", lang) if there_is else ""
-        updates[button] = gr.update(value=words, visible=there_is, interactive=now.item is not None)
+        updates[button] = gr.update(value=words, visible=there_is and bool(there), interactive=now.item is not None)
     if not there:
         return updates | {
             tab.pair: views.empty("ui.vote.empty", lang),
@@ -176,7 +172,7 @@ def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[A
     seen = now.stamp  # first: what comes in between is news the next time
     count, voters = ballot.turnout()
     mine = views.progress(*ballot.progress(now.who), lang) if now.who else ""
-    shown_now = now.revealed and count > 0
+    shown_now = (now.revealed or now.ways == "made") and count > 0
     about = measured_at(now.found, lang)
     results = {} if now.ways == "made" else {"base": ballot.result()}
     if now.ways == "made":
@@ -186,7 +182,7 @@ def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[A
         results = {"prompt": ballot.result(1)} | results
     return {
         tab.progress: mine + views.turnout(count, voters, lang) + about,
-        tab.reveal: gr.update(interactive=count > 0),
+        tab.reveal: gr.update(interactive=count > 0, visible=now.ways != "made"),
         tab.export: gr.update(interactive=shown_now),
         tab.result: (
             views.results(results, ballot.preferences(), lang) if shown_now else views.empty("ui.vote.hidden", lang)
@@ -230,6 +226,8 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     ) -> dict[Any, Any]:
         before = VoteState(run_id, *standing)._replace(report=report_of(run_id, column_at(checkpoint, strength)))
         now = of_login(before._replace(item=None, revealed=False), request)
+        if now.chosen not in now.choices:
+            warn(message(f"errors.ui.vote_{now.chosen}"), language)
         return render(tab, now.went_on(now.ballot()) if before.item else now, language)
 
     @shown(language)

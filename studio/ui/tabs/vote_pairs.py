@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.errors import CompareError
+from studio.errors import CompareError, StudioError
 from studio.evaluate.vote_pairs import MAX_PROMPTS, MAX_SEEDS, VotePairsRequest
 from studio.ui import ballot_views as views
 from studio.ui import jobs
@@ -69,8 +69,10 @@ class VotePairsCard:
             try:
                 for progress in job.updates():
                     yield {self.progress: views.making(progress, language)}
-            finally:
-                yield state(views.making(progress, language) if progress else "", busy=False)
+            except StudioError:
+                yield state("", busy=False)
+                raise
+            yield state(views.making(progress, language), busy=False)
 
         def stop(run_id: str | None) -> None:
             if run_id:
