@@ -4,7 +4,6 @@ The form, the YAML file, `--set` and the checks are all made from `RunConfig`. A
 here; its title and its help are in the catalogues under `config.<path>`.
 """
 
-import codecs
 import copy
 import functools
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from studio import setting_text
 from studio.errors import ConfigError
@@ -40,16 +38,6 @@ class Section(BaseModel):
         return setting_text.read_scalar(value, annotation) if isinstance(value, str) else value
 
 
-ENCODINGS = (
-    "utf-8", "utf-16", "cp949", "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp1250", "cp1251", "cp1254", "koi8-r",
-    "mac_roman",
-)  # fmt: skip
-"""The usual encodings of text files, the ones that are offered; every other one that Python knows may be set too."""
-_NOT_OF_FILES = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"})
-_CONTAINED_IN = {"ascii": "utf-8", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932"}
-"""Encodings that are read as the larger one that contains them."""
-
-
 class SourceConfig(Section):
     """Where the rows come from: a data set that ships with the studio, a file, or a data set of the Hub."""
 
@@ -66,17 +54,7 @@ class SourceConfig(Section):
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, name: str | None) -> str | None:
-        """Put an encoding under the name by which it is known here (`EUC-KR` is `cp949`)."""
-        if name is None:
-            return None
-        try:
-            codec = codecs.lookup(name.strip())
-        except (LookupError, ValueError):
-            codec = None
-        if codec is None or not codec._is_text_encoding or codec.name in _NOT_OF_FILES:
-            problem = "Python knows no encoding of files by this name; usual ones: {usual}"
-            raise PydanticCustomError("encoding", problem, {"usual": ", ".join(ENCODINGS)})
-        return _CONTAINED_IN.get(codec.name, codec.name)
+        return None if name is None else setting_text.known_encoding(name)
 
 
 Role = Literal["system", "user", "assistant", "skip"]
@@ -189,6 +167,8 @@ class ModelConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     quantization: Literal["none", "nf4", "int8"] = setting("none", basic=True)
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = setting("auto")
+    adapter: str | None = setting(None, min_length=1)
+    """The run, or the folder of an adapter, that training continues from; absent means a new adapter."""
 
 
 class LoraSettings(Section):
