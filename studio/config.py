@@ -58,6 +58,7 @@ class SourceConfig(Section):
 
 
 Role = Literal["system", "user", "assistant", "skip"]
+Method = Literal["sft", "dpo", "kto"]
 
 
 class MappingConfig(Section):
@@ -70,6 +71,9 @@ class MappingConfig(Section):
     joined: str = setting("prompt", min_length=1)
     """The name by which a text template calls the joined prompt columns."""
     completion: str | None = setting(None)
+    rejected: str | None = setting(None)
+    label: str | None = setting(None)
+    """In preference data, the column of the worse answers, or the one that says whether an answer is good."""
     system: str | None = setting(None)
     history: str | None = setting(None)
     messages: str | None = setting(None)
@@ -96,7 +100,8 @@ class MappingConfig(Section):
     @property
     def columns(self) -> list[str]:
         """The columns that it names."""
-        named = (*self.prompt, self.completion, self.system, self.history, self.messages, self.text)
+        answers = (self.completion, self.rejected, self.label)
+        named = (*self.prompt, *answers, self.system, self.history, self.messages, self.text)
         return [column for column in named if column]
 
 
@@ -193,6 +198,7 @@ class LoraSettings(Section):
 class TrainConfig(Section):
     """The optimization."""
 
+    method: Method = setting("sft")
     epochs: float = setting(3.0, basic=True, gt=0, le=1000)
     max_steps: int | None = setting(None, unit="steps", ge=1)
     learning_rate: float = setting(2e-4, basic=True, gt=0)
@@ -229,6 +235,13 @@ class TrainConfig(Section):
         if self.max_steps and self.warmup_steps >= self.max_steps:
             raise Conflict("warmup_long", "train.warmup_steps", "train.max_steps")
         return self
+
+
+class PreferenceConfig(Section):
+    """Training on preferences: between two answers (`dpo`), or on answers that are good or bad (`kto`)."""
+
+    beta: float = setting(0.1, gt=0.0, le=10.0)
+    style_guard: Literal["auto", "off"] = setting("auto")
 
 
 class SamplesConfig(Section):
@@ -281,6 +294,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     lora: LoraSettings = LoraSettings()
     train: TrainConfig = TrainConfig()
+    preference: PreferenceConfig = PreferenceConfig()
     samples: SamplesConfig = SamplesConfig()
     generation: GenerationConfig = GenerationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -291,6 +305,10 @@ class RunConfig(Section):
         if self.data.validation.kind == "none" and (self.train.keep == "best" or self.train.early_stopping):
             path = "train.keep" if self.train.keep == "best" else "train.early_stopping"
             raise Conflict("no_validation", path, "data.validation.kind")
+        if self.train.method != "sft" and self.data.train_on == "all":
+            raise Conflict("preference_all", "data.train_on", "train.method")
+        if self.train.method != "sft" and self.train.neftune_alpha:
+            raise Conflict("preference_noise", "train.neftune_alpha", "train.method")
         if self.train.keep == "style" and "off" in (self.samples.mode, self.samples.meter):
             raise Conflict("no_meter", "train.keep", "samples.mode", "samples.meter")
         return self

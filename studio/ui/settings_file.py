@@ -68,7 +68,7 @@ def as_chosen(config: RunConfig) -> RunConfig:
     if config.data.mapping is None or not source.is_local(data):
         return config
     try:
-        found = prepare.mapping(data).mapping
+        found = prepare.mapping(data, config.train.method).mapping
     except (StudioError, OSError):  # told on the Data tab
         return config
     return config.with_settings({"data.mapping": None}) if found == config.data.mapping else config
