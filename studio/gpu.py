@@ -61,9 +61,18 @@ class GpuThread:
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
     def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
-        """Create a run, and start or queue it; `token` is for downloading its model; raises DeviceError."""
+        """Create a run, and start or queue it; `token` is for downloading its model; raises StudioError."""
+        from studio.train import start_adapter
+
+        config, start = start_adapter.resolve(config)
         with self._starting_run(wait) as devices:
             run = runs.create(config, devices)
+            if start:
+                try:
+                    start_adapter.keep(run, start)
+                except StudioError as error:
+                    run.enter(State.FAILED, error=error.message)
+                    raise
             self._queue.append(_QueuedRun(run, token=token))
         self._work.release()
         return run

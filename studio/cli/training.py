@@ -12,7 +12,7 @@ from rich.progress import TextColumn, TimeRemainingColumn
 
 from studio import presets, runs
 from studio.cli import console
-from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, print_plain, text
+from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, err, out, print_plain, text
 from studio.command import format_value
 from studio.config import RunConfig
 from studio.data.encodings import decode
@@ -206,6 +206,22 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
     if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
     processes.leave()
+
+
+@app.command("continue", help=text("cli.continue"))
+def continue_run(
+    run_id: RunId = "last",
+    settings: Settings = None,
+    wait: Annotated[bool, typer.Option("--wait", help=text("cli.wait"))] = False,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+
+    if _follows_rank_zero():
+        return
+    run = runs.find(run_id)
+    config = run.config().with_settings({"model.adapter": run.id, **console.parse_settings(settings)})
+    run_to_end(_start(lambda: gpu.thread().start_run(config, wait=wait), config), as_json)
 
 
 @app.command(help=text("cli.resume"))

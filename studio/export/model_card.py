@@ -60,6 +60,7 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
         text=text,
         words=words,
         head=_head(context, kind),
+        start=(run.resolved().get("start") or {}).get("name"),
         samples=samples,
         card=samples.card,
         shortened=partial(comparison_card.shortened, characters=_LONGEST),
@@ -159,6 +160,8 @@ def _setting(context: ExportContext, path: str, value: Any) -> str:
     source = {"data.source.name": data.source, "data.validation.name": data.validation}.get(path)
     if path == "name" or value is None or value in ((), {}):
         return ""
+    if path == "model.adapter":
+        return PureWindowsPath(value).name
     if path == "model.id" and value != BUILTIN_MODEL:
         return context.base.id
     if source and source.kind == "file":

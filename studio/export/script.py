@@ -9,9 +9,9 @@ from studio.events import Step
 from studio.export import adapter, code_snippets, export_folder
 from studio.export.export_context import ExportContext
 from studio.files import replace_file
-from studio.model.adapter_files import SETTINGS
+from studio.model.adapter_files import SETTINGS, WEIGHTS
 from studio.runs import Run, State
-from studio.train import recorded_rows
+from studio.train import recorded_rows, start_adapter
 
 NAME = "train.py"
 STEP = "packed_trainer.py"
@@ -35,6 +35,8 @@ def require_record(run: Run) -> Path:
 
 def _fill(draft: Path, context: ExportContext, rows: Path) -> None:
     shutil.copytree(rows, draft / "data", ignore=shutil.ignore_patterns(".*"))
+    if (start := context.run.path / start_adapter.FOLDER).is_dir():
+        shutil.copytree(start, draft / start_adapter.FOLDER)
     (draft / "tokenizer").mkdir()
     adapter.save_tokenizer(draft / "tokenizer", context)
     replace_file(draft / NAME, text(context))
@@ -64,6 +66,7 @@ def text(context: ExportContext) -> str:
         trained_layers=adapter_config["layers_to_transform"],
         most_tokens=resolved.get("most_tokens", train.batch_size * context.config.data.max_length),
         changed_steps=[change["step"] for change in resolved.get("changes") or ()],
+        start_weights=f"{start_adapter.FOLDER}/{WEIGHTS}" if context.config.model.adapter else None,
         has_validation=(recorded_rows.folder_of(context.run.path) / "validation.parquet").is_file(),
         last_step=status.step if ended_early else None,
     )

@@ -19,7 +19,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State, checkpoints
-from studio.train import distributed, plan, preflight, recorded_rows, resume, samples
+from studio.train import distributed, plan, preflight, recorded_rows, resume, samples, start_adapter
 from studio.train.best_adapter import BestAdapter, BestStyle
 from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
@@ -137,6 +137,7 @@ def _prepare(
     run.enter_phase("fetching")
     located = load.fetch(config.model, on_progress, token)
     processes.broadcast(located.id)
+    start_adapter.check_base(run, located)
     on_progress(None)
     run.enter_phase("reading")
     prepared = prepare(config, load.load_tokenizer(config.model), on_progress, runs.day_of(run.id))
@@ -160,7 +161,8 @@ def _prepare(
         free=free_memory_each(host.held),
         before={name: value for name, value in decided.items() if name in plan.DECIDED},
     )
-    for choice in planned.choices:
+    continued = [start_adapter.shape_choice(config, None, run.resolved().get("start"))] if config.model.adapter else []
+    for choice in (*continued, *planned.choices):
         run.record_choice(choice.name, choice.value, choice.reason)
     run.note(planned.trained)
     for warning in planned.warnings:

@@ -21,7 +21,7 @@ from studio.model import adapter, processes
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, random_state, set_random_state
 from studio.runs import RunWriter, checkpoints
-from studio.train import recorded_rows
+from studio.train import recorded_rows, start_adapter
 from studio.train.best_adapter import BestAdapter
 from studio.train.callbacks import RunCallback
 from studio.train.interrupts import EarlyStop, NonFiniteLoss, StopRequested
@@ -245,6 +245,8 @@ def build_trainer(
     lora = adapter.lora_config(config.lora, loaded.model)
     set_seed(settings.seed)
     wrapped = adapter.wrap_model(loaded.model, lora, adapter_name=adapter.TUNED)
+    if config.model.adapter is not None:
+        start_adapter.load_weights(run, wrapped)
     host.put_adapter(wrapped, run.id)
     arguments = SFTConfig(
         output_dir=str(run.path / "checkpoints"),

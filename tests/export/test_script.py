@@ -72,6 +72,15 @@ def test_it_repeats_the_losses_bit_by_bit(tiny_config, tmp_path, case):
 
 
 @pytest.mark.usefixtures("warm_python")
+def test_it_repeats_a_run_that_continued_another(tiny_config, tmp_path):
+    parent = trained(tiny_config, **{"lora.r": 6, "lora.dropout": 0.1})
+    run = gpu.thread().start_run(tiny_config.with_settings({"model.adapter": parent.id, "train.max_steps": 5}))
+    assert wait_until_over(run) is State.FINISHED
+    assert losses(run)[0] < losses(parent)[0] - 0.3
+    assert repeated(run, tmp_path) == losses(run)
+
+
+@pytest.mark.usefixtures("warm_python")
 def test_its_adapter_is_the_runs(tiny_config, tmp_path):
     import torch
     from safetensors.torch import load_file
