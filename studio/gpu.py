@@ -377,25 +377,3 @@ def shutdown() -> None:
         ended, _thread = _thread, None
     if ended is not None:
         ended.close()
-
-
-def train_along() -> None:
-    """Train as a process of rank 1 or higher; raises StudioError, which rank 0 reports."""
-    from studio.train import distributed
-
-    try:
-        path = processes.broadcast()
-    except DeviceError:  # rank 0 has ended before there was something to train
-        return
-    if path is None:
-        return
-    run = distributed.NullRunWriter(path)
-    try:
-        with processes.translate_lost_peer():
-            distributed.train_worker(run, ModelHost())
-    except Exception as error:
-        failure = as_studio_error(error)
-        if failure.key != processes.LOST_PEER:
-            log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
-            distributed.write_failure(run, failure)
-        raise failure from error
