@@ -85,7 +85,7 @@ def mapping(data: DataConfig, method: Method = "sft") -> Detection:
     if data.mapping is None:
         return detect(opened, method)
     if (missing := {"dpo": "rejected", "kto": "label"}.get(method)) and not getattr(data.mapping, missing):
-        raise DataError(f"data.no_preference.mapped_{method}")
+        raise DataError(f"data.no_preference.mapped.{method}")
     check_mapping(data.mapping, opened.names)
     return Detection(data.mapping, message("data.found.chosen"))
 

@@ -39,9 +39,12 @@ class ModelHost:
         self.held: dict[int, float] = {}
         """Bytes of the base by the card's number: free for a run that uses it, or puts another in its place."""
         self._forward: Any = None
+        self._dropouts: dict[Any, float] = {}
 
     def base(self, config: ModelConfig, located: Located) -> Loaded:
         """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
+        import torch
+
         key = (located.path, config.precision, config.quantization, config.attention)
         if self.loaded is None or self._key != key:
             libraries.require()
@@ -51,6 +54,8 @@ class ModelHost:
             rows = limits.embedding_rows(self.loaded.model)
             limits.require_embeddings(self.loaded.tokenizer, rows, located.id)
             self._forward = vars(self.loaded.model).get("forward")
+            dropouts = (part for part in self.loaded.model.modules() if isinstance(part, torch.nn.Dropout))
+            self._dropouts = {part: part.p for part in dropouts}
             if not processes.sharded():
                 self.probe = probe.record(self.loaded.model, self.loaded.tokenizer)
             self._key = key
@@ -114,6 +119,8 @@ class ModelHost:
         if getattr(model, "is_activation_checkpointing", False):
             model.activation_checkpointing_disable()
             model.disable_input_require_grads()
+        for part, share in self._dropouts.items():  # TRL's trainers of preferences train without
+            part.p = share
         _return_router_logits(model, False)
         model.requires_grad_(False)
         model.eval()
@@ -121,7 +128,7 @@ class ModelHost:
     def release(self) -> None:
         """Free the device."""
         self.peft = self.adapter = self.whole = self.loaded = self.probe = self._key = self._forward = None
-        self.held = {}
+        self.held, self._dropouts = {}, {}
         release_memory()
         import torch
 

@@ -138,4 +138,5 @@ def training_seconds(config: RunConfig, planned: Plan, report: Report, located: 
     tokens = report.token_figures["padded_grouped" if config.train.length_grouping else "padded_random"]
     size = planned.settings.batch_size * planned.settings.gradient_accumulation
     rows = planned.steps * size if config.train.max_steps else config.train.epochs * report.train
-    return plan.seconds(config, located, planned, tokens / report.usable * rows)
+    answers = 2 if config.train.method == "dpo" else 1
+    return plan.seconds(config, located, planned, tokens / report.usable * rows * answers)

@@ -90,6 +90,9 @@ def train(
                 trainer.strip = samples.start(
                     run, host, prepared, planned.steps, seconds, on_progress, resumed_at, best_style, open_meter
                 )
+        if config.train.method != "sft":
+            run.enter_phase("reference")
+            trainer.prepare_reference(recorded_rows.folder_of(run.path))
         distributed.raise_if_requested(run)
         trainer.fit(resume_from)
     except NonFiniteLoss as error:
@@ -189,6 +192,8 @@ def _prepare(
     mapping = report.detected.mapping.model_dump(mode="json")
     if (origin := provenance.count(table(config.data), prepared.train_numbers)) is not None:
         run.resolve({"material": origin})
+    if (judgements := provenance.count_judgements(table(config.data), prepared.train_numbers)) is not None:
+        run.resolve({"judgements": judgements})
     config_at_start = run.started_config().model_dump(mode="json")
     run.resolve(
         {**fingerprints, "config": config_at_start, "mapping": mapping, "versions": versions(), "device": device()}
