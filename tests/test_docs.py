@@ -94,7 +94,7 @@ def check_studio(arguments: list[str]) -> None:
         return
     given = parse(arguments)
     config = RunConfig()
-    if given.get("preset", "run.yaml") != "run.yaml":
+    if given.get("preset") not in (None, "run.yaml"):
         config = presets.load(given["preset"])
     if settings := given.get("settings"):
         config.with_settings(dict(parse_setting(setting) for setting in settings))
