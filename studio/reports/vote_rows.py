@@ -18,7 +18,7 @@ from studio.compare.columns import BASE, Column
 from studio.compare.comparison import AnswerPair
 from studio.config import ANSWER, QUESTION, MappingConfig, Method, RunConfig
 from studio.errors import RunError
-from studio.evaluate import evaluation_store
+from studio.evaluate import evaluation_store, vote_pairs
 from studio.evaluate.blind_vote import Ballot, decide
 from studio.evaluate.human_reading import Reading, Sheet
 from studio.files import home, replace_file, shared_folder
@@ -123,6 +123,8 @@ def _judged(run: Run) -> Iterator[_Judged]:
         source = "chat" if request.earlier else "comparison"
         for prompt, sides in zip(request.prompts, saved.comparison.answers, strict=False):
             yield from _parts(prompt, [side.text for side in sides], request.columns, source)
+    for made in vote_pairs.unique_pairs(reversed(vote_pairs.all_of(run))):
+        yield _Judged(made.pair, made.columns, "blind")
     for report in reversed(style_store.all_of(run)):
         rivals = [each.column for each in (report.base_column, report.prompted, report.main) if each and each.column]
         for trio in votes.three_way(report):
