@@ -291,7 +291,7 @@ def test_keywords_of_a_chat_are_of_what_the_speaker_writes(tmp_path, tiny_model)
     )  # fmt: skip
     (tmp_path / "_chat.txt").write_text(lines, encoding="utf-8")
     request = Request(
-        (tmp_path / "_chat.txt",), "Mira", "beginning", model=str(tiny_model), least_tokens=4, most_tokens=200
+        (tmp_path / "_chat.txt",), "Mira", ("beginning",), model=str(tiny_model), least_tokens=4, most_tokens=200
     )
     summary = make(request, tmp_path / "rows.jsonl")
     text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")

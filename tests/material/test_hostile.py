@@ -179,7 +179,7 @@ def test_odd_documents_are_read_in_time(tmp_path, text, name):
     (tmp_path / name).write_text(text, encoding="utf-8")
     began = time.perf_counter()
     with contextlib.suppress(DataError):
-        read(Request((tmp_path / name,), recipe="beginning"))
+        read(Request((tmp_path / name,), recipes=("beginning",)))
     assert time.perf_counter() - began < 10
 
 

@@ -94,7 +94,7 @@ def generated(monkeypatch):
 
 
 def make_rows(document, model, on_progress=lambda share: None, **more):
-    request = Request((document,), recipe="question", model=str(model), least_tokens=8, most_tokens=200, **more)
+    request = Request((document,), recipes=("question",), model=str(model), least_tokens=8, most_tokens=200, **more)
     writer = BaseModelWriter(str(model), gpu.thread().answer_prompts)
     return make.make(request, document.with_name("rows.jsonl"), on_progress=on_progress, writer=writer)
 
@@ -137,7 +137,7 @@ def test_passages_beyond_the_limit_are_counted(document, tiny_model, monkeypatch
 
 def test_a_prompt_that_fills_the_model_is_counted_as_cut(document, tiny_model):
     with pytest.raises(DataError, match="could not finish: 12"):
-        make_rows(document, tiny_model, instruction="x" * 1100)
+        make_rows(document, tiny_model, instructions={"question": "x" * 1100})
 
 
 def test_the_command_names_what_the_model_wrote_and_what_was_dropped(here, document, tiny_model, monkeypatch):
