@@ -77,7 +77,7 @@ class BaseModelWriter:
         update = None
 
         def report() -> None:
-            on_progress(update.done / max(1, update.total) if update else 0.0)
+            on_progress((update.done + update.partial) / max(1, update.total) if update else 0.0)
 
         try:
             for update in job.updates(report):  # noqa: B007 (read by `report`)

@@ -1,18 +1,22 @@
 """A model writes the prompts of passages: which pairs are kept, and that a stopped making goes on."""
 
 import json
+import threading
 
 import pytest
 
 from studio import gpu
+from studio.config import GenerationConfig, ModelConfig
 from studio.errors import DataError
-from studio.generation import generate
+from studio.generation import base_answers, generate
 from studio.generation.answer_store import Answer
+from studio.generation.base_answers import PromptsRequest
 from studio.i18n import LANGUAGES
 from studio.material import make, rewriting
 from studio.material.make import Request
 from studio.material.pair_filter import clean_answer, reject
 from studio.material.rewriting import BaseModelWriter
+from studio.model.adapter import ModelHost
 
 STORM = "Ach, the storm! It took Brun's boat at 4, and seven nets with it, and gave back not a plank, my dears."
 PLAIN_STORM = "A storm destroyed the boat of Brun at 4, with seven nets. Nothing of the boat was recovered."
@@ -99,12 +103,24 @@ def make_rows(document, model, on_progress=lambda share: None, **more):
     return make.make(request, document.with_name("rows.jsonl"), on_progress=on_progress, writer=writer)
 
 
+def test_the_progress_moves_within_a_batch_and_never_back(tiny_model, cache, monkeypatch):
+    monkeypatch.setitem(generate.MAX_BATCH_ROWS, "cpu", 6)
+    settings = GenerationConfig(max_new_tokens=8, temperature=0.0)
+    request = PromptsRequest(ModelConfig(id=str(tiny_model)), tuple(map(str, range(12))), settings, "material")
+    updates = []
+    base_answers.answer_prompts(request, ModelHost(), None, updates.append, threading.Event())
+    shares = [(update.done + update.partial) / update.total for update in updates]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len({share for share in shares if 0 < share < 0.5}) > 3
+
+
 def test_a_stopped_making_goes_on_and_makes_nothing_twice(document, tiny_model, generated, cache, monkeypatch):
     monkeypatch.setitem(generate.MAX_BATCH_ROWS, "cpu", 4)
     monkeypatch.setattr(rewriting, "_QUESTION_TOKENS", 8)
 
     def stop(share):
-        if share > 0.3:
+        if share > 0.45:  # in the second batch
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
