@@ -214,6 +214,7 @@ REAL = (
     "python -m studio compare last --prompt",
     "python -m studio evaluate last",
     "python -m studio style last",
+    "python -m studio mix last",
     "python -m studio samples",
     "python -m studio runs",
     "python -m studio export last --to adapter --zip",
@@ -238,7 +239,7 @@ def test_what_needs_no_network_and_no_gpu_runs(finished_run, tiny_model, tmp_pat
 
     assert len(real) > 20
     for words in real:
-        model = ["--model", str(tiny_model)] if words[3] == "data" and words[4] != "clean" else []
+        model = ["--model", str(tiny_model)] if words[3] == "data" and words[4] not in ("clean", "review") else []
         run_here([*words[3:], *model])
     assert (tmp_path / "card.png").is_file()
     assert (tmp_path / "clean.jsonl").is_file()
