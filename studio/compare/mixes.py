@@ -2,9 +2,12 @@
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from studio import runs
 from studio.errors import CompareError
 from studio.model.adapter_mix import COMBINATIONS, prunes
+from studio.runs import Run
 
 PREFIX = "mix:"
 MAX_PARTS = 4
@@ -67,3 +70,25 @@ def parse(named: str) -> Mix:
         raise CompareError("compare.mix.form", text=named[:120])
     numbered = ((f"step-{int(name):06}" if name.isdecimal() else name, weight) for name, weight in parts)
     return Mix(tuple(numbered), combination, kept)
+
+
+def outside_of(mix: Mix, run: Run) -> Mix:
+    """Return a mix of a run's columns by names that mean the same beside another run."""
+
+    def everywhere(name: str) -> str:
+        if name == "now":
+            return run.id
+        return str(run.path / "checkpoints" / name) if name.startswith("step-") else name
+
+    return replace(mix, parts=tuple((everywhere(name), weight) for name, weight in mix.parts))
+
+
+def runs_of(mix: Mix) -> list[Run]:
+    """Return the runs whose adapters take part, each once: those whose styles a mix may carry."""
+    found = {}
+    for name, _ in mix.taking_part:
+        path = Path(name)
+        id = path.parent.parent.name if path.is_absolute() else name
+        if runs.is_id(id):
+            found[id] = runs.find(id)
+    return list(found.values())

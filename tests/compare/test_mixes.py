@@ -65,7 +65,8 @@ def test_a_mix_is_named_and_read_back(named, mix):
 @pytest.mark.parametrize(
     ("named", "key"),
     [
-        ("mix:", "parts"), ("mix:a", "form"), ("mix:a=x,b=1", "parts"), ("mix:a=1,b", "form"), ("mix:a=1", "parts"), ("mix:a=1,a=1", "parts"),
+        ("mix:", "parts"), ("mix:a", "form"), ("mix:a=x,b=1", "parts"), ("mix:a=1,b", "form"),
+        ("mix:a=1", "parts"), ("mix:a=1,a=1", "parts"),
         ("mix:base=1,a=1", "form"), ("mix:a=4,b=1", "weight"), ("mix:a=-1,b=1", "weight"),
         ("mix:a=1,b=1@sum", "combination"), ("mix:a=1,b=1@ties:0", "density"), ("mix:a=1,b=1@ties:x", "density"),
         ("mix:a=1,b=1,c=1,d=1,e=1", "parts"),
