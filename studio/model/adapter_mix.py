@@ -9,7 +9,8 @@ super Mario") keeps some at random and enlarges them, `magnitude_prune` keeps th
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,15 +64,16 @@ def add(
     size = max(max(config.r, *(config.rank_pattern or {}).values(), 1) for config in map(configs.get, names))
     torch.manual_seed(_SEED)
     try:
-        model.add_weighted_adapter(
-            list(names),
-            list(weights),
-            name,
-            combination,
-            svd_rank=min(size, _smallest_side(model, names)) if combination.endswith("svd") else None,
-            svd_full_matrices=False,
-            density=density if prunes(combination) else None,
-        )
+        with _in_float32(model, name):
+            model.add_weighted_adapter(
+                list(names),
+                list(weights),
+                name,
+                combination,
+                svd_rank=min(size, _smallest_side(model, names)) if combination.endswith("svd") else None,
+                svd_full_matrices=False,
+                density=density if prunes(combination) else None,
+            )
     except (ValueError, RuntimeError, TypeError, IndexError, NotImplementedError) as error:
         multi_adapter.remove(model, [name])
         if isinstance(error, torch.OutOfMemoryError):
@@ -81,6 +83,23 @@ def add(
     finally:
         configs[first] = before
         set_random_state(state)
+
+
+@contextmanager
+def _in_float32(model: Any, name: str) -> Iterator[None]:
+    """Let PEFT keep the new adapter in float32, as it keeps those that are loaded; it would take the base's 16 bits."""
+    tuner = model.base_model
+    inject = tuner.inject_adapter
+
+    def inject_in_float32(*args: Any, **kwargs: Any) -> None:
+        inject(*args, **kwargs)
+        tuner._cast_adapter_dtype(adapter_name=name, autocast_adapter_dtype=True)
+
+    tuner.inject_adapter = inject_in_float32
+    try:
+        yield
+    finally:
+        del tuner.inject_adapter
 
 
 def _smallest_side(model: Any, names: Sequence[str]) -> int:

@@ -92,6 +92,20 @@ def test_cat_is_the_sum_of_what_both_add_whatever_their_ranks_and_modules(run, o
         assert (delta - wanted).abs().max() <= 1e-6 * wanted.abs().max(), path
 
 
+def test_a_base_in_16_bits_takes_no_precision_from_the_mix(tiny_config, here, tmp_path):
+    config = tiny_config.with_settings({"model.precision": "bfloat16"})
+    first, second = trained(config), trained(config, **{"train.seed": 7, "lora.r": 2})
+    column, folder = mix_of((first, 0.7), (second, 0.7)), tmp_path / "mixed"
+    assert here("mix", first.id, column.adapter, "--out", str(folder)).returncode == 0
+    one, two, both = added(first.adapter), added(second.adapter), added(folder)
+    for path, delta in both.items():
+        wanted = 0.7 * one[path] + 0.7 * two[path]
+        assert (delta - wanted).abs().max() <= 1e-6 * wanted.abs().max(), path
+    made = compare(first, PROMPTS, columns=[BASE, column, Column(adapter=str(folder))])
+    assert made.proof.base_is_untouched
+    assert all(mixed == saved for _, mixed, saved in ids(made))
+
+
 def test_a_weight_of_1_beside_0_is_the_adapter_itself_in_every_combination(run, other):
     for combination in adapter_mix.COMBINATIONS:
         column = mix_of((run, 1), (other, 0), combination=combination)
