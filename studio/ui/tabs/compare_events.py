@@ -249,7 +249,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     def change_who(run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
         first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
-            gr.update(visible=who not in (SYSTEM, SHOTS, PROMPTED)),
+            gr.update(visible=who not in (SYSTEM, SHOTS, PROMPTED), **({"value": 100} if who == MIX else {})),
             gr.update(visible=who == SYSTEM),
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
