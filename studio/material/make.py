@@ -84,6 +84,8 @@ def make(
     summary.left_out = +summary.left_out
     if not summary.rows and recipes_ == (CHAT,):
         raise DataError("material.no_rows", speaker=speaker, count=summary.messages)
+    if not summary.rows and not summary.left_out:
+        raise DataError("material.no_text", name=request.paths[0].name)
     if not summary.rows:
         raise DataError("material.no_passages", count=summary.left_out.total(), kinds=_counted(summary.left_out))
     if any(summary.left_out[kind] for kind in provenance.DROPPED):
@@ -95,7 +97,7 @@ def _counted(left_out: Counter[str]) -> Text:
     """Return what was left out by kind, as one text."""
     first, *rest = (
         message("material.counted", kind=message(f"material.left_out.{kind}"), count=f"{count:,}")
-        for kind, count in left_out.most_common() or [("short", 0)]
+        for kind, count in left_out.most_common()
     )
     return functools.reduce(lambda before, after: message("material.joined", first=before, rest=after), rest, first)
 

@@ -111,6 +111,7 @@ def read(request: Request, on_progress: OnProgress = lambda share: None) -> Mate
     for key, entries in material.chats.items():
         if key not in in_order:
             entries.sort(key=lambda entry: (entry.at is not None, entry.at))
+    summary.left_out = +summary.left_out
     summary.language = _language(material)
     return material
 

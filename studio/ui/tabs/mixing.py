@@ -42,12 +42,12 @@ class MixEditor:
             for number, weight in enumerate(WEIGHTS, 1):
                 with gr.Row(elem_classes="extra", elem_id=f"mix-{number}"):
                     self.adapters.append(
-                        words.make(gr.Dropdown, label=f"ui.mix.adapter_{number}", choices=[], scale=3, min_width=240)
+                        words.make(gr.Dropdown, label=f"ui.mix.adapters.{number}", choices=[], scale=3, min_width=240)
                     )
                     self.weights.append(
                         words.make(
                             gr.Slider,
-                            label=f"ui.mix.weight_{number}",
+                            label=f"ui.mix.weights.{number}",
                             minimum=0,
                             maximum=MAX_WEIGHT,
                             step=5,
