@@ -1,6 +1,7 @@
 """README and docs: their commands parse and run, their figures and links hold, both languages say the same."""
 
 import importlib
+import io
 import json
 import re
 import shlex
@@ -236,6 +237,7 @@ def test_what_needs_no_network_and_no_gpu_runs(finished_run, tiny_model, tmp_pat
     (tmp_path / "run.yaml").write_text(finished_run.config().to_yaml(), encoding="utf-8")
     (tmp_path / "prompts.txt").write_text("What is 3?\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("kdq"))  # keys for `data review`
 
     assert len(real) > 20
     for words in real:

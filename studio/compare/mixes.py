@@ -85,10 +85,10 @@ def outside_of(mix: Mix, run: Run) -> Mix:
 
 def runs_of(mix: Mix) -> list[Run]:
     """Return the runs whose adapters take part, each once: those whose styles a mix may carry."""
-    found = {}
+    known = {}
     for name, _ in mix.taking_part:
         path = Path(name)
         id = path.parent.parent.name if path.is_absolute() else name
         if runs.is_id(id):
-            found[id] = runs.find(id)
-    return list(found.values())
+            known[id] = runs.find(id)
+    return list(known.values())

@@ -85,7 +85,7 @@ def make(
     if not summary.rows and recipes_ == (CHAT,):
         raise DataError("material.no_rows", speaker=speaker, count=summary.messages)
     if not summary.rows and not summary.left_out:
-        raise DataError("material.no_text", name=request.paths[0].name)
+        raise DataError("material.no_paragraph", name=request.paths[0].name)
     if not summary.rows:
         raise DataError("material.no_passages", count=summary.left_out.total(), kinds=_counted(summary.left_out))
     if any(summary.left_out[kind] for kind in provenance.DROPPED):

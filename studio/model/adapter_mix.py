@@ -42,8 +42,8 @@ def require_mixable(adapters: Sequence[SavedAdapter], combination: str) -> None:
             raise CompareError("compare.mix.more", folder=adapter.folder.name, kind=", ".join(more))
     ranks = [{shape.rank for shape in adapter.modules.values()} for adapter in adapters]
     if combination in OF_EQUAL_RANKS and len(set().union(*ranks)) > 1:
-        found = ", ".join("/".join(map(str, sorted(each))) for each in ranks)
-        raise CompareError("compare.mix.ranks", combination=combination, ranks=found)
+        listed = ", ".join("/".join(map(str, sorted(each))) for each in ranks)
+        raise CompareError("compare.mix.ranks", combination=combination, ranks=listed)
     if combination == "cat" and (total := sum(map(max, ranks))) > MAX_RANK:
         raise CompareError("compare.mix.too_large", rank=total, most=MAX_RANK)
 

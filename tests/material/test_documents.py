@@ -185,7 +185,7 @@ def test_a_document_of_headings_alone_says_that_there_is_no_text(tmp_path, tiny_
     (tmp_path / "title.md").write_text("# A title\n", encoding="utf-8")
     with pytest.raises(DataError) as error:
         make(Request((tmp_path / "title.md",), model=str(tiny_model)), tmp_path / "rows.jsonl")
-    assert error.value.key == "material.no_text"
+    assert error.value.key == "material.no_paragraph"
 
 
 def test_an_office_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
