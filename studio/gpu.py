@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio import locks, runs
-from studio.compare.columns import CompareRequest, EvaluationRequest
+from studio.compare.columns import CompareRequest, EvaluationRequest, MixRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
 from studio.evaluate.vote_pairs import VotePairsRequest
@@ -184,6 +184,12 @@ class GpuThread:
         from studio.generation.base_answers import answer_prompts
 
         return self.submit(Job(functools.partial(answer_prompts, request)))
+
+    def save_mix(self, request: MixRequest) -> Job:
+        """Queue the saving of a mix of adapters; its only update is a `SavedMix`."""
+        from studio.compare.mix_job import save_mix
+
+        return self.submit(Job(functools.partial(save_mix, request)))
 
     def style(self, request: StyleRequest) -> Job:
         """Queue the meter of a run; its updates are a `StyleProgress` after every batch, the last with the report."""
