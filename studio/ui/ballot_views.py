@@ -11,7 +11,7 @@ from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
 from studio.i18n import Message, text
 from studio.model.hardware import Choice
 from studio.style.report import StyleReport
-from studio.ui.views import bar, empty
+from studio.ui.views import bar, choices_html, empty
 
 
 def pair(shown: BallotItem, language: str) -> str:
@@ -80,9 +80,8 @@ def judged(summary: Sequence[Message], problems: Sequence[Problem], chosen: Sequ
     lines = [html.escape(sentence.text(language)) for sentence in summary]
     wrong = (f"{problem.message.text(language)} {problem.effect.text(language)}" for problem in problems)
     lines += [f'<span class="bad">{html.escape(line)}</span>' for line in wrong]
-    made = (f"{choice.name}: {choice.value}. {choice.reason.text(language)}" for choice in chosen)
-    hints = "".join(f'<p class="hint">{html.escape(line)}</p>' for line in made)
-    return "".join(f"<p>{line}</p>" for line in lines) + hints
+    made = choices_html([(choice.name, choice.value, choice.reason) for choice in chosen], language) if chosen else ""
+    return "".join(f"<p>{line}</p>" for line in lines) + made
 
 
 def started(name: str, run_id: str, *, waits: bool, language: str) -> str:
