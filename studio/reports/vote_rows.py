@@ -18,7 +18,7 @@ from studio.compare.columns import BASE, Column
 from studio.compare.comparison import AnswerPair
 from studio.config import ANSWER, QUESTION, MappingConfig, Method, RunConfig
 from studio.errors import RunError
-from studio.evaluate import evaluation_store
+from studio.evaluate import evaluation_store, vote_pairs
 from studio.evaluate.blind_vote import Ballot, decide
 from studio.evaluate.human_reading import Reading, Sheet
 from studio.files import home, replace_file, shared_folder
@@ -65,6 +65,7 @@ class _Judged:
 
     pair: AnswerPair
     columns: tuple[str, str]
+    """What they are called; the ids of columns (`columns.column_id`) where only these are known."""
     source: str
 
 
@@ -127,6 +128,9 @@ def _judged(run: Run) -> Iterator[_Judged]:
         rivals = [each.column for each in (report.base_column, report.prompted, report.main) if each and each.column]
         for trio in votes.three_way(report):
             yield from _parts(trio.prompt, trio.answers, rivals, "blind")
+    for made in reversed(vote_pairs.all_of(run)):
+        for pair in made.pairs:
+            yield _Judged(pair.pair, pair.sides, "blind")
     for evaluation in reversed(evaluation_store.all_of(run)):
         for before, after in evaluation.pairs:
             yield from _parts(before.prompt, [before.answer, after.answer], [BASE, evaluation.column], "blind")
