@@ -66,13 +66,7 @@ class GpuThread:
 
         config, start = start_adapter.resolve(config)
         with self._starting_run(wait) as devices:
-            run = runs.create(config, devices)
-            if start:
-                try:
-                    start_adapter.keep(run, start)
-                except StudioError as error:
-                    run.enter(State.FAILED, error=error.message)
-                    raise
+            run = start_adapter.create_run(config, start, devices)
             self._queue.append(_QueuedRun(run, token=token))
         self._work.release()
         return run

@@ -114,7 +114,7 @@ def _head(context: ExportContext, kind: str) -> str:
         language=list(languages_of(context)) or None,
         library_name=_LIBRARY[kind],
         pipeline_tag="text-generation",
-        tags=["restyle-studio", "lora", "sft"],
+        tags=["restyle-studio", "lora", context.config.train.method],
         **licence_head(context),
     ).to_yaml()
 

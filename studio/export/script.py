@@ -26,7 +26,9 @@ def export(context: ExportContext, folder: Path) -> Path:
 
 
 def require_record(run: Run) -> Path:
-    """Return the folder of a run's stored rows; raises ExportError when there is none."""
+    """Return the folder of a run's stored rows; raises ExportError when there is none, or no script repeats the run."""
+    if (method := run.config().train.method) != "sft":
+        raise ExportError("export.no_preference_script", run=run.id, method=method)
     rows = recorded_rows.folder_of(run.path)
     if not all((rows / name).is_file() for name in ("train.parquet", "order.npy")):
         raise ExportError("export.no_record", run=run.id)

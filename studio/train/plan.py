@@ -159,7 +159,8 @@ def make(
         free=room,
         steps=steps,
         warnings=tuple(warnings),
-        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3) + (1 if train.keep == "last" else 2) * saved,
+        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3)
+        + (1 if train.keep == "last" and train.method == "sft" else 2) * saved,
         most_tokens=size * longest * answers,
         evaluated_at_once=whole.batch_size if size == wanted.batch_size else size,
     )

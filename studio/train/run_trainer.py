@@ -47,6 +47,8 @@ class RunTrainer(Trainer):
         self.after_step: dict[str, Any] = {}
         """The state of the random number generators after the last whole step."""
         self.strip: SampleWriter | None = None
+        self.is_exhausted: Callable[[], bool] = lambda: False
+        """Whether what was measured of the sample answers ends the training."""
         super().__init__(**arguments)
 
     def sample(self, *, last: bool = False) -> None:
@@ -54,6 +56,8 @@ class RunTrainer(Trainer):
         try:
             if self.strip:
                 self.strip.take_if_due(self.state.global_step, last=last)
+                if self.is_exhausted() and not last:
+                    raise EarlyStop
         except StopRequested:
             if processes.world_size() == 1:
                 raise

@@ -6,7 +6,7 @@ The copy makes the new run independent of what becomes of the other: a resume, a
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from studio.model import adapter, adapter_files, compatibility
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS, SavedAdapter
 from studio.model.hardware import Choice
 from studio.model.load import Located
-from studio.runs import Run, RunWriter, metadata
+from studio.runs import Run, RunWriter, State, metadata
 
 FOLDER = "start"
 """Folder in a run's directory that holds the adapter it continues."""
@@ -103,6 +103,18 @@ def shape_choice(config: RunConfig, start: StartAdapter | None, record: Mapping[
     kinds = [kind for kind in ("rslora", "dora") if getattr(config.lora, kind)]
     value = " · ".join([f"r {config.lora.r}", f"alpha {config.lora.alpha}", config.lora.layers, *kinds])
     return Choice("lora", value, message("choice.lora.continued", name=name))
+
+
+def create_run(config: RunConfig, start: StartAdapter | None, devices: Sequence[str]) -> RunWriter:
+    """Make the directory of a new run, with the adapter that it continues; raises StudioError."""
+    run = runs.create(config, devices)
+    if start:
+        try:
+            keep(run, start)
+        except StudioError as error:
+            run.enter(State.FAILED, error=error.message)
+            raise
+    return run
 
 
 def keep(run: RunWriter, start: StartAdapter) -> None:

@@ -206,3 +206,51 @@ def test_answers_are_learned_afterwards_as_before(config, tiny_config):
     before = done(tiny_config)
     done(config)
     assert losses(done(tiny_config)) == losses(before)
+
+
+@pytest.mark.parametrize("style_guard", ["auto", "off"])
+def test_a_run_whose_answers_get_worse_ends_and_keeps_the_last_sound_adapter(config, monkeypatch, style_guard):
+    from studio.events import Interval, StyleMeasured
+    from studio.style import training_meter
+
+    class Meter:
+        def measure(self, step, base, answers):
+            some = Interval(value=1.0, low=0.0, high=2.0)
+            sound = step <= 4
+            values = {"answers": 8, "strength": some, "fit": some, "perplexity_distance": some, "fluent": sound}
+            return StyleMeasured(step=step, sound=sound, **values)
+
+    monkeypatch.setattr(training_meter, "open_meter", lambda *args, **settings: Meter())
+    run = done(config, **{"samples.every": 2, "preference.style_guard": style_guard})
+    if style_guard == "off":
+        assert run.status().step == 12
+        return
+    assert run.status().step == 8
+    assert weights(run) == (run.path / "best" / "step-000004" / WEIGHTS).read_bytes()
+    notes = [event.message for event in run.events()[0] if event.type == "note"]
+    assert [note.values["step"] for note in notes if note.key == "log.style.guarded"] == [4]
+
+
+def test_its_curves_are_read_as_those_of_preferences(config):
+    from studio.train.diagnosis import diagnose_run
+
+    run = done(config, **{"train.learning_rate": 1e-2, "train.max_steps": 20})
+    reading = diagnose_run(run)
+    assert [one.kind for one in reading.findings] == ["preference_pairs"]
+    assert "100 % of the pairs" in reading.text()[0]
+    slow = done(config, **{"train.learning_rate": 1e-6})
+    assert [one.kind for one in diagnose_run(slow).findings] == ["preference_unmoved"]
+
+
+def test_no_script_repeats_it_and_the_adapter_is_exported(config, tmp_path):
+    from studio.errors import ExportError
+    from studio.export import adapter, script
+    from studio.export.export_context import load_context
+
+    run = done(config, **{"train.max_steps": 2})
+    with pytest.raises(ExportError, match="preferences"):
+        script.export(load_context(run), tmp_path / "script")
+    folder = adapter.export(load_context(run), tmp_path / "adapter")
+    card = (folder / "README.md").read_text()
+    assert "dpo" in card
+    assert "continued another adapter: tiny" in card
