@@ -184,18 +184,3 @@ def test_a_file_of_preferences_is_taken_as_it_is(run, here, tmp_path):
     assert runs.find(done["id"]).config().train.method == "kto"
     path.write_text(json.dumps({"prompt": "a", "output": "b"}) + "\n")
     assert "worse answers" in here("prefer", run.id, "--from", str(path)).stderr
-
-
-def test_votes_on_pairs_that_were_made_to_vote_on_are_taken(run):
-    from studio.evaluate import vote_pairs
-    from studio.evaluate.vote_pairs import VotePair, VotePairs
-
-    made = [VotePair(pair.prompt, (pair.before, pair.after), ("aaaa", "bbbb"), 0.5) for pair in PAIRS]
-    vote_pairs.write(run, VotePairs("one", tuple(made), 0))
-    cast(run, "2", "1")
-    rows = vote_rows.collect(run)
-    assert [(row["output"], row["answer_column"]) for row in rows.pairs] == [
-        ("It is 0, matey.", "bbbb"),
-        ("It is 1, lad.", "aaaa"),
-    ]
-    assert rows.counts["gone"] == 0
