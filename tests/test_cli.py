@@ -217,7 +217,7 @@ def test_doctor_answers_offline_within_seconds():
     assert told["choices"]["precision"]["reason"]
 
 
-def test_a_second_process_is_told_who_runs(config_file, here):
+def test_a_second_process_is_told_who_runs(config_file, here, warm_python):
     command = [sys.executable, "-m", "studio", "train", config_file, "--set", "train.max_steps=100000", "--json"]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -24,6 +24,7 @@ from studio.ui import clock, launch, limits
 from studio.ui import frame as frames
 from studio.ui.failures import warn
 from studio.ui.frame import Frame
+from studio.ui.page import LeanBlocks
 from studio.ui.tabs import ballot, compare, compare_shown, comparing
 from studio.ui.words import Words
 
@@ -52,7 +53,7 @@ def build() -> gr.Blocks:
     """Return the guests' app, not yet mounted: a page for each language, the default one at the root."""
     launch.temporary()
     brands: dict[str, gr.HTML] = {}
-    with gr.Blocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as app:
+    with LeanBlocks(title=text("ui.name"), analytics_enabled=False, fill_width=True) as app:
         brands[""], sent = _build_page(Words(DEFAULT_LANGUAGE))
     for language, name in LANGUAGES.items():
         if language != DEFAULT_LANGUAGE:

@@ -32,7 +32,7 @@ def compared(run, prompt):
     return changed
 
 
-def test_no_name_prompt_or_answer_runs_in_the_demo_of_a_space(finished_run, browser, tmp_path, tiny_model):
+def test_no_name_prompt_or_answer_runs_in_the_demo_of_a_space(finished_run, browser, tmp_path, tiny_model, warm_python):
     metadata.rename(finished_run, HOSTILE[:60])
     compared(finished_run, HOSTILE)
     ids = tuple(one.id for one in comparison_history.load_all(finished_run))

@@ -133,7 +133,9 @@ def test_the_zip_holds_every_file_and_replaces_only_its_like(tiny_config, tmp_pa
 
 
 @pytest.mark.parametrize("style", ["chat", pytest.param("text", marks=pytest.mark.slow)])
-def test_the_example_streams_the_runs_answer_in_a_fresh_process(tiny_config, tmp_path, style):
+def test_the_example_streams_the_runs_answer_in_a_fresh_process(tiny_config, tmp_path, style, request):
+    if style == "chat":  # the slow suite begins without the libraries
+        request.getfixturevalue("warm_python")
     settings = {"data.prompt.system": "Speak old."} if style == "chat" else without_chat_template(tmp_path / "base")
     run = trained(tiny_config, **settings)
     folder = adapter.export_example(load_context(run), tmp_path / "mine")

@@ -153,9 +153,11 @@ def test_the_metadata_pass_the_hubs_check(finished_run, hub_stand_in, tmp_path):
 
 
 @pytest.mark.parametrize("style", [pytest.param("chat", marks=pytest.mark.slow), "text"])
-def test_the_code_for_a_merged_model_asks_as_the_run_did(tiny_config, tmp_path, style):
+def test_the_code_for_a_merged_model_asks_as_the_run_did(tiny_config, tmp_path, style, request):
     from exporting import answer
 
+    if style == "text":  # the slow suite begins without the libraries
+        request.getfixturevalue("warm_python")
     settings = {"data.prompt.system": "Speak old."} if style == "chat" else without_chat_template(tmp_path / "base")
     run = trained(tiny_config, **settings)
     found = load_context(run)

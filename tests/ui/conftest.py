@@ -1,7 +1,10 @@
-"""A page for each test that needs one: launched once for the tests of a file that load the same settings."""
+"""A page for each test that needs one: launched once for the tests of a process that load the same settings."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
+import gradio as gr
 import pytest
 from tiny import make_style
 
@@ -23,9 +26,9 @@ def preset(tiny_config, style_of_pages, monkeypatch):
     return tiny
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def launched() -> Iterator[dict[str, tuple]]:
-    """The pages that the tests of a file have launched, and their addresses, by the settings that they load."""
+    """The pages that the tests of this process have launched, and their addresses, by the settings that they load."""
     pages = {}
     yield pages
     for page, _ in pages.values():
@@ -42,3 +45,9 @@ def page_url(home, preset, launched) -> str:
         page = app.build()
         launched[key] = page, launch.launch(page, prevent_thread_lock=True, quiet=True)[1]
     return launched[key][1]
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[ModuleType], gr.Blocks]:
+    """Return a function that builds the pages of a module, once for all tests that look at what is built."""
+    return functools.cache(lambda module: module.build())

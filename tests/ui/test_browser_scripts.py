@@ -67,7 +67,7 @@ def test_the_index_gives_the_answers_of_the_search_while_the_tree_changes(browse
             const tree = node(1, node(2, node(3), node(4, node(5))), node(6), { id: 7 });
             const answers = [];
             const compare = () => {
-                for (const id of [1, 2, 3, 4, 5, 6, 7, 8, 9, 5])
+                for (const id of [1, 2, 3, 4, 5, 6, 7, 8, 9, 5, null, undefined])
                     answers.push(both.map(find => find(tree, id)?.id ?? null));
                 for (const id of [1, 3, 5, 7, 9]) answers.push([both[0](tree, id) === both[1](tree, id), true]);
             };
@@ -81,6 +81,7 @@ def test_the_index_gives_the_answers_of_the_search_while_the_tree_changes(browse
             both[1](tree, 5);
             visits = 0;
             both[1](tree, 5);
+            both[1](tree, null);
             return { answers, visits };
         }""",
         [search[1], search[0], browser_scripts.with_index(search[0])],

@@ -68,16 +68,16 @@ def test_an_emptied_mapping_is_detected_even_when_the_base_had_one():
     assert form.read(values, base).data.mapping is None
 
 
-def test_every_setting_is_on_the_page():
-    page = app.build()
+def test_every_setting_is_on_the_page(build):
+    page = build(app)
     labels = {getattr(block, "label", None) for block in page.blocks.values()}
 
     missing = [path for path in FIELDS if text(f"config.{path}.title") not in labels]
     assert missing == ["data.source.name"]  # chosen by name, upload or id: no path ever comes from the browser
 
 
-def test_what_names_a_file_stays_on_the_server():
-    page = app.build()
+def test_what_names_a_file_stays_on_the_server(build):
+    page = build(app)
     start = next(fn for fn in page.fns.values() if fn.api_name == "start")
     labels = [block.label for block in start.inputs if not isinstance(block, gr.State)]
 

@@ -27,10 +27,10 @@ def test_an_unknown_topic_gives_the_first(topic):
     assert page(topic, "en") == page(TOPICS[0], "en")
 
 
-def test_opening_and_choosing_show_a_page_in_its_language():
+def test_opening_and_choosing_show_a_page_in_its_language(build):
     from studio.ui import app
 
-    events = [event for event in app.build().fns.values() if event.fn and event.fn.__module__ == help_pages.__name__]
+    events = [event for event in build(app).fns.values() if event.fn and event.fn.__module__ == help_pages.__name__]
 
     assert [[name for _, name in event.targets] for event in events] == [["expand", "input"]] * len(LANGUAGES)
     assert [event.fn("data") for event in events] == [page("data", event.page or "en") for event in events]

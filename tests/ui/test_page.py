@@ -39,9 +39,9 @@ def test_the_page_is_built_without_the_heavy_libraries():
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("build", [app.build, guest.build])
-def test_a_change_while_the_one_before_is_handled_is_not_lost(build):
-    page = build()
+@pytest.mark.parametrize("module", [app, guest])
+def test_a_change_while_the_one_before_is_handled_is_not_lost(build, module):
+    page = build(module)
     lost = [
         f"{fn.api_name}: {page.blocks[block].__class__.__name__}.{event}"
         for fn in page.fns.values()
@@ -52,12 +52,27 @@ def test_a_change_while_the_one_before_is_handled_is_not_lost(build):
     assert lost == []
 
 
-@pytest.mark.parametrize("build", [app.build, guest.build])
-def test_what_a_browser_keeps_is_read_before_any_tab_opens(build):
-    page = build()
+@pytest.mark.parametrize("module", [app, guest])
+def test_what_a_browser_keeps_is_read_before_any_tab_opens(build, module):
+    page = build(module)
     kept = [block for block in page.blocks.values() if isinstance(block, gr.BrowserState)]
     assert kept
     assert [state.storage_key for state in kept if state.parent is not page] == []
+
+
+@pytest.mark.parametrize("module", [app, guest])
+def test_a_session_keeps_no_description_of_the_components(build, module):
+    from gradio.state_holder import SessionState
+
+    page = build(module)
+    session = SessionState(page)
+    some = next(iter(page.blocks))
+    session._update_value_in_config(some, "new")
+    session[some] = page.blocks[some]
+
+    assert set(session.blocks_config.blocks) == set(page.blocks)
+    assert not any(session.config_values.values())
+    assert all(part["type"] for part in page.get_config_file()["components"])
 
 
 def test_a_page_is_compressed_and_what_streams_is_not(page_url):
@@ -151,10 +166,10 @@ def test_a_run_of_another_process_is_followed_by_its_folder(client, preset):
 
 
 @pytest.mark.timeout(240)
-def test_start_stop_and_compare_by_the_handlers_alone(client, preset):
+def test_start_stop_and_compare_by_the_handlers_alone(client, preset, build):
     from studio.ui import form
 
-    values = list(_form_values(preset))
+    values = list(_form_values(build(app), preset))
     started = client.predict(*values, api_name="/start")
     run = runs.find("last")
     assert run.id in json.dumps(started, ensure_ascii=False)
@@ -178,15 +193,12 @@ def _asked(run_id):
     return [run_id, "now", 100, *numbers, *("now", 50, "", ""), *("now", 150, "", ""), ""]
 
 
-def _form_values(config):
+def _form_values(page, config):
     """Return what the page's form sends for `config`: all but the source's name, which stays on the server."""
-    import gradio as gr
-
-    from studio.ui import app, form
+    from studio.ui import form
 
     values = form.to_values(config)
     titles = {text(f"config.{path}.title"): path for path in values}
-    page = app.build()
     start = next(fn for fn in page.fns.values() if fn.api_name == "start")
     inputs = [block for block in start.inputs if not isinstance(block, gr.State)]
     *settings, token = inputs
