@@ -109,8 +109,12 @@ class PreferenceData:
 class Ballot:
     """The vote on some prompts, each with two answers or more, kept in a folder. The last answer is the adapter's."""
 
-    def __init__(self, folder: Path, pairs: Iterable[AnswerPair]):
-        """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any."""
+    def __init__(self, folder: Path, pairs: Iterable[AnswerPair], *, in_order: bool = False):
+        """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any.
+
+        With `in_order` every voter gets the pairs in the order in which they come, else each in one of their own.
+        """
+        self._in_order = in_order
         self._pairs = {pair.id: pair for pair in pairs}
         if not self._pairs:
             raise CompareError("compare.no_items")
@@ -123,7 +127,9 @@ class Ballot:
         return self._journal.stamp
 
     def order(self, voter: str) -> list[str]:
-        """Return the pairs' ids in this voter's order: shuffled, and the same after a reload."""
+        """Return the pairs' ids in this voter's order, the same after a reload."""
+        if self._in_order:
+            return list(self._pairs)
         return sorted(self._pairs, key=lambda item: digest("order", voter, item))
 
     def first(self, voter: str, item: str) -> Side:
@@ -259,12 +265,12 @@ class Ballot:
             pair = known[item]
             if not counts:
                 unvoted += 1
-            elif 2 * counts["bad"] > counts.total():
+            elif (decision := decide(counts)) == "bad":
                 bad += 1
-            elif counts["after"] == counts["before"]:
+            elif decision == "tie":
                 ties += 1
             else:
-                chosen, rejected = (pair.after, pair.before)[:: 1 if counts["after"] > counts["before"] else -1]
+                chosen, rejected = (pair.after, pair.before)[:: 1 if decision == "after" else -1]
                 rows.append({"prompt": pair.prompt, "chosen": chosen, "rejected": rejected})
         return PreferenceData(rows, ties, bad, unvoted)
 
@@ -290,6 +296,14 @@ class Ballot:
             for voter in voters
             if all((voter, part.id) in latest for part in parts.values())
         }
+
+
+def decide(counts: Mapping[str, int]) -> Literal["before", "after", "tie", "bad"]:
+    """Return what most votes on a pair say, given how many there are for `before`, `after`, `tie` and `bad`."""
+    if 2 * counts.get("bad", 0) > sum(counts.values()):
+        return "bad"
+    before, after = counts.get("before", 0), counts.get("after", 0)
+    return "tie" if before == after else "after" if after > before else "before"
 
 
 def votes_between(folder: Path, before: str, after: str, items: Collection[str] = ()) -> list[Vote]:

@@ -4,12 +4,15 @@ Pure functions without Gradio. Whatever comes from prompts and answers is escape
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from studio.data.health import Problem
 from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
-from studio.i18n import text
+from studio.evaluate.vote_pairs import VotePair, VotePairsProgress
+from studio.i18n import Message, text
+from studio.model.hardware import Choice
 from studio.style.report import StyleReport
-from studio.ui.views import bar, empty
+from studio.ui.views import bar, choices_html, empty
 
 
 def pair(shown: BallotItem, language: str) -> str:
@@ -43,8 +46,34 @@ def three_way(report: StyleReport, language: str) -> str:
     return f'<p class="hint">{html.escape(words)}</p>'
 
 
+def made(pairs: Sequence[VotePair], language: str) -> str:
+    """Say what the pairs are that were made to be voted on."""
+    words = text("ui.pairs.of", language, pairs=len(pairs))
+    return f'<p class="hint">{html.escape(words)}</p>'
+
+
+def making(progress: VotePairsProgress | None, language: str) -> str:
+    """Return how far the making of pairs is, or what has come of it."""
+    if progress is None or not progress.total:
+        return empty("ui.score.loading", language)
+    if progress.made is None:
+        key = "ui.pairs.stopped" if progress.stopped else "ui.pairs.going"
+        label = text(key, language, done=progress.done, total=progress.total)
+        share = progress.done / progress.total
+        return f'<div class="scan">{bar(share, label)}<span>{html.escape(label)}</span></div>'
+    found = progress.made
+    lines = [text("ui.pairs.done", language, pairs=len(found.pairs))]
+    if found.alike:
+        lines.append(text("ui.pairs.alike", language, count=found.alike))
+    lines += [note.text(language) for note in found.notes]
+    return "".join(f'<p class="hint">{html.escape(line)}</p>' for line in lines)
+
+
 def results(counted: Mapping[str, VoteResult], preferences: PreferenceData, language: str) -> str:
-    """Return the votes counted against each rival, `base` or `prompt`: who won, and how sure that is."""
+    """Return the votes counted against each rival, `base` or `prompt`: who won, and how sure that is.
+
+    There is no rival where all answers are of one adapter: then the votes say what it is to learn.
+    """
     left_out = preferences.ties + preferences.bad + preferences.unvoted
     kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
     parts = [
@@ -71,6 +100,21 @@ def _result(rival: str, name: str, counted: VoteResult, language: str) -> str:
         f'width:{width:.1f}%"></i><b style="left:{100 * counted.win_rate:.1f}%"></b></div>'
     )
     return f'<p class="big">{html.escape(rate)}</p>{scale}{lines}'
+
+
+def judged(summary: Sequence[Message], problems: Sequence[Problem], chosen: Sequence[Choice], language: str) -> str:
+    """Return what the judgements on a run say, their problems, and how they would be trained on."""
+    lines = [html.escape(sentence.text(language)) for sentence in summary]
+    wrong = (f"{problem.message.text(language)} {problem.effect.text(language)}" for problem in problems)
+    lines += [f'<span class="bad">{html.escape(line)}</span>' for line in wrong]
+    made = choices_html([(choice.name, choice.value, choice.reason) for choice in chosen], language) if chosen else ""
+    return "".join(f"<p>{line}</p>" for line in lines) + made
+
+
+def started(name: str, run_id: str, *, waits: bool, language: str) -> str:
+    """Say that a run on preferences was started, or that it waits for another."""
+    words = text("ui.prefer.waits" if waits else "ui.prefer.started", language, name=name, run=run_id)
+    return f"<p>{html.escape(words)}</p>"
 
 
 def answer(prompt: str, words: str) -> str:
