@@ -26,7 +26,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 # Two servers that begin at once would find the same port free.
 os.environ["GRADIO_SERVER_PORT"] = str(7900 + 100 * WORKER)  # not the value that a worker gets from the first process
-
+os.fsync = lambda descriptor: None  # a tiny run waits 126 times for the disk, as long as it computes
 
 WITH_BROWSER = pytest.StashKey[set[Path]]()
 """The files that have a test in a browser."""

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ def trained(config: RunConfig, **settings: Any) -> Run:
 
     Training on a model of the Hub fetches it, which a copied run would not have done.
     """
-    config = config.with_settings({"train.max_steps": 20, **settings})
+    return carried_out(config.with_settings({"train.max_steps": 20, **settings}), _finish)
+
+
+def _finish(run: Run) -> None:
+    assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
+
+
+def carried_out(config: RunConfig, follow: Callable[[Run], None]) -> Run:
+    """Return a run that `follow` has waited for, in the first test that asks for it, then copied."""
     data = Path(config.data.source.name)
     rows = hashlib.sha256(data.read_bytes()).hexdigest()
     key = config.with_settings({"data.source.name": rows}).to_yaml()
@@ -32,7 +41,7 @@ def trained(config: RunConfig, **settings: Any) -> Run:
             path.write_bytes(path.read_bytes().replace(before.encode(), str(data).encode()))
         return Run(copied)
     run = gpu.thread().start_run(config)
-    assert wait_until_over(run) is State.FINISHED, run.status().error and run.status().error.text()
+    follow(run)
     kept = home().parent / "trained" / run.path.name
     _known.setdefault(key, Path(shutil.copytree(run.path, kept)))
     return run

@@ -60,6 +60,7 @@ def serve(address: str, owner: int) -> None:
     for name in ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedTokenizerFast", "Trainer"):
         getattr(transformers, name)
     assert trl.SFTTrainer
+    os.fsync = lambda descriptor: None  # as in the tests' own process
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -21,7 +21,7 @@ def wait_to_be_stopped(run, *args, **kwargs):
     run.enter(State.STOPPED)
 
 
-@pytest.mark.parametrize("times", [20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_twenty_threads_at_once_start_one_run_each_time(config, home, monkeypatch, times):
     monkeypatch.setattr("studio.train.run_training.train", wait_to_be_stopped)
     for number in range(times):

@@ -78,11 +78,9 @@ def ask(shared, tiny_model):
     return asked
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [(0, USER), (USER, 0), (USER, OTHER)], ids=["sudo first", "sudo later", "two"]
-)
-def test_both_train_and_export_in_a_home_that_is_open_to_both(ask, first, second):
-    for user in (first, second, first):
+@pytest.mark.parametrize("users", [(0, USER, 0), (USER, OTHER, 0, USER)], ids=["sudo first", "sudo later"])
+def test_all_train_and_export_in_a_home_that_is_open_to_them(ask, users):
+    for user in users:
         code, said = ask(user, *ask.train)
         assert code == 0, said
         code, said = ask(user, "export", "last", "--to", "adapter")

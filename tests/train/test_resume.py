@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from following import losses, trained, wait_for, wait_until_over
+from following import carried_out, losses, trained, wait_for, wait_until_over
 
 from studio import gpu, runs
 from studio.errors import RunError, StudioError
@@ -212,14 +212,16 @@ def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, unin
     assert list(curve(run)) == list(curve(uninterrupted))
 
 
+def pause(run) -> None:
+    wait_for(run, lambda status: status.step > 20)  # after two checkpoints
+    run.request("pause")
+    assert wait_until_over(run) is State.PAUSED
+
+
 @pytest.fixture
 def interrupted(config):
     """A run that was stopped after some checkpoints."""
-    run = gpu.thread().start_run(config.with_settings({"train.max_steps": 100_000}))
-    wait_for(run, lambda status: status.step > 15)
-    run.request("pause")
-    assert wait_until_over(run) is State.PAUSED
-    return run
+    return carried_out(config.with_settings({"name": "interrupted", "train.max_steps": 100_000}), pause)
 
 
 def test_old_checkpoints_are_pruned(interrupted):

@@ -1,12 +1,15 @@
 """A page for each test that needs one: launched once for the tests of a process that load the same settings."""
 
 import functools
+import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import gradio as gr
 import pytest
 from tiny import make_style
+
+from studio.config import RunConfig
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +29,17 @@ def preset(tiny_config, style_of_pages, monkeypatch):
     return tiny
 
 
+@pytest.fixture
+def unhurried(monkeypatch) -> None:
+    """Let each step of a training wait, so that one which is only looked at leaves the processor to the browser."""
+    from studio.train.callbacks import RunCallback
+
+    begin = RunCallback.on_step_begin
+    monkeypatch.setattr(
+        RunCallback, "on_step_begin", lambda self, *args, **kwargs: (time.sleep(0.05), begin(self, *args, **kwargs))[1]
+    )
+
+
 @pytest.fixture(scope="session")
 def launched() -> Iterator[dict[str, tuple]]:
     """The pages that the tests of this process have launched, and their addresses, by the settings that they load."""
@@ -36,15 +50,24 @@ def launched() -> Iterator[dict[str, tuple]]:
 
 
 @pytest.fixture
-def page_url(home, preset, launched) -> str:
-    """The address of a page with the tiny run loaded; the home behind it is the test's own."""
+def page_with(home, launched) -> Callable[[RunConfig], str]:
+    """Return a function that returns the address of a page which loads these settings as the quickstart does."""
     from studio.ui import app, launch
 
-    key = preset.to_yaml()
-    if key not in launched:
-        page = app.build()
-        launched[key] = page, launch.launch(page, prevent_thread_lock=True, quiet=True)[1]
-    return launched[key][1]
+    def address(settings: RunConfig) -> str:
+        key = settings.to_yaml()
+        if key not in launched:
+            page = app.build()
+            launched[key] = page, launch.launch(page, prevent_thread_lock=True, quiet=True)[1]
+        return launched[key][1]
+
+    return address
+
+
+@pytest.fixture
+def page_url(preset, page_with) -> str:
+    """The address of a page with the tiny run loaded; the home behind it is the test's own."""
+    return page_with(preset)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from studio import presets, runs
 from studio.config import MappingConfig, RunConfig, SourceConfig
 from studio.data import prepare
 from studio.i18n import text
-from studio.ui import app, launch, templates
+from studio.ui import launch, templates
 from studio.ui import look as looks
 from studio.ui.form import MAPPING
 from studio.ui.tabs import data_shown
@@ -316,11 +316,9 @@ def quickstart(preset, monkeypatch):
 
 
 @pytest.fixture
-def quickstart_url(quickstart, home):
+def quickstart_url(quickstart, page_with):
     """The address of a page with the quickstart loaded."""
-    page = app.build()
-    yield launch.launch(page, prevent_thread_lock=True, quiet=True)[1]
-    page.close(verbose=False)
+    return page_with(quickstart)
 
 
 @pytest.mark.parametrize("way", ["path", "upload"])

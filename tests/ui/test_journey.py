@@ -17,7 +17,7 @@ from studio.runs import State
 SLOW = 60_000
 """Milliseconds for what imports torch, or trains."""
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("unhurried")]
 
 
 @pytest.fixture

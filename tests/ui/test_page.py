@@ -19,12 +19,22 @@ ROOT = Path(__file__).parent.parent.parent
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 
 
-@pytest.fixture
-def client(page_url):
-    """A session on the page."""
-    connected = Client(page_url, verbose=False)
+@pytest.fixture(scope="module")
+def clients():
+    """The clients of the pages, by address: each asks for all events of its page once."""
+    connected = {}
     yield connected
-    connected.close()
+    for each in connected.values():
+        each.close()
+
+
+@pytest.fixture
+def client(page_url, clients):
+    """A session of this test's own on the page."""
+    if page_url not in clients:
+        clients[page_url] = Client(page_url, verbose=False)
+    clients[page_url].reset_session()
+    return clients[page_url]
 
 
 def test_the_page_is_built_without_the_heavy_libraries():

@@ -10,7 +10,7 @@ from test_journey import SLOW, open_page, tab
 from studio import gpu, runs
 from studio.i18n import text
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("unhurried")]
 
 
 def move_until(page, move, words: str) -> None:
