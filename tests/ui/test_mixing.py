@@ -1,11 +1,11 @@
 """A mix of two runs on the Compare tab: compared, weighed anew by a slider, saved, and measured."""
 
+import json
 import re
 
 import pytest
 from following import trained
 from playwright.sync_api import expect
-from sea import SETTINGS, write_rows
 from test_compare_tab import SLOW, Session
 
 from studio.model import adapter_files, uploaded_adapters
@@ -13,11 +13,31 @@ from studio.model import adapter_files, uploaded_adapters
 pytestmark = pytest.mark.timeout(600)
 
 
+SETTINGS = {
+    "data.validation": {"kind": "fraction", "fraction": 0.5},
+    "data.max_length": 256,
+    "train.max_steps": 2,
+}
+
+
+def write_rows(path, word):
+    rows = [
+        {
+            "instruction": f"What is {n}?",
+            "output": f"Aye, {n} it be, says the {word}, and sings to the sea all night, for it knows the song of {n} "
+            f"and of {n + 1} as well as any sailor.",
+        }
+        for n in range(44)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return {"data.source": {"kind": "file", "name": str(path)}}
+
+
 @pytest.fixture
 def pair(tiny_config, tmp_path, home):
-    first = trained(tiny_config, **SETTINGS, **write_rows(tmp_path / "lake.jsonl", 44))
+    first = trained(tiny_config, **SETTINGS, **write_rows(tmp_path / "lake.jsonl", "heron"))
     more = {"train.seed": 5, "lora.r": 2, "generation.max_new_tokens": 8, "train.learning_rate": 0.03}
-    return first, trained(tiny_config, **SETTINGS, **write_rows(tmp_path / "sea.jsonl", 44), **more)
+    return first, trained(tiny_config, **SETTINGS, **write_rows(tmp_path / "sea.jsonl", "gull"), **more)
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
