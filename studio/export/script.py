@@ -62,6 +62,7 @@ def text(context: ExportContext) -> str:
     return code_snippets.render(
         NAME,
         context,
+        requirements=code_snippets.requirements(context, training=True),
         train=train,
         lora=context.config.lora,
         trained_modules=resolved["trained_modules"],

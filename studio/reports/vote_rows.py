@@ -124,13 +124,12 @@ def _judged(run: Run) -> Iterator[_Judged]:
         source = "chat" if request.earlier else "comparison"
         for prompt, sides in zip(request.prompts, saved.comparison.answers, strict=False):
             yield from _parts(prompt, [side.text for side in sides], request.columns, source)
+    for made in vote_pairs.unique_pairs(reversed(vote_pairs.all_of(run))):
+        yield _Judged(made.pair, made.columns, "blind")
     for report in reversed(style_store.all_of(run)):
         rivals = [each.column for each in (report.base_column, report.prompted, report.main) if each and each.column]
         for trio in votes.three_way(report):
             yield from _parts(trio.prompt, trio.answers, rivals, "blind")
-    for made in reversed(vote_pairs.all_of(run)):
-        for pair in made.pairs:
-            yield _Judged(pair.pair, pair.sides, "blind")
     for evaluation in reversed(evaluation_store.all_of(run)):
         for before, after in evaluation.pairs:
             yield from _parts(before.prompt, [before.answer, after.answer], [BASE, evaluation.column], "blind")

@@ -199,7 +199,7 @@ def _check(args: tuple[Any, ...]) -> None:
         if isinstance(arg, str) and runs.is_id(arg):
             runs.find(arg)
         if isinstance(arg, Comparison):  # it was published when it was made
-            adapters = [column.adapter for column in arg.request.columns]
+            adapters = [part.adapter for column in arg.request.columns for part in column.parts]
             for named in [arg.request.run_id, *filter(runs.is_id, adapters)]:
                 runs.find(named)
 

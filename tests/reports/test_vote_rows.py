@@ -13,8 +13,10 @@ from studio.config import GenerationConfig
 from studio.data import prepare
 from studio.data.conversation import Turn
 from studio.errors import RunError
+from studio.evaluate import vote_pairs
 from studio.evaluate.blind_vote import Ballot
 from studio.evaluate.human_reading import Sheet
+from studio.evaluate.vote_pairs import VotePair, VotePairs
 from studio.generation.generate import ColumnAnswer
 from studio.model.load import load_tokenizer
 from studio.reports import vote_rows
@@ -74,6 +76,16 @@ def test_what_decides_nothing_is_counted_and_not_trained_on_as_a_pair(compared):
     said = " ".join(sentence.text() for sentence in rows.summary)
     assert "6 votes" in said
     assert "disagree on 1 pair" in said
+
+
+def test_pairs_that_were_made_to_be_voted_on_are_rows_too(run):
+    pair = VotePair("What is 3?", ("three", "it be three"), ("a", "b"), 0.9, ("Adapter at 70 %", "Adapter"))
+    vote_pairs.write(run, VotePairs("0" * 16, (pair,), 0))
+    ballot = Ballot(run.path / "compare", [pair.pair], in_order=True)
+    ballot.vote("ann", pair.pair.id, "1" if ballot.first("ann", pair.pair.id) == "after" else "2", sides=pair.sides)
+    [row] = vote_rows.collect(run).pairs
+    assert (row["output"], row["rejected"]) == ("it be three", "three")
+    assert (row["answer_column"], row["rejected_column"]) == ("Adapter", "Adapter at 70 %")
 
 
 def test_a_later_vote_takes_the_place_of_an_earlier_one_and_the_majority_counts(compared):
@@ -172,18 +184,3 @@ def test_a_file_of_preferences_is_taken_as_it_is(run, here, tmp_path):
     assert runs.find(done["id"]).config().train.method == "kto"
     path.write_text(json.dumps({"prompt": "a", "output": "b"}) + "\n")
     assert "worse answers" in here("prefer", run.id, "--from", str(path)).stderr
-
-
-def test_votes_on_pairs_that_were_made_to_vote_on_are_taken(run):
-    from studio.evaluate import vote_pairs
-    from studio.evaluate.vote_pairs import VotePair, VotePairs
-
-    made = [VotePair(pair.prompt, (pair.before, pair.after), ("aaaa", "bbbb"), 0.5) for pair in PAIRS]
-    vote_pairs.write(run, VotePairs("one", tuple(made), 0))
-    cast(run, "2", "1")
-    rows = vote_rows.collect(run)
-    assert [(row["output"], row["answer_column"]) for row in rows.pairs] == [
-        ("It is 0, matey.", "bbbb"),
-        ("It is 1, lad.", "aaaa"),
-    ]
-    assert rows.counts["gone"] == 0
