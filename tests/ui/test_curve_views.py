@@ -56,6 +56,7 @@ def test_a_kind_of_chart_has_its_series():
         "loss": [("train", [3.0]), ("validation", [2.5])],
         "rate": [("rate", [1e-3])],
         "gradient": [("gradient", [0.4])],
+        "margin": [("margin", [])],
     }
 
 
