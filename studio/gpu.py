@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from studio import locks, runs
@@ -59,10 +60,20 @@ class GpuThread:
         self._thread.start()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
-    def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
-        """Create a run, and start or queue it; `token` is for downloading its model; raises DeviceError."""
+    def start_run(
+        self,
+        config: RunConfig,
+        *,
+        wait: bool = False,
+        token: str | None = None,
+        files: Mapping[str, str] = MappingProxyType({}),
+    ) -> Run:
+        """Create a run, and start or queue it; `token` is for downloading its model; raises DeviceError.
+
+        `files` are more files of its directory, by name.
+        """
         with self._starting_run(wait) as devices:
-            run = runs.create(config, devices)
+            run = runs.create(config, devices, files)
             self._queue.append(_QueuedRun(run, token=token))
         self._work.release()
         return run

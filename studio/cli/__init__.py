@@ -1,11 +1,11 @@
-"""The command line: `python -m studio data|train|compare|samples|evaluate|style|export|runs|model|doctor`."""
+"""The command line: `python -m studio data|train|sweep|compare|samples|evaluate|style|export|runs|model|doctor`."""
 
 import sys
 
 import typer
 from rich.markup import escape
 
-from studio.cli import compare, export, material, models, runs, style, training
+from studio.cli import compare, export, material, models, runs, style, sweep, training
 from studio.cli.console import LANGUAGE, err, print_messages, text
 from studio.errors import StudioError
 from studio.model import hardware
@@ -16,6 +16,7 @@ for commands in (training.app, compare.app, style.app, export.app, models.machin
 app.add_typer(material.app, name="data")
 app.add_typer(models.app, name="model")
 app.add_typer(runs.app, name="runs")
+app.add_typer(sweep.app, name="sweep")
 
 
 @app.callback()
