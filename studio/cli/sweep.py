@@ -170,7 +170,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
         except RunError as error:
             print_plain(error.text(LANGUAGE), "red", console=err)
             continue
-        state, best = sweep.state(trials), winner(trials)
+        state, best = sweep.state(), winner(trials)
         ended = sum(not trial.is_open for trial in trials)
         records.append(_as_json(sweep))
         rows.append(
@@ -187,7 +187,9 @@ def list_sweeps(as_json: AsJson = False) -> None:
         console.print_json(records)
         return
     columns = ("id", "state", "runs", "over", "created", "winner")
-    table = Table(*(Column(text(f"cli.sweep.column.{name}"), no_wrap=name == "id") for name in columns), box=None)
+    table = Table(
+        *(Column(text(f"cli.sweep.column.{name}"), no_wrap=name in ("id", "winner")) for name in columns), box=None
+    )
     for row in rows:
         table.add_row(*map(escape, row))
     out.print(table if rows else text("cli.sweep.none"))
@@ -246,7 +248,7 @@ def _show(sweep: "Sweep", as_json: bool) -> None:
         state = text(f"ui.sweep.trial.{trial.state}")
         table.add_row(*map(escape, [star, *values, score_text(trial), state, trial.run]))
     out.print(table if trials else text("cli.sweep.no_runs"))
-    print_plain(text(f"cli.sweep.state.{sweep.state(trials).value}", id=sweep.id), wrap=False)
+    print_plain(text(f"cli.sweep.state.{sweep.state().value}", id=sweep.id), wrap=False)
     if problem := sweep.error():
         print_plain(problem, "red")
 
@@ -268,7 +270,7 @@ def _as_json(sweep: "Sweep") -> dict[str, Any]:
     return {
         "id": sweep.id,
         "path": str(sweep.path),
-        "state": sweep.state(trials).value,
+        "state": sweep.state().value,
         "by": plan.by,
         "prune": plan.prune,
         "runs": plan.count,

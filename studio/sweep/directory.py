@@ -23,11 +23,11 @@ from studio.i18n import Message
 from studio.owner import Owner
 from studio.runs import Run
 from studio.runs.trash import deleted_runs
-from studio.sweep import sampling
 from studio.sweep.plan import SweepPlan
 from studio.sweep.trial import Trial, label_of, read_trial
 
-PLAN, TRIALS, DRIVER, STOP, ERROR = "plan.json", "trials.json", "driver.json", "stop", "error.json"
+PLAN, TRIALS, DRIVER, ERROR = "plan.json", "trials.json", "driver.json", "error.json"
+STOP, DONE = "stop", "done"
 _trials: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
 _error: TypeAdapter[Message] = TypeAdapter(Message)
 
@@ -89,19 +89,19 @@ class Sweep:
             replace_file(self.path / TRIALS, _trials.dump_json(ended, indent=1))
         return sorted([*ended, *(trial for trial in trials if trial.is_open)], key=lambda trial: trial.number)
 
-    def state(self, trials: list[Trial] | None = None) -> SweepState:
-        """Return where the sweep is now; `trials` are those of `trials()`, if they are known."""
+    def state(self) -> SweepState:
+        """Return where the sweep is now."""
         if self.is_driven:
             return SweepState.RUNNING
-        trials = self.trials() if trials is None else trials
-        if not any(trial.is_open for trial in trials) and len(trials) >= self.plan().count:
+        if (self.path / DONE).exists():
             return SweepState.FINISHED
         if self.error():
             return SweepState.FAILED
-        if (self.path / STOP).exists():
-            return SweepState.STOPPED
-        done = not any(t.is_open for t in trials) and sampling.next_settings(self.plan(), trials) is None
-        return SweepState.FINISHED if done else SweepState.INTERRUPTED
+        return SweepState.STOPPED if self.stop_requested else SweepState.INTERRUPTED
+
+    def mark_done(self) -> None:
+        """Record that nothing is left to try; only for the sweep's driver."""
+        replace_file(self.path / DONE, "")
 
     @property
     def is_driven(self) -> bool:

@@ -64,7 +64,10 @@ class _Driver:
             trials = self._sweep.record()
             self._on_progress(trials, None)
             run = self._next_run(trials)
-            if run is None or self._follow(run, trials) is State.PAUSED:
+            if run is None:
+                self._sweep.mark_done()
+                break
+            if self._follow(run, trials) is State.PAUSED:
                 break
         self._on_progress(self._sweep.record(), None)
 

@@ -16,7 +16,7 @@ from studio.sweep.trial import Trial, winner
 
 WIDTH, HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 80, 44, 24
-_TICKS = 3
+_TICKS, _MOST_MARKS = 3, 6
 
 
 def draw(
@@ -41,7 +41,7 @@ def draw(
     names = [*(name_of(axis.path) for axis in plan.over), score]
     gap = (WIDTH - _LEFT - _RIGHT) / (len(columns) - 1)
     places = [_LEFT + gap * at for at in range(len(columns))]
-    parts = [_axis(column, x, name) for column, x, name in zip(columns, places, names, strict=True)]
+    parts = [_axis(x, name) for x, name in zip(places, names, strict=True)]
     for trial in sorted(ranked, key=lambda each: each is best):
         values = [*(trial.settings[axis.path] for axis in plan.over), trial.score]
         line = " ".join(f"{x:.1f},{col.y(value):.1f}" for x, col, value in zip(places, columns, values, strict=True))
@@ -57,10 +57,15 @@ def draw(
             x, y = places[-1], columns[-1].y(trial.score)
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="#0d9488"/>')
             parts.append(_text(x + 9, y + 4, f"★ {trial.number + 1}", anchor="start", weight="bold"))
+    parts += [
+        _text(x - 6, y + 4, words, anchor="end")
+        for x, col in zip(places, columns, strict=True)
+        for y, words in col.ticks()
+    ]
     label = html.escape(title, quote=True)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}"'
-        f' font-family="sans-serif" font-size="12"><title>{html.escape(title)}</title>{"".join(parts)}</svg>'
+        f' style="font-family: inherit" font-size="12"><title>{html.escape(title)}</title>{"".join(parts)}</svg>'
     )
 
 
@@ -75,16 +80,25 @@ class _Column:
     """Where the values of one axis lie: numbers by their size, on a log scale if they span it, others side by side."""
 
     def __init__(
-        self, low: float, high: float, *, log: bool = False, inverted: bool = False, names: Sequence[str] = ()
+        self,
+        low: float,
+        high: float,
+        *,
+        log: bool = False,
+        inverted: bool = False,
+        names: Sequence[str] = (),
+        marks: Sequence[float] = (),
     ):
-        self._low, self._high, self._log, self._inverted, self._names = low, high, log, inverted, list(names)
+        """`names` are values that are no numbers, and `marks` the numbers of a list."""
+        self._low, self._high, self._log, self._inverted = low, high, log, inverted
+        self._names, self._marks = list(names), list(marks)
 
     @classmethod
     def of_axis(cls, axis: Axis, trials: Sequence[Trial]) -> "_Column":
         """Return the column of a setting."""
         values = [trial.settings[axis.path] for trial in trials] if axis.is_range else list(axis.values)
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            return cls(min(values), max(values), log=axis.is_log)
+            return cls(min(values), max(values), log=axis.is_log, marks=axis.values)
         return cls(0, 0, names=[format_value(value) for value in values])
 
     def share(self, value: Any) -> float:
@@ -107,6 +121,8 @@ class _Column:
         """Return heights on the picture, and the values there."""
         if self._names:
             return [(self.y(name), name if len(name) <= 16 else f"{name[:15]}…") for name in self._names]
+        if self._marks and len(self._marks) <= _MOST_MARKS:
+            return [(self.y(value), f"{value:.4g}") for value in self._marks]
         low, high = self._scaled(self._low), self._scaled(self._high)
         if high <= low:
             return [(self.y(self._low), f"{self._low:.4g}")]
@@ -115,15 +131,15 @@ class _Column:
         return [(self.y(value), f"{value:.3g}") for value in values]
 
 
-def _axis(column: _Column, x: float, name: str) -> str:
+def _axis(x: float, name: str) -> str:
     line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}" stroke="currentColor"/>'
-    ticks = "".join(_text(x - 6, y + 4, label, anchor="end") for y, label in column.ticks())
     short = name if len(name) <= 22 else f"{name[:21]}…"
-    return line + ticks + _text(x, _TOP - 20, short, anchor="middle", weight="bold")
+    return line + _text(x, _TOP - 20, short, anchor="middle", weight="bold")
 
 
 def _text(x: float, y: float, words: str, *, anchor: str, weight: str = "normal") -> str:
+    """Return a text with a rim of the ground's colour, so that no line strikes it out."""
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}" fill="currentColor">'
-        f"{html.escape(words)}</text>"
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}" fill="currentColor"'
+        f' stroke="var(--card, #fff)" stroke-width="4" paint-order="stroke">{html.escape(words)}</text>'
     )
