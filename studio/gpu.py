@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from studio import locks, runs
@@ -62,19 +61,11 @@ class GpuThread:
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
     def start_run(
-        self,
-        config: RunConfig,
-        *,
-        wait: bool = False,
-        token: str | None = None,
-        files: Mapping[str, str] = MappingProxyType({}),
+        self, config: RunConfig, *, wait: bool = False, token: str | None = None, files: Mapping[str, str] | None = None
     ) -> Run:
-        """Create a run, and start or queue it; `token` is for downloading its model; raises DeviceError.
-
-        `files` are more files of its directory, by name.
-        """
+        """Create a run with more `files`, and start or queue it; `token` downloads its model; raises DeviceError."""
         with self._starting_run(wait) as devices:
-            run = runs.create(config, devices, files)
+            run = runs.create(config, devices, files or {})
             self._queue.append(_QueuedRun(run, token=token))
         self._work.release()
         return run
