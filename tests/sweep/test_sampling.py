@@ -26,7 +26,7 @@ def ended(number, settings, curve=(), state="finished", score=None):
 def test_a_grid_is_tried_in_order_and_once():
     grid = make_plan("lora.r=2,4", "train.schedule=linear,cosine")
     trials = []
-    while (settings := sampling.next_settings(grid, trials)) is not None:
+    while len(trials) < 9 and (settings := sampling.next_settings(grid, trials)) is not None:
         trials.append(ended(len(trials), settings, state="failed"))
 
     assert [tuple(trial.settings.values()) for trial in trials] == [
@@ -78,7 +78,9 @@ def test_the_median_rule_ends_a_run_below_the_others_and_lets_a_good_one_go_on()
     assert not sampling.should_prune(median, trials, [(250, 3.0), (500, 2.0)])
     assert sampling.should_prune(median, trials, [(250, 3.5), (500, 3.4)])
     assert not sampling.should_prune(median, trials[:2], [(250, 9.0), (500, 9.0)])  # too few to compare with
-    assert not sampling.should_prune(median, trials, [(100, 9.0)])  # too early
+    early = [ended(number, {"lora.r": 2}, [3.0] * 10) for number in range(3)]
+    assert not sampling.should_prune(median, early, [(100, 9.0), (200, 9.0)])  # too early
+    assert sampling.should_prune(median, early, [(100, 9.0), (300, 9.0)])
     assert not sampling.should_prune(median, trials, [(1000, 9.0)])  # it has ended anyway
     assert not sampling.should_prune(make_plan("lora.r=2,4", prune="none"), trials, [(500, 9.0)])
 
