@@ -7,12 +7,14 @@ import html
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from studio.data.health import Problem
 from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
 from studio.evaluate.confidence_sequence import Agreement, VoteStanding
 from studio.evaluate.vote_pairs import VotePair, VotePairsProgress
-from studio.i18n import text
+from studio.i18n import Message, text
+from studio.model.hardware import Choice
 from studio.style.report import StyleReport
-from studio.ui.views import bar, empty
+from studio.ui.views import bar, choices_html, empty
 
 
 def pair(shown: BallotItem, language: str) -> str:
@@ -147,6 +149,21 @@ def _standing(rival: str, now: VoteStanding | None, language: str) -> str:
     low, high = (f"{100 * end:.0f}" for end in now.interval)
     key = "open" if now.winner is None else "after" if now.winner == "after" else rival
     words = text(f"ui.vote.always.{key}", language, low=low, high=high)
+    return f"<p>{html.escape(words)}</p>"
+
+
+def judged(summary: Sequence[Message], problems: Sequence[Problem], chosen: Sequence[Choice], language: str) -> str:
+    """Return what the judgements on a run say, their problems, and how they would be trained on."""
+    lines = [html.escape(sentence.text(language)) for sentence in summary]
+    wrong = (f"{problem.message.text(language)} {problem.effect.text(language)}" for problem in problems)
+    lines += [f'<span class="bad">{html.escape(line)}</span>' for line in wrong]
+    made = choices_html([(choice.name, choice.value, choice.reason) for choice in chosen], language) if chosen else ""
+    return "".join(f"<p>{line}</p>" for line in lines) + made
+
+
+def started(name: str, run_id: str, *, waits: bool, language: str) -> str:
+    """Say that a run on preferences was started, or that it waits for another."""
+    words = text("ui.prefer.waits" if waits else "ui.prefer.started", language, name=name, run=run_id)
     return f"<p>{html.escape(words)}</p>"
 
 
