@@ -60,13 +60,15 @@ class GpuThread:
         self._thread.start()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
-    def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
-        """Create a run, and start or queue it; `token` is for downloading its model; raises StudioError."""
+    def start_run(
+        self, config: RunConfig, *, wait: bool = False, token: str | None = None, files: Mapping[str, str] | None = None
+    ) -> Run:
+        """Create a run with more `files`, and start or queue it; `token` downloads its model; raises StudioError."""
         from studio.train import start_adapter
 
         config, start = start_adapter.resolve(config)
         with self._starting_run(wait) as devices:
-            run = start_adapter.create_run(config, start, devices)
+            run = start_adapter.create_run(config, start, devices, files or {})
             self._queue.append(_QueuedRun(run, token=token))
         self._work.release()
         return run

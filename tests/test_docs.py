@@ -16,6 +16,7 @@ import typer.main
 from studio import presets
 from studio.cli import app
 from studio.config import RunConfig, parse_setting
+from studio.sweep import axes
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "studio" / "docs"
@@ -99,6 +100,8 @@ def check_studio(arguments: list[str]) -> None:
         config = presets.load(given["preset"])
     if settings := given.get("settings"):
         config.with_settings(dict(parse_setting(setting) for setting in settings))
+    for written in given.get("over") or ():
+        axes.parse(written)
     for name in (given.get("name"), given.get("accelerate")):
         assert "presets/" not in str(name) or (ROOT / str(name)).is_file()
 
@@ -124,6 +127,7 @@ def test_every_command_on_a_page_exists_with_its_options(page):
         "python -m studio train quickstart --set train.no_such_setting=1",
         "python -m studio train no-such-preset",
         "python -m studio runs no-such-command",
+        "python -m studio sweep quickstart --over lora.no_such_setting=1,2",
         "python -m studio export last --to nothing",
         "python -m studio data inspect presets/data/gone.jsonl",
         "python app.py --no-such-option",
@@ -219,6 +223,7 @@ REAL = (
     "python -m studio mix last",
     "python -m studio samples",
     "python -m studio runs",
+    "python -m studio sweep list",
     "python -m studio export last --to adapter --zip",
     "python -m studio export last --to example",
     "python -m studio model list",

@@ -1,11 +1,11 @@
-"""The command line: `python -m studio data|train|prefer|compare|pairs|style|mix|export|runs|model|doctor|…`."""
+"""The command line: `python -m studio data|train|sweep|prefer|compare|pairs|style|mix|export|runs|model|doctor|…`."""
 
 import sys
 
 import typer
 from rich.markup import escape
 
-from studio.cli import compare, export, mixing, models, preferences, review, runs, style, training
+from studio.cli import compare, export, mixing, models, preferences, review, runs, style, sweep, training
 from studio.cli.console import LANGUAGE, err, print_messages, text
 from studio.errors import StudioError
 from studio.model import hardware
@@ -16,6 +16,7 @@ for commands in (training.app, preferences.app, compare.app, style.app, mixing.a
 app.add_typer(review.app, name="data")
 app.add_typer(models.app, name="model")
 app.add_typer(runs.app, name="runs")
+app.add_typer(sweep.app, name="sweep")
 
 
 @app.callback()

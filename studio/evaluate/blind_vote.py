@@ -15,6 +15,8 @@ from typing import Any, Literal, get_args
 
 from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
+from studio.evaluate import confidence_sequence
+from studio.evaluate.confidence_sequence import Agreement, VoteStanding
 from studio.journal import Journal, digest
 
 VoteChoice = Literal["1", "2", "tie", "bad"]
@@ -256,6 +258,24 @@ class Ballot:
         interval = None if rate is None else wilson(rate, len(by_pair))
         outcomes = {name: totals[name] for name in ("after", "before", "tie", "bad")}
         return VoteResult(totals.total(), len(voters), len(by_pair), **outcomes, win_rate=rate, interval=interval)
+
+    def standing(self, rival: int = 0) -> VoteStanding:
+        """Return whether the votes between the last answer and a `rival` decide by now, however often that is asked.
+
+        A pair counts by the vote of who voted on it first, blind: others who see the same pair give no new sample of
+        prompts. Ties and `both bad` are one outcome.
+        """
+        pairs = {parts[rival, len(self._pairs[item].answers) - 1].id for item, parts in self._parts.items()}
+        latest, first = self._latest(), dict[str, Vote]()
+        for (_, item), vote in latest.items():  # in the order in which each voter came to each pair
+            if item in pairs and vote.is_blind and vote.choice != OPEN:
+                first.setdefault(item, vote)
+        outcomes = [vote.winner or "tie" for vote in first.values()]
+        return confidence_sequence.standing(outcomes, len(pairs) - len(outcomes))
+
+    def agreement(self) -> Agreement | None:
+        """Return how far voters agree on the pairs that several have voted on; None where there are none."""
+        return confidence_sequence.agreement(list(self._outcomes().values()))
 
     def preferences(self) -> PreferenceData:
         """Return the decided pairs as preference data; pairs that are not decided are counted."""

@@ -7,10 +7,11 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from studio.config import RunConfig
@@ -160,13 +161,20 @@ def scratch(config: RunConfig) -> Iterator[RunWriter]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def create(config: RunConfig, devices: Sequence[str] = ()) -> RunWriter:
-    """Make the directory of a new run in the state `queued`, owned by this process, which may use `devices`."""
+def create(
+    config: RunConfig, devices: Sequence[str] = (), files: Mapping[str, str] = MappingProxyType({})
+) -> RunWriter:
+    """Make the directory of a new run in the state `queued`, owned by this process, which may use `devices`.
+
+    `files` are more files of it, by name: they are there as soon as the run is.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "run"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"
     draft = final.with_name(f".{final.name}")
     _fill(draft, config, devices)
+    for name, content in files.items():
+        replace_file(draft / name, content)
     draft.rename(final)
     run = RunWriter(final)
     run.emit(StateChanged(state=State.QUEUED.value))

@@ -105,9 +105,11 @@ def shape_choice(config: RunConfig, start: StartAdapter | None, record: Mapping[
     return Choice("lora", value, message("choice.lora.continued", name=name))
 
 
-def create_run(config: RunConfig, start: StartAdapter | None, devices: Sequence[str]) -> RunWriter:
-    """Make the directory of a new run, with the adapter that it continues; raises StudioError."""
-    run = runs.create(config, devices)
+def create_run(
+    config: RunConfig, start: StartAdapter | None, devices: Sequence[str], files: Mapping[str, str]
+) -> RunWriter:
+    """Make the directory of a new run, with the adapter that it continues and more `files`; raises StudioError."""
+    run = runs.create(config, devices, files)
     if start:
         try:
             keep(run, start)

@@ -5,9 +5,11 @@ Pure functions without Gradio. Whatever comes from prompts and answers is escape
 
 import html
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from studio.data.health import Problem
 from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
+from studio.evaluate.confidence_sequence import Agreement, VoteStanding
 from studio.evaluate.vote_pairs import VotePair, VotePairsProgress
 from studio.i18n import Message, text
 from studio.model.hardware import Choice
@@ -37,6 +39,36 @@ def turnout(votes: int, voters: int, language: str) -> str:
     if not votes:
         return ""
     return f'<p class="hint">{html.escape(text("ui.vote.turnout", language, votes=votes, voters=voters))}</p>'
+
+
+MIN_PAIRS = 5
+"""Pairs below which nothing is said of how many more would decide."""
+
+
+def stopping(standings: Sequence[VoteStanding], language: str) -> str:
+    """Say whether voting can stop, without a word on which side leads; of several rivals, by the least decided one."""
+    if not standings or any(each.votes < MIN_PAIRS for each in standings):
+        return ""
+    least = max(standings, key=lambda each: (each.winner is None, each.more is None, each.more or 0))
+    if least.winner:
+        words = text("ui.vote.stop.decided", language)
+    elif least.more is None:
+        words = text("ui.vote.stop.no_difference", language)
+    elif least.more > least.left:
+        words = text("ui.vote.stop.too_few", language, more=least.more, left=least.left)
+    else:
+        words = text("ui.vote.stop.more", language, more=least.more)
+    return f'<p class="hint" role="status">{html.escape(words)}</p>'
+
+
+def agreement(found: Agreement | None, language: str) -> str:
+    """Say how far voters agree where several have voted on the same pair; empty where none have."""
+    if found is None:
+        return ""
+    key = "ui.vote.agreement" if found.kappa is not None else "ui.vote.agreement_alone"
+    kappa = {} if found.kappa is None else {"kappa": f"{found.kappa:.2f}"}
+    words = text(key, language, share=f"{100 * found.share:.0f}", pairs=found.pairs, **kappa)
+    return f'<p class="hint">{html.escape(words)}</p>'
 
 
 def three_way(report: StyleReport, language: str) -> str:
@@ -69,8 +101,15 @@ def making(progress: VotePairsProgress | None, language: str) -> str:
     return "".join(f'<p class="hint">{html.escape(line)}</p>' for line in lines)
 
 
-def results(counted: Mapping[str, VoteResult], preferences: PreferenceData, language: str) -> str:
+def results(
+    counted: Mapping[str, VoteResult],
+    preferences: PreferenceData,
+    language: str,
+    standings: Mapping[str, VoteStanding] = MappingProxyType({}),
+) -> str:
     """Return the votes counted against each rival, `base` or `prompt`: who won, and how sure that is.
+
+    `standings` are against the same rivals, each valid however often somebody has looked.
 
     There is no rival where all answers are of one adapter: then the votes say what it is to learn.
     """
@@ -78,6 +117,7 @@ def results(counted: Mapping[str, VoteResult], preferences: PreferenceData, lang
     kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
     parts = [
         _result(rival, "alone" if rival == "base" and len(counted) > 1 else rival, each, language)
+        + _standing(rival, standings.get(rival), language)
         for rival, each in counted.items()
     ]
     return "".join(parts) + f"<p>{html.escape(kept)}</p>"
@@ -100,6 +140,16 @@ def _result(rival: str, name: str, counted: VoteResult, language: str) -> str:
         f'width:{width:.1f}%"></i><b style="left:{100 * counted.win_rate:.1f}%"></b></div>'
     )
     return f'<p class="big">{html.escape(rate)}</p>{scale}{lines}'
+
+
+def _standing(rival: str, now: VoteStanding | None, language: str) -> str:
+    """Say what is decided, or between which shares of wins everything is still possible."""
+    if now is None or not now.votes:
+        return ""
+    low, high = (f"{100 * end:.0f}" for end in now.interval)
+    key = "open" if now.winner is None else "after" if now.winner == "after" else rival
+    words = text(f"ui.vote.always.{key}", language, low=low, high=high)
+    return f"<p>{html.escape(words)}</p>"
 
 
 def judged(summary: Sequence[Message], problems: Sequence[Problem], chosen: Sequence[Choice], language: str) -> str:

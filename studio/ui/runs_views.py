@@ -58,6 +58,8 @@ class Shown:
     most: int = MOST_ROWS
     chosen: tuple[str, ...] = ()
     open: str | None = None
+    sweep: str | None = None
+    """The sweep that is shown; the newest one without a choice."""
 
     @classmethod
     def of(cls, kept: Any) -> "Shown":
@@ -74,6 +76,7 @@ class Shown:
             most=most if isinstance(most, int) and 0 < most <= 100_000 else first.most,
             chosen=tuple(dict.fromkeys(chosen))[:MOST_CHOSEN],
             open=kept["open"] if isinstance(kept.get("open"), str) else None,
+            sweep=kept["sweep"] if isinstance(kept.get("sweep"), str) else None,
         )
 
     def sorted_by(self, name: str) -> "Shown":

@@ -379,3 +379,35 @@ def test_votes_on_pairs_and_on_three_are_in_one_file_and_count_together(folder):
     with pytest.raises(CompareError) as raised:
         two.vote("ann", next(iter(two.order("ann"))), "3")
     assert raised.value.key == "compare.ballot_choice"
+
+
+def test_votes_decide_by_the_first_voter_of_each_pair_however_many_follow(folder):
+    pairs = [AnswerPair(f"{n}?", f"plain {n}", f"styled {n}") for n in range(12)]
+    ballot = Ballot(folder, pairs)
+
+    def prefer(voter: str, items: list[str], side: str) -> None:
+        for item in items:
+            ballot.vote(voter, item, "1" if ballot.first(voter, item) == side else "2")
+
+    items = [pair.id for pair in pairs]
+    prefer("Ann", items[:7], "after")
+    assert (ballot.standing().winner, ballot.standing().votes, ballot.standing().left) == (None, 7, 5)
+    for voter in ("Ben", "Cho", "Dan"):
+        prefer(voter, items[:7], "after")
+    assert ballot.standing().winner is None  # more voters on the same pairs are no more pairs
+    assert ballot.agreement().share == 1.0
+    prefer("Ben", items[7:8], "after")
+    assert ballot.standing().winner == "after"
+    prefer("Ann", items[:8], "before")
+    assert ballot.standing().winner is None  # Ann was the first on seven of them, and has changed her mind
+    assert 0 < ballot.agreement().share < 1
+
+
+def test_a_vote_with_names_decides_nothing(folder):
+    pairs = [AnswerPair(f"{n}?", f"plain {n}", f"styled {n}") for n in range(9)]
+    ballot = Ballot(folder, pairs)
+    for pair in pairs:
+        ballot.vote("Ann", pair.id, "2", comparison="seen")
+
+    assert ballot.result().after == 9
+    assert (ballot.standing().winner, ballot.standing().votes) == (None, 0)

@@ -1,6 +1,7 @@
 """Faults, and the tests of what each must meet: with real processes, signals and full disks.
 
 kill -9 at any moment, in a save too    test_kills.py; the long version: python -m tests.faults --kills 200
+kill -9 while a sweep goes on            test_sweep_kills.py; the long version is part of the same command
 n-th write, fsync or rename fails       test_disk.py (more of them: -m slow)
 disk full                               test_disk.py: a small disk of its own, and a limit on the size of files
 read-only or missing home               test_home.py

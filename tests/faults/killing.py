@@ -69,7 +69,7 @@ class Killing:
         self._tell = tell
         self._out = folder / "out.txt"
         self._deaths = folder / "deaths.txt"
-        self._settings = _settings(folder)
+        self._settings = make_settings(folder)
         self._run: Run | None = None
         self._resumes = 0
         self._last_in_save = False
@@ -239,7 +239,8 @@ class Killing:
         return {run.id for run in self._all()}
 
 
-def _settings(folder: Path) -> str:
+def make_settings(folder: Path) -> str:
+    """Make the tiny model and its data in `folder`, and return the settings of a run on them."""
     data = folder / "style.jsonl"
     rows = [{"instruction": f"What is {n}?", "output": f"Aye, {n} it be, says the sea."} for n in range(24)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

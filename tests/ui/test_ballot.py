@@ -9,11 +9,12 @@ import pytest
 from studio import runs
 from studio.compare.comparison import AnswerPair
 from studio.evaluate import vote_pairs
+from studio.evaluate.confidence_sequence import VoteStanding
 from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.metrics import Sample
 from studio.evaluate.vote_pairs import VotePair, VotePairs
 from studio.i18n import text
-from studio.ui import vote_state
+from studio.ui import ballot_views, vote_state
 from studio.ui.tabs import ballot
 from studio.ui.vote_state import VoteState
 from studio.ui.words import Words
@@ -135,3 +136,32 @@ def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(ses
 def test_a_browser_keeps_its_mark():
     assert ballot.marked("abc", None) == "abc"
     assert ballot.marked("", None) != ballot.marked("", None)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_page_says_when_voting_can_stop_without_saying_who_leads(language):
+    def said(winner=None, more=None, left=20, votes=9):
+        return ballot_views.stopping([VoteStanding(winner, (0.2, 0.9), more, left, votes)], language)
+
+    assert text("ui.vote.stop.more", language, more=9) in said(more=9)
+    assert said("after") == said("before") != ""
+    assert text("ui.vote.stop.too_few", language, more=30, left=20) in said(more=30)
+    assert text("ui.vote.stop.no_difference", language) in said()
+    assert said(more=3, votes=4) == ""
+    both = [VoteStanding("after", (0.6, 1), None, 3, 9), VoteStanding(None, (0.3, 0.9), 4, 9, 9)]
+    assert text("ui.vote.stop.more", language, more=4) in ballot_views.stopping(both, language)
+
+
+def test_a_decision_and_the_agreement_are_shown_once_sides_are_revealed(session, tab):
+    for name, mark in (("Ann", "a"), ("Ben", "b")):
+        now = session(name, mark)
+        now = now.went_on(now.ballot())
+        while now.item:
+            made = now.ballot()
+            made.vote(now.who, now.item, "1" if made.first(now.who, now.item) == "after" else "2")
+            now = now.went_on(made)
+    shown = ballot.render(tab, now, "en")
+    assert text("ui.vote.stop.decided") in shown[tab.progress]
+    assert text("ui.vote.agreement_alone", share=100, pairs=8) in shown[tab.progress].replace("&#x27;", "'")
+    assert "prefer the adapter" not in shown[tab.result]
+    assert "Decided: people prefer the adapter." in ballot.render(tab, now._replace(revealed=True), "en")[tab.result]

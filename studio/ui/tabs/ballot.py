@@ -180,12 +180,16 @@ def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[A
     elif now.ways == "three" and now.report:
         about = views.three_way(now.report, lang)
         results = {"prompt": ballot.result(1)} | results
+    standings = {rival: ballot.standing(("base", "prompt").index(rival)) for rival in results}
+    together = views.agreement(ballot.agreement(), lang) + views.stopping(list(standings.values()), lang)
     return {
-        tab.progress: mine + views.turnout(count, voters, lang) + about,
+        tab.progress: mine + views.turnout(count, voters, lang) + together + about,
         tab.reveal: gr.update(interactive=count > 0, visible=now.ways != "made"),
         tab.export: gr.update(interactive=shown_now),
         tab.result: (
-            views.results(results, ballot.preferences(), lang) if shown_now else views.empty("ui.vote.hidden", lang)
+            views.results(results, ballot.preferences(), lang, standings)
+            if shown_now
+            else views.empty("ui.vote.hidden", lang)
         ),
         tab.seen: seen,
     }

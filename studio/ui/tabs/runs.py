@@ -8,6 +8,9 @@ import gradio as gr
 from studio.ui import charts, curve_views, overlay_views, runs_views
 from studio.ui.curve_views import TRAIN, VALIDATION
 from studio.ui.page import browser_state
+from studio.ui.tabs import sweep_form, sweeps
+from studio.ui.tabs.sweep_form import SweepForm
+from studio.ui.tabs.sweeps import SweepCard
 from studio.ui.words import Words
 
 EVERY = 2.0
@@ -56,6 +59,7 @@ class Page:
     sure: gr.Row
     clean_now: gr.Button
     clean_not: gr.Button
+    sweep_form: SweepForm
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class RunsTab:
     empty_sure: gr.Row
     empty_now: gr.Button
     empty_not: gr.Button
+    sweeps: SweepCard
     parts: dict[str, gr.HTML]
     """Whatever is HTML, by name."""
     page: Page
@@ -93,13 +98,14 @@ class RunsTab:
         columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure, page.sure]
         filters = [self.query, self.state, self.empty, self.timer]
         charts = [self.overlay, page.chart, page.name, page.note, page.published]
-        return [self.kept, self.seen, *columns, *filters, *charts, *buttons, *self.parts.values()]
+        return [self.kept, self.seen, *columns, *filters, *charts, *buttons, *self.sweeps.shown, *self.parts.values()]
 
 
 def build(words: Words) -> RunsTab:
     """Build the tab inside the current Blocks."""
     parts: dict[str, gr.HTML] = {}
     with gr.Column(elem_id="runs-list") as listing:
+        sweep_card = sweeps.build(words, parts, _ASK)
         with gr.Column(elem_classes="card"):
             words.heading("ui.runs.title")
             with gr.Row(elem_id="undo-row", elem_classes="told-row", visible=False) as undo_row:
@@ -172,6 +178,7 @@ def build(words: Words) -> RunsTab:
         empty_sure=empty_sure,
         empty_now=empty_now,
         empty_not=empty_not,
+        sweeps=sweep_card,
         parts=parts,
         page=page,
     )
@@ -212,6 +219,7 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
             clone = words.make(gr.Button, text="ui.runs.clone", min_width=150)
             delete = words.make(gr.Button, text="ui.runs.delete", min_width=96, elem_id="run-delete")
         parts["why"] = gr.HTML(elem_id="run-why")
+    form = sweep_form.build(words)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=7, min_width=320):
             with gr.Column(elem_classes="card"):
@@ -268,4 +276,5 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
         sure,
         clean_now,
         clean_not,
+        form,
     )

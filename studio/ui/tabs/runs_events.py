@@ -11,13 +11,14 @@ from studio import runs
 from studio.errors import RunError
 from studio.i18n import text
 from studio.runs import Run, checkpoints, metadata, trash
+from studio.sweep import directory, drive
 from studio.ui import clock
 from studio.ui import following as follow
 from studio.ui.failures import shown as failures_shown
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, Shown, size
-from studio.ui.tabs import compare, compare_shown
+from studio.ui.tabs import compare, compare_shown, sweep_form, sweeps
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.runs import RunsTab
 from studio.ui.tabs.runs_shown import Seen, updates
@@ -156,6 +157,44 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         gr.Info(text("ui.runs.cleaned", language, size=size(freed)), title=text("ui.runs.disk", language))
         return show(look, kind, seen, {tab.page.sure: gr.update(visible=False)})
 
+    sweep = tab.page.sweep_form
+
+    @failures_shown(language)
+    def foretell(kept: Any, *given: Any) -> str:
+        return sweep_form.foretold(opened(Shown.of(kept)).config(), given, language)[1]
+
+    sweep.check.click(foretell, [tab.kept, *sweep.inputs], sweep.told, **QUIET)
+
+    @failures_shown(language)
+    def start_sweep(kept: Any, kind: str, seen: Seen | None, *given: Any) -> Any:
+        look = Shown.of(kept)
+        plan, told = sweep_form.foretold(opened(look).config(), given, language)
+        if plan is None:
+            return {sweep.told: told}
+        started = directory.create(plan)
+        drive.drive_in_background(started)
+        looked_at = show(replace(look, open=None, sweep=started.id), kind, seen)
+        card = tab.sweeps.sweep_card
+        return {**looked_at, sweep.told: "", card: gr.update(visible=True, open=True)}
+
+    sweep.start.click(start_sweep, [*looked, *sweep.inputs], [*tab.shown, sweep.told], **QUIET)
+
+    @act(tab.sweeps.sweep.input, more=[tab.sweeps.sweep])
+    def choose_sweep(look: Shown, kind: str, seen: Seen | None, chosen: str | None) -> Any:
+        return show(replace(look, sweep=chosen), kind, seen)
+
+    @act(tab.sweeps.sweep_stop.click)
+    def stop_sweep(look: Shown, kind: str, seen: Seen | None) -> Any:
+        sweeps.chosen(look.sweep).request_stop()
+        return show(look, kind, seen)
+
+    @act(tab.sweeps.sweep_resume.click)
+    def resume_sweep(look: Shown, kind: str, seen: Seen | None) -> Any:
+        drive.drive_in_background(sweeps.chosen(look.sweep))
+        return show(look, kind, seen)
+
+    tab.parts["sweep_table"].click(pressed, looked, tab.shown, **QUIET)
+
     def watch(event: gr.SelectData) -> Any:
         """Look at the runs only while the tab is on the screen."""
         return gr.Timer(active=event.value == text("ui.tabs.runs", language))
@@ -226,7 +265,8 @@ def connect_others(
 
     @failures_shown(language)
     def clone(kept: Any) -> Any:
-        config = opened(Shown.of(kept)).config()
+        look = Shown.of(kept)
+        config = opened(look).config() if look.open else sweeps.winning_settings(look.sweep, language)
         return {
             frame.base: config,
             **frame.form.show(config),
@@ -240,7 +280,8 @@ def connect_others(
     to_outputs = dict.fromkeys([*compare_tab.of_runs, *compare_tab.of_answers, tabs])
     page.compare.click(to_compare, asked, list(to_outputs), **QUIET)
     cloned = [frame.base, *frame.form.components, *of_source, setup, tabs]
-    return page.clone.click(clone, asked, list(dict.fromkeys(cloned)), **QUIET)
+    copies = [page.clone.click, tab.sweeps.sweep_apply.click]  # of the open run, or of the sweep in the list
+    return gr.on(copies, clone, asked, list(dict.fromkeys(cloned)), **QUIET)
 
 
 def _chosen(tab: CompareTab, run: Run, language: str) -> dict[Any, Any]:

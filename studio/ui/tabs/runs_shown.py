@@ -29,6 +29,7 @@ from studio.ui import (
 from studio.ui.overlay_views import LETTERS, Laid
 from studio.ui.run_reader import RunReader
 from studio.ui.runs_views import Shown
+from studio.ui.tabs import sweeps
 from studio.ui.tabs.runs import RunsTab
 
 
@@ -60,7 +61,7 @@ def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | N
         if name in tab.parts and before.values.get(name) != hash(value):
             fresh[tab.parts[name]] = value
     for name, changed in props.items():
-        component = getattr(tab, name, None) or getattr(tab.page, name)
+        component = next(getattr(part, name) for part in (tab, tab.page, tab.sweeps) if hasattr(part, name))
         if before.values.get(name) != (known := _known(changed)):
             fresh[component] = gr.update(**changed)
         values[name] = known
@@ -105,6 +106,8 @@ def _list(
     }
     if not deleted:
         props["empty_sure"] = {"visible": False}
+    of_sweep = sweeps.look(shown.sweep, set(by_id), language)
+    values, props = values | of_sweep[0], props | of_sweep[1]
     if len(chosen) > 1:
         laid = [_laid(letter, run) for letter, run in zip(LETTERS, chosen, strict=False)]
         configs = [run.config for run in laid]

@@ -1,0 +1,92 @@
+"""What a sweep will take: its runs and their time, before it starts and while it goes on."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.i18n import Message, message
+from studio.sweep import axes
+from studio.sweep.plan import SweepPlan, label
+from studio.sweep.trial import Trial
+from studio.train import preflight
+
+SAME_COST = (
+    "train.learning_rate",
+    "train.schedule",
+    "train.warmup_steps",
+    "train.warmup_ratio",
+    "train.weight_decay",
+    "train.max_grad_norm",
+    "train.seed",
+    "lora.alpha",
+    "lora.dropout",
+    "lora.init",
+    "lora.rslora",
+)
+"""Settings that change nothing in what a run takes."""
+MAX_CHECKS = 12
+"""Combinations that are checked one by one; of more, as many as that, spread evenly."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is known of a sweep that has not started."""
+
+    runs: int
+    seconds: float | None
+    """Of all runs, if none is ended early; None where it cannot be told."""
+    blocks: tuple[Message, ...] = ()
+    """What stands in the way of a run, each with its settings."""
+    warnings: tuple[Message, ...] = ()
+    first_seconds: float | None = None
+    """Of the first combination alone, by the estimate."""
+
+    def measured(self, seconds: float) -> "Forecast":
+        """Return the forecast with the estimate put right by the first combination's time as two steps tell it."""
+        if not self.seconds or not self.first_seconds:
+            return self
+        share = seconds / self.first_seconds
+        return Forecast(self.runs, self.seconds * share, self.blocks, self.warnings, seconds)
+
+
+def forecast(
+    plan: SweepPlan, free: float | Sequence[float], on_progress: Callable[[float], None] = lambda share: None
+) -> Forecast:
+    """Check the combinations of a sweep, one of each kind that costs another time; `free` as in `preflight.check`.
+
+    The time of a range is that of its lowest and highest values, in the mean.
+    """
+    combinations = plan.grid() if plan.is_grid else axes.product(plan.over)
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for settings in combinations:
+        cost = {path: value for path, value in settings.items() if path not in SAME_COST}
+        kinds.setdefault(json.dumps(cost, sort_keys=True), []).append(settings)
+    groups = list(kinds.values())
+    chosen = (
+        [groups[at * len(groups) // MAX_CHECKS] for at in range(MAX_CHECKS)] if len(groups) > MAX_CHECKS else groups
+    )
+    blocks: list[Message] = []
+    warnings: dict[str, Message] = {}
+    times: list[tuple[int, float | None]] = []
+    for at, group in enumerate(chosen):
+        checked = preflight.check(plan.config(group[0]), free)
+        on_progress((at + 1) / len(chosen))
+        blocks += [message("cli.sweep.conflict", settings=label(group[0]), reason=block) for block in checked.blocks]
+        warnings |= {warning.text(): warning for warning in checked.warnings}
+        times.append((len(group), checked.seconds))
+    known = [(count, seconds) for count, seconds in times if seconds is not None]
+    total = None
+    if known and len(known) == len(times):
+        mean = sum(count * seconds for count, seconds in known) / sum(count for count, _ in known)
+        total = mean * plan.count
+    return Forecast(plan.count, total, tuple(blocks), tuple(warnings.values()), times[0][1] if times else None)
+
+
+def seconds_left(plan: SweepPlan, trials: Sequence[Trial]) -> float | None:
+    """Return the seconds that the runs to come will take, by the mean of those that have ended; None before one has."""
+    taken = [trial.seconds for trial in trials if trial.state in ("finished", "pruned", "stopped") and trial.seconds]
+    if not taken:
+        return None
+    ended = sum(not trial.is_open for trial in trials)
+    return sum(taken) / len(taken) * max(0, plan.count - ended)
