@@ -61,9 +61,12 @@ class GpuThread:
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
     def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
-        """Create a run, and start or queue it; `token` is for downloading its model; raises DeviceError."""
+        """Create a run, and start or queue it; `token` is for downloading its model; raises StudioError."""
+        from studio.train import start_adapter
+
+        config, start = start_adapter.resolve(config)
         with self._starting_run(wait) as devices:
-            run = runs.create(config, devices)
+            run = start_adapter.create_run(config, start, devices)
             self._queue.append(_QueuedRun(run, token=token))
         self._work.release()
         return run
@@ -374,25 +377,3 @@ def shutdown() -> None:
         ended, _thread = _thread, None
     if ended is not None:
         ended.close()
-
-
-def train_along() -> None:
-    """Train as a process of rank 1 or higher; raises StudioError, which rank 0 reports."""
-    from studio.train import distributed
-
-    try:
-        path = processes.broadcast()
-    except DeviceError:  # rank 0 has ended before there was something to train
-        return
-    if path is None:
-        return
-    run = distributed.NullRunWriter(path)
-    try:
-        with processes.translate_lost_peer():
-            distributed.train_worker(run, ModelHost())
-    except Exception as error:
-        failure = as_studio_error(error)
-        if failure.key != processes.LOST_PEER:
-            log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
-            distributed.write_failure(run, failure)
-        raise failure from error

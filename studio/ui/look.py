@@ -99,7 +99,8 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
 
     wanted = None
     try:
-        data = config().data
+        chosen = config()
+        data = chosen.data
         wanted = base.data.mapping if base.data.source == data.source else None
         data = data.model_copy(update={"mapping": wanted})
         with panics_as_errors():
@@ -118,7 +119,7 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
     )
     try:
         with panics_as_errors():
-            detected = prepare.mapping(data)
+            detected = prepare.mapping(data, chosen.train.method)
     except Exception as error:  # the columns are there all the same, to be chosen by hand
         return replace(look, told=tuple(table.notes), failure=message_of(error)), None
     look = replace(look, told=(detected.reason, *table.notes))
