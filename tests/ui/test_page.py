@@ -198,9 +198,9 @@ def test_start_stop_and_compare_by_the_handlers_alone(client, preset, build):
 
 
 def _asked(run_id):
-    """Return what the page sends for a run at full strength, for two columns that are not open, and for no prompt."""
-    numbers = (0.0, 8, 0, 1.0, 0, 1.0)
-    return [run_id, "now", 100, *numbers, *("now", 50, "", ""), *("now", 150, "", ""), ""]
+    """Return what the page sends for a run at full strength, two columns that are not open, no prompt and no mix."""
+    numbers, mix = (0.0, 8, 0, 1.0, 0, 1.0), (None, 70, None, 30, None, 30, "cat", 50)
+    return [run_id, "now", 100, *numbers, *("now", 50, "", ""), *("now", 150, "", ""), "", *mix]
 
 
 def _form_values(page, config):
