@@ -36,19 +36,19 @@ class StyleClassifier:
         return self.model.decision_function(self.vectorizer.transform(texts))
 
 
-def train_vectorizer(texts: Sequence[str]) -> Any:
-    """Return a vectorizer of the texts' character n-grams: TF-IDF, each vector of length 1."""
+def ngram_vectorizer() -> Any:
+    """Return a vectorizer of character n-grams, still to be trained: TF-IDF, each vector of length 1."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(analyzer="char", ngram_range=NGRAMS, lowercase=False, sublinear_tf=True).fit(texts)
+    return TfidfVectorizer(analyzer="char", ngram_range=NGRAMS, lowercase=False, sublinear_tf=True)
 
 
 def train_classifier(author: Sequence[str], base: Sequence[str]) -> StyleClassifier:
     """Train a classifier on the author's answers and the base's answers."""
     from sklearn.linear_model import LogisticRegression
 
-    vectorizer = train_vectorizer([*author, *base])
-    features = vectorizer.transform([*author, *base])
+    vectorizer = ngram_vectorizer()
+    features = vectorizer.fit_transform([*author, *base])
     labels = [1] * len(author) + [0] * len(base)
     return StyleClassifier(vectorizer, LogisticRegression(C=10.0, max_iter=1000).fit(features, labels))
 

@@ -47,7 +47,7 @@ from studio.style.strength import (
     train_classifier,
 )
 
-VERSION = 3
+VERSION = 4
 """Part of every report's id; raised when a measure changes."""
 MAX_TRAINED_TOKENS = 1_000_000
 """Tokens of training answers in which copies are searched."""
