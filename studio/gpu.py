@@ -19,6 +19,7 @@ from studio import locks, runs
 from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
+from studio.evaluate.vote_pairs import VotePairsRequest
 from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
@@ -162,6 +163,12 @@ class GpuThread:
         from studio.evaluate.evaluation_job import evaluate
 
         return self.submit(Job(functools.partial(evaluate, request)))
+
+    def make_pairs(self, request: VotePairsRequest) -> Job:
+        """Queue the making of pairs to vote on; its updates are a `VotePairsProgress`, the last with the pairs."""
+        from studio.evaluate.vote_pairs_job import make_pairs
+
+        return self.submit(Job(functools.partial(make_pairs, request)))
 
     def answer_prompts(self, request: PromptsRequest) -> Job:
         """Queue a base model's answers to prompts; its updates are `PromptsProgress`, the last with all of them."""

@@ -213,6 +213,7 @@ def _numbers(cell: str) -> list[float]:
 REAL = (
     "python -m studio compare last --prompt",
     "python -m studio evaluate last",
+    "python -m studio pairs last",
     "python -m studio style last",
     "python -m studio samples",
     "python -m studio runs",

@@ -153,3 +153,33 @@ def evaluate(
             out.print(table)
     if result.stopped:
         raise typer.Exit(130)
+
+
+@app.command("pairs", help=text("cli.pairs"))
+def make_pairs(
+    run_id: RunId = "last",
+    prompts: Annotated[int, typer.Option("--prompts", min=1, help=text("cli.pairs_prompts"))] = 20,
+    answers: Annotated[int, typer.Option("--answers", min=1, help=text("cli.pairs_answers"))] = 4,
+    strength: Annotated[list[float] | None, typer.Option("--strength", help=text("cli.pairs_strength"))] = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+    from studio.evaluate.vote_pairs import VotePairsRequest
+
+    run = runs.find(run_id)
+    generation = run.config().with_settings(console.parse_settings(settings)).generation
+    request = VotePairsRequest(run.id, prompts, answers, strengths=tuple(strength or ()), generation=generation)
+    progress = console.follow_job(gpu.thread().make_pairs(request), "phase.evaluating", as_json)
+    if made := progress.made:
+        if as_json:
+            pairs = [{"prompt": each.prompt, "answers": each.answers} for each in made.pairs]
+            console.print_json({"run": run.id, "id": made.id, "alike": made.alike, "pairs": pairs})
+        else:
+            out.print(text("cli.pairs_made", pairs=len(made.pairs)))
+            if made.alike:
+                out.print(text("ui.pairs.alike", count=made.alike))
+            console.print_messages(made.notes, "yellow")
+    else:
+        print_plain(text("ui.pairs.stopped", done=progress.done, total=progress.total), console=err)
+        raise typer.Exit(130)

@@ -109,8 +109,12 @@ class PreferenceData:
 class Ballot:
     """The vote on some prompts, each with two answers or more, kept in a folder. The last answer is the adapter's."""
 
-    def __init__(self, folder: Path, pairs: Iterable[AnswerPair]):
-        """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any."""
+    def __init__(self, folder: Path, pairs: Iterable[AnswerPair], *, in_order: bool = False):
+        """`folder` is the run's `compare` folder. Equal pairs are one; raises CompareError without any.
+
+        With `in_order` every voter gets the pairs in the order in which they come, else each in one of their own.
+        """
+        self._in_order = in_order
         self._pairs = {pair.id: pair for pair in pairs}
         if not self._pairs:
             raise CompareError("compare.no_items")
@@ -123,7 +127,9 @@ class Ballot:
         return self._journal.stamp
 
     def order(self, voter: str) -> list[str]:
-        """Return the pairs' ids in this voter's order: shuffled, and the same after a reload."""
+        """Return the pairs' ids in this voter's order, the same after a reload."""
+        if self._in_order:
+            return list(self._pairs)
         return sorted(self._pairs, key=lambda item: digest("order", voter, item))
 
     def first(self, voter: str, item: str) -> Side:

@@ -4,9 +4,10 @@ Pure functions without Gradio. Whatever comes from prompts and answers is escape
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
+from studio.evaluate.vote_pairs import VotePair, VotePairsProgress
 from studio.i18n import text
 from studio.style.report import StyleReport
 from studio.ui.views import bar, empty
@@ -43,8 +44,34 @@ def three_way(report: StyleReport, language: str) -> str:
     return f'<p class="hint">{html.escape(words)}</p>'
 
 
+def made(pairs: Sequence[VotePair], language: str) -> str:
+    """Say what the pairs are that were made to be voted on."""
+    words = text("ui.pairs.of", language, pairs=len(pairs))
+    return f'<p class="hint">{html.escape(words)}</p>'
+
+
+def making(progress: VotePairsProgress | None, language: str) -> str:
+    """Return how far the making of pairs is, or what has come of it."""
+    if progress is None or not progress.total:
+        return empty("ui.score.loading", language)
+    if progress.made is None:
+        key = "ui.pairs.stopped" if progress.stopped else "ui.pairs.going"
+        label = text(key, language, done=progress.done, total=progress.total)
+        share = progress.done / progress.total
+        return f'<div class="scan">{bar(share, label)}<span>{html.escape(label)}</span></div>'
+    found = progress.made
+    lines = [text("ui.pairs.done", language, pairs=len(found.pairs))]
+    if found.alike:
+        lines.append(text("ui.pairs.alike", language, count=found.alike))
+    lines += [note.text(language) for note in found.notes]
+    return "".join(f'<p class="hint">{html.escape(line)}</p>' for line in lines)
+
+
 def results(counted: Mapping[str, VoteResult], preferences: PreferenceData, language: str) -> str:
-    """Return the votes counted against each rival, `base` or `prompt`: who won, and how sure that is."""
+    """Return the votes counted against each rival, `base` or `prompt`: who won, and how sure that is.
+
+    There is no rival where all answers are of one adapter: then the votes say what it is to learn.
+    """
     left_out = preferences.ties + preferences.bad + preferences.unvoted
     kept = text("ui.vote.kept", language, rows=len(preferences.rows), left_out=left_out)
     parts = [

@@ -101,6 +101,7 @@ def _hide(frame: Frame, views: comparing.Views) -> None:
     assert app is not None
     card = answers.card
     owner_only = [answers.outside.fold, answers.held_out, answers.add, card.kind, card.make, vote.export]
+    owner_only.append(vote.maker.block)
     others = [block for block in app.blocks.values() if isinstance(block, gr.Tab) and block.id in OWNERS_TABS]
     for block in [frame.device, *owner_only, *others]:
         block.visible = False

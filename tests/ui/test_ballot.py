@@ -8,11 +8,14 @@ import pytest
 
 from studio import runs
 from studio.compare.comparison import AnswerPair
+from studio.evaluate import vote_pairs
 from studio.evaluate.evaluation_store import Evaluation
 from studio.evaluate.metrics import Sample
+from studio.evaluate.vote_pairs import VotePair, VotePairs
 from studio.i18n import text
+from studio.ui import vote_state
 from studio.ui.tabs import ballot
-from studio.ui.tabs.ballot import Standing
+from studio.ui.vote_state import VoteState
 from studio.ui.words import Words
 
 PAIRS = tuple((Sample(f"{n}?", None, f"plain {n}"), Sample(f"{n}?", None, f"styled {n}")) for n in range(8))
@@ -23,7 +26,7 @@ FOUND = Evaluation("id", Path("."), 8, 8, PAIRS)
 def session(tiny_config):
     """What a session knows whose voter is called `name`, in a browser of its own."""
     run = runs.create(tiny_config)
-    return lambda name, mark: Standing(run.id, FOUND, name, mark)
+    return lambda name, mark: VoteState(run.id, FOUND, name, mark)
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +82,12 @@ def test_whoever_has_no_name_yet_sees_how_many_have_voted_and_is_asked_for_one(s
     shown = ballot.render(tab, session("  ", "c"), "en")
     assert text("ui.vote.ready") in shown[tab.pair]
     assert text("ui.vote.turnout", votes=1, voters=1) in shown[tab.progress]
-    assert text("ui.vote.empty") in ballot.render(tab, Standing(), "en")[tab.pair]
+    assert text("ui.vote.empty") in ballot.render(tab, VoteState(), "en")[tab.pair]
 
 
 def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monkeypatch):
     triples = [AnswerPair(f"{n}?", f"plain {n}", f"asked {n}", (f"styled {n}",)) for n in range(8)]
-    monkeypatch.setattr(ballot.votes, "three_way", lambda report: triples if report else [])
+    monkeypatch.setattr(vote_state.votes, "three_way", lambda report: triples if report else [])
     monkeypatch.setattr(ballot.views, "three_way", lambda report, language: "")
     two = session("Kim", "a")._replace(chosen="three")
     assert two.ways == "two"  # without a report
@@ -101,6 +104,32 @@ def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monke
     shown = ballot.render(tab, three._replace(revealed=True), "en")
     for rival in ("alone", "prompt"):
         assert text(f"ui.vote.rate.{rival}", rate=50, low=5, high=95)[:30] in shown[tab.result]
+
+
+def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(session, tab):
+    two = session("Kim", "a")
+    run = runs.find(two.run_id)
+    before = ballot.render(tab, two, "en")
+    assert not before[tab.ways]["visible"]
+    two = two._replace(seen=before[tab.seen])
+    pairs = tuple(VotePair(f"{n}?", (f"one {n}", f"other {n}"), ("a", "a"), 1 - n / 10) for n in range(8))
+    vote_pairs.write(run, VotePairs("0" * 16, pairs, 0))
+    assert ballot.news(tab, two, "en")[tab.ways]["visible"]  # in a page that was open already
+    assert two.ways == "two"
+    made = two._replace(chosen="made")
+    for number in range(3):
+        made = made.went_on(made.ballot())
+        assert made.ballot().item(made.who, made.item).prompt == f"{number}?"
+        assert made.sides == ("a", "a")
+        made.ballot().vote(made.who, made.item, "1", sides=made.sides)
+    shown = ballot.render(tab, made, "en")  # nothing is to be revealed
+    assert not shown[tab.reveal]["visible"]
+    assert shown[tab.export]["interactive"]
+    assert text("ui.pairs.of", pairs=8) in shown[tab.progress]
+    assert "95 %" not in shown[tab.result]
+    assert text("ui.vote.kept", rows=3, left_out=5) in shown[tab.result]
+    assert shown[tab.buttons["bad"]]["value"] == text("ui.vote.say.two.bad")
+    assert two._replace(found=None).ways == "made"
 
 
 def test_a_browser_keeps_its_mark():

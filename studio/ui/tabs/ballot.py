@@ -1,36 +1,34 @@
 """The blind vote: answers without names, voted on by button or key, revealed at the end.
 
-Two answers to each prompt are those of the scoreboard, base and adapter; three are those of the meter, base, base with
-a good prompt and adapter. Many sessions vote on the same answers at once. Who votes is told by a name and by a mark of
-the browser, so that two people of one name do not take each other's votes, and a reload goes on where it was.
+Two answers to each prompt are those of the scoreboard, base and adapter, or two of one adapter that were made to be
+voted on; three are those of the meter, base, base with a good prompt and adapter. Many sessions vote on the same
+answers at once. Who votes is known by a name and by a mark of the browser, so that two people of one name do not take
+each other's votes, and a reload goes on where it was.
 """
 
 import hmac
 import json
 import secrets
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import gradio as gr
 
 from studio import runs
-from studio.compare.columns import Column
-from studio.compare.comparison import AnswerPair
-from studio.errors import CompareError, RunError
+from studio.errors import CompareError
 from studio.evaluate.blind_vote import Ballot, checked_name, choices
-from studio.evaluate.evaluation_store import Evaluation
-from studio.i18n import text
-from studio.style import style_store, votes
-from studio.style.report import StyleReport
+from studio.i18n import message, text
 from studio.ui import ballot_views as views
 from studio.ui import launch
-from studio.ui.failures import shown
+from studio.ui.failures import shown, warn
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
 from studio.ui.page import browser_state
 from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import column_at
+from studio.ui.tabs.vote_pairs import VotePairsCard
+from studio.ui.vote_state import LONGEST, WAYS, VoteState, report_of
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -45,67 +43,6 @@ _KEYS = (
 )
 """Lets the keys 1 to 5 press the vote's buttons, in order, while they are on the screen and nothing is typed."""
 _DOWNLOAD = "() => setTimeout(() => document.querySelector('#{}').click(), 300)"
-
-
-Ways = Literal["two", "three"]
-WAYS: tuple[Ways, ...] = ("two", "three")
-"""How many answers to each prompt are voted on."""
-LONGEST = 60
-"""Characters of a voter's name; the browser's mark comes behind it."""
-
-
-class Standing(NamedTuple):
-    """What a session knows of a vote."""
-
-    run_id: str | None = None
-    found: Evaluation | None = None
-    """The evaluation whose answers are voted on, two to each prompt."""
-    voter: str = ""
-    mark: str = ""
-    """What tells the voter's browser from others."""
-    item: str | None = None
-    """The pair on the screen; None for none."""
-    revealed: bool = False
-    seen: tuple[int, int] | None = None
-    """How the file of the votes was when this session last looked."""
-    chosen: Ways = "two"
-    report: StyleReport | None = None
-    """The meter's report whose answers are voted on, three to each prompt."""
-
-    @property
-    def ways(self) -> Ways:
-        """How many answers to each prompt are voted on: as `chosen`, where there are as many."""
-        three = bool(votes.three_way(self.report))
-        return "three" if three and (self.chosen == "three" or not pairs_of(self.found)) else "two"
-
-    @property
-    def pairs(self) -> list[AnswerPair]:
-        """The answers that there are to vote on."""
-        if not self.run_id:
-            return []
-        return votes.three_way(self.report) if self.ways == "three" else pairs_of(self.found)
-
-    @property
-    def who(self) -> str:
-        """The voter's name as it is written down; empty before one is entered. Raises CompareError for a long one."""
-        name = (self.voter or "").strip()
-        return f"{checked_name(name[:LONGEST])} {self.mark}".strip() if name else ""
-
-    def ballot(self) -> Ballot:
-        """Return the ballot; raises CompareError when there is nothing to vote on."""
-        if self.run_id is None:
-            raise CompareError("compare.no_items")
-        return Ballot(runs.find(self.run_id).path / "compare", self.pairs)
-
-    @property
-    def stamp(self) -> tuple[int, int] | None:
-        """What changes with every vote of anybody; None before the first."""
-        return self.ballot().stamp if self.pairs else None
-
-    def went_on(self, ballot: Ballot) -> "Standing":
-        """Return this with the voter's next pair on the screen."""
-        following = ballot.next(self.who)
-        return self._replace(item=following.item if following else None, revealed=False)
 
 
 @dataclass(frozen=True)
@@ -130,10 +67,11 @@ class BallotTab:
     """The meter's report of three columns; None without one."""
     mark: gr.BrowserState
     """Of the browser: it stays over reloads."""
+    maker: VotePairsCard
 
     @property
     def standing(self) -> list[Any]:
-        """The components behind a `Standing`, but for the run and its evaluation."""
+        """The components behind a `VoteState`, but for the run and its evaluation."""
         return [self.voter, self.mark, self.item, self.revealed, self.seen, self.ways, self.report]
 
     @property
@@ -141,20 +79,6 @@ class BallotTab:
         """What changes with every vote."""
         parts = [self.ways, self.progress, self.pair, *self.buttons.values(), self.reveal, self.result, self.export]
         return [*parts, self.begin, self.item, self.revealed, self.seen, self.report]
-
-
-def pairs_of(found: Evaluation | None) -> list[AnswerPair]:
-    """Return the answer pairs of an evaluation."""
-    return [AnswerPair(before.prompt, before.answer, after.answer) for before, after in found.pairs] if found else []
-
-
-def report_of(run_id: str | None, column: Column) -> StyleReport | None:
-    """Return the newest report of a column that has the answers of base, prompted base and adapter; None without."""
-    try:
-        report = style_store.measured_at(runs.find(run_id), column) if run_id else None
-    except RunError:  # its folder was taken away
-        return None
-    return report if votes.three_way(report) else None
 
 
 def build(words: Words) -> BallotTab:
@@ -191,7 +115,7 @@ def build(words: Words) -> BallotTab:
                     gr.Button,
                     text=f"ui.vote.say.three.{choice}",
                     interactive=False,
-                    visible=choice in choices(2),
+                    visible=False,
                     min_width=130,
                     elem_id=f"vote-{choice}",
                 )
@@ -206,23 +130,25 @@ def build(words: Words) -> BallotTab:
         file = words.make(gr.DownloadButton, label="ui.vote.export", visible="hidden", elem_id="vote-file")
     mark = browser_state("", "restyle-voter")
     states = (gr.State(None), gr.State(False), gr.State(None), gr.State(None), mark)
-    return BallotTab(ways, voter, begin, progress, pair, buttons, reveal, result, export, file, *states)
+    maker = VotePairsCard(words)
+    return BallotTab(ways, voter, begin, progress, pair, buttons, reveal, result, export, file, *states, maker=maker)
 
 
-def render(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
+def render(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
     """Return what shows the vote as it stands in a language."""
-    there, ways = bool(now.pairs), now.ways
+    there, ways = now.choices, now.ways
     updates: dict[Any, Any] = {
-        tab.ways: gr.update(value=ways, visible=bool(now.report and pairs_of(now.found))),
+        tab.ways: gr.update(value=ways, visible=len(there) > 1),
         tab.report: now.report,
-        tab.begin: gr.update(interactive=there),
+        tab.begin: gr.update(interactive=bool(there)),
         tab.item: now.item,
         tab.revealed: now.revealed,
     }
     for choice, button in tab.buttons.items():
-        there_is = choice in choices(2 + WAYS.index(ways))
-        words = text(f"ui.vote.say.{ways}.{choice}", lang) if there_is else ""
-        updates[button] = gr.update(value=words, visible=there_is, interactive=now.item is not None)
+        answers = "three" if ways == "three" else "two"
+        there_is = choice in choices(3 if answers == "three" else 2)
+        words = text(f"ui.vote.say.{answers}.{choice}", lang) if there_is else ""
+        updates[button] = gr.update(value=words, visible=there_is and bool(there), interactive=now.item is not None)
     if not there:
         return updates | {
             tab.pair: views.empty("ui.vote.empty", lang),
@@ -230,7 +156,7 @@ def render(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
             tab.result: views.empty("ui.vote.hidden", lang),
             tab.reveal: gr.update(interactive=False),
             tab.export: gr.update(interactive=False),
-            tab.seen: None,
+            tab.seen: now.stamp,
         }
     ballot = now.ballot()
     over = bool(now.who) and now.item is None and ballot.next(now.who) is None
@@ -241,20 +167,22 @@ def render(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
     }
 
 
-def counted(tab: BallotTab, now: Standing, ballot: Ballot, lang: str) -> dict[Any, Any]:
+def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[Any, Any]:
     """Return what shows how far this voter and all others are, and the result where it is revealed."""
-    seen = ballot.stamp  # first: what comes in between is news the next time
+    seen = now.stamp  # first: what comes in between is news the next time
     count, voters = ballot.turnout()
     mine = views.progress(*ballot.progress(now.who), lang) if now.who else ""
-    shown_now = now.revealed and count > 0
+    shown_now = (now.revealed or now.ways == "made") and count > 0
     about = measured_at(now.found, lang)
-    results = {"base": ballot.result()}
-    if now.ways == "three" and now.report:
+    results = {} if now.ways == "made" else {"base": ballot.result()}
+    if now.ways == "made":
+        about = views.made(now.made, lang)
+    elif now.ways == "three" and now.report:
         about = views.three_way(now.report, lang)
         results = {"prompt": ballot.result(1)} | results
     return {
         tab.progress: mine + views.turnout(count, voters, lang) + about,
-        tab.reveal: gr.update(interactive=count > 0),
+        tab.reveal: gr.update(interactive=count > 0, visible=now.ways != "made"),
         tab.export: gr.update(interactive=shown_now),
         tab.result: (
             views.results(results, ballot.preferences(), lang) if shown_now else views.empty("ui.vote.hidden", lang)
@@ -263,12 +191,13 @@ def counted(tab: BallotTab, now: Standing, ballot: Ballot, lang: str) -> dict[An
     }
 
 
-def news(tab: BallotTab, now: Standing, lang: str) -> dict[Any, Any]:
+def news(tab: BallotTab, now: VoteState, lang: str) -> dict[Any, Any]:
     """Return what others have changed since this session last looked; the pair on the screen stays."""
-    if not now.pairs:
+    if now.stamp == now.seen:
         return {}
-    ballot = now.ballot()
-    return {} if ballot.stamp == now.seen else counted(tab, now, ballot, lang)
+    if now.pairs and now.seen and now.stamp[1] == now.seen[1]:
+        return counted(tab, now, now.ballot(), lang)
+    return render(tab, now, lang)
 
 
 def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> None:
@@ -277,36 +206,44 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
 
     @shown(language)
     def begin(request: gr.Request, *standing: Any) -> dict[Any, Any]:
-        now = of_login(Standing(*standing), request)
+        now = of_login(VoteState(*standing), request)
         checked_name(now.voter or "")
         return render(tab, now.went_on(now.ballot()), language)
 
     @shown(language)
     def vote(choice: str, request: gr.Request, *standing: Any) -> dict[Any, Any]:
-        now = of_login(Standing(*standing), request)
+        now = of_login(VoteState(*standing), request)
         if now.item is None:
             return {tab.item: None}
         ballot = now.ballot()
-        of = now.report if now.ways == "three" else now.found
-        sides = votes.three_sides(now.report) if now.ways == "three" and now.report else ()
-        ballot.vote(now.who, now.item, choice, _place(request), evaluation=of.id if of else "", sides=sides)
+        of = {"two": now.found, "three": now.report, "made": None}[now.ways]
+        ballot.vote(now.who, now.item, choice, _place(request), evaluation=of.id if of else "", sides=now.sides)
         return render(tab, now.went_on(ballot), language)
 
     @shown(language)
     def change_ways(
         request: gr.Request, run_id: str | None, checkpoint: str | None, strength: float | None, *standing: Any
     ) -> dict[Any, Any]:
-        before = Standing(run_id, *standing)._replace(report=report_of(run_id, column_at(checkpoint, strength)))
+        before = VoteState(run_id, *standing)._replace(report=report_of(run_id, column_at(checkpoint, strength)))
         now = of_login(before._replace(item=None, revealed=False), request)
+        if now.chosen not in now.choices:
+            warn(message(f"errors.ui.vote_{now.chosen}"), language)
         return render(tab, now.went_on(now.ballot()) if before.item else now, language)
 
     @shown(language)
+    def show_made(*standing: Any) -> dict[Any, Any]:
+        now = VoteState(*standing)
+        if len(now.made) == (now.seen or (None, 0))[1] or now.item:
+            return render(tab, now, language)
+        return render(tab, now._replace(chosen="made", revealed=False), language)
+
+    @shown(language)
     def reveal(*standing: Any) -> dict[Any, Any]:
-        return render(tab, Standing(*standing)._replace(revealed=True), language)
+        return render(tab, VoteState(*standing)._replace(revealed=True), language)
 
     @shown(language)
     def export(*standing: Any) -> dict[Any, Any]:
-        rows = Standing(*standing).ballot().preferences().rows
+        rows = VoteState(*standing).ballot().preferences().rows
         path = written(
             "preferences.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
         )
@@ -317,6 +254,7 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     gr.on([tab.begin.click, tab.voter.submit], begin, [*standing], tab.shown, **at_once)
     at = [head.run, head.checkpoint, head.strength]
     tab.ways.input(change_ways, [*at, found, *tab.standing], tab.shown, trigger_mode="always_last", **at_once)
+    tab.maker.connect(head, frame).then(show_made, [head.run, found, *tab.standing], tab.shown, **at_once)
     for choice, button in tab.buttons.items():
         button.click(vote, [gr.State(choice), *standing], tab.shown, **at_once)
     tab.reveal.click(reveal, [*standing], tab.shown, **at_once)
@@ -331,10 +269,10 @@ def marked(mark: str, request: gr.Request) -> str:
 
 def voter_of(name: str, mark: str) -> str:
     """Return what the owner's votes are written down under: a name with the browser's mark, or the mark alone."""
-    return Standing(voter=name, mark=mark).who or mark
+    return VoteState(voter=name, mark=mark).who or mark
 
 
-def of_login(now: Standing, request: gr.Request) -> Standing:
+def of_login(now: VoteState, request: gr.Request) -> VoteState:
     """Return how a vote stands for who really asks; raises CompareError for a guest's second name."""
     now = now._replace(mark=marked(now.mark, request))
     known = now.ballot().voter_of(now.mark) if runs.is_restricted() else None

@@ -9,7 +9,7 @@ from studio.compare.columns import Column
 from studio.compare.comparison import Comparison
 from studio.evaluate.evaluation_store import Evaluation
 from studio.style.report import StyleReport
-from studio.ui import clock
+from studio.ui import clock, vote_state
 from studio.ui.compare_views import VIEWS, View
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
@@ -17,6 +17,7 @@ from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, compare_shown, present, scoreboard, sheet
 from studio.ui.tabs.own_prompts import OwnPrompts
 from studio.ui.tabs.style_card import StyleCard
+from studio.ui.vote_state import VoteState
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -37,8 +38,8 @@ class Kept(NamedTuple):
     mark: str = ""
     item: str | None = None
     revealed: bool = False
-    votes: tuple[int, int] | None = None
-    ways: ballot.Ways = "two"
+    votes: vote_state.Stamp | None = None
+    ways: vote_state.Ways = "two"
     report: StyleReport | None = None
     checkpoint: str | None = None
     strength: float | None = None
@@ -48,10 +49,10 @@ class Kept(NamedTuple):
         """The adapter that the head of the tab names, whose scores, votes and readings are shown."""
         return compare_events.column_at(self.checkpoint, self.strength)
 
-    def vote(self, run_id: str | None, found: Evaluation | None) -> ballot.Standing:
+    def vote(self, run_id: str | None, found: Evaluation | None) -> VoteState:
         """Return how the vote on an evaluation of a run stands."""
         voting = (self.voter, self.mark, self.item, self.revealed, self.votes, self.ways, self.report)
-        return ballot.Standing(run_id, found, *voting)
+        return VoteState(run_id, found, *voting)
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> di
     """
     stands = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)
     found = stands[views.score.found]
-    pairs = {pair.id for pair in ballot.pairs_of(found)}
-    vote = kept.vote(run_id, found)._replace(report=ballot.report_of(run_id, kept.column))
+    pairs = {pair.id for pair in vote_state.pairs_of(found)}
+    vote = kept.vote(run_id, found)._replace(report=vote_state.report_of(run_id, kept.column))
     if vote.item not in {pair.id for pair in vote.pairs}:
         vote = vote._replace(item=None)
     reads_on = kept.reading is not None and kept.reading[0] in pairs
@@ -135,7 +136,7 @@ def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str | None:
     now = [
         scoreboard.stamp(run_id, kept.column, kept.seen, request),
         kept.vote(run_id, kept.found).stamp,
-        _report_id(ballot.report_of(run_id, kept.column)),
+        _report_id(vote_state.report_of(run_id, kept.column)),
     ]
     return None if now == shown else repr([shown, now])
 
@@ -143,7 +144,7 @@ def pulse(run_id: str | None, kept: Kept, request: gr.Request) -> str | None:
 def news(views: Views, language: str, run_id: str | None, kept: Kept, request: gr.Request) -> dict[Any, Any]:
     """Return what shows what others have changed: an evaluation that goes on or is new, and their votes."""
     updates = {}
-    if _report_id(ballot.report_of(run_id, kept.column)) != _report_id(kept.report):
+    if _report_id(vote_state.report_of(run_id, kept.column)) != _report_id(kept.report):
         return evaluated(views, language, run_id, kept)
     if scoreboard.stamp(run_id, kept.column, kept.seen, request) != kept.seen:
         updates = scoreboard.stands(views.score, run_id, kept.column, kept.found, kept.order, language)

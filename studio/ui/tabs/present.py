@@ -11,8 +11,8 @@ from studio.reports.run_card import answer_pairs
 from studio.ui import present_views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
-from studio.ui.tabs.ballot import pairs_of
 from studio.ui.tabs.compare import CompareTab, names
+from studio.ui.vote_state import pairs_of
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 _OPEN = "() => setTimeout(() => document.dispatchEvent(new Event('present')), 300)"

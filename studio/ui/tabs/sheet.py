@@ -15,8 +15,9 @@ from studio.ui import ballot_views as views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import measured_at
-from studio.ui.tabs.ballot import pairs_of, written
+from studio.ui.tabs.ballot import written
 from studio.ui.tabs.compare import CompareTab
+from studio.ui.vote_state import pairs_of
 from studio.ui.words import Words
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}

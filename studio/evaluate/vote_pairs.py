@@ -1,0 +1,162 @@
+"""Pairs to vote on: of several answers of a run's adapter to one prompt, the two that differ most.
+
+They are on prompts of the training, so that the held-out ones stay held out when a run trains on the votes. Each making
+is a file `<run>/compare/pairs-<id>.json`; the newest stands first, and in each the pairs that differ most.
+"""
+
+import functools
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from studio.compare.columns import ADAPTED, MAX_STRENGTH, Column
+from studio.compare.comparison import AnswerPair
+from studio.config import GenerationConfig
+from studio.errors import CompareError
+from studio.files import replace_file
+from studio.i18n import Message
+from studio.runs import Run
+
+log = logging.getLogger(__name__)
+
+MAX_PROMPTS, MAX_SEEDS = 500, 8
+TEMPERATURE = 0.8
+"""Takes the place of 0, at which all answers to a prompt are the same."""
+_NGRAM = 3
+
+
+@dataclass(frozen=True)
+class VotePairsRequest:
+    """Which answers to make; raises CompareError where all answers to a prompt would be the same."""
+
+    run_id: str
+    prompts: int = 20
+    seeds: int = 4
+    """Answers to each prompt at each strength."""
+    column: Column = ADAPTED
+    strengths: tuple[float, ...] = ()
+    """Strengths of the adapter, 0 to 1.5; empty for that of the column alone."""
+    generation: GenerationConfig | None = None
+    """None takes the run's own settings."""
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        if not (1 <= self.prompts <= MAX_PROMPTS and 1 <= self.seeds <= MAX_SEEDS):
+            raise CompareError("compare.pairs_size", prompts=MAX_PROMPTS, seeds=MAX_SEEDS)
+        if self.seeds * max(1, len(set(self.strengths))) < 2 or not all(0 < s <= MAX_STRENGTH for s in self.strengths):
+            raise CompareError("compare.pairs_answers", most=f"{100 * MAX_STRENGTH:g}")
+
+
+@dataclass(frozen=True)
+class VotePair:
+    """Two answers to a prompt, and what they differ by."""
+
+    prompt: str
+    answers: tuple[str, str]
+    sides: tuple[str, str]
+    """The ids of the columns that gave them (`columns.column_id`): the same where only the seeds differ."""
+    difference: float
+    """0 for equal texts to 1 for texts that have no three characters in a row in common (see `difference`)."""
+
+    @property
+    def pair(self) -> AnswerPair:
+        """The pair as ballots have it."""
+        return AnswerPair(self.prompt, *self.answers)
+
+
+@dataclass(frozen=True)
+class VotePairs:
+    """The pairs of one making, the most different first."""
+
+    id: str
+    pairs: tuple[VotePair, ...]
+    alike: int
+    """Prompts without a pair, since all answers to them were the same."""
+    round: int = 0
+    """How many makings with the same settings there were before."""
+    notes: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class VotePairsProgress:
+    """How far a making is, in answers; with its pairs once it has ended."""
+
+    done: int
+    total: int
+    made: VotePairs | None = None
+    stopped: bool = False
+
+
+def difference(one: str, other: str) -> float:
+    """Return the Jaccard distance of the sets of three characters in a row of two texts (Jaccard 1912), 0 to 1.
+
+    White space and case do not count. It needs no words, so that it serves Korean and English alike.
+    """
+    grams = [_grams(" ".join(text.casefold().split())) for text in (one, other)]
+    return 1 - len(grams[0] & grams[1]) / len(grams[0] | grams[1])
+
+
+def _grams(text: str) -> set[str]:
+    return {text[at : at + _NGRAM] for at in range(max(1, len(text) - _NGRAM + 1))}
+
+
+def choose(answers: Mapping[str, Sequence[tuple[str, str]]]) -> tuple[list[VotePair], int]:
+    """Return the most different pair of each prompt, those that differ most first, and the prompts that have none.
+
+    `answers` are (side, text) by prompt.
+    """
+    pairs = []
+    for prompt, given in answers.items():
+        candidates = [
+            VotePair(prompt, (one[1], other[1]), (one[0], other[0]), round(difference(one[1], other[1]), 4))
+            for one, other in combinations(given, 2)
+        ]
+        best = max(candidates, key=lambda pair: pair.difference)
+        if best.difference > 0:
+            pairs.append(best)
+    return sorted(pairs, key=lambda pair: -pair.difference), len(answers) - len(pairs)
+
+
+def all_of(run: Run) -> list[VotePairs]:
+    """Return the run's makings, the newest first."""
+    files = sorted(_files(run), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [made for path in files if (made := _read(path, path.stat().st_mtime_ns))]
+
+
+def unique_pairs(makings: Iterable[VotePairs]) -> list[VotePair]:
+    """Return the pairs of some makings in order, each once."""
+    return list({pair.pair.id: pair for made in makings for pair in made.pairs}.values())
+
+
+def write(run: Run, made: VotePairs) -> None:
+    """Store a making."""
+    path = run.path / "compare" / f"pairs-{made.id}.json"
+    path.parent.mkdir(exist_ok=True)
+    replace_file(path, json.dumps(asdict(made), ensure_ascii=False, indent=1))
+
+
+def count(run: Run) -> int:
+    """Return the number of makings; cheap enough to poll."""
+    return len(_files(run))
+
+
+def _files(run: Run) -> list[Path]:
+    return list((run.path / "compare").glob("pairs-*.json"))
+
+
+_adapter: TypeAdapter[Any] = TypeAdapter(VotePairs)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, written: int) -> VotePairs | None:
+    try:
+        return _adapter.validate_json(path.read_bytes())
+    except (OSError, ValidationError):  # damaged from outside
+        log.warning("the pairs %s cannot be read", path, exc_info=True)
+        return None

@@ -1,0 +1,128 @@
+"""Make pairs to vote on: answer with one adapter at several seeds and strengths, as a job of the GPU thread.
+
+Answers are kept as they come, in `<run>/compare/pairs/`, so that what was stopped goes on. Once a making has ended, the
+same request makes the next one: of the next prompts, with other seeds.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import cycle, islice
+from typing import Any
+
+from studio import runs
+from studio.compare.column_loading import LoadedColumns, load_columns
+from studio.compare.columns import Column, column_id
+from studio.errors import CompareError, DeviceError, PromptError
+from studio.evaluate import vote_pairs
+from studio.evaluate.vote_pairs import VotePairs, VotePairsProgress, VotePairsRequest
+from studio.generation import held_out
+from studio.generation.answer_store import AnsweredPrompt, AnswerStore, Stopped, answer_missing
+from studio.generation.held_out import HeldOutRow
+from studio.i18n import message
+from studio.journal import digest
+from studio.model import hardware
+from studio.model.adapter import ModelHost
+from studio.runs import Run
+
+
+def make_pairs(
+    request: VotePairsRequest,
+    host: ModelHost,
+    training: Run | None,
+    show: Callable[[VotePairsProgress], None],
+    stop: threading.Event,
+) -> None:
+    """Answer the prompts that are not answered yet and choose the pairs; `show` is called after every batch.
+
+    Raises DeviceError while a run is active, CompareError where no prompt of the training can be answered alone.
+    """
+    import torch
+
+    alive = runs.alive_runs(hardware.devices())
+    if training is not None or alive:
+        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
+    run = runs.find(request.run_id)
+    settings = request.generation or run.config().generation
+    strengths = dict.fromkeys(request.strengths or (request.column.strength,))
+    warmer = settings.temperature == 0 and len(strengths) == 1
+    if warmer:
+        settings = settings.model_copy(update={"temperature": vote_pairs.TEMPERATURE})
+    columns = tuple(replace(request.column, strength=strength) for strength in strengths)
+    done = total = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        show(VotePairsProgress(done, total))
+
+    def check_stop(share: float = 0.0) -> None:
+        if stop.is_set():
+            raise Stopped
+
+    with torch.no_grad(), load_columns(host, run, run.config(), columns, None) as models:
+        depends_on = [
+            [models.base_sha256, models.hashes, str(models.model.dtype), request.seeds, request.prompts],
+            [[column.as_json() for column in columns], settings.model_dump(mode="json")],
+        ]
+        made = VotePairs(digest(json.dumps(depends_on))[:16], (), 0, notes=models.notes)
+        if warmer:
+            made = replace(made, notes=(*made.notes, message("compare.note.pairs_warmer", value=settings.temperature)))
+        earlier = {each.id for each in vote_pairs.all_of(run)}
+        while made.id in earlier:
+            made = replace(made, id=digest(made.id)[:16], round=made.round + 1)
+        try:
+            train, _ = held_out.from_training(run, models.tokenizer, vote_pairs.MAX_PROMPTS, check_stop)
+            rows, left_out = _alone(run, [row for row in train if row.prompt], models.tokenizer)
+            if not rows:
+                raise CompareError("compare.pairs_prompts", run=run.id)
+            if left_out:
+                made = replace(made, notes=(*made.notes, message("compare.note.pairs_left_out", count=left_out)))
+            rows = _next_rows(rows, request.prompts, made.round)
+            seeds = 1 if settings.temperature == 0 else request.seeds
+            total = len(rows) * len(columns) * seeds
+            answers: dict[str, list[tuple[str, str]]] = {row.prompt: [] for row in rows}
+            prompts = [AnsweredPrompt(row.prompt, row.ids) for row in rows]
+            for seed in range(seeds):
+                drawn = settings.model_copy(update={"seed": (settings.seed + made.round * seeds + seed) % 2**32})
+                stores = [
+                    AnswerStore(run.path / "compare" / "pairs" / f"{made.id}-{seed}-{number}.jsonl")
+                    for number in range(len(columns))
+                ]
+                kept = sum(prompt in store for store in stores for prompt in prompts)
+                advance(kept)
+                answer_missing(models, stores, [prompts] * len(stores), drawn, stop, advance)
+                done = len(rows) * len(columns) * (seed + 1)  # a batch makes also what one of its columns had
+                for store, side in zip(stores, _sides(models, columns), strict=True):
+                    for prompt in prompts:
+                        answers[prompt.text].append((side, store[prompt].text))
+        except Stopped:
+            show(VotePairsProgress(done, total, stopped=True))
+            return
+    pairs, alike = vote_pairs.choose(answers)
+    made = replace(made, pairs=tuple(pairs), alike=alike)
+    vote_pairs.write(run, made)
+    show(VotePairsProgress(total, total, made))
+
+
+def _sides(models: LoadedColumns, columns: tuple[Column, ...]) -> list[str]:
+    return [column_id(*each, models.base_sha256) for each in zip(columns, models.hashes, strict=True)]
+
+
+def _alone(run: Run, rows: list[HeldOutRow], tokenizer: Any) -> tuple[list[HeldOutRow], int]:
+    """Return the rows whose prompt is all that the model sees, so that it can be trained on, and how many are not."""
+    try:
+        alone = held_out.from_prompts(run, [row.prompt for row in rows], tokenizer)
+    except PromptError:  # a text template with more columns than a question
+        return [], len(rows)
+    kept = [row for row, single in zip(rows, alone, strict=True) if row.ids == single.ids]
+    return kept, len(rows) - len(kept)
+
+
+def _next_rows(rows: list[HeldOutRow], count: int, skipped: int) -> list[HeldOutRow]:
+    """Return the next rows, each prompt once, in an order that does not follow the data's; from the start again."""
+    unique = list({row.prompt: row for row in rows}.values())
+    unique.sort(key=lambda row: digest("pairs", row.prompt))
+    count = min(count, len(unique))
+    return list(islice(cycle(unique), skipped * count, (skipped + 1) * count))
