@@ -20,8 +20,11 @@ from studio.model import probe
 Ids = Sequence[int]
 MAX_TEXTS_TOGETHER = 8
 """Texts of one pass, each with all its candidates."""
-MAX_DIFFERENCE = {True: 1e-4, False: 0.1}
-"""Nats a token by which a tree may differ from its candidates read alone: in float32, and in 16 bit."""
+MAX_DIFFERENCE = {True: 1e-4, False: 0.4}
+"""Nats a token by which a tree may differ from its candidates read alone: in float32, and in 16 bit.
+
+SmolLM2-135M differed by at most 0.07 in bfloat16, and by at least 1.4 where it saw the other candidates.
+"""
 _reads_trees: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 """Whether a model has read a tree right."""
 

@@ -111,10 +111,13 @@ def _percent(column: Array, base: Array, author: Array) -> Array:
 
 
 def missing_text(author: Sequence[str]) -> tuple[int, int] | None:
-    """Return how many words and answers an author still lacks for a measurement; None where there is enough text."""
-    count = sum(len(units(text)) for text in author)
-    answers = sum(bool(text.strip()) for text in author)
-    lacking = max(0, MIN_WORDS - count), max(0, MIN_ANSWERS - answers)
+    """Return how many words and answers an author still lacks for a measurement; None where there is enough text.
+
+    An answer that is given again is no more text.
+    """
+    texts = {text.strip() for text in author} - {""}
+    count = sum(len(units(text)) for text in texts)
+    lacking = max(0, MIN_WORDS - count), max(0, MIN_ANSWERS - len(texts))
     return lacking if any(lacking) else None
 
 

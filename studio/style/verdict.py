@@ -129,7 +129,8 @@ def verdict(
     else:
         more = _more_prompts(style, len(adapter.style))
         key = "undecided" if more else "undecidable"
-    if winner != "undecided" and _fits_by_chance(adapter if winner == "adapter" else prompted, base, weights, chance):
+    fits = (adapter if winner == "adapter" else prompted).fits
+    if winner != "undecided" and bootstrap.share(fits).low <= chance:
         winner, key = "undecided", f"{winner}_misses"
     made = Verdict(winner, style, fit, more, _reason(key, style, fit, more))
     return with_votes(made, votes) if votes else made
@@ -161,15 +162,6 @@ def _is_less_fluent(one: PairedScores, other: PairedScores, weights: Array) -> b
         return False
     pairs = (one.repeated, other.repeated), (one.log_perplexity, other.log_perplexity)
     return any(bootstrap.difference(*pair, weights).low > 0 for pair in pairs if all(map(len, pair)))
-
-
-def _fits_by_chance(one: PairedScores, base: PairedScores, weights: Array, chance: float) -> bool:
-    """Whether a column's answers fit their questions no better than by chance, and surely less than the base's.
-
-    Where the base's answers hardly fit either, the measure tells nothing on these prompts, and blames nobody.
-    """
-    is_above = bootstrap.share(one.fits).low > chance
-    return not is_above and bootstrap.difference(one.fits, base.fits, weights).high < 0
 
 
 def _style_difference(

@@ -84,8 +84,8 @@ def test_a_side_whose_answers_fit_by_chance_wins_nothing(percents, fits, winner,
     assert ("no better than chance" in made.reason.text()) == (winner == "undecided")
 
 
-def test_where_not_even_the_base_fits_its_questions_the_measure_blames_nobody():
-    assert judged(95, 50, adapter_fits=3 / 40, prompt_fits=4 / 40, base_fits=5 / 40).winner == "adapter"
+def test_where_not_even_the_base_fits_its_questions_nothing_is_worth_it_either():
+    assert judged(95, 50, adapter_fits=3 / 40, prompt_fits=4 / 40, base_fits=5 / 40).winner == "undecided"
 
 
 def test_an_adapter_that_is_the_base_and_fits_better_than_a_prompt_was_not_worth_it():

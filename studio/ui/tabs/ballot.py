@@ -227,7 +227,7 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
         before = VoteState(run_id, *standing)._replace(report=report_of(run_id, column_at(checkpoint, strength)))
         now = of_login(before._replace(item=None, revealed=False), request)
         if now.chosen not in now.choices:
-            warn(message(f"errors.ui.vote_{now.chosen}"), language)
+            warn(message(f"errors.ui.vote.{now.chosen}"), language)
         return render(tab, now.went_on(now.ballot()) if before.item else now, language)
 
     @shown(language)
