@@ -4,7 +4,6 @@ The form, the YAML file, `--set` and the checks are all made from `RunConfig`. A
 here; its title and its help are in the catalogues under `config.<path>`.
 """
 
-import codecs
 import copy
 import functools
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from studio import setting_text
 from studio.errors import ConfigError
@@ -40,16 +38,6 @@ class Section(BaseModel):
         return setting_text.read_scalar(value, annotation) if isinstance(value, str) else value
 
 
-ENCODINGS = (
-    "utf-8", "utf-16", "cp949", "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp1250", "cp1251", "cp1254", "koi8-r",
-    "mac_roman",
-)  # fmt: skip
-"""The usual encodings of text files, the ones that are offered; every other one that Python knows may be set too."""
-_NOT_OF_FILES = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"})
-_CONTAINED_IN = {"ascii": "utf-8", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932"}
-"""Encodings that are read as the larger one that contains them."""
-
-
 class SourceConfig(Section):
     """Where the rows come from: a data set that ships with the studio, a file, or a data set of the Hub."""
 
@@ -66,20 +54,11 @@ class SourceConfig(Section):
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, name: str | None) -> str | None:
-        """Put an encoding under the name by which it is known here (`EUC-KR` is `cp949`)."""
-        if name is None:
-            return None
-        try:
-            codec = codecs.lookup(name.strip())
-        except (LookupError, ValueError):
-            codec = None
-        if codec is None or not codec._is_text_encoding or codec.name in _NOT_OF_FILES:
-            problem = "Python knows no encoding of files by this name; usual ones: {usual}"
-            raise PydanticCustomError("encoding", problem, {"usual": ", ".join(ENCODINGS)})
-        return _CONTAINED_IN.get(codec.name, codec.name)
+        return None if name is None else setting_text.known_encoding(name)
 
 
 Role = Literal["system", "user", "assistant", "skip"]
+Method = Literal["sft", "dpo", "kto"]
 
 
 class MappingConfig(Section):
@@ -92,6 +71,9 @@ class MappingConfig(Section):
     joined: str = setting("prompt", min_length=1)
     """The name by which a text template calls the joined prompt columns."""
     completion: str | None = setting(None)
+    rejected: str | None = setting(None)
+    label: str | None = setting(None)
+    """In preference data, the column of the worse answers, or the one that says whether an answer is good."""
     system: str | None = setting(None)
     history: str | None = setting(None)
     messages: str | None = setting(None)
@@ -118,7 +100,8 @@ class MappingConfig(Section):
     @property
     def columns(self) -> list[str]:
         """The columns that it names."""
-        named = (*self.prompt, self.completion, self.system, self.history, self.messages, self.text)
+        answers = (self.completion, self.rejected, self.label)
+        named = (*self.prompt, *answers, self.system, self.history, self.messages, self.text)
         return [column for column in named if column]
 
 
@@ -189,6 +172,8 @@ class ModelConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto")
     quantization: Literal["none", "nf4", "int8"] = setting("none", basic=True)
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = setting("auto")
+    adapter: str | None = setting(None, min_length=1)
+    """The run, or the folder of an adapter, that training continues from; absent means a new adapter."""
 
 
 class LoraSettings(Section):
@@ -213,6 +198,7 @@ class LoraSettings(Section):
 class TrainConfig(Section):
     """The optimization."""
 
+    method: Method = setting("sft")
     epochs: float = setting(3.0, basic=True, gt=0, le=1000)
     max_steps: int | None = setting(None, unit="steps", ge=1)
     learning_rate: float = setting(2e-4, basic=True, gt=0)
@@ -249,6 +235,13 @@ class TrainConfig(Section):
         if self.max_steps and self.warmup_steps >= self.max_steps:
             raise Conflict("warmup_long", "train.warmup_steps", "train.max_steps")
         return self
+
+
+class PreferenceConfig(Section):
+    """Training on preferences: between two answers (`dpo`), or on answers that are good or bad (`kto`)."""
+
+    beta: float = setting(0.1, gt=0.0, le=10.0)
+    style_guard: Literal["auto", "off"] = setting("auto")
 
 
 class SamplesConfig(Section):
@@ -301,6 +294,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     lora: LoraSettings = LoraSettings()
     train: TrainConfig = TrainConfig()
+    preference: PreferenceConfig = PreferenceConfig()
     samples: SamplesConfig = SamplesConfig()
     generation: GenerationConfig = GenerationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -311,6 +305,10 @@ class RunConfig(Section):
         if self.data.validation.kind == "none" and (self.train.keep == "best" or self.train.early_stopping):
             path = "train.keep" if self.train.keep == "best" else "train.early_stopping"
             raise Conflict("no_validation", path, "data.validation.kind")
+        if self.train.method != "sft" and self.data.train_on == "all":
+            raise Conflict("preference_all", "data.train_on", "train.method")
+        if self.train.method != "sft" and self.train.neftune_alpha:
+            raise Conflict("preference_noise", "train.neftune_alpha", "train.method")
         if self.train.keep == "style" and "off" in (self.samples.mode, self.samples.meter):
             raise Conflict("no_meter", "train.keep", "samples.mode", "samples.meter")
         return self

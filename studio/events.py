@@ -55,12 +55,16 @@ class Step(_Event):
     total: int
     epoch: float
     loss: float
-    """Mean cross-entropy per trained token since the last logged step, in nats."""
+    """Mean since the last logged step: cross-entropy per trained token in nats, or the loss of preferences a row."""
     learning_rate: float
     grad_norm: float | None = None
     """Norm of the gradient before clipping."""
     tokens: int
     """Tokens seen since the start of the run, padding not counted."""
+    margin: float | None = None
+    """In training on preferences: the reward of better answers less that of worse ones."""
+    accuracy: float | None = None
+    """There, of pairs: the share whose better answer has the higher reward."""
 
 
 class Evaluated(_Event):
@@ -69,6 +73,8 @@ class Evaluated(_Event):
     type: Literal["evaluated"] = "evaluated"
     step: int
     loss: float
+    margin: float | None = None
+    accuracy: float | None = None
 
 
 class Resumed(_Event):

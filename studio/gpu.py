@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio import locks, runs
-from studio.compare.columns import CompareRequest, EvaluationRequest
+from studio.compare.columns import CompareRequest, EvaluationRequest, MixRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
 from studio.evaluate.vote_pairs import VotePairsRequest
@@ -61,9 +61,12 @@ class GpuThread:
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
     def start_run(self, config: RunConfig, *, wait: bool = False, token: str | None = None) -> Run:
-        """Create a run, and start or queue it; `token` is for downloading its model; raises DeviceError."""
+        """Create a run, and start or queue it; `token` is for downloading its model; raises StudioError."""
+        from studio.train import start_adapter
+
+        config, start = start_adapter.resolve(config)
         with self._starting_run(wait) as devices:
-            run = runs.create(config, devices)
+            run = start_adapter.create_run(config, start, devices)
             self._queue.append(_QueuedRun(run, token=token))
         self._work.release()
         return run
@@ -175,6 +178,12 @@ class GpuThread:
         from studio.generation.base_answers import answer_prompts
 
         return self.submit(Job(functools.partial(answer_prompts, request)))
+
+    def save_mix(self, request: MixRequest) -> Job:
+        """Queue the saving of a mix of adapters; its only update is a `SavedMix`."""
+        from studio.compare.mix_job import save_mix
+
+        return self.submit(Job(functools.partial(save_mix, request)))
 
     def style(self, request: StyleRequest) -> Job:
         """Queue the meter of a run; its updates are a `StyleProgress` after every batch, the last with the report."""
@@ -368,25 +377,3 @@ def shutdown() -> None:
         ended, _thread = _thread, None
     if ended is not None:
         ended.close()
-
-
-def train_along() -> None:
-    """Train as a process of rank 1 or higher; raises StudioError, which rank 0 reports."""
-    from studio.train import distributed
-
-    try:
-        path = processes.broadcast()
-    except DeviceError:  # rank 0 has ended before there was something to train
-        return
-    if path is None:
-        return
-    run = distributed.NullRunWriter(path)
-    try:
-        with processes.translate_lost_peer():
-            distributed.train_worker(run, ModelHost())
-    except Exception as error:
-        failure = as_studio_error(error)
-        if failure.key != processes.LOST_PEER:
-            log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
-            distributed.write_failure(run, failure)
-        raise failure from error

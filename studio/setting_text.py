@@ -4,6 +4,7 @@ YAML 1.1 takes `no`, `123`, `1e3` and `2026-01-01` for other things than text, a
 for the structure alone, and on the command line only where a list or a mapping is wanted.
 """
 
+import codecs
 import difflib
 from collections.abc import Mapping
 from types import NoneType, UnionType
@@ -12,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from studio import safe_yaml
 from studio.errors import ConfigError
@@ -22,6 +24,27 @@ _TYPES = ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "mer
 _KNOWN_TAGS = frozenset(_TAG + name for name in _TYPES)
 _SWITCHES = {"true": "on", "yes": "on", "false": "off", "no": "off"}
 _BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length")
+
+ENCODINGS = (
+    "utf-8", "utf-16", "cp949", "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp1250", "cp1251", "cp1254", "koi8-r",
+    "mac_roman",
+)  # fmt: skip
+"""The usual encodings of text files, the ones that are offered; every other one that Python knows may be set too."""
+_NOT_OF_FILES = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "undefined"})
+_CONTAINED_IN = {"ascii": "utf-8", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932"}
+"""Encodings that are read as the larger one that contains them."""
+
+
+def known_encoding(name: str) -> str:
+    """Return the name by which an encoding of text files is known here (`EUC-KR` is `cp949`)."""
+    try:
+        codec = codecs.lookup(name.strip())
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or not codec._is_text_encoding or codec.name in _NOT_OF_FILES:
+        problem = "Python knows no encoding of files by this name; usual ones: {usual}"
+        raise PydanticCustomError("encoding", problem, {"usual": ", ".join(ENCODINGS)})
+    return _CONTAINED_IN.get(codec.name, codec.name)
 
 
 def read_yaml(text: str) -> Any:

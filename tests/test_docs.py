@@ -1,6 +1,7 @@
 """README and docs: their commands parse and run, their figures and links hold, both languages say the same."""
 
 import importlib
+import io
 import json
 import re
 import shlex
@@ -94,7 +95,7 @@ def check_studio(arguments: list[str]) -> None:
         return
     given = parse(arguments)
     config = RunConfig()
-    if given.get("preset", "run.yaml") != "run.yaml":
+    if given.get("preset") not in (None, "run.yaml"):
         config = presets.load(given["preset"])
     if settings := given.get("settings"):
         config.with_settings(dict(parse_setting(setting) for setting in settings))
@@ -215,6 +216,7 @@ REAL = (
     "python -m studio evaluate last",
     "python -m studio pairs last",
     "python -m studio style last",
+    "python -m studio mix last",
     "python -m studio samples",
     "python -m studio runs",
     "python -m studio export last --to adapter --zip",
@@ -234,12 +236,15 @@ def test_what_needs_no_network_and_no_gpu_runs(finished_run, tiny_model, tmp_pat
     real = [list(words) for words in found if " ".join(words).startswith(REAL) and not needs_writer(words)]
     (tmp_path / "presets").symlink_to(ROOT / "presets")
     (tmp_path / "run.yaml").write_text(finished_run.config().to_yaml(), encoding="utf-8")
+    pair = {"prompt": "What is 3?", "chosen": "Aye, 3.", "rejected": "3."}
+    (tmp_path / "preferences.jsonl").write_text(json.dumps(pair) + "\n", encoding="utf-8")
     (tmp_path / "prompts.txt").write_text("What is 3?\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("kdq"))  # keys for `data review`
 
     assert len(real) > 20
     for words in real:
-        model = ["--model", str(tiny_model)] if words[3] == "data" and words[4] != "clean" else []
+        model = ["--model", str(tiny_model)] if words[3] == "data" and words[4] not in ("clean", "review") else []
         run_here([*words[3:], *model])
     assert (tmp_path / "card.png").is_file()
     assert (tmp_path / "clean.jsonl").is_file()

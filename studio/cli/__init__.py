@@ -1,19 +1,19 @@
-"""The command line: `python -m studio data|train|compare|samples|evaluate|style|export|runs|model|doctor`."""
+"""The command line: `python -m studio data|train|prefer|compare|pairs|style|mix|export|runs|model|doctor|…`."""
 
 import sys
 
 import typer
 from rich.markup import escape
 
-from studio.cli import compare, export, material, models, runs, style, training
+from studio.cli import compare, export, mixing, models, preferences, review, runs, style, training
 from studio.cli.console import LANGUAGE, err, print_messages, text
 from studio.errors import StudioError
 from studio.model import hardware
 
 app = typer.Typer(help=text("cli.help"), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for commands in (training.app, compare.app, style.app, export.app, models.machine):
+for commands in (training.app, preferences.app, compare.app, style.app, mixing.app, export.app, models.machine):
     app.add_typer(commands)
-app.add_typer(material.app, name="data")
+app.add_typer(review.app, name="data")
 app.add_typer(models.app, name="model")
 app.add_typer(runs.app, name="runs")
 

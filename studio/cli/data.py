@@ -117,6 +117,8 @@ def preview(
                 "raw": view.row,
                 "text": view.text,
                 "tokens": [list(span) for span in view.spans],
+                "rejected": [list(span) for span in view.rejected],
+                "good": view.good,
                 "trained": view.trained,
                 "ends": view.ends,
                 "problem": view.problem and view.problem.text(),
@@ -129,7 +131,13 @@ def preview(
         return
     console.print_messages(view.notes, "yellow")
     styles = {"context": "dim", "trained": "bold green", "cut": "strike red"}
-    out.print(Text.assemble(*((part, styles[label]) for part, label in view.spans)))
+    sides = [("chosen", view.spans), ("rejected", view.rejected)] if view.rejected else [("", view.spans)]
+    if view.good is not None:
+        sides = [("good" if view.good else "bad", view.spans)]
+    for side, spans in sides:
+        if side:
+            out.print(text(f"preview.side.{side}"))
+        out.print(Text.assemble(*((part, styles[label]) for part, label in spans)))
     out.print(text("cli.preview_line", tokens=view.tokens, trained=view.trained))
 
 

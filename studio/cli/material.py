@@ -14,7 +14,7 @@ from studio.errors import DataError
 
 if TYPE_CHECKING:
     from studio.material.endpoint import Cost
-    from studio.material.make import Summary
+    from studio.material.reading import Summary
     from studio.material.rewriting import Writer
 
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def make(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE…", help=text("cli.make_files"))],
     speaker: Annotated[str | None, typer.Option("--speaker", help=text("cli.make_speaker"))] = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help=text("cli.make_recipe"))] = None,
+    recipe: Annotated[list[str] | None, typer.Option("--recipe", help=text("cli.make_recipe"))] = None,
+    every_way: Annotated[bool, typer.Option("--every-way", help=text("cli.make_every_way"))] = False,
     path: Annotated[Path, typer.Option("-o", "--out", help=text("cli.out"))] = Path("rows.jsonl"),
     keep: Annotated[list[str] | None, typer.Option("--keep", help=text("cli.make_keep"))] = None,
     scrub: Annotated[bool | None, typer.Option("--scrub/--no-scrub", help=text("cli.make_scrub"))] = None,
@@ -30,7 +31,7 @@ def make(
     least: Annotated[int, typer.Option("--min-tokens", min=1, help=text("cli.make_least"))] = 16,
     most: Annotated[int, typer.Option("--max-tokens", min=16, help=text("cli.make_most"))] = 384,
     model: Model = "builtin",
-    instruction: Annotated[str | None, typer.Option("--instruction", help=text("cli.make_instruction"))] = None,
+    instruction: Annotated[list[str] | None, typer.Option("--instruction", help=text("cli.make_instruction"))] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help=text("cli.make_limit"))] = None,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help=text("cli.make_endpoint"))] = None,
     endpoint_model: Annotated[
@@ -45,25 +46,27 @@ def make(
 ) -> None:
     from studio.generation.answer_store import Stopped
     from studio.material import make as making
-    from studio.material import rewriting
     from studio.material.conversations import parse_length
     from studio.material.endpoint import ConfirmationRequired
     from studio.material.privacy import KINDS
+    from studio.material.reading import RECIPES, Request, needs_speaker, read
 
-    if recipe is not None and recipe not in making.RECIPES:
-        raise DataError("material.recipe", name=recipe[:40], names=", ".join(making.RECIPES))
+    recipes = tuple(dict.fromkeys(recipe or ()))
+    if wrong := [name for name in recipes if name not in RECIPES]:
+        raise DataError("material.recipe", name=wrong[0][:40], names=", ".join(RECIPES))
     if unknown := [kind for kind in keep or () if kind not in KINDS]:
         raise DataError("material.keep", name=unknown[0][:40], names=", ".join(KINDS))
-    asks_model = recipe in rewriting.NAMES
+    asks_model = making.asks_model(recipes)
     needs_model, needs_endpoint = instruction or limit or endpoint, endpoint_model or key_from or yes
     if (needs_model and not asks_model) or (needs_endpoint and not endpoint):
         raise DataError("endpoint.options")
     if least >= most:
         raise DataError("material.tokens", least=least, most=most)
-    request = making.Request(
+    request = Request(
         tuple(paths),
         speaker=speaker,
-        recipe=recipe,
+        recipes=recipes,
+        every_way=every_way,
         keep=frozenset(keep or ()),
         scrub=scrub,
         silence=parse_length(silence) if silence else None,
@@ -71,16 +74,16 @@ def make(
         least_tokens=least,
         most_tokens=most,
         encoding=encoding,
-        instruction=instruction,
+        instructions=_instructions(instruction or [], recipes),
         limit=limit,
     )
     writer = _writer(model, endpoint, endpoint_model, key_from, yes) if asks_model else None
     phase = "phase.rewriting" if asks_model else "phase.reading"
     try:
         with console.reading_progress(as_json, phase) as on_progress:
-            material = making.read(request, lambda share: on_progress(share / 2))
+            material = read(request, lambda share: on_progress(share / 2))
             summary = material.summary
-            if making.needs_speaker(request, material):
+            if needs_speaker(request, material):
                 path = None
             else:
                 making.make(request, path, material, lambda share: on_progress((1 + share) / 2), writer)
@@ -96,6 +99,22 @@ def make(
         _print_speakers(summary)
     else:
         _print_summary(summary, request.keep, path)
+
+
+def _instructions(given: list[str], recipes: tuple[str, ...]) -> dict[str, str]:
+    """Return what a model is asked, by recipe; where two recipes ask, each text begins with its recipe: `plain=…`."""
+    from studio.material import rewriting
+
+    asking = [name for name in recipes if name in rewriting.NAMES]
+    if len(asking) == 1 and len(given) == 1:
+        return {asking[0]: given[0].removeprefix(f"{asking[0]}=")}
+    instructions = {}
+    for each in given:
+        name, _, instruction = each.partition("=")
+        if name not in asking or not instruction:
+            raise DataError("material.instruction", text=each[:40], names=", ".join(f"{name}=" for name in asking))
+        instructions[name] = instruction
+    return instructions
 
 
 def _writer(model: str, endpoint: str | None, endpoint_model: str, key_from: str | None, yes: bool) -> "Writer":
@@ -125,7 +144,7 @@ def _as_json(summary: "Summary", path: Path | None) -> dict[str, Any]:
     return {
         "rows": summary.rows,
         "out": str(path) if path else None,
-        "recipe": summary.recipe,
+        "recipes": dict(summary.recipes),
         "formats": dict(summary.formats),
         "messages": summary.messages,
         "speakers": dict(summary.speakers.most_common()) if path is None else {},
@@ -157,6 +176,11 @@ def _print_summary(summary: "Summary", keep: frozenset[str], path: Path) -> None
 
     print_plain(text("material.written", rows=summary.rows, path=path), "green")
     print_plain(text("material.read_as", formats=", ".join(f"{name} ({n})" for name, n in summary.formats.items())))
+    if len(summary.recipes) > 1:
+        table = _table("recipe", "rows")
+        for name, count in summary.recipes.items():
+            table.add_row(text(f"material.recipes.{name}"), f"{count:,}")
+        out.print(table)
     if summary.silence:
         print_plain(summary.silence.reason)
     console.print_messages(summary.notes, "yellow")
@@ -184,6 +208,6 @@ def _table(*columns: str) -> Any:
 
     table = Table()
     for name in columns:
-        justify = "right" if name in ("count", "messages", "different") else "left"
+        justify = "right" if name in ("count", "rows", "messages", "different") else "left"
         table.add_column(text(f"material.column.{name}"), justify=justify)
     return table

@@ -116,6 +116,7 @@ def _record_as_json(record: "RunMetadata") -> dict[str, Any]:
         "differs_from_default": dict(record.from_default),
         "differs_from_preset": {path: {"run": own, "preset": its} for path, (own, its) in record.from_preset.items()},
         "changes": list(record.changes),
+        "ancestors": list(record.ancestors),
         "choices": console.choices_as_json(record.choices),
         "rests_on": {name: value for name, value in record.resolved.items() if name not in ("config", "changes")},
         "checkpoints": list(record.checkpoints),
@@ -144,6 +145,8 @@ def _show(record: "RunMetadata") -> None:
         print_plain(text("cli.damaged", file=summary.damaged), "red")
     if summary.status and summary.status.error:
         print_plain(summary.status.error, "red")
+    for one in record.ancestors:
+        print_plain(text("cli.continues", run=one["run"], name=one["name"], step=one["step"]), wrap=False)
     for path, value in record.from_default.items():
         print_plain(f"{path}: {value}")
     console.print_choices(record.choices)

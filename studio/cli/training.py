@@ -1,8 +1,10 @@
 """The commands train, resume, pause, stop and cancel."""
 
+import logging
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -12,11 +14,11 @@ from rich.progress import TextColumn, TimeRemainingColumn
 
 from studio import presets, runs
 from studio.cli import console
-from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, print_plain, text
+from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, err, out, print_plain, text
 from studio.command import format_value
 from studio.config import RunConfig
 from studio.data.encodings import decode
-from studio.errors import RunError, StudioError
+from studio.errors import ConfigError, DeviceError, RunError, StudioError
 from studio.model import processes
 from studio.runs import Run, State
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from studio.train.suggest import Advice
 
 app = typer.Typer()
+log = logging.getLogger(__name__)
 
 
 def read_config(name: str, settings: list[str] | None = None, offline_sample: bool = False) -> RunConfig:
@@ -38,13 +41,16 @@ def read_config(name: str, settings: list[str] | None = None, offline_sample: bo
 
 @app.command(help=text("cli.train"))
 def train(
-    preset: Annotated[str, typer.Argument(help=text("cli.preset"))] = presets.QUICKSTART,
+    preset: Annotated[str | None, typer.Argument(help=text("cli.preset"))] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help=text("cli.set"))] = None,
     offline_sample: Annotated[bool, typer.Option("--offline-sample", help=text("cli.offline_sample"))] = False,
     wait: Annotated[bool, typer.Option("--wait", help=text("cli.wait"))] = False,
     check: Annotated[bool, typer.Option("--check", help=text("cli.check"))] = False,
     measure: Annotated[bool, typer.Option("--measure", help=text("cli.measure"))] = False,
     suggest: Annotated[bool, typer.Option("--suggest", help=text("cli.suggest"))] = False,
+    openai_job: Annotated[Path | None, typer.Option("--openai-job", help=text("cli.openai_job"))] = None,
+    training_file: Annotated[Path | None, typer.Option("--training-file", help=text("cli.training_file"))] = None,
+    validation_file: Annotated[Path | None, typer.Option("--validation-file", help=text("cli.validation_file"))] = None,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
@@ -53,7 +59,14 @@ def train(
         raise RunError("run.measured_alone")
     if _follows_rank_zero(trains=not check):
         return
-    config = read_config(preset, settings, offline_sample)
+    if openai_job:
+        if preset or offline_sample:
+            raise ConfigError("config.job_alone")
+        config = _read_job(openai_job, training_file, validation_file, settings, as_json)
+    elif training_file or validation_file:
+        raise ConfigError("config.files_of_job")
+    else:
+        config = read_config(preset or presets.QUICKSTART, settings, offline_sample)
     advice = show_advice(config, as_json) if suggest else None
     if advice:
         config = config.with_settings(advice.settings())
@@ -63,10 +76,25 @@ def train(
         run_to_end(_start(lambda: gpu.thread().start_run(config, wait=wait), config), as_json, advice)
 
 
+def _read_job(
+    path: Path, training_file: Path | None, validation_file: Path | None, settings: list[str] | None, quiet: bool
+) -> RunConfig:
+    """Return the config of a fine-tuning job of OpenAI, with `--set` applied, and print what has become of it."""
+    from studio import gpu
+    from studio.train import openai_job
+
+    with console.reading_progress(quiet) as on_progress:
+        free = gpu.thread().free_memory()
+        changes = console.parse_settings(settings)
+        recipe = openai_job.to_recipe(path, training_file, validation_file, changes, free, on_progress)
+    if not quiet:
+        console.print_messages(recipe.lines)
+        _print_advice(recipe.advice)
+    return recipe.config
+
+
 def _follows_rank_zero(*, trains: bool = True) -> bool:
     """Train in a process of rank above zero: rank zero prints the progress and handles signals. False in rank zero."""
-    from studio import gpu
-
     if processes.launched():
         processes.join()
     if processes.is_main_process():
@@ -76,12 +104,36 @@ def _follows_rank_zero(*, trains: bool = True) -> bool:
     if not trains:
         return True
     try:
-        gpu.train_along()
+        _train_along()
     except StudioError as error:
         print_plain(text("cli.along", number=processes.rank() + 1, told=error.text(LANGUAGE)), console=err)
         os._exit(1)  # the libraries would wait for processes that have ended
     processes.leave()
     return True
+
+
+def _train_along() -> None:
+    """Train as a process of rank 1 or higher; raises StudioError, which rank 0 reports."""
+    from studio.job import as_studio_error
+    from studio.model.adapter import ModelHost
+    from studio.train import distributed
+
+    try:
+        path = processes.broadcast()
+    except DeviceError:  # rank 0 has ended before there was something to train
+        return
+    if path is None:
+        return
+    run = distributed.NullRunWriter(path)
+    try:
+        with processes.translate_lost_peer():
+            distributed.train_worker(run, ModelHost())
+    except Exception as error:
+        failure = as_studio_error(error)
+        if failure.key != processes.LOST_PEER:
+            log.error("process %s of run %s failed\n%s", processes.rank() + 1, run.id, traceback.format_exc())
+            distributed.write_failure(run, failure)
+        raise failure from error
 
 
 def _start(start: Callable[[], Run], config: RunConfig) -> Run:
@@ -103,16 +155,19 @@ def show_advice(config: RunConfig, quiet: bool) -> "Advice":
 
     with console.reading_progress(quiet) as on_progress:
         advice = suggest.suggest(config, gpu.thread().free_memory(), on_progress)
-    if quiet:
-        return advice
+    if not quiet:
+        _print_advice(advice)
+        if not advice.suggestions:
+            out.print(text("suggest.nothing"))
+    return advice
+
+
+def _print_advice(advice: "Advice") -> None:
     print_plain(" ".join(fact.text(LANGUAGE) for fact in advice.read))
     for suggestion in advice.suggestions:
         path, before, value = suggestion.path, suggestion.before, suggestion.value
         print_plain(f"{path}: {before} → {value}. {suggestion.reason.text(LANGUAGE)}")
-    if not advice.suggestions:
-        out.print(text("suggest.nothing"))
     console.print_messages(advice.warnings, "yellow")
-    return advice
 
 
 def _advice_json(advice: "Advice | None") -> dict[str, Any]:
@@ -206,6 +261,22 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
     if state not in (State.FINISHED, State.STOPPED, State.PAUSED):
         raise typer.Exit(1)
     processes.leave()
+
+
+@app.command("continue", help=text("cli.continue"))
+def continue_run(
+    run_id: RunId = "last",
+    settings: Settings = None,
+    wait: Annotated[bool, typer.Option("--wait", help=text("cli.wait"))] = False,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+
+    if _follows_rank_zero():
+        return
+    run = runs.find(run_id)
+    config = run.config().with_settings({"model.adapter": run.id, **console.parse_settings(settings)})
+    run_to_end(_start(lambda: gpu.thread().start_run(config, wait=wait), config), as_json)
 
 
 @app.command(help=text("cli.resume"))

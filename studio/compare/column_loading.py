@@ -1,5 +1,6 @@
 """Load the models of all columns onto the device, and unload them afterwards."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from studio.errors import CompareError, StudioError
 from studio.files import sha256
 from studio.generation.generate import BASE_MODEL, ModelSet, use_adapter
 from studio.i18n import Message, message
+from studio.journal import digest
 from studio.model import (
     adapter_files,
+    adapter_mix,
     compatibility,
     hub_adapters,
     load,
@@ -50,15 +53,16 @@ class AdapterSource:
 class LoadedColumns(ModelSet):
     """The models of all columns, with what the proof of a comparison needs."""
 
-    sources: tuple[AdapterSource | None, ...]
-    """None for the base."""
+    sources: tuple[tuple[AdapterSource, ...], ...]
+    """Of each column: none for the base, one for an adapter, several for a mix."""
     hashes: tuple[str | None, ...]
-    """SHA-256 of each adapter: of its file, or of its weights in memory while it is trained."""
+    """SHA-256 of each adapter: of its file, or of its weights in memory while it is trained; of a mix, of what it is
+    made of. None for the base."""
     base_sha256: str
     probe: Probe
     notes: tuple[Message, ...]
-    fits: tuple[Compatibility | None, ...]
-    """How it is known of each column's adapter that it was made for this base; None for the base."""
+    fits: tuple[tuple[Compatibility, ...], ...]
+    """How it is known of each of `sources` that it was made for this base."""
 
     @property
     def unproven(self) -> tuple[Message, ...]:
@@ -66,8 +70,9 @@ class LoadedColumns(ModelSet):
         keys = {"shapes": "compare.unproven.base", "vouched": "compare.unproven.vouched"}
         return tuple(
             message(keys[fit.known], number=number, made_for=fit.made_for)
-            for number, fit in enumerate(self.fits, 1)
-            if fit and fit.known in keys
+            for number, fits in enumerate(self.fits, 1)
+            for fit in fits
+            if fit.known in keys
         )
 
 
@@ -80,30 +85,37 @@ def load_columns(
         raise CompareError("compare.training_other", run=training.id)
     if training is not None and host.adapter != run.id:
         raise CompareError("compare.not_yet", run=run.id)
-    sources = [None if column.is_base else find_adapter(run, column, training) for column in columns]
+    sources = [
+        () if column.is_base else tuple(find_adapter(run, part, training) for part in column.parts)
+        for column in columns
+    ]
     located = host.loaded.located if training is not None and host.loaded else load.require(config.model)
-    fits = [source and _check_compatibility(source, located) for source in sources]  # before anything is loaded
+    # before anything is loaded
+    fits = [tuple(_check_compatibility(source, located) for source in each) for each in sources]
+    for column, each in zip(columns, fits, strict=True):
+        _require_mixable(column, each)
     if training is None:
         host.base(config.model, located)
     loaded = host.loaded
     loaded_before = set(host.peft.peft_config) if host.peft is not None else set()
     aliases: list[str] = []
     names: list[str] = []
+    used: set[str] = set()
     try:
         for fit, column in zip(fits, columns, strict=True):
-            if fit is None:
+            if not fit:
                 names.append(BASE_MODEL)
                 continue
-            name = TUNED if fit.saved is None else host.load_adapter(fit.saved, fit.made_for)
-            if column.strength != 1:  # the adapter itself may be another column
+            name, strength = _load(host, fit, column, used)
+            if strength != 1:  # the adapter itself may be another column
                 alias = f"{name}~{len(aliases)}"
-                multi_adapter.add_alias(host.peft, name, alias, column.strength)
+                multi_adapter.add_alias(host.peft, name, alias, strength)
                 aliases.append(alias)
                 name = alias
             names.append(name)
         model = loaded.model if host.peft is None else host.peft
         obstacle = _batching_obstacle(model, names, loaded.tokenizer.pad_token_id)
-        notes = [*(source.note for source in sources if source), obstacle]
+        notes = [*(source.note for each in sources for source in each), obstacle]
         yield LoadedColumns(
             model=model,
             tokenizer=loaded.tokenizer,
@@ -111,11 +123,7 @@ def load_columns(
             names=tuple(names),
             mixes=not obstacle and host.peft is not None and set(names) != {BASE_MODEL},
             sources=tuple(sources),
-            hashes=tuple(
-                source
-                and (sha256(source.folder / WEIGHTS) if source.folder else multi_adapter.fingerprint(model, TUNED))
-                for source in sources
-            ),
+            hashes=tuple(_hash(column, each, model) for column, each in zip(columns, sources, strict=True)),
             base_sha256=str(loaded.located.identity["weights"]),
             probe=host.probe,
             notes=tuple(note for number, note in enumerate(notes) if note and note not in notes[:number]),
@@ -124,10 +132,55 @@ def load_columns(
     finally:
         if host.peft is not None:
             multi_adapter.remove_batch_hooks(host.peft)
-            used = {name.partition("~")[0] for name in names} & set(host.peft.peft_config)
+            used &= set(host.peft.peft_config)
             # what was used is likely to be used again
             kept = loaded_before if training is not None or not used else used
             multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
+
+
+def _load(host: ModelHost, fits: Sequence[Compatibility], column: Column, used: set[str]) -> tuple[str, float]:
+    """Load a column's adapter, or mix it; return its name in the PEFT model, which is added to `used`, and strength."""
+    names = [TUNED if fit.saved is None else host.load_adapter(fit.saved, fit.made_for) for fit in fits]
+    used |= set(names)
+    if column.mix is None:
+        return names[0], column.strength
+    weights = [weight for _, weight in column.mix.taking_part]
+    if len(names) == 1:
+        return names[0], column.strength * weights[0]
+    combination, density = column.mix.combination, column.mix.density
+    name = f"mix-{digest(json.dumps([names, weights, combination, density]))[:24]}"
+    if name not in host.peft.peft_config:
+        adapter_mix.add(host.peft, names, weights, combination, density, name)
+    used.add(name)
+    return name, column.strength
+
+
+def _require_mixable(column: Column, fits: Sequence[Compatibility]) -> None:
+    if len(fits) < 2:
+        return
+    if any(fit.saved is None for fit in fits):
+        raise CompareError("compare.mix.training")
+    adapter_mix.require_mixable([fit.saved for fit in fits if fit.saved], column.mix.combination)
+
+
+def _hash(column: Column, sources: Sequence[AdapterSource], model: Any) -> str | None:
+    """Return a hash of what a column's adapter is made of; None for the base."""
+    hashes = [
+        sha256(source.folder / WEIGHTS) if source.folder else multi_adapter.fingerprint(model, TUNED)
+        for source in sources
+    ]
+    return column_hash(column, hashes)
+
+
+def column_hash(column: Column, hashes: Sequence[str]) -> str | None:
+    """Return the hash of a column's adapter, given those of the adapters that take part; None for the base."""
+    if column.mix is None or not hashes:
+        return hashes[0] if hashes else None
+    weights = [weight for _, weight in column.mix.taking_part]
+    if weights == [1.0]:  # it is that adapter
+        return hashes[0]
+    how = (column.mix.combination, column.mix.density) if len(hashes) > 1 else ()
+    return digest(json.dumps([list(hashes), weights, *how]))
 
 
 def _check_compatibility(source: AdapterSource, located: Located) -> Compatibility:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from studio.compare import mixes
+from studio.compare.mixes import Mix
 from studio.config import GenerationConfig
 from studio.data.conversation import Turn
 from studio.errors import CompareError
@@ -28,7 +30,8 @@ class Column:
     kind: Literal["base", "adapter"] = "adapter"
     adapter: str = NOW
     """`now`, a checkpoint of the run (`step-000100`), the id of another run, a folder, or one from outside: the id of
-    an adapter on the Hub (`owner/name@revision`), or the name of an uploaded one (`upload:…`)."""
+    an adapter on the Hub (`owner/name@revision`), or the name of an uploaded one (`upload:…`); or a mix of such
+    (`mix:…`, see `mixes`)."""
     system: str | None = None
     """A system prompt of this column's own; None takes the run's."""
     shots: tuple[Turn, ...] = ()
@@ -46,11 +49,22 @@ class Column:
             raise CompareError("compare.strength", strength=f"{100 * self.strength:g}", most=f"{100 * MAX_STRENGTH:g}")
         if [turn.role for turn in self.shots] != ["user", "assistant"] * (len(self.shots) // 2):
             raise CompareError("compare.shots")
+        self.mix  # noqa: B018 (raises for one that cannot be)
 
     @property
     def is_base(self) -> bool:
-        """Whether the base answers: by its kind, or since the adapter's strength is 0."""
-        return self.kind == "base" or self.strength == 0
+        """Whether the base answers: by its kind, or since the adapter's strength is 0, or all weights of a mix."""
+        return self.kind == "base" or self.strength == 0 or (self.mix is not None and not self.mix.taking_part)
+
+    @property
+    def mix(self) -> Mix | None:
+        """The mix of adapters; None for a single one."""
+        return mixes.parse(self.adapter) if self.kind == "adapter" and self.adapter.startswith(mixes.PREFIX) else None
+
+    @property
+    def parts(self) -> tuple["Column", ...]:
+        """The adapters that take part in a mix, at their full strength; else the column itself."""
+        return tuple(Column(adapter=name) for name, _ in self.mix.taking_part) if self.mix else (self,)
 
     @property
     def is_plain(self) -> bool:
@@ -78,6 +92,9 @@ class Column:
             title = text("compare.column.now", language)
             if self.at_step is not None:
                 title = text("compare.column.at_step", language, title=title, step=self.at_step)
+        elif mix := self.mix:
+            parts = [f"{Column(adapter=name).title(language)} {100 * weight:g} %" for name, weight in mix.parts]
+            title = text("compare.column.mix", language, parts=" + ".join(parts), combination=mix.combination)
         elif self.step is not None:
             title = text("compare.column.step", language, step=self.step)
         elif self.adapter.startswith(uploaded_adapters.PREFIX):
@@ -114,6 +131,8 @@ def parse_column(named: str, strength: float = 1.0) -> Column:
     """Return the column called `base`, `now`, `step-000100` (or its number), or as `Column.adapter` names others."""
     if named == "base":
         return BASE
+    if named.startswith(mixes.PREFIX):
+        named = str(mixes.parse(named))
     return Column("adapter", f"step-{int(named):06}" if named.isdecimal() else named, strength=strength)
 
 
@@ -167,3 +186,15 @@ class EvaluationRequest:
     """None takes the run's own settings."""
     forgetting: bool = True
     """Whether to answer the ordinary questions too."""
+
+
+@dataclass(frozen=True)
+class MixRequest:
+    """A mix to save."""
+
+    run_id: str
+    """The run whose base it is for."""
+    column: Column
+    """A column that names a mix; its strength becomes part of the weights."""
+    out: Path | None = None
+    """An empty or new folder; None keeps the mix with the uploaded adapters."""

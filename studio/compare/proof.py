@@ -1,7 +1,7 @@
 """The proof of a comparison: hashes and measurements that show that base and adapters are what they claim to be."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -16,7 +16,7 @@ from studio.errors import StudioError
 from studio.generation.generate import BASE_MODEL, PromptBatchItem
 from studio.i18n import Message, message
 from studio.model import probe
-from studio.model.compatibility import Evidence
+from studio.model.compatibility import EVIDENCE, Evidence
 
 SAME_PROBABILITY = 1e-6
 """Probabilities that differ by less come from one model: float32 rounds to about 1e-7."""
@@ -46,7 +46,8 @@ class Proof:
     template_as_trained: bool | None
     """Whether the prompts have the tokens that they had in training; None where the adapter does not say so."""
     made_for: tuple[Evidence | None, ...] = ()
-    """How it is known of each column's adapter that it was made for this base; None for the base."""
+    """How it is known of each column's adapter that it was made for this base, of a mix the weakest of its adapters;
+    None for the base."""
     problems: tuple[Message, ...] = ()
     """What is wrong; empty when verified."""
     unproven: tuple[Message, ...] = ()
@@ -77,9 +78,9 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
         if differs is not None and differs <= max(SAME_PROBABILITY, 2 * recorded.chance):
             problems.append(message("compare.wrong.same", first=first_column + 1, second=second_column + 1))
     as_trained = {
-        number: _matches_training_template(request, source, items, number)
-        for number, source in enumerate(columns.sources)
-        if source and request.columns[number].is_plain
+        number: _all(_matches_training_template(request, source, items, number) for source in sources)
+        for number, sources in enumerate(columns.sources)
+        if sources and request.columns[number].is_plain
     }
     for number, verdict in as_trained.items():
         if verdict is False:
@@ -89,8 +90,9 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
     adapters = enumerate(zip(columns.fits, columns.sources, request.columns, strict=True), 1)
     other_templates = [
         message("compare.unproven.template", number=number)
-        for number, (fit, source, column) in adapters
-        if source is not None and source.run is None and column.is_plain and fit and fit.saved
+        for number, (fits, sources, column) in adapters
+        for fit, source in zip(fits, sources, strict=True)
+        if source.run is None and column.is_plain and fit.saved
         if fit.saved.template is not None and fit.saved.template.strip() != base_template
     ]
     prompts = [repr([list(item.ids[number]) for item in items]) for number in range(len(columns.names))]
@@ -103,11 +105,17 @@ def prove(request: CompareRequest, columns: LoadedColumns, items: Sequence[Promp
         base_difference=difference,
         tolerance=recorded.tolerance,
         sides_differ=min((value for value in differences.values() if value is not None), default=0.0),
-        template_as_trained=None if None in as_trained.values() else all(as_trained.values()),
-        made_for=tuple(fit and fit.known for fit in columns.fits),
+        template_as_trained=_all(as_trained.values()),
+        made_for=tuple(max((fit.known for fit in fits), key=EVIDENCE.index, default=None) for fits in columns.fits),
         problems=tuple(problems),
         unproven=(*columns.unproven, *other_templates),
     )
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    """Return whether all are true; None where one is not known and none is false."""
+    known = list(verdicts)
+    return False if False in known else None if None in known else True
 
 
 def _probe_logits(columns: LoadedColumns, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:

@@ -23,7 +23,7 @@ def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share:
         usable = {int(number) for number in prepare.inspect(config, on_progress).row_numbers}
     except ModelError:  # without tokens, only what the rows alone show
         usable = None
-    data, mapping = config.data, prepare.mapping(config.data).mapping
+    data, mapping = config.data, prepare.mapping(config.data, config.train.method).mapping
     table, group = prepare.table(data), data.validation.group
     draft = path.with_name(f".{path.name}.draft")
     written = 0
@@ -35,7 +35,7 @@ def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share:
                 turns = scan.conversation_of(row, data, mapping).turns
             except RowProblem:
                 continue
-            if mapping.shape == "messages":
+            if mapping.shape == "messages" and not mapping.rejected:
                 messages = [
                     {"role": turn.role, "content": turn.content} | ({} if turn.trained else {"weight": 0})
                     for turn in turns

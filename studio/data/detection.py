@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from studio.config import MappingConfig
+from studio.config import MappingConfig, Method
 from studio.data import first_rows
 from studio.data.conversation import parsed
 from studio.data.first_rows import FirstRows, are_classes, as_setting, is_readable, is_tagged, is_texts, roles_of
@@ -35,9 +35,26 @@ class Detection:
     reason: Message
 
 
-def detect(table: Table) -> Detection:
-    """Find the shape of a table; raises DataError that names what is not understood."""
+def detect(table: Table, method: Method = "sft") -> Detection:
+    """Find the shape of a table, as a method of training reads it; raises DataError that names what is not understood.
+
+    For preferences, the mapping also names the column of the worse answers, or that of the labels.
+    """
     shapes = _Shapes(table)
+    if method == "sft":
+        return _detect(shapes)
+    names = COLUMNS.rejected if method == "dpo" else COLUMNS.verdict
+    column = shapes.first(names)
+    if column is None:
+        raise DataError(f"data.no_preference.{method}", columns=listed(list(shapes.top)), names=listed(names[:4]))
+    detected = _detect(shapes)
+    if detected.mapping.shape == "text":
+        raise DataError("data.no_preference.text", column=detected.mapping.text)
+    mapping = detected.mapping.model_copy(update={"rejected" if method == "dpo" else "label": column})
+    return Detection(mapping, message(f"data.found.{method}", reason=detected.reason, column=column))
+
+
+def _detect(shapes: "_Shapes") -> Detection:
     first_rows.refuse_single_messages(shapes)
     candidates = [shape for shape in (shapes.chat(), shapes.pair(), shapes.texts(), shapes.tagged()) if shape]
     rows = [len(shapes.cells(shape.mapping.messages or shape.mapping.completion or "")) for shape in candidates]

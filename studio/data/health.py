@@ -23,10 +23,11 @@ FIX_OF = {
 """The setting under `data.fixes` that fixes a kind of problem."""
 _USED = {
     "answer_cut", "answer_lost", "cell_without_column", "duplicate", "empty_turn", "extra_answers", "extra_entries",
-    "few_rows", "foreign_marks", "half_letter", "joined", "joined_system", "leak", "marked_turn", "media",
-    "mixed_speech", "names", "near_duplicate", "not_a_number", "other_prompt", "own_end", "question_lost",
-    "ready_made", "reasoning", "reasoning_lost", "refusal", "special_text", "system_lost", "tool_calls",
-    "tool_definitions", "turns_dropped", "two_systems", "unanswered", "unreadable_cell", "weights",
+    "few_preferences", "few_rows", "foreign_marks", "half_letter", "joined", "joined_system", "leak",
+    "longer_preferred", "marked_turn", "media", "mixed_speech", "names", "near_duplicate", "not_a_number",
+    "one_verdict", "other_prompt", "own_end", "question_lost", "ready_made", "reasoning", "reasoning_lost", "refusal",
+    "shorter_preferred", "special_text", "system_lost", "tool_calls", "tool_definitions", "turns_dropped",
+    "two_systems", "unanswered", "unreadable_cell", "weights",
 }  # fmt: skip
 """Rows with these problems are used all the same, unless they are fixed."""
 

@@ -84,6 +84,14 @@ def _is_rejected_inside(marks: Mapping[str, Any]) -> bool:
     return bool(responses) and all(_is_rejected(in_lower_case(entry, ROW_COLUMNS)) for entry in responses)
 
 
+def is_good(value: Any) -> bool | None:
+    """Whether a verdict on an answer says that it is good; None for what is no verdict. -1 is bad, as 0 is."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in _FLAGS["good"] or word in _FLAGS["bad"]:
+        return word in _FLAGS["good"]
+    return False if number(value) == -1 else _flag(value)
+
+
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
     entries = value if isinstance(value, list) else [value]
     yield from (entry for entry in entries if isinstance(entry, Mapping))

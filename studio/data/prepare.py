@@ -12,14 +12,14 @@ from typing import Any
 import numpy
 
 from studio import runs
-from studio.config import ANSWER, QUESTION, DataConfig, MappingConfig, RunConfig, SourceConfig
+from studio.config import ANSWER, QUESTION, DataConfig, MappingConfig, Method, RunConfig, SourceConfig
 from studio.data import prompt, scan, source
 from studio.data.conversation import RowProblem, Turn
 from studio.data.detection import Detection, detect
 from studio.data.health import Report, problem
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress
-from studio.data.rows import check_mapping
+from studio.data.rows import check_mapping, is_good
 from studio.data.scan import ProblemCount, ScanResult
 from studio.data.source import Table
 from studio.data.tokens import Rendering
@@ -30,10 +30,21 @@ from studio.model.hardware import precision
 from studio.model.limits import within_positions
 from studio.model.load import load_tokenizer, locate
 
+TRAINED_COLUMNS: dict[Method, tuple[str, ...]] = {
+    "sft": ("input_ids", "labels"),
+    "dpo": ("input_ids", "labels", "rejected_ids", "rejected_labels"),
+    "kto": ("input_ids", "labels", "good"),
+}
+"""What a method of training reads of a row; the better answer of a pair stands where the only one does."""
+MIN_PREFERENCES = 20
+"""Pairs, or judged answers, below which the report says that they are few."""
+LENGTH_BIAS = 0.7
+"""Share of the pairs whose better answer is the longer one (or the shorter one) from which the report says so."""
+
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The rows of a run, tokenized and split. The datasets have the columns `input_ids` and `labels`."""
+    """The rows of a run, tokenized and split. The datasets have the columns of `TRAINED_COLUMNS`."""
 
     report: Report
     train: Any
@@ -51,7 +62,7 @@ class PreparedData:
         digest = hashlib.sha256()
         for part in (self.train, self.validation):
             for batch in part.with_format("arrow").iter(1000) if part is not None else ():
-                for name in ("input_ids", "labels"):
+                for name in part.column_names:
                     digest.update(repr(batch[name].to_pylist()).encode())
             digest.update(b"|")
         return digest.hexdigest()
@@ -68,11 +79,13 @@ def _table(path: Any, chosen: SourceConfig, changed: int, size: int) -> Table:
     return source.open_file(path, chosen)
 
 
-def mapping(data: DataConfig) -> Detection:
-    """Return the mapping of the settings, or the one that is detected; raises DataError."""
+def mapping(data: DataConfig, method: Method = "sft") -> Detection:
+    """Return the mapping of the settings, or the one that is detected for a method of training; raises DataError."""
     opened = table(data)
     if data.mapping is None:
-        return detect(opened)
+        return detect(opened, method)
+    if (missing := {"dpo": "rejected", "kto": "label"}.get(method)) and not getattr(data.mapping, missing):
+        raise DataError(f"data.no_preference.mapped.{method}")
     check_mapping(data.mapping, opened.names)
     return Detection(data.mapping, message("data.found.chosen"))
 
@@ -174,12 +187,12 @@ def tokenize_and_split(
     for chat templates that write one. Raises PromptError when the settings do not fit.
     """
     config = within_positions(config)
-    data, fixes = config.data, config.data.fixes
-    detected = mapping(data)
+    data, fixes, method = method_data(config), config.data.fixes, config.train.method
+    detected = mapping(data, method)
     render = renderer(config, tokenizer, detected.mapping, today)
 
     def tokenized(data: DataConfig) -> ScanResult:
-        return scan.scan(table(data), data, detected.mapping, render, tokenizer, on_progress, today)
+        return scan.scan(table(data), data, detected.mapping, render, tokenizer, on_progress, today, method)
 
     scanned = tokenized(data)
     own = validation_source(data)
@@ -197,6 +210,10 @@ def tokenize_and_split(
     _, first, inverse = numpy.unique(hashes, return_index=True, return_inverse=True)
     repeated = usable & (first[inverse] != numpy.arange(len(hashes)))
     near = usable & numpy.isin(numbers, scanned.near)
+    if method != "sft":
+        opposed = usable & numpy.isin(hashes, column(rows, "opposite")[usable])
+        count("contradiction", numpy.flatnonzero(opposed))
+        usable &= ~opposed
     count("duplicate", numpy.flatnonzero(repeated))
     count("near_duplicate", numpy.flatnonzero(near))
     for fix, where in (("drop_cut", lengths > data.max_length), ("deduplicate", repeated), ("near_deduplicate", near)):
@@ -211,6 +228,7 @@ def tokenize_and_split(
         train, validation = train[left], train[held]
         if not held:
             counts["few_rows"] = ProblemCount(1)
+    counts |= {kind: ProblemCount(number) for kind, number in _preference_problems(rows, train, method).items()}
     leaks = numpy.isin(hashes[train], column(held_out, "hash")[validation])
     count("leak", train[leaks])
     if "remove_leaks" in fixes:
@@ -233,7 +251,7 @@ def tokenize_and_split(
     )
     if not len(train):
         report.blocks.append(_nothing_to_train(report).message)
-    columns = ["input_ids", "labels"]
+    columns = list(TRAINED_COLUMNS[method])
     return PreparedData(
         report,
         rows.select(train).select_columns(columns),
@@ -242,6 +260,28 @@ def tokenize_and_split(
         tuple(column(held_out, "number")[validation].tolist()),
         min(int(lengths[train].max(initial=0)), data.max_length),
     )
+
+
+def method_data(config: RunConfig) -> DataConfig:
+    """Return the settings of the data as the method of training reads them: of preferences, the last answers count."""
+    return config.data if config.train.method == "sft" else config.data.model_copy(update={"turns": "last"})
+
+
+def _preference_problems(rows: Any, train: Any, method: Method) -> dict[str, int]:
+    """Return what is to be said of training preferences as a whole, each kind of problem with a count of rows."""
+    problems: dict[str, int] = {}
+    if method == "sft" or not len(train):
+        return problems
+    if len(train) < MIN_PREFERENCES:
+        problems["few_preferences"] = len(train)
+    if method == "kto":
+        good = int(column(rows, "good")[train].sum())
+        return problems | ({} if 0 < good < len(train) else {"one_verdict": len(train)})
+    better, worse = column(rows, "trained")[train], column(rows, "rejected_trained")[train]
+    longer, shorter = int((better > worse).sum()), int((better < worse).sum())
+    if max(longer, shorter) >= LENGTH_BIAS * len(train):
+        problems["longer_preferred" if longer > shorter else "shorter_preferred"] = max(longer, shorter)
+    return problems
 
 
 def _nothing_to_train(report: Report) -> DataError:
@@ -288,7 +328,8 @@ def column(rows: Any, name: str) -> Any:
 
 
 def _inspect_rows(config: RunConfig, on_progress: OnProgress) -> Report:
-    data, detected = config.data, mapping(config.data)
+    data, method = method_data(config), config.train.method
+    detected = mapping(data, method)
     total = table(data).index(on_progress)
     counts: defaultdict[str, ProblemCount] = defaultdict(ProblemCount)
     left_out = 0
@@ -296,6 +337,10 @@ def _inspect_rows(config: RunConfig, on_progress: OnProgress) -> Report:
         try:
             for kind in scan.conversation_of(row, data, detected.mapping).notes:
                 counts[kind].add(number, row)
+            if method == "dpo":
+                scan.worse_conversation(row, data, detected.mapping)
+            elif method == "kto":
+                is_good(row, detected.mapping)
         except RowProblem as wrong:
             counts[wrong.kind].add(number, row, wrong.names)
             left_out += 1

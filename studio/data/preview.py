@@ -7,6 +7,7 @@ from studio.data import prepare, scan, tokens
 from studio.data.conversation import RowProblem
 from studio.data.health import Problem
 from studio.data.readers.base import BadRow, Row
+from studio.data.rows import is_good
 from studio.i18n import Message, message
 from studio.model.limits import within_positions
 from studio.model.load import load_tokenizer
@@ -31,6 +32,10 @@ class Preview:
     """Why the row is left out, if it is; then there are no spans."""
     notes: tuple[Message, ...] = ()
     """Its problems, although it is used."""
+    rejected: tuple[tuple[str, str], ...] = ()
+    """The worse answer of a pair, as `spans` has the better one; empty for other rows."""
+    good: bool | None = None
+    """Whether the answer is good, where the row says so to train on it."""
 
 
 def preview_row(config: RunConfig, row: int) -> Preview:
@@ -45,16 +50,19 @@ def preview_row(config: RunConfig, row: int) -> Preview:
     row = row % count if count else row
     raw = opened.row(row)
     tokenizer = load_tokenizer(config.model)
-    chosen = prepare.mapping(config.data).mapping
+    data, method = prepare.method_data(config), config.train.method
+    chosen = prepare.mapping(data, method).mapping
     row_text = {"": scan.writable(raw.text)} if isinstance(raw, BadRow) else raw
     try:
-        conversation = scan.conversation_of(raw, config.data, chosen)
         renderer = prepare.renderer(config, tokenizer, chosen)
-        rendering = scan.render_row(raw, conversation.turns, config.data, chosen, renderer)
+        conversation, renderings = scan.render_answers(raw, data, chosen, renderer, method)
+        good = is_good(raw, chosen) if method == "kto" else None
     except RowProblem as wrong:
         return Preview(row_text, [], 0, 0, False, count, problem=_problem_of(wrong, row, count))
-    labelled = tokens.tokenize([rendering.segments], tokenizer, config.data.max_length, config.data.train_on)[0]
-    notes = dict.fromkeys((*conversation.notes, *rendering.notes, *(["joined"] if labelled.joined else [])))
+    segments = [rendering.segments for rendering in renderings]
+    labelled, *worse = tokens.tokenize(segments, tokenizer, data.max_length, data.train_on)
+    rendering_notes = [note for rendering in renderings for note in rendering.notes]
+    notes = dict.fromkeys((*conversation.notes, *rendering_notes, *(["joined"] if labelled.joined else [])))
     return Preview(
         row=row_text,
         spans=tokens.spans(labelled, tokenizer),
@@ -62,7 +70,9 @@ def preview_row(config: RunConfig, row: int) -> Preview:
         trained=labelled.trained,
         ends=tokens.ends_by_itself(labelled, tokenizer, tokens.stop_ids(tokenizer)),
         rows=count,
-        text=rendering.text,
+        text=renderings[0].text,
+        rejected=tuple(span for each in worse for span in tokens.spans(each, tokenizer)),
+        good=good,
         notes=(*_not_used(config, count, row), *(_problem_of(RowProblem(kind), row, count) for kind in notes)),
     )
 

@@ -23,6 +23,8 @@ WRITERS = ("base", "endpoint")
 """What wrote the prompts of the recipes `plain` and `question`."""
 OTHER = "other"
 _KINDS = {"recipe": RECIPES, "format": FORMATS, "writer": WRITERS}
+JUDGEMENTS = ("judged_by", "answer_column", "rejected_column")
+"""Columns of rows that votes and readings were made into: the kind of judgement, and what gave the answers."""
 DROPPED = (
     "pair_empty", "pair_cut", "pair_length", "pair_copied", "pair_meaning", "pair_repeated",
 )  # fmt: skip
@@ -86,6 +88,21 @@ def count(table: Table, numbers: Iterable[int]) -> dict[str, Any] | None:
         "dropped": dropped if isinstance(dropped, int) else 0,
         "filtered": sum(filtered.values()) if isinstance(filtered, dict) else 0,
     }
+
+
+def count_judgements(table: Table, numbers: Iterable[int]) -> dict[str, Any] | None:
+    """Return what judged the rows with these numbers (from 1), and which columns had given their answers.
+
+    None for rows that no votes or readings on a run were made into.
+    """
+    if not any(isinstance(row, Mapping) and "judged_by" in row for row in table.first[:1]):
+        return None
+    counts = {name: Counter[str]() for name in JUDGEMENTS}
+    for row in table.reader.rows_at([number - 1 for number in numbers]):
+        for name in JUDGEMENTS:
+            if isinstance(row, Mapping) and isinstance(row.get(name), str):
+                counts[name][row[name]] += 1
+    return {name: dict(by_value) for name, by_value in counts.items()}
 
 
 def _source(row: Any) -> Mapping[str, Any]:

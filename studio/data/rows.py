@@ -61,6 +61,22 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
     return Conversation(arrange(turns, merge, notes), tuple(notes))
 
 
+def rejected_side(row: Row, mapping: MappingConfig) -> Row:
+    """Return a row of preference data with the worse answer in the place of the better one; raises RowProblem."""
+    worse = _cell(row, mapping.rejected or "")
+    if worse is None or (isinstance(worse, str) and not worse.strip()):
+        raise RowProblem("no_rejected")
+    return {**row, (mapping.messages if mapping.shape == "messages" else mapping.completion) or "": worse}
+
+
+def is_good(row: Row, mapping: MappingConfig) -> bool:
+    """Whether the answer of a row is good, as its label says; raises RowProblem where that says neither."""
+    verdict = marks.is_good(_cell(row, mapping.label or ""))
+    if verdict is None:
+        raise RowProblem("no_label")
+    return verdict
+
+
 def columns_for_template(row: Row, mapping: MappingConfig) -> Row:
     """Return a row as a text template sees it: its columns, and the joined prompt columns under their name."""
     if mapping.shape == "text":

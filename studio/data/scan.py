@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from studio.config import DataConfig, MappingConfig
+from studio.config import DataConfig, MappingConfig, Method
 from studio.data import speech_levels, tokens
 from studio.data.conversation import Conversation, RowProblem, Turn
 from studio.data.prompt import PromptRenderer
 from studio.data.readers.base import BadRow, OnProgress, RepairedRow, Row
-from studio.data.rows import columns_for_template, read_conversation
+from studio.data.rows import columns_for_template, is_good, read_conversation, rejected_side
 from studio.data.source import Table, cell
 from studio.data.tokens import Rendering
 from studio.errors import ModelError
@@ -97,8 +97,11 @@ def scan(
     tokenizer: Any,
     on_progress: OnProgress = lambda share: None,
     today: date | None = None,
+    method: Method = "sft",
 ) -> ScanResult:
     """Tokenize all rows that the settings choose, or return what an earlier pass left in the cache.
+
+    For `dpo`, both answers of a row are tokenized, and for `kto` its label is read beside the answer.
 
     `on_progress` gets the share done between two batches, and may raise to end the work. `today` is the date with
     which `render` renders templates that write one.
@@ -106,14 +109,14 @@ def scan(
     folder = user_cache("tokens")
     count = table.index(lambda share: on_progress(share * 0.1))
     near_rows = count if "near_deduplicate" in data.fixes else min(count, NEAR_ROWS)
-    name = _cache_key(table, data, mapping, tokenizer, near_rows, today)
+    name = _cache_key(table, data, mapping, tokenizer, near_rows, today, method)
     path, record = folder / f"{name}.arrow", folder / f"{name}.json"
     if record.exists() and path.exists():
         record.touch()
         cached = json.loads(record.read_text(encoding="utf-8"))
         problems = {kind: ProblemCount(**counted) for kind, counted in cached["problems"].items()}
         return ScanResult(path, **{**cached, "problems": problems})
-    scanner = _Scanner(data, mapping, render, tokenizer, _NearDuplicates(near_rows))
+    scanner = _Scanner(data, mapping, render, tokenizer, _NearDuplicates(near_rows), method)
     draft = path.with_suffix(f".{random.randrange(1 << 30)}.draft")
     try:
         rows = scanner.write(draft, chosen_rows(table, data, count), min(count, data.limit or count), on_progress)
@@ -159,6 +162,34 @@ def render_row(
     return rendering
 
 
+def render_answers(
+    row: Row | BadRow, data: DataConfig, mapping: MappingConfig, render: PromptRenderer, method: Method = "sft"
+) -> tuple[Conversation, list[Rendering]]:
+    """Read and render one row: its answer, or for `dpo` the better and the worse one; raises RowProblem.
+
+    Both answers must follow the same prompt. Of preference data, only the last answer is trained.
+    """
+    conversation = conversation_of(row, data, mapping)
+    renderings = [render_row(row, conversation.turns, data, mapping, render)]
+    if method == "kto":
+        is_good(row, mapping)
+    if method == "dpo":
+        worse, turns = worse_conversation(row, data, mapping)
+        renderings.append(render_row(worse, turns, data, mapping, render))
+    return conversation, renderings
+
+
+def worse_conversation(row: Row, data: DataConfig, mapping: MappingConfig) -> tuple[Row, tuple[Turn, ...]]:
+    """Return a row with its worse answer in the place of the better one, and its turns; raises RowProblem."""
+    worse = rejected_side(row, mapping)
+    one, other = (conversation_of(each, data, mapping).turns for each in (row, worse))
+    if [(turn.role, turn.content) for turn in one[:-1]] != [(turn.role, turn.content) for turn in other[:-1]]:
+        raise RowProblem("other_prompts")
+    if one[-1].content.strip() == other[-1].content.strip():
+        raise RowProblem("same_answers")
+    return worse, other
+
+
 def chosen_rows(table: Table, data: DataConfig, count: int) -> Iterator[tuple[int, Row | BadRow]]:
     """Yield the rows that the settings choose with their numbers, counted from 1."""
     if data.limit is None or data.limit >= count:
@@ -196,6 +227,7 @@ class _Scanner:
     render: PromptRenderer
     tokenizer: Any
     near: "_NearDuplicates"
+    method: Method = "sft"
     problems: defaultdict[str, ProblemCount] = field(default_factory=lambda: defaultdict(ProblemCount))
     speech: Counter[str] = field(default_factory=Counter)
 
@@ -205,7 +237,14 @@ class _Scanner:
 
         number, numbers, wide = pyarrow.int32(), pyarrow.list_(pyarrow.int32()), pyarrow.int64()
         columns = {"number": number, "input_ids": numbers, "labels": numbers, "length": number, "trained": number}
-        schema = pyarrow.schema(columns | {"hash": wide, "group": wide})
+        columns |= {"hash": wide, "group": wide}
+        if self.method == "dpo":
+            columns |= {"rejected_ids": numbers, "rejected_labels": numbers, "rejected_trained": number}
+        if self.method == "kto":
+            columns["good"] = pyarrow.bool_()
+        if self.method != "sft":
+            columns["opposite"] = wide
+        schema = pyarrow.schema(columns)
         stops = tokens.stop_ids(self.tokenizer)
         done = 0
         with open(path, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
@@ -219,27 +258,30 @@ class _Scanner:
     def _entries(self, rows: list[tuple[int, Row | BadRow]], stops: frozenset[int]) -> Iterator[dict[str, Any]]:
         """Yield what is stored of each row that can be used, and count the problems of all."""
         data = self.data
-        rendered: list[tuple[int, Row, Conversation, Rendering]] = []
+        rendered: list[tuple[int, Row, Conversation, list[Rendering]]] = []
         for number, row in rows:
             try:
-                conversation = conversation_of(row, data, self.mapping)
-                rendering = render_row(row, conversation.turns, data, self.mapping, self.render)
-                rendered.append((number, row, conversation, rendering))
+                conversation, renderings = render_answers(row, data, self.mapping, self.render, self.method)
+                rendered.append((number, row, conversation, renderings))
             except RowProblem as problem:
                 self.problems[problem.kind].add(number, row, problem.names, problem.detail)
             except ModelError as error:
                 if error.key != "model.template":
                     raise
                 raise ModelError("model.template_row", row=number, **error.values) from error
-        segments = [rendering.segments for *_, rendering in rendered]
-        labelled = tokens.tokenize(segments, self.tokenizer, data.max_length, data.train_on)
-        for (number, row, conversation, rendering), tokenized in zip(rendered, labelled, strict=True):
-            if not tokenized.cut and not tokens.ends_by_itself(tokenized, self.tokenizer, stops):
-                self.problems["no_end"].add(number, row, detail=self.tokenizer.decode(tokenized.ids[-8:]))
+        segments = [rendering.segments for *_, renderings in rendered for rendering in renderings]
+        labelled = iter(tokens.tokenize(segments, self.tokenizer, data.max_length, data.train_on))
+        for number, row, conversation, renderings in rendered:
+            answers = list(islice(labelled, len(renderings)))
+            tokenized, rendering = answers[0], renderings[0]
+            endless = [one for one in answers if not one.cut and not tokens.ends_by_itself(one, self.tokenizer, stops)]
+            if endless:
+                self.problems["no_end"].add(number, row, detail=self.tokenizer.decode(endless[0].ids[-8:]))
                 continue
-            notes = [*conversation.notes, *rendering.notes, *(["joined"] if tokenized.joined else [])]
-            if tokenized.cut:
-                notes.append("answer_cut" if tokenized.trained else "nothing_trained")
+            notes = [*conversation.notes, *(note for one in renderings for note in one.notes)]
+            notes += ["joined"] if any(one.joined for one in answers) else []
+            if any(one.cut for one in answers):
+                notes.append("answer_cut" if all(one.trained for one in answers) else "nothing_trained")
             speech = speech_levels.levels("\n".join(part.text for part in rendering.segments if part.trained))
             self.speech += speech
             if speech_levels.is_mixed(speech):
@@ -251,11 +293,30 @@ class _Scanner:
             yield {
                 "number": number,
                 **tokenized.for_training(),
-                "length": len(tokenized.ids),
-                "trained": tokenized.trained,
+                "length": max(len(one.ids) for one in answers),
+                "trained": tokenized.trained if all(one.trained for one in answers) else 0,
                 "hash": _hash(text),
+                **self._preference(row, answers, text),
                 "group": _hash(str(cell(row, data.validation.group))) if data.validation.group else 0,
             }
+
+    def _preference(self, row: Row, answers: list[tokens.Tokens], text: str) -> dict[str, Any]:
+        """Return what is stored of a row beside its better answer; `opposite` is the hash of the contrary judgement."""
+        if self.method == "sft":
+            return {}
+        if self.method == "kto":
+            good = is_good(row, self.mapping)
+            hashes = {"hash": _hash(f"{good} {text}"), "opposite": _hash(f"{not good} {text}")}
+            return {"good": good, **hashes}
+        worse = answers[1].for_training()
+        better_text, worse_text = (str(one.ids) for one in answers)
+        return {
+            "hash": _hash(f"{better_text} {worse_text}"),
+            "opposite": _hash(f"{worse_text} {better_text}"),
+            "rejected_ids": worse["input_ids"],
+            "rejected_labels": worse["labels"],
+            "rejected_trained": answers[1].trained,
+        }
 
 
 class _NearDuplicates:
@@ -296,7 +357,13 @@ def _hash(text: str) -> int:
 
 
 def _cache_key(
-    table: Table, data: DataConfig, mapping: MappingConfig, tokenizer: Any, near_rows: int, today: date | None
+    table: Table,
+    data: DataConfig,
+    mapping: MappingConfig,
+    tokenizer: Any,
+    near_rows: int,
+    today: date | None,
+    method: Method,
 ) -> str:
     """Return the name of a result in the cache: a hash of everything that it depends on."""
     writes_date = "strftime_now" in source_of(tokenizer)
@@ -312,6 +379,7 @@ def _cache_key(
         "fixes": sorted(_RENDERED.intersection(data.fixes)),
         "group": data.validation.group,
         "near": near_rows,
+        "method": method,
         "tokenizer": hashlib.sha256((core.to_str() if core else repr(tokenizer)).encode()).hexdigest(),
         "template": getattr(tokenizer, "chat_template", None),
         "special": [tokenizer.bos_token, tokenizer.eos_token],

@@ -265,12 +265,12 @@ class Ballot:
             pair = known[item]
             if not counts:
                 unvoted += 1
-            elif 2 * counts["bad"] > counts.total():
+            elif (decision := decide(counts)) == "bad":
                 bad += 1
-            elif counts["after"] == counts["before"]:
+            elif decision == "tie":
                 ties += 1
             else:
-                chosen, rejected = (pair.after, pair.before)[:: 1 if counts["after"] > counts["before"] else -1]
+                chosen, rejected = (pair.after, pair.before)[:: 1 if decision == "after" else -1]
                 rows.append({"prompt": pair.prompt, "chosen": chosen, "rejected": rejected})
         return PreferenceData(rows, ties, bad, unvoted)
 
@@ -296,6 +296,14 @@ class Ballot:
             for voter in voters
             if all((voter, part.id) in latest for part in parts.values())
         }
+
+
+def decide(counts: Mapping[str, int]) -> Literal["before", "after", "tie", "bad"]:
+    """Return what most votes on a pair say, given how many there are for `before`, `after`, `tie` and `bad`."""
+    if 2 * counts.get("bad", 0) > sum(counts.values()):
+        return "bad"
+    before, after = counts.get("before", 0), counts.get("after", 0)
+    return "tie" if before == after else "after" if after > before else "before"
 
 
 def votes_between(folder: Path, before: str, after: str, items: Collection[str] = ()) -> list[Vote]:

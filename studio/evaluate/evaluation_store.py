@@ -67,6 +67,11 @@ def newest(run: Run, column: Column | None = None) -> Evaluation | None:
     return next(map(read, folders), None)
 
 
+def all_of(run: Run) -> list[Evaluation]:
+    """Return the evaluations of a run, the newest first."""
+    return [read(folder) for folder in _folders(run)]
+
+
 def measured_columns(run: Run) -> list[Column]:
     """Return the columns of the run's evaluations, each once, that of the newest first."""
     return list(dict.fromkeys(_column(_read_metadata(folder)) for folder in _folders(run)))

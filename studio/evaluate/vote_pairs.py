@@ -63,6 +63,8 @@ class VotePair:
     """The ids of the columns that gave them (`columns.column_id`): the same where only the seeds differ."""
     difference: float
     """0 for equal texts to 1 for texts that have no three characters in a row in common (see `difference`)."""
+    columns: tuple[str, str] = ("", "")
+    """The names of the columns, in English."""
 
     @property
     def pair(self) -> AnswerPair:
@@ -106,15 +108,29 @@ def _grams(text: str) -> set[str]:
     return {text[at : at + _NGRAM] for at in range(max(1, len(text) - _NGRAM + 1))}
 
 
-def choose(answers: Mapping[str, Sequence[tuple[str, str]]]) -> tuple[list[VotePair], int]:
-    """Return the most different pair of each prompt, those that differ most first, and the prompts that have none.
+@dataclass(frozen=True)
+class GivenAnswer:
+    """An answer that may become one of a pair."""
 
-    `answers` are (side, text) by prompt.
-    """
+    text: str
+    side: str
+    """The id of the column that gave it."""
+    column: str = ""
+    """The name of that column."""
+
+
+def choose(answers: Mapping[str, Sequence[GivenAnswer]]) -> tuple[list[VotePair], int]:
+    """Return the most different pair of each prompt, those that differ most first, and the prompts that have none."""
     pairs = []
     for prompt, given in answers.items():
         candidates = [
-            VotePair(prompt, (one[1], other[1]), (one[0], other[0]), round(difference(one[1], other[1]), 4))
+            VotePair(
+                prompt,
+                (one.text, other.text),
+                (one.side, other.side),
+                round(difference(one.text, other.text), 4),
+                (one.column, other.column),
+            )
             for one, other in combinations(given, 2)
         ]
         best = max(candidates, key=lambda pair: pair.difference)

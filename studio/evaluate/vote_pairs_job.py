@@ -12,11 +12,11 @@ from itertools import cycle, islice
 from typing import Any
 
 from studio import runs
-from studio.compare.column_loading import LoadedColumns, load_columns
-from studio.compare.columns import Column, column_id
+from studio.compare.column_loading import load_columns
+from studio.compare.columns import column_id
 from studio.errors import CompareError, DeviceError, PromptError
 from studio.evaluate import vote_pairs
-from studio.evaluate.vote_pairs import VotePairs, VotePairsProgress, VotePairsRequest
+from studio.evaluate.vote_pairs import GivenAnswer, VotePairs, VotePairsProgress, VotePairsRequest
 from studio.generation import held_out
 from studio.generation.answer_store import AnsweredPrompt, AnswerStore, Stopped, answer_missing
 from studio.generation.held_out import HeldOutRow
@@ -82,7 +82,7 @@ def make_pairs(
             rows = _next_rows(rows, request.prompts, made.round)
             seeds = 1 if settings.temperature == 0 else request.seeds
             total = len(rows) * len(columns) * seeds
-            answers: dict[str, list[tuple[str, str]]] = {row.prompt: [] for row in rows}
+            answers: dict[str, list[GivenAnswer]] = {row.prompt: [] for row in rows}
             prompts = [AnsweredPrompt(row.prompt, row.ids) for row in rows]
             for seed in range(seeds):
                 drawn = settings.model_copy(update={"seed": (settings.seed + made.round * seeds + seed) % 2**32})
@@ -94,9 +94,10 @@ def make_pairs(
                 advance(kept)
                 answer_missing(models, stores, [prompts] * len(stores), drawn, stop, advance)
                 done = len(rows) * len(columns) * (seed + 1)  # a batch makes also what one of its columns had
-                for store, side in zip(stores, _sides(models, columns), strict=True):
+                for store, column, adapter in zip(stores, columns, models.hashes, strict=True):
+                    side = column_id(column, adapter, models.base_sha256)
                     for prompt in prompts:
-                        answers[prompt.text].append((side, store[prompt].text))
+                        answers[prompt.text].append(GivenAnswer(store[prompt].text, side, column.title()))
         except Stopped:
             show(VotePairsProgress(done, total, stopped=True))
             return
@@ -104,10 +105,6 @@ def make_pairs(
     made = replace(made, pairs=tuple(pairs), alike=alike)
     vote_pairs.write(run, made)
     show(VotePairsProgress(total, total, made))
-
-
-def _sides(models: LoadedColumns, columns: tuple[Column, ...]) -> list[str]:
-    return [column_id(*each, models.base_sha256) for each in zip(columns, models.hashes, strict=True)]
 
 
 def _alone(run: Run, rows: list[HeldOutRow], tokenizer: Any) -> tuple[list[HeldOutRow], int]:

@@ -82,12 +82,11 @@ def requirements(context: ExportContext, *, training: bool) -> list[str]:
 def example(context: ExportContext, adapter: str = "") -> str:
     """Return the script that loads an adapter and streams an answer; `adapter` is its folder beside the script."""
     settings = context.config.generation
-    packages = sorted(line.partition("==")[0] for line in requirements(context, training=False))
     return render(
         EXAMPLE,
         context,
         adapter=adapter,
-        packages=" ".join(packages),
+        requirements=requirements(context, training=False),
         prompt_arguments=_prompt_arguments(context),
         stop_tokens=context.tokenizer.convert_ids_to_tokens(context.stop_ids),
         answer_settings=settings.model_dump(include={"max_new_tokens", "repetition_penalty"}),

@@ -20,6 +20,7 @@ from studio.i18n import Message
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS
 from studio.model.hardware import Choice
 from studio.runs import Run
+from studio.train import start_adapter
 
 Stamp = tuple[tuple[str, float, float], ...]
 """For each export its kind, and the modification times of the export and of its verification."""
@@ -165,7 +166,9 @@ def _parts(run: Run, kind: Kind, base: Path, precision: str) -> list[Part]:
     if kind == "script":
         rows = Part("rows", "data/", size_of(script.require_record(run)))
         program = Part("script", f"{script.NAME}, {script.STEP}, requirements.txt")
-        return [program, rows, tokenizer, Part("losses", script.LOSSES)]
+        start = run.path / start_adapter.FOLDER
+        continued = [Part("adapter", f"{start.name}/", size_of(start))] if start.is_dir() else []
+        return [program, rows, *continued, tokenizer, Part("losses", script.LOSSES)]
     if kind in MERGED:
         name = ollama.GGUF if kind == "gguf" else "model.safetensors"
         model = Part("model", name, merge.weight_bytes(base, precision))

@@ -60,6 +60,7 @@ def _text(context: ExportContext, kind: str, samples: SampleAnswers, has_picture
         text=text,
         words=words,
         head=_head(context, kind),
+        start=(run.resolved().get("start") or {}).get("name"),
         samples=samples,
         card=samples.card,
         shortened=partial(comparison_card.shortened, characters=_LONGEST),
@@ -113,7 +114,7 @@ def _head(context: ExportContext, kind: str) -> str:
         language=list(languages_of(context)) or None,
         library_name=_LIBRARY[kind],
         pipeline_tag="text-generation",
-        tags=["restyle-studio", "lora", "sft"],
+        tags=["restyle-studio", "lora", context.config.train.method],
         **licence_head(context),
     ).to_yaml()
 
@@ -159,6 +160,8 @@ def _setting(context: ExportContext, path: str, value: Any) -> str:
     source = {"data.source.name": data.source, "data.validation.name": data.validation}.get(path)
     if path == "name" or value is None or value in ((), {}):
         return ""
+    if path == "model.adapter":
+        return PureWindowsPath(value).name
     if path == "model.id" and value != BUILTIN_MODEL:
         return context.base.id
     if source and source.kind == "file":

@@ -9,9 +9,9 @@ from studio.events import Step
 from studio.export import adapter, code_snippets, export_folder
 from studio.export.export_context import ExportContext
 from studio.files import replace_file
-from studio.model.adapter_files import SETTINGS
+from studio.model.adapter_files import SETTINGS, WEIGHTS
 from studio.runs import Run, State
-from studio.train import recorded_rows
+from studio.train import recorded_rows, start_adapter
 
 NAME = "train.py"
 STEP = "packed_trainer.py"
@@ -26,7 +26,9 @@ def export(context: ExportContext, folder: Path) -> Path:
 
 
 def require_record(run: Run) -> Path:
-    """Return the folder of a run's stored rows; raises ExportError when there is none."""
+    """Return the folder of a run's stored rows; raises ExportError when there is none, or no script repeats the run."""
+    if (method := run.config().train.method) != "sft":
+        raise ExportError("export.no_preference_script", run=run.id, method=method)
     rows = recorded_rows.folder_of(run.path)
     if not all((rows / name).is_file() for name in ("train.parquet", "order.npy")):
         raise ExportError("export.no_record", run=run.id)
@@ -35,6 +37,8 @@ def require_record(run: Run) -> Path:
 
 def _fill(draft: Path, context: ExportContext, rows: Path) -> None:
     shutil.copytree(rows, draft / "data", ignore=shutil.ignore_patterns(".*"))
+    if (start := context.run.path / start_adapter.FOLDER).is_dir():
+        shutil.copytree(start, draft / start_adapter.FOLDER)
     (draft / "tokenizer").mkdir()
     adapter.save_tokenizer(draft / "tokenizer", context)
     replace_file(draft / NAME, text(context))
@@ -58,12 +62,14 @@ def text(context: ExportContext) -> str:
     return code_snippets.render(
         NAME,
         context,
+        requirements=code_snippets.requirements(context, training=True),
         train=train,
         lora=context.config.lora,
         trained_modules=resolved["trained_modules"],
         trained_layers=adapter_config["layers_to_transform"],
         most_tokens=resolved.get("most_tokens", train.batch_size * context.config.data.max_length),
         changed_steps=[change["step"] for change in resolved.get("changes") or ()],
+        start_weights=f"{start_adapter.FOLDER}/{WEIGHTS}" if context.config.model.adapter else None,
         has_validation=(recorded_rows.folder_of(context.run.path) / "validation.parquet").is_file(),
         last_step=status.step if ended_early else None,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.config import GenerationConfig
 from studio.generation import generate
-from studio.generation.generate import ModelSet, PromptBatchItem
+from studio.generation.generate import Answers, ModelSet, PromptBatchItem
 from studio.journal import Journal, digest
 
 
@@ -69,12 +69,19 @@ def answer_missing(
     settings: GenerationConfig,
     stop: threading.Event,
     on_progress: Callable[[int], None],
+    on_partial: Callable[[float], None] | None = None,
 ) -> None:
     """Answer what the stores lack, batch by batch; `stores` and `prompts` have one item for each column of `models`.
 
     All columns have the same prompts in the same order, each with its own tokens. `on_progress` gets the number of
-    answers that a batch has added. Raises Stopped.
+    answers that a batch has added. Within a batch `on_partial` gets, after every token, how many answers it is
+    worth so far: one for each that has ended, else its share of the longest. Raises Stopped.
     """
+
+    def show(answers: Answers) -> None:
+        sides = [side for sides in answers for side in sides]
+        on_partial(sum(1.0 if side.end else side.tokens / settings.max_new_tokens for side in sides))
+
     rows = [row for row in range(len(prompts[0])) if any(p[row] not in s for s, p in zip(stores, prompts, strict=True))]
     lengths = [max(len(column[row].ids) for column in prompts) for row in rows]
     for batch in generate.batches(lengths, settings.max_new_tokens):
@@ -85,7 +92,7 @@ def answer_missing(
             PromptBatchItem(tuple(column[row].ids for column in prompts), generate.noise_key(prompts[0][row].text))
             for row in chosen
         ]
-        result = generate.answer(models, items, settings, stop)
+        result = generate.answer(models, items, settings, stop, show if on_partial else None)
         if stop.is_set():
             raise Stopped
         for row, sides in zip(chosen, result.answers, strict=True):

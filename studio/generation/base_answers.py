@@ -43,6 +43,8 @@ class PromptsProgress:
 
     done: int
     total: int
+    partial: float = 0.0
+    """How many more answers those are worth that are being written."""
     answers: tuple[Answer, ...] | None = field(default=None, repr=False)
     """All of them, in the order of the prompts, once they are complete."""
     stopped: bool = False
@@ -55,7 +57,7 @@ def answer_prompts(
     show: Callable[[PromptsProgress], None],
     stop: threading.Event,
 ) -> None:
-    """Answer what is not answered yet; `show` is called after every batch, and with all answers in the end.
+    """Answer what is not answered yet; `show` is called as tokens come, and with all answers in the end.
 
     A prompt that fills the model's positions gets an empty answer that has not ended. Raises DeviceError while a run is
     active, ModelError where the model is not on this machine.
@@ -84,14 +86,17 @@ def answer_prompts(
             done += added
             show(PromptsProgress(done, len(prompts)))
 
+        def on_partial(worth: float) -> None:
+            show(PromptsProgress(done, len(prompts), worth))
+
         on_progress(0)
         try:
-            answer_store.answer_missing(models, [store], [fitting], request.settings, stop, on_progress)
+            answer_store.answer_missing(models, [store], [fitting], request.settings, stop, on_progress, on_partial)
         except Stopped:
             show(PromptsProgress(done, len(prompts), stopped=True))
             return
     answers = tuple(store[prompt] if prompt in store else Answer("", False) for prompt in prompts)
-    show(PromptsProgress(len(prompts), len(prompts), answers))
+    show(PromptsProgress(len(prompts), len(prompts), answers=answers))
 
 
 def _ids(prompt: str, tokenizer: Any) -> tuple[int, ...]:

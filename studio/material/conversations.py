@@ -118,7 +118,7 @@ def rows(
     follow no message, are counted in `left_out`.
     """
     for chat in chats:
-        for conversation in _conversations(chat, silence):
+        for conversation in divide(chat, silence):
             yield from _rows_of(conversation, speaker, most, left_out)
 
 
@@ -128,7 +128,7 @@ def documents_of(
     """Return what the speaker writes, a document for each run of messages; those of others are counted."""
     documents = []
     for chat in chats:
-        for conversation in _conversations(chat, silence):
+        for conversation in divide(chat, silence):
             for is_own, group in groupby(conversation, key=lambda entry: entry.speaker == speaker):
                 turn = list(group)
                 if is_own:
@@ -139,7 +139,8 @@ def documents_of(
     return documents
 
 
-def _conversations(chat: Sequence[Message], silence: float) -> Iterator[list[Message]]:
+def divide(chat: Sequence[Message], silence: float) -> Iterator[list[Message]]:
+    """Yield the conversations of a chat, which end with a silence of more than so many seconds."""
     conversation: list[Message] = []
     for entry in chat:
         if conversation and seconds_between(conversation[-1].at, entry.at) > silence:

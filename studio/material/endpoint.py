@@ -117,39 +117,64 @@ class EndpointWriter:
     def __init__(self, endpoint: Endpoint, confirmed: Cost | None = None):
         self._endpoint, self._confirmed = endpoint, confirmed
         self.notes: list[Message] = []
+        self._usage = {"prompt_tokens": 0, "completion_tokens": 0}
+
+    def agree(self, tasks: Sequence[Task]) -> None:
+        """Raise ConfirmationRequired where what was not answered before costs more than was confirmed."""
+        costs = [cost for task in tasks if (cost := self._cost(task)).requests]
+        total = Cost(
+            sum(cost.requests for cost in costs),
+            sum(cost.prompt_tokens for cost in costs),
+            sum(cost.completion_tokens for cost in costs),
+        )
+        if total.requests and (self._confirmed is None or not self._confirmed.covers(total)):
+            raise ConfirmationRequired(total)
 
     def answer(self, task: Task, on_progress: Callable[[float], None]) -> Sequence[Answer]:
-        """Answer what was not answered before; raises ConfirmationRequired where that costs more than was confirmed.
+        """Answer what was not answered before; `agree` comes first.
 
         Answers are kept as they come. Raises DataError where the endpoint refuses, cannot be reached, or answers
         nothing that can be read.
         """
-        settings = task.settings
-        depends_on = [self._endpoint.address, self._endpoint.model, settings.model_dump(mode="json")]
-        name = digest(json.dumps(depends_on, sort_keys=True))[:24]
-        store = AnswerStore(user_cache(FOLDER) / f"answers-{name}.jsonl")
-        # a prompt's key is a hash of its tokens, which stand for its characters here
-        prompts = [AnsweredPrompt(prompt, tuple(map(ord, prompt))) for prompt in task.prompts]
-        missing = list({prompt.key: prompt for prompt in prompts if prompt not in store}.values())
-        if missing:
-            tokens = sum(task.tokens.count(prompt.text) + TOKENS_AROUND for prompt in missing)
-            cost = Cost(len(missing), tokens, len(missing) * settings.max_new_tokens)
-            if self._confirmed is None or not self._confirmed.covers(cost):
-                raise ConfirmationRequired(cost)
-            conversation = _Conversation(self._endpoint, settings.max_new_tokens, store, self.notes)
+        store = self._store(task)
+        if missing := _missing(task, store):
+            conversation = _Conversation(self._endpoint, task.settings.max_new_tokens, store, self._usage)
             asyncio.run(conversation.run(missing, on_progress))
-        return [store[prompt] for prompt in prompts]
+            if any(self._usage.values()):
+                usage = {name: f"{count:,}" for name, count in self._usage.items()}
+                self.notes[:] = [message("material.notes.usage", **usage)]
+        return [store[_keyed(prompt)] for prompt in task.prompts]
+
+    def _store(self, task: Task) -> AnswerStore:
+        depends_on = [self._endpoint.address, self._endpoint.model, task.settings.model_dump(mode="json")]
+        name = digest(json.dumps(depends_on, sort_keys=True))[:24]
+        return AnswerStore(user_cache(FOLDER) / f"answers-{name}.jsonl")
+
+    def _cost(self, task: Task) -> Cost:
+        missing = _missing(task, self._store(task))
+        tokens = sum(task.tokens.count(prompt.text) + TOKENS_AROUND for prompt in missing)
+        return Cost(len(missing), tokens, len(missing) * task.settings.max_new_tokens)
+
+
+def _keyed(prompt: str) -> AnsweredPrompt:
+    """Return a prompt with a key: a hash of its tokens, which stand for its characters here."""
+    return AnsweredPrompt(prompt, tuple(map(ord, prompt)))
+
+
+def _missing(task: Task, store: AnswerStore) -> list[AnsweredPrompt]:
+    """Return the prompts of a task that were not answered before, each once."""
+    prompts = map(_keyed, task.prompts)
+    return list({prompt.key: prompt for prompt in prompts if prompt not in store}.values())
 
 
 class _Conversation:
     """The requests of one making."""
 
-    def __init__(self, endpoint: Endpoint, max_tokens: int, store: AnswerStore, notes: list[Message]):
-        self._endpoint, self._store, self._notes = endpoint, store, notes
+    def __init__(self, endpoint: Endpoint, max_tokens: int, store: AnswerStore, usage: dict[str, int]):
+        self._endpoint, self._store, self._usage = endpoint, store, usage
         self._fields: dict[str, Any] = {"temperature": 0, "max_tokens": max_tokens}
         self._address = endpoint.resolve()
         self._done = 0
-        self._usage = {"prompt_tokens": 0, "completion_tokens": 0}
 
     async def run(self, prompts: Sequence[AnsweredPrompt], on_progress: Callable[[float], None]) -> None:
         """Answer all prompts, a few at a time; whatever ends the work ends what is under way at once."""
@@ -172,8 +197,6 @@ class _Conversation:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-        if any(self._usage.values()):
-            self._notes.append(message("material.notes.usage", **{k: f"{v:,}" for k, v in self._usage.items()}))
 
     async def _work(self, client: Any, waiting: Iterator[AnsweredPrompt]) -> None:
         for prompt in waiting:

@@ -45,6 +45,8 @@ class Part:
     """The file, folder or zip that was given, and holds it."""
     is_given: bool = True
     """Whether the user named this very file, not a folder or zip that holds it."""
+    is_nested: bool = False
+    """Whether it is in a zip that is in a zip."""
     notes: list[Message] = field(default_factory=list)
     """What the reader of the summary should know about how the file was read."""
 
@@ -180,8 +182,11 @@ def walk(paths: list[Path], encoding: str | None, left_out: Counter[str]) -> Ite
             yield from _opened(Part(path, path.name, encoding, origin=path), left_out)
 
 
-def _opened(part: Part, left_out: Counter[str]) -> Iterator[Part]:
-    """Yield the part, or the entries of one that is a zip."""
+def _opened(part: Part, left_out: Counter[str], unpacked: list[int] | None = None) -> Iterator[Part]:
+    """Yield the part, or the entries of one that is a zip; those of a zip in a zip too, but no deeper.
+
+    `unpacked` are the bytes of the zip that holds the part, and of those in it that were opened before.
+    """
     if not part.is_given and part.suffix in _MEDIA:
         left_out["other_file"] += 1
         return
@@ -190,23 +195,29 @@ def _opened(part: Part, left_out: Counter[str]) -> Iterator[Part]:
     if not part.start.startswith(b"PK\3\4") or part.suffix in _OFFICE:
         yield part
         return
-    if part.archive is not None:
+    if part.is_nested:
         left_out["nested_zip"] += 1
         return
+    is_nested, origin, unpacked = part.archive is not None, part.origin, unpacked or []
+    if is_nested and origin is not None:
+        origin /= part.name  # two zips may hold files of one name
     try:
-        archive = zipfile.ZipFile(part.path)
-    except ZIP_ERRORS as error:
+        archive = zipfile.ZipFile(part.open() if is_nested else part.path)
+    except (*ZIP_ERRORS, DataError) as error:
+        if is_nested:
+            left_out["damaged_file"] += 1
+            return
         raise zip_error(part.name, error) from error
     with archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_junk(entry.filename)]
         if len(entries) > MAX_ENTRIES:
             raise DataError("material.many_files", name=part.name, count=len(entries), most=MAX_ENTRIES)
-        unpacked = sum(entry.file_size for entry in entries)
-        if unpacked > MAX_BYTES:
-            raise DataError("data.too_large", name=part.name, size=unpacked >> 20, most=MAX_BYTES >> 20)
+        unpacked.append(sum(entry.file_size for entry in entries))
+        if sum(unpacked) > MAX_BYTES:
+            raise DataError("data.too_large", name=part.name, size=sum(unpacked) >> 20, most=MAX_BYTES >> 20)
         for entry in entries:
-            inner = Part(part.path, entry.filename, part.encoding, archive, part.origin, is_given=False)
-            yield from _opened(inner, left_out)
+            inner = Part(part.path, entry.filename, part.encoding, archive, origin, is_given=False, is_nested=is_nested)
+            yield from _opened(inner, left_out, unpacked)
 
 
 def _is_junk(name: str) -> bool:

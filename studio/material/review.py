@@ -16,6 +16,7 @@ from studio import files
 from studio.data import provenance, source
 from studio.data.readers.base import BadRow
 from studio.errors import DataError
+from studio.files import sha256
 from studio.journal import Journal
 
 KEEP, EDIT, DROP, UNDO = "keep", "edit", "drop", "undo"
@@ -76,7 +77,7 @@ class Review:
         if not path.is_file():
             raise DataError("data.no_file", path=path.name)
         state = path.stat()
-        self.path, self._table = path, _open_table(path, state.st_mtime_ns, state.st_size)
+        self.path, (self._table, self._rows) = path, _open_table(path, state.st_mtime_ns, state.st_size)
         if not provenance.is_of_material(self._table):
             raise DataError("material.not_made", name=path.name)
         self._journal = Journal(path.with_name(f"{path.stem}.review.jsonl"))
@@ -94,25 +95,31 @@ class Review:
         edited = sum(decision.sections is not None and decision.state != DROP for decision in decisions)
         return Counts(self._table.count, states.count(KEEP), edited, states.count(DROP))
 
+    def next_open(self, after: int) -> int | None:
+        """Return the first row behind `after` about which nothing was decided, else the first one at all, else None."""
+        decisions = self._decisions()
+        numbers = [*range(after + 1, self._table.count + 1), *range(1, after + 1)]
+        return next((number for number in numbers if decisions.get(number, _Decision()).state is None), None)
+
     def decide(self, number: int, action: str) -> None:
         """Keep or drop a row; a dropped one can be kept again."""
         assert action in (KEEP, DROP)
         self._require(number)
-        self._journal.append({"action": action, "row": number})
+        self._append(action, row=number)
 
     def edit(self, number: int, text: str) -> None:
         """Replace a row by an edited `to_text`; raises DataError where its form is lost."""
         card = self._require(number)
         sections = parse_text(text, card.sections)
         if sections != card.sections:
-            self._journal.append({"action": EDIT, "row": number, "sections": sections})
+            self._append(EDIT, row=number, sections=sections)
 
     def undo(self) -> int | None:
         """Take the last decision back and return the row's number; None where there is none."""
         entries = self._entries()
         if not entries:
             return None
-        self._journal.append({"action": UNDO})
+        self._append(UNDO)
         return int(entries[-1]["row"])
 
     def write(self, out: Path) -> Counts:
@@ -137,10 +144,15 @@ class Review:
             raise DataError("material.no_row", number=number, count=self._table.count)
         return self.cards(number, 1)[0]
 
+    def _append(self, action: str, **more: Any) -> None:
+        self._journal.append({"action": action, "of": self._rows, **more})
+
     def _entries(self) -> list[dict[str, Any]]:
-        """Return the decisions that stand, in order."""
+        """Return the decisions that stand, in order; those about rows that were made before at this place do not."""
         entries: list[dict[str, Any]] = []
         for entry in self._journal.entries():
+            if entry.get("of", self._rows) != self._rows:
+                continue
             if entry.get("action") == UNDO:
                 entries = entries[:-1]
             elif entry.get("action") in (KEEP, DROP, EDIT) and isinstance(entry.get("row"), int):
@@ -160,9 +172,9 @@ class Review:
 
 
 @functools.lru_cache(maxsize=4)
-def _open_table(path: Path, changed: int, size: int) -> source.Table:
-    """Open the rows; a table knows where each row begins, which takes a pass over the file."""
-    return source.open_file(path)
+def _open_table(path: Path, changed: int, size: int) -> tuple[source.Table, str]:
+    """Open the rows, and hash them; a table knows where each row begins, which takes a pass over the file."""
+    return source.open_file(path), sha256(path)[:16]
 
 
 def _card(number: int, row: Any, decision: _Decision) -> Card:

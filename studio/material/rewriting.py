@@ -49,6 +49,9 @@ class Writer(Protocol):
     notes: list[Message]
     """What the reader of the summary should know."""
 
+    def agree(self, tasks: Sequence[Task]) -> None:
+        """Agree to all tasks of a making before the first is begun; may raise where somebody has to confirm them."""
+
     def answer(self, task: Task, on_progress: Callable[[float], None]) -> Sequence[Answer]:
         """Return the answers in order. `on_progress` gets the share done now and then, and may raise to end the work.
 
@@ -65,13 +68,16 @@ class BaseModelWriter:
         self._model, self._submit = model, submit
         self.notes = [message("material.notes.poor")] if model == BUILTIN_MODEL else []
 
+    def agree(self, tasks: Sequence[Task]) -> None:
+        """Agree: a model on this machine costs nothing but time."""
+
     def answer(self, task: Task, on_progress: Callable[[float], None]) -> Sequence[Answer]:
         """Answer with the model, in batches; raises Stopped, and StudioError where the job fails."""
         job = self._submit(PromptsRequest(ModelConfig(id=self._model), task.prompts, task.settings, FOLDER))
         update = None
 
         def report() -> None:
-            on_progress(update.done / max(1, update.total) if update else 0.0)
+            on_progress((update.done + update.partial) / max(1, update.total) if update else 0.0)
 
         try:
             for update in job.updates(report):  # noqa: B007 (read by `report`)
@@ -101,13 +107,17 @@ class RewritingRecipe:
         answer_tokens = _QUESTION_TOKENS if name == "question" else most_tokens * 3 // 2
         self._settings = GenerationConfig(max_new_tokens=answer_tokens, temperature=0.0)
 
+    def task(self, passages: Sequence[Passage]) -> Task:
+        """Return what the model is asked about these passages."""
+        prompts = tuple(render(self._instruction, passage.text) for passage in passages)
+        return Task(prompts, self._settings, self._tokens)
+
     def rows(self, passages: Sequence[Passage], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
         """Yield rows with `prompt` and `completion`; pairs that cannot be trained are counted (see `pair_filter`)."""
         if not passages:
             return
-        prompts = tuple(render(self._instruction, passage.text) for passage in passages)
         known: set[str] = set()
-        task = Task(prompts, self._settings, self._tokens)
+        task = self.task(passages)
         for passage, answer in zip(passages, self._writer.answer(task, self._on_progress), strict=True):
             prompt = clean_answer(answer.text)
             reason = reject(self.name, passage.text, answer, prompt)

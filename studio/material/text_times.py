@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 
 _S = "[ \u00a0\u202f]"
-_HALF = r"(?:오전|오후|[AaPp]\.?S?[Mm]\.?)"
+_HALF = r"(?:오전|오후|ص|م|[AaPp]\.?S?[Mm]\.?)"
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -40,7 +40,7 @@ def at(day: tuple[int, int, int] | None, half: str | None, hour: int, minute: in
     if day is None:
         return None
     if half:
-        is_afternoon = half == "오후" or half[0] in "pP"
+        is_afternoon = half in ("오후", "م") or half[0] in "pP"
         hour = hour % 12 + 12 * is_afternoon if hour <= 12 else hour
     try:
         return datetime(*day, hour, minute, second)

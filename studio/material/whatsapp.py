@@ -1,5 +1,7 @@
 """WhatsApp: `31/12/2023, 23:59 - Name: words` (Android) and `[12/31/23, 11:59:10 PM] Name: words` (iOS).
 
+Digits may be those of any script; a phone in Arabic puts marks of the direction behind them.
+
 The order of day and month is that of the phone's settings, and is inferred from all dates of the file.
 """
 
@@ -14,9 +16,10 @@ from studio.material.text_times import at, pattern
 
 NAME = "WhatsApp"
 _LINE = pattern(
-    r"[\u200e\u200f]?(?P<bracket>\[)?(?P<a>\d{1,4})(?P<sep>[./-])S?(?P<b>\d{1,2})(?P=sep)S?(?P<c>\d{1,4})\.?,?S"
+    r"[\u200e\u200f]?(?P<bracket>\[)?(?P<a>\d{1,4})M(?P<sep>[./-]|년)S?(?P<b>\d{1,2})M(?:(?P=sep)|월)S?"
+    r"(?P<c>\d{1,4})M(?:\.|일)?[,،]?S"
     r"(?:klo?S|atS)?(?:(?P<half>HALF)S)?(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}))?"
-    r"(?:S?(?P<half2>HALF))?(?:\]S|S[-–]S)(?P<rest>.*)$"
+    r"(?:S?(?P<half2>HALF))?(?:\]S|S[-–]S)(?P<rest>.*)$".replace("M", "[\u200e\u200f]?")
 )
 _EDITED = re.compile(r"\s*\u200e?<(?:This message was edited|수정된 메시지(?:입니다)?)\.?>$")
 _MEDIA = re.compile(

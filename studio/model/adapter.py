@@ -14,6 +14,7 @@ from studio.model import device_loss, libraries, limits, load, multi_adapter, pr
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS, SavedAdapter
 from studio.model.hardware import random_state, release_memory, set_random_state
 from studio.model.load import Loaded, Located
+from studio.model.weight_files import list_names
 
 TUNED = "default"
 """PEFT's name of the adapter that is trained."""
@@ -38,9 +39,12 @@ class ModelHost:
         self.held: dict[int, float] = {}
         """Bytes of the base by the card's number: free for a run that uses it, or puts another in its place."""
         self._forward: Any = None
+        self._dropouts: dict[Any, float] = {}
 
     def base(self, config: ModelConfig, located: Located) -> Loaded:
         """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
+        import torch
+
         key = (located.path, config.precision, config.quantization, config.attention)
         if self.loaded is None or self._key != key:
             libraries.require()
@@ -50,6 +54,8 @@ class ModelHost:
             rows = limits.embedding_rows(self.loaded.model)
             limits.require_embeddings(self.loaded.tokenizer, rows, located.id)
             self._forward = vars(self.loaded.model).get("forward")
+            dropouts = (part for part in self.loaded.model.modules() if isinstance(part, torch.nn.Dropout))
+            self._dropouts = {part: part.p for part in dropouts}
             if not processes.sharded():
                 self.probe = probe.record(self.loaded.model, self.loaded.tokenizer)
             self._key = key
@@ -113,6 +119,8 @@ class ModelHost:
         if getattr(model, "is_activation_checkpointing", False):
             model.activation_checkpointing_disable()
             model.disable_input_require_grads()
+        for part, share in self._dropouts.items():  # TRL's trainers of preferences train without
+            part.p = share
         _return_router_logits(model, False)
         model.requires_grad_(False)
         model.eval()
@@ -120,7 +128,7 @@ class ModelHost:
     def release(self) -> None:
         """Free the device."""
         self.peft = self.adapter = self.whole = self.loaded = self.probe = self._key = self._forward = None
-        self.held = {}
+        self.held, self._dropouts = {}, {}
         release_memory()
         import torch
 
@@ -147,7 +155,7 @@ def lora_config(settings: LoraSettings, model: Any) -> Any:
         if target not in known:
             near = difflib.get_close_matches(target, known, n=len(known), cutoff=0.0)
             raise RunError("run.target", target=target, modules=", ".join(near))
-    chosen = [part for part, name in linear_parts(model).items() if _own_name(name) in targets]
+    chosen = [part for part, name in linear_parts(model).items() if own_name(name) in targets]
     return LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
@@ -172,10 +180,10 @@ def linear_modules(model: Any) -> list[str]:
     from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 
     parts = linear_parts(model)
-    excluded = {_own_name(path) for part, path in parts.items() if not _returns_projection(part)}
+    excluded = {own_name(path) for part, path in parts.items() if not _returns_projection(part)}
     if model.config.model_type in _MAMBA:
         excluded.add("out_proj")
-    names = [name for name in dict.fromkeys(map(_own_name, parts.values())) if name not in excluded]
+    names = [name for name in dict.fromkeys(map(own_name, parts.values())) if name not in excluded]
     # PEFT takes some names for a mixture's experts: an adapter of their one tensor would be as large as they are many
     settings = LoraConfig(target_modules=list(names))
     convert_peft_config_for_transformers(settings, model, None)
@@ -215,6 +223,23 @@ def wrap_model(model: Any, settings: Any, **more: Any) -> Any:
         raise RunError("run.peft_refuses", model=model.config.model_type, detail=detail) from error
 
 
+def load_weights(peft_model: Any, weights: Path, name: str) -> None:
+    """Put saved weights into the trained adapter; raises RunError unless they are exactly its own, by name and shape.
+
+    `name` is that of the saved adapter in the error.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    state = load_file(weights)
+    own = get_peft_model_state_dict(peft_model, adapter_name=TUNED)
+    unlike = sorted(k for k in state.keys() | own.keys() if k not in state or k not in own)
+    unlike += sorted(k for k in state.keys() & own.keys() if state[k].shape != own[k].shape)
+    if unlike:
+        raise RunError("run.start_shape", adapter=name, detail=list_names(unlike))
+    set_peft_model_state_dict(peft_model, state, adapter_name=TUNED)
+
+
 def linear_parts(model: Any) -> dict[Any, str]:
     """Return the linear modules in a model's layers, each with its path; not the output layer.
 
@@ -231,10 +256,10 @@ def linear_parts(model: Any) -> dict[Any, str]:
 def linear_modules_with_adapter(peft_model: Any) -> list[str]:
     """Return the names of the modules that an adapter sits in, each once."""
     paths = (name.split(".lora_A.")[0] for name, _ in peft_model.named_parameters() if ".lora_A." in name)
-    return list(dict.fromkeys(map(_own_name, paths)))
+    return list(dict.fromkeys(map(own_name, paths)))
 
 
-def _own_name(path: str) -> str:
+def own_name(path: str) -> str:
     """Return a module's own name; with its parent's where it is a number (`ffn.0`), which a layer may be called too."""
     *parents, own = path.split(".")
     return f"{parents[-1]}.{own}" if own.isdigit() and parents else own

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from studio import locks
 from studio.errors import CompareError
@@ -24,6 +24,8 @@ from studio.model.weight_files import list_names
 
 Evidence = Literal["weights", "name", "shapes", "vouched"]
 """The hash of the weights, the same name, fitting shapes alone, or these and the user's confirmation."""
+EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
+"""The strongest first."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SNAPSHOT = re.compile(r".*models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]*")

@@ -31,8 +31,8 @@ PREFIX = "upload:"
 """Before the name of an uploaded adapter, where a column is named."""
 
 _SMALL_FILE_BYTES = 2 * 10**6
-_STORED_FILES = {SETTINGS: _SMALL_FILE_BYTES, WEIGHTS: MAX_WEIGHT_BYTES, BASE_RECORD: _SMALL_FILE_BYTES}
-_STORED_FILES |= {"chat_template.jinja": _SMALL_FILE_BYTES, "tokenizer_config.json": _SMALL_FILE_BYTES}
+STORED_FILES = {SETTINGS: _SMALL_FILE_BYTES, WEIGHTS: MAX_WEIGHT_BYTES, BASE_RECORD: _SMALL_FILE_BYTES}
+STORED_FILES |= {"chat_template.jinja": _SMALL_FILE_BYTES, "tokenizer_config.json": _SMALL_FILE_BYTES}
 """What is kept, and the bytes that each may have."""
 _IGNORED_FILES = {"README.md", "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json"}
 _IGNORED_FILES |= {"tokenizer.model", "vocab.json", ".gitattributes", ".DS_Store"}
@@ -86,8 +86,12 @@ def remove(column: str) -> None:
     remove_folder(find(column))
 
 
-def store(paths: Sequence[Path], check: Callable[[SavedAdapter], object] = lambda saved: None) -> Upload:
-    """Check what was uploaded, and keep it; the same content is kept once.
+def store(
+    paths: Sequence[Path],
+    check: Callable[[SavedAdapter], object] = lambda saved: None,
+    name: str = "adapter",
+) -> Upload:
+    """Check what was uploaded, and keep it; the same content is kept once, called after its zip or else `name`.
 
     `check` is given the adapter before it is kept, and may raise. Raises CompareError for what is no adapter, or is
     more than that.
@@ -98,13 +102,12 @@ def store(paths: Sequence[Path], check: Callable[[SavedAdapter], object] = lambd
             name = paths[0].stem
         else:
             _require_names([path.name for path in paths])
-            for path in (path for path in paths if path.name in _STORED_FILES):
+            for path in (path for path in paths if path.name in STORED_FILES):
                 _require_size(path.name, path.stat().st_size)
                 try:
                     os.link(path, draft / path.name)  # at once, also for a gigabyte
                 except OSError:
                     shutil.copyfile(path, draft / path.name)
-            name = "adapter"
         missing = [needed for needed in (SETTINGS, WEIGHTS) if not (draft / needed).is_file()]
         if missing:
             raise CompareError("compare.upload.incomplete", missing=", ".join(missing))
@@ -140,7 +143,7 @@ def _draft() -> Iterator[Path]:
 
 
 def _require_names(names: Sequence[str]) -> None:
-    strange = [name for name in names if name not in _STORED_FILES and name not in _IGNORED_FILES]
+    strange = [name for name in names if name not in STORED_FILES and name not in _IGNORED_FILES]
     if strange:
         raise CompareError("compare.upload.names", names=list_names(strange), known=f"{SETTINGS}, {WEIGHTS}")
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -149,8 +152,8 @@ def _require_names(names: Sequence[str]) -> None:
 
 
 def _require_size(name: str, size: int) -> None:
-    if size > _STORED_FILES[name]:
-        raise CompareError("compare.too_large", name=name, most=hub_models.size(_STORED_FILES[name]))
+    if size > STORED_FILES[name]:
+        raise CompareError("compare.too_large", name=name, most=hub_models.size(STORED_FILES[name]))
 
 
 def _unpack(path: Path, draft: Path) -> None:
@@ -159,7 +162,7 @@ def _unpack(path: Path, draft: Path) -> None:
         _require_short_list(path)
         with zipfile.ZipFile(path) as archive:
             for name, entry in _entries(archive).items():
-                if name in _STORED_FILES:
+                if name in STORED_FILES:
                     _require_size(name, entry.file_size)
                     if entry.file_size > _MAX_COMPRESSION_RATIO * max(entry.compress_size, 1) + _CHUNK_BYTES:
                         raise CompareError("compare.upload.bomb", name=name)

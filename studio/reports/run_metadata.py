@@ -11,7 +11,7 @@ from studio import presets
 from studio.config import RunConfig, fields, values
 from studio.errors import ConfigError
 from studio.events import Chosen
-from studio.runs import Run, State, checkpoints, history
+from studio.runs import Run, State, checkpoints, history, metadata
 from studio.runs.history import Summary
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class RunMetadata:
     """The automatic choices, the latest of each."""
     resolved: Mapping[str, Any]
     """Hashes, versions, the base, the device."""
+    ancestors: Sequence[Mapping[str, Any]]
+    """The runs that it continues, the nearest first: `run`, `name` and `step`."""
     checkpoints: Sequence[int]
     spare_bytes: int
     """What the clean-up of old checkpoints would free."""
@@ -101,6 +103,7 @@ def read(run: Run, chosen: Sequence[Chosen] | None = None) -> RunMetadata:
         changes=resolved.get("changes", []),
         choices=chosen,
         resolved=resolved,
+        ancestors=metadata.ancestors(resolved),
         checkpoints=[checkpoints.step_of(path) for path in checkpoints.all_of(run.path)],
         spare_bytes=checkpoints.removable_bytes(run),
         evaluations=_evaluations(run.path / "compare"),

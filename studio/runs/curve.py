@@ -19,6 +19,8 @@ _STEP = {
     "norms": "grad_norm",
     "times": "at",
     "tokens": "tokens",
+    "margins": "margin",
+    "accuracies": "accuracy",
 }
 _EVALUATION = {"evaluated_steps": "step", "validation_losses": "loss"}
 
@@ -41,6 +43,10 @@ class Curve:
     times: Any = field(default_factory=_empty)
     tokens: Any = field(default_factory=_empty)
     """Tokens since the start of the run, padding not counted."""
+    margins: Any = field(default_factory=_empty)
+    """In a run on preferences, the reward of better answers less that of worse ones; NaN in others."""
+    accuracies: Any = field(default_factory=_empty)
+    """There, of pairs, the share whose better answer has the higher reward; NaN where it is not known."""
     evaluated_steps: Any = field(default_factory=_empty)
     validation_losses: Any = field(default_factory=_empty)
     total: int = 0

@@ -2,7 +2,9 @@
 
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -76,6 +78,13 @@ def publish(run: Run, published: bool) -> None:
 def is_published(run: Run) -> bool:
     """Whether guests may compare, vote on and present a run."""
     return load(run).published
+
+
+def ancestors(resolved: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the runs that a run continues, the nearest first, each with `run`, `name` and `step`."""
+    start = resolved.get("start")
+    listed = start.get("ancestors") if isinstance(start, dict) else None
+    return [one for one in listed or [] if isinstance(one, dict) and {"run", "name", "step"} <= one.keys()]
 
 
 def _change(run: Run, **changes: str | bool | None) -> None:

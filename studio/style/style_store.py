@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio import runs
-from studio.compare.column_loading import find_adapter
+from studio.compare.column_loading import column_hash, find_adapter
 from studio.compare.columns import Column
 from studio.config import DataConfig
 from studio.data import prepare
@@ -119,12 +119,15 @@ def of_rows(data: DataConfig, mapping: Mapping[str, Any]) -> tuple[Run, StyleRep
 
 
 def _adapter_sha256(run: Run, column: Column) -> str | None:
+    hashes = []
     try:
-        folder = find_adapter(run, column, None).folder
-        about = (folder / WEIGHTS).stat() if folder else None
+        for part in column.parts:
+            weights = find_adapter(run, part, None).folder / WEIGHTS
+            about = weights.stat()
+            hashes.append(_sha256(weights, about.st_mtime_ns, about.st_size))
     except (StudioError, OSError):  # it has none yet, or was taken away
         return None
-    return _sha256(folder / WEIGHTS, about.st_mtime_ns, about.st_size) if folder and about else None
+    return column_hash(column, hashes)
 
 
 @lru_cache(maxsize=64)

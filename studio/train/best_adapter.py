@@ -90,6 +90,49 @@ class BestAdapter(_KeptAdapter):
         return self._patience is not None and sum(at > self.step for at, _ in self._evaluations) >= self._patience
 
 
+class LastSound(_KeptAdapter):
+    """Watches the meter's points of a run on preferences, also over a resume, and keeps the last sound adapter.
+
+    Two points in a row that have lost their fluency or their fit end the training: but only after a sound one, for
+    what the adapter could not do before is no fault of the preferences.
+    """
+
+    PATIENCE = 2
+
+    def __init__(self, run: RunWriter, save: Callable[[Path], None] | None = None):
+        super().__init__(run, save, "last_sound.json")
+        self._unsound: list[int] = []
+
+    @property
+    def reason(self) -> Message:
+        """Why this adapter is kept."""
+        return message("log.style.guarded", step=self.step, count=len(self._unsound))
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the training is to end."""
+        return self._save is not None and bool(self.step) and len(self._unsound) >= self.PATIENCE
+
+    def rewind_to(self, step: int) -> None:
+        """Forget the points after `step`, where the run is resumed; the kept adapter stays, also a later one."""
+        if record := self._read_record():
+            self.step = record["step"]
+            self._unsound = [at for at in record["unsound"] if at <= step]
+        self._remove_others()
+
+    def add_point(self, point: StyleMeasured) -> None:
+        """Keep the adapter as it is now, the one of a point, if it is sound; else count it."""
+        if not self._save or not point.step or point.step in self._unsound:
+            return
+        if point.sound:
+            self.step, self._unsound = point.step, []
+            self._keep()
+        else:
+            self._unsound.append(point.step)
+        self._write_record({"step": self.step, "unsound": self._unsound})
+        self._remove_others()
+
+
 class BestStyle(_KeptAdapter):
     """Watches the meter's points of a run, also over a resume, and keeps the adapter with the best style.
 

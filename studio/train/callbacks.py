@@ -77,13 +77,16 @@ class RunCallback(TrainerCallback):
                 learning_rate=logs["learning_rate"],
                 grad_norm=logs.get("grad_norm"),
                 tokens=self._tokens_before + int(logs.get("num_tokens", 0)),
+                margin=logs.get("margin"),
+                accuracy=logs.get("accuracy"),
             )
         )
 
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         loss = metrics["eval_loss"]
-        self._run.emit(Evaluated(step=state.global_step, loss=loss))
+        judged = {name: metrics.get(f"eval_{name}") for name in ("margin", "accuracy")}
+        self._run.emit(Evaluated(step=state.global_step, loss=loss, **judged))
         self._gather()
         stop = processes.broadcast(processes.is_main_process() and self._best.add_loss(state.global_step, loss))
         self._early_stop = self._early_stop or stop

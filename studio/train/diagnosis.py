@@ -6,7 +6,7 @@ from typing import Any
 from studio.i18n import DEFAULT_LANGUAGE, Message, message
 from studio.runs import Run, State, Status
 from studio.runs.curve import Curve, read_curve
-from studio.train import diagnosis_rules
+from studio.train import diagnosis_rules, preference_diagnosis
 from studio.train.diagnosis_rules import Finding, Measurements, Severity, finding, format_figure, pace
 from studio.train.phases import Phase
 
@@ -64,6 +64,7 @@ class Diagnosis:
 
 def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Diagnosis:
     """Read the curves of a run; without a status, of one that still trains."""
+    of_preferences = preference_diagnosis.is_of_preferences(curve)
     over = status is not None and status.state in (State.FINISHED, State.STOPPED, State.FAILED)
     measured = Measurements(curve, over, clip)
     error = status.error if status else None
@@ -71,13 +72,16 @@ def diagnose(curve: Curve, status: Status | None = None, clip: float | None = No
     if broken:
         findings = [broken]
     elif measured.count >= MIN_LOSSES:
-        findings = sorted(_findings(measured), key=lambda one: _RANK.index(one.severity))
+        if of_preferences:
+            findings = preference_diagnosis.findings(curve, over=over)
+        else:
+            findings = sorted(_findings(measured), key=lambda one: _RANK.index(one.severity))
     elif measured.count or over:
         figures = {"count": measured.count, "needed": MIN_LOSSES}
         findings = [finding("too_short" if over else "too_early", "note", figures)]
     else:
         findings = []
-    phases = measured.phases if measured.count >= MIN_LOSSES else ()
+    phases = measured.phases if measured.count >= MIN_LOSSES and not of_preferences else ()
     return Diagnosis(tuple(phases), tuple(findings), over)
 
 

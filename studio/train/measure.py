@@ -15,7 +15,7 @@ from studio.model import load
 from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, release_memory
 from studio.runs.curve import read_curve
-from studio.train import plan, samples
+from studio.train import plan, recorded_rows, samples, start_adapter
 from studio.train.best_adapter import BestAdapter
 from studio.train.interrupts import StopRequested
 from studio.train.plan import Plan
@@ -44,21 +44,27 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
         if stop.is_set():
             raise StopRequested("cancel")
 
+    config, start = start_adapter.resolve(config)
     located = load.require(config.model)
     host.remove_adapter()
     prepared = prepare(config, load.load_tokenizer(config.model), on_progress)
     free = free_memory_each(host.held)
     planned = plan.make(config, located, rows=len(prepared.train), longest=prepared.longest, free=free)
-    lengths = [len(ids) for ids in prepared.train["input_ids"]]
+    lengths = recorded_rows.row_lengths(prepared.train)
     size = planned.settings.batch_size * planned.settings.gradient_accumulation
     longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])[:size]
     trial = {"max_steps": 2, "epochs": 1000.0, "save": "no", "trackers": (), "length_grouping": False}
     trial |= {"warmup_steps": 0, "warmup_ratio": 0.0, "keep": "last", "early_stopping": None, "logging_steps": 1}
     with runs.scratch(config) as run, _peak(dict(host.held)) as peak:
+        if start:
+            start_adapter.keep(run, start)
+            start_adapter.check_base(run, located)
         host.base(config.model, located)
         short = replace(planned, settings=planned.settings.model_copy(update=trial))
         rows = prepared.train.select(longest)
         trainer = build_trainer(run, config, short, host, rows, None, on_progress, BestAdapter(run), resumed=False)
+        if config.train.method != "sft":
+            trainer.prepare_reference(recorded_rows.folder_of(run.path))
         trainer.train()
         first, second = read_curve(run).times
         halves = [tuple(ids[: len(ids) // 2 + 1]) for ids in rows["input_ids"][: samples.PROMPTS]]

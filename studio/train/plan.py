@@ -94,6 +94,9 @@ def make(
     fitted, optimizer = _with_optimizer(config.train.model_copy(update=changes))
     chosen_precision = precision(config.model.precision, located.settings.get("model_type", ""))
     number, train = chosen_precision.value, config.train
+    answers = 2 if config.train.method == "dpo" else 1
+    if config.train.method != "sft" and processes.world_size() > 1:
+        raise RunError("run.preferences_alone", processes=processes.world_size())
     small = quantization.choose(config.model.quantization, located.settings, located.id).value
     kept = skeleton.kept_bytes_per_layer(located.path, config.lora, number, config.model.attention, longest)
     each = (free,) if isinstance(free, int | float) else tuple(free)
@@ -107,7 +110,7 @@ def make(
             quantization=small,
             optimizer=settings.optimizer,
             kept_per_layer=kept,
-            rows=settings.batch_size,
+            rows=settings.batch_size * answers,
             length=longest,
             checkpointing=settings.gradient_checkpointing == "on",
         )
@@ -156,8 +159,9 @@ def make(
         free=room,
         steps=steps,
         warnings=tuple(warnings),
-        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3) + (1 if train.keep == "last" else 2) * saved,
-        most_tokens=size * longest,
+        disk_bytes=checkpoints * (taken.optimizer + saved + 50e3)
+        + (1 if train.keep == "last" and train.method == "sft" else 2) * saved,
+        most_tokens=size * longest * answers,
         evaluated_at_once=whole.batch_size if size == wanted.batch_size else size,
     )
 

@@ -14,9 +14,9 @@ from studio.errors import RunError, StudioError
 from studio.files import home
 from studio.generation import meter_cost
 from studio.i18n import Message, message
-from studio.model import catalogue, estimate, libraries, limits, load, skeleton, weights
+from studio.model import catalogue, compatibility, estimate, libraries, limits, load, skeleton, weights
 from studio.model.hardware import Choice
-from studio.train import plan, samples
+from studio.train import plan, samples, start_adapter
 from studio.train.plan import Plan
 
 
@@ -55,6 +55,7 @@ def check(
         except StudioError as error:
             blocks.append(error.message)
 
+    config, start = attempt(lambda: start_adapter.resolve(config)) or (config, None)
     for tracker in config.train.trackers:
         if importlib.util.find_spec(tracker) is None:
             blocks.append(RunError("run.no_tracker", tracker=tracker).message)
@@ -80,6 +81,8 @@ def check(
             located = load.locate(config.model)
     if located:
         libraries.require()
+        if start:
+            attempt(lambda: compatibility.check(start.saved, located))
         if left := attempt(lambda: weights.check(located.path, located.id)):
             names = ", ".join(left[:3])
             warnings.append(message("log.unused_weights", id=located.id, count=len(left), names=names))
@@ -118,7 +121,8 @@ def check(
         said, more = meter_cost.forecast(config, cost, report.train, seconds)
         facts += [said] if said else []
         seconds = seconds * (1 + timeline.share) + more
-    choices = (planned.precision, *planned.choices)
+    continued = (start_adapter.shape_choice(config, start),) if start else ()
+    choices = (planned.precision, *continued, *planned.choices)
     return Preflight(tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), choices)
 
 
@@ -134,4 +138,5 @@ def training_seconds(config: RunConfig, planned: Plan, report: Report, located: 
     tokens = report.token_figures["padded_grouped" if config.train.length_grouping else "padded_random"]
     size = planned.settings.batch_size * planned.settings.gradient_accumulation
     rows = planned.steps * size if config.train.max_steps else config.train.epochs * report.train
-    return plan.seconds(config, located, planned, tokens / report.usable * rows)
+    answers = 2 if config.train.method == "dpo" else 1
+    return plan.seconds(config, located, planned, tokens / report.usable * rows * answers)

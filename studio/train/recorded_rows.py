@@ -22,7 +22,8 @@ def write_rows(run: Path, train: Any, validation: Any | None) -> None:
     from pyarrow import parquet
 
     numbers = pyarrow.list_(pyarrow.int32())
-    schema = pyarrow.schema([("input_ids", numbers), ("labels", numbers)])
+    kinds = {"good": pyarrow.bool_()}
+    schema = pyarrow.schema([(name, kinds.get(name, numbers)) for name in train.column_names])
 
     def fill(draft: Path) -> None:
         for name, rows in (("train", train), ("validation", validation)):
@@ -44,6 +45,14 @@ def read_rows(run: Path) -> tuple[Any, Any | None]:
     paths = (folder_of(run) / f"{name}.parquet" for name in ("train", "validation"))
     train, validation = (Dataset(parquet.read_table(path)) if path.exists() else None for path in paths)
     return train, validation
+
+
+def row_lengths(rows: Any) -> list[int]:
+    """Return the tokens of each row: of both answers, where it has two."""
+    lengths = [len(ids) for ids in rows["input_ids"]]
+    if "rejected_ids" not in rows.column_names:
+        return lengths
+    return [length + len(ids) for length, ids in zip(lengths, rows["rejected_ids"], strict=True)]
 
 
 class LengthGroupedSampler:

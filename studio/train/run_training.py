@@ -19,8 +19,8 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State, checkpoints
-from studio.train import distributed, plan, preflight, recorded_rows, resume, samples
-from studio.train.best_adapter import BestAdapter, BestStyle
+from studio.train import distributed, plan, preflight, recorded_rows, resume, samples, start_adapter
+from studio.train.best_adapter import BestAdapter, BestStyle, LastSound
 from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
 from studio.train.style_points import OpenMeter
@@ -65,6 +65,9 @@ def train(
     run.enter(State.PREPARING)
     best = BestAdapter(run, save if config.train.keep == "best" else None, config.train.early_stopping)
     best_style = BestStyle(run, save if config.train.keep == "style" else None)
+    guarded = config.train.method != "sft" and config.train.keep == "last" and config.preference.style_guard == "auto"
+    last_sound = LastSound(run, save if guarded else None)
+    watching = last_sound if guarded else best_style
     trainer: Any = None
     keep, ended = True, State.FINISHED
     try:
@@ -72,6 +75,7 @@ def train(
             planned, prepared, located = _prepare(run, config, host, on_progress, token, resume_from)
             best.rewind_to(resume_step)
             best_style.reopen()
+            last_sound.rewind_to(resume_step)
         except BaseException:
             processes.broadcast(None)  # there is nothing to train
             raise
@@ -88,8 +92,12 @@ def train(
             with contextlib.suppress(StopRequested):  # all processes end together, below
                 resumed_at = resume_step if resumed else None
                 trainer.strip = samples.start(
-                    run, host, prepared, planned.steps, seconds, on_progress, resumed_at, best_style, open_meter
+                    run, host, prepared, planned.steps, seconds, on_progress, resumed_at, watching, open_meter
                 )
+                trainer.is_exhausted = lambda: last_sound.is_exhausted
+        if config.train.method != "sft":
+            run.enter_phase("reference")
+            trainer.prepare_reference(recorded_rows.folder_of(run.path))
         distributed.raise_if_requested(run)
         trainer.fit(resume_from)
     except NonFiniteLoss as error:
@@ -110,7 +118,7 @@ def train(
         if trainer:
             host.gather()
         run.enter_phase("saving")
-        kept = best_style if config.train.keep == "style" else best
+        kept = best_style if config.train.keep == "style" else last_sound if last_sound.is_exhausted else best
         if kept.adapter.exists():
             replace_folder(run.adapter, lambda draft: shutil.copytree(kept.adapter, draft, dirs_exist_ok=True))
             run.note(kept.reason)
@@ -137,6 +145,7 @@ def _prepare(
     run.enter_phase("fetching")
     located = load.fetch(config.model, on_progress, token)
     processes.broadcast(located.id)
+    start_adapter.check_base(run, located)
     on_progress(None)
     run.enter_phase("reading")
     prepared = prepare(config, load.load_tokenizer(config.model), on_progress, runs.day_of(run.id))
@@ -160,7 +169,8 @@ def _prepare(
         free=free_memory_each(host.held),
         before={name: value for name, value in decided.items() if name in plan.DECIDED},
     )
-    for choice in planned.choices:
+    continued = [start_adapter.shape_choice(config, None, run.resolved().get("start"))] if config.model.adapter else []
+    for choice in (*continued, *planned.choices):
         run.record_choice(choice.name, choice.value, choice.reason)
     run.note(planned.trained)
     for warning in planned.warnings:
@@ -187,6 +197,8 @@ def _prepare(
     mapping = report.detected.mapping.model_dump(mode="json")
     if (origin := provenance.count(table(config.data), prepared.train_numbers)) is not None:
         run.resolve({"material": origin})
+    if (judgements := provenance.count_judgements(table(config.data), prepared.train_numbers)) is not None:
+        run.resolve({"judgements": judgements})
     config_at_start = run.started_config().model_dump(mode="json")
     run.resolve(
         {**fingerprints, "config": config_at_start, "mapping": mapping, "versions": versions(), "device": device()}

@@ -22,7 +22,7 @@ from studio.i18n import Message, message
 from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.model.hardware import Choice
 from studio.runs import Run, RunWriter
-from studio.train.best_adapter import BestStyle
+from studio.train.best_adapter import BestStyle, LastSound
 from studio.train.interrupts import StopRequested
 from studio.train.style_points import OpenMeter, StylePoints
 
@@ -250,7 +250,7 @@ def start(
     seconds: float,
     on_progress: Callable[[], None],
     resumed_at: int | None,
-    best: BestStyle | None = None,
+    best: BestStyle | LastSound | None = None,
     open_meter: OpenMeter | None = None,
 ) -> SampleWriter | None:
     """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.

@@ -11,7 +11,7 @@ from studio.i18n import message
 from studio.model.adapter import ModelHost
 from studio.runs import RunWriter
 from studio.runs.curve import read_curve
-from studio.train.best_adapter import BestStyle
+from studio.train.best_adapter import BestStyle, LastSound
 from studio.train.interrupts import StopRequested
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,9 @@ class OpenMeter(Protocol):
 class StylePoints:
     """Measures frames, writes the points and tells `best` of them; a failure ends the metering, not the run."""
 
-    def __init__(self, run: RunWriter, best: BestStyle, open_meter: Callable[[], StyleMeter | None], resumed_at: int):
+    def __init__(
+        self, run: RunWriter, best: BestStyle | LastSound, open_meter: Callable[[], StyleMeter | None], resumed_at: int
+    ):
         """`open_meter` may raise; `resumed_at` is the step of the checkpoint that the run goes on from, or 0."""
         self._run, self._best = run, best
         self._measured = {point.step for point in read_curve(run).styles if point.step <= resumed_at}

@@ -4,7 +4,7 @@ What is close enough stays: an optimum is broad, and many small corrections woul
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +56,16 @@ class Advice:
 class _Draft:
     """The settings as the rules have changed them so far; a later rule sees what the earlier ones decided."""
 
-    def __init__(self, config: RunConfig, report: Report, located: Located | None, free: Sequence[float]):
+    def __init__(
+        self,
+        config: RunConfig,
+        report: Report,
+        located: Located | None,
+        free: Sequence[float],
+        keep: Collection[str] = (),
+    ):
         self.config, self.report, self.located, self.free = config, report, located, free
+        self._keep = keep
         self.warnings: list[Message] = []
         self._first = config
         self._reasons: dict[str, Message] = {}
@@ -67,7 +75,9 @@ class _Draft:
         self.knows_lengths = located is not None and report.lengths is not None and len(report.lengths) > 0
 
     def set(self, reason: Message, settings: dict[str, Any]) -> None:
-        """Change settings (values by path); the last reason for each counts."""
+        """Change settings (values by path) unless one is to be kept; the last reason for each counts."""
+        if settings.keys() & set(self._keep):
+            return
         self.config = self.config.with_settings(settings)
         self._reasons |= dict.fromkeys(settings, reason)
 
@@ -115,13 +125,20 @@ class _Draft:
 
 
 def suggest(
-    config: RunConfig, free: float | Sequence[float], on_progress: Callable[[float], None] = lambda share: None
+    config: RunConfig,
+    free: float | Sequence[float],
+    on_progress: Callable[[float], None] = lambda share: None,
+    keep: Collection[str] = (),
 ) -> Advice:
-    """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded."""
+    """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded.
+
+    The settings at the paths of `keep` stay as they are, and the others are chosen to suit them.
+    """
     report = prepare.inspect(config, on_progress)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
         report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
-    draft = _Draft(config, report, load.locate(config.model), (free,) if isinstance(free, int | float) else free)
+    free = (free,) if isinstance(free, int | float) else free
+    draft = _Draft(config, report, load.locate(config.model), free, keep)
     letters = [letter for row in prepare.table(config.data).rows(0, LANGUAGE_ROWS) for letter in str(row)]
     korean = 3 * sum("가" <= letter <= "힣" for letter in letters) > sum(map(str.isalpha, letters))
     if not draft.knows_lengths:

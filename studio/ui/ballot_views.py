@@ -6,11 +6,13 @@ Pure functions without Gradio. Whatever comes from prompts and answers is escape
 import html
 from collections.abc import Mapping, Sequence
 
+from studio.data.health import Problem
 from studio.evaluate.blind_vote import BallotItem, PreferenceData, VoteResult
 from studio.evaluate.vote_pairs import VotePair, VotePairsProgress
-from studio.i18n import text
+from studio.i18n import Message, text
+from studio.model.hardware import Choice
 from studio.style.report import StyleReport
-from studio.ui.views import bar, empty
+from studio.ui.views import bar, choices_html, empty
 
 
 def pair(shown: BallotItem, language: str) -> str:
@@ -98,6 +100,21 @@ def _result(rival: str, name: str, counted: VoteResult, language: str) -> str:
         f'width:{width:.1f}%"></i><b style="left:{100 * counted.win_rate:.1f}%"></b></div>'
     )
     return f'<p class="big">{html.escape(rate)}</p>{scale}{lines}'
+
+
+def judged(summary: Sequence[Message], problems: Sequence[Problem], chosen: Sequence[Choice], language: str) -> str:
+    """Return what the judgements on a run say, their problems, and how they would be trained on."""
+    lines = [html.escape(sentence.text(language)) for sentence in summary]
+    wrong = (f"{problem.message.text(language)} {problem.effect.text(language)}" for problem in problems)
+    lines += [f'<span class="bad">{html.escape(line)}</span>' for line in wrong]
+    made = choices_html([(choice.name, choice.value, choice.reason) for choice in chosen], language) if chosen else ""
+    return "".join(f"<p>{line}</p>" for line in lines) + made
+
+
+def started(name: str, run_id: str, *, waits: bool, language: str) -> str:
+    """Say that a run on preferences was started, or that it waits for another."""
+    words = text("ui.prefer.waits" if waits else "ui.prefer.started", language, name=name, run=run_id)
+    return f"<p>{html.escape(words)}</p>"
 
 
 def answer(prompt: str, words: str) -> str:

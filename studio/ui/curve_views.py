@@ -15,10 +15,10 @@ from studio.runs.curve import Curve
 from studio.ui import charts
 from studio.ui.charts import Series
 
-TRAIN, VALIDATION, RATE, GRADIENT = "train", "validation", "rate", "gradient"
-COLOURS = {RATE: "#0d9488", GRADIENT: "#0d9488", TRAIN: "#0d9488", VALIDATION: "#d97706"}
+TRAIN, VALIDATION, RATE, GRADIENT, MARGIN = "train", "validation", "rate", "gradient", "margin"
+COLOURS = {RATE: "#0d9488", GRADIENT: "#0d9488", MARGIN: "#0d9488", TRAIN: "#0d9488", VALIDATION: "#d97706"}
 """The training loss is drawn over, the validation loss over it."""
-KINDS = {"loss": (TRAIN, VALIDATION), "rate": (RATE,), "gradient": (GRADIENT,)}
+KINDS = {"loss": (TRAIN, VALIDATION), "rate": (RATE,), "gradient": (GRADIENT,), "margin": (MARGIN,)}
 """What the chart can show, and its series."""
 POINTS = 300
 """Points of one series: the chart is less than 800 pixels wide, and all of its series have to fit into one tick."""
@@ -26,11 +26,13 @@ POINTS = 300
 
 def series(curve: Curve, kind: str) -> list[Series]:
     """Return the series of a run's curves that a chart of this kind shows."""
+    known = numpy.isfinite(curve.margins)
     of = {
         TRAIN: (curve.steps, curve.losses),
         VALIDATION: (curve.evaluated_steps, curve.validation_losses),
         RATE: (curve.steps, curve.rates),
         GRADIENT: (curve.steps, curve.norms),
+        MARGIN: (curve.steps[known], curve.margins[known]),
     }
     return [Series(name, *of[name]) for name in KINDS[kind]]
 
@@ -61,7 +63,7 @@ def _key(kind: str, words: str) -> str:
 
 def _note(curves: Sequence[Series], language: str) -> str:
     """Say in words what the chart of the learning rate or the gradient shows; of the loss, its own sentence does."""
-    found = next((curve for curve in curves if curve.series in (RATE, GRADIENT) and len(curve.steps)), None)
+    found = next((curve for curve in curves if curve.series in (RATE, GRADIENT, MARGIN) and len(curve.steps)), None)
     if found is None:
         return ""
     top = int(numpy.nanargmax(found.values))

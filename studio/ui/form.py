@@ -112,6 +112,8 @@ def read(values: Mapping[str, Any], base: RunConfig) -> RunConfig:
         settings["data.mapping"] = None
     if (named := settings.get("model.id")) and named != base.model.id:
         launch.refuse_folder(named)
+    if (named := settings.get("model.adapter")) and named != base.model.adapter:
+        launch.refuse_folder(named)
     return base.with_settings(settings)
 
 

@@ -101,7 +101,7 @@ def _hide(frame: Frame, views: comparing.Views) -> None:
     assert app is not None
     card = answers.card
     owner_only = [answers.outside.fold, answers.held_out, answers.add, card.kind, card.make, vote.export]
-    owner_only.append(vote.maker.block)
+    owner_only += [vote.maker.block, views.preferences.column]
     others = [block for block in app.blocks.values() if isinstance(block, gr.Tab) and block.id in OWNERS_TABS]
     for block in [frame.device, *owner_only, *others]:
         block.visible = False
@@ -199,7 +199,7 @@ def _check(args: tuple[Any, ...]) -> None:
         if isinstance(arg, str) and runs.is_id(arg):
             runs.find(arg)
         if isinstance(arg, Comparison):  # it was published when it was made
-            adapters = [column.adapter for column in arg.request.columns]
+            adapters = [part.adapter for column in arg.request.columns for part in column.parts]
             for named in [arg.request.run_id, *filter(runs.is_id, adapters)]:
                 runs.find(named)
 

@@ -78,7 +78,7 @@ def source(kind: str, bundled: str | None, upload: str | None, before: SourceCon
     A path comes from an upload, from the base settings, or was taken from a page on this machine; a data set of the Hub
     is in use once it was fetched (`before`).
     """
-    nothing = SourceConfig.model_construct(kind=kind, name="")
+    nothing = no_source(kind)
     if kind == "bundled":
         return SourceConfig(kind="bundled", name=bundled) if bundled else nothing
     if kind == "file" and upload:
@@ -88,13 +88,19 @@ def source(kind: str, bundled: str | None, upload: str | None, before: SourceCon
     return base.data.source if base.data.source.kind == kind else nothing
 
 
+def no_source(kind: str) -> SourceConfig:
+    """Return the source of a kind of which nothing is chosen yet, or no more."""
+    return SourceConfig.model_construct(kind=kind, name="")
+
+
 def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, MappingConfig | None]:
     """Read the table of `config`; the mapping is the base's when it is about the same source, else detected."""
     from studio.data import prepare
 
     wanted = None
     try:
-        data = config().data
+        chosen = config()
+        data = chosen.data
         wanted = base.data.mapping if base.data.source == data.source else None
         data = data.model_copy(update={"mapping": wanted})
         with panics_as_errors():
@@ -113,7 +119,7 @@ def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, Mappin
     )
     try:
         with panics_as_errors():
-            detected = prepare.mapping(data)
+            detected = prepare.mapping(data, chosen.train.method)
     except Exception as error:  # the columns are there all the same, to be chosen by hand
         return replace(look, told=tuple(table.notes), failure=message_of(error)), None
     look = replace(look, told=(detected.reason, *table.notes))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from studio.i18n import Message, has, message, text
 from studio.material.endpoint import Cost
-from studio.material.make import Summary
+from studio.material.reading import Summary
 from studio.material.review import DROP, EDIT, KEEP, Card, Counts
 from studio.ui.views import paragraph
 
@@ -21,6 +21,8 @@ def overview(summary: Summary, language: str) -> str:
 def result(summary: Summary, language: str) -> str:
     """Return the rows that were made, what was left out and what was replaced, with examples."""
     parts = [paragraph(message("ui.material.made", rows=summary.rows), language)]
+    if len(summary.recipes) > 1:
+        parts.append(_counts("recipe", summary.recipes, language, names="recipes"))
     notes = [summary.silence.reason] if summary.silence else []
     parts += [paragraph(note, language, "hint") for note in (*notes, *summary.notes)]
     parts.append(_counts("left_out", summary.left_out, language))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from studio.data.preview import Preview
 from studio.i18n import text
 from studio.ui.look import Column, Look
 from studio.ui.views import empty
@@ -36,6 +37,22 @@ def tokens_html(spans: Sequence[tuple[str, str]], language: str) -> str:
         if label in there
     )
     return f'<p class="token-keys">{"".join(keys)}</p><div class="tokens">{"".join(kept)}</div>'
+
+
+def answers_html(preview: Preview, language: str) -> str:
+    """Return the tokens of a row; of a pair, the better and the worse answer beside each other."""
+    if preview.good is not None:
+        side = "good" if preview.good else "bad"
+        return _side(side, preview.spans, language)
+    if not preview.rejected:
+        return tokens_html(preview.spans, language)
+    sides = (("chosen", preview.spans), ("rejected", preview.rejected))
+    return f'<div class="answers">{"".join(_side(side, spans, language) for side, spans in sides)}</div>'
+
+
+def _side(side: str, spans: Sequence[tuple[str, str]], language: str) -> str:
+    title = html.escape(text(f"preview.side.{side}", language))
+    return f"<section><h4>{title}</h4>{tokens_html(spans, language)}</section>"
 
 
 def _token(words: str, label: str) -> str:

@@ -145,6 +145,7 @@ def rests_on(record: RunMetadata, language: str) -> str:
         ("revision", html.escape(str(base["revision"])) if base.get("revision") else None),
         ("weights", _hash(base.get("weights"))),
         ("data", html.escape(run.data) if run.data else None),
+        ("continues", _ancestors(record, language)),
         ("data_hash", _hash(resolved.get("data"))),
         ("material", _material(resolved.get("material"), language)),
         ("trained", _count(resolved.get("trained_parameters"))),
@@ -164,6 +165,15 @@ def _material(origin: Any, language: str) -> str | None:
         return None
     counts = (origin.get("recipes") or {}).items()
     return html.escape(", ".join(f"{text(f'material.recipes.{name}', language)}: {count:,}" for name, count in counts))
+
+
+def _ancestors(record: RunMetadata, language: str) -> str | None:
+    """Return the runs that a run continues, or the folder that its first adapter is from."""
+    names = [text("ui.runs.ancestor", language, **one) for one in record.ancestors]
+    start = record.resolved.get("start")
+    if not names and isinstance(start, dict):
+        names = [str(start.get("name", "–"))]
+    return html.escape(" ← ".join(names)) or None
 
 
 def _hash(known: Any) -> str | None:

@@ -29,7 +29,8 @@ def take(text: str) -> tuple[RunConfig, tuple[Message, ...]]:
     DataError for rows that are not here, and ModelError for a model's folder on a page that others reach.
     """
     config = RunConfig.from_yaml(text)
-    launch.refuse_folder(config.model.id)
+    for named in filter(None, (config.model.id, config.model.adapter)):
+        launch.refuse_folder(named)
     if config.data.source.kind == "bundled":
         presets.data_file(config.data.source.name)
     told, changes = [], {}
@@ -67,7 +68,7 @@ def as_chosen(config: RunConfig) -> RunConfig:
     if config.data.mapping is None or not source.is_local(data):
         return config
     try:
-        found = prepare.mapping(data).mapping
+        found = prepare.mapping(data, config.train.method).mapping
     except (StudioError, OSError):  # told on the Data tab
         return config
     return config.with_settings({"data.mapping": None}) if found == config.data.mapping else config

@@ -124,6 +124,11 @@ def _sides(found: StyleReport) -> list[tuple[str, Sequence[StyleWord]]]:
     return [("author", found.author_words), ("base", found.base_words)]
 
 
+def figures(found: StyleReport, language: str) -> str:
+    """Return the figures of all columns alone; the reason where nothing could be measured."""
+    return _table(found, language) if found.columns else paragraph(headline(found), language)
+
+
 def _table(found: StyleReport, language: str) -> str:
     heads = "".join(f'<th scope="col">{html.escape(text(f"style.columns.{name}", language))}</th>' for name in _COLUMNS)
     first = html.escape(text("style.columns.column", language))

@@ -1,13 +1,15 @@
 """What guests can do, and what they learn: only what the owner has published."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from visitors import Visitor
 
 from studio import runs
 from studio.compare import comparison_history
-from studio.evaluate import evaluation_store
+from studio.evaluate import evaluation_store, vote_pairs
+from studio.evaluate.vote_pairs import VotePair, VotePairs
 from studio.i18n import text
 from studio.runs import metadata
 
@@ -255,6 +257,19 @@ def test_one_guest_is_one_voter_whatever_they_call_themselves(shared, guest, two
     assert len(voters(two_runs.published)) == 2
     assert len(shared.app.tokens) > 1
     assert not any(token in str(voters(two_runs.published)) for token in shared.app.tokens)
+
+
+def test_a_guest_votes_on_pairs_that_were_made_and_makes_none(guest, two_runs):
+    pair = VotePair("What is a pair?", ("plain", "styled"), ("a", "a"), 0.9)
+    vote_pairs.write(two_runs.published, VotePairs("0" * 16, (pair,), 0))
+    vote_pairs.write(two_runs.hidden, VotePairs("0" * 16, (replace(pair, prompt="a hidden pair"),), 0))
+    opened(guest, two_runs.published)
+    vote(guest, two_runs.published, "Kim")
+    assert "What is a pair?" in heard(guest)
+    assert len(voters(two_runs.published)) == 1
+    assert "a hidden pair" not in heard(guest)
+    with pytest.raises(StopIteration):
+        guest.index("tabs.vote_pairs", "make")
 
 
 def test_the_page_gives_a_browser_the_mark_of_its_login(shared, guest, two_runs):

@@ -71,6 +71,35 @@ def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, 
     assert everything_kept(visited) == everything_kept(quiet)
 
 
+def test_visits_with_a_mix_that_draws_random_numbers_leave_no_trace(tiny_config, monkeypatch):
+    ids = []
+    for seed in (3, 4):
+        other = gpu.thread().start_run(tiny_config.with_settings({"train.seed": seed, "train.max_steps": 4}))
+        wait_until_over(other)
+        ids.append(other.id)
+    config = tiny_config.with_settings({**SETTINGS, "train.max_steps": 6})
+    quiet = gpu.thread().start_run(config)
+    wait_until_over(quiet)
+    mix = Column(adapter=f"mix:{ids[0]}=0.6,{ids[1]}=0.6@dare_ties")
+    visited, answers = visit_at_every_chance(config, monkeypatch, (BASE, ADAPTED, mix))
+    assert "changed" not in answers
+    assert len(set(answers)) > 1
+    assert losses(visited) == losses(quiet)
+    assert adapter_hash(visited) == adapter_hash(quiet)
+
+
+def test_an_adapter_in_training_is_not_mixed(tiny_config):
+    other = gpu.thread().start_run(tiny_config)
+    wait_until_over(other)
+    run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
+    wait_for(run, lambda status: status.step >= 2)
+    mix = Column(adapter=f"mix:now=1,{other.id}=1")
+    with pytest.raises(CompareError, match="in training"):
+        gpu.thread().compare(CompareRequest(run.id, ("hi",), SAMPLED, (BASE, mix))).result()
+    run.request("stop")
+    assert wait_until_over(run) is State.STOPPED
+
+
 def everything_kept(run):
     """Return the names of all files of the checkpoints, and of the weights in them."""
     from safetensors import safe_open

@@ -10,7 +10,7 @@ from studio.compare.columns import column_id
 from studio.config import GenerationConfig
 from studio.errors import CompareError
 from studio.evaluate import vote_pairs
-from studio.evaluate.vote_pairs import VotePairsRequest
+from studio.evaluate.vote_pairs import GivenAnswer, VotePairsRequest
 from studio.generation import generate, held_out
 
 SAMPLED = GenerationConfig(max_new_tokens=8, temperature=1.0, seed=2)
@@ -32,7 +32,8 @@ def test_the_pair_of_a_prompt_is_the_two_answers_that_differ_most():
         "b": [("s", "yes"), ("s", "Yes ")],
         "c": [("s", "바다가 잔잔해요"), ("s", "바다가 잔잔해요.")],
     }
-    pairs, alike = vote_pairs.choose(answers)
+    given = {prompt: [GivenAnswer(words, side) for side, words in each] for prompt, each in answers.items()}
+    pairs, alike = vote_pairs.choose(given)
     assert alike == 1
     assert [pair.prompt for pair in pairs] == ["a", "c"]
     assert pairs[0].answers[1] == "mountains are high"
@@ -94,6 +95,7 @@ def test_strengths_are_sides_of_their_own(run):
     weights = sha256(run.adapter / "adapter_model.safetensors")
     sides = {column_id(Column(strength=each), weights, loaded.located.identity["weights"]) for each in (0.2, 1.5)}
     assert {side for pair in pairs for side in pair.sides} == sides
+    assert all(any("20 %" in name for name in pair.columns) for pair in pairs)
 
 
 @pytest.mark.parametrize(

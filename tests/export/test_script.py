@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from exporting import fresh, without_chat_template
@@ -12,7 +13,7 @@ from following import losses, trained, wait_for, wait_until_over
 
 from studio import gpu
 from studio.errors import ExportError
-from studio.export import script
+from studio.export import adapter, script
 from studio.export.export_context import load_context
 from studio.runs import State
 
@@ -72,6 +73,15 @@ def test_it_repeats_the_losses_bit_by_bit(tiny_config, tmp_path, case):
 
 
 @pytest.mark.usefixtures("warm_python")
+def test_it_repeats_a_run_that_continued_another(tiny_config, tmp_path):
+    parent = trained(tiny_config, **{"lora.r": 6, "lora.dropout": 0.1})
+    run = gpu.thread().start_run(tiny_config.with_settings({"model.adapter": parent.id, "train.max_steps": 5}))
+    assert wait_until_over(run) is State.FINISHED
+    assert losses(run)[0] < losses(parent)[0] - 0.3
+    assert repeated(run, tmp_path) == losses(run)
+
+
+@pytest.mark.usefixtures("warm_python")
 def test_its_adapter_is_the_runs(tiny_config, tmp_path):
     import torch
     from safetensors.torch import load_file
@@ -113,6 +123,16 @@ def test_it_is_python_that_a_linter_accepts_and_that_imports_no_studio(tiny_conf
         assert checked.returncode == 0, checked.stdout
     assert len(text.splitlines()) < 220
     assert "trl==" in (folder / "requirements.txt").read_text()
+
+
+def test_scripts_name_what_they_need_as_pep_723_has_it(tiny_config, tmp_path):
+    run = trained(tiny_config)
+    context = load_context(run)
+    for folder, name in ((exported(run, tmp_path), "train.py"), (adapter.export(context, tmp_path / "a"), "ask.py")):
+        [block] = re.findall(r"(?m)^# /// script$\s((?:^#(?:| .*)$\s)+)^# ///$", (folder / name).read_text("utf-8"))
+        metadata = tomllib.loads("".join(line[2:] for line in block.splitlines(keepends=True)))
+        assert metadata["requires-python"] == ">=3.11"
+        assert metadata["dependencies"] == (folder / "requirements.txt").read_text("utf-8").split()
 
 
 def test_a_run_without_its_rows_has_no_script(tiny_config, tmp_path):

@@ -244,3 +244,23 @@ def test_mail_in_html_only(tmp_path):
     html = "<style>x{}</style><p>Yes &amp; no</p><blockquote><p>old</p></blockquote><div>Bye</div>"
     mail = f"From: Mira <m@example.com>\nTo: x@example.com\nSubject: a\nContent-Type: text/html\n\n{html}\n"
     assert spoken(write(tmp_path, mail, "a.eml")) == [("Mira", "Yes & no\n\nBye")]
+
+
+ARABIC = str.maketrans("0123456789,", "٠١٢٣٤٥٦٧٨٩،") | {ord("/"): "\u200f/"}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"[{'31/12/2023, 11:59:10'.translate(ARABIC)} م] Omar: a\n"
+        f"[{'01/01/2024, 12:01:00'.translate(ARABIC)} ص] Lior ☀: b\n",
+        "2023년 12월 31일 오후 11:59 - Omar: a\n2024년 1월 1일 오전 12:01 - Lior ☀: b\n",
+    ],
+    ids=["Arabic", "Korean"],
+)
+def test_whatsapp_of_phones_in_other_scripts(tmp_path, lines):
+    (tmp_path / "chat.txt").write_text(lines, encoding="utf-8")
+    first, second = messages(tmp_path / "chat.txt")
+    assert (first.speaker, second.speaker) == ("Omar", "Lior ☀")
+    assert (first.at.day, second.at.year) == (31, 2024)
+    assert (first.at.hour, second.at.hour) == (23, 0)

@@ -181,6 +181,13 @@ def test_damaged_documents_get_a_clear_error(tmp_path, content, name, words):
         make(Request((tmp_path / name,)), tmp_path / "rows.jsonl")
 
 
+def test_a_document_of_headings_alone_says_that_there_is_no_text(tmp_path, tiny_model):
+    (tmp_path / "title.md").write_text("# A title\n", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        make(Request((tmp_path / "title.md",), model=str(tiny_model)), tmp_path / "rows.jsonl")
+    assert error.value.key == "material.no_paragraph"
+
+
 def test_an_office_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(documents, "MAX_IN_MEMORY", 100)
     with pytest.raises(DataError, match="MB"):
@@ -291,7 +298,7 @@ def test_keywords_of_a_chat_are_of_what_the_speaker_writes(tmp_path, tiny_model)
     )  # fmt: skip
     (tmp_path / "_chat.txt").write_text(lines, encoding="utf-8")
     request = Request(
-        (tmp_path / "_chat.txt",), "Mira", "beginning", model=str(tiny_model), least_tokens=4, most_tokens=200
+        (tmp_path / "_chat.txt",), "Mira", ("beginning",), model=str(tiny_model), least_tokens=4, most_tokens=200
     )
     summary = make(request, tmp_path / "rows.jsonl")
     text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ def document(tmp_path):
 
 def rows_of(document, stand_in, confirmed=UNLIMITED, on_progress=lambda share: None, **more):
     out = document.with_name("rows.jsonl")
-    request = Request((document,), recipe="plain", least_tokens=8, most_tokens=64, scrub=True, **more)
+    request = Request((document,), recipes=("plain",), least_tokens=8, most_tokens=64, scrub=True, **more)
     writer = EndpointWriter(Endpoint(stand_in.url, "small", KEY), confirmed)
     summary = make.make(request, out, on_progress=on_progress, writer=writer)
     return summary, [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]

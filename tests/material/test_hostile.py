@@ -86,13 +86,38 @@ def test_a_zip_writes_nothing_and_its_paths_are_only_names(tmp_path):
         archive.writestr("../../evil.txt", conversing.ANDROID_KO)
         archive.writestr("/abs.txt", conversing.ANDROID_KO)
         archive.writestr("photo.jpg", b"\xff\xd8")
-        archive.writestr("inner.zip", (conversing.slack_zip(tmp_path / "s.zip")).read_bytes())
-    (tmp_path / "s.zip").unlink()
+        archive.writestr("inner.zip", b"PK\3\4 and nothing")
     summary = make(Request((work / "chat.zip",), speaker="회원님"), work / "rows.jsonl")
     assert summary.rows == 2
-    assert (summary.left_out["other_file"], summary.left_out["nested_zip"]) == (1, 1)
+    assert (summary.left_out["other_file"], summary.left_out["damaged_file"]) == (1, 1)
     written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["work/chat.zip", "work/rows.jsonl"]
+
+
+def packed(path, **files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path.read_bytes()
+
+
+def test_zips_in_a_zip_are_read_and_their_chats_are_not_mixed_up(tmp_path):
+    first = packed(tmp_path / "a.zip", **{"chat.txt": conversing.ANDROID_KO})
+    second = packed(tmp_path / "b.zip", **{"chat.txt": conversing.ANDROID_KO, "deeper.zip": first})
+    packed(tmp_path / "both.zip", **{"a.zip": first, "b.zip": second})
+    material = read(Request((tmp_path / "both.zip",)))
+    assert len(material.chats) == 2
+    assert material.summary.left_out["nested_zip"] == 1
+    alone = read(Request((tmp_path / "a.zip",))).summary
+    assert material.summary.speakers == alone.speakers + alone.speakers
+
+
+def test_zips_in_a_zip_unpack_to_no_more_than_one_zip_may(tmp_path, monkeypatch):
+    inner = packed(tmp_path / "i.zip", **{"a.txt": "0" * 400_000})
+    packed(tmp_path / "bomb.zip", **{f"{number}.zip": inner for number in range(2)})
+    monkeypatch.setattr(parts, "MAX_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="MB"):
+        read(Request((tmp_path / "bomb.zip",)))
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
@@ -179,7 +204,7 @@ def test_odd_documents_are_read_in_time(tmp_path, text, name):
     (tmp_path / name).write_text(text, encoding="utf-8")
     began = time.perf_counter()
     with contextlib.suppress(DataError):
-        read(Request((tmp_path / name,), recipe="beginning"))
+        read(Request((tmp_path / name,), recipes=("beginning",)))
     assert time.perf_counter() - began < 10
 
 

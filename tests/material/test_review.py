@@ -1,6 +1,7 @@
 """Rows are looked through, and where they come from travels to the run and its model card as counts alone."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_dropped_row_that_was_edited_comes_back_edited(rows):
 
 def test_rows_of_columns_keep_their_columns(tmp_path):
     out = tmp_path / "keys.jsonl"
-    make.make(Request((MATERIAL / "lighthouse.md",), recipe="keywords", most_tokens=200), out)
+    make.make(Request((MATERIAL / "lighthouse.md",), recipes=("keywords",), most_tokens=200), out)
     review = Review(out)
     text = to_text(review.cards(1, 1)[0].sections)
     review.edit(1, text.replace("[key2]\n", "[key2]\nlamp", 1))
@@ -156,3 +157,59 @@ def test_what_stands_beside_other_rows_is_not_read(rows):
     rows.write_text(rows.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert provenance.read(rows) == {}
     assert provenance.count(source.open_file(rows), [1, 2])["dropped"] == 0
+
+
+def test_decisions_about_other_rows_at_the_same_place_do_not_count(rows):
+    Review(rows).decide(1, DROP)
+    make.make(Request((MATERIAL / "lighthouse.md",), recipes=("beginning",), most_tokens=200), rows)
+    assert Review(rows).counts().open == Review(rows).counts().rows
+    assert Review(rows).undo() is None
+    make.make(Request((EXPORT,), speaker="오로라"), rows)
+    assert Review(rows).counts().dropped == 1
+
+
+@pytest.fixture
+def press(rows, monkeypatch, here, tmp_path):
+    """Pipes keys into the command, which edits with a program that puts words before an answer."""
+    editor = tmp_path / "editor.py"
+    editor.write_text(
+        "import pathlib, sys\nf = pathlib.Path(sys.argv[1])\n"
+        "f.write_text(f.read_text('utf-8').replace('[assistant]\\n', '[assistant]\\n음, ', 1), 'utf-8')\n"
+    )
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {editor}")
+    return lambda keys, *options: here("data", "review", str(rows), *options, input=keys)
+
+
+def test_rows_are_looked_through_in_the_terminal_and_gone_on_with(press, rows, tmp_path):
+    first = press("kdx\ne kd")  # what is no key of it means nothing
+    assert first.returncode == 0, first.stderr
+    counts = Review(rows).counts()
+    assert (counts.kept, counts.edited, counts.dropped) == (2, 1, 2)
+    assert "Row 1 of 24" in first.stdout
+    assert "[assistant]" in first.stdout
+    again = press("uuㅏq")  # row 4 is open again and then row 3, which stays edited; the Korean key keeps it
+    assert "Row 5 of 24" in again.stdout.splitlines()[0]
+    assert "Row 4: the last decision" in again.stdout
+    left = tmp_path / "left.jsonl"
+    done = press("k" * 30, "--out", str(left))
+    assert Review(rows).counts().open == 0
+    assert len(read(left)) == 23
+    assert "Wrote 23 rows" in done.stdout
+    assert provenance.read(left)["dropped"] == 1
+    assert press("", "--out", str(rows)).returncode == 1  # the rows themselves are not replaced
+
+
+def test_an_edit_that_cannot_be_used_changes_nothing(press, rows, monkeypatch):
+    monkeypatch.delenv("EDITOR")
+    assert "EDITOR" in press("e").stdout
+    monkeypatch.setenv("EDITOR", f"{sys.executable} -c \"import sys; open(sys.argv[1], 'w').write('lost')\"")
+    assert "lost its form" in press("e").stdout
+    assert Review(rows).counts().open == 24
+
+
+def test_a_row_cannot_command_the_terminal(rows, here):
+    content = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a\x1b[2Jb"}]
+    row = {"messages": content, "source": {"file": "f", "place": "1", "recipe": "chat"}}
+    rows.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert "\x1b[2J" not in here("data", "review", str(rows), input="q").stdout

@@ -1,18 +1,22 @@
 """A model writes the prompts of passages: which pairs are kept, and that a stopped making goes on."""
 
 import json
+import threading
 
 import pytest
 
 from studio import gpu
+from studio.config import GenerationConfig, ModelConfig
 from studio.errors import DataError
-from studio.generation import generate
+from studio.generation import base_answers, generate
 from studio.generation.answer_store import Answer
+from studio.generation.base_answers import PromptsRequest
 from studio.i18n import LANGUAGES
 from studio.material import make, rewriting
 from studio.material.make import Request
 from studio.material.pair_filter import clean_answer, reject
 from studio.material.rewriting import BaseModelWriter
+from studio.model.adapter import ModelHost
 
 STORM = "Ach, the storm! It took Brun's boat at 4, and seven nets with it, and gave back not a plank, my dears."
 PLAIN_STORM = "A storm destroyed the boat of Brun at 4, with seven nets. Nothing of the boat was recovered."
@@ -94,9 +98,21 @@ def generated(monkeypatch):
 
 
 def make_rows(document, model, on_progress=lambda share: None, **more):
-    request = Request((document,), recipe="question", model=str(model), least_tokens=8, most_tokens=200, **more)
+    request = Request((document,), recipes=("question",), model=str(model), least_tokens=8, most_tokens=200, **more)
     writer = BaseModelWriter(str(model), gpu.thread().answer_prompts)
     return make.make(request, document.with_name("rows.jsonl"), on_progress=on_progress, writer=writer)
+
+
+def test_the_progress_moves_within_a_batch_and_never_back(tiny_model, cache, monkeypatch):
+    monkeypatch.setitem(generate.MAX_BATCH_ROWS, "cpu", 6)
+    settings = GenerationConfig(max_new_tokens=8, temperature=0.0)
+    request = PromptsRequest(ModelConfig(id=str(tiny_model)), tuple(map(str, range(12))), settings, "material")
+    updates = []
+    base_answers.answer_prompts(request, ModelHost(), None, updates.append, threading.Event())
+    shares = [(update.done + update.partial) / update.total for update in updates]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len({share for share in shares if 0 < share < 0.5}) > 3
 
 
 def test_a_stopped_making_goes_on_and_makes_nothing_twice(document, tiny_model, generated, cache, monkeypatch):
@@ -104,7 +120,7 @@ def test_a_stopped_making_goes_on_and_makes_nothing_twice(document, tiny_model, 
     monkeypatch.setattr(rewriting, "_QUESTION_TOKENS", 8)
 
     def stop(share):
-        if share > 0.3:
+        if share > 0.45:  # in the second batch
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -137,7 +153,7 @@ def test_passages_beyond_the_limit_are_counted(document, tiny_model, monkeypatch
 
 def test_a_prompt_that_fills_the_model_is_counted_as_cut(document, tiny_model):
     with pytest.raises(DataError, match="could not finish: 12"):
-        make_rows(document, tiny_model, instruction="x" * 1100)
+        make_rows(document, tiny_model, instructions={"question": "x" * 1100})
 
 
 def test_the_command_names_what_the_model_wrote_and_what_was_dropped(here, document, tiny_model, monkeypatch):

@@ -4,7 +4,8 @@ import pytest
 
 from studio import runs
 from studio.config import RunConfig
-from studio.train.best_adapter import BestAdapter
+from studio.events import Interval, StyleMeasured
+from studio.train.best_adapter import BestAdapter, LastSound
 
 
 @pytest.fixture
@@ -76,3 +77,47 @@ def test_patience_counts_what_was_seen_since_the_best_also_over_a_resume(run):
     best = watch(run, patience=2)
     best.rewind_to(10)
     assert best.add_loss(15, 2.0)
+
+
+def guard(run):
+    def save(folder):
+        folder.mkdir()
+        (folder / "adapter").write_text(folder.name)
+
+    return LastSound(run, save)
+
+
+def measured(step, sound):
+    some = Interval(value=1.0, low=0.0, high=2.0)
+    values = {"answers": 8, "strength": some, "fit": some, "perplexity_distance": some, "fluent": sound}
+    return StyleMeasured(step=step, sound=sound, **values)
+
+
+def test_two_unsound_points_in_a_row_end_a_preference_run_and_the_last_sound_adapter_is_kept(run):
+    last = guard(run)
+    for step, sound in ((0, False), (2, True), (4, False), (6, True), (8, False)):
+        last.add_point(measured(step, sound))
+        assert not last.is_exhausted
+    last.add_point(measured(10, False))
+    assert last.is_exhausted
+    assert kept(run) == ["step-000006"]
+
+
+def test_what_was_unsound_from_the_start_ends_nothing(run):
+    last = guard(run)
+    for step in range(0, 12, 2):
+        last.add_point(measured(step, False))
+    assert not last.is_exhausted
+    assert not last.adapter.parent.exists()
+
+
+def test_a_resume_forgets_the_unsound_points_after_it(run):
+    last = guard(run)
+    for step, sound in ((2, True), (4, False), (6, False)):
+        last.add_point(measured(step, sound))
+    again = guard(run)
+    again.rewind_to(4)
+    assert not again.is_exhausted
+    again.add_point(measured(6, False))
+    assert again.is_exhausted
+    assert kept(run) == ["step-000002"]

@@ -9,7 +9,7 @@ from studio import gpu
 from studio.runs import State, checkpoints
 from studio.train import trainer
 from studio.train.packed_trainer import PackedTrainer
-from studio.train.trainer import MAX_SKIPPED_STEPS
+from studio.train.run_trainer import MAX_SKIPPED_STEPS
 
 
 @pytest.fixture

@@ -124,9 +124,13 @@ def test_an_endpoint_is_sent_nothing_before_the_press_and_its_key_is_not_kept(pa
     report = page.locator("#material-report")
     page.locator("#material input[type=file]").set_input_files(document)
     expect(report).to_contain_text("txt (1)", timeout=SLOW)
-    page.get_by_label(text("ui.material.recipe"), exact=True).click()
+    page.locator("#recipes input").click()
     page.get_by_role("option", name=text("material.recipes.plain")).click()
-    expect(page.get_by_label(text("ui.material.instruction"))).to_have_value(re.compile("neutral language"))
+    every_way = page.get_by_text(text("ui.material.every_ways.share"))
+    expect(every_way).to_be_visible()  # "beginning" is chosen too
+    page.locator("#recipes .token-remove").first.click()
+    expect(every_way).to_be_hidden()
+    expect(page.get_by_label(text("ui.material.instructions.plain"))).to_have_value(re.compile("neutral language"))
     page.get_by_text(text("ui.material.writers.endpoint"), exact=True).click()
     with endpoint_stand_in.serve() as stand_in:
         stand_in.failures = [endpoint_stand_in.fail(401, "invalid_api_key")] * 4

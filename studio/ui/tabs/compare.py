@@ -16,6 +16,7 @@ from studio.i18n import text
 from studio.runs import Run, State, checkpoints
 from studio.ui import compare_views, views
 from studio.ui.tabs import card, outside
+from studio.ui.tabs.mixing import MIX, MixEditor
 from studio.ui.tabs.pair_vote import PairVote
 from studio.ui.tabs.prompted_base import PromptEditor
 from studio.ui.words import Words
@@ -88,6 +89,7 @@ class CompareTab:
     """Which of the added columns are open."""
     add: gr.Button
     prompted: PromptEditor
+    mixer: MixEditor
     outside: outside.Outside
     prompt: gr.Textbox
     held_out: gr.Radio
@@ -135,8 +137,9 @@ class CompareTab:
 
     @property
     def columns(self) -> list[Any]:
-        """What says which columns are added, the prompt of the prompted base last."""
-        return [self.open, *(part for extra in self.extras for part in extra.inputs), self.prompted.text]
+        """What says which columns are added; then the prompt of the prompted base, and the mix."""
+        of_extras = (part for extra in self.extras for part in extra.inputs)
+        return [self.open, *of_extras, self.prompted.text, *self.mixer.inputs]
 
 
 def build_head(words: Words) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
             elem_classes="chips",
         )
         extras = tuple(_extra(words, number) for number in range(EXTRA))
-        prompted = PromptEditor(words)
+        prompted, mixer = PromptEditor(words), MixEditor(words)
     with gr.Column(elem_id="answers"):
         badge = words.make(gr.HTML, text="ui.proof.none", frame='<p class="proof-none">{}</p>', elem_id="proof")
         words.make(gr.HTML, text="ui.compare.stale", frame='<p class="hint">⚠ {}</p>', elem_id="stale")
@@ -225,6 +228,7 @@ def build(words: Words, head: dict[str, Any]) -> CompareTab:
         open=gr.State((False,) * EXTRA),
         add=add,
         prompted=prompted,
+        mixer=mixer,
         outside=arriving,
         prompt=prompt,
         held_out=held_out,
@@ -321,7 +325,9 @@ def who(run_id: str | None, found: Sequence[tuple[Run, runs.Status]], language: 
     there = arrived.available_columns(runs.Run(runs.folder() / run_id)) if run_id else []
     told = [(text(f"ui.compare.who.{kind}", language), f"base+{kind}") for kind in ("prompted", "system", "shots")]
     outside = ((Column(adapter=each).title(language), each) for each in there)
-    return [*own_adapters(run_id, language), *others, *outside, *told]
+    adapters = [*own_adapters(run_id, language), *others, *outside]
+    mix = [(text("ui.compare.who.mix", language), MIX)] if len(adapters) > 1 else []
+    return [*adapters, *mix, *told]
 
 
 def own_adapters(run_id: str | None, language: str) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from studio.ui.tabs import card, outside, prompted_base
 from studio.ui.tabs import compare as tabs
 from studio.ui.tabs import compare_shown as show
 from studio.ui.tabs.compare import EXTRA, SHOTS, SYSTEM, CompareTab
+from studio.ui.tabs.mixing import MIX, mix_column
 from studio.ui.tabs.prompted_base import PROMPTED
 from studio.ui.words import merged
 
@@ -56,7 +57,7 @@ def settings_of(run_id: str, numbers: Sequence[float | None]) -> GenerationConfi
 
 
 def added(run_id: str, open_: Sequence[bool], values: Sequence[Any]) -> Iterator[Column]:
-    """Yield the added columns; `values` are four for each of them, open or not, then the prompted base's prompt."""
+    """Yield the added columns; `values` are four for each of them, open or not, then those of `CompareTab.columns`."""
     for number in range(EXTRA):
         who, strength, system, shots = values[4 * number : 4 * number + 4]
         if not open_[number]:
@@ -69,6 +70,11 @@ def added(run_id: str, open_: Sequence[bool], values: Sequence[Any]) -> Iterator
             yield Column("base", shots=examples.parsed(shots or ""))
         elif who == PROMPTED:
             yield prompted_base.column(run_id, values[4 * EXTRA])
+        elif who == MIX:
+            mixed = mix_column(values[4 * EXTRA + 1 :], strength)
+            for part in mixed.mix.parts if mixed.mix else ():
+                _refuse_path(part[0])
+            yield mixed
         else:
             _refuse_path(who or NOW)
             yield Column("adapter", who or NOW, strength=(strength if strength is not None else 100) / 100)
@@ -144,6 +150,19 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
 
     @shown(language)
+    def remix(view: View, last: Comparison | None, run_id: str, request: gr.Request, *values: Any) -> Iterator[Any]:
+        mixed = [number for number, column in enumerate(last.request.columns) if column.mix] if last else []
+        if last is None or last.request.run_id != run_id or not mixed:
+            yield gr.skip()
+            return
+        columns = list(last.request.columns)
+        columns[mixed[0]] = replace(columns[mixed[0]], adapter=mix_column(values).adapter)
+        for part in columns[mixed[0]].parts:
+            _refuse_path(part.adapter)
+        if columns != list(last.request.columns):
+            yield from _ask(tab, replace(last.request, columns=tuple(columns)), view, language, request)
+
+    @shown(language)
     def change_view(
         view: View, last: Comparison | None, token_scores: Any, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
@@ -191,6 +210,9 @@ def connect(tab: CompareTab, frame: Frame) -> tuple[list[Any], Callable[..., Any
         column = gr.State(number)
         inputs = [tab.view, tab.last, tab.run, column, slider]
         going.append(slider.release(again, inputs, tab.of_answers, **streaming, **last))
+    mixing = [*(slider.release for slider in tab.mixer.weights), tab.mixer.density.release, tab.mixer.combination.input]
+    inputs = [tab.view, tab.last, tab.run, *tab.mixer.inputs]
+    going.append(gr.on(mixing, remix, inputs, tab.of_answers, **streaming, **last))
     token_scores = [tab.view, tab.last, tab.token_scores]
     tab.view.input(change_view, token_scores, tab.of_answers, **streaming, **last)
     tab.stop.click(stop, None, None, concurrency_limit=None, **QUIET)
@@ -227,7 +249,7 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     def change_who(run_id: str | None, prompt: str, who: str, shots: str) -> list[Any]:
         first = examples.of_run(run_id, prompt or "") if who == SHOTS and run_id and not shots else gr.skip()
         return [
-            gr.update(visible=who not in (SYSTEM, SHOTS, PROMPTED)),
+            gr.update(visible=who not in (SYSTEM, SHOTS, PROMPTED), **({"value": 100} if who == MIX else {})),
             gr.update(visible=who == SYSTEM),
             gr.update(visible=who == SHOTS) if first == gr.skip() else gr.update(visible=True, value=first),
         ]
@@ -262,7 +284,9 @@ def _connect_added(tab: CompareTab, frame: Frame) -> None:
     whose = [tab.run, tab.open, *(extra.who for extra in tab.extras)]
     shows = [tab.open, tab.add, *rows, *(part for extra in tab.extras for part in extra.inputs)]
     outside.connect(tab.outside, frame, whose, shows, arrived, gone)
-    tab.prompted.connect(tab.run, tab.open, [extra.who for extra in tab.extras])
+    who = [extra.who for extra in tab.extras]
+    tab.prompted.connect(tab.run, tab.open, who)
+    tab.mixer.connect(frame, tab.run, tab.open, who, lambda run_id, spoken: tabs.who(run_id, tabs.comparable(), spoken))
     tab.add.click(add, tab.open, [tab.open, tab.add, *rows], **QUIET)
     for number, extra in enumerate(tab.extras):
 

@@ -16,6 +16,7 @@ from studio.ui.frame import Frame
 from studio.ui.scoreboard_views import ORDERS, Order
 from studio.ui.tabs import ballot, compare, compare_events, compare_shown, present, scoreboard, sheet
 from studio.ui.tabs.own_prompts import OwnPrompts
+from studio.ui.tabs.preference_card import PreferenceCard
 from studio.ui.tabs.style_card import StyleCard
 from studio.ui.vote_state import VoteState
 from studio.ui.words import Words
@@ -62,6 +63,7 @@ class Views:
     answers: compare.CompareTab
     score: scoreboard.ScoreTab
     vote: ballot.BallotTab
+    preferences: PreferenceCard
     sheet: sheet.SheetTab
     slides: gr.HTML
     style: StyleCard
@@ -106,9 +108,10 @@ def build(words: Words) -> Views:
             score = scoreboard.build(words)
         with words.make(gr.Tab, label="ui.compare.tabs.vote", id="vote"):
             vote = ballot.build(words)
+            preferences = PreferenceCard(words)
         with words.make(gr.Tab, label="ui.compare.tabs.sheet", id="sheet"):
             read = sheet.build(words)
-    return Views(answers, score, vote, read, slides, style, prompts, gr.State(None))
+    return Views(answers, score, vote, preferences, read, slides, style, prompts, gr.State(None))
 
 
 def evaluated(views: Views, language: str, run_id: str | None, kept: Kept) -> dict[Any, Any]:
@@ -216,6 +219,7 @@ def connect(views: Views, frame: Frame, item: gr.Tab | None = None) -> list[cloc
     )
     watches = [clock.Watch(find, inputs, show_news, inputs, views.measured)]
     if item is not None:
+        views.preferences.connect(answers, frame)
         watches += [views.style.connect(answers, frame), views.prompts.connect(answers)[1]]
         offered = item.select(offer_runs, answers.run, answers.of_runs, **QUIET)
         for event in (offered, opened):

@@ -6,7 +6,8 @@ from typing import Any
 import gradio as gr
 
 from studio import presets
-from studio.config import ENCODINGS, RunConfig, SourceConfig, choices, fields
+from studio.config import RunConfig, SourceConfig, choices, fields
+from studio.setting_text import ENCODINGS
 from studio.ui import launch, templates
 from studio.ui.form import MAPPING, Form
 from studio.ui.look import Checked, Look, Offer

@@ -43,7 +43,7 @@ def row(tab: DataTab, look: Look, language: str) -> dict[Any, Any]:
     if preview is not None:
         shown[tab.row.raw] = gr.update(value=row_views.raw_row(preview.row, look.columns, language), visible=True)
     if preview is not None and preview.problem is None:
-        spans = row_views.tokens_html(preview.spans, language)
+        spans = row_views.answers_html(preview, language)
         line = row_views.tokens_line(preview.tokens, preview.trained, preview.ends, language)
         notes = "".join(views.paragraph(note, language, "hint") for note in preview.notes)
         return {**shown, tab.row.spans: gr.update(value=spans, visible=True), tab.row.caption: line + notes}

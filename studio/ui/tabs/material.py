@@ -9,11 +9,12 @@ import gradio as gr
 
 from studio import gpu
 from studio.config import BUILTIN_MODEL
+from studio.errors import DataError
 from studio.generation.answer_store import Stopped
 from studio.i18n import message, text
-from studio.material import make, privacy, rewriting
+from studio.material import make, privacy, reading, rewriting
 from studio.material.endpoint import ConfirmationRequired, Cost, Endpoint, EndpointWriter
-from studio.material.make import Request, Summary
+from studio.material.reading import Request, Summary
 from studio.material.rewriting import BaseModelWriter, Writer
 from studio.ui import launch, material_views, scanning, views
 from studio.ui.failures import box, message_of, shown
@@ -44,10 +45,23 @@ class MaterialCard:
                 gr.Dropdown, label="ui.material.speaker", info="ui.material.speaker_help", choices=[], visible=False
             )
             with gr.Column(visible=False) as self.options:
-                self.recipe = words.make(
+                self.recipes = words.make(
                     gr.Dropdown,
                     label="ui.material.recipe",
-                    choices={name: f"material.recipes.{name}" for name in make.RECIPES},
+                    info="ui.material.recipe_help",
+                    choices={name: f"material.recipes.{name}" for name in reading.RECIPES},
+                    multiselect=True,
+                    elem_id="recipes",
+                )
+                self.every_way = words.make(
+                    gr.Radio,
+                    label="ui.material.every_way",
+                    choices={
+                        is_every: f"ui.material.every_ways.{name}"
+                        for is_every, name in ((False, "share"), (True, "every"))
+                    },
+                    value=False,
+                    visible=False,
                 )
                 self._build_asking(words)
                 self.silence = words.make(
@@ -77,14 +91,18 @@ class MaterialCard:
     def _build_asking(self, words: Words) -> None:
         """Build what the recipes need that ask a model."""
         with gr.Column(visible=False, elem_classes="inner") as self.asking:
-            self.instruction = words.make(
-                gr.Textbox,
-                label="ui.material.instruction",
-                info="ui.material.instruction_help",
-                lines=4,
-                max_lines=10,
-                max_length=4000,
-            )
+            self.instructions = {
+                name: words.make(
+                    gr.Textbox,
+                    label=f"ui.material.instructions.{name}",
+                    info="ui.material.instruction_help",
+                    lines=4,
+                    max_lines=10,
+                    max_length=4000,
+                    visible=False,
+                )
+                for name in rewriting.NAMES
+            }
             self.limit = words.make(
                 gr.Number,
                 label="ui.material.limit",
@@ -117,8 +135,8 @@ class MaterialCard:
     @property
     def outputs(self) -> list[Any]:
         """What changes with the files and with the rows that are made of them."""
-        chosen = [self.speaker, self.options, self.recipe, self.asking, self.silence, self.replaced, self.spoken]
-        return [*chosen, *self.of_making]
+        chosen = [self.speaker, self.options, self.recipes, self.every_way, self.asking, self.silence, self.replaced]
+        return [*chosen, self.spoken, *self.instructions.values(), *self.of_making]
 
     @property
     def of_making(self) -> list[Any]:
@@ -134,8 +152,10 @@ class MaterialCard:
                 choices=[(f"{name} ({count:,})", name) for name, count in speakers], value=None, visible=is_chat
             ),
             self.options: gr.update(visible=summary is not None),
-            self.recipe: make.CHAT if is_chat else "beginning",
+            self.recipes: [reading.CHAT if is_chat else "beginning"],
+            self.every_way: gr.update(value=False, visible=False),
             self.asking: gr.update(visible=False),
+            **dict.fromkeys(self.instructions.values(), ""),
             self.spoken: summary.language if summary else "en",
             self.silence: gr.update(visible=is_chat),
             self.replaced: gr.update(value=list(privacy.KINDS) if is_chat else [], visible=summary is not None),
@@ -146,13 +166,18 @@ class MaterialCard:
             self.report: report,
         }
 
-    def _show_recipe(self, recipe: str, writer: str, spoken: str, model: str) -> dict[Any, Any]:
-        """Return what a recipe needs; its instruction is in the language of the material."""
-        asks_model = recipe in rewriting.NAMES
-        instruction = rewriting.INSTRUCTIONS[recipe][spoken] if asks_model else ""
-        return {self.asking: gr.update(visible=asks_model), self.instruction: instruction} | self._show_writer(
-            writer, model
-        )
+    def _show_recipes(self, recipes: list[str], writer: str, spoken: str, model: str, *written: str) -> dict[Any, Any]:
+        """Return what the recipes need; an instruction is in the language of the material until somebody changes it."""
+        instructions = {
+            part: gr.update(visible=name in recipes, value=before or rewriting.INSTRUCTIONS[name][spoken])
+            for (name, part), before in zip(self.instructions.items(), written, strict=True)
+        }
+        return {
+            self.asking: gr.update(visible=make.asks_model(recipes)),
+            self.every_way: gr.update(visible=len(recipes) > 1),
+            **instructions,
+            **self._show_writer(writer, model),
+        }
 
     def _show_writer(self, writer: str, model: str) -> dict[Any, Any]:
         return {
@@ -178,7 +203,7 @@ class MaterialCard:
                 yield self._render(None, "")
                 return
             wanted = Request(paths=tuple(map(Path, files)))
-            work = scanning.begin(_session(request), lambda going: make.read(wanted, going).summary)
+            work = scanning.begin(_session(request), lambda going: reading.read(wanted, going).summary)
             yield self._render(None, "")
             yield from self._follow(_session(request), work, "ui.material.reading")
             if work.error:
@@ -196,25 +221,29 @@ class MaterialCard:
             confirmed: Cost | None,
             files: list[str] | None,
             speaker: str | None,
-            recipe: str,
+            recipes: list[str],
+            every_way: bool,
             silence: float,
             replaced: list[str],
             model: str,
-            instruction: str,
             limit: float | None,
             writer: str,
-            *endpoint: str,
+            *rest: str,
         ) -> Iterator[dict[Any, Any]]:
-            asks_model = recipe in rewriting.NAMES
+            if not recipes:
+                raise DataError("ui.recipe")
+            asks_model = make.asks_model(recipes)
+            instructions, endpoint = rest[: len(self.instructions)], rest[len(self.instructions) :]
             wanted = Request(
                 paths=tuple(map(Path, files or ())),
                 speaker=speaker,
-                recipe=recipe,
+                recipes=tuple(recipes),
+                every_way=every_way,
                 keep=frozenset(privacy.KINDS) - set(replaced),
                 scrub=bool(replaced),
                 silence=float(silence) or None,
                 model=model,
-                instruction=instruction.strip() or None if asks_model else None,
+                instructions=dict(zip(self.instructions, map(str.strip, instructions), strict=True)),
                 limit=int(limit) if asks_model and limit else None,
             )
             chosen = _writer(writer, model, endpoint, confirmed) if asks_model else None
@@ -252,16 +281,17 @@ class MaterialCard:
         self.speaker.input(choose, self.speaker, self.go, trigger_mode="always_last", **_QUIET)
         model = frame.form.parts["model.id"]
         shown_writer = [self.poor, self.endpoint, self.send, self.cost]
-        self.recipe.input(
-            self._show_recipe,
-            [self.recipe, self.writer, self.spoken, model],
-            [self.asking, self.instruction, *shown_writer],
+        written = list(self.instructions.values())
+        self.recipes.input(
+            self._show_recipes,
+            [self.recipes, self.writer, self.spoken, model, *written],
+            [self.asking, self.every_way, *written, *shown_writer],
             trigger_mode="always_last",
             **_QUIET,
         )
         self.writer.input(self._show_writer, [self.writer, model], shown_writer, trigger_mode="always_last", **_QUIET)
-        inputs = [self.files, self.speaker, self.recipe, self.silence, self.replaced, model, self.instruction]
-        inputs += [self.limit, self.writer, self.address, self.endpoint_model, self.key]
+        inputs = [self.files, self.speaker, self.recipes, self.every_way, self.silence, self.replaced, model]
+        inputs += [self.limit, self.writer, *written, self.address, self.endpoint_model, self.key]
         outputs = [*self.of_making, name, *show_file, *self.review.outputs]
         read_again(self.go.click(make_rows, [gr.State(None), *inputs], outputs, **_QUIET), is_own=True)
         read_again(self.send.click(make_rows, [self.cost, *inputs], outputs, **_QUIET), is_own=True)
@@ -283,7 +313,7 @@ def _writer(writer: str, model: str, endpoint: tuple[str, ...], confirmed: Cost 
 
 def _make(request: Request, on_progress: scanning.Going, writer: Writer | None) -> tuple[Path, Summary]:
     """Make the rows, and keep them as an upload is kept; their name holds nobody's, unlike that of an export."""
-    material = make.read(request, lambda share: on_progress(share / 2))
+    material = reading.read(request, lambda share: on_progress(share / 2))
     formats = "-".join(name.lower() for name in material.summary.formats) or "documents"
     with tempfile.TemporaryDirectory(dir=launch.temporary()) as folder:
         rows = Path(folder) / f"{formats[:40]}.jsonl"

@@ -1,0 +1,81 @@
+"""Votes become training: what the judgements on a run say, and a run that learns from them; under the blind vote."""
+
+from typing import Any
+
+import gradio as gr
+
+from studio import runs
+from studio.runs import metadata
+from studio.ui import ballot_views as views
+from studio.ui.failures import shown
+from studio.ui.frame import Frame
+from studio.ui.tabs.compare import CompareTab
+from studio.ui.words import Words
+
+_QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+
+
+class PreferenceCard:
+    """Counts the judgements on the run that the head of the tab names, and starts a run on them."""
+
+    def __init__(self, words: Words):
+        """Build the card inside the current Blocks."""
+        self.language = words.language
+        with gr.Column(elem_classes="card", elem_id="preference-card") as self.column:
+            with gr.Row(elem_classes="card-head"):
+                words.heading("ui.prefer.title")
+                self.count = words.make(
+                    gr.Button, text="ui.prefer.count", size="sm", min_width=150, elem_id="count-votes"
+                )
+            words.make(gr.HTML, text="ui.prefer.about", frame="<p>{}</p>")
+            self.counted = gr.HTML(elem_id="votes-counted")
+            self.start = words.make(
+                gr.Button, text="ui.prefer.start", variant="primary", visible=False, elem_id="train-on-votes"
+            )
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What the card's events change."""
+        return [self.counted, self.start]
+
+    def connect(self, head: CompareTab, frame: Frame) -> None:
+        """Connect the buttons to the run that is chosen."""
+        language = self.language
+
+        @shown(language)
+        def count_votes(run_id: str | None) -> dict[Any, Any]:
+            from studio.data import prepare
+            from studio.reports import vote_rows
+            from studio.train import preference_plan
+
+            judged = vote_rows.collect(runs.find(run_id or ""))
+            if not judged.verdicts:
+                return {self.counted: views.judged(judged.summary, [], [], language), self.start: _visible(False)}
+            config, count = vote_rows.settings(runs.find(run_id or ""), judged)
+            report = prepare.inspect(config)
+            chosen = preference_plan.choices(config, count)
+            words = views.judged(judged.summary, report.problems, chosen, language)
+            return {self.counted: words, self.start: _visible(not report.blocks)}
+
+        @shown(language)
+        def train_on_votes(run_id: str | None) -> dict[Any, Any]:
+            from studio import gpu
+            from studio.reports import vote_rows
+
+            run = runs.find(run_id or "")
+            config, _ = vote_rows.settings(run, vote_rows.collect(run))
+            busy = bool(runs.alive_runs())
+            made = gpu.thread().start_run(config, wait=busy)
+            words = views.started(metadata.name_of(made), made.id, waits=busy, language=language)
+            return {self.counted: words, self.start: _visible(False)}
+
+        def clear() -> dict[Any, Any]:
+            return {self.counted: "", self.start: _visible(False)}
+
+        self.count.click(count_votes, head.run, self.outputs, **_QUIET)
+        self.start.click(train_on_votes, head.run, self.outputs, **_QUIET)
+        head.run.change(clear, None, self.outputs, trigger_mode="always_last", **_QUIET)
+
+
+def _visible(visible: bool) -> Any:
+    return gr.update(visible=visible)
