@@ -166,3 +166,21 @@ def test_the_events_of_a_step_wait_for_no_disk_and_are_there_at_once(monkeypatch
         run.emit(step(number))
         last = Run(run.path).events()[0][-1]
         assert last.step == number  # the system has it: a kill of this process takes nothing away
+
+
+@pytest.mark.parametrize(
+    ("state", "step", "has_checkpoint", "resumes"),
+    [
+        (State.FAILED, 0, False, False),
+        (State.FAILED, 3, False, False),
+        (State.FAILED, 3, True, True),
+        (State.INTERRUPTED, 0, False, True),
+        (State.INTERRUPTED, 3, False, False),
+        (State.STOPPED, 3, True, True),
+        (State.FINISHED, 3, True, False),
+        (State.TRAINING, 3, True, False),
+    ],
+)
+def test_a_run_resumes_from_a_checkpoint_or_from_its_start_unless_it_failed_there(state, step, has_checkpoint, resumes):
+    status = runs.create(RunConfig(name="resumes")).status().model_copy(update={"state": state, "step": step})
+    assert status.can_resume(has_checkpoint) is resumes

@@ -61,10 +61,13 @@ class RunMetadata:
     @property
     def can_resume(self) -> bool:
         """Whether the run is stopped, unfinished, and can continue: from a checkpoint, or from the start."""
+        return self.summary.status is not None and self.summary.status.can_resume(bool(self.checkpoints))
+
+    @property
+    def has_nothing_left(self) -> bool:
+        """Whether the run failed before its first checkpoint."""
         status = self.summary.status
-        if status is None or status.state.alive or status.state is State.FINISHED:
-            return False
-        return bool(self.checkpoints) or not status.step
+        return status is not None and status.state is State.FAILED and not self.checkpoints
 
     @property
     def can_compare(self) -> bool:

@@ -67,6 +67,15 @@ class Status(BaseModel):
     heartbeat: float
     error: Message | None = None
 
+    def can_resume(self, has_checkpoint: bool) -> bool:
+        """Whether the run is stopped, unfinished, and can continue: from a checkpoint, or from its start.
+
+        One that failed before its first checkpoint would fail again.
+        """
+        if self.state.alive or self.state is State.FINISHED:
+            return False
+        return has_checkpoint or (not self.step and self.state is not State.FAILED)
+
     def as_now(self, heartbeat_files: Sequence[Path]) -> "Status":
         """Return the status at this moment: that of a run whose owner is gone is `interrupted`."""
         if not self.state.alive or (self.owner and self.owner.is_alive(heartbeat_files)):

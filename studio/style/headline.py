@@ -61,7 +61,9 @@ def _copying(column: ColumnReport) -> Message:
 
 def too_little(words: int, answers: int) -> Message:
     """Say that there is too little text of the author, and how much more is needed."""
-    return message("style.too_little.text", words=words, answers=answers, min_words=MIN_WORDS, min_answers=MIN_ANSWERS)
+    key = "text" if words and answers else "words" if words else "answers"
+    values = {"words": words, "answers": answers, "min_words": MIN_WORDS, "min_answers": MIN_ANSWERS}
+    return message(f"style.too_little.{key}", **values)
 
 
 def too_few_prompts(prompts: int) -> Message:

@@ -141,7 +141,8 @@ class Measurement:
             for each in (adapter, prompted, columns[0])
             for scores in (each.scores,)
         ]
-        return verdict(*paired, self._anchors.author_style, self._anchors.weights)
+        chance = 1 / len(self.scorer.candidates[0])
+        return verdict(*paired, self._anchors.author_style, self._anchors.weights, chance=chance)
 
 
 def _score(scorer: AnswerScorer, column: AnsweredColumn, chosen: Sequence[int] | None = None) -> AnswerScores:

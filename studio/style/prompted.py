@@ -11,7 +11,7 @@ from studio.data.conversation import Turn
 from studio.evaluate.metrics import detect_language
 from studio.generation.held_out import HeldOutRow
 from studio.runs import Run
-from studio.style.strength import StyleClassifier, train_vectorizer
+from studio.style.strength import StyleClassifier, ngram_vectorizer
 
 EXAMPLES = 4
 RELEVANCE = 0.5
@@ -69,7 +69,7 @@ def choose_examples(
     """
     if not any(length <= room for length in lengths):
         return []
-    vectors = (classifier.vectorizer if classifier else train_vectorizer(answers)).transform(answers)
+    vectors = (classifier.vectorizer if classifier else ngram_vectorizer().fit(answers)).transform(answers)
     similarity = (vectors @ vectors.T).toarray()
     scores = classifier.scores(answers) if classifier else similarity.mean(axis=1)
     typical = numpy.argsort(numpy.argsort(scores)) / max(1, len(answers) - 1)

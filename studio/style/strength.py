@@ -36,19 +36,19 @@ class StyleClassifier:
         return self.model.decision_function(self.vectorizer.transform(texts))
 
 
-def train_vectorizer(texts: Sequence[str]) -> Any:
-    """Return a vectorizer of the texts' character n-grams: TF-IDF, each vector of length 1."""
+def ngram_vectorizer() -> Any:
+    """Return a vectorizer of character n-grams, still to be trained: TF-IDF, each vector of length 1."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(analyzer="char", ngram_range=NGRAMS, lowercase=False, sublinear_tf=True).fit(texts)
+    return TfidfVectorizer(analyzer="char", ngram_range=NGRAMS, lowercase=False, sublinear_tf=True)
 
 
 def train_classifier(author: Sequence[str], base: Sequence[str]) -> StyleClassifier:
     """Train a classifier on the author's answers and the base's answers."""
     from sklearn.linear_model import LogisticRegression
 
-    vectorizer = train_vectorizer([*author, *base])
-    features = vectorizer.transform([*author, *base])
+    vectorizer = ngram_vectorizer()
+    features = vectorizer.fit_transform([*author, *base])
     labels = [1] * len(author) + [0] * len(base)
     return StyleClassifier(vectorizer, LogisticRegression(C=10.0, max_iter=1000).fit(features, labels))
 
@@ -111,10 +111,13 @@ def _percent(column: Array, base: Array, author: Array) -> Array:
 
 
 def missing_text(author: Sequence[str]) -> tuple[int, int] | None:
-    """Return how many words and answers an author still lacks for a measurement; None where there is enough text."""
-    count = sum(len(units(text)) for text in author)
-    answers = sum(bool(text.strip()) for text in author)
-    lacking = max(0, MIN_WORDS - count), max(0, MIN_ANSWERS - answers)
+    """Return how many words and answers an author still lacks for a measurement; None where there is enough text.
+
+    An answer that is given again is no more text.
+    """
+    texts = {text.strip() for text in author} - {""}
+    count = sum(len(units(text)) for text in texts)
+    lacking = max(0, MIN_WORDS - count), max(0, MIN_ANSWERS - len(texts))
     return lacking if any(lacking) else None
 
 

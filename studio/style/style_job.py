@@ -47,7 +47,7 @@ from studio.style.strength import (
     train_classifier,
 )
 
-VERSION = 3
+VERSION = 4
 """Part of every report's id; raised when a measure changes."""
 MAX_TRAINED_TOKENS = 1_000_000
 """Tokens of training answers in which copies are searched."""
@@ -115,8 +115,14 @@ class _StyleJob:
         """Read the rows, answer, score, and store the report."""
         tokenizer = self._models.tokenizer
         rows, notes = held_out.select(self._run, self._request.rows, tokenizer, self._check_stop)
-        rows = evenly_spaced([row for row in rows if row.prompt], self._request.limit)
+        with_prompt = [row for row in rows if row.prompt]
+        distinct: dict[str, HeldOutRow] = {}
+        for row in with_prompt:
+            distinct.setdefault(row.prompt, row)
+        rows = evenly_spaced(list(distinct.values()), self._request.limit)
         self._notes += notes
+        if repeated := len(with_prompt) - len(distinct):
+            self._notes.append(message("style.note.repeated", count=repeated))
         train, trained = held_out.from_training(self._run, tokenizer, TRAINING_ROWS, self._check_stop)
         train = [row for row in train if row.reference]
         report_id = self._report_id(rows, train)

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy
 
 from studio.evaluate.blind_vote import wilson
+from studio.generation.meter_cost import CANDIDATES
 from studio.i18n import Message, message
 from studio.style import bootstrap
 from studio.style.bootstrap import Array, Estimate
@@ -100,12 +101,14 @@ def verdict(
     author_style: Sequence[float],
     weights: Array,
     votes: Votes | None = None,
+    chance: float = 1 / CANDIDATES,
 ) -> Verdict:
     """Say whether the adapter, or a prompt, is the better way to the style.
 
     The adapter wins where its style is surely nearer to the author's and its answers do not surely fit less. The prompt
     wins where its style is surely less than `MARGIN` points behind and its answers do not surely fit less. Neither wins
-    with answers that are less fluent than the other's.
+    with answers that are less fluent than the other's, nor with answers that fit their questions no better than
+    `chance`, the share that fits by luck.
     """
     style = _style_difference(adapter.style, prompted.style, base.style, author_style, weights)
     fit = bootstrap.difference(adapter.fits, prompted.fits, weights)
@@ -118,12 +121,17 @@ def verdict(
             winner, key = "undecided", "adapter_not_fluent"
     elif style.high < MARGIN:
         winner = key = "prompt" if fit.low <= 0 else "adapter"  # its answers fit surely better
+        if winner == "adapter" and gain.low <= 0:
+            winner, key = "undecided", "no_style"
         if winner == "prompt" and _is_less_fluent(prompted, adapter, weights):
             surely_fits_less = fit.high < 0 or gain.low <= 0
             winner, key = ("undecided", "prompt_not_fluent") if surely_fits_less else ("adapter", "adapter_fluent")
     else:
         more = _more_prompts(style, len(adapter.style))
         key = "undecided" if more else "undecidable"
+    fits = (adapter if winner == "adapter" else prompted).fits
+    if winner != "undecided" and bootstrap.share(fits).low <= chance:
+        winner, key = "undecided", f"{winner}_misses"
     made = Verdict(winner, style, fit, more, _reason(key, style, fit, more))
     return with_votes(made, votes) if votes else made
 

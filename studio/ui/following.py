@@ -79,9 +79,16 @@ class Following:
     @property
     def can_go_on(self) -> bool:
         """Whether the followed run is over, unfinished, and can go on: from a checkpoint, or from its very start."""
-        if self.status is None or self.run_id is None or self.alive or self.status.state is State.FINISHED:
-            return False
-        return bool(checkpoints.all_of(runs.folder() / self.run_id)) or not self.status.step
+        return bool(self.status and self.run_id) and self.status.can_resume(self._has_checkpoint)
+
+    @property
+    def has_nothing_left(self) -> bool:
+        """Whether the followed run failed before its first checkpoint."""
+        return bool(self.status and self.run_id) and self.status.state is State.FAILED and not self._has_checkpoint
+
+    @property
+    def _has_checkpoint(self) -> bool:
+        return bool(checkpoints.all_of(runs.folder() / str(self.run_id)))
 
     @property
     def suggestions(self) -> list[OomAdvice]:

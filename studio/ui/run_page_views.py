@@ -72,6 +72,8 @@ def why(record: RunMetadata, language: str) -> str:
         reasons.append("nothing_to_compare")
     elif not record.summary.has_adapter:
         reasons.append("nothing_to_export")
+    if record.has_nothing_left and record.config is not None:
+        reasons.append("nothing_to_resume")
     return "".join(f'<p class="hint">{html.escape(text(f"ui.runs.why.{reason}", language))}</p>' for reason in reasons)
 
 

@@ -59,7 +59,7 @@ def test_pickled_weights_are_refused_unfetched_with_why_and_what_to_do(hub_stand
 
 
 def test_a_whole_model_is_no_adapter(hub_stand_in):
-    with pytest.raises(CompareError, match="is no adapter"):
+    with pytest.raises(CompareError, match="is not an adapter"):
         hub_adapters.fetch("someone/tiny")
     assert hub_stand_in.fetched() == []
 

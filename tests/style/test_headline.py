@@ -75,3 +75,11 @@ def test_a_report_is_the_same_when_it_was_written_and_read():
     assert StyleReport.from_json(made.to_json()).to_json() == made.to_json()
     endless = replace(COLUMN, strength=Estimate(50, float("-inf"), float("inf")))
     assert StyleReport.from_json(report(endless).to_json()).columns[1].strength == endless.strength
+
+
+def test_too_little_text_names_only_what_is_lacking():
+    assert "lack 80 words and 3 answers" in too_little(80, 3).text()
+    assert "lack 80 words. 500" in too_little(80, 0).text()
+    assert "1 more answer of the author" in too_little(0, 1).text()
+    assert "답변이 3개 모자라요" in too_little(0, 3).text("ko")
+    assert "단어 8개만큼 모자라요" in too_little(8, 0).text("ko")

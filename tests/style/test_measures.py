@@ -76,10 +76,11 @@ def test_text_is_counted_in_words_and_in_characters_where_there_are_no_spaces():
 @pytest.mark.parametrize(
     ("answers", "lacking"),
     [
-        (["word " * 25] * 20, None),
-        (["word " * 100] * 19, (0, 1)),
-        (["word " * 24] * 20, (20, 0)),
-        (["word"] * 3, (497, 17)),
+        ([f"{n} " + "word " * 24 for n in range(20)], None),
+        ([f"{n} " + "word " * 99 for n in range(19)], (0, 1)),
+        ([f"{n} " + "word " * 23 for n in range(20)], (20, 0)),
+        (["one", "two", "three"], (497, 17)),
+        (["word " * 25] * 20, (475, 19)),
         ([], (500, 20)),
         (["word " * 500, *[" "] * 19], (0, 19)),
     ],

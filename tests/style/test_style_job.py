@@ -146,6 +146,16 @@ def test_without_answers_of_the_author_the_training_rows_are_the_anchor(run, tmp
     assert any("no answers of the author" in note.text() for note in report.notes)
 
 
+def test_a_prompt_that_is_given_again_and_again_is_one_prompt(run, tmp_path, generated):
+    path = tmp_path / "prompts.txt"
+    path.write_text("What is it?\n" * 30, encoding="utf-8")
+    report = measured(run, rows=str(path)).report
+    assert report.too_little.text() == headline.too_few_prompts(1).text()
+    assert any("left out: 29" in note.text() for note in report.notes)
+    path.write_text("\n".join(f"What is {n % 22}?" for n in range(30)), encoding="utf-8")
+    assert measured(run, rows=str(path)).report.prompts == tuple(f"What is {n}?" for n in range(22))
+
+
 def test_changed_data_and_a_run_that_trains_are_refused(run, tiny_config):
     training = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
     wait_for(training, lambda status: status.step >= 1)

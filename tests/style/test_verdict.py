@@ -16,7 +16,7 @@ UNCLEAR = {"n": 12, "noise": 6, "seed": 1}
 """So few prompts, and answers so different, that nothing can be seen."""
 
 
-def judged(adapter, prompt, *, n=N, noise=1.5, adapter_fits=0.7, prompt_fits=0.7, votes=None, seed=0):
+def judged(adapter, prompt, *, n=N, noise=1.5, adapter_fits=0.7, prompt_fits=0.7, base_fits=None, votes=None, seed=0):
     """Judge columns whose style is some percent of the way from the base (−5) to the author (5)."""
     drawn = numpy.random.default_rng(seed)
     base, author = (drawn.normal(mean, 1, n) for mean in (-5, 5))
@@ -24,7 +24,8 @@ def judged(adapter, prompt, *, n=N, noise=1.5, adapter_fits=0.7, prompt_fits=0.7
         PairedScores(drawn.normal(-5 + percent / 10, noise, n), drawn.permutation(n) < share * n)
         for percent, share in ((adapter, adapter_fits), (prompt, prompt_fits))
     ]
-    return verdict(*sides, PairedScores(base, sides[0].fits), author, bootstrap.draws(n), votes)
+    fits = sides[0].fits if base_fits is None else drawn.permutation(n) < base_fits * n
+    return verdict(*sides, PairedScores(base, fits), author, bootstrap.draws(n), votes)
 
 
 def test_an_adapter_with_more_of_the_style_was_worth_training():
@@ -64,6 +65,33 @@ def test_style_that_costs_the_question_is_no_win():
 
 def test_equal_style_with_answers_that_fit_better_is_a_win():
     assert judged(95, 95, n=300, adapter_fits=0.9, prompt_fits=0.4).winner == "adapter"
+
+
+@pytest.mark.parametrize(
+    ("percents", "fits", "winner", "words"),
+    [
+        ((95, 50), (3 / 40, 4 / 40), "undecided", "the adapter has as much of the style"),
+        ((50, 95), (3 / 40, 3 / 40), "undecided", "a prompt has as much of the style"),
+        ((95, 50), (0.5, 0.5), "adapter", "worth it"),
+        ((95, 95), (0.9, 3 / 40), "adapter", "worth it"),
+    ],
+)
+def test_a_side_whose_answers_fit_by_chance_wins_nothing(percents, fits, winner, words):
+    given = dict(zip(("adapter_fits", "prompt_fits"), fits, strict=True))
+    made = judged(*percents, n=40 if winner == "undecided" else 300, base_fits=0.95, **given)
+    assert made.winner == winner
+    assert words in made.reason.text()
+    assert ("no better than chance" in made.reason.text()) == (winner == "undecided")
+
+
+def test_where_not_even_the_base_fits_its_questions_nothing_is_worth_it_either():
+    assert judged(95, 50, adapter_fits=3 / 40, prompt_fits=4 / 40, base_fits=5 / 40).winner == "undecided"
+
+
+def test_an_adapter_that_is_the_base_and_fits_better_than_a_prompt_was_not_worth_it():
+    made = judged(0, 0, n=300, adapter_fits=0.9, prompt_fits=0.4)
+    assert made.winner == "undecided"
+    assert "more of the style than the base" in made.reason.text()
 
 
 def fluency(adapter, prompted, shift, seed=0):

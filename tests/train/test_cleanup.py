@@ -43,7 +43,7 @@ def test_nothing_goes_when_none_is_whole(run):
     run.enter(State.FINISHED)
     for path in checkpoints.all_of(run.path):
         (path / "optimizer.pt").unlink()
-    with pytest.raises(RunError, match="no whole checkpoint"):
+    with pytest.raises(RunError, match="no complete checkpoint"):
         checkpoints.remove_old(run)
     assert steps(run) == [30, 20, 10]
 

@@ -240,7 +240,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(interrupted):
     assert checkpoints.newest_complete(interrupted.path) == older
     for folder in (newest, older):
         (folder / "complete.json").unlink()
-    with pytest.raises(RunError, match="no whole checkpoint"):
+    with pytest.raises(RunError, match="no complete checkpoint"):
         gpu.thread().resume_run(interrupted.id)
 
 

@@ -59,6 +59,9 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     for each in (other, screen):
         go_to(each, page)
         assert hidden_below(page, "#hero h2", "#hero .two-sides", *ways, "#hero-presets") == [], each
+    shape = page.locator("#hero-presets").bounding_box()
+    assert shape["width"] <= 320
+    assert shape["height"] == page.locator("#hero-ways button").first.bounding_box()["height"] == 42
     tab(page, "train", language)
     start = page.get_by_role("button", name=text("ui.train.start", language), exact=True)
     expect(start).to_be_visible()

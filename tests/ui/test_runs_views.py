@@ -1,5 +1,6 @@
 """The list of runs, several curves in one chart, and a run's page: from what is on the disk to what is shown."""
 
+import html
 import json
 import time
 
@@ -15,10 +16,13 @@ from studio.runs import State, checkpoints, history, metadata, trash
 from studio.runs.curve import Curve
 from studio.ui import overlay_views, run_page_views, runs_views
 from studio.ui.curve_views import TRAIN, VALIDATION
+from studio.ui.following import Following
 from studio.ui.overlay_views import LETTERS, Laid
+from studio.ui.run_reader import RunSnapshot
 from studio.ui.runs_views import Shown
 from studio.ui.tabs import runs as runs_tab
 from studio.ui.tabs import runs_shown
+from studio.ui.tabs import train as train_tab
 from studio.ui.words import Words
 
 NOW = 2_000.0
@@ -196,6 +200,20 @@ def test_a_damaged_run_has_a_page_that_says_so(three, language):
     assert text("ui.runs.no_settings", language) in run_page_views.settings(found, language)
     assert run_page_views.head(found, language, NOW)
     assert not found.can_resume
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_run_that_failed_before_its_first_checkpoint_is_started_anew_and_the_page_says_why(language):
+    run = make("nothing", [3.0], State.FAILED)
+    found = run_metadata.read(run)
+    assert not found.can_resume
+    reason = text("ui.runs.why.nothing_to_resume", language)
+    assert text("ui.runs.clone", language) in reason
+    assert html.escape(reason) in run_page_views.why(found, language)
+    following = Following(run.id, RunSnapshot(found.summary.status))
+    shown = train_tab._why(following, language)
+    assert text("ui.train.why.again", language) in shown
+    assert not following.can_go_on
 
 
 @pytest.fixture

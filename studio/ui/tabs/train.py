@@ -220,7 +220,7 @@ def _why(following: Following, language: str) -> str:
     elif following.others_at_work:
         reason = "queue"
     else:
-        reason = "resume" if following.can_go_on else ""
+        reason = "resume" if following.can_go_on else "again" if following.has_nothing_left else ""
     if not reason:
         return ""
     return f'<p class="hint">{text(f"ui.train.why.{reason}", language)}</p>'
