@@ -140,7 +140,7 @@ def test_the_brake_holds_however_often_somebody_guesses(monkeypatch, count):
     async def sleep(seconds):
         slept.append(seconds)
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(logins, "asyncio", SimpleNamespace(sleep=sleep))  # pages of this process sleep too
     checked = Logins({"owner": "right one"})
 
     async def guess():

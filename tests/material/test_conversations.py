@@ -78,7 +78,7 @@ def test_a_length_is_read(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "6", "h", "6x", "-1h", "0m", "infh", "nanh", "1e9d"])
 def test_what_is_no_length_is_refused(text):
-    with pytest.raises(DataError, match="no length"):
+    with pytest.raises(DataError, match="not a length"):
         conversations.parse_length(text)
 
 

@@ -31,7 +31,7 @@ def given(tmp_path, content: bytes, name: str):
         (b"\0" * 5000, "zeros.txt", "."),
         (bytes(range(256)) * 40, "noise.bin", "."),
         (b"PK\3\4broken", "broken.zip", "damaged"),
-        (b"{\"hello\": 1}", "other.json", "no chat export"),
+        (b"{\"hello\": 1}", "other.json", "not a chat export"),
         (b"\x89PNG\r\n\x1a\n" + b"\0\1\2\3" * 99, "picture.png", "."),
     ],
 )  # fmt: skip
@@ -214,7 +214,7 @@ def test_a_folder_for_the_rows_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_speaker_of_a_document_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no chat export"):
+    with pytest.raises(DataError, match="not a chat export"):
         make(given(tmp_path, b"Just a text.\n\nOf two paragraphs.", "a.txt"), tmp_path / "rows.jsonl")
 
 

@@ -50,7 +50,7 @@ def test_the_summary_says_what_was_made_left_out_and_replaced(here, tmp_path):
     [
         (("--recipe", "poem"), "no recipe"),
         (("--keep", "shoes"), "no kind"),
-        (("--silence", "long"), "no length"),
+        (("--silence", "long"), "not a length"),
         (("--min-tokens", "99", "--max-tokens", "99"), "is empty"),
         (("--speaker", "Nobody"), "한가람"),
     ],

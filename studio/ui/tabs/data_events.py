@@ -71,7 +71,9 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         _drop(request)
         settings = form.values(values)
         before = in_use(settings)
-        source = looks.no_source(kind) if is_cleared else looks.source(kind, bundled, upload, before, base)
+        # a file that was chosen meanwhile is read, whichever of the two events comes last
+        is_empty = is_cleared and not upload
+        source = looks.no_source(kind) if is_empty else looks.source(kind, bundled, upload, before, base)
         if source.kind == "file" and source.name == before.name:
             source = source.model_copy(update={"encoding": encoding or None, "sheet": sheet or None})
         updates = {part: getattr(source, name) for name, part in sources.items()} | {
