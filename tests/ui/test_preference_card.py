@@ -32,12 +32,9 @@ def voted(finished_run):
     return finished_run
 
 
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_votes_are_counted_and_trained_on(browser, voted, page_url, language):
-    context = browser.new_context(
-        locale={"en": "en-US", "ko": "ko-KR"}[language], viewport={"width": 1440, "height": 900}
-    )
-    page = context.new_page()
+def test_votes_are_counted_and_trained_on(browser, voted, page_url):
+    language = "en"
+    page = browser.new_page(locale="en-US", viewport={"width": 1440, "height": 900})
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(page_url)
@@ -64,6 +61,58 @@ def test_votes_are_counted_and_trained_on(browser, voted, page_url, language):
     expect(counted).to_contain_text(run.id)
     assert wait_until_over(run) is State.FINISHED, run.status().error
     assert (run.config().train.method, run.config().model.adapter) == ("dpo", voted.id)
+    assert errors == []
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_from_pairs_to_votes_to_a_run_on_them_to_votes_again(browser, finished_run, page_url, language):
+    page = browser.new_page(locale={"en": "en-US", "ko": "ko-KR"}[language], viewport={"width": 1440, "height": 900})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    def vote(count: int, total: int) -> None:
+        for number in range(count):
+            expect(page.locator("#vote-progress")).to_contain_text(
+                text("ui.vote.progress", language, done=number, total=total)
+            )
+            expect(page.locator("#vote-1")).to_be_enabled()
+            page.keyboard.press("12"[number % 2])
+        progress = text("ui.vote.progress", language, done=count, total=total)
+        expect(page.locator("#vote-progress")).to_contain_text(progress)
+
+    def make(prompts: int) -> None:
+        page.locator("#pairs-prompts input").fill(str(prompts))
+        page.locator("#pairs-seeds input").fill("2")
+        page.locator("#pairs-go").click()
+        expect(page.locator("#pairs-progress")).to_contain_text(text("ui.pairs.done", language, pairs=prompts))
+        page.locator("#voter input, #voter textarea").fill("민지")
+        page.locator("#voter input, #voter textarea").press("Enter")
+        expect(page.locator("#pair .blind")).to_have_count(2)
+        page.locator("#voter input, #voter textarea").blur()  # keys vote while nothing is typed
+
+    page.goto(f"{page_url}{'' if language == 'en' else language}#compare/vote")
+    expect(page.locator("#device")).to_contain_text("ⓘ")
+    make(12)
+    vote(12, 12)
+    expect(page.locator("#pair")).to_contain_text(text("ui.vote.over", language))
+    page.locator("#count-votes").click()
+    expect(page.locator("#votes-counted")).to_contain_text(
+        text("log.votes.rows", language, votes=12, readings=0, pairs=12, verdicts=24)
+    )
+    page.locator("#train-on-votes").click()
+    expect(page.locator("#train-on-votes")).to_be_hidden()
+    trained = runs.find("last")
+    expect(page.locator("#votes-counted")).to_contain_text(trained.id)
+    assert trained.id != finished_run.id
+    assert wait_until_over(trained) is State.FINISHED, trained.status().error
+    page.reload()
+    expect(page.locator("#device")).to_contain_text("ⓘ")
+    chosen = page.get_by_label(text("ui.compare.run", language), exact=True)
+    chosen.click()
+    page.get_by_role("option").first.click()
+    make(4)
+    vote(2, 4)
+    assert len((trained.path / "compare" / "votes.jsonl").read_text("utf-8").splitlines()) == 2
     assert errors == []
 
 
