@@ -7,11 +7,10 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from studio.config import RunConfig
@@ -162,19 +161,22 @@ def scratch(config: RunConfig) -> Iterator[RunWriter]:
 
 
 def create(
-    config: RunConfig, devices: Sequence[str] = (), files: Mapping[str, str] = MappingProxyType({})
+    config: RunConfig, devices: Sequence[str] = (), fill: Callable[[RunWriter], None] = lambda draft: None
 ) -> RunWriter:
     """Make the directory of a new run in the state `queued`, owned by this process, which may use `devices`.
 
-    `files` are more files of it, by name: they are there as soon as the run is.
+    `fill` writes more files of it, which are there as soon as the run is; where it raises, there is no run.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "run"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"
     draft = final.with_name(f".{final.name}")
     _fill(draft, config, devices)
-    for name, content in files.items():
-        replace_file(draft / name, content)
+    try:
+        fill(RunWriter(draft))
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     draft.rename(final)
     run = RunWriter(final)
     run.emit(StateChanged(state=State.QUEUED.value))

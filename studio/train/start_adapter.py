@@ -20,7 +20,7 @@ from studio.model import adapter, adapter_files, compatibility
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS, SavedAdapter
 from studio.model.hardware import Choice
 from studio.model.load import Located
-from studio.runs import Run, RunWriter, State, metadata
+from studio.runs import Run, RunWriter, metadata
 
 FOLDER = "start"
 """Folder in a run's directory that holds the adapter it continues."""
@@ -109,14 +109,14 @@ def create_run(
     config: RunConfig, start: StartAdapter | None, devices: Sequence[str], files: Mapping[str, str]
 ) -> RunWriter:
     """Make the directory of a new run, with the adapter that it continues and more `files`; raises StudioError."""
-    run = runs.create(config, devices, files)
-    if start:
-        try:
-            keep(run, start)
-        except StudioError as error:
-            run.enter(State.FAILED, error=error.message)
-            raise
-    return run
+
+    def fill(draft: RunWriter) -> None:
+        for name, content in files.items():
+            replace_file(draft.path / name, content)
+        if start:
+            keep(draft, start)
+
+    return runs.create(config, devices, fill)
 
 
 def keep(run: RunWriter, start: StartAdapter) -> None:

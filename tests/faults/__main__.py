@@ -1,4 +1,7 @@
-"""Kill training runs many times, half of the times in a save, then a sweep: `python -m tests.faults --kills 200`."""
+"""Kill training runs, half of the times in a save, runs on preferences, then a sweep.
+
+python -m tests.faults --kills 200
+"""
 
 import argparse
 import sys
@@ -15,17 +18,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="how many (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument("--preference-kills", type=int, default=40, help="how many on preferences (default: 40)")
     parser.add_argument("--sweep-kills", type=int, default=20, help="how many of a sweep (default: 20)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="restyle-kills-") as folder:
         result = Killing(Path(folder), options.seed).carry_out(options.kills)
         print("\n".join(summary(result)), flush=True)
+        preferred = Killing(Path(folder) / "preferences", options.seed, preferences=True)
+        liked = preferred.carry_out(options.preference_kills)
+        print("on preferences:", *summary(liked), sep="\n", flush=True)
         steps = max(20, 6 * options.sweep_kills)  # of each of three runs: a kill comes after nine more at most
         base = RunConfig.from_yaml(make_settings(Path(folder))).with_settings(SETTINGS | {"train.max_steps": steps})
         swept = kill_sweep(Path(folder) / "sweep", base.to_yaml(), options.sweep_kills, options.seed)
     print(*swept.problems, sep="\n")
     print(f"kills of a sweep survived: {swept.kills}, runs resumed {swept.resumed}, problems {len(swept.problems)}")
-    return 1 if result.problems or swept.problems else 0
+    return 1 if result.problems or liked.problems or swept.problems else 0
 
 
 def summary(result: Result) -> list[str]:

@@ -62,14 +62,16 @@ class Result:
 class Killing:
     """Runs, kills and resumes in `folder`, until enough kills were tried."""
 
-    def __init__(self, folder: Path, seed: int, tell=print):
+    def __init__(self, folder: Path, seed: int, tell=print, *, preferences: bool = False):
+        """With `preferences`, the runs continue an adapter on pairs of answers."""
+        folder.mkdir(exist_ok=True)
         self.result = Result()
         self._folder = folder
         self._chance = random.Random(seed)
         self._tell = tell
         self._out = folder / "out.txt"
         self._deaths = folder / "deaths.txt"
-        self._settings = make_settings(folder)
+        self._settings = make_preference_settings(folder) if preferences else make_settings(folder)
         self._run: Run | None = None
         self._resumes = 0
         self._last_in_save = False
@@ -251,6 +253,20 @@ def make_settings(folder: Path) -> str:
     source = {"kind": "file", "name": str(data)}
     config = RunConfig().with_settings(SETTINGS | {"data.source": source, "model.id": str(folder / "model")})
     return config.to_yaml()
+
+
+def make_preference_settings(folder: Path) -> str:
+    """Train an adapter in `folder`, and return the settings of a run that continues it on pairs of answers."""
+    before = RunConfig.from_yaml(make_settings(folder)).with_settings({"train.max_steps": SAVE_STEPS})
+    child = children.start(folder / "before", children.train, before.to_yaml(), None, out=folder / "out.txt")
+    child.join()
+    assert child.exitcode == 0, (folder / "out.txt").read_text()
+    [path] = (folder / "before" / "runs").glob("2*")
+    rows = [{"prompt": f"What is {n}?", "chosen": f"Aye, {n} it be.", "rejected": f"It is {n}."} for n in range(24)]
+    pairs = folder / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    changes = {"data.source.name": str(pairs), "train.method": "dpo", "model.adapter": str(path / "adapter")}
+    return before.with_settings(changes | {"train.max_steps": STEPS}).to_yaml()
 
 
 def curve(run: Run) -> dict[tuple[str, int], float]:

@@ -12,8 +12,8 @@ from tests.faults.__main__ import summary
 from tests.faults.killing import SAVE_STEPS, Killing, Result
 
 
-def kill_and_resume(tmp_path, kills, seed):
-    result = Killing(tmp_path, seed).carry_out(kills)
+def kill_and_resume(tmp_path, kills, seed, **kind):
+    result = Killing(tmp_path, seed, **kind).carry_out(kills)
     assert result.problems == {}, "\n".join(summary(result))
     assert result.tried >= kills
     assert result.in_saves >= kills / 2
@@ -25,6 +25,12 @@ def kill_and_resume(tmp_path, kills, seed):
 
 def test_a_run_that_was_killed_again_and_again_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
     kill_and_resume(tmp_path, kills=6, seed=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_run_on_preferences_that_was_killed_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
+    kill_and_resume(tmp_path, kills=10, seed=5, preferences=True)
 
 
 @pytest.mark.slow

@@ -54,6 +54,28 @@ def test_a_new_adapter_would_have_begun_elsewhere(tiny_config):
     assert losses(child)[0] < losses(parent)[0] - 0.3
 
 
+def test_a_run_appears_with_its_start_or_not_at_all(tiny_config, monkeypatch):
+    parent = trained(tiny_config)
+    keep, listed = start_adapter.keep, []
+
+    def watched(run, start):
+        keep(run, start)
+        listed.append([each.id for each in runs.all_runs()])  # as a kill at this moment would leave them
+
+    monkeypatch.setattr(start_adapter, "keep", watched)
+    child = continued(tiny_config, parent.id, **{"train.max_steps": 1})
+    assert (child.path / start_adapter.FOLDER / WEIGHTS).is_file()
+
+    def broken(run, start):
+        raise RunError("run.start_missing", run=start.run.id)
+
+    monkeypatch.setattr(start_adapter, "keep", broken)
+    with pytest.raises(RunError):
+        gpu.thread().start_run(tiny_config.with_settings({"model.adapter": parent.id}))
+    assert listed == [[parent.id]]
+    assert {path.name for path in runs.folder().iterdir() if path.is_dir()} == {parent.id, child.id}
+
+
 def test_the_ancestry_is_kept_and_shown(tiny_config, here):
     first = trained(tiny_config)
     second = continued(tiny_config, first.id, **{"train.max_steps": 2})
