@@ -78,7 +78,7 @@ def source(kind: str, bundled: str | None, upload: str | None, before: SourceCon
     A path comes from an upload, from the base settings, or was taken from a page on this machine; a data set of the Hub
     is in use once it was fetched (`before`).
     """
-    nothing = no_source(kind)
+    nothing = SourceConfig.model_construct(kind=kind, name="")
     if kind == "bundled":
         return SourceConfig(kind="bundled", name=bundled) if bundled else nothing
     if kind == "file" and upload:
@@ -86,11 +86,6 @@ def source(kind: str, bundled: str | None, upload: str | None, before: SourceCon
     if before.kind == kind and before.name:
         return before
     return base.data.source if base.data.source.kind == kind else nothing
-
-
-def no_source(kind: str) -> SourceConfig:
-    """Return the source of a kind of which nothing is chosen yet, or no more."""
-    return SourceConfig.model_construct(kind=kind, name="")
 
 
 def read(config: Callable[[], RunConfig], base: RunConfig) -> tuple[Look, MappingConfig | None]:

@@ -251,19 +251,6 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
     assert page.errors == []
 
 
-def test_an_upload_that_was_cleared_is_not_read_again(page_url, browser, tmp_path):
-    path = tmp_path / "own.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"a {n}", "completion": f"b {n}"}) + "\n" for n in range(3)))
-    page = open_page(browser, page_url, "en-US")
-    upload(page, path, "en")
-    expect(page.locator("#rows")).to_contain_text("b 2", timeout=SLOW)
-    page.locator("#upload").get_by_label(re.compile("clear|remove", re.IGNORECASE)).first.click()
-    expect(page.locator("#rows")).to_contain_text(text("ui.rows.empty"), timeout=SLOW)
-    page.wait_for_timeout(1500)
-    expect(page.locator("#rows")).not_to_contain_text("b 2")
-    assert page.errors == []
-
-
 def test_no_path_comes_from_the_browser(home):
     before = SourceConfig(kind="hub", name="owner/name")
 

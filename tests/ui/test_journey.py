@@ -195,8 +195,8 @@ def test_the_address_keeps_tab_and_language_and_nothing_typed_is_lost(page_url, 
     page.go_forward()
     expect(opened).to_have_text([text("ui.tabs.compare"), text("ui.compare.tabs.answers")])
 
+    page.goto("about:blank")
     page.goto(f"{page_url}?language=en#nothing/<x>")  # an address of no tab
-    page.reload()
     expect(page).to_have_url(re.compile("#data$"))
     tab(page, "train")
     expect(page).to_have_url(re.compile("#train$"))

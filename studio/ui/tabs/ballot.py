@@ -23,7 +23,7 @@ from studio.ui import launch
 from studio.ui.failures import shown, warn
 from studio.ui.frame import Frame
 from studio.ui.logins import Visitor
-from studio.ui.page import browser_state
+from studio.ui.page import browser_state, view
 from studio.ui.scoreboard_views import measured_at
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.compare_events import column_at
@@ -234,6 +234,7 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
             warn(message(f"errors.ui.vote.{now.chosen}"), language)
         return render(tab, now.went_on(now.ballot()) if before.item else now, language)
 
+    @view(tab.item, tab.revealed)  # who has begun to vote meanwhile goes on
     @shown(language)
     def show_made(*standing: Any) -> dict[Any, Any]:
         now = VoteState(*standing)

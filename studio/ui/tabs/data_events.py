@@ -59,7 +59,6 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     @shown(language)
     def read_source(
         request: gr.Request,
-        is_cleared: bool,
         base: RunConfig,
         kind: str,
         bundled: str,
@@ -71,9 +70,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         _drop(request)
         settings = form.values(values)
         before = in_use(settings)
-        # a file that was chosen meanwhile is read, whichever of the two events comes last
-        is_empty = is_cleared and not upload
-        source = looks.no_source(kind) if is_empty else looks.source(kind, bundled, upload, before, base)
+        source = looks.source(kind, bundled, upload, before, base)
         if source.kind == "file" and source.name == before.name:
             source = source.model_copy(update={"encoding": encoding or None, "sheet": sheet or None})
         updates = {part: getattr(source, name) for name, part in sources.items()} | {
@@ -256,9 +253,9 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
     def look_again(event: Any) -> Any:
         return scan_again(show_again(event))
 
-    def read_again(event: Any, is_own: bool = False, is_cleared: bool = False) -> Any:
+    def read_again(event: Any, is_own: bool = False) -> Any:
         asked = [controls.kind, controls.bundled, controls.upload, controls.encoding, controls.sheet]
-        inputs = [gr.State(is_cleared), *settings, *asked, *form.components]
+        inputs = [*settings, *asked, *form.components]
         shown_parts = [
             controls.bundled,
             controls.upload,
@@ -280,8 +277,7 @@ def connect(tab: DataTab, frame: Frame, preset: gr.Radio) -> tuple[Callable[...,
         """Begin a chain of events."""
 
     chosen_again = [part.input for part in (controls.kind, controls.bundled, controls.encoding, controls.sheet)]
-    read_again(gr.on(chosen_again, nothing, **QUIET, **_LAST))
-    read_again(controls.upload.clear(nothing, **QUIET, **_LAST), is_cleared=True)
+    read_again(gr.on([*chosen_again, controls.upload.clear], nothing, **QUIET, **_LAST))
     # what was chosen for the file before is forgotten at once, in the browser: another event may read this one too
     forget = controls.upload.upload(None, None, [controls.encoding, controls.sheet], js="() => [null, null]", **QUIET)
     read_again(forget, is_own=True)
