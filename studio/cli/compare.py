@@ -171,7 +171,7 @@ def make_pairs(
     generation = run.config().with_settings(console.parse_settings(settings)).generation
     request = VotePairsRequest(run.id, prompts, answers, strengths=tuple(strength or ()), generation=generation)
     progress = console.follow_job(gpu.thread().make_pairs(request), "phase.evaluating", as_json)
-    if made := progress.made:
+    if made := progress.result:
         if as_json:
             pairs = [{"prompt": each.prompt, "answers": each.answers} for each in made.pairs]
             console.print_json({"run": run.id, "id": made.id, "alike": made.alike, "pairs": pairs})

@@ -91,7 +91,7 @@ class VotePairsProgress:
 
     done: int
     total: int
-    made: VotePairs | None = None
+    result: VotePairs | None = None
     stopped: bool = False
 
 

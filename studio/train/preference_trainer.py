@@ -204,7 +204,7 @@ class VerdictTrainer(PreferenceTrainer, KTOTrainer):
         return {name: (measured[key][-1], count) for name, (key, count) in counts.items() if count}
 
 
-def weights_of_verdicts(rows: Any) -> tuple[float, float]:
+def label_weights(rows: Any) -> tuple[float, float]:
     """Return how much good and bad answers count, so that both have the same part in the loss (KTO's equation 8)."""
     good = sum(rows["good"])
     bad = len(rows) - good

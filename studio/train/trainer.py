@@ -133,7 +133,7 @@ def _arguments(config: RunConfig, rows: Any) -> tuple[type, dict[str, Any]]:
     more = {"beta": config.preference.beta, "remove_unused_columns": False, "disable_dropout": True}
     if config.train.method == "dpo":
         return DPOConfig, more
-    good, bad = preference_trainer.weights_of_verdicts(rows)
+    good, bad = preference_trainer.label_weights(rows)
     weights = {"desirable_weight": good, "undesirable_weight": bad}
     return KTOConfig, {**more, **weights, "loss_type": "apo_zero_unpaired"}
 

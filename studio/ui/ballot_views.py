@@ -78,7 +78,7 @@ def three_way(report: StyleReport, language: str) -> str:
     return f'<p class="hint">{html.escape(words)}</p>'
 
 
-def made(pairs: Sequence[VotePair], language: str) -> str:
+def describe_pairs(pairs: Sequence[VotePair], language: str) -> str:
     """Say what the pairs are that were made to be voted on."""
     words = text("ui.pairs.of", language, pairs=len(pairs))
     return f'<p class="hint">{html.escape(words)}</p>'
@@ -88,16 +88,16 @@ def making(progress: VotePairsProgress | None, language: str) -> str:
     """Return how far the making of pairs is, or what has come of it."""
     if progress is None or not progress.total:
         return empty("ui.score.loading", language)
-    if progress.made is None:
+    if progress.result is None:
         key = "ui.pairs.stopped" if progress.stopped else "ui.pairs.going"
         label = text(key, language, done=progress.done, total=progress.total)
         share = progress.done / progress.total
         return f'<div class="scan">{bar(share, label)}<span>{html.escape(label)}</span></div>'
-    found = progress.made
-    lines = [text("ui.pairs.done", language, pairs=len(found.pairs))]
-    if found.alike:
-        lines.append(text("ui.pairs.alike", language, count=found.alike))
-    lines += [note.text(language) for note in found.notes]
+    result = progress.result
+    lines = [text("ui.pairs.done", language, pairs=len(result.pairs))]
+    if result.alike:
+        lines.append(text("ui.pairs.alike", language, count=result.alike))
+    lines += [note.text(language) for note in result.notes]
     return "".join(f'<p class="hint">{html.escape(line)}</p>' for line in lines)
 
 

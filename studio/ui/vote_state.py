@@ -43,7 +43,7 @@ class VoteState(NamedTuple):
     """The meter's report whose answers are voted on, three to each prompt."""
 
     @property
-    def made(self) -> list[VotePair]:
+    def adapter_pairs(self) -> list[VotePair]:
         """The pairs of one adapter that were made to be voted on."""
         try:
             return vote_pairs.unique_pairs(vote_pairs.all_of(runs.find(self.run_id))) if self.run_id else []
@@ -53,7 +53,7 @@ class VoteState(NamedTuple):
     @property
     def choices(self) -> dict[Ways, list[AnswerPair]]:
         """The answers that there are to vote on, by their kind; empty where there are none."""
-        three, made = votes.three_way(self.report), [each.pair for each in self.made]
+        three, made = votes.three_way(self.report), [each.pair for each in self.adapter_pairs]
         found = zip(WAYS, (pairs_of(self.found), three, made), strict=True)
         return {ways: pairs for ways, pairs in found if pairs and self.run_id}
 
@@ -72,7 +72,7 @@ class VoteState(NamedTuple):
     def sides(self) -> tuple[str, ...]:
         """The ids of the columns behind the answers on the screen; empty where they are not known."""
         if self.ways == "made":
-            return next((each.sides for each in self.made if each.pair.id == self.item), ())
+            return next((each.sides for each in self.adapter_pairs if each.pair.id == self.item), ())
         return votes.three_sides(self.report) if self.ways == "three" and self.report else ()
 
     @property
@@ -90,7 +90,7 @@ class VoteState(NamedTuple):
     @property
     def stamp(self) -> Stamp:
         """What changes with every vote of anybody, and with every making of pairs."""
-        return self.ballot().stamp if self.pairs else None, len(self.made)
+        return self.ballot().stamp if self.pairs else None, len(self.adapter_pairs)
 
     def went_on(self, ballot: Ballot) -> "VoteState":
         """Return this with the voter's next pair on the screen."""

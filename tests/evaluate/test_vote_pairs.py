@@ -21,9 +21,9 @@ def run(tiny_config):
     return trained(tiny_config, **{"data.validation": {"kind": "fraction", "fraction": 0.5}, "train.eval_steps": 20})
 
 
-def made(run, **settings):
+def make_pairs(run, **settings):
     request = VotePairsRequest(run.id, **{"prompts": 5, "seeds": 3, "generation": SAMPLED} | settings)
-    return gpu.thread().make_pairs(request).result().made
+    return gpu.thread().make_pairs(request).result().result
 
 
 def test_the_pair_of_a_prompt_is_the_two_answers_that_differ_most():
@@ -43,7 +43,7 @@ def test_the_pair_of_a_prompt_is_the_two_answers_that_differ_most():
 
 
 def test_pairs_are_of_training_prompts_and_of_this_adapter(run):
-    pairs = made(run).pairs
+    pairs = make_pairs(run).pairs
     kept = {row.prompt for row in held_out.from_run(run, gpu.thread()._host.loaded.tokenizer)}
     assert pairs
     assert len({pair.prompt for pair in pairs}) == len(pairs) <= 5
@@ -53,7 +53,7 @@ def test_pairs_are_of_training_prompts_and_of_this_adapter(run):
 
 
 def test_the_same_request_makes_other_pairs_the_next_time(run):
-    first, second = made(run), made(run)
+    first, second = make_pairs(run), make_pairs(run)
     assert second.round == 1
     texts = [{(pair.prompt, answer) for pair in each.pairs for answer in pair.answers} for each in (first, second)]
     assert not texts[0] & texts[1]
@@ -74,20 +74,20 @@ def test_what_was_stopped_goes_on_to_the_pairs_of_one_go(run, monkeypatch):
     assert vote_pairs.all_of(run) == []
     answers = sorted((run.path / "compare" / "pairs").glob("*.jsonl"))
     before = [path.read_bytes() for path in answers]
-    resumed = made(run)
+    resumed = make_pairs(run)
     assert [path.read_bytes()[: len(old)] for path, old in zip(answers, before, strict=True)] == before
     for path in (run.path / "compare" / "pairs").iterdir():
         path.unlink()
     next((run.path / "compare").glob("pairs-*.json")).unlink()
-    assert made(run) == resumed
+    assert make_pairs(run) == resumed
 
 
 def test_strengths_are_sides_of_their_own(run):
-    pairs = made(run, seeds=1, strengths=(0.2, 1.5)).pairs
+    pairs = make_pairs(run, seeds=1, strengths=(0.2, 1.5)).pairs
     loaded = gpu.thread()._host.loaded
     assert pairs
     assert all(pair.sides[0] != pair.sides[1] for pair in pairs)
-    greedy = made(run, seeds=3, strengths=(0.2, 1.5), generation=SAMPLED.model_copy(update={"temperature": 0.0}))
+    greedy = make_pairs(run, seeds=3, strengths=(0.2, 1.5), generation=SAMPLED.model_copy(update={"temperature": 0.0}))
     assert greedy.pairs
     from studio.compare.columns import Column
     from studio.files import sha256
@@ -109,20 +109,20 @@ def test_strengths_are_sides_of_their_own(run):
 )
 def test_what_gives_no_two_answers_is_refused(run, settings, key):
     with pytest.raises(CompareError) as caught:
-        made(run, **settings)
+        make_pairs(run, **settings)
     assert caught.value.message.key == f"errors.compare.{key}"
     assert len(caught.value.message.text("ko").splitlines()) == 3
 
 
 def test_greedy_settings_are_replaced_and_it_says_so(run):
-    pairs = made(run, generation=SAMPLED.model_copy(update={"temperature": 0.0}))
+    pairs = make_pairs(run, generation=SAMPLED.model_copy(update={"temperature": 0.0}))
     assert pairs.pairs
     assert [note.key for note in pairs.notes] == ["compare.note.pairs_warmer"]
     assert "0.8" in pairs.notes[0].text("en")
 
 
 def test_a_damaged_file_is_left_out(run):
-    pairs = made(run)
+    pairs = make_pairs(run)
     path = run.path / "compare" / f"pairs-{pairs.id}.json"
     (path.parent / "pairs-damaged.json").write_text(json.dumps({"id": 3}), encoding="utf-8")
     assert vote_pairs.all_of(run) == [pairs]

@@ -176,7 +176,7 @@ def counted(tab: BallotTab, now: VoteState, ballot: Ballot, lang: str) -> dict[A
     about = measured_at(now.found, lang)
     results = {} if now.ways == "made" else {"base": ballot.result()}
     if now.ways == "made":
-        about = views.made(now.made, lang)
+        about = views.describe_pairs(now.adapter_pairs, lang)
     elif now.ways == "three" and now.report:
         about = views.three_way(now.report, lang)
         results = {"prompt": ballot.result(1)} | results
@@ -238,7 +238,7 @@ def connect(tab: BallotTab, head: CompareTab, found: gr.State, frame: Frame) -> 
     @shown(language)
     def show_made(*standing: Any) -> dict[Any, Any]:
         now = VoteState(*standing)
-        if len(now.made) == (now.seen or (None, 0))[1] or now.item:
+        if len(now.adapter_pairs) == (now.seen or (None, 0))[1] or now.item:
             return render(tab, now, language)
         return render(tab, now._replace(chosen="made", revealed=False), language)
 

@@ -98,7 +98,7 @@ class RunsTab:
         columns = [self.list, self.page_column, self.undo_row, self.overlay_card, self.empty_sure, page.sure]
         filters = [self.query, self.state, self.empty, self.timer]
         charts = [self.overlay, page.chart, page.name, page.note, page.published]
-        return [self.kept, self.seen, *columns, *filters, *charts, *buttons, *self.sweeps.shown, *self.parts.values()]
+        return [self.kept, self.seen, *columns, *filters, *charts, *buttons, *self.sweeps.outputs, *self.parts.values()]
 
 
 def build(words: Words) -> RunsTab:

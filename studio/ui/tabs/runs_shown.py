@@ -106,7 +106,7 @@ def _list(
     }
     if not deleted:
         props["empty_sure"] = {"visible": False}
-    of_sweep = sweeps.look(shown.sweep, set(by_id), language)
+    of_sweep = sweeps.render(shown.sweep, set(by_id), language)
     values, props = values | of_sweep[0], props | of_sweep[1]
     if len(chosen) > 1:
         laid = [_laid(letter, run) for letter, run in zip(LETTERS, chosen, strict=False)]

@@ -29,7 +29,7 @@ class SweepCard:
     sweep_resume: gr.Button
 
     @property
-    def shown(self) -> list[Any]:
+    def outputs(self) -> list[Any]:
         """What a look at the runs may change, besides the HTML."""
         return [self.sweep_card, self.sweep, self.sweep_apply, self.sweep_stop, self.sweep_resume]
 
@@ -59,7 +59,7 @@ def chosen(wanted: str | None) -> Sweep:
     return named
 
 
-def look(wanted: str | None, run_ids: set[str], language: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def render(wanted: str | None, run_ids: set[str], language: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the card's HTML and its components' properties; `run_ids` are the runs that can be opened."""
     sweeps = directory.all_sweeps()[:MOST]
     if not sweeps:
