@@ -63,8 +63,8 @@ class VotePair:
     """The ids of the columns that gave them (`columns.column_id`): the same where only the seeds differ."""
     difference: float
     """0 for equal texts to 1 for texts that have no three characters in a row in common (see `difference`)."""
-    columns: tuple[str, str] = ("", "")
-    """The names of the columns, in English."""
+    columns: tuple[Column, Column] = (ADAPTED, ADAPTED)
+    """The checkpoints and strengths that gave them."""
 
     @property
     def pair(self) -> AnswerPair:
@@ -115,8 +115,7 @@ class GivenAnswer:
     text: str
     side: str
     """The id of the column that gave it."""
-    column: str = ""
-    """The name of that column."""
+    column: Column = ADAPTED
 
 
 def choose(answers: Mapping[str, Sequence[GivenAnswer]]) -> tuple[list[VotePair], int]:

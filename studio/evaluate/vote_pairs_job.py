@@ -97,7 +97,7 @@ def make_pairs(
                 for store, column, adapter in zip(stores, columns, models.hashes, strict=True):
                     side = column_id(column, adapter, models.base_sha256)
                     for prompt in prompts:
-                        answers[prompt.text].append(GivenAnswer(store[prompt].text, side, column.title()))
+                        answers[prompt.text].append(GivenAnswer(store[prompt].text, side, column))
         except Stopped:
             show(VotePairsProgress(done, total, stopped=True))
             return

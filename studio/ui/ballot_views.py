@@ -79,8 +79,9 @@ def three_way(report: StyleReport, language: str) -> str:
 
 
 def describe_pairs(pairs: Sequence[VotePair], language: str) -> str:
-    """Say what the pairs are that were made to be voted on."""
-    words = text("ui.pairs.of", language, pairs=len(pairs))
+    """Say what the pairs are that were made to be voted on, and at which checkpoints and strengths."""
+    columns = dict.fromkeys(column.title(language) for pair in pairs for column in pair.columns)
+    words = text("ui.pairs.of", language, pairs=len(pairs), columns=", ".join(columns))
     return f'<p class="hint">{html.escape(words)}</p>'
 
 

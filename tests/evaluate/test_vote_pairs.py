@@ -95,7 +95,7 @@ def test_strengths_are_sides_of_their_own(run):
     weights = sha256(run.adapter / "adapter_model.safetensors")
     sides = {column_id(Column(strength=each), weights, loaded.located.identity["weights"]) for each in (0.2, 1.5)}
     assert {side for pair in pairs for side in pair.sides} == sides
-    assert all(any("20 %" in name for name in pair.columns) for pair in pairs)
+    assert all({column.strength for column in pair.columns} == {0.2, 1.5} for pair in pairs)
 
 
 @pytest.mark.parametrize(

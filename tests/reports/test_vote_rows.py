@@ -79,13 +79,13 @@ def test_what_decides_nothing_is_counted_and_not_trained_on_as_a_pair(compared):
 
 
 def test_pairs_that_were_made_to_be_voted_on_are_rows_too(run):
-    pair = VotePair("What is 3?", ("three", "it be three"), ("a", "b"), 0.9, ("Adapter at 70 %", "Adapter"))
+    pair = VotePair("What is 3?", ("three", "it be three"), ("a", "b"), 0.9, (COLUMN, Column()))
     vote_pairs.write(run, VotePairs("0" * 16, (pair,), 0))
     ballot = Ballot(run.path / "compare", [pair.pair], in_order=True)
     ballot.vote("ann", pair.pair.id, "1" if ballot.first("ann", pair.pair.id) == "after" else "2", sides=pair.sides)
     [row] = vote_rows.collect(run).pairs
     assert (row["output"], row["rejected"]) == ("it be three", "three")
-    assert (row["answer_column"], row["rejected_column"]) == ("Adapter", "Adapter at 70 %")
+    assert (row["answer_column"], row["rejected_column"]) == (Column().title(), COLUMN.title())
 
 
 def test_a_later_vote_takes_the_place_of_an_earlier_one_and_the_majority_counts(compared):

@@ -1,12 +1,14 @@
 """Many sessions vote on one ballot at once: each in its own order, and nobody takes another's votes."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from studio import runs
+from studio.compare.columns import Column
 from studio.compare.comparison import AnswerPair
 from studio.evaluate import vote_pairs
 from studio.evaluate.confidence_sequence import VoteStanding
@@ -126,7 +128,9 @@ def test_pairs_that_were_made_are_voted_on_in_their_order_and_have_no_winner(ses
     shown = ballot.render(tab, made, "en")  # nothing is to be revealed
     assert not shown[tab.reveal]["visible"]
     assert shown[tab.export]["interactive"]
-    assert text("ui.pairs.of", pairs=8) in shown[tab.progress]
+    assert text("ui.pairs.of", pairs=8, columns=Column().title("en")) in shown[tab.progress]
+    weaker = [replace(pair, columns=(Column(strength=0.7), Column())) for pair in pairs]
+    assert "70" in ballot.views.describe_pairs(weaker, "ko")
     assert "95 %" not in shown[tab.result]
     assert text("ui.vote.kept", rows=3, left_out=5) in shown[tab.result]
     assert shown[tab.buttons["bad"]]["value"] == text("ui.vote.say.two.bad")
