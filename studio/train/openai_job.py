@@ -86,20 +86,22 @@ def read(path: Path) -> FineTuningJob:
         value = json.loads(decode(path.read_bytes(), path.name))
     except (ValueError, RecursionError) as error:
         raise ConfigError("config.job_json", name=path.name, detail=str(error)[:200]) from error
-    if isinstance(value, dict) and isinstance(value.get("data"), list) and len(value["data"]) == 1:
-        value = value["data"][0]
+    jobs = value.get("data") if isinstance(value, dict) else value
+    if isinstance(jobs, list) and len(jobs) == 1:
+        value = jobs[0]
     try:
         return FineTuningJob.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part in _named_fields()) or "training_file"
-        raise ConfigError("config.job_field", name=path.name, path=where, detail=first["msg"]) from error
+        # a number that may be `auto` too has an error for each; the last one says what numbers there are
+        details = {_field_of(each["loc"]): each["msg"] for each in error.errors(include_url=False)}
+        field, detail = next(iter(details.items()))
+        raise ConfigError("config.job_field", name=path.name, path=field, detail=detail) from error
 
 
-def _named_fields() -> set[str]:
-    return {
-        name for model in (Hyperparameters, MethodSettings, JobMethod, FineTuningJob) for name in model.model_fields
-    }
+def _field_of(place: tuple[int | str, ...]) -> str:
+    models = (Hyperparameters, MethodSettings, JobMethod, FineTuningJob)
+    names = {name for model in models for name in model.model_fields}
+    return ".".join(str(part) for part in place if part in names) or "training_file"
 
 
 def to_recipe(

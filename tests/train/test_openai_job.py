@@ -51,11 +51,12 @@ RETURNED = {
         REQUEST | {"hyperparameters": NUMBERS},
         REQUEST | RETURNED | SUPERVISED | {"hyperparameters": NUMBERS},
         {"object": "list", "data": [REQUEST | RETURNED | SUPERVISED], "has_more": False},
+        [REQUEST | SUPERVISED],
         {name: value for name, value in REQUEST.items() if name != "suffix"}
         | SUPERVISED
         | {"user_provided_suffix": "captain"},
     ],
-    ids=["request", "old request", "returned", "list", "suffix"],
+    ids=["request", "old request", "returned", "list", "plain list", "suffix"],
 )
 def test_what_a_job_sets_is_taken_over(recipe, job):
     made = recipe(job)
@@ -119,6 +120,7 @@ def test_what_nothing_corresponds_to_is_named(recipe):
         ({"model": "gpt"}, "job_field", "training_file"),
         (REQUEST | {"hyperparameters": {"n_epochs": -1}}, "job_field", "n_epochs"),
         (REQUEST | {"hyperparameters": {"batch_size": "many"}}, "job_field", "batch_size"),
+        (REQUEST | {"hyperparameters": {"batch_size": 2000}}, "job_field", "1024"),
         (REQUEST | {"method": {"type": "reinforcement"}}, "job_method", "reinforcement"),
         (REQUEST | {"training_file": "file-gone"}, "job_file", "--training-file"),
         (REQUEST | {"validation_file": "file-gone"}, "job_file", "--validation-file"),
