@@ -58,9 +58,10 @@ def settings(run: Run, source: Path, method: Method, rows: int, mapping: Mapping
 def choices(config: RunConfig, rows: int) -> tuple[Choice, ...]:
     """Return what was chosen for a run on `rows` preferences, with the reasons."""
     steps = math.ceil(config.train.epochs * math.ceil(rows / BATCH))
+    rate = f"{config.train.learning_rate:g}".replace("e-0", "e-")
     return (
         Choice("method", config.train.method, message(f"choice.preference.{config.train.method}")),
-        Choice("learning_rate", f"{config.train.learning_rate:g}", message("choice.preference.rate")),
+        Choice("learning_rate", rate, message("choice.preference.rate")),
         Choice("epochs", f"{config.train.epochs:g}", message("choice.preference.epochs", rows=rows, steps=steps)),
     )
 
