@@ -11,7 +11,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from playwright.sync_api import expect
-from test_guest_page import HOSTILE, SLOW
+from test_guest_page import HOSTILE
 from visitors import log_in
 
 from studio import gpu
@@ -50,11 +50,11 @@ def test_no_name_prompt_or_answer_runs_in_the_demo_of_a_space(finished_run, brow
         try:
             wait_for(f"http://127.0.0.1:{port}", app)
             page.goto(f"http://127.0.0.1:{port}")
-            expect(page.locator("h1").first).to_contain_text("<img src=x", timeout=SLOW)
-            expect(page.get_by_role("radio").first).to_be_visible(timeout=SLOW)
+            expect(page.locator("h1").first).to_contain_text("<img src=x")
+            expect(page.get_by_role("radio").first).to_be_visible()
             page.get_by_role("checkbox").check()
             page.get_by_role("button", name=demo["words"]["ask"], exact=True).click()
-            expect(page.get_by_text(demo["words"]["live"])).to_be_visible(timeout=SLOW)
+            expect(page.get_by_text(demo["words"]["live"])).to_be_visible()
             assert page.evaluate("window.taken") is None
             assert page.locator("img[src=x]").count() == 0
         finally:
@@ -81,8 +81,8 @@ def test_no_name_of_an_adapter_from_outside_runs_on_the_guests_page(shared, two_
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
     log_in(page, shared.url, "guest")
 
-    expect(page.locator("#answer-before")).to_contain_text("<img src=x", timeout=SLOW)
-    expect(page.locator("#answer-after")).to_contain_text("<img src=x", timeout=SLOW)
+    expect(page.locator("#answer-before")).to_contain_text("<img src=x")
+    expect(page.locator("#answer-after")).to_contain_text("<img src=x")
     assert page.get_by_text("<script>").count() > 0
     assert page.evaluate("window.taken") is None
     assert page.locator("img[src=x]").count() == 0

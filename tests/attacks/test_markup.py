@@ -7,7 +7,7 @@ from dataclasses import replace
 import outside
 import pytest
 from playwright.sync_api import expect
-from test_guest_page import HOSTILE, SLOW
+from test_guest_page import HOSTILE
 from visitors import log_in
 
 from studio.compare.comparison import AnswerPair
@@ -31,7 +31,7 @@ NAMES = (
 def owners_page(shared, browser):
     page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US").new_page()
     log_in(page, shared.url, "owner")
-    expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
+    expect(page.locator("#device")).to_contain_text("ⓘ")
     return page
 
 
@@ -51,13 +51,13 @@ def test_nothing_that_an_adapter_of_somebody_else_says_runs_on_the_owners_page(
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "<img src=x onerror=window.taken=1>").write_bytes(b"x")
     files.set_input_files(outside.zipped(tmp_path / "odd", tmp_path / "odd.zip"))
-    expect(said.locator("[role=alert]")).to_contain_text("<img src=x", timeout=SLOW)
+    expect(said.locator("[role=alert]")).to_contain_text("<img src=x")
     files.set_input_files(outside.zipped(alien, tmp_path / "<img src=x onerror=window.taken=1>.zip"))
-    expect(said.locator("[role=alert]")).to_contain_text("<script>", timeout=SLOW)
-    expect(page.locator("#extra-3 input").first).to_have_value(re.compile("img-src-x"), timeout=SLOW)
+    expect(said.locator("[role=alert]")).to_contain_text("<script>")
+    expect(page.locator("#extra-3 input").first).to_have_value(re.compile("img-src-x"))
     page.locator("#prompt textarea").fill("What is 3?")
     page.get_by_role("button", name=text("ui.compare.go", "en"), exact=True).click()
-    expect(page.locator("#proof .unproven")).to_contain_text("<img src=x", timeout=SLOW)
+    expect(page.locator("#proof .unproven")).to_contain_text("<img src=x")
 
     assert page.evaluate("window.taken") is None
     assert page.locator("img[src=x]").count() == 0
@@ -90,22 +90,22 @@ def test_nothing_that_a_run_or_a_file_says_runs_on_any_tab_of_the_owners_page(sh
     page.get_by_text(text("config.data.source.kind.options.file", "en"), exact=True).click()
     page.locator("#upload input[type=file]").set_input_files(path)
     for part in ("#rows", "#structure", "#health"):
-        expect(page.locator(part)).to_contain_text("<img src=x", timeout=SLOW)
+        expect(page.locator(part)).to_contain_text("<img src=x")
     harmless()
     go("train")
-    expect(page.locator("#status")).not_to_be_empty(timeout=SLOW)
+    expect(page.locator("#status")).not_to_be_empty()
     harmless()
     go("compare")
-    expect(page.locator(".who input").first).to_have_value(re.compile("<img src=x"), timeout=SLOW)
+    expect(page.locator(".who input").first).to_have_value(re.compile("<img src=x"))
     harmless()
     go("export")
-    expect(page.locator("#export-run input").first).to_have_value(re.compile("<img src=x"), timeout=SLOW)
+    expect(page.locator("#export-run input").first).to_have_value(re.compile("<img src=x"))
     harmless()
     go("runs")
-    expect(page.locator("#runs-table")).to_contain_text("<img src=x", timeout=SLOW)
+    expect(page.locator("#runs-table")).to_contain_text("<img src=x")
     harmless()
     page.locator(f"#open-{run.id}").click()
-    expect(page.locator("#run-head")).to_contain_text("<img src=x", timeout=SLOW)
+    expect(page.locator("#run-head")).to_contain_text("<img src=x")
     harmless()
     assert errors == []
     page.context.close()

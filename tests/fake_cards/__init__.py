@@ -39,9 +39,10 @@ def start(memory: list[int], *, bfloat16: bool = True) -> "Any":
 
 
 def _driver() -> Path:
-    """Return the compiled driver, built once for each version of torch and of its source."""
+    """Return the compiled driver, built once for each installed torch (which it links to by path) and each source."""
     folder = Path(importlib.util.find_spec("torch").origin).parent
-    known = hashlib.sha256(SOURCE.read_bytes() + (folder / "version.py").read_bytes()).hexdigest()[:16]
+    version = (folder / "version.py").read_bytes()
+    known = hashlib.sha256(SOURCE.read_bytes() + version + bytes(folder)).hexdigest()[:16]
     built = Path(tempfile.gettempdir()) / f"restyle-fake-cards-{known}{sysconfig.get_config_var('SHLIB_SUFFIX')}"
     if not built.exists():
         draft = built.with_name(f"{built.name}.{id(built)}")

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from studio import runs
 from studio.i18n import text
 from studio.runs import State
-from tests.ui.test_journey import SLOW, open_page, tab
+from tests.ui.test_journey import open_page, tab
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -16,14 +16,14 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser):
     page = open_page(browser, page_url, language="ko-KR")
     page.get_by_role("tab", name=text("ui.tabs.train", language)).click()
     page.get_by_role("button", name=text("ui.before.measure", language), exact=True).click()
-    expect(page.locator("#before")).to_contain_text(text("ui.before.clear", language), timeout=SLOW)
+    expect(page.locator("#before")).to_contain_text(text("ui.before.clear", language))
     expect(page.locator("#before .count")).to_be_visible()
     assert runs.all_runs() == []
 
     page.get_by_role("button", name=text("ui.recipe.all", language)).click()
     page.get_by_label(text("config.lora.target_modules.title", language)).fill("q_prog")
     page.get_by_role("button", name=text("ui.before.check", language), exact=True).click()
-    expect(page.locator("#before")).to_contain_text("q_prog", timeout=SLOW)
+    expect(page.locator("#before")).to_contain_text("q_prog")
     expect(page.locator("#before")).to_contain_text("q_proj")
     expect(page.get_by_role("button", name=text("ui.train.start", language), exact=True)).to_be_visible()
 
@@ -42,10 +42,10 @@ def test_after_a_lack_of_memory_one_press_goes_on_with_less(page_url, browser, m
     page = open_page(browser, page_url)
     tab(page, "train")
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
-    expect(page.locator("#ways")).to_contain_text("micro-batches of 2", timeout=SLOW)
+    expect(page.locator("#ways")).to_contain_text("micro-batches of 2")
     expect(page.locator("#failure")).to_contain_text("ran out of memory")
     page.get_by_role("button", name=text("ui.oom_advice.apply"), exact=True).click()
-    expect(page.locator("#status")).to_contain_text(text("state.finished"), timeout=SLOW)
+    expect(page.locator("#status")).to_contain_text(text("state.finished"))
     expect(page.locator("#ways")).not_to_contain_text("micro-batches")
     run = runs.find("last")
     assert run.status().state is State.FINISHED

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from test_journey import SLOW
 
 from studio import runs
 from studio.export import adapter, export_folder
@@ -64,11 +63,11 @@ def app(home, finished_run, tiny_config, tmp_path):
 
 def open_page(browser, url: str, language: str, **context: str) -> Page:
     page = browser.new_context(viewport={"width": 1440, "height": 900}, locale=LOCALES[language], **context).new_page()
-    page.set_default_timeout(SLOW)
+    page.set_default_timeout(60_000)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(url)
-    expect(page.locator("#device")).to_contain_text("ⓘ", timeout=SLOW)
+    expect(page.locator("#device")).to_contain_text("ⓘ")
     return page
 
 
@@ -90,48 +89,48 @@ def test_a_run_is_left_and_come_back_to(app, browser, finished_run, language):
     # Preset, suggestions, verdict
     page.locator("#preset").get_by_role("radio").nth(2).check()
     name = page.get_by_label(say("config.name.title"))
-    expect(name).not_to_have_value("long", timeout=SLOW)
+    expect(name).not_to_have_value("long")
     page.locator("#preset input[value=quickstart]").check()
-    expect(name).to_have_value("long", timeout=SLOW)
+    expect(name).to_have_value("long")
     page.locator("#suggest").click()
-    expect(page.locator("#suggested")).to_contain_text("20 → 1", timeout=SLOW)
+    expect(page.locator("#suggested")).to_contain_text("20 → 1")
     press("ui.suggest.apply")
-    expect(page.locator("#changed")).to_contain_text("20 → 1", timeout=SLOW)
-    expect(page.locator("#before")).to_contain_text(say("ui.before.clear"), timeout=SLOW)
+    expect(page.locator("#changed")).to_contain_text("20 → 1")
+    expect(page.locator("#before")).to_contain_text(say("ui.before.clear"))
     press("ui.suggest.undo")  # a point a step would keep both cores busy with drawing
-    expect(page.locator("#changed")).not_to_contain_text("20 → 1", timeout=SLOW)
+    expect(page.locator("#changed")).not_to_contain_text("20 → 1")
 
     # Start, scrub back to the base, try it now
     press("ui.train.start")
-    expect(page.locator("#run-bar")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#run-bar")).to_be_visible()
     run = runs.find("last")
     assert run.id != finished_run.id
     base = page.locator("#strip-answers .one small")
-    expect(base).to_have_text(say("ui.strip.base"), timeout=SLOW)
+    expect(base).to_have_text(say("ui.strip.base"))
     scrubber = page.locator("#strip-at input[type=range]")
-    expect(scrubber).to_be_enabled(timeout=SLOW)
+    expect(scrubber).to_be_enabled()
     scrubber.press("Home")
-    expect(page.locator("#strip")).to_contain_text(say("ui.strip.first"), timeout=SLOW)
+    expect(page.locator("#strip")).to_contain_text(say("ui.strip.first"))
     press("ui.train.try")
     chosen = page.get_by_label(say("ui.compare.run"), exact=True)
-    expect(chosen).to_have_value(re.compile("^long"), timeout=SLOW)
+    expect(chosen).to_have_value(re.compile("^long"))
     page.locator("#prompt textarea").fill("What is 3?")
     press("ui.compare.go")
-    expect(page.locator("#proof .good")).to_contain_text(say("ui.proof.verified"), timeout=SLOW)
+    expect(page.locator("#proof .good")).to_contain_text(say("ui.proof.verified"))
 
     # Pause, restart the app, resume, finish
     tab("train")
     press("ui.train.pause")
-    expect(page.locator("#status")).to_contain_text(say("state.paused"), timeout=SLOW)
+    expect(page.locator("#status")).to_contain_text(say("state.paused"))
     assert page.errors == []
     page.context.close()
     app.end()
     app.start()
     page = open_page(browser, app.url, language)
     tab("train")
-    expect(page.locator("#status")).to_contain_text(say("state.paused"), timeout=SLOW)
+    expect(page.locator("#status")).to_contain_text(say("state.paused"))
     press("ui.train.resume")
-    expect(page.locator("#status")).to_contain_text(say("state.finished"), timeout=2 * SLOW)
+    expect(page.locator("#status")).to_contain_text(say("state.finished"), timeout=120_000)
     assert run.status().state is State.FINISHED
     expect(page.locator("#sentence .findings .sign").first).to_be_visible()
 
@@ -139,7 +138,7 @@ def test_a_run_is_left_and_come_back_to(app, browser, finished_run, language):
     tab("runs")
     for one in (run, finished_run):
         page.locator(f"#choose-{one.id}").check()
-    expect(page.locator("#differences")).to_contain_text(say("config.train.max_steps.title"), timeout=SLOW)
+    expect(page.locator("#differences")).to_contain_text(say("config.train.max_steps.title"))
     expect(page.locator("#overlay-sentence")).to_contain_text("A ")
     assert page.errors == []
 

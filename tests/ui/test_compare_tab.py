@@ -16,8 +16,6 @@ from studio.i18n import text
 from studio.style import prompted_store
 from studio.ui.tabs import compare_events
 
-SLOW = 60_000
-
 pytestmark = pytest.mark.timeout(900)  # beside other work on the machine
 
 
@@ -78,7 +76,7 @@ class Session:
             name.to_contain_text(re.compile(rf"\b{percent} %"))
 
     def downloads(self, press: Locator) -> bytes:
-        with self.page.expect_download(timeout=SLOW) as download:
+        with self.page.expect_download() as download:
             press.click()
         return download.value.path().read_bytes()
 
@@ -172,7 +170,7 @@ def compare_in_all_columns(one: Session) -> None:
     expect(one.at("#answer-after mark").first).to_be_visible()
     assert one.at("#answer-before b").count() == 0
     one.choose("#view", "ui.compare.views.likelihood")
-    expect(one.at("#answer-after .w").first).to_be_visible(timeout=SLOW)
+    expect(one.at("#answer-after .w").first).to_be_visible()
     one.slides("And 4?")
     assert one.card("PNG, wide").startswith(b"\x89PNG")
 
@@ -184,7 +182,7 @@ def scoreboard(one: Session) -> None:
     one.view("score")
     one.at("#score-limit input").fill("4")
     one.at("#measure").click()
-    expect(one.at("#measures table")).to_be_visible(timeout=SLOW)
+    expect(one.at("#measures table")).to_be_visible()
     expect(one.at("#score-progress")).to_contain_text(one.say("ui.score.done", done=8))
     expect(one.at("#measures")).to_contain_text(one.say("compare.measures.chrf.name"))
     at = one.say("ui.score.at", column=one.say("compare.column.now"), rows=4)
@@ -320,7 +318,7 @@ def test_the_base_with_a_prompt_is_a_column_whose_prompt_is_edited_and_put_back(
     one.at("#extra-3 input").first.click()
     one.page.get_by_role("option", name=one.say("ui.compare.who.prompted"), exact=True).click()
     box = one.at("#prompted-text textarea")
-    expect(box).to_have_value(re.compile(r"user: What is \d+\?"), timeout=SLOW)
+    expect(box).to_have_value(re.compile(r"user: What is \d+\?"))
     automatic = box.input_value()
     expect(one.at("#prompted-cost")).to_contain_text(re.compile(r"\d+ tokens more in every prompt"))
 

@@ -20,8 +20,6 @@ from studio.ui import look as looks
 from studio.ui.form import MAPPING
 from studio.ui.tabs import data_shown
 
-SLOW = 60_000
-
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -44,11 +42,11 @@ def open_page(browser, url: str, language: str, rows: int = 24) -> Page:
     page = browser.new_context(
         viewport={"width": 1280, "height": 900}, locale=language, accept_downloads=True
     ).new_page()
-    page.set_default_timeout(SLOW)
+    page.set_default_timeout(60_000)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(url)
-    expect(page.locator("#health")).to_contain_text(str(rows), timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text(str(rows))
     return page
 
 
@@ -69,7 +67,7 @@ def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
 
     # Counted over all rows, each with its rows and what it does
     health = page.locator("#health")
-    expect(health).to_contain_text(text("ui.health.some", language, usable=18, rows=21), timeout=SLOW)
+    expect(health).to_contain_text(text("ui.health.some", language, usable=18, rows=21))
     for kind in ("empty_answer", "duplicate", "answer_cut", "ragged"):
         expect(health).to_contain_text(text(f"problems.{kind}.effect", language))
     expect(page.locator("#structure")).to_contain_text("question")
@@ -79,21 +77,21 @@ def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
     # One click mends, another takes it back
     fix = health.locator("[data-fix=deduplicate]")
     fix.click()
-    expect(fix).to_have_text(text("ui.health.undo", language), timeout=SLOW)
+    expect(fix).to_have_text(text("ui.health.undo", language))
     expect(health).to_contain_text(text("ui.health.some", language, usable=17, rows=21))
     fix.click()
-    expect(fix).to_have_text(text("fixes.deduplicate", language), timeout=SLOW)
+    expect(fix).to_have_text(text("fixes.deduplicate", language))
     fix.click()
-    expect(fix).to_have_text(text("ui.health.undo", language), timeout=SLOW)
+    expect(fix).to_have_text(text("ui.health.undo", language))
 
     # The worst row is the one that is cut; a row that a problem names is one click away
     page.locator("#jump-worst").click()
-    expect(page.locator("#caption")).to_contain_text(text("ui.preview.cut", language), timeout=SLOW)
+    expect(page.locator("#caption")).to_contain_text(text("ui.preview.cut", language))
     expect(page.locator("#row input")).to_have_value("13")
     expect(page.locator("#spans .t.cut").last).to_be_visible()
     health.locator("[data-row='4']").click()
-    expect(page.locator("#row input")).to_have_value("4", timeout=SLOW)
-    expect(page.locator("#spans")).to_be_hidden(timeout=SLOW)
+    expect(page.locator("#row input")).to_have_value("4")
+    expect(page.locator("#spans")).to_be_hidden()
     expect(page.locator("#caption .bad")).to_be_visible()
 
     # Lengths are drawn, and told in words
@@ -101,7 +99,7 @@ def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
     expect(page.locator("#lengths .cut-line")).to_be_visible()
 
     # The cleaned rows come as JSON lines
-    with page.expect_download(timeout=SLOW) as download:
+    with page.expect_download() as download:
         page.locator("#clean").click()
     kept = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
     assert len(kept) == 17
@@ -114,21 +112,21 @@ def test_a_template_without_an_answer_and_a_set_of_the_hub_without_a_network_are
     page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.prompt.style.options.text"), exact=True).click()
     template = page.get_by_role("textbox", name=text("config.data.prompt.template.title"))
-    expect(template).to_have_value("### question: {instruction}\n### answer: {output}", timeout=SLOW)
-    expect(page.locator("#spans")).to_contain_text("### answer:", timeout=SLOW)
+    expect(template).to_have_value("### question: {instruction}\n### answer: {output}")
+    expect(page.locator("#spans")).to_contain_text("### answer:")
 
     template.fill("only {instruction}")
     template.blur()
-    expect(page.locator("#caption .failure")).to_contain_text("{output}", timeout=SLOW)
+    expect(page.locator("#caption .failure")).to_contain_text("{output}")
     template.fill("{nothing} {output}")
     template.blur()
-    expect(page.locator("#caption .failure")).to_contain_text("instruction, output", timeout=SLOW)
+    expect(page.locator("#caption .failure")).to_contain_text("instruction, output")
 
     page.get_by_text(text("config.data.source.kind.options.hub"), exact=True).click()
     page.get_by_label(text("ui.hub.id"), exact=True).fill("owner/name")
     page.locator("input[type=password]").fill("hf_canary")
     page.get_by_role("button", name=text("ui.hub.ask"), exact=True).click()
-    expect(page.locator("#hub-said .failure")).to_contain_text("owner/name", timeout=SLOW)
+    expect(page.locator("#hub-said .failure")).to_contain_text("owner/name")
     expect(page.get_by_role("button", name=text("ui.hub.get"), exact=True)).to_be_disabled()
     assert "hf_canary" not in page.content()
 
@@ -149,11 +147,11 @@ def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_t
     path = tmp_path / "unclear.csv"
     path.write_bytes("question,answer\n뽀글,쭈글\n".encode("cp949"))
     upload(page, path, "en")
-    expect(page.locator("#found")).to_contain_text("cp949: 뽀글,쭈글", timeout=SLOW)
+    expect(page.locator("#found")).to_contain_text("cp949: 뽀글,쭈글")
     choice = page.locator("#encoding input")
     choice.fill("EUC-KR")
     choice.press("Enter")
-    expect(page.locator("#rows")).to_contain_text("뽀글", timeout=SLOW)
+    expect(page.locator("#rows")).to_contain_text("뽀글")
     expect(page.locator("#structure")).to_contain_text("CP949")
 
     # Another file is looked at for itself
@@ -173,9 +171,9 @@ def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_t
         page.wait_for_timeout(100)
     expect(choice).to_have_value("")  # at once: what comes late would read the new file with it
     read_on.set()
-    expect(page.locator("#structure")).to_contain_text("UTF-8", timeout=SLOW)
+    expect(page.locator("#structure")).to_contain_text("UTF-8")
     late[0].continue_()
-    expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text("1 row")
     expect(page.locator("#structure")).to_contain_text("UTF-8")
     expect(choice).to_have_value("")
 
@@ -187,17 +185,17 @@ def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_t
         sheet.append(("Which?", answer))
     book.save(tmp_path / "a.xlsx")
     replace_upload(page, tmp_path / "a.xlsx")
-    expect(page.locator("#found")).to_contain_text("Other sheets with content: Test", timeout=SLOW)
+    expect(page.locator("#found")).to_contain_text("Other sheets with content: Test")
     page.locator("#sheet-name input").click()
     page.get_by_role("option", name="Test").click()
-    expect(page.locator("#rows")).to_contain_text("second", timeout=SLOW)
+    expect(page.locator("#rows")).to_contain_text("second")
 
     # Rows that cannot be used block the start, and say so
     path = tmp_path / "empty.csv"
     path.write_text("question,answer\nWhy?,\nHow?,\n", encoding="utf-8")
-    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_enabled(timeout=SLOW)
+    expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_enabled()
     replace_upload(page, path)
-    expect(page.locator("#health .failure")).to_contain_text("0 of 2 rows", timeout=SLOW)
+    expect(page.locator("#health .failure")).to_contain_text("0 of 2 rows")
     expect(page.locator("#blocked")).to_contain_text(text("ui.health.blocked"))
     expect(page.get_by_role("button", name=text("ui.data.continue"))).to_be_disabled()
     assert page.errors == []
@@ -242,12 +240,12 @@ def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, brows
     upload(page, paths[0], "en")
     assert reading.wait(60)
     replace_upload(page, paths[1])
-    expect(page.locator("#upload")).to_contain_text("second", timeout=SLOW)
+    expect(page.locator("#upload")).to_contain_text("second")
     page.wait_for_timeout(1000)  # the page has sent what it sends of the second file
     read_on.set()
-    expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text("1 row")
     page.wait_for_timeout(9000)  # all late answers are here
-    expect(page.locator("#rows")).to_contain_text("The second.", timeout=SLOW)
+    expect(page.locator("#rows")).to_contain_text("The second.")
     assert page.errors == []
 
 
@@ -271,10 +269,10 @@ def test_a_path_of_this_machine_is_read_where_it_lies(page_url, browser, bad_fil
     path = page.locator("#path textarea, #path input")
     path.fill(str(bad_file) + ".gone")
     path.press("Enter")
-    expect(page.get_by_text("is not there")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("is not there")).to_be_visible()
     path.fill(str(bad_file))
     path.press("Enter")
-    expect(page.locator("#health")).to_contain_text(text("ui.health.some", usable=18, rows=21), timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text(text("ui.health.some", usable=18, rows=21))
     assert bad_file.exists()
 
 
@@ -331,7 +329,7 @@ def test_rows_of_ones_own_get_a_recipe_of_their_own(quickstart, quickstart_url, 
     page.get_by_role("button", name=text("ui.data.continue")).click()
     expect(page.get_by_label(text("config.name.title")).first).to_have_value("own")
     expect(page.locator(f"#preset input[value={presets.OWN}]")).to_be_checked()
-    expect(page.locator("#suggest-said ul li").first).to_be_visible(timeout=2 * SLOW)  # applied, each with its reason
+    expect(page.locator("#suggest-said ul li").first).to_be_visible(timeout=120_000)  # applied, each with its reason
     expect(page.get_by_role("button", name=text("ui.suggest.undo"), exact=True)).to_be_visible()
     expect(page.locator("#changed")).to_contain_text("Changed from My data: ")
     expect(page.get_by_role("button", name=text("ui.train.start"), exact=True)).to_be_in_viewport()

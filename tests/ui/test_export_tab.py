@@ -12,7 +12,6 @@ from studio.compare.columns import CompareRequest
 from studio.i18n import text
 from studio.ui import exporting
 
-SLOW = 120_000
 TOKEN = "hf_canary7e41"
 
 pytestmark = pytest.mark.timeout(400)
@@ -32,21 +31,21 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
     page.get_by_role("button", name=text("ui.train.export"), exact=True).click()
     chosen = page.get_by_label(text("ui.export.run"), exact=True)
     expect(chosen).to_be_visible()
-    expect(page.locator("#export-facts")).to_contain_text("30", timeout=SLOW)
+    expect(page.locator("#export-facts")).to_contain_text("30")
     tab("runs")
     page.locator(f"#open-{finished_run.id}").click()
     page.locator("#run-export").click()
-    expect(chosen).to_be_visible(timeout=SLOW)
+    expect(chosen).to_be_visible()
 
     # What it will be is told before; the kinds are chosen by keyboard
     page.locator("#export-kind input[value=adapter]").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    expect(page.locator("#export-title")).to_have_text("Merged model", timeout=SLOW)
+    expect(page.locator("#export-title")).to_have_text("Merged model")
     expect(page.get_by_label(text("ui.export.precision"), exact=True)).to_be_visible()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Space")
-    expect(page.locator("#export-holds")).to_contain_text("adapter_model.safetensors", timeout=SLOW)
+    expect(page.locator("#export-holds")).to_contain_text("adapter_model.safetensors")
     expect(page.locator("#export-result")).to_be_hidden()
 
     # One's own comparison is in the model card once it is chosen
@@ -57,21 +56,21 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
 
     # Made, and checked in a fresh process; a page that is opened meanwhile shows it too
     page.locator("#export-go").click()
-    expect(page.locator("#export-progress [role=progressbar]")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#export-progress [role=progressbar]")).to_be_visible()
     other = open_page(browser, page_url, "ko")
     other.get_by_role("tab", name=text("ui.tabs.export", "ko"), exact=True).click()
     found = page.locator("#export-verified .finding")
-    expect(found).to_contain_text(text("ui.export.verified", time="").rstrip(" ,"), timeout=SLOW)
+    expect(found).to_contain_text(text("ui.export.verified", time="").rstrip(" ,"))
     expect(found).to_contain_text("6 of 6 greedy answers")
     expect(found).to_contain_text("Perplexity")
     expect(page.locator("#export-kind")).to_contain_text("Adapter · ✓ verified")
     expect(page.locator("#export-files")).to_contain_text("chat_template.jinja")
     expect(page.locator("#export-usage")).to_contain_text("python ask.py")
-    expect(other.locator("#export-verified .finding")).to_contain_text("새 프로세스에서 확인했어요", timeout=SLOW)
+    expect(other.locator("#export-verified .finding")).to_contain_text("새 프로세스에서 확인했어요")
     assert not exporting.of(finished_run.id).failure
 
     # Taken home
-    with page.expect_download(timeout=SLOW) as download:
+    with page.expect_download() as download:
         page.locator("#export-download").click()
     assert download.value.suggested_filename == "tiny-adapter.zip"
     with zipfile.ZipFile(download.value.path()) as packed:
@@ -85,7 +84,7 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
     page.locator("#push-repository input, #push-repository textarea").fill("me/captain")
     page.locator("#push-token input").fill(TOKEN)
     page.locator("#push-go").click()
-    expect(page.locator("#export-progress")).to_contain_text(f"{hub_stand_in.url}/me/captain", timeout=SLOW)
+    expect(page.locator("#export-progress")).to_contain_text(f"{hub_stand_in.url}/me/captain")
     expect(page.locator("#push-token input")).to_have_value("")
     sent = hub_stand_in.repositories["me/captain"]
     assert sent.private
@@ -94,8 +93,8 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
 
     # What cannot be made says why
     page.locator("#export-kind input[value=gguf]").check()
-    expect(page.locator("#export-title")).to_have_text("GGUF", timeout=SLOW)
+    expect(page.locator("#export-title")).to_have_text("GGUF")
     page.locator("#export-converter input, #export-converter textarea").fill("/nowhere.py")
     page.locator("#export-go").click()
-    expect(page.locator("#export-progress .failure")).to_contain_text("/nowhere.py", timeout=SLOW)
+    expect(page.locator("#export-progress .failure")).to_contain_text("/nowhere.py")
     assert page.errors == other.errors == []

@@ -3,7 +3,7 @@
 import pytest
 from following import wait_until_over
 from playwright.sync_api import Page, expect
-from test_journey import SLOW, open_page
+from test_journey import open_page
 
 from studio import gpu, runs
 from studio.compare import comparison_history
@@ -55,7 +55,7 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
 
     # A first visit: what this is, and the two ways to begin
     ways = [button("ui.hero.start", language), button("ui.hero.own", language)]
-    expect(page.locator("#hero")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#hero")).to_be_visible()
     for each in (other, screen):
         go_to(each, page)
         assert hidden_below(page, "#hero h2", "#hero .two-sides", *ways, "#hero-presets") == [], each
@@ -95,7 +95,7 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     held_out = {"evaluation.prompts": "captain-heldout", "generation.max_new_tokens": 20}
     wait_until_over(gpu.thread().start_run(preset.with_settings(held_out)))
     page.goto(page_url)
-    expect(page.locator("#spans")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#spans")).to_be_visible()
     expect(theme).to_have_accessible_name(text("ui.theme.dark", language))
     assert page.evaluate("document.body.classList.contains('dark')")
     expect(page.locator("#hero")).to_have_count(0)
@@ -122,9 +122,7 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
 
     # One press votes on what is shown, in the form of the blind session
     page.get_by_role("button", name=text("ui.vote.shown.2", language), exact=True).click()
-    expect(page.locator("#pair-voted")).to_have_text(
-        text("ui.vote.shown.kept", language, before=0, after=1, tie=0), timeout=SLOW
-    )
+    expect(page.locator("#pair-voted")).to_have_text(text("ui.vote.shown.kept", language, before=0, after=1, tie=0))
     [vote] = Journal(runs.find("last").path / "compare" / "votes.jsonl").entries()
     assert {"first": "before", "choice": "2"}.items() <= vote.items()
     assert vote["comparison"] == comparison_history.load_all(runs.find("last"))[0].id
@@ -147,7 +145,7 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     # The same on another screen, where the page opens with the run and its answers
     again = open_page(browser, page_url, LOCALES[language], SCREENS[other][0])
     go_to(other, again)
-    expect(again.locator("#spans")).to_be_visible(timeout=SLOW)
+    expect(again.locator("#spans")).to_be_visible()
     data_and_train_are_in_view(again, language, not is_phone)
     again.locator(button("ui.train.continue", language)).click()
     assert compare_is_in_view(again, language, not is_phone) == asked
@@ -163,8 +161,8 @@ def data_and_train_are_in_view(page: Page, language: str, is_phone: bool) -> Non
     behind = f"document.elementFromPoint(innerWidth >> 2, {continues['y'] + 5}).closest('.next')"
     assert is_phone or page.evaluate(behind) is None  # what stands beside the button can be seen and pressed
     tab(page, "train", language)
-    expect(page.locator("#loss svg, #loss canvas").first).to_be_visible(timeout=SLOW)
-    expect(page.locator("#strip-answers div.two")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#loss svg, #loss canvas").first).to_be_visible()
+    expect(page.locator("#strip-answers div.two")).to_be_visible()
     shown = ["#status", button("ui.train.continue", language)]
     shown += [] if is_phone else ["#loss", "#strip-answers div.one", "#strip-answers div.two"]
     assert hidden_below(page, *shown) == []
@@ -175,8 +173,8 @@ def data_and_train_are_in_view(page: Page, language: str, is_phone: bool) -> Non
 def compare_is_in_view(page: Page, language: str, is_phone: bool) -> str:
     """Return the prompt that is answered."""
     for side in ("before", "after"):
-        expect(page.locator(f"#answer-{side} .asked")).to_have_count(1, timeout=SLOW)
-    expect(page.locator("#proof .good")).to_be_visible(timeout=SLOW)
+        expect(page.locator(f"#answer-{side} .asked")).to_have_count(1)
+    expect(page.locator("#proof .good")).to_be_visible()
     asked = page.locator("#prompt textarea").input_value()
     assert asked
     assert page.locator("#answer-after .asked").inner_text() == asked

@@ -14,7 +14,6 @@ from studio.data import preview
 from studio.i18n import text
 from studio.runs import State
 
-SLOW = 60_000
 """Milliseconds for what imports torch, or trains."""
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("unhurried")]
@@ -34,7 +33,7 @@ def preset(preset, monkeypatch):
 def open_page(browser, url: str, language: str = "en-US", width: int = 1280) -> Page:
     context = browser.new_context(viewport={"width": width, "height": 900}, locale=language)
     page = context.new_page()
-    page.set_default_timeout(SLOW)
+    page.set_default_timeout(60_000)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(url)
@@ -61,7 +60,6 @@ def wait_for_step(page: Page, step: int) -> None:
         "step => { const found = document.querySelector('#sentence')?.innerText.match(/Step (\\d+) of/);"
         " return found && Number(found[1]) >= step; }",
         arg=step,
-        timeout=SLOW,
     )
 
 
@@ -74,7 +72,7 @@ LINE = (
 
 
 def line_length(page: Page) -> float:
-    page.wait_for_function(f"() => ({LINE})() > 0", timeout=SLOW)
+    page.wait_for_function(f"() => ({LINE})() > 0")
     return page.evaluate(LINE)
 
 
@@ -82,19 +80,19 @@ def test_from_data_to_before_and_after(page_url, browser, preset):
     page = open_page(browser, page_url)
 
     # What the model sees: tokens of the first row, trained and context
-    expect(page.locator("#spans")).to_contain_text("<|im_end|>", timeout=SLOW)
+    expect(page.locator("#spans")).to_contain_text("<|im_end|>")
     expect(page.locator("#caption")).to_contain_text("ends by itself")
-    expect(page.locator("#health")).to_contain_text("24 rows", timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text("24 rows")
     page.get_by_role("button", name=text("ui.data.continue")).click()
 
     # Start, and see the curve move
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
-    expect(page.locator("#progress")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#progress")).to_be_visible()
     expect(page.locator("#hero")).to_have_count(0)
     wait_for_step(page, 2)
     first, length = drawn_until(page), line_length(page)
     wait_for_step(page, first + 10)
-    page.wait_for_function(f"before => ({LINE})() !== before", arg=length, timeout=SLOW)  # the curve moves
+    page.wait_for_function(f"before => ({LINE})() !== before", arg=length)  # the curve moves
 
     # Reload in the middle: the curve is still whole
     seen = drawn_until(page)
@@ -107,15 +105,13 @@ def test_from_data_to_before_and_after(page_url, browser, preset):
 
     # Compare while it trains
     tab(page, "compare")
-    expect(page.get_by_label(text("ui.compare.run"), exact=True)).to_have_value(
-        re.compile("half-trained"), timeout=SLOW
-    )
+    expect(page.get_by_label(text("ui.compare.run"), exact=True)).to_have_value(re.compile("half-trained"))
     page.locator("#prompt textarea").fill("What is 3?")
     page.get_by_role("button", name=text("ui.compare.go"), exact=True).click()
     for side in ("before", "after"):
-        expect(page.locator(f"#caption-{side}")).to_contain_text("tokens", timeout=SLOW)
+        expect(page.locator(f"#caption-{side}")).to_contain_text("tokens")
         expect(page.locator(f"#caption-{side}")).to_contain_text(
-            re.compile("ended by itself|cut at the longest length"), timeout=SLOW
+            re.compile("ended by itself|cut at the longest length")
         )
     expect(page.get_by_role("button", name=text("ui.compare.go"), exact=True)).to_be_enabled()
 
@@ -123,7 +119,7 @@ def test_from_data_to_before_and_after(page_url, browser, preset):
     tab(page, "train")
     press(page, "ui.train.stop")
     press(page, "ui.train.ending.keep")
-    expect(page.locator("#status")).to_contain_text(text("ui.status.kept.adapter"), timeout=SLOW)
+    expect(page.locator("#status")).to_contain_text(text("ui.status.kept.adapter"))
     assert runs.find("last").has_adapter
     assert page.errors == []
 
@@ -156,9 +152,9 @@ def test_closing_the_tab_does_not_disturb_the_run(page_url, browser, monkeypatch
     press(again, "ui.train.stop")
     press(again, "ui.train.ending.keep")
     assert delayed.wait(60)
-    expect(again.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+    expect(again.locator("#status")).to_contain_text(text("state.stopped"))
     again.wait_for_timeout(8000)  # the late answer is here
-    expect(again.locator("#status")).to_contain_text(text("state.stopped"), timeout=SLOW)
+    expect(again.locator("#status")).to_contain_text(text("state.stopped"))
     expect(again.get_by_role("button", name=text("ui.train.stop"), exact=True)).to_have_count(0)
     assert run.status().state is State.STOPPED
 
@@ -220,9 +216,9 @@ def test_an_uploaded_file_is_read_and_its_columns_are_found(page_url, browser, h
     page.get_by_text(text("config.data.source.kind.options.file"), exact=True).click()
     page.locator("#upload input[type=file]").set_input_files(file)
 
-    expect(page.locator("#found")).to_contain_text("질문", timeout=SLOW)
+    expect(page.locator("#found")).to_contain_text("질문")
     expect(page.locator("#rows")).to_contain_text("<b>안녕?</b>")
-    expect(page.locator("#health")).to_contain_text("2 rows", timeout=SLOW)
+    expect(page.locator("#health")).to_contain_text("2 rows")
     assert [kept.suffix for kept in (home / "uploads").iterdir()] == [".csv"]
 
 
@@ -243,8 +239,8 @@ def test_a_row_of_the_file_before_that_is_ready_late_does_not_come_back(page_url
     assert begun.wait(60)
     page.get_by_text(text("config.data.source.kind.options.file"), exact=True).click()
     page.locator("#upload input[type=file]").set_input_files(file)
-    expect(page.locator("#rows")).to_contain_text("To the harbour.", timeout=SLOW)
-    expect(page.locator("#health")).to_contain_text("1 row", timeout=SLOW)
+    expect(page.locator("#rows")).to_contain_text("To the harbour.")
+    expect(page.locator("#health")).to_contain_text("1 row")
     go_on.set()
     page.wait_for_timeout(1500)
     expect(page.locator("#rows")).to_contain_text("To the harbour.")
@@ -258,7 +254,7 @@ def test_a_paused_run_goes_on_where_it_was(page_url, browser):
     page.get_by_role("button", name=text("ui.train.start"), exact=True).click()
     wait_for_step(page, 5)
     page.get_by_role("button", name=text("ui.train.pause"), exact=True).click()
-    expect(page.locator("#status")).to_contain_text(text("state.paused"), timeout=SLOW)
+    expect(page.locator("#status")).to_contain_text(text("state.paused"))
     paused_at = drawn_until(page)
 
     page.reload()
@@ -279,6 +275,6 @@ def test_a_paused_run_goes_on_where_it_was(page_url, browser):
     press(page, "ui.train.stop")
     press(page, "ui.train.ending.discard")
     press(page, "ui.train.ending.sure")
-    expect(page.locator("#status")).to_contain_text(text("ui.status.kept.checkpoint"), timeout=SLOW)
+    expect(page.locator("#status")).to_contain_text(text("ui.status.kept.checkpoint"))
     expect(ending).to_be_hidden()
     assert not runs.find("last").has_adapter

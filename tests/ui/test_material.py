@@ -6,7 +6,7 @@ from pathlib import Path
 import endpoint_stand_in
 import pytest
 from playwright.sync_api import expect
-from test_journey import SLOW, open_page
+from test_journey import open_page
 
 from studio import runs
 from studio.i18n import text
@@ -50,20 +50,20 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_ur
     report = page.locator("#material-report")
     files = page.locator("#material input[type=file]")
     files.set_input_files(unknown)
-    expect(report.get_by_role("alert")).to_contain_text("notes.bin", timeout=SLOW)
+    expect(report.get_by_role("alert")).to_contain_text("notes.bin")
     go = page.get_by_role("button", name=say("ui.material.go"), exact=True)
     expect(go).to_be_disabled()
 
     page.locator("#material button:has(svg)").last.click()  # empties the list
     expect(report.get_by_role("alert")).to_have_count(0)
     files.set_input_files(export(tmp_path / "KakaoTalk_지연.txt"))
-    expect(report).to_contain_text(say("material.read_as", formats="KakaoTalk (1)"), timeout=SLOW)
+    expect(report).to_contain_text(say("material.read_as", formats="KakaoTalk (1)"))
     expect(go).to_be_disabled()  # nobody was chosen
     page.get_by_label(say("ui.material.speaker")).click()
     page.get_by_role("option", name="민수 (30)").click()
     go.click()
-    expect(report).to_contain_text(say("material.kinds.phone") + ": 30", timeout=SLOW)
-    expect(page.locator("#spans")).to_contain_text("그냥 있지롱", timeout=SLOW)
+    expect(report).to_contain_text(say("material.kinds.phone") + ": 30")
+    expect(page.locator("#spans")).to_contain_text("그냥 있지롱")
     expect(page.locator("#spans")).not_to_contain_text("010-2345")
 
     cards, counts = page.locator("#review-cards"), page.locator("#review-counts")
@@ -84,12 +84,12 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_ur
     page.get_by_role("button", name=say("ui.review.save"), exact=True).click()
     expect(counts).to_contain_text(say("ui.review.counts", **numbers(kept=1, edited=1, dropped=1)))
     page.get_by_role("button", name=say("ui.review.use"), exact=True).click()
-    expect(page.locator("#structure")).to_contain_text(say("ui.structure.rows", n=7), timeout=SLOW)
+    expect(page.locator("#structure")).to_contain_text(say("ui.structure.rows", n=7))
     assert page.errors == []
 
     page.get_by_role("tab", name=say("ui.tabs.train")).click()
     page.get_by_role("button", name=say("ui.train.start"), exact=True).click()
-    expect(page.locator("#status")).to_contain_text(say("state.finished"), timeout=SLOW)
+    expect(page.locator("#status")).to_contain_text(say("state.finished"))
     run = runs.find("last")
     written = b"".join(path.read_bytes() for path in run.path.rglob("*") if path.is_file())
     rows = Path(run.config().data.source.name).read_text(encoding="utf-8")
@@ -107,8 +107,8 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_ur
     page.locator("#prompt textarea").fill("뭐 해?")
     page.get_by_role("button", name=say("ui.compare.go"), exact=True).click()
     for side in ("before", "after"):
-        expect(page.locator(f"#caption-{side}")).to_contain_text(re.compile(r"\d"), timeout=SLOW)
-    expect(page.get_by_role("button", name=say("ui.compare.go"), exact=True)).to_be_enabled(timeout=SLOW)
+        expect(page.locator(f"#caption-{side}")).to_contain_text(re.compile(r"\d"))
+    expect(page.get_by_role("button", name=say("ui.compare.go"), exact=True)).to_be_enabled()
     assert page.errors == []
     page.context.close()
 
@@ -123,7 +123,7 @@ def test_an_endpoint_is_sent_nothing_before_the_press_and_its_key_is_not_kept(pa
     page.get_by_role("button", name=text("ui.material.title")).click()
     report = page.locator("#material-report")
     page.locator("#material input[type=file]").set_input_files(document)
-    expect(report).to_contain_text("txt (1)", timeout=SLOW)
+    expect(report).to_contain_text("txt (1)")
     page.locator("#recipes input").click()
     page.get_by_role("option", name=text("material.recipes.plain")).click()
     every_way = page.get_by_text(text("ui.material.every_ways.share"))
@@ -142,14 +142,14 @@ def test_an_endpoint_is_sent_nothing_before_the_press_and_its_key_is_not_kept(pa
         for outcome in ("401", "Made"):
             key.fill(endpoint_stand_in.KEY)
             go.click()
-            expect(report).to_contain_text(text("ui.material.not_sent"), timeout=SLOW)
+            expect(report).to_contain_text(text("ui.material.not_sent"))
             before = len(stand_in.requests)
             send.click()
-            expect(report).to_contain_text(outcome, timeout=SLOW)
+            expect(report).to_contain_text(outcome)
             expect(key).to_have_value("")
             assert len(stand_in.requests) > before
             stand_in.failures.clear()
-    expect(page.locator("#review-cards")).to_contain_text("It is reported", timeout=SLOW)
+    expect(page.locator("#review-cards")).to_contain_text("It is reported")
     assert endpoint_stand_in.KEY not in page.content()
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert endpoint_stand_in.KEY.encode() not in written

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 from test_first_screen import LOCALES, go_to
-from test_journey import SLOW, open_page
+from test_journey import open_page
 
 from studio import runs
 from studio.i18n import text
@@ -30,7 +30,7 @@ def test_a_message_covers_no_control_and_ends_by_itself(page_url, browser, prese
     go_to(screen, page)
     page.get_by_role("tab", name=text("ui.tabs.runs", language), exact=True).click()
     boxes = page.locator("#runs-table input[data-do=choose]")
-    expect(boxes).to_have_count(30, timeout=SLOW)
+    expect(boxes).to_have_count(30)
     for number in range(MOST_CHOSEN + 1):
         boxes.nth(number).click()
     message = page.locator(".toast-body")

@@ -6,7 +6,7 @@ import re
 import pytest
 from following import trained
 from playwright.sync_api import expect
-from test_compare_tab import SLOW, Session
+from test_compare_tab import Session
 
 from studio.model import adapter_files, uploaded_adapters
 
@@ -46,7 +46,7 @@ def test_two_runs_become_one_column_and_one_adapter(pair, page_url, browser, lan
     one.at("#add-column").click()
     one.at("#extra-3 input").first.click()
     one.page.get_by_role("option", name=one.say("ui.compare.who.mix"), exact=True).click()
-    expect(one.at("#mix-1 input").first).to_have_value(one.say("compare.column.now"), timeout=SLOW)
+    expect(one.at("#mix-1 input").first).to_have_value(one.say("compare.column.now"))
     expect(one.at("#mix-2 input").first).not_to_have_value("")
     one.compare("What is 3?")
     one.verified()
@@ -59,17 +59,17 @@ def test_two_runs_become_one_column_and_one_adapter(pair, page_url, browser, lan
         "slider => { slider.value = 60; slider.dispatchEvent(new Event('input', {bubbles: true}));"
         " slider.dispatchEvent(new PointerEvent('pointerup', {bubbles: true})); }"
     )
-    expect(title).to_contain_text("60 %", timeout=SLOW)
+    expect(title).to_contain_text("60 %")
     one.verified()
 
     # Ranks of two sizes cannot be joined matrix by matrix: the reason stands where the proof stood
     one.at("#mix-combination input").click()
     one.page.get_by_role("option", name=one.say("ui.mix.combinations.linear"), exact=True).click()
-    expect(one.at("#proof [role=alert]")).to_contain_text("linear", timeout=SLOW)
+    expect(one.at("#proof [role=alert]")).to_contain_text("linear")
     one.at("#mix-combination input").click()
     one.page.get_by_role("option", name=one.say("ui.mix.combinations.svd"), exact=True).click()
     one.at("#mix-save").click()
-    expect(one.at("#mix-said")).to_contain_text("mix-svd", timeout=SLOW)
+    expect(one.at("#mix-said")).to_contain_text("mix-svd")
     [kept] = uploaded_adapters.all_uploads()
     ranks = {shape.rank for shape in adapter_files.read(kept.folder).modules.values()}
     assert ranks == {max(each.config().lora.r for each in pair)}

@@ -13,7 +13,6 @@ from studio.model import catalogue
 from studio.model.catalogue import KnownModel, ModelFacts
 from studio.ui import form, launch, model_views
 
-SLOW = 60_000
 CANARY = "hf_canarycanarycanary"
 
 pytestmark = pytest.mark.timeout(300)
@@ -22,12 +21,12 @@ pytestmark = pytest.mark.timeout(300)
 def open_tab(browser, url: str, language: str = "en", width: int = 1280) -> Page:
     locale = {"en": "en-US", "ko": "ko-KR"}[language]
     page = browser.new_context(viewport={"width": width, "height": 900}, locale=locale).new_page()
-    page.set_default_timeout(SLOW)
+    page.set_default_timeout(60_000)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(url)
     page.get_by_role("tab", name=text("ui.tabs.train", language)).click()
-    expect(said(page)).to_contain_text(text("model.folder", language), timeout=SLOW)  # the tiny run's own model
+    expect(said(page)).to_contain_text(text("model.folder", language))  # the tiny run's own model
     return page
 
 
@@ -50,14 +49,14 @@ def test_a_model_of_the_hub_is_described_fetched_and_then_offered(hub_stand_in, 
     language, width = "ko", 390
     page = open_tab(browser, page_url, language, width)
     choose(page, "someone/tiny")
-    expect(said(page)).to_contain_text("mit", timeout=SLOW)
+    expect(said(page)).to_contain_text("mit")
     expect(said(page)).to_contain_text(text("model.hub", language))
     expect(page.locator("#model-token")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert hub_stand_in.fetched() == []
 
     button(page, "ui.model.fetch", language).click()
-    expect(said(page)).to_contain_text(text("model.cache", language), timeout=SLOW)
+    expect(said(page)).to_contain_text(text("model.cache", language))
     expect(page.locator("#model-token")).to_be_hidden()
     expect(button(page, "ui.model.fetch", language)).to_be_hidden()
     assert "model.safetensors" in hub_stand_in.fetched()
@@ -75,21 +74,21 @@ def test_a_gated_model_says_where_to_accept_and_a_token_opens_it_and_stays_nowhe
     hub_stand_in.tokens.add(CANARY)
     page = open_tab(browser, page_url)
     choose(page, "someone/tiny")
-    expect(said(page).locator(".failure")).to_contain_text(f"{hub_stand_in.url}/someone/tiny", timeout=SLOW)
+    expect(said(page).locator(".failure")).to_contain_text(f"{hub_stand_in.url}/someone/tiny")
 
     page.locator("#model-token input").fill("hf_wrong")
     button(page, "ui.model.fetch").click()
-    expect(said(page).locator(".failure")).to_contain_text("does not accept the token", timeout=SLOW)
+    expect(said(page).locator(".failure")).to_contain_text("does not accept the token")
     page.locator("#model-token input").fill(CANARY)
     button(page, "ui.model.fetch").click()
-    expect(said(page)).to_contain_text(text("model.cache"), timeout=SLOW)
+    expect(said(page)).to_contain_text(text("model.cache"))
 
     assert CANARY in {request.token for request in hub_stand_in.requests}
     assert CANARY not in page.content() + caplog.text
     kept = [path for folder in (home, cache, tmp_path) for path in folder.rglob("*") if path.is_file()]
     assert [path for path in kept if CANARY.encode() in path.read_bytes()] == []
     choose(page, "someone/other")
-    expect(page.locator("#model-token input")).to_have_value("", timeout=SLOW)
+    expect(page.locator("#model-token input")).to_have_value("")
 
 
 def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(hub_stand_in, page_url, browser, tmp_path):
@@ -97,16 +96,16 @@ def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(hub_stand_in, page_
     page = open_tab(browser, page_url)
     choose(page, "someone/tiny")
     button(page, "ui.model.fetch").click()
-    expect(page.locator("#model-progress [role=progressbar]")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#model-progress [role=progressbar]")).to_be_visible()
     expect(page.locator("#model-progress")).to_contain_text("of 150 kB")
     assert hub_stand_in.halfway.wait(60)
 
     button(page, "ui.model.cancel").click()
-    expect(page.locator("#model-progress")).to_contain_text(text("ui.model.cancelled"), timeout=SLOW)
+    expect(page.locator("#model-progress")).to_contain_text(text("ui.model.cancelled"))
     assert list(tmp_path.rglob("*.incomplete")) == []
     hub_stand_in.hold.set()
     button(page, "ui.model.fetch").click()
-    expect(said(page)).to_contain_text(text("model.cache"), timeout=SLOW)
+    expect(said(page)).to_contain_text(text("model.cache"))
 
 
 def test_the_hub_is_asked_for_a_choice_and_not_for_every_letter(hub_stand_in, page_url, browser):
@@ -118,17 +117,17 @@ def test_the_hub_is_asked_for_a_choice_and_not_for_every_letter(hub_stand_in, pa
     page.wait_for_timeout(1000)
     assert hub_stand_in.requests == []
     box.press("Enter")
-    expect(said(page)).to_contain_text("mit", timeout=SLOW)
+    expect(said(page)).to_contain_text("mit")
     assert {request.path for request in hub_stand_in.requests} == {"/api/models/someone/tiny"}
 
 
 def test_without_a_network_the_page_says_so_and_says_it_again_in_the_other_language(page_url, browser):
     page = open_tab(browser, page_url)
     choose(page, "someone/tiny")
-    expect(said(page).locator(".failure")).to_contain_text("cannot be reached", timeout=SLOW)
+    expect(said(page).locator(".failure")).to_contain_text("cannot be reached")
 
     page.get_by_text("한국어", exact=True).click()
-    expect(said(page).locator(".failure")).to_contain_text("Hub에도 연결되지 않아요", timeout=SLOW)
+    expect(said(page).locator(".failure")).to_contain_text("Hub에도 연결되지 않아요")
     expect(page.locator("#model input")).to_have_value("someone/tiny")
 
 

@@ -11,8 +11,6 @@ from studio.events import Step
 from studio.i18n import text
 from studio.runs import State, checkpoints, metadata, trash
 
-SLOW = 60_000
-
 pytestmark = pytest.mark.timeout(580)
 
 
@@ -28,7 +26,7 @@ def open_tab(browser, url: str, width: int = 1440) -> Page:
 def show_runs(page: Page) -> None:
     expect(page.locator("#device")).to_contain_text("ⓘ")
     page.get_by_role("tab", name=text("ui.tabs.runs"), exact=True).click()
-    expect(page.locator("#runs-table table")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#runs-table table")).to_be_visible()
 
 
 def made(config, name: str, rank: int):

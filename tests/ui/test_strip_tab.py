@@ -5,7 +5,7 @@ import re
 import pytest
 from following import wait_for
 from playwright.sync_api import expect
-from test_journey import SLOW, open_page, tab
+from test_journey import open_page, tab
 
 from studio import gpu, runs
 from studio.i18n import text
@@ -29,9 +29,9 @@ def test_the_scrubber_follows_the_run_stays_where_it_is_put_and_survives_a_reloa
     wait_for(run, lambda status: status.step >= 3)
     page = open_page(browser, page_url)
     tab(page, "train")
-    expect(page.locator("#strip-answers .one small")).to_have_text(text("ui.strip.base"), timeout=SLOW)
+    expect(page.locator("#strip-answers .one small")).to_have_text(text("ui.strip.base"))
     newest = re.compile(r"Step (?!0 |30 )\d+ of")
-    expect(page.locator("#strip-at")).to_contain_text(newest, timeout=SLOW)  # by itself
+    expect(page.locator("#strip-at")).to_contain_text(newest)  # by itself
 
     scrubber = page.locator("#strip-at input[type=range]")
     height = page.locator("#strip").bounding_box()["height"]
@@ -43,12 +43,12 @@ def test_the_scrubber_follows_the_run_stays_where_it_is_put_and_survives_a_reloa
     expect(page.locator("#strip-at")).to_contain_text("Step 30 of")  # new frames do not pull it away
     assert page.locator("#strip").bounding_box()["height"] == height
     page.get_by_text("한국어").click()
-    expect(page.locator("#strip-at")).to_contain_text(re.compile(r"중 \d+스텝"), timeout=SLOW)
+    expect(page.locator("#strip-at")).to_contain_text(re.compile(r"중 \d+스텝"))
     run.request("stop")
     wait_for(run, lambda status: not status.state.alive)
 
     again = open_page(browser, page_url)
     tab(again, "train")
-    expect(again.locator("#strip-answers .one small")).to_have_text(text("ui.strip.base"), timeout=SLOW)
+    expect(again.locator("#strip-answers .one small")).to_have_text(text("ui.strip.base"))
     assert again.errors == page.errors == []
     assert runs.find("last").id == run.id
