@@ -97,18 +97,28 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def warm_python(tmp_path_factory, monkeypatch) -> None:
-    """Let the programs that this process starts with `sys.executable` begin with the libraries imported.
+    """Let the programs that this process starts with `sys.executable` begin with the libraries of a training imported.
 
     Its processes are forked from one that all workers share.
     """
+    _use_warm_python("training", tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def warm_reader(tmp_path_factory, monkeypatch) -> None:
+    """Let them begin with the libraries imported that read Parquet files and render templates."""
+    _use_warm_python("tables", tmp_path_factory, monkeypatch)
+
+
+def _use_warm_python(libraries: str, tmp_path_factory, monkeypatch) -> None:
     if sys.platform != "linux":  # elsewhere they import what they need
         return
     import warm_python
 
     in_worker = "PYTEST_XDIST_WORKER" in os.environ
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if in_worker else base) / "warm-python"
-    program = warm_python.program(folder, os.getppid() if in_worker else os.getpid())
+    folder = (base.parent if in_worker else base) / f"warm-{libraries}"
+    program = warm_python.program(folder, os.getppid() if in_worker else os.getpid(), libraries)
     monkeypatch.setattr(sys, "executable", program)
 
 
