@@ -142,15 +142,18 @@ def seconds_of_tabs(page: Page) -> list[float]:
 
 def seconds_of_first_use(browser: Browser, home: str) -> tuple[float, list[float]]:
     """Return the seconds from Start to the first point, and from each of some changes of the strength to a token."""
+    from studio.i18n import text
+
     port = free_port()
     with studio(home, port), opened(browser, port) as (page, _):
         page.wait_for_timeout(20_000)  # somebody reads the page: the libraries are imported meanwhile
         began = time.perf_counter()
         page.get_by_role("button", name="Try it here, in minutes").click()
-        page.locator("#loss svg path[aria-roledescription], #loss svg .mark-line path").first.wait_for(state="attached")
+        page.locator('#loss svg .mark-line path[d^="M"]').first.wait_for(state="attached")
         point = time.perf_counter() - began
         page.get_by_role("button", name="Stop", exact=True).first.click()
-        page.get_by_role("button", name="Continue", exact=False).first.wait_for()
+        page.get_by_role("button", name=text("ui.train.ending.keep"), exact=True).click()
+        page.locator("#status").get_by_text(text("state.stopped")).first.wait_for()
         page.get_by_role("tab", name="Compare").click()
         page.locator("#prompt textarea").fill("How do I boil an egg?")
         page.get_by_role("button", name="Compare", exact=True).click()

@@ -14,7 +14,7 @@ from studio.ui import exporting
 
 TOKEN = "hf_canary7e41"
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("warm_python")]
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, hub_stand_in, home, page_url, browser):
