@@ -76,11 +76,14 @@ class GpuThread:
     def resume_run(
         self, run_id: str, settings: Mapping[str, Any] | None = None, *, wait: bool = False, token: str | None = None
     ) -> Run:
-        """Resume a run from its newest checkpoint, or from its start while it has none."""
+        """Resume a run from its newest checkpoint, or from its start while it has none; a remote one as a job."""
+        from studio.remote import follow, record
         from studio.runs import checkpoints
         from studio.train import resume, run_training
 
         run = runs.find(run_id)
+        if record.load(run):
+            return follow.resume(run, settings or {}, token)
         with self._starting_run(wait) as devices:
             if run.status().state.alive:
                 raise _busy(run)

@@ -32,6 +32,7 @@ LAYERS = [
     {"style"},
     {"reports"},
     {"export"},
+    {"remote"},
     {"job", "gpu"},
     {"sweep"},
     {"ui", "cli", "__main__"},

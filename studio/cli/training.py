@@ -13,7 +13,7 @@ import typer
 from rich.progress import TextColumn, TimeRemainingColumn
 
 from studio import presets, runs
-from studio.cli import console
+from studio.cli import console, remote
 from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, err, out, print_plain, text
 from studio.command import format_value
 from studio.config import RunConfig
@@ -51,6 +51,11 @@ def train(
     openai_job: Annotated[Path | None, typer.Option("--openai-job", help=text("cli.openai_job"))] = None,
     training_file: Annotated[Path | None, typer.Option("--training-file", help=text("cli.training_file"))] = None,
     validation_file: Annotated[Path | None, typer.Option("--validation-file", help=text("cli.validation_file"))] = None,
+    on: Annotated[remote.Place | None, typer.Option("--on", help=text("cli.on"))] = None,
+    flavor: Annotated[str, typer.Option("--flavor", help=text("cli.flavor"))] = remote.FLAVOR,
+    timeout: Annotated[str, typer.Option("--timeout", help=text("cli.timeout"))] = remote.TIMEOUT,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help=text("cli.yes"))] = False,
+    write_job: Annotated[Path | None, typer.Option("--write-job", metavar="FOLDER", help=text("cli.write_job"))] = None,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
@@ -70,7 +75,12 @@ def train(
     advice = show_advice(config, as_json) if suggest else None
     if advice:
         config = config.with_settings(advice.settings())
-    if check or measure:
+    if write_job:
+        remote.write(config, write_job, as_json)
+    elif on:
+        if run := remote.start(config, flavor, timeout, check=check or measure, sure=sure, as_json=as_json):
+            run_to_end(run, as_json, advice)
+    elif check or measure:
         show_check(config, measure, as_json, advice)
     else:
         run_to_end(_start(lambda: gpu.thread().start_run(config, wait=wait), config), as_json, advice)

@@ -8,7 +8,7 @@ import gradio as gr
 from studio.ui.words import Words
 
 TOPICS = (
-    "style", "data", "material", "training", "preferences", "comparing", "exporting", "sharing", "many-gpus",
+    "style", "data", "material", "training", "preferences", "comparing", "exporting", "sharing", "remote", "many-gpus",
     "measured", "not-run",
 )  # fmt: skip
 _DOCS = Path(__file__).parent.parent / "docs"
