@@ -104,6 +104,7 @@ def test_a_run_is_carried_out_by_a_job_and_comes_back_whole(hub, config, home, h
     assert TOKEN not in "".join(job.log)
 
 
+@pytest.mark.slow
 def test_a_lost_network_a_dead_job_and_a_pause_change_nothing_in_the_result(hub, long_config):
     run = begin(long_config)
     wait_for(run, lambda status: status.step >= 20)
