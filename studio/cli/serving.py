@@ -31,7 +31,7 @@ def serve(
     catalogue = served.catalogue(sources, models or ())
     limits = Limits(max_tokens=max_tokens, requests=max_requests, rows=together)
     server = Server(catalogue, limits, gpu.thread(), door(host, port, keys or ()))
-    server.engine.load()
+    server.load()
     print_messages(server.engine.notes, "yellow", console=err)
     for name in catalogue.listed:
         model = catalogue.resolve(name)

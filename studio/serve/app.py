@@ -177,8 +177,8 @@ class _Answers:
     def usage(self) -> CompletionUsage:
         """The tokens of prompts and answers."""
         prompts = sum(call.prompt_tokens for call in self._calls)
-        made = sum(progress.tokens for progress in self.progress)
-        return CompletionUsage(prompt_tokens=prompts, completion_tokens=made, total_tokens=prompts + made)
+        written = sum(progress.tokens for progress in self.progress)
+        return CompletionUsage(prompt_tokens=prompts, completion_tokens=written, total_tokens=prompts + written)
 
     async def _follow(self) -> AsyncIterator[int]:
         """Yield the number of each answer that has grown, until all are over; raises StudioError."""

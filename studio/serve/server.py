@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from studio.errors import ServeError
+from studio.errors import ServeError, StudioError
 from studio.gpu import GpuThread
 from studio.serve.engine import Engine, Limits
 from studio.serve.models import Catalogue
@@ -78,6 +78,14 @@ class Server:
         )
         self._server = uvicorn.Server(settings)
         self._thread: threading.Thread | None = None
+
+    def load(self) -> None:
+        """Load what is served; raises StudioError, and frees the port, where something cannot be."""
+        try:
+            self.engine.load()
+        except StudioError:
+            self._socket.close()
+            raise
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM, or `stop`; open answers end then."""

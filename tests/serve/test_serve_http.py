@@ -308,7 +308,7 @@ def test_a_port_in_use_is_an_error_that_names_it(serve):
         serve(port=port)
 
 
-def test_the_command_serves_is_killed_and_starts_again(tiny_and_pirate, warm_python):
+def test_the_command_serves_is_killed_and_starts_again(tiny_and_pirate):
     """As a user does: in a process of its own, with the same port after a kill."""
     tiny, _ = tiny_and_pirate
     answers = []
