@@ -114,20 +114,25 @@ def main() -> None:
         )
         for model, where in ((name, url), ("base", url), (folder, f"{theirs}/v1")):
             rate(where, model, asked[:2])
-        figures = {}
+        figures: dict[str, list[tuple[float, float]]] = {}
+
+        def note(what, own, ratio):
+            figures.setdefault(what, []).append((own, ratio))
+            print(f"{what}: {own:.1f} tokens a second ({ratio:.2f})", file=sys.stderr, flush=True)
+
         for _ in range(times):
             made = [alone(each, stops) for each in ids]
             in_turn = sum(len(answer) for _, answer in made) / sum(seconds for seconds, _ in made)
-            figures.setdefault("generate in turn, adapter", []).append((in_turn, 1.0))
+            note("generate in turn, adapter", in_turn, 1.0)
+            expected = [tokenizer.decode(answer, skip_special_tokens=True).strip() for _, answer in made]
             for count in CLIENTS:
                 own, texts = rate(url, name, asked[:count])
-                expected = [tokenizer.decode(answer, skip_special_tokens=True).strip() for _, answer in made]
                 assert [text.strip() for text in texts[:IN_TURN]] == expected[: len(texts)]
-                figures.setdefault(f"{count} clients, adapter, to generate", []).append((own, own / in_turn))
+                note(f"{count} clients, adapter, to generate in turn", own, own / in_turn)
                 own, _ = rate(url, "base", asked[:count])
                 other_rate, _ = rate(f"{theirs}/v1", folder, asked[:count])
-                figures.setdefault(f"{count} clients, base, to transformers serve", []).append((own, own / other_rate))
-                figures.setdefault(f"{count} clients, transformers serve", []).append((other_rate, 1.0))
+                note(f"{count} clients, base, to transformers serve", own, own / other_rate)
+                note(f"{count} clients, transformers serve", other_rate, 1.0)
         for what, measured in figures.items():
             rates, ratios = zip(*measured, strict=True)
             shares = ", ".join(f"{ratio:.2f}" for ratio in ratios)
