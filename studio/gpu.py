@@ -55,6 +55,7 @@ class GpuThread:
         self._work = threading.Semaphore(0)
         self._current: Run | None = None  # the run that has left the queue; it may wait for the device
         self._training: Run | None = None  # the same run, once it has the device
+        self._is_occupied = False  # by a run or an exclusive job that has left the queue
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
         self._thread.start()
@@ -144,6 +145,16 @@ class GpuThread:
             self._interactive.put(job)
         self._work.release()
         return job
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a run or an exclusive job has the device, or waits for it."""
+        return bool(self._queue) or self._is_occupied
+
+    @property
+    def has_interactive(self) -> bool:
+        """Whether interactive jobs wait for the one that the thread works on."""
+        return not self._interactive.empty()
 
     def export(self, request: ExportRequest) -> Job:
         """Queue an export of a run; its updates are `ExportProgress`."""
@@ -242,6 +253,7 @@ class GpuThread:
             with self._starting:
                 if self._closing.is_set() or not self._queue:
                     continue
+                self._is_occupied = True  # before it leaves the queue, so that `is_taken` misses none
                 first = self._queue.pop(0)
                 # from here on, so that `close` pauses it
                 self._current = first.run if isinstance(first, _QueuedRun) else None
@@ -256,6 +268,7 @@ class GpuThread:
                     first.refuse(as_studio_error(error))
             finally:
                 self._current = self._training = None
+                self._is_occupied = False
         self._poll_requests()
         for job in [waiting for waiting in self._queue if isinstance(waiting, Job)]:
             job.refuse(DeviceError("device.closing"))

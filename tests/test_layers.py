@@ -34,7 +34,7 @@ LAYERS = [
     {"export"},
     {"remote"},
     {"job", "gpu"},
-    {"sweep"},
+    {"sweep", "serve"},
     {"ui", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -44,6 +44,8 @@ APART = {
     "evaluate": {"train"},
     "style": {"train"},
     "material": {"train", "compare", "evaluate"},
+    "sweep": {"serve"},
+    "serve": {"train", "export", "sweep"},
 }
 """Packages that know nothing of each other."""
 

@@ -151,8 +151,12 @@ def usage(made: SavedExport, lines: str, language: str) -> str:
         return ""
     key = f"ui.export.kinds.{made.kind}.next"
     told = html.escape(text(key, language)) if has(key) else ""
-    code = f'<pre tabindex="0">{html.escape(lines)}</pre>{_copy_button(lines, language)}'
-    return f'<p>{told}</p><div class="code">{code}</div>'
+    return f"<p>{told}</p>{code_block(lines, language)}"
+
+
+def code_block(lines: str, language: str) -> str:
+    """Return lines with a button that copies them."""
+    return f'<div class="code"><pre tabindex="0">{html.escape(lines)}</pre>{_copy_button(lines, language)}</div>'
 
 
 def why(going: Going | None, kind: Kind, language: str) -> str:
