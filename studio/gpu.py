@@ -25,7 +25,7 @@ from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
 from studio.i18n import message
 from studio.job import Job, as_studio_error, log_to
-from studio.model import device_loss, estimate, libraries, processes
+from studio.model import device_loss, estimate, libraries, load, processes
 from studio.model.adapter import ModelHost
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
@@ -297,7 +297,8 @@ class GpuThread:
         failure: StudioError | None = None
         with log_to(run.log), estimate.device_in_use:
             try:
-                libraries.require()
+                with load.examined_meanwhile(run.config().model):
+                    libraries.require()
                 with (
                     heartbeat.writing(run),
                     self._device_lock(run.requested, lambda: run.enter_phase("waiting")),
