@@ -32,7 +32,7 @@ LAYERS = [
     {"style"},
     {"reports"},
     {"export"},
-    {"job", "gpu"},
+    {"job", "gpu", "gpu_slices"},
     {"sweep"},
     {"ui", "cli", "__main__"},
 ]
