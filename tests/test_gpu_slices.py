@@ -180,7 +180,7 @@ def test_the_page_of_such_a_host_uses_the_processor(monkeypatch):
 
 @pytest.mark.slow
 def test_the_whole_on_a_stand_in(tiny_config, tmp_path):
-    """A process without a GPU starts a run as the page does, and the stand-in lends it one for a minute at a time."""
+    """A process without a GPU starts a run as the page does, and the stand-in lends it one for ten minutes."""
     whole = trained(tiny_config, **SETTINGS)
     path = tmp_path / "config.yaml"
     path.write_text(tiny_config.with_settings(SETTINGS).to_yaml(), encoding="utf-8")
@@ -198,7 +198,7 @@ while run.status().state.alive or gpu.thread()._current:
 gpu.shutdown()
 print(run.id)
 """
-    variables = {"SPACES_ZERO_GPU": "true", "RESTYLE_SLICE_SECONDS": "60"}
+    variables = {"SPACES_ZERO_GPU": "true", "RESTYLE_SLICE_SECONDS": "600"}
     printed = run_program(program, variables)
     run = runs.find(printed.split()[-1])
     assert run.status().state is State.FINISHED
