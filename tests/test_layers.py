@@ -33,7 +33,7 @@ LAYERS = [
     {"reports"},
     {"export"},
     {"remote"},
-    {"job", "gpu"},
+    {"job", "gpu", "gpu_slices"},
     {"sweep", "serve"},
     {"ui", "cli", "__main__"},
 ]
