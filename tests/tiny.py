@@ -105,3 +105,16 @@ def make_config(model: Path, data: Path) -> Any:
             "generation.temperature": 0.0,
         }
     )
+
+
+def write_preferences(path: Path, method: str = "dpo", count: int = 24) -> str:
+    """Write preferences in the tiny model's words, `matey` to `lad`, as pairs or labelled answers; return the path."""
+    rows = []
+    for n in range(count):
+        prompt, good, bad = f"What is {n}?", f"Aye, {n} it be, matey.", f"Aye, {n} it be, lad."
+        if method == "dpo":
+            rows.append({"prompt": prompt, "chosen": good, "rejected": bad})
+        else:
+            rows.append({"prompt": prompt, "completion": good if n % 3 else bad, "label": bool(n % 3)})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)

@@ -193,6 +193,9 @@ def refuse(first: FirstRows) -> NoReturn:
         if any(is_texts(parsed(value)) for value in first.cells(column)):
             setting = as_setting({"shape": "messages", "messages": column})
             raise DataError("data.unknown_texts", column=column, setting=setting)
+    better, worse = first.first(COLUMNS.preferred), first.first(COLUMNS.rejected)
+    if better and worse and first.has_strings(better):
+        raise DataError("data.no_preference.prompt", better=better, worse=worse)
     texts = [column for column in first.table.names if first.has_strings(column) and not _is_number(first, column)]
     columns = ", ".join(first.table.names)
     if len(texts) < 2:

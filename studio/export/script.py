@@ -14,8 +14,8 @@ from studio.runs import Run, State
 from studio.train import recorded_rows, start_adapter
 
 NAME = "train.py"
-STEP = "packed_trainer.py"
-"""A copy of the studio's trainer, which imports no other module of it."""
+STEP, PREFERENCES = "packed_trainer.py", "preference_trainer.py"
+"""Copies of the studio's trainers, which import no other module of it; the one of preferences imports the other."""
 LOSSES = "losses.csv"
 
 
@@ -26,9 +26,7 @@ def export(context: ExportContext, folder: Path) -> Path:
 
 
 def require_record(run: Run) -> Path:
-    """Return the folder of a run's stored rows; raises ExportError when there is none, or no script repeats the run."""
-    if (method := run.config().train.method) != "sft":
-        raise ExportError("export.no_preference_script", run=run.id, method=method)
+    """Return the folder of a run's stored rows; raises ExportError when there is none."""
     rows = recorded_rows.folder_of(run.path)
     if not all((rows / name).is_file() for name in ("train.parquet", "order.npy")):
         raise ExportError("export.no_record", run=run.id)
@@ -36,13 +34,17 @@ def require_record(run: Run) -> Path:
 
 
 def _fill(draft: Path, context: ExportContext, rows: Path) -> None:
-    shutil.copytree(rows, draft / "data", ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(rows, draft / "data", ignore=shutil.ignore_patterns(".*", "reference-*"))
     if (start := context.run.path / start_adapter.FOLDER).is_dir():
         shutil.copytree(start, draft / start_adapter.FOLDER)
     (draft / "tokenizer").mkdir()
     adapter.save_tokenizer(draft / "tokenizer", context)
     replace_file(draft / NAME, text(context))
-    shutil.copyfile(Path(recorded_rows.__file__).parent / STEP, draft / STEP)
+    trainers = Path(recorded_rows.__file__).parent
+    shutil.copyfile(trainers / STEP, draft / STEP)
+    if context.config.train.method != "sft":
+        code = (trainers / PREFERENCES).read_text(encoding="utf-8")
+        replace_file(draft / PREFERENCES, code.replace("from studio.train.packed_trainer", "from packed_trainer"))
     replace_file(draft / "requirements.txt", "\n".join(code_snippets.requirements(context, training=True)) + "\n")
     lines = [f"{step},{loss!r}" for step, loss in losses(context.run).items()]
     replace_file(draft / LOSSES, "step,loss\n" + "\n".join(lines) + "\n")
@@ -58,6 +60,7 @@ def text(context: ExportContext) -> str:
     resolved, status = context.run.resolved(), context.run.status()
     train = context.config.train.model_copy(update=resolved.get("carried_out", {}))
     adapter_config = json.loads((context.run.adapter / SETTINGS).read_text(encoding="utf-8"))
+    kept = resolved.get("kept_step") if train.keep != "best" else None  # the script looks for the best one by itself
     ended_early = status.state is not State.FINISHED or status.step < status.total
     return code_snippets.render(
         NAME,
@@ -69,7 +72,17 @@ def text(context: ExportContext) -> str:
         trained_layers=adapter_config["layers_to_transform"],
         most_tokens=resolved.get("most_tokens", train.batch_size * context.config.data.max_length),
         changed_steps=[change["step"] for change in resolved.get("changes") or ()],
+        preference_arguments=_preference_arguments(context),
         start_weights=f"{start_adapter.FOLDER}/{WEIGHTS}" if context.config.model.adapter else None,
         has_validation=(recorded_rows.folder_of(context.run.path) / "validation.parquet").is_file(),
-        last_step=status.step if ended_early else None,
+        last_step=kept or (status.step if ended_early else None),
     )
+
+
+def _preference_arguments(context: ExportContext) -> dict[str, object]:
+    if (method := context.config.train.method) == "sft":
+        return {}
+    from studio.train import preference_trainer
+
+    rows, _ = recorded_rows.read_rows(context.run.path)
+    return preference_trainer.own_arguments(method, context.config.preference.beta, rows)

@@ -64,7 +64,7 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
         rows = prepared.train.select(longest)
         trainer = build_trainer(run, config, short, host, rows, None, on_progress, BestAdapter(run), resumed=False)
         if config.train.method != "sft":
-            trainer.prepare_reference(recorded_rows.folder_of(run.path))
+            trainer.prepare_reference()
         trainer.train()
         first, second = read_curve(run).times
         halves = [tuple(ids[: len(ids) // 2 + 1]) for ids in rows["input_ids"][: samples.PROMPTS]]

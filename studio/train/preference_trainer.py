@@ -6,23 +6,23 @@ and kept with the run: a resumed run compares with the same numbers, and no step
 DPO: Rafailov et al. 2023, arXiv 2305.18290. Single answers are learned with KTO's loss (Ethayarajh et al. 2024, arXiv
 2402.01306) without its estimate of the divergence, which in steps of a few rows would be noise (`apo_zero_unpaired`,
 D'Oosterlinck et al. 2024, arXiv 2408.06266).
+
+Of the studio, this file needs `packed_trainer.py` alone: an exported script has copies of both beside it.
 """
 
-import io
-from collections.abc import Sequence
-from pathlib import Path
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
 import torch
 from datasets import Dataset
 from torch.nn.utils.rnn import pad_sequence
+from transformers import Trainer
 from trl import DPOTrainer, KTOTrainer
 from typing_extensions import override
 
-from studio.files import replace_file
 from studio.train.packed_trainer import IGNORE_INDEX, micro_batches, patch_adapter_forward
-from studio.train.run_trainer import RunTrainer
 
 REFERENCE = "ref"
 """TRL's name of the copy of the adapter at the start."""
@@ -60,15 +60,15 @@ class PreferenceCollator:
         return {**part, **{name: torch.tensor([row[name] for row in chosen]) for name in references}}
 
 
-class PreferenceTrainer(RunTrainer):
+class PreferenceTrainer(Trainer):
     """What both trainers of preferences share: steps that are cut into micro-batches, and the reference."""
 
     columns: tuple[str, ...]
     """TRL's names of the reference's log-probabilities of a row's answers."""
     packed = scored = router_loss_fails = False
 
-    def __init__(self, *arguments: Any, most_tokens: int, **settings: Any):
-        super().__init__(*arguments, **settings)
+    def __init__(self, most_tokens: int, **settings: Any):
+        super().__init__(**settings)
         self.data_collator = PreferenceCollator(most_tokens, self.processing_class.pad_token_id)
         self.loss_is_scaled_for_ga = True  # by `_weight`
         self._weight = 1.0
@@ -81,23 +81,19 @@ class PreferenceTrainer(RunTrainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0  # transformers would estimate them for its log
 
-    def prepare_reference(self, folder: Path) -> None:
+    def prepare_reference(self, keep: Callable[[str, Callable[[], Any]], Any] | None = None) -> None:
         """Add to each row what the adapter at the start makes of its answers, and let go of TRL's copy of that adapter.
 
-        `folder` keeps the numbers; those that are there are taken. `on_micro_batch` is called between forward passes.
+        `keep(name, compute)` returns what it has kept for the `train` or `validation` rows, or keeps what it computes.
+        Callbacks take each forward pass for a substep.
         """
-        for name in ("train", "validation"):
-            attribute = "train_dataset" if name == "train" else "eval_dataset"
+        for name, attribute in (("train", "train_dataset"), ("validation", "eval_dataset")):
             if (rows := getattr(self, attribute)) is None:
                 continue
-            path = folder / f"reference-{name}.npy"
-            if not path.exists():
-                written = io.BytesIO()
-                numpy.save(written, self._reference(rows), allow_pickle=False)
-                folder.mkdir(exist_ok=True)
-                replace_file(path, written.getvalue())
+            compute = functools.partial(self._reference, rows)
+            numbers = keep(name, compute) if keep else compute()
             rows = rows.with_format("arrow")[:]
-            for column, values in zip(self.columns, numpy.load(path, allow_pickle=False), strict=True):
+            for column, values in zip(self.columns, numbers, strict=True):
                 rows = rows.append_column(column, [values])
             setattr(self, attribute, Dataset(rows))
         self.model.delete_adapter(REFERENCE)
@@ -112,11 +108,11 @@ class PreferenceTrainer(RunTrainer):
         for start in range(0, len(rows), size):
             chosen = [rows[number] for number in range(start, min(start + size, len(rows)))]
             for part in self.data_collator(chosen)["parts"]:
-                self.on_micro_batch()
                 numbers = [start + number for number in part.pop("numbers")]
                 logps = self.compute_ref_log_probs(self.model, self._prepare_inputs(part))
                 for place in range(len(self.columns)):
                     result[place, numbers] = logps[place].float().cpu().numpy()
+                self.control = self.callback_handler.on_substep_end(self.args, self.state, self.control)
         return result
 
     @override
@@ -204,9 +200,16 @@ class VerdictTrainer(PreferenceTrainer, KTOTrainer):
         return {name: (measured[key][-1], count) for name, (key, count) in counts.items() if count}
 
 
-def label_weights(rows: Any) -> tuple[float, float]:
-    """Return how much good and bad answers count, so that both have the same part in the loss (KTO's equation 8)."""
+def own_arguments(method: str, beta: float, rows: Any) -> dict[str, Any]:
+    """Return what TRL's arguments of a training with `dpo` or `kto` on these rows have that others do not.
+
+    Good and bad answers count so that both have the same part in the loss (KTO's equation 8).
+    """
+    result: dict[str, Any] = {"beta": beta, "remove_unused_columns": False, "disable_dropout": True}
+    if method == "dpo":
+        return result
     good = sum(rows["good"])
     bad = len(rows) - good
     most = max(good, bad)
-    return (most / good if good else 1.0), (most / bad if bad else 1.0)
+    weights = {"desirable_weight": most / good if good else 1.0, "undesirable_weight": most / bad if bad else 1.0}
+    return {**result, **weights, "loss_type": "apo_zero_unpaired"}

@@ -1,7 +1,7 @@
 """What a run was shown: its rows and the order of each epoch, kept in the run's folder for whoever repeats the run."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,25 @@ def read_rows(run: Path) -> tuple[Any, Any | None]:
     paths = (folder_of(run) / f"{name}.parquet" for name in ("train", "validation"))
     train, validation = (Dataset(parquet.read_table(path)) if path.exists() else None for path in paths)
     return train, validation
+
+
+def keep_reference(run: Path, rows: str, compute: Callable[[], Any]) -> Any:
+    """Return what a run's reference makes of its `train` or `validation` rows; it is computed once, and kept."""
+    import numpy
+
+    path = folder_of(run) / f"reference-{rows}.npy"
+    if not path.exists():
+        _write_array(path, compute())
+    return numpy.load(path, allow_pickle=False)
+
+
+def _write_array(path: Path, array: Any) -> None:
+    """Write a NumPy array whole or not at all."""
+    import numpy
+
+    written = io.BytesIO()
+    numpy.save(written, array, allow_pickle=False)
+    replace_file(path, written.getvalue())
 
 
 def row_lengths(rows: Any) -> list[int]:
@@ -102,9 +121,7 @@ class RecordedSampler:
             line = numpy.array([order], dtype=numpy.int32)
             before = numpy.load(self._path, allow_pickle=False)[: self._epoch] if self._path.exists() else line[:0]
             if len(before) == self._epoch:  # else begun by a version that kept no order
-                written = io.BytesIO()
-                numpy.save(written, numpy.concatenate([before, line]), allow_pickle=False)
-                replace_file(self._path, written.getvalue())
+                _write_array(self._path, numpy.concatenate([before, line]))
         return iter(order)
 
 

@@ -1,6 +1,7 @@
 """One run, from its settings to a saved adapter."""
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +98,7 @@ def train(
                 trainer.is_exhausted = lambda: last_sound.is_exhausted
         if config.train.method != "sft":
             run.enter_phase("reference")
-            trainer.prepare_reference(recorded_rows.folder_of(run.path))
+            trainer.prepare_reference(functools.partial(recorded_rows.keep_reference, run.path))
         distributed.raise_if_requested(run)
         trainer.fit(resume_from)
     except NonFiniteLoss as error:
@@ -121,6 +122,7 @@ def train(
         kept = best_style if config.train.keep == "style" else last_sound if last_sound.is_exhausted else best
         if kept.adapter.exists():
             replace_folder(run.adapter, lambda draft: shutil.copytree(kept.adapter, draft, dirs_exist_ok=True))
+            run.resolve({"kept_step": kept.step})
             run.note(kept.reason)
         elif trainer and trainer.state.global_step:
             save(run.adapter)

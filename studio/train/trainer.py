@@ -32,6 +32,14 @@ class StudioTrainer(RunTrainer, PackedTrainer):
     """Learns answers: supervised fine-tuning."""
 
 
+class StudioPairTrainer(RunTrainer, PairTrainer):
+    """Learns which of two answers is better."""
+
+
+class StudioVerdictTrainer(RunTrainer, VerdictTrainer):
+    """Learns from answers that are good or bad."""
+
+
 def build_trainer(
     run: RunWriter,
     config: RunConfig,
@@ -53,9 +61,13 @@ def build_trainer(
     if config.model.adapter is not None:
         start_adapter.load_weights(run, wrapped)
     host.put_adapter(wrapped, run.id)
-    kind, more = _arguments(config, train)
-    arguments = kind(
-        **more,
+    if settings.method == "sft":
+        own: dict[str, Any] = {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False}
+    else:
+        own = preference_trainer.own_arguments(settings.method, config.preference.beta, train)
+    configs: dict[str, Any] = {"sft": SFTConfig, "dpo": DPOConfig, "kto": KTOConfig}
+    arguments = configs[settings.method](
+        **own,
         output_dir=str(run.path / "checkpoints"),
         save_strategy=settings.save,
         save_steps=settings.save_steps,
@@ -93,14 +105,14 @@ def build_trainer(
         # where the model begins: transformers and accelerate would move it to the first card, or refuse a quantized one
         torch.cuda.set_device(loaded.model.device)
         arguments.distributed_state.device = vars(arguments)["_setup_devices"] = loaded.model.device
-    made: dict[str, Any] = {"sft": StudioTrainer, "dpo": PairTrainer, "kto": VerdictTrainer}
+    trainers: dict[str, Any] = {"sft": StudioTrainer, "dpo": StudioPairTrainer, "kto": StudioVerdictTrainer}
     if settings.method == "sft":
         shared = {"most_rows": settings.batch_size if processes.world_size() > 1 else None}
     else:
         shared = {}
         if config.lora.dropout:
             run.record_choice("dropout", "0", message("choice.dropout.preference"))
-    trainer = made[settings.method](
+    trainer = trainers[settings.method](
         run,
         settings,
         on_micro_batch,
@@ -124,18 +136,6 @@ def build_trainer(
     if settings.method == "sft":
         _record_arithmetic(run, trainer, loaded.attention.value)
     return trainer
-
-
-def _arguments(config: RunConfig, rows: Any) -> tuple[type, dict[str, Any]]:
-    """Return TRL's class of arguments for a method of training, and what only that one takes."""
-    if config.train.method == "sft":
-        return SFTConfig, {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False}
-    more = {"beta": config.preference.beta, "remove_unused_columns": False, "disable_dropout": True}
-    if config.train.method == "dpo":
-        return DPOConfig, more
-    good, bad = preference_trainer.label_weights(rows)
-    weights = {"desirable_weight": good, "undesirable_weight": bad}
-    return KTOConfig, {**more, **weights, "loss_type": "apo_zero_unpaired"}
 
 
 def _record_arithmetic(run: RunWriter, trainer: StudioTrainer, attention: str) -> None:

@@ -166,6 +166,14 @@ def test_rows_without_preferences_are_refused_by_what_is_missing(tiny_config, me
         prepare.mapping(mapped.data, method)
 
 
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_pairs_without_a_prompt_are_not_taken_for_question_and_answer(tiny_config, tmp_path, method):
+    (tmp_path / "bare.jsonl").write_text('{"chosen": "The sky is blue.", "rejected": "The sky is green."}\n' * 3)
+    config = tiny_config.with_settings({"data.source.name": str(tmp_path / "bare.jsonl"), "data.mapping": None})
+    with pytest.raises(DataError, match=r"no prompts.*chosen and rejected"):
+        prepare.mapping(config.data, method)
+
+
 def test_answers_are_learned_from_pairs_as_before(prepared):
     _, read = prepared([SHAPES["texts"]], "sft")
     assert read.train.column_names == ["input_ids", "labels"]

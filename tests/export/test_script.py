@@ -10,6 +10,7 @@ import tomllib
 import pytest
 from exporting import fresh, without_chat_template
 from following import losses, trained, wait_for, wait_until_over
+from tiny import write_preferences
 
 from studio import gpu
 from studio.errors import ExportError
@@ -33,6 +34,25 @@ def repeated(run, tmp_path):
     assert [known for _, _, known in steps] == losses(run)
     assert (folder / "adapter" / "adapter_model.safetensors").exists()
     return [loss for _, loss, _ in steps]
+
+
+def require_plain_python(folder):
+    """Fail unless the script imports no studio, and a linter accepts it."""
+    text = (folder / "train.py").read_text(encoding="utf-8")
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert "studio" not in {name.split(".")[0] for name in imported}
+    if ruff := shutil.which("ruff", path=f"{sys.prefix}/bin") or shutil.which("ruff"):
+        checked = subprocess.run(
+            [ruff, "check", "--isolated", "--select", "E,F,I", "--line-length", "120", str(folder / "train.py")],
+            capture_output=True,
+            text=True,
+        )
+        assert checked.returncode == 0, checked.stdout
+    assert len(text.splitlines()) < 220
 
 
 CASES = {
@@ -82,6 +102,27 @@ def test_it_repeats_a_run_that_continued_another(tiny_config, tmp_path):
 
 
 @pytest.mark.usefixtures("warm_python")
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_it_repeats_a_run_on_preferences(tiny_config, tmp_path, method):
+    parent = trained(tiny_config)
+    settings = {
+        "data.source.name": write_preferences(tmp_path / "preferences.jsonl", method),
+        "data.mapping": None,
+        "data.validation": {"kind": "fraction", "fraction": 0.25},
+        "model.adapter": parent.id,
+        "train.method": method,
+        "train.eval_steps": 3,
+        "train.max_steps": 6,
+    }
+    run = gpu.thread().start_run(tiny_config.with_settings(settings))
+    assert wait_until_over(run) is State.FINISHED
+    assert len(set(losses(run))) > 1
+    assert repeated(run, tmp_path) == losses(run)
+    assert not list((tmp_path / "mine").rglob("reference-*"))
+    require_plain_python(tmp_path / "mine")
+
+
+@pytest.mark.usefixtures("warm_python")
 def test_its_adapter_is_the_runs(tiny_config, tmp_path):
     import torch
     from safetensors.torch import load_file
@@ -107,21 +148,7 @@ def test_it_ends_where_the_run_was_stopped(tiny_config, tmp_path):
 def test_it_is_python_that_a_linter_accepts_and_that_imports_no_studio(tiny_config, tmp_path, case):
     early = {"train.early_stopping": 2, "data.validation": {"kind": "fraction", "fraction": 0.25}}
     folder = exported(trained(tiny_config, **CASES.get(case, early)), tmp_path)
-    text = (folder / "train.py").read_text(encoding="utf-8")
-    imported = {
-        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name)
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    }
-    assert "studio" not in {name.split(".")[0] for name in imported}
-    if ruff := shutil.which("ruff", path=f"{sys.prefix}/bin") or shutil.which("ruff"):
-        checked = subprocess.run(
-            [ruff, "check", "--isolated", "--select", "E,F,I", "--line-length", "120", str(folder / "train.py")],
-            capture_output=True,
-            text=True,
-        )
-        assert checked.returncode == 0, checked.stdout
-    assert len(text.splitlines()) < 220
+    require_plain_python(folder)
     assert "trl==" in (folder / "requirements.txt").read_text()
 
 

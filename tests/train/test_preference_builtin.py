@@ -80,6 +80,12 @@ def parent(tmp_path_factory):
     return runs.find("last")
 
 
+@pytest.fixture(autouse=True)
+def home_of_parent(home, parent, monkeypatch):
+    """Let each test find the run that it continues, in place of a home of its own."""
+    monkeypatch.setenv("RESTYLE_HOME", str(parent.path.parents[1]))
+
+
 @pytest.fixture(scope="module")
 def answering():
     return Answering()
@@ -103,6 +109,17 @@ def preferred(parent, rows, tmp_path):
     return runs.find("last")
 
 
+def measured(parent, run):
+    """Return what the style meter says of both runs' answers to the held-out prompts, the parent's first."""
+    command = [sys.executable, "-m", "studio", "style", parent.id, "--against", run.id, "--no-prompted", "--json"]
+    ended = subprocess.run(command, check=True, timeout=2400, capture_output=True, text=True)
+    columns = [each for each in json.loads(ended.stdout)["columns"] if each["column"]]
+    by_adapter = {each["column"]["adapter"]: each for each in columns if each["column"]["kind"] == "adapter"}
+    before, after = by_adapter["now"], by_adapter[run.id]
+    print([(each["fit"], each["perplexity_distance"], each["fluent"]) for each in (before, after)])
+    return before, after
+
+
 def test_a_voter_gets_what_it_likes_and_nothing_loops(parent, answering, candidates, tmp_path):
     rows = [
         {"prompt": prompt, "chosen": one if likes(one) else other, "rejected": other if likes(one) else one}
@@ -111,13 +128,17 @@ def test_a_voter_gets_what_it_likes_and_nothing_loops(parent, answering, candida
     ][:VOTES]
     held_out = prepare.held_out(CONFIG.evaluation.prompts)
     before = answering.answers(parent, held_out)
-    after = answering.answers(preferred(parent, rows, tmp_path), held_out)
+    run = preferred(parent, rows, tmp_path)
+    after = answering.answers(run, held_out)
     shares = [sum(map(likes, texts)) / len(texts) for texts in (before, after)]
     print(f"\n{len(rows)} votes; liked: {shares[0]:.0%} before, {shares[1]:.0%} after; e.g. {after[:3]}")
     assert len(rows) >= 25
     assert shares[0] <= 0.45
     assert shares[1] >= 0.8
     assert [text for text in after if loops(text)] == []
+    known, now = measured(parent, run)
+    assert now["fit"]["value"] >= known["fit"]["low"]
+    assert now["fluent"]
 
 
 def test_a_voter_who_flips_a_coin_teaches_nothing(parent, answering, candidates, tmp_path):
@@ -127,8 +148,12 @@ def test_a_voter_who_flips_a_coin_teaches_nothing(parent, answering, candidates,
         coin.shuffle(answers)
         rows.append({"prompt": prompt, "chosen": answers[0], "rejected": answers[1]})
     held_out = prepare.held_out(CONFIG.evaluation.prompts)
-    before, after = (answering.answers(run, held_out) for run in (parent, preferred(parent, rows, tmp_path)))
+    taught = preferred(parent, rows, tmp_path)
+    before, after = (answering.answers(run, held_out) for run in (parent, taught))
     shares = [sum(map(likes, texts)) / len(texts) for texts in (before, after)]
     print(f"\nliked: {shares[0]:.0%} before, {shares[1]:.0%} after a coin's votes")
     assert abs(shares[1] - shares[0]) <= 0.15
     assert [text for text in after if loops(text)] == []
+    known, now = measured(parent, taught)
+    for name in ("fit", "perplexity_distance"):
+        assert known[name]["low"] <= now[name]["value"] <= known[name]["high"]

@@ -1,32 +1,21 @@
 """Runs on preferences: what they learn, that they are TRL's to the digit, and that they go on to the same bits."""
 
-import json
 import math
 import shutil
 
 import pytest
 from following import losses, trained, wait_until_over
+from tiny import write_preferences
 
 from studio import gpu
 from studio.data.tokens import IGNORED
+from studio.export import adapter, script
+from studio.export.export_context import load_context
 from studio.model.adapter_files import WEIGHTS
 from studio.runs import State, checkpoints
 from studio.train import recorded_rows
 
 SETTINGS = {"train.method": "dpo", "train.learning_rate": 2e-3, "train.max_steps": 12, "data.mapping": None}
-
-
-def write(path, method="dpo", count=24):
-    """Write preferences for the tiny model's own words: `matey` is liked, `lad` is not."""
-    rows = []
-    for n in range(count):
-        prompt, good, bad = f"What is {n}?", f"Aye, {n} it be, matey.", f"Aye, {n} it be, lad."
-        if method == "dpo":
-            rows.append({"prompt": prompt, "chosen": good, "rejected": bad})
-        else:
-            rows.append({"prompt": prompt, "completion": good if n % 3 else bad, "label": bool(n % 3)})
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
 
 
 @pytest.fixture
@@ -36,7 +25,7 @@ def parent(tiny_config):
 
 @pytest.fixture
 def config(tiny_config, parent, tmp_path):
-    pairs = write(tmp_path / "pairs.jsonl")
+    pairs = write_preferences(tmp_path / "pairs.jsonl")
     return tiny_config.with_settings({"data.source.name": pairs, "model.adapter": parent.id, **SETTINGS})
 
 
@@ -109,7 +98,7 @@ def test_it_is_trls_own_trainer_to_the_digit(config, tiny_model):
 
 
 def test_good_and_bad_answers_are_learned_too(config, tmp_path):
-    rows = write(tmp_path / "labelled.jsonl", "kto")
+    rows = write_preferences(tmp_path / "labelled.jsonl", "kto")
     settings = {"train.method": "kto", "data.source.name": rows, "train.max_steps": 30}
     run = done(config, **settings)
     assert steps(run)[0].loss == pytest.approx(0.5 * 4 / 3, abs=0.2)
@@ -129,7 +118,7 @@ def test_a_paused_run_goes_on_to_the_same_bits(config, tmp_path, monkeypatch, me
 
     settings = {
         "train.method": method,
-        "data.source.name": write(tmp_path / "rows.jsonl", method),
+        "data.source.name": write_preferences(tmp_path / "rows.jsonl", method),
         "train.batch_size": 2,
         "train.gradient_accumulation": 2,
         "data.validation": {"kind": "fraction", "fraction": 0.25},
@@ -229,6 +218,7 @@ def test_a_run_whose_answers_get_worse_ends_and_keeps_the_last_sound_adapter(con
     assert weights(run) == (run.path / "best" / "step-000004" / WEIGHTS).read_bytes()
     notes = [event.message for event in run.events()[0] if event.type == "note"]
     assert [note.values["step"] for note in notes if note.key == "log.style.guarded"] == [4]
+    assert "default=4" in script.text(load_context(run))
 
 
 def test_its_curves_are_read_as_those_of_preferences(config):
@@ -242,14 +232,8 @@ def test_its_curves_are_read_as_those_of_preferences(config):
     assert [one.kind for one in diagnose_run(slow).findings] == ["preference_unmoved"]
 
 
-def test_no_script_repeats_it_and_the_adapter_is_exported(config, tmp_path):
-    from studio.errors import ExportError
-    from studio.export import adapter, script
-    from studio.export.export_context import load_context
-
+def test_its_adapter_is_exported(config, tmp_path):
     run = done(config, **{"train.max_steps": 2})
-    with pytest.raises(ExportError, match="preferences"):
-        script.export(load_context(run), tmp_path / "script")
     folder = adapter.export(load_context(run), tmp_path / "adapter")
     card = (folder / "README.md").read_text()
     assert "dpo" in card
