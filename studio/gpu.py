@@ -368,13 +368,7 @@ def _lock_devices() -> Callable[[], None] | None:
     from studio.model.hardware import devices
 
     folder = shared_folder(home(), "locks")
-    with contextlib.ExitStack() as acquired:
-        for name in sorted(devices()):
-            lock = locks.try_acquire(folder / f"{name}.lock")
-            if lock is None:
-                return None
-            acquired.callback(lock)
-        return acquired.pop_all().close
+    return locks.try_acquire_all(folder / f"{name}.lock" for name in sorted(devices()))
 
 
 def _busy(run: Run) -> DeviceError:

@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from studio.files import access_error
@@ -60,6 +60,16 @@ def try_acquire(path: Path) -> Callable[[], None] | None:
             raise access_error(path, error) from error
     os.close(descriptor)
     return None
+
+
+def try_acquire_all(paths: Iterable[Path]) -> Callable[[], None] | None:
+    """Acquire all of these locks, or none, and return what releases them; None where one is not free."""
+    with contextlib.ExitStack() as acquired:
+        for path in paths:
+            if (lock := try_acquire(path)) is None:
+                return None
+            acquired.callback(lock)
+        return acquired.pop_all().close
 
 
 def _open(path: Path) -> int:
