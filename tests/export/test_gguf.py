@@ -16,6 +16,7 @@ from studio.export.inventory import estimate_export
 from studio.export.request import LLAMA_CPP, ExportRequest
 from studio.export.verify.checks import verify
 from studio.export.verify.verification import Agreement, Verification
+from studio.i18n import text
 from studio.model import wheels
 from studio.model.adapter import ModelHost
 
@@ -40,10 +41,10 @@ def test_llama_cpp_says_what_the_merged_model_says_and_a_quantized_file_is_small
     assert after == pytest.approx(before, rel=1e-3)
     names = {path.name for path in whole.folder.iterdir()} - {"loss.png", "before-after.html"}
     assert names == {"Modelfile", "README.md", "model.gguf", "restyle.json"}
-    text = (whole.folder / "Modelfile").read_text(encoding="utf-8")
-    assert "\nFROM ./model.gguf\n" in text
-    assert 'PARAMETER stop "<|im_end|>"\nPARAMETER temperature 0.0\n' in text
-    assert "SYSTEM \"\"\"Speak '''old'''.\"\"\"" in text
+    written = (whole.folder / "Modelfile").read_text(encoding="utf-8")
+    assert "\nFROM ./model.gguf\n" in written
+    assert 'PARAMETER stop "<|im_end|>"\nPARAMETER temperature 0.0\n' in written
+    assert "SYSTEM \"\"\"Speak '''old'''.\"\"\"" in written
     card = (whole.folder / "README.md").read_text(encoding="utf-8")
     assert "ollama create tiny -f Modelfile" in card
     assert 'Llama("model.gguf"' in card
@@ -164,6 +165,7 @@ def test_a_quantized_file_may_answer_otherwise_but_not_read_otherwise_nor_know_l
     assert not checked("q8_0", perplexity=float("nan")).passed
     told = " ".join(sentence.text() for sentence in checked("q8_0").sentences())
     assert "6 of 8 greedy answers" in told
+    assert text("export.verified.parted", parted=2) not in told
     assert "token 3" in told
     assert "reads 8 of 8 prompts" in told
     assert "2.1 after" in told
@@ -189,7 +191,7 @@ def test_llama_cpp_runs_the_built_in_model_in_each_format(tmp_path, style_file):
         assert checked.agreement.questions == 8
         assert checked.agreement.equal >= equal
         before, after = checked.agreement.perplexity
-        assert after < 1.2 * before
+        assert after < 1.3 * before
     (made.folder / gguf_file.NAME).write_bytes((made.folder / gguf_file.NAME).read_bytes()[:1000])
     with pytest.raises(ExportError) as raised:
         verify(load_context(run), made.folder, ModelHost(), lambda phase, share: None)

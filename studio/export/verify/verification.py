@@ -208,10 +208,11 @@ class Verification:
         for key, agreement in ((self.kind, self.agreement), ("space_base", self.base)):
             if agreement:
                 sentences.append(message(f"export.verified.{key}", **_counts(agreement)))
-                if agreement.near:
+                if agreement.near and not self.is_quantized:
                     gap = f"{agreement.gap:.2g}"
                     sentences.append(message("export.verified.near", near=agreement.near, gap=gap))
-                sentences += _differing(agreement, agreement.questions)
+                if not self.is_quantized:
+                    sentences += _differing(agreement, agreement.questions)
                 if self.kind == "gguf" and agreement.first_difference:
                     key = "quantized_difference" if self.is_quantized else "first_difference"
                     sentences.append(message(f"export.verified.{key}", position=agreement.first_difference))
