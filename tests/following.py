@@ -66,3 +66,10 @@ def wait_for(run: Run, reached, seconds: float = 120):
 def losses(run: Run) -> list[float]:
     """Return the training losses of all logged steps."""
     return [event.loss for event in run.events()[0] if event.type == "step"]
+
+
+def wait_until_free(seconds: float = 20) -> None:
+    """Wait until the GPU thread has put away what it worked on: a run is over a little before."""
+    deadline = time.monotonic() + seconds
+    while gpu.thread().is_taken and time.monotonic() < deadline:
+        time.sleep(0.01)

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from following import wait_until_over
+from following import wait_until_free, wait_until_over
 from tiny import make_config
 
 from studio import gpu, runs
@@ -23,6 +23,7 @@ def two_runs(finished_home, tiny_model, tmp_path_factory):
         patched.setenv("RESTYLE_HOME", str(folder / "home"))
         patched.setenv("RESTYLE_CACHE", str(folder / "cache"))
         wait_until_over(gpu.thread().start_run(make_config(tiny_model, style).with_settings(settings)))
+    wait_until_free()
     return folder / "home"
 
 

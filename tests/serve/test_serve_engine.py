@@ -1,11 +1,10 @@
 """The endpoint's engine: its answers are Compare's, token for token, whoever shares the batch."""
 
 import threading
-import time
 from dataclasses import replace
 
 import pytest
-from following import wait_until_over
+from following import wait_until_free, wait_until_over
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest
@@ -205,9 +204,7 @@ def test_calls_are_refused_while_a_run_is_trained(engine, tiny_and_pirate):
     wait_until_over(run)
     assert run.status().state == "finished"
 
-    deadline = time.monotonic() + 20
-    while gpu.thread().is_taken and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until_free()
     assert Answer(engine, "tiny", PROMPTS[0]).wait().ids
 
 

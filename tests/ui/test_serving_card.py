@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+from following import wait_until_free
 
 from studio import gpu
 from studio.errors import StudioError
@@ -10,7 +11,8 @@ from studio.ui.tabs.serving import state
 
 
 @pytest.fixture(autouse=True)
-def nothing_serves():
+def nothing_serves(finished_run):
+    wait_until_free()
     yield
     serving.stop()
 
