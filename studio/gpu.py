@@ -25,7 +25,7 @@ from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
 from studio.i18n import message
-from studio.job import Job, as_studio_error, log_to
+from studio.job import Job, as_studio_error, busy_error, log_to
 from studio.model import device_loss, estimate, libraries, load, processes
 from studio.model.adapter import ModelHost
 from studio.owner import BEAT_SECONDS
@@ -91,7 +91,7 @@ class GpuThread:
         handed_over = gpu_slices.is_handed_over(run)
         with self._starting_run(wait or handed_over) as devices:
             if run.status().state.alive and not handed_over:
-                raise _busy(run)
+                raise busy_error(run)
             changes = resume.checked_changes(run, settings or {})
             if run.status().state is State.FINISHED:
                 resume.require_longer(run, changes)
@@ -113,7 +113,7 @@ class GpuThread:
         here = devices()
         with self._starting, locks.acquire(home() / "start.lock"):
             if not wait and (alive := runs.alive_runs(here)):
-                raise _busy(alive[-1])
+                raise busy_error(alive[-1])
             yield here
 
     def queued(self) -> list[str]:
@@ -369,12 +369,6 @@ def _lock_devices() -> Callable[[], None] | None:
 
     folder = shared_folder(home(), "locks")
     return locks.try_acquire_all(folder / f"{name}.lock" for name in sorted(devices()))
-
-
-def _busy(run: Run) -> DeviceError:
-    """Return the error that names an active run, and its machine where that is another."""
-    there = runs.remote_owner(run)
-    return DeviceError("device.elsewhere", run=run.id, **there) if there else DeviceError("device.busy", run=run.id)
 
 
 _one = threading.Lock()

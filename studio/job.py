@@ -11,6 +11,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from studio import runs
 from studio.errors import DeviceError, StudioError
 from studio.files import access_error
 from studio.model import device_loss
@@ -107,6 +108,12 @@ def as_studio_error(error: BaseException) -> StudioError:
     if detail := device_loss.record(error):
         return DeviceError("device.lost", detail=detail)
     return StudioError("unexpected", kind=type(error).__name__, detail=str(error)[:300])
+
+
+def busy_error(run: Run) -> DeviceError:
+    """Return the error that names an active run, and its machine where that is another."""
+    there = runs.remote_owner(run)
+    return DeviceError("device.elsewhere", run=run.id, **there) if there else DeviceError("device.busy", run=run.id)
 
 
 @contextlib.contextmanager
