@@ -8,8 +8,6 @@ Measured in a browser of 1440 x 900, each time in a new profile (nothing is kept
 - from the address until the first button can be pressed, with both servers running
 - the same on a link of 1.6 Mbit/s and 300 ms
 - each change of tabs, until the tab is drawn
-- where the built-in model is here: from Start to the first point of the curve, and from a changed strength to the first
-  token
 """
 
 import os
@@ -49,21 +47,6 @@ TAB = """async name => {
   return (performance.now() - began) / 1000;
 }"""
 """Opens a tab, and returns the seconds until its panel is drawn in the place of the one before."""
-STRENGTH = """async percent => {
-  const answer = () => document.querySelector('#answer-after')?.innerText ?? '';
-  const before = answer(), slider = document.querySelector('#strength input[type=range]');
-  const began = performance.now();
-  slider.value = percent;
-  slider.dispatchEvent(new Event('input', {bubbles: true}));
-  slider.dispatchEvent(new PointerEvent('pointerup', {bubbles: true}));
-  for (;;) {
-    await new Promise(requestAnimationFrame);
-    const name = document.querySelector('.side-after .heading .name')?.innerText ?? '';
-    if (name.includes(`${percent} %`) && answer() && answer() !== before) break;
-  }
-  return (performance.now() - began) / 1000;
-}"""
-"""Moves the slider, and returns the seconds until the column with the new strength shows an answer that has begun."""
 
 
 def free_port() -> int:
@@ -140,35 +123,8 @@ def seconds_of_tabs(page: Page) -> list[float]:
     return [page.evaluate(TAB, name.strip()) for name in [*names[1:], *names]]
 
 
-def seconds_of_first_use(browser: Browser, home: str) -> tuple[float, list[float]]:
-    """Return the seconds from Start to the first point, and from each of some changes of the strength to a token."""
-    from studio.i18n import text
-
-    port = free_port()
-    with studio(home, port), opened(browser, port) as (page, _):
-        page.wait_for_timeout(20_000)  # somebody reads the page: the libraries are imported meanwhile
-        began = time.perf_counter()
-        page.get_by_role("button", name="Try it here, in minutes").click()
-        page.locator('#loss svg .mark-line path[d^="M"]').first.wait_for(state="attached")
-        point = time.perf_counter() - began
-        page.get_by_role("button", name="Stop", exact=True).first.click()
-        page.get_by_role("button", name=text("ui.train.ending.keep"), exact=True).click()
-        page.locator("#status").get_by_text(text("state.stopped")).first.wait_for()
-        page.get_by_role("tab", name="Compare").click()
-        page.locator("#prompt textarea").fill("How do I boil an egg?")
-        page.get_by_role("button", name="Compare", exact=True).click()
-        page.locator("#proof .good").wait_for()
-        tokens = []
-        for percent in (60, 120, 80):
-            tokens.append(page.evaluate(STRENGTH, percent))
-            page.locator("#proof .good").wait_for()
-        return point, tokens
-
-
 def main() -> None:
     """Measure, and print a table."""
-    from studio.model import builtin
-
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     found: dict[str, list[float]] = {}
 
@@ -206,11 +162,6 @@ def main() -> None:
                     pass
                 note("page can be used on a slow link", "times the empty app", ours / theirs)
                 note("page can be used on a slow link", "s", ours)
-        if builtin.is_here():
-            with tempfile.TemporaryDirectory() as fresh:
-                point, tokens = seconds_of_first_use(browser, fresh)
-            note("from Start to the first point", "s", point)
-            note("from a changed strength to the first token", "s", *tokens)
         browser.close()
     print(f"{'':58} {'min':>6} {'median':>7} {'max':>6}")
     for name, values in found.items():
