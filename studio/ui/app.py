@@ -46,6 +46,15 @@ TICK = 2.0
 """Seconds between two looks at the followed run."""
 
 _TO_TOP = "() => { scrollTo(0, 0); return []; }"
+_TO_UPLOAD = """() => {
+  let turns = 0;
+  const look = setInterval(() => {
+    const card = document.querySelector('#upload')?.closest('.card');
+    if (card || ++turns > 50) clearInterval(look);
+    if (card?.getBoundingClientRect().top > innerHeight / 2) card.scrollIntoView();
+  }, 100);
+}"""
+"""On a phone, where a file is dropped stands under the row; it is drawn once the source is read."""
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
@@ -85,8 +94,9 @@ def _build_page(words: Words) -> gr.HTML:
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
             exports = export_tab.build(words)
     help_pages.build(words)
+    refused = html.escape(text("ui.refused", frame.language, name="{name}", kinds="{kinds}"))
     places = html.escape(json.dumps(frame.form.places))
-    gr.HTML(f'<i data-places="{places}"></i>', elem_id="places", visible="hidden")
+    gr.HTML(f'<i data-places="{places}" data-refused="{refused}"></i>', elem_id="places", visible="hidden")
     export_events.connect(exports, frame, export_item, tabs)
     views_tab.style.connect_strength(exports.strength)
     export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
@@ -221,7 +231,9 @@ def _connect(
     ]
     read_data, own = data_events.connect(data_tab, frame, train_tab.recipe.preset)
     first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs], **_QUIET)
-    read_data(first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET))
+    own_chosen = first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET)
+    own_chosen.then(None, None, None, js=_TO_UPLOAD)
+    read_data(own_chosen)
     train.connect(train_tab, frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
     of_others = comparing.connect(views_tab, frame, compare_item)
