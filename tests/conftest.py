@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import make_config, make_style, make_tiny_model
@@ -42,6 +43,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     with_browser = {item.path for item in items if "browser" in getattr(item, "fixturenames", ())}
     config.stash[WITH_BROWSER] = with_browser
     items.sort(key=lambda item: (item.path not in with_browser, folders.get(item.path.parent.name, len(DEAR))))
+
+
+TOGETHER = "tests/faults/"
+"""Files that one process carries out: the fork server that they share imports the libraries for 10 seconds."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each file to one process, and all of the folder `TOGETHER` to one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TOGETHER if nodeid.startswith(TOGETHER) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -97,18 +114,28 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def warm_python(tmp_path_factory, monkeypatch) -> None:
-    """Let the programs that this process starts with `sys.executable` begin with the libraries imported.
+    """Let the programs that this process starts with `sys.executable` begin with the libraries of a training imported.
 
     Its processes are forked from one that all workers share.
     """
+    _use_warm_python("training", tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def warm_reader(tmp_path_factory, monkeypatch) -> None:
+    """Let them begin with the libraries imported that read Parquet files and render templates."""
+    _use_warm_python("tables", tmp_path_factory, monkeypatch)
+
+
+def _use_warm_python(libraries: str, tmp_path_factory, monkeypatch) -> None:
     if sys.platform != "linux":  # elsewhere they import what they need
         return
     import warm_python
 
     in_worker = "PYTEST_XDIST_WORKER" in os.environ
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if in_worker else base) / "warm-python"
-    program = warm_python.program(folder, os.getppid() if in_worker else os.getpid())
+    folder = (base.parent if in_worker else base) / f"warm-{libraries}"
+    program = warm_python.program(folder, os.getppid() if in_worker else os.getpid(), libraries)
     monkeypatch.setattr(sys, "executable", program)
 
 

@@ -38,7 +38,7 @@ def test_help_names_every_command_and_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_train_then_compare_then_list(config_file, here):
+def test_train_then_compare_then_list(config_file, here, warm_python):
     trained = studio("train", config_file, "--set", "train.max_steps=4", "--set", "train.learning_rate=1e-2")
     assert trained.returncode == 0, trained.stderr
     run = runs.find("last")

@@ -19,6 +19,8 @@ from studio.files import sha256
 from studio.model import uploaded_adapters
 from studio.runs import checkpoints
 
+pytestmark = pytest.mark.usefixtures("warm_python")
+
 BESIDE = (
     "training_args.bin",
     "pytorch_model.bin",

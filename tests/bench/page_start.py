@@ -1,8 +1,15 @@
-"""How long until the page answers, against an empty Gradio app: the two in turn, the ratio pair by pair.
+"""How long until the page can be used, against an empty Gradio app: the two in turn, the ratio pair by pair.
 
     python -m tests.bench.page_start [PAIRS]
 
-And until it can be used in a browser that is open already: Start can be pressed.
+Measured in a browser of 1440 x 900, each time in a new profile (nothing is kept from the time before):
+
+- from the start of the server until its page answers, and until Start can be pressed
+- from the address until the first button can be pressed, with both servers running
+- the same on a link of 1.6 Mbit/s and 300 ms
+- each change of tabs, until the tab is drawn
+- where the built-in model is here: from Start to the first point of the curve, and from a changed strength to the first
+  token
 """
 
 import os
@@ -14,13 +21,49 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
-EMPTY = "import gradio as gr\nwith gr.Blocks(analytics_enabled=False) as page: pass\npage.launch(server_port={port})\n"
+EMPTY = (
+    "import gradio as gr\nwith gr.Blocks(analytics_enabled=False) as page: gr.Button('Start')\n"
+    "page.launch(server_port={port})\n"
+)
+SLOW_LINK = {"offline": False, "latency": 300, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 1.6e6 / 8}
+"""Milliseconds, and bytes a second."""
+PATIENCE = 240_000
+"""Milliseconds that a page has for anything."""
+
+TAB = """async name => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const shown = () => [...document.querySelectorAll('#tabs > [role=tabpanel]')].find(panel => panel.offsetHeight > 100);
+  const tab = [...document.querySelectorAll('#tabs [role=tab]')].find(tab => tab.textContent.trim() === name);
+  const before = shown(), began = performance.now();
+  tab.click();
+  do await frame(); while (tab.ariaSelected !== 'true' || !shown() || shown() === before);
+  await frame();
+  return (performance.now() - began) / 1000;
+}"""
+"""Opens a tab, and returns the seconds until its panel is drawn in the place of the one before."""
+STRENGTH = """async percent => {
+  const answer = () => document.querySelector('#answer-after')?.innerText ?? '';
+  const before = answer(), slider = document.querySelector('#strength input[type=range]');
+  const began = performance.now();
+  slider.value = percent;
+  slider.dispatchEvent(new Event('input', {bubbles: true}));
+  slider.dispatchEvent(new PointerEvent('pointerup', {bubbles: true}));
+  for (;;) {
+    await new Promise(requestAnimationFrame);
+    const name = document.querySelector('.side-after .heading .name')?.innerText ?? '';
+    if (name.includes(`${percent} %`) && answer() && answer() !== before) break;
+  }
+  return (performance.now() - began) / 1000;
+}"""
+"""Moves the slider, and returns the seconds until the column with the new strength shows an answer that has begun."""
 
 
 def free_port() -> int:
@@ -30,8 +73,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def seconds_to_answer(command: list[str], port: int, home: str) -> float:
-    """Start a server and return the seconds until its page answers."""
+@contextmanager
+def served(command: Sequence[str], port: int, home: str) -> Iterator[float]:
+    """Start a server, yield the seconds until its page answers, and end it."""
     environment = os.environ | {"RESTYLE_HOME": home, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     began = time.perf_counter()
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -40,60 +84,137 @@ def seconds_to_answer(command: list[str], port: int, home: str) -> float:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
                     assert page.status == 200
-                    return time.perf_counter() - began
+                break
             except (urllib.error.URLError, ConnectionError):
                 assert server.poll() is None, "the server ended before it answered"
                 time.sleep(0.02)
+        yield time.perf_counter() - began
     finally:
         server.terminate()
         server.wait()
 
 
-def seconds_to_use(browser: Any, home: str) -> float:
-    """Start the studio and return the seconds until its page can be used in the browser."""
-    port = free_port()
-    environment = os.environ | {"RESTYLE_HOME": home, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "app.py", "--port", str(port)]
+def studio(home: str, port: int) -> Any:
+    """Serve the studio."""
+    return served([sys.executable, "app.py", "--port", str(port)], port, home)
+
+
+def empty(home: str, port: int) -> Any:
+    """Serve an app of one button."""
+    return served([sys.executable, "-c", EMPTY.format(port=port)], port, home)
+
+
+@contextmanager
+def opened(browser: Browser, port: int, slow: bool = False) -> Iterator[tuple[Page, float]]:
+    """Open a page in a new profile; yield it, and the seconds until its first button could be pressed."""
+    context = browser.new_context(locale="en-US", viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    if slow:
+        network = context.new_cdp_session(page)
+        network.send("Network.enable")
+        network.send("Network.emulateNetworkConditions", SLOW_LINK)
     began = time.perf_counter()
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    page = browser.new_page(locale="en-US")
+    page.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
+    page.get_by_role("button", name="Start", exact=True).or_(
+        page.get_by_role("button", name="Try it here, in minutes")
+    ).first.click(trial=True)
     try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.02)
-        page.goto(f"http://127.0.0.1:{port}/", timeout=120_000)
-        page.get_by_role("tab", name="Train").click(timeout=120_000)
-        page.get_by_role("button", name="Start", exact=True).click(trial=True, timeout=120_000)
-        return time.perf_counter() - began
+        yield page, time.perf_counter() - began
     finally:
-        page.close()
-        server.terminate()
-        server.wait()
+        context.close()
+
+
+def seconds_to_start(browser: Browser, home: str) -> tuple[float, float]:
+    """Start the studio; return the seconds until its page answers, and until Start can be pressed in the browser."""
+    began, port = time.perf_counter(), free_port()
+    with studio(home, port) as answered, opened(browser, port) as (page, _):
+        page.get_by_role("tab", name="Train").click()
+        page.get_by_role("button", name="Start", exact=True).click(trial=True)
+        return answered, time.perf_counter() - began
+
+
+def seconds_of_tabs(page: Page) -> list[float]:
+    """Return the seconds that each change of tabs takes: to tabs not opened before, then to all again."""
+    names = page.locator("#tabs > * [role=tab]:visible").all_inner_texts()[:5]
+    return [page.evaluate(TAB, name.strip()) for name in [*names[1:], *names]]
+
+
+def seconds_of_first_use(browser: Browser, home: str) -> tuple[float, list[float]]:
+    """Return the seconds from Start to the first point, and from each of some changes of the strength to a token."""
+    from studio.i18n import text
+
+    port = free_port()
+    with studio(home, port), opened(browser, port) as (page, _):
+        page.wait_for_timeout(20_000)  # somebody reads the page: the libraries are imported meanwhile
+        began = time.perf_counter()
+        page.get_by_role("button", name="Try it here, in minutes").click()
+        page.locator('#loss svg .mark-line path[d^="M"]').first.wait_for(state="attached")
+        point = time.perf_counter() - began
+        page.get_by_role("button", name="Stop", exact=True).first.click()
+        page.get_by_role("button", name=text("ui.train.ending.keep"), exact=True).click()
+        page.locator("#status").get_by_text(text("state.stopped")).first.wait_for()
+        page.get_by_role("tab", name="Compare").click()
+        page.locator("#prompt textarea").fill("How do I boil an egg?")
+        page.get_by_role("button", name="Compare", exact=True).click()
+        page.locator("#proof .good").wait_for()
+        tokens = []
+        for percent in (60, 120, 80):
+            tokens.append(page.evaluate(STRENGTH, percent))
+            page.locator("#proof .good").wait_for()
+        return point, tokens
 
 
 def main() -> None:
     """Measure, and print a table."""
+    from studio.model import builtin
+
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    studio, empty = [], []
-    with tempfile.TemporaryDirectory() as home:
-        for _ in range(pairs + 1):  # the first pair warms the disk's cache
-            port = free_port()
-            studio.append(seconds_to_answer([sys.executable, "app.py", "--port", str(port)], port, home))
-            port = free_port()
-            empty.append(seconds_to_answer([sys.executable, "-c", EMPTY.format(port=port)], port, home))
-        with sync_playwright() as playwright:
-            program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-            browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            usable = [seconds_to_use(browser, home) for _ in range(pairs)]
-            browser.close()
-    ratios = [ours / theirs for ours, theirs in zip(studio[1:], empty[1:], strict=True)]
-    print("              min  median    max")
-    found = {"studio, s": studio[1:], "empty app, s": empty[1:], "ratio": ratios, "usable, s": usable}
+    found: dict[str, list[float]] = {}
+
+    def note(line: str, unit: str, *values: float) -> None:
+        found.setdefault(f"{line}, {unit}", []).extend(values)
+
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        program = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for number in range(pairs + 1):  # the first pair warms the disk's cache
+            ours, usable = seconds_to_start(browser, home)
+            with empty(home, free_port()) as theirs:
+                pass
+            if number:
+                note("server answers", "times the empty app", ours / theirs)
+                note("server answers", "s", ours)
+                note("from its start until Start can be pressed", "s", usable)
+        port, other = free_port(), free_port()
+        with studio(home, port), empty(home, other):
+            for number in range(pairs + 1):
+                with opened(browser, port) as (page, ours):
+                    page.wait_for_timeout(1000)
+                    tabs = seconds_of_tabs(page)
+                with opened(browser, other) as (_, theirs):
+                    pass
+                if number:
+                    note("page can be used", "times the empty app", ours / theirs)
+                    note("page can be used", "s", ours)
+                    note("empty app can be used", "s", theirs)
+                    note("tab is drawn", "s", *tabs)
+            for _ in range(pairs):
+                with opened(browser, port, slow=True) as (_, ours):
+                    pass
+                with opened(browser, other, slow=True) as (_, theirs):
+                    pass
+                note("page can be used on a slow link", "times the empty app", ours / theirs)
+                note("page can be used on a slow link", "s", ours)
+        if builtin.is_here():
+            with tempfile.TemporaryDirectory() as fresh:
+                point, tokens = seconds_of_first_use(browser, fresh)
+            note("from Start to the first point", "s", point)
+            note("from a changed strength to the first token", "s", *tokens)
+        browser.close()
+    print(f"{'':58} {'min':>6} {'median':>7} {'max':>6}")
     for name, values in found.items():
-        print(f"{name:12} {min(values):5.2f} {statistics.median(values):7.2f} {max(values):6.2f}")
+        print(f"{name:58} {min(values):6.2f} {statistics.median(values):7.2f} {max(values):6.2f}")
 
 
 if __name__ == "__main__":

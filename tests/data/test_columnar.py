@@ -11,6 +11,8 @@ from studio.data import source
 from studio.data.readers.base import RepairedRow
 from studio.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("warm_reader")
+
 
 @pytest.fixture(params=["a.parquet", "a.arrow"])
 def read(request, tmp_path):

@@ -10,6 +10,8 @@ from studio.data import tokens
 from studio.data.conversation import RowProblem, Turn
 from studio.data.prompt import ChatRenderer
 
+pytestmark = pytest.mark.usefixtures("warm_reader")
+
 KNOWN = (
     *("cohere", "deepseek_r1_distill", "deepseekv3", "gemma", "gemma3", "gptoss", "lfm2", "llama3", "llama3_2"),
     *("llava_next", "nemotron_3_nano", "phi3", "phi3_5", "qwen2_5", "qwen3", "qwen3_5_nothink", "qwen3_5_think"),

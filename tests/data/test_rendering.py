@@ -16,6 +16,8 @@ from studio.data.prompt import ChatRenderer, PlainRenderer, TextRenderer
 from studio.errors import DataError, ModelError, PromptError
 from studio.model.template import ChatTemplate
 
+pytestmark = pytest.mark.usefixtures("warm_reader")
+
 PHI3 = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"

@@ -13,6 +13,8 @@ from studio.data import source
 from studio.data.readers.base import MAX_IN_MEMORY_BYTES, BadRow
 from studio.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("warm_reader")
+
 
 @pytest.fixture
 def write(tmp_path):

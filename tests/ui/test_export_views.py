@@ -1,7 +1,10 @@
 """What the Export tab says of an export, in both languages, whatever it is called."""
 
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from studio.errors import ExportError
@@ -12,7 +15,9 @@ from studio.model.hardware import Choice
 from studio.ui import export_views as views
 from studio.ui import exporting
 from studio.ui.exporting import Going
-from studio.ui.tabs import export_shown
+from studio.ui.tabs import card_comparisons, export, export_shown
+from studio.ui.tabs.card_comparisons import CardComparisons
+from studio.ui.words import Words
 
 
 def made(kind="adapter", equal=8, is_outdated=False, checked=True, files=(("a<b>.bin", 2_000_000),)):
@@ -50,6 +55,24 @@ def test_a_look_sees_that_the_export_on_the_screen_is_being_checked(finished_run
     assert look("adapter", "verifying").is_checking
     assert look("adapter", "verifying").but_progress != look("adapter", "saving").but_progress
     assert not look("merged", "verifying").is_checking
+
+
+def test_an_answer_that_comes_late_undoes_no_choice(finished_run, monkeypatch):
+    """What is chosen on the page meanwhile stays: it is sent back only where it has to change."""
+    with gr.Blocks():
+        tab, card = export.build(Words("en")), CardComparisons(Words("en"))
+    shown = partial(export_shown.show, tab, finished_run.id, "merged", "auto", "en")
+    assert "value" not in shown()[tab.kind]
+    assert shown(chosen="another")[tab.run]["value"] == finished_run.id
+    assert "value" not in shown(chosen=finished_run.id)[tab.run]
+
+    saved = [SimpleNamespace(id=id, comparison=SimpleNamespace(request=id)) for id in ("one", "two")]
+    monkeypatch.setattr(card_comparisons, "_offered", lambda run_id: (saved, ("one",)))
+    monkeypatch.setattr(views, "comparison", lambda request, language: request)
+    assert card.render("run", "adapter", None, [])[card.chosen]["value"] == ["one"]
+    for ticked in ([], ["two"]):
+        assert "value" not in card.render("run", "merged", "run", ticked)[card.chosen]
+    assert card.render("run", "merged", "run", ["two", "gone"])[card.chosen]["value"] == ["two"]
 
 
 @pytest.mark.parametrize(

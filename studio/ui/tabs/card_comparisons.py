@@ -41,15 +41,19 @@ class CardComparisons:
         """The run whose comparisons are offered."""
 
     def render(self, run_id: str | None, kind: str, of_run: str | None, chosen: list[str]) -> dict[Any, Any]:
-        """Return what offers a run's comparisons; what was ticked stays ticked, until there is another run."""
+        """Return what offers a run's comparisons; what was ticked stays ticked, until there is another run.
+
+        The ticks are sent only where they change: what is ticked while this is made stays.
+        """
         saved, default = _offered(run_id)
         ids = [one.id for one in saved]
-        value = list(default) if run_id != of_run else [id for id in chosen or () if id in ids]
+        kept = [id for id in chosen or () if id in ids]
+        ticked = {"value": list(default)} if run_id != of_run else {"value": kept} if kept != (chosen or []) else {}
         choices = [(export_views.comparison(one.comparison.request, self.language), one.id) for one in saved]
         is_visible = bool(saved) and kind in KINDS and kind not in _WITHOUT_CARD
         return {
             self.part: gr.update(visible=is_visible),
-            self.chosen: gr.update(choices=choices, value=value),
+            self.chosen: gr.update(choices=choices, **ticked),
             self.of_run: run_id,
         }
 

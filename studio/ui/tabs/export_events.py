@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from studio.ui import clock, exporting, launch
 from studio.ui.failures import shown
 from studio.ui.following import Following
 from studio.ui.frame import Frame
+from studio.ui.page import view
 from studio.ui.runs_views import Shown, size
 from studio.ui.tabs import export_shown
 from studio.ui.tabs.export import ExportTab
@@ -37,25 +39,23 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
 
     @shown(language)
     def look(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
-        return show(tab, choose(run_id), kind, wanted, language)
-
-    @shown(language)
-    def arrive(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
-        return {**show(tab, choose(run_id), kind, wanted, language), tab.timer: gr.Timer(active=True)}
+        """Show what is chosen, when the tab is opened and at each choice: of all these, the last one counts."""
+        return {**show(tab, choose(run_id), kind, wanted, language, run_id), tab.timer: gr.Timer(active=True)}
 
     def watch(event: gr.SelectData) -> Any:
         """Look at the exports only while the tab is on the screen."""
         return gr.Timer(active=event.value == text("ui.tabs.export", language))
 
-    def find_news(request: gr.Request, before: Seen | None, run_id: str | None, kind: Kind) -> Seen | None:
-        now = seen(run_id, kind)
-        return None if now == before else now
+    def find_news(request: gr.Request, before: Seen | None, run_id: str | None, kind: Kind) -> int | None:
+        """Say that there is news, each time anew: an answer that began before it may have put its place back."""
+        return time.time_ns() if seen(run_id, kind) != before else None
 
+    @view(tab.seen)  # who has chosen something else meanwhile sees that
     def show_news(before: Seen | None, run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         now = seen(run_id, kind)
         if before and now.but_progress == before.but_progress:
             return export_shown.progress(tab, now, language)
-        return show(tab, choose(run_id), kind, wanted, language)
+        return show(tab, choose(run_id), kind, wanted, language, run_id)
 
     @shown(language)
     def make(
@@ -77,18 +77,18 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
             comparisons=tuple(compared or ()) if of == run.id else None,
         )
         exporting.start(request)
-        return show(tab, run.id, kind, wanted, language)
+        return show(tab, run.id, kind, wanted, language, run.id)
 
     @shown(language)
     def check(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         run = chosen(run_id)
         exporting.start(ExportRequest(run.id, kind, verify=True, write=False))
-        return show(tab, run.id, kind, wanted, language)
+        return show(tab, run.id, kind, wanted, language, run.id)
 
     @shown(language)
     def stop(run_id: str | None, kind: Kind, wanted: str) -> dict[Any, Any]:
         exporting.stop(chosen(run_id).id)
-        return show(tab, run_id, kind, wanted, language)
+        return show(tab, run_id, kind, wanted, language, run_id)
 
     @shown(language)
     def push(
@@ -107,7 +107,7 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         exporting.push(
             chosen(run_id).id, made, hub_push.resolve_target(kind, repository or "", public=bool(public), token=given)
         )
-        return {**show(tab, run_id, kind, wanted, language), tab.push.token: ""}
+        return {**show(tab, run_id, kind, wanted, language, run_id), tab.push.token: ""}
 
     @shown(language)
     def say_packing(run_id: str | None, kind: Kind) -> dict[Any, Any]:
@@ -126,7 +126,7 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         }
 
     at_once = {**QUIET, "concurrency_limit": None}
-    item.select(arrive, asked, tab.shown, **at_once)
+    item.select(look, asked, tab.shown, **at_once)
     tabs.select(watch, None, tab.timer, trigger_mode="multiple", **QUIET)
     choices = [tab.run.input, tab.kind.input, tab.precision.input]
     gr.on(choices, look, asked, tab.shown, trigger_mode="always_last", **at_once)

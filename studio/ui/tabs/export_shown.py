@@ -72,18 +72,25 @@ def progress(tab: ExportTab, now: Seen, language: str) -> dict[Any, Any]:
     return {tab.seen: now, tab.progress: page.progress(now.going, now.kind, names, language)}
 
 
-def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: str) -> dict[Any, Any]:
-    """Return what shows a run and a kind; `wanted` is the number format that is asked for."""
+def show(
+    tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: str, chosen: str | None = None
+) -> dict[Any, Any]:
+    """Return what shows a run and a kind; `wanted` is the number format that is asked for.
+
+    The kind is the browser's, and so is the run where `chosen` is the one that it has: neither is sent back to it, so
+    that an answer that comes late undoes no choice.
+    """
     now = seen(run_id, kind)
     wanted = wanted if wanted in FORMATS.get(kind, DTYPES) else DTYPES[0]
     offered = [(views.run_choice(run.id, status, language), run.id) for run in exportable() if (status := _status(run))]
     run = Run(runs.folder() / run_id) if run_id in now.ids else None
     there = exports.list_exports(run) if run else []
     made = next((each for each in there if each.kind == kind), None)
+    value = run.id if run else None
     updates = {
-        tab.run: gr.update(choices=offered, value=run.id if run else None),
+        tab.run: gr.update(choices=offered, **({} if value == chosen else {"value": value})),
         tab.facts: _facts(run, language) if run else page.empty(language),
-        tab.kind: gr.update(choices=page.choices(there, language), value=kind),
+        tab.kind: gr.update(choices=page.choices(there, language)),
         tab.title: f'<h2 class="heading">{page.title(kind, language)}</h2>',
         tab.precision: gr.update(choices=page.number_formats(kind, language), value=wanted, visible=kind in FORMATS),
         tab.strength: gr.update(visible=kind != "script"),
