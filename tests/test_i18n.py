@@ -189,3 +189,10 @@ def test_no_english_text_has_a_number_before_a_plural_alone():
     nouns += "|losses|processes|frames|answers|pairs|prompts|judgements|readings"
     alone = re.compile(rf"\{{(?!name|id)\w+\}} (\w+ )?({nouns})\b")
     assert [key for key, words in catalogue("en").items() if alone.search(words) and "step {step}" not in words] == []
+
+
+def test_a_run_has_one_name_in_korean():
+    places = [ROOT / "studio" / "locales" / "ko.json", *(ROOT / "studio" / "docs" / "ko").glob("*.md")]
+
+    assert len(places) > 5
+    assert [place.name for place in places if re.search("(학습|실행) ?기록", place.read_text(encoding="utf-8"))] == []

@@ -47,6 +47,15 @@ TICK = 2.0
 """Seconds between two looks at the followed run."""
 
 _TO_TOP = "() => { scrollTo(0, 0); return []; }"
+_TO_UPLOAD = """() => {
+  let turns = 0;
+  const look = setInterval(() => {
+    const card = document.querySelector('#upload')?.closest('.card');
+    if (card || ++turns > 50) clearInterval(look);
+    if (card?.getBoundingClientRect().top > innerHeight / 2) card.scrollIntoView();
+  }, 100);
+}"""
+"""On a phone, where a file is dropped stands under the row; it is drawn once the source is read."""
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 
@@ -87,8 +96,9 @@ def _build_page(words: Words) -> gr.HTML:
             exports = export_tab.build(words)
             endpoint = ServingCard(words)
     help_pages.build(words)
+    refused = html.escape(text("ui.refused", frame.language, name="{name}", kinds="{kinds}"))
     places = html.escape(json.dumps(frame.form.places))
-    gr.HTML(f'<i data-places="{places}"></i>', elem_id="places", visible="hidden")
+    gr.HTML(f'<i data-places="{places}" data-refused="{refused}"></i>', elem_id="places", visible="hidden")
     export_events.connect(exports, frame, export_item, tabs)
     endpoint.connect(exports.run, export_item)
     views_tab.style.connect_strength(exports.strength)
@@ -224,7 +234,9 @@ def _connect(
     ]
     read_data, own = data_events.connect(data_tab, frame, train_tab.recipe.preset)
     first.start.click(start_quickstart, train_tab.looks, [*run_outputs, tabs], **_QUIET)
-    read_data(first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET))
+    own_chosen = first.own.click(choose_own, None, [tabs, data_tab.source.kind, first.card], **_QUIET)
+    own_chosen.then(None, None, None, js=_TO_UPLOAD)
+    read_data(own_chosen)
     train.connect(train_tab, frame, show_run, run_outputs)
     timer = gr.Timer(TICK)
     of_others = comparing.connect(views_tab, frame, compare_item)

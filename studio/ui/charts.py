@@ -14,6 +14,8 @@ MOST_POINTS = 500
 """Points of one series that are sent to the page."""
 DIGITS = 5
 """Significant digits of a value; more cannot be seen, and cost bytes at every tick."""
+DASHES = 50
+"""The dash of a single value is one of so many parts of the axis long."""
 MOST_SMOOTHING = 0.99
 STEP, VALUE, SERIES = "step", "value", "series"
 RAW = "_raw"
@@ -46,7 +48,9 @@ def frame(
     base 10, without those that have none.
 
     The axis reaches from 0 to the step `until`, by points without a value. Its limits (`x_lim`) would do that too, but
-    at each change the browser builds the chart anew, and one that is built twice at once shows no news any more.
+    at each change the browser builds the chart anew, and one that is built twice at once shows no news any more. Such
+    a point breaks the line at its place, so the ones at the end come last: before a value of the same step, they
+    would cut that off. A line of one point is not seen, so one value is drawn as a dash that ends at its step.
     """
     columns: dict[str, list[numpy.ndarray]] = {STEP: [], VALUE: [], SERIES: []}
 
@@ -55,16 +59,21 @@ def frame(
         columns[VALUE].append(values)
         columns[SERIES].append(numpy.full(len(steps), name, dtype=object))
 
-    for name in [name + RAW for name in series] + list(series):
-        add(name, numpy.array([0, until]), numpy.full(2, numpy.nan))
+    names = [name + RAW for name in series] + list(series)
+    for name in names:
+        add(name, numpy.zeros(1), numpy.full(1, numpy.nan))
     for curve in curves:
         steps, values = _finite(curve.steps, curve.values)
         if smoothing > 0 and len(values) > 2:
             add(curve.series + RAW, *_drawn(steps, values, log, most))
             values = smoothed(values, smoothing)
+        if len(values) == 1:
+            steps, values = steps[0] - numpy.array([min(max(1, until // DASHES), steps[0]), 0]), values.repeat(2)
         add(curve.series, *_drawn(steps, values, log, most))
     if not any(numpy.isfinite(values).any() for values in columns[VALUE]):
-        add(series[0], numpy.zeros(1), numpy.zeros(1))  # a line of one point is not seen, and Vega has its extent
+        add(series[0], numpy.zeros(1), numpy.zeros(1))  # not seen, and Vega has its extent
+    for name in names:
+        add(name, numpy.full(1, until), numpy.full(1, numpy.nan))
     joined = {name: numpy.concatenate(parts) for name, parts in columns.items()}
     if (joined[STEP] == joined[STEP].round()).all():  # ".0" costs bytes at every point
         joined[STEP] = joined[STEP].astype("int64")

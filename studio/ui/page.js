@@ -47,6 +47,11 @@ const labelAxes = () => {
     Object.assign(label.dataset, {given, words});
     label.textContent = words;
   }
+  for (const axis of document.querySelectorAll('[aria-label^="X-axis"]')) {  // its last label ends at the last step
+    const [last, before] = [...axis.querySelectorAll('.role-axis-label text')].reverse();
+    const end = last?.getBoundingClientRect();
+    if (end?.width && before?.getBoundingClientRect().right + 4 > end.left) before.textContent = '';
+  }
   for (const legend of document.querySelectorAll('[data-axis]')) {
     const title = legend.closest('.card').querySelector('[aria-label^="Y-axis"] .role-axis-title text');
     if (title && title.textContent !== legend.dataset.axis) title.textContent = legend.dataset.axis;
@@ -160,6 +165,12 @@ const mark = () => {
     if (place.textContent !== why) place.textContent = why;
   });
 };
+// A file of a kind that a control does not take is refused by Gradio, in English.
+const translate = () => document.querySelectorAll('.toast-message-text').forEach(message => {
+  const [, name, kinds] = /^Invalid file type: (.*)\. Only (.*) allowed\.$/s.exec(message.textContent) ?? [];
+  const words = document.querySelector('#places i').dataset.refused;
+  if (name) message.textContent = words.replace('{name}', () => name).replace('{kinds}', () => kinds.replaceAll(',', ', '));
+});
 let messages;  // the page ends above them
 const room = new ResizeObserver(([{target}]) => {
   document.documentElement.style.setProperty('--messages', `${Math.ceil(target.getBoundingClientRect().height)}px`);
@@ -177,6 +188,7 @@ new MutationObserver(() => {
     labelAxes();
     roveTabs();
     mark();
+    translate();
     makeRoom();
   }, 100);
 }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['aria-selected']});

@@ -17,7 +17,7 @@ from studio.evaluate.metrics import Sample
 from studio.evaluate.vote_pairs import VotePair, VotePairs
 from studio.i18n import text
 from studio.ui import ballot_views, vote_state
-from studio.ui.tabs import ballot
+from studio.ui.tabs import ballot, sheet
 from studio.ui.vote_state import VoteState
 from studio.ui.words import Words
 
@@ -86,6 +86,14 @@ def test_whoever_has_no_name_yet_sees_how_many_have_voted_and_is_asked_for_one(s
     assert text("ui.vote.ready") in shown[tab.pair]
     assert text("ui.vote.turnout", votes=1, voters=1) in shown[tab.progress]
     assert text("ui.vote.empty") in ballot.render(tab, VoteState(), "en")[tab.pair]
+
+
+def test_a_reading_sheet_without_answers_says_where_they_come_from():
+    with gr.Blocks():
+        tab = sheet.build(Words("en"))
+
+    assert text("ui.sheet.empty") in tab.answer.value
+    assert text("ui.sheet.empty") in sheet.render(tab, None, None, "Ann", True, "en")[tab.answer]
 
 
 def test_three_answers_are_voted_on_where_the_meter_has_them(session, tab, monkeypatch):

@@ -96,3 +96,22 @@ def test_the_axis_reaches_as_far_as_it_is_told_without_a_point_there():
 
     assert frame["step"].max() == 400
     assert list(frame.dropna()["step"]) == [1, 2]
+
+
+def test_no_point_without_a_value_cuts_off_the_last_step():
+    frame = charts.frame([Series("train", [1, 2, 3], [3.0, 2.0, 1.0])], ["train", "validation"], until=3)
+
+    drawn = frame[frame["series"] == "train"].sort_values("step", kind="stable")  # as Vega connects them
+    assert list(drawn["value"].iloc[1:-1]) == [3.0, 2.0, 1.0]
+    assert drawn["value"].iloc[[0, -1]].isna().all()
+
+
+def test_a_single_value_is_a_dash_that_ends_at_its_step():
+    series = [Series("train", [1, 2], [3.0, 2.0]), Series("validation", [200], [2.5])]
+    frame = charts.frame(series, ["train", "validation"], until=400).dropna()
+
+    dash = frame[frame["series"] == "validation"]
+    assert list(dash["step"]) == [192, 200]
+    assert list(dash["value"]) == [2.5, 2.5]
+    early = charts.frame([Series("train", [1], [3.0])], ["train"], until=400).dropna()
+    assert list(early["step"]) == [0, 1]

@@ -105,6 +105,14 @@ def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
     assert len(kept) == 17
     assert kept[0] == {"question": "What is <b>0</b>?", "answer": "Aye, 0 it be."}
     expect(page.locator("#written")).to_contain_text("17")
+
+    # A kind of file that is not taken is named in the page's language
+    junk = bad_file.with_name("junk.bin")
+    junk.write_bytes(bytes(range(256)))
+    page.locator("#upload button[aria-label]").first.click()
+    page.locator("#upload input[type=file]").set_input_files(junk)
+    expect(page.locator(".toast-message-text")).to_contain_text("‘junk.bin’ 파일은 읽지 않았어요.")
+    expect(page.locator(".toast-message-text")).to_contain_text(".csv, .tsv")
     assert page.errors == []
 
 

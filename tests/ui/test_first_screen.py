@@ -62,9 +62,16 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     shape = page.locator("#hero-presets").bounding_box()
     assert shape["width"] <= 320
     assert shape["height"] == page.locator("#hero-ways button").first.bounding_box()["height"] == 42
+    page.locator(ways[1]).click()  # where a file is dropped comes into view, and what has led there goes
+    expect(page.locator("#hero")).to_have_count(0)
+    page.wait_for_function("() => document.querySelector('#upload')?.getBoundingClientRect().bottom < innerHeight")
+    page.goto(page_url)
+    expect(page.locator("#hero")).to_be_visible()
     tab(page, "train", language)
     start = page.get_by_role("button", name=text("ui.train.start", language), exact=True)
     expect(start).to_be_visible()
+    expect(page.locator("#hero")).to_be_hidden()  # on other tabs it stands above what they are for
+    assert hidden_below(page, "#preset input:checked + span") == []
     opened = page.locator("#tabs [role=tab][aria-selected=true]:visible")
     page.keyboard.press("ArrowRight")
     expect(opened.first).to_have_text(text("ui.tabs.compare", language))
@@ -78,6 +85,7 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
             break
     expect(start).to_be_focused()
     expect(page.locator("#progress")).to_have_count(0)  # nothing is shown of a run that is not there
+    tab(page, "data", language)
     page.locator("#hero-presets input").click()
     page.get_by_role("option", name=text("presets.chat", language)).click()
     expect(page.locator("#preset input[value=chat]")).to_be_checked()
@@ -163,6 +171,8 @@ def data_and_train_are_in_view(page: Page, language: str, is_phone: bool) -> Non
     tab(page, "train", language)
     expect(page.locator("#loss svg, #loss canvas").first).to_be_visible()
     expect(page.locator("#strip-answers div.two")).to_be_visible()
+    expect(page.locator("#notify")).to_be_hidden()  # of a run that is over
+    expect(page.locator("#curve-kind input[value=margin]")).to_be_hidden()  # of a training on answers
     shown = ["#status", button("ui.train.continue", language)]
     shown += [] if is_phone else ["#loss", "#strip-answers div.one", "#strip-answers div.two"]
     assert hidden_below(page, *shown) == []
@@ -189,3 +199,9 @@ def no_tab_is_long(page: Page, language: str) -> None:
         page.wait_for_timeout(1500)
         assert screens(page) <= 3, name
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    tab(page, "runs", language)
+    page.locator("#runs-table .row-link").first.click()
+    expect(page.locator("#run-loss svg, #run-loss canvas").first).to_be_visible()
+    page.wait_for_timeout(1500)
+    assert screens(page) <= 3
+    page.locator("#runs-back").click()

@@ -115,9 +115,11 @@ def render(card: Curves, following: Following, look: Look, language: str) -> dic
     curves = curve_views.series(curve, look.kind)
     title = text(f"ui.curves.y.{look.kind}_log" if look.log else f"ui.curves.y.{look.kind}", language)
     legend = curve_views.legend(curves, language, look.smoothing)
+    margins = int(bool(len(curve_views.series(curve, curve_views.MARGIN)[0].steps)))
+    data = f'data-axis="{html.escape(title)}" data-log="{int(look.log)}" data-margins="{margins}"'
     return {
         card.chart: curve_views.frame(curves, look.smoothing, look.log, following.total),
-        card.legend: f'<div data-axis="{html.escape(title)}" data-log="{int(look.log)}">{legend}</div>',
+        card.legend: f"<div {data}>{legend}</div>",
         card.style: style_views.points(curve.styles, curve.best_step, language),
         card.sentence: sentence(following, language),
     }

@@ -226,19 +226,16 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
                 words.heading("ui.curves.kinds.loss")
                 chart = _chart(words, "run-loss", curve_views.frame([]), curve_views.COLOURS)
                 parts["loss"] = gr.HTML(elem_id="run-sentence")
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.runs.results")
+            with gr.Column(elem_classes="card"), words.fold("ui.runs.results"):
                 parts["results"] = gr.HTML(elem_id="run-results")
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.runs.settings")
+            with gr.Column(elem_classes="card"), words.fold("ui.runs.settings"):
                 parts["settings"] = gr.HTML(elem_id="run-settings")
             with words.make(gr.Accordion, label="ui.runs.choices", open=False, elem_classes="card"):
                 parts["choices"] = gr.HTML(elem_id="run-choices")
             with words.make(gr.Accordion, label="ui.log.title", open=False, elem_classes="card"):
                 parts["log"] = gr.HTML(elem_id="run-log")
         with gr.Column(scale=4, min_width=300):
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.runs.label")
+            with gr.Column(elem_classes="card"), words.fold("ui.runs.label"):
                 name = words.make(
                     gr.Textbox, label="ui.runs.name", info="ui.runs.name_help", max_lines=1, elem_id="run-name"
                 )
@@ -247,11 +244,9 @@ def _page(words: Words, parts: dict[str, gr.HTML]) -> Page:
                 published = words.make(
                     gr.Checkbox, label="ui.runs.publish", info="ui.runs.publish_help", elem_id="run-published"
                 )
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.runs.rests_on")
+            with gr.Column(elem_classes="card"), words.fold("ui.runs.rests_on"):
                 parts["rests"] = gr.HTML(elem_id="run-rests")
-            with gr.Column(elem_classes="card"):
-                words.heading("ui.runs.disk")
+            with gr.Column(elem_classes="card"), words.fold("ui.runs.disk"):
                 parts["disk"] = gr.HTML(elem_id="run-disk")
                 parts["spare"] = gr.HTML(elem_id="run-spare")
                 clean = words.make(gr.Button, text="ui.runs.clean", size="sm", elem_id="run-clean")

@@ -73,7 +73,7 @@ def build(words: Words) -> ScoreTab:
                 min_width=220,
                 elem_id="score-limit",
             )
-            go = words.make(gr.Button, text="ui.score.go", variant="primary", min_width=160, scale=1, elem_id="measure")
+            go = words.make(gr.Button, text="ui.score.go", min_width=160, scale=1, elem_id="measure")
             stop = words.make(
                 gr.Button, text="ui.score.stop", interactive=False, min_width=90, scale=0, elem_id="measure-stop"
             )

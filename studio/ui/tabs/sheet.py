@@ -67,7 +67,7 @@ def build(words: Words) -> SheetTab:
             export = words.make(gr.Button, text="ui.sheet.export", interactive=False, scale=1, min_width=150)
         progress = gr.HTML(elem_id="sheet-progress")
     with gr.Column(elem_classes="card"):
-        answer = words.make(gr.HTML, text="ui.vote.empty", frame='<p class="empty">{}</p>', elem_id="sheet-answer")
+        answer = words.make(gr.HTML, text="ui.sheet.empty", frame='<p class="empty">{}</p>', elem_id="sheet-answer")
         with gr.Row():
             natural, wrong = (
                 words.make(
@@ -100,7 +100,7 @@ def render(
         waiting = [(each, side) for each in pairs for side in ("before", "after") if (each, side) not in read]
         done = 2 * len(pairs) - len(waiting)
         item = min(waiting, key=lambda one: digest("read", name, *one), default=None)
-    words = views.empty("ui.vote.ready" if pairs else "ui.vote.empty", language)
+    words = views.empty("ui.vote.ready" if pairs else "ui.sheet.empty", language)
     if item:
         words = views.answer(pairs[item[0]].prompt, getattr(pairs[item[0]], item[1]))
     elif begun:
