@@ -5,13 +5,13 @@ import sys
 import typer
 from rich.markup import escape
 
-from studio.cli import compare, export, mixing, models, preferences, review, runs, style, sweep, training
+from studio.cli import compare, export, models, review, runs, style, sweep, training
 from studio.cli.console import LANGUAGE, err, print_messages, text
 from studio.errors import StudioError
 from studio.model import hardware
 
 app = typer.Typer(help=text("cli.help"), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for commands in (training.app, preferences.app, compare.app, style.app, mixing.app, export.app, models.machine):
+for commands in (training.app, compare.app, style.app, export.app, models.machine):
     app.add_typer(commands)
 app.add_typer(review.app, name="data")
 app.add_typer(models.app, name="model")
