@@ -8,12 +8,15 @@ from studio.model import hardware
 
 hardware.prepare_process()  # before anything imports torch
 
-from studio import gpu, presets  # noqa: E402
+from studio import gpu, gpu_slices, presets  # noqa: E402
 from studio.errors import StudioError  # noqa: E402
 from studio.files import home  # noqa: E402
 from studio.runs import trash  # noqa: E402
 from studio.ui import app, guest, hosts, launch, logins  # noqa: E402
 from studio.ui.access import Door, space  # noqa: E402
+
+if hardware.is_lent():
+    gpu_slices.borrow()  # `spaces` has to come before torch, and to know its functions before the page is launched
 
 
 def main() -> None:

@@ -67,6 +67,10 @@ class AccessError(StudioError):
     """A page that others reach is not set up safely, or a request is not permitted."""
 
 
+class ServeError(StudioError):
+    """The endpoint cannot be started, or refuses a request."""
+
+
 class ExportError(StudioError):
     """A run's result cannot be exported, or was changed."""
 

@@ -5,6 +5,7 @@ jobs (comparing) run at once when nothing trains, and between two micro-batches 
 """
 
 import contextlib
+import contextvars
 import functools
 import logging
 import queue
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio import locks, runs
+from studio import gpu_slices, locks, runs
 from studio.compare.columns import CompareRequest, EvaluationRequest, MixRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
@@ -25,7 +26,7 @@ from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
 from studio.i18n import message
 from studio.job import Job, as_studio_error, log_to
-from studio.model import device_loss, estimate, libraries, processes
+from studio.model import device_loss, estimate, libraries, load, processes
 from studio.model.adapter import ModelHost
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
@@ -42,6 +43,8 @@ class _QueuedRun:
     resumed: bool = False
     token: str | None = field(default=None, repr=False)
     """For downloading the model; stored nowhere else."""
+    context: contextvars.Context = field(default_factory=contextvars.copy_context, repr=False)
+    """That of the request which started it."""
 
 
 class GpuThread:
@@ -55,6 +58,7 @@ class GpuThread:
         self._work = threading.Semaphore(0)
         self._current: Run | None = None  # the run that has left the queue; it may wait for the device
         self._training: Run | None = None  # the same run, once it has the device
+        self._is_occupied = False  # by a run or an exclusive job that has left the queue
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
         self._thread.start()
@@ -76,20 +80,24 @@ class GpuThread:
     def resume_run(
         self, run_id: str, settings: Mapping[str, Any] | None = None, *, wait: bool = False, token: str | None = None
     ) -> Run:
-        """Resume a run from its newest checkpoint, or from its start while it has none."""
+        """Resume a run from its newest checkpoint, or from its start while it has none; a remote one as a job."""
+        from studio.remote import follow, record
         from studio.runs import checkpoints
         from studio.train import resume, run_training
 
         run = runs.find(run_id)
-        with self._starting_run(wait) as devices:
-            if run.status().state.alive:
+        if record.load(run):
+            return follow.resume(run, settings or {}, token)
+        handed_over = gpu_slices.is_handed_over(run)
+        with self._starting_run(wait or handed_over) as devices:
+            if run.status().state.alive and not handed_over:
                 raise _busy(run)
             changes = resume.checked_changes(run, settings or {})
             if run.status().state is State.FINISHED:
                 resume.require_longer(run, changes)
             if checkpoints.all_of(run.path) or run.status().state is State.FINISHED:
                 checkpoints.newest_complete(run.path)
-            writer = RunWriter.take_over(run, devices)
+            writer = RunWriter.take_over(run, devices, keep_request=handed_over)
             run_training.record_changes(writer, changes)
             self._queue.append(_QueuedRun(writer, True, token))
         self._work.release()
@@ -141,6 +149,16 @@ class GpuThread:
             self._interactive.put(job)
         self._work.release()
         return job
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a run or an exclusive job has the device, or waits for it."""
+        return bool(self._queue) or self._is_occupied
+
+    @property
+    def has_interactive(self) -> bool:
+        """Whether interactive jobs wait for the one that the thread works on."""
+        return not self._interactive.empty()
 
     def export(self, request: ExportRequest) -> Job:
         """Queue an export of a run; its updates are `ExportProgress`."""
@@ -239,6 +257,7 @@ class GpuThread:
             with self._starting:
                 if self._closing.is_set() or not self._queue:
                     continue
+                self._is_occupied = True  # before it leaves the queue, so that `is_taken` misses none
                 first = self._queue.pop(0)
                 # from here on, so that `close` pauses it
                 self._current = first.run if isinstance(first, _QueuedRun) else None
@@ -253,6 +272,7 @@ class GpuThread:
                     first.refuse(as_studio_error(error))
             finally:
                 self._current = self._training = None
+                self._is_occupied = False
         self._poll_requests()
         for job in [waiting for waiting in self._queue if isinstance(waiting, Job)]:
             job.refuse(DeviceError("device.closing"))
@@ -284,12 +304,15 @@ class GpuThread:
         return self._closing.is_set() or (self._current is not None and self._current.requested() is not None)
 
     def _train(self, waiting: _QueuedRun) -> None:
-        from studio.model.hardware import release_memory
+        from studio.model.hardware import is_lent, release_memory
         from studio.style.training_meter import open_meter
         from studio.train import distributed, heartbeat
         from studio.train.run_training import train
 
         run = waiting.run
+        if is_lent():
+            gpu_slices.train(run, waiting.context, waiting.token, self._run_interactive)
+            return
         if device_loss.is_lost():  # while it was queued
             run.note(message("log.device_lost"), "warning")
             run.enter(State.PAUSED)
@@ -297,7 +320,8 @@ class GpuThread:
         failure: StudioError | None = None
         with log_to(run.log), estimate.device_in_use:
             try:
-                libraries.require()
+                with load.examined_meanwhile(run.config().model):
+                    libraries.require()
                 with (
                     heartbeat.writing(run),
                     self._device_lock(run.requested, lambda: run.enter_phase("waiting")),

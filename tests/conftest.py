@@ -32,7 +32,7 @@ WITH_BROWSER = pytest.StashKey[set[Path]]()
 """The files that have a test in a browser."""
 SHARED_BROWSER = pytest.StashKey["SharedBrowser"]()
 
-DEAR = ("ui", "faults", "tests", "export", "train", "compare", "evaluate", "style", "generation", "attacks")
+DEAR = ("ui", "remote", "faults", "tests", "export", "train", "compare", "evaluate", "style", "generation", "attacks")
 """Folders whose files take longest: begun first, so that no process is left with one when the others are done."""
 
 

@@ -17,6 +17,7 @@ from unittest import mock
 from urllib.parse import unquote, urlsplit
 
 import hub_uploads
+import job_runner
 
 PART = 16384
 """Bytes that are sent at a time."""
@@ -36,7 +37,12 @@ class Repository:
     config: dict[str, Any] | None = None
     """What the Hub tells of config.json; read from the file if not given."""
 
-    def files(self) -> dict[str, bytes]:
+    history: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """The files of earlier commits, by commit."""
+
+    def files(self, revision: str = "main") -> dict[str, bytes]:
+        if revision in self.history:
+            return self.history[revision]
         return {
             path.relative_to(self.folder).as_posix(): path.read_bytes()
             for path in sorted(self.folder.rglob("*"))
@@ -99,6 +105,11 @@ class HubStandIn:
         """How many more uploads of a large file lose their connection in the middle."""
         self.arriving: threading.Event | None = None
         """If set, an upload of a large file stops in its middle until it is set."""
+        self.jobs = job_runner.JobRunner(self)
+        """What it runs for accounts, as processes of this machine."""
+        self.away = False
+        """Whether it gives no answers but to its own jobs: the network of this machine is gone."""
+        self.committing = threading.Lock()
         self.folder = Path()
         """Where repositories are made that are created on the stand-in."""
 
@@ -132,7 +143,7 @@ class HubStandIn:
         return [r.path.rsplit("/", 1)[-1] for r in self.requests if r.method == "GET" and "/resolve/" in r.path]
 
 
-class _Handler(hub_uploads.Uploads, BaseHTTPRequestHandler):
+class _Handler(job_runner.Jobs, hub_uploads.Uploads, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: HubStandIn
 
@@ -147,12 +158,16 @@ class _Handler(hub_uploads.Uploads, BaseHTTPRequestHandler):
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         given = token if scheme == "Bearer" else None
         self.hub.requests.append(Request(self.command, path, given))
+        if self.is_away():
+            return None
         if self.hub.failure:
             return self._refuse(self.hub.failure, "", "the stand-in was told to fail")
         if given and given not in self.hub.tokens:
             return self._refuse(401, "", "Invalid credentials in Authorization header")
         if path == "/api/whoami-v2":
             return self.whoami(given)
+        if path.startswith("/api/jobs/"):
+            return self.tell_jobs(path, given)
         start = next((each for each in ("/api/models/", "/api/spaces/", "/spaces/") if path.startswith(each)), "/")
         owner, name, *rest = path.removeprefix(start).split("/")
         repository = self.hub.repositories.get(f"{owner}/{name}")
@@ -160,15 +175,17 @@ class _Handler(hub_uploads.Uploads, BaseHTTPRequestHandler):
         if repository is None or (repository.private and not may_read):
             return self._refuse(404 if given else 401, "RepoNotFound", "Repository not found")
         what = rest.pop(0) if rest else "about"
-        if what in ("revision", "tree", "resolve") and rest.pop(0) not in ("main", repository.commit):
+        revision = rest.pop(0) if what in ("revision", "tree", "resolve") else "main"
+        if revision not in ("main", repository.commit, *repository.history):
             return self._refuse(404, "RevisionNotFound", "Invalid rev id")
         if what in ("auth-check", "resolve") and not may_read:
             return self._refuse(403 if given else 401, "GatedRepo", "Access to this model is restricted")
         if what == "resolve":
-            return self._file(repository, "/".join(rest), send)
+            return self._file(repository, "/".join(rest), revision, send)
         if what == "tree":
-            return self._json([self._entry(name, content) for name, content in repository.files().items()])
-        return self._json({"id": f"{owner}/{name}", **repository.about()})
+            return self._json([self._entry(name, content) for name, content in repository.files(revision).items()])
+        told = {"id": f"{owner}/{name}", **repository.about()}
+        return self._json(told if revision == "main" else {**told, "sha": revision})
 
     @staticmethod
     def _entry(name: str, content: bytes) -> dict[str, Any]:
@@ -178,14 +195,14 @@ class _Handler(hub_uploads.Uploads, BaseHTTPRequestHandler):
             entry["lfs"] = {"oid": told["lfs"]["sha256"], "size": told["size"], "pointerSize": 130}
         return entry
 
-    def _file(self, repository: Repository, name: str, send: bool) -> None:
-        content = repository.files().get(name)
+    def _file(self, repository: Repository, name: str, revision: str, send: bool) -> None:
+        content = repository.files(revision).get(name)
         if content is None:
             return self._refuse(404, "EntryNotFound", "Entry not found")
         told = sibling(name, content)
         self.send_response(200)
         self.send_header("ETag", f'"{told["lfs"]["sha256"] if "lfs" in told else told["blobId"]}"')
-        self.send_header("X-Repo-Commit", repository.commit)
+        self.send_header("X-Repo-Commit", repository.commit if revision == "main" else revision)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if not send:
@@ -237,6 +254,7 @@ def serve() -> Iterator[HubStandIn]:
     finally:
         for waited_for in filter(None, (hub.hold, hub.arriving)):
             waited_for.set()
+        hub.jobs.close()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -256,6 +274,8 @@ def use(hub: HubStandIn, folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")  # its servers are not stood in for
     hub.folder = folder / "repositories"
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace("https://huggingface.co", hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))

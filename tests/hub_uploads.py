@@ -84,6 +84,8 @@ class Uploads:
             wrong = problems(asked["content"], asked["repoType"])
             said = {"errors": [{"message": each} for each in wrong], "warnings": []}
             return self._send(400 if wrong else 200, json.dumps(said).encode())
+        if self.is_away():
+            return None
         account = self.hub.accounts.get(token)
         if self.hub.failure:
             return self._refuse(self.hub.failure, "", "the stand-in was told to fail")
@@ -91,6 +93,8 @@ class Uploads:
             return self._refuse(401, "", "Invalid username or password.")
         if account.role == "read":
             return self._refuse(403, "", "a token that may only read")
+        if path.startswith("/api/jobs/"):
+            return self.take_job(path, body, account, token)
         if path == "/api/repos/create":
             return self._create(json.loads(body), account, token)
         found = re.fullmatch(r"(?:/api/(?:model|space)s|/spaces)?/([\w.-]+/[\w.-]+?)(?:\.git)?/(.+)", path)
@@ -102,7 +106,8 @@ class Uploads:
         if found[2] == "info/lfs/objects/batch":
             return self._batch(json.loads(body))
         if found[2] == "commit/main":
-            return self._commit([json.loads(line) for line in body.splitlines()], repository, found[1])
+            with self.hub.committing:
+                return self._commit([json.loads(line) for line in body.splitlines()], repository, found[1])
         return self._refuse(404, "", f"nothing at {path}")
 
     def do_PUT(self) -> None:
@@ -186,6 +191,7 @@ class Uploads:
         header, *operations = lines
         assert header["key"] == "header"
         assert header["value"]["summary"]
+        repository.history[repository.commit] = repository.files()
         written: dict[str, bytes] = {}
         for operation in operations:
             value = operation["value"]

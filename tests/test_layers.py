@@ -32,8 +32,9 @@ LAYERS = [
     {"style"},
     {"reports"},
     {"export"},
-    {"job", "gpu"},
-    {"sweep"},
+    {"remote"},
+    {"job", "gpu", "gpu_slices"},
+    {"sweep", "serve"},
     {"ui", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -43,6 +44,8 @@ APART = {
     "evaluate": {"train"},
     "style": {"train"},
     "material": {"train", "compare", "evaluate"},
+    "sweep": {"serve"},
+    "serve": {"train", "export", "sweep"},
 }
 """Packages that know nothing of each other."""
 

@@ -28,12 +28,14 @@ TEMPLATES = {
 }
 
 
-def make_tiny_model(folder: Path, seed: int, chat_template: str | None = CHATML) -> Path:
+def make_tiny_model(
+    folder: Path, seed: int, chat_template: str | None = CHATML, merges: tuple[tuple[str, str], ...] = ()
+) -> Path:
     """Save a random Llama of 40,000 parameters and its tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = make_tokenizer(chat_template)
+    tokenizer = make_tokenizer(chat_template, merges=merges)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -52,8 +54,10 @@ def make_tiny_model(folder: Path, seed: int, chat_template: str | None = CHATML)
     return folder
 
 
-def make_tokenizer(chat_template: str | None = CHATML, adds_bos: bool = False):
-    """Make a byte-level tokenizer without merges: every text is representable, one token a byte.
+def make_tokenizer(
+    chat_template: str | None = CHATML, adds_bos: bool = False, merges: tuple[tuple[str, str], ...] = ()
+):
+    """Make a byte-level tokenizer: every text is representable, without merges one token a byte.
 
     With `adds_bos` it puts a beginning-of-text token in front of what it is given, as Llama's does.
     """
@@ -62,8 +66,8 @@ def make_tokenizer(chat_template: str | None = CHATML, adds_bos: bool = False):
 
     special = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate([*special, *letters])}
-    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    vocabulary = {token: number for number, token in enumerate([*special, *letters, *map("".join, merges)])}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens([AddedToken(token, special=True) for token in special])

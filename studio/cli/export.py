@@ -14,12 +14,14 @@ from studio import runs
 from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, text
 from studio.compare.columns import MAX_STRENGTH
-from studio.export.request import KINDS, PRECISIONS, ExportRequest
+from studio.export.request import FORMATS, KINDS, ExportRequest
 from studio.i18n import Message, message
 
 app = typer.Typer()
-_Kind = StrEnum("_Kind", {kind.upper(): kind for kind in KINDS})
-_Precision = StrEnum("_Precision", {name.upper(): name for name in PRECISIONS})
+_FORMER = "ollama"
+"""The name of a kind that GGUF has replaced."""
+_Kind = StrEnum("_Kind", {kind.upper(): kind for kind in (*KINDS, _FORMER)})
+_Precision = StrEnum("_Precision", {name.upper(): name for name in FORMATS["gguf"]})
 
 
 @app.command(help=text("cli.export"))
@@ -30,7 +32,7 @@ def export(
     packed: Annotated[bool, typer.Option("--zip", help=text("cli.zip"))] = False,
     verify: Annotated[bool, typer.Option("--verify", help=text("cli.verify"))] = False,
     precision: Annotated[_Precision, typer.Option("--precision", help=text("cli.precision"))] = _Precision("auto"),
-    converter: Annotated[Path | None, typer.Option("--converter", help=text("cli.converter"))] = None,
+    converter: Annotated[Path | None, typer.Option("--converter", hidden=True)] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help=text("cli.push"))] = None,
     public: Annotated[bool, typer.Option("--public", help=text("cli.public"))] = False,
     ask_token: Annotated[bool, typer.Option("--ask-token", help=text("cli.ask_token"))] = False,
@@ -42,6 +44,9 @@ def export(
     from studio import gpu
 
     run = runs.find(run_id)
+    kind = "gguf" if to == _FORMER else str(to)
+    replaced = [message("cli.ollama_is_gguf")] if to == _FORMER else []
+    replaced += [message("cli.no_converter", path=str(converter))] if converter else []
     progress = target = page = None
     if push:
         from studio.export import hub_push
@@ -50,16 +55,14 @@ def export(
         if ask_token:  # read from the terminal, so that it is in no shell history
             prompt = f"{text('cli.token')}: "
             token = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().strip()
-        target = hub_push.resolve_target(to, push, public=public, token=token)
+        target = hub_push.resolve_target(kind, push, public=public, token=token)
     with console.progress_bar(TimeElapsedColumn(), quiet=as_json) as bar:
         task = bar.add_task(text("phase.waiting"), total=None)
 
         def on_progress(phase: str, share: float | None) -> None:
             bar.update(task, description=text(f"phase.{phase}"), total=share and 1, completed=share or 0)
 
-        request = ExportRequest(
-            run.id, to, out_path, packed, verify, precision, converter, language=LANGUAGE, strength=strength
-        )
+        request = ExportRequest(run.id, kind, out_path, packed, verify, precision, language=LANGUAGE, strength=strength)
         job = gpu.thread().export(request)
         signal.signal(signal.SIGINT, lambda *_: job.stop())
         for progress in job.updates():
@@ -72,14 +75,14 @@ def export(
             except KeyboardInterrupt:
                 err.print(text("cli.push_cancelled", folder=str(progress.folder)))
                 raise typer.Exit(130) from None
-    notes = list(progress.notes)
+    notes = [*replaced, *progress.notes]
     if target:
         notes += target.push_notes if page else [message("export.note.not_pushed", id=target.id)]
     if as_json:
         console.print_json(
             {
                 "run": run.id,
-                "to": to,
+                "to": kind,
                 "path": progress.folder,
                 "zip": progress.zip,
                 "notes": notes,

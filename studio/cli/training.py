@@ -1,8 +1,9 @@
-"""The commands train, continue, resume, prefer, pause, stop and cancel."""
+"""The commands train, continue, resume, pause, stop and cancel."""
 
 import logging
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import typer
 from rich.progress import TextColumn, TimeRemainingColumn
 
 from studio import presets, runs
-from studio.cli import console
+from studio.cli import console, remote
 from studio.cli.console import (
     LANGUAGE,
     AsJson,
@@ -37,9 +38,10 @@ from studio.runs import Run, State
 if TYPE_CHECKING:
     from studio.train.suggest import Advice
 
+PauseAfter = Annotated[float | None, typer.Option("--pause-after", min=0, help=text("cli.pause_after"))]
+
 app = typer.Typer()
 log = logging.getLogger(__name__)
-VOTES = "votes"
 
 
 def read_config(name: str, settings: list[str] | None = None, offline_sample: bool = False) -> RunConfig:
@@ -58,12 +60,18 @@ def train(
     settings: Settings = None,
     offline_sample: OfflineSample = False,
     wait: Wait = False,
+    pause_after: PauseAfter = None,
     check: Check = False,
     measure: Annotated[bool, typer.Option("--measure", help=text("cli.measure"))] = False,
     suggest: Annotated[bool, typer.Option("--suggest", help=text("cli.suggest"))] = False,
     openai_job: Annotated[Path | None, typer.Option("--openai-job", help=text("cli.openai_job"))] = None,
     training_file: Annotated[Path | None, typer.Option("--training-file", help=text("cli.training_file"))] = None,
     validation_file: Annotated[Path | None, typer.Option("--validation-file", help=text("cli.validation_file"))] = None,
+    on: Annotated[remote.Place | None, typer.Option("--on", help=text("cli.on"))] = None,
+    flavor: Annotated[str, typer.Option("--flavor", help=text("cli.flavor"))] = remote.FLAVOR,
+    timeout: Annotated[str, typer.Option("--timeout", help=text("cli.timeout"))] = remote.TIMEOUT,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help=text("cli.yes"))] = False,
+    write_job: Annotated[Path | None, typer.Option("--write-job", metavar="FOLDER", help=text("cli.write_job"))] = None,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
@@ -83,10 +91,16 @@ def train(
     advice = show_advice(config, as_json) if suggest else None
     if advice:
         config = config.with_settings(advice.settings())
-    if check or measure:
+    if write_job:
+        remote.write(config, write_job, as_json)
+    elif on:
+        if run := remote.start(config, flavor, timeout, check=check or measure, sure=sure, as_json=as_json):
+            run_to_end(run, as_json, advice)
+    elif check or measure:
         show_check(config, measure, as_json, advice)
     else:
-        run_to_end(_start(lambda: gpu.thread().start_run(config, wait=wait), config), as_json, advice)
+        run = _start(lambda: gpu.thread().start_run(config, wait=wait), config)
+        run_to_end(run, as_json, advice, pause_after)
 
 
 def _read_job(
@@ -239,21 +253,39 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
         raise typer.Exit(1)
 
 
-def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None) -> None:
+def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None, pause_after: float | None = None) -> None:
     """Follow a run to its end and print the result; the exit code is 1 unless it finished, was stopped or paused.
 
-    SIGTERM pauses it, so that nothing is lost when a machine shuts down.
+    SIGTERM pauses it, so that nothing is lost when a machine shuts down; so does the end of `pause_after` seconds.
     """
     from studio.train import diagnosis, plan
 
-    signal.signal(signal.SIGTERM, lambda *_: run.requested() or run.request("pause"))
+    over = threading.Event()
+
+    def pause(*_: Any) -> None:
+        if not run.requested():
+            run.request("pause")
+
+    def end() -> None:
+        if not run.requested():
+            over.set()
+        pause()
+
+    signal.signal(signal.SIGTERM, pause)
+    timer = threading.Timer(pause_after or 0, end)
+    timer.daemon = True
+    if pause_after is not None:
+        timer.start()
     if not as_json:
         console.print_path(run.path)
     state = follow(run, quiet=as_json)
+    timer.cancel()
     status = run.status()
     reading = diagnosis.diagnose_run(run)
     if as_json:
         outcome = {"id": run.id, "path": run.path, "state": state.value, "step": status.step}
+        if pause_after is not None:
+            outcome["time_over"] = over.is_set() and state is State.PAUSED
         console.print_json({**outcome, "reading": reading.as_json(), **_advice_json(advice)})
     elif status.error:
         print_plain(status.error, "red", console=err)
@@ -295,6 +327,7 @@ def resume(
     run_id: RunId = "last",
     settings: Annotated[list[str] | None, typer.Option("--set", help=text("cli.change"))] = None,
     wait: Wait = False,
+    pause_after: PauseAfter = None,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
@@ -303,43 +336,7 @@ def resume(
         return
     changes = console.parse_settings(settings)
     run = _start(lambda: gpu.thread().resume_run(run_id, changes, wait=wait), runs.find(run_id).config())
-    run_to_end(run, as_json)
-
-
-@app.command(help=text("cli.prefer"))
-def prefer(
-    run_id: RunId = "last",
-    source: Annotated[str, typer.Option("--from", metavar="votes|FILE", help=text("cli.prefer_from"))] = VOTES,
-    method: Annotated[str, typer.Option("--method", metavar="auto|dpo|kto", help=text("cli.prefer_method"))] = "auto",
-    settings: Settings = None,
-    wait: Wait = False,
-    check: Check = False,
-    as_json: AsJson = False,
-) -> None:
-    from studio import gpu
-    from studio.reports import vote_rows
-    from studio.train import preference_plan
-
-    if method not in ("auto", "dpo", "kto"):
-        raise RunError("run.prefer_method", method=method[:40])
-    run = runs.find(run_id)
-    if source == VOTES:
-        judged = vote_rows.collect(run)
-        if not as_json:
-            console.print_messages(judged.summary)
-        config, count = vote_rows.settings(run, judged, method)
-    else:
-        path = Path(source).absolute()
-        chosen = preference_plan.detect_method(path) if method == "auto" else method
-        count = preference_plan.count_rows(path)
-        config = preference_plan.settings(run, path, chosen, count)
-    config = config.with_settings(console.parse_settings(settings))
-    if not as_json:
-        console.print_choices(preference_plan.choices(config, count))
-    if check:
-        show_check(config, measure=False, as_json=as_json)
-    else:
-        run_to_end(gpu.thread().start_run(config, wait=wait), as_json)
+    run_to_end(run, as_json, pause_after=pause_after)
 
 
 def _add_request(action: runs.Action) -> None:

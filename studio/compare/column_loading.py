@@ -79,9 +79,17 @@ class LoadedColumns(ModelSet):
 
 @contextmanager
 def load_columns(
-    host: ModelHost, run: Run, config: RunConfig, columns: Sequence[Column], training: Run | None
+    host: ModelHost,
+    run: Run,
+    config: RunConfig,
+    columns: Sequence[Column],
+    training: Run | None,
+    keep_all: bool = False,
 ) -> Iterator[LoadedColumns]:
-    """Load the columns' models, and remove them afterwards from a model that trains; raises CompareError."""
+    """Load the columns' models, and remove them afterwards from a model that trains; raises CompareError.
+
+    `keep_all` leaves all adapters where they are, so that columns can be loaded while others answer.
+    """
     if training is not None and training.id != run.id:
         raise CompareError("compare.training_other", run=training.id)
     if training is not None and host.adapter != run.id:
@@ -109,7 +117,7 @@ def load_columns(
                 continue
             name, strength = _load(host, fit, column, used)
             if strength != 1:  # the adapter itself may be another column
-                alias = f"{name}~{len(aliases)}"
+                alias = f"{name}~{strength!r}".replace(".", "_")  # a module's name has no dot
                 multi_adapter.add_alias(host.peft, name, alias, strength)
                 aliases.append(alias)
                 name = alias
@@ -136,6 +144,7 @@ def load_columns(
             used &= set(host.peft.peft_config)
             # what was used is likely to be used again
             kept = loaded_before if training is not None or not used else used
+            kept = set(host.peft.peft_config) if keep_all else kept
             multi_adapter.remove(host.peft, [*aliases, *(set(host.peft.peft_config) - kept)])
 
 
@@ -268,10 +277,10 @@ def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | 
         with use_adapter(model, name):
             alone = probe.logits(model, ids, mask)[:, -1]
         difference = (together[number] - alone[number]).abs().max().item()
-        if not difference <= _LOGIT_TOLERANCE[model.dtype.itemsize] * alone[number].abs().max().item():
+        if not difference <= LOGIT_TOLERANCE[model.dtype.itemsize] * alone[number].abs().max().item():
             return message("compare.note.in_turn", detail=f"Δ logits = {difference:.2g}")
     return None
 
 
-_LOGIT_TOLERANCE = {4: 1e-3, 2: 0.1}
+LOGIT_TOLERANCE = {4: 1e-3, 2: 0.1}
 """How far the logits of a batch may be from those of a column alone, as a share of the largest, by bytes a number."""

@@ -88,7 +88,7 @@ def example(context: ExportContext, adapter: str = "") -> str:
         adapter=adapter,
         requirements=requirements(context, training=False),
         prompt_arguments=_prompt_arguments(context),
-        stop_tokens=context.tokenizer.convert_ids_to_tokens(context.stop_ids),
+        stop_tokens=stop_tokens(context),
         answer_settings=settings.model_dump(include={"max_new_tokens", "repetition_penalty"}),
         sampling_settings=context.sampling,
     )
@@ -99,11 +99,26 @@ def _prompt_arguments(context: ExportContext) -> str:
 
 
 def usage(context: ExportContext, kind: str) -> str:
-    """Return the usage of an adapter or a merged model for its model card, as Markdown."""
+    """Return the usage of an adapter, a merged model or a GGUF file for its model card, as Markdown."""
     if kind == "adapter":
         commands = f"pip install -r requirements.txt\npython {EXAMPLE} {_prompt_arguments(context)}"
         return comparison_card.fenced_block(commands, "sh")
     system = [] if context.prompt.system is None else [{"role": "system", "content": context.prompt.system}]
     messages = [*system, {"role": "user", "content": "How are you?"}]
-    code = render("merged_usage.py", context, messages=messages)
-    return comparison_card.fenced_block(code.rstrip("\n"), "python")
+    code = render(f"{kind}_usage.py", context, messages=messages, stops=stop_tokens(context))
+    python = comparison_card.fenced_block(code.rstrip("\n"), "python")
+    if kind == "merged":
+        return python
+    name = ollama_name(context.name)
+    commands = f"ollama create {name} -f Modelfile\nollama run {name}"
+    return f"{comparison_card.fenced_block(commands, 'sh')}\n\n{python}"
+
+
+def stop_tokens(context: ExportContext) -> list[str]:
+    """Return the tokens that end an answer."""
+    return context.tokenizer.convert_ids_to_tokens(context.stop_ids)
+
+
+def ollama_name(name: str) -> str:
+    """Return a model name that Ollama takes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "restyled"

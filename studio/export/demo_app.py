@@ -2,7 +2,8 @@
 
 This file is copied into a Space as its app.py and is never imported. It reads demo.json beside it. Answers that were
 recorded show at once, on any machine; with a GPU the visitor's own prompts are answered too. LIVE=on answers on a
-processor as well (slowly), LIVE=off never loads a model; BASE names another folder or id for the base.
+processor as well (slowly), LIVE=off never loads a model; BASE names another folder or id for the base. On ZeroGPU, each
+live answer borrows a GPU for SECONDS (60).
 """
 
 import json
@@ -11,6 +12,11 @@ import threading
 from pathlib import Path
 
 import gradio as gr
+
+ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+"""Whether this Space lends a GPU to a process that is forked for each call; this process must not use one."""
+if ZERO_GPU:
+    import spaces  # it has to come before torch
 
 HERE = Path(__file__).parent
 DEMO = json.loads((HERE / "demo.json").read_text(encoding="utf-8"))
@@ -26,6 +32,8 @@ def has_device():
     if DEMO["base"]["origin"] == "folder" and not os.environ.get("BASE"):
         return False  # nobody but its author has that base
     if chosen == "auto":
+        if ZERO_GPU:
+            return True
         import torch
 
         return torch.cuda.is_available()
@@ -33,10 +41,14 @@ def has_device():
 
 
 class Model:
-    """Base and adapter in one model, loaded when the first prompt comes."""
+    """Base and adapter in one model, loaded when the first prompt comes, by the process that has the GPU."""
 
     def __init__(self):
         self.lock, self.loaded = threading.Lock(), None
+
+    def fetch(self):
+        """Download the base, so that no borrowed time goes by with it."""
+        os.environ["BASE"] = str(self.base())
 
     def load(self):
         """Return tokenizer and model."""
@@ -120,6 +132,15 @@ class Model:
 MODEL = Model()
 
 
+def answer(prompt):
+    """Yield the answers to a prompt as they grow."""
+    yield from MODEL.answers(prompt)
+
+
+if ZERO_GPU:
+    answer = spaces.GPU(duration=int(os.environ.get("SECONDS", "60")))(answer)
+
+
 def recorded(prompt):
     """Return the recorded answers to a prompt; None without any."""
     return next((one["answers"] for one in DEMO["recorded"] if one["prompt"] == prompt), None)
@@ -143,7 +164,7 @@ def compare(prompt, live):
     elif not LIVE:
         raise gr.Error(WORDS["no_device"], print_exception=False)
     else:
-        for texts in MODEL.answers(prompt):
+        for texts in answer(prompt):
             yield *texts, WORDS["answering"]
         yield *texts, WORDS["live"]
 
@@ -173,4 +194,6 @@ def page():
 
 if __name__ == "__main__":
     LIVE = has_device()
+    if LIVE and ZERO_GPU:
+        MODEL.fetch()
     page().launch(max_file_size="1kb")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.errors import ExportError, HomeError, StudioError
-from studio.export import code_snippets, export_folder, merge, ollama, script, space
+from studio.export import code_snippets, export_folder, gguf_file, merge, script, space
 from studio.export.export_context import locate_base
-from studio.export.request import KINDS, MERGED, Kind
+from studio.export.request import KINDS, Kind, NumberFormat
 from studio.export.verify import verification
 from studio.export.verify.verification import Verification
 from studio.files import size_of
@@ -98,8 +98,8 @@ def instructions(export: SavedExport, folder: str, name: str) -> str:
             lines.append(f'print(ask({_PROMPT})[0]["generated_text"])')
         return "\n".join(lines)
     enter = f"cd {subprocess.list2cmdline([folder]) if os.name == 'nt' else shlex.quote(folder)}"
-    if export.kind in ("ollama", "gguf"):
-        model = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "restyled"
+    if export.kind == "gguf":
+        model = code_snippets.ollama_name(name)
         return f"{enter}\nollama create {model} -f Modelfile\nollama run {model}"
     command = {"script": f"python {script.NAME}", "space": "python app.py"}.get(export.kind)
     if command is None:  # the one in the example's docstring, which has a prompt for every column
@@ -111,7 +111,8 @@ def instructions(export: SavedExport, folder: str, name: str) -> str:
     return f"{enter}\npip install -r requirements.txt\n{command}"
 
 
-_NOT_OF_TOKENIZER = (WEIGHTS, SETTINGS, "README.md")
+_CARD = "README.md"
+_NOT_OF_TOKENIZER = (WEIGHTS, SETTINGS, _CARD)
 
 
 @dataclass(frozen=True)
@@ -140,42 +141,48 @@ class ExportEstimate:
         return sum(part.bytes or 0 for part in self.parts)
 
 
-def estimate_export(run: Run, kind: Kind, run_precision: str, wanted: str = "auto") -> ExportEstimate:
-    """Estimate an export; `wanted` is the dtype of a merged model, or `auto`."""
+def estimate_export(run: Run, kind: Kind, run_precision: str, wanted: NumberFormat = "auto") -> ExportEstimate:
+    """Estimate an export; `wanted` is a number format of the kind."""
     folder = export_folder.place(run, kind, None)
     free = shutil.disk_usage(next(path for path in folder.parents if path.exists())).free
     try:
         base = locate_base(run)
-        precision = merge.choose_precision(run_precision, base.settings, wanted) if kind in MERGED else None
-        parts = tuple(_parts(run, kind, base.path, precision.value if precision else ""))
+        precision, meanwhile = None, 0
+        if kind == "gguf":
+            planned = gguf_file.plan(run_precision, base.path, base.settings, wanted)
+            precision, meanwhile = planned.precision, planned.peak_bytes
+            parts = [Part("model", gguf_file.NAME, planned.bytes), Part("modelfile", "Modelfile"), Part("about", _CARD)]
+        elif kind == "merged":
+            precision = merge.choose_precision(run_precision, base.settings, wanted)
+            weights = Part("model", "model.safetensors", merge.weight_bytes(base.path, precision.value))
+            parts = [weights, _tokenizer(run), Part("about", _CARD)]
+        else:
+            parts = _parts(run, kind)
     except (StudioError, OSError) as error:
         known = isinstance(error, StudioError)
         failure = error if known else ExportError("export.damaged", run=run.id, detail=str(error))
         return ExportEstimate(free_bytes=free, blocker=failure.message)
-    required = sum(part.bytes or 0 for part in parts) * (2 if kind == "gguf" else 1)
     blocker = None
+    required = max(sum(part.bytes or 0 for part in parts), meanwhile)
     if required > free:
         needs, available = (f"{count / 1e6:,.1f}" for count in (required, free))
         blocker = HomeError("home.full", folder=str(run.path), needs=needs, free=available).message
-    return ExportEstimate(parts, precision, free, blocker)
+    return ExportEstimate(tuple(parts), precision, free, blocker)
 
 
-def _parts(run: Run, kind: Kind, base: Path, precision: str) -> list[Part]:
+def _tokenizer(run: Run) -> Part:
     own = [path for path in run.adapter.iterdir() if path.is_file() and path.name not in _NOT_OF_TOKENIZER]
-    tokenizer = Part("tokenizer", "tokenizer.json, …", sum(path.stat().st_size for path in own))
+    return Part("tokenizer", "tokenizer.json, …", sum(path.stat().st_size for path in own))
+
+
+def _parts(run: Run, kind: Kind) -> list[Part]:
+    tokenizer = _tokenizer(run)
     if kind == "script":
         rows = Part("rows", "data/", size_of(script.require_record(run)))
         program = Part("script", f"{script.NAME}, {script.STEP}, requirements.txt")
         start = run.path / start_adapter.FOLDER
         continued = [Part("adapter", f"{start.name}/", size_of(start))] if start.is_dir() else []
         return [program, rows, *continued, tokenizer, Part("losses", script.LOSSES)]
-    if kind in MERGED:
-        name = ollama.GGUF if kind == "gguf" else "model.safetensors"
-        model = Part("model", name, merge.weight_bytes(base, precision))
-        about, modelfile = Part("about", "README.md"), Part("modelfile", "Modelfile")
-        if kind == "gguf":
-            return [model, modelfile, about]
-        return [model, tokenizer, about, *([modelfile] if kind == "ollama" else [])]
     adapter = Part("adapter", WEIGHTS, (run.adapter / WEIGHTS).stat().st_size)
     about = Part("about", f"README.md, {SETTINGS}")
     if kind == "space":

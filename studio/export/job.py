@@ -6,12 +6,13 @@ from pathlib import Path
 
 from studio import runs
 from studio.errors import ExportError
-from studio.export import adapter, export_folder, merge, ollama, script, space
+from studio.export import adapter, export_folder, gguf_file, merge, script, space
 from studio.export.export_context import ExportContext, load_context
-from studio.export.request import RUNNER, ExportProgress, ExportRequest, OnProgress, can_verify
+from studio.export.request import FORMATS, LLAMA_CPP, ExportProgress, ExportRequest, OnProgress, can_verify
 from studio.export.verify import checks, verification
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost
+from studio.model.hardware import Choice
 from studio.runs import Run
 
 
@@ -39,6 +40,11 @@ def export(
         on_progress("reading", None)
         if request.kind == "script" and request.strength != 1:
             raise ExportError("export.script_strength")
+        formats = FORMATS.get(request.kind)
+        if formats and request.precision not in formats:
+            raise ExportError(
+                "export.no_such_format", kind=request.kind, value=request.precision, formats=", ".join(formats)
+            )
         context = load_context(runs.find(request.run_id), request.language, request.comparisons, request.strength)
         folder = export_folder.place(context.run, request.kind, request.out)
         if not request.write and not export_folder.is_export(folder):
@@ -46,7 +52,7 @@ def export(
         written = _write(request, context, folder, host, stop, notes, on_progress) if request.write else folder
         result = packed = None
         if request.verify and not can_verify(request.kind):
-            notes.append(message("export.note.needs_runner", package=RUNNER))
+            notes.append(message("export.note.needs_runner", package=LLAMA_CPP))
         elif request.verify:
             result = checks.verify(context, written, host, on_progress)
             verification.save(result, written)
@@ -77,14 +83,17 @@ def _write(
     small = {"adapter": adapter.export, "example": adapter.export_example, "script": script.export}
     if request.kind in small:
         return small[request.kind](context, folder)
-    converter = ollama.require_converter(request.converter) if request.kind == "gguf" else None
-    if request.kind != "merged":
-        notes += ollama.notes(context, request.kind)
-    precision = merge.choose_precision(context.precision, context.base.settings, request.precision)
-    merge.require_room(context, folder, precision.value)
-    notes.append(message("export.note.precision", value=precision.value, reason=precision.reason))
-    if request.kind == "merged":
-        return merge.export(context, folder, precision.value, on_progress)
-    if converter:
-        return ollama.export_gguf(context, folder, precision.value, converter, on_progress)
-    return ollama.export(context, folder, precision.value, on_progress)
+    settings = context.base.settings
+    if request.kind == "gguf":
+        planned = gguf_file.plan(context.precision, context.base.path, settings, request.precision)
+        merge.require_room(folder, planned.peak_bytes)
+        notes += [*gguf_file.notes(context), _note(planned.precision)]
+        return gguf_file.export(context, folder, planned, on_progress)
+    precision = merge.choose_precision(context.precision, settings, request.precision)
+    merge.require_room(folder, merge.size(context, precision.value))
+    notes.append(_note(precision))
+    return merge.export(context, folder, precision.value, on_progress)
+
+
+def _note(precision: Choice) -> Message:
+    return message("export.note.precision", value=precision.value, reason=precision.reason)

@@ -1,6 +1,5 @@
 """Export the base with the adapter merged into it, in 16 bit or float32."""
 
-import functools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 from studio.errors import ExportError, HomeError
 from studio.export import adapter, export_folder, model_card
 from studio.export.export_context import ExportContext
-from studio.export.request import Kind, OnProgress
+from studio.export.request import OnProgress
 from studio.i18n import message
 from studio.model import multi_adapter, quantization
 from studio.model.estimate import parameters
@@ -48,29 +47,30 @@ def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProg
     Everything runs on the CPU; each weight is merged in float32 and rounded once.
     """
     metadata = context.metadata | {"precision": dtype}
-    write = functools.partial(fill, context=context, dtype=dtype, on_progress=on_progress, shard=shard)
-    return export_folder.write(folder, "merged", metadata, write, size(context, dtype))
+
+    def fill_with_card(draft: Path) -> None:
+        fill(draft, context, dtype, on_progress, shard)
+        model_card.write(draft, context, "merged")
+
+    return export_folder.write(folder, "merged", metadata, fill_with_card, size(context, dtype))
 
 
-def require_room(context: ExportContext, folder: Path, dtype: str) -> None:
-    """Raise HomeError when the disk is too full for the merged model."""
+def require_room(folder: Path, need: int) -> None:
+    """Raise HomeError when the disk of `folder` has no room for so many bytes."""
     parent = next(path for path in folder.parents if path.exists())
-    need, free = size(context, dtype), shutil.disk_usage(parent).free
+    free = shutil.disk_usage(parent).free
     if need > free:
         raise HomeError("home.full", folder=str(folder), needs=f"{need / 1e6:,.1f}", free=f"{free / 1e6:,.1f}")
 
 
-def fill(
-    draft: Path, context: ExportContext, dtype: str, on_progress: OnProgress, shard: str = SHARD, kind: Kind = "merged"
-) -> None:
-    """Write the merged model's files into a folder; `kind` is for the model card."""
+def fill(draft: Path, context: ExportContext, dtype: str, on_progress: OnProgress, shard: str = SHARD) -> None:
+    """Write the merged model's files into a folder."""
     on_progress("loading", None)
     model = merged(context, dtype, on_progress)
     on_progress("saving", None)
     model.generation_config = generation_config(context, model.generation_config)
     model.save_pretrained(draft, max_shard_size=shard)
     adapter.save_tokenizer(draft, context)
-    model_card.write(draft, context, kind)
 
 
 def merged(context: ExportContext, dtype: str, on_progress: OnProgress) -> Any:

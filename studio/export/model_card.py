@@ -24,7 +24,7 @@ NAME, CURVE, PAGE = "README.md", "loss.png", "before-after.html"
 _LANGUAGE_ROWS = 400  # training rows whose answers are used for language detection
 _LONGEST = 700
 """Characters of a prompt or an answer in the card; the attached page has all of them."""
-_LIBRARY = {"adapter": "peft", "merged": "transformers", "ollama": "transformers", "gguf": "gguf"}
+_LIBRARY = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}
 
 
 def write(draft: Path, context: ExportContext, kind: str) -> None:

@@ -117,12 +117,11 @@ def _split(render: Render) -> TemplateParts | None:
 def text(context: ExportContext, weights: str) -> str:
     """Return the Modelfile; `weights` is the path of the model, relative to the Modelfile."""
     template, _ = template_parts(context)
-    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in context.name.lower())
     return code_snippets.render(
         "Modelfile",
         context,
-        model=name.strip("-") or "restyled",
+        model=code_snippets.ollama_name(context.name),
         weights=weights,
         template=template.as_go() if template else "{{ .Prompt }}",
-        stops=context.tokenizer.convert_ids_to_tokens(context.stop_ids),
+        stops=code_snippets.stop_tokens(context),
     )

@@ -11,21 +11,29 @@ from studio.i18n import DEFAULT_LANGUAGE, Message
 if TYPE_CHECKING:
     from studio.export.verify.verification import Verification
 
-Kind = Literal["adapter", "merged", "script", "example", "ollama", "gguf", "space"]
-KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "ollama", "gguf", "space")
-PRECISIONS = ("auto", "bfloat16", "float16", "float32")
-MERGED: tuple[Kind, ...] = ("merged", "ollama", "gguf")
-"""Kinds that hold the base with the adapter merged into it."""
-RUNNER = "xllamacpp"
-"""The optional Python package that runs GGUF files."""
+Kind = Literal["adapter", "merged", "script", "example", "gguf", "space"]
+KINDS: tuple[Kind, ...] = ("adapter", "merged", "script", "example", "gguf", "space")
+QUANTIZED = ("q8_0", "q4_k_m")
+"""Formats of a GGUF file with 8 and about 5 bits for a weight."""
+NumberFormat = Literal["auto", "bfloat16", "float16", "float32", "q8_0", "q4_k_m"]
+DTYPES: tuple[NumberFormat, ...] = ("auto", "bfloat16", "float16", "float32")
+FORMATS: dict[Kind, tuple[NumberFormat, ...]] = {"merged": DTYPES, "gguf": (*DTYPES, *QUANTIZED)}
+"""The number formats of the kinds that hold the base with the adapter merged into it."""
+LLAMA_CPP = "cyllama"
+"""The optional Python package with llama.cpp, which runs GGUF files and quantizes them to Q4_K_M."""
 
 OnProgress = Callable[[str, float | None], None]
 """Called with the phase and the share of it that is done; raises to stop."""
 
 
+def has_llama_cpp() -> bool:
+    """Whether `LLAMA_CPP` is installed."""
+    return find_spec(LLAMA_CPP) is not None
+
+
 def can_verify(kind: Kind) -> bool:
-    """Whether a kind can be verified here: GGUF only where `RUNNER` is installed."""
-    return kind != "gguf" or find_spec(RUNNER) is not None
+    """Whether a kind can be verified here: GGUF only with llama.cpp."""
+    return kind != "gguf" or has_llama_cpp()
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,8 @@ class ExportRequest:
     """The folder to write; None takes one in the run's directory."""
     zip: bool = False
     verify: bool = False
-    precision: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    converter: Path | None = None
-    """`convert_hf_to_gguf.py` of the user's llama.cpp, for GGUF."""
+    precision: NumberFormat = "auto"
+    """One of the kind's `FORMATS`; without meaning for other kinds."""
     language: str = DEFAULT_LANGUAGE
     comparisons: tuple[str, ...] | None = None
     """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""

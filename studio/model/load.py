@@ -4,22 +4,25 @@ Only safetensors are loaded, and code from a model's repository never runs: no s
 transformers has the architecture itself, its own class is loaded, whatever the repository names.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from studio.config import BUILTIN_MODEL, ModelConfig
-from studio.errors import ModelError, RunError
+from studio.errors import ModelError, RunError, StudioError
 from studio.files import sha256
 from studio.i18n import message
 from studio.model import (
     architecture,
     builtin,
     hub_models,
+    libraries,
     processes,
     quantization,
     template,
@@ -115,6 +118,32 @@ def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: Non
     if located is None:
         raise ModelError("model.no_safetensors", id=config.id)
     return located
+
+
+@contextlib.contextmanager
+def examined_meanwhile(config: ModelConfig) -> Iterator[None]:
+    """Hash a model's weights and try its tokenizer in a thread while the caller imports libraries.
+
+    Both wait for the disk and another process most of the time. What fails here, or is missing, fails when it is
+    needed.
+    """
+    located: Located | None = None
+    with contextlib.suppress(StudioError):
+        located = None if libraries.are_imported() else locate(config)  # here: it may import what the caller will
+
+    def examine(located: Located) -> None:
+        with contextlib.suppress(StudioError, OSError):
+            check_tokenizer(located.path)
+            _ = located.identity
+
+    thread = threading.Thread(target=examine, args=(located,), name="examine-model", daemon=True)
+    if located:
+        thread.start()
+    try:
+        yield
+    finally:
+        if located:
+            thread.join()
 
 
 def load_tokenizer(config: ModelConfig) -> Any:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import studio
@@ -20,6 +20,8 @@ POLL_SECONDS = 0.2
 """Seconds between two checks whether the work is still wanted."""
 SILENCE_SECONDS = 120.0
 """Seconds without output after which a program counts as stuck."""
+LONG_SILENCE_SECONDS = 1800.0
+"""The same where a program loads a large model, downloads, or prints only its results."""
 
 HUB_TOKEN_VARIABLES = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
 """Variables with the user's token of the Hub, for those programs alone that call it."""
@@ -147,3 +149,26 @@ class SubprocessWorker:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+
+
+def checked_lines(
+    command: Sequence[str],
+    failure: Callable[[str], Exception],
+    first_line: str = "",
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[str | None]:
+    """Yield the output of a program, as `SubprocessWorker.lines` does; stopped when the iterator is closed.
+
+    Raises `failure` of the last line when it fails, and of `time-out` when it prints nothing for half an hour.
+    """
+    worker = SubprocessWorker(command, first_line, LONG_SILENCE_SECONDS, variables)
+    last = ""
+    try:
+        with contextlib.closing(worker.lines()) as lines:
+            for line in lines:
+                last = line.strip() if line and line.strip() else last
+                yield line
+    except WorkerSilent as error:
+        raise failure("time-out") from error
+    if worker.failed:
+        raise failure(last)

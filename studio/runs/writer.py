@@ -38,10 +38,14 @@ class RunWriter(Run):
         self._status = Status.model_validate_json((path / "status.json").read_bytes())
 
     @classmethod
-    def take_over(cls, run: Run, devices: Sequence[str] = ()) -> "RunWriter":
-        """Become the owner of a run that nobody works on, to go on with it on `devices`."""
+    def take_over(cls, run: Run, devices: Sequence[str] = (), *, keep_request: bool = False) -> "RunWriter":
+        """Become the owner of a run that nobody works on, to go on with it on `devices`.
+
+        What was asked of it before is forgotten, unless `keep_request`.
+        """
         require_writable(run)
-        (run.path / "control.json").unlink(missing_ok=True)
+        if not keep_request:
+            (run.path / "control.json").unlink(missing_ok=True)
         for draft in run.path.glob(".status.json.*.draft"):
             draft.unlink(missing_ok=True)
         for path in (run.path, run.path / "checkpoints"):

@@ -337,7 +337,7 @@ class PackedTrainer(SFTTrainer):
         pad = self.processing_class.pad_token_id
         self.data_collator = Collator(most_tokens, pad, most_rows, packed=self.packed, scored=self.scored)
         patch_adapter_forward(self.model, self.model.active_adapter)
-        self._attention = functools.partial(varlen_attention, base) if self.packed else contextlib.nullcontext
+        self.pass_context = functools.partial(varlen_attention, base) if self.packed else contextlib.nullcontext
 
     @override
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
@@ -345,7 +345,7 @@ class PackedTrainer(SFTTrainer):
         total = torch.zeros((), dtype=torch.float32, device=self.args.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(model), self._attention():
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(model), self.pass_context():
                 total += super().training_step(model, part, num_items_in_batch).to(total)  # it may lie on another card
             if not last:
                 self.control = self.callback_handler.on_substep_end(self.args, self.state, self.control)
@@ -388,7 +388,7 @@ class PackedTrainer(SFTTrainer):
         for part in self._prepare_inputs(inputs)["parts"]:
             targets = part["targets"] if "targets" in part else part["labels"][:, 1:]
             tokens = int((targets != IGNORE_INDEX).sum())
-            with torch.no_grad(), self.compute_loss_context_manager(), self._attention():
+            with torch.no_grad(), self.compute_loss_context_manager(), self.pass_context():
                 loss = self.compute_loss(model, part)
             if tokens:  # else it is the mean of nothing
                 self._sums += torch.tensor([loss.item() * tokens, tokens], dtype=torch.float64)

@@ -47,6 +47,14 @@ def read_rows(run: Path) -> tuple[Any, Any | None]:
     return train, validation
 
 
+def first_epoch(run: Path) -> list[int]:
+    """Return the row numbers of the first epoch, in order; none where it has not begun."""
+    import numpy
+
+    path = folder_of(run) / "order.npy"
+    return numpy.load(path, allow_pickle=False)[0].tolist() if path.exists() else []
+
+
 def keep_reference(run: Path, rows: str, compute: Callable[[], Any]) -> Any:
     """Return what a run's reference makes of its `train` or `validation` rows; it is computed once, and kept."""
     import numpy

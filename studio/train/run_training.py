@@ -85,6 +85,10 @@ def train(
 
         rows = prepared.train, prepared.validation
         trainer = build_trainer(run, config, planned, host, *rows, on_micro_batch, best, resumed=resumed)
+        if config.train.method == "sft":
+            from studio.train import frozen_layers
+
+            frozen_layers.keep(run, planned, trainer, resumed=resume_from is not None)
         if processes.sharded():
             run.note(message("log.launch.no_strip"))
         elif config.samples.mode != "off":  # the estimate measures the device, for half a second

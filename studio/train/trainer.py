@@ -3,8 +3,9 @@
 Answers are learned by `SFTTrainer` by way of `PackedTrainer`, preferences by `DPOTrainer` and `KTOTrainer`.
 """
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,17 @@ from studio.train.run_trainer import RunTrainer
 
 class StudioTrainer(RunTrainer, PackedTrainer):
     """Learns answers: supervised fine-tuning."""
+
+    def add_pass_context(self, context: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        """Let each forward pass, in training and in an evaluation, take place in one more context."""
+        before = self.pass_context
+
+        @contextlib.contextmanager
+        def both() -> Iterator[None]:
+            with before(), context():
+                yield
+
+        self.pass_context = both
 
 
 class StudioPairTrainer(RunTrainer, PairTrainer):

@@ -40,6 +40,7 @@ from studio.ui.tabs import (
 )
 from studio.ui.tabs import export as export_tab
 from studio.ui.tabs import runs as runs_tab
+from studio.ui.tabs.serving import ServingCard
 from studio.ui.words import Words
 
 TICK = 2.0
@@ -84,10 +85,12 @@ def _build_page(words: Words) -> gr.HTML:
             library = runs_tab.build(words)
         with words.make(gr.Tab, label="ui.tabs.export", id="export") as export_item:
             exports = export_tab.build(words)
+            endpoint = ServingCard(words)
     help_pages.build(words)
     places = html.escape(json.dumps(frame.form.places))
     gr.HTML(f'<i data-places="{places}"></i>', elem_id="places", visible="hidden")
     export_events.connect(exports, frame, export_item, tabs)
+    endpoint.connect(exports.run, export_item)
     views_tab.style.connect_strength(exports.strength)
     export_events.connect_others(exports, frame, tabs, train_tab.export, library.page.export, library.kept)
     _connect(frame, first, tabs, data_tab, train_tab, views_tab, compare_item, library, runs_item)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from studio.compare.columns import ADAPTED, BASE, CompareRequest
 from studio.export.inventory import ExportEstimate, SavedExport
-from studio.export.request import KINDS, MERGED, RUNNER, Kind
+from studio.export.request import DTYPES, FORMATS, KINDS, LLAMA_CPP, QUANTIZED, Kind
 from studio.i18n import has, text
 from studio.reports.comparison_card import shortened
 from studio.ui import views
@@ -117,7 +117,7 @@ def verified(made: SavedExport, can_be: bool, is_going: bool, language: str) -> 
     found = made.verification
     if found is None:
         key = "ui.export.unverified" if can_be else "ui.export.needs_runner"
-        return f'<p class="hint">{html.escape(text(key, language, package=RUNNER))}</p>'
+        return f'<p class="hint">{html.escape(text(key, language, package=LLAMA_CPP))}</p>'
     sign, key = ("✓", "ui.export.verified") if found.passed else ("✗", "ui.export.differs")
     first = text(key, language, time=day_and_time(found.made))
     told = "".join(f"<li>{html.escape(said(sentence, language))}</li>" for sentence in found.sentences())
@@ -151,8 +151,12 @@ def usage(made: SavedExport, lines: str, language: str) -> str:
         return ""
     key = f"ui.export.kinds.{made.kind}.next"
     told = html.escape(text(key, language)) if has(key) else ""
-    code = f'<pre tabindex="0">{html.escape(lines)}</pre>{_copy_button(lines, language)}'
-    return f'<p>{told}</p><div class="code">{code}</div>'
+    return f"<p>{told}</p>{code_block(lines, language)}"
+
+
+def code_block(lines: str, language: str) -> str:
+    """Return lines with a button that copies them."""
+    return f'<div class="code"><pre tabindex="0">{html.escape(lines)}</pre>{_copy_button(lines, language)}</div>'
 
 
 def why(going: Going | None, kind: Kind, language: str) -> str:
@@ -162,9 +166,11 @@ def why(going: Going | None, kind: Kind, language: str) -> str:
     return f'<p class="hint">{html.escape(text("ui.export.busy", language, kind=title(going.kind, language)))}</p>'
 
 
-def takes_precision(kind: Kind) -> bool:
-    """Whether a kind is made in a number format that can be chosen."""
-    return kind in MERGED
+def number_formats(kind: Kind, language: str) -> list[tuple[str, str]]:
+    """Return the number formats that a kind is made in, with their names."""
+    keys = {name: f"config.model.precision.options.{name}" for name in DTYPES}
+    keys |= {name: f"ui.export.formats.{name}" for name in QUANTIZED}
+    return [(text(keys[name], language), name) for name in FORMATS.get(kind, DTYPES)]
 
 
 def empty(language: str) -> str:

@@ -8,8 +8,8 @@ import gradio as gr
 from studio.ui.words import Words
 
 TOPICS = (
-    "style", "data", "material", "training", "preferences", "comparing", "exporting", "sharing", "many-gpus",
-    "measured", "not-run",
+    "style", "data", "material", "training", "preferences", "comparing", "exporting", "serving", "sharing", "remote",
+    "many-gpus", "measured", "not-run",
 )  # fmt: skip
 _DOCS = Path(__file__).parent.parent / "docs"
 _PICTURE, _LOCAL_LINK = re.compile(r"^!\[.*\n+", re.M), re.compile(r"\[([^]]*)\]\((?!https?:)[^)]*\)")

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from studio.files import home
+from studio.model.hardware import is_lent
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COLAB = ("-colab.googleusercontent.com", ".colab.dev")
@@ -38,7 +39,7 @@ def on_space() -> bool:
 
 def on_zero_gpu() -> bool:
     """Whether this is a Space that lends a GPU for a call at a time."""
-    return on_space() and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
+    return on_space() and is_lent()
 
 
 def on_colab() -> bool:

@@ -54,11 +54,17 @@ def test_a_merged_model_is_foretold_in_16_bit_and_its_reason_is_named(finished_r
     assert half.parts[0].bytes * 2 == whole.parts[0].bytes
 
 
-def test_a_gguf_file_needs_its_size_twice(finished_run, monkeypatch):
-    size = estimate_export(finished_run, "gguf", "float32").bytes
-    for free, fits in ((int(1.5 * size), False), (2 * size, True)):
+@pytest.mark.parametrize(
+    ("wanted", "bits", "peak_bits"), [("float16", 16, 32), ("auto", 8.5, 24.5), ("q4_k_m", 6.3, 32)]
+)
+def test_a_gguf_file_needs_room_for_the_merged_model_too(finished_run, monkeypatch, wanted, bits, peak_bits):
+    whole = estimate_export(finished_run, "merged", "float32", "float32").parts[0].bytes
+    found = estimate_export(finished_run, "gguf", "float32", wanted)
+    assert found.bytes == pytest.approx(whole * bits / 32, abs=1)
+    peak = whole * peak_bits / 32
+    for free, fits in ((int(0.99 * peak), False), (int(1.01 * peak), True)):
         monkeypatch.setattr(inventory.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
-        assert (estimate_export(finished_run, "gguf", "float32").blocker is None) == fits
+        assert (estimate_export(finished_run, "gguf", "float32", wanted).blocker is None) == fits
 
 
 def test_what_stands_in_the_way_is_told_before(finished_run, monkeypatch):

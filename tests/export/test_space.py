@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,6 +25,9 @@ from studio.files import sha256
 from studio.style import style_store
 from studio.style.bootstrap import Estimate
 from studio.style.report import AnswerScores, ColumnReport, StyleReport
+
+ZERO_GPU = Path(__file__).parent.parent / "zero_gpu"
+"""The folder of a stand-in for the package `spaces`."""
 
 
 def exported(run, folder, **settings):
@@ -97,6 +101,24 @@ def test_it_answers_live_as_the_run_does(compared, tiny_model, tmp_path):
     assert after == answer(compared, "What is 5?").text
     assert before != after
     assert re.search("[가-힣]", told)
+
+
+@pytest.mark.slow
+def test_on_zero_gpu_each_live_answer_has_a_process_with_the_gpu(compared, tiny_model, tmp_path):
+    folder = exported(compared, tmp_path / "space")
+    variables = {"SPACES_ZERO_GPU": "true", "PYTHONPATH": str(ZERO_GPU), "BASE": str(tiny_model)}
+    with started(folder, **variables) as client:
+        for number in (5, 6):
+            after = client.predict(f"What is {number}?", True, api_name="/compare")[1]
+            assert after == answer(compared, f"What is {number}?").text
+        shown = client.predict("What is 3?", False, api_name="/compare")
+        assert (
+            list(shown[:2]) == json.loads((folder / "demo.json").read_text(encoding="utf-8"))["recorded"][0]["answers"]
+        )
+    with started(folder, **variables, SECONDS="0") as client:  # recorded answers borrow nothing
+        assert list(client.predict("What is 3?", False, api_name="/compare"))[:2] == list(shown[:2])
+        with pytest.raises(Exception, match="GPU task aborted"):
+            client.predict("What is 5?", True, api_name="/compare")
 
 
 def test_the_headline_of_the_meter_is_on_the_model_card_and_the_demo(compared, tmp_path):

@@ -9,6 +9,7 @@ from test_cockpit import open_page
 
 from studio import gpu
 from studio.compare.columns import CompareRequest
+from studio.export import gguf_file
 from studio.i18n import text
 from studio.ui import exporting
 
@@ -17,8 +18,11 @@ TOKEN = "hf_canary7e41"
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, hub_stand_in, home, page_url, browser):
+def test_a_finished_run_is_exported_verified_downloaded_and_sent(
+    finished_run, hub_stand_in, home, page_url, browser, monkeypatch
+):
     hub_stand_in.account(TOKEN, "me")
+    monkeypatch.setattr(gguf_file, "has_llama_cpp", lambda: False)
 
     def tab(name):
         page.get_by_role("tab", name=text(f"ui.tabs.{name}"), exact=True).click()
@@ -91,10 +95,16 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(finished_run, h
     assert "adapter_model.safetensors" in sent.files()
     assert not [path for path in home.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
-    # What cannot be made says why
+    # What cannot be made says why; a format of GGUF alone is not kept for another kind
     page.locator("#export-kind input[value=gguf]").check()
-    expect(page.locator("#export-title")).to_have_text("GGUF")
-    page.locator("#export-converter input, #export-converter textarea").fill("/nowhere.py")
-    page.locator("#export-go").click()
-    expect(page.locator("#export-progress .failure")).to_contain_text("/nowhere.py")
+    expect(page.locator("#export-title")).to_have_text(text("ui.export.kinds.gguf.name"))
+    expect(page.locator("#export-holds")).to_contain_text("model.gguf")
+    chosen_format = page.get_by_label(text("ui.export.precision"), exact=True)
+    chosen_format.click()
+    page.get_by_role("option", name=text("ui.export.formats.q4_k_m")).click()
+    expect(page.locator("#export-holds .failure")).to_contain_text("pip install cyllama")
+    expect(page.locator("#export-go")).to_be_disabled()
+    page.locator("#export-kind input[value=merged]").check()
+    expect(page.locator("#export-title")).to_have_text("Merged model")
+    expect(chosen_format).to_have_value(text("config.model.precision.options.auto"))
     assert page.errors == other.errors == []

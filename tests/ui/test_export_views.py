@@ -30,7 +30,7 @@ def test_a_check_is_told_with_its_figures(language):
     assert "differs" in parted
     assert text("export.verified.parted", language, parted=2) in parted
     assert text("ui.export.unverified", language) in views.verified(made(checked=False), True, False, language)
-    assert "pip install xllamacpp" in views.verified(made("gguf", checked=False), False, False, language)
+    assert "pip install cyllama" in views.verified(made("gguf", checked=False), False, False, language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -91,13 +91,20 @@ def test_an_export_says_what_it_waits_for_how_far_it_is_and_how_it_ended():
     half = views.progress(Going("merged", "merging", 0.5), "adapter", (), "en")
     assert "Merging" in half
     assert 'aria-valuenow="50"' in half
-    failed = Going("gguf", failure=ExportError("export.needs_converter").message, over=True)
+    failed = Going("gguf", failure=ExportError("export.needs_quantizer", package="cyllama").message, over=True)
     assert 'role="alert"' in views.progress(failed, "gguf", (), "ko")
     assert views.progress(failed, "adapter", (), "ko") == ""
     stopped = Going("gguf", failure=ExportError("export.stopped", run="r").message, over=True)
     assert 'role="alert"' not in views.progress(stopped, "gguf", (), "ko")
     noted = Going("merged", "done", notes=(message("export.note.base_folder", base="<x>"),), over=True)
     assert "&lt;x&gt;" in views.progress(noted, "merged", (), "en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_merged_model_and_a_gguf_file_have_number_formats_of_their_own(language):
+    names = {kind: [name for _, name in views.number_formats(kind, language)] for kind in ("merged", "gguf")}
+    assert names["merged"] == ["auto", "bfloat16", "float16", "float32"]
+    assert names["gguf"] == [*names["merged"], "q8_0", "q4_k_m"]
 
 
 def test_names_of_files_and_lines_to_copy_stay_text():

@@ -16,7 +16,7 @@ from studio.data.conversation import Turn
 from studio.data.prepare import run_renderer
 from studio.data.prompt import adds_bos
 from studio.errors import ExportError
-from studio.export import adapter, code_snippets, merge, ollama, script, space
+from studio.export import adapter, code_snippets, gguf_file, merge, script, space
 from studio.export.export_context import ExportContext
 from studio.export.request import Kind, OnProgress
 from studio.export.verify import reference_answers
@@ -34,10 +34,11 @@ from studio.model.adapter import ModelHost
 from studio.model.adapter_files import BASE_RECORD
 from studio.model.hardware import device
 from studio.model.quantization import saved_quantization
+from studio.model.subprocess_worker import checked_lines
 
 MAX_NEW_TOKENS = 48
 SCRIPT_STEPS = 3
-_EXTRA_CONTEXT = 16  # tokens of context for what llama.cpp's tokenizer may add
+_EXTRA_CONTEXT = 64  # tokens of context for what llama.cpp's tokenizer may add
 _LOSS_LINE = re.compile(r"step (\d+) loss (\S+) run \S+")
 
 Events = dict[str, list[dict[str, Any]]]
@@ -68,7 +69,7 @@ class VerificationCase:
         events: Events = {"answer": []}
         command = [sys.executable, "-B", "-P", str(program)]
         request |= {"max_new_tokens": self.max_new_tokens}
-        with contextlib.closing(ollama.worker_lines(command, self.load_error, json.dumps(request))) as lines:
+        with contextlib.closing(checked_lines(command, self.load_error, json.dumps(request))) as lines:
             for line in lines:
                 self.on_progress(len(events["answer"]) / count if events["answer"] else None)
                 if line and line.startswith('{"kind"'):
@@ -159,7 +160,7 @@ def _model_answers(
     renderer = run_renderer(context.run, context.tokenizer)
     expected = [tokens.prompt_ids(renderer.question([Turn("user", text)]), context.tokenizer) for text in texts]
     equal = sum(one["ids"] == ids for one, ids in zip(events.get("prompt", ()), expected, strict=True))
-    answers = ModelAnswers(_answers(events), tuple(one["nll"] for one in events.get("reference", ())))
+    answers = ModelAnswers(_answers(events), _nll(events))
     return answers, (equal, len(texts)) if texts else None
 
 
@@ -167,37 +168,53 @@ def _answers(events: Events) -> tuple[Answer, ...]:
     return tuple(Answer(*(tuple(one[name]) for name in ("ids", "second", "gap"))) for one in events["answer"])
 
 
+def _nll(events: Events) -> tuple[float, ...]:
+    return tuple(one["nll"] for one in events.get("reference", ()))
+
+
 def check_gguf(case: VerificationCase) -> Verification:
-    """Compare llama.cpp's answers with those of the merged model, which is written to a temporary folder."""
-    context, dtype = case.context, _metadata(case.folder)["precision"]
+    """Compare llama.cpp with the merged model, which is written to a temporary folder: answers, and perplexity."""
+    context, made = case.context, _metadata(case.folder)
+    dtype = made.get("merged", made["precision"])
     tokenizer = context.tokenizer
     bos = tokenizer.bos_token if adds_bos(tokenizer) else ""  # which llama.cpp adds
+    rows, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
     prompts = []
-    for prompt in reference_answers.prompts_with_references(context, case.max_new_tokens)[0]:
+    for prompt in rows:
         text = tokenizer.decode(prompt.ids, clean_up_tokenization_spaces=False)
         if tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) == prompt.ids:
-            prompts.append(EvalPrompt(prompt.ids, texts=(text.removeprefix(bos),)))
+            prompts.append(replace(prompt, texts=(text.removeprefix(bos),)))
     if not prompts:
         raise ExportError("export.no_questions", run=context.run.id)
     case.host.release()
-    merge.require_room(context, case.folder, dtype)
+    merge.require_room(case.folder, merge.size(context, dtype))
     with tempfile.TemporaryDirectory(prefix=".merged-", dir=case.folder.parent) as name:
         merged = replace(case, folder=Path(name))
         merge.fill(merged.folder, context, dtype, lambda phase, share: case.on_progress(None))
         expected, _ = _model_answers(merged, prompts, model=merged.folder, dtype=dtype, quantization="none")
     request = {
         "use": "gguf",
-        "model": str(case.folder / ollama.GGUF),
+        "model": str(case.folder / gguf_file.NAME),
+        "stop_ids": context.stop_ids,
         "prompts": [prompt.texts[0] for prompt in prompts],
-        "context_length": max(len(prompt.ids) for prompt in prompts) + case.max_new_tokens + _EXTRA_CONTEXT,
+        "references": [prompt.reference for prompt in prompts],
+        "context_length": _EXTRA_CONTEXT
+        + max(len(prompt.ids) + max(case.max_new_tokens, len(prompt.reference)) for prompt in prompts),
     }
-    answers = _answers(case.run_isolated(request, len(prompts)))
+    events = case.run_isolated(request, len(prompts))
+    answers = ModelAnswers(_answers(events), _nll(events))
+    tokenized = sum(tuple(one["ids"]) == prompt.ids for one, prompt in zip(events["prompt"], prompts, strict=True))
     first, second = (
-        ModelAnswers(tuple(without_stop_token(one, context.stop_ids) for one in each))
-        for each in (expected.answers, answers)
+        replace(each, answers=tuple(without_stop_token(one, context.stop_ids) for one in each.answers))
+        for each in (expected, answers)
     )
-    tolerance = max(LOGPROB_TOLERANCE["float16"], LOGPROB_TOLERANCE[dtype])  # llama.cpp's KV cache is float16
-    return Verification("gguf", dtype, compare_answers(first, second, prompts, tolerance))
+    return Verification(
+        "gguf",
+        made["precision"],
+        compare_answers(first, second, prompts, LOGPROB_TOLERANCE[dtype]),
+        source,
+        tokenized=(tokenized, len(prompts)),
+    )
 
 
 def without_stop_token(answer: Answer, stop_ids: tuple[int, ...]) -> Answer:
@@ -216,7 +233,7 @@ def check_script(case: VerificationCase) -> Verification:
         command = [sys.executable, "-B", str(case.folder / script.NAME), "--base", str(case.context.base.path)]
         command += ["--steps", str(max(expected)), "--out", out]
         offline = {"HF_HUB_OFFLINE": "1"}
-        with contextlib.closing(ollama.worker_lines(command, case.load_error, variables=offline)) as lines:
+        with contextlib.closing(checked_lines(command, case.load_error, variables=offline)) as lines:
             for line in lines:
                 case.on_progress(len(actual) / len(expected) if actual else None)
                 if match := _LOSS_LINE.fullmatch(line or ""):
@@ -267,7 +284,6 @@ def check_program(case: VerificationCase) -> Verification:
 _CHECKS: dict[Kind, Callable[[VerificationCase], Verification]] = {
     "adapter": check_adapter,
     "merged": check_merged,
-    "ollama": check_merged,
     "script": check_script,
     "example": check_program,
     "space": check_program,

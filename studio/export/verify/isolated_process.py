@@ -3,14 +3,17 @@
 Reads one JSON request from standard input and prints one JSON object per line: what is loaded, prompts, answers.
 """
 
+import heapq
 import importlib.util
 import json
+import math
 import os
 import signal
 import sys
 
 WITH_SCORES = {"output_scores": True, "return_dict_in_generate": True}
 GREEDY = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+GGML_TYPE_F32 = 0
 TEMPLATE_MEMORY, TEMPLATE_SECONDS = 512 * 1024**2, 5
 
 
@@ -106,20 +109,53 @@ def use_space(request: dict) -> None:
 
 
 def use_gguf(request: dict) -> None:
-    """Generate with a GGUF file and its own tokenizer in llama.cpp."""
-    import xllamacpp
+    """Generate with a GGUF file and its own tokenizer in llama.cpp, on the CPU, with a KV cache in float32."""
+    from cyllama.llama import llama_cpp
 
-    settings = xllamacpp.CommonParams()
-    settings.model.path, settings.n_ctx, settings.n_parallel = request["model"], request["context_length"], 1
-    settings.cache_prompt = settings.warmup = False
-    settings.verbosity = 1  # errors only
-    server = xllamacpp.Server(settings)
-    for prompt in request["prompts"]:
-        body = {"prompt": prompt, "max_tokens": request["max_new_tokens"], "temperature": 0, "logprobs": 2}
-        output = (server.handle_completions(body)["choices"][0].get("logprobs") or {}).get("content", [])
-        top = [token["top_logprobs"] for token in output]
-        gaps = [best["logprob"] - second["logprob"] for best, second in top]
-        emit(kind="answer", ids=[token["id"] for token in output], second=[second["id"] for _, second in top], gap=gaps)
+    class Model(llama_cpp.LlamaModel):
+        @property
+        def n_vocab(self) -> int:  # which cyllama 0.2 looks for here
+            return self.get_vocab().n_vocab
+
+    placed, sized = llama_cpp.LlamaModelParams(), llama_cpp.LlamaContextParams()
+    placed.n_gpu_layers = 0
+    sized.n_ctx = sized.n_batch = request["context_length"]
+    sized.n_threads = sized.n_threads_batch = max(1, (os.cpu_count() or 1) // 2)
+    sized.type_k = sized.type_v = GGML_TYPE_F32
+    model = Model(request["model"], placed)
+    vocabulary = model.get_vocab()
+    batch = llama_cpp.LlamaBatch(n_tokens=request["context_length"], embd=0, n_seq_max=1)
+    for prompt, reference in zip(request["prompts"], request["references"], strict=True):
+        ids = new = vocabulary.tokenize(prompt, True, True)
+        emit(kind="prompt", ids=ids)
+        if len(ids) + max(request["max_new_tokens"], len(reference)) > request["context_length"]:
+            sys.exit(f"llama.cpp makes {len(ids)} tokens of the prompt {prompt[:80]!r}")
+        context = llama_cpp.LlamaContext(model, sized)
+        answer: dict[str, list] = {"ids": [], "second": [], "gap": []}
+        for place in range(request["max_new_tokens"]):
+            batch.set_batch(new, len(ids) + place - 1 if place else 0, False)
+            context.decode(batch)
+            logits = context.get_logits_ith(-1)
+            best, second = heapq.nlargest(2, range(len(logits)), key=logits.__getitem__)
+            new = [best]
+            for name, value in (("ids", best), ("second", second), ("gap", logits[best] - logits[second])):
+                answer[name].append(value)
+            if vocabulary.is_eog(best) or best in request["stop_ids"]:
+                break
+        emit(kind="answer", **answer)
+        if reference:
+            context = llama_cpp.LlamaContext(model, sized)
+            batch.set_batch([*ids, *reference], 0, True)
+            context.decode(batch)
+            places = range(len(ids) - 1, len(ids) + len(reference) - 1)
+            rows = zip(map(context.get_logits_ith, places), reference, strict=True)
+            emit(kind="reference", nll=sum(log_sum_exp(logits) - logits[token] for logits, token in rows))
+
+
+def log_sum_exp(logits: list[float]) -> float:
+    """Return the logarithm of the sum of the exponentials."""
+    largest = max(logits)
+    return largest + math.log(math.fsum(math.exp(logit - largest) for logit in logits))
 
 
 def import_file(path: str) -> object:

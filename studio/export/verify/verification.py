@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from studio.export.request import QUANTIZED
 from studio.files import replace_file
 from studio.i18n import Message, message
 from studio.model.adapter_files import BASE_RECORD
@@ -22,9 +23,11 @@ bfloat16 keeps 8 bits: a logit of 16 to 32 is precise to 0.06 to 0.13.
 LOSS_TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-2}
 """The largest relative difference of two losses that rounding alone explains; zero on the run's own machine."""
 
+QUANTIZED_PERPLEXITY = 1.5
+"""The largest factor by which quantizing may raise the perplexity; 8 and 5 bits raise it by a few percent."""
+
 RowSource = Literal["held_out", "trained"]
 VerifiedKind = Literal["adapter", "merged", "script", "example", "space", "gguf"]
-"""An export for Ollama is verified as a merged model."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Agreement:
     """The largest known difference of log-probability (nats) where two answers diverge."""
     perplexity: tuple[float, float] | None
     """Of the first and the second model on the reference answers."""
+    first_difference: int | None = None
+    """The earliest position (from 1) at which an answer differs."""
 
     @property
     def holds(self) -> bool:
@@ -82,6 +87,7 @@ def compare_answers(
     """Compare two models' answers; differences of log-probability up to `tolerance` count as rounding."""
     equal, near, agreeing, length = 0, 0, 0, 0
     gaps: list[float] = []
+    differences: list[int] = []
     for one, other in zip(first.answers, second.answers, strict=True):
         pairs = enumerate(zip(one.ids, other.ids, strict=False))
         common = next((at for at, (a, b) in pairs if a != b), min(len(one.ids), len(other.ids)))
@@ -89,12 +95,22 @@ def compare_answers(
         length += max(len(one.ids), len(other.ids))
         if one.ids == other.ids:
             equal += 1
-        elif (gap := _gap(one, other, common)) is not None:
+            continue
+        differences.append(common + 1)
+        if (gap := _gap(one, other, common)) is not None:
             near += gap <= tolerance
             gaps.append(gap)
     count = sum(len(prompt.reference) for prompt in prompts)
     perplexity = (math.exp(sum(first.nll) / count), math.exp(sum(second.nll) / count)) if count else None
-    return Agreement(len(first.answers), equal, near, agreeing / max(length, 1), max(gaps, default=None), perplexity)
+    return Agreement(
+        questions=len(first.answers),
+        equal=equal,
+        near=near,
+        tokens=agreeing / max(length, 1),
+        gap=max(gaps, default=None),
+        perplexity=perplexity,
+        first_difference=min(differences, default=None),
+    )
 
 
 def _gap(one: Answer, other: Answer, at: int) -> float | None:
@@ -158,13 +174,24 @@ class Verification:
     recorded: tuple[int, int] | None = None
     """Recorded answers that a Space's app shows, of how many."""
     losses: Losses | None = None
+    tokenized: tuple[int, int] | None = None
+    """Prompts that a GGUF file's tokenizer splits as the run's does, of how many."""
     made: float = field(default_factory=time.time)
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether it is a GGUF file whose answers may differ, since its weights are rounded."""
+        return self.precision in QUANTIZED
+
+    @property
     def passed(self) -> bool:
-        """Whether the export behaves as the run does."""
-        compared = (self.agreement, self.base, self.losses)
-        counted = (self.prompts, self.recorded)
+        """Whether the export behaves as the run does; a quantized file by its perplexity, since its answers differ."""
+        if self.is_quantized and self.agreement and self.agreement.perplexity:
+            before, after = self.agreement.perplexity
+            if not after <= QUANTIZED_PERPLEXITY * before:
+                return False
+        compared = (None if self.is_quantized else self.agreement, self.base, self.losses)
+        counted = (self.prompts, self.recorded, self.tokenized)
         return all(each.holds for each in compared if each) and all(each[0] == each[1] for each in counted if each)
 
     def sentences(self) -> list[Message]:
@@ -185,7 +212,10 @@ class Verification:
                     gap = f"{agreement.gap:.2g}"
                     sentences.append(message("export.verified.near", near=agreement.near, gap=gap))
                 sentences += _differing(agreement, agreement.questions)
-        for name, pair in (("prompts", self.prompts), ("recorded", self.recorded)):
+                if self.kind == "gguf" and agreement.first_difference:
+                    key = "quantized_difference" if self.is_quantized else "first_difference"
+                    sentences.append(message(f"export.verified.{key}", position=agreement.first_difference))
+        for name, pair in (("prompts", self.prompts), ("recorded", self.recorded), ("tokenized", self.tokenized)):
             if pair:
                 sentences.append(message(f"export.verified.{name}", right=pair[0], tried=pair[1]))
         sentences += _perplexity(f"perplexity.{self.rows}", self.agreement)

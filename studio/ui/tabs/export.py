@@ -6,7 +6,8 @@ from typing import Any
 import gradio as gr
 
 from studio.compare.columns import MAX_STRENGTH
-from studio.ui import export_views, launch
+from studio.export.request import DTYPES
+from studio.ui import export_views
 from studio.ui.tabs.card_comparisons import CardComparisons
 from studio.ui.tabs.compare import COPY
 from studio.ui.words import Words
@@ -14,7 +15,6 @@ from studio.ui.words import Words
 EVERY = 1.0
 """Seconds between two looks at the exports, while the tab is on the screen."""
 FIRST = "adapter"
-PRECISIONS = ("auto", "bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class ExportTab:
     title: gr.HTML
     holds: gr.HTML
     precision: gr.Dropdown
-    converter: gr.Textbox
     strength: gr.Slider
     comparisons: CardComparisons
     verify: gr.Checkbox
@@ -70,7 +69,7 @@ class ExportTab:
     def shown(self) -> list[Any]:
         """Everything that a look at the exports may change."""
         chosen = [self.timer, self.seen, self.run, self.facts, self.kind, self.title, self.holds]
-        form = [self.precision, self.converter, self.strength, self.verify, self.go, self.stop, self.why, self.progress]
+        form = [self.precision, self.strength, self.verify, self.go, self.stop, self.why, self.progress]
         made = [self.result_card, self.verified, self.check, self.result, self.download, self.packing, self.usage]
         return [*chosen, *form, *made, self.push.panel, self.push.go]
 
@@ -99,20 +98,10 @@ def build(words: Words) -> ExportTab:
                         gr.Dropdown,
                         label="ui.export.precision",
                         info="ui.export.precision_help",
-                        choices={name: f"config.model.precision.options.{name}" for name in PRECISIONS},
-                        value=PRECISIONS[0],
+                        choices={name: f"config.model.precision.options.{name}" for name in DTYPES},
+                        value=DTYPES[0],
                         visible=False,
                         elem_id="export-precision",
-                    )
-                    converter = words.make(
-                        gr.Textbox,
-                        label="ui.export.converter",
-                        info="ui.export.converter_help" if launch.is_local() else "ui.export.converter_elsewhere",
-                        placeholder="ui.export.converter_hint",
-                        max_lines=1,
-                        interactive=launch.is_local(),
-                        visible=False,
-                        elem_id="export-converter",
                     )
                 strength = words.make(
                     gr.Slider,
@@ -158,7 +147,6 @@ def build(words: Words) -> ExportTab:
         title=title,
         holds=holds,
         precision=precision,
-        converter=converter,
         strength=strength,
         comparisons=comparisons,
         verify=verify,

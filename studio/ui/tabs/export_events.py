@@ -63,19 +63,16 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         kind: Kind,
         wanted: str,
         checked: bool,
-        converter: str,
         strength: float,
         compared: list[str],
         of: str | None,
     ) -> dict[Any, Any]:
         run = chosen(run_id)
-        given = (converter or "").strip() if launch.is_local() and kind == "gguf" else ""
         request = ExportRequest(
             run.id,
             kind,
             verify=checked,
             precision=wanted,  # type: ignore[arg-type]
-            converter=Path(given) if given else None,
             strength=1.0 if kind == "script" else strength / 100,
             comparisons=tuple(compared or ()) if of == run.id else None,
         )
@@ -133,8 +130,8 @@ def connect(tab: ExportTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
     tabs.select(watch, None, tab.timer, trigger_mode="multiple", **QUIET)
     choices = [tab.run.input, tab.kind.input, tab.precision.input]
     gr.on(choices, look, asked, tab.shown, trigger_mode="always_last", **at_once)
-    made_of = [*asked, tab.verify, tab.converter, tab.strength, tab.comparisons.chosen, tab.comparisons.of_run]
-    gr.on([tab.go.click, tab.converter.submit], make, made_of, tab.shown, **at_once)
+    made_of = [*asked, tab.verify, tab.strength, tab.comparisons.chosen, tab.comparisons.of_run]
+    tab.go.click(make, made_of, tab.shown, **at_once)
     tab.comparisons.connect(item, tab.run, tab.kind)
     tab.check.click(check, asked, tab.shown, **at_once)
     tab.stop.click(stop, asked, tab.shown, **at_once)

@@ -9,7 +9,7 @@ from studio import runs
 from studio.export import inventory as exports
 from studio.export.hub_push import PUSHED
 from studio.export.inventory import ExportEstimate, SavedExport, Stamp, estimate_export, instructions
-from studio.export.request import Kind, can_verify
+from studio.export.request import DTYPES, FORMATS, Kind, can_verify
 from studio.i18n import text
 from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run, metadata
@@ -75,6 +75,7 @@ def progress(tab: ExportTab, now: Seen, language: str) -> dict[Any, Any]:
 def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: str) -> dict[Any, Any]:
     """Return what shows a run and a kind; `wanted` is the number format that is asked for."""
     now = seen(run_id, kind)
+    wanted = wanted if wanted in FORMATS.get(kind, DTYPES) else DTYPES[0]
     offered = [(views.run_choice(run.id, status, language), run.id) for run in exportable() if (status := _status(run))]
     run = Run(runs.folder() / run_id) if run_id in now.ids else None
     there = exports.list_exports(run) if run else []
@@ -84,8 +85,7 @@ def show(tab: ExportTab, run_id: str | None, kind: Kind, wanted: str, language: 
         tab.facts: _facts(run, language) if run else page.empty(language),
         tab.kind: gr.update(choices=page.choices(there, language), value=kind),
         tab.title: f'<h2 class="heading">{page.title(kind, language)}</h2>',
-        tab.precision: gr.update(visible=page.takes_precision(kind)),
-        tab.converter: gr.update(visible=kind == "gguf"),
+        tab.precision: gr.update(choices=page.number_formats(kind, language), value=wanted, visible=kind in FORMATS),
         tab.strength: gr.update(visible=kind != "script"),
         tab.verify: gr.update(visible=can_verify(kind)),
         tab.packing: "",
@@ -114,13 +114,12 @@ def _asked(
     """Return what shows an export that may be made."""
     found = estimate_export(run, kind, _precision(run), wanted) if run else ExportEstimate()
     ready = run is not None and not now.is_going and found.blocker is None
-    served = kind != "gguf" or launch.is_local()
     again = made is not None and not made.is_outdated
     return {
         tab.holds: page.holds(found, language),
         tab.go: gr.update(
             value=text("ui.export.again" if made else "ui.export.go", language),
-            interactive=ready and served,
+            interactive=ready,
             variant="secondary" if again else "primary",
         ),
         tab.stop: gr.update(interactive=now.is_going and not (now.going and now.going.stopping)),

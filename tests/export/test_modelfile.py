@@ -1,18 +1,11 @@
-"""What Ollama is given: a Modelfile whose template is the run's, and a merged model or a GGUF file."""
-
-import json
+"""Ollama's Modelfile has the run's template."""
 
 import pytest
-from exporting import without_chat_template
-from following import trained
 from tiny import TEMPLATES, make_tokenizer
 
-from studio import gpu
 from studio.config import RunConfig
-from studio.errors import ExportError
 from studio.export import modelfile
 from studio.export.export_context import ExportContext, PromptFormat
-from studio.export.request import ExportRequest
 
 DEFAULT_SYSTEM = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe helpful.<|im_end|>\n{% endif %}"
@@ -82,65 +75,3 @@ def test_a_template_that_rewrites_is_not_taken_apart_and_one_that_forgets_holds_
     assert found.render(["one"]) == "one|"
     columns = PromptFormat("text", None, ("a", "b"), "{0} {1}:", "", "")
     assert modelfile.template_parts(asked_with(None, columns)) == (None, False)
-
-
-@pytest.mark.usefixtures("warm_python")
-def test_the_folder_holds_a_merged_model_that_is_verified_and_a_modelfile(tiny_config):
-    run = trained(tiny_config, **{"data.prompt.system": 'Speak """old""".', "generation.temperature": 0.5})
-    made = gpu.thread().export(ExportRequest(run.id, "ollama", verify=True)).result()
-    text = (made.folder / "Modelfile").read_text(encoding="utf-8")
-    assert "\nFROM .\n" in text
-    assert 'PARAMETER stop "<|im_end|>"\nPARAMETER temperature 0.5\n' in text
-    assert "SYSTEM \"\"\"Speak '''old'''.\"\"\"" in text
-    assert json.loads((made.folder / "tokenizer_config.json").read_text())["add_bos_token"] is False
-    assert made.verification.passed
-    assert "LlamaForCausalLM" in " ".join(note.text() for note in made.notes)
-
-
-CONVERTER = """
-import argparse, json, pathlib, sys
-parser = argparse.ArgumentParser()
-parser.add_argument("model"); parser.add_argument("--outfile"); parser.add_argument("--outtype")
-chosen = parser.parse_args()
-model = pathlib.Path(chosen.model)
-assert list(model.glob("*.safetensors")) and (model / "tokenizer.json").exists()
-print("working")
-if {fails}: sys.exit("ValueError: this tokenizer is not known")
-pathlib.Path(chosen.outfile).write_bytes(b"GGUF" + chosen.outtype.encode())
-"""
-
-
-def test_the_users_converter_makes_the_gguf(tiny_config, tmp_path):
-    run = trained(tiny_config, **without_chat_template(tmp_path / "base"))
-    (tmp_path / "convert_hf_to_gguf.py").write_text(CONVERTER.format(fails=False))
-    request = ExportRequest(run.id, "gguf", tmp_path / "mine", precision="float16", converter=tmp_path)
-    made = gpu.thread().export(request).result()
-    assert (made.folder / "model.gguf").read_bytes() == b"GGUFf16"
-    assert "FROM ./model.gguf" in (made.folder / "Modelfile").read_text()
-    assert not (made.folder / "merged").exists()
-
-
-def test_without_llama_cpp_a_gguf_is_made_and_says_what_makes_its_check_possible(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("studio.export.request.RUNNER", "package_that_is_not_there")
-    run = trained(tiny_config)
-    (tmp_path / "convert_hf_to_gguf.py").write_text(CONVERTER.format(fails=False))
-    made = gpu.thread().export(ExportRequest(run.id, "gguf", converter=tmp_path, verify=True)).result()
-    assert made.verification is None
-    assert "pip install xllamacpp" in " ".join(note.text() for note in made.notes)
-    assert (made.folder / "model.gguf").is_file()
-
-
-@pytest.mark.parametrize(
-    ("converter", "key"), [(None, "needs_converter"), ("nowhere.py", "no_converter"), ("fails.py", "converter_failed")]
-)
-def test_what_is_wrong_with_the_converter_is_told_and_nothing_is_left(tiny_config, tmp_path, converter, key):
-    run = trained(tiny_config)
-    (tmp_path / "fails.py").write_text(CONVERTER.format(fails=True))
-    request = ExportRequest(run.id, "gguf", tmp_path / "mine", converter=converter and tmp_path / converter)
-    with pytest.raises(ExportError) as raised:
-        gpu.thread().export(request).result()
-    assert raised.value.key == f"export.{key}"
-    if key == "converter_failed":
-        assert "this tokenizer is not known" in str(raised.value)
-    assert not (tmp_path / "mine").exists()
-    assert list(tmp_path.glob(".mine*")) == []

@@ -1,0 +1,53 @@
+"""The options of `train` for another machine: --on, --flavor, --timeout, --write-job."""
+
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+
+from studio.cli import console
+from studio.cli.console import out, print_plain, text
+from studio.config import RunConfig
+from studio.runs import Run
+
+FLAVOR, TIMEOUT = "t4-small", "2h"
+
+
+class Place(StrEnum):
+    """Where a run can be carried out but here."""
+
+    HF_JOBS = "hf-jobs"
+
+
+def start(config: RunConfig, flavor: str, timeout: str, *, check: bool, sure: bool, as_json: bool) -> Run | None:
+    """Say what a job costs at most, and start it; None where that was only asked for, or is declined."""
+    from studio.remote import bundle, follow, hub_jobs
+
+    bundle.require_sendable(config)
+    seconds = hub_jobs.parse_duration(timeout)
+    jobs = hub_jobs.HubJobs()
+    quote = jobs.quote(flavor, seconds)
+    if not as_json:
+        known = quote.dollars_per_hour is not None
+        prices = {"price": f"{quote.dollars_per_hour:.2f}", "most": f"{quote.most_dollars:.2f}"} if known else {}
+        about = {"flavor": flavor, "hours": f"{seconds / 3600:.3g}", "account": jobs.account}
+        print_plain(text("cli.remote_price" if known else "cli.remote_no_price", **about, **prices))
+    elif check:
+        console.print_json(quote.model_dump(include={"flavor", "seconds", "dollars_per_hour"}))
+    if check:
+        return None
+    if not sure:
+        typer.confirm(text("cli.remote_sure"), abort=True, err=True)
+    return follow.start(jobs, config, flavor, seconds)
+
+
+def write(config: RunConfig, folder: Path, as_json: bool) -> None:
+    """Write the folder that carries out a run on another machine."""
+    from studio.remote import bundle
+
+    run_id = bundle.export(config, folder)
+    if as_json:
+        console.print_json({"run": run_id, "path": str(folder)})
+        return
+    console.print_path(folder)
+    out.print(text("cli.job_written"))

@@ -1,0 +1,159 @@
+"""What a job on another machine does: `python -m studio.remote.worker`, in the folder that `bundle` wrote.
+
+It starts the studio's own training as a process, and keeps the run in a private repository of the Hub meanwhile: each
+checkpoint when it is made, and events once a minute. It pauses the run when it is asked to (SIGTERM, or control.json in
+the repository) and shortly before the job's time is over.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+from studio.files import replace_file
+from studio.remote import bundle
+from studio.runs import Action, Run, State, checkpoints
+
+SYNC_SECONDS = 60.0
+"""Between two commits of events at least: the Hub limits the commits of an hour."""
+CONTROL_SECONDS = 10.0
+CONTROL = "control.json"
+ATTEMPT = "attempt"
+"""File in the run's directory there: the number of the job that wrote the rest."""
+RUN_LABEL, ATTEMPT_LABEL = "restyle-run", "restyle-attempt"
+LAST_SECONDS = 600.0
+"""How long the last commit is tried."""
+GRACE_SECONDS, GRACE_SHARE = 180.0, 0.1
+"""How long before the end of the job's time the run is paused: so many seconds, of a short job this share."""
+_POLL_SECONDS = 0.5
+
+
+class Repository:
+    """The repository of the Hub that keeps a run."""
+
+    def __init__(self, name: str, run: Run, folder: Path):
+        from huggingface_hub import HfApi
+
+        self._api, self.name, self._run, self._draft = HfApi(), name, run, folder / ".sending"
+        self._newest: list[str] = []
+        self._at = float("-inf")
+        self._api.create_repo(name, private=True, exist_ok=True)
+
+    def upload_if_due(self, last: bool = False) -> bool:
+        """Commit the run as it is, where a checkpoint is new or it is time; returns False where that did not work."""
+        newest = [path.name for path in checkpoints.all_of(self._run.path)]
+        if not last and newest == self._newest and time.monotonic() - self._at < _sync_seconds():
+            return True
+        self._newest, self._at = newest, time.monotonic()
+        try:
+            shutil.rmtree(self._draft, ignore_errors=True)
+            target = self._draft / "runs" / self._run.id
+            target.mkdir(parents=True)
+            bundle.copy_run(self._run, target)
+            commit = {"commit_message": f"step {self._run.status().step}", "delete_patterns": "*"}
+            self._api.upload_folder(repo_id=self.name, folder_path=self._draft, path_in_repo="home", **commit)
+        except Exception as error:  # the network, or a file that was replaced meanwhile: again at the next time
+            print(f"the run was not sent: {type(error).__name__}", flush=True)
+            return False
+        finally:
+            shutil.rmtree(self._draft, ignore_errors=True)
+        return True
+
+    def requested(self, attempt: int) -> Action | None:
+        """Return what is asked of this attempt of the job, if anything."""
+        try:
+            path = self._api.hf_hub_download(self.name, CONTROL, local_dir=self._draft.with_name(".control"))
+            control = json.loads(Path(path).read_bytes())
+        except Exception:  # it is not there, or the network is not
+            return None
+        known = control.get("attempt") == attempt and control.get("action") in get_args(Action)
+        return control["action"] if known else None
+
+    def started(self, attempt: int) -> float | None:
+        """Return when this job was started by the Hub's clock, in seconds since the epoch, if that is known."""
+        labels = {RUN_LABEL: self._run.id, ATTEMPT_LABEL: str(attempt)}
+        with contextlib.suppress(Exception):
+            for job in self._api.list_jobs(labels=labels, namespace=self.name.split("/")[0]):
+                return job.started_at.timestamp() if job.started_at else None
+        return None
+
+
+def _sync_seconds() -> float:
+    return float(os.environ.get("RESTYLE_SYNC_SECONDS", SYNC_SECONDS))
+
+
+def main() -> None:
+    """Carry out the run of the folder."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repository")
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--attempt", type=int, default=0)
+    parser.add_argument("--paused-code", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[])
+    given = parser.parse_args()
+    began, folder = time.time(), Path.cwd()
+    [path] = [path for path in (folder / "home" / "runs").iterdir() if not path.name.startswith(".")]
+    run = Run(path)
+    repository = Repository(given.repository, run, folder) if given.repository else None
+    bundle.release(path)
+    replace_file(path / ATTEMPT, str(given.attempt))
+    if run.status().state is not State.FINISHED or given.set:
+        if repository and given.seconds:
+            began = repository.started(given.attempt) or began
+        end = began + given.seconds - min(GRACE_SECONDS, GRACE_SHARE * given.seconds) if given.seconds else None
+        _train(run, repository, given.attempt, end, given.set)
+    state = run.status().state
+    is_there = not repository or _upload_last(repository)
+    print(f"run {run.id}: {state.value}", flush=True)
+    if not is_there:
+        sys.exit(1)
+    if state not in (State.FINISHED, State.STOPPED):
+        sys.exit(given.paused_code if state is State.PAUSED else 1)
+
+
+def _train(run: Run, repository: Repository | None, attempt: int, end: float | None, settings: list[str]) -> None:
+    """Start the training as a process, follow it to its end, and pass on what is asked of it."""
+    changes = [word for setting in settings for word in ("--set", setting)]
+    child = subprocess.Popen([sys.executable, "-m", "studio", "resume", run.id, *changes])
+    pausing = False
+
+    def pause(*_: Any) -> None:
+        nonlocal pausing
+        pausing = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pause)
+    controlled = time.monotonic()
+    requested: Action | None = None
+    while child.poll() is None:
+        if end and time.time() > end:
+            pausing = True
+        if repository and time.monotonic() - controlled >= min(CONTROL_SECONDS, _sync_seconds()):
+            controlled, requested = time.monotonic(), requested or repository.requested(attempt)
+        action = "pause" if pausing else requested
+        if action and run.status().state.alive and not run.requested():
+            run.request(action)
+        if repository:
+            repository.upload_if_due()
+        time.sleep(_POLL_SECONDS)
+
+
+def _upload_last(repository: Repository) -> bool:
+    end, wait = time.monotonic() + LAST_SECONDS, 1.0
+    while not repository.upload_if_due(last=True):
+        if time.monotonic() > end:
+            return False
+        time.sleep(wait)
+        wait = min(wait * 2, 60.0)
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The endpoint's server: its address, its keys, its start and its end."""
+
+import ipaddress
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from studio.errors import ServeError, StudioError
+from studio.gpu import GpuThread
+from studio.serve.engine import Engine, Limits
+from studio.serve.models import Catalogue
+
+KEY_VARIABLE = "RESTYLE_SERVE_KEY"
+SHORTEST_KEY = 16
+PORT = 8000
+_GRACE_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where the endpoint is reached, and with which keys."""
+
+    host: str
+    port: int
+    keys: tuple[str, ...]
+    generated: bool
+    """Whether the key was made here, and has to be told."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host means this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def door(host: str, port: int, keys: Sequence[str] = ()) -> Door:
+    """Return how the endpoint is reached. A key is made where others reach it and none was given.
+
+    Without `keys` they are those of the environment (commas between). Raises ServeError for a key that is too short.
+    """
+    given = tuple(key for key in keys or os.environ.get(KEY_VARIABLE, "").split(",") if key)
+    if any(len(key) < SHORTEST_KEY for key in given):
+        raise ServeError("serve.short_key", least=SHORTEST_KEY)
+    if given or is_loopback(host):
+        return Door(host, port, given, False)
+    return Door(host, port, (f"sk-{secrets.token_urlsafe(24)}",), True)
+
+
+class Server:
+    """An endpoint on a port, which is taken when it is made; raises ServeError where it cannot be."""
+
+    def __init__(self, catalogue: Catalogue, limits: Limits, thread: GpuThread, door: Door):
+        import uvicorn
+
+        from studio.serve.app import create
+
+        self._socket = _bind(door.host, door.port)
+        name = f"[{door.host}]" if ":" in door.host else door.host
+        self.url = f"http://{name}:{self._socket.getsockname()[1]}/v1"
+        """The address that clients are given, as OpenAI's `base_url`."""
+        self.engine = Engine(catalogue, limits, thread)
+        self.door = door
+        # a page that points a name of its own at this machine is refused; with a key it gets nowhere anyway
+        hosts = ["127.0.0.1", "localhost"] if door.is_loopback and not door.keys else None
+        app = create(self.engine, door.keys, hosts)
+        settings = uvicorn.Config(
+            app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="off", server_header=False
+        )
+        self._server = uvicorn.Server(settings)
+        self._thread: threading.Thread | None = None
+
+    def load(self) -> None:
+        """Load what is served; raises StudioError, and frees the port, where something cannot be."""
+        try:
+            self.engine.load()
+        except StudioError:
+            self._socket.close()
+            raise
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM, or `stop`; open answers end then."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self.engine.close()
+            self._socket.close()
+
+    def start(self) -> None:
+        """Serve on a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name="serve", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for the end."""
+        self.engine.close()
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(_GRACE_SECONDS + 2)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.socket(family)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, port))
+    except (OSError, OverflowError) as error:
+        server.close()
+        raise ServeError("serve.address", address=f"{host}:{port}", detail=str(error)) from error
+    return server

@@ -1,0 +1,36 @@
+"""The line that serves the same adapters with vLLM, on a machine with a GPU."""
+
+import shlex
+from pathlib import Path
+
+from studio.compare.column_loading import find_adapter
+from studio.model import adapter_files
+from studio.serve.models import Catalogue
+
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for the largest rank."""
+
+
+def command(catalogue: Catalogue) -> str:
+    """Return `vllm serve` with the adapters that are one adapter at full strength.
+
+    vLLM has no strengths and no mixtures: those are saved as adapters of their own first. Raises CompareError where an
+    adapter is gone.
+    """
+    folders: dict[str, Path] = {}
+    for name, model in catalogue.adapters.items():
+        if model.column.mix is None and (folder := find_adapter(catalogue.first, model.column, None).folder):
+            folders[name] = folder.resolve()
+    base = catalogue.first.config().model
+    words = ["vllm", "serve", base.id, *(["--revision", base.revision] if base.revision else [])]
+    if folders:
+        rank = max(_rank(folder) for folder in folders.values())
+        modules = [f"{name}={folder}" for name, folder in folders.items()]
+        words += ["--enable-lora", "--max-loras", str(len(folders)), "--max-lora-rank", str(rank), "--lora-modules"]
+        words += modules
+    return shlex.join(words)
+
+
+def _rank(folder: Path) -> int:
+    rank = max(shape.rank for shape in adapter_files.read(folder).modules.values())
+    return next((each for each in _RANKS if each >= rank), rank)

@@ -1,0 +1,215 @@
+"""Runs as jobs of the Hub: against a stand-in that carries out each job as processes with a tiny model."""
+
+import json
+import threading
+import time
+
+import pytest
+from following import losses, wait_for, wait_until_over
+
+from studio import gpu, runs
+from studio.errors import StudioError
+from studio.events import Resumed
+from studio.files import replace_file, sha256, user_cache
+from studio.remote import follow, hub_jobs, record
+from studio.remote.hub_jobs import HubJobs
+from studio.runs import State, checkpoints
+
+TOKEN = "hf_of_alice"
+
+
+@pytest.fixture
+def hub(hub_stand_in, monkeypatch):
+    hub_stand_in.account(TOKEN, "alice")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.3)
+    monkeypatch.setattr(hub_jobs, "RETRY_SECONDS", 0.2)
+    hub_stand_in.folder.mkdir(parents=True)
+    return hub_stand_in
+
+
+@pytest.fixture
+def config(tiny_config):
+    """Six steps, saved at every second."""
+    return tiny_config.with_settings(
+        {"model.id": "someone/tiny", "train.save": "steps", "train.save_steps": 2, "samples.mode": "off"}
+    )
+
+
+@pytest.fixture
+def long_config(config):
+    """Enough steps for something to happen meanwhile."""
+    return config.with_settings({"train.max_steps": 300, "train.save_steps": 20, "train.epochs": 100})
+
+
+def begin(config, seconds=600):
+    return follow.start(HubJobs(), config, "t4-small", seconds)
+
+
+def over(run):
+    return wait_until_over(run, 250)  # a job imports the libraries twice
+
+
+def reason(run):
+    return run.status().error and run.status().error.text()
+
+
+def notes(run):
+    return [event.message.key for event in run.events()[0] if event.type == "note"]
+
+
+def wait_until_noted(run, key):
+    deadline = time.monotonic() + 60
+    while key not in notes(run):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def wait_for_job(hub, number=1):
+    end = time.monotonic() + 30
+    while len(hub.jobs.all) < number:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return hub.jobs.all[number - 1]
+
+
+def test_a_run_is_carried_out_by_a_job_and_comes_back_whole(hub, config, home, here, tmp_path):
+    (tmp_path / "run.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    given = ("train", str(tmp_path / "run.yaml"), "--on", "hf-jobs", "--timeout", "10m")
+    most = "costs $0.40 an hour. In at most 0.167 h, the account alice pays at most $0.07"
+    assert most in here(*given, "--check").stdout
+    assert here(*given, input="n\n").returncode == 1
+    assert hub.jobs.all == runs.all_runs() == []
+    followed = here(*given, "--yes", "--json")
+    run = runs.find("last")
+    assert followed.returncode == 0, (followed.stderr, reason(run), hub.jobs.all[0].log)
+    assert run.status().state is State.FINISHED
+    local = gpu.thread().start_run(config)
+    over(local)
+
+    assert losses(run) == losses(local)
+    assert sha256(run.adapter / "adapter_model.safetensors") == sha256(local.adapter / "adapter_model.safetensors")
+    assert run.resolved()["config"] == run.started_config().model_dump(mode="json")
+    assert run.resolved()["data"] == local.resolved()["data"]
+    assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == 6
+    assert "log.remote.price" in notes(run)
+    assert not (user_cache("remote") / run.id).exists()
+    [job] = hub.jobs.all
+    assert job.spec["secrets"] == {"HF_TOKEN": TOKEN}
+    assert job.spec["timeoutSeconds"] == 600
+    repository = hub.repositories[record.load(run).repository]
+    assert repository.private
+    written = [path for folder in (home, repository.folder) for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
+    assert TOKEN not in "".join(job.log)
+
+
+@pytest.mark.slow
+def test_a_lost_network_a_dead_job_and_a_pause_change_nothing_in_the_result(hub, long_config):
+    run = begin(long_config)
+    wait_for(run, lambda status: status.step >= 20)
+    hub.away = True
+    wait_until_noted(run, "log.remote.lost")
+    assert run.status().state.alive
+    hub.away = False
+    wait_until_noted(run, "log.remote.back")
+    assert notes(run).count("log.remote.lost") == 1
+
+    hub.jobs.all[0].end("ERROR", "the machine is gone")
+    assert over(run) is State.INTERRUPTED
+    assert "the machine is gone" in reason(run)
+    saved = checkpoints.step_of(checkpoints.newest_complete(run.path))
+    known = max(event.step for event in run.events()[0] if event.type == "step")
+    assert known - saved <= 20, "a save interval"
+    gpu.thread().resume_run(run.id)
+    wait_for(run, lambda status: status.state is State.TRAINING)
+    run.request("pause")
+    assert over(run) is State.PAUSED, (reason(run), hub.jobs.all[1].log)
+    paused = run.status().step
+    assert hub.jobs.all[1].stage == "COMPLETED"
+    assert saved <= paused < 300, "it was to be paused on its way"
+    assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == paused
+
+    gpu.thread().resume_run(run.id)
+    assert over(run) is State.FINISHED, (reason(run), hub.jobs.all[2].log)
+    here = gpu.thread().start_run(long_config)
+    over(here)
+    resumed = [event.step for event in run.events()[0] if isinstance(event, Resumed)]
+    assert resumed[1] >= saved
+    assert resumed[2] == paused
+    assert {event.step: event.loss for event in run.events()[0] if event.type == "step"} == dict(
+        enumerate(losses(here), 1)
+    )
+    assert sha256(run.adapter / "adapter_model.safetensors") == sha256(here.adapter / "adapter_model.safetensors")
+
+
+def test_shortly_before_the_time_is_over_the_run_is_paused(hub, long_config):
+    def start_early(job):
+        job.started = time.time() + 25 - 540  # the pause of a job of 600 s is after 540
+
+    hub.jobs.on_start = start_early
+    run = begin(long_config.with_settings({"train.max_steps": 20000, "train.epochs": 1000}))
+    assert over(run) is State.PAUSED, (reason(run), hub.jobs.all[0].log)
+    assert "log.remote.time_over" in notes(run)
+
+
+def test_one_run_has_one_job_where_the_answer_is_lost_or_it_is_started_twice(hub, config):
+    hub.jobs.waiting, hub.jobs.lost_answers = True, 1
+    run = begin(config)
+    wait_for(run, lambda status: status.phase == "remote_queue")
+    assert record.load(run).job == hub.jobs.all[0].id
+    with pytest.raises(StudioError, match="same settings"):
+        begin(config)
+    with pytest.raises(StudioError):
+        gpu.thread().resume_run(run.id)
+    run.request("cancel")
+    assert over(run) is State.STOPPED
+    assert [job.stage for job in hub.jobs.all] == ["CANCELED"]
+    assert [each.id for each in runs.all_runs()] == [run.id]
+
+
+def test_a_run_whose_process_has_ended_is_followed_again(hub, config, monkeypatch):
+    def leave(self, seconds):
+        threading.Event().wait()
+
+    hub.jobs.waiting = True
+    with monkeypatch.context() as patched:
+        patched.setattr(follow._Follower, "_wait", leave)
+        run = begin(config)
+        wait_for_job(hub)
+        wait_for(run, lambda status: status.phase == "remote_queue")
+    status = json.loads((run.path / "status.json").read_text())
+    status["owner"]["started"] -= 1000  # another process, which is gone
+    replace_file(run.path / "status.json", json.dumps(status))
+    assert run.status().state is State.INTERRUPTED
+    gpu.thread().resume_run(run.id)
+    hub.jobs.waiting = False
+    assert over(run) is State.FINISHED, (reason(run), hub.jobs.all[0].log)
+    assert len(hub.jobs.all) == 1
+    assert len(losses(run)) == 6
+
+
+def test_what_cannot_be_started_says_why_and_starts_nothing(hub, config, tiny_config, monkeypatch):
+    with pytest.raises(StudioError, match=r"no machine called t5.*cpu-basic, t4-small"):
+        follow.start(HubJobs(), config, "t5", 600)
+    with pytest.raises(StudioError, match="folder of this one"):
+        follow.start(HubJobs(), tiny_config, "t4-small", 600)
+    for wrong in ("2 weeks", "30s", "", "-1h"):
+        with pytest.raises(StudioError, match="no time limit"):
+            hub_jobs.parse_duration(wrong)
+    assert [hub_jobs.parse_duration(text) for text in ("90m", "2h", "1.5h", "7200")] == [5400, 7200, 5400, 7200]
+    assert runs.all_runs() == []
+    hub.jobs.refusal = 402, "You have no credit"
+    refused = begin(config)
+    assert over(refused) is State.FAILED
+    assert "no credit" in reason(refused)
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(StudioError, match="no token"):
+        HubJobs()
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(StudioError, match="refused"):
+        HubJobs()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(StudioError, match="out of reach"):
+        HubJobs()
+    assert hub.jobs.all == []
