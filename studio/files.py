@@ -2,18 +2,25 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
+import json
+import logging
 import math
 import os
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import platformdirs
+from pydantic import TypeAdapter, ValidationError
 
-from studio.errors import HomeError
+from studio.errors import HomeError, StudioError
+
+log = logging.getLogger(__name__)
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _DEFAULTS = {"RESTYLE_HOME": platformdirs.user_data_dir, "RESTYLE_CACHE": platformdirs.user_cache_dir}
@@ -130,6 +137,35 @@ def space_for(folder: Path, needed: Callable[[], int]) -> Iterator[None]:
         raise HomeError("home.full", folder=str(folder), needs=f"{needs:,.1f}", free=f"{free:,.1f}") from error
 
 
+def read_json(path: Path, most: int | None = None) -> dict[str, Any]:
+    """Return the object in a JSON file; empty where there is none, or more than `most` bytes of it."""
+    try:
+        if most is not None and path.stat().st_size > most:
+            return {}
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):  # there is no file, or it was damaged from outside
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_as(kind: Any, path: Path, *, warn: bool = False) -> Any:
+    """Return what a JSON file holds as a type that pydantic knows; None where it is missing or damaged.
+
+    With `warn`, the log says so of a damaged one.
+    """
+    try:
+        return _adapter(kind).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError, StudioError):
+        if warn:
+            log.warning("%s cannot be read", path, exc_info=True)
+        return None
+
+
+_adapter = functools.cache(TypeAdapter)
+
+
 def replace_file(path: Path, content: str | bytes) -> None:
     """Write `content` to `path` atomically: a reader sees the old file or the new one, also after a power cut."""
     data = content.encode("utf-8") if isinstance(content, str) else content
@@ -144,6 +180,23 @@ def replace_file(path: Path, content: str | bytes) -> None:
         finally:
             draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_json_lines(path: Path, rows: Iterable[Any]) -> int:
+    """Write rows as JSON lines, all or none, and no file without rows; return how many they are.
+
+    Values that JSON has no form for are written as texts. Raises HomeError when the disk is full.
+    """
+    draft, count = path.with_name(f".{path.name}.draft"), 0
+    try:
+        with space_for(path.parent, lambda: 1 << 20), open(draft, "w", encoding="utf-8") as file:
+            for count, row in enumerate(rows, 1):  # noqa: B007 (the last one is returned)
+                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        if count:
+            draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
 
 
 def replace_folder(final: Path, fill: Callable[[Path], None], expected: int = 0) -> None:

@@ -158,9 +158,8 @@ def test_planted_faults_are_caught_with_the_real_model(trained, style):
     from studio.model.adapter import ModelHost
     from studio.style import bootstrap
     from studio.style.answers import base_of
-    from studio.style.copying import TrainingText
     from studio.style.report import Anchors, column_report
-    from studio.style.scoring import AnswerScorer
+    from studio.style.scoring import AnswerScorer, TrainingText
     from studio.style.strength import train_classifier
 
     run, _ = trained

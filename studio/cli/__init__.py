@@ -5,16 +5,15 @@ import sys
 import typer
 from rich.markup import escape
 
-from studio.cli import compare, export, mixing, models, preferences, review, runs, serving, style, sweep, training
+from studio.cli import compare, export, models, preferences, review, runs, serving, style, sweep, training
 from studio.cli.console import LANGUAGE, err, print_messages, text
 from studio.errors import StudioError
 from studio.model import hardware
 
 app = typer.Typer(help=text("cli.help"), no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for commands in (
-    *(training.app, preferences.app, compare.app, style.app, mixing.app, export.app, serving.app, models.machine),
-):
-    app.add_typer(commands)
+for commands in (training, preferences, compare, style, export, serving):
+    app.add_typer(commands.app)
+app.add_typer(models.machine)
 app.add_typer(review.app, name="data")
 app.add_typer(models.app, name="model")
 app.add_typer(runs.app, name="runs")

@@ -1,4 +1,4 @@
-"""The commands compare, samples and evaluate."""
+"""The commands compare, samples, evaluate, pairs and mix."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.progress import TaskProgressColumn, TimeRemainingColumn
-from rich.table import Table
 
 from studio import runs
 from studio.cli import console
-from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, err, out, print_plain, text
+from studio.cli.console import LANGUAGE, AsJson, PromptsFile, RunId, Settings, err, out, print_plain, text
 
 app = typer.Typer()
 
@@ -20,7 +19,7 @@ app = typer.Typer()
 def compare(
     run_id: RunId,
     prompts: Annotated[list[str] | None, typer.Option("--prompt", help=text("cli.prompt"))] = None,
-    prompts_file: Annotated[Path | None, typer.Option("--prompts", help=text("cli.prompts"))] = None,
+    prompts_file: PromptsFile = None,
     against: Annotated[list[str] | None, typer.Option("--against", help=text("cli.against"))] = None,
     same_base: Annotated[bool | None, typer.Option("--same-base/--other-base", help=text("cli.same_base"))] = None,
     strength: Annotated[float, typer.Option("--strength", min=0, max=1.5, help=text("cli.strength"))] = 1.0,
@@ -48,7 +47,7 @@ def compare(
         for name in against or ["base"]
     ]
     columns = (*others, parse_column(NOW, strength))
-    generation = run.config().with_settings(console.parse_settings(settings)).generation
+    generation = console.generation_of(run, settings)
     request = CompareRequest(run.id, tuple(all_prompts), generation, columns)
     result = gpu.thread().compare(request, batch=len(all_prompts) > 1).result()
     if html or png:
@@ -119,7 +118,7 @@ def show_samples(run_id: RunId = "last", as_json: AsJson = False) -> None:
 def evaluate(
     run_id: RunId,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help=text("cli.limit"))] = None,
-    prompts_file: Annotated[Path | None, typer.Option("--prompts", help=text("cli.prompts"))] = None,
+    prompts_file: PromptsFile = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -129,13 +128,13 @@ def evaluate(
 
     run = runs.find(run_id)
     rows = str(prompts_file) if prompts_file else "auto"
-    generation = run.config().with_settings(console.parse_settings(settings)).generation
+    generation = console.generation_of(run, settings)
     job = gpu.thread().evaluate(EvaluationRequest(run.id, rows, limit, generation=generation))
     result = console.follow_job(job, "phase.evaluating", as_json)
     boards = {"scoreboard": result.board, "forgetting": result.forgetting}
     if as_json:
         documents = {name: json.loads(board.to_json()) if board else None for name, board in boards.items()}
-        about = {"run": run.id, "id": result.id, "path": str(result.path), "stopped": result.stopped}
+        about = {"run": run.id, "id": result.id, "path": result.path, "stopped": result.stopped}
         console.print_json(about | documents)
     else:
         console.print_messages(result.notes, "yellow")
@@ -143,14 +142,13 @@ def evaluate(
             out.print(text("cli.evaluation_stopped", done=result.done, total=result.total))
         heads = [text(f"card.{name}") for name in ("measure", "before", "after", "gain", "verdict")]
         for title, board in boards.items():
-            if not board:
-                continue
-            table = Table(*heads, title=text(f"cli.{title}", rows=board.rows), box=None)
-            for each in board.scores:
+            rows = []
+            for each in board.scores if board else ():
                 figures = format_number(each.before), format_number(each.after), format_signed(each.gain)
                 verdict = text(f"compare.verdict.{each.verdict}")
-                table.add_row(text(f"compare.measures.{each.name}.name"), *figures, verdict)
-            out.print(table)
+                rows.append((text(f"compare.measures.{each.name}.name"), *figures, verdict))
+            if board:
+                out.print(console.table(heads, rows, title=text(f"cli.{title}", rows=board.rows)))
     if result.stopped:
         raise typer.Exit(130)
 
@@ -168,7 +166,7 @@ def make_pairs(
     from studio.evaluate.vote_pairs import VotePairsRequest
 
     run = runs.find(run_id)
-    generation = run.config().with_settings(console.parse_settings(settings)).generation
+    generation = console.generation_of(run, settings)
     request = VotePairsRequest(run.id, prompts, answers, strengths=tuple(strength or ()), generation=generation)
     progress = console.follow_job(gpu.thread().make_pairs(request), "phase.evaluating", as_json)
     if made := progress.result:
@@ -183,3 +181,23 @@ def make_pairs(
     else:
         print_plain(text("ui.pairs.stopped", done=progress.done, total=progress.total), console=err)
         raise typer.Exit(130)
+
+
+@app.command(help=text("cli.mix"))
+def mix(
+    run_id: RunId,
+    named: Annotated[str, typer.Argument(metavar="MIX", help=text("cli.mix_named"))],
+    out_path: Annotated[Path | None, typer.Option("-o", "--out", help=text("cli.mix_out"))] = None,
+    as_json: AsJson = False,
+) -> None:
+    from studio import gpu
+    from studio.compare.columns import Column, MixRequest
+    from studio.compare.mixes import parse
+
+    column = Column(adapter=str(parse(named)))
+    saved = gpu.thread().save_mix(MixRequest(runs.find(run_id).id, column, out_path)).result()
+    if as_json:
+        console.print_json({"mix": column.adapter, "path": saved.folder, "column": saved.column})
+        return
+    console.print_path(saved.folder)
+    print_plain(text("cli.mix_saved", name=saved.column))

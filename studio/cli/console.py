@@ -6,21 +6,24 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from studio import i18n
-from studio.config import parse_setting
+from studio.config import GenerationConfig, parse_setting
 from studio.events import Chosen
 from studio.i18n import Message
 from studio.model.hardware import Choice
 
 if TYPE_CHECKING:
     from studio.job import Job
+    from studio.runs import Run
 
 LANGUAGE = i18n.best_language((os.environ.get("LC_ALL") or os.environ.get("LANG", "")).replace("_", "-"))
 
@@ -53,7 +56,20 @@ def print_choices(choices: Iterable[Choice | Chosen], console: Console = out) ->
 
 def choices_as_json(choices: Iterable[Choice | Chosen]) -> dict[str, Any]:
     """Return what was chosen for a JSON document."""
-    return {choice.name: {"value": choice.value, "reason": choice.reason.text()} for choice in choices}
+    return {choice.name: {"value": choice.value, "reason": choice.reason} for choice in choices}
+
+
+def table(heads: Iterable[str | Column], rows: Iterable[Iterable[str]], title: str | None = None) -> Table:
+    """Make a table without lines, whose cells are no markup."""
+    made = Table(*heads, title=title, box=None)
+    for row in rows:
+        made.add_row(*map(escape, row))
+    return made
+
+
+def duration(seconds: float) -> str:
+    """Return a time in minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def print_path(path: object) -> None:
@@ -62,13 +78,18 @@ def print_path(path: object) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Print one document on stdout; messages are in English there, and paths texts."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
 def parse_settings(settings: list[str] | None) -> dict[str, Any]:
     """Return the values of `--set` options by dotted path; raises ConfigError."""
     return dict(parse_setting(setting) for setting in settings or [])
+
+
+def generation_of(run: "Run", settings: list[str] | None) -> GenerationConfig:
+    """Return how a run's model answers, with `--set` applied."""
+    return run.config().with_settings(parse_settings(settings)).generation
 
 
 def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
@@ -113,3 +134,7 @@ def follow_job(job: "Job", phase: str, quiet: bool) -> Any:
 AsJson = Annotated[bool, typer.Option("--json", help=text("cli.json"))]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help=text("cli.run"))]
 Settings = Annotated[list[str] | None, typer.Option("--set", help=text("cli.set"))]
+PromptsFile = Annotated[Path | None, typer.Option("--prompts", help=text("cli.prompts"))]
+Wait = Annotated[bool, typer.Option("--wait", help=text("cli.wait"))]
+Check = Annotated[bool, typer.Option("--check", help=text("cli.check"))]
+OfflineSample = Annotated[bool, typer.Option("--offline-sample", help=text("cli.offline_sample"))]

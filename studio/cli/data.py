@@ -58,23 +58,23 @@ def inspect(
         console.print_json(
             {
                 "format": detected.mapping.shape,
-                "reason": detected.reason.text(),
+                "reason": detected.reason,
                 "mapping": detected.mapping.model_dump(mode="json"),
                 "file_format": table.file_format,
                 "encoding": table.encoding,
-                "notes": [note.text() for note in table.notes],
+                "notes": table.notes,
                 "columns": {column.name: column.type for column in table.columns},
                 "rows": report.rows,
                 "usable": report.usable,
                 "problems": [
                     {"kind": p.kind, "count": p.count, "rows": p.rows, "example": p.example}
-                    | {"effect": p.effect.text(), "fix": p.fix, "fixed": p.fixed}
+                    | {"effect": p.effect, "fix": p.fix, "fixed": p.fixed}
                     for p in report.problems
                 ],
                 "tokens": report.token_figures,
                 "speech_levels": report.speech,
                 "epoch_seconds": report.epoch_seconds and round(report.epoch_seconds),
-                "blocks": [block.text() for block in report.blocks],
+                "blocks": report.blocks,
             }
         )
         return
@@ -116,13 +116,13 @@ def preview(
                 "row": row,
                 "raw": view.row,
                 "text": view.text,
-                "tokens": [list(span) for span in view.spans],
-                "rejected": [list(span) for span in view.rejected],
+                "tokens": view.spans,
+                "rejected": view.rejected,
                 "good": view.good,
                 "trained": view.trained,
                 "ends": view.ends,
-                "problem": view.problem and view.problem.text(),
-                "notes": [note.text() for note in view.notes],
+                "problem": view.problem,
+                "notes": view.notes,
             }
         )
         return

@@ -83,9 +83,9 @@ def export(
             {
                 "run": run.id,
                 "to": kind,
-                "path": str(progress.folder),
-                "zip": progress.zip and str(progress.zip),
-                "notes": [note.text() for note in notes],
+                "path": progress.folder,
+                "zip": progress.zip,
+                "notes": notes,
                 "verification": progress.verification and progress.verification.as_json(),
                 "page": page,
             }

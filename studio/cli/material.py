@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Column
 
 from studio.cli import console
 from studio.cli.console import AsJson, out, print_plain, text
@@ -141,61 +143,38 @@ def _print_cost(cost: "Cost", model: str, as_json: bool) -> None:
 
 
 def _as_json(summary: "Summary", path: Path | None) -> dict[str, Any]:
+    same = ("rows", "recipes", "formats", "messages", "left_out", "replaced", "different", "notes")
     return {
-        "rows": summary.rows,
-        "out": str(path) if path else None,
-        "recipes": dict(summary.recipes),
-        "formats": dict(summary.formats),
-        "messages": summary.messages,
+        **{name: getattr(summary, name) for name in same},
+        "out": path,
         "speakers": dict(summary.speakers.most_common()) if path is None else {},
-        "left_out": dict(summary.left_out),
-        "replaced": dict(summary.replaced),
-        "different": summary.different,
-        "examples": {
-            kind: [{"place": example.place, "text": example.text} for example in examples]
-            for kind, examples in summary.examples.items()
-        },
+        "examples": {kind: list(map(vars, examples)) for kind, examples in summary.examples.items()},
         "silence_seconds": summary.silence and summary.silence.seconds,
-        "notes": [note.text() for note in summary.notes],
     }
 
 
 def _print_speakers(summary: "Summary") -> None:
-    from rich.markup import escape
-
-    table = _table("speaker", "messages")
-    for name, count in summary.speakers.most_common(50):
-        table.add_row(escape(name), f"{count:,}")
-    out.print(table)
+    _print_table(("speaker", "messages"), [(name, f"{count:,}") for name, count in summary.speakers.most_common(50)])
     first = summary.speakers.most_common(1)[0][0]
     print_plain(text("material.choose_speaker", name=first))
 
 
 def _print_summary(summary: "Summary", keep: frozenset[str], path: Path) -> None:
-    from rich.markup import escape
-
     print_plain(text("material.written", rows=summary.rows, path=path), "green")
     print_plain(text("material.read_as", formats=", ".join(f"{name} ({n})" for name, n in summary.formats.items())))
     if len(summary.recipes) > 1:
-        table = _table("recipe", "rows")
-        for name, count in summary.recipes.items():
-            table.add_row(text(f"material.recipes.{name}"), f"{count:,}")
-        out.print(table)
+        made = [(text(f"material.recipes.{name}"), f"{count:,}") for name, count in summary.recipes.items()]
+        _print_table(("recipe", "rows"), made)
     if summary.silence:
         print_plain(summary.silence.reason)
     console.print_messages(summary.notes, "yellow")
-    if summary.left_out:
-        table = _table("left_out", "count")
-        for kind, count in summary.left_out.most_common():
-            table.add_row(text(f"material.left_out.{kind}"), f"{count:,}")
-        out.print(table)
-    if summary.replaced:
-        table = _table("replaced", "count", "different", "example")
-        for kind, count in summary.replaced.most_common():
-            example = next((example.text for example in summary.examples.get(kind, ())), "")
-            different = f"{summary.different[kind]:,}"
-            table.add_row(text(f"material.kinds.{kind}"), f"{count:,}", different, escape(example))
-        out.print(table)
+    left_out = [(text(f"material.left_out.{kind}"), f"{count:,}") for kind, count in summary.left_out.most_common()]
+    _print_table(("left_out", "count"), left_out)
+    replaced = []
+    for kind, count in summary.replaced.most_common():
+        example = next((example.text for example in summary.examples.get(kind, ())), "")
+        replaced.append((text(f"material.kinds.{kind}"), f"{count:,}", f"{summary.different[kind]:,}", example))
+    _print_table(("replaced", "count", "different", "example"), replaced)
     if keep:
         kinds = ", ".join(text(f"material.kinds.{kind}") for kind in sorted(keep))
         print_plain(text("material.kept", kinds=kinds))
@@ -203,11 +182,9 @@ def _print_summary(summary: "Summary", keep: frozenset[str], path: Path) -> None
         print_plain(text("material.rules_miss"))
 
 
-def _table(*columns: str) -> Any:
-    from rich.table import Table
-
-    table = Table()
-    for name in columns:
-        justify = "right" if name in ("count", "rows", "messages", "different") else "left"
-        table.add_column(text(f"material.column.{name}"), justify=justify)
-    return table
+def _print_table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows below the names of their columns, figures on the right; nothing without rows."""
+    figures = ("count", "rows", "messages", "different")
+    heads = (Column(text(f"material.column.{n}"), justify="right" if n in figures else "left") for n in columns)
+    if rows:
+        out.print(console.table(heads, rows))

@@ -1,13 +1,11 @@
 """The commands about models, and doctor."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.progress import DownloadColumn, TaskProgressColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
 
 from studio import presets
 from studio.cli import console
@@ -48,14 +46,14 @@ def list_models(as_json: AsJson = False) -> None:
 
     models = catalogue.cached()
     if as_json:
-        console.print_json([{**asdict(model), "path": str(model.path)} for model in models])
+        console.print_json(list(map(vars, models)))
         return
-    table = Table(*(text(f"cli.{name}") for name in ("column_model", "column_size", "column_path")), box=None)
+    rows = []
     for model in models:
         name = model.id if model.loadable else text("cli.not_loadable", id=model.id)
         where = str(model.path) if model.here else text("model.not_here")
-        table.add_row(escape(name), catalogue.size(model.bytes) if model.here else "", escape(where))
-    out.print(table)
+        rows.append((name, catalogue.size(model.bytes) if model.here else "", where))
+    out.print(console.table((text(f"cli.{name}") for name in ("column_model", "column_size", "column_path")), rows))
 
 
 @app.command(help=text("cli.model_info"))
@@ -65,11 +63,10 @@ def info(model_id: ModelId = "builtin", revision: Revision = None, as_json: AsJs
 
     facts = catalogue.describe(ModelConfig(id=model_id, revision=revision))
     if as_json:
-        console.print_json(facts.as_json())
+        console.print_json(vars(facts))
     else:
         for title, value in catalogue.describe_facts(facts):
-            value = value.text(LANGUAGE) if isinstance(value, Message) else value
-            print_plain(f"{title.text(LANGUAGE)}: {value}")
+            print_plain(f"{title.text(LANGUAGE)}: {value.text(LANGUAGE) if isinstance(value, Message) else value}")
         if facts.path:
             print_plain(f"{text('cli.column_path')}: {facts.path}", wrap=False)
         if facts.problem:
@@ -96,8 +93,8 @@ def doctor(
     facts = {
         "device": hardware.device_name(),
         "versions": hardware.versions(),
-        "home": str(home()),
-        "cache": str(cache()),
+        "home": home(),
+        "cache": cache(),
         "disk_free_gb": round(shutil.disk_usage(home()).free / 1e9, 1),
         "hub_reachable": hub_models.reachable(),
         "builtin_model": builtin.is_here(),
@@ -120,9 +117,8 @@ def _show_launch(path: Path, preset: str, as_json: bool) -> None:
 
     plan = launch_file.check(path, read_config(preset), preset)
     if as_json:
-        messages = {name: [each.text() for each in getattr(plan, name)] for name in ("facts", "warnings", "blocks")}
-        shape = {"kind": plan.kind, "processes": plan.processes, "machines": plan.machines}
-        console.print_json({**shape, **messages, "commands": plan.commands})
+        names = ("kind", "processes", "machines", "facts", "warnings", "blocks", "commands")
+        console.print_json({name: getattr(plan, name) for name in names})
     else:
         for style, messages in (("", plan.facts), ("yellow", plan.warnings), ("red", plan.blocks)):
             console.print_messages(messages, style)

@@ -7,7 +7,7 @@ import typer
 
 from studio import runs
 from studio.cli import console
-from studio.cli.console import AsJson, RunId, Settings, text
+from studio.cli.console import AsJson, Check, RunId, Settings, Wait, text
 from studio.cli.training import run_to_end, show_check
 from studio.errors import RunError
 
@@ -22,8 +22,8 @@ def prefer(
     source: Annotated[str, typer.Option("--from", metavar="votes|FILE", help=text("cli.prefer_from"))] = VOTES,
     method: Annotated[str, typer.Option("--method", metavar="auto|dpo|kto", help=text("cli.prefer_method"))] = "auto",
     settings: Settings = None,
-    wait: Annotated[bool, typer.Option("--wait", help=text("cli.wait"))] = False,
-    check: Annotated[bool, typer.Option("--check", help=text("cli.check"))] = False,
+    wait: Wait = False,
+    check: Check = False,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu

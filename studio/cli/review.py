@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from studio.cli import console
 from studio.cli.console import out, print_plain, text
@@ -74,8 +75,6 @@ def _walk(rows: "Review") -> None:
 
 
 def _show(card: "Card", last: int) -> None:
-    from rich.markup import escape
-
     words = [text("review.row", number=f"{card.number:,}", rows=f"{last:,}")]
     if card.state:
         words.append(text(f"ui.review.state.{card.state}"))

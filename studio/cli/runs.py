@@ -47,10 +47,8 @@ def list_runs(
         console.print_json(records)
         return
     # other commands take a run's id, so it is never wrapped
-    table = Table(*(Column(text(f"cli.list.{name}"), no_wrap=name == "run") for name in columns), box=None)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    out.print(table if rows else text(nothing))
+    heads = (Column(text(f"cli.list.{name}"), no_wrap=name == "run") for name in columns)
+    out.print(console.table(heads, rows) if rows else text(nothing))
 
 
 def size(count: int) -> str:
@@ -67,7 +65,7 @@ def _cells(summary: "Summary") -> list[str]:
         text(f"state.{summary.state}"),
         f"{status.step}/{status.total}" if status else "",
         *("" if loss is None else f"{loss:.3f}" for loss in (summary.last, summary.best_known)),
-        "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02}",
+        "" if seconds is None else console.duration(seconds),
         size(summary.bytes),
         summary.note.splitlines()[0] if summary.note else "",
     ]
@@ -77,7 +75,7 @@ def _as_json(summary: "Summary") -> dict[str, Any]:
     status = summary.status
     return {
         "id": summary.id,
-        "path": str(runs.folder() / summary.id),
+        "path": runs.folder() / summary.id,
         "name": summary.name,
         "note": summary.note,
         "published": metadata.is_published(runs.Run(runs.folder() / summary.id)),
@@ -127,7 +125,7 @@ def _record_as_json(record: "RunMetadata") -> dict[str, Any]:
             for each in record.evaluations
         ],
         "votes_and_readings": record.votes,
-        "error": record.summary.status and record.summary.status.error and record.summary.status.error.text(),
+        "error": record.summary.status and record.summary.status.error,
     }
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from studio import runs
 from studio.cli import console
-from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, out, print_plain, text
+from studio.cli.console import LANGUAGE, AsJson, PromptsFile, RunId, Settings, out, print_plain, text
 from studio.data import speech_levels
 
 app = typer.Typer()
@@ -24,7 +23,7 @@ def style(
         list[float] | None, typer.Option("--strength", min=0, max=1.5, help=text("cli.style_strength"))
     ] = None,
     against: Annotated[list[str] | None, typer.Option("--against", help=text("cli.style_against"))] = None,
-    prompts_file: Annotated[Path | None, typer.Option("--prompts", help=text("cli.prompts"))] = None,
+    prompts_file: PromptsFile = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help=text("cli.limit"))] = 40,
     prompted: Annotated[bool, typer.Option("--prompted/--no-prompted", help=text("cli.style_prompted"))] = True,
     prompt_file: Annotated[str | None, typer.Option("--prompt-file", help=text("cli.style_prompt_file"))] = None,
@@ -41,7 +40,7 @@ def style(
     if prompt_file is not None:
         prompted_store.edit(run, "" if prompt_file == "auto" else Path(prompt_file).read_text("utf-8"))
     columns = [parse_column(NOW, strength) for strength in strengths or [1.0]] + list(map(parse_column, against or []))
-    generation = run.config().with_settings(console.parse_settings(settings)).generation
+    generation = console.generation_of(run, settings)
     rows = str(prompts_file) if prompts_file else "auto"
     request = StyleRequest(run.id, tuple(columns), rows, limit, generation, prompted, curve)
     update = console.follow_job(gpu.thread().style(request), "phase.styling", as_json)
@@ -67,10 +66,10 @@ def _document(update: Any) -> dict[str, Any]:
     for column, report in zip(document["columns"], update.report.columns, strict=True):
         column["title"] = report.title()
     if update.report.verdict:
-        document["verdict"]["text"] = update.report.verdict.reason.text()
+        document["verdict"]["text"] = update.report.verdict.reason
     if update.report.curve:
-        document["curve"]["text"] = update.report.curve.reason.text()
-    return document | {"headline": headline(update.report).text(), "path": str(update.path), "stopped": False}
+        document["curve"]["text"] = update.report.curve.reason
+    return document | {"headline": headline(update.report), "path": update.path, "stopped": False}
 
 
 def _show(run: runs.Run, report: Any) -> None:
@@ -80,10 +79,8 @@ def _show(run: runs.Run, report: Any) -> None:
     console.print_messages(report.notes, "yellow")
     if report.columns:
         names = ("column", "strength", "fit", "fluency", "ended", "copied", "drift", "tokens")
-        table = Table(*(text(f"style.columns.{name}") for name in names), box=None)
-        for column in report.columns:
-            drift = column.drift
-            table.add_row(
+        rows = [
+            (
                 column.title(LANGUAGE),
                 _percent(column.strength),
                 _percent(column.fit, 100),
@@ -93,7 +90,10 @@ def _show(run: runs.Run, report: Any) -> None:
                 text(f"style.drift.{drift.level}", divergence=f"{drift.divergence.value:.2f}") if drift else "–",
                 f"{column.prompt_tokens:.0f}" if column.prompt_tokens else "–",
             )
-        out.print(table)
+            for column in report.columns
+            for drift in (column.drift,)
+        ]
+        out.print(console.table((text(f"style.columns.{name}") for name in names), rows))
         values = {"candidates": report.candidates, "chance": f"{100 / report.candidates:.0f}"}
         for column in report.columns:
             if levels := speech_levels.describe(column.answers, LANGUAGE):
@@ -105,12 +105,11 @@ def _show(run: runs.Run, report: Any) -> None:
     if report.curve:
         names = ("strength", "fit", "fluency", "copied")
         heads = [text("style.curve.strength"), *(text(f"style.columns.{name}") for name in names)]
-        table = Table(*heads, title=text("style.curve.title"), box=None)
+        rows = []
         for point in report.curve.points:
-            copied = f"{100 * point.copied:.0f} %"
-            values = _percent(point.strength), _percent(point.fit, 100), _fluency(point), copied
-            table.add_row(f"{100 * point.factor:g} %", *values)
-        out.print(table)
+            values = _percent(point.strength), _percent(point.fit, 100), _fluency(point)
+            rows.append((f"{100 * point.factor:g} %", *values, f"{100 * point.copied:.0f} %"))
+        out.print(console.table(heads, rows, title=text("style.curve.title")))
         print_plain(report.curve.reason)
         print_plain(text("style.curve.recommended", percent=f"{100 * report.curve.recommended:g}"))
     if report.verdict:
@@ -127,7 +126,7 @@ def _percent(estimate: Any, factor: float = 1.0) -> str:
     if not math.isfinite(estimate.low):
         return "–"
     value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value:z.0f} % \\[{low:z.0f}–{high:z.0f}]"
+    return f"{value:z.0f} % [{low:z.0f}–{high:z.0f}]"
 
 
 def _fluency(measured: Any) -> str:

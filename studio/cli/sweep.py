@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Column
 from typer.core import TyperGroup
 
 from studio import presets
 from studio.cli import console
-from studio.cli.console import LANGUAGE, AsJson, Settings, err, out, print_plain, text
+from studio.cli.console import LANGUAGE, AsJson, OfflineSample, Settings, err, out, print_plain, text
 from studio.cli.training import read_config
 from studio.command import format_value
-from studio.errors import ConfigError
+from studio.errors import ConfigError, RunError
 from studio.files import replace_file
 from studio.sweep.plan import By, Prune
 
@@ -53,7 +52,7 @@ def start(
     trials: Annotated[int | None, typer.Option("--trials", min=1, max=1000, help=text("cli.sweep.trials"))] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help=text("cli.sweep.seed"))] = 0,
     settings: Settings = None,
-    offline_sample: Annotated[bool, typer.Option("--offline-sample", help=text("cli.offline_sample"))] = False,
+    offline_sample: OfflineSample = False,
     check: Annotated[bool, typer.Option("--check", help=text("cli.sweep.check"))] = False,
     measure: Annotated[bool, typer.Option("--measure", help=text("cli.sweep.measure"))] = False,
     as_json: AsJson = False,
@@ -70,7 +69,9 @@ def start(
         raise
     expected = _forecast(planned, measure, as_json)
     if check and as_json:
-        console.print_json(_forecast_json(expected))
+        kept = ("runs", "seconds", "blocks", "warnings")
+        seconds = expected.seconds and round(expected.seconds)
+        console.print_json({name: getattr(expected, name) for name in kept} | {"seconds": seconds})
     elif not as_json:
         _print_forecast(expected)
     if expected.blocks:
@@ -93,15 +94,6 @@ def _forecast(plan: "SweepPlan", measure: bool, quiet: bool) -> "Forecast":
     return expected
 
 
-def _forecast_json(expected: "Forecast") -> dict[str, Any]:
-    return {
-        "runs": expected.runs,
-        "seconds": expected.seconds and round(expected.seconds),
-        "blocks": [block.text() for block in expected.blocks],
-        "warnings": [warning.text() for warning in expected.warnings],
-    }
-
-
 def _print_forecast(expected: "Forecast") -> None:
     console.print_messages(expected.warnings, "yellow")
     console.print_messages(expected.blocks, "red")
@@ -109,10 +101,6 @@ def _print_forecast(expected: "Forecast") -> None:
         out.print(text("cli.sweep.runs", count=expected.runs))
     else:
         out.print(text("cli.sweep.forecast", count=expected.runs, minutes=math.ceil(expected.seconds / 60)))
-
-
-def _time(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 @app.command("resume", help=text("cli.sweep.resume"))
@@ -145,7 +133,7 @@ def _carry_out(sweep: "Sweep", as_json: bool) -> None:
             ended = [trial for trial in trials if not trial.is_open]
             if run is None:
                 left = forecast.seconds_left(plan, trials)
-                later = text("cli.sweep.left", time=_time(left)) if left else ""
+                later = text("cli.sweep.left", time=console.duration(left)) if left else ""
                 bar.update(task, completed=len(ended), description=later)
                 return
             status = run.status()
@@ -159,7 +147,6 @@ def _carry_out(sweep: "Sweep", as_json: bool) -> None:
 
 @app.command("list", help=text("cli.sweep.list"))
 def list_sweeps(as_json: AsJson = False) -> None:
-    from studio.errors import RunError
     from studio.sweep import directory
     from studio.sweep.trial import winner
 
@@ -187,12 +174,8 @@ def list_sweeps(as_json: AsJson = False) -> None:
         console.print_json(records)
         return
     columns = ("id", "state", "runs", "over", "created", "winner")
-    table = Table(
-        *(Column(text(f"cli.sweep.column.{name}"), no_wrap=name in ("id", "winner")) for name in columns), box=None
-    )
-    for row in rows:
-        table.add_row(*map(escape, row))
-    out.print(table if rows else text("cli.sweep.none"))
+    heads = (Column(text(f"cli.sweep.column.{name}"), no_wrap=name in ("id", "winner")) for name in columns)
+    out.print(console.table(heads, rows) if rows else text("cli.sweep.none"))
 
 
 @app.command("show", help=text("cli.sweep.show"))
@@ -202,8 +185,8 @@ def show(
     picture: Annotated[Path | None, typer.Option("--picture", help=text("cli.sweep.picture"))] = None,
     as_json: AsJson = False,
 ) -> None:
-    from studio.errors import RunError
     from studio.sweep import directory
+    from studio.sweep.picture import draw
     from studio.sweep.trial import winner
 
     sweep = directory.find(sweep_id)
@@ -216,19 +199,13 @@ def show(
         return
     _show(sweep, as_json)
     if picture:
-        drawn = _draw(sweep)
+        plan = sweep.plan()
+        drawn = draw(plan, sweep.trials(), title=sweep.id, score=text(f"ui.sweep.score.{plan.by}"))
         if not drawn:
             raise RunError("sweep.no_picture", id=sweep.id)
         replace_file(picture, drawn)
         if not as_json:
             console.print_path(picture)
-
-
-def _draw(sweep: "Sweep") -> str:
-    from studio.sweep.picture import draw
-
-    plan = sweep.plan()
-    return draw(plan, sweep.trials(), title=sweep.id, score=text(f"ui.sweep.score.{plan.by}"))
 
 
 def _show(sweep: "Sweep", as_json: bool) -> None:
@@ -241,13 +218,14 @@ def _show(sweep: "Sweep", as_json: bool) -> None:
     best = winner(trials)
     names = [axis.path.rsplit(".", 1)[-1] for axis in plan.over]
     heads = ["", *names, text(f"ui.sweep.score.{plan.by}"), text("cli.sweep.column.state"), text("cli.sweep.column.id")]
-    table = Table(*(Column(head, no_wrap=at == len(heads) - 1) for at, head in enumerate(heads)), box=None)
+    rows = []
     for trial in sorted(trials, key=lambda each: (not each.is_ranked, each.score or 0.0, each.number)):
         star = f"★ {trial.number + 1}" if best and trial.run == best.run else str(trial.number + 1)
         values = [format_value(trial.settings.get(axis.path)) for axis in plan.over]
         state = text(f"ui.sweep.trial.{trial.state}")
-        table.add_row(*map(escape, [star, *values, score_text(trial), state, trial.run]))
-    out.print(table if trials else text("cli.sweep.no_runs"))
+        rows.append([star, *values, score_text(trial), state, trial.run])
+    columns = (Column(head, no_wrap=at == len(heads) - 1) for at, head in enumerate(heads))
+    out.print(console.table(columns, rows) if rows else text("cli.sweep.no_runs"))
     print_plain(text(f"cli.sweep.state.{sweep.state().value}", id=sweep.id), wrap=False)
     if problem := sweep.error():
         print_plain(problem, "red")
@@ -266,10 +244,10 @@ def _as_json(sweep: "Sweep") -> dict[str, Any]:
     from studio.sweep.trial import winner
 
     plan, trials = sweep.plan(), sweep.trials()
-    best, problem = winner(trials), sweep.error()
+    best = winner(trials)
     return {
         "id": sweep.id,
-        "path": str(sweep.path),
+        "path": sweep.path,
         "state": sweep.state().value,
         "by": plan.by,
         "prune": plan.prune,
@@ -277,7 +255,7 @@ def _as_json(sweep: "Sweep") -> dict[str, Any]:
         "over": {axis.path: list(axis.ends) for axis in plan.over},
         "winner": best and best.run,
         "trials": [trial.model_dump(mode="json") for trial in trials],
-        "error": problem and problem.text(),
+        "error": sweep.error(),
     }
 
 

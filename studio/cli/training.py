@@ -1,4 +1,4 @@
-"""The commands train, resume, pause, stop and cancel."""
+"""The commands train, continue, resume, pause, stop and cancel."""
 
 import logging
 import os
@@ -15,7 +15,19 @@ from rich.progress import TextColumn, TimeRemainingColumn
 
 from studio import presets, runs
 from studio.cli import console, remote
-from studio.cli.console import LANGUAGE, AsJson, RunId, Settings, err, out, print_plain, text
+from studio.cli.console import (
+    LANGUAGE,
+    AsJson,
+    Check,
+    OfflineSample,
+    RunId,
+    Settings,
+    Wait,
+    err,
+    out,
+    print_plain,
+    text,
+)
 from studio.command import format_value
 from studio.config import RunConfig
 from studio.data.encodings import decode
@@ -45,11 +57,11 @@ def read_config(name: str, settings: list[str] | None = None, offline_sample: bo
 @app.command(help=text("cli.train"))
 def train(
     preset: Annotated[str | None, typer.Argument(help=text("cli.preset"))] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help=text("cli.set"))] = None,
-    offline_sample: Annotated[bool, typer.Option("--offline-sample", help=text("cli.offline_sample"))] = False,
-    wait: Annotated[bool, typer.Option("--wait", help=text("cli.wait"))] = False,
+    settings: Settings = None,
+    offline_sample: OfflineSample = False,
+    wait: Wait = False,
     pause_after: PauseAfter = None,
-    check: Annotated[bool, typer.Option("--check", help=text("cli.check"))] = False,
+    check: Check = False,
     measure: Annotated[bool, typer.Option("--measure", help=text("cli.measure"))] = False,
     suggest: Annotated[bool, typer.Option("--suggest", help=text("cli.suggest"))] = False,
     openai_job: Annotated[Path | None, typer.Option("--openai-job", help=text("cli.openai_job"))] = None,
@@ -189,10 +201,8 @@ def _advice_json(advice: "Advice | None") -> dict[str, Any]:
     """Return the suggestions for a JSON document; empty without advice."""
     if advice is None:
         return {}
-    suggestions = [
-        {"path": s.path, "from": s.before, "to": s.value, "reason": s.reason.text()} for s in advice.suggestions
-    ]
-    return {"suggestions": suggestions, "suggestion_warnings": [warning.text() for warning in advice.warnings]}
+    suggestions = [{"path": s.path, "from": s.before, "to": s.value, "reason": s.reason} for s in advice.suggestions]
+    return {"suggestions": suggestions, "suggestion_warnings": advice.warnings}
 
 
 def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice | None" = None) -> None:
@@ -207,8 +217,8 @@ def show_check(config: RunConfig, measure: bool, as_json: bool, advice: "Advice 
     if as_json:
         console.print_json(
             {
-                "blocks": [block.text() for block in result.blocks],
-                "warnings": [warning.text() for warning in result.warnings],
+                "blocks": result.blocks,
+                "warnings": result.warnings,
                 "memory_bytes": plan and {name: round(part) for name, part in vars(plan.memory).items()},
                 "memory_free_bytes": plan and round(plan.free),
                 "fits": plan and plan.fits,
@@ -273,7 +283,7 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None, pause_af
     status = run.status()
     reading = diagnosis.diagnose_run(run)
     if as_json:
-        outcome = {"id": run.id, "path": str(run.path), "state": state.value, "step": status.step}
+        outcome = {"id": run.id, "path": run.path, "state": state.value, "step": status.step}
         if pause_after is not None:
             outcome["time_over"] = over.is_set() and state is State.PAUSED
         console.print_json({**outcome, "reading": reading.as_json(), **_advice_json(advice)})
@@ -300,7 +310,7 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None, pause_af
 def continue_run(
     run_id: RunId = "last",
     settings: Settings = None,
-    wait: Annotated[bool, typer.Option("--wait", help=text("cli.wait"))] = False,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     from studio import gpu
@@ -316,7 +326,7 @@ def continue_run(
 def resume(
     run_id: RunId = "last",
     settings: Annotated[list[str] | None, typer.Option("--set", help=text("cli.change"))] = None,
-    wait: Annotated[bool, typer.Option("--wait", help=text("cli.wait"))] = False,
+    wait: Wait = False,
     pause_after: PauseAfter = None,
     as_json: AsJson = False,
 ) -> None:
@@ -355,10 +365,9 @@ def follow(run: Run, quiet: bool = False) -> State:
                 for event in events:
                     if event.type == "step":
                         loss = text("cli.loss", step=event.step, total=event.total, loss=f"{event.loss:.3f}")
-                    elif event.type == "note" and not quiet:
-                        print_plain(event.message, console=progress.console)
-                    elif event.type == "style" and not quiet:
-                        print_plain(event.summary, console=progress.console)
+                    elif event.type in ("note", "style") and not quiet:
+                        words = event.message if event.type == "note" else event.summary
+                        print_plain(words, console=progress.console)
                     elif event.type == "chosen" and not quiet:
                         console.print_choices([event], console=progress.console)
                 done = status.step if status.state is State.TRAINING else None

@@ -43,7 +43,7 @@ class Comparison:
 
 
 def as_json(comparison: Comparison) -> dict[str, object]:
-    """Return a comparison as what `--json` prints, in English."""
+    """Return a comparison as what `--json` prints, which puts messages in English."""
     proof = comparison.proof
     return {
         "run": comparison.request.run_id,
@@ -65,14 +65,8 @@ def as_json(comparison: Comparison) -> dict[str, object]:
             }
             for prompt, sides in zip(comparison.request.prompts, comparison.answers, strict=True)
         ],
-        "notes": [note.text() for note in comparison.notes],
-        "proof": proof
-        and {
-            "verified": proof.verified,
-            **{name: value for name, value in vars(proof).items() if name not in ("problems", "unproven")},
-            "problems": [problem.text() for problem in proof.problems],
-            "unproven": [message.text() for message in proof.unproven],
-        },
+        "notes": comparison.notes,
+        "proof": proof and {"verified": proof.verified, **vars(proof)},
     }
 
 

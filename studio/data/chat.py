@@ -12,7 +12,7 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any
 
-from studio.data.tokens import Part, Rendering, Segment, Span, cut, special_pattern
+from studio.data.tokens import Part, Rendering, Segment, Span, common_prefix, cut, special_pattern
 from studio.model.template import ChatTemplate, Message, TemplateRefusal
 
 _PLACEHOLDER = "\ue000{}\ue001"
@@ -136,7 +136,7 @@ class ChatText:
         if not whole.order or whole.order[-1] != len(roles) - 1:
             return _Seam(lead, len(lead), True, tail)
         written = whole.literals[-2]
-        shared = _common(lead, written)
+        shared = common_prefix(lead, written)
         same = whole.order[:-1] == prompt.order and whole.literals[:-2] == prompt.literals[:-1]
         if not same or lead[shared:].strip():
             return _Seam(lead, len(lead), False, tail)
@@ -162,8 +162,8 @@ class ChatText:
                 continue
             before, is_there, after = other.rpartition(held)
             if is_there:
-                start = _common(before, text)
-                places.append(_Place(number, start, len(text) - _common(after[::-1], text[start:][::-1])))
+                start = common_prefix(before, text)
+                places.append(_Place(number, start, len(text) - common_prefix(after[::-1], text[start:][::-1])))
         return sorted(places, key=lambda place: place.start)
 
     def _answer(self, roles: Roles, text: str, places: Sequence[_Place], number: int) -> Span:
@@ -181,7 +181,7 @@ class ChatText:
 
     def _end(self, tail: str, between: str, begin: str) -> int:
         """Return how much of what is between an answer and the next turn ends the answer."""
-        length = _common(tail, between)
+        length = common_prefix(tail, between)
         for text in (tail, between):
             for token in self._special.finditer(text):
                 if token.start() < length < token.end():
@@ -218,12 +218,6 @@ class ChatText:
 
 def _squeezed(text: str) -> str:
     return "".join(text.split())
-
-
-def _common(one: str, other: str) -> int:
-    """Return the length of the longest common beginning."""
-    shorter = min(len(one), len(other))
-    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
 
 
 def _aligned(frame: _Frame, turns: Sequence[Message], text: str) -> list[_Place] | None:

@@ -1,13 +1,14 @@
 """Write the rows that would be trained on, repaired and without the others, as JSON lines."""
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from studio.config import RunConfig
 from studio.data import prepare, scan, source
 from studio.data.conversation import RowProblem
-from studio.data.readers.base import OnProgress
+from studio.data.readers.base import OnProgress, Row
 from studio.errors import ModelError
+from studio.files import write_json_lines
 from studio.model.load import load_tokenizer
 
 
@@ -25,9 +26,8 @@ def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share:
         usable = None
     data, mapping = config.data, prepare.mapping(config.data, config.train.method).mapping
     table, group = prepare.table(data), data.validation.group
-    draft = path.with_name(f".{path.name}.draft")
-    written = 0
-    with open(draft, "w", encoding="utf-8") as file:
+
+    def cleaned() -> Iterator[Row]:
         for number, row in scan.chosen_rows(table, data, table.count):
             if usable is not None and number not in usable:
                 continue
@@ -42,7 +42,6 @@ def write(config: RunConfig, path: Path, on_progress: OnProgress = lambda share:
                 ]
                 group_cell = {group: source.cell(row, group)} if group else {}
                 row = {**group_cell, "messages": messages}
-            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-            written += 1
-    draft.replace(path)
-    return written
+            yield row
+
+    return write_json_lines(path, cleaned()) or path.write_text("")  # without rows, an empty file

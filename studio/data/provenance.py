@@ -12,7 +12,7 @@ from typing import Any
 
 from studio.data.readers.base import BadRow
 from studio.data.source import Table
-from studio.files import replace_file, sha256
+from studio.files import read_json, replace_file, sha256
 
 RECIPES = ("chat", "keywords", "beginning", "plain", "question")
 FORMATS = (
@@ -52,11 +52,8 @@ def write(rows: Path, filtered: Mapping[str, int], dropped: int = 0, original: s
 
 def read(rows: Path) -> dict[str, Any]:
     """Return what stands beside the rows; empty where there is nothing, or it is about other rows."""
-    try:
-        facts = json.loads(path_of(rows).read_bytes())
-        return facts if facts["rows_sha256"] == sha256(rows) else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
+    facts = read_json(path_of(rows))
+    return facts if facts and rows.is_file() and facts.get("rows_sha256") == sha256(rows) else {}
 
 
 def is_of_material(table: Table) -> bool:
@@ -71,7 +68,7 @@ def count(table: Table, numbers: Iterable[int]) -> dict[str, Any] | None:
     """
     if not is_of_material(table):
         return None
-    counts: dict[str, Counter[str]] = {name: Counter() for name in _KINDS}
+    counts = {name: Counter[str]() for name in _KINDS}
     edited = 0
     for row in table.reader.rows_at([number - 1 for number in numbers]):
         origin = _source(row)

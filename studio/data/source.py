@@ -25,7 +25,6 @@ SEARCHED_ROWS = 20_000
 """Rows in which one that can be read is searched, before the file is refused."""
 FIRST_ROWS = 200
 """Rows from which the shape and the types of columns are detected."""
-FORMATS = ("csv", "tsv", "json", "jsonl", "parquet", "arrow", "xlsx", "txt")
 _TEXT_FORMATS = ("csv", "tsv", "json", "jsonl", "txt")
 
 
@@ -41,8 +40,9 @@ _MAGIC = {
     "sqlite": b"SQLite format 3\x00",
 }
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body", b"<table", b"<?xml")
-_NAMES = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "jsonl": "JSON lines", "txt": "text", "parquet": "Parquet",
-          "arrow": "Arrow", "xlsx": "Excel (.xlsx)"}  # fmt: skip
+_NAMES = {"csv": "CSV", "tsv": "TSV", "json": "JSON", "jsonl": "JSON lines", "parquet": "Parquet", "arrow": "Arrow",
+          "xlsx": "Excel (.xlsx)", "txt": "text"}  # fmt: skip
+FORMATS = tuple(_NAMES)
 _BINARY = ("parquet", "xlsx")
 """Formats that always begin with a mark of their own; an Arrow stream has none."""
 
@@ -203,7 +203,7 @@ def _reader(path: Path, file_format: str, encoding: str, sheet: str | None) -> R
     if file_format in ("json", "jsonl"):
         return documents.reader(path, encoding)
     if file_format == "txt":
-        return lines.RowPerLine(path, encoding, lines.text_row)
+        return lines.RowPerLine(path, encoding, lambda line: {"text": line.rstrip("\r\n")})
     if file_format == "xlsx":
         return Spreadsheet(path, sheet)
     return columnar.Columnar(path)

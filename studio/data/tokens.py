@@ -206,6 +206,12 @@ def _encode_slowly(row: Sequence[Segment], tokenizer: Any) -> _Encoded:
     return ids, [*ends, len(ids)], shared
 
 
+def common_prefix(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Return how many tokens, or characters, two texts begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (first, second) in pairs if first != second), min(len(one), len(other)))
+
+
 def prompt_ids(segments: Sequence[Segment], tokenizer: Any) -> list[int]:
     """Tokenize the prompt of a comparison as the same text is tokenized for training."""
     return list(_encode([segments], tokenizer)[0][0])

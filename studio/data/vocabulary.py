@@ -1,5 +1,6 @@
 """Names of columns and roles as datasets have them, and other tables, which lie as YAML beside this module."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ import yaml
 from studio.config import Role
 
 
-def load(name: str) -> Any:
-    """Return the table in the YAML file called `name`."""
-    text = Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
+@functools.cache
+def load(name: str, module: str = __file__) -> Any:
+    """Return the table in the YAML file called `name` that lies beside a module."""
+    text = Path(module).with_name(f"{name}.yaml").read_text(encoding="utf-8")
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 

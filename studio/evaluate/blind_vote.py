@@ -76,7 +76,7 @@ class Vote:
         """The side that was chosen; None for a tie and for both bad."""
         if self.choice == "1":
             return self.first
-        return _other(self.first) if self.choice == "2" else None
+        return {"before": "after", "after": "before"}[self.first] if self.choice == "2" else None
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ class Ballot:
         voters it has. Wilson's interval for that many trials is then on the safe side: no mean of values between 0 and
         1 varies more than one of zeros and ones.
         """
-        pairs = {parts[rival, len(self._pairs[item].answers) - 1].id for item, parts in self._parts.items()}
+        pairs = self._against(rival)
         voters = {vote.voter for vote in self.votes() if vote.item in pairs}
         by_pair = [counts for item, counts in self._outcomes().items() if counts and item in pairs]
         totals = sum(by_pair, Counter())
@@ -265,7 +265,7 @@ class Ballot:
         A pair counts by the vote of who voted on it first, blind: others who see the same pair give no new sample of
         prompts. Ties and `both bad` are one outcome.
         """
-        pairs = {parts[rival, len(self._pairs[item].answers) - 1].id for item, parts in self._parts.items()}
+        pairs = self._against(rival)
         latest, first = self._latest(), dict[str, Vote]()
         for (_, item), vote in latest.items():  # in the order in which each voter came to each pair
             if item in pairs and vote.is_blind and vote.choice != OPEN:
@@ -298,6 +298,10 @@ class Ballot:
         if item not in self._pairs:
             raise CompareError("compare.ballot_item", item=item[:40])
         return self._pairs[item]
+
+    def _against(self, rival: int) -> set[str]:
+        """Return the pairs of the last answers and a `rival`."""
+        return {parts[rival, len(self._pairs[item].answers) - 1].id for item, parts in self._parts.items()}
 
     def _latest(self) -> dict[tuple[str, str], Vote]:
         """Return the last vote of each voter on each pair of this ballot, those that leave it open among them."""
@@ -361,10 +365,6 @@ def _choice(pair: AnswerPair, best: str, first: Side) -> str:
     if best not in (pair.before, pair.after):
         return OPEN
     return "1" if (best == pair.before) == (first == "before") else "2"
-
-
-def _other(side: Side) -> Side:
-    return "after" if side == "before" else "before"
 
 
 def wilson(rate: float, trials: int) -> tuple[float, float]:

@@ -22,7 +22,6 @@ ERROR = 0.05
 _MEANS, _STAKES = 199, 80
 _FORECASTS, _MAX_AHEAD, _PROBABLY = 400, 400, 0.75
 
-Outcome = Literal["after", "before", "tie"]
 _VALUES: dict[str, int] = {"after": 0, "before": 1, "tie": 2}
 
 
@@ -42,10 +41,10 @@ def _log_factors(mean: float | None = None) -> Any:
 
 def log_capital(counts: Any, mean: float | None = None) -> Any:
     """Return the logarithm of the capital against each mean, or one, after `counts` (…, 3) wins, losses and ties."""
+    from scipy.special import logsumexp
+
     logs = numpy.asarray(counts, dtype=float) @ _log_factors(mean)
-    logs = logs.reshape(*logs.shape[:-1], -1, _STAKES)
-    top = logs.max(axis=-1, keepdims=True)
-    return (top + numpy.log(numpy.exp(logs - top).mean(axis=-1, keepdims=True)))[..., 0]
+    return logsumexp(logs.reshape(*logs.shape[:-1], -1, _STAKES), axis=-1) - math.log(_STAKES)
 
 
 def counts_over_time(outcomes: Sequence[str]) -> Any:
@@ -68,9 +67,9 @@ def interval(outcomes: Sequence[str]) -> tuple[float, float]:
     return max(0.0, float(means[left[0]]) - step), min(1.0, float(means[left[-1]]) + step)
 
 
-def is_decided(counts: Any) -> Any:
-    """Whether the capital against "as good" has ever passed its bound, in `counts` (…, votes, 3) over time."""
-    return (log_capital(counts, 0.5)[..., 0] >= -math.log(ERROR)).any(axis=-1)
+def passes(counts: Any) -> Any:
+    """Whether the capital against "as good" passes its bound after each vote, in `counts` (…, votes, 3) over time."""
+    return log_capital(counts, 0.5)[..., 0] >= -math.log(ERROR)
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,11 @@ def standing(outcomes: Sequence[str], left: int) -> VoteStanding:
     """Return where a vote stands after the outcomes of its pairs, in the order of their first votes."""
     low, high = interval(outcomes)
     counts = counts_over_time(outcomes)
-    if len(outcomes) and bool(is_decided(counts)):
-        leads = counts[int(_first_decided(counts))]
+    if outcomes and (decided := numpy.flatnonzero(passes(counts))).size:
+        leads = counts[decided[0]]
         return VoteStanding("after" if leads[0] > leads[1] else "before", (low, high), None, left, len(outcomes))
     more = votes_needed(counts[-1] if outcomes else numpy.zeros(3))
     return VoteStanding(None, (low, high), more, left, len(outcomes))
-
-
-def _first_decided(counts: Any) -> int:
-    return int((log_capital(counts, 0.5)[:, 0] >= -math.log(ERROR)).argmax())
 
 
 def votes_needed(counts: Any) -> int | None:
@@ -125,9 +120,9 @@ def votes_needed(counts: Any) -> int | None:
 
 def _log_uniform(wins: Any, losses: Any) -> Any:
     """Return the logarithm of the capital against one half, in closed form: 2^n B(wins + 1, losses + 1)."""
-    table = numpy.concatenate([[0.0], numpy.log(numpy.arange(1, _MAX_AHEAD + 20_002)).cumsum()])  # log n!
-    wins, losses = wins.astype(int), losses.astype(int)
-    return (wins + losses) * math.log(2) + table[wins] + table[losses] - table[wins + losses + 1]
+    from scipy.special import betaln
+
+    return (wins + losses) * math.log(2) + betaln(wins + 1, losses + 1)
 
 
 @dataclass(frozen=True)

@@ -11,28 +11,24 @@ from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from studio import runs
-from studio.compare.column_loading import LoadedColumns, load_columns
+from studio.compare.column_loading import LoadedColumns, load_idle_columns
 from studio.compare.columns import BASE, EvaluationRequest
-from studio.errors import DeviceError, PromptError
+from studio.errors import PromptError
 from studio.evaluate.evaluation_store import ANSWERS, FORGETTING, METADATA, SCOREBOARD, Evaluation
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard, score
 from studio.files import replace_file
 from studio.generation import generate, held_out, likelihood
+from studio.generation.answer_store import Stopped
 from studio.generation.generate import PromptBatchItem, batches
 from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import message
 from studio.journal import Journal, digest
-from studio.model import hardware
 from studio.model.adapter import ModelHost
 from studio.owner import Owner
 from studio.runs import Run
 
 Part = Literal["held_out", "general"]
-
-
-class _Stopped(Exception):
-    """A stop was requested."""
 
 
 def evaluate(
@@ -43,17 +39,12 @@ def evaluate(
     stop: threading.Event,
 ) -> None:
     """Answer the rows that are not answered yet and score all; `show` is called after every batch."""
-    import torch
-
-    alive = runs.alive_runs(hardware.devices())
-    if training is not None or alive:
-        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
     run = runs.find(request.run_id)
-    with torch.no_grad(), load_columns(host, run, run.config(), (BASE, request.column), None) as models:
+    with load_idle_columns(host, run, (BASE, request.column), training) as models:
         job = _EvaluationJob(request, run, models, show, stop)
         try:
             evaluation = job.run()
-        except _Stopped:
+        except Stopped:
             evaluation = replace(job.progress(), stopped=True)
         finally:
             job.write_metadata(None)  # no process works on it any more
@@ -164,4 +155,4 @@ class _EvaluationJob:
 
     def _check_stop(self, share: float = 0.0) -> None:
         if self._stop.is_set():
-            raise _Stopped
+            raise Stopped

@@ -4,8 +4,6 @@ Each has `evaluation.json` (what its answers depend on, the number of rows, and 
 `answers.jsonl`, and in the end `scoreboard.json` and `forgetting.json`.
 """
 
-import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,11 @@ from studio.compare.columns import ADAPTED, Column
 from studio.errors import StudioError
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard
+from studio.files import read_as, read_json
 from studio.i18n import Message
 from studio.journal import Journal
 from studio.owner import Owner
 from studio.runs import Run
-
-log = logging.getLogger(__name__)
 
 _notes_adapter, _column_adapter = TypeAdapter(list[Message]), TypeAdapter(Column)
 
@@ -57,13 +54,13 @@ def stamp(run: Run) -> Stamp | None:
     for folder in _folders(run)[:1]:
         answers, written = folder / ANSWERS, (folder / METADATA).stat().st_mtime_ns
         size = answers.stat().st_size if answers.exists() else 0
-        return folder.name, written, size, _is_running(folder, _read_metadata(folder))
+        return folder.name, written, size, _is_running(folder, read_json(folder / METADATA))
     return None
 
 
 def newest(run: Run, column: Column | None = None) -> Evaluation | None:
     """Return the run's newest evaluation, or the newest of a column; None without one."""
-    folders = (each for each in _folders(run) if column is None or _column(_read_metadata(each)) == column)
+    folders = (each for each in _folders(run) if column is None or _column(read_json(each / METADATA)) == column)
     return next(map(read, folders), None)
 
 
@@ -74,7 +71,7 @@ def all_of(run: Run) -> list[Evaluation]:
 
 def measured_columns(run: Run) -> list[Column]:
     """Return the columns of the run's evaluations, each once, that of the newest first."""
-    return list(dict.fromkeys(_column(_read_metadata(folder)) for folder in _folders(run)))
+    return list(dict.fromkeys(_column(read_json(folder / METADATA)) for folder in _folders(run)))
 
 
 def _column(metadata: dict[str, Any]) -> Column:
@@ -86,11 +83,11 @@ def _column(metadata: dict[str, Any]) -> Column:
 
 def read(folder: Path) -> Evaluation:
     """Read an evaluation from its folder."""
-    metadata = _read_metadata(folder)
+    metadata = read_json(folder / METADATA)
     entries = {(entry.get("part"), entry.get("row")): entry for entry in Journal(folder / ANSWERS).entries()}
     held_out = {row: entry for (part, row), entry in entries.items() if part == "held_out" and isinstance(row, int)}
     running = _is_running(folder, metadata)
-    board = None if running else _read_scoreboard(folder / SCOREBOARD)
+    board = None if running else read_as(Scoreboard, folder / SCOREBOARD, warn=True)
     return Evaluation(
         id=folder.name,
         path=folder,
@@ -98,7 +95,7 @@ def read(folder: Path) -> Evaluation:
         total=int(metadata.get("total", len(entries))),
         pairs=tuple(sides for row in sorted(held_out) if (sides := _pair(held_out[row]))),
         board=board,
-        forgetting=None if running else _read_scoreboard(folder / FORGETTING),
+        forgetting=None if running else read_as(Scoreboard, folder / FORGETTING, warn=True),
         notes=tuple(_notes_adapter.validate_python(metadata.get("notes", []))),
         stopped=not running and board is None,
         running=running,
@@ -109,7 +106,7 @@ def read(folder: Path) -> Evaluation:
 def find_scoreboard(run: Run, column: Column, adapter_sha256: str | None) -> Scoreboard | None:
     """Return the newest finished scoreboard of the run that was measured with this adapter at this strength."""
     for folder in _folders(run):
-        metadata = _read_metadata(folder)
+        metadata = read_json(folder / METADATA)
         if (metadata.get("column"), metadata.get("adapter")) == (column.as_json(), adapter_sha256) and (
             board := read(folder).board
         ):
@@ -132,24 +129,6 @@ def _folders(run: Run) -> list[Path]:
     return [path.parent for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
 
-def _read_metadata(folder: Path) -> dict[str, Any]:
-    try:
-        metadata = json.loads((folder / METADATA).read_bytes())
-    except (OSError, ValueError):  # damaged from outside
-        return {}
-    return metadata if isinstance(metadata, dict) else {}
-
-
 def _is_running(folder: Path, metadata: dict[str, Any]) -> bool:
     owner = metadata.get("owner")
     return owner is not None and Owner.model_validate(owner).is_alive(folder.iterdir())
-
-
-def _read_scoreboard(path: Path) -> Scoreboard | None:
-    try:
-        return Scoreboard.from_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError:
-        log.warning("the scoreboard %s cannot be read", path, exc_info=True)
-        return None

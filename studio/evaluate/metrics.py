@@ -118,6 +118,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFC", text).lower())
 
 
+def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    """Return each `n` tokens in a row."""
+    return [tuple(tokens[at : at + n]) for at in range(len(tokens) - n + 1)]
+
+
 @dataclass(frozen=True)
 class Metric:
     """One metric: the statistics of rows (rows × statistics), and the figure of their sums (… × statistics)."""
@@ -184,8 +189,7 @@ def is_json(text: str) -> bool:
 
 def _distinct(n: int) -> Callable[[Sample, MetricContext], float | None]:
     def value(sample: Sample, context: MetricContext) -> float | None:
-        tokens = words(sample.answer)
-        grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+        grams = ngrams(words(sample.answer), n)
         return len(set(grams)) / len(grams) if grams else None
 
     return value

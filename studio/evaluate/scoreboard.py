@@ -80,13 +80,8 @@ class Scoreboard:
         return [row for _, row in sorted(known, key=lambda pair: (-pair[0], pair[1]))[:most]]
 
     def to_json(self) -> str:
-        """Write the scoreboard as JSON; `from_json` gives an equal one back."""
+        """Write the scoreboard as JSON; `files.read_as` gives an equal one back."""
         return _ADAPTER.dump_json(self, indent=1).decode("utf-8")
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Scoreboard":
-        """Read what `to_json` wrote."""
-        return _ADAPTER.validate_json(text)
 
 
 _ADAPTER = TypeAdapter(Scoreboard)

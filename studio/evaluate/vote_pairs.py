@@ -6,24 +6,18 @@ is a file `<run>/compare/pairs-<id>.json`; the newest stands first, and in each 
 
 import functools
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from studio.compare.columns import ADAPTED, MAX_STRENGTH, Column
 from studio.compare.comparison import AnswerPair
 from studio.config import GenerationConfig
 from studio.errors import CompareError
-from studio.files import replace_file
+from studio.files import read_as, replace_file
 from studio.i18n import Message
 from studio.runs import Run
-
-log = logging.getLogger(__name__)
 
 MAX_PROMPTS, MAX_SEEDS = 500, 8
 TEMPERATURE = 0.8
@@ -100,12 +94,9 @@ def difference(one: str, other: str) -> float:
 
     White space and case do not count. It needs no words, so that it serves Korean and English alike.
     """
-    grams = [_grams(" ".join(text.casefold().split())) for text in (one, other)]
-    return 1 - len(grams[0] & grams[1]) / len(grams[0] | grams[1])
-
-
-def _grams(text: str) -> set[str]:
-    return {text[at : at + _NGRAM] for at in range(max(1, len(text) - _NGRAM + 1))}
+    texts = (" ".join(text.casefold().split()) for text in (one, other))
+    first, second = ({text[at : at + _NGRAM] for at in range(max(1, len(text) - _NGRAM + 1))} for text in texts)
+    return 1 - len(first & second) / len(first | second)
 
 
 @dataclass(frozen=True)
@@ -165,13 +156,6 @@ def _files(run: Run) -> list[Path]:
     return list((run.path / "compare").glob("pairs-*.json"))
 
 
-_adapter: TypeAdapter[Any] = TypeAdapter(VotePairs)
-
-
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, written: int) -> VotePairs | None:
-    try:
-        return _adapter.validate_json(path.read_bytes())
-    except (OSError, ValidationError):  # damaged from outside
-        log.warning("the pairs %s cannot be read", path, exc_info=True)
-        return None
+    return read_as(VotePairs, path, warn=True)

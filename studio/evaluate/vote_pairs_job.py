@@ -12,9 +12,9 @@ from itertools import cycle, islice
 from typing import Any
 
 from studio import runs
-from studio.compare.column_loading import load_columns
+from studio.compare.column_loading import load_idle_columns
 from studio.compare.columns import column_id
-from studio.errors import CompareError, DeviceError, PromptError
+from studio.errors import CompareError, PromptError
 from studio.evaluate import vote_pairs
 from studio.evaluate.vote_pairs import GivenAnswer, VotePairs, VotePairsProgress, VotePairsRequest
 from studio.generation import held_out
@@ -22,7 +22,6 @@ from studio.generation.answer_store import AnsweredPrompt, AnswerStore, Stopped,
 from studio.generation.held_out import HeldOutRow
 from studio.i18n import message
 from studio.journal import digest
-from studio.model import hardware
 from studio.model.adapter import ModelHost
 from studio.runs import Run
 
@@ -38,11 +37,6 @@ def make_pairs(
 
     Raises DeviceError while a run is active, CompareError where no prompt of the training can be answered alone.
     """
-    import torch
-
-    alive = runs.alive_runs(hardware.devices())
-    if training is not None or alive:
-        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
     run = runs.find(request.run_id)
     settings = request.generation or run.config().generation
     strengths = dict.fromkeys(request.strengths or (request.column.strength,))
@@ -61,7 +55,7 @@ def make_pairs(
         if stop.is_set():
             raise Stopped
 
-    with torch.no_grad(), load_columns(host, run, run.config(), columns, None) as models:
+    with load_idle_columns(host, run, columns, training) as models:
         depends_on = [
             [models.base_sha256, models.hashes, str(models.model.dtype), request.seeds, request.prompts],
             [[column.as_json() for column in columns], settings.model_dump(mode="json")],

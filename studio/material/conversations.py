@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import groupby, pairwise
 from typing import Any
 
+import numpy
+
 from studio.errors import DataError
 from studio.i18n import Message as Text
 from studio.i18n import listed, message
@@ -44,27 +46,20 @@ def infer_silence(chats: Iterable[Sequence[Message]]) -> Silence:
     if len(gaps) < _FEWEST_GAPS:
         return Silence(DEFAULT_HOURS * 3600, message("material.silence.few", length=length(DEFAULT_HOURS * 3600)))
     low, high = math.log(60), math.log(7 * 86400)
-    counts = [0] * _BINS
-    for gap in gaps:
-        counts[min(_BINS - 1, max(0, int((math.log(gap) - low) / (high - low) * _BINS)))] += 1
-    border = math.exp(low + (_otsu(counts) + 1) * (high - low) / _BINS)
-    border = min(max(border, _BOUNDS[0]), _BOUNDS[1])
+    counts, edges = numpy.histogram(numpy.clip(numpy.log(gaps), low, high), bins=_BINS, range=(low, high))
+    border = min(max(math.exp(edges[_otsu(counts) + 1]), _BOUNDS[0]), _BOUNDS[1])
     seconds = 60 * min(_STEPS, key=lambda minutes: abs(math.log(minutes * 60 / border)))
     return Silence(seconds, message("material.silence.inferred", length=length(seconds), gaps=f"{len(gaps):,}"))
 
 
-def _otsu(counts: Sequence[int]) -> int:
+def _otsu(counts: Any) -> int:
     """Return the last bin of the lower heap; between equally good borders, the one in the middle."""
-    total, weighted = sum(counts), sum(place * count for place, count in enumerate(counts))
-    scores, below, sum_below = [], 0, 0
-    for place, count in enumerate(counts[:-1]):
-        below += count
-        sum_below += place * count
-        above = total - below
-        difference = sum_below / below - (weighted - sum_below) / above if below and above else 0.0
-        scores.append(below * above * difference**2)
-    best = [place for place, score in enumerate(scores) if score >= max(scores) * (1 - 1e-9)]
-    return best[len(best) // 2]
+    below, sums = counts.cumsum(), (counts * numpy.arange(len(counts))).cumsum()
+    above = below[-1] - below
+    difference = sums / numpy.maximum(below, 1) - (sums[-1] - sums) / numpy.maximum(above, 1)
+    scores = (below * above * difference**2)[:-1]
+    best = numpy.flatnonzero(scores >= scores.max() * (1 - 1e-9))
+    return int(best[len(best) // 2])
 
 
 def parse_length(text: str) -> float:
@@ -152,12 +147,7 @@ def divide(chat: Sequence[Message], silence: float) -> Iterator[list[Message]]:
 
 
 def _rows_of(conversation: list[Message], speaker: str, most: int, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-    turns: list[list[Message]] = []
-    for entry in conversation:
-        if turns and (turns[-1][0].speaker == speaker) == (entry.speaker == speaker):
-            turns[-1].append(entry)
-        else:
-            turns.append([entry])
+    turns = [list(turn) for _, turn in groupby(conversation, key=lambda entry: entry.speaker == speaker)]
     if turns and turns[0][0].speaker == speaker:
         left_out["no_prompt"] += len(turns.pop(0))
     if turns and turns[-1][0].speaker != speaker:

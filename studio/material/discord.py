@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from studio.errors import DataError
-from studio.material.json_stream import items, text
-from studio.material.message import Message, Place, clean, iso_moment, kind_of
+from studio.material.message import Message, Place, clean, iso_moment, kind_of, text
 from studio.material.parts import Part
+from studio.material.text_times import MONTHS, at
 
 NAME = "Discord (DiscordChatExporter)"
 _COLUMNS = ["AuthorID", "Author", "Date", "Content", "Attachments", "Reactions"]
@@ -22,16 +22,14 @@ def matches(part: Part) -> bool:
     """Whether this is an export of DiscordChatExporter."""
     head = part.head.lstrip()
     if head.startswith("{"):
-        return ('"guild"' in head and '"channel"' in head and '"exportedAt"' in head) or (
-            '"guild"' in head and '"channel"' in head and '"messages"' in head
-        )  # fmt: skip
+        return '"guild"' in head and '"channel"' in head and ('"exportedAt"' in head or '"messages"' in head)
     return head.split("\n", 1)[0].replace('"', "").strip().split(",")[:4] == _COLUMNS[:4]
 
 
 def read(part: Part) -> Iterator[Message]:
     """Yield the messages."""
     if part.head.lstrip().startswith("{"):
-        for number, entry in enumerate(items(part, "messages.item"), 1):
+        for number, entry in enumerate(part.items("messages.item"), 1):
             yield _message(part, entry, number)
     else:
         yield from _read_table(part)
@@ -80,14 +78,12 @@ def _read_table(part: Part) -> Iterator[Message]:
             continue
         cells = dict(zip(head, row, strict=False))
         words, name = _plain(cells["Content"]), re.sub(r"#(?:\d{4}|0)$", "", cells["Author"])
-        at = iso_moment(cells["Date"]) or _moment_of(cells["Date"])
-        yield Message(clean(name), at, words, _kind(words, None, cells.get("Attachments")), place)
+        when = iso_moment(cells["Date"]) or _moment_of(cells["Date"])
+        yield Message(clean(name), when, words, _kind(words, None, cells.get("Attachments")), place)
 
 
 def _moment_of(cell: str):
     """Return the time of the older exports, `30-Apr-23 02:15 PM` or `04/30/2023 2:15 PM`; None for another."""
-    from studio.material.text_times import MONTHS, at
-
     match = _DATE.match(cell)
     if not match:
         return None

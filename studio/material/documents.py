@@ -32,16 +32,8 @@ _PAGE_NUMBER = re.compile(
 _CONTENTS = re.compile(r".{1,200}?(?: ?[.·…‥]){3,} ?\d{1,5}")
 _SOUND = re.compile(r"(?:[\[(（♪].{0,200}[\])）♪]|♪.{0,200})")
 _MARKDOWN_LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\n]{0,1000}\)")
-_PDF_ERRORS = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-    OSError,
-    AssertionError,
-    ArithmeticError,
-)
+_PDF_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError, AssertionError,
+               ArithmeticError, NotImplementedError)  # fmt: skip
 """How reading a damaged PDF ends, beside pypdf's own errors."""
 _SCENE_SECONDS = 20
 """Silence between two subtitles that ends a scene."""
@@ -153,10 +145,6 @@ def _markdown(part: Part, left_out: Counter[str]) -> Iterator[Block]:
     yield from map(_unwrapped, _paragraphs(lines, True))
 
 
-def _html(part: Part, left_out: Counter[str]) -> Iterator[Block]:
-    yield from _html_blocks(part.text(), "", left_out)
-
-
 def _html_blocks(html: str, place: str, left_out: Counter[str]) -> Iterator[Block]:
     """Yield the paragraphs of HTML; lines that no paragraph parts are one, as a stanza with breaks is."""
     lines: list[str] = []
@@ -238,7 +226,7 @@ def _pdf(part: Part, left_out: Counter[str]) -> Iterator[Block]:
         if reader.is_encrypted and not reader.decrypt(""):
             raise DataError("material.password", name=part.name)
         pages = [page.extract_text().splitlines() for page in reader.pages[:MAX_PAGES]]
-    except (*_PDF_ERRORS, PyPdfError, NotImplementedError) as error:
+    except (*_PDF_ERRORS, PyPdfError) as error:
         raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
     if not any(line.strip() for page in pages for line in page):
         raise DataError("material.no_text", name=part.name)
@@ -353,8 +341,7 @@ _READERS: dict[str, Callable[[Part, Counter[str]], Iterator[Block]]] = {
     ".docx": _word,
     ".pdf": _pdf,
     ".epub": _epub,
-    ".html": _html,
-    ".htm": _html,
+    **dict.fromkeys((".html", ".htm"), lambda part, left_out: _html_blocks(part.text(), "", left_out)),
     ".md": _markdown,
     ".txt": _text,
     ".srt": _subtitles,

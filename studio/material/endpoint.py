@@ -13,7 +13,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,12 +121,7 @@ class EndpointWriter:
 
     def agree(self, tasks: Sequence[Task]) -> None:
         """Raise ConfirmationRequired where what was not answered before costs more than was confirmed."""
-        costs = [cost for task in tasks if (cost := self._cost(task)).requests]
-        total = Cost(
-            sum(cost.requests for cost in costs),
-            sum(cost.prompt_tokens for cost in costs),
-            sum(cost.completion_tokens for cost in costs),
-        )
+        total = Cost(*map(sum, zip(*(astuple(self._cost(task)) for task in tasks), strict=True)))
         if total.requests and (self._confirmed is None or not self._confirmed.covers(total)):
             raise ConfirmationRequired(total)
 

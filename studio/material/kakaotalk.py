@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
+from studio.data.vocabulary import load
 from studio.material.message import Message, Place, clean, iso_moment, kind_of
 from studio.material.parts import Part
 from studio.material.text_times import CLOCK, ENGLISH_DAY, KOREAN_DAY, at, day_of, pattern
-from studio.material.vocabulary import VOCABULARY
 
 NAME = "KakaoTalk"
 _SPEECH = r"(?:,S(?P<speaker>.{1,120}?)S:(?:S(?P<text>.*))?|[,:]S(?P<notice>.*)|(?P<bare>))$"
@@ -35,7 +35,7 @@ _NOTICE = re.compile(
     r"|채팅방 관리자가 메시지를 가렸습니다\.?"
     r"|.{1,120} (?:joined this chatroom|left this chatroom|has left|was invited.{0,80}|invited .{1,120})\.?"
 )
-_PLACEHOLDERS = {words: kind for kind, group in VOCABULARY["kakaotalk"].items() for words in group}
+_PLACEHOLDERS = {words: kind for kind, group in load("vocabulary", __file__)["kakaotalk"].items() for words in group}
 _MEDIA = re.compile(
     r"(?:사진|동영상) \d+장|\d+ photos|(?:파일|지도|연락처|투표|선물 ?메시지|일정|File|Map|Contact|Poll) ?: .{1,300}"
     r"|샵검색 ?: ?#.{0,200}|[\w-]{16,}\.(?:jpe?g|png|gif|mp4|m4a|webp)",

@@ -2,29 +2,39 @@
 
 import functools
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from studio import files
 from studio.data import provenance
 from studio.errors import DataError
+from studio.files import write_json_lines
 from studio.i18n import Message as Text
 from studio.i18n import listed, message
-from studio.material import chats, conversations, documents, privacy, recipes, rewriting
+from studio.material import conversations, documents, privacy, recipes, rewriting
 from studio.material.documents import Document
 from studio.material.message import Message
-from studio.material.passages import Passage, passages
-from studio.material.reading import CHAT, Material, OnProgress, Request, Summary, needs_speaker, read, sample_of
-from studio.material.recipe_mix import in_one_shape, interleave, share_out
+from studio.material.passages import Passage, TokenCounter, passages
+from studio.material.reading import (
+    CHAT,
+    KNOWN_CHATS,
+    Material,
+    OnProgress,
+    Request,
+    Summary,
+    needs_speaker,
+    read,
+    sample_of,
+)
 from studio.material.rewriting import RewritingRecipe, Writer
 from studio.material.scrub import Scrubber
-from studio.material.tokens import TokenCounter
 
 Scrub = Callable[[str, str], str]
+Item = TypeVar("Item")
+SEPARATOR = ", "
+"""Stands between the keywords of a prompt."""
 _READING_SHARE = 0.1
 """Share of the progress until a model begins to write."""
 _PROGRESS_EVERY = 500
@@ -53,16 +63,16 @@ def make(
         name, formats = request.paths[0].name, listed(summary.formats)
         if formats:
             raise DataError("material.no_messages", name=name, format=formats, count=summary.messages)
-        raise DataError("material.no_material", name=name, formats=f"{chats.names()}; {documents.formats()}")
+        raise DataError("material.no_material", name=name, formats=f"{KNOWN_CHATS}; {documents.formats()}")
     if needs_speaker(request, material):
         raise DataError("material.whose", speakers=speaker_list(summary.speakers))
     if request.speaker and not summary.speakers:
-        raise DataError("material.no_chat", name=request.paths[0].name, formats=chats.names())
+        raise DataError("material.no_chat", name=request.paths[0].name, formats=KNOWN_CHATS)
     speaker = conversations.resolve_speaker(request.speaker, summary.speakers) if request.speaker else ""
     recipes_ = request.recipes or ((CHAT,) if summary.speakers else ("beginning",))
     summary.recipes = Counter(dict.fromkeys(recipes_, 0))
     if CHAT in recipes_ and not summary.speakers:
-        raise DataError("material.no_chat", name=request.paths[0].name, formats=chats.names())
+        raise DataError("material.no_chat", name=request.paths[0].name, formats=KNOWN_CHATS)
     summary.is_scrubbed = bool(summary.speakers) if request.scrub is None else request.scrub
     scrubber = _scrubber(request, material, speaker)
     reading_share = _READING_SHARE if asks_model(recipes_) else 1.0
@@ -76,7 +86,7 @@ def make(
     rows = interleave(streams)
     if len(streams) > 1:
         rows = in_one_shape(rows, CHAT in recipes_)
-    summary.rows = write(_with_origin(rows, material, scrubber), out)
+    summary.rows = write_json_lines(out, _with_origin(rows, material, scrubber))
     for note in itertools.chain(*notes):
         if note not in summary.notes:
             summary.notes.append(note)
@@ -149,7 +159,9 @@ def _streams(
     streams = []
     for name in names:
         if name == CHAT:
-            scrubbed = (_scrubbed(chat, scrub) for chat in for_chat)
+            scrubbed = (
+                [entry._replace(text=scrub(entry.text, str(entry.place.number))) for entry in chat] for chat in for_chat
+            )
             most = tokens.characters(request.most_tokens)
             rows = conversations.rows(scrubbed, speaker, summary.silence.seconds, most, summary.left_out)
         else:
@@ -222,26 +234,9 @@ def _limited(chosen: Sequence[Passage], limit: int | None, left_out: Counter[str
     return [chosen[at * len(chosen) // limit] for at in range(limit)]
 
 
-def write(rows: Iterable[dict[str, Any]], out: Path) -> int:
-    """Write rows as JSON lines, all or none, and no file without rows; return how many they are."""
-    draft = out.with_name(f".{out.name}.draft")
-    count = 0
-    try:
-        with files.space_for(out.parent, lambda: 1 << 20), open(draft, "w", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                count += 1
-        if count:
-            draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
-    return count
-
-
-def speaker_list(speakers: Counter[str], most: int = 20) -> str:
+def speaker_list(speakers: Counter[str]) -> str:
     """Return the speakers with their messages, most first."""
-    names = [f"{name} ({count:,})" for name, count in speakers.most_common(most)]
-    return ", ".join(names) + (", …" if len(speakers) > most else "")
+    return listed((f"{name} ({count:,})" for name, count in speakers.most_common()), 20)
 
 
 def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:
@@ -263,10 +258,6 @@ def _with_progress(scrub: Scrub, material: Material, on_progress: OnProgress) ->
     return scrub_next
 
 
-def _scrubbed(chat: list[Message], scrub: Scrub) -> list[Message]:
-    return [entry._replace(text=scrub(entry.text, str(entry.place.number))) for entry in chat]
-
-
 def _with_origin(rows: Iterable[dict[str, Any]], material: Material, scrubber: Scrubber) -> Iterator[dict[str, Any]]:
     """Yield rows with their format, whose file names hold no name either: exports are called after those who talk."""
     names: dict[str, str] = {}
@@ -277,3 +268,35 @@ def _with_origin(rows: Iterable[dict[str, Any]], material: Material, scrubber: S
         material.summary.recipes[row["source"]["recipe"]] += 1
         row["source"] |= {"file": names[name], "format": material.formats.get(name, "")}
         yield row
+
+
+def share_out(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
+    """Return `count` shares of the items: each item is in one, and the shares are alike all through the material."""
+    return [items[number::count] for number in range(count)]
+
+
+def interleave(streams: Iterable[Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Yield one row of each stream in turn, so that the first rows show every recipe."""
+    waiting = list(streams)
+    while waiting:
+        for stream in list(waiting):
+            row = next(stream, None)
+            if row is None:
+                waiting.remove(stream)
+            else:
+                yield row
+
+
+def in_one_shape(rows: Iterable[dict[str, Any]], as_messages: bool) -> Iterator[dict[str, Any]]:
+    """Yield rows of all recipes with the same columns: `messages`, or `prompt` and `completion`; and `source`."""
+    for row in rows:
+        if "messages" in row:
+            yield row
+            continue
+        keys = [value for name, value in row.items() if name.startswith("key")]
+        prompt, completion = row.get("prompt", SEPARATOR.join(keys)), row.get("completion", row.get("output"))
+        if as_messages:
+            turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
+            yield {"messages": turns, "source": row["source"]}
+        else:
+            yield {"prompt": prompt, "completion": completion, "source": row["source"]}

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_TEXT = 20_000
 """Characters of the longest message that becomes part of a row: a pasted log teaches no style."""
@@ -44,6 +44,13 @@ def kind_of(text: str) -> str:
     if len(text) > MAX_TEXT:
         return "too_long"
     return "link" if text[:4].lower() in ("http", "www.") and _LINKS.fullmatch(text) else TEXT
+
+
+def text(value: Any) -> str:
+    """Return a value that should be a text, empty where it is none; halves of a letter are replaced."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def clean(text: str) -> str:

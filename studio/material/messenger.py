@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from studio.material.json_stream import items, text
-from studio.material.message import Message, Place, clean, kind_of, moment
+from studio.material.message import Message, Place, clean, kind_of, moment, text
 from studio.material.parts import Part
 
 NAME = "Instagram / Messenger"
@@ -37,7 +36,7 @@ def matches(part: Part) -> bool:
 
 def read(part: Part) -> Iterator[Message]:
     """Yield the messages, oldest first."""
-    entries = list(enumerate(items(part, "messages.item"), 1))
+    entries = list(enumerate(part.items("messages.item"), 1))
     messages = [_message(part, entry, number) for number, entry in entries]
     chat = part.name.rpartition("/")[0] or part.name  # message_1.json and message_2.json are one chat
     messages = [message._replace(place=message.place._replace(chat=chat)) for message in messages]

@@ -5,7 +5,6 @@ measure (whether an answer fits its question) needs likelihoods, which an endpoi
 """
 
 import re
-from collections.abc import Sequence
 from typing import Literal
 
 from studio.data.language import is_hangul
@@ -84,9 +83,6 @@ def stems(text: str) -> set[str]:
 
 def _copied(prompt: str, passage: str) -> float:
     """Return the share of three words in a row of the prompt that are in the passage."""
-    own, theirs = (_trigrams([word.casefold() for word in _WORD.findall(text)]) for text in (prompt, passage))
+    texts = ([word.casefold() for word in _WORD.findall(text)] for text in (prompt, passage))
+    own, theirs = (set(zip(words, words[1:], words[2:], strict=False)) for words in texts)
     return len(own & theirs) / len(own) if own else float(prompt in passage)
-
-
-def _trigrams(words: Sequence[str]) -> set[tuple[str, ...]]:
-    return {tuple(words[at : at + 3]) for at in range(len(words) - 2)}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from studio.data import encodings
 from studio.errors import DataError
@@ -145,6 +145,18 @@ class Part:
         file = self.open()
         file.seek(len(codecs.BOM_UTF8) if self.start.startswith(codecs.BOM_UTF8) else 0)
         return file
+
+    def items(self, prefix: str) -> Iterator[Any]:
+        """Yield the values at a prefix of ijson; raises DataError where the file ends early or is no JSON."""
+        import ijson
+
+        try:
+            with self.utf8() as file:
+                yield from ijson.items(file, prefix, use_float=True)
+        except (ijson.JSONError, ValueError) as error:
+            raise DataError(
+                "data.damaged", name=self.name, detail=(str(error).splitlines() or [""])[0][:200]
+            ) from error
 
     def neighbour(self, name: str) -> "Part | None":
         """Return the file of this name one folder up, if it is there; such as the users of a Slack export."""

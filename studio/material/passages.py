@@ -1,14 +1,50 @@
-"""Passages of documents, which end at natural borders: chapter, scene, stanza, paragraph, then line and sentence."""
+"""Passages of documents, with their tokens. They end at borders: chapter, scene, stanza, paragraph, line, sentence."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from studio.config import ModelConfig
+from studio.data.language import count_hangul
+from studio.errors import ModelError
+from studio.i18n import Message, message
 from studio.material.documents import Document
-from studio.material.tokens import TokenCounter
 
 _SENTENCE = re.compile(r"(?<=[.!?。…])[\"'”’)]?\s+")
+_TOKENS_PER_HANGUL, _TOKENS_PER_OTHER = 1.0, 0.3
+"""About what current tokenizers need for a letter; those of models for English need more for Hangul."""
+_SAMPLE = 200_000
+
+
+class TokenCounter:
+    """Counts tokens: by the model's tokenizer where it is on this machine, else estimated, and `notes` say so."""
+
+    def __init__(self, model: str, sample: Sequence[str]):
+        from studio.model.load import load_tokenizer
+
+        self.notes: list[Message] = []
+        self._tokenizer: Any = None
+        try:
+            self._tokenizer = load_tokenizer(ModelConfig(id=model))
+        except ModelError:
+            if model != "builtin":
+                raise
+            self.notes.append(message("material.notes.estimated"))
+        text = "\n".join(sample)[:_SAMPLE]
+        self._per_character = max(0.05, self.count(text) / len(text)) if text else 1.0
+
+    def count(self, text: str) -> int:
+        """Return the tokens of a text."""
+        if self._tokenizer is not None:
+            return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        korean = count_hangul(text)
+        return round(_TOKENS_PER_HANGUL * korean + _TOKENS_PER_OTHER * (len(text) - korean))
+
+    def characters(self, tokens: int) -> int:
+        """Return about how many characters of the sample's language have this many tokens."""
+        return round(tokens / self._per_character)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from studio.material.vocabulary import VOCABULARY
+from studio.data.vocabulary import load
 
+VOCABULARY = load("vocabulary", __file__)
 KINDS = ("link", "email", "resident", "card", "business", "account", "phone", "address", "name")
 """In the order in which they are searched; a later kind does not search what an earlier one covers."""
 Check = Callable[[re.Match[str]], bool]

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from studio.data import provenance
 from studio.data.language import share_of_hangul
 from studio.errors import DataError
 from studio.i18n import Message as Text
-from studio.material import chats, conversations, documents, slack
+from studio.material import conversations, discord, documents, kakaotalk, mail, messenger, slack, telegram, whatsapp
 from studio.material.documents import Document
 from studio.material.message import TEXT, Message
 from studio.material.parts import Part, walk
@@ -18,6 +19,11 @@ from studio.material.scrub import Example
 OnProgress = Callable[[float], None]
 CHAT = "chat"
 RECIPES = provenance.RECIPES
+CHAT_FORMATS: tuple[ModuleType, ...] = (telegram, discord, messenger, slack, mail, whatsapp, kakaotalk)
+"""Modules with `NAME`, `matches(part)` and `read(part)`; of text ones, the stricter stand first."""
+IN_ORDER = (whatsapp, kakaotalk)
+"""Formats whose order is kept: their times are those of a phone, to the minute, and a clock may be set back."""
+KNOWN_CHATS = ", ".join(module.NAME for module in CHAT_FORMATS)
 _SAMPLE = 2_000
 """Texts from which the language is inferred."""
 
@@ -116,10 +122,15 @@ def read(request: Request, on_progress: OnProgress = lambda share: None) -> Mate
     return material
 
 
+def chat_format_of(part: Part) -> ModuleType | None:
+    """Return the module of a file's chat format; None for what is no chat export that is known."""
+    return next((module for module in CHAT_FORMATS if module.matches(part)), None)
+
+
 def _read_part(part: Part, request: Request, material: Material, in_order: set[tuple[str, str]]) -> None:
     """Add a file's messages or text to the material, and its chats to `in_order` where their order is kept."""
     summary = material.summary
-    module = chats.format_of(part)
+    module = chat_format_of(part)
     if module is None:
         if not slack.is_list(part):
             _read_document(part, request, material)
@@ -136,7 +147,7 @@ def _read_part(part: Part, request: Request, material: Material, in_order: set[t
         key = (str(part.origin), entry.place.chat)
         material.chats.setdefault(key, []).append(entry)
         summary.speakers[entry.speaker] += 1
-        if module in chats.IN_ORDER:
+        if module in IN_ORDER:
             in_order.add(key)
     summary.notes += part.notes
 
@@ -156,8 +167,8 @@ def _read_document(part: Part, request: Request, material: Material) -> None:
         if not part.head and part.start[:2] not in (b"PK", b"%P"):
             part.codec  # noqa: B018 (what is no text raises what it is)
         if request.recipes == (CHAT,):
-            raise DataError("material.no_chat", name=part.name, formats=chats.names())
-        known = f"{chats.names()}; {documents.formats()}"
+            raise DataError("material.no_chat", name=part.name, formats=KNOWN_CHATS)
+        known = f"{KNOWN_CHATS}; {documents.formats()}"
         raise DataError("material.unknown", name=part.name, formats=known)
     summary.left_out["other_file"] += 1
 

@@ -5,18 +5,16 @@ written to another file.
 """
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio import files
 from studio.data import provenance, source
 from studio.data.readers.base import BadRow
 from studio.errors import DataError
-from studio.files import sha256
+from studio.files import sha256, write_json_lines
 from studio.journal import Journal
 
 KEEP, EDIT, DROP, UNDO = "keep", "edit", "drop", "undo"
@@ -127,11 +125,9 @@ class Review:
         decisions, counts = self._decisions(), self.counts()
         if counts.dropped >= counts.rows:
             raise DataError("material.all_dropped", count=counts.rows)
-        with files.space_for(out.parent, lambda: 1 << 20), open(out, "w", encoding="utf-8") as file:
-            for number, row in enumerate(self._table.rows(), 1):
-                decision = decisions.get(number, _Decision())
-                if decision.state != DROP and not isinstance(row, BadRow):
-                    file.write(json.dumps(_with_sections(row, decision.sections), ensure_ascii=False) + "\n")
+        rows = ((decisions.get(number, _Decision()), row) for number, row in enumerate(self._table.rows(), 1))
+        left = (pair for pair in rows if pair[0].state != DROP and not isinstance(pair[1], BadRow))
+        write_json_lines(out, (_with_sections(row, decision.sections) for decision, row in left))
         return counts
 
     def write_provenance(self, rows: Path) -> None:

@@ -7,24 +7,19 @@ Sennrich et al. 2016, "Improving neural machine translation models with monoling
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
 from studio.config import BUILTIN_MODEL, GenerationConfig, ModelConfig
+from studio.data.vocabulary import load
 from studio.generation.answer_store import Answer, Stopped
 from studio.generation.base_answers import PromptsRequest
 from studio.i18n import Message, message
 from studio.material.pair_filter import clean_answer, reject
-from studio.material.passages import Passage
+from studio.material.passages import Passage, TokenCounter
 from studio.material.recipes import source_of_row
-from studio.material.tokens import TokenCounter
 
 NAMES = ("plain", "question")
-INSTRUCTIONS: dict[str, dict[str, str]] = yaml.safe_load(
-    Path(__file__).with_name("instructions.yaml").read_text(encoding="utf-8")
-)
+INSTRUCTIONS: dict[str, dict[str, str]] = load("instructions", __file__)
 """What the model is asked, by recipe and language; `{text}` is the passage."""
 FOLDER = "material"
 """The folder of the cache in which answers are kept."""

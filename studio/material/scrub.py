@@ -5,32 +5,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from studio.data.vocabulary import load
 from studio.material import privacy
 
-STAND_INS = {
-    "en": {
-        "link": "link",
-        "email": "email",
-        "resident": "ID number",
-        "card": "card number",
-        "business": "business number",
-        "account": "account number",
-        "phone": "phone number",
-        "address": "address",
-        "name": "name",
-    },
-    "ko": {
-        "link": "링크",
-        "email": "이메일",
-        "resident": "주민번호",
-        "card": "카드번호",
-        "business": "사업자번호",
-        "account": "계좌번호",
-        "phone": "전화번호",
-        "address": "주소",
-        "name": "이름",
-    },
-}
+STAND_INS: dict[str, dict[str, str]] = load("vocabulary", __file__)["stand_ins"]
 """What stands for a value, followed by its number; part of the rows, and so in the language of the text."""
 _AROUND = 30
 _KOREA = re.compile("^(?:00)?820?(?=[1-7])")

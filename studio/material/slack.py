@@ -12,8 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from studio.errors import DataError
-from studio.material.json_stream import items, text
-from studio.material.message import Message, Place, clean, kind_of, moment
+from studio.material.message import Message, Place, clean, kind_of, moment, text
 from studio.material.parts import Part
 
 NAME = "Slack"
@@ -21,19 +20,10 @@ _TS = re.compile(r'"ts"\s*:\s*"\d{9,11}\.\d{1,9}"')
 _MARKUP = re.compile(r"<([^<>|]{1,2000})(?:\|([^<>]{0,500}))?>")
 _SPOKEN = ("thread_broadcast", "me_message", "file_share", None)
 """Subtypes of what people write; all others are notices of channels, files and bots."""
-LISTS = (
-    "users.json",
-    "channels.json",
-    "dms.json",
-    "groups.json",
-    "mpims.json",
-    "integration_logs.json",
-    "canvases.json",
-    "org_users.json",
-    "file_conversations.json",
-    "huddle_transcripts.json",
-    "lists.json",
+_UNSPOKEN = (
+    "users channels dms groups mpims integration_logs canvases org_users file_conversations huddle_transcripts lists"
 )
+LISTS = frozenset(f"{name}.json" for name in _UNSPOKEN.split())
 """Files of an export that hold no messages."""
 
 
@@ -51,7 +41,7 @@ def read(part: Part) -> Iterator[Message]:
     """Yield the messages of a day; those of a thread are a chat of their own."""
     names = _names_beside(part)
     folder = PurePosixPath(part.name).parent.name or part.path.parent.name
-    for number, entry in enumerate(items(part, "item"), 1):
+    for number, entry in enumerate(part.items("item"), 1):
         if not isinstance(entry, dict) or "ts" not in entry:
             yield Message("", None, "", "unreadable", Place(part.name, folder, number))
             continue

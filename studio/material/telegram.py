@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from studio.material.json_stream import items, text
-from studio.material.message import Message, Place, clean, iso_moment, kind_of, moment
+from studio.material.message import Message, Place, clean, iso_moment, kind_of, moment, text
 from studio.material.parts import Part
 
 NAME = "Telegram"
@@ -29,11 +28,11 @@ def matches(part: Part) -> bool:
 def read(part: Part) -> Iterator[Message]:
     """Yield the messages of all chats."""
     if not _ALL.search(part.head):
-        for number, entry in enumerate(items(part, "messages.item"), 1):
+        for number, entry in enumerate(part.items("messages.item"), 1):
             yield _message(part, "", entry, number)
         return
     for prefix in ("chats.list.item", "left_chats.list.item"):
-        for chat in items(part, prefix):
+        for chat in part.items(prefix):
             entries = chat.get("messages") if isinstance(chat, dict) else None
             for number, entry in enumerate(entries if isinstance(entries, list) else (), 1):
                 yield _message(part, f"{chat.get('name') or ''} {chat.get('id', '')}".strip(), entry, number)

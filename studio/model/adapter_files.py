@@ -6,7 +6,6 @@ and their ranks are taken from the weights, and what a file says by module holds
 or by their last parts: nothing from a file is ever a pattern here.
 """
 
-import json
 import re
 import struct
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from studio.errors import CompareError
+from studio.files import read_json
 from studio.model.weight_files import list_names
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
@@ -90,8 +90,7 @@ class SavedAdapter:
         file = self.folder / "chat_template.jinja"
         if file.is_file() and file.stat().st_size <= _MAX_SETTINGS_BYTES:
             return file.read_text(encoding="utf-8", errors="replace")
-        config = _json(self.folder / "tokenizer_config.json")
-        template = config.get("chat_template") if isinstance(config, dict) else None
+        template = read_json(self.folder / "tokenizer_config.json", _MAX_SETTINGS_BYTES).get("chat_template")
         return template if isinstance(template, str) else None
 
     def lora_config(self) -> Any:
@@ -126,8 +125,8 @@ def read(folder: Path) -> SavedAdapter:
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """Return what an adapter's `adapter_config.json` says; raises CompareError when there is none that can be read."""
-    settings = _json(folder / SETTINGS)
-    if not isinstance(settings, dict) or "peft_type" not in settings:
+    settings = read_json(folder / SETTINGS, _MAX_SETTINGS_BYTES)
+    if "peft_type" not in settings:
         raise CompareError("compare.not_an_adapter", folder=folder.name)
     return settings
 
@@ -144,8 +143,7 @@ def recorded_base(folder: Path) -> dict[str, str | None]:
                 raise _bad_settings(folder, SETTINGS, field, settings[field])
         named, revision = (str(settings.get(field) or "") for field in ("base_model_name_or_path", "revision"))
         return {"id": named, "revision": revision or None, "weights": None}
-    record = _json(folder / BASE_RECORD)
-    base = record.get("base") if isinstance(record, dict) else None
+    base = read_json(folder / BASE_RECORD, _MAX_SETTINGS_BYTES).get("base")
     texts = [base.get(name) for name in ("id", "weights")] if isinstance(base, dict) else [None]
     if not all(isinstance(text, str) and len(text) <= _MAX_NAME_CHARACTERS for text in texts):
         raise _bad_settings(folder, BASE_RECORD, "base", base)
@@ -231,16 +229,6 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CompareError("compare.damaged", folder=folder.name, detail=_shorten(error)) from error
-
-
-def _json(path: Path) -> Any:
-    """Return what a small JSON file holds; None for one that is missing, too large or damaged."""
-    try:
-        if path.stat().st_size > _MAX_SETTINGS_BYTES:
-            return None
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _shorten(value: Any) -> str:

@@ -1,6 +1,5 @@
 """Which models there are, and what is known of one before it is loaded or even here: size, licence, access."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from studio import safe_yaml
 from studio.config import BUILTIN_MODEL, ModelConfig
 from studio.errors import ModelError
+from studio.files import read_json
 from studio.i18n import Message, message
 from studio.model import architecture, builtin, hub_models, load, quantization
 from studio.model.estimate import parameters
@@ -64,14 +64,6 @@ class ModelFacts:
     problem: Message | None = None
     """Why it cannot be had, or cannot be used: an error's words."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the facts for a JSON document, in English."""
-        return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("path", "problem")},
-            "path": self.path and str(self.path),
-            "problem": self.problem and self.problem.text(),
-        }
-
 
 def cached() -> list[KnownModel]:
     """Return the built-in model, then the models in the Hub's cache by name."""
@@ -82,7 +74,7 @@ def cached() -> list[KnownModel]:
         revision = repository.refs.get("main") or max(repository.revisions, key=lambda r: r.last_modified, default=None)
         if revision is None or not hub_models.is_whole(revision.snapshot_path):
             continue
-        if settings := _read_json(revision.snapshot_path / "config.json"):
+        if settings := read_json(revision.snapshot_path / "config.json"):
             loadable = architecture.is_loadable(settings)
             models.append(KnownModel(repository.repo_id, revision.snapshot_path, revision.size_on_disk, True, loadable))
     return [first, *sorted(models, key=lambda model: model.id.lower())]
@@ -125,10 +117,10 @@ def describe_here(config: ModelConfig) -> ModelFacts | None:
 
 
 def _of_folder(model_id: str, where: Where, folder: Path, licence: str | None = None) -> ModelFacts:
-    settings = _read_json(folder / "config.json")
+    settings = read_json(folder / "config.json")
     quantized = quantization.saved_quantization(settings)
     own = (folder / "chat_template.jinja").is_file()
-    template = own or bool(_read_json(folder / "tokenizer_config.json").get("chat_template"))
+    template = own or bool(read_json(folder / "tokenizer_config.json").get("chat_template"))
     try:
         count = parameters(folder)
     except (ModelError, KeyError, TypeError, ArithmeticError):
@@ -230,14 +222,6 @@ def licence_head(folder: Path) -> dict[str, Any]:
         return {name: head[name] for name in ("license", "license_name", "license_link") if head.get(name)}
     except Exception:  # written by anybody: whatever is wrong with it, the licence is not known
         return {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 def _bytes(folder: Path) -> int:

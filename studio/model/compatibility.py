@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from studio import locks
 from studio.errors import CompareError
-from studio.files import home, replace_file
+from studio.files import home, read_json, replace_file
 from studio.model import builtin, skeleton
 from studio.model.adapter_files import SavedAdapter
 from studio.model.load import Located
@@ -131,21 +131,13 @@ def _require_shapes(saved: SavedAdapter, located: Located, made_for: str) -> Non
 
 def is_confirmed(name: str, base: Mapping[str, str | None]) -> bool:
     """Whether the user has confirmed that `name` is another name of `base`: a mirror, a fork or a copy."""
-    return name.casefold() in _read_confirmed().get(str(base["weights"]), [])
+    return name.casefold() in read_json(home() / _CONFIRMED).get(str(base["weights"]), [])
 
 
 def confirm(name: str, base: Mapping[str, str | None], *, same: bool = True) -> None:
     """Store that the user confirms that `name` is another name of `base`, or (not `same`) no longer does."""
     with locks.acquire(home() / f"{_CONFIRMED}.lock"):
-        known = _read_confirmed()
+        known = read_json(home() / _CONFIRMED)
         names = {each for each in known.get(str(base["weights"]), []) if each != name.casefold()}
         known[str(base["weights"])] = sorted(names | {name.casefold()} if same else names)
         replace_file(home() / _CONFIRMED, json.dumps(known, ensure_ascii=False, indent=1))
-
-
-def _read_confirmed() -> dict[str, list[str]]:
-    try:
-        names_by_base = json.loads((home() / _CONFIRMED).read_bytes())
-    except (OSError, ValueError):  # none yet, or damaged from outside
-        return {}
-    return names_by_base if isinstance(names_by_base, dict) else {}

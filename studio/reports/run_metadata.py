@@ -1,7 +1,6 @@
 """The metadata of a run, from its directory: settings, choices, versions, results, files."""
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from studio import presets
 from studio.config import RunConfig, fields, values
 from studio.errors import ConfigError
 from studio.events import Chosen
+from studio.files import read_as, read_json
 from studio.runs import Run, State, checkpoints, history, metadata
 from studio.runs.history import Summary
 
@@ -140,8 +140,7 @@ def _evaluations(folder: Path) -> list[SavedScoreboard]:
 
     scoreboards = []
     for path in folder.glob("*/scoreboard.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of another version, or damaged
-            about = json.loads(path.with_name("evaluation.json").read_bytes())
-            board = Scoreboard.from_json(path.read_bytes())
-            scoreboards.append(SavedScoreboard(path.stat().st_mtime, about["column"]["adapter"], board))
+        about, board = read_json(path.with_name("evaluation.json")).get("column"), read_as(Scoreboard, path)
+        if board and isinstance(about, dict) and "adapter" in about:  # else of another version, or damaged
+            scoreboards.append(SavedScoreboard(path.stat().st_mtime, about["adapter"], board))
     return sorted(scoreboards, key=lambda each: each.at, reverse=True)

@@ -8,7 +8,7 @@ counted. Each row says which column (the base, an adapter at its strength, a che
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,22 @@ REJECTED, GOOD = "rejected", "label"
 """The columns of the rows for the worse answer, and for whether an answer is good."""
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """Two answers that may have been judged, and what has given them."""
+
+    pair: AnswerPair
+    columns: tuple[str, str]
+    """What they are called; the ids of columns (`columns.column_id`) where only these are known."""
+    source: str
+
+
 @dataclass
 class VoteRows:
     """The judgements on a run's answers, as rows, and what decides nothing."""
 
+    mapping: MappingConfig
+    """The columns of the pairs."""
     pairs: list[dict[str, Any]] = field(default_factory=list)
     """With the columns of `mapping_of`: prompt, better answer, `rejected`; and where they are from."""
     verdicts: list[dict[str, Any]] = field(default_factory=list)
@@ -48,6 +60,23 @@ class VoteRows:
         """Return the rows of a method."""
         return self.verdicts if method == "kto" else self.pairs
 
+    def add_pair(self, one: _Judged, after: bool) -> None:
+        """Add a decided pair, as one row of pairs and as two verdicts."""
+        better, worse = (1, 0) if after else (0, 1)
+        about = {f"{REJECTED}_column": one.columns[worse], "answer_column": one.columns[better]}
+        row = self._row(one, better) | {REJECTED: one.pair.answers[worse]}
+        self.pairs.append({**row, **about, "judged_by": one.source})
+        self.add_verdict(one, better, True)
+        self.add_verdict(one, worse, False)
+
+    def add_verdict(self, one: _Judged, number: int, good: bool) -> None:
+        """Add a verdict on an answer of a pair."""
+        about = {"answer_column": one.columns[number], "judged_by": one.source}
+        self.verdicts.append({**self._row(one, number), GOOD: good, **about})
+
+    def _row(self, one: _Judged, number: int) -> dict[str, Any]:
+        return {self.mapping.prompt[0]: one.pair.prompt, self.mapping.completion or "": one.pair.answers[number]}
+
     @property
     def summary(self) -> list[Message]:
         """What there is, and what is left out, a sentence each."""
@@ -57,16 +86,6 @@ class VoteRows:
         return sentences + [
             message(f"log.votes.{kind}", count=self.counts[kind]) for kind in kinds if self.counts[kind]
         ]
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Two answers that may have been judged, and what has given them."""
-
-    pair: AnswerPair
-    columns: tuple[str, str]
-    """What they are called; the ids of columns (`columns.column_id`) where only these are known."""
-    source: str
 
 
 def mapping_of(run: Run, method: Method) -> MappingConfig:
@@ -87,11 +106,10 @@ def mapping_of(run: Run, method: Method) -> MappingConfig:
 
 def collect(run: Run) -> VoteRows:
     """Return all judgements on a run's answers as rows; raises RunError for a run of running text."""
-    mapping = mapping_of(run, "dpo")
+    result = VoteRows(mapping_of(run, "dpo"))
     judged = {one.pair.id: one for one in _judged(run)}
-    result = VoteRows()
-    _add_votes(run, judged, mapping, result)
-    _add_readings(run, judged, mapping, result)
+    _add_votes(run, judged, result)
+    _add_readings(run, judged, result)
     return result
 
 
@@ -141,7 +159,7 @@ def _parts(prompt: str, answers: Any, columns: Any, source: str) -> Iterator[_Ju
         yield _Judged(AnswerPair(prompt, answers[one], answers[other]), (titles[one], titles[other]), source)
 
 
-def _add_votes(run: Run, judged: dict[str, _Judged], mapping: MappingConfig, result: VoteRows) -> None:
+def _add_votes(run: Run, judged: dict[str, _Judged], result: VoteRows) -> None:
     cast = {str(entry.get("item")) for entry in Journal(run.path / "compare" / "votes.jsonl").entries()}
     result.counts["gone"] += len(cast - judged.keys())
     if not judged:
@@ -158,15 +176,15 @@ def _add_votes(run: Run, judged: dict[str, _Judged], mapping: MappingConfig, res
         if counts["before"] and counts["after"]:
             result.counts["divided"] += 1
         if decision in ("before", "after"):
-            _add_pair(one, decision == "after", mapping, result)
+            result.add_pair(one, decision == "after")
         else:
             result.counts[decision] += 1
             if decision == "bad" or counts["tie"] * 2 > counts.total():
                 for number in (0, 1):
-                    _add_verdict(one, number, decision != "bad", mapping, result)
+                    result.add_verdict(one, number, decision != "bad")
 
 
-def _add_readings(run: Run, judged: dict[str, _Judged], mapping: MappingConfig, result: VoteRows) -> None:
+def _add_readings(run: Run, judged: dict[str, _Judged], result: VoteRows) -> None:
     if not judged:
         return
     by_answer: dict[tuple[str, str], list[bool]] = {}
@@ -182,12 +200,12 @@ def _add_readings(run: Run, judged: dict[str, _Judged], mapping: MappingConfig, 
         else:
             decided.setdefault(item, {})[side] = 2 * good > len(verdicts)
     for item, sides in decided.items():
-        one = judged[item]
+        one = replace(judged[item], source="reading")
         if len(sides) == 2 and sides["before"] != sides["after"]:
-            _add_pair(one, sides["after"], mapping, result, source="reading")
+            result.add_pair(one, sides["after"])
         else:
             for side, good in sides.items():
-                _add_verdict(one, int(side == "after"), good, mapping, result, source="reading")
+                result.add_verdict(one, int(side == "after"), good)
 
 
 def _verdict(reading: Reading) -> bool | None:
@@ -195,22 +213,3 @@ def _verdict(reading: Reading) -> bool | None:
     if reading.wrong or reading.natural is False:
         return False
     return True if reading.natural else None
-
-
-def _add_pair(one: _Judged, after: bool, mapping: MappingConfig, result: VoteRows, source: str = "") -> None:
-    """Add a decided pair, as one row of pairs and as two verdicts."""
-    better, worse = (1, 0) if after else (0, 1)
-    texts = one.pair.before, one.pair.after
-    about = {f"{REJECTED}_column": one.columns[worse], "answer_column": one.columns[better]}
-    row = {mapping.prompt[0]: one.pair.prompt, mapping.completion or "": texts[better], REJECTED: texts[worse]}
-    result.pairs.append({**row, **about, "judged_by": source or one.source})
-    _add_verdict(one, better, True, mapping, result, source)
-    _add_verdict(one, worse, False, mapping, result, source)
-
-
-def _add_verdict(
-    one: _Judged, number: int, good: bool, mapping: MappingConfig, result: VoteRows, source: str = ""
-) -> None:
-    text = (one.pair.before, one.pair.after)[number]
-    row = {mapping.prompt[0]: one.pair.prompt, mapping.completion or "": text, GOOD: good}
-    result.verdicts.append({**row, "answer_column": one.columns[number], "judged_by": source or one.source})

@@ -23,4 +23,4 @@ from studio.runs.directory import (
     try_status,
     visible_only,
 )
-from studio.runs.writer import RunWriter, create, scratch
+from studio.runs.writer import RunWriter, create, new_id, scratch

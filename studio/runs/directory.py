@@ -16,12 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from studio.config import RunConfig
 from studio.errors import RunError
 from studio.events import from_line
-from studio.files import home, owner_of, replace_file, shared_folder
+from studio.files import home, owner_of, read_as, replace_file, shared_folder
 from studio.i18n import Message
 from studio.owner import GONE_SECONDS, Owner, seconds_since_heartbeat
 
@@ -253,7 +253,5 @@ def remote_owner(run: Run) -> dict[str, Any] | None:
 
 def try_status(run: Run) -> Status | None:
     """Return a run's status, or None when its folder was damaged from outside."""
-    try:
-        return run.status()
-    except (OSError, ValidationError):
-        return None
+    status = read_as(Status, run.path / "status.json")
+    return status and status.as_now(run.heartbeat_files)

@@ -12,10 +12,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from studio.errors import ConfigError, HomeError
-from studio.files import home, replace_file
+from studio.files import home, read_as, replace_file
 from studio.runs import Run, Status, metadata
 from studio.runs import directory as runs
 
@@ -191,11 +191,8 @@ def _loss_figures(curve: "Curve") -> dict[str, Any]:
 
 
 def _summary(run: Run, curve: "Curve") -> Summary:
-    damaged, status, about = "", None, {"name": run.id}
-    try:
-        status = Status.model_validate_json((run.path / "status.json").read_bytes())
-    except (OSError, ValidationError):
-        damaged = "status.json"
+    status, about = read_as(Status, run.path / "status.json"), {"name": run.id}
+    damaged = "" if status else "status.json"
     try:
         config = run.started_config()
         source = config.data.source

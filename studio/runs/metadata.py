@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from studio import locks
 from studio.errors import ConfigError, RunError
-from studio.files import home, replace_file
+from studio.files import home, read_as, replace_file
 from studio.runs import Run, require_writable
 
 FILE = "label.json"
@@ -29,10 +29,7 @@ class Metadata(BaseModel):
 
 def load(run: Run) -> Metadata:
     """Return a run's label; an empty one where none was given, or its file was damaged from outside."""
-    try:
-        return Metadata.model_validate_json((run.path / FILE).read_bytes())
-    except (OSError, ValidationError):
-        return Metadata()
+    return read_as(Metadata, run.path / FILE) or Metadata()
 
 
 def name_of(run: Run) -> str:

@@ -171,9 +171,7 @@ def create(
 
     `fill` writes more files of it, which are there as soon as the run is; where it raises, there is no run.
     """
-    slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "run"
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    final = folder() / f"{stamp}-{slug.strip('-')}-{secrets.token_hex(2)}"
+    final = folder() / new_id(config.name, "run")
     draft = final.with_name(f".{final.name}")
     _fill(draft, config, devices)
     try:
@@ -185,6 +183,12 @@ def create(
     run = RunWriter(final)
     run.emit(StateChanged(state=State.QUEUED.value))
     return run
+
+
+def new_id(name: str, otherwise: str) -> str:
+    """Return an id for what has this name: it sorts by time, and is a safe file name."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or otherwise
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug}-{secrets.token_hex(2)}"
 
 
 def _fill(path: Path, config: RunConfig, devices: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy
 
+from studio.evaluate.metrics import ngrams
 from studio.style import bootstrap
 from studio.style.bootstrap import Array, Estimate
 from studio.style.strength import units
@@ -25,9 +26,7 @@ def distance(column: Sequence[float], author: Sequence[float], weights: Array) -
     Above 0 the answers are less likely than the author's texts, below 0 likelier.
     """
     own, reference = numpy.asarray(column, dtype=float), numpy.asarray(author, dtype=float)
-    if len(own) == len(reference):
-        return bootstrap.difference(own, reference, weights)
-    author_weights = bootstrap.draws(len(reference), bootstrap.SEED + 1, len(weights))
+    author_weights = bootstrap.weights_for(reference, weights, len(own))
     return bootstrap.estimate(own.mean() - reference.mean(), weights @ own - author_weights @ reference, len(own))
 
 
@@ -45,8 +44,7 @@ def is_fluent(distance: Estimate, spread: float, repeated: Estimate, author_repe
     return distance.low <= spread and repeated.low <= author_repeated + MORE_REPETITION
 
 
-def repeated_ngrams(text: str, n: int = REPEATED) -> float:
+def repeated_ngrams(text: str) -> float:
     """Return the share of a text's n-grams of words that have occurred in it before, 0 to 1."""
-    tokens = units(text)
-    grams = [tuple(tokens[at : at + n]) for at in range(len(tokens) - n + 1)]
+    grams = ngrams(units(text), REPEATED)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0

@@ -33,7 +33,7 @@ def column_headline(column: ColumnReport) -> Message:
         "style.headline.sentence",
         style=_style(column),
         fit=message("style.headline.fit", fits=sum(column.scores.fits), answers=len(column.scores.fits)),
-        language=_language(column),
+        language=message("style.headline.fluent" if column.fluent else "style.headline.not_fluent"),
         copying=_copying(column),
         drift=message(f"style.headline.drift.{column.drift.level if column.drift else 'unknown'}"),
     )
@@ -46,10 +46,6 @@ def _style(column: ColumnReport) -> Message:
         key = "none"
     values = {"percent": strength.value, "low": strength.low, "high": strength.high}
     return message(f"style.headline.{key}", **{name: f"{value:z.0f}" for name, value in values.items()})
-
-
-def _language(column: ColumnReport) -> Message:
-    return message("style.headline.fluent" if column.fluent else "style.headline.not_fluent")
 
 
 def _copying(column: ColumnReport) -> Message:

@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from studio.compare.columns import BASE, Column
 from studio.generation.answer_store import Answer
 from studio.generation.held_out import HeldOutRow
 from studio.i18n import Message, message
-from studio.style import bootstrap, curve, fluency
+from studio.style import bootstrap, fluency
 from studio.style.drift import Drift
 from studio.style.report import (
     Anchors,
     AnswerScores,
     ColumnReport,
     Curve,
+    CurvePoint,
     StyleReport,
     column_report,
     curve_point,
@@ -23,6 +25,12 @@ from studio.style.report import (
 from studio.style.scoring import AnswerScorer
 from studio.style.strength import OutOfFold
 from studio.style.verdict import PairedScores, Verdict, verdict
+
+CURVE_FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+"""Strengths that are answered for the strength curve besides 0, which is the base."""
+CURVE_PROMPTS = 24
+CLOSE_STRENGTHS = 5.0
+"""Points of style strength: among strengths that are as near to the author's style, the lowest is taken."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class Measurement:
                 points.append(curve_point(column_report(column.scores.part(chosen), anchors, column=column.column)))
         for each in others:
             points.append(curve_point(column_report(_score(self.scorer, each, chosen), anchors, column=each.column)))
-        return curve.recommend(points, min(each.fit.value for each in (report.author, report.base_column) if each))
+        return recommend_strength(points, min(each.fit.value for each in (report.author, report.base_column) if each))
 
     @cached_property
     def _scores(self) -> list[AnswerScores]:
@@ -103,7 +111,7 @@ class Measurement:
                 author_style=self._author.style,
                 author_log_perplexity=self._author.log_perplexity,
                 weights=weights,
-                author_repeated=_mean(self._author.repeated),
+                author_repeated=fmean(self._author.repeated),
                 separable=self.folds.is_separable,
             )
         self.notes.append(message("style.note.no_references"))
@@ -114,7 +122,7 @@ class Measurement:
             author_style=self.folds.author,
             author_log_perplexity=self.scorer.log_perplexities(texts),
             weights=weights,
-            author_repeated=_mean([fluency.repeated_ngrams(text) for text in texts]),
+            author_repeated=fmean([fluency.repeated_ngrams(text) for text in texts]),
             separable=self.folds.is_separable,
         )
 
@@ -150,10 +158,31 @@ def _score(scorer: AnswerScorer, column: AnsweredColumn, chosen: Sequence[int] |
     return scorer.score(texts, ended, chosen)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
 def evenly_spaced(rows: Sequence[Any], count: int) -> list[Any]:
     """Return `count` of the rows, evenly spaced; all where there are fewer."""
     return [rows[at * len(rows) // count] for at in range(count)] if len(rows) > count else list(rows)
+
+
+def recommend_strength(points: Sequence[CurvePoint], wanted_fit: float) -> Curve:
+    """Return the curve with the strength whose style is nearest to 100 % among those that cost nothing else.
+
+    A strength costs something where its answers are not fluent, or surely fit their questions less than `wanted_fit`
+    (a share). Where all do, the lowest one with half of the style is taken.
+    """
+    points = sorted(points, key=lambda point: point.factor)
+    adapted = [point for point in points if point.factor > 0]
+    sound = [point for point in adapted if point.fluent and point.fit.high >= wanted_fit]
+    if not sound:
+        chosen = next((point for point in adapted if point.strength.value >= 50), adapted[-1])
+        return Curve(tuple(points), chosen.factor, _curve_reason("costs", chosen))
+    nearest = min(abs(100 - point.strength.value) for point in sound)
+    chosen = next(point for point in sound if abs(100 - point.strength.value) <= nearest + CLOSE_STRENGTHS)
+    above = [point for point in adapted if point.factor > chosen.factor]
+    key = "exaggerates" if above and above[0] in sound and above[0].strength.value > 100 else "best"
+    key = "limit" if above and above[0] not in sound else key
+    return Curve(tuple(points), chosen.factor, _curve_reason(key, chosen))
+
+
+def _curve_reason(key: str, point: CurvePoint) -> Message:
+    values = {"percent": f"{100 * point.factor:g}", "style": f"{point.strength.value:.0f}"}
+    return message(f"style.curve.{key}", **values)

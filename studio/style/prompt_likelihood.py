@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from studio.data.tokens import common_prefix
 from studio.generation import likelihood
 from studio.generation.generate import ModelSet, PromptBatchItem
 from studio.generation.likelihood import MAX_LOGITS
@@ -151,12 +152,6 @@ def _read_prefix(models: ModelSet, texts: Sequence[Text]) -> _Prefix:
     with models.using(models.names[0]):
         output = models.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, logits_to_keep=1)
     return _Prefix(length, getattr(output, _cache_name(models)))
-
-
-def common_prefix(one: Ids, other: Ids) -> int:
-    """Return how many tokens two rows begin with in common."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (first, second) in pairs if first != second), min(len(one), len(other)))
 
 
 def _cache_name(models: ModelSet) -> str:

@@ -1,7 +1,6 @@
 """The rival of an adapter: the base with a good prompt, a system prompt and examples from the training rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -24,29 +23,21 @@ SYSTEM = {
 }
 
 
-@dataclass(frozen=True)
-class ExampleRoom:
-    """What the examples have to leave free in the model's context."""
+def example_room(positions: int, longest_prompt: int, max_new_tokens: int) -> int:
+    """Return the tokens of all examples together at most, all of them counted in tokens.
 
-    positions: int
-    """Tokens that the model takes at most."""
-    longest_prompt: int
-    """Tokens of the longest prompt that is to be answered."""
-    max_new_tokens: int
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of all examples together at most."""
-        return min(MAX_EXAMPLE_TOKENS, self.positions // 2 - self.longest_prompt - self.max_new_tokens)
+    `positions` is what the model takes, and `longest_prompt` the longest that is to be answered.
+    """
+    return min(MAX_EXAMPLE_TOKENS, positions // 2 - longest_prompt - max_new_tokens)
 
 
 def choose_prompt(
-    run: Run, train: Sequence[HeldOutRow], tokenizer: Any, room: ExampleRoom, classifier: StyleClassifier | None
+    run: Run, train: Sequence[HeldOutRow], tokenizer: Any, room: int, classifier: StyleClassifier | None
 ) -> Column | None:
     """Return the base with the run's system prompt and examples from its training rows; None where no example fits."""
     pairs = [(row.prompt, row.reference or "") for row in train]
     lengths = [len(tokenizer("\n".join(pair), add_special_tokens=False)["input_ids"]) for pair in pairs]
-    chosen = choose_examples(classifier, [answer for _, answer in pairs], lengths, room.tokens)
+    chosen = choose_examples(classifier, [answer for _, answer in pairs], lengths, room)
     if not chosen:
         return None
     language = detect_language([row.prompt for row in train])

@@ -22,7 +22,7 @@ from studio.model import load
 from studio.model.limits import positions
 from studio.runs import Run
 from studio.style.answers import FOLDER
-from studio.style.prompted import ExampleRoom, choose_prompt
+from studio.style.prompted import choose_prompt, example_room
 from studio.style.request import TRAINING_ROWS
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def of_run(run: Run) -> PromptedBase:
     train, _ = held_out.from_training(run, tokenizer, TRAINING_ROWS)
     train = [row for row in train if row.reference]
     length = positions(load.require(config.model).settings) or USUAL_POSITIONS
-    room = ExampleRoom(length, max((len(row.ids) for row in train), default=0), config.generation.max_new_tokens)
+    room = example_room(length, max((len(row.ids) for row in train), default=0), config.generation.max_new_tokens)
     column = choose_prompt(run, train, tokenizer, room, None) if train else None
     if column:
         save_automatic(run, column)

@@ -156,13 +156,8 @@ class StyleReport:
         return next(own, None)
 
     def to_json(self) -> str:
-        """Write the report as JSON; `from_json` gives an equal one back."""
+        """Write the report as JSON; `files.read_as` gives an equal one back."""
         return _ADAPTER.dump_json(self, indent=1).decode("utf-8")
-
-    @classmethod
-    def from_json(cls, content: str | bytes) -> "StyleReport":
-        """Read what `to_json` wrote; raises ValidationError."""
-        return _ADAPTER.validate_json(content)
 
 
 _ADAPTER = TypeAdapter(StyleReport)

@@ -12,32 +12,29 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from studio import runs
-from studio.compare.column_loading import LoadedColumns, load_columns
+from studio.compare.column_loading import LoadedColumns, load_idle_columns
 from studio.compare.columns import BASE, Column
 from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer
 from studio.data.tokens import IGNORED
-from studio.errors import DeviceError, PromptError
+from studio.errors import PromptError
 from studio.files import replace_file, user_cache
 from studio.generation import held_out
 from studio.generation.answer_store import Answer, Stopped
 from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import Message, message
 from studio.journal import digest
-from studio.model import hardware
 from studio.model.adapter import ModelHost
 from studio.model.limits import positions
 from studio.runs import Run
-from studio.style import bootstrap, curve, headline, prompted_store, style_store
-from studio.style.answers import FOLDER, base_of, only
-from studio.style.column_answers import ColumnAnswers
-from studio.style.copying import TrainingText
+from studio.style import bootstrap, headline, prompted_store, style_store
+from studio.style.answers import FOLDER, ColumnAnswers, base_of, only
 from studio.style.drift import Drift, drift, score_ordinary
-from studio.style.measurement import AnsweredColumn, Measurement, evenly_spaced
-from studio.style.prompted import ExampleRoom, choose_prompt
+from studio.style.measurement import CURVE_FACTORS, CURVE_PROMPTS, AnsweredColumn, Measurement, evenly_spaced
+from studio.style.prompted import choose_prompt, example_room
 from studio.style.report import StyleReport
 from studio.style.request import TRAINING_ROWS, StyleProgress, StyleRequest
-from studio.style.scoring import AnswerScorer
+from studio.style.scoring import AnswerScorer, TrainingText
 from studio.style.strength import (
     MIN_ANSWERS,
     StyleClassifier,
@@ -64,26 +61,21 @@ def measure_style(
 
     Raises DeviceError while a run is active, CompareError where there is nothing to measure on, or the data changed.
     """
-    import torch
-
-    alive = runs.alive_runs(hardware.devices())
-    if training is not None or alive:
-        raise DeviceError("device.busy", run=training.id if training else alive[-1].id)
     run = runs.find(request.run_id)
     columns = _columns(request)
-    with torch.no_grad(), load_columns(host, run, run.config(), columns, None) as models:
+    with load_idle_columns(host, run, columns, training) as models:
         job = _StyleJob(request, run, columns, models, show, stop)
         try:
             job.run()
         except Stopped:
-            show(StyleProgress(job.done, job.total, stopped=True))
+            show(StyleProgress(job.answers.done, job.total, stopped=True))
 
 
 def _columns(request: StyleRequest) -> tuple[Column, ...]:
     """Return all columns to load, each once: the base, those of the request, and the strengths of the curve."""
     columns = [BASE, *request.columns]
     if request.curve and (adapter := next((column for column in request.columns if not column.is_base), None)):
-        columns += [replace(adapter, strength=factor) for factor in curve.FACTORS]
+        columns += [replace(adapter, strength=factor) for factor in CURVE_FACTORS]
     return tuple(dict.fromkeys(columns))
 
 
@@ -103,13 +95,8 @@ class _StyleJob:
         self._renderer = run_renderer(run, models.tokenizer)
         self._notes: list[Message] = [*models.notes, *models.unproven]
         self._prompt = prompted_store.read(run)
-        self._answers = ColumnAnswers(run, columns, models, self._renderer, self._settings, stop, self._progress)
+        self.answers = ColumnAnswers(run, columns, models, self._renderer, self._settings, stop, self._progress)
         self.total = 0
-
-    @property
-    def done(self) -> int:
-        """Answers so far."""
-        return self._answers.done
 
     def run(self) -> None:
         """Read the rows, answer, score, and store the report."""
@@ -137,7 +124,7 @@ class _StyleJob:
             path.parent.mkdir(exist_ok=True)
             replace_file(path, replace(report, notes=tuple(self._notes)).to_json())
             report = style_store.read(path)
-        self._show(StyleProgress(self.done, self.total, report, path))
+        self._show(StyleProgress(self.answers.done, self.total, report, path))
 
     def _report_id(self, rows: Sequence[HeldOutRow], train: Sequence[HeldOutRow]) -> str:
         """Return a hash of all that the report depends on."""
@@ -162,18 +149,18 @@ class _StyleJob:
         wanted = {BASE, *self._request.columns}
         measured = [number for number, column in enumerate(self._columns) if column in wanted]
         strengths = [number for number in range(len(self._columns)) if number not in measured]
-        curve_rows = evenly_spaced(rows, curve.PROMPTS)
+        curve_rows = evenly_spaced(rows, CURVE_PROMPTS)
         self.total = len(train) + (len(measured) + self._request.prompted) * len(rows)
         self.total += len(strengths) * len(curve_rows)
-        [base_training] = self._answers.answer([0], train)
+        [base_training] = self.answers.answer([0], train)
         texts = [row.reference or "" for row in train], [answer.text for answer in base_training]
         began = time.perf_counter()
         classifier, folds = train_classifier(*texts), cross_validate(*texts, [row.prompt for row in train])
         seconds = time.perf_counter() - began
-        columns = [self._column(number, rows, given) for number, given in self._answered(measured, rows)]
+        columns = self._answered(measured, rows)
         if rival := self._prompted(classifier, train, rows) if self._request.prompted else None:
-            columns.insert(1, self._column(None, rows, self._answers.answer_with(rival, rows), rival))
-        on_curve = [self._column(number, curve_rows, given) for number, given in self._answered(strengths, curve_rows)]
+            columns.insert(1, self._column(None, rows, self.answers.answer_with(rival, rows), rival))
+        on_curve = self._answered(strengths, curve_rows)
 
         began = time.perf_counter()
         base, trained_text = base_of(self._models), self._training_text(trained)
@@ -197,15 +184,16 @@ class _StyleJob:
         depends_on = [VERSION, self._models.base_sha256, str(self._models.model.dtype), data, texts]
         return digest(json.dumps([*depends_on, [asdict(row) for row in rows]]))[:16]
 
-    def _answered(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[tuple[int, list[Answer]]]:
-        return list(zip(numbers, self._answers.answer(numbers, rows), strict=True)) if numbers else []
+    def _answered(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[AnsweredColumn]:
+        answers = self.answers.answer(numbers, rows) if numbers else []
+        return [self._column(number, rows, given) for number, given in zip(numbers, answers, strict=True)]
 
     def _column(
         self, number: int | None, rows: Sequence[HeldOutRow], given: Sequence[Answer], column: Column | None = None
     ) -> AnsweredColumn:
         column = column or self._columns[number or 0]
         adapter = None if number is None else self._models.hashes[number]
-        lengths = [len(prompt.ids) for prompt in self._answers.prompts(column, rows)]
+        lengths = [len(prompt.ids) for prompt in self.answers.prompts(column, rows)]
         return AnsweredColumn(column, adapter, tuple(given), sum(lengths) / len(lengths))
 
     def _progress(self, done: int) -> None:
@@ -228,7 +216,7 @@ class _StyleJob:
         if edited := self._prompt.edited:
             return edited
         longest = max(len(row.ids) for row in rows)
-        room = ExampleRoom(_positions(self._models.model.config), longest, self._settings.max_new_tokens)
+        room = example_room(_positions(self._models.model.config), longest, self._settings.max_new_tokens)
         column = choose_prompt(self._run, train, self._models.tokenizer, room, classifier)
         if column is None:
             self._notes.append(message("style.note.no_room"))

@@ -1,14 +1,11 @@
 """The meter's reports of a run, read from its directory."""
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from studio import runs
 from studio.compare.column_loading import column_hash, find_adapter
@@ -16,14 +13,12 @@ from studio.compare.columns import Column
 from studio.config import DataConfig
 from studio.data import prepare
 from studio.errors import StudioError
-from studio.files import sha256
+from studio.files import read_as, sha256
 from studio.journal import digest
 from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run
 from studio.style.answers import FOLDER
 from studio.style.report import ColumnReport, StyleReport
-
-log = logging.getLogger(__name__)
 
 MOST_RUNS = 50
 
@@ -44,13 +39,7 @@ def read(path: Path) -> StyleReport | None:
 
 @lru_cache(maxsize=32)
 def _read(path: Path, changed: int, size: int) -> StyleReport | None:
-    try:
-        return StyleReport.from_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError:  # damaged from outside, or of another version
-        log.warning("the report %s cannot be read", path, exc_info=True)
-        return None
+    return read_as(StyleReport, path, warn=True)
 
 
 def all_of(run: Run) -> list[StyleReport]:

@@ -9,16 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from statistics import fmean
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from studio.compare.columns import BASE
 from studio.config import GenerationConfig
 from studio.data.tokens import stop_ids
 from studio.events import Interval, StyleMeasured
-from studio.files import replace_file
+from studio.files import read_as, replace_file
 from studio.generation import generate, held_out
 from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore
 from studio.generation.generate import BASE_MODEL, ModelSet, PromptBatchItem, noise_key
@@ -30,10 +30,9 @@ from studio.runs import RunWriter
 from studio.style import bootstrap, fluency, headline
 from studio.style.answers import FOLDER, open_store
 from studio.style.bootstrap import Estimate
-from studio.style.copying import TrainingText
 from studio.style.measurement import evenly_spaced
 from studio.style.request import TRAINING_ROWS
-from studio.style.scoring import AnswerScorer
+from studio.style.scoring import AnswerScorer, TrainingText
 from studio.style.strength import StyleClassifier, cross_validate, missing_text, strength, train_classifier
 
 FILE = "training.json"
@@ -62,6 +61,7 @@ class TrainingMeter:
         self._host, self._scorer, self._references, self._author = host, scorer, references, author
         self._weights = bootstrap.draws(len(scorer.rows))
         self._base_fit: float | None = None
+        self._author_repeated = fmean(map(fluency.repeated_ngrams, references.author))
 
     def measure(self, step: int, base: Sequence[str], answers: Sequence[str]) -> StyleMeasured:
         """Return the figures of the answers after `step`; `base` are those of step 0, to the same prompts.
@@ -74,7 +74,7 @@ class TrainingMeter:
             classifier, numbers = self._scorer.classifier, range(len(answers))
             if self._base_fit is None:
                 fits, _ = self._scorer.read(base, numbers)
-                self._base_fit = sum(fits) / len(base)
+                self._base_fit = fmean(fits)
             style, base_style = (classifier.scores(texts).tolist() for texts in (answers, base))
             fits, perplexities = self._scorer.read(answers, numbers)
         fit = bootstrap.share(fits)
@@ -91,11 +91,6 @@ class TrainingMeter:
             fluent=fluent,
             sound=fluent and fit.high >= min(self._base_fit, self._references.author_fit),
         )
-
-    @cached_property
-    def _author_repeated(self) -> float:
-        repeated = [fluency.repeated_ngrams(text) for text in self._references.author]
-        return sum(repeated) / len(repeated)
 
 
 def _interval(estimate: Estimate) -> Interval:
@@ -222,7 +217,7 @@ class _Opening:
             author=tuple(self._cut(row.reference or "") for row in rows),
             base=tuple(base),
             author_log_perplexity=tuple(loss for _, losses in scored for loss in losses),
-            author_fit=sum(fits) / len(fits),
+            author_fit=fmean(fits),
         )
 
     def _score_author(self, rows: Sequence[HeldOutRow]) -> tuple[list[bool], list[float]]:
@@ -261,8 +256,5 @@ def _prompt(row: HeldOutRow) -> AnsweredPrompt:
 
 
 def _read(path: Any, tokens: int) -> References | None:
-    try:
-        references = References.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-    return references if references.tokens == tokens else None
+    references = read_as(References, path)
+    return references if references and references.tokens == tokens else None

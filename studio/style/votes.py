@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from studio.compare.columns import column_id
 from studio.compare.comparison import AnswerPair
-from studio.evaluate.blind_vote import Vote, votes_between
+from studio.evaluate.blind_vote import Vote, decide, votes_between
 from studio.i18n import Message, message
 from studio.runs import Run
 from studio.style.report import ColumnReport, StyleReport
@@ -50,8 +50,8 @@ def count(run: Run, report: StyleReport, other: ColumnReport | None) -> Votes:
         outcomes.setdefault(vote.item, Counter())[winner] += 1
         if not vote.is_blind:
             named.add(vote.item)
-    wins = Counter(_of_most(counts) for counts in outcomes.values())
-    return Votes(wins["adapter"], wins["other"], wins["tie"], len(named))
+    wins = Counter(decide({"before": n["other"], "after": n["adapter"]}) for n in outcomes.values())
+    return Votes(wins["after"], wins["before"], wins["tie"], len(named))
 
 
 def _votes(run: Run, report: StyleReport, other: ColumnReport, adapter: ColumnReport) -> list[tuple[Vote, str]]:
@@ -66,13 +66,6 @@ def _votes(run: Run, report: StyleReport, other: ColumnReport, adapter: ColumnRe
             winner = vote.winner and sides[vote.winner]
             counted.append((vote, "tie" if winner is None else "adapter" if winner is adapter else "other"))
     return counted
-
-
-def _of_most(counts: Counter[str]) -> str:
-    """Return the side with more votes; a tie where both have as many."""
-    if counts["adapter"] == counts["other"]:
-        return "tie"
-    return "adapter" if counts["adapter"] > counts["other"] else "other"
 
 
 def with_current_votes(run: Run, report: StyleReport) -> StyleReport:

@@ -135,10 +135,3 @@ def product(axes: Sequence[Axis]) -> list[dict[str, Any]]:
 def size(axes: Sequence[Axis]) -> int:
     """Return how many combinations `product` has."""
     return math.prod(len(axis.ends) for axis in axes)
-
-
-def check_alone(axes: Sequence[Axis]) -> None:
-    """Raise ConfigError for a setting that is varied twice."""
-    for at, axis in enumerate(axes):
-        if axis.path in [other.path for other in axes[:at]]:
-            raise ConfigError("sweep.axis_twice", path=axis.path)

@@ -6,11 +6,8 @@ they are read once, and stay in the table when they are deleted.
 
 import contextlib
 import os
-import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from studio import locks, runs
 from studio.errors import RunError, StudioError
-from studio.files import home, replace_file, shared_folder
+from studio.files import home, read_as, replace_file, shared_folder
 from studio.i18n import Message
 from studio.owner import Owner
 from studio.runs import Run
@@ -29,7 +26,6 @@ from studio.sweep.trial import Trial, label_of, read_trial
 PLAN, TRIALS, DRIVER, ERROR = "plan.json", "trials.json", "driver.json", "error.json"
 STOP, DONE = "stop", "done"
 _trials: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
-_error: TypeAdapter[Message] = TypeAdapter(Message)
 
 
 class SweepState(StrEnum):
@@ -50,10 +46,9 @@ class Sweep:
 
     def plan(self) -> SweepPlan:
         """Return what it tries; raises RunError where that cannot be read."""
-        try:
-            return SweepPlan.model_validate_json((self.path / PLAN).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise RunError("sweep.damaged", id=self.id, file=PLAN) from error
+        if plan := read_as(SweepPlan, self.path / PLAN):
+            return plan
+        raise RunError("sweep.damaged", id=self.id, file=PLAN)
 
     def trials(self) -> list[Trial]:
         """Return all trials by number, each as its run's directory tells it now."""
@@ -67,10 +62,7 @@ class Sweep:
         return sorted(known.values(), key=lambda trial: (trial.number, trial.run))
 
     def _recorded(self) -> list[Trial]:
-        try:
-            return _trials.validate_json((self.path / TRIALS).read_bytes())
-        except (OSError, ValidationError):
-            return []
+        return read_as(list[Trial], self.path / TRIALS) or []
 
     def record(self) -> list[Trial]:
         """Keep what the ended trials came to, and return all; only for the sweep's driver.
@@ -83,8 +75,7 @@ class Sweep:
         for deleted in deleted_runs():
             label = label_of(Run(deleted.path)) if deleted.id not in ids else None
             if label and label.sweep == self.id:
-                gone = Trial(number=label.number, settings=label.settings, run=deleted.id, state="deleted")
-                ended.append(gone)
+                ended.append(Trial(number=label.number, settings=label.settings, run=deleted.id, state="deleted"))
         if ended != self._recorded():
             replace_file(self.path / TRIALS, _trials.dump_json(ended, indent=1))
         return sorted([*ended, *(trial for trial in trials if trial.is_open)], key=lambda trial: trial.number)
@@ -106,11 +97,8 @@ class Sweep:
     @property
     def is_driven(self) -> bool:
         """Whether a process that lives starts its runs."""
-        try:
-            owner = Owner.model_validate_json((self.path / DRIVER).read_bytes())
-        except (OSError, ValidationError):
-            return False
-        return owner.is_alive([self.path / DRIVER])
+        owner = read_as(Owner, self.path / DRIVER)
+        return owner is not None and owner.is_alive([self.path / DRIVER])
 
     @contextmanager
     def driving(self) -> Iterator[None]:
@@ -142,14 +130,11 @@ class Sweep:
 
     def error(self) -> Message | None:
         """Return why the sweep ended before its last run, if it failed."""
-        try:
-            return _error.validate_json((self.path / ERROR).read_bytes())
-        except (OSError, ValidationError):
-            return None
+        return read_as(Message, self.path / ERROR)
 
     def write_error(self, error: StudioError) -> None:
         """Record why the sweep ends before its last run."""
-        replace_file(self.path / ERROR, _error.dump_json(error.message))
+        replace_file(self.path / ERROR, TypeAdapter(Message).dump_json(error.message))
 
     @property
     def created(self) -> float:
@@ -164,8 +149,7 @@ def folder() -> Path:
 
 def create(plan: SweepPlan) -> Sweep:
     """Make the directory of a new sweep."""
-    slug = re.sub(r"[^a-z0-9]+", "-", plan.base.name.lower()).strip("-")[:40].strip("-") or "sweep"
-    final = folder() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug}-{secrets.token_hex(2)}"
+    final = folder() / runs.new_id(plan.base.name, "sweep")
     draft = final.with_name(f".{final.name}")
     draft.mkdir()
     replace_file(draft / PLAN, plan.model_dump_json(indent=1))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from studio.i18n import Message, message
@@ -11,18 +11,9 @@ from studio.sweep.plan import SweepPlan, label
 from studio.sweep.trial import Trial
 from studio.train import preflight
 
-SAME_COST = (
-    "train.learning_rate",
-    "train.schedule",
-    "train.warmup_steps",
-    "train.warmup_ratio",
-    "train.weight_decay",
-    "train.max_grad_norm",
-    "train.seed",
-    "lora.alpha",
-    "lora.dropout",
-    "lora.init",
-    "lora.rslora",
+SAME_COST = frozenset(
+    [f"train.{name}" for name in ("learning_rate", "schedule", "warmup_steps", "warmup_ratio", "weight_decay")]
+    + ["train.max_grad_norm", "train.seed", *(f"lora.{name}" for name in ("alpha", "dropout", "init", "rslora"))]
 )
 """Settings that change nothing in what a run takes."""
 MAX_CHECKS = 12
@@ -46,8 +37,7 @@ class Forecast:
         """Return the forecast with the estimate put right by the first combination's time as two steps tell it."""
         if not self.seconds or not self.first_seconds:
             return self
-        share = seconds / self.first_seconds
-        return Forecast(self.runs, self.seconds * share, self.blocks, self.warnings, seconds)
+        return replace(self, seconds=self.seconds * seconds / self.first_seconds, first_seconds=seconds)
 
 
 def forecast(
@@ -75,11 +65,9 @@ def forecast(
         blocks += [message("cli.sweep.conflict", settings=label(group[0]), reason=block) for block in checked.blocks]
         warnings |= {warning.text(): warning for warning in checked.warnings}
         times.append((len(group), checked.seconds))
-    known = [(count, seconds) for count, seconds in times if seconds is not None]
     total = None
-    if known and len(known) == len(times):
-        mean = sum(count * seconds for count, seconds in known) / sum(count for count, _ in known)
-        total = mean * plan.count
+    if times and all(seconds is not None for _, seconds in times):
+        total = plan.count * sum(count * seconds for count, seconds in times) / sum(count for count, _ in times)
     return Forecast(plan.count, total, tuple(blocks), tuple(warnings.values()), times[0][1] if times else None)
 
 

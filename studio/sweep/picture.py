@@ -7,6 +7,7 @@ of the text around it where it stands in a page.
 import html
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from studio.command import format_value
@@ -76,22 +77,18 @@ def _described(plan: SweepPlan, trial: Trial) -> str:
     return f"{settings} → {trial.score:.4g}"
 
 
+@dataclass(frozen=True)
 class _Column:
     """Where the values of one axis lie: numbers by their size, on a log scale if they span it, others side by side."""
 
-    def __init__(
-        self,
-        low: float,
-        high: float,
-        *,
-        log: bool = False,
-        inverted: bool = False,
-        names: Sequence[str] = (),
-        marks: Sequence[float] = (),
-    ):
-        """`names` are values that are no numbers, and `marks` the numbers of a list."""
-        self._low, self._high, self._log, self._inverted = low, high, log, inverted
-        self._names, self._marks = list(names), list(marks)
+    low: float
+    high: float
+    log: bool = False
+    inverted: bool = False
+    names: Sequence[str] = ()
+    """Values that are no numbers."""
+    marks: Sequence[float] = ()
+    """The numbers of a list."""
 
     @classmethod
     def of_axis(cls, axis: Axis, trials: Sequence[Trial]) -> "_Column":
@@ -103,15 +100,15 @@ class _Column:
 
     def share(self, value: Any) -> float:
         """Return the height of a value, from 0 at the foot to 1."""
-        if self._names:
+        if self.names:
             name = format_value(value)
-            return self._names.index(name) / max(1, len(self._names) - 1) if name in self._names else 0.0
-        low, high, at = (self._scaled(each) for each in (self._low, self._high, value))
+            return self.names.index(name) / max(1, len(self.names) - 1) if name in self.names else 0.0
+        low, high, at = (self._scaled(each) for each in (self.low, self.high, value))
         share = (at - low) / (high - low) if high > low else 0.5
-        return 1 - share if self._inverted else share
+        return 1 - share if self.inverted else share
 
     def _scaled(self, value: float) -> float:
-        return math.log10(value) if self._log else float(value)
+        return math.log10(value) if self.log else float(value)
 
     def y(self, value: Any) -> float:
         """Return the height of a value on the picture."""
@@ -119,15 +116,15 @@ class _Column:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Return heights on the picture, and the values there."""
-        if self._names:
-            return [(self.y(name), name if len(name) <= 16 else f"{name[:15]}…") for name in self._names]
-        if self._marks and len(self._marks) <= _MOST_MARKS:
-            return [(self.y(value), f"{value:.4g}") for value in self._marks]
-        low, high = self._scaled(self._low), self._scaled(self._high)
+        if self.names:
+            return [(self.y(name), name if len(name) <= 16 else f"{name[:15]}…") for name in self.names]
+        if self.marks and len(self.marks) <= _MOST_MARKS:
+            return [(self.y(value), f"{value:.4g}") for value in self.marks]
+        low, high = self._scaled(self.low), self._scaled(self.high)
         if high <= low:
-            return [(self.y(self._low), f"{self._low:.4g}")]
+            return [(self.y(self.low), f"{self.low:.4g}")]
         marks = [low + (high - low) * at / (_TICKS - 1) for at in range(_TICKS)]
-        values = [10**mark if self._log else mark for mark in marks]
+        values = [10**mark if self.log else mark for mark in marks]
         return [(self.y(value), f"{value:.3g}") for value in values]
 
 

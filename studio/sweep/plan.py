@@ -77,11 +77,12 @@ def make(
     """
     if not over:
         raise ConfigError("sweep.nothing")
-    axes.check_alone(over)
+    paths = [axis.path for axis in over]
+    if twice := [path for at, path in enumerate(paths) if path in paths[:at]]:
+        raise ConfigError("sweep.axis_twice", path=twice[0])
     if (count := axes.size(over)) > MAX_COMBINATIONS:
         raise ConfigError("sweep.too_many", count=count, most=MAX_COMBINATIONS)
-    varied = {axis.path for axis in over}
-    by = by or ("loss" if base.data.validation.kind != "none" or "data.validation.kind" in varied else "style")
+    by = by or ("loss" if base.data.validation.kind != "none" or "data.validation.kind" in paths else "style")
     plan = SweepPlan(base=base, over=tuple(over), by=by, prune=prune, trials=trials, seed=seed)
     combinations = plan.grid() if plan.is_grid else axes.product(plan.over)
     problems = conflicts(plan, combinations)

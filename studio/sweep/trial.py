@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from studio.events import StyleMeasured
-from studio.files import replace_file
+from studio.files import read_as, replace_file
 from studio.runs import Run, State
 from studio.runs.curve import Curve, read_curve
 from studio.sweep.plan import SweepPlan
@@ -74,10 +74,7 @@ class Trial(BaseModel):
 
 def label_of(run: Run) -> TrialLabel | None:
     """Return a run's place in a sweep; None for a run that belongs to none."""
-    try:
-        return TrialLabel.model_validate_json((run.path / FILE).read_bytes())
-    except (OSError, ValueError):
-        return None
+    return read_as(TrialLabel, run.path / FILE)
 
 
 def mark_pruned(run: Run) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from asking import compare
 from following import trained, wait_for
+from pydantic import TypeAdapter
 
 from studio import gpu
 from studio.compare.columns import ADAPTED, BASE, Column, CompareRequest, EvaluationRequest
@@ -73,7 +74,7 @@ def test_stopped_and_resumed_it_gives_the_scoreboard_of_one_go(run, small_batche
         path.unlink()
     whole = gpu.thread().evaluate(request).result()
     assert whole.board == resumed.board
-    assert Scoreboard.from_json((made.path / "scoreboard.json").read_bytes()) == whole.board
+    assert TypeAdapter(Scoreboard).validate_json((made.path / "scoreboard.json").read_bytes()) == whole.board
 
 
 def test_what_is_answered_is_not_answered_again(run, monkeypatch):
@@ -107,7 +108,7 @@ def test_ordinary_questions_show_what_was_forgotten(run):
     assert made.total == 12
     assert made.forgetting.rows == 6
     assert made.forgetting.score("perplexity") is not None
-    assert Scoreboard.from_json((made.path / "forgetting.json").read_bytes()) == made.forgetting
+    assert TypeAdapter(Scoreboard).validate_json((made.path / "forgetting.json").read_bytes()) == made.forgetting
 
 
 def test_a_file_of_prompts_is_evaluated_with_the_references_that_it_has(run, tmp_path):

@@ -5,7 +5,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from studio.material import chats
+from studio.material import reading
 from studio.material.message import Message
 from studio.material.parts import Part, walk
 
@@ -273,7 +273,7 @@ def messages(path: Path) -> list[Message]:
     """Read all messages of one file."""
     read = []
     for part in walk([path], None, Counter()):
-        module = chats.format_of(part)
+        module = reading.chat_format_of(part)
         if module:
             read += module.read(part)
     return read

@@ -8,7 +8,7 @@ import conversing
 import pytest
 from conversing import kinds, messages, spoken
 
-from studio.material import chats
+from studio.material import reading
 from studio.material.mail import own_words
 
 
@@ -19,7 +19,7 @@ def write(tmp_path, text: str, name: str = "chat.txt", encoding: str = "utf-8"):
 
 
 def format_name(path) -> str | None:
-    module = chats.format_of(conversing.parts(path)[0])
+    module = reading.chat_format_of(conversing.parts(path)[0])
     return module and module.__name__.rpartition(".")[2]
 
 
@@ -144,7 +144,7 @@ def test_a_day_above_12_decides_the_order(tmp_path):
 def test_an_order_that_no_date_shows_is_noted(tmp_path):
     path = write(tmp_path, "01/02/2023, 10:00 - Mira: a\n01/02/2023, 10:01 - Joon: b\n")
     [part] = conversing.parts(path)
-    list(chats.format_of(part).read(part))
+    list(reading.chat_format_of(part).read(part))
     assert "day first" in part.notes[0].text("en")
 
 

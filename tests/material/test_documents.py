@@ -13,9 +13,8 @@ from studio.errors import DataError
 from studio.material import documents, parts
 from studio.material.documents import Block, Document
 from studio.material.make import Request, make
-from studio.material.passages import Passage, passages
+from studio.material.passages import Passage, TokenCounter, passages
 from studio.material.recipes import BeginningRecipe, KeywordsRecipe
-from studio.material.tokens import TokenCounter
 
 VERSE = "바다가 나를 부른다\n파도는 대답이 없다\n\n등대 하나 남았다\n밤은 길다"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import endpoint_stand_in
 import pytest
 
-from studio.material import endpoint, recipe_mix
+from studio.material import endpoint
 from studio.material.endpoint import ConfirmationRequired, Endpoint, EndpointWriter
-from studio.material.make import make
+from studio.material.make import interleave, make, share_out
 from studio.material.reading import Request
 
 MATERIAL = Path(__file__).parents[2] / "presets" / "material"
@@ -30,15 +30,15 @@ def completion(row):
 
 
 def test_every_item_is_in_one_share_and_the_shares_are_even():
-    shares = recipe_mix.share_out(range(11), 3)
+    shares = share_out(range(11), 3)
     assert sorted(item for share in shares for item in share) == list(range(11))
     assert [len(share) for share in shares] == [4, 4, 3]
-    assert max(map(len, recipe_mix.share_out([1], 3))) == 1
+    assert max(map(len, share_out([1], 3))) == 1
 
 
 def test_rows_come_in_turn_until_each_stream_has_ended():
     streams = [iter([{"n": 1}, {"n": 2}, {"n": 3}]), iter([]), iter([{"n": 9}])]
-    assert [row["n"] for row in recipe_mix.interleave(streams)] == [1, 9, 2, 3]
+    assert [row["n"] for row in interleave(streams)] == [1, 9, 2, 3]
 
 
 def test_shared_passages_are_trained_once_and_the_others_in_every_way(tmp_path):

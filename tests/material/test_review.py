@@ -11,7 +11,7 @@ from studio.data import provenance, source
 from studio.errors import DataError
 from studio.export import model_card
 from studio.export.export_context import load_context
-from studio.material import chats, documents, make
+from studio.material import documents, make, reading
 from studio.material.make import Request
 from studio.material.review import DROP, KEEP, Review, parse_text, to_text
 
@@ -32,7 +32,7 @@ def read(path):
 
 def test_the_formats_and_recipes_that_are_counted_are_all_there_are():
     suffixes = [name.removeprefix(".") for name in documents.formats().split(", ")]
-    assert set(provenance.FORMATS) == {module.NAME for module in chats.FORMATS} | set(suffixes)
+    assert set(provenance.FORMATS) == {module.NAME for module in reading.CHAT_FORMATS} | set(suffixes)
 
 
 def test_a_row_is_kept_edited_dropped_and_all_of_it_undone(rows, tmp_path):

@@ -13,10 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from studio.generation.held_out import HeldOutRow
-from studio.style import bootstrap, question_fit
-from studio.style.copying import TrainingText
+from studio.style import bootstrap, scoring
 from studio.style.report import Anchors, column_report
-from studio.style.scoring import AnswerScorer
+from studio.style.scoring import AnswerScorer, TrainingText
 from studio.style.strength import train_classifier, units
 
 RECORDED = json.loads((Path(__file__).parent / "answers.json").read_text(encoding="utf-8"))
@@ -64,7 +63,7 @@ class WordScorer(AnswerScorer):
             for text, ranked in zip(texts, candidates, strict=True)
         ]
         alone = [[self.base.likelihood(prompts[row], "") for row in ranked] for ranked in candidates]
-        fits = question_fit.own_prompt_is_likeliest(given, alone)
+        fits = scoring.own_prompt_is_likeliest(given, alone)
         return fits, [self.base.log_perplexity(text) for text in texts]
 
     def _ids(self, text):

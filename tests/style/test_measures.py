@@ -3,9 +3,9 @@
 import numpy
 import pytest
 
-from studio.style import bootstrap, fluency, question_fit
+from studio.style import bootstrap, fluency, scoring
 from studio.style.bootstrap import Estimate
-from studio.style.copying import TrainingText
+from studio.style.scoring import TrainingText
 from studio.style.strength import (
     OutOfFold,
     cross_validate,
@@ -91,18 +91,18 @@ def test_under_500_words_or_20_answers_there_is_too_little_text(answers, lacking
 
 def test_candidates_hold_the_own_prompt_first_and_no_other_with_its_text():
     prompts = ["a", "b", "a", "c", "d"]
-    chosen = question_fit.candidates(prompts, count=4)
+    chosen = scoring.choose_candidates(prompts, count=4)
     assert [rows[0] for rows in chosen] == [0, 1, 2, 3, 4]
     assert all(len(set(rows)) == 4 for rows in chosen[3:])
     assert set(chosen[0]) == {0, 1, 3, 4}
-    assert question_fit.candidates(prompts, count=4) == chosen
+    assert scoring.choose_candidates(prompts, count=4) == chosen
 
 
 def test_an_answer_fits_where_its_own_prompt_gains_most():
     alone = [[-5.0, -1.0, -9.0]] * 4
     given = [[-3.0, -1.0, -9.0], [-5.0, -1.0, -7.0], [-5.0, -1.0, -9.0], [-4.9, -1.2, -9.0]]
-    assert question_fit.own_prompt_is_likeliest(given, alone) == [True, False, False, True]
-    assert question_fit.own_prompt_is_likeliest([[-1.0]], [[-2.0]]) == [False]  # nothing to rank it among
+    assert scoring.own_prompt_is_likeliest(given, alone) == [True, False, False, True]
+    assert scoring.own_prompt_is_likeliest([[-1.0]], [[-2.0]]) == [False]  # nothing to rank it among
 
 
 def test_fluency_is_nearness_and_only_what_is_surely_too_unlikely_is_not_fluent():

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from studio.compare.columns import Column
-from studio.style import bootstrap, curve
+from studio.style import bootstrap, measurement
 from studio.style.bootstrap import Estimate
 from studio.style.prompted import choose_examples, prompted_column
 from studio.style.report import CurvePoint
@@ -155,7 +155,7 @@ def point(factor, style, *, fit=0.7, fluent=True):
     ],
 )
 def test_the_strength_to_use_is_the_nearest_to_the_author_that_costs_nothing(points, factor, reason):
-    made = curve.recommend(points, wanted_fit=0.65)
+    made = measurement.recommend_strength(points, wanted_fit=0.65)
     assert made.recommended == factor
     assert reason in made.reason.text()
     assert [each.factor for each in made.points] == sorted(each.factor for each in points)

@@ -13,7 +13,7 @@ from studio.events import Interval, Resumed, Step, StyleKept, StyleMeasured
 from studio.i18n import message
 from studio.runs import Run
 from studio.runs.curve import Curve
-from studio.style import bootstrap, curve, prompted_store
+from studio.style import bootstrap, measurement, prompted_store
 from studio.style.bootstrap import Estimate
 from studio.style.report import Anchors, AnswerScores, CurvePoint, StyleReport, column_report
 from studio.style.request import StyleProgress
@@ -46,7 +46,8 @@ def report():
         "run", "id", ("?",) * N, "sha", columns=(base, rival, adapter), candidates=8, separable=True,
         author_words=(StyleWord("<matey>", "mat", 1.0),), base_words=(StyleWord("certainly", "ert", -1.0),),
         verdict=Verdict("prompt", Estimate(0, -5, 5), Estimate(0, -1, 1), None, reason),
-        curve=curve.recommend([point(0, 0), point(0.5, 96), point(1, 130, fluent=False)], wanted_fit=0.6),
+        curve=measurement.recommend_strength(
+            [point(0, 0), point(0.5, 96), point(1, 130, fluent=False)], wanted_fit=0.6),
     )  # fmt: skip
 
 

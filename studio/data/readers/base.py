@@ -94,10 +94,10 @@ class InMemoryReader(Reader):
         yield from self._all[start:stop]
 
 
-def require_size(name: str, size: int, limit: int = MAX_IN_MEMORY_BYTES) -> None:
+def require_size(name: str, size: int) -> None:
     """Raise DataError for a file that is larger, in bytes, than may be read as a whole."""
-    if size > limit:
-        raise DataError("data.too_large", name=name, size=size >> 20, most=limit >> 20)
+    if size > MAX_IN_MEMORY_BYTES:
+        raise DataError("data.too_large", name=name, size=size >> 20, most=MAX_IN_MEMORY_BYTES >> 20)
 
 
 def require_unique(name: str, columns: Iterable[str]) -> None:

@@ -143,11 +143,6 @@ def json_row(line: str, python: bool = False) -> Row | BadRow:
     return as_row(value, repair=python or may_need_repair(line))
 
 
-def text_row(line: str) -> Row:
-    """Return a line as a row with the column `text`."""
-    return {"text": line.rstrip("\r\n")}
-
-
 def parsed_line(line: str, python: bool = False) -> Any:
     """Return the value in a line of JSON, or of Python's literals; raises ValueError and RecursionError."""
     try:
