@@ -121,7 +121,8 @@ def main() -> None:
 def _train(run: Run, repository: Repository | None, attempt: int, end: float | None, settings: list[str]) -> None:
     """Start the training as a process, follow it to its end, and pass on what is asked of it."""
     changes = [word for setting in settings for word in ("--set", setting)]
-    child = subprocess.Popen([sys.executable, "-m", "studio", "resume", run.id, *changes])
+    command = [sys.executable, "-m", "studio", "resume", run.id, *changes]
+    child = subprocess.Popen(command, env=dict(os.environ))  # with the token: the base may be gated
     pausing = False
 
     def pause(*_: Any) -> None:

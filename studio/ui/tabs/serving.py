@@ -54,20 +54,20 @@ class ServingCard:
         """Connect the buttons; `run` is the chosen one, `item` the tab."""
 
         @shown(self.language)
-        def start(run_id: str | None, port: float | None) -> list[Any]:
+        def start_serving(run_id: str | None, port: float | None) -> list[Any]:
             if not run_id:
                 raise ExportError("ui.no_run_to_export")
             serving.start(run_id, int(port or 0))
             return self.render()
 
         @shown(self.language)
-        def stop() -> list[Any]:
+        def stop_serving() -> list[Any]:
             serving.stop()
             return self.render()
 
         item.select(shown(self.language)(self.render), None, self.outputs, **QUIET)
-        self.start.click(start, [run, self.port], self.outputs, concurrency_limit=1, **QUIET)
-        self.stop.click(stop, None, self.outputs, **QUIET)
+        self.start.click(start_serving, [run, self.port], self.outputs, concurrency_limit=1, **QUIET)
+        self.stop.click(stop_serving, None, self.outputs, **QUIET)
 
 
 def state(server: Any, language: str) -> str:
