@@ -62,6 +62,7 @@ def settings(port: int | None = None, address: str = "127.0.0.1", share: bool = 
         },
         "max_file_size": LARGEST_FROM_AFAR if _door.has_guests else LARGEST_UPLOAD,
         "pwa": False,
+        "_frontend": False,  # else Gradio gives up where the page takes 3 s to answer it: on a busy machine
     }
 
 
