@@ -65,11 +65,11 @@ def count_passes(monkeypatch) -> list[int]:
 
 
 def test_losses_and_adapter_are_the_same_bits_and_the_lower_half_is_computed_once(config, monkeypatch):
-    passes = count_passes(monkeypatch)
-    monkeypatch.setattr(frozen_layers, "is_supported", lambda *_: False)
-    without, computed = finished(config), sum(passes)
+    with monkeypatch.context() as patched:
+        passes = count_passes(patched)
+        patched.setattr(frozen_layers, "is_supported", lambda *_: False)
+        without, computed = finished(config), sum(passes)
     assert choice(without) == "unsupported"
-    monkeypatch.undo()
     passes = count_passes(monkeypatch)
     kept = finished(config)
     assert choice(kept) == "on"
