@@ -23,12 +23,13 @@ def start(run_id: str, port: int) -> Server:
     Its base and adapter are loaded on the GPU thread first, so nothing is started while a run trains.
     """
     global _server
-    stop()
     thread = gpu.thread()
     if thread.is_taken:
         raise ServeError("serve.busy")
+    models = catalogue([runs.find(run_id).id])
+    stop()  # it may have the port
     with _lock:
-        server = Server(catalogue([runs.find(run_id).id]), Limits(), thread, door("127.0.0.1", port))
+        server = Server(models, Limits(), thread, door("127.0.0.1", port))
         server.load()
         server.start()
         _server = server

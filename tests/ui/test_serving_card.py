@@ -32,9 +32,10 @@ def test_a_run_is_served_until_it_is_stopped(finished_run, language):
         httpx.get(f"{server.url}/models")
 
 
-def test_nothing_is_started_while_the_device_is_taken(finished_run, monkeypatch):
+def test_nothing_is_started_or_stopped_while_the_device_is_taken(finished_run, monkeypatch):
+    server = serving.start(finished_run.id, 0)
     monkeypatch.setattr(type(gpu.thread()), "is_taken", True)
 
     with pytest.raises(StudioError, match="in use"):
         serving.start(finished_run.id, 0)
-    assert serving.current() is None
+    assert serving.current() is server
