@@ -64,9 +64,9 @@ def test_votes_are_counted_and_trained_on(browser, voted, page_url):
     assert errors == []
 
 
-def test_from_pairs_to_votes_to_a_run_on_them_to_votes_again(browser, finished_run, page_url):
-    language = "ko"
-    page = browser.new_page(locale="ko-KR", viewport={"width": 1440, "height": 900})
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_from_pairs_to_votes_to_a_run_on_them_to_votes_again(browser, finished_run, page_url, language):
+    page = browser.new_page(locale={"en": "en-US", "ko": "ko-KR"}[language], viewport={"width": 1440, "height": 900})
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
 
@@ -90,7 +90,7 @@ def test_from_pairs_to_votes_to_a_run_on_them_to_votes_again(browser, finished_r
         expect(page.locator("#pair .blind")).to_have_count(2)
         page.locator("#voter input, #voter textarea").blur()  # keys vote while nothing is typed
 
-    page.goto(f"{page_url}{language}#compare/vote")
+    page.goto(f"{page_url}{'' if language == 'en' else language}#compare/vote")
     expect(page.locator("#device")).to_contain_text("ⓘ")
     make(12)
     vote(12, 12)
