@@ -117,7 +117,7 @@ def load_columns(
                 continue
             name, strength = _load(host, fit, column, used)
             if strength != 1:  # the adapter itself may be another column
-                alias = f"{name}~{strength!r}".replace(".", "_")  # a module's name has no dot
+                alias = f"{name}{_STRENGTH}{strength!r}".replace(".", "_")  # a module's name has no dot
                 multi_adapter.add_alias(host.peft, name, alias, strength)
                 aliases.append(alias)
                 name = alias
@@ -252,14 +252,25 @@ def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | 
 
     DoRA is not mixed, nor are models that join the batch with the tokens (OPT) or send tokens to experts. So the trial
     has several tokens, padding, and a second pass with a cache, as answers have. In others PEFT's names reach the wrong
-    rows without an error (MPT), so each column must say alone what it says in the batch.
+    rows without an error (MPT), so each column must say alone what it says in the batch. The same adapters are tried
+    once for a model, at whatever strengths; not the trained one, whose name another run may have next.
     """
-    import torch
-
     if set(names) <= {BASE_MODEL}:
         return None
     if quantization.couples_rows(model):
         return message("compare.note.in_turn_int8")
+    adapters = tuple(name.partition(_STRENGTH)[0] for name in names)
+    if TUNED in adapters:
+        return _try_batch(model, names, pad)
+    tried = vars(model).setdefault("_tried_batches", {})
+    if adapters not in tried:
+        tried[adapters] = _try_batch(model, names, pad)
+    return tried[adapters]
+
+
+def _try_batch(model: Any, names: Sequence[str], pad: int) -> Message | None:
+    import torch
+
     ids = torch.arange(3, device=model.device).repeat(len(names), 1)
     mask = torch.ones_like(ids)
     mask[:, 0], ids[:, 0] = 0, pad
@@ -282,5 +293,7 @@ def _batching_obstacle(model: Any, names: Sequence[str], pad: int) -> Message | 
     return None
 
 
+_STRENGTH = "~"
+"""What stands between an adapter's name and its strength in the name of an alias."""
 LOGIT_TOLERANCE = {4: 1e-3, 2: 0.1}
 """How far the logits of a batch may be from those of a column alone, as a share of the largest, by bytes a number."""

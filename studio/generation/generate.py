@@ -44,8 +44,7 @@ class ModelSet:
 @contextmanager
 def use_adapter(model: Any, name: str) -> Iterator[None]:
     """Let one adapter of a PEFT model, or its base, answer whole batches."""
-    before = multi_adapter.active_state(model)
-    multi_adapter.activate(model, None if name == BASE_MODEL else name)
+    before = multi_adapter.activate(model, None if name == BASE_MODEL else name)
     try:
         yield
     finally:

@@ -63,12 +63,14 @@ def remove_batch_hooks(model: Any) -> None:
                 layer._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
-def activate(model: Any, name: str | None) -> None:
-    """Activate one adapter, or with None the base, in models that cannot mix them in a batch."""
-    for _, layer in lora_layers(model):
+def activate(model: Any, name: str | None) -> Mapping[Any, Any]:
+    """Activate one adapter, or with None the base, for whole batches; returns what `restore` undoes it with."""
+    before = active_state(model)
+    for layer in before:
         layer._disable_adapters = name is None
         if name is not None:
             layer._active_adapter = [name]
+    return before
 
 
 def active_state(model: Any) -> Mapping[Any, Any]:

@@ -1,13 +1,13 @@
 """A batch of rows that join and leave between two tokens, with the keys and values of all of them in one cache."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from studio.compare.column_loading import LOGIT_TOLERANCE
 from studio.errors import ServeError
 from studio.generation.generate import BASE_MODEL, use_adapter
-from studio.model import multi_adapter, probe, quantization
+from studio.model import probe, quantization
 
 
 class Batch:
@@ -90,11 +90,13 @@ class Batch:
             settings["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         if probe.accepts(model, "logits_to_keep"):
             settings["logits_to_keep"] = 1
-        has_adapters = hasattr(model, "peft_config")
-        if self.shared and has_adapters:
-            settings["adapter_names"] = names
-        in_turn = use_adapter(model, names[0]) if has_adapters and not self.shared else nullcontext()
-        with in_turn:
+        with_adapter: AbstractContextManager[None] = nullcontext()
+        if hasattr(model, "peft_config"):
+            if len(set(names)) > 1:
+                settings["adapter_names"] = names
+            else:  # takes less time than a mixed batch does
+                with_adapter = use_adapter(model, names[0])
+        with with_adapter:
             ids = ids.to(model.device)
             output = model(input_ids=ids, attention_mask=mask, cache=cache, use_cache=True, **settings)
         return output.logits[:, -1].to(torch.float32)
@@ -148,8 +150,6 @@ def can_join(model: Callable[[], Any], pad: int) -> bool:
     except (TypeError, ValueError, AttributeError, RuntimeError, IndexError, NotImplementedError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        if hasattr(model(), "peft_config"):
-            multi_adapter.remove_batch_hooks(model())
         return False
     return all(_alike(row, each, model().dtype) for row, each in zip(together, alone, strict=True))
 

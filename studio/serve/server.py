@@ -114,6 +114,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((host, port))
+        server.listen()  # else another process could bind the port too; clients wait until it is served
     except (OSError, OverflowError) as error:
         server.close()
         raise ServeError("serve.address", address=f"{host}:{port}", detail=str(error)) from error
