@@ -303,6 +303,9 @@ def test_export_writes_and_verifies_an_adapter(config_file, tmp_path, here):
     assert told["zip"] == str(tmp_path / "mine.zip")
     assert told["verification"]["passed"]
     assert told["verification"]["agreement"]["equal"] == 8
+    ignored = here("export", "last", "--to", "adapter", "--precision", "q8_0")
+    assert ignored.returncode == 1
+    assert "no number format" in ignored.stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     refused = here("export", "last", "--to", "script", "--out", str(tmp_path / "other"))

@@ -14,6 +14,7 @@ from studio import runs
 from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, RunId, err, out, text
 from studio.compare.columns import MAX_STRENGTH
+from studio.errors import ExportError
 from studio.export.request import FORMATS, KINDS, ExportRequest
 from studio.i18n import Message, message
 
@@ -47,6 +48,8 @@ def export(
     kind = "gguf" if to == _FORMER else str(to)
     replaced = [message("cli.ollama_is_gguf")] if to == _FORMER else []
     replaced += [message("cli.no_converter", path=str(converter))] if converter else []
+    if precision != "auto" and kind not in FORMATS:
+        raise ExportError("export.no_formats", kind=kind, kinds=", ".join(FORMATS))
     progress = target = page = None
     if push:
         from studio.export import hub_push

@@ -19,12 +19,15 @@ class Place(StrEnum):
     HF_JOBS = "hf-jobs"
 
 
-def start(config: RunConfig, flavor: str, timeout: str, *, check: bool, sure: bool, as_json: bool) -> Run | None:
+def start(
+    config: RunConfig, flavor: str | None, timeout: str | None, *, check: bool, sure: bool, as_json: bool
+) -> Run | None:
     """Say what a job costs at most, and start it; None where that was only asked for, or is declined."""
     from studio.remote import bundle, follow, hub_jobs
 
     bundle.require_sendable(config)
-    seconds = hub_jobs.parse_duration(timeout)
+    seconds = hub_jobs.parse_duration(timeout or TIMEOUT)
+    flavor = flavor or FLAVOR
     jobs = hub_jobs.HubJobs()
     quote = jobs.quote(flavor, seconds)
     if not as_json:

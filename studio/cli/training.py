@@ -68,8 +68,8 @@ def train(
     training_file: Annotated[Path | None, typer.Option("--training-file", help=text("cli.training_file"))] = None,
     validation_file: Annotated[Path | None, typer.Option("--validation-file", help=text("cli.validation_file"))] = None,
     on: Annotated[remote.Place | None, typer.Option("--on", help=text("cli.on"))] = None,
-    flavor: Annotated[str, typer.Option("--flavor", help=text("cli.flavor"))] = remote.FLAVOR,
-    timeout: Annotated[str, typer.Option("--timeout", help=text("cli.timeout"))] = remote.TIMEOUT,
+    flavor: Annotated[str | None, typer.Option("--flavor", help=text("cli.flavor"))] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", help=text("cli.timeout"))] = None,
     sure: Annotated[bool, typer.Option("--yes", "-y", help=text("cli.yes"))] = False,
     write_job: Annotated[Path | None, typer.Option("--write-job", metavar="FOLDER", help=text("cli.write_job"))] = None,
     as_json: AsJson = False,
@@ -78,6 +78,12 @@ def train(
 
     if measure and processes.launched():
         raise RunError("run.measured_alone")
+    here = {"--wait": wait, "--pause-after": pause_after is not None}
+    there = {"--flavor": flavor, "--timeout": timeout}
+    tried = {"--check": check, "--measure": measure}
+    without_effect = {"--on": on, **here, **there, **tried} if write_job else here if on else there
+    if options := ", ".join(name for name, given in without_effect.items() if given):
+        raise ConfigError("config.without_effect", options=options)
     if _follows_rank_zero(trains=not check):
         return
     if openai_job:

@@ -87,13 +87,16 @@ def _write(
     if request.kind == "gguf":
         planned = gguf_file.plan(context.precision, context.base.path, settings, request.precision)
         merge.require_room(folder, planned.peak_bytes)
-        notes += [*gguf_file.notes(context), _note(planned.precision)]
+        notes += [*gguf_file.notes(context), *_notes(planned.precision)]
         return gguf_file.export(context, folder, planned, on_progress)
     precision = merge.choose_precision(context.precision, settings, request.precision)
     merge.require_room(folder, merge.size(context, precision.value))
-    notes.append(_note(precision))
+    notes += _notes(precision)
     return merge.export(context, folder, precision.value, on_progress)
 
 
-def _note(precision: Choice) -> Message:
-    return message("export.note.precision", value=precision.value, reason=precision.reason)
+def _notes(precision: Choice) -> list[Message]:
+    """Say which number format was chosen, and why; what the user chose needs no words."""
+    if precision.reason.key == "choice.precision.asked":
+        return []
+    return [message("export.note.precision", value=precision.value, reason=precision.reason)]

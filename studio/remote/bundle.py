@@ -22,7 +22,7 @@ import studio
 from studio.config import BUILTIN_MODEL, RunConfig, SourceConfig
 from studio.data import provenance, source
 from studio.errors import RunError
-from studio.files import replace_file
+from studio.files import access_error, replace_file
 from studio.remote import bootstrap
 from studio.runs import Run, State, Status, checkpoints
 from studio.train import start_adapter
@@ -122,6 +122,9 @@ def export(config: RunConfig, folder: Path) -> str:
     try:
         run.enter(State.PAUSED)
         write(run, folder)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise access_error(folder, error) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

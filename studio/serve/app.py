@@ -42,7 +42,6 @@ _STATUS = {
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "10"}}
 _PARAMS = {
     "serve.unknown_model": "model",
-    "compare.too_long": "messages",
     "compare.one_turn": "messages",
     "serve.last_turn": "messages",
     "serve.system_first": "messages",

@@ -247,9 +247,9 @@ class Engine:
                 break
             try:
                 row = None if call.is_cancelled else columns.row(call)
-            except StudioError as error:
+            except Exception as error:  # of this call alone: the others go on
                 row = None
-                call.show(error)
+                call.show(as_studio_error(error))
             if row is not None and not decoder.has_room(row, joining):
                 break
             with self._lock:
@@ -306,9 +306,12 @@ class _Columns:
         elif len(call.turns) > 1 and not isinstance(renderer, ChatRenderer):
             raise CompareError("compare.one_turn")
         ids = tokens.prompt_ids(renderer.question(call.turns), loaded.tokenizer)
+        field_name = "prompt" if call.is_text else "messages"
+        if not ids:
+            raise ServeError("serve.no_prompt", param=field_name)
         most = generate.max_positions(self.model())
         if len(ids) >= most:
-            raise CompareError("compare.too_long", tokens=len(ids), most=most)
+            raise CompareError("compare.too_long", tokens=len(ids), most=most, param=field_name)
         call.prompt_tokens = len(ids)
         *earlier, prompt = [turn.content for turn in call.turns if turn.role == "user"]
         return _CallRow(

@@ -119,10 +119,10 @@ def catalogue(sources: Sequence[str], also: Sequence[str] = ()) -> Catalogue:
     if first is None:
         raise RunError("run.none")
     names = frozenset({BASE_NAME, first.config().model.id} - adapters.keys())
-    models = Catalogue(first, adapters, tuple(also), names)
+    models = Catalogue(first, adapters, _base_names=names)
     for each in also:
         models.resolve(each)
-    return models
+    return replace(models, also=tuple(also))
 
 
 def _name(text: str) -> str:

@@ -143,6 +143,7 @@ def parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
     """Return a request; raises ServeError, which names the field, for what is malformed, unknown or not offered."""
     try:
         values = json.loads(body)
+        json.dumps(values, ensure_ascii=False).encode()  # half of a character cannot be read by a tokenizer
     except (ValueError, RecursionError) as error:
         raise ServeError("serve.json", detail=str(error)[:120]) from error
     if not isinstance(values, Mapping):
@@ -167,7 +168,8 @@ def _invalid(error: ValidationError, names: Mapping[str, str] = {}) -> ServeErro
     """Return the first thing that is wrong, with the path of its field as the interface calls it."""
     problems = error.errors()
     of_first = [each for each in problems if each["loc"][:1] == problems[0]["loc"][:1]]
-    first = max(of_first, key=lambda each: len(each["loc"]))  # of a field with several types, the nearest
+    # of a field with several types, the nearest: one that is deeper, or that is of the type and wrong otherwise
+    first = max(of_first, key=lambda each: (len(each["loc"]), not each["type"].endswith("_type")))
     path = [names.get(str(part), str(part)) for part in first["loc"] if str(part) not in _KINDS]
     return ServeError("serve.invalid", param=".".join(path)[:120] or "body", detail=first["msg"][:200])
 

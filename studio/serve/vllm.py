@@ -4,7 +4,8 @@ import shlex
 from pathlib import Path
 
 from studio.compare.column_loading import find_adapter
-from studio.model import adapter_files
+from studio.config import BUILTIN_MODEL
+from studio.model import adapter_files, load
 from studio.serve.models import Catalogue
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -22,7 +23,8 @@ def command(catalogue: Catalogue) -> str:
         if model.column.mix is None and (folder := find_adapter(catalogue.first, model.column, None).folder):
             folders[name] = folder.resolve()
     base = catalogue.first.config().model
-    words = ["vllm", "serve", base.id, *(["--revision", base.revision] if base.revision else [])]
+    name = str(load.locate(base).path) if base.id == BUILTIN_MODEL else base.id
+    words = ["vllm", "serve", name, *(["--revision", base.revision] if base.revision else [])]
     if folders:
         rank = max(_rank(folder) for folder in folders.values())
         modules = [f"{name}={folder}" for name, folder in folders.items()]

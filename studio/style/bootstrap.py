@@ -41,7 +41,7 @@ def draws(rows: int, seed: int = SEED, resamples: int = RESAMPLES) -> Array:
     return numpy.random.default_rng(seed).multinomial(rows, [1 / rows] * rows, size=resamples) / rows
 
 
-def weights_for(values: Sequence[float], weights: Array, rows: int) -> Array:
+def matching_weights(values: Sequence[float], weights: Array, rows: int) -> Array:
     """Return the `weights` of `rows` rows for values of the same rows, else draws of the values by themselves."""
     return weights if len(values) == rows else draws(len(values), SEED + 1, len(weights))
 

@@ -26,7 +26,7 @@ def distance(column: Sequence[float], author: Sequence[float], weights: Array) -
     Above 0 the answers are less likely than the author's texts, below 0 likelier.
     """
     own, reference = numpy.asarray(column, dtype=float), numpy.asarray(author, dtype=float)
-    author_weights = bootstrap.weights_for(reference, weights, len(own))
+    author_weights = bootstrap.matching_weights(reference, weights, len(own))
     return bootstrap.estimate(own.mean() - reference.mean(), weights @ own - author_weights @ reference, len(own))
 
 

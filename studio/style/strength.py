@@ -99,7 +99,7 @@ def strength(column: Sequence[float], base: Sequence[float], author: Sequence[fl
     number of scores (out-of-fold ones, where the prompts have no references), which are then drawn by themselves.
     """
     own, zero, full = (numpy.asarray(each, dtype=float) for each in (column, base, author))
-    author_weights = bootstrap.weights_for(full, weights, len(own))
+    author_weights = bootstrap.matching_weights(full, weights, len(own))
     value = _percent(own.mean(), zero.mean(), full.mean())
     return bootstrap.estimate(value, _percent(weights @ own, weights @ zero, author_weights @ full), len(own))
 

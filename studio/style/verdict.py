@@ -169,7 +169,7 @@ def _style_difference(
 ) -> Estimate:
     """Return by how many points of style strength one column is ahead of another, each counted up to 100."""
     one, other, zero, full = (numpy.asarray(each, dtype=float) for each in (first, second, base, author))
-    full_weights = bootstrap.weights_for(full, weights, len(one))
+    full_weights = bootstrap.matching_weights(full, weights, len(one))
 
     def ahead(one: Array, other: Array, zero: Array, full: Array) -> Array:
         with numpy.errstate(divide="ignore", invalid="ignore"):

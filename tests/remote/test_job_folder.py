@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from studio import runs
+from studio.errors import HomeError
+from studio.remote import bundle
 from studio.runs import State, checkpoints
 from studio.runs.directory import Run
 
@@ -83,6 +85,28 @@ def test_the_task_is_yaml_and_the_script_says_what_it_needs(folder):
     import torch
 
     assert f'"torch=={torch.__version__.partition("+")[0]}"' in script
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_leaves_no_run(tiny_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HomeError, match="file"):
+        bundle.export(tiny_config, tmp_path / "file" / "job")
+    assert runs.all_runs() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--write-job", "job", "--on", "hf-jobs", "--check"], "--on, --check"),
+        (["--on", "hf-jobs", "--wait", "--pause-after", "60"], "--wait, --pause-after"),
+        (["--flavor", "t4-small", "--timeout", "2h"], "--flavor, --timeout"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(here, home, tmp_path, options, named):
+    refused = here("train", "quickstart", *(str(tmp_path / "job") if each == "job" else each for each in options))
+    assert refused.returncode == 1
+    assert f"{named} would have no effect" in refused.stderr
+    assert runs.all_runs() == []
 
 
 def test_a_folder_that_is_there_is_not_written_over(folder, here):

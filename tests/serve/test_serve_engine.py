@@ -266,3 +266,23 @@ def test_a_model_that_cannot_join_rows_answers_them_in_turn(make, joins):
                 )
                 skip = len(prompt) + (row == 0)
                 assert whole[0, skip : skip + 8].tolist() == [step[row] for step in tokens]
+
+
+def test_a_request_that_breaks_takes_no_other_with_it(engine, monkeypatch):
+    from studio.data import tokens
+
+    real = tokens.prompt_ids
+
+    def broken(rendering, tokenizer):
+        if "break" in str(rendering):
+            raise TypeError("a text of a kind that nobody thought of")
+        return real(rendering, tokenizer)
+
+    monkeypatch.setattr(tokens, "prompt_ids", broken)
+    wait_until_free()
+    begun = threading.Event()
+    other = Answer(engine, "tiny", PROMPTS[1], on_token=lambda news: begun.set(), max_new_tokens=60)
+    assert begun.wait(60)
+    with pytest.raises(StudioError, match="TypeError"):
+        Answer(engine, "tiny", "Please break").wait()
+    assert other.wait().end in ("length", "stop")

@@ -169,7 +169,24 @@ def test_what_asks_for_nothing_is_taken(serve):
     assert post(serve(), {"model": "tiny", "messages": ASK, **harmless}).status_code == 200
 
 
-@pytest.mark.parametrize("body", ["{", "[]", '{"model": NaN}', "[" * 10_000], ids=["cut", "list", "nan", "deep"])
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [("", "empty"), (["a", ""], "empty"), ("x" * 2000, "no room"), ([], "at least 1 item"), (["a"] * 33, "at most 32")],
+)
+def test_a_text_that_cannot_be_continued_is_refused_by_its_own_name(serve, prompt, words):
+    response = httpx.post(f"{serve().url}/completions", json={"model": "base", "prompt": prompt}, timeout=60)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "prompt"
+    assert words in response.json()["error"]["message"]
+
+
+HALF = '{"model": "tiny", "messages": [{"role": "user", "content": "\\ud800"}]}'
+
+
+@pytest.mark.parametrize(
+    "body", ["{", "[]", '{"model": NaN}', "[" * 10_000, HALF], ids=["cut", "list", "nan", "deep", "half a character"]
+)
 def test_a_body_that_is_no_object_is_refused(serve, body):
     url, headers = f"{serve().url}/chat/completions", {"Content-Type": "application/json"}
 

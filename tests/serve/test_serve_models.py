@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from studio.compare.columns import BASE
-from studio.errors import StudioError
+from studio.errors import ServeError, StudioError
 from studio.runs import metadata
 from studio.serve import vllm
 from studio.serve.models import catalogue
@@ -69,6 +69,12 @@ def test_sources_that_cannot_be_served_are_refused(tiny_and_pirate):
         catalogue([tiny.id], ["sailor"])
 
 
+def test_a_name_that_is_to_be_listed_and_is_unknown_is_not_called_known(tiny_and_pirate):
+    with pytest.raises(ServeError) as raised:
+        catalogue([tiny_and_pirate[0].id], ["sailor"])
+    assert raised.value.values["names"] == "base, tiny, restyle"
+
+
 def test_the_line_for_vllm_names_base_rank_and_adapters(tiny_and_pirate, tiny_model):
     tiny, pirate = tiny_and_pirate
     models = catalogue([tiny.id, pirate.id, f"both=mix:{tiny.id}=1,{pirate.id}=1@cat"])
@@ -79,3 +85,16 @@ def test_the_line_for_vllm_names_base_rank_and_adapters(tiny_and_pirate, tiny_mo
     options = {name: words[words.index(name) + 1] for name in ("--max-loras", "--max-lora-rank")}
     assert options == {"--max-loras": "2", "--max-lora-rank": "8"}
     assert words[words.index("--lora-modules") + 1 :] == [f"tiny={tiny.adapter}", f"pirate={pirate.adapter}"]
+
+
+def test_vllm_is_given_the_folder_of_the_built_in_model(tiny_and_pirate, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from studio.config import BUILTIN_MODEL, ModelConfig
+    from studio.model import load
+
+    first = catalogue([tiny_and_pirate[0].id])
+    builtin = first.first.config().model_copy(update={"model": ModelConfig()})
+    monkeypatch.setattr(type(first.first), "config", lambda self: builtin)
+    monkeypatch.setattr(load, "locate", lambda model: SimpleNamespace(path=tmp_path / model.id))
+    assert shlex.split(vllm.command(first))[2] == str(tmp_path / BUILTIN_MODEL)
