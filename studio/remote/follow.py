@@ -90,7 +90,10 @@ def follow_again() -> list[Run]:
                 log.warning("jobs of the Hub are not followed: %s", error)
                 return []
             for run in left:
-                followed.append(_follow(jobs, RunWriter.take_over(run, DEVICES, keep_request=True), None))
+                try:
+                    followed.append(_follow(jobs, RunWriter.take_over(run, DEVICES, keep_request=True), None))
+                except StudioError as error:  # another user's run
+                    log.warning("the job of %s is not followed: %s", run.id, error)
     return followed
 
 
@@ -213,6 +216,8 @@ class _Follower:
                 return
             if self._there and self._there.state.alive:
                 self._run.update(**self._there.model_dump(include=_PROGRESS))
+            elif self._there:  # the run is over, and its job is about to be
+                self._run.update(**self._there.model_dump(include={"phase", "step", "total"}))
             else:
                 waits = stage == "SCHEDULING"
                 state, phase = (State.QUEUED, "remote_queue") if waits else (State.PREPARING, "remote_setup")
@@ -284,6 +289,7 @@ class _Follower:
         if durations and durations.running_secs is not None:
             self._note_price(durations.running_secs)
         there, action = self._there, self._run.requested()
+        mirror.forget(self._run)
         if there:
             self._run.update(**there.model_dump(include={"phase", "step", "total", "started"}))
         if there and there.state in (State.FINISHED, State.STOPPED, State.FAILED):
@@ -304,7 +310,6 @@ class _Follower:
             log_path = str(self._run.path / LOG)
             error = RunError("remote.died", stage=str(stage).split(".")[-1], detail=detail or "–", log=log_path)
             self._run.enter(State.INTERRUPTED, error=error.message)
-        mirror.forget(self._run)
 
     def _close_turn(self) -> None:
         """Keep a job whose request arrives late from training unseen, as far as the Hub answers now."""

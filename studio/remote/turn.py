@@ -6,6 +6,7 @@ commit came before it (`parent_commit`); a job that does not get the turn ends w
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +38,12 @@ def read(api: Any, repository: str, commit: str) -> Turn | None:
     """Return whose turn it was at a commit; None in a repository without turns. Raises what huggingface_hub raises."""
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    try:
-        return Turn.model_validate_json(Path(api.hf_hub_download(repository, FILE, revision=commit)).read_bytes())
-    except RemoteEntryNotFoundError:
-        return None
+    with tempfile.TemporaryDirectory(prefix="restyle-turn-") as folder:  # the cache would keep one of each commit
+        try:
+            path = api.hf_hub_download(repository, FILE, revision=commit, local_dir=folder)
+        except RemoteEntryNotFoundError:
+            return None
+        return Turn.model_validate_json(Path(path).read_bytes())
 
 
 def open_for(api: Any, repository: str, attempt: int) -> None:

@@ -1,6 +1,7 @@
 """Training on a job of the Hub from the page: its price, its errors, its start, pause and resume, and what it shows."""
 
 import gradio as gr
+import job_runner
 import pytest
 from following import wait_for
 from playwright.sync_api import expect
@@ -96,6 +97,10 @@ def test_a_job_is_priced_started_paused_and_resumed(hub, tiny_config, page_with,
     timeout.fill("2h")
     expect(page.locator("#remote-said")).to_contain_text("alice pays at most $0.80")
     expect(page.locator("#remote-start")).to_have_text("Start there for at most $0.80")
+    monkeypatch.setattr(job_runner, "HARDWARE", (("t4-small", 0.01, "minute"),))
+    page.locator("#remote-start").click()
+    expect(page.locator("#remote-card-failure")).to_contain_text("The price has changed")
+    expect(page.locator("#remote-start")).to_have_text("Start there for at most $1.20")
     assert hub.jobs.all == runs.all_runs() == []
 
     page.locator("#remote-start").click()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from studio.config import RunConfig
-from studio.errors import ConfigError, StudioError
+from studio.errors import ConfigError, RunError, StudioError
 from studio.i18n import Message
 from studio.remote.record import FLAVOR, TIMEOUT
 from studio.ui import remote_views
@@ -132,7 +132,8 @@ class RemoteCard:
             return self.render(offers, flavor or "", timeout or "")
 
         def forget() -> dict[Any, Any]:
-            return {self.offers: None, **self.render(None, FLAVOR, TIMEOUT)}
+            button = gr.update(value=remote_views.start_label(None, self.language), interactive=False)
+            return {self.offers: None, self.said: "", self.start: button, self.failures["token"]: ""}
 
         def start(offers: "Offers", base: RunConfig, *given: Any) -> dict[Any, Any]:
             from studio.remote import follow as remote
@@ -145,8 +146,9 @@ class RemoteCard:
             jobs = _jobs(token)
             now = jobs.offers()
             quote = now.quote(flavor or "", hub_jobs.parse_duration(timeout or ""))
-            if now != offers:  # the price that was shown is no more
-                return {self.offers: now, **self.render(now, flavor, timeout)}
+            if (now.account, now.prices[flavor]) != (offers.account, offers.prices.get(flavor)):
+                changed = box(RunError("remote.price_changed").message, self.language)
+                return {self.offers: now, **self.render(now, flavor, timeout), self.failures["card"]: changed}
             run = remote.start(jobs, config, quote.model_copy(update={"delete_repository": bool(deletes)}))
             priced = {**self.render(now, flavor, timeout), self.card: gr.update(open=False)}
             return {**priced, **show_run(follow(run.id), curves_look, log_look)}
