@@ -28,6 +28,7 @@ from studio.i18n import message
 from studio.job import Job, Work, as_studio_error, busy_error, log_to
 from studio.model import device_loss, estimate, libraries, load, processes
 from studio.model.adapter import ModelHost
+from studio.model.hardware import is_lent
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
 from studio.style.request import StyleRequest
@@ -58,6 +59,7 @@ class GpuThread:
         self._work = threading.Semaphore(0)
         self._current: Run | None = None  # the run that has left the queue; it may wait for the device
         self._training: Run | None = None  # the same run, once it has the device
+        self.is_visited = True  # whether runs may be compared with their base while they train
         self._is_occupied = False  # by a run or an exclusive job that has left the queue
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
@@ -152,8 +154,6 @@ class GpuThread:
 
     def _answer(self, work: Work) -> Job:
         """Queue an interactive job that answers prompts; where GPUs are lent, it borrows them."""
-        from studio.model.hardware import is_lent
-
         return self.submit(Job(job_slices.in_slices(work) if is_lent() else work))
 
     @property
@@ -310,7 +310,7 @@ class GpuThread:
         return self._closing.is_set() or (self._current is not None and self._current.requested() is not None)
 
     def _train(self, waiting: _QueuedRun) -> None:
-        from studio.model.hardware import is_lent, release_memory
+        from studio.model.hardware import release_memory
         from studio.style.training_meter import open_meter
         from studio.train import distributed, heartbeat
         from studio.train.run_training import train
@@ -334,8 +334,8 @@ class GpuThread:
                     processes.translate_lost_peer(),
                 ):
                     self._training = run
-                    settings = {"resumed": waiting.resumed, "token": waiting.token, "open_meter": open_meter}
-                    train(run, self._host, self._run_interactive, **settings)
+                    settings = {"resumed": waiting.resumed, "token": waiting.token, "visited": self.is_visited}
+                    train(run, self._host, self._run_interactive, open_meter=open_meter, **settings)
             except BaseException as error:  # also a panic in native code
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = distributed.failure_cause(run, as_studio_error(error))
