@@ -173,8 +173,10 @@ def _train_along() -> None:
 
 def _start(start: Callable[[], Run], config: RunConfig) -> Run:
     """Start a run; if that fails, the other processes end too."""
+    from studio import gpu
     from studio.train import plan
 
+    gpu.thread().is_visited = False  # nothing in this process compares meanwhile
     try:
         plan.divide_batch(config.train)
         return start()
