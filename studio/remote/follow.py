@@ -136,7 +136,7 @@ class _Follower:
         except _Canceled:
             self._run.enter(State.INTERRUPTED, error=RunError("remote.not_canceled", page=self._page()).message)
         except StudioError as error:
-            self._run.enter(State.FAILED if self._record.job is None else State.INTERRUPTED, error=error.message)
+            self._run.enter(State.INTERRUPTED, error=error.message)
         except Exception as error:
             log.error("following %s failed\n%s", self._run.id, traceback.format_exc())
             detail = StudioError("unexpected", kind=type(error).__name__, detail=str(error)[:300])

@@ -318,8 +318,9 @@ def test_what_cannot_be_started_says_why_and_starts_nothing(hub, config, tiny_co
     assert runs.all_runs() == []
     hub.jobs.refusal = 402, "You have no credit"
     refused = begin(config)
-    assert over(refused) is State.FAILED
+    assert over(refused) is State.INTERRUPTED
     assert "no credit" in reason(refused)
+    assert refused.status().can_resume(has_checkpoint=False)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(StudioError, match="no token"):
         HubJobs()
