@@ -88,10 +88,8 @@ def _save_steps(context: ExportContext, train: TrainConfig) -> int:
     """Return after how many steps the run saved; of one that did so after each epoch, the steps of an epoch."""
     if train.save == "steps":
         return train.save_steps
-    import numpy
-
     total = context.run.status().total
-    rows = len(numpy.load(recorded_rows.folder_of(context.run.path) / "order.npy", mmap_mode="r")[0])
+    rows = len(recorded_rows.first_epoch(context.run.path))
     return max(1, min(total or 1, math.ceil(rows / (train.batch_size * train.gradient_accumulation))))
 
 
