@@ -136,7 +136,9 @@ def result(made: SavedExport, place: str, language: str) -> str:
     )
     more = len(made.files) - MOST_FILES
     rest = f'<p class="hint">{html.escape(text("ui.export.more", language, count=more))}</p>' if more > 0 else ""
-    return f'<p class="count">{html.escape(when)}</p>{old}{where}<dl class="holds">{files}</dl>{rest}'
+    summary = html.escape(text("ui.export.files", language, count=len(made.files)))
+    listed = f'<details><summary>{summary}</summary><dl class="holds">{files}</dl>{rest}</details>'
+    return f'<p class="count">{html.escape(when)}</p>{old}{where}{listed}'
 
 
 def _copy_button(code: str, language: str) -> str:
