@@ -89,10 +89,10 @@ class Shown:
     def choosing(self, boxes: Collection[str], ticked: Sequence[str]) -> "Shown":
         """Return the look with the runs chosen that are `ticked` of those that have `boxes` in the list.
 
-        The others stay as they are, and so does the order; beyond the most, the newest ones are left out.
+        The others stay as they are, and so does the order.
         """
         stay = [run_id for run_id in self.chosen if run_id in ticked or run_id not in boxes]
-        return replace(self, chosen=tuple(dict.fromkeys([*stay, *ticked]))[:MOST_CHOSEN])
+        return replace(self, chosen=tuple(dict.fromkeys([*stay, *ticked])))
 
     def among(self, there: Collection[str]) -> "Shown":
         """Return the look without the runs that are gone."""
@@ -128,8 +128,11 @@ def sentence(found: Sequence[Summary], kept: Sequence[Summary], language: str) -
     return f'<p class="caption">{html.escape(told)}</p>'
 
 
-def table(found: Sequence[Summary], shown: Shown, language: str, now: float) -> str:
-    """Return the list as a table, or what to do where there is nothing to list."""
+def table(found: Sequence[Summary], shown: Shown, language: str, now: float, ticked_at: float = 0.0) -> str:
+    """Return the list as a table, or what to do where there is nothing to list.
+
+    `ticked_at` is the newest click on a box that the choice contains, by the page's clock in milliseconds.
+    """
     if not found:
         return f'<div class="placeholder">{empty("ui.runs.empty", language)}</div>'
     kept = listed(found, shown)
@@ -144,7 +147,7 @@ def table(found: Sequence[Summary], shown: Shown, language: str, now: float) -> 
         words = html.escape(text("ui.runs.more", language, count=min(more, MOST_ROWS), left=more))
         rest = f'<p class="more"><button type="button" class="act" id="runs-more" data-do="more">{words}</button></p>'
     return (
-        f'<table class="runs"><thead><tr>{_plain_head("choose", language)}{heads}</tr></thead>'
+        f'<table class="runs" data-at="{ticked_at}"><thead><tr>{_plain_head("choose", language)}{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table>{rest}"
     )
 

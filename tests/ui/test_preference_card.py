@@ -1,5 +1,8 @@
 """Votes become training on the page: they are counted, what is wrong with them is said, and a run starts on them."""
 
+from types import SimpleNamespace
+
+import gradio as gr
 import pytest
 from following import wait_until_over
 from playwright.sync_api import expect
@@ -15,6 +18,8 @@ from studio.generation.generate import ColumnAnswer
 from studio.i18n import text
 from studio.runs import State
 from studio.ui import row_views
+from studio.ui.tabs.preference_card import PreferenceCard
+from studio.ui.words import Words
 
 PAIRS = [AnswerPair(f"What is {n}?", f"It is {n}, lad.", f"It is {n}, me matey.") for n in range(6)]
 
@@ -62,6 +67,15 @@ def test_votes_are_counted_and_trained_on(browser, voted, page_url):
     assert wait_until_over(run) is State.FINISHED, run.status().error
     assert (run.config().train.method, run.config().model.adapter) == ("dpo", voted.id)
     assert errors == []
+
+
+def test_a_change_event_of_the_same_run_takes_no_count_back():
+    with gr.Blocks() as blocks:
+        head, card = SimpleNamespace(run=gr.Dropdown()), PreferenceCard(Words("en"))
+        card.connect(head, None)
+    clear = next(function.fn for function in blocks.fns.values() if function.targets[0][1] == "change")
+    assert clear("run", "run") == gr.skip()
+    assert clear("other", "run")[card.counted] == ""
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

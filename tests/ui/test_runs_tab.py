@@ -66,6 +66,33 @@ def test_a_box_that_is_told_late_takes_no_later_one_back(page_url, browser, tiny
     assert page.errors == []
 
 
+def test_an_event_sent_before_a_box_was_ticked_does_not_untick_it(page_url, browser, tiny_config):
+    first, second, stopped = (made(tiny_config, name, 4) for name in ("first", "second", "stopped"))
+    stopped.enter(State.STOPPED)
+    page = open_tab(browser, page_url)
+    held = []
+
+    def hold_the_filter(route):
+        if f',"{State.FINISHED}"]' in (route.request.post_data or ""):  # a list sends its choice twice
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/queue/join*", hold_the_filter)
+    page.locator("#runs-state input").click()
+    page.get_by_role("option", name=text(f"state.{State.FINISHED}"), exact=True).click()
+    for run in (first, second):
+        page.locator(f"#choose-{run.id}").check()
+    expect(page.locator("#overlay-card")).to_be_visible()
+    expect(page.locator("#runs-table tbody tr")).to_have_count(3)
+    while held:
+        held.pop().continue_()
+    expect(page.locator("#runs-table tbody tr")).to_have_count(2)
+    for run in (first, second):
+        expect(page.locator(f"#choose-{run.id}")).to_be_checked()
+    assert page.errors == []
+
+
 def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     def say(key, **values):
         return text(f"ui.runs.{key}", "en", **values)

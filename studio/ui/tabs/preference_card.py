@@ -9,6 +9,7 @@ from studio.runs import metadata
 from studio.ui import ballot_views as views
 from studio.ui.failures import shown
 from studio.ui.frame import Frame
+from studio.ui.page import view
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.words import Words
 
@@ -29,6 +30,8 @@ class PreferenceCard:
                 )
             words.make(gr.HTML, text="ui.prefer.about", frame="<p>{}</p>")
             self.counted = gr.HTML(elem_id="votes-counted")
+            self.of_run = gr.State(None)
+            """The run whose judgements were counted."""
             self.start = words.make(
                 gr.Button, text="ui.prefer.start", variant="primary", visible=False, elem_id="train-on-votes"
             )
@@ -36,7 +39,7 @@ class PreferenceCard:
     @property
     def outputs(self) -> list[Any]:
         """What the card's events change."""
-        return [self.counted, self.start]
+        return [self.counted, self.start, self.of_run]
 
     def connect(self, head: CompareTab, frame: Frame) -> None:
         """Connect the buttons to the run that is chosen."""
@@ -50,12 +53,13 @@ class PreferenceCard:
 
             judged = vote_rows.collect(runs.find(run_id or ""))
             if not judged.verdicts:
-                return {self.counted: views.judged(judged.summary, [], [], language), self.start: _visible(False)}
+                words = views.judged(judged.summary, [], [], language)
+                return {self.counted: words, self.start: _visible(False), self.of_run: run_id}
             config, count = vote_rows.settings(runs.find(run_id or ""), judged)
             report = prepare.inspect(config)
             chosen = preference_plan.choices(config, count)
             words = views.judged(judged.summary, report.problems, chosen, language)
-            return {self.counted: words, self.start: _visible(not report.blocks)}
+            return {self.counted: words, self.start: _visible(not report.blocks), self.of_run: run_id}
 
         @shown(language)
         def train_on_votes(run_id: str | None) -> dict[Any, Any]:
@@ -67,14 +71,15 @@ class PreferenceCard:
             busy = bool(runs.alive_runs())
             made = gpu.thread().start_run(config, wait=busy)
             words = views.started(metadata.name_of(made), made.id, waits=busy, language=language)
-            return {self.counted: words, self.start: _visible(False)}
+            return {self.counted: words, self.start: _visible(False), self.of_run: run_id}
 
-        def clear() -> dict[Any, Any]:
-            return {self.counted: "", self.start: _visible(False)}
+        @view(self.of_run)
+        def clear(run_id: str | None, of_run: str | None) -> Any:
+            return gr.skip() if run_id == of_run else {self.counted: "", self.start: _visible(False)}
 
         self.count.click(count_votes, head.run, self.outputs, **_QUIET)
         self.start.click(train_on_votes, head.run, self.outputs, **_QUIET)
-        head.run.change(clear, None, self.outputs, trigger_mode="always_last", **_QUIET)
+        head.run.change(clear, [head.run, self.of_run], self.outputs, trigger_mode="always_last", **_QUIET)
 
 
 def _visible(visible: bool) -> Any:

@@ -17,25 +17,28 @@ EVERY = 2.0
 """Seconds between two looks at the runs, while the tab is on the screen."""
 CHART_HEIGHT = 280
 _ASK = (
-    "let last = null;"
-    f" const most = {runs_views.MOST_CHOSEN};"
+    "let last = null; const ticks = new Map();"
     " element.addEventListener('focusin', event => { last = event.target.id || null; });"
     " element.addEventListener('click', event => { const asked = event.target.closest('[data-do]');"
     " if (!asked) return; if (asked.id) last = asked.id; const given = {...asked.dataset};"
-    " const boxes = [...element.querySelectorAll('input[data-do]')], ticked = boxes.filter(box => box.checked);"
-    " if (given.do === 'choose') { given.boxes = boxes.map(box => box.dataset.run);"
-    " given.ticked = ticked.map(box => box.dataset.run); given.at = performance.now(); }"
-    " if (given.do === 'choose' && ticked.length > most) { event.preventDefault(); given.do = 'too-many'; }"
+    " if (given.do === 'choose') { const boxes = [...element.querySelectorAll('input[data-do]')];"
+    " given.boxes = boxes.map(box => box.dataset.run); given.at = performance.now();"
+    " given.ticked = boxes.filter(box => box.checked).map(box => box.dataset.run);"
+    " ticks.set(given.run, {at: given.at, checked: asked.checked}); }"
     " trigger('click', given); });"
-    " new MutationObserver(changes => { for (const {type, target} of changes)"
-    " if (type === 'attributes') target.checked = target.hasAttribute('checked');"
+    " new MutationObserver(() => {"
+    " const at = Number(element.querySelector('table')?.dataset.at);"
+    " for (const [run, tick] of ticks) if (tick.at <= at) ticks.delete(run);"
+    " for (const box of element.querySelectorAll('input[data-do]'))"
+    " box.checked = ticks.get(box.dataset.run)?.checked ?? box.hasAttribute('checked');"
     " if (last && document.activeElement === document.body)"
     " document.getElementById(last)?.focus({preventScroll: true}); })"
-    ".observe(element, {childList: true, subtree: true, attributeFilter: ['checked']});"
+    ".observe(element, {childList: true, subtree: true, attributeFilter: ['checked', 'data-at']});"
 )
 """Makes the buttons and boxes inside the HTML events of their component, and keeps the focus when it is drawn again.
 
-Gradio changes the attribute of a box alone, which no longer moves one that somebody has clicked.
+A box stays as it was clicked until a table is drawn that knows of the click: one that was sent before shows it as it
+was. Gradio changes the attribute of a box alone, which no longer moves one that somebody has clicked.
 """
 
 

@@ -15,13 +15,14 @@ from studio.sweep import directory, drive
 from studio.ui import clock
 from studio.ui import following as follow
 from studio.ui.failures import shown as failures_shown
+from studio.ui.failures import warn
 from studio.ui.frame import Frame
 from studio.ui.page import view
 from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, Shown, size
 from studio.ui.tabs import compare, compare_shown, sweep_form, sweeps
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.runs import RunsTab
-from studio.ui.tabs.runs_shown import Seen, updates
+from studio.ui.tabs.runs_shown import Seen, look_of, updates
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
@@ -33,8 +34,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
 
     def show(look: Shown, kind: str, seen: Seen | None, changes: dict[Any, Any] | None = None) -> dict[Any, Any]:
         """Return what shows the look `look`, with the `changes` that go with it."""
-        found = {tab.kept: vars(look)} | updates(tab, look, kind, language, seen)
-        return found | (changes or {})
+        return {tab.kept: vars(look)} | updates(tab, look, kind, language, seen) | (changes or {})
 
     def act(*events: Any, more: list[Any] | None = None) -> Callable[[Any], Any]:
         """Connect a handler of (look, kind, seen, …) that changes what is shown."""
@@ -42,7 +42,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         def connected(handler: Callable[..., Any]) -> Any:
             @failures_shown(language)
             def handled(kept: Any, kind: str, seen: Seen | None, *rest: Any) -> Any:
-                return handler(Shown.of(kept), kind, seen, *rest)
+                return handler(look_of(kept, seen), kind, seen, *rest)
 
             inputs = [*looked, *(more or [])]
             return gr.on(list(events), handled, inputs, tab.shown, trigger_mode="always_last", **QUIET)
@@ -50,15 +50,15 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         return connected
 
     def find_news(request: gr.Request, kept: Any, kind: str, seen: Seen | None) -> int | None:
-        return time.time_ns() if updates(tab, Shown.of(kept), kind, language, seen) else None
+        return time.time_ns() if updates(tab, look_of(kept, seen), kind, language, seen) else None
 
     @view(tab.seen)
     def show_news(kept: Any, kind: str, seen: Seen | None) -> Any:
-        return updates(tab, Shown.of(kept), kind, language, seen) or gr.skip()
+        return updates(tab, look_of(kept, seen), kind, language, seen) or gr.skip()
 
     @failures_shown(language)
-    def arrive(kept: Any, kind: str) -> Any:
-        look = Shown.of(kept)
+    def arrive(kept: Any, kind: str, seen: Seen | None) -> Any:
+        look = look_of(kept, seen)
         changes = {tab.query: look.query, tab.state: look.state, tab.timer: gr.Timer(active=True)}
         return show(look, kind, None, changes)
 
@@ -68,9 +68,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
 
     @failures_shown(language)
     def in_list(kept: Any, kind: str, seen: Seen | None, do: str, asked: dict[str, Any]) -> Any:
-        look, run_id = Shown.of(kept), str(asked.get("run", ""))
-        if do == "too-many":
-            raise RunError("ui.too_many", most=MOST_CHOSEN)
+        look, run_id = look_of(kept, seen), str(asked.get("run", ""))
         if do == "restore":
             name = metadata.name_of(trash.restore(run_id))
             gr.Info(text("ui.runs.restored", language, name=name), title=text("ui.runs.title", language))
@@ -85,7 +83,11 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
             if at < seen.ticked_at:  # a later one has overtaken it on the way, and told these boxes too
                 return gr.skip()
             seen = replace(seen, ticked_at=at)
-            look = look.choosing(_ids(asked.get("boxes")), _ids(asked.get("ticked")))
+            changed = look.choosing(_ids(asked.get("boxes")), _ids(asked.get("ticked")))
+            if len(changed.chosen) > MOST_CHOSEN:
+                warn(RunError("ui.too_many", most=MOST_CHOSEN).message, language)
+            else:
+                look = changed
         return show(look, kind, seen)
 
     tab.parts["table"].click(pressed, looked, tab.shown, trigger_mode="multiple", **QUIET)  # two boxes, quickly
@@ -160,14 +162,14 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
     sweep = tab.page.sweep_form
 
     @failures_shown(language)
-    def foretell(kept: Any, *given: Any) -> str:
-        return sweep_form.foretold(opened(Shown.of(kept)).config(), given, language)[1]
+    def foretell(kept: Any, seen: Seen | None, *given: Any) -> str:
+        return sweep_form.foretold(opened(look_of(kept, seen)).config(), given, language)[1]
 
-    sweep.check.click(foretell, [tab.kept, *sweep.inputs], sweep.told, **QUIET)
+    sweep.check.click(foretell, [tab.kept, tab.seen, *sweep.inputs], sweep.told, **QUIET)
 
     @failures_shown(language)
     def start_sweep(kept: Any, kind: str, seen: Seen | None, *given: Any) -> Any:
-        look = Shown.of(kept)
+        look = look_of(kept, seen)
         plan, told = sweep_form.foretold(opened(look).config(), given, language)
         if plan is None:
             return {sweep.told: told}
@@ -199,7 +201,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         """Look at the runs only while the tab is on the screen."""
         return gr.Timer(active=event.value == text("ui.tabs.runs", language))
 
-    item.select(arrive, looked[:2], tab.shown, **QUIET)
+    item.select(arrive, looked, tab.shown, **QUIET)
     tabs.select(watch, None, tab.timer, trigger_mode="multiple", **QUIET)
     clock.look_at([tab.timer.tick], clock.Watch(find_news, looked, show_news, looked, tab.shown))
 
@@ -236,24 +238,24 @@ def connect_others(
     `setup` holds the recipe, which a clone's settings open.
     """
     language = frame.language
-    asked = [tab.kept]
+    asked = [tab.kept, tab.seen]
     page = tab.page
 
     @failures_shown(language)
-    def to_train(kept: Any, *looks: Any) -> Any:
-        run = opened(Shown.of(kept))
+    def to_train(kept: Any, seen: Seen | None, *looks: Any) -> Any:
+        run = opened(look_of(kept, seen))
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     @failures_shown(language)
-    def resume(kept: Any, *looks: Any) -> Any:
+    def resume(kept: Any, seen: Seen | None, *looks: Any) -> Any:
         from studio import gpu
 
-        run = gpu.thread().resume_run(opened(Shown.of(kept)).id)
+        run = gpu.thread().resume_run(opened(look_of(kept, seen)).id)
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     @failures_shown(language)
-    def to_compare(kept: Any) -> Any:
-        run = opened(Shown.of(kept))
+    def to_compare(kept: Any, seen: Seen | None) -> Any:
+        run = opened(look_of(kept, seen))
         return {
             **compare_shown.nothing(compare_tab, language),
             **compare_shown.choose(compare_tab, None, language),
@@ -264,8 +266,8 @@ def connect_others(
         }
 
     @failures_shown(language)
-    def clone(kept: Any) -> Any:
-        look = Shown.of(kept)
+    def clone(kept: Any, seen: Seen | None) -> Any:
+        look = look_of(kept, seen)
         config = opened(look).config() if look.open else sweeps.winning_settings(look.sweep, language)
         return {
             frame.base: config,

@@ -42,6 +42,16 @@ class Seen:
     """The run that this session has deleted last, until that was undone."""
     ticked_at: float = 0.0
     """When the boxes were ticked that were taken last, by the page's clock in milliseconds."""
+    look: Shown | None = None
+    """How this session looks at the runs; None until an event has said so."""
+
+
+def look_of(kept: Any, seen: Seen | None) -> Shown:
+    """Return how a session looks at the runs; a new one as its browser has kept.
+
+    What a browser sends may be older than the answer that is on its way to it.
+    """
+    return seen.look if seen and seen.look else Shown.of(kept)
 
 
 def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | None) -> dict[Any, Any]:
@@ -65,11 +75,11 @@ def updates(tab: RunsTab, shown: Shown, kind: str, language: str, seen: Seen | N
         if before.values.get(name) != (known := _known(changed)):
             fresh[component] = gr.update(**changed)
         values[name] = known
-    if now != shown:
+    if now != before.look:
         fresh[tab.kept] = vars(now)
     remembered = {name: hash(value) if name in tab.parts else value for name, value in values.items()}
     if fresh:
-        fresh[tab.seen] = replace(before, values=before.values | remembered)
+        fresh[tab.seen] = replace(before, values=before.values | remembered, look=now)
     return fresh
 
 
@@ -92,7 +102,7 @@ def _list(
     deleted = trash.deleted_runs()
     undone = next((run for run in deleted if run.id == before.deleted), None)
     values = {
-        "table": runs_views.table(found, shown, language, time.time()),
+        "table": runs_views.table(found, shown, language, time.time(), before.ticked_at),
         "sentence": runs_views.sentence(found, kept, language),
         "trash": runs_views.trash(deleted, language),
         "undone": runs_views.undo(undone.name if undone else None, language),
