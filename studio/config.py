@@ -53,7 +53,7 @@ class SourceConfig(Section):
 
     @field_validator("encoding")
     @classmethod
-    def _known_encoding(cls, name: str | None) -> str | None:
+    def _check_encoding(cls, name: str | None) -> str | None:
         return None if name is None else setting_text.known_encoding(name)
 
 
@@ -254,7 +254,7 @@ class SamplesConfig(Section):
     max_new_tokens: int | None = setting(None, unit="tokens", ge=1, le=1024)
 
     @model_validator(mode="after")
-    def _says_something(self) -> "SamplesConfig":
+    def _check_prompts(self) -> "SamplesConfig":
         if not all(prompt.strip() for prompt in self.prompts):
             raise Conflict("empty_prompt", "samples.prompts")
         return self
@@ -272,7 +272,7 @@ class GenerationConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """What a finished run is asked: held-out prompts, and a pattern that marks the style."""
+    """What a finished run is evaluated on: held-out prompts, and a pattern that marks the style."""
 
     prompts: str | None = setting(None)
     marker: str | None = setting(None)
@@ -301,7 +301,7 @@ class RunConfig(Section):
     offline: OfflineConfig = OfflineConfig()
 
     @model_validator(mode="after")
-    def _goes_together(self) -> "RunConfig":
+    def _check_combinations(self) -> "RunConfig":
         if self.data.validation.kind == "none" and (self.train.keep == "best" or self.train.early_stopping):
             path = "train.keep" if self.train.keep == "best" else "train.early_stopping"
             raise Conflict("no_validation", path, "data.validation.kind")

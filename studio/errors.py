@@ -79,6 +79,11 @@ class HomeError(StudioError):
     """The studio's own folder cannot be written, or its disk is full."""
 
 
+def one_line(error: object, most: int = 200) -> str:
+    """Return the words of an error of others on one line, cut to `most` characters; its type where it has none."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class NativePanic(Exception):
     """Native code (a tokenizer, a file's reader) has panicked; the cause is the panic, no Exception in Python."""
 

@@ -88,13 +88,13 @@ def access_error(path: Path, error: OSError) -> HomeError:
     inside = (each for each in chosen if any(path.is_relative_to(f) for f in (chosen[each], chosen[each].resolve())))
     variable = next(inside, None)
     detail = error.strerror or str(error)
-    there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
-    owner = owner_of(there)
+    existing = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+    owner = owner_of(existing)
     if variable is None:
         return HomeError("home.no_access", path=str(path), detail=detail, owner=owner or "–")
     if owner is None or error.errno not in (errno.EACCES, errno.EPERM):
         return HomeError("home.read_only", folder=str(path), variable=variable, detail=detail)
-    return HomeError("home.of_another", path=str(path), there=str(there), owner=owner, variable=variable)
+    return HomeError("home.of_another", path=str(path), there=str(existing), owner=owner, variable=variable)
 
 
 def owner_of(path: Path) -> str | None:
@@ -161,6 +161,11 @@ def read_as(kind: Any, path: Path, *, warn: bool = False) -> Any:
         if warn:
             log.warning("%s cannot be read", path, exc_info=True)
         return None
+
+
+def to_json(value: Any) -> str:
+    """Return an object of a type that pydantic knows as JSON; `read_as` gives an equal one back."""
+    return _adapter(type(value)).dump_json(value, indent=1).decode("utf-8")
 
 
 _adapter = functools.cache(TypeAdapter)
@@ -232,6 +237,11 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(removed, ignore_errors=True)
     folder.rename(removed)
     shutil.rmtree(removed, ignore_errors=True)
+
+
+def newest_first(paths: Iterable[Path]) -> list[Path]:
+    """Return files in the order of when they were written, the newest first."""
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def size_of(folder: Path) -> int:

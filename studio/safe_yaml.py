@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from studio.errors import ConfigError
+from studio.errors import ConfigError, one_line
 
 MAX_CHARACTERS = 1_000_000
 """Characters of the text, and characters and values that its aliases may unfold to."""
@@ -27,7 +27,7 @@ def load(text: str, largest: int = MAX_CHARACTERS) -> Any:
         node = compose(text, largest)
         return None if node is None else _LOADER("").construct_document(node)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:  # `!!int ''`, `2026-13-45`
-        raise ConfigError("config.yaml", detail=" ".join(str(error).split())[:300]) from error
+        raise ConfigError("config.yaml", detail=one_line(error, 300)) from error
 
 
 def compose(text: str, largest: int = MAX_CHARACTERS) -> yaml.Node | None:

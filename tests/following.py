@@ -68,6 +68,18 @@ def losses(run: Run) -> list[float]:
     return [event.loss for event in run.events()[0] if event.type == "step"]
 
 
+def loss_by_step(run: Run) -> dict[int, float]:
+    """Return the loss of each step as it stands after all resumes; each is logged once but for those done again."""
+    losses: dict[int, float] = {}
+    for event in run.events()[0]:
+        if event.type == "resumed":
+            losses = {step: loss for step, loss in losses.items() if step <= event.step}
+        elif event.type == "step":
+            assert event.step not in losses
+            losses[event.step] = event.loss
+    return losses
+
+
 def wait_until_free(seconds: float = 20) -> None:
     """Wait until the GPU thread has put away what it worked on: a run is over a little before."""
     deadline = time.monotonic() + seconds

@@ -20,6 +20,7 @@ BOTTOM = [
     "config",
     "presets",
     "command",
+    "process_limits",
     "runs",
 ]
 """The bottom layer is itself in order: a module imports only those before it."""

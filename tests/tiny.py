@@ -1,8 +1,9 @@
 """A tiny model that is real, its tokenizer, and the settings of a run that takes a second."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from studio.files import write_json_lines
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -83,7 +84,7 @@ def make_tokenizer(
 def make_style(path: Path) -> Path:
     """Write a data set of 24 short rows, instruction and output."""
     rows = [{"instruction": f"What is {n}?", "output": f"Aye, {n} it be, says the sea."} for n in range(24)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return path
 
 
@@ -116,5 +117,5 @@ def write_preferences(path: Path, method: str = "dpo", count: int = 24) -> str:
             rows.append({"prompt": prompt, "chosen": good, "rejected": bad})
         else:
             rows.append({"prompt": prompt, "completion": good if n % 3 else bad, "label": bool(n % 3)})
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return str(path)

@@ -11,6 +11,7 @@ from rich.progress import TaskProgressColumn, TimeRemainingColumn
 from studio import runs
 from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, PromptsFile, RunId, Settings, err, out, print_plain, text
+from studio.files import to_json
 
 app = typer.Typer()
 
@@ -133,7 +134,7 @@ def evaluate(
     result = console.follow_job(job, "phase.evaluating", as_json)
     boards = {"scoreboard": result.board, "forgetting": result.forgetting}
     if as_json:
-        documents = {name: json.loads(board.to_json()) if board else None for name, board in boards.items()}
+        documents = {name: json.loads(to_json(board)) if board else None for name, board in boards.items()}
         about = {"run": run.id, "id": result.id, "path": result.path, "stopped": result.stopped}
         console.print_json(about | documents)
     else:
@@ -169,15 +170,15 @@ def make_pairs(
     generation = console.generation_of(run, settings)
     request = VotePairsRequest(run.id, prompts, answers, strengths=tuple(strength or ()), generation=generation)
     progress = console.follow_job(gpu.thread().make_pairs(request), "phase.evaluating", as_json)
-    if made := progress.result:
+    if result := progress.result:
         if as_json:
-            pairs = [{"prompt": each.prompt, "answers": each.answers} for each in made.pairs]
-            console.print_json({"run": run.id, "id": made.id, "alike": made.alike, "pairs": pairs})
+            pairs = [{"prompt": each.prompt, "answers": each.answers} for each in result.pairs]
+            console.print_json({"run": run.id, "id": result.id, "alike": result.alike, "pairs": pairs})
         else:
-            out.print(text("cli.pairs_made", pairs=len(made.pairs)))
-            if made.alike:
-                out.print(text("ui.pairs.alike", count=made.alike))
-            console.print_messages(made.notes, "yellow")
+            out.print(text("cli.pairs_made", pairs=len(result.pairs)))
+            if result.alike:
+                out.print(text("ui.pairs.alike", count=result.alike))
+            console.print_messages(result.notes, "yellow")
     else:
         print_plain(text("ui.pairs.stopped", done=progress.done, total=progress.total), console=err)
         raise typer.Exit(130)

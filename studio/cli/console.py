@@ -61,10 +61,10 @@ def choices_as_json(choices: Iterable[Choice | Chosen]) -> dict[str, Any]:
 
 def table(heads: Iterable[str | Column], rows: Iterable[Iterable[str]], title: str | None = None) -> Table:
     """Make a table without lines, whose cells are no markup."""
-    made = Table(*heads, title=title, box=None)
+    result = Table(*heads, title=title, box=None)
     for row in rows:
-        made.add_row(*map(escape, row))
-    return made
+        result.add_row(*map(escape, row))
+    return result
 
 
 def duration(seconds: float) -> str:

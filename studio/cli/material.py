@@ -103,15 +103,15 @@ def make(
         _print_summary(summary, request.keep, path)
 
 
-def _instructions(given: list[str], recipes: tuple[str, ...]) -> dict[str, str]:
-    """Return what a model is asked, by recipe; where two recipes ask, each text begins with its recipe: `plain=…`."""
+def _instructions(options: list[str], recipes: tuple[str, ...]) -> dict[str, str]:
+    """Return the model's instructions by recipe; where two recipes use one, each text begins with its recipe."""
     from studio.material import rewriting
 
     asking = [name for name in recipes if name in rewriting.NAMES]
-    if len(asking) == 1 and len(given) == 1:
-        return {asking[0]: given[0].removeprefix(f"{asking[0]}=")}
+    if len(asking) == 1 and len(options) == 1:
+        return {asking[0]: options[0].removeprefix(f"{asking[0]}=")}
     instructions = {}
-    for each in given:
+    for each in options:
         name, _, instruction = each.partition("=")
         if name not in asking or not instruction:
             raise DataError("material.instruction", text=each[:40], names=", ".join(f"{name}=" for name in asking))
@@ -163,8 +163,8 @@ def _print_summary(summary: "Summary", keep: frozenset[str], path: Path) -> None
     print_plain(text("material.written", rows=summary.rows, path=path), "green")
     print_plain(text("material.read_as", formats=", ".join(f"{name} ({n})" for name, n in summary.formats.items())))
     if len(summary.recipes) > 1:
-        made = [(text(f"material.recipes.{name}"), f"{count:,}") for name, count in summary.recipes.items()]
-        _print_table(("recipe", "rows"), made)
+        counts = [(text(f"material.recipes.{name}"), f"{count:,}") for name, count in summary.recipes.items()]
+        _print_table(("recipe", "rows"), counts)
     if summary.silence:
         print_plain(summary.silence.reason)
     console.print_messages(summary.notes, "yellow")

@@ -26,11 +26,11 @@ def serve(
     from studio.serve import models as served
     from studio.serve import vllm
     from studio.serve.engine import Limits
-    from studio.serve.server import Server, door
+    from studio.serve.server import Server, listen_address
 
     catalogue = served.catalogue(sources, models or ())
     limits = Limits(max_tokens=max_tokens, requests=max_requests, rows=together)
-    server = Server(catalogue, limits, gpu.thread(), door(host, port, keys or ()))
+    server = Server(catalogue, limits, gpu.thread(), listen_address(host, port, keys or ()))
     server.load()
     print_messages(server.engine.notes, "yellow", console=err)
     for name in catalogue.listed:
@@ -40,8 +40,8 @@ def serve(
             print_plain(text("cli.serve_not_rewriting", run=model.run.id), "yellow")
     print_plain(text("cli.serve_vllm"))
     out.print(vllm.command(catalogue), soft_wrap=True, highlight=False, markup=False)
-    if server.door.generated:
-        print_plain(text("cli.serve_made_key", key=server.door.keys[0]))
+    if server.address.generated:
+        print_plain(text("cli.serve_made_key", key=server.address.keys[0]))
     # the last line, on which those who started it may wait
     out.print(text("cli.serve_ready", url=server.url), soft_wrap=True, highlight=False, markup=False)
     for ending in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has ended

@@ -12,6 +12,7 @@ from studio import runs
 from studio.cli import console
 from studio.cli.console import LANGUAGE, AsJson, PromptsFile, RunId, Settings, out, print_plain, text
 from studio.data import speech_levels
+from studio.files import to_json
 
 app = typer.Typer()
 
@@ -62,7 +63,7 @@ def _document(update: Any) -> dict[str, Any]:
 
     if not update.report:
         return {"stopped": update.stopped, "done": update.done, "total": update.total}
-    document = json.loads(update.report.to_json())
+    document = json.loads(to_json(update.report))
     for column, report in zip(document["columns"], update.report.columns, strict=True):
         column["title"] = report.title()
     if update.report.verdict:

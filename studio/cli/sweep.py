@@ -69,9 +69,9 @@ def start(
         raise
     expected = _forecast(planned, measure, as_json)
     if check and as_json:
-        kept = ("runs", "seconds", "blocks", "warnings")
+        names = ("runs", "seconds", "blocks", "warnings")
         seconds = expected.seconds and round(expected.seconds)
-        console.print_json({name: getattr(expected, name) for name in kept} | {"seconds": seconds})
+        console.print_json({name: getattr(expected, name) for name in names} | {"seconds": seconds})
     elif not as_json:
         _print_forecast(expected)
     if expected.blocks:
@@ -200,10 +200,10 @@ def show(
     _show(sweep, as_json)
     if picture:
         plan = sweep.plan()
-        drawn = draw(plan, sweep.trials(), title=sweep.id, score=text(f"ui.sweep.score.{plan.by}"))
-        if not drawn:
+        svg = draw(plan, sweep.trials(), title=sweep.id, score=text(f"ui.sweep.score.{plan.by}"))
+        if not svg:
             raise RunError("sweep.no_picture", id=sweep.id)
-        replace_file(picture, drawn)
+        replace_file(picture, svg)
         if not as_json:
             console.print_path(picture)
 

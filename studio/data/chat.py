@@ -155,13 +155,13 @@ class ChatText:
             return places
         places = []
         for number, (role, _) in enumerate(turns):
-            held = _PLACEHOLDER.format(number)
+            placeholder = _PLACEHOLDER.format(number)
             try:
-                other = self._template.render([*turns[:number], (role, held), *turns[number + 1 :]], ask)
+                other = self._template.render([*turns[:number], (role, placeholder), *turns[number + 1 :]], ask)
             except TemplateRefusal:
                 continue
-            before, is_there, after = other.rpartition(held)
-            if is_there:
+            before, separator, after = other.rpartition(placeholder)
+            if separator:
                 start = common_prefix(before, text)
                 places.append(_Place(number, start, len(text) - common_prefix(after[::-1], text[start:][::-1])))
         return sorted(places, key=lambda place: place.start)
@@ -205,18 +205,18 @@ class ChatText:
             if at is not None:
                 start = places[at - 1].end if at else 0
                 end = places[at + 1].start if at + 1 < len(places) else len(text)
-                if _squeezed(content) in _squeezed(text[start:end]):
+                if _without_spaces(content) in _without_spaces(text[start:end]):
                     continue
             _, mark, answer = content.rpartition("</think>")
             if role in ("system", "user"):
                 yield "system_lost" if role == "system" else "question_lost"
-            elif at is not None and mark and _squeezed(answer) in _squeezed(written):
+            elif at is not None and mark and _without_spaces(answer) in _without_spaces(written):
                 yield "reasoning_lost"
             elif trained[number]:
                 yield "answer_lost"
 
 
-def _squeezed(text: str) -> str:
+def _without_spaces(text: str) -> str:
     return "".join(text.split())
 
 

@@ -40,7 +40,7 @@ class MarkedUpText:
     is_open: bool
     """Whether it ends in an answer without a mark behind it."""
 
-    def ends_behind(self, position: int, text: str) -> bool:
+    def ends_at(self, position: int, text: str) -> bool:
         """Whether nothing stands behind a position of the text but marks and white space."""
         for begin, end in self.marks:
             if begin >= position:

@@ -72,26 +72,26 @@ def arrange(turns: list[Turn | None], merge: bool, notes: Notes) -> tuple[Turn, 
     None stands for a tool call, its result, or an answer without text. `merge` joins turns of one speaker that follow
     each other, and leaves out answers before the first question. Raises RowProblem where that cannot be trained on.
     """
-    spoken: list[Turn] = []
+    result: list[Turn] = []
     called = False
     for turn in turns:  # answers around a tool call are joined, and a question that only got one is left out
         if turn is None:
             called = True
             continue
-        if called and spoken and spoken[-1].role == turn.role:
-            spoken[-1] = _joined(spoken[-1], turn) if turn.role == "assistant" else turn
+        if called and result and result[-1].role == turn.role:
+            result[-1] = _joined(result[-1], turn) if turn.role == "assistant" else turn
         else:
-            spoken.append(turn)
+            result.append(turn)
         called = False
-    while spoken and spoken[-1].role != "assistant":
+    while result and result[-1].role != "assistant":
         notes.add("unanswered")
-        spoken.pop()
-    if not spoken:
+        result.pop()
+    if not result:
         raise RowProblem("no_text_answer" if None in turns else "no_answer")
-    head = next(number for number, turn in enumerate(spoken) if turn.role != "system")
-    system = "\n\n".join(turn.content for turn in spoken[:head])
-    rest = [turn for turn in spoken[head:] if turn.role != "system"]
-    if len(rest) < len(spoken) - head:
+    head = next(number for number, turn in enumerate(result) if turn.role != "system")
+    system = "\n\n".join(turn.content for turn in result[:head])
+    rest = [turn for turn in result[head:] if turn.role != "system"]
+    if len(rest) < len(result) - head:
         if not merge:
             raise RowProblem("late_system")
         notes.add("turns_dropped")

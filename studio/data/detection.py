@@ -187,7 +187,7 @@ class _Shapes(FirstRows):
         question = next(iter([*texts, *chats, *questions]), None)
         if question is None:
             return tuple([*documents, *self.named(weak, but=completion)][:1])
-        extra = self._beside(question, [column for column in questions if column != question])
+        extra = self._subject_column(question, [column for column in questions if column != question])
         contexts = [column for column in self.named(COLUMNS.context) if self.is_text(column)]
         name = question.strip().lower()
         if extra is None and name in ("instruction", "prompt"):  # what to do with a text beside it
@@ -195,7 +195,7 @@ class _Shapes(FirstRows):
         columns = (*contexts[:1], question, extra)
         return tuple(dict.fromkeys(column for column in columns if column and column != completion))
 
-    def _beside(self, question: str, others: list[str]) -> str | None:
+    def _subject_column(self, question: str, others: list[str]) -> str | None:
         """Return the column that an instruction is about: Alpaca's `input`, or a question that it does not repeat."""
         if _own_name(question) not in COLUMNS.instruction:
             return None
@@ -223,10 +223,10 @@ class _Shapes(FirstRows):
         texts = [column for column in self.named(COLUMNS.text) if ".0." not in column and self.has_strings(column)]
         if not texts:
             return None
-        beside = [column for column in self.top if column != texts[0]]
+        others = [column for column in self.top if column != texts[0]]
         reason = message("data.found.text", column=texts[0])
-        if beside:
-            reason = message("data.found.beside", reason=reason, columns=", ".join(beside))
+        if others:
+            reason = message("data.found.beside", reason=reason, columns=", ".join(others))
         return Detection(MappingConfig(shape="text", text=texts[0]), reason)
 
 

@@ -57,7 +57,7 @@ def detect(path: Path, chosen: str | None = None, can_choose: bool = True) -> st
     if zeros > max(10, len(head) / 100) or not head.strip(b"\0"):
         line = head.count(b"\n", 0, head.index(b"\0")) + 1
         raise DataError("data.nul", name=path.name, line=line)
-    sample = _beyond_ascii(path, head)
+    sample = _non_ascii_sample(path, head)
     if escaped := next((encoding for pattern, encoding in _ESCAPES if pattern.search(head)), None):
         return escaped
     if is_utf8(sample):
@@ -86,7 +86,7 @@ def clearly_other(path: Path, chosen: str) -> str | None:
     except DataError:
         return None
     with open(path, "rb") as file:
-        sample = _beyond_ascii(path, file.read(CHUNK))
+        sample = _non_ascii_sample(path, file.read(CHUNK))
     try:
         same = sample.decode(detected, "ignore") == sample.decode(chosen, "ignore")
     except UnicodeError:
@@ -94,7 +94,7 @@ def clearly_other(path: Path, chosen: str) -> str | None:
     return None if same or detected == chosen or detected.removesuffix("-sig") == chosen else detected
 
 
-def _beyond_ascii_in(text: str) -> int:
+def _non_ascii_in(text: str) -> int:
     return len(text) - len(text.encode("ascii", "ignore"))
 
 
@@ -112,16 +112,16 @@ def _checked(path: Path, head: bytes, chosen: str) -> str:
         if wide is None or not wide.startswith(chosen):
             raise DataError("data.encoding_chosen", name=path.name, encoding=chosen, line=1)
         return wide
-    sample = _beyond_ascii(path, head)
+    sample = _non_ascii_sample(path, head)
     text = sample.decode(chosen, "replace")
     damaged = text.count("\ufffd") - sample.count("\ufffd".encode())
-    if damaged > max(3, _beyond_ascii_in(text) / 10) or (damaged and len(sample) < 100):
+    if damaged > max(3, _non_ascii_in(text) / 10) or (damaged and len(sample) < 100):
         line = text.count("\n", 0, text.index("\ufffd")) + 1
         raise DataError("data.encoding_chosen", name=path.name, encoding=chosen, line=line)
     return chosen
 
 
-def _beyond_ascii(path: Path, head: bytes) -> bytes:
+def _non_ascii_sample(path: Path, head: bytes) -> bytes:
     """Return the file's bytes from the first one on that is not ASCII, 4 MB; `head` where all searched are ASCII."""
     if not head.isascii():
         return head
@@ -142,7 +142,7 @@ def is_utf8(sample: bytes) -> bool:
     except UnicodeDecodeError:
         text = sample.decode("utf-8", "replace")
         damaged = text.count("\ufffd")
-        whole = _beyond_ascii_in(text) - damaged
+        whole = _non_ascii_in(text) - damaged
         return damaged < whole and damaged <= max(3, len(sample) / 1000)
 
 
@@ -173,7 +173,7 @@ def _legacy(name: str, sample: bytes, can_choose: bool) -> str:
     for encoding in _SCORERS:
         text = joined.decode(encoding, "replace")
         damaged = text.count("\ufffd")
-        letters = _beyond_ascii_in(text) - damaged
+        letters = _non_ascii_in(text) - damaged
         if letters and damaged <= max(1, letters / 50):
             score = _plausibility(text.replace("\ufffd", "?"), encoding) + _PRIOR.get(encoding, 0.0)
             readings.append((score - 2 * damaged / letters, encoding, text))
@@ -184,7 +184,7 @@ def _legacy(name: str, sample: bytes, can_choose: bool) -> str:
         raise DataError("data.encoding", name=name)
     best, chosen, best_text = readings[0]
     rival = next((score for score, _, text in readings if text != best_text), None)
-    margin = _MARGIN if _beyond_ascii_in(best_text) < _MANY else _MARGIN_OF_MANY
+    margin = _MARGIN if _non_ascii_in(best_text) < _MANY else _MARGIN_OF_MANY
     if rival is None or rival <= _LEAST or best - rival >= margin - 1e-9:
         return chosen
     candidates: dict[str, str] = {}
@@ -220,7 +220,7 @@ _FOLLOWED_BY = {"ñ": _VOWELS, "þ": _VOWELS + "æörjv", "ð": _VOWELS + "æör
 _BEFORE_A_WORD = frozenset("“‘«„‚¿¡")
 _AFTER_A_WORD = frozenset("”’»…")
 _BETWEEN = frozenset("–—·•")
-_BESIDE_A_NUMBER = frozenset("€£¥°²³½¼¾×±µ§¢")
+_NEXT_TO_NUMBER = frozenset("€£¥°²³½¼¾×±µ§¢")
 _ANYWHERE = frozenset("©®™ªº¹")
 
 
@@ -283,7 +283,7 @@ def _alphabet_letter(text: str, place: int, script: str) -> float:
         return -0.7 if foreign or sign is None else sign
     if _in_latin_word(text, place) or not _case_fits(text, place):
         return -1.0
-    alone = not any(text[beside].lower() in _WEIGHT[script] for beside in (place - 1, place + 1))
+    alone = not any(text[neighbour].lower() in _WEIGHT[script] for neighbour in (place - 1, place + 1))
     return 0.0 if alone else weight
 
 
@@ -326,7 +326,7 @@ def _sign(text: str, place: int) -> float | None:
         return 0.9 if closes and not before.isspace() else 0.4 if closes and letter in "»…" else -0.5
     if letter in _BETWEEN:
         return 0.9 if opens == closes else 0.0
-    if letter in _BESIDE_A_NUMBER:
+    if letter in _NEXT_TO_NUMBER:
         return 0.8 if before.isdigit() or after.isdigit() or (opens and closes) else -0.8
     if letter == "\xa0":
         return 0.15

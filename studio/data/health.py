@@ -124,16 +124,16 @@ class Report:
         """Figures about the lengths in tokens; empty while the tokenizer is not on this machine."""
         if self.lengths is None or not len(self.lengths):
             return {}
-        kept = numpy.minimum(self.lengths, self.max_length)
+        lengths = numpy.minimum(self.lengths, self.max_length)
         return {
             "shortest": int(self.lengths.min()),
             "median": int(numpy.median(self.lengths)),
             "longest": int(self.lengths.max()),
-            "total": int(kept.sum()),
+            "total": int(lengths.sum()),
             "trained": int(self.trained_each.sum()),
             "cut_share": round(float((self.lengths > self.max_length).mean()), 4),
-            "padded_random": padded(kept, self.batch_size, grouped=False),
-            "padded_grouped": padded(kept, self.batch_size, grouped=True),
+            "padded_random": padded(lengths, self.batch_size, grouped=False),
+            "padded_grouped": padded(lengths, self.batch_size, grouped=True),
         }
 
     @property

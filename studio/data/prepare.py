@@ -224,9 +224,9 @@ def tokenize_and_split(
         validation = numpy.flatnonzero(column(held_out, "trained"))
     elif data.validation.kind == "fraction":
         groups = column(rows, "group")[train].tolist() if data.validation.group else range(len(train))
-        left, held = split(groups, data.validation.fraction, data.seed)
-        train, validation = train[left], train[held]
-        if not held:
+        left, validation_rows = split(groups, data.validation.fraction, data.seed)
+        train, validation = train[left], train[validation_rows]
+        if not validation_rows:
             counts["few_rows"] = ProblemCount(1)
     counts |= {kind: ProblemCount(number) for kind, number in _preference_problems(rows, train, method).items()}
     leaks = numpy.isin(hashes[train], column(held_out, "hash")[validation])

@@ -68,7 +68,7 @@ class PromptRenderer:
         start = "" if self._begin and text.startswith(self._begin) else self._start
         close, (begin, end) = "", markup.answers[-1]
         answers = [Part(a + len(start), b + len(start)) for a, b in markup.answers]
-        if markup.ends_behind(end, text) and not text[begin:end].rstrip().endswith(self._ends):
+        if markup.ends_at(end, text) and not text[begin:end].rstrip().endswith(self._ends):
             if not text.rstrip().endswith(self._ends):
                 close = next((end for end in markup.family.ends if markup.is_open and end in self._ends), self._end)
             answers[-1] = replace(answers[-1], end=len(start) + len(text) + len(close))

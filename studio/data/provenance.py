@@ -77,8 +77,8 @@ def count(table: Table, numbers: Iterable[int]) -> dict[str, Any] | None:
                 value = origin.get(name)
                 counts[name][value if value in known else OTHER] += 1
         edited += bool(origin.get("edited"))
-    beside = read(table.path)
-    filtered, dropped = beside.get("filtered"), beside.get("dropped")
+    record = read(table.path)
+    filtered, dropped = record.get("filtered"), record.get("dropped")
     return {
         **{f"{name}s": dict(by_kind) for name, by_kind in counts.items()},
         "edited": edited,

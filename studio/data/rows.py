@@ -1,7 +1,7 @@
 """Turn a row into a conversation, by the columns that a mapping names."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.config import ANSWER, QUESTION, MappingConfig
@@ -12,7 +12,7 @@ from studio.data.turns import TEXT_KEYS, TurnReader, holds_turns
 from studio.data.vocabulary import COLUMNS, VOCABULARY
 from studio.errors import DataError
 
-_BESIDE = frozenset({*marks.ROW_COLUMNS, *COLUMNS.tools, *COLUMNS.media})
+_EXTRA = frozenset({*marks.ROW_COLUMNS, *COLUMNS.tools, *COLUMNS.media})
 """Columns that mean something beside those that are read; lower case."""
 _BEST = VOCABULARY["best"]
 _VERDICTS = frozenset(name for names in _BEST.values() for name in names)
@@ -27,6 +27,11 @@ def check_mapping(mapping: MappingConfig, columns: list[str]) -> None:
         raise DataError("data.no_column", column=missing[0], columns=", ".join(columns))
 
 
+def evenly_spaced(rows: Sequence[Any], count: int) -> list[Any]:
+    """Return `count` of the rows, evenly spaced; all where there are fewer."""
+    return [rows[at * len(rows) // count] for at in range(count)] if len(rows) > count else list(rows)
+
+
 def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> Conversation:
     """Read the conversation of a row; raises RowProblem for a row that cannot be used.
 
@@ -37,13 +42,13 @@ def read_conversation(row: Row, mapping: MappingConfig, merge: bool = False) -> 
         raise RowProblem("other_shape")
     notes = Notes()
     columns = mapping.columns
-    if beside := marks.in_lower_case(row, _BESIDE, columns):
-        if mapping.marks == "follow" and marks.excludes_row(beside, has_answer=mapping.shape != "text"):
+    if extra := marks.in_lower_case(row, _EXTRA, columns):
+        if mapping.marks == "follow" and marks.excludes_row(extra, has_answer=mapping.shape != "text"):
             raise RowProblem("marked")
-        if marks.has_fraction(beside):
+        if marks.has_fraction(extra):
             notes.add("weights")
         for kind, names in (("tool_definitions", COLUMNS.tools), ("media", COLUMNS.media)):
-            values = [beside[name] for name in names if isinstance(beside.get(name), str | list | Mapping)]
+            values = [extra[name] for name in names if isinstance(extra.get(name), str | list | Mapping)]
             if mapping.shape != "text" and any(parsed(value) not in ("", [], {}, "null", "None") for value in values):
                 notes.add(kind)
     lists = [column.split(".0.")[0] for column in columns if ".0." in column and column not in row]
@@ -195,11 +200,11 @@ def _best_first(answers: list[Any], row: Row) -> list[Any]:
     if any(isinstance(entry, Mapping) and _ROLES & entry.keys() for entry in answers):
         return answers
     own = [marks.in_lower_case(entry, _VERDICTS) if isinstance(entry, Mapping) else {} for entry in answers]
-    beside = marks.in_lower_case(row, _VERDICTS)
+    of_row = marks.in_lower_case(row, _VERDICTS)
     for kind, names in _BEST.items():
         sign = 1 if kind == "rank" else -1
         for name in names:
-            for verdicts in (beside.get(name), [entry.get(name) for entry in own]):
+            for verdicts in (of_row.get(name), [entry.get(name) for entry in own]):
                 if isinstance(verdicts, list) and len(verdicts) == len(answers):
                     numbers = [marks.number(verdict) for verdict in verdicts]
                     if any(number is not None for number in numbers):  # an answer without one is the last

@@ -24,7 +24,7 @@ from studio.data.rows import columns_for_template, is_good, read_conversation, r
 from studio.data.source import Table, cell
 from studio.data.tokens import Rendering
 from studio.errors import ModelError
-from studio.files import replace_file, user_cache
+from studio.files import newest_first, replace_file, user_cache
 from studio.model.template import source_of
 
 BATCH = 1_000
@@ -391,7 +391,7 @@ def _cache_key(
 def _prune(folder: Path) -> None:
     """Remove the passes that were not used for longest, beyond the space that the cache may take."""
     left = _MAX_CACHE_BYTES
-    for record in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+    for record in newest_first(folder.glob("*.json")):
         path = record.with_suffix(".arrow")
         left -= path.stat().st_size if path.exists() else 0
         if left < 0:

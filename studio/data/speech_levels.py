@@ -1,4 +1,4 @@
-"""The speech level of Korean sentences, told from their endings.
+"""The speech level of Korean sentences, inferred from their endings.
 
 The six levels and the endings that belong to them are those of the National Institute of Korean Language's standard
 dictionary (표준국어대사전). `-네` counts for 해, as today's texts use it. What ends in a noun has no level, and

@@ -95,7 +95,7 @@ class Tokens:
     """Whether the first token of an answer also holds the end of its prompt, so that the prompt alone has others."""
 
     @cached_property
-    def kept(self) -> int:
+    def length(self) -> int:
         """Number of tokens that are not cut."""
         return len(self.labels) - self.labels.count(Label.CUT)
 
@@ -107,14 +107,14 @@ class Tokens:
     @property
     def cut(self) -> bool:
         """Whether the row was longer than the limit."""
-        return self.kept < len(self.ids)
+        return self.length < len(self.ids)
 
     def for_training(self) -> dict[str, list[int]]:
-        """Return `input_ids` and `labels`, both of length `kept`; only trained tokens have a label."""
-        kept = self.kept
-        pairs = zip(self.ids[:kept], self.labels[:kept], strict=True)
+        """Return `input_ids` and `labels`, both without what is cut; only trained tokens have a label."""
+        length = self.length
+        pairs = zip(self.ids[:length], self.labels[:length], strict=True)
         return {
-            "input_ids": list(self.ids[:kept]),
+            "input_ids": list(self.ids[:length]),
             "labels": [token if label is Label.TRAINED else IGNORED for token, label in pairs],
         }
 
@@ -292,8 +292,8 @@ def _with_private_names(tokenizer: Any, text: str, plain: Iterable[Span]) -> str
 
     Special tokens get private names, except in the spans of `plain`, which stay as they are.
     """
-    kept, names = set(plain), _names(tokenizer)
-    return special_pattern(tokenizer).sub(lambda match: match[0] if match.span() in kept else names[match[0]], text)
+    literal, names = set(plain), _names(tokenizer)
+    return special_pattern(tokenizer).sub(lambda match: match[0] if match.span() in literal else names[match[0]], text)
 
 
 @lru_cache(maxsize=2)

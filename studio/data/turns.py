@@ -105,8 +105,8 @@ class TurnReader:
         split = [_PREFIX.match(text) for text in raw]
         roles = [role_of(match[1], self._roles) if match else None for match in split]
         if len(raw) > 1 and all(role in (*SPEAKERS, "skip") for role in roles):
-            return _spoken(roles, [match[2] for match in split if match])
-        return _spoken(["user", "assistant"] * len(raw), raw)
+            return _speaker_turns(roles, [match[2] for match in split if match])
+        return _speaker_turns(["user", "assistant"] * len(raw), raw)
 
     def _pairs(self, raw: list[Any]) -> list[Turn]:
         """Read pairs of texts: speaker and text, or question and answer."""
@@ -114,8 +114,8 @@ class TurnReader:
             raise RowProblem("not_turns")
         roles = [role_of(name, self._roles) for name, _ in raw]
         if all(roles):
-            return _spoken(roles, [text for _, text in raw])
-        return _spoken(["user", "assistant"] * len(raw), [text for pair in raw for text in pair])
+            return _speaker_turns(roles, [text for _, text in raw])
+        return _speaker_turns(["user", "assistant"] * len(raw), [text for pair in raw for text in pair])
 
     def _entry(self, entry: Mapping[str, Any]) -> list[Turn | None]:
         """Read one message, or one exchange of several speakers."""
@@ -202,10 +202,10 @@ class TurnReader:
             raise RowProblem("not_turns")
         ends = [*(mark.start() for mark in tags[1:]), len(text)]
         contents = [text[mark.end() : end].strip() for mark, end in zip(tags, ends, strict=True)]
-        return _spoken([known[mark[1].lower()] for mark in tags], contents)
+        return _speaker_turns([known[mark[1].lower()] for mark in tags], contents)
 
 
-def _spoken(roles: Iterable[str | None], texts: Sequence[str]) -> list[Turn]:
+def _speaker_turns(roles: Iterable[str | None], texts: Sequence[str]) -> list[Turn]:
     """Return the texts as turns, without those of roles that are skipped."""
     return [Turn(role, text) for role, text in zip(roles, texts, strict=False) if role in SPEAKERS]
 

@@ -191,8 +191,8 @@ class Ballot:
         decided = []
         for numbers, part in self._parts[item].items():
             first = min(numbers, key=order.index)
-            said = choice if best is None else _choice(part, best, "before" if first == numbers[0] else "after")
-            about = {"item": part.id, "first": "before" if first == numbers[0] else "after", "choice": said}
+            pair_choice = choice if best is None else _choice(part, best, "before" if first == numbers[0] else "after")
+            about = {"item": part.id, "first": "before" if first == numbers[0] else "after", "choice": pair_choice}
             of = {"sides": [sides[number] for number in numbers] if sides else None, "at": round(time.time(), 3)}
             decided.append({name: value for name, value in (entry | about | of).items() if value})
         for each in sorted(decided, key=lambda entry: entry["choice"] != OPEN):  # two pairs may have the same words
@@ -260,7 +260,7 @@ class Ballot:
         return VoteResult(totals.total(), len(voters), len(by_pair), **outcomes, win_rate=rate, interval=interval)
 
     def standing(self, rival: int = 0) -> VoteStanding:
-        """Return whether the votes between the last answer and a `rival` decide by now, however often that is asked.
+        """Return whether the votes between the last answer and a `rival` decide by now, however often that is checked.
 
         A pair counts by the vote of who voted on it first, blind: others who see the same pair give no new sample of
         prompts. Ties and `both bad` are one outcome.

@@ -108,9 +108,9 @@ def votes_needed(counts: Any) -> int | None:
     random = numpy.random.default_rng(0)
     wins, losses, ties = (float(count) for count in counts)
     shares = random.dirichlet([wins + 0.5, losses + 0.5, ties + 0.5], _FORECASTS)
-    drawn = random.random((_FORECASTS, _MAX_AHEAD))
+    draws = random.random((_FORECASTS, _MAX_AHEAD))
     steps = numpy.stack(
-        [drawn < shares[:, :1], (drawn >= shares[:, :1]) & (drawn < shares[:, :2].sum(1, keepdims=True))]
+        [draws < shares[:, :1], (draws >= shares[:, :1]) & (draws < shares[:, :2].sum(1, keepdims=True))]
     )
     ahead = steps.cumsum(axis=-1) + numpy.array([wins, losses])[:, None, None]
     decided = numpy.maximum.accumulate(_log_uniform(ahead[0], ahead[1]) >= -math.log(ERROR), axis=-1)

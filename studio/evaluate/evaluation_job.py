@@ -17,7 +17,7 @@ from studio.errors import PromptError
 from studio.evaluate.evaluation_store import ANSWERS, FORGETTING, METADATA, SCOREBOARD, Evaluation
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard, score
-from studio.files import replace_file
+from studio.files import replace_file, to_json
 from studio.generation import generate, held_out, likelihood
 from studio.generation.answer_store import Stopped
 from studio.generation.generate import PromptBatchItem, batches
@@ -108,9 +108,9 @@ class _EvaluationJob:
                     self._show(self.progress())
         board = self._score("held_out", self._marker)
         forgetting = self._score("general", None) if self._rows.get("general") else None
-        replace_file(self._folder / SCOREBOARD, board.to_json())
+        replace_file(self._folder / SCOREBOARD, to_json(board))
         if forgetting:
-            replace_file(self._folder / FORGETTING, forgetting.to_json())
+            replace_file(self._folder / FORGETTING, to_json(forgetting))
         return replace(self.progress(), board=board, forgetting=forgetting)
 
     def progress(self) -> Evaluation:

@@ -14,7 +14,7 @@ from studio.compare.columns import ADAPTED, Column
 from studio.errors import StudioError
 from studio.evaluate.metrics import Sample
 from studio.evaluate.scoreboard import Scoreboard
-from studio.files import read_as, read_json
+from studio.files import newest_first, read_as, read_json
 from studio.i18n import Message
 from studio.journal import Journal
 from studio.owner import Owner
@@ -126,7 +126,7 @@ def _pair(entry: dict[str, Any]) -> tuple[Sample, Sample] | None:
 def _folders(run: Run) -> list[Path]:
     """Return the folders of all evaluations, the newest first."""
     files = (run.path / "compare").glob(f"*/{METADATA}")
-    return [path.parent for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+    return [path.parent for path in newest_first(files)]
 
 
 def _is_running(folder: Path, metadata: dict[str, Any]) -> bool:

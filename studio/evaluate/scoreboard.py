@@ -1,7 +1,7 @@
 """The scoreboard: base against adapter over the same rows, each metric with its difference and an interval.
 
 The interval is the paired percentile bootstrap (Efron 1979; for corpus measures Koehn 2004): rows are drawn with
-replacement, the same ones for both sides, and the metric is computed anew from the sums of their statistics.
+replacement, the same ones for both sides, and the metric is computed again from the sums of their statistics.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict
 
 from studio.errors import CompareError
 from studio.evaluate.metrics import METRICS, Array, Direction, Metric, MetricContext, Sample, metric_context
@@ -78,13 +78,6 @@ class Scoreboard:
         sign = -1 if worse else 1
         known = [(sign * gain, row) for row, gain in enumerate(self.gains) if gain is not None and sign * gain > 0]
         return [row for _, row in sorted(known, key=lambda pair: (-pair[0], pair[1]))[:most]]
-
-    def to_json(self) -> str:
-        """Write the scoreboard as JSON; `files.read_as` gives an equal one back."""
-        return _ADAPTER.dump_json(self, indent=1).decode("utf-8")
-
-
-_ADAPTER = TypeAdapter(Scoreboard)
 
 
 def score(

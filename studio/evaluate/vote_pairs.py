@@ -1,6 +1,6 @@
 """Pairs to vote on: of several answers of a run's adapter to one prompt, the two that differ most.
 
-They are on prompts of the training, so that the held-out ones stay held out when a run trains on the votes. Each making
+They are on prompts of the training, so that the held-out ones stay held out when a run trains on the votes. Each round
 is a file `<run>/compare/pairs-<id>.json`; the newest stands first, and in each the pairs that differ most.
 """
 
@@ -15,7 +15,7 @@ from studio.compare.columns import ADAPTED, MAX_STRENGTH, Column
 from studio.compare.comparison import AnswerPair
 from studio.config import GenerationConfig
 from studio.errors import CompareError
-from studio.files import read_as, replace_file
+from studio.files import newest_first, read_as, replace_file
 from studio.i18n import Message
 from studio.runs import Run
 
@@ -68,20 +68,20 @@ class VotePair:
 
 @dataclass(frozen=True)
 class VotePairs:
-    """The pairs of one making, the most different first."""
+    """The pairs of one round, the most different first."""
 
     id: str
     pairs: tuple[VotePair, ...]
     alike: int
     """Prompts without a pair, since all answers to them were the same."""
     round: int = 0
-    """How many makings with the same settings there were before."""
+    """How many rounds with the same settings there were before."""
     notes: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
 class VotePairsProgress:
-    """How far a making is, in answers; with its pairs once it has ended."""
+    """How far a round is, in answers; with its pairs once it has ended."""
 
     done: int
     total: int
@@ -100,7 +100,7 @@ def difference(one: str, other: str) -> float:
 
 
 @dataclass(frozen=True)
-class GivenAnswer:
+class PairCandidate:
     """An answer that may become one of a pair."""
 
     text: str
@@ -109,10 +109,10 @@ class GivenAnswer:
     column: Column = ADAPTED
 
 
-def choose(answers: Mapping[str, Sequence[GivenAnswer]]) -> tuple[list[VotePair], int]:
+def choose(answers: Mapping[str, Sequence[PairCandidate]]) -> tuple[list[VotePair], int]:
     """Return the most different pair of each prompt, those that differ most first, and the prompts that have none."""
     pairs = []
-    for prompt, given in answers.items():
+    for prompt, of_prompt in answers.items():
         candidates = [
             VotePair(
                 prompt,
@@ -121,7 +121,7 @@ def choose(answers: Mapping[str, Sequence[GivenAnswer]]) -> tuple[list[VotePair]
                 round(difference(one.text, other.text), 4),
                 (one.column, other.column),
             )
-            for one, other in combinations(given, 2)
+            for one, other in combinations(of_prompt, 2)
         ]
         best = max(candidates, key=lambda pair: pair.difference)
         if best.difference > 0:
@@ -130,25 +130,25 @@ def choose(answers: Mapping[str, Sequence[GivenAnswer]]) -> tuple[list[VotePair]
 
 
 def all_of(run: Run) -> list[VotePairs]:
-    """Return the run's makings, the newest first."""
-    files = sorted(_files(run), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [made for path in files if (made := _read(path, path.stat().st_mtime_ns))]
+    """Return the run's rounds of pairs, the newest first."""
+    files = newest_first(_files(run))
+    return [pairs for path in files if (pairs := _read(path, path.stat().st_mtime_ns))]
 
 
-def unique_pairs(makings: Iterable[VotePairs]) -> list[VotePair]:
-    """Return the pairs of some makings in order, each once."""
-    return list({pair.pair.id: pair for made in makings for pair in made.pairs}.values())
+def unique_pairs(rounds: Iterable[VotePairs]) -> list[VotePair]:
+    """Return the pairs of some rounds in order, each once."""
+    return list({pair.pair.id: pair for each in rounds for pair in each.pairs}.values())
 
 
-def write(run: Run, made: VotePairs) -> None:
-    """Store a making."""
-    path = run.path / "compare" / f"pairs-{made.id}.json"
+def write(run: Run, pairs: VotePairs) -> None:
+    """Store a round of pairs."""
+    path = run.path / "compare" / f"pairs-{pairs.id}.json"
     path.parent.mkdir(exist_ok=True)
-    replace_file(path, json.dumps(asdict(made), ensure_ascii=False, indent=1))
+    replace_file(path, json.dumps(asdict(pairs), ensure_ascii=False, indent=1))
 
 
 def count(run: Run) -> int:
-    """Return the number of makings; cheap enough to poll."""
+    """Return the number of rounds; cheap enough to poll."""
     return len(_files(run))
 
 

@@ -1,6 +1,6 @@
 """Make pairs to vote on: answer with one adapter at several seeds and strengths, as a job of the GPU thread.
 
-Answers are kept as they come, in `<run>/compare/pairs/`, so that what was stopped goes on. Once a making has ended, the
+Answers are kept as they come, in `<run>/compare/pairs/`, so that what was stopped goes on. Once a round has ended, the
 same request makes the next one: of the next prompts, with other seeds.
 """
 
@@ -16,7 +16,7 @@ from studio.compare.column_loading import load_idle_columns
 from studio.compare.columns import column_id
 from studio.errors import CompareError, PromptError
 from studio.evaluate import vote_pairs
-from studio.evaluate.vote_pairs import GivenAnswer, VotePairs, VotePairsProgress, VotePairsRequest
+from studio.evaluate.vote_pairs import PairCandidate, VotePairs, VotePairsProgress, VotePairsRequest
 from studio.generation import held_out
 from studio.generation.answer_store import AnsweredPrompt, AnswerStore, Stopped, answer_missing
 from studio.generation.held_out import HeldOutRow
@@ -60,45 +60,47 @@ def make_pairs(
             [models.base_sha256, models.hashes, str(models.model.dtype), request.seeds, request.prompts],
             [[column.as_json() for column in columns], settings.model_dump(mode="json")],
         ]
-        made = VotePairs(digest(json.dumps(depends_on))[:16], (), 0, notes=models.notes)
+        result = VotePairs(digest(json.dumps(depends_on))[:16], (), 0, notes=models.notes)
         if warmer:
-            made = replace(made, notes=(*made.notes, message("compare.note.pairs_warmer", value=settings.temperature)))
+            result = replace(
+                result, notes=(*result.notes, message("compare.note.pairs_warmer", value=settings.temperature))
+            )
         earlier = {each.id for each in vote_pairs.all_of(run)}
-        while made.id in earlier:
-            made = replace(made, id=digest(made.id)[:16], round=made.round + 1)
+        while result.id in earlier:
+            result = replace(result, id=digest(result.id)[:16], round=result.round + 1)
         try:
             train, _ = held_out.from_training(run, models.tokenizer, vote_pairs.MAX_PROMPTS, check_stop)
             rows, left_out = _alone(run, [row for row in train if row.prompt], models.tokenizer)
             if not rows:
                 raise CompareError("compare.pairs_prompts", run=run.id)
             if left_out:
-                made = replace(made, notes=(*made.notes, message("compare.note.pairs_left_out", count=left_out)))
-            rows = _next_rows(rows, request.prompts, made.round)
+                result = replace(result, notes=(*result.notes, message("compare.note.pairs_left_out", count=left_out)))
+            rows = _next_rows(rows, request.prompts, result.round)
             seeds = 1 if settings.temperature == 0 else request.seeds
             total = len(rows) * len(columns) * seeds
-            answers: dict[str, list[GivenAnswer]] = {row.prompt: [] for row in rows}
+            answers: dict[str, list[PairCandidate]] = {row.prompt: [] for row in rows}
             prompts = [AnsweredPrompt(row.prompt, row.ids) for row in rows]
             for seed in range(seeds):
-                drawn = settings.model_copy(update={"seed": (settings.seed + made.round * seeds + seed) % 2**32})
+                seeded = settings.model_copy(update={"seed": (settings.seed + result.round * seeds + seed) % 2**32})
                 stores = [
-                    AnswerStore(run.path / "compare" / "pairs" / f"{made.id}-{seed}-{number}.jsonl")
+                    AnswerStore(run.path / "compare" / "pairs" / f"{result.id}-{seed}-{number}.jsonl")
                     for number in range(len(columns))
                 ]
-                kept = sum(prompt in store for store in stores for prompt in prompts)
-                advance(kept)
-                answer_missing(models, stores, [prompts] * len(stores), drawn, stop, advance)
+                cached = sum(prompt in store for store in stores for prompt in prompts)
+                advance(cached)
+                answer_missing(models, stores, [prompts] * len(stores), seeded, stop, advance)
                 done = len(rows) * len(columns) * (seed + 1)  # a batch makes also what one of its columns had
                 for store, column, adapter in zip(stores, columns, models.hashes, strict=True):
                     side = column_id(column, adapter, models.base_sha256)
                     for prompt in prompts:
-                        answers[prompt.text].append(GivenAnswer(store[prompt].text, side, column))
+                        answers[prompt.text].append(PairCandidate(store[prompt].text, side, column))
         except Stopped:
             show(VotePairsProgress(done, total, stopped=True))
             return
     pairs, alike = vote_pairs.choose(answers)
-    made = replace(made, pairs=tuple(pairs), alike=alike)
-    vote_pairs.write(run, made)
-    show(VotePairsProgress(total, total, made))
+    result = replace(result, pairs=tuple(pairs), alike=alike)
+    vote_pairs.write(run, result)
+    show(VotePairsProgress(total, total, result))
 
 
 def _alone(run: Run, rows: list[HeldOutRow], tokenizer: Any) -> tuple[list[HeldOutRow], int]:
@@ -107,8 +109,8 @@ def _alone(run: Run, rows: list[HeldOutRow], tokenizer: Any) -> tuple[list[HeldO
         alone = held_out.from_prompts(run, [row.prompt for row in rows], tokenizer)
     except PromptError:  # a text template with more columns than a question
         return [], len(rows)
-    kept = [row for row, single in zip(rows, alone, strict=True) if row.ids == single.ids]
-    return kept, len(rows) - len(kept)
+    plain = [row for row, single in zip(rows, alone, strict=True) if row.ids == single.ids]
+    return plain, len(rows) - len(plain)
 
 
 def _next_rows(rows: list[HeldOutRow], count: int, skipped: int) -> list[HeldOutRow]:

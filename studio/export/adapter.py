@@ -55,15 +55,21 @@ def save_tokenizer(draft: Path, context: ExportContext) -> None:
         replace_file(draft / TEXT_TEMPLATE, context.config.data.prompt.template or "")
 
 
+def fill_subfolder(draft: Path, context: ExportContext) -> None:
+    """Write the adapter into the subfolder `adapter`, without an example; its requirements are put beside it."""
+    folder = draft / "adapter"
+    folder.mkdir()
+    fill(folder, context)
+    export_folder.write_metadata(folder, "adapter", context.metadata)
+    (folder / code_snippets.EXAMPLE).unlink()
+    (folder / "requirements.txt").rename(draft / "requirements.txt")
+
+
 def export_example(context: ExportContext, folder: Path) -> Path:
     """Write a folder with the example script and the adapter in a subfolder."""
 
     def fill_both(draft: Path) -> None:
-        (draft / "adapter").mkdir()
-        fill(draft / "adapter", context)
-        export_folder.write_metadata(draft / "adapter", "adapter", context.metadata)
-        (draft / "adapter" / code_snippets.EXAMPLE).unlink()
-        (draft / "adapter" / "requirements.txt").rename(draft / "requirements.txt")
+        fill_subfolder(draft, context)
         replace_file(draft / code_snippets.EXAMPLE, code_snippets.example(context, "adapter"))
 
     return export_folder.write(folder, "example", context.metadata, fill_both)

@@ -75,8 +75,8 @@ def _downsample(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     if len(points) <= _MAX_POINTS:
         return points
     width = -(-2 * len(points) // _MAX_POINTS)
-    kept = {points[0], points[-1]}
+    extremes = {points[0], points[-1]}
     for start in range(0, len(points), width):
         stretch = sorted(points[start : start + width], key=lambda point: point[1])
-        kept |= {stretch[0], stretch[-1]}
-    return sorted(kept)
+        extremes |= {stretch[0], stretch[-1]}
+    return sorted(extremes)

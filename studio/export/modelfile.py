@@ -45,21 +45,21 @@ class TemplateParts:
             for number, turn in enumerate(turns)
         )
 
-    def as_go(self) -> str:
+    def as_go_template(self) -> str:
         """Return the Go template with Ollama's variables."""
-        begin = _go(self.before)
+        begin = _go_literal(self.before)
         if self.before_system is not None:
-            with_system = f"{_go(self.before_system)}{{{{ .System }}}}{_go(self.after_system)}"
+            with_system = f"{_go_literal(self.before_system)}{{{{ .System }}}}{_go_literal(self.after_system)}"
             begin = f"{{{{ if .System }}}}{with_system}{{{{ else }}}}{begin}{{{{ end }}}}"
-        question = f'{{{{ if eq .Role "user" }}}}{{{{ .Content }}}}{_go(self.after_question)}'
-        answer = f"{_go(self.before_answer)}{{{{ .Content }}}}{_go(self.after_answer)}"
+        question = f'{{{{ if eq .Role "user" }}}}{{{{ .Content }}}}{_go_literal(self.after_question)}'
+        answer = f"{_go_literal(self.before_answer)}{{{{ .Content }}}}{_go_literal(self.after_answer)}"
         return (
             f'{begin}{{{{ range .Messages }}}}{question}{{{{ else if eq .Role "assistant" }}}}{answer}'
             "{{ end }}{{ end }}"
         )
 
 
-def _go(literal: str) -> str:
+def _go_literal(literal: str) -> str:
     """Escape a text for a Go template inside triple quotes."""
     return literal.replace("{{", '{{ "{{" }}').replace('"""', '{{ "\\"\\"\\"" }}')
 
@@ -106,7 +106,7 @@ def _split(render: Render) -> TemplateParts | None:
         after_system = rest.split(_FIRST)[0]
     before_answer = after_answer = ""
     longer = render([_FIRST, _ANSWER, _SECOND])
-    if longer is not None and all(longer.count(held) == 1 for held in (_FIRST, _ANSWER, _SECOND)):
+    if longer is not None and all(longer.count(mark) == 1 for mark in (_FIRST, _ANSWER, _SECOND)):
         between = longer.split(_FIRST)[1].split(_ANSWER)[0]
         if between.startswith(after_question):
             before_answer = between[len(after_question) :]
@@ -122,6 +122,6 @@ def text(context: ExportContext, weights: str) -> str:
         context,
         model=code_snippets.ollama_name(context.name),
         weights=weights,
-        template=template.as_go() if template else "{{ .Prompt }}",
+        template=template.as_go_template() if template else "{{ .Prompt }}",
         stops=code_snippets.stop_tokens(context),
     )

@@ -52,7 +52,7 @@ class ExportRequest:
     comparisons: tuple[str, ...] | None = None
     """Ids of the saved comparisons in the model card; None takes those of pinned and held-out prompts."""
     strength: float = 1.0
-    """Factor of the adapter's scaling; a script has none, since it trains anew."""
+    """Factor of the adapter's scaling; a script has none, since it trains from the start."""
     write: bool = True
     """Whether to write the export; else the existing one is verified or packed."""
 

@@ -74,11 +74,7 @@ def _generate_pairs(
 
 
 def _fill(draft: Path, context: ExportContext, pairs: tuple[AnswerPair, ...]) -> None:
-    (draft / "adapter").mkdir()
-    adapter.fill(draft / "adapter", context)
-    export_folder.write_metadata(draft / "adapter", "adapter", context.metadata)
-    (draft / "adapter" / "requirements.txt").rename(draft / "requirements.txt")
-    (draft / "adapter" / "ask.py").unlink()
+    adapter.fill_subfolder(draft, context)
     if context.base.origin == "package":
         replace_file(draft / "base.py", code_snippets.render("base.py", context))
     replace_file(draft / APP, Path(__file__).with_name("demo_app.py").read_text(encoding="utf-8"))

@@ -58,8 +58,8 @@ def _upload(request: dict[str, Any]) -> str:
         sent += path.stat().st_size
         progress["share"] = sent / total
         _emit(progress)
-    kept = {addition.path_in_repo for addition in additions} | {".gitattributes"}
-    deletions = [CommitOperationDelete(name) for name in api.list_repo_files(**repo) if name not in kept]
+    names = {addition.path_in_repo for addition in additions} | {".gitattributes"}
+    deletions = [CommitOperationDelete(name) for name in api.list_repo_files(**repo) if name not in names]
     commit = api.create_commit(**repo, operations=[*additions, *deletions], commit_message=request["message"])
     return str(commit.oid)
 

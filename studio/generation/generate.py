@@ -214,12 +214,11 @@ def _answer_limits(models: ModelSet, items: Sequence[PromptBatchItem]) -> list[i
     return [most - length for length in longest]
 
 
-def max_positions(model: Any) -> int:
-    """Return the most tokens that prompt and answer may have together."""
+def max_positions(model: Any, unlimited: int = sys.maxsize) -> int:
+    """Return the most tokens that prompt and answer may have together; `unlimited` where the model has no limit."""
     config = model.config
     embeddings = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
-    unlimited = embeddings <= 0  # XLNet has -1
-    return limits.positions(config.to_dict()) or (sys.maxsize if unlimited else embeddings)
+    return limits.positions(config.to_dict()) or (embeddings if embeddings > 0 else unlimited)  # XLNet has -1
 
 
 def logits_processors(settings: GenerationConfig, keys: Sequence[str], mask: Any) -> list[Any]:

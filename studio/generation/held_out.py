@@ -15,7 +15,7 @@ from studio.data.first_rows import FirstRows
 from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PromptRenderer
 from studio.data.readers.base import BadRow
-from studio.data.rows import read_conversation
+from studio.data.rows import evenly_spaced, read_conversation
 from studio.data.source import Table
 from studio.data.tokens import Segment
 from studio.data.vocabulary import COLUMNS
@@ -59,8 +59,8 @@ def select(
     if rows not in ("auto", "validation", "prompts"):
         read, left_out = _from_table(run, _open_file(Path(rows)), tokenizer)
         return read, [message("compare.note.left_out", count=left_out)] if left_out else []
-    if rows != "prompts" and (kept := from_run(run, tokenizer, on_progress)):
-        return kept, []
+    if rows != "prompts" and (validation := from_run(run, tokenizer, on_progress)):
+        return validation, []
     if rows != "validation" and (prompts := run.config().evaluation.prompts):
         return from_bundled(run, prompts, tokenizer), []
     raise CompareError("compare.nothing_held_out", run=run.id)
@@ -73,8 +73,7 @@ def from_training(
     prepared = prepare.tokenize_and_split(run.config(), tokenizer, on_progress, runs.day_of(run.id))
     if prepared.sha256 != run.resolved()["data"]:
         raise CompareError("compare.data_changed", run=run.id)
-    numbers = prepared.train_numbers
-    chosen = numbers if len(numbers) <= count else [numbers[at * len(numbers) // count] for at in range(count)]
+    chosen = evenly_spaced(prepared.train_numbers, count)
     return from_numbers(run, chosen, tokenizer, trained=True), prepared.train
 
 
@@ -166,7 +165,7 @@ def _prompt_row(renderer: PromptRenderer, turns: Sequence[Turn], reference: str 
 
 
 def _training_row(turns: Sequence[Turn], segments: Sequence[Segment], tokenizer: Any) -> HeldOutRow:
-    """Split a row at its last answer; a text without a question is split near its middle, to be gone on with."""
+    """Split a row at its last answer; a text without a question is split near its middle, to be continued."""
     last = max(number for number, segment in enumerate(segments) if segment.trained)
     segments = segments[: last + 1]
     prompt, reference = _readable(turns[:-1]), turns[-1].content

@@ -1,11 +1,15 @@
-"""What the style meter takes of a training's time: foretold before a run, and weighed when it begins."""
+"""What the style meter of a run is made of, and what it takes of the training's time: a forecast, and a check."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from studio.config import RunConfig
+from studio.config import GenerationConfig, RunConfig
 from studio.generation import generate
+from studio.generation.held_out import HeldOutRow
 from studio.i18n import Message, message
+from studio.model.adapter import ModelHost
 from studio.model.hardware import device
+from studio.runs import RunWriter
 
 MIN_PINNED = 3
 """Pinned prompts below which an interval says nothing."""
@@ -15,6 +19,26 @@ CANDIDATES = 8
 """Prompts among which an answer's own one is ranked."""
 MAX_TIME_SHARE = 0.1
 """Share of the training's time that the meter may take, unless it was turned on explicitly."""
+
+
+@dataclass(frozen=True)
+class MeterSetup:
+    """What the meter of a run is made of."""
+
+    run: RunWriter
+    host: ModelHost
+    rows: Sequence[HeldOutRow]
+    """The pinned prompts."""
+    training_numbers: Sequence[int]
+    settings: GenerationConfig
+    """Those of the answers to the pinned prompts."""
+    seconds: float
+    """The training's estimated time; 0 where it is unknown."""
+    points: int
+    frame_seconds: Callable[[], float]
+    """Gives the time of one answer to all pinned prompts."""
+    on_progress: Callable[[], None]
+    """Called between forward passes; may raise."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +64,12 @@ class MeterCost:
         """Return the seconds of all points against some training prompts; `missing` are not answered yet."""
         return self.answers(missing) + (self.points + prompts / self.pinned) * self.point
 
-    def on(self, prompts: int, missing: int) -> Message:
+    def summary(self, prompts: int, missing: int) -> Message:
         """Say what the meter will take."""
         seconds = f"{self.total(prompts, missing):,.1f}"
         return message("log.style.on", prompts=prompts, points=self.points, seconds=seconds)
 
-    def too_dear(self, prompts: int, cost: float, seconds: float) -> Message:
+    def too_expensive(self, prompts: int, cost: float, seconds: float) -> Message:
         """Say that the meter is off, since it would take too much of the training's `seconds`."""
         values = {"seconds": f"{cost:,.1f}", "training": f"{seconds:,.1f}", "share": f"{100 * MAX_TIME_SHARE:.0f}"}
         return message("log.style.off.cost", prompts=prompts, points=self.points, **values)
@@ -68,6 +92,6 @@ def forecast(config: RunConfig, cost: MeterCost, rows: int, seconds: float) -> t
     counts = [min(count, rows) for count in TRAINING_PROMPTS]
     chosen = next((count for count in counts if cost.total(count, count) <= MAX_TIME_SHARE * seconds), None)
     if chosen is None and not is_required(config):
-        return cost.too_dear(counts[-1], cost.total(counts[-1], counts[-1]), seconds), 0.0
+        return cost.too_expensive(counts[-1], cost.total(counts[-1], counts[-1]), seconds), 0.0
     chosen = chosen or counts[-1]
-    return cost.on(chosen, chosen), cost.total(chosen, chosen)
+    return cost.summary(chosen, chosen), cost.total(chosen, chosen)

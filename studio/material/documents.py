@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from studio.errors import DataError
+from studio.errors import DataError, one_line
 from studio.material.markup import RejectedMarkup, blocks_of_html, parse_html
 from studio.material.message import clean
 from studio.material.parts import MAX_IN_MEMORY, ZIP_ERRORS, Part, zip_error
@@ -72,7 +72,7 @@ def read(part: Part, left_out: Counter[str]) -> Document | None:
     try:
         blocks = [block for block in reader(part, left_out) if block.text]
     except RejectedMarkup as error:
-        raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
+        raise DataError("data.damaged", name=part.name, detail=one_line(error)) from error
     return Document(part.name, blocks)
 
 
@@ -86,12 +86,12 @@ def without_boilerplate(documents: list[Document], left_out: Counter[str]) -> li
     counts = Counter(text for document in documents for text in {block.text for block in document.blocks})
     least = max(_REPEATS, _REPEAT_SHARE * len(documents))
     repeated = {text for text, count in counts.items() if count >= least}
-    kept = []
+    result = []
     for document in documents:
         blocks = [block for block in document.blocks if block.text not in repeated]
         left_out["boilerplate"] += len(document.blocks) - len(blocks)
-        kept.append(Document(document.file, blocks))
-    return kept
+        result.append(Document(document.file, blocks))
+    return result
 
 
 def _is_contents(line: str) -> bool:
@@ -168,7 +168,7 @@ def _word(part: Part, left_out: Counter[str]) -> Iterator[Block]:
         try:
             document = docx.Document(file)
         except Exception as error:  # python-docx lets out what zipfile, lxml and its own parts raise
-            raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
+            raise DataError("data.damaged", name=part.name, detail=one_line(error)) from error
         for section in document.sections:
             for edge in (section.header, section.footer):
                 left_out["header"] += any(paragraph.text.strip() for paragraph in edge.paragraphs)
@@ -227,7 +227,7 @@ def _pdf(part: Part, left_out: Counter[str]) -> Iterator[Block]:
             raise DataError("material.password", name=part.name)
         pages = [page.extract_text().splitlines() for page in reader.pages[:MAX_PAGES]]
     except (*_PDF_ERRORS, PyPdfError) as error:
-        raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
+        raise DataError("data.damaged", name=part.name, detail=one_line(error)) from error
     if not any(line.strip() for page in pages for line in page):
         raise DataError("material.no_text", name=part.name)
     edges = Counter(key for page in pages for key in {_edge_key(line) for line in _edges(page)})
@@ -302,7 +302,7 @@ def _subtitles(part: Part, left_out: Counter[str]) -> Iterator[Block]:
     try:
         file = pysubs2.SSAFile.from_string(part.text(), format_=part.suffix.removeprefix("."))
     except (pysubs2.Pysubs2Error, ValueError, IndexError, OverflowError) as error:
-        raise DataError("data.damaged", name=part.name, detail=str(error)[:200]) from error
+        raise DataError("data.damaged", name=part.name, detail=one_line(error)) from error
     scene: list[str] = []
     start, end = 1, 0
     for number, event in enumerate(sorted(file, key=lambda event: event.start), 1):

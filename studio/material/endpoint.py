@@ -1,4 +1,4 @@
-"""Prompts answered by an OpenAI-compatible endpoint (`POST …/chat/completions`), with its cost in tokens told first.
+"""Prompts answered by an OpenAI-compatible endpoint (`POST …/chat/completions`), after an estimate of its tokens.
 
 The key is in memory only: in no file, log or error text. So an error names a status and a code, and quotes nothing
 that the endpoint has said.

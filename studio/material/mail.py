@@ -8,9 +8,8 @@ from email.message import EmailMessage
 from email.utils import getaddresses, parsedate_to_datetime
 from itertools import islice
 
-from studio.errors import DataError
 from studio.material.message import Message, Place, clean, iso_moment, kind_of
-from studio.material.parts import MAX_IN_MEMORY, Part
+from studio.material.parts import Part
 
 NAME = "e-mail (mbox, eml)"
 _HEADER = re.compile(
@@ -63,8 +62,6 @@ def read(part: Part) -> Iterator[Message]:
 def _mails(part: Part) -> Iterator[bytes | None]:
     """Yield the bytes of each mail; None in place of one that is too large."""
     if not _MBOX.match(part.start.lstrip(b"\xef\xbb\xbf\r\n")):
-        if part.size > MAX_IN_MEMORY:
-            raise DataError("data.too_large", name=part.name, size=part.size >> 20, most=MAX_IN_MEMORY >> 20)
         yield part.read()
         return
     lines: list[bytes] = []
@@ -122,7 +119,7 @@ def _body(mail: EmailMessage) -> tuple[str, bool]:
 
 def own_words(words: str) -> str:
     """Return what the writer of a mail added: without quotes, what stands below them, and the signature."""
-    kept: list[str] = []
+    own_lines: list[str] = []
     lines = _WRAPPED_HEAD.sub(r"\1 \2", words).split("\n")
     for number, raw in enumerate(lines):
         line = raw.strip()
@@ -138,5 +135,5 @@ def own_words(words: str) -> str:
             break
         if _SIGNATURE.match(line) or (_FIELDS.match(line) and _FIELDS.match(below)):
             break
-        kept.append(raw.rstrip())
-    return _BLANK.sub("\n\n", clean("\n".join(kept)))
+        own_lines.append(raw.rstrip())
+    return _BLANK.sub("\n\n", clean("\n".join(own_lines)))

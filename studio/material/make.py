@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.data import provenance
+from studio.data.rows import evenly_spaced
 from studio.errors import DataError
 from studio.files import write_json_lines
 from studio.i18n import Message as Text
@@ -65,7 +66,8 @@ def make(
             raise DataError("material.no_messages", name=name, format=formats, count=summary.messages)
         raise DataError("material.no_material", name=name, formats=f"{KNOWN_CHATS}; {documents.formats()}")
     if needs_speaker(request, material):
-        raise DataError("material.whose", speakers=speaker_list(summary.speakers))
+        speakers = listed((f"{name} ({count:,})" for name, count in summary.speakers.most_common()), 20)
+        raise DataError("material.whose", speakers=speakers)
     if request.speaker and not summary.speakers:
         raise DataError("material.no_chat", name=request.paths[0].name, formats=KNOWN_CHATS)
     speaker = conversations.resolve_speaker(request.speaker, summary.speakers) if request.speaker else ""
@@ -151,11 +153,11 @@ def _streams(
         summary.left_out["other_file"] += len(material.documents)
     is_shared = not request.every_way
     shares = share_out(chosen, len(of_passages)) if is_shared else [chosen] * len(of_passages)
-    given = {
+    by_recipe = {
         name: _limited(share, request.limit, summary.left_out) if name in rewriting.NAMES else share
         for name, share in zip(of_passages, shares, strict=True)
     }
-    made = _recipes(request, given, summary, tokens, writer, on_progress)
+    recipe_of = _recipes(request, by_recipe, summary, tokens, writer, on_progress)
     streams = []
     for name in names:
         if name == CHAT:
@@ -165,26 +167,26 @@ def _streams(
             most = tokens.characters(request.most_tokens)
             rows = conversations.rows(scrubbed, speaker, summary.silence.seconds, most, summary.left_out)
         else:
-            rows = made[name].rows(given[name], summary.left_out)
+            rows = recipe_of[name].rows(by_recipe[name], summary.left_out)
         streams.append(rows)
-    return streams, [recipe.notes for recipe in made.values()]
+    return streams, [recipe.notes for recipe in recipe_of.values()]
 
 
 def _recipes(
     request: Request,
-    given: Mapping[str, Sequence[Passage]],
+    by_recipe: Mapping[str, Sequence[Passage]],
     summary: Summary,
     tokens: TokenCounter,
     writer: Writer | None,
     on_progress: OnProgress,
 ) -> dict[str, recipes.Recipe]:
     """Return the recipes by name; the writer has agreed to all that those which ask a model are going to ask."""
-    made: dict[str, recipes.Recipe] = {}
-    asking = {name: len(share) for name, share in given.items() if name in rewriting.NAMES}
+    result: dict[str, recipes.Recipe] = {}
+    asking = {name: len(share) for name, share in by_recipe.items() if name in rewriting.NAMES}
     tasks, before = [], 0
-    for name, share in given.items():
+    for name, share in by_recipe.items():
         if name not in asking:
-            made[name] = recipes.RECIPES[name]()
+            result[name] = recipes.RECIPES[name]()
             continue
         assert writer is not None
 
@@ -192,12 +194,12 @@ def _recipes(
             on_progress((start + share * count) / max(1, sum(asking.values())))
 
         instruction = request.instructions.get(name) or rewriting.INSTRUCTIONS[name][summary.language]
-        made[name] = recipe = RewritingRecipe(name, instruction, writer, tokens, request.most_tokens, writing)
+        result[name] = recipe = RewritingRecipe(name, instruction, writer, tokens, request.most_tokens, writing)
         tasks.append(recipe.task(share))
         before += asking[name]
     if writer is not None and tasks:
         writer.agree(tasks)
-    return made
+    return result
 
 
 def asks_model(names: Iterable[str]) -> bool:
@@ -208,17 +210,17 @@ def asks_model(names: Iterable[str]) -> bool:
 def _passages(
     request: Request,
     material: Material,
-    spoken: Iterable[Sequence[Message]],
+    chats: Iterable[Sequence[Message]],
     speaker: str,
     scrub: Scrub,
     tokens: TokenCounter,
     left_out: Counter[str],
 ) -> list[Passage]:
-    """Return the passages of documents, and of what the speaker writes in the chats `spoken`."""
+    """Return the passages of documents, and of what the speaker writes in `chats`."""
     summary = material.summary
     texts = documents.without_boilerplate(material.documents, summary.left_out)
     if summary.silence:
-        texts += conversations.documents_of(spoken, speaker, summary.silence.seconds, left_out)
+        texts += conversations.documents_of(chats, speaker, summary.silence.seconds, left_out)
     scrubbed = [
         Document(text.file, [replace(block, text=scrub(block.text, block.place)) for block in text.blocks])
         for text in texts
@@ -231,12 +233,7 @@ def _limited(chosen: Sequence[Passage], limit: int | None, left_out: Counter[str
     if not limit or len(chosen) <= limit:
         return chosen
     left_out["not_chosen"] += len(chosen) - limit
-    return [chosen[at * len(chosen) // limit] for at in range(limit)]
-
-
-def speaker_list(speakers: Counter[str]) -> str:
-    """Return the speakers with their messages, most first."""
-    return listed((f"{name} ({count:,})" for name, count in speakers.most_common()), 20)
+    return evenly_spaced(chosen, limit)
 
 
 def _scrubber(request: Request, material: Material, speaker: str) -> Scrubber:

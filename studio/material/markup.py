@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from studio.errors import one_line
+
 _BLOCKS = frozenset(
     ("p", "div", "li", "br", "hr", "tr", "blockquote", "pre", "section", "article", "h1", "h2", "h3", "h4", "h5", "h6",
      "td", "dt", "dd", "figcaption", "table", "ul", "ol", "title", "body", "main")
@@ -24,7 +26,7 @@ def parse_html(html: str) -> Any:
     try:
         return BeautifulSoup(html, "html.parser")
     except (ParserRejectedMarkup, AssertionError) as error:
-        raise RejectedMarkup(" ".join(str(error).split())[:200]) from error
+        raise RejectedMarkup(one_line(error)) from error
 
 
 def text_of_html(html: str, without: tuple[str, ...] = UNREAD) -> str:

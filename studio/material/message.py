@@ -5,6 +5,8 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from studio.data.readers.base import without_surrogates
+
 MAX_TEXT = 20_000
 """Characters of the longest message that becomes part of a row: a pasted log teaches no style."""
 KINDS = (
@@ -48,9 +50,7 @@ def kind_of(text: str) -> str:
 
 def text(value: Any) -> str:
     """Return a value that should be a text, empty where it is none; halves of a letter are replaced."""
-    if not isinstance(value, str):
-        return ""
-    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return without_surrogates(value) if isinstance(value, str) else ""
 
 
 def clean(text: str) -> str:

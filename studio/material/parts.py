@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from studio.data import encodings
-from studio.errors import DataError
+from studio.errors import DataError, one_line
 from studio.i18n import Message
 
 MAX_BYTES = 2 << 30
@@ -43,7 +43,7 @@ class Part:
     archive: zipfile.ZipFile | None = None
     origin: Path | None = None
     """The file, folder or zip that was given, and holds it."""
-    is_given: bool = True
+    is_named: bool = True
     """Whether the user named this very file, not a folder or zip that holds it."""
     is_nested: bool = False
     """Whether it is in a zip that is in a zip."""
@@ -171,7 +171,7 @@ def zip_error(name: str, error: Exception) -> DataError:
     """Return the error for a zip that cannot be unpacked: it needs a password, or is damaged."""
     if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
         return DataError("material.password", name=name)
-    return DataError("data.damaged", name=name, detail=str(error)[:200])
+    return DataError("data.damaged", name=name, detail=one_line(error))
 
 
 def walk(paths: list[Path], encoding: str | None, left_out: Counter[str]) -> Iterator[Part]:
@@ -189,7 +189,7 @@ def walk(paths: list[Path], encoding: str | None, left_out: Counter[str]) -> Ite
             for file in files:
                 name = file.relative_to(path).as_posix()
                 if not _is_junk(name):
-                    yield from _opened(Part(file, name, encoding, origin=path, is_given=False), left_out)
+                    yield from _opened(Part(file, name, encoding, origin=path, is_named=False), left_out)
         else:
             yield from _opened(Part(path, path.name, encoding, origin=path), left_out)
 
@@ -199,7 +199,7 @@ def _opened(part: Part, left_out: Counter[str], unpacked: list[int] | None = Non
 
     `unpacked` are the bytes of the zip that holds the part, and of those in it that were opened before.
     """
-    if not part.is_given and part.suffix in _MEDIA:
+    if not part.is_named and part.suffix in _MEDIA:
         left_out["other_file"] += 1
         return
     if part.size > MAX_BYTES:
@@ -228,7 +228,7 @@ def _opened(part: Part, left_out: Counter[str], unpacked: list[int] | None = Non
         if sum(unpacked) > MAX_BYTES:
             raise DataError("data.too_large", name=part.name, size=sum(unpacked) >> 20, most=MAX_BYTES >> 20)
         for entry in entries:
-            inner = Part(part.path, entry.filename, part.encoding, archive, origin, is_given=False, is_nested=is_nested)
+            inner = Part(part.path, entry.filename, part.encoding, archive, origin, is_named=False, is_nested=is_nested)
             yield from _opened(inner, left_out, unpacked)
 
 

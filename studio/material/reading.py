@@ -52,7 +52,7 @@ class Request:
     """Tokens of a passage, and about the most of a conversation."""
     encoding: str | None = None
     instructions: Mapping[str, str] = field(default_factory=dict)
-    """What a model is asked by the recipes of `rewriting`, where that is not the default in the material's language."""
+    """The instructions of the recipes of `rewriting`, where that is not the default in the material's language."""
     limit: int | None = None
     """Most passages for each of those recipes, evenly spaced."""
 
@@ -106,7 +106,7 @@ def read(request: Request, on_progress: OnProgress = lambda share: None) -> Mate
         try:
             _read_part(part, request, material, in_order)
         except DataError as error:
-            if part.is_given:
+            if part.is_named:
                 raise
             summary.left_out["damaged_file"] += 1
             damage = error
@@ -118,7 +118,7 @@ def read(request: Request, on_progress: OnProgress = lambda share: None) -> Mate
         if key not in in_order:
             entries.sort(key=lambda entry: (entry.at is not None, entry.at))
     summary.left_out = +summary.left_out
-    summary.language = _language(material)
+    summary.language = "ko" if share_of_hangul("".join(sample_of(material))[:200_000]) > 0.3 else "en"
     return material
 
 
@@ -155,7 +155,7 @@ def _read_part(part: Part, request: Request, material: Material, in_order: set[t
 def _read_document(part: Part, request: Request, material: Material) -> None:
     """Read a file that is no chat; raises DataError for one that the user named and that cannot be read."""
     summary = material.summary
-    if part.is_given and not part.start.strip(b"\0 \t\r\n\xef\xbb\xbf"):
+    if part.is_named and not part.start.strip(b"\0 \t\r\n\xef\xbb\xbf"):
         raise DataError("material.empty", name=part.name)
     document = documents.read(part, summary.left_out) if request.recipes != (CHAT,) else None
     if document is not None:
@@ -163,7 +163,7 @@ def _read_document(part: Part, request: Request, material: Material) -> None:
         summary.formats[material.formats[part.name]] += 1
         material.documents.append(document)
         return
-    if part.is_given:
+    if part.is_named:
         if not part.head and part.start[:2] not in (b"PK", b"%P"):
             part.codec  # noqa: B018 (what is no text raises what it is)
         if request.recipes == (CHAT,):
@@ -183,8 +183,3 @@ def sample_of(material: Material) -> list[str]:
     entries = [entry.text for chat in material.chats.values() for entry in chat]
     entries += [block.text for document in material.documents for block in document.blocks]
     return entries[:: max(1, len(entries) // _SAMPLE)]
-
-
-def _language(material: Material) -> str:
-    """Return the language that most of the material is in."""
-    return "ko" if share_of_hangul("".join(sample_of(material))[:200_000]) > 0.3 else "en"

@@ -207,6 +207,7 @@ def parse_text(text: str, sections: Sequence[Section]) -> tuple[Section, ...]:
     Turns of a chat may be added or removed as long as the user begins and the assistant ends. Raises DataError.
     """
     names = [name for name, _ in sections]
+    malformed = DataError("material.edited", names=", ".join(f"[{name}]" for name in dict.fromkeys(names)))
     mark = _mark(set(names))
     edited: list[tuple[str, list[str]]] = []
     for line in text.replace("\r\n", "\n").split("\n"):
@@ -216,15 +217,15 @@ def parse_text(text: str, sections: Sequence[Section]) -> tuple[Section, ...]:
         elif edited:
             edited[-1][1].append(line[1:] if match else line)
         elif line.strip():
-            raise DataError("material.edited", names=", ".join(f"[{name}]" for name in dict.fromkeys(names)))
+            raise malformed
     result = tuple((name, "\n".join(lines).strip()) for name, lines in edited)
-    given = [name for name, _ in result]
+    headings = [name for name, _ in result]
     if set(names) <= {"user", "assistant"}:
-        has_form = bool(given) and given == ["user", "assistant"] * (len(given) // 2)
+        has_form = bool(headings) and headings == ["user", "assistant"] * (len(headings) // 2)
     else:
-        has_form = given == names
+        has_form = headings == names
     if not has_form or not all(content for _, content in result):
-        raise DataError("material.edited", names=", ".join(f"[{name}]" for name in dict.fromkeys(names)))
+        raise malformed
     return result
 
 

@@ -20,7 +20,7 @@ from studio.material.recipes import source_of_row
 
 NAMES = ("plain", "question")
 INSTRUCTIONS: dict[str, dict[str, str]] = load("instructions", __file__)
-"""What the model is asked, by recipe and language; `{text}` is the passage."""
+"""The instructions of the model, by recipe and language; `{text}` is the passage."""
 FOLDER = "material"
 """The folder of the cache in which answers are kept."""
 _QUESTION_TOKENS = 96
@@ -29,7 +29,7 @@ _QUESTION_TOKENS = 96
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is asked to write."""
+    """Passages for which a model writes prompts."""
 
     prompts: tuple[str, ...] = field(repr=False)
     settings: GenerationConfig
@@ -103,7 +103,7 @@ class RewritingRecipe:
         self._settings = GenerationConfig(max_new_tokens=answer_tokens, temperature=0.0)
 
     def task(self, passages: Sequence[Passage]) -> Task:
-        """Return what the model is asked about these passages."""
+        """Return the prompts for these passages."""
         prompts = tuple(render(self._instruction, passage.text) for passage in passages)
         return Task(prompts, self._settings, self._tokens)
 

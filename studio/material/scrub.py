@@ -65,7 +65,7 @@ class Scrubber:
 
     def _spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return the spans to replace, in order and without overlap; the first kind wins."""
-        taken: list[tuple[int, int, str]] = []
+        result: list[tuple[int, int, str]] = []
         spans: list[Any] = list(privacy.find(text, self._kinds))
         if self._names:
             spans += [(match.start(), match.end(), "name") for match in self._names.finditer(text)]
@@ -75,12 +75,12 @@ class Scrubber:
         reached = -1
         for start, end, kind in sorted(spans, key=lambda span: (span[0], rank[span[2]], -span[1])):
             if start >= reached:
-                taken.append((start, end, kind))
+                result.append((start, end, kind))
                 reached = end
             elif end > reached:  # what sticks out of the one before is replaced with it
-                taken[-1] = (taken[-1][0], end, taken[-1][2])
+                result[-1] = (result[-1][0], end, result[-1][2])
                 reached = end
-        return taken
+        return result
 
     def _stand_in(self, kind: str, value: str) -> str:
         if kind == "name":

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from studio.errors import DataError
+from studio.errors import DataError, one_line
 from studio.material.message import Message, Place, clean, kind_of, moment, text
 from studio.material.parts import Part
 
@@ -34,12 +34,12 @@ def matches(part: Part) -> bool:
 
 def is_list(part: Part) -> bool:
     """Whether this file of an export is known to hold no messages."""
-    return not part.is_given and PurePosixPath(part.name).name in LISTS
+    return not part.is_named and PurePosixPath(part.name).name in LISTS
 
 
 def read(part: Part) -> Iterator[Message]:
     """Yield the messages of a day; those of a thread are a chat of their own."""
-    names = _names_beside(part)
+    names = _user_names(part)
     folder = PurePosixPath(part.name).parent.name or part.path.parent.name
     for number, entry in enumerate(part.items("item"), 1):
         if not isinstance(entry, dict) or "ts" not in entry:
@@ -72,7 +72,7 @@ def _speaker(entry: dict[str, Any], names: dict[str, str]) -> str:
     return names.get(user) or clean(text(own.get("display_name")) or text(own.get("real_name"))) or user
 
 
-def _names_beside(part: Part) -> dict[str, str]:
+def _user_names(part: Part) -> dict[str, str]:
     users = part.neighbour("users.json")
     return _names(users.read()) if users else {}
 
@@ -82,7 +82,7 @@ def _names(content: bytes) -> dict[str, str]:
     try:
         users = json.loads(content)
     except ValueError as error:
-        raise DataError("data.damaged", name="users.json", detail=str(error)[:200]) from error
+        raise DataError("data.damaged", name="users.json", detail=one_line(error)) from error
     names = {}
     for user in users if isinstance(users, list) else ():
         if isinstance(user, dict) and isinstance(user.get("id"), str):

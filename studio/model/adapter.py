@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import LoraSettings, ModelConfig
-from studio.errors import CompareError, RunError
+from studio.errors import CompareError, RunError, one_line
 from studio.files import replace_file, replace_folder, sha256
 from studio.model import device_loss, libraries, limits, load, multi_adapter, probe, processes
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS, SavedAdapter
@@ -103,7 +103,7 @@ class ModelHost:
             else:
                 multi_adapter.remove(self.peft, [name])
             named = {"folder": folder.name, "made_for": made_for, "loaded": self.loaded.located.id}
-            raise CompareError("compare.does_not_fit", detail=" ".join(str(error).split())[:200], **named) from error
+            raise CompareError("compare.does_not_fit", detail=one_line(error), **named) from error
         return name
 
     def remove_adapter(self) -> None:
@@ -219,8 +219,7 @@ def wrap_model(model: Any, settings: Any, **more: Any) -> Any:
     try:
         return get_peft_model(model, settings, **more)
     except (ValueError, TypeError, NotImplementedError) as error:
-        detail = " ".join(str(error).split())[:200]
-        raise RunError("run.peft_refuses", model=model.config.model_type, detail=detail) from error
+        raise RunError("run.peft_refuses", model=model.config.model_type, detail=one_line(error)) from error
 
 
 def load_weights(peft_model: Any, weights: Path, name: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from studio.errors import CompareError
+from studio.errors import CompareError, one_line
 from studio.files import replace_file
 from studio.model import multi_adapter
 from studio.model.adapter_files import BASE_RECORD, MAX_RANK, SETTINGS, WEIGHTS, SavedAdapter
@@ -78,8 +78,7 @@ def add(
         multi_adapter.remove(model, [name])
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        detail = " ".join(str(error).split())[:200]
-        raise CompareError("compare.mix.refused", combination=combination, detail=detail) from error
+        raise CompareError("compare.mix.refused", combination=combination, detail=one_line(error)) from error
     finally:
         configs[first] = before
         set_random_state(state)

@@ -56,7 +56,7 @@ def prepare_process() -> None:
     stop training altogether.
     Nothing is compiled by torch: bitsandbytes, which PEFT imports, would load its compiler for kernels that are used
     only where its own library is missing. That is 1.2 of the 5.5 seconds that all imports of a training take.
-    The C library keeps freed memory for the next passes (glibc only), until `release_memory`: mapping it anew takes 12%
+    The C library keeps freed memory for the next passes (glibc only), until `release_memory`: a new mapping takes 12%
     of a step. CUDA's allocator grows its segments, so that fragmentation does not look like a lack of memory.
     """
     for name, value in _ENVIRONMENT.items():
@@ -211,8 +211,8 @@ def free_memory_of_cards() -> list[int]:
     import torch
 
     def free(card: int) -> int:
-        kept = torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)
-        return torch.cuda.mem_get_info(card)[0] + kept
+        cached = torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)
+        return torch.cuda.mem_get_info(card)[0] + cached
 
     own = [torch.cuda.current_device()] if processes.world_size() > 1 else range(torch.cuda.device_count())
     return [free(card) for card in own]
@@ -277,9 +277,9 @@ def max_memory(weights: float, embedding: float, layers: int, free: Sequence[flo
     largest = max(embedding, weights / layers)
     parts = layer_shares(free)
     last = max(card for card, share in enumerate(parts) if share or not any(parts))
-    held = [weights * share + largest * (2 if card == 0 else 1) for card, share in enumerate(parts)]
-    held[last] = free[last]
-    return {card: int(min(held[card], free[card])) if share or card == last else 0 for card, share in enumerate(parts)}
+    room = [weights * share + largest * (2 if card == 0 else 1) for card, share in enumerate(parts)]
+    room[last] = free[last]
+    return {card: int(min(room[card], free[card])) if share or card == last else 0 for card, share in enumerate(parts)}
 
 
 def describe(wanted_precision: str = "auto") -> list[Choice]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import BUILTIN_MODEL, ModelConfig
-from studio.errors import ModelError, RunError, StudioError
+from studio.errors import ModelError, RunError, StudioError, one_line
 from studio.files import sha256
 from studio.i18n import message
 from studio.model import (
@@ -161,7 +161,7 @@ def _tokenizer(path: Path) -> tuple[Any, Choice]:
         if _has_tokens_of_its_class(tokenizer, path):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError("model.no_tokenizer", path=path.name, detail=str(error)[:200]) from error
+        raise ModelError("model.no_tokenizer", path=path.name, detail=one_line(error)) from error
     template.check(tokenizer.chat_template, path.name)
     return tokenizer, _choose_pad_token(tokenizer, path)
 
@@ -253,7 +253,7 @@ def load(config: ModelConfig, located: Located) -> Loaded:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # files from outside can break a library in any way
-        raise ModelError("model.cannot_load", id=located.id, detail=str(error)[:300]) from error
+        raise ModelError("model.cannot_load", id=located.id, detail=one_line(error, 300)) from error
     weights.check_loading(model, info, located.id)
     if not split and not sharded and quantized.value == "none":
         model.to(where)

@@ -89,15 +89,15 @@ def forecast(
     if quantization != "none":
         weights += 2 * skeleton.largest
     each = kept_per_layer or 0.0
-    kept = rows * each * skeleton.layers_trained
+    activations = rows * each * skeleton.layers_trained
     if checkpointing and kept_per_layer is not None:
         inputs = rows * length * skeleton.hidden * width * skeleton.layers
-        kept = max(CPU_RECOMPUTED * kept, inputs) if device == "cpu" else inputs + rows * each
+        activations = max(CPU_RECOMPUTED * activations, inputs) if device == "cpu" else inputs + rows * each
     return Memory(
         weights=weights,
         adapter=12.0 * skeleton.trained,
         optimizer=OPTIMIZER_BYTES[optimizer] * skeleton.trained,
-        activations=kept * (CPU_RESIDENT if device == "cpu" else 1.0),
+        activations=activations * (CPU_RESIDENT if device == "cpu" else 1.0),
         logits=float(LOGIT_BYTES * min(rows * length, LOGITS_PER_CHUNK) * skeleton.vocabulary),
         libraries=LIBRARY_BYTES[device],
     )
@@ -122,10 +122,10 @@ def on_fullest_card(memory: Memory, skeleton: Skeleton, free: Sequence[float]) -
         if not share:
             continue
         part = min(1.0, share + 1 / skeleton.layers)
-        held = replace(
+        on_card = replace(
             memory,
             weights=memory.weights * (outside_layers + (1 - outside_layers) * part),
             **{name: getattr(memory, name) * part for name in ("adapter", "optimizer", "activations")},
         )
-        cards.append((held, free_bytes))
+        cards.append((on_card, free_bytes))
     return max(cards, key=lambda card: card[0].total / max(1.0, card[1]), default=(memory, free[0]))

@@ -65,12 +65,12 @@ def forward(model: Any, ids: Any, mask: Any, **settings: Any) -> Any:
     device = model.device
     if accepts(model, "position_ids"):
         settings["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(device)
-    kept = settings.pop("logits_to_keep", 0)
-    if kept and accepts(model, "logits_to_keep"):
+    last = settings.pop("logits_to_keep", 0)
+    if last and accepts(model, "logits_to_keep"):
         # numbers, not a count: they make a copy, and a slice is multiplied row by row, each time with a copied head
-        settings["logits_to_keep"] = torch.arange(ids.shape[1] - kept, ids.shape[1], device=device)
+        settings["logits_to_keep"] = torch.arange(ids.shape[1] - last, ids.shape[1], device=device)
     output = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False, **settings)
-    return output.logits[:, -kept:] if kept else output.logits
+    return output.logits[:, -last:] if last else output.logits
 
 
 def accepts(model: Any, argument: str) -> bool:

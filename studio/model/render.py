@@ -2,16 +2,16 @@
 
 `python render.py` reads lines of JSON: the template, then requests, each of which is answered with a line. Every
 request has limits of time, memory and length, where the system knows them. The process ends when a request exceeds them
-(with `TOO_MUCH`, or by the system's signal), and with its input.
+(see `process_limits`), and with its input.
 """
 
-import contextlib
 import json
+import runpy
 import signal
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 MEMORY, SECONDS = 256 * 1024**2, 5
@@ -19,7 +19,6 @@ MEMORY_PER_BYTE = 40
 """Bytes of memory that each byte of a request may take besides."""
 LENGTH, LENGTH_PER_BYTE = 50_000, 10
 """Characters that a rendered conversation may have, and how many more for each byte of its request."""
-TOO_MUCH = 7
 
 
 def reply(template: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,45 +81,20 @@ def main() -> int:
     requests, replies = sys.stdin.buffer, sys.stdout.buffer
     template = json.loads(requests.readline())
     _environment()  # so that its modules do not count as the first request's memory
-    limited = _limits()
+    limits = runpy.run_path(str(Path(__file__).parents[1] / "process_limits.py"))
+    limited = limits["limiter"]()
     for line in requests:
         request = json.loads(line.decode("utf-8", "surrogatepass"))
         try:
-            with limited(len(line)):
+            with limited(MEMORY + MEMORY_PER_BYTE * len(line), SECONDS):
                 answer = reply(template, request)
         except MemoryError:
-            return TOO_MUCH
+            return limits["TOO_MUCH"]
         if len(answer.get("text", "")) > LENGTH + LENGTH_PER_BYTE * len(line):
-            return TOO_MUCH
+            return limits["TOO_MUCH"]
         replies.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
         replies.flush()
     return 0
-
-
-def _limits() -> Any:
-    """Return a context manager that limits what is done in it, for a request of so many bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows: the clock of whoever started this is the limit
-        return contextlib.nullcontext
-    held, most = 0, resource.getrlimit(resource.RLIMIT_AS)[1]
-    if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as file:
-            held = int(file.read().split()[0]) * resource.getpagesize()
-
-    @contextlib.contextmanager
-    def limited(size: int) -> Iterator[None]:
-        if held:
-            resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY + MEMORY_PER_BYTE * size, most))
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its signal ends the process, also in native code
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            if held:
-                resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-    return limited
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import LoraSettings
-from studio.errors import ModelError, StudioError
+from studio.errors import ModelError, StudioError, one_line
 from studio.model import adapter, limits
 from studio.model.hardware import device
 from studio.model.weights import build_on_meta, read_config
@@ -136,8 +136,7 @@ def require_trainable(path: Path, lora: LoraSettings) -> None:
     except StudioError:
         raise
     except Exception as error:  # the settings of a model from outside can make its step fail in any way
-        detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError("model.cannot_step", id=path.name, detail=detail) from error
+        raise ModelError("model.cannot_step", id=path.name, detail=one_line(error)) from error
 
 
 def _kept_bytes(config: Any, layers: int, lora: LoraSettings, precision: str, attention: str, length: int) -> int:
@@ -161,10 +160,10 @@ def _kept_bytes(config: Any, layers: int, lora: LoraSettings, precision: str, at
         if weights.requires_grad:
             weights.data = weights.data.to(torch.float32)
     wrapped.train()
-    kept: dict[int, Any] = {}
+    saved: dict[int, Any] = {}
 
     def keep(tensor: Any) -> Any:
-        kept[tensor.untyped_storage()._cdata] = tensor  # held, so that no other takes its place in memory
+        saved[tensor.untyped_storage()._cdata] = tensor  # held, so that no other takes its place in memory
         return tensor
 
     with FakeTensorMode():
@@ -181,7 +180,7 @@ def _kept_bytes(config: Any, layers: int, lora: LoraSettings, precision: str, at
         mixed = torch.autocast(where, dtype=dtype, enabled=dtype is not torch.float32)
         with mixed, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             wrapped.base_model.model.base_model(input_ids=ids, use_cache=False)
-        return sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in own)
+        return sum(t.untyped_storage().nbytes() for place, t in saved.items() if place not in own)
 
 
 def _as_flash_attention() -> str:

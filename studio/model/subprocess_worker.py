@@ -13,9 +13,8 @@ from pathlib import Path
 
 import studio
 from studio.errors import ModelError
+from studio.process_limits import TOO_MUCH
 
-TOO_MUCH = 7
-"""Exit code of a child that was tried out and needed more than its limits."""
 POLL_SECONDS = 0.2
 """Seconds between two checks whether the work is still wanted."""
 SILENCE_SECONDS = 120.0
@@ -61,9 +60,15 @@ def is_bearable(program: str, *arguments: str, seconds: float, bearable: Sequenc
         raise ModelError("model.trial", program=sys.executable, detail=str(error)) from error
     if done.returncode in bearable:
         return True
-    if done.returncode == TOO_MUCH or done.returncode < 0:
-        return False
-    lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+    check_limit_exit(done.returncode, done.stderr)
+    return False
+
+
+def check_limit_exit(code: int, stderr: bytes) -> None:
+    """Raise ModelError with the last line of a program that failed, unless it ended at its limits."""
+    if code == TOO_MUCH or code < 0:
+        return
+    lines = stderr.decode(errors="replace").strip().splitlines() or [f"exit code {code}"]
     raise ModelError("model.trial", program=sys.executable, detail=lines[-1][:300])
 
 

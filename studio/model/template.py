@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from studio.errors import ModelError
 from studio.model import render
-from studio.model.subprocess_worker import TOO_MUCH, environment
+from studio.model.subprocess_worker import check_limit_exit, environment
 
 TURNS = (
     [{"role": "user", "content": "Question"}],
@@ -80,12 +80,12 @@ class ChatTemplate:
         return False
 
     def _render(self, messages: Sequence[Message], ask: bool, parts: bool) -> str:
-        given = [
+        entries = [
             {"role": role, "content": [{"type": "text", "text": content}] if parts else content}
             for role, content in messages
         ]
         today = self._today.isoformat()
-        reply = self._ask({"messages": given, "ask": ask, "today": today, "special": self._special})
+        reply = self._ask({"messages": entries, "ask": ask, "today": today, "special": self._special})
         if "refusal" in reply:
             raise TemplateRefusal(reply["refusal"])
         return reply["text"]
@@ -120,7 +120,7 @@ def _is_bearable(template: str) -> bool:
     usual = {"today": "2024-01-01", "special": {"bos_token": "", "eos_token": ""}}
     try:
         for turns in TURNS:
-            for ask in (True, False):  # what it refuses is told when it is used
+            for ask in (True, False):  # what it refuses is reported when it is used
                 _ask(template, {"messages": turns, "ask": ask, **usual})
     except TemplateLimit:
         return False
@@ -156,7 +156,8 @@ class _Process:
                 self.end()
                 raise TemplateLimit from None
             if not line.endswith(b"\n"):
-                raise self._failure()
+                self._check_exit()
+                raise TemplateLimit
         return json.loads(line.decode("utf-8", "surrogatepass"))
 
     def _write(self, value: Any) -> None:
@@ -166,15 +167,12 @@ class _Process:
             self.process.stdin.write(line.encode("utf-8", "surrogatepass") + b"\n")
             self.process.stdin.flush()
 
-    def _failure(self) -> Exception:
-        """Return why the process did not answer."""
+    def _check_exit(self) -> None:
+        """Raise ModelError unless the process ended at its limits."""
         assert self.process.stderr is not None
-        lines = self.process.stderr.read().decode(errors="replace").strip().splitlines()
-        code = self.process.wait()
+        stderr, code = self.process.stderr.read(), self.process.wait()
         self.end()
-        if code == TOO_MUCH or code < 0:
-            return TemplateLimit()
-        return ModelError("model.trial", program=sys.executable, detail=(lines or [f"exit code {code}"])[-1][:300])
+        check_limit_exit(code, stderr)
 
 
 def _read(replies: IO[bytes], into: "queue.SimpleQueue[bytes]") -> None:

@@ -1,19 +1,21 @@
 """Tries a tokenizer in a process of its own: `python tokenizer_trial.py FOLDER`. It imports nothing of the studio.
 
 A tokenizer comes from whoever made the model, and runs in native code: where it takes all memory, it ends the
-process. This one has limits where the system knows them. It ends with 0 when the tokenizer is bearable, with `TOO_MUCH`
-when it makes far more of a text than there was, and with `BROKEN` when it cannot be loaded, which is told elsewhere.
+process. This one has limits where the system knows them. It ends with 0 when the tokenizer is bearable, with
+`BROKEN`, or with `TOO_MUCH` (see `process_limits`) when it makes far more of a text than there was.
 """
 
 import base64
 import json
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 MEMORY, SECONDS = 2 * 1024**3, 30
-TOO_MUCH, BROKEN = 7, 8
+BROKEN = 8
+"""Exit code for a tokenizer that cannot be loaded, which is reported elsewhere."""
 MOST_GROWTH = 64
 """Characters that a normalizer or a decoder may make of one. NFKC makes 18 of one, in the worst case."""
 LONGEST_TOKEN, LONGEST_PIECE, MOST_ADDED = 4096, 128, 64
@@ -31,28 +33,34 @@ TEXTS = (
 
 def main() -> int:
     """Try the tokenizer in a folder."""
-    try:
-        load = _loader(Path(sys.argv[1]))
-        _limit()
-        tokenizer = load()
-    except MemoryError:
-        return TOO_MUCH
-    except Exception:
-        return BROKEN
-    if tokenizer is None:  # one in Python
-        return 0
-    given = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder
-    parts = [json.loads(part.__getstate__()) for part in given if part is not None]
+    limits = runpy.run_path(str(Path(__file__).parents[1] / "process_limits.py"))
+    load = _loader(Path(sys.argv[1]))
+    with limits["limiter"]()(MEMORY, SECONDS):
+        try:
+            tokenizer = load()
+        except MemoryError:
+            return limits["TOO_MUCH"]
+        except Exception:
+            return BROKEN
+        if tokenizer is None or _is_bearable(tokenizer):  # None for one in Python
+            return 0
+        return limits["TOO_MUCH"]
+
+
+def _is_bearable(tokenizer: Any) -> bool:
+    """Whether it makes little more of any text than there was, as far as its parts say and it can be tried."""
+    own = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor, tokenizer.decoder
+    parts = [json.loads(part.__getstate__()) for part in own if part is not None]
     if not all(map(_is_small, parts)) or max(map(len, tokenizer.get_vocab()), default=0) > LONGEST_TOKEN:
-        return TOO_MUCH
+        return False
     tokenizer.no_padding()  # as transformers does
     tokenizer.no_truncation()
     try:
-        return 0 if all(_is_bearable(tokenizer, text) for text in (*TEXTS, *_texts_for(parts))) else TOO_MUCH
-    except Exception:  # what a tokenizer refuses is told when it is used
-        return 0
+        return all(_stays_small(tokenizer, text) for text in (*TEXTS, *_texts_for(parts)))
+    except Exception:  # what a tokenizer refuses is reported when it is used
+        return True
     except BaseException:  # a panic: a regular expression has given up
-        return TOO_MUCH
+        return False
 
 
 def _loader(folder: Path) -> Any:
@@ -125,25 +133,13 @@ def _own_growth(replace: dict[str, Any]) -> float:
     return len(replace["content"]) / (len(pattern) if pattern else 1)
 
 
-def _is_bearable(tokenizer: Any, text: str) -> bool:
+def _stays_small(tokenizer: Any, text: str) -> bool:
     if tokenizer.normalizer is not None and len(tokenizer.normalizer.normalize_str(text)) > MOST_GROWTH * len(text):
         return False
     ids = tokenizer.encode(text).ids
     if len(ids) > MOST_GROWTH * len(text) + MOST_ADDED:
         return False
     return len(tokenizer.decode(ids, skip_special_tokens=False)) <= MOST_GROWTH * len(text) + MOST_ADDED * LONGEST_PIECE
-
-
-def _limit() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows: the clock of whoever started this is the limit
-        return
-    if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as file:
-            held = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
 
 
 if __name__ == "__main__":

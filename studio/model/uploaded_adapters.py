@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from studio.errors import CompareError
+from studio.errors import CompareError, one_line
 from studio.files import home, remove_folder, sha256, shared_folder, size_of, space_for
 from studio.model import adapter_files as adapters
 from studio.model import hub_models
@@ -68,8 +68,8 @@ class Upload:
 
 def all_uploads() -> list[Upload]:
     """Return the adapters that are kept, by name."""
-    there = (path for path in _folder().iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [Upload(path.name, path) for path in sorted(there)]
+    folders = (path for path in _folder().iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [Upload(path.name, path) for path in sorted(folders)]
 
 
 def find(column: str) -> Path:
@@ -114,9 +114,9 @@ def store(
         check(adapters.read(draft))
         files = sorted(path for path in draft.iterdir() if path.is_file())
         digest = hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()[:12]
-        for kept in all_uploads():
-            if kept.name.endswith(f"-{digest}"):
-                return kept
+        for upload in all_uploads():
+            if upload.name.endswith(f"-{digest}"):
+                return upload
         safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[-40:] or "adapter"
         name = f"{safe}-{digest}"
         draft.rename(_folder() / name)
@@ -169,7 +169,7 @@ def _unpack(path: Path, draft: Path) -> None:
                     with archive.open(entry) as packed, open(draft / name, "wb") as file:
                         _extract(packed, file, name)
     except (*_ZIP_ERRORS, NotImplementedError, RuntimeError) as error:  # the last are other ways to pack, and passwords
-        raise CompareError("compare.upload.bad_zip", detail=" ".join(str(error).split())[:120]) from error
+        raise CompareError("compare.upload.bad_zip", detail=one_line(error, 120)) from error
 
 
 def _extract(packed: IO[bytes], file: IO[bytes], name: str) -> None:

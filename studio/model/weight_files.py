@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from studio.errors import ModelError
+from studio.errors import ModelError, one_line
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -52,8 +52,8 @@ def require_whole(folder: Path, model_id: str) -> None:
     if missing := [path.name for path in files if not path.is_file()]:
         values = {"count": len(missing), "total": len(files), "files": list_names(missing)}
         raise ModelError("model.missing_shards", id=model_id, **values)
-    held = {path.name: header(path, model_id) for path in files}
-    elsewhere = [name for name, file in index(folder).items() if file in held and name not in held[file]]
+    headers = {path.name: header(path, model_id) for path in files}
+    elsewhere = [name for name, file in index(folder).items() if file in headers and name not in headers[file]]
     if len(files) > 1 and elsewhere:
         file = index(folder)[elsewhere[0]]
         raise ModelError("model.wrong_shard", id=model_id, file=file, count=len(elsewhere), names=list_names(elsewhere))
@@ -73,8 +73,7 @@ def header(path: Path, model_id: str) -> dict[str, dict[str, Any]]:
         state = path.stat()
         return _header(path, state.st_size, state.st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        detail = str(error)[:200] or type(error).__name__
-        raise ModelError("model.damaged_file", id=model_id, file=path.name, detail=detail) from error
+        raise ModelError("model.damaged_file", id=model_id, file=path.name, detail=one_line(error)) from error
 
 
 @lru_cache(maxsize=128)

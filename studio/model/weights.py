@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from studio.errors import ModelError
+from studio.errors import ModelError, one_line
 from studio.model import quantization
 from studio.model.weight_files import file_states, headers, list_names
 
@@ -91,7 +91,7 @@ def check_loading(model: Any, info: Mapping[str, Any], model_id: str) -> tuple[s
         theirs, ours = (" × ".join(map(str, shape)) for shape in shapes)
         raise ModelError("model.wrong_shapes", id=model_id, count=len(wrong), name=name, theirs=theirs, ours=ours)
     if errors := info.get("conversion_errors"):
-        detail = " ".join(str(next(iter(errors.values()))).split())[:200]
+        detail = one_line(next(iter(errors.values())))
         raise ModelError("model.cannot_load", id=model_id, detail=detail)
     left = sorted(info["unexpected_keys"], key=_natural)
     if needed := [name for name in left if _is_needed(name, model)]:
@@ -158,5 +158,4 @@ def build_on_meta(config: Any, dtype: Any = None, attention: str | None = None) 
 
 
 def _cannot_load(name: str, error: Exception) -> ModelError:
-    detail = " ".join(str(error).split())[:300] or type(error).__name__
-    return ModelError("model.cannot_load", id=name, detail=detail)
+    return ModelError("model.cannot_load", id=name, detail=one_line(error, 300))

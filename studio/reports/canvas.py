@@ -48,7 +48,7 @@ class Canvas:
     width: int
     height: int
     faces: Faces
-    undrawn: set[str] = field(default_factory=set)
+    missing_glyphs: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         from PIL import Image, ImageDraw
@@ -72,7 +72,7 @@ class Canvas:
         content = unicodedata.normalize("NFC", remove_control_characters(words[:_MAX_CHARACTERS])).expandtabs(4)
         content, face = _INVISIBLE.sub("", content), self._face(bold)
         missing = {character for character in content if not face.draws(character)}
-        self.undrawn |= missing - _SUBSTITUTES.keys()
+        self.missing_glyphs |= missing - _SUBSTITUTES.keys()
         box = _BOX if face.draws(_BOX) else "?"
         return content.translate({ord(character): _SUBSTITUTES.get(character, box) for character in missing})
 

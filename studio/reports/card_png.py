@@ -55,7 +55,7 @@ class _Drawing:
         left, width = margin, self.canvas.width - 2 * margin
         top = self._head(left, margin - 10, width)
         top = self._prompt(left, top, width)
-        bottom = self._foot(left, self.canvas.height - margin + 8, width)
+        bottom = self._draw_footer(left, self.canvas.height - margin + 8, width)
         bottom = self._scores(left, bottom, width)
         self._sides(left, top, width, bottom - top)
         return self.canvas.to_png()
@@ -149,13 +149,13 @@ class _Drawing:
     def _cut_words(self) -> str:
         return f"✂ {self.card.words('cut')}" if self.canvas.has("✂") else self.card.words("cut")
 
-    def _foot(self, left: float, bottom: float, width: float) -> float:
+    def _draw_footer(self, left: float, bottom: float, width: float) -> float:
         """Draw recipe, data and loss above `bottom`, and return where they begin."""
         canvas, card, size = self.canvas, self.card, 18
         about = [card.words("rows", rows=card.scoreboard.rows)] if card.scoreboard else []
         about[:0] = [card.style_line] if card.style_line else []
         about += [f"{card.words('data')} {card.data_hash[:12]}"] if card.data_hash else []
-        about += [card.words("undrawn", count=len(canvas.undrawn))] if canvas.undrawn else []
+        about += [card.words("undrawn", count=len(canvas.missing_glyphs))] if canvas.missing_glyphs else []
         about.append(card.words("made"))
         chart = 200 if card.loss_line else 0
         room = width - (chart + 40 if chart else 0)

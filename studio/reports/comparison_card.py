@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict
 
 from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
@@ -208,16 +208,8 @@ def curve_places(
 
 def remove_control_characters(content: str) -> str:
     """Return a text without what no format can hold: control characters and halves of surrogate pairs."""
-    kept = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", content.replace("\r\n", "\n"))
-    return kept.encode("utf-8", "replace").decode("utf-8")
-
-
-_ADAPTER = TypeAdapter(Card)
-
-
-def to_json(card: Card) -> str:
-    """Return the card as JSON, with every figure of the scoreboard."""
-    return _ADAPTER.dump_json(card, indent=1).decode("utf-8")
+    result = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", content.replace("\r\n", "\n"))
+    return result.encode("utf-8", "replace").decode("utf-8")
 
 
 def to_markdown(card: Card) -> str:
@@ -270,8 +262,8 @@ def shortened(content: str, characters: int) -> str:
     """Return a text of at most about so many characters; one that was cut ends with the mark […]."""
     if len(content) <= characters:
         return content
-    kept = content[:characters]
-    return f"{kept[: max(kept.rfind(' '), kept.rfind(chr(10)), characters // 2)].rstrip()} […]"
+    start = content[:characters]
+    return f"{start[: max(start.rfind(' '), start.rfind(chr(10)), characters // 2)].rstrip()} […]"
 
 
 def fenced_block(content: str, language: str = "text") -> str:

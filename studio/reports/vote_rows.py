@@ -142,8 +142,8 @@ def _judged(run: Run) -> Iterator[_Judged]:
         source = "chat" if request.earlier else "comparison"
         for prompt, sides in zip(request.prompts, saved.comparison.answers, strict=False):
             yield from _parts(prompt, [side.text for side in sides], request.columns, source)
-    for made in vote_pairs.unique_pairs(reversed(vote_pairs.all_of(run))):
-        yield from _parts(made.prompt, made.answers, made.columns, "blind")
+    for pair in vote_pairs.unique_pairs(reversed(vote_pairs.all_of(run))):
+        yield from _parts(pair.prompt, pair.answers, pair.columns, "blind")
     for report in reversed(style_store.all_of(run)):
         rivals = [each.column for each in (report.base_column, report.prompted, report.main) if each and each.column]
         for trio in votes.three_way(report):

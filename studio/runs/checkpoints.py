@@ -99,8 +99,8 @@ def remove_old(run: Run) -> int:
             raise RunError("run.not_finished", run=run.id)
         if not all_of(run.path):
             return 0
-        kept = newest_complete(run.path)
-        old = [path for path in all_of(run.path) if path != kept]
+        newest = newest_complete(run.path)
+        old = [path for path in all_of(run.path) if path != newest]
         freed = sum(map(size_of, old))
         for path in old:
             remove_folder(path)

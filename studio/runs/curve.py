@@ -102,11 +102,11 @@ class Curve:
 
     def _until(self, step: int) -> "Curve":
         logged, evaluated = self.steps <= step, self.evaluated_steps <= step
-        kept = {column: getattr(self, column)[logged] for column in _STEP}
-        kept |= {column: getattr(self, column)[evaluated] for column in _EVALUATION}
-        kept["styles"] = tuple(point for point in self.styles if point.step <= step)
+        columns = {column: getattr(self, column)[logged] for column in _STEP}
+        columns |= {column: getattr(self, column)[evaluated] for column in _EVALUATION}
+        columns["styles"] = tuple(point for point in self.styles if point.step <= step)
         session = min(self.session, int(logged.sum()))
-        return replace(self, **kept, session=session, updates=self.updates + 1, jumps=self.jumps + 1)
+        return replace(self, **columns, session=session, updates=self.updates + 1, jumps=self.jumps + 1)
 
     def speed(self) -> tuple[float | None, float | None]:
         """Return tokens per second and seconds per step over the last logged steps; None before there are two."""

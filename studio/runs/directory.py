@@ -45,8 +45,8 @@ class State(StrEnum):
 
 
 Action = Literal["pause", "stop", "cancel"]
-"""What can be asked of a run: to make a checkpoint and free the device; to end and keep the adapter as it is then; to
-end and keep nothing that is not kept already."""
+"""Requests to a run: to make a checkpoint and free the device; to end and keep the adapter as it is then; to end and
+keep nothing that is not kept already."""
 
 
 class Status(BaseModel):
@@ -122,7 +122,7 @@ class Run:
 
     def touch_heartbeat(self) -> None:
         """Give a sign of life of a run that waits, where nothing else is written; only for its owner."""
-        with contextlib.suppress(OSError):  # it was taken away, and its end will be told
+        with contextlib.suppress(OSError):  # it was taken away, and its end will be reported
             os.utime(self.path / "status.json")
 
     def events(self, offset: int = 0) -> tuple[list[Any], int]:
@@ -155,7 +155,7 @@ class Run:
         replace_file(self.path / "control.json", json.dumps({"action": action, "at": time.time()}))
 
     def requested(self) -> Action | None:
-        """Return what was asked of the run, if anything."""
+        """Return what was requested of the run, if anything."""
         try:
             return json.loads((self.path / "control.json").read_bytes())["action"]
         except FileNotFoundError:

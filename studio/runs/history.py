@@ -117,12 +117,12 @@ def all_summaries() -> list[Summary]:
                 content = json.loads((home() / "summaries.json").read_bytes())
                 if content["format"] == _FORMAT:
                     known |= _file.validate_python(content["runs"])
-        there = runs.all_runs()
-        fresh = [run for run in there if _refresh(run, known)]
-        removed = known.keys() - {run.id for run in there}
+        current = runs.all_runs()
+        fresh = [run for run in current if _refresh(run, known)]
+        removed = known.keys() - {run.id for run in current}
         for run_id in removed:
             del known[run_id]
-        listed = {run.id: _with_current_state(run, known[run.id].summary) for run in there}
+        listed = {run.id: _with_current_state(run, known[run.id].summary) for run in current}
         if removed or any(not listed[run.id].alive for run in fresh):
             content = {"format": _FORMAT, "runs": _file.dump_python(known, mode="json")}
             with contextlib.suppress(HomeError, OSError):  # only a cache: the next start reads the runs again
@@ -151,8 +151,8 @@ def _refresh(run: Run, known: dict[str, _Cached]) -> bool:
         events, offset = run.events(offset)
         curve = curve.after(events)
     summary = _summary(run, curve)
-    kept = {"curve": curve, "offset": offset} if summary.alive else {}
-    known[run.id] = _Cached(signature=signature, summary=summary, **kept)
+    progress = {"curve": curve, "offset": offset} if summary.alive else {}
+    known[run.id] = _Cached(signature=signature, summary=summary, **progress)
     return True
 
 

@@ -63,8 +63,8 @@ def delete(run: Run) -> DeletedRun:
             raise RunError("run.unknown", id=run.id)
         status = runs.try_status(run)
         if status and status.state.alive:
-            if there := runs.remote_owner(run):
-                raise RunError("run.alive_elsewhere", run=run.id, **there)
+            if owner := runs.remote_owner(run):
+                raise RunError("run.alive_elsewhere", run=run.id, **owner)
             raise RunError("run.alive", run=run.id)
         now = int(time.time() * 1000)
         moved = DeletedRun(run.id, now / 1000, folder() / f"{now}~{run.id}")

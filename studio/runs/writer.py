@@ -41,7 +41,7 @@ class RunWriter(Run):
     def take_over(cls, run: Run, devices: Sequence[str] = (), *, keep_request: bool = False) -> "RunWriter":
         """Become the owner of a run that nobody works on, to go on with it on `devices`.
 
-        What was asked of it before is forgotten, unless `keep_request`.
+        Earlier requests are forgotten, unless `keep_request`.
         """
         require_writable(run)
         if not keep_request:

@@ -57,9 +57,9 @@ def create(engine: Engine, keys: Collection[str], hosts: Collection[str] | None 
     known = [key.encode() for key in keys]
 
     def require_key(request: Request) -> None:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip().encode()
+        token = request.headers.get("authorization", "").removeprefix("Bearer ").strip().encode()
         # all are compared, so that the time tells nothing
-        if known and not sum(hmac.compare_digest(given, key) for key in known):
+        if known and not sum(hmac.compare_digest(token, key) for key in known):
             raise ServeError("serve.key")
 
     app = FastAPI(title="Restyle Studio", docs_url=None, redoc_url=None, openapi_url=None)
@@ -197,20 +197,20 @@ class _Answers:
     ) -> Any:
         """Return the response; what a request is refused for later than `submit` has a status of its own too."""
         news = self._follow()
-        gone = asyncio.create_task(_until_gone(request))
+        disconnect = asyncio.create_task(_until_disconnected(request))
         try:
-            first = await _unless_gone(gone, anext(news))
+            first = await _unless_disconnected(disconnect, anext(news))
             if wanted.stream:
                 has_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
                 return _Stream(self, self._events(news, first, form, has_usage), headers)
-            while await _unless_gone(gone, anext(news, None)) is not None:
+            while await _unless_disconnected(disconnect, anext(news, None)) is not None:
                 pass
             return JSONResponse(form.whole(self.progress, self.usage).model_dump(exclude_unset=True), headers=headers)
         except BaseException:
             self.cancel()
             raise
         finally:
-            gone.cancel()
+            disconnect.cancel()
 
     async def _events(self, news: AsyncIterator[int], first: int, form: "_Form", has_usage: bool) -> AsyncIterator[str]:
         """Yield the events of a streamed answer: of each part what is new in it."""
@@ -250,15 +250,15 @@ class _Stream(StreamingResponse):
             self._answers.cancel()
 
 
-async def _until_gone(request: Request) -> None:
+async def _until_disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _unless_gone(gone: asyncio.Task[None], awaited: Any) -> Any:
+async def _unless_disconnected(disconnect: asyncio.Task[None], awaited: Any) -> Any:
     """Return what is awaited; raises HTTPException, which nobody receives, if the client goes before."""
     task = asyncio.ensure_future(awaited)
-    await asyncio.wait({gone, task}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({disconnect, task}, return_when=asyncio.FIRST_COMPLETED)
     if not task.done():
         task.cancel()
         raise HTTPException(499)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from studio.compare.column_loading import LOGIT_TOLERANCE
-from studio.errors import ServeError
+from studio.errors import ServeError, one_line
 from studio.generation.generate import BASE_MODEL, use_adapter
 from studio.model import probe, quantization
 
@@ -133,7 +133,7 @@ def can_join(model: Callable[[], Any], pad: int) -> bool:
     except (TypeError, ValueError, AttributeError, RuntimeError, NotImplementedError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise ServeError("serve.model", detail=" ".join(str(error).split())[:200]) from error
+        raise ServeError("serve.model", detail=one_line(error)) from error
     with use_adapter(model(), BASE_MODEL):
         whole = torch.tensor([[*first, token]])
         without_cache = probe.logits(model(), whole, torch.ones_like(whole))[0, -1]

@@ -136,9 +136,9 @@ class Decoder:
                 if not row.is_cancelled():
                     token = likeliest[number] if row.is_greedy else row.choose(logits[number : number + 1])
                     row.add(token, self._tokenizer, self._ends)
-            kept = [number for number, row in enumerate(rows) if row.end is None and not row.is_cancelled()]
-            if len(kept) < len(rows):
-                batch.keep(kept)
-            if kept:
-                left = [rows[number] for number in kept]
+            active = [number for number, row in enumerate(rows) if row.end is None and not row.is_cancelled()]
+            if len(active) < len(rows):
+                batch.keep(active)
+            if active:
+                left = [rows[number] for number in active]
                 self._batches.append((batch, left, batch.step([row.ids[-1] for row in left])))

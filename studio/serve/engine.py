@@ -74,7 +74,7 @@ class Call:
 
 
 class Engine:
-    """Answers calls in one job on the GPU thread, which ends when nothing is asked of it or others want the thread.
+    """Answers calls in one job on the GPU thread, which ends when there are no requests or others want the thread.
 
     Comparisons take their turn when the answers of the moment are over. While a run trains, or an export has the
     device, and while one of them waits for it, calls are refused (`serve.busy`).
@@ -181,7 +181,7 @@ class Engine:
             self._start_job()
 
     def _serve(self, host: ModelHost, stop: threading.Event) -> bool:
-        """Answer calls until others want the thread or nobody calls; returns whether to load anew and go on."""
+        """Answer calls until others want the thread or nobody calls; returns whether to load again and continue."""
         with ExitStack() as stack:
             columns = _Columns(self.catalogue, host, stack)
             decoder: Decoder | None = None

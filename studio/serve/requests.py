@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.config import GenerationConfig
 from studio.data.conversation import Turn
-from studio.errors import ServeError
+from studio.errors import ServeError, one_line
 
 _NEUTRAL: dict[str, Any] = {
     "best_of": 1,
@@ -73,8 +73,8 @@ class _Request(BaseModel):
         name, limit = self.answer_tokens
         if limit is not None and limit > most:
             raise ServeError("serve.max_tokens", param=name, count=limit, most=most)
-        given = {"temperature", "top_p", "top_k", "repetition_penalty", "seed"}
-        values = {key: value for key in given if (value := getattr(self, key)) is not None}
+        names = {"temperature", "top_p", "top_k", "repetition_penalty", "seed"}
+        values = {key: value for key in names if (value := getattr(self, key)) is not None}
         values["max_new_tokens"] = min(defaults.max_new_tokens, most) if limit is None else limit
         try:
             return GenerationConfig.model_validate(defaults.model_dump() | values)
@@ -145,7 +145,7 @@ def parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
         values = json.loads(body)
         json.dumps(values, ensure_ascii=False).encode()  # half of a character cannot be read by a tokenizer
     except (ValueError, RecursionError) as error:
-        raise ServeError("serve.json", detail=str(error)[:120]) from error
+        raise ServeError("serve.json", detail=one_line(error, 120)) from error
     if not isinstance(values, Mapping):
         raise ServeError("serve.json", detail=type(values).__name__)
     try:

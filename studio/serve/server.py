@@ -20,14 +20,14 @@ _GRACE_SECONDS = 3
 
 
 @dataclass(frozen=True)
-class Door:
+class ListenAddress:
     """Where the endpoint is reached, and with which keys."""
 
     host: str
     port: int
     keys: tuple[str, ...]
     generated: bool
-    """Whether the key was made here, and has to be told."""
+    """Whether the key was made here, and has to be printed."""
 
     @property
     def is_loopback(self) -> bool:
@@ -43,36 +43,36 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def door(host: str, port: int, keys: Sequence[str] = ()) -> Door:
+def listen_address(host: str, port: int, keys: Sequence[str] = ()) -> ListenAddress:
     """Return how the endpoint is reached. A key is made where others reach it and none was given.
 
     Without `keys` they are those of the environment (commas between). Raises ServeError for a key that is too short.
     """
-    given = tuple(key for key in keys or os.environ.get(KEY_VARIABLE, "").split(",") if key)
-    if any(len(key) < SHORTEST_KEY for key in given):
+    own = tuple(key for key in keys or os.environ.get(KEY_VARIABLE, "").split(",") if key)
+    if any(len(key) < SHORTEST_KEY for key in own):
         raise ServeError("serve.short_key", least=SHORTEST_KEY)
-    if given or is_loopback(host):
-        return Door(host, port, given, False)
-    return Door(host, port, (f"sk-{secrets.token_urlsafe(24)}",), True)
+    if own or is_loopback(host):
+        return ListenAddress(host, port, own, False)
+    return ListenAddress(host, port, (f"sk-{secrets.token_urlsafe(24)}",), True)
 
 
 class Server:
     """An endpoint on a port, which is taken when it is made; raises ServeError where it cannot be."""
 
-    def __init__(self, catalogue: Catalogue, limits: Limits, thread: GpuThread, door: Door):
+    def __init__(self, catalogue: Catalogue, limits: Limits, thread: GpuThread, address: ListenAddress):
         import uvicorn
 
         from studio.serve.app import create
 
-        self._socket = _bind(door.host, door.port)
-        name = f"[{door.host}]" if ":" in door.host else door.host
+        self._socket = _bind(address.host, address.port)
+        name = f"[{address.host}]" if ":" in address.host else address.host
         self.url = f"http://{name}:{self._socket.getsockname()[1]}/v1"
         """The address that clients are given, as OpenAI's `base_url`."""
         self.engine = Engine(catalogue, limits, thread)
-        self.door = door
+        self.address = address
         # a page that points a name of its own at this machine is refused; with a key it gets nowhere anyway
-        hosts = ["127.0.0.1", "localhost"] if door.is_loopback and not door.keys else None
-        app = create(self.engine, door.keys, hosts)
+        hosts = ["127.0.0.1", "localhost"] if address.is_loopback and not address.keys else None
+        app = create(self.engine, address.keys, hosts)
         settings = uvicorn.Config(
             app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="off", server_header=False
         )

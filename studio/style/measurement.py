@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
-from typing import Any
 
 from studio.compare.columns import BASE, Column
+from studio.data.rows import evenly_spaced
 from studio.generation.answer_store import Answer
 from studio.generation.held_out import HeldOutRow
 from studio.i18n import Message, message
@@ -156,11 +156,6 @@ class Measurement:
 def _score(scorer: AnswerScorer, column: AnsweredColumn, chosen: Sequence[int] | None = None) -> AnswerScores:
     texts, ended = [answer.text for answer in column.answers], [answer.ended for answer in column.answers]
     return scorer.score(texts, ended, chosen)
-
-
-def evenly_spaced(rows: Sequence[Any], count: int) -> list[Any]:
-    """Return `count` of the rows, evenly spaced; all where there are fewer."""
-    return [rows[at * len(rows) // count] for at in range(count)] if len(rows) > count else list(rows)
 
 
 def recommend_strength(points: Sequence[CurvePoint], wanted_fit: float) -> Curve:

@@ -74,8 +74,8 @@ def read(
         for start in range(0, len(order), together):
             on_progress(start / len(order))
             rows = order[start : start + together]
-            made = _read_trees(models, prefix, [texts[row] for row in rows], [trees[row] for row in rows])
-            readings.update(zip(rows, made, strict=True))
+            batch = _read_trees(models, prefix, [texts[row] for row in rows], [trees[row] for row in rows])
+            readings.update(zip(rows, batch, strict=True))
     return [readings[row] for row in range(len(texts))]
 
 
@@ -113,7 +113,7 @@ def _takes_trees(models: ModelSet, text: Text) -> bool:
 
 
 def one_by_one(models: ModelSet, texts: Sequence[Text], candidates: Sequence[Sequence[Ids]]) -> list[Reading]:
-    """Return what `read` does, reading each text anew for each candidate."""
+    """Return what `read` does, reading each text again for each candidate."""
     pairs = [(text.ids, ids) for text, each in zip(texts, candidates, strict=True) for ids in each]
     sums = iter([float(scores.sum()) for scores in _scored(models, pairs)])
     parts = losses(models, texts)

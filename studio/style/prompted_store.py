@@ -91,16 +91,16 @@ def read(run: Run) -> PromptedBase:
 
 def save_automatic(run: Run, column: Column) -> None:
     """Keep the automatic prompt; the user's own stays."""
-    if (kept := read(run)).automatic != column:
-        _write(run, replace(kept, automatic=column))
+    if (prompted := read(run)).automatic != column:
+        _write(run, replace(prompted, automatic=column))
 
 
 def edit(run: Run, written: str) -> PromptedBase:
     """Keep the user's own prompt; one that is empty or the automatic one goes back to that. Raises CompareError."""
-    kept = read(run)
-    column = kept.parse(written) if written.strip() else None
-    changed = replace(kept, edited=None if column == kept.automatic else column)
-    if changed != kept:
+    prompted = read(run)
+    column = prompted.parse(written) if written.strip() else None
+    changed = replace(prompted, edited=None if column == prompted.automatic else column)
+    if changed != prompted:
         _write(run, changed)
     return changed
 
@@ -111,9 +111,9 @@ def of_run(run: Run) -> PromptedBase:
     Before the meter has seen answers of the base, the most typical training answers are the examples. Raises
     CompareError where there is no prompt: the template takes no examples, or none fits; or the data have changed.
     """
-    kept = read(run)
-    if kept.automatic:
-        return kept
+    prompted = read(run)
+    if prompted.automatic:
+        return prompted
     config = run.config()
     tokenizer = load.load_tokenizer(config.model)
     if not isinstance(run_renderer(run, tokenizer), ChatRenderer):
@@ -125,9 +125,9 @@ def of_run(run: Run) -> PromptedBase:
     column = choose_prompt(run, train, tokenizer, room, None) if train else None
     if column:
         save_automatic(run, column)
-    if not (column or kept.edited):
+    if not (column or prompted.edited):
         raise CompareError("ui.prompted_no_room")
-    return replace(kept, automatic=column)
+    return replace(prompted, automatic=column)
 
 
 def column_of(run: Run) -> Column:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict
 
 from studio.compare.columns import Column
 from studio.i18n import DEFAULT_LANGUAGE, Message, text
@@ -64,7 +64,7 @@ class ColumnReport:
     longest_run: int
     """Tokens of the longest run of any answer that is in a training answer."""
     drift: Drift | None
-    """None for the author, and where the ordinary questions cannot be asked."""
+    """None for the author, and where the ordinary questions cannot be answered."""
     prompt_tokens: float
     """Mean tokens of a prompt, with the column's own system prompt and examples."""
 
@@ -154,13 +154,6 @@ class StyleReport:
         """The first base with a context of its own: the adapter's rival; None without one."""
         own = (each for each in self.columns if each.column and each.column.is_base and not each.column.is_plain)
         return next(own, None)
-
-    def to_json(self) -> str:
-        """Write the report as JSON; `files.read_as` gives an equal one back."""
-        return _ADAPTER.dump_json(self, indent=1).decode("utf-8")
-
-
-_ADAPTER = TypeAdapter(StyleReport)
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ class AnswerScorer:
         """
         framed = [self._framed(text) for text in texts]
         candidates = [self.candidates[number] for number in numbers]
-        given = [[self._prompt_ids[row] for row in ranked] for ranked in candidates]
-        readings = prompt_likelihood.read(self.base, framed, given, self.on_progress)
+        prompts = [[self._prompt_ids[row] for row in ranked] for ranked in candidates]
+        readings = prompt_likelihood.read(self.base, framed, prompts, self.on_progress)
         alone = [[self._prior[row] for row in ranked] for ranked in candidates]
         fits = own_prompt_is_likeliest([reading.candidates for reading in readings], alone)
         return fits, [reading.loss for reading in readings]
@@ -141,7 +141,7 @@ class AnswerScorer:
 
     @cached_property
     def language(self) -> str:
-        """The language of the prompts, `en` or `ko`: which words the base is asked with."""
+        """The language of the prompts, `en` or `ko`: the words of the question to the base."""
         return detect_language([row.prompt for row in self.rows])
 
     def _framed(self, text: str) -> Text:
@@ -184,7 +184,7 @@ def choose_candidates(prompts: Sequence[str], count: int = CANDIDATES, seed: int
     return chosen
 
 
-def own_prompt_is_likeliest(given_answer: Sequence[Sequence[float]], alone: Sequence[Sequence[float]]) -> list[bool]:
+def own_prompt_is_likeliest(after_answer: Sequence[Sequence[float]], alone: Sequence[Sequence[float]]) -> list[bool]:
     """Return for each answer whether its own prompt scores highest among its candidates.
 
     The score of a prompt is log p(prompt | "Which question does this text answer?" + answer) − log p(prompt | the same
@@ -192,11 +192,11 @@ def own_prompt_is_likeliest(given_answer: Sequence[Sequence[float]], alone: Sequ
     metrics punish a change of style (arXiv 2502.15022). Chance is 1 in N. The upper anchor is the author, not the base:
     short answers carry less of their question.
 
-    `given_answer` and `alone` are log p of each candidate (rows × candidates, the own prompt first) with the answer
+    `after_answer` and `alone` are log p of each candidate (rows × candidates, the own prompt first) with the answer
     and without one. Equal scores do not count as fitting.
     """
     fits = []
-    for with_answer, without in zip(given_answer, alone, strict=True):
+    for with_answer, without in zip(after_answer, alone, strict=True):
         gains = numpy.asarray(with_answer, dtype=float) - numpy.asarray(without, dtype=float)
         fits.append(bool(len(gains) > 1 and gains[0] > gains[1:].max()))
     return fits

@@ -84,10 +84,10 @@ def cross_validate(author: Sequence[str], base: Sequence[str], prompts: Sequence
     groups = [numbers[prompt] for prompt in prompts]
     scores = numpy.zeros((2, len(prompts)))
     folds = GroupKFold(min(FOLDS, len(numbers)), shuffle=True, random_state=bootstrap.SEED)
-    for fitted, held in folds.split(groups, groups=groups):
+    for fitted, held_out in folds.split(groups, groups=groups):
         fold = train_classifier([author[row] for row in fitted], [base[row] for row in fitted])
-        scores[0, held] = fold.scores([author[row] for row in held])
-        scores[1, held] = fold.scores([base[row] for row in held])
+        scores[0, held_out] = fold.scores([author[row] for row in held_out])
+        scores[1, held_out] = fold.scores([base[row] for row in held_out])
     return OutOfFold(tuple(scores[0].tolist()), tuple(scores[1].tolist()))
 
 

@@ -16,21 +16,21 @@ from studio.compare.column_loading import LoadedColumns, load_idle_columns
 from studio.compare.columns import BASE, Column
 from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer
+from studio.data.rows import evenly_spaced
 from studio.data.tokens import IGNORED
 from studio.errors import PromptError
-from studio.files import replace_file, user_cache
-from studio.generation import held_out
+from studio.files import replace_file, to_json, user_cache
+from studio.generation import generate, held_out
 from studio.generation.answer_store import Answer, Stopped
 from studio.generation.held_out import GENERAL, HeldOutRow
 from studio.i18n import Message, message
 from studio.journal import digest
 from studio.model.adapter import ModelHost
-from studio.model.limits import positions
 from studio.runs import Run
 from studio.style import bootstrap, headline, prompted_store, style_store
 from studio.style.answers import FOLDER, ColumnAnswers, base_of, only
 from studio.style.drift import Drift, drift, score_ordinary
-from studio.style.measurement import CURVE_FACTORS, CURVE_PROMPTS, AnsweredColumn, Measurement, evenly_spaced
+from studio.style.measurement import CURVE_FACTORS, CURVE_PROMPTS, AnsweredColumn, Measurement
 from studio.style.prompted import choose_prompt, example_room
 from studio.style.report import StyleReport
 from studio.style.request import TRAINING_ROWS, StyleProgress, StyleRequest
@@ -122,7 +122,7 @@ class _StyleJob:
             reason = _too_little(rows, train)
             report = replace(empty, too_little=reason) if reason else self._measure(empty, rows, train, trained)
             path.parent.mkdir(exist_ok=True)
-            replace_file(path, replace(report, notes=tuple(self._notes)).to_json())
+            replace_file(path, to_json(replace(report, notes=tuple(self._notes))))
             report = style_store.read(path)
         self._show(StyleProgress(self.answers.done, self.total, report, path))
 
@@ -186,15 +186,15 @@ class _StyleJob:
 
     def _answered(self, numbers: Sequence[int], rows: Sequence[HeldOutRow]) -> list[AnsweredColumn]:
         answers = self.answers.answer(numbers, rows) if numbers else []
-        return [self._column(number, rows, given) for number, given in zip(numbers, answers, strict=True)]
+        return [self._column(number, rows, own) for number, own in zip(numbers, answers, strict=True)]
 
     def _column(
-        self, number: int | None, rows: Sequence[HeldOutRow], given: Sequence[Answer], column: Column | None = None
+        self, number: int | None, rows: Sequence[HeldOutRow], answers: Sequence[Answer], column: Column | None = None
     ) -> AnsweredColumn:
         column = column or self._columns[number or 0]
         adapter = None if number is None else self._models.hashes[number]
         lengths = [len(prompt.ids) for prompt in self.answers.prompts(column, rows)]
-        return AnsweredColumn(column, adapter, tuple(given), sum(lengths) / len(lengths))
+        return AnsweredColumn(column, adapter, tuple(answers), sum(lengths) / len(lengths))
 
     def _progress(self, done: int) -> None:
         self._show(StyleProgress(done, self.total))
@@ -216,7 +216,8 @@ class _StyleJob:
         if edited := self._prompt.edited:
             return edited
         longest = max(len(row.ids) for row in rows)
-        room = example_room(_positions(self._models.model.config), longest, self._settings.max_new_tokens)
+        most = generate.max_positions(self._models.model, prompted_store.USUAL_POSITIONS)
+        room = example_room(most, longest, self._settings.max_new_tokens)
         column = choose_prompt(self._run, train, self._models.tokenizer, room, classifier)
         if column is None:
             self._notes.append(message("style.note.no_room"))
@@ -238,7 +239,7 @@ class _StyleJob:
         return TrainingText(self._models.tokenizer.batch_decode(ids, skip_special_tokens=True), ids)
 
     def _drifts(self, numbers: Sequence[int]) -> dict[Column, Drift]:
-        """Return what each column's model does to ordinary questions, asked without a context of the column's own."""
+        """Return what each column's model does to ordinary questions, without a context of the column's own."""
         try:
             rows = held_out.from_bundled(self._run, GENERAL, self._models.tokenizer)
         except PromptError as error:  # a text template with more columns than a question
@@ -259,9 +260,3 @@ def _too_little(rows: Sequence[HeldOutRow], train: Sequence[HeldOutRow]) -> Mess
     if lacking := missing_text([row.reference or "" for row in train]):
         return headline.too_little(*lacking)
     return headline.too_few_prompts(len(rows)) if len(rows) < MIN_ANSWERS else None
-
-
-def _positions(config: Any) -> int:
-    """Return how many tokens a model takes, or was trained on, at most."""
-    embeddings = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
-    return positions(config.to_dict()) or (embeddings if embeddings > 0 else prompted_store.USUAL_POSITIONS)

@@ -13,7 +13,7 @@ from studio.compare.columns import Column
 from studio.config import DataConfig
 from studio.data import prepare
 from studio.errors import StudioError
-from studio.files import read_as, sha256
+from studio.files import newest_first, read_as, sha256
 from studio.journal import digest
 from studio.model.adapter_files import WEIGHTS
 from studio.runs import Run
@@ -58,8 +58,7 @@ def stamp(run: Run) -> tuple[str, int] | None:
 
 
 def _paths(run: Run) -> list[Path]:
-    paths = (run.path / FOLDER).glob("report-*.json")
-    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return newest_first((run.path / FOLDER).glob("report-*.json"))
 
 
 def find_column(run: Run, column: Column, adapter: str | None) -> tuple[StyleReport, ColumnReport] | None:

@@ -7,7 +7,7 @@ answers. Nothing is generated with the adapter, and the training is left as it i
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -15,22 +15,27 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from studio.compare.columns import BASE
-from studio.config import GenerationConfig
+from studio.data.rows import evenly_spaced
 from studio.data.tokens import stop_ids
 from studio.events import Interval, StyleMeasured
 from studio.files import read_as, replace_file
-from studio.generation import generate, held_out
-from studio.generation.answer_store import Answer, AnsweredPrompt, AnswerStore
-from studio.generation.generate import BASE_MODEL, ModelSet, PromptBatchItem, noise_key
+from studio.generation import held_out
+from studio.generation.answer_store import AnsweredPrompt, AnswerStore, answer_missing
+from studio.generation.generate import BASE_MODEL, ModelSet
 from studio.generation.held_out import HeldOutRow
-from studio.generation.meter_cost import MAX_TIME_SHARE, MIN_PINNED, TRAINING_PROMPTS, MeterCost, is_required
+from studio.generation.meter_cost import (
+    MAX_TIME_SHARE,
+    MIN_PINNED,
+    TRAINING_PROMPTS,
+    MeterCost,
+    MeterSetup,
+    is_required,
+)
 from studio.i18n import Message, message
 from studio.model.adapter import ModelHost, preserve_state
-from studio.runs import RunWriter
 from studio.style import bootstrap, fluency, headline
 from studio.style.answers import FOLDER, open_store
 from studio.style.bootstrap import Estimate
-from studio.style.measurement import evenly_spaced
 from studio.style.request import TRAINING_ROWS
 from studio.style.scoring import AnswerScorer, TrainingText
 from studio.style.strength import StyleClassifier, cross_validate, missing_text, strength, train_classifier
@@ -105,107 +110,82 @@ class _Skipped(Exception):
         self.reason = reason
 
 
-def open_meter(
-    run: RunWriter,
-    host: ModelHost,
-    rows: Sequence[HeldOutRow],
-    training_numbers: Sequence[int],
-    settings: GenerationConfig,
-    *,
-    seconds: float,
-    points: int,
-    frame_seconds: Callable[[], float],
-    on_progress: Callable[[], None],
-) -> TrainingMeter | None:
-    """Make the meter of a run that begins or goes on; None, with a note that says why, where it is off or cannot be.
-
-    `rows` are the pinned prompts, and `settings` those of their answers. `seconds` is the training's estimated time, 0
-    where it is unknown, and `frame_seconds` gives the time of one answer to all pinned prompts. `on_progress` is
-    called between forward passes and may raise.
-    """
-    if run.config().samples.meter == "off":
+def open_meter(setup: MeterSetup) -> TrainingMeter | None:
+    """Make the meter of a run that begins or goes on; None, with a note that says why, where it is off or cannot be."""
+    if setup.run.config().samples.meter == "off":
         return None
-    opening = _Opening(run, host, rows, settings, on_progress)
+    opening = _Opening(setup)
     try:
-        with preserve_state(host.peft):
-            return opening.open(training_numbers, seconds, points, frame_seconds)
+        with preserve_state(setup.host.peft):
+            return opening.open()
     except _Skipped as skipped:
-        run.note(skipped.reason, "warning" if opening.required else "info")
+        setup.run.note(skipped.reason, "warning" if opening.required else "info")
         return None
 
 
 class _Opening:
-    def __init__(
-        self,
-        run: RunWriter,
-        host: ModelHost,
-        rows: Sequence[HeldOutRow],
-        settings: GenerationConfig,
-        on_progress: Callable[[], None],
-    ):
-        self._run, self._host, self._rows, self._settings, self._on_progress = run, host, rows, settings, on_progress
-        loaded: Any = host.loaded
+    def __init__(self, setup: MeterSetup):
+        self._setup, self._run, self._rows, self._settings = setup, setup.run, setup.rows, setup.settings
+        loaded: Any = setup.host.loaded
         self._tokenizer = loaded.tokenizer
         stops = sorted(stop_ids(loaded.tokenizer, loaded.model.generation_config))
-        self._models = ModelSet(host.peft, loaded.tokenizer, stops, (BASE_MODEL,), mixes=False)
-        config = run.config()
+        self._models = ModelSet(setup.host.peft, loaded.tokenizer, stops, (BASE_MODEL,), mixes=False)
+        config = setup.run.config()
         self.required = is_required(config)
         sha256, dtype = str(loaded.located.identity["weights"]), str(loaded.model.dtype)
-        self._stores = [open_store(run.path, BASE, None, sha256, dtype, each) for each in (config.generation, settings)]
+        self._stores = [
+            open_store(setup.run.path, BASE, None, sha256, dtype, each) for each in (config.generation, setup.settings)
+        ]
 
-    def open(
-        self, training_numbers: Sequence[int], seconds: float, points: int, frame_seconds: Callable[[], float]
-    ) -> TrainingMeter:
+    def open(self) -> TrainingMeter:
         """Return the meter, with the references that are stored or made now; raises _Skipped."""
         if len(self._rows) < MIN_PINNED:
             raise _Skipped(message("log.style.off.pinned", prompts=len(self._rows), needed=MIN_PINNED))
         path = self._run.path / FOLDER / FILE
         references = _read(path, self._settings.max_new_tokens)
         if references is None:
-            references = self._make(training_numbers, seconds, points, frame_seconds)
+            references = self._choose_references()
             path.parent.mkdir(exist_ok=True)
             replace_file(path, references.model_dump_json())
         folds = cross_validate(references.author, references.base, references.prompts)
         if not folds.is_separable:
             raise _Skipped(message("log.style.off.same", percent=f"{100 * folds.accuracy:.0f}"))
         classifier = train_classifier(references.author, references.base)
-        return TrainingMeter(self._host, self._scorer(self._rows, classifier), references, folds.author)
+        return TrainingMeter(self._setup.host, self._scorer(self._rows, classifier), references, folds.author)
 
     def _scorer(self, rows: Sequence[HeldOutRow], classifier: StyleClassifier | None = None) -> AnswerScorer:
         def on_progress(share: float) -> None:
-            self._on_progress()
+            self._setup.on_progress()
 
         return AnswerScorer(self._run, self._models, rows, classifier, TrainingText(()), on_progress)
 
-    def _make(
-        self, training_numbers: Sequence[int], seconds: float, points: int, frame_seconds: Callable[[], float]
-    ) -> References:
-        rows = held_out.from_numbers(
-            self._run, evenly_spaced(training_numbers, TRAINING_ROWS), self._tokenizer, trained=True
-        )
+    def _choose_references(self) -> References:
+        seconds = self._setup.seconds
+        numbers = evenly_spaced(self._setup.training_numbers, TRAINING_ROWS)
+        rows = held_out.from_numbers(self._run, numbers, self._tokenizer, trained=True)
         rows = [row for row in rows if row.prompt and row.reference]
         if lacking := missing_text([row.reference or "" for row in rows]):
             raise _Skipped(message("log.style.off.text", **headline.too_little(*lacking).values))
         samples = [(count, evenly_spaced(rows, count)) for count in TRAINING_PROMPTS]
         least = samples[-1][1]
         budget = MAX_TIME_SHARE * seconds
-        cost = MeterCost(frame_seconds(), 0.0, len(self._rows), points)
+        cost = MeterCost(self._setup.frame_seconds(), 0.0, len(self._rows), self._setup.points)
         answers = cost.answers(self._missing(least))
         if not self.required and answers > budget:
-            raise _Skipped(cost.too_dear(len(least), answers, seconds))
+            raise _Skipped(cost.too_expensive(len(least), answers, seconds))
         began = time.perf_counter()
         self._score_author(least[: len(self._rows)])
         cost = replace(cost, point=time.perf_counter() - began)
         totals = [(cost.total(len(sample), self._missing(sample)), sample) for _, sample in samples]
         chosen = next((sample for total, sample in totals if total <= budget), None)
         if chosen is None and not self.required:
-            raise _Skipped(cost.too_dear(len(least), totals[-1][0], seconds))
+            raise _Skipped(cost.too_expensive(len(least), totals[-1][0], seconds))
         chosen = chosen or least
-        self._run.note(cost.on(len(chosen), self._missing(chosen)))
+        self._run.note(cost.summary(len(chosen), self._missing(chosen)))
         self._run.enter_phase("styling")
-        return self._refer(chosen)
+        return self._make_references(chosen)
 
-    def _refer(self, rows: Sequence[HeldOutRow]) -> References:
+    def _make_references(self, rows: Sequence[HeldOutRow]) -> References:
         base = self._base_answers(rows)
         size = len(self._rows)
         groups = [rows[at : at + size] for at in range(0, len(rows) - size + 1, size)]
@@ -234,16 +214,15 @@ class _Opening:
 
     def _base_answers(self, rows: Sequence[HeldOutRow]) -> list[str]:
         """Return the base's answers, cut; those of earlier runs and measurements are taken from the cache."""
-        missing = [row for row in rows if self._store_of(_prompt(row)) is None]
-        for batch in generate.batches([len(row.ids) for row in missing], self._settings.max_new_tokens):
-            chosen = [missing[place] for place in batch]
-            items = [PromptBatchItem((row.ids,), noise_key(row.prompt)) for row in chosen]
-            made = generate.answer(
-                self._models, items, self._settings, threading.Event(), lambda answers: self._on_progress()
-            )
-            for row, (side,) in zip(chosen, made.answers, strict=True):
-                self._stores[-1].add(_prompt(row), Answer(side.text, side.end == "turn"))
-        return [self._cut(store[prompt].text) for row in rows if (store := self._store_of(prompt := _prompt(row)))]
+        prompts = [_prompt(row) for row in rows]
+        missing = [prompt for prompt in prompts if self._store_of(prompt) is None]
+
+        def on_progress(count: float) -> None:
+            self._setup.on_progress()
+
+        stop = threading.Event()
+        answer_missing(self._models, self._stores[-1:], [missing], self._settings, stop, on_progress, on_progress)
+        return [self._cut(store[prompt].text) for prompt in prompts if (store := self._store_of(prompt))]
 
     def _cut(self, text: str) -> str:
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]

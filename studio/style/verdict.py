@@ -132,23 +132,23 @@ def verdict(
     fits = (adapter if winner == "adapter" else prompted).fits
     if winner != "undecided" and bootstrap.share(fits).low <= chance:
         winner, key = "undecided", f"{winner}_misses"
-    made = Verdict(winner, style, fit, more, _reason(key, style, fit, more))
-    return with_votes(made, votes) if votes else made
+    result = Verdict(winner, style, fit, more, _reason(key, style, fit, more))
+    return with_votes(result, votes) if votes else result
 
 
-def with_votes(made: Verdict, against_prompt: Votes, against_base: Votes = Votes()) -> Verdict:
+def with_votes(measured: Verdict, against_prompt: Votes, against_base: Votes = Votes()) -> Verdict:
     """Return the meter's verdict with the votes: they decide where it does not, and a contradiction decides nothing."""
     chosen = against_prompt.winner
-    winner, key = made.winner, None
-    if made.winner == "undecided":
+    winner, key = measured.winner, None
+    if measured.winner == "undecided":
         winner, key = (chosen, f"votes_{chosen}") if chosen != "undecided" else (winner, None)
-    elif chosen not in ("undecided", made.winner):
+    elif chosen not in ("undecided", measured.winner):
         winner, key = "undecided", "votes"
     if winner == "adapter" and against_base.winner == "prompt":
         winner, key = "undecided", "votes_base"
     if key is None:
-        return made
-    return replace(made, winner=winner, more_prompts=None, reason=_reason(key, made.style, made.fit, None))
+        return measured
+    return replace(measured, winner=winner, more_prompts=None, reason=_reason(key, measured.style, measured.fit, None))
 
 
 def _reason(key: str, style: Estimate, fit: Estimate, more: int | None) -> Message:

@@ -72,8 +72,8 @@ def with_current_votes(run: Run, report: StyleReport) -> StyleReport:
     """Return a report whose verdict takes the votes into account that there are by now."""
     if report.verdict is None:
         return report
-    made = with_votes(report.verdict, count(run, report, report.prompted), count(run, report, report.base_column))
-    return replace(report, verdict=made)
+    verdict = with_votes(report.verdict, count(run, report, report.prompted), count(run, report, report.base_column))
+    return replace(report, verdict=verdict)
 
 
 def describe(run: Run, report: StyleReport) -> list[Message]:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from studio import locks, runs
 from studio.errors import RunError, StudioError
-from studio.files import home, read_as, replace_file, shared_folder
+from studio.files import home, read_as, replace_file, shared_folder, to_json
 from studio.i18n import Message
 from studio.owner import Owner
 from studio.runs import Run
@@ -134,7 +134,7 @@ class Sweep:
 
     def write_error(self, error: StudioError) -> None:
         """Record why the sweep ends before its last run."""
-        replace_file(self.path / ERROR, TypeAdapter(Message).dump_json(error.message))
+        replace_file(self.path / ERROR, to_json(error.message))
 
     @property
     def created(self) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from studio.data.rows import evenly_spaced
 from studio.i18n import Message, message
 from studio.sweep import axes
 from studio.sweep.plan import SweepPlan, label
@@ -26,7 +27,7 @@ class Forecast:
 
     runs: int
     seconds: float | None
-    """Of all runs, if none is ended early; None where it cannot be told."""
+    """Of all runs, if none is ended early; None where it is unknown."""
     blocks: tuple[Message, ...] = ()
     """What stands in the way of a run, each with its settings."""
     warnings: tuple[Message, ...] = ()
@@ -52,10 +53,7 @@ def forecast(
     for settings in combinations:
         cost = {path: value for path, value in settings.items() if path not in SAME_COST}
         kinds.setdefault(json.dumps(cost, sort_keys=True), []).append(settings)
-    groups = list(kinds.values())
-    chosen = (
-        [groups[at * len(groups) // MAX_CHECKS] for at in range(MAX_CHECKS)] if len(groups) > MAX_CHECKS else groups
-    )
+    chosen = evenly_spaced(list(kinds.values()), MAX_CHECKS)
     blocks: list[Message] = []
     warnings: dict[str, Message] = {}
     times: list[tuple[int, float | None]] = []
@@ -73,8 +71,8 @@ def forecast(
 
 def seconds_left(plan: SweepPlan, trials: Sequence[Trial]) -> float | None:
     """Return the seconds that the runs to come will take, by the mean of those that have ended; None before one has."""
-    taken = [trial.seconds for trial in trials if trial.state in ("finished", "pruned", "stopped") and trial.seconds]
-    if not taken:
+    seconds = [trial.seconds for trial in trials if trial.state in ("finished", "pruned", "stopped") and trial.seconds]
+    if not seconds:
         return None
     ended = sum(not trial.is_open for trial in trials)
-    return sum(taken) / len(taken) * max(0, plan.count - ended)
+    return sum(seconds) / len(seconds) * max(0, plan.count - ended)

@@ -1,6 +1,6 @@
 """Which settings a sweep tries next, and whether a run is ended early: Optuna's samplers and pruners.
 
-Nothing of Optuna's is stored. Its study is made anew in memory from the trials, which are read from the run
+Nothing of Optuna's is stored. Its study is rebuilt in memory from the trials, which are read from the run
 directories: a kill then leaves nothing that could contradict them, no torn journal and no lock of a dead process.
 """
 
@@ -85,8 +85,8 @@ def _suggest(plan: SweepPlan, trials: Sequence[Trial], attempt: int) -> dict[str
     for trial in trials:
         if (past := _frozen(trial, plan.over, distributions)) is not None:
             study.add_trial(past)
-    drawn = study.ask(distributions).params
-    return {axis.path: axis.number(drawn[axis.path]) if axis.is_range else axis.values[drawn[axis.path]]
+    values = study.ask(distributions).params
+    return {axis.path: axis.number(values[axis.path]) if axis.is_range else axis.values[values[axis.path]]
             for axis in plan.over}  # fmt: skip
 
 

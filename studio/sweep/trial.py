@@ -102,7 +102,7 @@ def read_trial(run: Run, label: TrialLabel, plan: SweepPlan) -> Trial:
         state = "stopped" if status.state is State.STOPPED else "open"
     measured = _measured(curve, plan)
     total = curve.total or status.total
-    kept = _kept(measured, plan)
+    final = _final_point(measured, plan)
     seconds = (status.ended or status.heartbeat) - status.started if status.started else None
     return Trial(
         number=label.number,
@@ -111,9 +111,9 @@ def read_trial(run: Run, label: TrialLabel, plan: SweepPlan) -> Trial:
         state=state,
         run_state=status.state.value,
         points=points(measured, total),
-        score=kept and kept[1],
-        step=kept and kept[0],
-        strength=next((p.strength.value for p in curve.styles if kept and p.step == kept[0]), None)
+        score=final and final[1],
+        step=final and final[0],
+        strength=next((p.strength.value for p in curve.styles if final and p.step == final[0]), None)
         if plan.by == "style"
         else None,
         seconds=None if seconds is None else max(0.0, seconds),
@@ -135,7 +135,7 @@ def points(measured: Sequence[tuple[int, float]], total: int) -> tuple[tuple[int
     return tuple(sorted(shares.items()))
 
 
-def _kept(measured: Sequence[tuple[int, float]], plan: SweepPlan) -> tuple[int, float] | None:
+def _final_point(measured: Sequence[tuple[int, float]], plan: SweepPlan) -> tuple[int, float] | None:
     """Return step and score of the adapter that a run keeps: the best, where it keeps the best by this measure."""
     if not measured:
         return None

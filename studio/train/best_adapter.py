@@ -13,7 +13,7 @@ from studio.i18n import Message, message
 from studio.runs import RunWriter
 
 
-class _KeptAdapter:
+class _StepAdapter:
     """The adapter of one step, saved beside the run's result; a kill leaves the one that is recorded.
 
     `save` writes the adapter as it is now into the folder that it is given; None where none is kept.
@@ -49,7 +49,7 @@ class _KeptAdapter:
                 remove_folder(other)
 
 
-class BestAdapter(_KeptAdapter):
+class BestAdapter(_StepAdapter):
     """Watches the validation losses of a run, also over a resume, and keeps the adapter with the lowest one.
 
     `patience` is the number of evaluations without a new best after which the training ends; None lets it go on.
@@ -90,7 +90,7 @@ class BestAdapter(_KeptAdapter):
         return self._patience is not None and sum(at > self.step for at, _ in self._evaluations) >= self._patience
 
 
-class LastSound(_KeptAdapter):
+class LastSound(_StepAdapter):
     """Watches the meter's points of a run on preferences, also over a resume, and keeps the last sound adapter.
 
     Two points in a row that have lost their fluency or their fit end the training: but only after a sound one, for
@@ -133,7 +133,7 @@ class LastSound(_KeptAdapter):
         self._remove_others()
 
 
-class BestStyle(_KeptAdapter):
+class BestStyle(_StepAdapter):
     """Watches the meter's points of a run, also over a resume, and keeps the adapter with the best style.
 
     That is the one whose style strength is nearest to 100 %, the author's, among the sound ones: see

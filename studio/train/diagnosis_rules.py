@@ -305,12 +305,12 @@ def spikes(measured: Measurements) -> Finding | None:
     windows = numpy.lib.stride_tricks.sliding_window_view(measured.losses, width)
     medians = numpy.partition(windows, width // 2, axis=1)[:, width // 2]
     places = numpy.arange(width, measured.count - width)
-    beside = numpy.maximum(medians[places - width], medians[places + 1])
-    above = measured.losses[places] - beside
+    neighbours = numpy.maximum(medians[places - width], medians[places + 1])
+    above = measured.losses[places] - neighbours
     usual = float(numpy.quantile(above, 0.95))
-    far = above > numpy.maximum(max(10 * usual, 10 * measured.noise), 0.3 * numpy.abs(beside))
+    far = above > numpy.maximum(max(10 * usual, 10 * measured.noise), 0.3 * numpy.abs(neighbours))
     if not far.any():
         return None
     worst = int(above.argmax())
-    figures = {"count": int(far.sum()), "step": int(measured.steps[places[worst]]), "usual": float(beside[worst])}
+    figures = {"count": int(far.sum()), "step": int(measured.steps[places[worst]]), "usual": float(neighbours[worst])}
     return finding("spikes", "note", figures | {"peak": float(measured.losses[places[worst]])})

@@ -41,7 +41,7 @@ _ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
 def raise_if_requested(run: Run) -> None:
-    """Raise StopRequested in all processes when something was asked of the run; each waits until all have come here."""
+    """Raise StopRequested in all processes when something is requested of the run; each waits for all others."""
     action = run.requested()
     if code := processes.all_reduce_max(_ACTIONS.index(action) + 1 if action else 0):
         raise StopRequested(_ACTIONS[code - 1])

@@ -69,7 +69,7 @@ class FrozenLayers:
 
     def _hidden(self, forward: Callable[..., Any], arguments: dict[str, Any]) -> torch.Tensor:
         """Return the hidden states of a micro-batch, each row's from where it was computed first."""
-        given = _MicroBatch(arguments)
+        micro_batch = _MicroBatch(arguments)
         computed: dict[_MicroBatch, torch.Tensor] = {}
 
         def of(part: _MicroBatch) -> torch.Tensor:
@@ -81,14 +81,14 @@ class FrozenLayers:
 
         if not self._body.training:
             key = repr([arguments["cu_seq_lens_q"].tolist(), arguments["input_ids"].tolist()]).encode()
-            return of(self._evaluated.setdefault(key, given))
-        return torch.cat([of(part)[:, begin:end] for part, begin, end in self._places(given)], dim=1)
+            return of(self._evaluated.setdefault(key, micro_batch))
+        return torch.cat([of(part)[:, begin:end] for part, begin, end in self._places(micro_batch)], dim=1)
 
-    def _places(self, given: _MicroBatch) -> list[tuple[_MicroBatch, int, int]]:
+    def _places(self, micro_batch: _MicroBatch) -> list[tuple[_MicroBatch, int, int]]:
         """Return where the rows of a micro-batch were computed first: here, for those that have not been before."""
-        ids = given.arguments["input_ids"][0]
-        cuts = itertools.pairwise(given.arguments["cu_seq_lens_q"].tolist())
-        return [self._first.setdefault(ids[a:b].numpy().tobytes(), (given, a, b)) for a, b in cuts]
+        ids = micro_batch.arguments["input_ids"][0]
+        cuts = itertools.pairwise(micro_batch.arguments["cu_seq_lens_q"].tolist())
+        return [self._first.setdefault(ids[a:b].numpy().tobytes(), (micro_batch, a, b)) for a, b in cuts]
 
     def _compute(self, forward: Callable[..., Any], part: _MicroBatch) -> torch.Tensor:
         """Return what the frozen layers make of a micro-batch, and keep it if there is room."""

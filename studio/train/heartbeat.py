@@ -5,8 +5,7 @@ import os
 import threading
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
+from studio.files import read_as
 from studio.model import resource_usage
 from studio.model.resource_usage import ResourceUsage
 from studio.runs import RESOURCE_USAGE, Run
@@ -41,7 +40,4 @@ def writing(run: Run) -> Iterator[None]:
 
 def latest(run: Run) -> ResourceUsage | None:
     """Return a run's newest sign of life; None when there is none, or it cannot be read."""
-    try:
-        return ResourceUsage.model_validate_json((run.path / RESOURCE_USAGE).read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return read_as(ResourceUsage, run.path / RESOURCE_USAGE)

@@ -4,7 +4,7 @@ from studio.runs import Action
 
 
 class StopRequested(Exception):
-    """The user asked something of the run that ends this part of its work."""
+    """The user requested something of the run that ends this part of its work."""
 
     def __init__(self, action: Action):
         super().__init__(action)

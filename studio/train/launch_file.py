@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from studio.config import RunConfig
-from studio.errors import RunError
+from studio.errors import RunError, one_line
 from studio.files import home
 from studio.i18n import Message, message
 from studio.model import estimate, load, quantization
@@ -45,8 +45,7 @@ def check(path: Path, config: RunConfig, run: str) -> Launch:
         if settings.num_processes < 1 or settings.num_machines < 1:
             raise ValueError("num_processes and num_machines are numbers from 1")
     except Exception as error:  # accelerate raises whatever it meets in a file that is no launch file
-        detail = " ".join(str(error).split())[:200]
-        raise RunError("run.launch_file", file=str(path), detail=detail) from error
+        raise RunError("run.launch_file", file=str(path), detail=one_line(error)) from error
     kind: Kind = {"MULTI_GPU": "processors" if settings.use_cpu else "copies", "FSDP": "sharded"}.get(
         settings.distributed_type.value
     )
@@ -85,9 +84,9 @@ def check(path: Path, config: RunConfig, run: str) -> Launch:
     if located := load.locate(config.model):
         number = precision(config.model.precision, located.settings.get("model_type", "")).value
         small = quantization.choose(config.model.quantization, located.settings, located.id).value
-        held = estimate.parameters(located.path) * load.QUANTIZED_BYTES.get(small, BYTES_PER_NUMBER[number])
-        held /= processes if kind == "sharded" else 1
-        facts.append(message("log.launch.weights", model=located.id, size=f"{held / 1e9:.1f}"))
+        weight_bytes = estimate.parameters(located.path) * load.QUANTIZED_BYTES.get(small, BYTES_PER_NUMBER[number])
+        weight_bytes /= processes if kind == "sharded" else 1
+        facts.append(message("log.launch.weights", model=located.id, size=f"{weight_bytes / 1e9:.1f}"))
     if kind == "sharded" and config.samples.mode == "auto":
         facts.append(message("log.launch.no_strip"))
     ranks = [["--machine_rank", str(machine)] for machine in range(machines)] if machines > 1 else [[]]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from studio import presets
 from studio.config import RunConfig, SourceConfig
 from studio.data.encodings import decode
-from studio.errors import ConfigError
+from studio.errors import ConfigError, one_line
 from studio.i18n import Message, listed, message
 from studio.train import suggest
 from studio.train.suggest import Advice
@@ -85,7 +85,7 @@ def read(path: Path) -> FineTuningJob:
     try:
         value = json.loads(decode(path.read_bytes(), path.name))
     except (ValueError, RecursionError) as error:
-        raise ConfigError("config.job_json", name=path.name, detail=str(error)[:200]) from error
+        raise ConfigError("config.job_json", name=path.name, detail=one_line(error)) from error
     jobs = value.get("data") if isinstance(value, dict) else value
     if isinstance(jobs, list) and len(jobs) == 1:
         value = jobs[0]
@@ -124,10 +124,10 @@ def to_recipe(
     own = getattr(method, method.type)
     numbers = (own.hyperparameters if own else None) or job.hyperparameters or Hyperparameters()
     lines: list[Message] = []
-    taken: dict[str, Any] = {}
+    job_settings: dict[str, Any] = {}
 
     def take(field: str, value: Any, settings: dict[str, Any]) -> None:
-        taken.update(settings)
+        job_settings.update(settings)
         changes = ", ".join(f"{path} = {each}" for path, each in settings.items())
         lines.append(message("log.job.taken", field=field, value=value, settings=changes))
 
@@ -135,8 +135,8 @@ def to_recipe(
     name = (job.suffix or job.user_provided_suffix or path.stem).strip()[:_MAX_NAME] or path.stem
     config = presets.own(SourceConfig(kind="file", name=str(rows)), name)
     if job.validation_file or validation_file:
-        held = _rows_file(path, "validation_file", job.validation_file or "", validation_file)
-        config = config.with_settings({"data.validation": {"kind": "file", "name": str(held)}})
+        validation_rows = _rows_file(path, "validation_file", job.validation_file or "", validation_file)
+        config = config.with_settings({"data.validation": {"kind": "file", "name": str(validation_rows)}})
     if method.type == "dpo":
         take("method", "dpo", {"train.method": "dpo"})
         if numbers.beta != "auto":
@@ -149,8 +149,8 @@ def to_recipe(
         take("seed", job.seed, {"train.seed": job.seed, "data.seed": job.seed})
     if any(each.get("type") == "wandb" for each in job.integrations or []):
         take("integrations", "wandb", {"train.trackers": ("wandb",)})
-    config = config.with_settings(taken | dict(settings))
-    decided = _decided({*taken, *settings})
+    config = config.with_settings(job_settings | dict(settings))
+    decided = _decided({*job_settings, *settings})
 
     advice = suggest.suggest(config, free, on_progress, keep=decided)
     config = config.with_settings(advice.settings())
@@ -175,10 +175,10 @@ def _decided(paths: set[str]) -> set[str]:
     return paths.union(*(group for group in together if group & paths))
 
 
-def _rows_file(job: Path, field: str, named: str, given: Path | None) -> Path:
+def _rows_file(job: Path, field: str, named: str, override: Path | None) -> Path:
     """Return the file with a job's rows: the one that is given, else one of that name beside the job."""
-    if given is not None:
-        return given
+    if override is not None:
+        return override
     candidates = [job.parent / named, job.parent / f"{named}.jsonl"]
     file = next((path for path in candidates if named and path.is_file()), None)
     if file is None:

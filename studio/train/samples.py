@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from studio.config import GenerationConfig, RunConfig, SamplesConfig
 from studio.data.prepare import PreparedData
+from studio.data.rows import evenly_spaced
 from studio.data.tokens import stop_ids
-from studio.errors import PromptError
+from studio.errors import PromptError, one_line
 from studio.generation import generate, held_out
 from studio.generation.generate import BASE_MODEL, ColumnAnswer, ModelSet, PromptBatchItem, noise_key
 from studio.generation.held_out import GENERAL, HeldOutRow
+from studio.generation.meter_cost import MeterSetup
 from studio.i18n import Message, message
 from studio.model.adapter import TUNED, ModelHost, preserve_state
 from studio.model.hardware import Choice
@@ -48,7 +50,7 @@ class _Line(BaseModel):
 
 
 class SamplingStarted(_Line):
-    """What is asked in all frames."""
+    """The prompts of all frames."""
 
     type: Literal["begun"] = "begun"
     prompts: tuple[str, ...]
@@ -237,8 +239,9 @@ class SampleWriter:
         except Exception as error:
             log.warning("the frame at step %s failed", step, exc_info=True)
             self._over = True
-            detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            self._run.note(message("log.sample_failed", step=step, detail=detail), "warning")
+            self._run.note(
+                message("log.sample_failed", step=step, detail=one_line(f"{type(error).__name__}: {error}")), "warning"
+            )
         self._run.update(phase="training")
 
 
@@ -255,7 +258,7 @@ def start(
 ) -> SampleWriter | None:
     """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.
 
-    `open_meter` makes what measures their style, and `best` is told of each point.
+    `open_meter` makes what measures their style, and `best` gets each point.
     """
     config = run.config()
     if config.samples.mode == "off":
@@ -279,8 +282,7 @@ def start(
         raise
     except Exception as error:
         log.warning("there are no sample answers", exc_info=True)
-        detail = " ".join(str(error).split())[:300] or type(error).__name__
-        run.note(message("log.no_samples", detail=detail), "warning")
+        run.note(message("log.no_samples", detail=one_line(error, 300)), "warning")
         return None
     if resumed_at is not None:
         run.append(FILE, Resumed(step=resumed_at).model_dump_json() + "\n")
@@ -291,8 +293,7 @@ def start(
     if resumed_at and not writer.has_base:
         run.note(message("log.style.off.no_base"))
         return writer
-    opened = functools.partial(
-        open_meter,
+    setup = MeterSetup(
         run,
         host,
         rows,
@@ -303,7 +304,7 @@ def start(
         frame_seconds=lambda: measure(host, rows, config.generation, on_progress).frame(settings.max_new_tokens),
         on_progress=on_progress,
     )
-    writer.points = StylePoints(run, best, opened, resumed_at or 0)
+    writer.points = StylePoints(run, best, functools.partial(open_meter, setup), resumed_at or 0)
     return writer
 
 
@@ -312,7 +313,7 @@ def _choose_prompts(
 ) -> tuple[list[HeldOutRow], tuple[Choice, ...]]:
     """Return the settings' prompts, else up to `PROMPTS` of the held-out list, the validation rows, or ordinary ones.
 
-    None that the studio chooses stands in the training rows. Raises PromptError when none can be asked alone.
+    None that the studio chooses stands in the training rows. Raises PromptError when none can be used alone.
     """
     if config.samples.prompts:
         return held_out.from_prompts(run, config.samples.prompts, tokenizer), ()
@@ -321,7 +322,7 @@ def _choose_prompts(
         if listed := config.evaluation.prompts:
             yield held_out.from_bundled(run, listed, tokenizer), message("choice.samples.held_out", name=listed)
         numbers = prepared.validation_numbers
-        spread = _spread(numbers, 4 * PROMPTS)  # some may be too long, or stand in the training rows
+        spread = evenly_spaced(numbers, 4 * PROMPTS)  # some may be too long, or stand in the training rows
         rows = held_out.from_numbers(run, spread, tokenizer)
         yield rows, message("choice.samples.validation", rows=len(numbers))
         yield held_out.from_bundled(run, GENERAL, tokenizer), message("choice.samples.general")
@@ -333,15 +334,9 @@ def _choose_prompts(
                 in_training |= {begins for begins, length in prompt_lengths.items() if tuple(ids[:length]) == begins}
         usable = [row for row in rows if row.ids not in in_training]
         short = [row for row in usable if len(row.ids) <= MAX_PROMPT_TOKENS]
-        if chosen := _spread(short or usable, PROMPTS):
+        if chosen := evenly_spaced(short or usable, PROMPTS):
             return chosen, (Choice("samples_prompts", str(len(chosen)), reason),)
     raise PromptError("prompt.nothing_to_pin")
-
-
-def _spread(things: Sequence[Any], most: int) -> list[Any]:
-    """Return at most so many things from all over a list."""
-    count = min(most, len(things))
-    return [things[place * len(things) // count] for place in range(count)]
 
 
 def answer(
@@ -369,6 +364,6 @@ def measure(
     few = settings.model_copy(update={"max_new_tokens": PROBE_TOKENS})
     began = time.perf_counter()
     sides = answer(host, rows, few, on_progress, base=False)
-    took = time.perf_counter() - began
-    each = max((1 / speed for side in sides if (speed := side.tokens_a_second)), default=took / PROBE_TOKENS)
-    return GenerationSpeed(max(0.0, took - (PROBE_TOKENS - 1) * each), each)
+    elapsed = time.perf_counter() - began
+    each = max((1 / speed for side in sides if (speed := side.tokens_a_second)), default=elapsed / PROBE_TOKENS)
+    return GenerationSpeed(max(0.0, elapsed - (PROBE_TOKENS - 1) * each), each)

@@ -4,11 +4,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from studio.config import GenerationConfig
+from studio.errors import one_line
 from studio.events import StyleMeasured
-from studio.generation.held_out import HeldOutRow
+from studio.generation.meter_cost import MeterSetup
 from studio.i18n import message
-from studio.model.adapter import ModelHost
 from studio.runs import RunWriter
 from studio.runs.curve import read_curve
 from studio.train.best_adapter import BestStyle, LastSound
@@ -25,24 +24,8 @@ class StyleMeter(Protocol):
         ...
 
 
-class OpenMeter(Protocol):
-    """Makes the meter of a run: `studio.style.training_meter.open_meter`."""
-
-    def __call__(
-        self,
-        run: RunWriter,
-        host: ModelHost,
-        rows: Sequence[HeldOutRow],
-        training_numbers: Sequence[int],
-        settings: GenerationConfig,
-        *,
-        seconds: float,
-        points: int,
-        frame_seconds: Callable[[], float],
-        on_progress: Callable[[], None],
-    ) -> StyleMeter | None:
-        """Return the meter; None, with a note that says why, where nothing is measured."""
-        ...
+OpenMeter = Callable[[MeterSetup], StyleMeter | None]
+"""Makes the meter of a run (`training_meter.open_meter`); None, with a note that says why, for one without."""
 
 
 class StylePoints:
@@ -81,5 +64,6 @@ class StylePoints:
     def _fail(self, step: int, error: Exception) -> None:
         log.warning("the style at step %s was not measured", step, exc_info=True)
         self._meter = None
-        detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        self._run.note(message("log.style.failed", step=step, detail=detail), "warning")
+        self._run.note(
+            message("log.style.failed", step=step, detail=one_line(f"{type(error).__name__}: {error}")), "warning"
+        )

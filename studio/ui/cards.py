@@ -6,6 +6,7 @@ from pathlib import Path
 from studio import runs
 from studio.compare.comparison import Comparison
 from studio.errors import CompareError
+from studio.files import to_json
 from studio.reports import card_html, card_png, comparison_card
 from studio.reports.comparison_card import Card
 from studio.reports.run_card import comparison_card_of
@@ -14,7 +15,7 @@ from studio.ui import launch
 PICTURES = {f"png-{size}": size for size in card_png.SIZES}
 KINDS = (*PICTURES, "html", "markdown", "json")
 _ENDINGS = {"html": "html", "markdown": "md", "json": "json"}
-_WRITERS = {"html": card_html.to_html, "markdown": comparison_card.to_markdown, "json": comparison_card.to_json}
+_WRITERS = {"html": card_html.to_html, "markdown": comparison_card.to_markdown, "json": to_json}
 
 
 def card(comparison: Comparison | None, names: tuple[str, str], language: str) -> Card:

@@ -6,7 +6,7 @@ from studio import gpu, runs
 from studio.errors import ServeError
 from studio.serve.engine import Limits
 from studio.serve.models import catalogue
-from studio.serve.server import Server, door
+from studio.serve.server import Server, listen_address
 
 _lock = threading.Lock()
 _server: Server | None = None
@@ -29,7 +29,7 @@ def start(run_id: str, port: int) -> Server:
     models = catalogue([runs.find(run_id).id])
     stop()  # it may have the port
     with _lock:
-        server = Server(models, Limits(), thread, door("127.0.0.1", port))
+        server = Server(models, Limits(), thread, listen_address("127.0.0.1", port))
         server.load()
         server.start()
         _server = server

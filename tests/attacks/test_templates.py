@@ -13,6 +13,7 @@ from tiny import make_tokenizer
 
 from studio.data import prepare
 from studio.errors import ModelError
+from studio.files import write_json_lines
 from studio.model import load, render, template
 from studio.model.template import ChatTemplate, TemplateRefusal
 
@@ -87,10 +88,9 @@ def test_a_template_that_is_large_to_parse_does_not_get_into_this_process():
 
 
 def test_the_row_is_named_at_which_a_template_takes_too_much(tiny_model, tiny_config, tmp_path):
-    import json
 
     rows = [{"instruction": f"Question {number}", "output": "Aye."} for number in range(40)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(tmp_path / "rows.jsonl", rows)
     source = f"{{% if 'Question 22' in messages[0].content %}}{QUICK}{{% endif %}}{PLAIN}"
     config = tiny_config.with_settings({"data.source.name": str(tmp_path / "rows.jsonl")})
     tokenizer = make_tokenizer(source)

@@ -7,6 +7,7 @@ import pytest
 from following import wait_until_over
 
 from studio import gpu
+from studio.files import write_json_lines
 from studio.runs import State
 
 CANARY = "CANARYcanaryCANARY"
@@ -52,7 +53,7 @@ def config(tiny_config, style_file):
     rows = [json.loads(line) for line in style_file.read_text(encoding="utf-8").splitlines()]
     for row in rows:
         row.update(dict.fromkeys(row, f"{CANARY} of a row"))
-    style_file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(style_file, rows)
     return tiny_config.with_settings({"train.max_steps": 3})
 
 

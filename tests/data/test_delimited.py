@@ -9,16 +9,6 @@ from studio.data.readers import delimited
 from studio.data.readers.base import BadRow, RepairedRow
 
 
-@pytest.fixture
-def read(tmp_path):
-    def opened(name: str, content: str | bytes):
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return source.open_file(path)
-
-    return opened
-
-
 def values(table):
     return [row.kind if isinstance(row, BadRow) else list(row.values()) for row in table.rows()]
 

@@ -24,16 +24,6 @@ def assistant(content, **more) -> dict:
 
 
 @pytest.fixture
-def table(tmp_path):
-    def make(*rows: dict):
-        path = tmp_path / "table.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return open_file(path)
-
-    return make
-
-
-@pytest.fixture
 def csv_table(tmp_path):
     def make(*rows: dict):
         path = tmp_path / "table.csv"

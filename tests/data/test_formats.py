@@ -1,25 +1,12 @@
 """The shape of a table is read from its first rows and its column names."""
 
-import json
-
 import pytest
 
 from studio.config import MappingConfig
 from studio.data.conversation import RowProblem
 from studio.data.detection import detect
 from studio.data.rows import check_mapping, columns_for_template, read_conversation
-from studio.data.source import open_file
 from studio.errors import DataError
-
-
-@pytest.fixture
-def table(tmp_path):
-    def make(*rows: dict):
-        path = tmp_path / "table.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return open_file(path)
-
-    return make
 
 
 def conversation_turns(row, mapping, merge=False):

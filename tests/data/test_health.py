@@ -7,6 +7,7 @@ import pytest
 
 from studio.config import parse_setting
 from studio.data import clean, prepare
+from studio.files import write_json_lines
 
 
 def user(content="q") -> dict:
@@ -18,7 +19,7 @@ def assistant(content="a", **more) -> dict:
 
 
 def write(path, rows: list[dict]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
 
 
 def follow(config, words: str):

@@ -5,23 +5,13 @@ import json
 import pytest
 
 from studio.config import RunConfig, SourceConfig
-from studio.data import clean, prepare, source
+from studio.data import clean, prepare
 from studio.data.preview import preview_row
 from studio.data.readers.base import MAX_DEPTH, BadRow, RepairedRow
 from studio.errors import DataError
 
 ROWS = [{"instruction": f"Say {n}.", "output": f"{n}!"} for n in range(3)]
 TALK = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ahoy"}]
-
-
-@pytest.fixture
-def read(tmp_path):
-    def opened(name: str, content: str | bytes):
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return source.open_file(path)
-
-    return opened
 
 
 def kinds(table):

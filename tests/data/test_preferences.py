@@ -11,6 +11,7 @@ from studio.data.conversation import Turn
 from studio.data.preview import preview_row
 from studio.data.tokens import IGNORED
 from studio.errors import ConfigError, DataError
+from studio.files import write_json_lines
 from studio.model.load import load_tokenizer
 
 
@@ -37,7 +38,7 @@ LABELLED = {
 @pytest.fixture
 def prepared(tiny_config, style_file):
     def read(rows, method, **settings):
-        style_file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write_json_lines(style_file, rows)
         config = tiny_config.with_settings({"train.method": method, **settings})
         return config, prepare.prepare(config, load_tokenizer(config.model))
 

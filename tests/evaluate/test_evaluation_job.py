@@ -1,10 +1,8 @@
 """The scoreboard: held-out rows, stopped and resumed, and what the adapter has forgotten."""
 
-import json
-
 import pytest
 from asking import compare
-from following import trained, wait_for
+from following import trained, wait_for, wait_until_over
 from pydantic import TypeAdapter
 
 from studio import gpu
@@ -13,6 +11,7 @@ from studio.config import GenerationConfig
 from studio.errors import CompareError, DataError, DeviceError
 from studio.evaluate import evaluation_job
 from studio.evaluate.scoreboard import Scoreboard
+from studio.files import write_json_lines
 from studio.generation import generate
 
 VALIDATION = {"data.validation": {"kind": "fraction", "fraction": 0.5}, "train.eval_steps": 20}
@@ -119,7 +118,7 @@ def test_a_file_of_prompts_is_evaluated_with_the_references_that_it_has(run, tmp
     assert made.pairs[0][0].reference is None
     path = tmp_path / "pairs.jsonl"
     rows = [{"instruction": "What is 3?", "output": "Three."}, {"instruction": "", "output": "Four."}]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     made = evaluated(run, rows=str(path))[-1]
     assert [before.reference for before, _ in made.pairs] == ["Three."]
     assert "left out: 1" in made.notes[0].text()
@@ -146,7 +145,7 @@ def test_rows_that_may_have_been_trained_are_refused(run, style_file):
 def test_a_text_is_gone_on_with_from_its_middle(tiny_config, tmp_path):
     path = tmp_path / "songs.jsonl"
     rows = [{"text": f"the sea is number {n} and it sings to me"} for n in range(12)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     run = trained(tiny_config, **VALIDATION, **{"data.source": {"kind": "file", "name": str(path)}})
     for before, _ in evaluated(run)[-1].pairs:
         assert f"{before.prompt} {before.reference}" in {row["text"] for row in rows}
@@ -159,7 +158,7 @@ def test_nothing_is_evaluated_while_a_run_trains(run, tiny_config):
     with pytest.raises(DeviceError, match=training.id):
         evaluated(run)
     training.request("cancel")
-    wait_for(training, lambda status: not status.state.alive)
+    wait_until_over(training)
 
 
 def test_batches_are_of_like_length_and_hold_every_row_once():

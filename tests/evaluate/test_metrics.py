@@ -18,6 +18,7 @@ from studio.errors import CompareError
 from studio.evaluate import metrics, scoreboard
 from studio.evaluate.metrics import METRICS, Sample, longest_loop, metric_context, words
 from studio.evaluate.scoreboard import Scoreboard, score
+from studio.files import to_json
 from studio.i18n import has
 
 ENGLISH = [
@@ -282,8 +283,8 @@ def test_the_same_seed_gives_the_same_scoreboard_and_it_survives_a_file():
     assert board == score(before, after, marker="yes")
     assert board.score("perplexity").before == float("inf")
     assert board.score("perplexity").verdict == "better"
-    assert TypeAdapter(Scoreboard).validate_json(board.to_json()) == board
-    assert json.loads(board.to_json())["rows"] == len(ENGLISH)
+    assert TypeAdapter(Scoreboard).validate_json(to_json(board)) == board
+    assert json.loads(to_json(board))["rows"] == len(ENGLISH)
 
 
 def test_texts_are_read_once_however_often_rows_are_drawn(monkeypatch):

@@ -10,7 +10,7 @@ from studio.compare.columns import column_id
 from studio.config import GenerationConfig
 from studio.errors import CompareError
 from studio.evaluate import vote_pairs
-from studio.evaluate.vote_pairs import GivenAnswer, VotePairsRequest
+from studio.evaluate.vote_pairs import PairCandidate, VotePairsRequest
 from studio.generation import generate, held_out
 
 SAMPLED = GenerationConfig(max_new_tokens=8, temperature=1.0, seed=2)
@@ -32,7 +32,7 @@ def test_the_pair_of_a_prompt_is_the_two_answers_that_differ_most():
         "b": [("s", "yes"), ("s", "Yes ")],
         "c": [("s", "바다가 잔잔해요"), ("s", "바다가 잔잔해요.")],
     }
-    given = {prompt: [GivenAnswer(words, side) for side, words in each] for prompt, each in answers.items()}
+    given = {prompt: [PairCandidate(words, side) for side, words in each] for prompt, each in answers.items()}
     pairs, alike = vote_pairs.choose(given)
     assert alike == 1
     assert [pair.prompt for pair in pairs] == ["a", "c"]

@@ -1,6 +1,5 @@
 """What the tests of exports share."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from tiny import make_tiny_model
 from studio import gpu
 from studio.compare.columns import ADAPTED, CompareRequest
 from studio.config import GenerationConfig
+from studio.files import write_json_lines
 
 GREEDY = GenerationConfig(max_new_tokens=12, temperature=0.0)
 TEMPLATE = "### q: {instruction}\n### a: {output}"
@@ -26,7 +26,7 @@ def two_columns(folder: Path) -> dict[str, object]:
     """Return the settings of a run whose prompt has two columns, on a base without a chat template."""
     path = folder / "songs.jsonl"
     rows = [{"title": f"t{n}", "genre": "folk", "lyrics": f"la {n}"} for n in range(12)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return {
         **without_chat_template(folder / "base"),
         "data.source.name": str(path),

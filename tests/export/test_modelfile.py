@@ -46,7 +46,7 @@ def test_the_pieces_of_a_template_make_every_chat_as_the_template_does(name):
 
 def test_the_template_in_gos_language_is_written_out():
     found, _ = modelfile.template_parts(asked_with(TEMPLATES["chatml"]))
-    assert found.as_go() == (
+    assert found.as_go_template() == (
         "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n<|im_start|>user\n{{ else }}<|im_start|>user\n"
         '{{ end }}{{ range .Messages }}{{ if eq .Role "user" }}{{ .Content }}<|im_end|>\n<|im_start|>assistant\n'
         '{{ else if eq .Role "assistant" }}{{ .Content }}<|im_end|>\n<|im_start|>user\n{{ end }}{{ end }}'
@@ -58,8 +58,8 @@ def test_a_text_template_with_braces_is_put_into_gos_language():
     found, in_chats = modelfile.template_parts(asked_with(None, prompt))
     assert in_chats
     assert found.before == '### """{{ '
-    assert '{{ "\\"\\"\\"" }}{{ "{{" }} ' in found.as_go()
-    assert '"""' not in found.as_go()
+    assert '{{ "\\"\\"\\"" }}{{ "{{" }} ' in found.as_go_template()
+    assert '"""' not in found.as_go_template()
 
 
 def test_the_beginning_of_text_is_left_to_ollama_where_the_tokenizer_adds_it():

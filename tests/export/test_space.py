@@ -21,7 +21,7 @@ from studio.compare import comparison_history
 from studio.compare.columns import ADAPTED, BASE, CompareRequest
 from studio.errors import ExportError
 from studio.export.request import ExportRequest
-from studio.files import sha256
+from studio.files import sha256, to_json
 from studio.style import style_store
 from studio.style.bootstrap import Estimate
 from studio.style.report import AnswerScores, ColumnReport, StyleReport
@@ -130,7 +130,7 @@ def test_the_headline_of_the_meter_is_on_the_model_card_and_the_demo(compared, t
     report = StyleReport(compared.id, "id", ("q",) * 20, "base", columns=(column,), separable=True)
     path = style_store.path_of(compared, "id")
     path.parent.mkdir()
-    path.write_text(report.to_json(), encoding="utf-8")
+    path.write_text(to_json(report), encoding="utf-8")
     said = "96 % of the way to the author's style [88–101]"
     folder = exported(compared, tmp_path / "space")
     about = json.loads((folder / "demo.json").read_text(encoding="utf-8"))["about"]

@@ -21,6 +21,7 @@ CARDS = fake_cards.start([10**9])
 
 import transformers  # noqa: E402
 
+from studio.files import write_json_lines  # noqa: E402
 from tests.fake_cards.cards import prepare_transformers  # noqa: E402
 from tests.tiny import make_config, make_tokenizer  # noqa: E402
 
@@ -163,7 +164,7 @@ def size(tensors: Iterable[Any]) -> int:
 def make_rows(path: Path) -> None:
     """Write rows of one length, nearly all of it the answer, so that each step is the one that is forecast."""
     rows = [{"instruction": "Hm?", "output": f"{n:03} " + "Aye! " * 40} for n in range(6)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from safetensors.numpy import load as load_weights
 from studio import runs
 from studio.config import RunConfig
 from studio.events import from_line
+from studio.files import write_json_lines
 from studio.runs import Run, State, checkpoints
 from tests.faults import children
 from tests.faults.dying import PLACES, train_and_count, train_and_die, train_slowly
@@ -244,10 +245,9 @@ class Killing:
 def make_settings(folder: Path) -> str:
     """Make the tiny model and its data in `folder`, and return the settings of a run on them."""
     data = folder / "style.jsonl"
-    rows = [{"instruction": f"What is {n}?", "output": f"Aye, {n} it be, says the sea."} for n in range(24)]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    from tests.tiny import make_tiny_model
+    from tests.tiny import make_style, make_tiny_model
 
+    make_style(data)
     maker = children.start(folder / "undisturbed", make_tiny_model, folder / "model", 0, out=folder / "out.txt")
     maker.join()
     source = {"kind": "file", "name": str(data)}
@@ -264,7 +264,7 @@ def make_preference_settings(folder: Path) -> str:
     [path] = (folder / "before" / "runs").glob("2*")
     rows = [{"prompt": f"What is {n}?", "chosen": f"Aye, {n} it be.", "rejected": f"It is {n}."} for n in range(24)]
     pairs = folder / "pairs.jsonl"
-    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(pairs, rows)
     changes = {"data.source.name": str(pairs), "train.method": "dpo", "model.adapter": str(path / "adapter")}
     return before.with_settings(changes | {"train.max_steps": STEPS}).to_yaml()
 

@@ -11,6 +11,7 @@ from studio.config import ModelConfig
 from studio.data import prepare
 from studio.data.preview import preview_row
 from studio.errors import ModelError
+from studio.files import write_json_lines
 from studio.model import limits, load
 from studio.train import preflight
 
@@ -25,7 +26,7 @@ def gpt2(tmp_path_factory):
 def long_rows(tmp_path):
     path = tmp_path / "long.jsonl"
     rows = [{"instruction": f"Tell {n}.", "output": "the sea is wide " * (2 if n < 3 else 30)} for n in range(6)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return path
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from studio.compare.comparison import AnswerPair
 from studio.errors import CompareError
+from studio.files import to_json
 from studio.i18n import catalogue, text
 from studio.reports import comparison_card
-from studio.reports.comparison_card import Card, downsample, format_number, format_signed, to_json, to_markdown
+from studio.reports.comparison_card import Card, downsample, format_number, format_signed, to_markdown
 
 
 def test_a_card_needs_answers():

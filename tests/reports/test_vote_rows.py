@@ -17,6 +17,7 @@ from studio.evaluate import vote_pairs
 from studio.evaluate.blind_vote import Ballot
 from studio.evaluate.human_reading import Sheet
 from studio.evaluate.vote_pairs import VotePair, VotePairs
+from studio.files import write_json_lines
 from studio.generation.generate import ColumnAnswer
 from studio.model.load import load_tokenizer
 from studio.reports import vote_rows
@@ -175,7 +176,7 @@ def test_both_bad_can_be_learned_as_bad_answers(compared, here):
 def test_a_file_of_preferences_is_taken_as_it_is(run, here, tmp_path):
     path = tmp_path / "pairs.jsonl"
     rows = [{"prompt": pair.prompt, "chosen": pair.after, "rejected": pair.before} for pair in PAIRS]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_json_lines(path, rows)
     done = json.loads(here("prefer", run.id, "--from", str(path), "--set", "train.epochs=1", "--json").stdout)
     assert runs.find(done["id"]).config().train.method == "dpo"
     assert done["step"] == 2

@@ -1,6 +1,5 @@
 """What the tests of the endpoint share."""
 
-import json
 import shutil
 
 import pytest
@@ -8,6 +7,7 @@ from following import wait_until_free, wait_until_over
 from tiny import make_config
 
 from studio import gpu, runs
+from studio.files import write_json_lines
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def two_runs(finished_home, tiny_model, tmp_path_factory):
     shutil.copytree(finished_home, folder / "home")
     style = folder / "pirate.jsonl"
     rows = [{"instruction": f"Is it {number}?", "output": f"Arr! {number} doubloons."} for number in range(24)]
-    style.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(style, rows)
     settings = {"name": "pirate", "train.max_steps": 20, "lora.r": 2}
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RESTYLE_HOME", str(folder / "home"))

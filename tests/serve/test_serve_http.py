@@ -17,7 +17,7 @@ import pytest
 from studio import gpu
 from studio.serve.engine import Limits
 from studio.serve.models import INSTRUCTION, catalogue
-from studio.serve.server import Server, door
+from studio.serve.server import Server, listen_address
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "sk-of-a-test-4f1c9e7a"
@@ -31,7 +31,7 @@ def serve(tiny_and_pirate):
 
     def start(limits=None, keys=(), also=(), host="127.0.0.1", port=0):
         models = catalogue([run.id for run in tiny_and_pirate], also)
-        server = Server(models, limits or Limits(), gpu.thread(), door(host, port, keys))
+        server = Server(models, limits or Limits(), gpu.thread(), listen_address(host, port, keys))
         server.start()
         started.append(server)
         return server
@@ -213,14 +213,14 @@ def test_a_key_is_needed_where_there_is_one(serve):
 
 
 def test_a_key_is_made_where_others_reach_the_endpoint(monkeypatch):
-    assert door("127.0.0.1", 0).keys == ()
-    made = door("0.0.0.0", 0)
+    assert listen_address("127.0.0.1", 0).keys == ()
+    made = listen_address("0.0.0.0", 0)
     assert (len(made.keys), made.generated) == (1, True)
-    assert door("0.0.0.0", 0).keys != made.keys
+    assert listen_address("0.0.0.0", 0).keys != made.keys
     monkeypatch.setenv("RESTYLE_SERVE_KEY", KEY)
-    assert (door("0.0.0.0", 0).keys, door("::1", 0).keys) == ((KEY,), (KEY,))
+    assert (listen_address("0.0.0.0", 0).keys, listen_address("::1", 0).keys) == ((KEY,), (KEY,))
     with pytest.raises(Exception, match="too short"):
-        door("127.0.0.1", 0, ("short",))
+        listen_address("127.0.0.1", 0, ("short",))
 
 
 def test_other_sites_get_nowhere(serve):

@@ -1,8 +1,7 @@
 """A run of the tiny model on enough text for the meter."""
 
-import json
-
 from studio.config import GenerationConfig
+from studio.files import write_json_lines
 
 GREEDY = GenerationConfig(max_new_tokens=8, temperature=0.0)
 SEA = ("the tide", "a gull", "my ship", "the mast", "old rope", "cold rain", "the moon", "a whale")
@@ -24,5 +23,5 @@ def write_rows(path, count):
         }
         for n in range(count)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return {"data.source": {"kind": "file", "name": str(path)}}

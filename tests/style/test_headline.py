@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from studio.compare.columns import ADAPTED, BASE
+from studio.files import to_json
 from studio.i18n import text
 from studio.style import bootstrap
 from studio.style.bootstrap import Estimate
@@ -73,9 +74,9 @@ def test_without_figures_it_says_why():
 
 def test_a_report_is_the_same_when_it_was_written_and_read():
     made = report(notes=[too_few_prompts(3)])
-    assert TypeAdapter(StyleReport).validate_json(made.to_json()).to_json() == made.to_json()
+    assert to_json(TypeAdapter(StyleReport).validate_json(to_json(made))) == to_json(made)
     endless = replace(COLUMN, strength=Estimate(50, float("-inf"), float("inf")))
-    assert TypeAdapter(StyleReport).validate_json(report(endless).to_json()).columns[1].strength == endless.strength
+    assert TypeAdapter(StyleReport).validate_json(to_json(report(endless))).columns[1].strength == endless.strength
 
 
 def test_too_little_text_names_only_what_is_lacking():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from following import trained, wait_for
+from following import trained, wait_for, wait_until_over
 from sea import GREEDY, SETTINGS, write_rows
 
 from studio import gpu
@@ -162,7 +162,7 @@ def test_changed_data_and_a_run_that_trains_are_refused(run, tiny_config):
     with pytest.raises(DeviceError, match=training.id):
         measured(run)
     training.request("cancel")
-    wait_for(training, lambda status: not status.state.alive)
+    wait_until_over(training)
     source = run.config().data.source.name
     with open(source, "a", encoding="utf-8") as file:
         file.write('{"instruction": "What is new?", "output": "This row."}\n')

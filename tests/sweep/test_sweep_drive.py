@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from following import wait_for
+from following import wait_for, wait_until_over
 
 from studio import gpu, runs
 from studio.errors import RunError
@@ -121,7 +121,7 @@ def test_a_clone_of_a_run_belongs_to_no_sweep(tiny_config):
     sweep = make_sweep(tiny_config, "lora.r=2,4")
     drive.drive(sweep)
     run = gpu.thread().start_run(runs.find("last").config(), wait=True)
-    wait_for(run, lambda status: not status.state.alive)
+    wait_until_over(run)
     assert not (run.path / FILE).exists()
     assert len(sweep.trials()) == 2
 

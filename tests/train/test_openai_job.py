@@ -7,6 +7,7 @@ import pytest
 from studio.cli import app
 from studio.config import RunConfig
 from studio.errors import ConfigError
+from studio.files import write_json_lines
 from studio.train import openai_job
 
 ROWS = [
@@ -19,7 +20,7 @@ REQUEST = {"model": "gpt-4o-mini-2024-07-18", "training_file": "file-abc", "suff
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "file-abc.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    write_json_lines(tmp_path / "file-abc.jsonl", ROWS)
     return tmp_path
 
 
@@ -98,7 +99,7 @@ def test_preferences_keep_their_method_and_beta(recipe, folder):
         for n in range(30)
     ]
     path = folder / "pairs.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     made = recipe(REQUEST | {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.3}}}}, path)
     assert made.config.train.method == "dpo"
     assert made.config.preference.beta == 0.3

@@ -18,6 +18,7 @@ from studio import presets, runs
 from studio.config import ModelConfig
 from studio.data import prepare, tokens
 from studio.data.conversation import Turn
+from studio.files import write_json_lines
 from studio.model import builtin, load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
@@ -110,7 +111,7 @@ def candidates(parent, answering):
 def preferred(parent, rows, tmp_path):
     """Return the run that `studio prefer` makes of pairs."""
     path = tmp_path / "pairs.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     command = [sys.executable, "-m", "studio", "prefer", parent.id, "--from", str(path), "--set", "samples.mode=off"]
     subprocess.run(command, check=True, timeout=2400)
     return runs.find("last")

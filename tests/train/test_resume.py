@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from following import carried_out, losses, trained, wait_for, wait_until_over
+from following import carried_out, loss_by_step, losses, trained, wait_for, wait_until_over
 
 from studio import gpu, runs
 from studio.errors import RunError, StudioError
@@ -27,17 +27,6 @@ SETTINGS = {
 
 def weights(run) -> bytes:
     return (run.adapter / "adapter_model.safetensors").read_bytes()
-
-
-def curve(run) -> dict[int, float]:
-    """Return the loss of each step as it stands after all resumes."""
-    found: dict[int, float] = {}
-    for event in run.events()[0]:
-        if event.type == "resumed":
-            found = {step: loss for step, loss in found.items() if step <= event.step}
-        elif event.type == "step":
-            found[event.step] = event.loss
-    return found
 
 
 @pytest.fixture
@@ -84,7 +73,7 @@ def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatc
         assert wait_until_over(run) is State.PAUSED
         gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
-    assert curve(run) == curve(uninterrupted)
+    assert loss_by_step(run) == loss_by_step(uninterrupted)
     assert weights(run) == weights(uninterrupted)
 
 
@@ -114,7 +103,7 @@ def test_a_pause_within_a_step_or_an_evaluation_leaves_no_trace(config, uninterr
     assert [checkpoints.step_of(folder) for folder in checkpoints.all_of(run.path)][:1] == ([step] if step else [])
     gpu.thread().resume_run(run.id)
     assert wait_until_over(run) is State.FINISHED
-    assert curve(run) == curve(uninterrupted)
+    assert loss_by_step(run) == loss_by_step(uninterrupted)
     assert weights(run) == weights(uninterrupted)
     assert evaluations(run) == evaluations(uninterrupted)
 
@@ -126,7 +115,7 @@ def evaluations(run) -> dict[int, float]:
 def test_how_often_is_evaluated_and_saved_does_not_change_the_training(config, uninterrupted):
     run = gpu.thread().start_run(config.with_settings({"train.eval_steps": 7, "train.save": "no"}))
     assert wait_until_over(run) is State.FINISHED
-    assert curve(run) == curve(uninterrupted)
+    assert loss_by_step(run) == loss_by_step(uninterrupted)
 
 
 def test_a_resumed_run_may_take_smaller_batches_and_more_of_them(config):
@@ -140,8 +129,8 @@ def test_a_resumed_run_may_take_smaller_batches_and_more_of_them(config):
     changes = {"train.batch_size": 1, "train.gradient_accumulation": 8, "train.gradient_checkpointing": "on"}
     gpu.thread().resume_run(run.id, {**changes, "train.eval_steps": 20})
     assert wait_until_over(run) is State.FINISHED
-    assert list(curve(run)) == list(curve(whole))
-    assert list(curve(run).values()) == pytest.approx(list(curve(whole).values()), abs=1e-4)
+    assert list(loss_by_step(run)) == list(loss_by_step(whole))
+    assert list(loss_by_step(run).values()) == pytest.approx(list(loss_by_step(whole).values()), abs=1e-4)
     assert run.resolved()["changes"][0]["settings"] == changes
     assert [event.settings for event in run.events()[0] if event.type == "changed"] == [changes]
     assert run.config().train.batch_size == 1
@@ -171,7 +160,7 @@ def test_a_finished_run_can_be_made_longer(config):
     assert wait_until_over(run) is State.FINISHED
     gpu.thread().resume_run(run.id, {"train.max_steps": 30})
     assert wait_until_over(run) is State.FINISHED
-    assert list(curve(run)) == list(range(1, 31))
+    assert list(loss_by_step(run)) == list(range(1, 31))
     assert run.status().total == 30
 
 
@@ -209,7 +198,7 @@ def test_out_of_memory_tells_what_helps_and_the_run_goes_on_with_it(config, unin
     assert [way.settings for way in others if "data.max_length" in way.settings]
     gpu.thread().resume_run(run.id, first.settings)
     assert wait_until_over(run) is State.FINISHED
-    assert list(curve(run)) == list(curve(uninterrupted))
+    assert list(loss_by_step(run)) == list(loss_by_step(uninterrupted))
 
 
 def pause(run) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from following import wait_for, wait_until_over
+from following import loss_by_step, wait_for, wait_until_over
 
 from studio import gpu, runs
 from studio.config import RunConfig
@@ -95,26 +95,14 @@ def write(config: RunConfig, tmp_path: Path) -> str:
     return str(path)
 
 
-def curve(run) -> dict[int, float]:
-    """Return the losses of a run by step; each step is told once but for those that a resume does again."""
-    found: dict[int, float] = {}
-    for event in run.events()[0]:
-        if event.type == "resumed":
-            found = {step: loss for step, loss in found.items() if step <= event.step}
-        elif event.type == "step":
-            assert event.step not in found
-            found[event.step] = event.loss
-    return found
-
-
 def evaluated(run) -> dict[int, float]:
     return {event.step: event.loss for event in run.events()[0] if event.type == "evaluated"}
 
 
 def assert_same(run, other) -> None:
     """The losses of a run are those of another one; it may have been evaluated more often, where it was interrupted."""
-    assert list(curve(run)) == list(curve(other))
-    assert list(curve(run).values()) == pytest.approx(list(curve(other).values()), abs=1e-4)
+    assert list(loss_by_step(run)) == list(loss_by_step(other))
+    assert list(loss_by_step(run).values()) == pytest.approx(list(loss_by_step(other).values()), abs=1e-4)
     found, wanted = evaluated(run), evaluated(other)
     assert wanted
     assert [found[step] for step in wanted] == pytest.approx(list(wanted.values()), abs=1e-4)

@@ -1,11 +1,10 @@
 """The validation loss is the mean over all trained tokens, whatever the batches that free memory allows."""
 
-import json
-
 import pytest
 from following import wait_until_over
 
 from studio import gpu
+from studio.files import write_json_lines
 from studio.train import plan
 
 
@@ -14,7 +13,7 @@ def uneven(tmp_path):
     """Rows whose answers have 1 to 40 tokens: a mean of batches is not the mean of tokens."""
     path = tmp_path / "uneven.jsonl"
     rows = [{"instruction": f"What is {n}?", "output": "Aye! " * (1 + 7 * (n % 2))} for n in range(20)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return str(path)
 
 

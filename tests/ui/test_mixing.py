@@ -1,6 +1,5 @@
 """A mix of two runs on the Compare tab: compared, weighed anew by a slider, saved, and measured."""
 
-import json
 import re
 
 import pytest
@@ -8,6 +7,7 @@ from following import trained
 from playwright.sync_api import expect
 from test_compare_tab import Session
 
+from studio.files import write_json_lines
 from studio.model import adapter_files, uploaded_adapters
 
 pytestmark = pytest.mark.timeout(600)
@@ -29,7 +29,7 @@ def write_rows(path, word):
         }
         for n in range(44)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return {"data.source": {"kind": "file", "name": str(path)}}
 
 

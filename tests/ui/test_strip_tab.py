@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from following import wait_for
+from following import wait_for, wait_until_over
 from playwright.sync_api import expect
 from test_journey import open_page, tab
 
@@ -45,7 +45,7 @@ def test_the_scrubber_follows_the_run_stays_where_it_is_put_and_survives_a_reloa
     page.get_by_text("한국어").click()
     expect(page.locator("#strip-at")).to_contain_text(re.compile(r"중 \d+스텝"))
     run.request("stop")
-    wait_for(run, lambda status: not status.state.alive)
+    wait_until_over(run)
 
     again = open_page(browser, page_url)
     tab(again, "train")

@@ -1,11 +1,10 @@
 """The meter's card on the Scores tab, in a real browser."""
 
-import json
-
 import pytest
 from following import trained
 from playwright.sync_api import expect
 
+from studio.files import write_json_lines
 from studio.i18n import text
 from studio.journal import Journal
 
@@ -23,7 +22,7 @@ def run(tiny_config, tmp_path):
         for n in range(44)
     ]
     path = tmp_path / "sea.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_json_lines(path, rows)
     return trained(
         tiny_config,
         **{"data.validation": {"kind": "fraction", "fraction": 0.5}, "data.max_length": 256, "train.max_steps": 2},

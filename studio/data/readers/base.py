@@ -132,7 +132,7 @@ def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
         if len(value) > MAX_ROW_BYTES:
             notes["too_long"] = None
             return None
-        repaired = value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        repaired = without_surrogates(value)
         if repaired != value:
             notes["half_letter"] = None
         return repaired
@@ -149,6 +149,11 @@ def _repaired(value: Any, notes: dict[str, None], depth: int) -> Any:
             return [_repaired(inner, notes, depth + 1) for inner in value]
         return {_repaired(str(key), notes, depth): _repaired(inner, notes, depth + 1) for key, inner in value.items()}
     return value
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text in which halves of letters (lone surrogates), which no file can hold, are replaced."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def may_need_repair(text: str) -> bool:

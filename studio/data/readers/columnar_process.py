@@ -14,9 +14,11 @@ import datetime
 import decimal
 import json
 import math
+import runpy
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow
@@ -25,8 +27,6 @@ from pyarrow.parquet import ParquetFile
 
 BATCH, DECODED, PRINTED = 1000, 32 << 20, 1 << 20
 """Rows, and bytes as far as a file tells them, that are decoded at a time; and bytes that are printed at a time."""
-TOO_MUCH = 7
-"""Exit code for a file that takes more than the memory."""
 SUFFIX = ".parquet"
 
 Row = dict[str, Any]
@@ -41,17 +41,18 @@ def main() -> int:
     request = json.loads(sys.stdin.buffer.readline())
     pyarrow.set_cpu_count(1)
     pyarrow.set_io_thread_count(1)
-    _limit(request["memory"])
+    limits = runpy.run_path(str(Path(__file__).parents[2] / "process_limits.py"))
     try:
-        opened = _open(request["path"])
-        if not request["spans"]:
-            emit("count", opened.count())
-        else:
-            _emit_spans(opened, request["spans"], request["most"])
+        with limits["limiter"]("RLIMIT_DATA")(request["memory"]):
+            opened = _open(request["path"])
+            if not request["spans"]:
+                emit("count", opened.count())
+            else:
+                _emit_spans(opened, request["spans"], request["most"])
     except Refused as error:
         emit("error", error.args)
     except MemoryError:
-        return TOO_MUCH
+        return limits["TOO_MUCH"]
     except (pyarrow.ArrowException, OSError) as error:
         emit("error", ("data.damaged", {"detail": str(error)[:200]}))
     return 0
@@ -82,16 +83,6 @@ def emit(kind: str, value: Any, most: int | None = None) -> bool:
         return False
     sys.stdout.buffer.write(f'["{kind}", {len(packed)}, {text}]\n'.encode("utf-8", "surrogatepass"))
     return True
-
-
-def _limit(memory: int) -> None:
-    if sys.platform != "linux":
-        return
-    import resource
-
-    with open("/proc/self/statm", encoding="ascii") as file:
-        held = int(file.read().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (held + memory, held + memory))
 
 
 def _open(path: str) -> "Parquet | Arrow":

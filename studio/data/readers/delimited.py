@@ -175,7 +175,7 @@ class Delimited(LineReader):
         """Yield the records from the file's position on; lines that a misplaced quote swallowed are read again."""
         end = file.tell()
         retried = bad_in_a_row = 0
-        taken: list[bytes] = []
+        record_lines: list[bytes] = []
         damage = ""
         raws = read_lines(file)
         pending: deque[bytes] = deque()
@@ -186,10 +186,10 @@ class Delimited(LineReader):
             while pending or (raw := next(raws, b"")):
                 if not pending:
                     pending.extend([raw] if len(raw) > MAX_ROW_BYTES else pieces(raw))
-                if taken and end - start + len(pending[0]) > MAX_ROW_BYTES:
+                if record_lines and end - start + len(pending[0]) > MAX_ROW_BYTES:
                     raise csv.Error("the record is too long")
                 piece = pending.popleft()
-                taken.append(piece)
+                record_lines.append(piece)
                 if len(piece) > MAX_ROW_BYTES:
                     end = file.tell()
                     raise _LongLine
@@ -205,28 +205,28 @@ class Delimited(LineReader):
         reader = self._dialect.reader(lines())
         while True:
             start, cells, bad, damage = end, None, None, ""
-            taken.clear()
+            record_lines.clear()
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
                 kind = "too_long" if isinstance(error, _LongLine) else "bad_csv"
-                bad = BadRow(kind, taken[0][:500].decode(self._codec, "replace"), str(error))
+                bad = BadRow(kind, record_lines[0][:500].decode(self._codec, "replace"), str(error))
             if cells and damage:
                 bad = BadRow(damage, self._dialect.delimiter.join(cells).replace("\0", ""))
-            if cells and len(taken) == 1 and not taken[0].strip():
+            if cells and len(record_lines) == 1 and not record_lines[0].strip():
                 cells = []
             if cells is not None:
                 bad_in_a_row = 0
             else:  # the lines behind the one in which the record began are read again
                 bad_in_a_row += 1
-                retried += end - start if len(taken) > 1 else 0
+                retried += end - start if len(record_lines) > 1 else 0
                 if retried > _RETRIED or bad_in_a_row > _MOST_BAD:
                     raise DataError("data.open_quote", name=self.path.name, line=self._line_at(start))
-                if len(taken) > 1:
-                    end = start + len(taken[0])
-                    pending.extendleft(reversed(taken[1:]))
+                if len(record_lines) > 1:
+                    end = start + len(record_lines[0])
+                    pending.extendleft(reversed(record_lines[1:]))
                 reader = self._dialect.reader(lines())
             yield _Record(start, end, cells, bad)
 
@@ -251,7 +251,7 @@ def detect_dialect(path: Path, codec: str, begin: int, tabs: bool) -> Dialect:
         with open(path, "rb") as file:
             file.seek(first)
             lines = [*lines[:1], *_lines(file.read(_SAMPLE), codec)]
-    return replace(_quoting(lines, delimiter, tabs), begin=begin)
+    return replace(_detect_quoting(lines, delimiter, tabs), begin=begin)
 
 
 def _lines(sample: bytes, codec: str) -> list[str]:
@@ -307,10 +307,10 @@ class _Reading:
                 for cells in reader:
                     self.first = self.first or cells
                     self.rows.append(cells)
-                    lines_taken, done = reader.line_num - done, reader.line_num
-                    self.spanning += lines_taken > 1
+                    count, done = reader.line_num - done, reader.line_num
+                    self.spanning += count > 1
                     if len(cells) >= len(self.first) and not any(cells[len(self.first) :]):
-                        self.fitting += lines_taken
+                        self.fitting += count
                 break
             except csv.Error:
                 self.errors += 1
@@ -319,7 +319,7 @@ class _Reading:
         self.share = self.fitting / max(len(lines), 1)
 
 
-def _quoting(lines: list[str], delimiter: str, tabs: bool) -> Dialect:
+def _detect_quoting(lines: list[str], delimiter: str, tabs: bool) -> Dialect:
     """Choose between the ways of reading quotes."""
     plain, quoted = Dialect(delimiter, quoted=False), Dialect(delimiter, quoted=True)
     ways = [quoted]

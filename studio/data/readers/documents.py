@@ -246,7 +246,7 @@ class MessageTree(InMemoryReader):
         path: dict[Any, dict[str, Any]] = {}
         while name in nodes and name not in path:
             node = nodes[name]
-            kept = {key: node[key] for key in MESSAGE_KEYS & node.keys()}
-            path[name] = {"role": node["role"], "content": node["text"], **kept}
+            extra = {key: node[key] for key in MESSAGE_KEYS & node.keys()}
+            path[name] = {"role": node["role"], "content": node["text"], **extra}
             name = node["parent_id"]
         return [*reversed(path.values())]

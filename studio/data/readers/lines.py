@@ -60,11 +60,11 @@ class LineReader(Reader):
                 on_progress(done / size)
             starts = numpy.concatenate(([self._begin], *ends))
             lengths = numpy.diff(numpy.concatenate((starts, [done])))
-            kept = lengths > 0
-            for line in numpy.flatnonzero(kept & (lengths < _SHORT_LINE_BYTES)):
+            is_filled = lengths > 0
+            for line in numpy.flatnonzero(is_filled & (lengths < _SHORT_LINE_BYTES)):
                 file.seek(starts[line])
-                kept[line] = bool(file.read(lengths[line]).strip())
-        return starts[kept]
+                is_filled[line] = bool(file.read(lengths[line]).strip())
+        return starts[is_filled]
 
     @override
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row | BadRow]:

@@ -106,8 +106,8 @@ def _settled(section: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return a section in which commas and slashes of a date are literals, and `m` beside hours or seconds a minute."""
     if not any(kind in _MOMENT for kind, _ in section):
         return section
-    kept = (*_MOMENT, "point", "digit")
-    parts = [(kind if kind in kept else "literal", text) for kind, text in section]
+    codes = (*_MOMENT, "point", "digit")
+    parts = [(kind if kind in codes else "literal", text) for kind, text in section]
     units = [place for place, (kind, _) in enumerate(parts) if kind in ("date", "elapsed")]
     for at, place in enumerate(units):
         before = parts[units[at - 1]][1][0] if at else ""

@@ -17,8 +17,8 @@ from typing import Any
 from xml.parsers import expat
 
 from studio.data.readers import number_format
-from studio.data.readers.base import MAX_IN_MEMORY_BYTES, MAX_ROW_BYTES, require_size
-from studio.errors import DataError
+from studio.data.readers.base import MAX_IN_MEMORY_BYTES, MAX_ROW_BYTES, require_size, without_surrogates
+from studio.errors import DataError, one_line
 
 MAX_CELLS = 20_000_000
 """Cells with something in them that a sheet may have."""
@@ -112,8 +112,7 @@ class Workbook:
         try:
             yield
         except _UNREADABLE as error:
-            detail = str(error)[:200] or type(error).__name__
-            raise DataError("data.damaged", name=self._path.name, detail=detail) from error
+            raise DataError("data.damaged", name=self._path.name, detail=one_line(error)) from error
 
     def _elements(self, part: str | None) -> Iterator[tuple[str, dict[str, str], str]]:
         """Yield (`tag`, attributes, "") where an element of a part begins, and (`/tag`, {}, text) where it ends."""
@@ -300,6 +299,5 @@ def _column(reference: str) -> int | None:
 def _plain(text: str) -> str:
     """Return a text with the characters in place that XML cannot hold and files write as `_x000D_`."""
     if "_x" in text:
-        text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return without_surrogates(_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text))
     return text

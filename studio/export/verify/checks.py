@@ -174,8 +174,8 @@ def _nll(events: Events) -> tuple[float, ...]:
 
 def check_gguf(case: VerificationCase) -> Verification:
     """Compare llama.cpp with the merged model, which is written to a temporary folder: answers, and perplexity."""
-    context, made = case.context, _metadata(case.folder)
-    dtype = made.get("merged", made["precision"])
+    context, metadata = case.context, _metadata(case.folder)
+    dtype = metadata.get("merged", metadata["precision"])
     tokenizer = context.tokenizer
     bos = tokenizer.bos_token if adds_bos(tokenizer) else ""  # which llama.cpp adds
     rows, source = reference_answers.prompts_with_references(context, case.max_new_tokens)
@@ -210,7 +210,7 @@ def check_gguf(case: VerificationCase) -> Verification:
     )
     return Verification(
         "gguf",
-        made["precision"],
+        metadata["precision"],
         compare_answers(first, second, prompts, LOGPROB_TOLERANCE[dtype]),
         source,
         tokenized=(tokenized, len(prompts)),
@@ -263,8 +263,8 @@ def check_program(case: VerificationCase) -> Verification:
         "base": str(context.base.path),
         "prompts": [prompt.texts for prompt in prompts],
     }
-    asked = [prompt.ids for prompt in prompts for _ in columns]
-    events = case.run_isolated(request, len(asked))
+    prompt_ids = [prompt.ids for prompt in prompts for _ in columns]
+    events = case.run_isolated(request, len(prompt_ids))
     precision, answers = events["loaded"][0]["precision"], _answers(events)
     used = {context.precision, precision} - {"float32"}
     tolerance = max((LOGPROB_TOLERANCE[name] for name in used), default=0.0)
@@ -272,8 +272,8 @@ def check_program(case: VerificationCase) -> Verification:
         compare_answers(one, ModelAnswers(answers[side :: len(columns)]), prompts, tolerance)
         for side, one in enumerate(expected)
     ]
-    rendered = sum(tuple(one["ids"]) == ids for one, ids in zip(events["prompt"], asked, strict=True))
-    result = Verification(kind, precision, agreements[-1], prompts=(rendered, len(asked)))
+    rendered = sum(tuple(one["ids"]) == ids for one, ids in zip(events["prompt"], prompt_ids, strict=True))
+    result = Verification(kind, precision, agreements[-1], prompts=(rendered, len(prompt_ids)))
     if kind == "example":
         return result
     known = {one["prompt"]: one["answers"] for one in recorded}

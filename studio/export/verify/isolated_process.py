@@ -8,8 +8,8 @@ import importlib.util
 import json
 import math
 import os
-import signal
 import sys
+from pathlib import Path
 
 WITH_SCORES = {"output_scores": True, "return_dict_in_generate": True}
 GREEDY = {"do_sample": False, "temperature": None, "top_k": None, "top_p": None}
@@ -29,26 +29,14 @@ def main() -> None:
 
 def limit_templates() -> None:
     """End this process when a chat template needs more than its limits; it may tell this use from the run's own."""
-    try:
-        import resource
-    except ImportError:  # Windows: whoever started this ends it when it says nothing for long
-        return
     from transformers import PreTrainedTokenizerBase
 
     render = PreTrainedTokenizerBase.apply_chat_template
-    usual = resource.getrlimit(resource.RLIMIT_AS)
+    limiter = import_file(str(Path(__file__).parents[2] / "process_limits.py")).limiter
 
-    def limited(*given: object, **settings: object) -> object:
-        if sys.platform == "linux":
-            with open("/proc/self/statm", encoding="ascii") as file:
-                held = int(file.read().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (held + TEMPLATE_MEMORY, usual[1]))
-        signal.setitimer(signal.ITIMER_PROF, TEMPLATE_SECONDS)  # its signal ends the process
-        try:
-            return render(*given, **settings)
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            resource.setrlimit(resource.RLIMIT_AS, usual)
+    def limited(*arguments: object, **settings: object) -> object:
+        with limiter()(TEMPLATE_MEMORY, TEMPLATE_SECONDS):
+            return render(*arguments, **settings)
 
     PreTrainedTokenizerBase.apply_chat_template = limited
 

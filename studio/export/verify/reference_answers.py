@@ -122,7 +122,7 @@ def run_answers(
                 column.append(Answer(side.ids))
             if prompt.reference:
                 scores = likelihood.log_probabilities(models, batch, [prompt.reference])[0]
-                for held, score in zip(nll, scores, strict=True):
-                    held.append(float(-score.sum()))
+                for column_nll, score in zip(nll, scores, strict=True):
+                    column_nll.append(float(-score.sum()))
     case.host.release()
     return [ModelAnswers(tuple(column), tuple(losses)) for column, losses in zip(answers, nll, strict=True)]
