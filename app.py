@@ -11,6 +11,7 @@ hardware.prepare_process()  # before anything imports torch
 from studio import gpu, gpu_slices, presets  # noqa: E402
 from studio.errors import StudioError  # noqa: E402
 from studio.files import home  # noqa: E402
+from studio.remote import follow  # noqa: E402
 from studio.runs import trash  # noqa: E402
 from studio.ui import app, guest, hosts, launch, logins  # noqa: E402
 from studio.ui.access import Door, space  # noqa: E402
@@ -34,6 +35,7 @@ def main() -> None:
     for line in told:
         print(line, flush=True)
     trash.empty(older_than=trash.KEEP_SECONDS)
+    follow.follow_again()
     if options.quickstart:
         try:
             gpu.thread().start_run(presets.load(presets.QUICKSTART))

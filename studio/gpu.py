@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio import gpu_slices, locks, runs
+from studio import gpu_slices, job_slices, locks, runs
 from studio.compare.columns import CompareRequest, EvaluationRequest, MixRequest
 from studio.config import RunConfig
 from studio.errors import DeviceError, RunError, StudioError
@@ -25,9 +25,10 @@ from studio.export.request import ExportRequest
 from studio.files import home, shared_folder
 from studio.generation.base_answers import PromptsRequest
 from studio.i18n import message
-from studio.job import Job, as_studio_error, busy_error, log_to
+from studio.job import Job, Work, as_studio_error, busy_error, log_to
 from studio.model import device_loss, estimate, libraries, load, processes
 from studio.model.adapter import ModelHost
+from studio.model.hardware import is_lent
 from studio.owner import BEAT_SECONDS
 from studio.runs import Run, RunWriter, State
 from studio.style.request import StyleRequest
@@ -58,6 +59,7 @@ class GpuThread:
         self._work = threading.Semaphore(0)
         self._current: Run | None = None  # the run that has left the queue; it may wait for the device
         self._training: Run | None = None  # the same run, once it has the device
+        self.is_visited = True  # whether runs may be compared with their base while they train
         self._is_occupied = False  # by a run or an exclusive job that has left the queue
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="gpu", daemon=True)
@@ -150,6 +152,10 @@ class GpuThread:
         self._work.release()
         return job
 
+    def _answer(self, work: Work) -> Job:
+        """Queue an interactive job that answers prompts; where GPUs are lent, it borrows them."""
+        return self.submit(Job(job_slices.in_slices(work) if is_lent() else work))
+
     @property
     def is_taken(self) -> bool:
         """Whether a run or an exclusive job has the device, or waits for it."""
@@ -173,31 +179,31 @@ class GpuThread:
         """
         from studio.compare.compare_job import compare
 
-        return self.submit(Job(functools.partial(compare, request, keep=keep, batch=batch)))
+        return self._answer(functools.partial(compare, request, keep=keep, batch=batch))
 
     def score_answer(self, request: CompareRequest, answer: Sequence[int]) -> Job:
         """Queue the scores of an answer's tokens in each column, for the first prompt; updates are `TokenScores`."""
         from studio.compare.compare_job import score_answer
 
-        return self.submit(Job(functools.partial(score_answer, request, answer)))
+        return self._answer(functools.partial(score_answer, request, answer))
 
     def evaluate(self, request: EvaluationRequest) -> Job:
         """Queue the evaluation of a run; its updates are an `Evaluation` after every batch."""
         from studio.evaluate.evaluation_job import evaluate
 
-        return self.submit(Job(functools.partial(evaluate, request)))
+        return self._answer(functools.partial(evaluate, request))
 
     def make_pairs(self, request: VotePairsRequest) -> Job:
         """Queue the making of pairs to vote on; its updates are a `VotePairsProgress`, the last with the pairs."""
         from studio.evaluate.vote_pairs_job import make_pairs
 
-        return self.submit(Job(functools.partial(make_pairs, request)))
+        return self._answer(functools.partial(make_pairs, request))
 
     def answer_prompts(self, request: PromptsRequest) -> Job:
         """Queue a base model's answers to prompts; its updates are `PromptsProgress`, the last with all of them."""
         from studio.generation.base_answers import answer_prompts
 
-        return self.submit(Job(functools.partial(answer_prompts, request)))
+        return self._answer(functools.partial(answer_prompts, request))
 
     def save_mix(self, request: MixRequest) -> Job:
         """Queue the saving of a mix of adapters; its only update is a `SavedMix`."""
@@ -209,7 +215,7 @@ class GpuThread:
         """Queue the meter of a run; its updates are a `StyleProgress` after every batch, the last with the report."""
         from studio.style.style_job import measure_style
 
-        return self.submit(Job(functools.partial(measure_style, request)))
+        return self._answer(functools.partial(measure_style, request))
 
     def measure(self, config: RunConfig) -> Job:
         """Queue two steps on the longest rows of a run that is not started; the result is a `Measured`."""
@@ -304,7 +310,7 @@ class GpuThread:
         return self._closing.is_set() or (self._current is not None and self._current.requested() is not None)
 
     def _train(self, waiting: _QueuedRun) -> None:
-        from studio.model.hardware import is_lent, release_memory
+        from studio.model.hardware import release_memory
         from studio.style.training_meter import open_meter
         from studio.train import distributed, heartbeat
         from studio.train.run_training import train
@@ -328,8 +334,8 @@ class GpuThread:
                     processes.translate_lost_peer(),
                 ):
                     self._training = run
-                    settings = {"resumed": waiting.resumed, "token": waiting.token, "open_meter": open_meter}
-                    train(run, self._host, self._run_interactive, **settings)
+                    settings = {"resumed": waiting.resumed, "token": waiting.token, "visited": self.is_visited}
+                    train(run, self._host, self._run_interactive, open_meter=open_meter, **settings)
             except BaseException as error:  # also a panic in native code
                 log.error("run %s failed\n%s", run.id, traceback.format_exc())
                 failure = distributed.failure_cause(run, as_studio_error(error))

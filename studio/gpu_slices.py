@@ -1,9 +1,10 @@
-"""Training on a GPU that is lent for a call at a time (ZeroGPU Spaces), in slices.
+"""Work on a GPU that is lent for a call at a time (ZeroGPU Spaces), in slices.
 
 The package `spaces` forks a process for each call of a function that `spaces.GPU` decorates, gives it a GPU, and kills
-it when its time is over. A slice is such a call. In it, a new Python takes the run over, resumes it from its last
-checkpoint, and pauses it before the time is over; the next slice goes on to the same bits. Whatever a slice leaves
-behind, be it killed, the run's directory says where the next one begins. The process of the page uses no GPU itself.
+it when its time is over. A slice is such a call. In it, a new Python works. For training it takes the run over, resumes
+it from its last checkpoint, and pauses it before the time is over; the next slice goes on to the same bits. Whatever a
+slice leaves behind, be it killed, the run's directory says where the next one begins. Other jobs are in `job_slices`.
+The process of the page uses no GPU itself.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Context
 from pathlib import Path
@@ -28,7 +29,7 @@ from studio.runs import Run, RunWriter, State, checkpoints
 SLICE_SECONDS = 120
 """Seconds that each slice asks for, unless RESTYLE_SLICE_SECONDS says otherwise."""
 SAVE_SECONDS = 20
-"""Seconds of a slice that are kept for the checkpoint at its end; a quarter of shorter slices."""
+"""Seconds of a slice that are kept for its end, as for a checkpoint; a quarter of shorter slices."""
 SLICE_OF = "RESTYLE_SLICE_OF"
 """The environment variable that tells a slice's process which run is handed over to it."""
 _POLL_SECONDS = 0.1
@@ -42,43 +43,76 @@ def seconds() -> float:
     return float(os.environ.get("RESTYLE_SLICE_SECONDS", SLICE_SECONDS))
 
 
+def working_seconds() -> float:
+    """Return the seconds after which the work in a slice has to end by itself."""
+    return seconds() - min(SAVE_SECONDS, seconds() / 4)
+
+
 def is_handed_over(run: Run) -> bool:
     """Whether this process is a slice of a run that still counts as another process's."""
     return os.environ.get(SLICE_OF) == run.id
 
 
+RunSlice = Callable[[Sequence[str], Mapping[str, str]], str]
+"""What `run_slice` is."""
+
+
 @functools.cache
-def borrow() -> Callable[[str, str | None], str]:
-    """Return what trains a slice on a lent GPU; to be called once before the page is launched, and before torch."""
+def borrow() -> RunSlice:
+    """Return `run_slice` on a lent GPU; to be called once before the page is launched, and before torch."""
     import spaces
 
-    return spaces.GPU(duration=round(seconds()))(train_slice)
+    return spaces.GPU(duration=round(seconds()))(run_slice)
 
 
-def train_slice(run_id: str, token: str | None) -> str:
-    """Train a run for a slice in a new process, and return what it printed, as JSON, or its last words.
-
-    `token` is for downloading the model.
-    """
-    given = {name: value for name, value in os.environ.items() if name != ZERO_GPU} | {SLICE_OF: run_id}
-    given |= {"HF_TOKEN": token} if token else {}
-    pause_after = seconds() - min(SAVE_SECONDS, seconds() / 4)
-    command = [sys.executable, "-m", "studio", "resume", run_id, "--pause-after", str(pause_after), "--json"]
+def run_slice(arguments: Sequence[str], variables: Mapping[str, str]) -> str:
+    """Run `python ARGUMENTS` with more environment variables; return what it printed, as JSON, or its last words."""
+    given = {name: value for name, value in os.environ.items() if name != ZERO_GPU} | dict(variables)
     prctl = ctypes.CDLL(None).prctl
 
     def end_with_parent() -> None:
         prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
     done = subprocess.run(
-        command,
+        [sys.executable, *arguments],
         cwd=Path(__file__).parent.parent,
         env=given,
         capture_output=True,
         text=True,
-        preexec_fn=end_with_parent,  # else it would outlive the process that is killed, with the run in its hands
+        preexec_fn=end_with_parent,  # else it would outlive the process that is killed, with the work in its hands
         check=False,
     )
     return done.stdout or json.dumps({"error": done.stderr[-300:]})
+
+
+def outcome_of_slice(
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    context: Context,
+    while_waiting: Callable[[], Any],
+    borrow: Callable[[], RunSlice] = borrow,
+) -> dict[str, Any]:
+    """Run a slice and return what it printed, or an `error` where it was killed or no GPU was lent.
+
+    The GPU is asked for in `context`, that of a user's request: that user's time is what is used. `while_waiting` is
+    called again and again meanwhile.
+    """
+    slice_: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            slice_.set_result(context.run(borrow(), arguments, variables))
+        except BaseException as error:
+            slice_.set_exception(error)
+
+    Thread(target=work, name="slice", daemon=True).start()
+    while not slice_.done():
+        time.sleep(_POLL_SECONDS)
+        while_waiting()
+    try:
+        return dict(json.loads(slice_.result()))
+    except Exception as error:
+        return {"error": str(error)}
 
 
 def train(
@@ -86,32 +120,18 @@ def train(
     context: Context,
     token: str | None,
     while_waiting: Callable[[], Any],
-    borrow: Callable[[], Callable[[str, str | None], str]] = borrow,
+    borrow: Callable[[], RunSlice] = borrow,
 ) -> None:
-    """Train a queued run to its end in slices; its directory says how it ended.
+    """Train a queued run to its end in slices (see `outcome_of_slice`); its directory says how it ended.
 
-    GPUs are asked for in `context`, that of the request that started the run: its user's time is what is used.
-    `while_waiting` is called again and again meanwhile. A slice that brings the run no step further pauses it: to ask
-    for more would not help.
+    `token` is for downloading the model. A slice that brings the run no step further pauses it: to ask for more would
+    not help.
     """
+    arguments = ("-m", "studio", "resume", run.id, "--pause-after", str(working_seconds()), "--json")
+    variables = {SLICE_OF: run.id} | ({"HF_TOKEN": token} if token else {})
     while True:
         before = _last_step(run)
-        slice_: Future[str] = Future()
-
-        def work(into: Future[str] = slice_, run_id: str = run.id) -> None:
-            try:
-                into.set_result(context.run(borrow(), run_id, token))
-            except BaseException as error:  # killed, or no GPU was lent
-                into.set_exception(error)
-
-        Thread(target=work, name="slice", daemon=True).start()
-        while not slice_.done():
-            time.sleep(_POLL_SECONDS)
-            while_waiting()
-        try:
-            outcome = json.loads(slice_.result())
-        except Exception as error:
-            outcome = {"error": str(error)}
+        outcome = outcome_of_slice(arguments, variables, context, while_waiting, borrow)
         state = _left_in(run)
         was_killed = state is State.INTERRUPTED or state.alive
         if not was_killed and not outcome.get("time_over"):

@@ -35,14 +35,15 @@ class _StopEvent(threading.Event):
         return self.poll() or super().is_set()
 
 
+Work = Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]
+"""What a job does: it gets the model host, the run that trains if one does, a function that publishes an update, and an
+event that says when to end."""
+
+
 class Job:
-    """Work for the GPU thread, and its updates; safe to use from any thread.
+    """Work for the GPU thread, and its updates; safe to use from any thread."""
 
-    `work` gets the model host, the run that trains if one does, a function that publishes an update, and an event
-    that says when to end.
-    """
-
-    def __init__(self, work: Callable[[ModelHost, Run | None, Callable[[Any], None], threading.Event], None]):
+    def __init__(self, work: Work):
         self._work = work
         self.stopping = _StopEvent()
         self._updates: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -39,22 +39,26 @@ class Repository:
 
     history: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """The files of earlier commits, by commit."""
+    lock: Any = field(default_factory=threading.RLock, repr=False)
+    """Held while a commit is written, so that nobody sees a part of one."""
 
     def files(self, revision: str = "main") -> dict[str, bytes]:
-        if revision in self.history:
-            return self.history[revision]
-        return {
-            path.relative_to(self.folder).as_posix(): path.read_bytes()
-            for path in sorted(self.folder.rglob("*"))
-            if path.is_file()
-        }
+        with self.lock:
+            if revision in self.history:
+                return self.history[revision]
+            return {
+                path.relative_to(self.folder).as_posix(): path.read_bytes()
+                for path in sorted(self.folder.rglob("*"))
+                if path.is_file()
+            }
 
     def about(self) -> dict[str, Any]:
         """What the Hub tells of it to everybody who may know of it."""
-        files = self.files()
+        with self.lock:
+            files, commit = self.files(), self.commit
         settings = json.loads(files.get("config.json", b"{}"))
         return {
-            "sha": self.commit,
+            "sha": commit,
             "gated": "manual" if self.gated else False,
             "private": self.private,
             "cardData": self.card,

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ class Uploads:
         if found[2] == "info/lfs/objects/batch":
             return self._batch(json.loads(body))
         if found[2] == "commit/main":
-            with self.hub.committing:
+            with self.hub.committing, repository.lock:
                 return self._commit([json.loads(line) for line in body.splitlines()], repository, found[1])
         return self._refuse(404, "", f"nothing at {path}")
 
@@ -126,6 +127,18 @@ class Uploads:
         if hashlib.sha256(content).hexdigest() != name:
             return self._refuse(400, "", "the content is not what its name says")
         self.hub.store[name] = content
+        return self._send(200, b"")
+
+    def do_DELETE(self) -> None:
+        path, token = self._asked()
+        asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        if self.is_away():
+            return None
+        account = self.hub.accounts.get(token)
+        name = f"{asked['organization'] or account.name}/{asked['name']}"
+        if path != "/api/repos/delete" or account is None or name not in self.hub.repositories:
+            return self._refuse(404, "RepoNotFound", "Repository not found")
+        shutil.rmtree(self.hub.repositories.pop(name).folder)
         return self._send(200, b"")
 
     def _asked(self) -> tuple[str, str | None]:
@@ -191,6 +204,8 @@ class Uploads:
         header, *operations = lines
         assert header["key"] == "header"
         assert header["value"]["summary"]
+        if header["value"].get("parentCommit", repository.commit) != repository.commit:
+            return self._refuse(412, "", "A commit has happened since. Please refresh and try again.")
         repository.history[repository.commit] = repository.files()
         written: dict[str, bytes] = {}
         for operation in operations:

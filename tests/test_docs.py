@@ -25,7 +25,7 @@ KOREAN = sorted((DOCS / "ko").glob("*.md"))
 PAGES = [ROOT / "README.md", *ENGLISH, *KOREAN]
 
 PROGRAMS = ("python", "pip", "accelerate", "hf")
-OUTSIDE = ("hf auth login",)
+OUTSIDE = ("hf auth login", "hf repos delete YOU/NAME")
 """Commands of other programs that are named and not started."""
 STUDIO = ("python", "-m", "studio")
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 from following import wait_for, wait_until_over
 
-from studio import gpu, locks
+from studio import gpu, locks, runs
 from studio.compare.columns import CompareRequest, EvaluationRequest
 from studio.config import GenerationConfig
 from studio.errors import DeviceError, RunError
 from studio.generation import generate
-from studio.model import hardware
+from studio.model import hardware, probe
 from studio.runs import State
 
 
@@ -240,3 +240,34 @@ def test_a_run_begins_beside_one_of_another_process_on_another_card(monkeypatch,
         gpu.thread().start_run(tiny_config)
     monkeypatch.setattr(hardware, "devices", lambda: ("GPU-b",))
     assert wait_until_over(gpu.thread().start_run(tiny_config)) is State.FINISHED
+
+
+def test_a_run_that_nobody_visits_is_not_probed_and_ends_in_the_same_bits(tiny_config, tmp_path, here, monkeypatch):
+    """The command line's; whoever compares it later compares with a base that was loaded for it."""
+    recorded: list[int] = []
+    real = probe.record
+    monkeypatch.setattr(probe, "record", lambda *given: recorded.append(1) or real(*given))
+    gpu.shutdown()  # another test may have left a base
+    (tmp_path / "run.yaml").write_text(tiny_config.to_yaml(), encoding="utf-8")
+    assert here("train", str(tmp_path / "run.yaml")).returncode == 0
+    alone = runs.find("last")
+    assert recorded == []
+    visited = gpu.thread().start_run(tiny_config)
+    assert wait_until_over(visited) is State.FINISHED
+    assert recorded == [1]
+    ends = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (alone, visited)]
+    assert ends[0] == ends[1]
+
+
+def test_a_base_that_was_trained_on_without_a_probe_is_loaded_anew_for_a_proof(tiny_config):
+    gpu.shutdown()
+    gpu.thread().is_visited = False
+    try:
+        run = gpu.thread().start_run(tiny_config)
+        assert wait_until_over(run) is State.FINISHED
+        trained_on = gpu.thread()._host.loaded
+        request = CompareRequest(run.id, ("Who?",), GenerationConfig(temperature=0, max_new_tokens=4))
+        assert gpu.thread().compare(request).result().proof.verified
+        assert gpu.thread()._host.loaded is not trained_on
+    finally:
+        gpu.shutdown()

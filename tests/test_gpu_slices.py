@@ -34,8 +34,13 @@ def notes(run) -> list[str]:
 
 
 def train(run, work) -> None:
-    """Train in slices which `work` carries out."""
-    gpu_slices.train(run, contextvars.copy_context(), None, lambda: None, lambda: work)
+    """Train in slices which `work(run_id, token)` carries out."""
+
+    def run_slice(arguments, variables):
+        assert variables[gpu_slices.SLICE_OF] == run.id
+        return work(arguments[arguments.index("resume") + 1], variables.get("HF_TOKEN"))
+
+    gpu_slices.train(run, contextvars.copy_context(), None, lambda: None, lambda: run_slice)
 
 
 def resumed(run_id: str, until, then):
@@ -138,7 +143,7 @@ def test_where_no_gpu_is_lent_the_run_is_paused_and_says_why(tiny_config):
 def test_time_that_is_too_short_for_a_step_pauses_the_run(tiny_config, monkeypatch):
     monkeypatch.setenv("RESTYLE_SLICE_SECONDS", "0")
     run = runs.create(tiny_config.with_settings(SETTINGS))
-    train(run, gpu_slices.train_slice)
+    gpu_slices.train(run, contextvars.copy_context(), None, lambda: None, lambda: gpu_slices.run_slice)
     assert run.status().state is State.PAUSED
     assert run.status().step == 0
     assert notes(run)[-1] == "log.slice"
@@ -152,7 +157,7 @@ import sys
 sys.path.insert(0, {str(STAND_IN)!r})
 from studio import gpu_slices
 try:
-    gpu_slices.borrow()({run.id!r}, None)
+    gpu_slices.borrow()(("-m", "studio", "resume", {run.id!r}), {{gpu_slices.SLICE_OF: {run.id!r}}})
 except Exception as error:
     print(error, "torch" in sys.modules)
 """

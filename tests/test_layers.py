@@ -34,7 +34,7 @@ LAYERS = [
     {"reports"},
     {"export"},
     {"remote"},
-    {"job", "gpu", "gpu_slices"},
+    {"job", "gpu", "gpu_slices", "job_slices"},
     {"sweep", "serve"},
     {"ui", "cli", "__main__"},
 ]

@@ -8,9 +8,9 @@ import typer
 from studio.cli import console
 from studio.cli.console import out, print_plain, text
 from studio.config import RunConfig
+from studio.remote import record
+from studio.remote.record import FLAVOR, TIMEOUT
 from studio.runs import Run
-
-FLAVOR, TIMEOUT = "t4-small", "2h"
 
 
 class Place(StrEnum):
@@ -20,7 +20,14 @@ class Place(StrEnum):
 
 
 def start(
-    config: RunConfig, flavor: str | None, timeout: str | None, *, check: bool, sure: bool, as_json: bool
+    config: RunConfig,
+    flavor: str | None,
+    timeout: str | None,
+    *,
+    delete_repository: bool,
+    check: bool,
+    sure: bool,
+    as_json: bool,
 ) -> Run | None:
     """Say what a job costs at most, and start it; None where that was only asked for, or is declined."""
     from studio.remote import bundle, follow, hub_jobs
@@ -29,19 +36,26 @@ def start(
     seconds = hub_jobs.parse_duration(timeout or TIMEOUT)
     flavor = flavor or FLAVOR
     jobs = hub_jobs.HubJobs()
-    quote = jobs.quote(flavor, seconds)
+    quote = jobs.offers().quote(flavor, seconds)
     if not as_json:
         known = quote.dollars_per_hour is not None
         prices = {"price": f"{quote.dollars_per_hour:.2f}", "most": f"{quote.most_dollars:.2f}"} if known else {}
         about = {"flavor": flavor, "hours": f"{seconds / 3600:.3g}", "account": jobs.account}
-        print_plain(text("cli.remote_price" if known else "cli.remote_no_price", **about, **prices))
+        print_plain(text("remote.price" if known else "remote.no_price", **about, **prices))
+        print_plain(text("remote.deletes" if delete_repository else "remote.keeps"))
     elif check:
         console.print_json(quote.model_dump(include={"flavor", "seconds", "dollars_per_hour"}))
     if check:
         return None
     if not sure:
         typer.confirm(text("cli.remote_sure"), abort=True, err=True)
-    return follow.start(jobs, config, flavor, seconds)
+    return follow.start(jobs, config, quote.model_copy(update={"delete_repository": delete_repository}))
+
+
+def outcome(run: Run) -> dict[str, object]:
+    """Return where a run was carried out, for a JSON document; empty for one of this machine."""
+    there = record.load(run)
+    return {"repository": there.repository, "repository_deleted": there.deleted} if there else {}
 
 
 def write(config: RunConfig, folder: Path, as_json: bool) -> None:

@@ -70,6 +70,7 @@ def train(
     on: Annotated[remote.Place | None, typer.Option("--on", help=text("cli.on"))] = None,
     flavor: Annotated[str | None, typer.Option("--flavor", help=text("cli.flavor"))] = None,
     timeout: Annotated[str | None, typer.Option("--timeout", help=text("cli.timeout"))] = None,
+    delete_repository: Annotated[bool, typer.Option("--delete-repository", help=text("cli.delete_repository"))] = False,
     sure: Annotated[bool, typer.Option("--yes", "-y", help=text("cli.yes"))] = False,
     write_job: Annotated[Path | None, typer.Option("--write-job", metavar="FOLDER", help=text("cli.write_job"))] = None,
     as_json: AsJson = False,
@@ -79,7 +80,7 @@ def train(
     if measure and processes.launched():
         raise RunError("run.measured_alone")
     here = {"--wait": wait, "--pause-after": pause_after is not None}
-    there = {"--flavor": flavor, "--timeout": timeout}
+    there = {"--flavor": flavor, "--timeout": timeout, "--delete-repository": delete_repository}
     tried = {"--check": check, "--measure": measure}
     without_effect = {"--on": on, **here, **there, **tried} if write_job else here if on else there
     if options := ", ".join(name for name, given in without_effect.items() if given):
@@ -100,7 +101,8 @@ def train(
     if write_job:
         remote.write(config, write_job, as_json)
     elif on:
-        if run := remote.start(config, flavor, timeout, check=check or measure, sure=sure, as_json=as_json):
+        mode = {"check": check or measure, "sure": sure, "as_json": as_json}
+        if run := remote.start(config, flavor, timeout, delete_repository=delete_repository, **mode):
             run_to_end(run, as_json, advice)
     elif check or measure:
         show_check(config, measure, as_json, advice)
@@ -171,8 +173,10 @@ def _train_along() -> None:
 
 def _start(start: Callable[[], Run], config: RunConfig) -> Run:
     """Start a run; if that fails, the other processes end too."""
+    from studio import gpu
     from studio.train import plan
 
+    gpu.thread().is_visited = False  # nothing in this process compares meanwhile
     try:
         plan.divide_batch(config.train)
         return start()
@@ -289,7 +293,7 @@ def run_to_end(run: Run, as_json: bool, advice: "Advice | None" = None, pause_af
     status = run.status()
     reading = diagnosis.diagnose_run(run)
     if as_json:
-        outcome = {"id": run.id, "path": run.path, "state": state.value, "step": status.step}
+        outcome = {"id": run.id, "path": run.path, "state": state.value, "step": status.step, **remote.outcome(run)}
         if pause_after is not None:
             outcome["time_over"] = over.is_set() and state is State.PAUSED
         console.print_json({**outcome, "reading": reading.as_json(), **_advice_json(advice)})

@@ -66,8 +66,7 @@ def compare(
         )
         proof = prove(request, models, items, result.first_logits)
     comparison = replace(pending, answers=result.answers, proof=proof)
-    is_stopped = not any(side.ids for side in comparison.answers[0])  # before the first token
-    if keep and (batch or (len(request.prompts) == 1 and not is_stopped)):
+    if keep and (batch or (len(request.prompts) == 1 and comparison.has_tokens)):
         comparison = _saved(run, comparison, batch)
     publish(comparison)
 

@@ -26,6 +26,11 @@ class Comparison:
         """Return the columns' answers to a prompt."""
         return tuple(side.text for side in self.answers[prompt])
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a column has answered a prompt with a token at least."""
+        return any(side.ids for sides in self.answers for side in sides)
+
     def without(self, column: int) -> "Comparison":
         """Return the comparison without a column; what was proven of the others stays."""
 

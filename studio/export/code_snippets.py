@@ -70,7 +70,7 @@ def requirements(context: ExportContext, *, training: bool) -> list[str]:
     names += ["trl", "datasets"] if training else []
     pinned = [f"{name}=={versions[name].partition('+')[0]}" for name in names]
     if training:
-        pinned += [f"{name}=={version(name)}" for name in ("pyarrow", "numpy")]
+        pinned += [f"{name}=={version(name)}" for name in ("pyarrow", "numpy", "huggingface_hub")]
     if context.base.origin == "package":
         pinned.append(f"gguf=={version('gguf')}")
     optimizer = context.run.resolved().get("carried_out", {}).get("optimizer", "")

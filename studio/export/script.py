@@ -1,9 +1,11 @@
 """Export the run as a Python script for TRL, PEFT and transformers, with its tokenized rows in their order."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
+from studio.config import TrainConfig
 from studio.errors import ExportError
 from studio.events import Step
 from studio.export import adapter, code_snippets, export_folder
@@ -16,6 +18,7 @@ from studio.train import recorded_rows, start_adapter
 NAME = "train.py"
 STEP, PREFERENCES = "packed_trainer.py", "preference_trainer.py"
 """Copies of the studio's trainers, which import no other module of it; the one of preferences imports the other."""
+HUB = "hub_checkpoints.py"
 LOSSES = "losses.csv"
 
 
@@ -42,6 +45,7 @@ def _fill(draft: Path, context: ExportContext, rows: Path) -> None:
     replace_file(draft / NAME, text(context))
     trainers = Path(recorded_rows.__file__).parent
     shutil.copyfile(trainers / STEP, draft / STEP)
+    shutil.copyfile(Path(__file__).parent / HUB, draft / HUB)
     if context.config.train.method != "sft":
         code = (trainers / PREFERENCES).read_text(encoding="utf-8")
         replace_file(draft / PREFERENCES, code.replace("from studio.train.packed_trainer", "from packed_trainer"))
@@ -67,6 +71,7 @@ def text(context: ExportContext) -> str:
         context,
         requirements=code_snippets.requirements(context, training=True),
         train=train,
+        save_steps=_save_steps(context, train),
         lora=context.config.lora,
         trained_modules=resolved["trained_modules"],
         trained_layers=adapter_config["layers_to_transform"],
@@ -77,6 +82,17 @@ def text(context: ExportContext) -> str:
         has_validation=(recorded_rows.folder_of(context.run.path) / "validation.parquet").is_file(),
         last_step=kept or (status.step if ended_early else None),
     )
+
+
+def _save_steps(context: ExportContext, train: TrainConfig) -> int:
+    """Return after how many steps the run saved; of one that did so after each epoch, the steps of an epoch."""
+    if train.save == "steps":
+        return train.save_steps
+    import numpy
+
+    total = context.run.status().total
+    rows = len(numpy.load(recorded_rows.folder_of(context.run.path) / "order.npy", mmap_mode="r")[0])
+    return max(1, min(total or 1, math.ceil(rows / (train.batch_size * train.gradient_accumulation))))
 
 
 def _preference_arguments(context: ExportContext) -> dict[str, object]:

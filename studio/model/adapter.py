@@ -33,7 +33,8 @@ class ModelHost:
         self.adapter: str | None = None
         """What the adapter is: a run's id while it trains, the name of a saved one otherwise."""
         self.probe: probe.Probe | None = None
-        """The base's logits before any adapter was loaded; None too where no process has the whole base."""
+        """The base's logits before any adapter was loaded; None where nothing asks for them, or no process has the
+        whole base."""
         self.whole: dict[str, Any] | None = None
         """The adapter's weights as they were last gathered, where each process has a part only."""
         self.held: dict[int, float] = {}
@@ -41,12 +42,16 @@ class ModelHost:
         self._forward: Any = None
         self._dropouts: dict[Any, float] = {}
 
-    def base(self, config: ModelConfig, located: Located) -> Loaded:
-        """Return the base model, loaded if another one was there; an adapter that sits in it stays."""
+    def base(self, config: ModelConfig, located: Located, *, probed: bool = True) -> Loaded:
+        """Return the base model, loaded if another one was there; an adapter that sits in it stays.
+
+        Where it is to be `probed` and is not, it is loaded anew: once trained on, it counts as touched.
+        """
         import torch
 
         key = (located.path, config.precision, config.quantization, config.attention)
-        if self.loaded is None or self._key != key:
+        probed = probed and not processes.sharded()
+        if self.loaded is None or self._key != key or (probed and self.probe is None):
             libraries.require()
             if self.loaded is not None:
                 self.release()
@@ -56,7 +61,7 @@ class ModelHost:
             self._forward = vars(self.loaded.model).get("forward")
             dropouts = (part for part in self.loaded.model.modules() if isinstance(part, torch.nn.Dropout))
             self._dropouts = {part: part.p for part in dropouts}
-            if not processes.sharded():
+            if probed:
                 self.probe = probe.record(self.loaded.model, self.loaded.tokenizer)
             self._key = key
             self.held = {}

@@ -95,13 +95,23 @@ def _measure_matmul(precision: str) -> tuple[float, bool]:
     return best, second >= STEADY * best and (where.type != "cpu" or ours >= STEADY)
 
 
-def epoch_seconds(tokens: int, folder: Path, precision: str, *, upper_half: bool, checkpointing: bool) -> float | None:
-    """Estimate the seconds of one epoch over `tokens` computed tokens, padding included; None while it is not known.
+def operations(*, upper_half: bool, checkpointing: bool, saving: float = 0.0) -> float:
+    """Return the operations of a step per parameter and token.
 
     With adapters in the upper half of the layers only, no backward pass goes through the lower half; recomputed
-    activations cost a second forward pass.
+    activations cost a second forward pass. `saving` is the share of the first one that is not computed.
     """
-    passes = FORWARD + BACKWARD * (0.5 if upper_half else 1.0) + (FORWARD if checkpointing else 0)
+    return FORWARD * (1 - saving) + BACKWARD * (0.5 if upper_half else 1.0) + (FORWARD if checkpointing else 0)
+
+
+def epoch_seconds(
+    tokens: int, folder: Path, precision: str, *, upper_half: bool, checkpointing: bool, saving: float = 0.0
+) -> float | None:
+    """Estimate the seconds of `tokens` computed tokens, padding included; None while it is not known.
+
+    The other arguments are those of `operations`.
+    """
+    passes = operations(upper_half=upper_half, checkpointing=checkpointing, saving=saving)
     other = OTHER_SECONDS if device() == "cpu" else 0.0
     if (speed := matmul_speed(precision)) is None:
         return None

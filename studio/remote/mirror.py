@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studio.files import replace_file, replace_folder, user_cache
+from studio.files import replace_file, replace_folder, sha256, user_cache
 from studio.remote import record as records
 from studio.remote.record import JobRecord
 from studio.remote.worker import ATTEMPT
@@ -73,6 +73,42 @@ def apply(run: RunWriter, folder: Path, record: JobRecord, keep: int) -> tuple[J
     if not (folder / ATTEMPT).is_file() or (folder / ATTEMPT).read_text(encoding="ascii") != str(record.attempt):
         return record, None
     return record, Status.model_validate_json((folder / "status.json").read_bytes())
+
+
+def differences(api: Any, run: RunWriter, record: JobRecord, commit: str) -> list[str]:
+    """Return the files of the repository's run that are not here with the same content, by their names there.
+
+    Of the checkpoints that counts for those that are kept here, of the events how far they have been taken.
+    """
+    from huggingface_hub.utils.sha import git_hash
+
+    prefix, differing = f"home/runs/{run.id}/", []
+    kept = {checkpoint.name for checkpoint in checkpoints.all_of(run.path)}
+    tree = api.list_repo_tree(record.repository, recursive=True, revision=commit)
+    ours = [file for file in tree if file.path.startswith(prefix) and hasattr(file, "blob_id")]
+    newest = max((_checkpoint_of(file.path, prefix) for file in ours), default="")
+    for file in ours:
+        name = file.path.removeprefix(prefix)
+        checkpoint = _checkpoint_of(file.path, prefix)
+        if name == "events.jsonl":
+            is_here = record.offset == file.size
+        elif name.startswith(".") or (name.split("/")[0] in _OWN and not checkpoint):
+            is_here = True
+        elif checkpoint and checkpoint not in kept:
+            is_here = checkpoint != newest
+        else:
+            path = run.path / name
+            is_here = path.is_file() and (
+                sha256(path) == file.lfs.sha256 if file.lfs else git_hash(path.read_bytes()) == file.blob_id
+            )
+        if not is_here:
+            differing.append(name)
+    return differing
+
+
+def _checkpoint_of(path: str, prefix: str) -> str:
+    parts = path.removeprefix(prefix).split("/")
+    return parts[1] if parts[0] == "checkpoints" and len(parts) > 2 else ""
 
 
 def _take_checkpoints(run: RunWriter, folder: Path, keep: int) -> None:

@@ -8,6 +8,8 @@ from studio.files import replace_file
 from studio.runs import Run
 
 FILE = "remote.json"
+FLAVOR, TIMEOUT = "t4-small", "2h"
+"""What is taken where nothing else is chosen."""
 
 
 class JobRecord(BaseModel):
@@ -28,6 +30,10 @@ class JobRecord(BaseModel):
     """Its id; None while the Hub has not given one."""
     offset: int = 0
     """Bytes of the repository's events that are in the run's own."""
+    delete_repository: bool = False
+    """Whether the repository is deleted once the run has ended, and all of it is here and compared."""
+    deleted: bool = False
+    """Whether it was."""
 
     @property
     def owner(self) -> str:

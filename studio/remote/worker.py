@@ -1,8 +1,8 @@
 """What a job on another machine does: `python -m studio.remote.worker`, in the folder that `bundle` wrote.
 
-It starts the studio's own training as a process, and keeps the run in a private repository of the Hub meanwhile: each
-checkpoint when it is made, and events once a minute. It pauses the run when it is asked to (SIGTERM, or control.json in
-the repository) and shortly before the job's time is over.
+It first takes the turn (`turn`). Then it starts the studio's own training as a process, and keeps the run in a private
+repository of the Hub meanwhile: each checkpoint when it is made, and events once a minute. It pauses the run when it is
+asked to (SIGTERM, or control.json in the repository) and shortly before the job's time is over.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from studio.files import replace_file
-from studio.remote import bundle
+from studio.remote import bundle, turn
 from studio.runs import Action, Run, State, checkpoints
 
 SYNC_SECONDS = 60.0
@@ -66,6 +66,20 @@ class Repository:
             shutil.rmtree(self._draft, ignore_errors=True)
         return True
 
+    def take_turn(self, attempt: int) -> bool:
+        """Return whether this job may train: a repository has one at most that does. Tried for `LAST_SECONDS`."""
+        submission = os.environ.get(turn.SUBMISSION)
+        if not submission:  # started by hand, or by a studio that knows no turns
+            return True
+        return turn.until_known(lambda: turn.take(self._api, self.name, attempt, submission), LAST_SECONDS)
+
+    def is_superseded(self, attempt: int) -> bool:
+        """Whether a later attempt has been started meanwhile; False where that cannot be known now."""
+        with contextlib.suppress(Exception):
+            now = turn.read(self._api, self.name, self._api.repo_info(self.name).sha)
+            return now is not None and now.attempt > attempt > 0
+        return False
+
     def requested(self, attempt: int) -> Action | None:
         """Return what is asked of this attempt of the job, if anything."""
         try:
@@ -102,13 +116,18 @@ def main() -> None:
     [path] = [path for path in (folder / "home" / "runs").iterdir() if not path.name.startswith(".")]
     run = Run(path)
     repository = Repository(given.repository, run, folder) if given.repository else None
+    if repository and not repository.take_turn(given.attempt):
+        print(f"run {run.id}: another job carries it out", flush=True)
+        return
     bundle.release(path)
     replace_file(path / ATTEMPT, str(given.attempt))
     if run.status().state is not State.FINISHED or given.set:
         if repository and given.seconds:
             began = repository.started(given.attempt) or began
         end = began + given.seconds - min(GRACE_SECONDS, GRACE_SHARE * given.seconds) if given.seconds else None
-        _train(run, repository, given.attempt, end, given.set)
+        if not _train(run, repository, given.attempt, end, given.set):
+            print(f"run {run.id}: a later job carries it out", flush=True)
+            return
     state = run.status().state
     is_there = not repository or _upload_last(repository)
     print(f"run {run.id}: {state.value}", flush=True)
@@ -118,8 +137,11 @@ def main() -> None:
         sys.exit(given.paused_code if state is State.PAUSED else 1)
 
 
-def _train(run: Run, repository: Repository | None, attempt: int, end: float | None, settings: list[str]) -> None:
-    """Start the training as a process, follow it to its end, and pass on what is asked of it."""
+def _train(run: Run, repository: Repository | None, attempt: int, end: float | None, settings: list[str]) -> bool:
+    """Start the training as a process, follow it to its end, and pass on what is asked of it.
+
+    Returns False where a later job has the turn: what was trained since is that job's to repeat.
+    """
     changes = [word for setting in settings for word in ("--set", setting)]
     command = [sys.executable, "-m", "studio", "resume", run.id, *changes]
     child = subprocess.Popen(command, env=dict(os.environ))  # with the token: the base may be gated
@@ -138,12 +160,17 @@ def _train(run: Run, repository: Repository | None, attempt: int, end: float | N
             pausing = True
         if repository and time.monotonic() - controlled >= min(CONTROL_SECONDS, _sync_seconds()):
             controlled, requested = time.monotonic(), requested or repository.requested(attempt)
+            if repository.is_superseded(attempt):
+                child.kill()
+                child.wait()
+                return False
         action = "pause" if pausing else requested
         if action and run.status().state.alive and not run.requested():
             run.request(action)
         if repository:
             repository.upload_if_due()
         time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _upload_last(repository: Repository) -> bool:

@@ -57,7 +57,7 @@ def train_worker(run: NullRunWriter, host: ModelHost) -> None:
     if processes.broadcast() is None:
         return
     located = load.fetch(config.model)
-    host.base(config.model, located)
+    host.base(config.model, located, probed=False)
     start = processes.broadcast()
     if start is None:
         return

@@ -14,8 +14,12 @@ from typing import Any
 
 import torch
 
+from studio.config import RunConfig
+from studio.data.health import Report
 from studio.i18n import Message, message
-from studio.model import processes
+from studio.model import processes, weights
+from studio.model.hardware import device
+from studio.model.load import Located
 from studio.runs import RunWriter
 from studio.train import recorded_rows
 from studio.train.plan import Plan
@@ -149,16 +153,16 @@ def find(model: Any) -> tuple[Any, Any, int] | None:
     return body, layers, len(frozen)
 
 
-def is_random(model: Any) -> bool:
-    """Whether a base model has dropout of its own, as far as its config and its modules say."""
-    settings = model.config.get_text_config().to_dict().items()
+def is_random(config: Any) -> bool:
+    """Whether a base model has dropout of its own, as far as its config says."""
+    settings = config.get_text_config().to_dict().items()
     named = (value for name, value in settings if "dropout" in name or name.endswith("pdrop"))
     return any(isinstance(value, float) and value > 0 for value in named)
 
 
 def is_supported(trainer: Any, body: Any, layers: Any, count: int) -> bool:
     """Whether a model's upper layers need of the lower ones the hidden states alone: tried out on two short rows."""
-    if is_random(trainer.model):
+    if is_random(trainer.model.config):
         return False
     size = body.config.get_text_config().vocab_size
     rows = [{"input_ids": [(7 * n + k) % size for n in range(1, k)], "labels": [1] * (k - 1)} for k in (6, 9)]
@@ -178,40 +182,92 @@ def is_supported(trainer: Any, body: Any, layers: Any, count: int) -> bool:
         trainer.model.train(was_training)
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Whether the frozen layers' hidden states are kept."""
+
+    is_on: bool
+    reason: Message
+    room: float
+    """Bytes that they may fill."""
+
+
+def decide(
+    planned: Plan, count: int, *, rows: int, tokens: int, packed: bool, is_supported: Callable[[], bool]
+) -> Decision:
+    """Decide whether to keep what the lowest `count` layers give, over epochs of `rows` rows.
+
+    `tokens` are those of all rows, also of the validation. `is_supported` is called if nothing else is against it.
+    """
+    width = 4 if planned.precision.value == "float32" else 2
+    need = tokens * planned.skeleton.hidden * width
+    room = MEMORY_SHARE * max(0.0, planned.free - planned.memory.total)
+    settings = planned.settings
+
+    def choose() -> str:
+        if planned.steps <= _steps_of_epoch(planned, rows):
+            return "once"
+        on_processor = device() == "cpu" and processes.world_size() == 1
+        if not on_processor or settings.gradient_checkpointing == "on" or not packed:
+            return "elsewhere"
+        if need > room:
+            return "memory"
+        return "on" if is_supported() else "unsupported"
+
+    figures = {"layers": count, "all": planned.skeleton.layers}
+    figures |= {"need": f"{need / 1e6:,.0f}", "room": f"{room / 1e6:,.0f}"}
+    chosen = choose()
+    return Decision(chosen == "on", message(f"choice.frozen_layers.{chosen}", **figures), room)
+
+
+def expected_saving(config: RunConfig, planned: Plan, report: Report, located: Located) -> float:
+    """Return the share of all forward passes, by weights, that a planned run will probably not compute.
+
+    The same decision as in training, but a model's dropout is all that is known of its support.
+    """
+    count = planned.skeleton.layers - planned.skeleton.layers_trained
+    if not count or config.train.method != "sft":
+        return 0.0
+    decision = decide(
+        planned,
+        count,
+        rows=report.train,
+        tokens=report.token_figures["total"] * (report.train + report.validation) // report.usable,
+        packed=config.train.neftune_alpha is None,
+        is_supported=lambda: not is_random(weights.read_config(located.path)),
+    )
+    if not decision.is_on:
+        return 0.0
+    in_frozen = planned.skeleton.in_layers / planned.skeleton.total * count / planned.skeleton.layers
+    return in_frozen * (1 - _steps_of_epoch(planned, report.train) / planned.steps)
+
+
+def _steps_of_epoch(planned: Plan, rows: int) -> int:
+    return -(-rows // (planned.settings.batch_size * planned.settings.gradient_accumulation))
+
+
 def keep(run: RunWriter, planned: Plan, trainer: Any, *, resumed: bool) -> None:
     """Let a `StudioTrainer` keep the frozen layers' hidden states where that saves time, and record the choice."""
     if (below := find(trainer.model)) is None:
         return
     body, layers, count = below
     rows = [part for part in (trainer.train_dataset, trainer.eval_dataset) if part is not None]
-    tokens = sum(sum(recorded_rows.row_lengths(part)) for part in rows)
-    width = 4 if planned.precision.value == "float32" else 2
-    need = tokens * planned.skeleton.hidden * width
-    room = MEMORY_SHARE * max(0.0, planned.free - planned.memory.total)
-    figures = {"layers": count, "all": len(layers), "need": f"{need / 1e6:,.0f}", "room": f"{room / 1e6:,.0f}"}
-
-    def reason_against() -> Message | None:
-        steps = -(-len(trainer.train_dataset) // trainer.args.train_batch_size)
-        checkpointing = planned.settings.gradient_checkpointing == "on"
-        if planned.steps <= steps:
-            return message("choice.frozen_layers.once", **figures)
-        if trainer.args.device.type != "cpu" or processes.world_size() > 1 or checkpointing or not trainer.packed:
-            return message("choice.frozen_layers.elsewhere", **figures)
-        if need > room:
-            return message("choice.frozen_layers.memory", **figures)
-        if not is_supported(trainer, body, layers, count):
-            return message("choice.frozen_layers.unsupported", **figures)
-        return None
-
+    decision = decide(
+        planned,
+        count,
+        rows=len(trainer.train_dataset),
+        tokens=sum(sum(recorded_rows.row_lengths(part)) for part in rows),
+        packed=trainer.packed,
+        is_supported=lambda: resumed or is_supported(trainer, body, layers, count),
+    )
     if resumed:
         count = run.resolved().get(RECORD, 0)
     else:
-        against = reason_against()
-        run.record_choice(RECORD, "off" if against else count, against or message("choice.frozen_layers.on", **figures))
-        count = 0 if against else count
+        run.record_choice(RECORD, count if decision.is_on else "off", decision.reason)
+        count = count if decision.is_on else 0
         run.resolve({RECORD: count})
     if count:
-        frozen = FrozenLayers(body, layers, count, room)
+        frozen = FrozenLayers(body, layers, count, decision.room)
         if resumed and (order := recorded_rows.first_epoch(run.path)):
             frozen.add_first_epoch(_parts(trainer, order))
         trainer.add_pass_context(frozen.patched)

@@ -38,6 +38,7 @@ class TrialResult:
 
 def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialResult:
     """Load the base, put an adapter into it, and take two steps on the longest rows; leaves nothing behind."""
+    from studio.train import frozen_layers
     from studio.train.trainer import build_trainer
 
     def on_progress(share: float | None = None) -> None:
@@ -74,6 +75,8 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
     total = sum(lengths)
     tokens = planned.steps * size * total / len(lengths) if config.train.max_steps else config.train.epochs * total
     seconds = step_seconds / max(1, sum(lengths[row] for row in longest)) * tokens
+    saving = frozen_layers.expected_saving(config, planned, prepared.report, located)
+    seconds *= plan.share_with_saving(config, planned, saving)  # the two steps have computed all layers
     if config.samples.mode == "auto":
         longest_answer = config.generation.max_new_tokens
         seconds *= 1 + samples.choose_schedule(config.samples, longest_answer, planned.steps, seconds, speed).share

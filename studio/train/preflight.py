@@ -137,8 +137,11 @@ def require_disk(planned: Plan, room: float) -> None:
 
 def training_seconds(config: RunConfig, planned: Plan, report: Report, located: load.Located) -> float | None:
     """Estimate the seconds of all steps, without the sample timeline; None as in `estimate.epoch_seconds`."""
+    from studio.train import frozen_layers
+
     tokens = report.token_figures["padded_grouped" if config.train.length_grouping else "padded_random"]
     size = planned.settings.batch_size * planned.settings.gradient_accumulation
     rows = planned.steps * size if config.train.max_steps else config.train.epochs * report.train
     answers = 2 if config.train.method == "dpo" else 1
-    return plan.seconds(config, located, planned, tokens / report.usable * rows * answers)
+    saving = frozen_layers.expected_saving(config, planned, report, located)
+    return plan.seconds(config, located, planned, tokens / report.usable * rows * answers, saving)

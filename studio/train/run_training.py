@@ -35,12 +35,14 @@ def train(
     resumed: bool = False,
     token: str | None = None,
     open_meter: OpenMeter | None = None,
+    visited: bool = True,
 ) -> None:
     """Carry out a run, or resume it from its newest checkpoint; its directory says how it ended.
 
     `run_jobs` is called between two micro-batches and runs short jobs of others. A stop keeps the adapter as it is
     then, a pause makes a checkpoint, a cancel keeps what is saved already. `token` is for downloading the model, and
-    `open_meter` makes what measures the style of the sample answers. Errors are the caller's to record; RunError when
+    `open_meter` makes what measures the style of the sample answers. A run that is `visited` may be compared with its
+    base meanwhile, for whose proof the base is probed first. Errors are the caller's to record; RunError when
     a resumed run's settings, data or base are not those it began with. Where several processes train together, this
     is the main process's part; see `distributed.train_worker`.
     """
@@ -73,7 +75,7 @@ def train(
     keep, ended = True, State.FINISHED
     try:
         try:
-            planned, prepared, located = _prepare(run, config, host, on_progress, token, resume_from)
+            planned, prepared, located = _prepare(run, config, host, on_progress, token, resume_from, visited)
             best.rewind_to(resume_step)
             best_style.reopen()
             last_sound.rewind_to(resume_step)
@@ -145,6 +147,7 @@ def _prepare(
     on_progress: Callable[[float | None], None],
     token: str | None,
     resume_from: Path | None,
+    visited: bool,
 ) -> tuple[Plan, PreparedData, Located]:
     """Fetch and load the base, read the rows, decide how the run will be carried out, and record all of it."""
     on_progress(None)
@@ -196,7 +199,7 @@ def _prepare(
     preflight.require_disk(planned, shutil.disk_usage(run.path).free + size_of(run.path))  # what is kept is in the need
     run.enter_phase("loading")
     host.remove_adapter()
-    loaded = host.base(config.model, located)
+    loaded = host.base(config.model, located, probed=visited)
     for choice in loaded.choices:
         run.record_choice(choice.name, choice.value, choice.reason)
     on_progress(None)

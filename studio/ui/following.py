@@ -69,12 +69,18 @@ class Following:
     @property
     def others_at_work(self) -> bool:
         """Whether another run than the followed one holds the device, or waits for it."""
-        return any(run_id != self.run_id for run_id in self.living.all)
+        return any(run_id != self.run_id for run_id in self.living.here)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the followed run is one of a job of the Hub."""
+        return self.glance is not None and self.glance.place is not None
 
     @property
     def can_be_tried(self) -> bool:
-        """Whether the run has learned something that can be compared now."""
-        return self.alive and self.status is not None and self.status.step > 0
+        """Whether the run has learned something that can be compared now; of one elsewhere, a save has to be here."""
+        learned = self.alive and self.status is not None and self.status.step > 0
+        return learned and (not self.is_elsewhere or self._has_checkpoint)
 
     @property
     def can_go_on(self) -> bool:
@@ -108,7 +114,7 @@ class Following:
         """What decides which buttons can be pressed, and what is offered; it seldom changes."""
         state = self.status.state.value if self.status else ""
         parts = (self.run_id or "", state, self.stopping or "", str(self.can_be_tried), *self.living.at_work, "|")
-        return (*parts, *self.living.waiting)
+        return (*parts, *self.living.waiting, "|", *self.living.elsewhere)
 
     @property
     def to_be_drawn(self) -> bool:

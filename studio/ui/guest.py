@@ -64,7 +64,7 @@ def build() -> gr.Blocks:
     for event in app.fns.values():
         event.show_progress_on = [brands[event.page]]
     app.max_threads = sum(AT_ONCE.values())
-    app.queue()
+    app.queue(max_size=launch.MOST_WAITING)  # Gradio's own limit on ZeroGPU is one event
     app.state_session_capacity = MOST_SESSIONS
     limits.FairQueue(app._queue, ANSWERS)
     return app

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from studio.errors import AccessError, ModelError
 from studio.files import home, shared_folder
+from studio.model.hardware import is_lent
 from studio.ui import browser_scripts, connections, limits, theme
 from studio.ui.access import GUEST_PATH, Door, Gate
 from studio.ui.hosts import on_space
@@ -116,7 +117,7 @@ def launch(
     temporary()
     browser_scripts.prepare_pages()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    if _door.has_guests:
+    if _door.has_guests or is_lent():  # Gradio's own limit on ZeroGPU is one event
         page.queue(max_size=MOST_WAITING)
     _rest(page._queue)
     launched = page.launch(**{**settings(port, address, share), **changes})

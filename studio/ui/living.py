@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio import runs
+from studio.remote import record
 from studio.runs import Run, State
 
 
@@ -14,11 +15,18 @@ class Living:
 
     at_work: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    """Those that a job of the Hub carries out, or will: they keep no device of this machine."""
+
+    @property
+    def here(self) -> tuple[str, ...]:
+        """Those of this machine: at work, then those that wait."""
+        return self.at_work + self.waiting
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Those at work, then those that wait."""
-        return self.at_work + self.waiting
+        """Those of this machine, then those elsewhere."""
+        return self.here + self.elsewhere
 
 
 @dataclass
@@ -32,8 +40,10 @@ class _Shelf:
     def look(self) -> Living:
         with self.lock:
             found = [(run.id, state) for run in reversed(runs.all_runs()) if (state := self._alive(run))]
-        waiting = tuple(run_id for run_id, state in found if state is State.QUEUED)
-        return Living(tuple(run_id for run_id, state in found if state is not State.QUEUED), waiting)
+        elsewhere = tuple(run_id for run_id, _ in found if (runs.folder() / run_id / record.FILE).is_file())
+        here = [(run_id, state) for run_id, state in found if run_id not in elsewhere]
+        waiting = tuple(run_id for run_id, state in here if state is State.QUEUED)
+        return Living(tuple(run_id for run_id, state in here if state is not State.QUEUED), waiting, elsewhere)
 
     def _alive(self, run: Run) -> State | None:
         try:

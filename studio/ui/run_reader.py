@@ -11,6 +11,8 @@ from pathlib import Path
 from studio import runs
 from studio.events import Chosen
 from studio.model.resource_usage import ResourceUsage
+from studio.remote import record
+from studio.remote.record import JobRecord
 from studio.runs import Run, Status
 from studio.runs.curve import Curve
 from studio.train import heartbeat, samples
@@ -30,6 +32,8 @@ class RunSnapshot:
     requested: str | None = None
     """`pause`, `stop` or `cancel` while the run was asked to and has not yet."""
     usage: ResourceUsage | None = None
+    place: JobRecord | None = None
+    """The job of the Hub that carries it out; None for a run of this machine."""
     curves: int = 0
     """Grows with every point of the curves."""
     marks: int = 0
@@ -106,6 +110,7 @@ class RunReader:
             status=status,
             requested=self._run.requested() if status.state.alive else None,
             usage=heartbeat.latest(self._run) if status.state.alive else None,
+            place=record.load(self._run),
             curves=curve.updates,
             marks=curve.jumps,
             strip=self._strip.offset,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from studio.i18n import text
 from studio.model.resource_usage import ResourceUsage
 from studio.runs import State
+from studio.ui import remote_views
 from studio.ui.curve_views import short
 from studio.ui.run_reader import RunSnapshot
 from studio.ui.views import bar, doing, duration, empty, run_name, share
@@ -114,6 +115,7 @@ def status_panel(
     at_work = status.state.alive and status.state is not State.QUEUED
     over = f"kept.{kept}" if kept else f"over.{status.state.value}"
     life = sign_of_life(silent, language) if at_work else _told("", "", text(f"ui.status.{over}", language))
+    life += remote_views.place(glance.place, status.state.alive, language)
     end = text("ui.notify.over", language, run=run_name(run_id), state=text(f"state.{status.state.value}", language))
     gone = text("ui.notify.ended", language, run=run_name(run_id))
     return (

@@ -1,6 +1,7 @@
 """The exported script, run in a process that knows no studio, has the run's losses step by step."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -90,6 +91,63 @@ SELDOM = ("as it comes", "quantized")
 def test_it_repeats_the_losses_bit_by_bit(tiny_config, tmp_path, case):
     run = trained(tiny_config, **CASES[case])
     assert repeated(run, tmp_path) == losses(run)
+
+
+def test_it_pushes_to_a_private_repository_and_resumes_there(tiny_config, tmp_path, hub_stand_in, monkeypatch):
+    hub_stand_in.account("hf_of_alice", "alice")
+    hub_stand_in.folder.mkdir(parents=True)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_alice")
+    validated = {"data.validation": {"kind": "fraction", "fraction": 0.25}, "train.eval_steps": 2, "train.keep": "best"}
+    run = trained(tiny_config, **validated, **{"lora.dropout": 0.1, "train.max_steps": 9})
+    folder = exported(run, tmp_path)
+    again = shutil.copytree(folder, tmp_path / "other" / "mine")
+
+    def carry_out(place, *more):
+        said = fresh(place / "train.py", "--base", run.config().model.id, "--push-to", "alice/mine", *more)
+        steps = [LINE.fullmatch(line) for line in said.splitlines()]
+        return said, {int(line[1]): float(line[2]) for line in steps if line}
+
+    _, first = carry_out(folder, "--steps", "5")
+    repository = hub_stand_in.repositories["alice/mine"]
+    assert repository.private
+    names = repository.files().keys()
+    assert {"adapter/adapter_model.safetensors", "checkpoints/checkpoint-5/optimizer.pt"} <= names
+    assert not [name for name in names if ".parquet" in name or name.endswith(".arrow")], "no rows are pushed"
+    told, rest = carry_out(again)
+    assert "resumes at step 5" in told
+    assert [*first.values(), *rest.values()] == losses(run)
+    kept = (run.adapter / "adapter_model.safetensors").read_bytes()
+    pushed = repository.files()["adapter/adapter_model.safetensors"]
+    assert pushed == (again / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert weights_of(pushed) == weights_of(kept)
+
+
+def weights_of(content):
+    from safetensors.torch import load
+
+    return {name: weights.tolist() for name, weights in load(content).items()}
+
+
+def test_a_public_repository_is_refused_and_a_torn_checkpoint_passed_over(hub_stand_in, tmp_path, monkeypatch):
+    from studio.export.hub_checkpoints import HubCheckpoints
+
+    hub_stand_in.account("hf_of_alice", "alice")
+    hub_stand_in.folder.mkdir(parents=True)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_alice")
+    hub = HubCheckpoints("alice/mine", tmp_path)
+    assert hub.fetch() is None
+    whole, torn = (tmp_path / "checkpoints" / f"checkpoint-{step}" for step in (9, 10))
+    for checkpoint, state in ((whole, '{"best_model_checkpoint": "/elsewhere/checkpoint-4"}'), (torn, '{"glo')):
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text(state)
+    assert hub.fetch() == str(whole)
+    assert json.loads((whole / "trainer_state.json").read_text())["best_model_checkpoint"] == str(
+        tmp_path / "checkpoints" / "checkpoint-4"
+    )
+    assert not torn.exists()
+    hub_stand_in.repositories["alice/mine"].private = False
+    with pytest.raises(SystemExit, match="is public"):
+        HubCheckpoints("alice/mine", tmp_path)
 
 
 @pytest.mark.usefixtures("warm_python")

@@ -11,7 +11,7 @@ from studio import gpu, runs
 from studio.errors import StudioError
 from studio.events import Resumed
 from studio.files import replace_file, sha256, user_cache
-from studio.remote import follow, hub_jobs, record
+from studio.remote import follow, hub_jobs, mirror, record, turn
 from studio.remote.hub_jobs import HubJobs
 from studio.runs import State, checkpoints
 
@@ -42,8 +42,9 @@ def long_config(config):
     return config.with_settings({"train.max_steps": 300, "train.save_steps": 20, "train.epochs": 100})
 
 
-def begin(config, seconds=600):
-    return follow.start(HubJobs(), config, "t4-small", seconds)
+def begin(config, seconds=600, **choices):
+    jobs = HubJobs()
+    return follow.start(jobs, config, jobs.offers().quote("t4-small", seconds).model_copy(update=choices))
 
 
 def over(run):
@@ -93,6 +94,9 @@ def test_a_run_is_carried_out_by_a_job_and_comes_back_whole(hub, config, home, h
     assert run.resolved()["data"] == local.resolved()["data"]
     assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == 6
     assert "log.remote.price" in notes(run)
+    assert "log.remote.kept" in notes(run)
+    stays = record.load(run).repository
+    assert {"repository": stays, "repository_deleted": False}.items() <= json.loads(followed.stdout).items()
     assert not (user_cache("remote") / run.id).exists()
     [job] = hub.jobs.all
     assert job.spec["secrets"] == {"HF_TOKEN": TOKEN}
@@ -102,6 +106,112 @@ def test_a_run_is_carried_out_by_a_job_and_comes_back_whole(hub, config, home, h
     written = [path for folder in (home, repository.folder) for path in folder.rglob("*") if path.is_file()]
     assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
     assert TOKEN not in "".join(job.log)
+
+
+def test_the_repository_is_deleted_once_all_of_it_is_here_and_only_then(hub, config, monkeypatch):
+    run = begin(config, delete_repository=True)
+    assert over(run) is State.FINISHED, (reason(run), hub.jobs.all[0].log)
+    assert record.load(run).repository not in hub.repositories
+    assert record.load(run).deleted
+    assert "log.remote.deleted" in notes(run)
+
+    again = begin(config.with_settings({"name": "again"}), delete_repository=True)
+    whole = mirror.differences
+
+    def without_weights(*arguments):
+        (again.adapter / "adapter_model.safetensors").write_bytes(b"damaged")
+        return whole(*arguments)
+
+    monkeypatch.setattr(mirror, "differences", without_weights)
+    assert over(again) is State.FINISHED, (reason(again), hub.jobs.all[1].log)
+    [told] = [
+        event.message for event in again.events()[0] if event.type == "note" and "not_deleted" in event.message.key
+    ]
+    assert told.values["names"] == "adapter/adapter_model.safetensors"
+    assert record.load(again).repository in hub.repositories
+    assert not record.load(again).deleted
+
+
+def test_a_request_that_arrives_late_gives_a_second_job_of_which_one_trains(hub, config):
+    hub.jobs.late, hub.jobs.waiting = 1, True
+    run = begin(config)
+    first = wait_for_job(hub)  # the second request, after three looks at the list
+    wait_for(run, lambda status: status.phase == "remote_queue")
+    assert record.load(run).job == first.id
+    hub.jobs.held.append(first)
+    late = hub.jobs.arrive()
+    hub.jobs.waiting = False
+    assert over(run) is State.FINISHED, (reason(run), late.log)
+    assert (first.stage, late.stage) == ("CANCELED", "COMPLETED")
+    assert record.load(run).job == late.id
+    assert "log.remote.rival" in notes(run)
+    assert len(losses(run)) == 6
+
+
+def test_a_job_that_comes_when_another_has_the_turn_trains_nothing(hub, config, monkeypatch):
+    def leave(self):
+        return False
+
+    monkeypatch.setattr(follow._Follower, "_turns_to_another", leave)  # as where the studio was closed
+    hub.jobs.late = 1
+    run = begin(config)
+    first = wait_for_job(hub)
+    wait_for(run, lambda status: status.state is State.TRAINING or status.step > 0 or not status.state.alive)
+    late = hub.jobs.arrive()
+    assert over(run) is State.FINISHED, (reason(run), first.log)
+    end = time.monotonic() + 60
+    while late.stage in ("SCHEDULING", "RUNNING"):
+        assert time.monotonic() < end, late.log
+        time.sleep(0.05)
+    assert late.stage == "COMPLETED"
+    assert late.log == [f"run {run.id}: another job carries it out"]
+
+
+def test_only_one_of_many_jobs_takes_a_turn(hub):
+    api = HubJobs().api
+    api.create_repo("alice/restyle-x", private=True)
+    turn.open_for(api, "alice/restyle-x", 2)
+    taken = {}
+
+    def take(name, attempt=2):
+        taken[name] = turn.take(api, "alice/restyle-x", attempt, name)
+
+    takers = [threading.Thread(target=take, args=(f"job {number}",)) for number in range(4)]
+    for each in takers:
+        each.start()
+    for each in takers:
+        each.join(60)
+    assert sorted(taken.values()) == [False, False, False, True]
+    [winner] = [name for name, is_taken in taken.items() if is_taken]
+    assert turn.take(api, "alice/restyle-x", 2, winner)  # its answer may have been lost
+    assert not turn.close(api, "alice/restyle-x", 2)
+    turn.open_for(api, "alice/restyle-x", 3)
+    assert not turn.take(api, "alice/restyle-x", 2, winner)  # of an attempt that is over
+    assert turn.close(api, "alice/restyle-x", 3)
+    assert not turn.take(api, "alice/restyle-x", 3, "late")
+
+
+def test_an_app_that_starts_follows_the_jobs_again_and_starts_none(hub, config, monkeypatch):
+    hub.jobs.waiting = True
+    run = leave_alone(hub, config, monkeypatch)
+    assert [each.id for each in follow.follow_again()] == [run.id]
+    assert follow.follow_again() == []
+    hub.jobs.waiting = False
+    assert over(run) is State.FINISHED, (reason(run), hub.jobs.all[0].log)
+    assert len(hub.jobs.all) == 1
+    assert follow.follow_again() == []
+
+    hub.jobs.waiting = True
+    dead = leave_alone(hub, config.with_settings({"name": "dead"}), monkeypatch)
+    hub.jobs.all[1].end("ERROR", "the machine is gone")
+    monkeypatch.delenv("HF_TOKEN")
+    assert follow.follow_again() == []  # without a token it stays as it is, and can be resumed with one
+    assert dead.status().state is State.INTERRUPTED
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert [each.id for each in follow.follow_again()] == [dead.id]
+    assert over(dead) is State.INTERRUPTED
+    assert "the machine is gone" in reason(dead)
+    assert len(hub.jobs.all) == 2
 
 
 @pytest.mark.slow
@@ -168,20 +278,27 @@ def test_one_run_has_one_job_where_the_answer_is_lost_or_it_is_started_twice(hub
     assert [each.id for each in runs.all_runs()] == [run.id]
 
 
-def test_a_run_whose_process_has_ended_is_followed_again(hub, config, monkeypatch):
+def leave_alone(hub, config, monkeypatch):
+    """Return a run whose job waits, and whose process is gone."""
+
     def leave(self, seconds):
         threading.Event().wait()
 
-    hub.jobs.waiting = True
     with monkeypatch.context() as patched:
         patched.setattr(follow._Follower, "_wait", leave)
         run = begin(config)
-        wait_for_job(hub)
+        wait_for_job(hub, len(hub.jobs.all) + 1)
         wait_for(run, lambda status: status.phase == "remote_queue")
     status = json.loads((run.path / "status.json").read_text())
     status["owner"]["started"] -= 1000  # another process, which is gone
     replace_file(run.path / "status.json", json.dumps(status))
     assert run.status().state is State.INTERRUPTED
+    return run
+
+
+def test_a_run_whose_process_has_ended_is_followed_again(hub, config, monkeypatch):
+    hub.jobs.waiting = True
+    run = leave_alone(hub, config, monkeypatch)
     gpu.thread().resume_run(run.id)
     hub.jobs.waiting = False
     assert over(run) is State.FINISHED, (reason(run), hub.jobs.all[0].log)
@@ -191,9 +308,9 @@ def test_a_run_whose_process_has_ended_is_followed_again(hub, config, monkeypatc
 
 def test_what_cannot_be_started_says_why_and_starts_nothing(hub, config, tiny_config, monkeypatch):
     with pytest.raises(StudioError, match=r"no machine called t5.*cpu-basic, t4-small"):
-        follow.start(HubJobs(), config, "t5", 600)
+        HubJobs().offers().quote("t5", 600)
     with pytest.raises(StudioError, match="folder of this one"):
-        follow.start(HubJobs(), tiny_config, "t4-small", 600)
+        begin(tiny_config)
     for wrong in ("2 weeks", "30s", "", "-1h"):
         with pytest.raises(StudioError, match="no time limit"):
             hub_jobs.parse_duration(wrong)
@@ -201,15 +318,16 @@ def test_what_cannot_be_started_says_why_and_starts_nothing(hub, config, tiny_co
     assert runs.all_runs() == []
     hub.jobs.refusal = 402, "You have no credit"
     refused = begin(config)
-    assert over(refused) is State.FAILED
+    assert over(refused) is State.INTERRUPTED
     assert "no credit" in reason(refused)
+    assert refused.status().can_resume(has_checkpoint=False)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(StudioError, match="no token"):
         HubJobs()
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(StudioError, match="refused"):
-        HubJobs()
+        HubJobs().offers()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(StudioError, match="out of reach"):
-        HubJobs()
+        HubJobs().offers()
     assert hub.jobs.all == []

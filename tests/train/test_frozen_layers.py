@@ -7,8 +7,9 @@ from following import losses, wait_for, wait_until_over
 from peft import LoraConfig, get_peft_model
 
 from studio import gpu
+from studio.model import estimate, load
 from studio.runs import State
-from studio.train import frozen_layers, packed_trainer
+from studio.train import frozen_layers, packed_trainer, preflight
 from studio.train.frozen_layers import FrozenLayers
 from studio.train.packed_trainer import Collator
 
@@ -123,6 +124,48 @@ def test_where_it_does_not_pay_or_cannot_be_it_is_off(config, settings, why):
     assert choice(finished(config.with_settings(settings))) == why
 
 
+@pytest.mark.parametrize(
+    ("settings", "saving"),
+    [
+        ({}, 1 / 2 * 2 / 3),  # of the lower half of the layers, in the second and third epoch
+        ({"train.max_steps": 3}, 0),
+        ({"train.gradient_checkpointing": "on"}, 0),
+        ({"train.neftune_alpha": 5.0}, 0),
+        ({"lora.layers": "all"}, 0),
+    ],
+)
+def test_the_forecast_of_the_time_knows_what_will_not_be_computed(config, settings, saving, monkeypatch):
+    config = config.with_settings({"samples.mode": "off", **settings})
+    monkeypatch.setattr(estimate, "matmul_speed", lambda precision: 1e9)
+    checked = preflight.check(config, 8e9)
+    expected = frozen_layers.expected_saving(config, checked.plan, checked.report, load.locate(config.model))
+    sizes = checked.plan.skeleton
+    saving *= sizes.in_layers / sizes.total
+    assert expected == pytest.approx(saving)
+    monkeypatch.setattr(frozen_layers, "expected_saving", lambda *_: 0.0)
+    assert checked.seconds / preflight.check(config, 8e9).seconds == pytest.approx((3 - 2 * saving) / 3)
+
+
+def test_the_forecast_knows_where_memory_is_short(config, monkeypatch):
+    monkeypatch.setattr(frozen_layers, "MEMORY_SHARE", 0.0)
+    checked = preflight.check(config, 8e9)
+    assert frozen_layers.expected_saving(config, checked.plan, checked.report, load.locate(config.model)) == 0
+
+
+def test_the_two_trial_steps_know_it_too(config, monkeypatch):
+    config = config.with_settings({"samples.mode": "off"})
+
+    sizes = preflight.check(config, 8e9).plan.skeleton
+
+    def seconds_a_step() -> float:
+        measured = gpu.thread().measure(config).result()
+        return measured.seconds / measured.step_seconds
+
+    saved = seconds_a_step()
+    monkeypatch.setattr(frozen_layers, "expected_saving", lambda *_: 0.0)
+    assert saved / seconds_a_step() == pytest.approx((3 - 2 / 3 * sizes.in_layers / sizes.total) / 3)
+
+
 def test_it_is_off_where_memory_is_short(config, monkeypatch):
     monkeypatch.setattr(frozen_layers, "MEMORY_SHARE", 0.0)
     assert choice(finished(config)) == "memory"
@@ -192,5 +235,5 @@ def test_what_is_below_the_first_adapter():
 
 
 def test_a_base_with_dropout_is_random():
-    assert frozen_layers.is_random(made(attention_dropout=0.1))
-    assert not frozen_layers.is_random(made())
+    assert frozen_layers.is_random(made(attention_dropout=0.1).config)
+    assert not frozen_layers.is_random(made().config)

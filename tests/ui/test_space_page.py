@@ -62,6 +62,14 @@ def test_the_guests_page_offers_the_owner_to_sign_in_and_tells_nothing_of_the_ho
     assert text("ui.host.no_disk").split(":")[0] not in told
 
 
+def test_on_zero_gpu_more_than_one_event_may_wait(space):
+    """Gradio's own limit there is one: a page whose load event runs would answer nothing else."""
+    from studio.ui import guest, launch
+
+    space.setenv("SPACES_ZERO_GPU", "true")
+    assert guest.build()._queue.max_size == launch.MOST_WAITING
+
+
 SECRET = "the client's secret"
 
 

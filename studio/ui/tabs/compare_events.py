@@ -337,7 +337,7 @@ def _ask(
                 shown_at = now
                 yield show.answers(tab, comparing, view, language)
     except StudioError as error:  # an adapter of another base, say: it stands where the proof would stand
-        yield show.refused(tab, asked, error, language)
+        yield show.refused(tab, asked, error, language, comparing)
         return
     finally:  # also when the browser tab was closed
         job.stop()

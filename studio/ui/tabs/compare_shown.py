@@ -187,10 +187,15 @@ def as_asked(tab: CompareTab, shown: Comparison) -> dict[Any, Any]:
     return updates
 
 
-def refused(tab: CompareTab, asked: CompareRequest, error: StudioError, language: str) -> dict[Any, Any]:
-    """Return what shows, and keeps on the page, why columns could not be compared."""
+def refused(
+    tab: CompareTab, asked: CompareRequest, error: StudioError, language: str, so_far: Comparison | None = None
+) -> dict[Any, Any]:
+    """Return what shows, and keeps on the page, why columns could not be compared; answers `so_far` stay."""
+    cleared = nothing(tab, language)
+    if so_far is not None and so_far.has_tokens:
+        cleared = {tab.last: None, tab.token_scores: None}
     return {
-        **nothing(tab, language),
+        **cleared,
         **titled(tab, asked.columns, asked.run_id, language),
         **{panel.column: gr.update(visible=n < len(asked.columns)) for n, panel in enumerate(tab.panels)},
         **offered(tab, asked.run_id, None, language),

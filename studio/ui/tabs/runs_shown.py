@@ -10,6 +10,7 @@ import gradio as gr
 from studio import runs
 from studio.config import RunConfig
 from studio.errors import ConfigError
+from studio.remote import record
 from studio.reports import run_metadata
 from studio.runs import Run, history, metadata, trash
 from studio.runs.curve import Curve
@@ -21,6 +22,7 @@ from studio.ui import (
     log_views,
     overlay_views,
     reading_views,
+    remote_views,
     run_page_views,
     run_reader,
     runs_views,
@@ -162,7 +164,7 @@ def _page(summary: Summary, language: str) -> tuple[dict[str, Any], dict[str, di
     reading = reading_views.reading_html(curve, diagnose(curve, summary.status, clip), language)
     drawn = curve_views.series(curve, "loss")
     values = {
-        "head": page.head(found, language, time.time()),
+        "head": page.head(found, language, time.time()) + remote_views.place(record.load(run), summary.alive, language),
         "wrong": page.wrong(found, language),
         "why": page.why(found, language),
         "loss": curve_views.legend(drawn, language) + reading,

@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.config import RunConfig
 from studio.i18n import text
-from studio.ui import before_views, status_views
+from studio.ui import before_views, hosts, status_views
 from studio.ui.failures import box, shown
 from studio.ui.following import Following, follow
 from studio.ui.form import Form
@@ -20,6 +20,7 @@ from studio.ui.tabs.before import Before
 from studio.ui.tabs.curves import Curves
 from studio.ui.tabs.log import Log
 from studio.ui.tabs.recipe import Recipe
+from studio.ui.tabs.remote_card import RemoteCard
 from studio.ui.tabs.stopping import StoppingCard
 from studio.ui.tabs.strip import StripCard
 from studio.ui.tabs.waiting import Waiting
@@ -35,6 +36,8 @@ class TrainTab:
     pause: gr.Button
     resume: gr.Button
     stopping: StoppingCard
+    remote: RemoteCard | None
+    """None on a Space: jobs are started, and paid, by who sits at the machine that runs the studio."""
     try_now: gr.Button
     ways: gr.HTML
     apply: gr.Button
@@ -110,6 +113,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
             blocked = gr.HTML(elem_id="start-blocked")
             notify.build(words.language)
         look_again = words.make(gr.Button, text="ui.train.look", visible="hidden", elem_id="look-again")
+        remote = None if hosts.on_space() else RemoteCard(words)
     queue = waiting.build(words)
     with gr.Column(visible=False, elem_id="progress") as progress, gr.Row(elem_classes="columns"):
         with gr.Column(min_width=320):
@@ -128,6 +132,7 @@ def build(words: Words, form: Form, preset_name: str | None) -> TrainTab:
         pause=pause,
         resume=resume,
         stopping=stop,
+        remote=remote,
         try_now=try_now,
         ways=ways,
         apply=apply,
@@ -190,8 +195,8 @@ def _lines(following: Following | None) -> int:
 def buttons(tab: TrainTab, following: Following, language: str, chosen: str | None = None) -> dict[Any, Any]:
     """Return what makes the buttons suit the state of the followed run and the queue, where `chosen` is chosen."""
     status, alive, done, go_on = following.status, following.alive, following.has_result, following.can_go_on
-    busy, tried, suggestions = bool(following.living.all), following.can_be_tried, following.suggestions
-    quiet = busy or done or go_on
+    busy, tried, suggestions = bool(following.living.here), following.can_be_tried, following.suggestions
+    quiet = bool(following.living.all) or done or go_on
     asked = following.stopping is not None
     return {
         tab.start: gr.update(
@@ -215,7 +220,9 @@ def buttons(tab: TrainTab, following: Following, language: str, chosen: str | No
 
 def _why(following: Following, language: str) -> str:
     """Say why a button cannot be pressed, or what it does."""
-    if following.alive:
+    if following.alive and following.is_elsewhere:
+        reason = following.stopping or ("elsewhere" if following.can_be_tried else "elsewhere_yet")
+    elif following.alive:
         reason = following.stopping or ("queue" if following.can_be_tried else "try")
     elif following.others_at_work:
         reason = "queue"
@@ -241,16 +248,19 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         from studio import gpu
 
         *values, token, following, curves_look, log_look = given
-        busy = bool(following.living.all)  # what this page has shown: the button has said "add to the queue"
+        busy = bool(following.living.here)  # what this page has shown: the button has said "add to the queue"
         config = form.read(values, base)
         run = gpu.thread().start_run(config, wait=busy, token=(token or "").strip() or None)
-        return show_run(follow(following.run_id if following.alive else run.id), curves_look, log_look)
+        stays = busy and following.alive
+        return show_run(follow(following.run_id if stays else run.id), curves_look, log_look)
 
     @shown(language)
-    def resume(following: Following, *looks: Any) -> dict[Any, Any]:
+    def resume(following: Following, curves_look: Any, log_look: Any, token: str = "") -> dict[Any, Any]:
         from studio import gpu
 
-        run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.living.all))
+        of_hub = (token or "").strip() or None if following.is_elsewhere else None
+        looks = curves_look, log_look
+        run = gpu.thread().resume_run(following.run_id or "", wait=bool(following.living.here), token=of_hub)
         return show_run(follow(run.id), *looks)
 
     @shown(language)
@@ -258,7 +268,7 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
         from studio import gpu
 
         first = next(way for way in following.suggestions if way.resumes)
-        run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.living.all))
+        run = gpu.thread().resume_run(following.run_id or "", first.settings, wait=bool(following.living.here))
         return show_run(follow(run.id), *looks)
 
     quiet = {"show_progress": "hidden", "api_visibility": "undocumented"}
@@ -269,4 +279,8 @@ def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]]
     tab.apply.click(go_on_with_less, followed, show_run_outputs, **quiet)
     pause = stopping_card.request("pause", language, show_run)
     tab.pause.click(pause, followed, show_run_outputs, **quiet)
-    tab.resume.click(resume, followed, show_run_outputs, **quiet)
+    of_hub = [tab.remote.token] if tab.remote else []
+    tab.resume.click(resume, [*followed, *of_hub], show_run_outputs, **quiet)
+    if tab.remote:
+        checked = [tab.before.found, tab.before.asked]
+        tab.remote.connect(frame, checked, tab.looks, show_run, show_run_outputs)

@@ -1,0 +1,200 @@
+"""The card that trains on a job of the Hugging Face Hub, beside Start on the Train tab."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from studio.config import RunConfig
+from studio.errors import ConfigError, RunError, StudioError
+from studio.i18n import Message
+from studio.remote.record import FLAVOR, TIMEOUT
+from studio.ui import remote_views
+from studio.ui.failures import box, shown
+from studio.ui.following import follow
+from studio.ui.frame import Frame
+from studio.ui.page import view
+from studio.ui.words import Words
+
+if TYPE_CHECKING:
+    from studio.remote.hub_jobs import HubJobs, Offers
+
+QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
+_CONTROL = {
+    "errors.remote.flavor": "flavor",
+    "errors.remote.timeout": "timeout",
+    "errors.remote.no_token": "token",
+    "errors.remote.refused": "token",
+}
+"""The control that an error is about; any other error stands beside the buttons."""
+
+
+class RemoteCard:
+    """What a job takes and costs, and the button that starts it. The token is handed on, and kept nowhere."""
+
+    def __init__(self, words: Words):
+        """Build the card, folded, inside the current Blocks."""
+        self.language = words.language
+        self.failures: dict[str, gr.HTML] = {}
+        with words.make(gr.Accordion, label="ui.remote.title", open=False, elem_id="remote-card") as self.card:
+            words.make(gr.HTML, text="ui.remote.about", frame='<p class="hint">{}</p>')
+            with gr.Row():
+                with gr.Column(min_width=200):
+                    self.flavor = words.make(
+                        gr.Dropdown,
+                        label="ui.remote.flavor",
+                        info="ui.remote.flavor_help",
+                        choices=[FLAVOR],
+                        value=FLAVOR,
+                        elem_id="remote-flavor",
+                    )
+                    self._failure("flavor")
+                with gr.Column(min_width=200):
+                    self.timeout = words.make(
+                        gr.Textbox,
+                        label="ui.remote.timeout",
+                        info="ui.remote.timeout_help",
+                        value=TIMEOUT,
+                        max_lines=1,
+                        max_length=20,
+                        elem_id="remote-timeout",
+                    )
+                    self._failure("timeout")
+                with gr.Column(min_width=200):
+                    self.token = words.make(
+                        gr.Textbox,
+                        label="ui.hub.token",
+                        info="ui.remote.token_help",
+                        type="password",
+                        max_lines=1,
+                        elem_id="remote-token",
+                    )
+                    self._failure("token")
+            self.delete = words.make(
+                gr.Checkbox, label="ui.remote.delete", info="ui.remote.delete_help", elem_id="remote-delete"
+            )
+            self.said = gr.HTML(elem_id="remote-said")
+            self._failure("card")
+            with gr.Row(elem_classes="actions"):
+                self.ask = words.make(gr.Button, text="ui.remote.ask", min_width=140, elem_id="remote-ask")
+                self.start = words.make(
+                    gr.Button, text="ui.remote.start", interactive=False, min_width=200, elem_id="remote-start"
+                )
+        self.offers = gr.State(None)
+
+    def _failure(self, name: str) -> None:
+        self.failures[name] = gr.HTML(elem_id=f"remote-{name}-failure", elem_classes="at-control")
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What changes with the price, and with what is wrong."""
+        return [self.offers, self.flavor, self.said, self.start, *self.failures.values()]
+
+    def render(self, offers: "Offers | None", flavor: str, timeout: str) -> dict[Any, Any]:
+        """Return what shows the price of the choice, by offers that are known; raises RunError for a wrong choice."""
+        from studio.remote import hub_jobs
+
+        seconds = hub_jobs.parse_duration(timeout)
+        quote = offers.quote(flavor, seconds) if offers else None
+        told = remote_views.quoted(quote, self.language) if quote else ""
+        button = {"value": remote_views.start_label(quote, self.language), "interactive": quote is not None}
+        choices = {"choices": remote_views.offered(offers.prices, self.language)} if offers else {}
+        clear = dict.fromkeys(self.failures.values(), "")
+        return {self.said: told, self.start: gr.update(**button), self.flavor: gr.update(**choices), **clear}
+
+    def fail(self, message: Message) -> dict[Any, Any]:
+        """Return what shows an error at its control, and takes the price away."""
+        at = _CONTROL.get(message.key, "card")
+        boxes = {part: box(message, self.language) if name == at else "" for name, part in self.failures.items()}
+        button = gr.update(value=remote_views.start_label(None, self.language), interactive=False)
+        return {self.said: "", self.start: button, **boxes}
+
+    def connect(
+        self,
+        frame: Frame,
+        found: list[gr.State],
+        looks: list[Any],
+        show_run: Callable[..., Any],
+        run_outputs: list[Any],
+    ) -> None:
+        """Connect the events. `found` is what the check before a start has found, and the settings it is about."""
+
+        def ask(base: RunConfig, *given: Any) -> dict[Any, Any]:
+            *values, checked, config_of_check, token, flavor, timeout = given
+            config = frame.form.read(values, base)
+            if problem := _problem(config, checked, config_of_check):
+                return self.fail(problem)
+            offers = _jobs(token).offers()
+            return {self.offers: offers, **self.render(offers, flavor or "", timeout or "")}
+
+        @view(self.offers)
+        def ask_again(offers: "Offers | None", flavor: str, timeout: str) -> dict[Any, Any]:
+            return self.render(offers, flavor or "", timeout or "")
+
+        def forget() -> dict[Any, Any]:
+            button = gr.update(value=remote_views.start_label(None, self.language), interactive=False)
+            return {self.offers: None, self.said: "", self.start: button, self.failures["token"]: ""}
+
+        def start(offers: "Offers", base: RunConfig, *given: Any) -> dict[Any, Any]:
+            from studio.remote import follow as remote
+            from studio.remote import hub_jobs
+
+            *values, checked, config_of_check, token, flavor, timeout, deletes, curves_look, log_look = given
+            config = frame.form.read(values, base)
+            if problem := _problem(config, checked, config_of_check):
+                return self.fail(problem)
+            jobs = _jobs(token)
+            now = jobs.offers()
+            quote = now.quote(flavor or "", hub_jobs.parse_duration(timeout or ""))
+            if (now.account, now.prices[flavor]) != (offers.account, offers.prices.get(flavor)):
+                changed = box(RunError("remote.price_changed").message, self.language)
+                return {self.offers: now, **self.render(now, flavor, timeout), self.failures["card"]: changed}
+            run = remote.start(jobs, config, quote.model_copy(update={"delete_repository": bool(deletes)}))
+            priced = {**self.render(now, flavor, timeout), self.card: gr.update(open=False)}
+            return {**priced, **show_run(follow(run.id), curves_look, log_look)}
+
+        def at_control(handler: Callable[..., dict[Any, Any]]) -> Callable[..., dict[Any, Any]]:
+            @shown(self.language)
+            def handle(*given: Any) -> dict[Any, Any]:
+                try:
+                    return handler(*given)
+                except StudioError as error:
+                    problems = error.problems if isinstance(error, ConfigError) else ()
+                    return self.fail(problems[0] if problems else error.message)
+
+            handle.view_of = getattr(handler, "view_of", [])  # type: ignore[attr-defined]
+            return handle
+
+        choice = [self.token, self.flavor, self.timeout]
+        asked = [*frame.config_inputs, *found, *choice]
+        self.ask.click(at_control(ask), asked, self.outputs, concurrency_limit=None, **QUIET)
+        gr.on(
+            [self.flavor.input, self.timeout.change],
+            at_control(ask_again),
+            [self.offers, self.flavor, self.timeout],
+            self.outputs[1:],
+            trigger_mode="always_last",
+            **QUIET,
+        )
+        self.token.change(forget, None, self.outputs, trigger_mode="always_last", **QUIET)
+        started = [self.offers, *asked, self.delete, *looks]
+        both = list(dict.fromkeys([self.card, *self.outputs, *run_outputs]))
+        self.start.click(at_control(start), started, both, concurrency_limit=1, **QUIET)
+
+
+def _problem(config: RunConfig, checked: Any, config_of_check: RunConfig | None) -> Message | None:
+    """Return what keeps any machine from carrying out a run, as far as that is known here; raises RunError too.
+
+    What the check before the start says about this machine counts for no other.
+    """
+    from studio.remote import bundle
+
+    bundle.require_sendable(config)
+    report = checked[0].report if isinstance(checked, tuple) and config == config_of_check else None
+    return report.blocks[0] if report and report.blocks else None
+
+
+def _jobs(token: str | None) -> "HubJobs":
+    from studio.remote.hub_jobs import HubJobs
+
+    return HubJobs((token or "").strip() or None)
