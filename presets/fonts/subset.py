@@ -21,7 +21,10 @@ NAME = "Restyle Sans"
 WEIGHTS = {"regular": "100 500", "bold": "501 900"}
 """The weights that each of the two files stands for, as CSS writes a range."""
 _SIGNS = "€₩→←↑↓≤≥≠"
+_BACKSLASH = 0x5C
+"""Left to the next font: this one, as Korean fonts do, draws it as the sign of the won."""
 LATIN = {*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x2010, 0x2028), *range(0x2030, 0x203B), *map(ord, _SIGNS)}
+LATIN -= {_BACKSLASH}
 LINK = set(map(ord, "한국어"))
 """The name of the Korean page, which the English one shows."""
 GRADIO = set(map(ord, "여기에 파일을 끌어다 놓으세요 또는 클릭하여 업로드"))

@@ -260,9 +260,10 @@ def _without_effect(settings: TrainConfig, steps: int, *, validates: bool) -> It
     """Yield which of `settings`, once shortened, have little or no effect in a run of `steps` optimizer steps."""
     warmup = warmup_steps(settings, steps)
     if 2 * warmup > steps:
-        yield message("log.schedule.long_warmup", warmup=warmup, steps=steps, share=f"{warmup / steps:.0%}")
+        path = "train.warmup_steps" if settings.warmup_steps else "train.warmup_ratio"
+        yield message("log.schedule.long_warmup", path=path, warmup=warmup, steps=steps, share=f"{warmup / steps:.0%}")
     before_the_end = (steps - 1) // settings.eval_steps
-    sums = {"every": settings.eval_steps, "steps": steps}
+    sums = {"every": settings.eval_steps, "steps": steps, "path": "train.eval_steps"}
     if validates and not before_the_end:
         best = settings.keep == "best" or settings.early_stopping
         yield message("log.schedule.one_evaluation_best" if best else "log.schedule.one_evaluation", **sums)
@@ -270,7 +271,7 @@ def _without_effect(settings: TrainConfig, steps: int, *, validates: bool) -> It
         needed = settings.early_stopping + 1
         yield message("log.schedule.no_early_stop", needed=needed, evaluations=before_the_end, **sums)
     if settings.save == "steps" and settings.save_steps >= steps:
-        yield message("log.schedule.no_checkpoint", every=settings.save_steps, steps=steps)
+        yield message("log.schedule.no_checkpoint", path="train.save_steps", every=settings.save_steps, steps=steps)
 
 
 def _gb(size: float) -> str:

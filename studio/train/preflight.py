@@ -16,7 +16,7 @@ from studio.generation import meter_cost
 from studio.i18n import Message, message
 from studio.model import catalogue, compatibility, estimate, libraries, limits, load, skeleton, weights
 from studio.model.hardware import Choice
-from studio.train import plan, samples, start_adapter
+from studio.train import plan, samples, setting_warnings, start_adapter
 from studio.train.plan import Plan
 
 
@@ -98,6 +98,7 @@ def check(
     if located and not blocks and report and report.lengths is not None:
         longest = int(report.lengths.clip(max=report.max_length).max())
         planned = attempt(lambda: plan.make(config, located, rows=report.train, longest=longest, free=free))
+    warnings += setting_warnings.find(config, located, report.train if report else None)
     if planned is None:
         return Preflight(tuple(blocks), tuple(warnings), report, disk_free=room, facts=tuple(facts))
     attempt(lambda: require_disk(planned, room))
@@ -121,6 +122,7 @@ def check(
         said, more = meter_cost.forecast(config, cost, report.train, seconds)
         facts += [said] if said else []
         seconds = seconds * (1 + timeline.share) + more
+    warnings += setting_warnings.duration(config, seconds or 0)
     continued = (start_adapter.shape_choice(config, start),) if start else ()
     choices = (planned.precision, *continued, *planned.choices)
     return Preflight(tuple(blocks), tuple(warnings), report, planned, seconds, room, tuple(facts), choices)

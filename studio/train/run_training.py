@@ -20,7 +20,7 @@ from studio.model.adapter import ModelHost
 from studio.model.hardware import device, free_memory_each, versions
 from studio.model.load import Located
 from studio.runs import RunWriter, State, checkpoints
-from studio.train import distributed, plan, preflight, recorded_rows, resume, samples, start_adapter
+from studio.train import distributed, plan, preflight, recorded_rows, resume, samples, setting_warnings, start_adapter
 from studio.train.best_adapter import BestAdapter, BestStyle, LastSound
 from studio.train.interrupts import NonFiniteLoss, StopRequested
 from studio.train.plan import Plan
@@ -182,7 +182,7 @@ def _prepare(
     for choice in (*continued, *planned.choices):
         run.record_choice(choice.name, choice.value, choice.reason)
     run.note(planned.trained)
-    for warning in planned.warnings:
+    for warning in (*planned.warnings, *setting_warnings.find(config, located, len(prepared.train))):
         run.note(warning, "warning")
     if not planned.memory.is_whole:
         skeleton.require_trainable(located.path, config.lora)

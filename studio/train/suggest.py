@@ -15,7 +15,7 @@ from studio.i18n import Message, message
 from studio.model import estimate, hardware, load, quantization, skeleton
 from studio.model.catalogue import size
 from studio.model.load import Located
-from studio.train import plan
+from studio.train import learning_rate, plan
 from studio.train.plan import MEMORY_SHARE, Plan
 
 LONGEST_CONTEXT = 131_072
@@ -316,31 +316,13 @@ def _epochs(draft: _Draft) -> None:
 
 
 def _learning_rate(draft: _Draft) -> None:
-    """Ten times what full training takes, by the model's width; fifteen times for runs of under a hundred steps.
-
-    LoRA Without Regret (Schulman et al. 2025) fits 5e-5 × 10 × (2000 / hidden size) ^ 0.78 for Llama and ^ 0.08 for
-    Qwen, at every rank; its 15 for short runs. Quantized models of 7B and more keep to QLoRA's 2e-4, and 1e-4 above 13B
-    (Dettmers et al. 2023, table 9). A rate within twice of that stays.
-    """
+    """Take the rate that suits the model (`learning_rate.suited`); one within twice of that stays."""
     if not draft.located:
         return
-    width, family = draft.architecture.get("hidden_size") or 2000, draft.architecture.get("model_type", "")
-    steps, weights = draft.steps, estimate.parameters(draft.located.path)
-    times = 15 if steps < 100 else 10
-    if draft.config.model.quantization != "none" and weights >= 6.5e9:
-        wanted = 2e-4 if weights < 20e9 else 1e-4
-        reason = message("suggest.rate.qlora", billions=f"{weights / 1e9:.0f}", rate=_rate(wanted))
-    else:
-        powers = {"llama": 0.781, "qwen2": 0.0775, "qwen3": 0.0775}
-        curves = [(2000 / width) ** power for power in ([powers[family]] if family in powers else powers.values())]
-        wanted = float(f"{min(2e-3, max(5e-5, 5e-5 * times * min(curves))):.0e}")
-        reason = message("suggest.rate.width", width=f"{width:,}", steps=f"{steps:,}", times=times, rate=_rate(wanted))
+    parameters, quantized = estimate.parameters(draft.located.path), draft.config.model.quantization != "none"
+    wanted, reason = learning_rate.suited(draft.architecture, parameters, steps=draft.steps, quantized=quantized)
     if not wanted / 2 <= draft.config.train.learning_rate <= 2 * wanted:
         draft.set(reason, {"train.learning_rate": wanted})
-
-
-def _rate(value: float) -> str:
-    return f"{value:.0e}".replace("e-0", "e-")
 
 
 def _warm_up(draft: _Draft) -> None:

@@ -48,14 +48,15 @@ TICK = 2.0
 
 _TO_TOP = "() => { scrollTo(0, 0); return []; }"
 _TO_UPLOAD = """() => {
-  let turns = 0;
+  let turns = 0, still = 0;
   const look = setInterval(() => {
-    const card = document.querySelector('#upload')?.closest('.card');
-    if (card || ++turns > 50) clearInterval(look);
-    if (card?.getBoundingClientRect().top > innerHeight / 2) card.scrollIntoView();
+    const place = document.querySelector('#upload'), box = place?.getBoundingClientRect();
+    still = box && box.top >= 0 && box.bottom < innerHeight ? still + 1 : 0;
+    if (still > 5 || ++turns > 100) clearInterval(look);
+    else if (place && !still) place.closest('.card').scrollIntoView();
   }, 100);
 }"""
-"""On a phone, where a file is dropped stands under the row; it is drawn once the source is read."""
+"""On a phone, where a file is dropped stands under the row, which may be drawn after it, and moves it then."""
 _QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
 

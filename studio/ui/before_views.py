@@ -155,7 +155,8 @@ def _measured(measured: TrialResult, language: str) -> str:
 
 def _listed(told: Message, language: str, sign: str) -> str:
     first, *rest = (html.escape(line) for line in lines(told, language))
-    return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)} {way_to(told, language)}</p>'
+    warns = sign == "⚠" and "path" in told.values
+    return f'<p class="told"><strong>{sign} {first}</strong> {" ".join(rest)} {way_to(told, language, warns)}</p>'
 
 
 def suggestions(ways: Sequence[OomAdvice], language: str) -> str:

@@ -136,7 +136,9 @@ def result(made: SavedExport, place: str, language: str) -> str:
     )
     more = len(made.files) - MOST_FILES
     rest = f'<p class="hint">{html.escape(text("ui.export.more", language, count=more))}</p>' if more > 0 else ""
-    return f'<p class="count">{html.escape(when)}</p>{old}{where}<dl class="holds">{files}</dl>{rest}'
+    summary = html.escape(text("ui.export.files", language, count=len(made.files)))
+    listed = f'<details><summary>{summary}</summary><dl class="holds">{files}</dl>{rest}</details>'
+    return f'<p class="count">{html.escape(when)}</p>{old}{where}{listed}'
 
 
 def _copy_button(code: str, language: str) -> str:
@@ -173,9 +175,12 @@ def number_formats(kind: Kind, language: str) -> list[tuple[str, str]]:
     return [(text(keys[name], language), name) for name in FORMATS.get(kind, DTYPES)]
 
 
-def empty(language: str) -> str:
-    """Return the words where there is no run to export."""
-    return views.empty("ui.export.no_runs", language)
+def empty(at_work: Sequence[str], waiting: Sequence[str], language: str) -> str:
+    """Return the words where there is no run to export: which one will be, of those at work and waiting, and when."""
+    if not (alive := [*at_work, *waiting]):
+        return views.empty("ui.export.no_runs", language)
+    words = text(f"ui.export.{'trains' if at_work else 'queued'}", language, run=alive[0])
+    return f'<p class="empty">{html.escape(words)}</p>'
 
 
 def comparison(request: CompareRequest, language: str) -> str:

@@ -140,16 +140,19 @@ def box(message: Message | None, language: str) -> str:
 _ABOUT = {"errors.data.": "data.source.kind", "errors.model.": "model.id", "errors.prompt.": "data.prompt.template"}
 
 
-def way_to(message: Message, language: str) -> str:
+def way_to(message: Message, language: str, warns: bool = False) -> str:
     """Return the button that leads to the setting that a message is about; empty where it is about none.
 
-    The page's script follows it, and marks the setting's control with the message's second line.
+    The page's script follows it, and marks the setting's control: with the second line of what makes it invalid, or
+    with the first one of what `warns` of its value.
     """
     path = message.values.get("path")
     if not (isinstance(path, str) and has(f"config.{path}.title")):
         path = next((place for key, place in _ABOUT.items() if message.key.startswith(key)), None)
     if path is None:
         return ""
-    why = html.escape(lines(message, language)[1] if message.key.startswith("errors.config.") else "")
+    line = 0 if warns else 1 if message.key.startswith("errors.config.") else None
+    why = "" if line is None else html.escape(lines(message, language)[line])
     words = html.escape(text("ui.go_to", language, title=text(f"config.{path}.title", language)))
-    return f'<button type="button" class="go-to" data-setting="{class_of(path)}" data-why="{why}">{words}</button>'
+    about = f'data-setting="{class_of(path)}" data-mark="{"unwise" if warns else "wrong"}" data-why="{why}"'
+    return f'<button type="button" class="go-to" {about}>{words}</button>'

@@ -146,23 +146,23 @@ document.addEventListener('click', event => {
   if (button) goTo(button.dataset.setting);
 });
 const mark = () => {
-  const wrong = new Map([...document.querySelectorAll('.go-to')].filter(button => button.dataset.why)
-    .map(button => [button.dataset.setting, button.dataset.why]));
-  document.querySelectorAll('.wrong').forEach(control => {
-    if (wrong.get(control.dataset.setting)) return;
-    control.classList.remove('wrong');
+  const told = new Map([...document.querySelectorAll('.go-to')].filter(button => button.dataset.why).reverse()
+    .map(button => [button.dataset.setting, button.dataset]));  // of several about one setting, the first
+  document.querySelectorAll('.wrong, .unwise').forEach(control => {
+    if (control.classList.contains(told.get(control.dataset.setting)?.mark)) return;
+    control.classList.remove('wrong', 'unwise');
     control.querySelector('.problem')?.remove();
     control.querySelector('input, textarea')?.removeAttribute('aria-invalid');
   });
-  wrong.forEach((why, setting) => document.querySelectorAll(`.${setting}:not(.wrong):has(input, textarea)`).forEach(control => {
-    control.classList.add('wrong');
+  told.forEach(({mark}, setting) => document.querySelectorAll(`.${setting}:not(.${mark}):has(input, textarea)`).forEach(control => {
+    control.classList.add(mark);
     control.dataset.setting = setting;
     control.insertAdjacentHTML('beforeend', '<p class="problem"></p>');
-    control.querySelector('input, textarea')?.setAttribute('aria-invalid', 'true');
+    if (mark === 'wrong') control.querySelector('input, textarea')?.setAttribute('aria-invalid', 'true');
   }));
-  document.querySelectorAll('.wrong > .problem').forEach(place => {
-    const why = wrong.get(place.parentElement.dataset.setting);
-    if (place.textContent !== why) place.textContent = why;
+  document.querySelectorAll('.problem').forEach(place => {
+    const {mark, why} = told.get(place.parentElement.dataset.setting), words = (mark === 'unwise' ? `⚠ ${why}` : why).replace(/e-(?=\d)/g, 'e\u2011');
+    if (place.textContent !== words) place.textContent = words;
   });
 };
 // A file of a kind that a control does not take is refused by Gradio, in English.

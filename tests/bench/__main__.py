@@ -18,6 +18,7 @@ PARTS = (
     ("following", "15", "--training"),
     ("growth",),
     ("page_start", "3"),
+    ("page_waits",),
     ("many_runs",),
     ("decoding",),
 )

@@ -6,6 +6,7 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 from test_cockpit import open_page
+from test_first_screen import AT_MOST_3, go_to, hidden_below
 
 from studio import gpu
 from studio.compare.columns import CompareRequest
@@ -72,6 +73,14 @@ def test_a_finished_run_is_exported_verified_downloaded_and_sent(
     expect(page.locator("#export-usage")).to_contain_text("python ask.py")
     expect(other.locator("#export-verified .finding")).to_contain_text("새 프로세스에서 확인했어요")
     assert not exporting.of(finished_run.id).failure
+    go_to("phone", other)
+    other.reload()  # as on a phone, what can be folded is folded
+    for each in (page, other):  # what was made, and the way to take it home, are on the first screen
+        expect(each.locator("#export-verified .finding")).to_be_visible()
+        expect(each.locator("#export-progress .scan")).to_have_count(0)
+        each.evaluate("scrollTo(0, 0)")
+        assert hidden_below(each, "#export-verified .finding", "#export-download") == []
+    other.wait_for_function(AT_MOST_3)
 
     # Taken home
     with page.expect_download() as download:

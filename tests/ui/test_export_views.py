@@ -140,6 +140,13 @@ def test_names_of_files_and_lines_to_copy_stay_text():
     assert views.usage(made(), "", "en") == ""
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_a_result_the_run_that_will_have_one_is_named(language):
+    assert text("ui.export.no_runs", language) in views.empty([], [], language)
+    assert text("ui.export.trains", language, run="captain") in views.empty(["captain"], ["next"], language)
+    assert text("ui.export.queued", language, run="next") in views.empty([], ["next"], language)
+
+
 def test_another_kind_says_that_one_goes_on():
     assert views.why(Going("merged"), "merged", "en") == ""
     assert "Merged model" in views.why(Going("merged"), "adapter", "en")

@@ -5,10 +5,11 @@ from following import wait_until_over
 from playwright.sync_api import Page, expect
 from test_journey import open_page
 
-from studio import gpu, runs
+from studio import gpu, presets, runs
 from studio.compare import comparison_history
 from studio.i18n import text
 from studio.journal import Journal
+from studio.ui.views import run_name
 
 pytestmark = pytest.mark.timeout(400)
 LOCALES = {"en": "en-US", "ko": "ko-KR"}
@@ -38,6 +39,10 @@ def labels(page: Page, axis: str) -> list[str]:
 def screens(page: Page) -> float:
     """Return how many screens long the page is."""
     return page.evaluate("document.documentElement.scrollHeight / innerHeight")
+
+
+AT_MOST_3 = "() => document.documentElement.scrollHeight <= 3 * innerHeight"
+"""Of a page on which what can be folded is folded a moment after it was drawn."""
 
 
 def go_to(screen: str, page: Page) -> None:
@@ -161,6 +166,53 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
         no_tab_is_long(again, language)
     assert again.errors == []
     assert len(runs.all_runs()) == 1
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize(("language", "screen"), [("en", "desktop"), ("ko", "phone")])
+def test_a_run_that_trains_is_in_view_with_its_curve(page_with, browser, preset, monkeypatch, language, screen):
+    longer, load = preset.with_settings({"train.max_steps": 4000, "data.limit": None}), presets.load
+    monkeypatch.setattr(presets, "load", lambda name: longer if name == presets.QUICKSTART else load(name))
+    page = open_page(browser, page_with(longer), LOCALES[language], SCREENS[screen][0])
+    go_to(screen, page)
+    expect(page.locator("#health .good")).to_be_visible()
+    page.locator(button("ui.hero.own", language)).click()
+    page.wait_for_function(AT_MOST_3)
+    tab(page, "train", language)
+    expect(page.locator("#before .parts")).to_be_visible()
+
+    # A rate with which nothing can be learned is warned of at its control, and blocks nothing
+    rate, warning = page.locator(".setting-train-learning-rate input"), page.locator(".problem")
+    start, usual = page.get_by_role("button", name=text("ui.train.start", language), exact=True), rate.input_value()
+    rate.fill("50")
+    expect(page.locator(".setting-train-learning-rate .problem")).to_contain_text("25,000")
+    expect(rate).not_to_have_attribute("aria-invalid", "true")
+    expect(start).to_be_enabled()
+    rate.fill("-1")
+    expect(rate).to_have_attribute("aria-invalid", "true")
+    expect(start).to_be_disabled()
+    expect(warning).to_have_count(1)
+    expect(warning).not_to_contain_text("⚠")
+    rate.fill(usual)
+    expect(page.locator(".setting-train-learning-rate .problem")).to_have_count(0)
+
+    # What it does, its figures and the curve share the first screen with what can be pressed
+    start.click()
+    expect(page.locator("#legend .key").first).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+    pressed = [button(f"ui.train.{key}", language) for key in ("try", "pause", "stop")]
+    assert hidden_below(page, "#status", "#loss", *pressed) == []
+    for name in ("left", "loss"):
+        expect(page.locator("#status dt", has_text=text(f"ui.status.names.{name}", language)).first).to_be_visible()
+
+    # What can be exported, and when
+    run = runs.find("last")
+    tab(page, "export", language)
+    facts = page.locator("#export-facts")
+    expect(facts).to_have_text(text("ui.export.trains", language, run=run_name(run.id)))
+    run.request("cancel")
+    expect(facts).to_have_text(text("ui.export.no_runs", language))
+    assert page.errors == []
 
 
 def data_and_train_are_in_view(page: Page, language: str, is_phone: bool) -> None:

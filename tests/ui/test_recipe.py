@@ -35,6 +35,7 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url,
     # The verdict comes by itself, and the cost with a price
     expect(page.locator("#before")).to_contain_text(text("ui.before.clear"))
     expect(page.locator("#changed")).to_contain_text("As the preset quickstart has it.")
+    open_accordion(page, "ui.before.rate")
     page.get_by_label(text("ui.before.price")).fill("3600000")
     page.get_by_label(text("ui.before.currency")).fill("원")
     expect(page.locator("#before")).to_contain_text(re.compile(r"about [\d,.]+ 원"))

@@ -68,7 +68,7 @@ def build(words: Words, start: gr.Button, blocked: gr.HTML) -> Before:
                 cancel = words.make(gr.Button, text="ui.before.cancel", size="sm", min_width=96, visible=False)
         progress = gr.HTML(elem_id="before-progress")
         said = words.make(gr.HTML, text="ui.before.none", frame='<p class="empty">{}</p>', elem_id="before")
-        with gr.Row(elem_id="rate"):
+        with words.make(gr.Accordion, label="ui.before.rate", open=False), gr.Row(elem_id="rate"):
             price = words.make(
                 gr.Number, label="ui.before.price", info="ui.before.price_help", value=None, minimum=0, step=0.1
             )

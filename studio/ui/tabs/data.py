@@ -233,8 +233,7 @@ def _own_part(words: Words, name: str, kind: type, **settings: Any) -> Any:
 
 
 def _found(words: Words, form: Form) -> gr.HTML:
-    with gr.Column(elem_classes="card"):
-        words.heading("ui.found.title")
+    with gr.Column(elem_classes="card"), words.fold("ui.found.title"):
         found = words.make(gr.HTML, text="ui.found.empty", frame='<p class="empty">{}</p>', elem_id="found")
         with words.make(gr.Accordion, label="ui.found.change", open=False):
             form.add(MAPPING + "shape")

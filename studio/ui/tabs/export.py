@@ -127,13 +127,13 @@ def build(words: Words) -> ExportTab:
             with gr.Column(elem_classes=["card", "away"], elem_id="export-result") as result_card:
                 words.heading("ui.export.there")
                 verified = gr.HTML(elem_id="export-verified")
-                result = gr.HTML(elem_id="export-files", js_on_load=COPY)
                 with gr.Row(elem_classes="actions"):
                     download = words.make(
                         gr.Button, text="ui.export.download", min_width=160, elem_id="export-download"
                     )
                     check = words.make(gr.Button, text="ui.export.check", visible=False, min_width=120)
                 packing = gr.HTML(elem_id="export-packing")
+                result = gr.HTML(elem_id="export-files", js_on_load=COPY)
                 words.make(gr.HTML, text="ui.export.next", frame='<h3 class="section">{}</h3>')
                 usage = gr.HTML(elem_id="export-usage", js_on_load=COPY)
                 push = _push(words)

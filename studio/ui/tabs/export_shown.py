@@ -36,12 +36,14 @@ class Seen:
     is_checking: bool
     """Whether the export that is shown is being checked."""
     at_work: tuple[str, ...]
-    """The runs that hold the device, while an export waits for it."""
+    """The runs that hold the device, while an export waits for it, or nothing can be exported yet."""
+    waiting: tuple[str, ...]
+    """The runs that wait to train, while nothing can be exported yet."""
 
     @property
     def but_progress(self) -> "Seen":
         """All of it but how an export goes on."""
-        return replace(self, going=None, at_work=())
+        return replace(self, going=None, at_work=self.at_work if not self.ids else ())
 
 
 def exportable() -> list[Run]:
@@ -54,10 +56,10 @@ def seen(run_id: str | None, kind: Kind) -> Seen:
     ids = tuple(run.id for run in exportable())
     going = exporting.of(run_id)
     is_going = going is not None and not going.over
-    at_work = living.look().at_work if is_going and going.phase == "waiting" else ()
+    alive = living.look() if not ids or (is_going and going.phase == "waiting") else living.Living()
     stamp = exports.stamp(Run(runs.folder() / run_id)) if run_id in ids else ()
     is_checking = is_going and going.kind == kind and going.phase == "verifying"
-    return Seen(run_id, kind, stamp, ids, is_going, going, is_checking, at_work)
+    return Seen(run_id, kind, stamp, ids, is_going, going, is_checking, alive.at_work, () if ids else alive.waiting)
 
 
 def choose(run_id: str | None, wanted: str | None = None) -> str | None:
@@ -68,8 +70,11 @@ def choose(run_id: str | None, wanted: str | None = None) -> str | None:
 
 def progress(tab: ExportTab, now: Seen, language: str) -> dict[Any, Any]:
     """Return what shows how an export goes on, and nothing else."""
-    names = [views.run_name(run_id) for run_id in now.at_work]
-    return {tab.seen: now, tab.progress: page.progress(now.going, now.kind, names, language)}
+    return {tab.seen: now, tab.progress: page.progress(now.going, now.kind, _names(now.at_work), language)}
+
+
+def _names(run_ids: tuple[str, ...]) -> list[str]:
+    return [views.run_name(run_id) for run_id in run_ids]
 
 
 def show(
@@ -89,7 +94,7 @@ def show(
     value = run.id if run else None
     updates = {
         tab.run: gr.update(choices=offered, **({} if value == chosen else {"value": value})),
-        tab.facts: _facts(run, language) if run else page.empty(language),
+        tab.facts: _facts(run, language) if run else page.empty(_names(now.at_work), _names(now.waiting), language),
         tab.kind: gr.update(choices=page.choices(there, language)),
         tab.title: f'<h2 class="heading">{page.title(kind, language)}</h2>',
         tab.precision: gr.update(choices=page.number_formats(kind, language), value=wanted, visible=kind in FORMATS),

@@ -115,7 +115,7 @@ def _pairs(form: Form, paths: list[str]) -> None:
     for pair in zip(rest[::2], [*rest[1::2], None], strict=False):
         with gr.Row():
             for path in filter(None, pair):
-                form.add(path)
+                form.add(path, min_width=120)  # two beside each other on a phone too
 
 
 def connect(

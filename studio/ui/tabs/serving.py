@@ -22,8 +22,7 @@ class ServingCard:
     def __init__(self, words: Words):
         """Build the card inside the current Blocks."""
         self.language = words.language
-        with gr.Column(elem_classes="card", elem_id="serving"):
-            words.heading("ui.serve.title")
+        with gr.Column(elem_classes="card", elem_id="serving"), words.fold("ui.serve.title"):
             words.make(gr.HTML, text="ui.serve.about", frame="<p>{}</p>")
             with gr.Row(elem_classes="export-form"):
                 self.port = words.make(

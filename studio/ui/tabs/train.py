@@ -230,7 +230,7 @@ def _why(following: Following, language: str) -> str:
         reason = "resume" if following.can_go_on else "again" if following.has_nothing_left else ""
     if not reason:
         return ""
-    return f'<p class="hint">{text(f"ui.train.why.{reason}", language)}</p>'
+    return f'<p class="hint why-{reason}">{text(f"ui.train.why.{reason}", language)}</p>'
 
 
 def connect(tab: TrainTab, frame: Frame, show_run: Callable[..., dict[Any, Any]], show_run_outputs: list[Any]) -> None:
