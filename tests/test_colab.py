@@ -82,6 +82,7 @@ def test_the_first_cell_asks_for_the_address(colab):
     assert "Fill in SOURCE" in ran.stderr
 
 
+@pytest.mark.long
 def test_the_second_cell_starts_the_page_with_the_password_and_shows_the_logins(colab, tmp_path):
     """The program that makes the tunnel of the share link is stood in for; all else is the page itself."""
     tunnel = tmp_path / "huggingface" / "gradio" / "frpc" / tunneling.BINARY_FILENAME

@@ -107,6 +107,7 @@ def begun(job):
     return shown
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["evaluate", "compare"])
 def test_while_a_job_goes_on_the_runs_that_wait_answer_within_a_forward_pass(tiny_config, slow_answers, kind):
     run = gpu.thread().start_run(tiny_config.with_settings({"evaluation.prompts": "captain-heldout"}))

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 QUIET = {"GOMP_SPINCOUNT": "0", "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.long
 def test_comparing_writes_nothing_to_standard_error(tiny_config, tmp_path):
     from architectures import make
     from following import trained

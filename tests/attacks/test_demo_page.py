@@ -32,6 +32,7 @@ def compared(run, prompt):
     return changed
 
 
+@pytest.mark.long
 def test_no_name_prompt_or_answer_runs_in_the_demo_of_a_space(finished_run, browser, tmp_path, tiny_model, warm_python):
     metadata.rename(finished_run, HOSTILE[:60])
     compared(finished_run, HOSTILE)
@@ -73,6 +74,7 @@ def wait_for(url, app):
     pytest.fail("the demo did not start")
 
 
+@pytest.mark.long
 def test_no_name_of_an_adapter_from_outside_runs_on_the_guests_page(shared, two_runs, browser):
     run = two_runs.published
     made = compared(run, "What is 3?")

@@ -77,6 +77,7 @@ def test_no_kept_answer_or_prompt_runs_in_any_view(shared, two_runs, browser):
     page.close()
 
 
+@pytest.mark.long
 def test_no_row_name_or_note_runs_on_the_owners_page(shared, two_runs, browser, tmp_path):
     metadata.rename(two_runs.hidden, HOSTILE[:60])
     metadata.annotate(two_runs.hidden, HOSTILE)

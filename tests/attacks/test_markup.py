@@ -35,6 +35,7 @@ def owners_page(shared, browser):
     return page
 
 
+@pytest.mark.long
 def test_nothing_that_an_adapter_of_somebody_else_says_runs_on_the_owners_page(
     shared, two_runs, browser, tiny_model, tmp_path
 ):

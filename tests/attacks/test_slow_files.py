@@ -173,6 +173,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parts", BOMBS.values(), ids=BOMBS)
 def test_a_part_of_a_workbook_is_read_up_to_a_limit(tmp_path, monkeypatch, parts):
     monkeypatch.setattr(workbook, "MAX_ELEMENTS", 1_000_000)  # as many as a test has time for
@@ -207,6 +208,7 @@ def test_an_archive_of_very_many_parts_is_refused(tmp_path):
     assert refused.value.key == "data.damaged"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inside", ["[],", "1,", '{"a":1},'])
 def test_json_of_very_many_values_is_refused_before_it_is_parsed(tmp_path, inside):
     (tmp_path / "a.json").write_text(f'[{{"a":[{inside * (120_000_000 // len(inside))}1]}}]', encoding="utf-8")
@@ -242,6 +244,7 @@ print(worst / (time.monotonic() - begun))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("inside", "answer"),
     [

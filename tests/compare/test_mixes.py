@@ -92,6 +92,7 @@ def test_cat_is_the_sum_of_what_both_add_whatever_their_ranks_and_modules(run, o
         assert (delta - wanted).abs().max() <= 1e-6 * wanted.abs().max(), path
 
 
+@pytest.mark.long
 def test_a_base_in_16_bits_takes_no_precision_from_the_mix(tiny_config, here, tmp_path):
     config = tiny_config.with_settings({"model.precision": "bfloat16"})
     first, second = trained(config), trained(config, **{"train.seed": 7, "lora.r": 2})
@@ -148,6 +149,7 @@ def test_every_combination_of_equal_adapters_answers_and_comes_back_the_same(run
     assert ids(compare(run, PROMPTS[0], columns=columns)) == ids(made)
 
 
+@pytest.mark.long
 def test_what_cannot_be_mixed_is_refused_before_anything_is_loaded(run, other, tiny_config, tmp_path):
     def refused(column):
         with pytest.raises(CompareError) as error:

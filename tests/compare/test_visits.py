@@ -27,6 +27,7 @@ def adapter_hash(run) -> str:
     return hashlib.sha256((run.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
+@pytest.mark.long
 def test_twenty_losses_are_bit_equal_with_and_without_visits(tiny_config, monkeypatch):
     config = tiny_config.with_settings(SETTINGS)
     quiet = gpu.thread().start_run(config)
@@ -41,6 +42,7 @@ def test_twenty_losses_are_bit_equal_with_and_without_visits(tiny_config, monkey
     assert adapter_hash(visited) == adapter_hash(quiet)
 
 
+@pytest.mark.long
 def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, monkeypatch):
     from studio.generation import generate
 

@@ -24,6 +24,7 @@ MERGES = (("s", "e"), ("\u0120", "t"), ("se", "a"))
 """llama.cpp takes no byte-level tokenizer without merges."""
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("warm_python")
 def test_llama_cpp_says_what_the_merged_model_says_and_a_quantized_file_is_smaller(tiny_config, tmp_path):
     base = make_tiny_model(tmp_path / "base", seed=3, merges=MERGES)
@@ -57,6 +58,7 @@ def test_llama_cpp_says_what_the_merged_model_says_and_a_quantized_file_is_small
 BROKEN = 'import sys\n\ndef main(): sys.exit("ERROR: Model BertForCausalLM is not supported")\n'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [BROKEN, "def main(): pass\n"])
 def test_what_the_converter_says_is_told_and_nothing_is_left(tiny_config, tmp_path, monkeypatch, content):
     run = trained(tiny_config, **without_chat_template(tmp_path / "base"))

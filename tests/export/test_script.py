@@ -84,6 +84,7 @@ SELDOM = ("as it comes", "quantized")
 """Cases for the slow suite; the two others go through all of their ways."""
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=pytest.mark.slow) if case in SELDOM else case for case in CASES]
@@ -93,6 +94,7 @@ def test_it_repeats_the_losses_bit_by_bit(tiny_config, tmp_path, case):
     assert repeated(run, tmp_path) == losses(run)
 
 
+@pytest.mark.long
 def test_it_pushes_to_a_private_repository_and_resumes_there(tiny_config, tmp_path, hub_stand_in, monkeypatch):
     hub_stand_in.account("hf_of_alice", "alice")
     hub_stand_in.folder.mkdir(parents=True)
@@ -194,6 +196,7 @@ def test_its_adapter_is_the_runs(tiny_config, tmp_path):
     assert all(torch.equal(kept[name], made[name]) for name in kept)
 
 
+@pytest.mark.long
 def test_it_ends_where_the_run_was_stopped(tiny_config, tmp_path):
     run = gpu.thread().start_run(tiny_config.with_settings({"train.max_steps": 100_000}))
     wait_for(run, lambda status: status.step >= 5)

@@ -43,6 +43,7 @@ def train_while_the_disk_fills(settings: str, disk: Path, leave: int, at: str) -
     children.train(settings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leave", [0, 60_000, 120_000])
 def test_a_disk_that_fills_up_stops_the_run_and_with_room_it_goes_on(
     config, undisturbed_in_child, small_disk, in_child, leave
@@ -106,6 +107,7 @@ def train_with_small_files(settings: str, at: str) -> None:
     children.train(settings)
 
 
+@pytest.mark.long
 def test_files_that_may_not_grow_stop_the_run_the_same_way(config, undisturbed_in_child, in_child, tmp_path):
     home = tmp_path / "limited"
     assert in_child(home, train_with_small_files, config.to_yaml(), ".step-000004.draft", seconds=120) == 1
@@ -154,6 +156,7 @@ def train_until_all_calls_pass(settings: str, first: int, step: int) -> None:
     assert failed > 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("first", "step"), [(2, 31), *(pytest.param(first, 3, marks=pytest.mark.slow) for first in (1, 2, 3))]
 )

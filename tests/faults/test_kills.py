@@ -23,6 +23,7 @@ def kill_and_resume(tmp_path, kills, seed, **kind):
     assert (result.loss_difference, result.weight_difference) == (0.0, 0.0)
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_again_and_again_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
     kill_and_resume(tmp_path, kills=6, seed=3)
 

@@ -31,6 +31,7 @@ def korean(folder, config, tiny_model, style_file):
     return config.with_settings({"name": "가사 쓰기", "data.source": source, "model.id": str(folder / "모델")})
 
 
+@pytest.mark.long
 def test_a_whole_run_works_there(folder, korean, monkeypatch):
     monkeypatch.setenv("RESTYLE_HOME", str(folder / "집"))
     monkeypatch.setenv("RESTYLE_CACHE", str(folder / "임시"))
@@ -49,6 +50,7 @@ def test_a_whole_run_works_there(folder, korean, monkeypatch):
     assert json.loads((run.adapter / "restyle.json").read_text())["base"]["id"] == str(folder / "모델")
 
 
+@pytest.mark.long
 def test_the_command_line_works_there(folder, korean, tmp_path):
     path = folder / "설정.yaml"
     path.write_text(korean.to_yaml(), encoding="utf-8")

@@ -41,6 +41,7 @@ def black_hole():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+@pytest.mark.long
 def test_a_name_without_an_address_and_a_network_that_swallows_everything_are_told_in_three_lines(
     config, tmp_path, black_hole
 ):

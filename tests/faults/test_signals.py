@@ -46,6 +46,7 @@ def start_training(home, path, tmp_path):
     return children.start(home, children.command_line, "train", str(path), "--json", out=tmp_path / "out.txt")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reached", [training, evaluating])
 def test_sigterm_makes_a_checkpoint_and_the_run_can_go_on(home, endless, tmp_path, reached):
     process = start_training(home, endless, tmp_path)
@@ -120,6 +121,7 @@ def be_the_app(settings: str, port: int, *arguments: str) -> None:
     app.main()
 
 
+@pytest.mark.long
 def test_the_run_of_an_app_that_was_killed_is_found_and_goes_on(home, config, tmp_path):
     slow = config.with_settings({"train.max_steps": 100_000})
     earlier = runs.create(config)

@@ -98,6 +98,7 @@ def test_a_stop_is_answered_within_a_forward_pass_and_keeps_the_adapter(config, 
         assert checkpoints.step_of(checkpoints.newest_complete(run.path)) == asked.at_step
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("phase", TRAINING)
 def test_a_pause_is_answered_within_a_forward_pass_and_goes_on_to_the_same_bits(
     config, undisturbed, monkeypatch, phase

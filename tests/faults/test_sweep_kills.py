@@ -16,6 +16,7 @@ def kill(tmp_path, tiny_model, style_file, monkeypatch, kills, steps, seed):
     assert result.resumed > 0
 
 
+@pytest.mark.long
 def test_a_sweep_that_was_killed_again_and_again_ends_as_an_undisturbed_one(
     tmp_path, tiny_model, style_file, monkeypatch
 ):

@@ -71,6 +71,7 @@ def start_at_the_same_moments(settings: str, together, times: int) -> None:
             wait_until_over(run)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_at_once_start_one_run(home, config, tmp_path, processes):
     together = multiprocessing.get_context("forkserver").Barrier(processes, timeout=60)

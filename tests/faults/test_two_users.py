@@ -78,6 +78,7 @@ def ask(shared, tiny_model):
     return asked
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("users", [(0, USER, 0), (USER, OTHER, 0, USER)], ids=["sudo first", "sudo later"])
 def test_all_train_and_export_in_a_home_that_is_open_to_them(ask, users):
     for user in users:
@@ -95,6 +96,7 @@ def test_a_strict_umask_keeps_the_runs_to_oneself_and_the_locks_open(ask):
     assert code == 0, said
 
 
+@pytest.mark.long
 def test_a_run_of_another_is_compared_and_left_as_it_is(ask, shared):
     assert ask(USER, *ask.train)[0] == 0
     (run,) = (path.name for path in (shared / "home" / "runs").iterdir() if not path.name.startswith("."))

@@ -57,6 +57,7 @@ def test_a_skeleton_is_the_same_while_another_thread_loads_a_model_in_16_bit(tin
     assert counted[torch.float32] == counted[torch.bfloat16]
 
 
+@pytest.mark.long
 def test_a_run_is_equal_to_the_last_bit_with_checks_beside_it(tiny_config, tiny_model):
     config = tiny_config.with_settings({"train.max_steps": 20, "samples.mode": "off"})
     alone = gpu.thread().start_run(config)

@@ -54,6 +54,7 @@ def wait_for_step(run: Run, step: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_slurm_job_saves_before_its_time_is_over_and_is_queued_again(folder, programs, tmp_path, home):
     assert runs.all_runs() == []  # nothing was started here
     [path] = (folder / "home" / "runs").iterdir()

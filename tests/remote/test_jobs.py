@@ -108,6 +108,7 @@ def test_a_run_is_carried_out_by_a_job_and_comes_back_whole(hub, config, home, h
     assert TOKEN not in "".join(job.log)
 
 
+@pytest.mark.long
 def test_the_repository_is_deleted_once_all_of_it_is_here_and_only_then(hub, config, monkeypatch):
     run = begin(config, delete_repository=True)
     assert over(run) is State.FINISHED, (reason(run), hub.jobs.all[0].log)
@@ -132,6 +133,7 @@ def test_the_repository_is_deleted_once_all_of_it_is_here_and_only_then(hub, con
     assert not record.load(again).deleted
 
 
+@pytest.mark.long
 def test_a_request_that_arrives_late_gives_a_second_job_of_which_one_trains(hub, config):
     hub.jobs.late, hub.jobs.waiting = 1, True
     run = begin(config)
@@ -148,6 +150,7 @@ def test_a_request_that_arrives_late_gives_a_second_job_of_which_one_trains(hub,
     assert len(losses(run)) == 6
 
 
+@pytest.mark.long
 def test_a_job_that_comes_when_another_has_the_turn_trains_nothing(hub, config, monkeypatch):
     def leave(self):
         return False
@@ -191,6 +194,7 @@ def test_only_one_of_many_jobs_takes_a_turn(hub):
     assert not turn.take(api, "alice/restyle-x", 3, "late")
 
 
+@pytest.mark.long
 def test_an_app_that_starts_follows_the_jobs_again_and_starts_none(hub, config, monkeypatch):
     hub.jobs.waiting = True
     run = leave_alone(hub, config, monkeypatch)
@@ -253,6 +257,7 @@ def test_a_lost_network_a_dead_job_and_a_pause_change_nothing_in_the_result(hub,
     assert sha256(run.adapter / "adapter_model.safetensors") == sha256(here.adapter / "adapter_model.safetensors")
 
 
+@pytest.mark.long
 def test_shortly_before_the_time_is_over_the_run_is_paused(hub, long_config):
     def start_early(job):
         job.started = time.time() + 25 - 540  # the pause of a job of 600 s is after 540
@@ -296,6 +301,7 @@ def leave_alone(hub, config, monkeypatch):
     return run
 
 
+@pytest.mark.long
 def test_a_run_whose_process_has_ended_is_followed_again(hub, config, monkeypatch):
     hub.jobs.waiting = True
     run = leave_alone(hub, config, monkeypatch)

@@ -60,6 +60,7 @@ def test_the_picture_changes_with_every_text_on_it(card):
     assert len(seen) == 14
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", SIZES)
 def test_long_answers_are_cut_and_the_card_says_so(card, size, monkeypatch):
     drawn = []

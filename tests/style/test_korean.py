@@ -34,6 +34,7 @@ def korean(tiny_config, tmp_path):
     return trained(tiny_config, **SETTINGS, **{"data.source": {"kind": "file", "name": str(path)}})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["ko", "en"])
 def test_the_meter_of_a_korean_set_speaks_of_levels_verdict_and_style(korean, here, monkeypatch, language):
     for module in (console, command):

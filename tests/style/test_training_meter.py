@@ -190,6 +190,7 @@ def test_the_adapter_nearest_to_the_author_among_the_sound_ones_is_kept(tiny_con
     assert [event.step for event in run.events()[0] if event.type == "style_kept"] == [4, 8]
 
 
+@pytest.mark.long
 def test_where_no_step_is_sound_the_last_adapter_is_kept_and_that_is_said(tiny_config, rows, monkeypatch):
     plant(monkeypatch, {4: 60, 8: 100, 12: 100}, unsound=(0, 4, 8, 12))
     run = gpu.thread().start_run(tiny_config.with_settings({**KEPT, **rows}))
@@ -200,6 +201,7 @@ def test_where_no_step_is_sound_the_last_adapter_is_kept_and_that_is_said(tiny_c
     assert adapter_hash(run) == adapter_hash(last)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", ["before the adapter", "before the record", "before the point"])
 def test_a_run_killed_while_it_keeps_an_adapter_ends_as_one_that_was_not(tiny_config, rows, monkeypatch, left):
     """At step 8, which has a checkpoint and a frame by then."""

@@ -18,6 +18,7 @@ def file(tiny_config, tmp_path):
     return str(path)
 
 
+@pytest.mark.long
 def test_a_sweep_is_foretold_carried_out_shown_and_its_winner_can_be_trained_again(here, file, tmp_path):
     over = ("--over", "train.learning_rate=1e-4,1e-2,3e-2", "--over", "lora.r=2,4")
     expected = json.loads(here("sweep", file, *over, "--check", "--json").stdout)

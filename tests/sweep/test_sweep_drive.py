@@ -38,6 +38,7 @@ def test_six_short_runs_end_with_a_winner(tiny_config):
     assert label_of(run).sweep == sweep.id
 
 
+@pytest.mark.long
 def test_a_range_is_searched_without_a_repetition(tiny_config):
     sweep = make_sweep(tiny_config, "train.learning_rate=1e-4..1e-1:log", "lora.r=2..6:step2", trials=5)
 
@@ -117,6 +118,7 @@ def test_a_kill_before_its_run_exists_loses_nothing(tiny_config, monkeypatch):
     assert [trial.number for trial in sweep.trials()] == [0, 1]
 
 
+@pytest.mark.long
 def test_a_clone_of_a_run_belongs_to_no_sweep(tiny_config):
     sweep = make_sweep(tiny_config, "lora.r=2,4")
     drive.drive(sweep)

@@ -89,6 +89,7 @@ def test_the_ancestry_is_kept_and_shown(tiny_config, here):
     assert first.id in printed
 
 
+@pytest.mark.long
 def test_it_goes_on_to_the_same_bits_though_the_other_run_is_gone(tiny_config):
     settings = {"train.max_steps": 12, "train.save": "steps", "train.save_steps": 5, "lora.dropout": 0.2}
     parent = trained(tiny_config, **{"lora.dropout": 0.2})

@@ -78,6 +78,7 @@ def test_a_preset_trains_for_two_steps(name, tmp_path):
     assert not preset.samples.prompts or strip.prompts == preset.samples.prompts
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*bitsandbytes.*", "ignore:.*MatMul8bitLt.*")
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_a_quantized_base_is_quantized_trained_and_compared(tiny_config, tmp_path, quantization):

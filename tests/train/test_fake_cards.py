@@ -58,6 +58,7 @@ def results():
     return {name(line["case"]): line for line in lines}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_a_step_an_evaluation_and_an_answer_stay_on_their_cards_and_in_their_types(results, case):
     made = results[name(case)]

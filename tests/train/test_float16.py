@@ -107,6 +107,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_once_also_after_a_skipped_step
     assert run.status().error.values["step"] == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [2, 9], ids=["amid skipped steps", "after them"])
 def test_a_resumed_run_goes_on_with_its_scale_and_is_bit_equal(half, scale, at, monkeypatch):
     scale(2.0**24, growth=4)

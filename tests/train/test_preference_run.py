@@ -146,6 +146,7 @@ def test_a_paused_run_goes_on_to_the_same_bits(config, tmp_path, monkeypatch, me
     assert evaluated[0] == evaluated[1]
 
 
+@pytest.mark.long
 def test_a_stop_while_the_reference_is_computed_is_answered_at_once(config, monkeypatch):
     from studio.train.preference_trainer import PairTrainer
 
@@ -191,6 +192,7 @@ def test_without_an_adapter_the_base_is_the_reference(config):
     assert steps(run)[-1].margin > 0.1
 
 
+@pytest.mark.long
 def test_answers_are_learned_afterwards_as_before(config, tiny_config):
     before = done(tiny_config)
     done(config)

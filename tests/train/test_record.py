@@ -43,6 +43,7 @@ def test_the_order_of_each_epoch_is_kept(tiny_config, grouped):
         assert orders[2].tolist() == list(groups)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("grouped", [True, False])
 def test_a_resumed_run_has_the_order_of_one_without_a_break(tiny_config, grouped):
     config = tiny_config.with_settings(

@@ -77,6 +77,7 @@ def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatc
     assert weights(run) == weights(uninterrupted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("moment", "step"),
     [("on_step_begin", 33), ("on_substep_end", 34), ("on_prediction_step", 40), ("on_substep_end", 0)],
@@ -118,6 +119,7 @@ def test_how_often_is_evaluated_and_saved_does_not_change_the_training(config, u
     assert loss_by_step(run) == loss_by_step(uninterrupted)
 
 
+@pytest.mark.long
 def test_a_resumed_run_may_take_smaller_batches_and_more_of_them(config):
     calm = config.with_settings({"lora.dropout": 0.0, "train.learning_rate": 1e-3, "train.max_steps": 60})
     whole = gpu.thread().start_run(calm)
@@ -316,6 +318,7 @@ def test_the_best_adapter_is_kept_and_training_ends_early(tiny_config):
     assert len(losses(run)) == max(seen)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("length", "asked", "key", "advice"),
     [

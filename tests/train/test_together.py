@@ -108,6 +108,7 @@ def assert_same(run, other) -> None:
     assert [found[step] for step in wanted] == pytest.approx(list(wanted.values()), abs=1e-4)
 
 
+@pytest.mark.long
 def test_two_processes_train_like_one_pause_together_and_go_on_as_one(config, tmp_path, launch):
     launched = launch("train", write(config, tmp_path), "--json")
     run = the_run(launched)

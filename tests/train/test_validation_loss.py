@@ -17,6 +17,7 @@ def uneven(tmp_path):
     return str(path)
 
 
+@pytest.mark.long
 def test_it_is_the_same_for_batches_of_1_2_and_5_rows(tiny_config, uneven, monkeypatch):
     settings = {
         "data.source": {"kind": "file", "name": uneven},

@@ -11,6 +11,7 @@ from tests.ui.test_journey import open_page, tab
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.long
 def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser):
     language = "ko"
     page = open_page(browser, page_url, language="ko-KR")
@@ -28,6 +29,7 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser):
     expect(page.get_by_role("button", name=text("ui.train.start", language), exact=True)).to_be_visible()
 
 
+@pytest.mark.long
 def test_after_a_lack_of_memory_one_press_goes_on_with_less(page_url, browser, monkeypatch):
     from studio.train.trainer import StudioTrainer
 

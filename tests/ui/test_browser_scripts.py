@@ -32,6 +32,7 @@ def test_the_page_gets_the_script_with_the_index(page_url, script):
     assert httpx.get(f"{page_url}assets/missing.js").status_code == 404
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("locale", "parts"), [("en-US", {"latin"}), ("ko-KR", {"latin", "page"})])
 def test_the_page_brings_its_font_in_parts(page_url, browser, locale, parts):
     page = browser.new_context(locale=locale).new_page()

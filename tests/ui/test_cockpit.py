@@ -146,11 +146,13 @@ def test_a_run_is_left_and_come_back_to(app, browser, finished_run, language):
 LOOKS = {"light": (1440, 900), "dark": (390, 844)}
 
 
+@pytest.mark.long
 def test_no_tab_has_a_serious_fault_of_access(page_url, browser, finished_run):
     adapter.export(
         load_context(finished_run), export_folder.place(finished_run, "adapter", None)
     )  # so that there is one to show
     page = open_page(browser, page_url, "en", color_scheme="light")
+    page.add_style_tag(content="* { transition: none !important }")  # no colour between those of two themes
     faults = []
     of_compare = [f"compare.tabs.{name}" for name in ("answers", "score", "vote", "sheet")]
     for name in ("tabs.data", "tabs.train", "tabs.compare", *of_compare, "tabs.runs", "tabs.export"):

@@ -236,6 +236,7 @@ def fits_a_phone(other: Session) -> None:
         other.page.wait_for_function("document.documentElement.scrollWidth <= 390")
 
 
+@pytest.mark.long
 def test_answers_and_a_scoreboard_are_stopped_and_a_reload_stops_neither(page_url, browser, finished_run, monkeypatch):
     put, pace = generate._Stream.put, [0.1]
     monkeypatch.setattr(generate._Stream, "put", lambda self, value: (time.sleep(pace[0]), put(self, value)))
@@ -273,6 +274,7 @@ def test_a_path_is_no_column_on_the_page(path):
         list(compare_events.added("", (True, False), [path, 100, "", "", None, None, None, None, ""]))
 
 
+@pytest.mark.long
 def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refused(
     browser, page_url, finished_run, hub_stand_in, tiny_model, tmp_path
 ):
@@ -312,6 +314,7 @@ def test_adapters_from_outside_get_columns_on_a_phone_and_another_bases_is_refus
     assert one.errors == []
 
 
+@pytest.mark.long
 def test_the_base_with_a_prompt_is_a_column_whose_prompt_is_edited_and_put_back(page_url, browser, finished_run):
     one = Session(browser, page_url, "en")
     one.at("#add-column").click()

@@ -60,6 +60,7 @@ def replace_upload(page: Page, path) -> None:
     page.locator("#upload input[type=file]").set_input_files(path)
 
 
+@pytest.mark.long
 def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
     language = "ko"
     page = open_page(browser, page_url, "ko-KR")
@@ -116,6 +117,7 @@ def test_from_a_file_with_problems_to_a_clean_one(page_url, browser, bad_file):
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_template_without_an_answer_and_a_set_of_the_hub_without_a_network_are_refused_in_place(page_url, browser):
     page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.prompt.style.options.text"), exact=True).click()
@@ -139,6 +141,7 @@ def test_a_template_without_an_answer_and_a_set_of_the_hub_without_a_network_are
     assert "hf_canary" not in page.content()
 
 
+@pytest.mark.long
 def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_the_start(
     page_url, browser, tmp_path, monkeypatch
 ):
@@ -209,6 +212,7 @@ def test_an_encoding_and_a_sheet_are_chosen_and_rows_that_cannot_be_used_block_t
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_file_that_is_chosen_while_another_is_read_is_not_lost(page_url, browser, tmp_path, monkeypatch):
     page = open_page(browser, page_url, "en-US")
     paths = [tmp_path / "first.csv", tmp_path / "second.csv"]

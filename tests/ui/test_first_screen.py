@@ -50,6 +50,7 @@ def go_to(screen: str, page: Page) -> None:
     page.set_viewport_size({"width": width, "height": height})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("language", "screen", "other"), [("en", "desktop", "phone"), ("ko", "phone", "desktop")])
 def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, screen, other):
     page = open_page(browser, page_url, LOCALES[language], SCREENS[screen][0])
@@ -168,6 +169,7 @@ def test_what_a_tab_is_for_is_in_view(page_url, browser, preset, language, scree
     assert len(runs.all_runs()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(("language", "screen"), [("en", "desktop"), ("ko", "phone")])
 def test_a_run_that_trains_is_in_view_with_its_curve(page_with, browser, preset, monkeypatch, language, screen):

@@ -124,6 +124,7 @@ def test_from_data_to_before_and_after(page_url, browser, preset):
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_closing_the_tab_does_not_disturb_the_run(page_url, browser, monkeypatch):
     page = open_page(browser, page_url)
     tab(page, "train")
@@ -159,6 +160,7 @@ def test_closing_the_tab_does_not_disturb_the_run(page_url, browser, monkeypatch
     assert run.status().state is State.STOPPED
 
 
+@pytest.mark.long
 def test_the_address_keeps_tab_and_language_and_nothing_typed_is_lost(page_url, browser, monkeypatch):
     page = open_page(browser, page_url, language="ko-KR")
     expect(page.get_by_role("tab", name=text("ui.tabs.data", "ko"))).to_be_visible()
@@ -222,6 +224,7 @@ def test_an_uploaded_file_is_read_and_its_columns_are_found(page_url, browser, h
     assert [kept.suffix for kept in (home / "uploads").iterdir()] == [".csv"]
 
 
+@pytest.mark.long
 def test_a_row_of_the_file_before_that_is_ready_late_does_not_come_back(page_url, browser, tmp_path, monkeypatch):
     begun, go_on = threading.Event(), threading.Event()
     preview_row = preview.preview_row
@@ -248,6 +251,7 @@ def test_a_row_of_the_file_before_that_is_ready_late_does_not_come_back(page_url
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_paused_run_goes_on_where_it_was(page_url, browser):
     page = open_page(browser, page_url)
     tab(page, "train")

@@ -38,6 +38,7 @@ def numbers(kept: int = 0, edited: int = 0, dropped: int = 0) -> dict[str, int]:
     return {"first": 1, "last": 5, "rows": 8, "kept": kept, "edited": edited, "dropped": dropped, "open": left}
 
 
+@pytest.mark.long
 def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_url, browser, home, tmp_path):
     def say(key, **values):
         return text(key, "ko", **values)
@@ -112,6 +113,7 @@ def test_a_chat_becomes_rows_without_numbers_and_is_trained_and_compared(page_ur
     page.context.close()
 
 
+@pytest.mark.long
 def test_an_endpoint_is_sent_nothing_before_the_press_and_its_key_is_not_kept(page_url, browser, home, tmp_path):
     document = tmp_path / "keeper.txt"
     days = ("Monday", "Tuesday", "Wednesday", "Thursday")

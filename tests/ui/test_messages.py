@@ -21,6 +21,7 @@ COVERED = """() => [...document.querySelectorAll('button, a[href], input, textar
   }).map(control => control.outerHTML.slice(0, 200))"""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("language", "screen"), [("en", "phone"), ("ko", "desktop")])
 def test_a_message_covers_no_control_and_ends_by_itself(page_url, browser, preset, monkeypatch, language, screen):
     monkeypatch.setattr(failures, "CHARACTERS_PER_SECOND", 20)

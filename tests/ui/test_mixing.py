@@ -40,6 +40,7 @@ def pair(tiny_config, tmp_path, home):
     return first, trained(tiny_config, **SETTINGS, **write_rows(tmp_path / "sea.jsonl", "gull"), **more)
 
 
+@pytest.mark.long
 def test_two_runs_become_one_column_and_one_adapter(pair, page_url, browser):
     language = "en"
     one = Session(browser, page_url, language)

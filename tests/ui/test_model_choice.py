@@ -45,6 +45,7 @@ def button(page: Page, key: str, language: str = "en"):
     return page.locator("#model-fetch").get_by_role("button", name=text(key, language), exact=True)
 
 
+@pytest.mark.long
 def test_a_model_of_the_hub_is_described_fetched_and_then_offered(hub_stand_in, page_url, browser):
     language, width = "ko", 390
     page = open_tab(browser, page_url, language, width)
@@ -65,6 +66,7 @@ def test_a_model_of_the_hub_is_described_fetched_and_then_offered(hub_stand_in, 
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_gated_model_says_where_to_accept_and_a_token_opens_it_and_stays_nowhere(
     browser, hub_stand_in, page_url, home, cache, tmp_path, caplog
 ):
@@ -91,6 +93,7 @@ def test_a_gated_model_says_where_to_accept_and_a_token_opens_it_and_stays_nowhe
     expect(page.locator("#model-token input")).to_have_value("")
 
 
+@pytest.mark.long
 def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(hub_stand_in, page_url, browser, tmp_path):
     hub_stand_in.hold = threading.Event()
     page = open_tab(browser, page_url)
@@ -108,6 +111,7 @@ def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(hub_stand_in, page_
     expect(said(page)).to_contain_text(text("model.cache"))
 
 
+@pytest.mark.long
 def test_the_hub_is_asked_for_a_choice_and_not_for_every_letter(hub_stand_in, page_url, browser):
     page = open_tab(browser, page_url)
     box = page.locator("#model input")
@@ -121,6 +125,7 @@ def test_the_hub_is_asked_for_a_choice_and_not_for_every_letter(hub_stand_in, pa
     assert {request.path for request in hub_stand_in.requests} == {"/api/models/someone/tiny"}
 
 
+@pytest.mark.long
 def test_without_a_network_the_page_says_so_and_says_it_again_in_the_other_language(page_url, browser):
     page = open_tab(browser, page_url)
     choose(page, "someone/tiny")

@@ -10,6 +10,7 @@ from studio.i18n import text
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.long
 def test_a_list_of_prompts_is_read_compared_and_kept_with_the_run(page_url, browser, finished_run, tmp_path):
     page = browser.new_context(viewport={"width": 390, "height": 844}, locale="ko-KR").new_page()
 

@@ -78,6 +78,7 @@ def test_a_change_event_of_the_same_run_takes_no_count_back():
     assert clear("other", "run")[card.counted] == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_from_pairs_to_votes_to_a_run_on_them_to_votes_again(browser, finished_run, page_url, language):
     page = browser.new_page(locale={"en": "en-US", "ko": "ko-KR"}[language], viewport={"width": 1440, "height": 900})

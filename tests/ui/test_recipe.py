@@ -28,6 +28,7 @@ def open_accordion(page, key: str, language: str = "en") -> None:
     page.get_by_role("button", name=text(key, language)).click()
 
 
+@pytest.mark.long
 def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url, browser, preset):
     page = open_page(browser, page_url)
     page.get_by_role("tab", name=text("ui.tabs.train")).click()
@@ -142,6 +143,7 @@ def test_from_a_preset_over_suggestions_and_a_verdict_to_yaml_and_back(page_url,
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_suggestions_are_about_the_form_as_it_is(page_url, browser, preset, tmp_path, monkeypatch):
     made = {
         presets.QUICKSTART: preset,

@@ -63,6 +63,7 @@ def hub(hub_stand_in, monkeypatch):
     return hub_stand_in
 
 
+@pytest.mark.long
 def test_a_job_is_priced_started_paused_and_resumed(hub, tiny_config, page_with, browser, home, monkeypatch):
     load = presets.load
     config = tiny_config.with_settings({"model.id": "someone/tiny", "name": "afar"})

@@ -84,6 +84,7 @@ def cookie(user: str) -> str:
     return TimestampSigner(hashlib.sha256(f"{SECRET}-v4".encode()).hexdigest()).sign(packed).decode()
 
 
+@pytest.mark.long
 def test_over_http_the_author_gets_the_owners_page_and_others_the_guests(space):
     import gradio.http_server
     import httpx

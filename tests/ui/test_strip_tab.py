@@ -23,6 +23,7 @@ def move_until(page, move, words: str) -> None:
     raise AssertionError(page.locator("#strip-at").inner_text())
 
 
+@pytest.mark.long
 def test_the_scrubber_follows_the_run_stays_where_it_is_put_and_survives_a_reload(page_url, browser, preset):
     settings = {"train.max_steps": 100_000, "samples.every": 30, "samples.prompts": ("What is 3?", "What is 4?")}
     run = gpu.thread().start_run(preset.with_settings(settings))

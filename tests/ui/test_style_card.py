@@ -30,6 +30,7 @@ def run(tiny_config, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_the_style_is_measured_shown_on_every_page_and_its_strength_used(browser, page_url, run):
     page = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US").new_page()
     other = browser.new_context(viewport={"width": 390, "height": 844}, locale="ko-KR", has_touch=True).new_page()

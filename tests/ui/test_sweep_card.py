@@ -13,6 +13,7 @@ from studio.sweep.trial import winner
 pytestmark = pytest.mark.timeout(580)
 
 
+@pytest.mark.long
 def test_a_sweep_is_started_from_a_run_and_its_winner_is_used(page_url, browser, tiny_config):
     language = "ko"
     validated = {
