@@ -28,6 +28,7 @@ def training(tiny_config):
         wait_until_over(run)
 
 
+@pytest.mark.long
 def test_runs_that_wait_are_carried_out_in_the_order_that_they_were_moved_to(training, tiny_config):
     first, second, third = (gpu.thread().start_run(tiny_config, wait=True) for _ in range(3))
     assert gpu.thread().queued() == [first.id, second.id, third.id]

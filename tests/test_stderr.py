@@ -22,6 +22,7 @@ def test_comparing_writes_nothing_to_standard_error(tiny_config, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long
 def test_checking_writes_nothing_of_a_library_to_standard_error(tiny_config, tmp_path):
     from architectures import make
 

@@ -146,6 +146,7 @@ def cells(name):
     return pyarrow.array([text, "short"])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 @pytest.mark.parametrize(
     ("name", "answer"),

@@ -96,6 +96,7 @@ def waiting(shared, kind):
     return [event for event in events if event.concurrency_id == kind]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sessions", [1, 6], ids=["of one session", "of many sessions"])
 def test_a_flood_of_answers_leaves_other_guests_their_page_and_their_turn(
     shared, guest, other, two_runs, held, sessions

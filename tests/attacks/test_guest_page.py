@@ -17,6 +17,7 @@ HOSTILE = "<img src=x onerror=\"window.taken='name'\"><script>window.taken='scri
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.long
 def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
     run = two_runs.published
     metadata.rename(run, HOSTILE[:60])
@@ -58,6 +59,7 @@ def test_a_guest_logs_in_compares_votes_and_presents(shared, two_runs, browser):
     assert errors == []
 
 
+@pytest.mark.long
 def test_no_kept_answer_or_prompt_runs_in_any_view(shared, two_runs, browser):
     run = two_runs.published
     metadata.rename(run, HOSTILE[:60])

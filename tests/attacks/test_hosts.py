@@ -183,6 +183,7 @@ def local():
     page.close(verbose=False)
 
 
+@pytest.mark.long
 def test_the_local_page_has_no_login_and_answers_its_own_name_alone(local):
     assert httpx.get(f"{local}config").status_code == 200
     other_port = local.replace(str(urlsplit(local).port), "1").rstrip("/")

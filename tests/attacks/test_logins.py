@@ -184,6 +184,7 @@ def test_an_address_is_what_somebody_cannot_choose(monkeypatch, client, forwarde
     assert hosts.caller({"type": "http", "client": (client, 1), "headers": headers}) == address
 
 
+@pytest.mark.long
 def test_ten_wrong_logins_at_a_time_keep_the_owner_waiting_no_more_over_http(shared, stranger, monkeypatch):
     monkeypatch.setattr(logins, "FIRST_PAUSE", 2.0)
     monkeypatch.setattr(logins, "LONGEST_PAUSE", 2.0)

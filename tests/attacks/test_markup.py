@@ -68,6 +68,7 @@ def test_nothing_that_an_adapter_of_somebody_else_says_runs_on_the_owners_page(
 IMG = "<img src=x onerror=window.taken=1>"
 
 
+@pytest.mark.long
 def test_nothing_that_a_run_or_a_file_says_runs_on_any_tab_of_the_owners_page(shared, two_runs, browser, tmp_path):
     def go(name):
         page.get_by_role("tab", name=text(f"ui.tabs.{name}", "en"), exact=True).click()

@@ -105,6 +105,7 @@ def test_a_push_that_panics_is_over(monkeypatch):
     assert WORDS in asked.going.failure.text("en")
 
 
+@pytest.mark.long
 def test_the_page_answers_a_panic(owner, monkeypatch):
     monkeypatch.setattr(data_sources, "_offer", panic)
     event = owner.blocks.fns[owner.index("data_sources", "ask_hub")]

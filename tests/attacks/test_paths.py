@@ -34,6 +34,7 @@ def canaries(home, tmp_path, finished_run):
     return places
 
 
+@pytest.mark.long
 def test_no_hostile_name_reaches_a_file_over_the_file_route(owner, canaries):
     names = [name.replace("\n", "%0A").replace("\x00", "%00") for name in hostile(canaries, 1000)]
 

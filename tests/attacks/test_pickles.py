@@ -139,6 +139,7 @@ def test_a_state_of_a_checkpoint_that_is_a_pickle_ends_the_resume(prepared, mark
     assert not marker.exists()
 
 
+@pytest.mark.long
 def test_such_a_pickle_would_be_run_by_a_loader_that_takes_any(prepared, marker, monkeypatch):
     monkeypatch.setattr(torch, "load", functools.partial(_load_any, torch.load))
     wait_until_over(gpu.thread().resume_run(prepared.id, {"train.max_steps": 33}))

@@ -140,6 +140,7 @@ def browser(space):
     return Browser(space.url)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("user", "owns"), [("someone", True), ("SomeOne", True), ("nobody", False), ("someone2", False)]
 )

@@ -54,6 +54,7 @@ def chat(source):
     return ChatTemplate(make_tokenizer(source), date(2026, 3, 1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_template_that_takes_too_much_is_refused_when_its_model_is_loaded(name, tmp_path):
     make_tokenizer(PLAIN + BOMBS[name]).save_pretrained(tmp_path)
@@ -70,6 +71,7 @@ def test_a_template_that_waits_for_its_real_use_is_refused_then(trigger):
         chat(source).render(ASKED, ask=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in BOMBS if name != "large to parse"])
 def test_a_real_conversation_has_every_limit(name):
     source = f"{{% if 'Ahoy' in messages[0].content %}}{BOMBS[name]}{{% endif %}}{PLAIN}"

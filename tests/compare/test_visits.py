@@ -73,6 +73,7 @@ def test_visits_with_more_adapters_that_fail_or_not_leave_no_trace(tiny_config, 
     assert everything_kept(visited) == everything_kept(quiet)
 
 
+@pytest.mark.long
 def test_visits_with_a_mix_that_draws_random_numbers_leave_no_trace(tiny_config, monkeypatch):
     ids = []
     for seed in (3, 4):

@@ -88,6 +88,7 @@ def end_on_a_full_disk(disk: Path) -> None:
     assert shutil.disk_usage(disk).free == 0
 
 
+@pytest.mark.long
 def test_a_run_says_how_it_ended_even_when_not_a_byte_is_free(small_disk, in_child):
     assert in_child(small_disk / "home", end_on_a_full_disk, small_disk) == 0
     status = only_run(small_disk / "home").status()

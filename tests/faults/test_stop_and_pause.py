@@ -69,6 +69,7 @@ class Asked:
         self._patch.setattr(SFTTrainer, name, counted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("phase", BEFORE_TRAINING)
 @pytest.mark.parametrize(("action", "state"), [("stop", State.STOPPED), ("pause", State.PAUSED)])
 def test_before_the_first_step_it_ends_there(config, monkeypatch, action, state, phase):

@@ -88,6 +88,7 @@ def test_all_train_and_export_in_a_home_that_is_open_to_them(ask, users):
         assert code == 0, said
 
 
+@pytest.mark.long
 def test_a_strict_umask_keeps_the_runs_to_oneself_and_the_locks_open(ask):
     assert ask(USER, *ask.train, umask=0o077)[0] == 0
     code, said = ask(OTHER, *ask.train, umask=0o077)

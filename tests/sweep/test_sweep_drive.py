@@ -102,6 +102,7 @@ def test_a_run_that_failed_or_was_deleted_keeps_its_place(tiny_config):
     assert winner(sweep.trials()).number == 1
 
 
+@pytest.mark.long
 def test_a_kill_before_its_run_exists_loses_nothing(tiny_config, monkeypatch):
     sweep = make_sweep(tiny_config, "lora.r=2,4")
     start = gpu.GpuThread.start_run

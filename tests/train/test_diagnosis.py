@@ -71,6 +71,7 @@ WELL_BEHAVED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [60, 240, 1000])
 @pytest.mark.parametrize("kind", WELL_BEHAVED)
 def test_a_well_behaved_curve_gives_no_warning_in_95_of_100(kind, count):

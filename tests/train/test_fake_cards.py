@@ -13,7 +13,10 @@ import pytest
 
 from tests import fake_cards
 
-pytestmark = pytest.mark.skipif(fake_cards.compiler() is None, reason="no C++ compiler builds the driver")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(fake_cards.compiler() is None, reason="no C++ compiler builds the driver"),
+]
 
 FAMILIES = ("smollm2", "llama-untied", "gemma2", "gemma3", "qwen2", "qwen2-untied")
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
@@ -58,7 +61,6 @@ def results():
     return {name(line["case"]): line for line in lines}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_a_step_an_evaluation_and_an_answer_stay_on_their_cards_and_in_their_types(results, case):
     made = results[name(case)]

@@ -275,6 +275,7 @@ def test_templates_to_begin_with():
     assert templates.template("lyrics", [], "prompt", None) == templates.NAMED["lyrics"]
 
 
+@pytest.mark.long
 def test_a_path_of_this_machine_is_read_where_it_lies(page_url, browser, bad_file):
     page = open_page(browser, page_url, "en-US")
     page.get_by_text(text("config.data.source.kind.options.file"), exact=True).click()
@@ -318,6 +319,7 @@ def quickstart_url(quickstart, page_with):
     return page_with(quickstart)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["path", "upload"])
 def test_rows_of_ones_own_get_a_recipe_of_their_own(quickstart, quickstart_url, browser, tmp_path, way):
     page = open_page(browser, quickstart_url, "en-US", rows=239)

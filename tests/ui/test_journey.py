@@ -201,6 +201,7 @@ def test_the_address_keeps_tab_and_language_and_nothing_typed_is_lost(page_url, 
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_phone_shows_everything_without_scrolling_sideways(page_url, browser):
     page = open_page(browser, page_url, width=390)
     for name in ("data", "train", "compare"):

@@ -39,6 +39,7 @@ def made(config, name: str, rank: int):
     return run
 
 
+@pytest.mark.long
 def test_a_box_that_is_told_late_takes_no_later_one_back(page_url, browser, tiny_config):
     first, second = made(tiny_config, "first", 4), made(tiny_config, "second", 8)
     page = open_tab(browser, page_url)
@@ -93,6 +94,7 @@ def test_an_event_sent_before_a_box_was_ticked_does_not_untick_it(page_url, brow
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_from_the_list_to_a_runs_page_and_back(page_url, browser, tiny_config):
     def say(key, **values):
         return text(f"ui.runs.{key}", "en", **values)
