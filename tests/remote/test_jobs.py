@@ -286,7 +286,10 @@ def test_one_run_has_one_job_where_the_answer_is_lost_or_it_is_started_twice(hub
 def leave_alone(hub, config, monkeypatch):
     """Return a run whose job waits, and whose process is gone."""
 
+    left = threading.Event()
+
     def leave(self, seconds):
+        left.set()
         threading.Event().wait()
 
     with monkeypatch.context() as patched:
@@ -294,6 +297,7 @@ def leave_alone(hub, config, monkeypatch):
         run = begin(config)
         wait_for_job(hub, len(hub.jobs.all) + 1)
         wait_for(run, lambda status: status.phase == "remote_queue")
+        assert left.wait(60)
     status = json.loads((run.path / "status.json").read_text())
     status["owner"]["started"] -= 1000  # another process, which is gone
     replace_file(run.path / "status.json", json.dumps(status))
