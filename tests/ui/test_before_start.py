@@ -1,11 +1,16 @@
 """Before the start and after a lack of memory, in a real browser with a real (tiny) model."""
 
+import threading
+import time
+
 import pytest
 from playwright.sync_api import expect
 
 from studio import runs
 from studio.i18n import text
 from studio.runs import State
+from studio.train import preflight
+from studio.ui.tabs import before
 from tests.ui.test_journey import open_page, tab
 
 pytestmark = pytest.mark.timeout(300)
@@ -27,6 +32,38 @@ def test_a_check_tells_what_blocks_and_two_steps_are_tried(page_url, browser):
     expect(page.locator("#before")).to_contain_text("q_prog")
     expect(page.locator("#before")).to_contain_text("q_proj")
     expect(page.get_by_role("button", name=text("ui.train.start", language), exact=True)).to_be_visible()
+
+
+@pytest.mark.long
+def test_a_look_that_begins_before_a_result_is_shown_does_not_replace_it(page_url, browser, monkeypatch):
+    render, check, typed = before._render, preflight.check, threading.Event()
+
+    def render_late(card, frame, found, *rest):
+        if isinstance(found, tuple) and found[1] is not None:
+            assert typed.wait(60)
+            time.sleep(2)  # meanwhile the page looks by itself
+        return render(card, frame, found, *rest)
+
+    def check_late(*given):
+        if typed.is_set():
+            time.sleep(4)
+        return check(*given)
+
+    monkeypatch.setattr(before, "_render", render_late)
+    monkeypatch.setattr(preflight, "check", check_late)
+    page = open_page(browser, page_url)
+    tab(page, "train")
+    page.get_by_role("button", name=text("ui.before.measure"), exact=True).click()
+    expect(page.get_by_role("button", name=text("ui.before.measure"), exact=True)).to_be_hidden()
+    page.wait_for_timeout(6000)
+    name = page.get_by_label(text("config.name.title"))
+    name.press("End")
+    name.press("x")
+    name.press("Backspace")
+    typed.set()
+    expect(page.locator("#before .count")).to_be_visible()
+    page.wait_for_timeout(6000)
+    expect(page.locator("#before .count")).to_be_visible()
 
 
 @pytest.mark.long

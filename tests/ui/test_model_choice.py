@@ -102,6 +102,8 @@ def test_a_fetch_is_cancelled_at_once_and_can_be_begun_again(hub_stand_in, page_
     expect(page.locator("#model-progress [role=progressbar]")).to_be_visible()
     expect(page.locator("#model-progress")).to_contain_text("of 150 kB")
     assert hub_stand_in.halfway.wait(60)
+    page.locator("#model-token input").press("Enter")  # looks at the same model
+    page.wait_for_timeout(1500)
 
     button(page, "ui.model.cancel").click()
     expect(page.locator("#model-progress")).to_contain_text(text("ui.model.cancelled"))

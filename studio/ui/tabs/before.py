@@ -40,6 +40,8 @@ class Before:
     """The preflight and what was measured, or a message in their place, to be said again in another language."""
     asked: gr.State
     """The settings that `found` is about."""
+    looking: gr.State
+    """The settings that were looked at last, also while that goes on; None where it was cancelled."""
     price: gr.Number
     currency: gr.Textbox
     remembered: gr.BrowserState
@@ -76,7 +78,7 @@ def build(words: Words, start: gr.Button, blocked: gr.HTML) -> Before:
                 gr.Textbox, label="ui.before.currency", info="ui.before.currency_help", max_lines=1, max_length=12
             )
     remembered = browser_state([None, ""], "restyle-price")
-    states = gr.State(None), gr.State(None)
+    states = gr.State(None), gr.State(None), gr.State(None)
     return Before(start, blocked, check, measure, cancel, progress, said, *states, price, currency, remembered, _tab())
 
 
@@ -143,6 +145,7 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
     def look(
         request: gr.Request,
         asked: Any,
+        looking: Any,
         price: Any,
         currency: Any,
         base: RunConfig,
@@ -156,10 +159,10 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
             scanning.drop(_session(request))
             problems = error.problems if isinstance(error, ConfigError) else ()
             told = _render(card, frame, before_views.Invalid(problems or (error.message,)), rate, language)
-            yield {card.asked: None, card.progress: "", **_buttons(card, looking=False), **told}
+            yield {card.asked: None, card.looking: None, card.progress: "", **_buttons(card, looking=False), **told}
             return
         before = scanning.subject(_session(request))
-        if config in (asked, before and before.config):  # two steps of it are tried, say
+        if config in (asked, looking, before and before.config):  # two steps of it are tried, say
             yield {card.progress: gr.skip()}
             return
         wanted = replace(before, config=config) if before else _Wanted(config, measure=False, by_hand=False)
@@ -167,6 +170,7 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
 
     inputs = [
         card.asked,
+        card.looking,
         card.price,
         card.currency,
         frame.base,
@@ -179,7 +183,7 @@ def watch(card: Before, frame: Frame, token: gr.Textbox, changed: Any) -> None:
 
 def _of_look(card: Before, frame: Frame) -> list[Any]:
     buttons = [card.check, card.measure, card.cancel, card.start]
-    told = [card.blocked, card.progress, card.said, card.found, card.asked]
+    told = [card.blocked, card.progress, card.said, card.found, card.asked, card.looking]
     return [*buttons, *told, *frame.form.reasons.values()]
 
 
@@ -238,12 +242,13 @@ def _look(
 
     work = scanning.begin(session, check, wanted)
     start = {card.start: gr.update(interactive=True), card.blocked: ""}  # what was in the way may be gone
+    start[card.looking] = config
     yield {card.progress: _waiting(None, language), **_buttons(card, looking=wanted.by_hand), **start}
     for share in scanning.follow(session, work):
         yield {card.progress: _waiting(share, language)}
     done = {card.progress: "", **_buttons(card, looking=False)}
     if work.cancelled:
-        yield done
+        yield {**done, card.looking: None}
     else:
         found = work.result if work.error is None else message_of(work.error)
         yield {**done, card.asked: config, **_render(card, frame, found, rate, language)}

@@ -76,8 +76,11 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
     def look_at_model(request: gr.Request, model_id: str, revision: str, token: str) -> Iterator[dict[Any, Any]]:
         from studio.model import catalogue
 
-        scanning.drop(_session(request))  # a fetch of the model that was chosen before
         config = _config(model_id, revision)
+        if config is not None and config == scanning.subject(_session(request)):  # it is being fetched
+            yield {choice.progress: gr.skip()}
+            return
+        scanning.drop(_session(request))  # a fetch of the model that was chosen before
         if config is None:
             yield {choice.facts: None, choice.said: model_views.note("ui.model.empty", language), **_idle(None)}
             return
@@ -106,8 +109,9 @@ def connect(choice: ModelChoice, frame: Frame) -> None:
             if facts.where == "nowhere":
                 yield _show(facts)
                 return
-        work = scanning.begin(_session(request), lambda going: _fetch(config, going, given))
+        work = scanning.begin(_session(request), lambda going: _fetch(config, going, given), config)
         yield {
+            choice.facts: facts,  # what a look at the model that began before this shows is late
             choice.progress: model_views.progress(0.0, facts, language),
             choice.fetch: gr.update(visible=False),
             choice.cancel: gr.update(visible=True),
