@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from trl import SFTTrainer
 
 from studio import gpu
+from studio.job import Job
 from studio.runs import State, checkpoints
 from studio.train.packed_trainer import PackedTrainer
 from tests.faults.conftest import weights
@@ -35,6 +36,7 @@ def test_out_of_memory_frees_the_model_and_the_next_run_starts(config, undisturb
     what, _, todo = run.status().error.text().splitlines()
     assert "ran out of memory" in what
     assert todo.index("batch size") < todo.index("checkpointing") < todo.index("maximum length")
+    assert gpu.thread().submit(Job(lambda *given: None)).done.wait(60)  # the thread has left the run
     gc.collect()
     assert len(seen) > 1
     assert [reference() for reference in seen if reference() is not None] == []
