@@ -39,37 +39,34 @@ class RemoteCard:
         with words.make(gr.Accordion, label="ui.remote.title", open=False, elem_id="remote-card") as self.card:
             words.make(gr.HTML, text="ui.remote.about", frame='<p class="hint">{}</p>')
             with gr.Row():
-                with gr.Column(min_width=200):
-                    self.flavor = words.make(
-                        gr.Dropdown,
-                        label="ui.remote.flavor",
-                        info="ui.remote.flavor_help",
-                        choices=[FLAVOR],
-                        value=FLAVOR,
-                        elem_id="remote-flavor",
-                    )
-                    self._failure("flavor")
-                with gr.Column(min_width=200):
-                    self.timeout = words.make(
-                        gr.Textbox,
-                        label="ui.remote.timeout",
-                        info="ui.remote.timeout_help",
-                        value=TIMEOUT,
-                        max_lines=1,
-                        max_length=20,
-                        elem_id="remote-timeout",
-                    )
-                    self._failure("timeout")
-                with gr.Column(min_width=200):
-                    self.token = words.make(
-                        gr.Textbox,
-                        label="ui.hub.token",
-                        info="ui.remote.token_help",
-                        type="password",
-                        max_lines=1,
-                        elem_id="remote-token",
-                    )
-                    self._failure("token")
+                self.flavor = self._control(
+                    words,
+                    "flavor",
+                    gr.Dropdown,
+                    label="ui.remote.flavor",
+                    info="ui.remote.flavor_help",
+                    choices=[FLAVOR],
+                    value=FLAVOR,
+                )
+                self.timeout = self._control(
+                    words,
+                    "timeout",
+                    gr.Textbox,
+                    label="ui.remote.timeout",
+                    info="ui.remote.timeout_help",
+                    value=TIMEOUT,
+                    max_lines=1,
+                    max_length=20,
+                )
+                self.token = self._control(
+                    words,
+                    "token",
+                    gr.Textbox,
+                    label="ui.hub.token",
+                    info="ui.remote.token_help",
+                    type="password",
+                    max_lines=1,
+                )
             self.delete = words.make(
                 gr.Checkbox, label="ui.remote.delete", info="ui.remote.delete_help", elem_id="remote-delete"
             )
@@ -81,6 +78,13 @@ class RemoteCard:
                     gr.Button, text="ui.remote.start", interactive=False, min_width=200, elem_id="remote-start"
                 )
         self.offers = gr.State(None)
+
+    def _control(self, words: Words, name: str, kind: type[Any], **properties: Any) -> Any:
+        """Return a control in a column of its own, above what is wrong with it."""
+        with gr.Column(min_width=200):
+            control = words.make(kind, elem_id=f"remote-{name}", **properties)
+            self._failure(name)
+        return control
 
     def _failure(self, name: str) -> None:
         self.failures[name] = gr.HTML(elem_id=f"remote-{name}-failure", elem_classes="at-control")

@@ -22,7 +22,7 @@ from studio.ui.runs_views import MOST_CHOSEN, MOST_ROWS, Shown, size
 from studio.ui.tabs import compare, compare_shown, sweep_form, sweeps
 from studio.ui.tabs.compare import CompareTab
 from studio.ui.tabs.runs import RunsTab
-from studio.ui.tabs.runs_shown import Seen, look_of, updates
+from studio.ui.tabs.runs_shown import Seen, current_look, updates
 
 QUIET = {"show_progress": "hidden", "api_visibility": "undocumented"}
 
@@ -42,7 +42,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         def connected(handler: Callable[..., Any]) -> Any:
             @failures_shown(language)
             def handled(kept: Any, kind: str, seen: Seen | None, *rest: Any) -> Any:
-                return handler(look_of(kept, seen), kind, seen, *rest)
+                return handler(current_look(kept, seen), kind, seen, *rest)
 
             inputs = [*looked, *(more or [])]
             return gr.on(list(events), handled, inputs, tab.shown, trigger_mode="always_last", **QUIET)
@@ -50,15 +50,15 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
         return connected
 
     def find_news(request: gr.Request, kept: Any, kind: str, seen: Seen | None) -> int | None:
-        return time.time_ns() if updates(tab, look_of(kept, seen), kind, language, seen) else None
+        return time.time_ns() if updates(tab, current_look(kept, seen), kind, language, seen) else None
 
     @view(tab.seen)
     def show_news(kept: Any, kind: str, seen: Seen | None) -> Any:
-        return updates(tab, look_of(kept, seen), kind, language, seen) or gr.skip()
+        return updates(tab, current_look(kept, seen), kind, language, seen) or gr.skip()
 
     @failures_shown(language)
     def arrive(kept: Any, kind: str, seen: Seen | None) -> Any:
-        look = look_of(kept, seen)
+        look = current_look(kept, seen)
         changes = {tab.query: look.query, tab.state: look.state, tab.timer: gr.Timer(active=True)}
         return show(look, kind, None, changes)
 
@@ -68,7 +68,7 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
 
     @failures_shown(language)
     def in_list(kept: Any, kind: str, seen: Seen | None, do: str, asked: dict[str, Any]) -> Any:
-        look, run_id = look_of(kept, seen), str(asked.get("run", ""))
+        look, run_id = current_look(kept, seen), str(asked.get("run", ""))
         if do == "restore":
             name = metadata.name_of(trash.restore(run_id))
             gr.Info(text("ui.runs.restored", language, name=name), title=text("ui.runs.title", language))
@@ -83,11 +83,10 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
             if at < seen.ticked_at:  # a later one has overtaken it on the way, and told these boxes too
                 return gr.skip()
             seen = replace(seen, ticked_at=at)
-            changed = look.choosing(_ids(asked.get("boxes")), _ids(asked.get("ticked")))
-            if len(changed.chosen) > MOST_CHOSEN:
+            look = look.choosing(_ids(asked.get("boxes")), _ids(asked.get("ticked")))
+            if len(look.chosen) > MOST_CHOSEN:
                 warn(RunError("ui.too_many", most=MOST_CHOSEN).message, language)
-            else:
-                look = changed
+                look = replace(look, chosen=look.chosen[:MOST_CHOSEN])
         return show(look, kind, seen)
 
     tab.parts["table"].click(pressed, looked, tab.shown, trigger_mode="multiple", **QUIET)  # two boxes, quickly
@@ -163,13 +162,13 @@ def connect(tab: RunsTab, frame: Frame, item: gr.Tab, tabs: gr.Tabs) -> None:
 
     @failures_shown(language)
     def foretell(kept: Any, seen: Seen | None, *given: Any) -> str:
-        return sweep_form.foretold(opened(look_of(kept, seen)).config(), given, language)[1]
+        return sweep_form.foretold(opened(current_look(kept, seen)).config(), given, language)[1]
 
     sweep.check.click(foretell, [tab.kept, tab.seen, *sweep.inputs], sweep.told, **QUIET)
 
     @failures_shown(language)
     def start_sweep(kept: Any, kind: str, seen: Seen | None, *given: Any) -> Any:
-        look = look_of(kept, seen)
+        look = current_look(kept, seen)
         plan, told = sweep_form.foretold(opened(look).config(), given, language)
         if plan is None:
             return {sweep.told: told}
@@ -243,19 +242,19 @@ def connect_others(
 
     @failures_shown(language)
     def to_train(kept: Any, seen: Seen | None, *looks: Any) -> Any:
-        run = opened(look_of(kept, seen))
+        run = opened(current_look(kept, seen))
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     @failures_shown(language)
     def resume(kept: Any, seen: Seen | None, *looks: Any) -> Any:
         from studio import gpu
 
-        run = gpu.thread().resume_run(opened(look_of(kept, seen)).id)
+        run = gpu.thread().resume_run(opened(current_look(kept, seen)).id)
         return {**show_run(follow.follow(run.id), *looks), tabs: gr.update(selected="train")}
 
     @failures_shown(language)
     def to_compare(kept: Any, seen: Seen | None) -> Any:
-        run = opened(look_of(kept, seen))
+        run = opened(current_look(kept, seen))
         return {
             **compare_shown.nothing(compare_tab, language),
             **compare_shown.choose(compare_tab, None, language),
@@ -267,7 +266,7 @@ def connect_others(
 
     @failures_shown(language)
     def clone(kept: Any, seen: Seen | None) -> Any:
-        look = look_of(kept, seen)
+        look = current_look(kept, seen)
         config = opened(look).config() if look.open else sweeps.winning_settings(look.sweep, language)
         return {
             frame.base: config,

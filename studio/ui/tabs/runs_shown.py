@@ -48,7 +48,7 @@ class Seen:
     """How this session looks at the runs; None until an event has said so."""
 
 
-def look_of(kept: Any, seen: Seen | None) -> Shown:
+def current_look(kept: Any, seen: Seen | None) -> Shown:
     """Return how a session looks at the runs; a new one as its browser has kept.
 
     What a browser sends may be older than the answer that is on its way to it.
