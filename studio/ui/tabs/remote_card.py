@@ -1,6 +1,7 @@
 """The card that trains on a job of the Hugging Face Hub, beside Start on the Train tab."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -39,34 +40,34 @@ class RemoteCard:
         with words.make(gr.Accordion, label="ui.remote.title", open=False, elem_id="remote-card") as self.card:
             words.make(gr.HTML, text="ui.remote.about", frame='<p class="hint">{}</p>')
             with gr.Row():
-                self.flavor = self._control(
-                    words,
-                    "flavor",
-                    gr.Dropdown,
-                    label="ui.remote.flavor",
-                    info="ui.remote.flavor_help",
-                    choices=[FLAVOR],
-                    value=FLAVOR,
-                )
-                self.timeout = self._control(
-                    words,
-                    "timeout",
-                    gr.Textbox,
-                    label="ui.remote.timeout",
-                    info="ui.remote.timeout_help",
-                    value=TIMEOUT,
-                    max_lines=1,
-                    max_length=20,
-                )
-                self.token = self._control(
-                    words,
-                    "token",
-                    gr.Textbox,
-                    label="ui.hub.token",
-                    info="ui.remote.token_help",
-                    type="password",
-                    max_lines=1,
-                )
+                with self._control("flavor"):
+                    self.flavor = words.make(
+                        gr.Dropdown,
+                        label="ui.remote.flavor",
+                        info="ui.remote.flavor_help",
+                        choices=[FLAVOR],
+                        value=FLAVOR,
+                        elem_id="remote-flavor",
+                    )
+                with self._control("timeout"):
+                    self.timeout = words.make(
+                        gr.Textbox,
+                        label="ui.remote.timeout",
+                        info="ui.remote.timeout_help",
+                        value=TIMEOUT,
+                        max_lines=1,
+                        max_length=20,
+                        elem_id="remote-timeout",
+                    )
+                with self._control("token"):
+                    self.token = words.make(
+                        gr.Textbox,
+                        label="ui.hub.token",
+                        info="ui.remote.token_help",
+                        type="password",
+                        max_lines=1,
+                        elem_id="remote-token",
+                    )
             self.delete = words.make(
                 gr.Checkbox, label="ui.remote.delete", info="ui.remote.delete_help", elem_id="remote-delete"
             )
@@ -79,12 +80,12 @@ class RemoteCard:
                 )
         self.offers = gr.State(None)
 
-    def _control(self, words: Words, name: str, kind: type[Any], **properties: Any) -> Any:
-        """Return a control in a column of its own, above what is wrong with it."""
+    @contextmanager
+    def _control(self, name: str) -> Iterator[None]:
+        """Put a control into a column of its own, above what is wrong with it."""
         with gr.Column(min_width=200):
-            control = words.make(kind, elem_id=f"remote-{name}", **properties)
+            yield
             self._failure(name)
-        return control
 
     def _failure(self, name: str) -> None:
         self.failures[name] = gr.HTML(elem_id=f"remote-{name}-failure", elem_classes="at-control")
