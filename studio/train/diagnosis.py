@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
+
 from studio.i18n import DEFAULT_LANGUAGE, Message, message
 from studio.runs import Run, State, Status
 from studio.runs.curve import Curve, read_curve
-from studio.train import diagnosis_rules, preference_diagnosis
+from studio.train import diagnosis_rules
 from studio.train.diagnosis_rules import Finding, Measurements, Severity, finding, format_figure, pace
 from studio.train.phases import Phase
 
@@ -64,7 +66,7 @@ class Diagnosis:
 
 def diagnose(curve: Curve, status: Status | None = None, clip: float | None = None) -> Diagnosis:
     """Read the curves of a run; without a status, of one that still trains."""
-    of_preferences = preference_diagnosis.is_of_preferences(curve)
+    of_preferences = bool(numpy.isfinite(curve.margins).any())  # other runs have none
     over = status is not None and status.state in (State.FINISHED, State.STOPPED, State.FAILED)
     measured = Measurements(curve, over, clip)
     error = status.error if status else None
@@ -73,7 +75,7 @@ def diagnose(curve: Curve, status: Status | None = None, clip: float | None = No
         findings = [broken]
     elif measured.count >= MIN_LOSSES:
         if of_preferences:
-            findings = preference_diagnosis.findings(curve, over=over)
+            findings = diagnosis_rules.of_preferences(curve, over=over)
         else:
             findings = sorted(_findings(measured), key=lambda one: _RANK.index(one.severity))
     elif measured.count or over:

@@ -15,7 +15,7 @@ from studio.i18n import Message, message
 from studio.model import estimate, hardware, load, quantization, skeleton
 from studio.model.catalogue import size
 from studio.model.load import Located
-from studio.train import learning_rate, plan
+from studio.train import plan, setting_warnings
 from studio.train.plan import MEMORY_SHARE, Plan
 
 LONGEST_CONTEXT = 131_072
@@ -316,11 +316,13 @@ def _epochs(draft: _Draft) -> None:
 
 
 def _learning_rate(draft: _Draft) -> None:
-    """Take the rate that suits the model (`learning_rate.suited`); one within twice of that stays."""
+    """Take the rate that suits the model (`setting_warnings.suited_rate`); one within twice of that stays."""
     if not draft.located:
         return
     parameters, quantized = estimate.parameters(draft.located.path), draft.config.model.quantization != "none"
-    wanted, reason = learning_rate.suited(draft.architecture, parameters, steps=draft.steps, quantized=quantized)
+    wanted, reason = setting_warnings.suited_rate(
+        draft.architecture, parameters, steps=draft.steps, quantized=quantized
+    )
     if not wanted / 2 <= draft.config.train.learning_rate <= 2 * wanted:
         draft.set(reason, {"train.learning_rate": wanted})
 

@@ -22,11 +22,10 @@ from studio.model.hardware import device
 from studio.runs import RunWriter
 from studio.train import preference_trainer, start_adapter
 from studio.train.best_adapter import BestAdapter
-from studio.train.callbacks import RunCallback
 from studio.train.packed_trainer import PackedTrainer
 from studio.train.plan import Plan
 from studio.train.preference_trainer import PairTrainer, VerdictTrainer
-from studio.train.run_trainer import RunTrainer
+from studio.train.run_trainer import RunCallback, RunTrainer
 
 
 class StudioTrainer(RunTrainer, PackedTrainer):

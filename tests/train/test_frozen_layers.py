@@ -89,7 +89,7 @@ def test_without_memory_the_same_bits_are_computed_each_time(config, monkeypatch
 
 @pytest.mark.long
 def test_a_run_paused_in_the_second_epoch_goes_on_to_the_same_bits(config, monkeypatch):
-    from studio.train.callbacks import RunCallback
+    from studio.train.run_trainer import RunCallback
 
     config = config.with_settings({"train.max_steps": 12})
     whole = finished(config)

@@ -114,7 +114,7 @@ def test_how_a_step_is_cut_up_changes_nothing(config):
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_a_paused_run_goes_on_to_the_same_bits(config, tmp_path, monkeypatch, method):
-    from studio.train.callbacks import RunCallback
+    from studio.train.run_trainer import RunCallback
 
     settings = {
         "train.method": method,

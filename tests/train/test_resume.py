@@ -57,7 +57,7 @@ def wait_for_step(name: str, step: int, seconds: float = 120):
 
 
 def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatch):
-    from studio.train.callbacks import RunCallback
+    from studio.train.run_trainer import RunCallback
 
     real = RunCallback.on_step_begin
 
@@ -84,7 +84,7 @@ def test_a_paused_run_goes_on_to_the_same_bits(config, uninterrupted, monkeypatc
     ids=["before a step", "within a step", "within an evaluation", "within the first step"],
 )
 def test_a_pause_within_a_step_or_an_evaluation_leaves_no_trace(config, uninterrupted, monkeypatch, moment, step):
-    from studio.train.callbacks import RunCallback
+    from studio.train.run_trainer import RunCallback
 
     real = getattr(RunCallback, moment)
     passes = []

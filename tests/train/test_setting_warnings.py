@@ -6,7 +6,7 @@ from studio import presets
 from studio.config import ModelConfig, RunConfig
 from studio.i18n import LANGUAGES
 from studio.model import load
-from studio.train import learning_rate, preflight, setting_warnings
+from studio.train import preflight, setting_warnings
 
 FREE = 8e9
 FAR_OFF = [
@@ -69,8 +69,12 @@ def test_no_preset_is_warned_of(name):
 
 
 def test_the_bounds_follow_the_model():
-    small, _ = learning_rate.suited({"hidden_size": 576, "model_type": "llama"}, 1.3e8, steps=60, quantized=False)
-    large, _ = learning_rate.suited({"hidden_size": 8192, "model_type": "llama"}, 7e10, steps=6000, quantized=True)
+    small, _ = setting_warnings.suited_rate(
+        {"hidden_size": 576, "model_type": "llama"}, 1.3e8, steps=60, quantized=False
+    )
+    large, _ = setting_warnings.suited_rate(
+        {"hidden_size": 8192, "model_type": "llama"}, 7e10, steps=6000, quantized=True
+    )
     assert (small, large) == (2e-3, 1e-4)
     config = RunConfig().with_settings({"train.learning_rate": 5e-3})
     assert list(setting_warnings.rate(config, small, small)) == []

@@ -32,7 +32,7 @@ def preset(tiny_config, style_of_pages, monkeypatch):
 @pytest.fixture
 def unhurried(monkeypatch) -> None:
     """Let each step of a training wait, so that one which is only looked at leaves the processor to the browser."""
-    from studio.train.callbacks import RunCallback
+    from studio.train.run_trainer import RunCallback
 
     begin = RunCallback.on_step_begin
     monkeypatch.setattr(
