@@ -5,10 +5,9 @@ unchanged and resumes. The token goes to the uploading process through standard 
 """
 
 import contextlib
-import json
+import functools
 import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from studio.export.request import Kind, OnProgress
 from studio.i18n import Message, message
 from studio.model import hub_models
 from studio.model.adapter_files import BASE_RECORD
-from studio.model.subprocess_worker import HUB_TOKEN_VARIABLES, SubprocessWorker, WorkerSilent
+from studio.model.subprocess_worker import WorkerSilent
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,8 @@ def resolve_target(kind: Kind, repository: str, *, public: bool = False, token: 
     if not token:
         raise ExportError("export.hub.no_token", id=repository)
     api = HfApi(endpoint=hub_models.endpoint(), token=token)
-    me = _call(api.whoami, repository)
+    refusal = functools.partial(_error, repository=repository, started=False)
+    me = hub_models.call(api.whoami, refusal)
     role = ((me.get("auth") or {}).get("accessToken") or {}).get("role")
     owners = [me.get("name", ""), *(each.get("name", "") for each in me.get("orgs") or ())]
     if role == "read" or repository.split("/")[0].lower() not in [name.lower() for name in owners]:
@@ -86,7 +86,7 @@ def resolve_target(kind: Kind, repository: str, *, public: bool = False, token: 
         with contextlib.suppress(RepositoryNotFoundError):
             return api.repo_info(repository, repo_type=repo_type, timeout=hub_models.ANSWER_SECONDS)
 
-    info = _call(repo_info, repository)
+    info = hub_models.call(repo_info, refusal)
     if info is None:
         return PushTarget(repository, repo_type, not public, token)
     names = {file.rfilename for file in info.siblings or ()} - {".gitattributes"}
@@ -96,18 +96,6 @@ def resolve_target(kind: Kind, repository: str, *, public: bool = False, token: 
         raise ExportError("export.hub.is_public", id=repository)
     notes = [message("export.note.stays_private", id=repository)] if info.private and public else []
     return PushTarget(repository, repo_type, info.private, token, tuple(notes))
-
-
-def _call(request: Callable[[], Any], repository: str) -> Any:
-    """Return the Hub's answer; the library's exception is dropped since it holds the request with its token."""
-    import httpx
-
-    try:
-        return request()
-    except (httpx.HTTPError, OSError, ValueError) as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        failure = _error([kind.__name__ for kind in type(error).__mro__], status, repository, started=False)
-    raise failure
 
 
 def push(folder: Path, target: PushTarget, on_progress: OnProgress) -> str:
@@ -121,15 +109,9 @@ def push(folder: Path, target: PushTarget, on_progress: OnProgress) -> str:
         "endpoint": hub_models.endpoint(),
         "message": f"Restyle Studio: {folder.name}",
     }
-    result: dict[str, Any] = {}
-    command = [sys.executable, "-m", "studio.export.upload"]
-    child = SubprocessWorker(command, json.dumps(request), secrets=HUB_TOKEN_VARIABLES)
+    report = functools.partial(on_progress, "pushing")
     try:
-        with contextlib.closing(child.lines()) as lines:
-            for line in lines:
-                if line and line.startswith("{"):
-                    result = json.loads(line)
-                on_progress("pushing", result.get("share"))
+        result = hub_models.run_program("studio.export.upload", request, lambda answer: report(answer.get("share")))
     except WorkerSilent as error:
         raise ExportError("export.hub.cut", id=target.id) from error
     if "commit" not in result:

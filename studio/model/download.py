@@ -11,27 +11,51 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 REPORT_SECONDS = 0.1
 """Seconds between two reports of the progress."""
+_printing = threading.Lock()
 
 
-def main() -> None:
-    """Carry out one download."""
+def carry_out(work: Callable[[dict[str, Any]], dict[str, Any]], *, causes: bool = False) -> None:
+    """Read a request from standard input, do `work` with it and print its result; ends with the parent process.
+
+    Of an error, and of its `causes` too, only the classes and the status are printed: its text may hold the token.
+    """
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        report(work(request))
+    except Exception as error:
+        chain: list[BaseException] = [error]
+        while causes and (cause := chain[-1].__cause__ or chain[-1].__context__):
+            chain.append(cause)
+        responses = (getattr(each, "response", None) for each in chain)
+        status = next((response.status_code for response in responses if response is not None), None)
+        kinds = [kind.__name__ for each in chain for kind in type(each).__mro__]
+        report({"error": kinds, "status": status, "errno": getattr(error, "errno", None)})
+        os._exit(1)
+
+
+def report(message: dict[str, Any]) -> None:
+    """Print a line of JSON; safe to use from any thread."""
+    with _printing:
+        print(json.dumps(message), flush=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: its standard input is closed then."""
+    while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.read, whose lock would be held when this process ends
+        pass
+    os._exit(1)
+
+
+def _download(request: dict[str, Any]) -> dict[str, Any]:
     from huggingface_hub import snapshot_download
 
-    try:
-        path = snapshot_download(**request, tqdm_class=_counter())
-    except Exception as error:  # the boundary: its class alone is reported, since its text may hold anything
-        response = getattr(error, "response", None)
-        status = getattr(response, "status_code", None)
-        kinds = [kind.__name__ for kind in type(error).__mro__]
-        _report({"error": kinds, "status": status, "errno": getattr(error, "errno", None)})
-        os._exit(1)
-    _report({"path": path})
+    return {"path": snapshot_download(**request, tqdm_class=_counter())}
 
 
 def _counter() -> type:
@@ -48,21 +72,10 @@ def _counter() -> type:
             self._bytes += int(n or 0)
             if self._counts and time.monotonic() - self._reported > REPORT_SECONDS:
                 self._reported = time.monotonic()
-                _report({"bytes": self._bytes})
+                report({"bytes": self._bytes})
 
     return Counter
 
 
-def _report(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone: its standard input is closed then."""
-    while os.read(sys.stdin.fileno(), 1):  # not sys.stdin.read, whose lock would be held when this process ends
-        pass
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    carry_out(_download)

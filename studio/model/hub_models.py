@@ -6,6 +6,7 @@ Hub becomes a ModelError that holds names, never a token or the text of an excep
 
 import contextlib
 import errno
+import functools
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from studio import locks
-from studio.errors import ModelError
+from studio.errors import ModelError, StudioError
 from studio.files import cache, shared_folder
 from studio.model import architecture, weight_files
 from studio.model.subprocess_worker import HUB_TOKEN_VARIABLES, SubprocessWorker, WorkerSilent
@@ -165,7 +166,8 @@ def describe(
     timeout = max(1.0, ANSWER_SECONDS - (time.monotonic() - began))
     api = HfApi(endpoint=endpoint())
     settings = {"revision": revision, "files_metadata": True, "timeout": timeout, "token": token}
-    info = _call_hub(lambda: api.model_info(model_id, **settings), model_id, revision, token)
+    refusal = functools.partial(_error, model_id=model_id, revision=revision, token=token)
+    info = call(lambda: api.model_info(model_id, **settings), refusal)
     selected = [file for file in info.siblings or () if selection.has(file.rfilename)]
     files = {file.rfilename: file.size or 0 for file in selected}
     blobs = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in selected}
@@ -202,7 +204,7 @@ def require_access(model_id: str, token: str | None = None) -> None:
     def check() -> None:
         hf_raise_for_status(get_session().get(address, headers=build_hf_headers(token=token), timeout=ANSWER_SECONDS))
 
-    _call_hub(check, model_id, None, token)
+    call(check, functools.partial(_error, model_id=model_id, revision=None, token=token))
 
 
 def fetch(
@@ -284,7 +286,7 @@ def storage(model_id: str) -> Path:
 def _download(
     listing: Listing, revision: str | None, selection: FileSelection, on_progress: ProgressCallback, token: str | None
 ) -> Path:
-    """Download in a process of its own, and report the progress; the process ends when `on_progress` raises."""
+    """Download in a process of its own; it ends when `on_progress` raises."""
     request = {
         "repo_id": listing.id,
         "revision": revision,
@@ -294,16 +296,12 @@ def _download(
         "allow_patterns": selection.allow,
         "ignore_patterns": selection.ignore,
     }
-    share, answer = 0.0, {"error": []}
-    command = [sys.executable, "-m", "studio.model.download"]
-    worker = SubprocessWorker(command, json.dumps(request), secrets=HUB_TOKEN_VARIABLES)
+
+    def on_answer(answer: dict[str, Any]) -> None:
+        on_progress(1.0 if "path" in answer else min(answer.get("bytes", 0) / max(listing.missing, 1), 1.0))
+
     try:
-        with contextlib.closing(worker.lines()) as lines:
-            for line in lines:
-                if line and line.startswith("{"):
-                    answer = json.loads(line)
-                    share = min(answer.get("bytes", 0) / max(listing.missing, 1), 1.0) if "bytes" in answer else share
-                on_progress(share)
+        answer = run_program("studio.model.download", request, on_answer)
     except WorkerSilent as error:
         raise ModelError("model.fetch_failed", id=listing.id, detail="time-out") from error
     if "path" in answer:
@@ -331,18 +329,30 @@ def _remove_partial_files(blobs: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _call_hub(call: Callable[[], Any], model_id: str, revision: str | None, token: str | None) -> Any:
-    """Call the Hub's library; its errors, which may hold the token, become ModelError without them."""
+def run_program(name: str, request: dict[str, Any], on_answer: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Run `python -m NAME`, a program that calls the Hub (`download.carry_out`), and return its last answer.
+
+    `on_answer` gets the newest one several times a second, and may raise to end the program. Raises WorkerSilent.
+    """
+    worker = SubprocessWorker([sys.executable, "-m", name], json.dumps(request), secrets=HUB_TOKEN_VARIABLES)
+    answer: dict[str, Any] = {}
+    with contextlib.closing(worker.lines()) as lines:
+        for line in lines:
+            if line and line.startswith("{"):
+                answer = json.loads(line)
+            on_answer(answer)
+    return answer
+
+
+def call(request: Callable[[], Any], refusal: Callable[[Sequence[str], int | None], StudioError]) -> Any:
+    """Return the answer of the Hub's library; its error, which may hold the token, becomes `refusal` of its classes."""
     import httpx
-    from huggingface_hub.errors import HFValidationError
 
     try:
-        return call()
-    except HFValidationError:
-        translated = ModelError("model.bad_id", id=model_id)
+        return request()
     except (httpx.HTTPError, OSError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        translated = _error([kind.__name__ for kind in type(error).__mro__], status, model_id, revision, token)
+        translated = refusal([kind.__name__ for kind in type(error).__mro__], status)
     raise translated
 
 
@@ -352,6 +362,8 @@ def _error(
     """Return the error for an exception of the library, given by the names of its classes."""
     from huggingface_hub import get_token
 
+    if "HFValidationError" in error_names:
+        return ModelError("model.bad_id", id=model_id)
     if "GatedRepoError" in error_names:
         return ModelError("model.gated", id=model_id, page=page(model_id))
     if "RepositoryNotFoundError" in error_names or "RevisionNotFoundError" in error_names:
