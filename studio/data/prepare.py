@@ -172,8 +172,9 @@ def inspect(config: RunConfig, on_progress: OnProgress = lambda share: None) -> 
         int(tokens * report.train / report.usable),
         located.path,
         precision(config.model.precision, located.settings.get("model_type", "")).value,
-        upper_half=config.lora.layers == "upper-half",
-        checkpointing=config.train.gradient_checkpointing == "on",
+        estimate.operations(
+            upper_half=config.lora.layers == "upper-half", checkpointing=config.train.gradient_checkpointing == "on"
+        ),
     )
     return replace(report, epoch_seconds=seconds)
 

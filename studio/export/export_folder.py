@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.errors import ExportError
 from studio.export.request import Kind
-from studio.files import replace_file, replace_folder, space_for
+from studio.files import read_json, replace_file, replace_folder, space_for
 from studio.model.adapter_files import BASE_RECORD
 from studio.runs import Run
 
@@ -30,10 +30,7 @@ def require_writable(folder: Path) -> None:
 
 def is_export(folder: Path) -> bool:
     """Whether a folder holds an export."""
-    try:
-        return "export" in json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+    return "export" in read_json(folder / BASE_RECORD)
 
 
 def write(folder: Path, kind: Kind, metadata: dict[str, Any], fill: Callable[[Path], None], expected: int = 0) -> Path:

@@ -63,17 +63,14 @@ def find_export(run: Run, kind: Kind) -> SavedExport | None:
     created_at = _mtime(folder / BASE_RECORD)
     if not created_at:
         return None
-    try:
-        verified = verification.read(folder)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # of another version, or damaged
-        verified = None
     files = [
         (f"{path.name}/", size_of(path)) if path.is_dir() else (path.name, path.stat().st_size)
         for path in folder.iterdir()
         if path.name != BASE_RECORD
     ]
     files.sort(key=lambda file: (-file[1], file[0]))
-    return SavedExport(kind, folder, created_at, tuple(files), verified, created_at < _mtime(run.adapter / WEIGHTS))
+    is_outdated = created_at < _mtime(run.adapter / WEIGHTS)
+    return SavedExport(kind, folder, created_at, tuple(files), verification.read(folder), is_outdated)
 
 
 def _mtime(path: Path) -> float:

@@ -104,17 +104,14 @@ def operations(*, upper_half: bool, checkpointing: bool, saving: float = 0.0) ->
     return FORWARD * (1 - saving) + BACKWARD * (0.5 if upper_half else 1.0) + (FORWARD if checkpointing else 0)
 
 
-def epoch_seconds(
-    tokens: int, folder: Path, precision: str, *, upper_half: bool, checkpointing: bool, saving: float = 0.0
-) -> float | None:
+def epoch_seconds(tokens: int, folder: Path, precision: str, passes: float) -> float | None:
     """Estimate the seconds of `tokens` computed tokens, padding included; None while it is not known.
 
-    The other arguments are those of `operations`.
+    `passes` are the `operations` per parameter and token.
     """
-    passes = operations(upper_half=upper_half, checkpointing=checkpointing, saving=saving)
-    other = OTHER_SECONDS if device() == "cpu" else 0.0
     if (speed := matmul_speed(precision)) is None:
         return None
+    other = OTHER_SECONDS if device() == "cpu" else 0.0
     return tokens * parameters(folder) * (passes / speed + other * passes / (FORWARD + BACKWARD))
 
 

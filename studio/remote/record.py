@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from studio.files import replace_file
+from studio.files import read_as, replace_file
 from studio.runs import Run
 
 FILE = "remote.json"
@@ -48,10 +48,7 @@ class JobRecord(BaseModel):
 
 def load(run: Run) -> JobRecord | None:
     """Return the record of a run; None for a run of this machine."""
-    try:
-        return JobRecord.model_validate_json((run.path / FILE).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
+    return read_as(JobRecord, run.path / FILE)
 
 
 def save(run: Path, record: JobRecord) -> None:

@@ -5,7 +5,6 @@ arrive later. So two jobs may come of one attempt. Each first takes the turn, by
 commit came before it (`parent_commit`); a job that does not get the turn ends without training.
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -53,15 +52,11 @@ def open_for(api: Any, repository: str, attempt: int) -> None:
 
 def close(api: Any, repository: str, attempt: int) -> bool:
     """Let no job of an attempt take the turn any more; returns False where one has it already."""
-    return _change(api, repository, attempt, CLOSED)
+    return take(api, repository, attempt, CLOSED)
 
 
 def take(api: Any, repository: str, attempt: int, submission: str) -> bool:
     """Take the turn for a job; returns False where it is another's. Raises what huggingface_hub raises."""
-    return _change(api, repository, attempt, submission)
-
-
-def _change(api: Any, repository: str, attempt: int, submission: str) -> bool:
     while True:
         commit = api.repo_info(repository).sha
         turn = read(api, repository, commit)
@@ -81,9 +76,8 @@ def _change(api: Any, repository: str, attempt: int, submission: str) -> bool:
 
 
 def _write(api: Any, repository: str, turn: Turn, parent: str | None = None) -> None:
-    content = json.dumps(turn.model_dump()).encode()
     about = {"repo_id": repository, "commit_message": f"turn of attempt {turn.attempt}", "parent_commit": parent}
-    api.upload_file(path_or_fileobj=content, path_in_repo=FILE, **about)
+    api.upload_file(path_or_fileobj=turn.model_dump_json().encode(), path_in_repo=FILE, **about)
 
 
 def until_known(request: Callable[[], bool], seconds: float) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from studio import locks, runs
 from studio.errors import RunError, StudioError
@@ -25,7 +25,6 @@ from studio.sweep.trial import Trial, label_of, read_trial
 
 PLAN, TRIALS, DRIVER, ERROR = "plan.json", "trials.json", "driver.json", "error.json"
 STOP, DONE = "stop", "done"
-_trials: TypeAdapter[list[Trial]] = TypeAdapter(list[Trial])
 
 
 class SweepState(StrEnum):
@@ -77,7 +76,7 @@ class Sweep:
             if label and label.sweep == self.id:
                 ended.append(Trial(number=label.number, settings=label.settings, run=deleted.id, state="deleted"))
         if ended != self._recorded():
-            replace_file(self.path / TRIALS, _trials.dump_json(ended, indent=1))
+            replace_file(self.path / TRIALS, to_json(ended))
         return sorted([*ended, *(trial for trial in trials if trial.is_open)], key=lambda trial: trial.number)
 
     def state(self) -> SweepState:

@@ -83,7 +83,7 @@ class _Driver:
             return None
         label = TrialLabel(sweep=self._sweep.id, number=len(trials), settings=settings)
         config = self._plan.config(settings, label.number)
-        return gpu.thread().start_run(config, wait=True, token=self._token, files={FILE: label.to_text()})
+        return gpu.thread().start_run(config, wait=True, token=self._token, files={FILE: label.model_dump_json()})
 
     def _follow(self, run: Run, trials: list[Trial]) -> State:
         """Wait until a run has ended; end it early where the rule says so, and pause it when a stop is requested."""

@@ -1,6 +1,5 @@
 """One run of a sweep, as its directory tells it: the settings it tries, its points so far, and its score."""
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -32,10 +31,6 @@ class TrialLabel(BaseModel):
     number: int
     settings: dict[str, Any]
     pruned: bool = False
-
-    def to_text(self) -> str:
-        """Return it as the content of `FILE`."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False)
 
 
 class Trial(BaseModel):
@@ -80,7 +75,7 @@ def label_of(run: Run) -> TrialLabel | None:
 def mark_pruned(run: Run) -> None:
     """Record that a run is ended for its score, before that is requested: also a kill in between is then understood."""
     if label := label_of(run):
-        replace_file(run.path / FILE, label.model_copy(update={"pruned": True}).to_text())
+        replace_file(run.path / FILE, label.model_copy(update={"pruned": True}).model_dump_json())
 
 
 def style_score(point: StyleMeasured) -> float:

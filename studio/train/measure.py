@@ -76,7 +76,8 @@ def measure(config: RunConfig, host: ModelHost, stop: threading.Event) -> TrialR
     tokens = planned.steps * size * total / len(lengths) if config.train.max_steps else config.train.epochs * total
     seconds = step_seconds / max(1, sum(lengths[row] for row in longest)) * tokens
     saving = frozen_layers.expected_saving(config, planned, prepared.report, located)
-    seconds *= plan.share_with_saving(config, planned, saving)  # the two steps have computed all layers
+    # the two steps have computed all layers
+    seconds *= plan.operations(config, planned, saving) / plan.operations(config, planned)
     if config.samples.mode == "auto":
         longest_answer = config.generation.max_new_tokens
         seconds *= 1 + samples.choose_schedule(config.samples, longest_answer, planned.steps, seconds, speed).share

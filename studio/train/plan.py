@@ -216,23 +216,14 @@ def count_steps(settings: TrainConfig, rows: int) -> int:
 
 def seconds(config: RunConfig, located: Located, planned: Plan, tokens: float, saving: float = 0.0) -> float | None:
     """Estimate the seconds of training on `tokens` tokens, padding included; see `estimate.epoch_seconds`."""
-    return estimate.epoch_seconds(
-        int(tokens),
-        located.path,
-        planned.precision.value,
-        upper_half=config.lora.layers == "upper-half",
-        checkpointing=planned.settings.gradient_checkpointing == "on",
-        saving=saving,
-    )
+    passes = operations(config, planned, saving)
+    return estimate.epoch_seconds(int(tokens), located.path, planned.precision.value, passes)
 
 
-def share_with_saving(config: RunConfig, planned: Plan, saving: float) -> float:
-    """Return what a step takes with a `saving` of `estimate.operations`, as a share of what it takes without."""
+def operations(config: RunConfig, planned: Plan, saving: float = 0.0) -> float:
+    """Return the operations of a step per parameter and token, as `estimate.operations` does."""
     upper_half, checkpointing = config.lora.layers == "upper-half", planned.settings.gradient_checkpointing == "on"
-    whole, less = (
-        estimate.operations(upper_half=upper_half, checkpointing=checkpointing, saving=each) for each in (0.0, saving)
-    )
-    return less / whole
+    return estimate.operations(upper_half=upper_half, checkpointing=checkpointing, saving=saving)
 
 
 def _shorten(settings: TrainConfig, steps: int) -> tuple[dict[str, Any], tuple[Choice, ...]]:

@@ -15,7 +15,8 @@ def test_the_parameters_are_read_from_the_files_headers(tiny_model):
 
 def test_the_estimate_follows_what_is_computed(tiny_model):
     def seconds(tokens=1000, upper_half=False, checkpointing=False):
-        return estimate.epoch_seconds(tokens, tiny_model, "float32", upper_half=upper_half, checkpointing=checkpointing)
+        passes = estimate.operations(upper_half=upper_half, checkpointing=checkpointing)
+        return estimate.epoch_seconds(tokens, tiny_model, "float32", passes)
 
     assert seconds(2000) == pytest.approx(2 * seconds())
     assert seconds(upper_half=True) == pytest.approx(0.75 * seconds())

@@ -8,10 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
-
 from studio.export.request import QUANTIZED
-from studio.files import replace_file
+from studio.files import read_as, replace_file
 from studio.i18n import Message, message
 from studio.model.adapter_files import BASE_RECORD
 
@@ -257,15 +255,8 @@ def save(verification: Verification, folder: Path) -> None:
     replace_file(path_of(folder), json.dumps(verification.as_json(), ensure_ascii=False, indent=1))
 
 
-_ADAPTER = TypeAdapter(Verification)
-
-
 def read(folder: Path) -> Verification | None:
-    """Return the stored result of an export; None if there is none, or the export is newer."""
-    path = path_of(folder)
-    try:
-        if path.stat().st_mtime < (folder / BASE_RECORD).stat().st_mtime:
-            return None
-        return _ADAPTER.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
+    """Return the stored result of an export; None if there is none that can be read, or the export is newer."""
+    result = read_as(Verification, path_of(folder))
+    is_current = result and path_of(folder).stat().st_mtime >= (folder / BASE_RECORD).stat().st_mtime
+    return result if is_current else None
