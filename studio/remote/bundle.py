@@ -10,10 +10,10 @@
 The settings of the run there name the rows by their place in the folder, so the folder may lie anywhere.
 """
 
+import contextlib
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -190,24 +190,19 @@ def _zip_code(target: Path) -> None:
 
 def requirements() -> list[str]:
     """Return the studio's requirements, pinned to the versions here: a resumed run goes on with those it began with."""
-    return list(_pinned())
-
-
-def _pinned() -> Iterator[str]:
+    pinned = []
     for line in (_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
         if name := re.match(r"[\w-]+", line):
-            try:
-                pinned = f"{name[0]}=={version(name[0]).partition('+')[0]}"
+            with contextlib.suppress(PackageNotFoundError):  # an optional one
+                requirement = f"{name[0]}=={version(name[0]).partition('+')[0]}"
                 marker = line.partition(";")[2].strip()
-                yield f"{pinned}; {marker}".replace('"', "'") if marker else pinned
-            except PackageNotFoundError:  # an optional one
-                continue
+                pinned.append(f"{requirement}; {marker}".replace('"', "'") if marker else requirement)
+    return pinned
 
 
 def release(run: Path) -> None:
     """Let a run's directory that came from another machine have no owner, so that it can be resumed at once."""
     status = Status.model_validate_json((run / "status.json").read_bytes())
-    if status.state.alive:
-        status = status.model_copy(update={"state": State.PAUSED})
-    content = status.model_copy(update={"owner": None}).model_dump_json(indent=1)
-    replace_file(run / "status.json", content)
+    state = State.PAUSED if status.state.alive else status.state
+    released = status.model_copy(update={"state": state, "owner": None})
+    replace_file(run / "status.json", released.model_dump_json(indent=1))

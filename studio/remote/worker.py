@@ -5,7 +5,6 @@ repository of the Hub meanwhile: each checkpoint when it is made, and events onc
 asked to (SIGTERM, or control.json in the repository) and shortly before the job's time is over.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from studio.files import replace_file
-from studio.remote import bundle, turn
+from studio.remote import bootstrap, bundle, turn
 from studio.runs import Action, Run, State, checkpoints
 
 SYNC_SECONDS = 60.0
@@ -105,27 +104,21 @@ def _sync_seconds() -> float:
 
 def main() -> None:
     """Carry out the run of the folder."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--repository")
-    parser.add_argument("--seconds", type=float)
-    parser.add_argument("--attempt", type=int, default=0)
-    parser.add_argument("--paused-code", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[])
-    given = parser.parse_args()
+    options = bootstrap.read_options()
     began, folder = time.time(), Path.cwd()
     [path] = [path for path in (folder / "home" / "runs").iterdir() if not path.name.startswith(".")]
     run = Run(path)
-    repository = Repository(given.repository, run, folder) if given.repository else None
-    if repository and not repository.take_turn(given.attempt):
+    repository = Repository(options.repository, run, folder) if options.repository else None
+    if repository and not repository.take_turn(options.attempt):
         print(f"run {run.id}: another job carries it out", flush=True)
         return
     bundle.release(path)
-    replace_file(path / ATTEMPT, str(given.attempt))
-    if run.status().state is not State.FINISHED or given.set:
-        if repository and given.seconds:
-            began = repository.started(given.attempt) or began
-        end = began + given.seconds - min(GRACE_SECONDS, GRACE_SHARE * given.seconds) if given.seconds else None
-        if not _train(run, repository, given.attempt, end, given.set):
+    replace_file(path / ATTEMPT, str(options.attempt))
+    if run.status().state is not State.FINISHED or options.set:
+        if repository and options.seconds:
+            began = repository.started(options.attempt) or began
+        end = began + options.seconds - min(GRACE_SECONDS, GRACE_SHARE * options.seconds) if options.seconds else None
+        if not _train(run, repository, options.attempt, end, options.set):
             print(f"run {run.id}: a later job carries it out", flush=True)
             return
     state = run.status().state
@@ -134,7 +127,7 @@ def main() -> None:
     if not is_there:
         sys.exit(1)
     if state not in (State.FINISHED, State.STOPPED):
-        sys.exit(given.paused_code if state is State.PAUSED else 1)
+        sys.exit(options.paused_code if state is State.PAUSED else 1)
 
 
 def _train(run: Run, repository: Repository | None, attempt: int, end: float | None, settings: list[str]) -> bool:
