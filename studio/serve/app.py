@@ -23,8 +23,8 @@ from typing_extensions import override
 from studio.data.conversation import Turn
 from studio.errors import DeviceError, ModelError, ServeError, StudioError
 from studio.job import as_studio_error
-from studio.serve.decoder import Progress
-from studio.serve.engine import Call, Engine
+from studio.serve.decoder import Call, Progress
+from studio.serve.engine import Engine
 from studio.serve.models import ServedModel
 from studio.serve.requests import ChatRequest, TextRequest, parse
 
@@ -39,7 +39,7 @@ _STATUS = {
     "compare.too_long": (400, "context_length_exceeded"),
 }
 """The status of an error, and its code in OpenAI's form; others are 400, or 500 where no request can help it."""
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "10"}}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 _PARAMS = {
     "serve.unknown_model": "model",
     "compare.one_turn": "messages",
@@ -70,10 +70,7 @@ def create(engine: Engine, keys: Collection[str], hosts: Collection[str] | None 
     @app.exception_handler(StudioError)
     async def refuse(request: Request, error: StudioError) -> JSONResponse:
         status, _ = _status(error)
-        headers = (
-            {"Retry-After": "1"} if status in (429, 503) else {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-        )
-        return JSONResponse(_error(error), status, headers)
+        return JSONResponse(_error(error), status, _HEADERS.get(status))
 
     @app.exception_handler(HTTPException)
     async def refuse_path(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,12 +1,16 @@
 """Continuous batching: rows are answered together, and new ones join between two tokens."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from studio.config import GenerationConfig
+from studio.data.conversation import Turn
+from studio.errors import StudioError
 from studio.generation import generate
 from studio.serve.batch import Batch
+from studio.serve.models import ServedModel
 
 End = Literal["stop", "length"]
 
@@ -24,20 +28,42 @@ class Progress:
 
 
 @dataclass(eq=False)
-class Row:
-    """One prompt and its answer."""
+class Call:
+    """One answer that is wanted; `show` gets a `Progress` after each token, or the error that ended it."""
 
+    model: ServedModel
+    turns: tuple[Turn, ...]
+    """A conversation that ends with a user's turn; a text to be continued as it is where `is_text`."""
+    settings: GenerationConfig
+    stop: tuple[str, ...]
+    show: Callable[[Progress | StudioError], None]
+    is_text: bool = False
+    prompt_tokens: int = 0
+    """Set before the first `show`."""
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Let it leave before the next token: nobody waits for the answer."""
+        self._cancelled.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for the answer."""
+        return self._cancelled.is_set()
+
+
+@dataclass(eq=False)
+class Row:
+    """The prompt of a call, and its answer."""
+
+    call: Call
     prompt: tuple[int, ...]
     name: str
     """PEFT's name of its adapter; `generate.BASE_MODEL` for the base."""
-    settings: GenerationConfig
     key: str
     """Seeds the noise, with the seed; see `generate.noise_key`."""
     most: int
     """Tokens that the answer may have."""
-    stop: tuple[str, ...]
-    show: Callable[[Progress], None]
-    is_cancelled: Callable[[], bool]
     alone: bool = False
     """Whether its adapter cannot be mixed with others in a batch."""
     ids: list[int] = field(default_factory=list)
@@ -53,7 +79,7 @@ class Row:
     @property
     def is_greedy(self) -> bool:
         """Whether the likeliest token is chosen, of the logits as they are."""
-        return self.settings.temperature == 0 and self.settings.repetition_penalty == 1
+        return self.call.settings.temperature == 0 and self.call.settings.repetition_penalty == 1
 
     def choose(self, logits: Any) -> int:
         """Return the next token, given its logits (1 × vocabulary), as Compare chooses it for this row alone."""
@@ -61,7 +87,7 @@ class Row:
 
         if self._processors is None:
             mask = torch.ones(1, len(self.prompt), dtype=torch.long)
-            self._processors = generate.logits_processors(self.settings, [self.key], mask)
+            self._processors = generate.logits_processors(self.call.settings, [self.key], mask)
         ids = torch.tensor([[*self.prompt, *self.ids]], device=logits.device)
         for process in self._processors:
             logits = process(ids, logits)
@@ -72,12 +98,12 @@ class Row:
         self.ids.append(token)
         is_turn = token in ends
         self.text = generate.visible_text(self.ids[:-1] if is_turn else self.ids, tokenizer)
-        starts = [at for each in self.stop if (at := self.text.find(each)) >= 0]
+        starts = [at for each in self.call.stop if (at := self.text.find(each)) >= 0]
         if starts:
             self.text = self.text[: min(starts)]
         self.end = "stop" if is_turn or starts else "length" if len(self.ids) >= self.most else None
-        visible = self.text if self.end else self.text[: len(self.text) - _held_back(self.text, self.stop)]
-        self.show(Progress(visible, len(self.ids), self.end, tuple(self.ids) if self.end else ()))
+        visible = self.text if self.end else self.text[: len(self.text) - _held_back(self.text, self.call.stop)]
+        self.call.show(Progress(visible, len(self.ids), self.end, tuple(self.ids) if self.end else ()))
 
 
 def _held_back(text: str, stops: Iterable[str]) -> int:
@@ -133,10 +159,10 @@ class Decoder:
         for batch, rows, logits in batches:
             likeliest = logits.argmax(-1).tolist() if any(row.is_greedy for row in rows) else []
             for number, row in enumerate(rows):
-                if not row.is_cancelled():
+                if not row.call.is_cancelled:
                     token = likeliest[number] if row.is_greedy else row.choose(logits[number : number + 1])
                     row.add(token, self._tokenizer, self._ends)
-            active = [number for number, row in enumerate(rows) if row.end is None and not row.is_cancelled()]
+            active = [number for number, row in enumerate(rows) if row.end is None and not row.call.is_cancelled]
             if len(active) < len(rows):
                 batch.keep(active)
             if active:

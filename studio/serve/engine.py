@@ -5,14 +5,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from studio.compare.column_loading import LoadedColumns, load_columns
 from studio.compare.columns import BASE, Column
-from studio.config import GenerationConfig
 from studio.data import tokens
-from studio.data.conversation import Turn
 from studio.data.prepare import run_renderer
 from studio.data.prompt import ChatRenderer, PlainRenderer
 from studio.errors import CompareError, ServeError, StudioError
@@ -24,8 +22,8 @@ from studio.job import Job, as_studio_error
 from studio.model.adapter import ModelHost
 from studio.runs import Run
 from studio.serve.batch import can_join
-from studio.serve.decoder import Decoder, Progress, Row
-from studio.serve.models import Catalogue, ServedModel
+from studio.serve.decoder import Call, Decoder, Row
+from studio.serve.models import Catalogue
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 10.0
@@ -48,31 +46,6 @@ class Limits:
     body_bytes: int = 1 << 20
 
 
-@dataclass(eq=False)
-class Call:
-    """One answer that is wanted; `show` gets a `Progress` after each token, or the error that ended it."""
-
-    model: ServedModel
-    turns: tuple[Turn, ...]
-    """A conversation that ends with a user's turn; a text to be continued as it is where `is_text`."""
-    settings: GenerationConfig
-    stop: tuple[str, ...]
-    show: Callable[[Progress | StudioError], None]
-    is_text: bool = False
-    prompt_tokens: int = 0
-    """Set before the first `show`."""
-    _cancelled: threading.Event = field(default_factory=threading.Event)
-
-    def cancel(self) -> None:
-        """Let it leave before the next token: nobody waits for the answer."""
-        self._cancelled.set()
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether nobody waits for the answer."""
-        return self._cancelled.is_set()
-
-
 class Engine:
     """Answers calls in one job on the GPU thread, which ends when there are no requests or others want the thread.
 
@@ -84,7 +57,7 @@ class Engine:
         self.catalogue, self.limits, self._thread = catalogue, limits, thread
         self._lock = threading.Lock()
         self._pending: deque[Call] = deque()
-        self._active: list[_CallRow] = []
+        self._active: list[Row] = []
         self._wake = threading.Event()
         self._has_job = self._is_closed = False
         self._joins: tuple[Any, bool] = (None, False)
@@ -99,7 +72,7 @@ class Engine:
 
     def _count_open(self) -> int:
         waiting = sum(not call.is_cancelled for call in self._pending)
-        return waiting + sum(row.end is None and not row.is_cancelled() for row in self._active)
+        return waiting + sum(row.end is None and not row.call.is_cancelled for row in self._active)
 
     def submit(self, call: Call) -> None:
         """Queue a call; raises ServeError and DeviceError where it cannot be answered now."""
@@ -239,7 +212,7 @@ class Engine:
 
     def _admit(self, columns: "_Columns", decoder: Decoder) -> None:
         """Let calls join that there is room for, in the order in which they came."""
-        joining: list[_CallRow] = []
+        joining: list[Row] = []
         while not columns.is_full:
             with self._lock:
                 call = self._pending[0] if self._pending else None
@@ -270,7 +243,7 @@ class _Columns:
         self._catalogue, self._host, self._stack = catalogue, host, stack
         self._loaded: dict[Column, LoadedColumns] = {}
         self._renderers: dict[str, Any] = {}
-        self._last: _CallRow | None = None
+        self._last: Row | None = None
 
     @property
     def is_full(self) -> bool:
@@ -292,13 +265,13 @@ class _Columns:
             self._loaded[column] = self._stack.enter_context(loading)
         return self._loaded[column]
 
-    def row(self, call: Call) -> "_CallRow":
+    def row(self, call: Call) -> Row:
         """Return the row of a call; raises StudioError for a prompt that cannot be answered."""
         if self._last is None or self._last.call is not call:  # one that waits for room is not read again
             self._last = self._new_row(call)
         return self._last
 
-    def _new_row(self, call: Call) -> "_CallRow":
+    def _new_row(self, call: Call) -> Row:
         loaded = self.load(call.model.column)
         renderer = self._renderer(call.model.run, loaded.tokenizer)
         if call.is_text:
@@ -314,27 +287,16 @@ class _Columns:
             raise CompareError("compare.too_long", tokens=len(ids), most=most, param=field_name)
         call.prompt_tokens = len(ids)
         *earlier, prompt = [turn.content for turn in call.turns if turn.role == "user"]
-        return _CallRow(
-            prompt=tuple(ids),
+        return Row(
+            call,
+            tuple(ids),
             name=loaded.names[0],
-            settings=call.settings,
             key=noise_key(prompt, earlier),
             most=min(call.settings.max_new_tokens, most - len(ids)),
-            stop=call.stop,
-            show=call.show,
-            is_cancelled=lambda: call.is_cancelled,
             alone=not loaded.mixes and loaded.names[0] != generate.BASE_MODEL,
-            call=call,
         )
 
     def _renderer(self, run: Run, tokenizer: Any) -> Any:
         if run.id not in self._renderers:
             self._renderers[run.id] = run_renderer(run, tokenizer)
         return self._renderers[run.id]
-
-
-@dataclass(eq=False)
-class _CallRow(Row):
-    """A row with its call."""
-
-    call: Any = None
