@@ -83,8 +83,7 @@ class MappingConfig(Section):
     """Whether rows and answers that are marked as not to be learned (`weight: 0`, `label: false`, …) are left out."""
     text: str | None = setting(None)
     split_text: bool = setting(False)
-    """Whether the first line of the text is the question, and the rest its answer. A text template calls them
-    `question` and `answer`."""
+    """Whether the first line of the text is the question, and the rest its answer."""
 
     @model_validator(mode="after")
     def _complete(self) -> "MappingConfig":
@@ -353,11 +352,7 @@ class RunConfig(Section):
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Split `train.max_steps=20` into its path and its value, which is read by the setting's own type.
-
-    Text is taken literally; see `setting_text.read_value`. Raises ConfigError for what has no `=`, and for a list or a
-    mapping that cannot be read.
-    """
+    """Split `train.max_steps=20` into path and value, which is read by the setting's type; raises ConfigError."""
     path, equals, value = text.partition("=")
     if not equals:
         raise ConfigError("config.set", text=text)

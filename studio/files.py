@@ -57,11 +57,7 @@ def _create(folder: Path, parents: bool = False) -> Path:
 
 
 def shared_folder(parent: Path, name: str) -> Path:
-    """Return a folder in the home or the cache; it is created if missing, as open to others as `parent` is.
-
-    In a home that several users share (mode 1777, say), all of them make runs and locks there. Raises HomeError when it
-    cannot be created.
-    """
+    """Return a folder in the home or the cache, made if missing, as open to others as `parent`; raises HomeError."""
     folder = parent / name
     if not folder.exists():
         _create(folder)
@@ -149,10 +145,7 @@ def read_json(path: Path, most: int | None = None) -> dict[str, Any]:
 
 
 def read_as(kind: Any, path: Path, *, warn: bool = False) -> Any:
-    """Return what a JSON file holds as a type that pydantic knows; None where it is missing or damaged.
-
-    With `warn`, the log says so of a damaged one.
-    """
+    """Return a JSON file as a type that pydantic knows; None where it is missing or damaged, which `warn` logs."""
     try:
         return _adapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -347,11 +347,7 @@ class GpuThread:
 
     @contextlib.contextmanager
     def _device_lock(self, give_up: Callable[[], Any], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the locks of all devices that this process may use, so that two never train on one at once.
-
-        Waits for the run of another process to end, unless `give_up` is true; `on_wait` is called once if so.
-        Interactive jobs run meanwhile.
-        """
+        """Hold the locks of all devices; waits for other processes, after one `on_wait`, until `give_up` is true."""
         lock = _lock_devices()
         if lock is None and not give_up():
             on_wait()

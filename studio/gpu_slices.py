@@ -92,11 +92,7 @@ def outcome_of_slice(
     while_waiting: Callable[[], Any],
     borrow: Callable[[], RunSlice] = borrow,
 ) -> dict[str, Any]:
-    """Run a slice and return what it printed, or an `error` where it was killed or no GPU was lent.
-
-    The GPU is asked for in `context`, that of a user's request: that user's time is what is used. `while_waiting` is
-    called again and again meanwhile.
-    """
+    """Run a slice and return what it printed, or an `error`; the GPU is asked for in `context`, on its user's time."""
     slice_: Future[str] = Future()
 
     def work() -> None:
@@ -122,11 +118,7 @@ def train(
     while_waiting: Callable[[], Any],
     borrow: Callable[[], RunSlice] = borrow,
 ) -> None:
-    """Train a queued run to its end in slices (see `outcome_of_slice`); its directory says how it ended.
-
-    `token` is for downloading the model. A slice that brings the run no step further pauses it: to ask for more would
-    not help.
-    """
+    """Train a queued run to its end in slices; a slice that brings it no step further pauses it."""
     arguments = ("-m", "studio", "resume", run.id, "--pause-after", str(working_seconds()), "--json")
     variables = {SLICE_OF: run.id} | ({"HF_TOKEN": token} if token else {})
     while True:

@@ -50,10 +50,7 @@ class Job:
         self.done = threading.Event()  # set when the work has ended, however it did
 
     def updates(self, on_wait: Callable[[], None] | None = None) -> Iterator[Any]:
-        """Yield the newest update each time; raises StudioError when the job failed.
-
-        `on_wait` is called now and then while there is none, and may raise.
-        """
+        """Yield the newest update each time; `on_wait` is called while there is none. Raises StudioError."""
         while True:
             try:
                 updates = [self._updates.get(timeout=on_wait and _WAIT_SECONDS)]

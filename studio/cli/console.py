@@ -119,10 +119,7 @@ def cancellable_download(*columns: ProgressColumn, quiet: bool = False, **task: 
 
 
 def follow_job(job: "Job", phase: str, quiet: bool) -> Any:
-    """Show how many answers of a job are done, and return its last update.
-
-    Ctrl-C stops it: answers are kept, and the same command resumes.
-    """
+    """Show how many answers of a job are done, and return its last update; Ctrl-C stops it and keeps the answers."""
     signal.signal(signal.SIGINT, lambda *_: job.stop())
     with progress_bar(TimeRemainingColumn(), quiet=quiet) as bar:
         task = bar.add_task(text(phase), total=None)

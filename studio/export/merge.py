@@ -42,10 +42,7 @@ def weight_bytes(base: Path, dtype: str) -> int:
 
 
 def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProgress, shard: str = SHARD) -> Path:
-    """Write the merged model and return its folder; raises ExportError when the folder holds something else, HomeError.
-
-    Everything runs on the CPU; each weight is merged in float32 and rounded once.
-    """
+    """Write the merged model, made on the CPU, rounded once, and return its folder; raises ExportError, HomeError."""
     metadata = context.metadata | {"precision": dtype}
 
     def fill_with_card(draft: Path) -> None:

@@ -21,10 +21,7 @@ TUNED = "default"
 
 
 class ModelHost:
-    """Holds the one model that is on the device: a base, and the adapter that sits in it.
-
-    Owned by the GPU thread; nothing here may be called from another.
-    """
+    """Holds the one model on the device: a base, and the adapter that sits in it. Only the GPU thread may use it."""
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
@@ -81,11 +78,7 @@ class ModelHost:
             self.whole = {n: part.full_tensor() if hasattr(part, "full_tensor") else part for n, part in trained}
 
     def load_adapter(self, saved: SavedAdapter, made_for: str) -> str:
-        """Load a saved adapter next to those that are loaded, and return its name in the PEFT model.
-
-        It was checked before (`compatibility.check`); `made_for` is the base that it names. Raises CompareError when
-        the base does not take it all the same.
-        """
+        """Load a checked adapter, `made_for` a base, and return its name in the PEFT model; raises CompareError."""
         from peft import PeftModel
 
         assert self.loaded is not None
@@ -142,10 +135,7 @@ class ModelHost:
 
 
 def lora_config(settings: LoraSettings, model: Any) -> Any:
-    """Return PEFT's configuration for our settings and `model`; raises RunError when a named module does not exist.
-
-    PEFT trains what it finds of a list of names and says nothing of the others, so every name is checked here.
-    """
+    """Return PEFT's configuration; raises RunError for a module that does not exist, of which PEFT says nothing."""
     from peft import LoraConfig
     from transformers.pytorch_utils import Conv1D
 
@@ -228,10 +218,7 @@ def wrap_model(model: Any, settings: Any, **more: Any) -> Any:
 
 
 def load_weights(peft_model: Any, weights: Path, name: str) -> None:
-    """Put saved weights into the trained adapter; raises RunError unless they are exactly its own, by name and shape.
-
-    `name` is that of the saved adapter in the error.
-    """
+    """Put saved weights into the trained adapter; raises RunError with `name` for other names or shapes."""
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
@@ -245,10 +232,7 @@ def load_weights(peft_model: Any, weights: Path, name: str) -> None:
 
 
 def linear_parts(model: Any) -> dict[Any, str]:
-    """Return the linear modules in a model's layers, each with its path; not the output layer.
-
-    GPT-2's `Conv1D` is one, with its weights transposed.
-    """
+    """Return the linear modules in a model's layers (GPT-2's `Conv1D` too) with their paths; not the output layer."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -272,10 +256,7 @@ def own_name(path: str) -> str:
 def save(
     peft_model: Any, tokenizer: Any, folder: Path, base: dict[str, Any], whole: dict[str, Any] | None = None
 ) -> None:
-    """Save an adapter with its tokenizer; `whole` are its weights, where those in the model are a part only.
-
-    It is complete or not there at all; one that was there before is replaced.
-    """
+    """Save an adapter whole or not at all, with its tokenizer; `whole` are its weights where the model has a part."""
 
     def fill(draft: Path) -> None:
         peft_model.save_pretrained(draft, selected_adapters=[TUNED], safe_serialization=True, state_dict=whole)
@@ -307,10 +288,7 @@ def _return_router_logits(model: Any, wanted: bool | None) -> bool | None:
 
 @contextmanager
 def preserve_state(model: Any):
-    """Restore everything that answering with a model in training might change.
-
-    That is random state, train or eval mode, what is trained, and which adapter is active.
-    """
+    """Restore what answering may change: random state, train or eval mode, what is trained, which adapter is active."""
     import torch
 
     state = random_state()

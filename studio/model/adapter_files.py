@@ -112,10 +112,7 @@ class SavedAdapter:
 
 
 def read(folder: Path) -> SavedAdapter:
-    """Return what a folder holds; raises CompareError unless it is a LoRA adapter that only adds to the base.
-
-    Only the settings and the head of the weights are read: nothing is loaded.
-    """
+    """Return what a folder holds, by the heads of its files; raises CompareError unless it only adds LoRA to a base."""
     settings = read_settings(folder)
     if not (folder / WEIGHTS).is_file():
         raise CompareError("compare.no_safetensors", folder=folder.name)
@@ -132,10 +129,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def recorded_base(folder: Path) -> dict[str, str | None]:
-    """Return the base that an adapter's folder names; raises CompareError when that cannot be read.
-
-    The studio's own record holds the hash of the base's weights; PEFT's settings name an id or a path, and a revision.
-    """
+    """Return the base that an adapter's folder names, by its record or PEFT's settings; raises CompareError."""
     if not (folder / BASE_RECORD).is_file():
         settings = read_settings(folder)
         for field in ("base_model_name_or_path", "revision"):
@@ -210,10 +204,7 @@ def _matrices(folder: Path, path: str, parts: Mapping[str, tuple[int, ...]], set
 
 
 def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor of an adapter's weights, from the head of the file.
-
-    Raises CompareError for a file that is cut off, too large or no safetensors.
-    """
+    """Return the shape of each tensor by the head of the file; raises CompareError for a cut or too large one."""
     from safetensors import SafetensorError, safe_open
 
     file = folder / WEIGHTS

@@ -108,10 +108,7 @@ def _smallest_side(model: Any, names: Sequence[str]) -> int:
 
 
 def save(model: Any, name: str, tokenizer: Any, folder: Path, record: dict[str, Any], about: str) -> None:
-    """Save an adapter of a PEFT model into an empty folder, as PEFT loads it.
-
-    `record` is what `restyle.json` says: its `base`, and the mix; `about` is the text of `README.md`.
-    """
+    """Save an adapter of a PEFT model into an empty folder; `record` is its `restyle.json`, `about` its `README.md`."""
     model.save_pretrained(folder, selected_adapters=[name], safe_serialization=True, save_embedding_layers=False)
     for file in (WEIGHTS, SETTINGS):
         (folder / name / file).replace(folder / file)

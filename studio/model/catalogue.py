@@ -81,10 +81,7 @@ def cached() -> list[KnownModel]:
 
 
 def describe(config: ModelConfig, token: str | None = None) -> ModelFacts:
-    """Return what is known of a model: from this machine if it is here, else from the Hub within some five seconds.
-
-    Never raises for a model that cannot be reached, read or used: its `problem` says so.
-    """
+    """Return what is known of a model, here or within five seconds from the Hub; its `problem` says what is wrong."""
     return describe_here(config) or _on_hub(config, token)
 
 

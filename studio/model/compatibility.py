@@ -77,10 +77,7 @@ def check(
 def compare_identities(
     made_for: Mapping[str, str | None], base: Mapping[str, str | None], place: Path | None = None
 ) -> Evidence | None:
-    """Compare two identities of a base: the best evidence that there is without the shapes; None for two bases.
-
-    `place` is the folder that the base is loaded from, which PEFT writes down as its name.
-    """
+    """Return the best evidence without the shapes, None for two bases; `place` is the folder of ours."""
     if made_for["weights"] is not None:
         return "weights" if made_for["weights"] == base["weights"] else None
     theirs, revision = str(made_for["id"] or ""), made_for.get("revision")

@@ -105,10 +105,7 @@ def operations(*, upper_half: bool, checkpointing: bool, saving: float = 0.0) ->
 
 
 def epoch_seconds(tokens: int, folder: Path, precision: str, passes: float) -> float | None:
-    """Estimate the seconds of `tokens` computed tokens, padding included; None while it is not known.
-
-    `passes` are the `operations` per parameter and token.
-    """
+    """Estimate the seconds of `tokens` tokens, at `passes` `operations` a parameter; None while unknown."""
     if (speed := matmul_speed(precision)) is None:
         return None
     other = OTHER_SECONDS if device() == "cpu" else 0.0
@@ -116,10 +113,7 @@ def epoch_seconds(tokens: int, folder: Path, precision: str, passes: float) -> f
 
 
 def token_seconds(folder: Path, settings: Mapping[str, Any], precision: str) -> float:
-    """Estimate the seconds of one more token of a few answers: all weights are read once, whatever their number.
-
-    `settings` are the model's own.
-    """
+    """Estimate the seconds of one more token of a few answers: all weights are read once, whatever their number."""
     layers = settings.get("num_hidden_layers") or settings.get("text_config", {}).get("num_hidden_layers", 24)
     size = parameters(folder) * (4 if precision == "float32" else 2)
     return layers * LAYER_SECONDS[device()] + size / READ_BYTES[device()]

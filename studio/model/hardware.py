@@ -185,10 +185,7 @@ def free_memory() -> int:
 
 
 def free_memory_each(held: Mapping[int, float] = MappingProxyType({})) -> tuple[float, ...]:
-    """Return the free memory of each device that a run may use, in bytes; `held` counts as free, by the card's number.
-
-    It is what `ModelHost.held` says: a base that nothing uses makes room.
-    """
+    """Return the free bytes of each device that a run may use; what is `held` (`ModelHost.held`) counts as free."""
     if device() != "cuda":
         return (float(free_memory() + sum(held.values())),)
     free = free_memory_of_cards()
@@ -234,10 +231,7 @@ def single_card(bytes_needed: int, free_per_card: Sequence[float]) -> int | None
 
 
 def placement(bytes_needed: int, free_per_card: Sequence[float]) -> Choice:
-    """Choose between one card (`one device`, see `single_card`) and layers spread over all (`auto`, a device map).
-
-    Spreading is slower, since the cards wait for each other, so it is for weights that no card can hold.
-    """
+    """Choose between one card (see `single_card`) and layers spread over all (`auto`), which is slower."""
     need, first, everything = bytes_needed * TRAINING_MEMORY_FACTOR, free_per_card[0], sum(free_per_card)
     sizes = {"need": f"{need / 1e9:.1f}", "free": f"{first / 1e9:.1f}"}
     card = single_card(bytes_needed, free_per_card)
@@ -258,10 +252,7 @@ NEARLY_FULL = 0.1
 
 
 def layer_shares(free: Sequence[float]) -> list[float]:
-    """Return the share of the layers that each card is to hold, in proportion to the bytes that are free on it.
-
-    A nearly full card holds none.
-    """
+    """Return each card's share of the layers, in proportion to its `free` bytes; a nearly full one holds none."""
     least = NEARLY_FULL * sum(free) / len(free)
     usable = [each if each >= least else 0.0 for each in free]
     return [each / max(1.0, sum(usable)) for each in usable]

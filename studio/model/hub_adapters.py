@@ -28,11 +28,7 @@ def parse_id(named: str) -> tuple[str, str | None]:
 
 
 def fetch(named: str, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Path:
-    """Return the folder of an adapter, fetched if it is not here yet: its settings, its weights, its chat template.
-
-    `on_progress` gets the share of bytes done, and may raise to end the download. `token` is for this one call. Raises
-    CompareError, or the ModelError of a token or of access.
-    """
+    """Return the folder of an adapter, fetched if needed; `on_progress` may raise. Raises CompareError, ModelError."""
     adapter_id, revision = parse_id(named)
     try:
         return hub_models.fetch(adapter_id, revision, on_progress, token, ADAPTER)

@@ -193,10 +193,7 @@ def licence_of(card: dict[str, Any]) -> str | None:
 
 
 def require_access(model_id: str, token: str | None = None) -> None:
-    """Raise ModelError unless the files of a gated model may be read with this token, the environment's or the login's.
-
-    What the Hub tells of a gated model is for everybody, its files are not.
-    """
+    """Raise ModelError unless the files of a gated model may be read with this token, or the login's."""
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     address = f"{endpoint()}/api/models/{model_id}/auth-check"

@@ -104,10 +104,7 @@ def require(config: ModelConfig) -> Located:
 
 
 def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: None, token: str | None = None) -> Located:
-    """Return where a model is, fetched first if it is not on this machine; raises ModelError.
-
-    `token` is for this one call; without it, the library takes `HF_TOKEN` or the login.
-    """
+    """Return where a model is, fetched (with `token`, else the login's) if it is not here; raises ModelError."""
     if located := locate(config):
         return located
     if config.id == BUILTIN_MODEL:
@@ -122,11 +119,7 @@ def fetch(config: ModelConfig, on_progress: ProgressCallback = lambda share: Non
 
 @contextlib.contextmanager
 def examined_meanwhile(config: ModelConfig) -> Iterator[None]:
-    """Hash a model's weights and try its tokenizer in a thread while the caller imports libraries.
-
-    Both wait for the disk and another process most of the time. What fails here, or is missing, fails when it is
-    needed.
-    """
+    """Hash a model's weights and try its tokenizer meanwhile; what fails here fails again when it is needed."""
     located: Located | None = None
     with contextlib.suppress(StudioError):
         located = None if libraries.are_imported() else locate(config)  # here: it may import what the caller will
@@ -167,10 +160,7 @@ def _tokenizer(path: Path) -> tuple[Any, Choice]:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Raise ModelError for a tokenizer that takes too much time or memory, or makes far more of a text than there was.
-
-    Each is tried once in a process.
-    """
+    """Raise ModelError for a tokenizer that takes too much time or memory, or makes too much of a text."""
     files = [folder / name for name in _FILES]
     known = "".join(f"{file.name} {sha256(file)} " for file in files if file.is_file())
     content = hashlib.sha256(known.encode()).hexdigest()
@@ -211,11 +201,7 @@ def _choose_pad_token(tokenizer: Any, path: Path) -> Choice:
 
 
 def load(config: ModelConfig, located: Located) -> Loaded:
-    """Load a model onto the device, frozen and in evaluation mode; raises ModelError.
-
-    Weights that are spread over several processes stay where they were read until the trainer spreads them; RunError
-    for a quantized model then.
-    """
+    """Load a model onto the device, frozen, for evaluation; raises ModelError, and RunError for quantized shards."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar

@@ -28,10 +28,7 @@ def launched() -> bool:
 
 
 def join() -> None:
-    """Join the process group; from here on this process has its rank, and a GPU of its own.
-
-    Mixed precision follows the run's settings, whatever the launch file says.
-    """
+    """Join the process group, with a rank and a GPU of its own; mixed precision follows the run's settings."""
     global _group
     import torch
     from accelerate import PartialState

@@ -22,10 +22,7 @@ def saved_quantization(settings: dict[str, Any]) -> str | None:
 
 
 def choose(wanted: str, settings: dict[str, Any], model_id: str) -> Choice:
-    """Choose the quantization: the repository's own if it has one, else the setting.
-
-    Raises ModelError for a method other than bitsandbytes, and on devices that bitsandbytes does not support.
-    """
+    """Choose the repository's own quantization, else that of the settings; raises ModelError where it cannot be."""
     own = saved_quantization(settings)
     if own is not None and own not in BITSANDBYTES:
         raise ModelError("model.other_quantization", id=model_id, method=own)

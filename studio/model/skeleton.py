@@ -116,10 +116,7 @@ MAX_TRIAL_WEIGHTS = 50 * 10**6
 
 @lru_cache(maxsize=8)
 def require_trainable(path: Path, lora: LoraSettings) -> None:
-    """Raise ModelError where a small model cannot carry out a training step with random weights.
-
-    For models whose step fake tensors cannot carry out: whether that is their fault, only a real one tells.
-    """
+    """Raise ModelError where a small model with random weights cannot take the step that fake tensors could not."""
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -87,11 +87,7 @@ class SubprocessWorker:
         variables: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
     ):
-        """Start `command` and write a line to its standard input.
-
-        It gets what it needs of this process's environment, the `secrets` that are named, and the `variables`. After so
-        many seconds of silence it counts as stuck.
-        """
+        """Start `command` with the named `secrets`, and write a line to it; after `silence` seconds it is stuck."""
         self._silence = silence
         self._process = subprocess.Popen(
             list(command),
@@ -162,10 +158,7 @@ def checked_lines(
     first_line: str = "",
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[str | None]:
-    """Yield the output of a program, as `SubprocessWorker.lines` does; stopped when the iterator is closed.
-
-    Raises `failure` of the last line when it fails, and of `time-out` when it prints nothing for half an hour.
-    """
+    """Yield a program's output as `lines` does; raises `failure` of its last line, or of `time-out`."""
     worker = SubprocessWorker(command, first_line, LONG_SILENCE_SECONDS, variables)
     last = ""
     try:

@@ -59,10 +59,7 @@ class ChatTemplate:
             raise ModelError("model.template_syntax", line=reply["line"], detail=reply["refusal"])
 
     def render(self, messages: Sequence[Message], ask: bool) -> str:
-        """Return the text of a conversation, with the beginning of an answer if `ask`.
-
-        Raises TemplateRefusal, and ModelError for a template that needs more than its limits.
-        """
+        """Return the text of a conversation, with an answer begun if `ask`; raises TemplateRefusal, ModelError."""
         return self._render(messages, ask, self._takes_parts)
 
     @functools.cached_property
@@ -106,10 +103,7 @@ def source_of(tokenizer: Any) -> str:
 
 
 def check(template: str | dict[str, str] | None, name: str) -> None:
-    """Raise ModelError for a template that needs more than its limits for a short conversation; `name` is its model's.
-
-    A tokenizer has none, one, or several by name.
-    """
+    """Raise ModelError where a template, or one of several by name, exceeds its limits; `name` is the model's."""
     for each in template.values() if isinstance(template, dict) else [template]:
         if each and not _is_bearable(each):
             raise _too_much(name)

@@ -91,11 +91,7 @@ def store(
     check: Callable[[SavedAdapter], object] = lambda saved: None,
     name: str = "adapter",
 ) -> Upload:
-    """Check what was uploaded, and keep it; the same content is kept once, called after its zip or else `name`.
-
-    `check` is given the adapter before it is kept, and may raise. Raises CompareError for what is no adapter, or is
-    more than that.
-    """
+    """Check what was uploaded and keep it once, called after its zip or `name`; `check` may raise, as this does."""
     with _draft() as draft:
         if len(paths) == 1 and paths[0].suffix.lower() == ".zip":
             _unpack(paths[0], draft)

@@ -23,10 +23,7 @@ _MAX_HEADER_BYTES = 100 * 10**6
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights that transformers would load from a folder, whether they are there or not.
-
-    `model.safetensors` comes first, then the shards of an index; a folder with neither has other weights or none.
-    """
+    """Return the files of weights, there or not: `model.safetensors`, else the shards of an index, else none."""
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     return [folder / name for name in sorted(set(index(folder).values()))]

@@ -23,10 +23,7 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
 def check(folder: Path, model_id: str) -> tuple[str, ...]:
-    """Return the names of weights that the architecture has no use for (an image tower, say).
-
-    Raises ModelError for weights that are missing, of another shape, or left over although the model needs them.
-    """
+    """Return the names of unused weights (an image tower, say); raises ModelError for missing, wrong or extra ones."""
     return _check(folder, model_id, file_states(folder))
 
 

@@ -90,10 +90,7 @@ def require_sendable(config: RunConfig) -> None:
 
 
 def write(run: Run, folder: Path) -> None:
-    """Write the folder of a run, which may have checkpoints already; raises StudioError.
-
-    A dataset of the Hub stays one, and a model stays what it is called: the machine there reads them.
-    """
+    """Write the folder of a run, with its checkpoints; what is on the Hub stays there. Raises StudioError."""
     config = run.started_config()
     home = folder / "home" / "runs" / run.id
     home.mkdir(parents=True)

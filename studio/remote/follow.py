@@ -42,10 +42,7 @@ STOP_SECONDS = 300.0
 
 
 def start(jobs: HubJobs, config: RunConfig, quote: JobRecord) -> Run:
-    """Create a run and have it carried out by a job, as quoted; raises StudioError, and then nothing was started.
-
-    The same settings do not start twice while their run goes on.
-    """
+    """Create a run and have it carried out by a job, as quoted; raises StudioError, and then nothing was started."""
     from studio.train import start_adapter
 
     bundle.require_sendable(config)
@@ -76,10 +73,7 @@ def resume(run: Run, settings: Mapping[str, Any], token: str | None = None) -> R
 
 
 def follow_again() -> list[Run]:
-    """Follow the jobs of all runs whose process is gone, as an app that starts; returns those runs.
-
-    No job is started. Without a token of this machine the runs stay interrupted: resuming one asks for a token.
-    """
+    """Follow the jobs of all runs whose process is gone, and return them; without a token they stay interrupted."""
     followed: list[Run] = []
     with locks.acquire(home() / "start.lock"):
         left = [run for run in runs.all_runs() if records.load(run) and _is_left(run)]

@@ -45,10 +45,7 @@ def fetch(api: Any, run: RunWriter, record: JobRecord, commit: str, call: Callab
 
 
 def apply(run: RunWriter, folder: Path, record: JobRecord, keep: int) -> tuple[JobRecord, Status | None]:
-    """Bring the fetched `folder` into the run: checkpoints and adapter first, then the events that tell of them.
-
-    Returns the record with the new offset, and the status that the newest job has written; None while it has not.
-    """
+    """Bring the fetched `folder` into the run; returns the record, and the newest job's status once it has one."""
     for path in sorted(folder.iterdir()):
         if path.name in _OWN or path.name.startswith("."):
             continue

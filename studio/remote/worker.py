@@ -131,10 +131,7 @@ def main() -> None:
 
 
 def _train(run: Run, repository: Repository | None, attempt: int, end: float | None, settings: list[str]) -> bool:
-    """Start the training as a process, follow it to its end, and pass on what is asked of it.
-
-    Returns False where a later job has the turn: what was trained since is that job's to repeat.
-    """
+    """Train in a process, and pass on what is asked of it; returns False where a later job has the turn."""
     changes = [word for setting in settings for word in ("--set", setting)]
     command = [sys.executable, "-m", "studio", "resume", run.id, *changes]
     child = subprocess.Popen(command, env=dict(os.environ))  # with the token: the base may be gated

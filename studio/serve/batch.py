@@ -18,20 +18,14 @@ class Batch:
     """
 
     def __init__(self, model: Callable[[], Any], pad: int, shared: bool = True):
-        """`model` returns the base, or PEFT's model around it as soon as there is one.
-
-        A batch that is not `shared` has one row: its adapter is activated, and the cache is the model's own kind.
-        """
+        """`model` returns the base or PEFT's model around it; one that is not `shared` has one row."""
         self._model, self._pad, self.shared = model, pad, shared
         self._names: list[str] = []
         self._cache: Any = None
         self._mask: Any = None
 
     def join(self, prompts: Sequence[Sequence[int]], names: Sequence[str]) -> Any:
-        """Add rows (token ids, and PEFT's name of each row's adapter) behind those that are there.
-
-        Returns the logits of their first tokens (rows × vocabulary), in float32.
-        """
+        """Add rows (token ids, their adapters' names); returns their next logits (rows × vocabulary, in float32)."""
         import torch
 
         ids, mask = probe.padded(prompts, self._pad)

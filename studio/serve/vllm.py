@@ -13,11 +13,7 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def command(catalogue: Catalogue) -> str:
-    """Return `vllm serve` with the adapters that are one adapter at full strength.
-
-    vLLM has no strengths and no mixtures: those are saved as adapters of their own first. Raises CompareError where an
-    adapter is gone.
-    """
+    """Return `vllm serve` with the adapters at full strength, for vLLM has no others or mixes; raises CompareError."""
     folders: dict[str, Path] = {}
     for name, model in catalogue.adapters.items():
         if model.column.mix is None and (folder := find_adapter(catalogue.first, model.column, None).folder):

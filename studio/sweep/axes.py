@@ -66,10 +66,7 @@ class Axis(BaseModel):
 
 
 def parse(text: str) -> Axis:
-    """Read `lora.r=8,16`, `train.learning_rate=1e-5..1e-3:log` or `lora.r=4..64:step4`; raises ConfigError.
-
-    A list is written as YAML does inside its brackets, so that a value with a comma stands in quotation marks.
-    """
+    """Read `lora.r=8,16` (YAML), `train.learning_rate=1e-5..1e-3:log` or `lora.r=4..64:step4`; raises ConfigError."""
     path, equals, written = text.partition("=")
     path, written = path.strip(), written.strip()
     if not equals or not written:

@@ -64,10 +64,7 @@ class Sweep:
         return read_as(list[Trial], self.path / TRIALS) or []
 
     def record(self) -> list[Trial]:
-        """Keep what the ended trials came to, and return all; only for the sweep's driver.
-
-        An open trial whose run lies in the trash has ended too: nobody wants it to go on.
-        """
+        """Keep what the ended trials, also deleted ones, came to, and return all; only for the sweep's driver."""
         trials = self.trials()
         ended = [trial for trial in trials if not trial.is_open]
         ids = {trial.run for trial in trials}

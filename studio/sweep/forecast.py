@@ -44,10 +44,7 @@ class Forecast:
 def forecast(
     plan: SweepPlan, free: float | Sequence[float], on_progress: Callable[[float], None] = lambda share: None
 ) -> Forecast:
-    """Check the combinations of a sweep, one of each kind that costs another time; `free` as in `preflight.check`.
-
-    The time of a range is that of its lowest and highest values, in the mean.
-    """
+    """Check the combinations of a sweep, one of each cost, a range by its ends; `free` as in `preflight.check`."""
     combinations = plan.grid() if plan.is_grid else axes.product(plan.over)
     kinds: dict[str, list[dict[str, Any]]] = {}
     for settings in combinations:

@@ -34,10 +34,7 @@ MAX_LISTED = 10_000
 
 
 def next_settings(plan: SweepPlan, trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """Return the settings of the next run, which no trial has had; None when all are done.
-
-    The same trials give the same settings.
-    """
+    """Return the settings of the next run, the same ones for the same trials; None when all are done."""
     tried = {identity(trial.settings) for trial in trials}
     if plan.is_grid:
         return next((settings for settings in plan.grid() if identity(settings) not in tried), None)

@@ -221,10 +221,7 @@ def decide(
 
 
 def expected_saving(config: RunConfig, planned: Plan, report: Report, located: Located) -> float:
-    """Return the share of all forward passes, by weights, that a planned run will probably not compute.
-
-    The same decision as in training, but a model's dropout is all that is known of its support.
-    """
+    """Return the share of all forward passes, by weights, that a planned run will probably not compute."""
     count = planned.skeleton.layers - planned.skeleton.layers_trained
     if not count or config.train.method != "sft":
         return 0.0

@@ -33,10 +33,7 @@ class Launch:
 
 
 def check(path: Path, config: RunConfig, run: str) -> Launch:
-    """Say what the launch file at `path` would do with the run of a config, which is called `run` on the command line.
-
-    Raises RunError for a file that accelerate cannot read, or that asks for what the studio cannot do.
-    """
+    """Say what a launch file would do with a config, called `run`; raises RunError where it cannot be used."""
     import torch
     from accelerate.commands.config.config_args import load_config_from_file
 

@@ -31,11 +31,7 @@ class Plan:
     """How a run will be carried out."""
 
     settings: TrainConfig
-    """The settings with the automatic ones decided: batches, checkpointing, optimizer.
-
-    The accumulation counts the micro-batches of all processes together, so that its product with the micro-batch is
-    the rows of a step.
-    """
+    """The settings with automatic ones decided; the accumulation counts the micro-batches of all processes."""
     precision: Choice
     choices: tuple[Choice, ...]
     skeleton: Skeleton
@@ -178,10 +174,7 @@ def divide_batch(settings: TrainConfig, count: int | None = None) -> TrainConfig
 
 
 def ever_smaller(settings: TrainConfig, *, split: bool = True, save: bool = True) -> Iterator[TrainConfig]:
-    """Yield the settings, then those that need less and less memory for the same training.
-
-    First the micro-batch is halved while more of them make one step, then activations are computed twice.
-    """
+    """Yield the settings, then some that need less memory: halved micro-batches, then activations computed twice."""
     yield settings
     while split and settings.batch_size > 1:
         smaller = next(n for n in range(settings.batch_size // 2, 0, -1) if settings.batch_size % n == 0)

@@ -23,10 +23,7 @@ MIN_VALIDATED = 60
 
 
 def settings(run: Run, source: Path, method: Method, rows: int, mapping: MappingConfig | None = None) -> RunConfig:
-    """Return the settings of a run that continues `run` on the preferences in a file of so many rows.
-
-    Without a `mapping`, the columns are detected.
-    """
+    """Return the settings of a run that continues `run` on so many preferences; no `mapping` detects the columns."""
     before = run.config()
     steps = math.ceil(rows / BATCH)
     validation = {"kind": "fraction", "fraction": 0.1} if rows >= MIN_VALIDATED else {"kind": "none"}

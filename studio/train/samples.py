@@ -256,10 +256,7 @@ def start(
     best: BestStyle | LastSound | None = None,
     open_meter: OpenMeter | None = None,
 ) -> SampleWriter | None:
-    """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be.
-
-    `open_meter` makes what measures their style, and `best` gets each point.
-    """
+    """Choose prompts, cadence and length, and return what takes the frames; None where that is off or cannot be."""
     config = run.config()
     if config.samples.mode == "off":
         return None
@@ -311,10 +308,7 @@ def start(
 def _choose_prompts(
     run: Run, config: RunConfig, prepared: PreparedData, tokenizer: Any
 ) -> tuple[list[HeldOutRow], tuple[Choice, ...]]:
-    """Return the settings' prompts, else up to `PROMPTS` of the held-out list, the validation rows, or ordinary ones.
-
-    None that the studio chooses stands in the training rows. Raises PromptError when none can be used alone.
-    """
+    """Return the settings' prompts, else some that no training row begins with; raises PromptError without any."""
     if config.samples.prompts:
         return held_out.from_prompts(run, config.samples.prompts, tokenizer), ()
 

@@ -130,10 +130,7 @@ def suggest(
     on_progress: Callable[[float], None] = lambda share: None,
     keep: Collection[str] = (),
 ) -> Advice:
-    """Return what would suit better in `config`, with `free` bytes of the device's memory; nothing is downloaded.
-
-    The settings at the paths of `keep` stay as they are, and the others are chosen to suit them.
-    """
+    """Return what suits `config` better with `free` bytes of memory; those at the paths of `keep` stay as they are."""
     report = prepare.inspect(config, on_progress)
     if any(problem.kind == "nothing_trained" for problem in report.problems):  # the longest rows are not among its rows
         report = prepare.inspect(config.with_settings({"data.max_length": LONGEST_CONTEXT}), on_progress)
