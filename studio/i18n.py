@@ -36,7 +36,7 @@ def _flatten(node: Mapping[str, Any], prefix: str):
 
 
 def text(key: str, language: str = DEFAULT_LANGUAGE, /, **values: Any) -> str:
-    """Return the text of `key` with its `{placeholders}` filled, the word of `{count:row|rows}` too; raises KeyError."""
+    """Return the text of `key` with its `{placeholders}` filled, `{count:row|rows}` by the number; raises KeyError."""
     template = catalogue(language)[key]
     return _FORMATTER.vformat(template, (), values) if values else template
 
