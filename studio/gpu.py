@@ -95,8 +95,6 @@ class GpuThread:
             if run.status().state.alive and not handed_over:
                 raise busy_error(run)
             changes = resume.checked_changes(run, settings or {})
-            if run.status().state is State.FINISHED:
-                resume.require_longer(run, changes)
             if checkpoints.all_of(run.path) or run.status().state is State.FINISHED:
                 checkpoints.newest_complete(run.path)
             writer = RunWriter.take_over(run, devices, keep_request=handed_over)

@@ -53,12 +53,8 @@ def is_handed_over(run: Run) -> bool:
     return os.environ.get(SLICE_OF) == run.id
 
 
-RunSlice = Callable[[Sequence[str], Mapping[str, str]], str]
-"""What `run_slice` is."""
-
-
 @functools.cache
-def borrow() -> RunSlice:
+def borrow() -> Callable[[Sequence[str], Mapping[str, str]], str]:
     """Return `run_slice` on a lent GPU; to be called once before the page is launched, and before torch."""
     import spaces
 
@@ -67,7 +63,7 @@ def borrow() -> RunSlice:
 
 def run_slice(arguments: Sequence[str], variables: Mapping[str, str]) -> str:
     """Run `python ARGUMENTS` with more environment variables; return what it printed, as JSON, or its last words."""
-    given = {name: value for name, value in os.environ.items() if name != ZERO_GPU} | dict(variables)
+    environment = {name: value for name, value in os.environ.items() if name != ZERO_GPU} | dict(variables)
     prctl = ctypes.CDLL(None).prctl
 
     def end_with_parent() -> None:
@@ -76,7 +72,7 @@ def run_slice(arguments: Sequence[str], variables: Mapping[str, str]) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=Path(__file__).parent.parent,
-        env=given,
+        env=environment,
         capture_output=True,
         text=True,
         preexec_fn=end_with_parent,  # else it would outlive the process that is killed, with the work in its hands
@@ -86,11 +82,7 @@ def run_slice(arguments: Sequence[str], variables: Mapping[str, str]) -> str:
 
 
 def outcome_of_slice(
-    arguments: Sequence[str],
-    variables: Mapping[str, str],
-    context: Context,
-    while_waiting: Callable[[], Any],
-    borrow: Callable[[], RunSlice] = borrow,
+    arguments: Sequence[str], variables: Mapping[str, str], context: Context, while_waiting: Callable[[], Any]
 ) -> dict[str, Any]:
     """Run a slice and return what it printed, or an `error`; the GPU is asked for in `context`, on its user's time."""
     slice_: Future[str] = Future()
@@ -111,19 +103,13 @@ def outcome_of_slice(
         return {"error": str(error)}
 
 
-def train(
-    run: RunWriter,
-    context: Context,
-    token: str | None,
-    while_waiting: Callable[[], Any],
-    borrow: Callable[[], RunSlice] = borrow,
-) -> None:
+def train(run: RunWriter, context: Context, token: str | None, while_waiting: Callable[[], Any]) -> None:
     """Train a queued run to its end in slices; a slice that brings it no step further pauses it."""
     arguments = ("-m", "studio", "resume", run.id, "--pause-after", str(working_seconds()), "--json")
     variables = {SLICE_OF: run.id} | ({"HF_TOKEN": token} if token else {})
     while True:
         before = _last_step(run)
-        outcome = outcome_of_slice(arguments, variables, context, while_waiting, borrow)
+        outcome = outcome_of_slice(arguments, variables, context, while_waiting)
         state = _left_in(run)
         was_killed = state is State.INTERRUPTED or state.alive
         if not was_killed and not outcome.get("time_over"):

@@ -21,7 +21,6 @@ from typing import Any
 from studio import gpu_slices
 from studio.compare.comparison import Comparison
 from studio.errors import DeviceError, StudioError
-from studio.gpu_slices import RunSlice
 from studio.i18n import message
 from studio.job import Job, Work
 from studio.model.adapter import ModelHost
@@ -31,13 +30,13 @@ _WORK, _STARTED, _UPDATE, _STOP, _ERROR = "work", "started", "update", "stop", "
 """The files of a job's folder. They are pickled, and both processes are this user's; nothing else gets there."""
 
 
-def in_slices(work: Work, borrow: Callable[[], RunSlice] = gpu_slices.borrow) -> Work:
+def in_slices(work: Work) -> Work:
     """Return what does `work`, which can be pickled, in slices; GPUs are asked for in the caller's context."""
     context = contextvars.copy_context()
 
     def run(host: ModelHost, training: Run | None, show: Callable[[Any], None], stop: threading.Event) -> None:
         with tempfile.TemporaryDirectory(prefix="restyle-job-") as name:
-            _JobFolder(Path(name), show, stop).run(work, context, borrow)
+            _JobFolder(Path(name), show, stop).run(work, context)
 
     return run
 
@@ -50,14 +49,14 @@ class _JobFolder:
         self._data = b""
         self._last: Any = None
 
-    def run(self, work: Work, context: contextvars.Context, borrow: Callable[[], RunSlice]) -> None:
+    def run(self, work: Work, context: contextvars.Context) -> None:
         """Do the work in as many slices as it takes; raises DeviceError where one is refused or ended too early."""
         (self._folder / _WORK).write_bytes(pickle.dumps(work))
         arguments = ("-m", "studio.job_slices", str(self._folder), str(gpu_slices.working_seconds()))
         while True:
             before = getattr(self._last, "done", 0)
             (self._folder / _STARTED).unlink(missing_ok=True)
-            outcome = gpu_slices.outcome_of_slice(arguments, {}, context, self._poll, borrow)
+            outcome = gpu_slices.outcome_of_slice(arguments, {}, context, self._poll)
             self._poll()
             with contextlib.suppress(FileNotFoundError):
                 kind, key, values = pickle.loads((self._folder / _ERROR).read_bytes())

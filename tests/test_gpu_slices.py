@@ -40,7 +40,9 @@ def train(run, work) -> None:
         assert variables[gpu_slices.SLICE_OF] == run.id
         return work(arguments[arguments.index("resume") + 1], variables.get("HF_TOKEN"))
 
-    gpu_slices.train(run, contextvars.copy_context(), None, lambda: None, lambda: run_slice)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu_slices, "borrow", lambda: run_slice)
+        gpu_slices.train(run, contextvars.copy_context(), None, lambda: None)
 
 
 def resumed(run_id: str, until, then):
@@ -143,7 +145,8 @@ def test_where_no_gpu_is_lent_the_run_is_paused_and_says_why(tiny_config):
 def test_time_that_is_too_short_for_a_step_pauses_the_run(tiny_config, monkeypatch):
     monkeypatch.setenv("RESTYLE_SLICE_SECONDS", "0")
     run = runs.create(tiny_config.with_settings(SETTINGS))
-    gpu_slices.train(run, contextvars.copy_context(), None, lambda: None, lambda: gpu_slices.run_slice)
+    monkeypatch.setattr(gpu_slices, "borrow", lambda: gpu_slices.run_slice)
+    gpu_slices.train(run, contextvars.copy_context(), None, lambda: None)
     assert run.status().state is State.PAUSED
     assert run.status().step == 0
     assert notes(run)[-1] == "log.slice"

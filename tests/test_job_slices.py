@@ -44,7 +44,9 @@ def here(seconds: float = 60):
 def run(work, borrow) -> list:
     """Return the updates of a job in slices; raises what its user would be told."""
     shown: list = []
-    job_slices.in_slices(work, borrow)(None, None, shown.append, threading.Event())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu_slices, "borrow", borrow)
+        job_slices.in_slices(work)(None, None, shown.append, threading.Event())
     return shown
 
 
@@ -147,8 +149,9 @@ def test_a_comparison_without_a_word_is_an_error():
     assert raised.value.key == "device.slice_ended"
 
 
-def test_stop_reaches_the_slice(numbers):
-    job = Job(job_slices.in_slices(partial(count_to, numbers, 200), here()))
+def test_stop_reaches_the_slice(numbers, monkeypatch):
+    monkeypatch.setattr(gpu_slices, "borrow", here())
+    job = Job(job_slices.in_slices(partial(count_to, numbers, 200)))
     threading.Thread(target=job.run, args=(None, None, lambda: False), daemon=True).start()
     updates = job.updates()
     next(updates)

@@ -4,7 +4,6 @@ import ast
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from studio.export.verify import verification
 from studio.export.verify.verification import Verification
 from studio.files import size_of
 from studio.i18n import Message
+from studio.model import hub_models
 from studio.model.adapter_files import BASE_RECORD, SETTINGS, WEIGHTS
 from studio.model.hardware import Choice
 from studio.runs import Run
@@ -141,7 +141,7 @@ class ExportEstimate:
 def estimate_export(run: Run, kind: Kind, run_precision: str, wanted: NumberFormat = "auto") -> ExportEstimate:
     """Estimate an export; `wanted` is a number format of the kind."""
     folder = export_folder.place(run, kind, None)
-    free = shutil.disk_usage(next(path for path in folder.parents if path.exists())).free
+    free = hub_models.free_disk(folder)
     try:
         base = locate_base(run)
         precision, meanwhile = None, 0

@@ -1,7 +1,6 @@
 """Export the base with the adapter merged into it, in 16 bit or float32."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from studio.export import adapter, export_folder, model_card
 from studio.export.export_context import ExportContext
 from studio.export.request import OnProgress
 from studio.i18n import message
-from studio.model import multi_adapter, quantization
+from studio.model import hub_models, multi_adapter, quantization
 from studio.model.estimate import parameters
 from studio.model.hardware import Choice
 
@@ -54,8 +53,7 @@ def export(context: ExportContext, folder: Path, dtype: str, on_progress: OnProg
 
 def require_room(folder: Path, need: int) -> None:
     """Raise HomeError when the disk of `folder` has no room for so many bytes."""
-    parent = next(path for path in folder.parents if path.exists())
-    free = shutil.disk_usage(parent).free
+    free = hub_models.free_disk(folder)
     if need > free:
         raise HomeError("home.full", folder=str(folder), needs=f"{need / 1e6:,.1f}", free=f"{free / 1e6:,.1f}")
 

@@ -66,8 +66,6 @@ def resume(run: Run, settings: Mapping[str, Any], token: str | None = None) -> R
         if run.status().state.alive:
             raise DeviceError("device.busy", run=run.id)
         changes = resuming.checked_changes(run, settings)
-        if run.status().state is State.FINISHED:
-            resuming.require_longer(run, changes)
         writer = RunWriter.take_over(run, DEVICES)
     return _follow(jobs, writer, {path: format_value(value) for path, value in changes.items()})
 
@@ -350,11 +348,16 @@ class _Follower:
 
     def _call(self, request: Callable[[], Any]) -> Any:
         """Carry out a request until the Hub answers; the first time that it does not, and the end of it, are told."""
-        result = hub_jobs.until_answered(request, self._on_lost)
-        if self._lost:
-            self._lost = False
-            self._run.note(message("log.remote.back"))
-        return result
+        while True:
+            try:
+                result = hub_jobs.answer(request)
+            except ConnectionError:
+                self._on_lost()
+                continue
+            if self._lost:
+                self._lost = False
+                self._run.note(message("log.remote.back"))
+            return result
 
     def _on_lost(self) -> None:
         if not self._lost:

@@ -176,12 +176,3 @@ def _answered_now(request: Callable[[], Result]) -> Result:
 
 def _reason(error: Any) -> str:
     return " ".join(str(getattr(error, "server_message", None) or type(error).__name__).split())[:200]
-
-
-def until_answered(request: Callable[[], Result], on_wait: Callable[[], None]) -> Result:
-    """Carry out a request until the Hub answers; `on_wait` is called before each repetition, and may raise."""
-    while True:
-        try:
-            return answer(request)
-        except ConnectionError:
-            on_wait()

@@ -22,29 +22,29 @@ POLL_SECONDS = 0.2
 OnProgress = Callable[[list[Trial], Run | None], None]
 
 
-def drive(sweep: Sweep, on_progress: OnProgress = lambda trials, run: None, token: str | None = None) -> None:
+def drive(sweep: Sweep, on_progress: OnProgress = lambda trials, run: None) -> None:
     """Carry out a sweep from where it stands, until it is done, a stop is requested or its run is paused.
 
     `on_progress` is called several times a second with the trials and the current run, and may raise to end the
-    driving; the run goes on then. `token` is for downloading the model. Raises RunError while another process drives
-    it, and what keeps a run from starting, which is recorded too.
+    driving; the run goes on then. Raises RunError while another process drives it, and what keeps a run from starting,
+    which is recorded too.
     """
     if processes.launched():
         raise RunError("sweep.launched")
     with sweep.driving():
         try:
-            _Driver(sweep, on_progress, token).carry_out()
+            _Driver(sweep, on_progress).carry_out()
         except StudioError as error:
             sweep.write_error(error)
             raise
 
 
-def drive_in_background(sweep: Sweep, token: str | None = None) -> None:
+def drive_in_background(sweep: Sweep) -> None:
     """Carry out a sweep on a thread of this process; why it fails is recorded in its directory."""
 
     def work() -> None:
         try:
-            drive(sweep, token=token)
+            drive(sweep)
         except Exception as error:
             log.exception("the sweep %s could not go on", sweep.id)
             if not sweep.is_driven:  # by another, which is why this one ended
@@ -54,8 +54,8 @@ def drive_in_background(sweep: Sweep, token: str | None = None) -> None:
 
 
 class _Driver:
-    def __init__(self, sweep: Sweep, on_progress: OnProgress, token: str | None):
-        self._sweep, self._on_progress, self._token = sweep, on_progress, token
+    def __init__(self, sweep: Sweep, on_progress: OnProgress):
+        self._sweep, self._on_progress = sweep, on_progress
         self._plan: SweepPlan = sweep.plan()
         self._beat = time.monotonic()
 
@@ -76,14 +76,14 @@ class _Driver:
         if open_trial := next((trial for trial in trials if trial.is_open), None):
             run = runs.find(open_trial.run)
             if not run.status().state.alive:
-                run = gpu.thread().resume_run(run.id, wait=True, token=self._token)
+                run = gpu.thread().resume_run(run.id, wait=True)
             return run
         settings = sampling.next_settings(self._plan, trials)
         if settings is None:
             return None
         label = TrialLabel(sweep=self._sweep.id, number=len(trials), settings=settings)
         config = self._plan.config(settings, label.number)
-        return gpu.thread().start_run(config, wait=True, token=self._token, files={FILE: label.model_dump_json()})
+        return gpu.thread().start_run(config, wait=True, files={FILE: label.model_dump_json()})
 
     def _follow(self, run: Run, trials: list[Trial]) -> State:
         """Wait until a run has ended; end it early where the rule says so, and pause it when a stop is requested."""

@@ -47,7 +47,8 @@ def draw(
         values = [*(trial.settings[axis.path] for axis in plan.over), trial.score]
         line = " ".join(f"{x:.1f},{col.y(value):.1f}" for x, col, value in zip(places, columns, values, strict=True))
         is_best = best is not None and trial.run == best.run
-        tooltip = html.escape(f"{trial.number + 1}: {_described(plan, trial)}")
+        settings = (f"{axis.path.rsplit('.', 1)[-1]} {format_value(trial.settings[axis.path])}" for axis in plan.over)
+        tooltip = html.escape(f"{trial.number + 1}: {', '.join(settings)} → {trial.score:.4g}")
         style = 'stroke="#0d9488" stroke-width="3.5"' if is_best else 'stroke="currentColor" stroke-opacity="0.35"'
         dashes = ' stroke-dasharray="4 3"' if trial.state != "finished" else ""
         kind = "winner" if is_best else trial.state
@@ -68,13 +69,6 @@ def draw(
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}"'
         f' style="font-family: inherit" font-size="12"><title>{html.escape(title)}</title>{"".join(parts)}</svg>'
     )
-
-
-def _described(plan: SweepPlan, trial: Trial) -> str:
-    settings = ", ".join(
-        f"{axis.path.rsplit('.', 1)[-1]} {format_value(trial.settings[axis.path])}" for axis in plan.over
-    )
-    return f"{settings} → {trial.score:.4g}"
 
 
 @dataclass(frozen=True)

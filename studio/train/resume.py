@@ -9,7 +9,7 @@ from typing import Any
 
 from studio.config import RunConfig, value_of, values
 from studio.errors import RunError
-from studio.runs import Run
+from studio.runs import Run, State
 
 LONGER = ("train.epochs", "train.max_steps")
 """May grow: the run is then a continuation, and its learning rate schedule is stretched over all steps."""
@@ -38,7 +38,7 @@ def differences(before: RunConfig, after: RunConfig) -> dict[str, Any]:
 
 
 def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of `settings` (new values by dotted path) that change something; raises ConfigError."""
+    """Return those of `settings` (by dotted path) that change something; raises ConfigError and RunError."""
     before = run.config()
     after = before.with_settings(settings)
     rows_before, rows = (each.train.batch_size * each.train.gradient_accumulation for each in (before, after))
@@ -55,20 +55,15 @@ def checked_changes(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
         raise RunError("run.shorter", run=run.id, steps=steps, epochs=epochs, setting=length_setting(before))
     if "train.epochs" in changes and after.train.max_steps:
         raise RunError("run.counts_steps", run=run.id, steps=after.train.max_steps)
+    if run.status().state is State.FINISHED and not any(path in changes for path in LONGER):
+        setting = length_setting(before)
+        raise RunError("run.finished", run=run.id, setting=setting, now=f"{setting}={value_of(before, setting):g}")
     return changes
 
 
 def length_setting(config: RunConfig) -> str:
     """Return the setting that says how long a run is."""
     return "train.max_steps" if config.train.max_steps else "train.epochs"
-
-
-def require_longer(run: Run, settings: Mapping[str, Any]) -> None:
-    """Raise RunError unless `settings`, from `checked_changes`, make a finished run longer."""
-    if not any(path in settings for path in LONGER):
-        config = run.config()
-        setting = length_setting(config)
-        raise RunError("run.finished", run=run.id, setting=setting, now=f"{setting}={value_of(config, setting):g}")
 
 
 def require_same(run: Run, fingerprints: Mapping[str, Any]) -> None:

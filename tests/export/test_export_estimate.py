@@ -63,7 +63,7 @@ def test_a_gguf_file_needs_room_for_the_merged_model_too(finished_run, monkeypat
     assert found.bytes == pytest.approx(whole * bits / 32, abs=1)
     peak = whole * peak_bits / 32
     for free, fits in ((int(0.99 * peak), False), (int(1.01 * peak), True)):
-        monkeypatch.setattr(inventory.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr("shutil.disk_usage", lambda path, free=free: SimpleNamespace(free=free))
         assert (estimate_export(finished_run, "gguf", "float32", wanted).blocker is None) == fits
 
 
